@@ -1,0 +1,230 @@
+"""The saved model: a folder, or a .zip of it, that is there whole or not at all.
+
+Every file carries its content's hash in its name, and ``manifest.json``, replaced in one atomic step,
+says which files belong to the model. Until that step the former model is untouched; after it, files
+that no longer belong are removed. Loading checks every hash. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from padim.errors import BundleError
+from padim.files import sync_folder, write_atomic
+
+FORMAT = "padim-bundle"
+VERSION = 1
+MANIFEST = "manifest.json"
+
+Content = bytes | npt.NDArray[Any] | Path
+_OWN_FILE = re.compile(r"[a-z_]+-[0-9a-f]{16}\.[a-z0-9]+")
+_LARGEST_MANIFEST = 64 * 2**20
+
+
+def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content]) -> None:
+    """Save a bundle, replacing a former one at the same place.
+
+    Args:
+        path: a folder, or a file ending in ``.zip``.
+        manifest: JSON-ready description; format, version, file list and seal are added here.
+        files: logical name such as ``mean.npy`` to bytes, array (stored as .npy) or file to copy.
+    """
+    pieces = {name: _pieces(content) for name, content in files.items()}
+    listed: dict[str, dict[str, Any]] = {}
+    for name, parts in pieces.items():
+        digest = hashlib.sha256()
+        size = 0
+        for part in _chunks(parts):
+            digest.update(part)
+            size += len(part)
+        stem, suffix = name.rsplit(".", 1)
+        stored = f"{stem}-{digest.hexdigest()[:16]}.{suffix}"
+        listed[name] = {"file": stored, "sha256": digest.hexdigest(), "bytes": size}
+    complete = {"format": FORMAT, "version": VERSION, **manifest, "files": listed}
+    complete["seal"] = _seal(complete)
+    text = json.dumps(complete, indent=1, ensure_ascii=False).encode()
+
+    def write_zip(file: Any) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, parts in pieces.items():
+                with archive.open(listed[name]["file"], "w", force_zip64=True) as member:
+                    for part in _chunks(parts):
+                        member.write(part)
+            archive.writestr(MANIFEST, text)
+
+    if path.suffix == ".zip":
+        write_atomic(path, write_zip)
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    # Two writers at once would tidy away each other's files before their manifests name them.
+    with FileLock(path / ".lock"):
+        for name, parts in pieces.items():
+            target = path / listed[name]["file"]
+            if not (target.is_file() and target.stat().st_size == listed[name]["bytes"]):
+                write_atomic(target, lambda file, parts=parts: file.writelines(_chunks(parts)))  # type: ignore[misc]
+        write_atomic(path / MANIFEST, text)
+        current = {str(entry["file"]) for entry in listed.values()}
+        for old in path.iterdir():
+            if _OWN_FILE.fullmatch(old.name) and old.name not in current:
+                old.unlink(missing_ok=True)
+        sync_folder(path)
+
+
+def _pieces(content: Content) -> list[Any]:
+    if isinstance(content, np.ndarray):
+        array = np.ascontiguousarray(content)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_2_0(header, np.lib.format.header_data_from_array_1_0(array))
+        return [header.getvalue(), array.reshape(-1).view(np.uint8).data]
+    return [content]
+
+
+def _chunks(parts: list[Any], size: int = 2**20) -> Any:
+    """The parts in pieces of at most 1 MB, so that a file is never whole in memory."""
+    for part in parts:
+        if isinstance(part, Path):
+            with part.open("rb") as file:
+                while piece := file.read(size):
+                    yield piece
+        else:
+            view = memoryview(part)
+            for start in range(0, len(view), size):
+                yield view[start : start + size]
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    plain = {key: value for key, value in manifest.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+class _Place(Protocol):
+    def read(self, name: str, most: int) -> bytes: ...
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, name: str, most: int) -> bytes:
+        path = self.path / name
+        if path.stat().st_size > most:
+            raise ValueError("longer than the manifest says")
+        return path.read_bytes()
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        self.archive = zipfile.ZipFile(path)
+
+    def read(self, name: str, most: int) -> bytes:
+        with self.archive.open(name) as member:
+            content = member.read(most + 1)
+        if len(content) > most:
+            raise ValueError("longer than the manifest says")
+        return content
+
+
+class Bundle:
+    """An opened bundle; files are read, and checked against their hash, when asked for.
+
+    Attributes:
+        manifest: as written, format and seal checked.
+        path: where it was read from.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """
+        Raises:
+            BundleError: nothing there, not a bundle, a newer version, or an altered manifest.
+        """
+        self.path = Path(path)
+        try:
+            if self.path.is_dir():
+                self._place: _Place = _Folder(self.path)
+            elif self.path.is_file():
+                self._place = _Zip(self.path)
+            else:
+                raise BundleError(f"{self.path}: there is no saved model here")
+            manifest = json.loads(self._place.read(MANIFEST, _LARGEST_MANIFEST))
+        except BundleError:
+            raise
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{self.path}: {MANIFEST} is missing or damaged ({error})") from error
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise BundleError(f"{self.path}: {MANIFEST} does not describe a padim model")
+        if manifest.get("version") != VERSION:
+            raise BundleError(
+                f"{self.path}: made by another version of padim (bundle version {manifest.get('version')}, "
+                f"this program reads {VERSION}); update padim"
+            )
+        if manifest.get("seal") != _seal(manifest):
+            raise BundleError(f"{self.path}: {MANIFEST} was altered after it was saved")
+        self.manifest: dict[str, Any] = manifest
+
+    @property
+    def revision(self) -> str:
+        """Hex digest that changes whenever anything in the bundle does."""
+        return str(self.manifest["seal"])
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        entry = self.manifest["files"].get(name)
+        if entry is None or not _OWN_FILE.fullmatch(entry["file"]):
+            raise BundleError(f"{self.path}: {MANIFEST} lists no valid {name}")
+        return dict(entry)
+
+    def bytes(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            BundleError: missing, truncated or altered; names the file.
+        """
+        entry = self._entry(name)
+        try:
+            content = self._place.read(entry["file"], entry["bytes"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{self.path}: {entry['file']} is missing or damaged ({error})") from error
+        if len(content) != entry["bytes"]:
+            raise BundleError(
+                f"{self.path}: {entry['file']} is truncated ({len(content)} of {entry['bytes']} bytes)"
+            )
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise BundleError(f"{self.path}: {entry['file']} was altered after it was saved")
+        return content
+
+    def array(self, name: str, dtype: npt.DTypeLike, ndim: int) -> npt.NDArray[Any]:
+        """An array, of the dtype and number of dimensions expected, all values finite.
+
+        Raises:
+            BundleError: as :meth:`bytes`, or another kind of array.
+        """
+        content = self.bytes(name)
+        try:
+            array = np.load(io.BytesIO(content), allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise BundleError(f"{self.path}: {name} is not a readable array ({error})") from error
+        if array.dtype != dtype or array.ndim != ndim or not np.isfinite(array).all():
+            raise BundleError(f"{self.path}: {name} is not the array that belongs there")
+        return np.ascontiguousarray(array)
+
+    def copy(self, name: str, target: Path) -> None:
+        """Check a file and copy it out."""
+        content = self.bytes(name)
+        write_atomic(target, content)
+
+
+def remove(path: Path) -> None:
+    """Delete a bundle folder with all in it: manifest first, so that what is left is no model."""
+    (path / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)

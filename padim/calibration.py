@@ -1,0 +1,128 @@
+"""From held-out scores to a threshold, and from a threshold to the false rejects to expect (DESIGN 4.5).
+
+Scores are integer levels of the judged map, one per *part* (a group of pictures of one part counts by its
+maximum). Percentiles are tenths of a percent as integers (95.0 % is 950), so that ranks are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import betaincinv
+
+Basis = Literal["image", "pixel", "manual"]
+Levels = npt.NDArray[np.integer]
+
+# Below this many parts, a Gaussian without one of them has no covariance.
+FEWEST_PARTS = 3
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and where it comes from.
+
+    Attributes:
+        level: integer level T of the judged map; a picture is rejected when its score is above it.
+        basis: what it was taken over; ``manual`` if set by hand.
+        permille: the percentile asked for, in tenths of a percent; None if set by hand.
+        n: scores (parts) or pixels the percentile was taken over.
+        supported: False when n is too small for that percentile; ``level`` is then the largest score.
+        needed: the smallest n that would support it.
+    """
+
+    level: int
+    basis: Basis
+    permille: int | None = None
+    n: int = 0
+    supported: bool = True
+    needed: int = 0
+
+
+@dataclass(frozen=True)
+class FalseRejectRate:
+    """What share of good parts to expect above a threshold.
+
+    Attributes:
+        above: k, held-out parts strictly above the threshold.
+        n: parts judged from.
+        expected: (k + 1) / (n + 1).
+        upper: 95 % upper bound, the 0.95 quantile of Beta(k + 1, n - k); 1 if k = n.
+    """
+
+    above: int
+    n: int
+    expected: float
+    upper: float
+
+
+def to_permille(percentile: float) -> int:
+    """A percentile such as 95.0 in tenths of a percent.
+
+    Raises:
+        ValueError: outside (0, 100) after rounding to one decimal.
+    """
+    permille = round(percentile * 10)
+    if not 0 < permille < 1000:
+        raise ValueError(f"percentile must be between 0.1 and 99.9, got {percentile}")
+    return permille
+
+
+def rank(permille: int, n: int) -> int:
+    """Which of n sorted scores a percentile is, counted from 1: ceil(permille (n + 1) / 1000).
+
+    A new i.i.d. score exceeds the r-th smallest of n with probability (n + 1 - r) / (n + 1).
+    """
+    return -(-permille * (n + 1) // 1000)
+
+
+def parts_needed(permille: int) -> int:
+    """The smallest n whose r-th smallest score exists: rank(permille, n) <= n."""
+    return -(-permille // (1000 - permille))
+
+
+def image_threshold(scores: Levels, permille: int) -> Threshold:
+    """Threshold at a percentile of held-out part scores.
+
+    Args:
+        scores: integer levels ``(n,)``, n >= 1.
+        permille: percentile in tenths of a percent.
+    """
+    n = len(scores)
+    if n == 0:
+        raise ValueError("no held-out scores to take a percentile of")
+    r = rank(permille, n)
+    level = int(np.partition(scores, min(r, n) - 1)[min(r, n) - 1])
+    return Threshold(level, "image", permille, n, r <= n, parts_needed(permille))
+
+
+def pixel_threshold(histogram: npt.NDArray[np.int64], permille: int) -> Threshold:
+    """Threshold at a percentile of the held-out *pixels* of normals.
+
+    Args:
+        histogram: int64 ``(65536,)``, pixels per level over all held-out maps.
+        permille: percentile in tenths of a percent.
+    """
+    n = int(histogram.sum())
+    if n == 0:
+        raise ValueError("no held-out pixels to take a percentile of")
+    r = rank(permille, n)
+    level = int(np.searchsorted(np.cumsum(histogram), min(r, n)))
+    return Threshold(level, "pixel", permille, n, r <= n, parts_needed(permille))
+
+
+def false_reject_rate(scores: Levels, level: int) -> FalseRejectRate:
+    """Expected share of good parts rejected at ``level``, with its 95 % upper bound.
+
+    Exact for i.i.d. scores of a fixed scorer; for leave-one-out scores an approximation (jackknife).
+
+    Args:
+        scores: held-out levels ``(n,)`` of n parts.
+        level: threshold T.
+    """
+    n = len(scores)
+    k = int(np.count_nonzero(np.asarray(scores) > level))
+    upper = 1.0 if k == n else float(betaincinv(k + 1, n - k, 0.95))
+    return FalseRejectRate(k, n, (k + 1) / (n + 1), upper)

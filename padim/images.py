@@ -1,0 +1,898 @@
+"""From files to model input: safe decoding, the one preprocessing, and the sources pictures come from.
+
+Three ideas, read top to bottom: :func:`decode` turns any upload into RGB or says why not; :class:`Preprocess`
+turns RGB into the square the network sees (DESIGN 4.1); a :class:`Source` is a lazy, repeatable sequence of
+named files. Nothing here keeps more than one picture in memory, and every failure of a file is an
+:class:`ImageError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Literal, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+from natsort import natsort_keygen, ns
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from padim.errors import ImageError
+
+MIB = 1024 * 1024
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 256 * MIB
+
+FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp")
+# Pictures that cannot be read. A source names them instead of passing over them: thirty HEIC photographs that
+# are "not there" would be a riddle.
+UNREADABLE_SUFFIXES = (
+    ".gif",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".jxl",
+    ".psd",
+    ".dng",
+    ".cr2",
+    ".nef",
+    ".arw",
+)
+ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
+
+# Transparent pixels carry arbitrary hidden colours. They are shown on white, as paper and image viewers show
+# them, so that what is judged is what the engineer sees.
+ALPHA_BACKGROUND = (255, 255, 255)
+# The border of fit="pad": mid-grey is (almost) the zero of the networks' normalised input.
+PAD_COLOUR = (127, 127, 127)
+
+Rgb = npt.NDArray[np.uint8]
+
+
+def sha256(data: bytes) -> str:
+    """The file's identity in models and reports: the SHA-256 of its bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+# --- decoding -----------------------------------------------------------------------------------------------
+
+
+class _Refusal(Exception):
+    """Why this picture is not used; `decode` puts the name to it."""
+
+
+class _Tiff(TiffImageFile):
+    """A TIFF reader under our pixel limit alone."""
+
+    def load_prepare(self) -> None:
+        # The base class applies Pillow's process-wide limit just before it creates this very image: a warning
+        # from 89 megapixels on. Our own limit has been applied by now.
+        if self._im is None:
+            self.im = Image.new(self.mode, self._tile_size).im
+        super().load_prepare()
+
+
+# One reader per format, chosen by the file's first bytes and called directly: `Image.open` would try forty
+# formats nobody asked for, and apply limits that belong to the whole process.
+_READERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
+    "PNG": PngImageFile,
+    "JPEG": JpegImageFile,
+    "BMP": BmpImageFile,
+    "TIFF": _Tiff,
+    "WebP": WebPImageFile,
+}
+
+_TIFF_BITS_PER_SAMPLE, _TIFF_SAMPLE_FORMAT, _TIFF_PHOTOMETRIC = 258, 339, 262
+_TIFF_PLANAR, _TIFF_SUBFILE = 284, 254
+_EXIF_ORIENTATION = 274
+
+
+def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Rgb:
+    """A picture file as RGB.
+
+    The format is told from the content, never from the name. What becomes of the kinds of pixels:
+
+    * EXIF (or XMP, or TIFF) orientation is applied; colour profiles are not: the numbers are taken as sRGB.
+    * Integers deeper than 8 bits are scaled from the full range of their type by keeping the top 8 bits, so
+      that 65535 is 255 and 257 k is k. Never from the picture's own range: brightness must mean the same in
+      each picture. 12-bit data stored in 16 bits therefore uses levels 0 to 15 only; scale it to 16 bits
+      where it is exported. Signed integers are scaled from their positive half, negative values are black.
+    * Floats must lie in 0 to 1, where 1 is 255; others are refused, for their scale is unknown.
+    * Palette, grey, CMYK, YCbCr and LAB become RGB. CMYK JPEGs are read in Adobe's inverted polarity, as
+      browsers do.
+    * Transparency is laid over white; a picture without one visible pixel is refused.
+    * Animations and TIFFs of several pages are refused: judging the first page alone would pass the others
+      unseen. Pages that are declared previews or masks of the first do not count, nor do the extra views in a
+      phone's JPEG.
+
+    Args:
+        data: the file's bytes.
+        name: the file's name as the user knows it, for the error.
+        max_pixels: largest width x height, compared with the header before anything is decoded.
+        max_bytes: largest file.
+
+    Returns:
+        uint8 (h, w, 3), C-contiguous and writable.
+
+    Raises:
+        ImageError: whatever is the matter with the file, in plain words with the remedy.
+    """
+    kind = ""
+    try:
+        if len(data) > max_bytes:
+            raise _Refusal(_too_large(max_bytes))
+        kind = _recognise(data)
+        return _decode(data, kind, max_pixels)
+    except _Refusal as refusal:
+        raise ImageError(name, str(refusal)) from None
+    except MemoryError as error:
+        raise ImageError(
+            name, "needs more memory than is free; close other programs or make it smaller"
+        ) from error
+    except Exception as error:
+        if isinstance(error, SyntaxError) and "unknown pixel mode" in str(error):
+            reason = "has a kind of pixels that is not supported; save it as 8- or 16-bit grey or RGB"
+            raise ImageError(name, reason) from error
+        # As broad as can be on purpose. On malformed data the readers raise OSError, SyntaxError, ValueError,
+        # TypeError, KeyError, IndexError, OverflowError, struct.error, zlib.error, DecompressionBombError and
+        # more, and the next Pillow may add to the list; for the user all of them are the one fact that this
+        # file is unusable. Nothing is hidden: the file is named and the cause is chained. KeyboardInterrupt
+        # and SystemExit are no Exceptions and pass.
+        raise ImageError(
+            name,
+            f"is damaged or cut short and cannot be read as {kind}; copy it again or save it anew as PNG",
+        ) from error
+
+
+def _too_large(max_bytes: int) -> str:
+    return f"is larger than {_megabytes(max_bytes)}, the limit for one picture; save it smaller or as JPEG"
+
+
+def _megabytes(n: int) -> str:
+    return f"{n / MIB:.0f} MB" if n >= MIB else f"{n} bytes"
+
+
+def _recognise(data: bytes) -> str:
+    """The format by the file's first bytes; says what else it may be."""
+    head = bytes(data[:32])
+    if not head:
+        raise _Refusal("is empty (0 bytes); copy it again")
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"BM"):
+        return "BMP"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP"
+    if head.startswith((b"PK\3\4", b"PK\5\6")):
+        raise _Refusal("is a zip archive; give it the ending .zip to have its pictures read")
+    if head.startswith(b"GIF8"):
+        what = "is a GIF"
+    elif head[4:8] == b"ftyp":
+        what = "is a HEIC, AVIF or video file"
+    elif head.startswith(b"%PDF"):
+        what = "is a PDF"
+    elif all(byte in b"\t\n\r\f" or byte >= 32 for byte in head):
+        what = "is text, not a picture"
+    else:
+        what = "is not a picture of a known format"
+    raise _Refusal(f"{what}; save it as {FORMATS}")
+
+
+def _decode(data: bytes, kind: str, max_pixels: int) -> Rgb:
+    if kind == "WebP":
+        # Pillow's WebP reader allocates the canvas while it opens the file.
+        _check_pixels(_webp_size(data), max_pixels)
+    image = _READERS[kind](BytesIO(data))
+    _check_pixels(image.size, max_pixels)
+    if isinstance(image, PngImageFile):
+        # Pillow decodes IDAT chunks without looking at their checksums: flipped bits would become pixels.
+        PngImageFile(BytesIO(data)).verify()
+        _scale_colour_key(image)
+    if isinstance(image, TiffImageFile):
+        _check_tiff(image)
+    elif getattr(image, "n_frames", 1) > 1:
+        raise _Refusal("is an animation; save the frame to be judged as a picture of its own")
+    image.load()
+    # TIFFs are turned by Pillow as they load, and forget their orientation then.
+    return np.ascontiguousarray(_turn(_to_rgb(image), _orientation(image)))
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise _Refusal(
+            f"has {width} x {height} pixels ({width * height / 1e6:.1f} megapixels), over the limit of "
+            f"{max_pixels / 1e6:g} megapixels; make it smaller"
+        )
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """(width, height) from the first chunk; raises struct.error or IndexError where there is none."""
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if chunk == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", data, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _check_tiff(image: TiffImageFile) -> None:
+    """Refuses what Pillow would read wrongly or in part only."""
+    tags = image.tag_v2
+    bits = tags.get(_TIFF_BITS_PER_SAMPLE, (1,))
+    if image.mode == "L" and 2 in tags.get(_TIFF_SAMPLE_FORMAT, ()):
+        raise _Refusal("holds signed 8-bit pixels; save it as ordinary 8-bit or as 16-bit")
+    # Two cases that Pillow 13 decodes without complaint and wrongly.
+    packed = image.info["compression"] != "raw"
+    if tags.get(_TIFF_PLANAR) == 2 and max(bits) > 8 and len(bits) > 1 and not packed:
+        raise _Refusal(
+            "keeps its 16-bit colours in separate planes; save it with interleaved colours or as PNG"
+        )
+    if image.mode in ("I", "F") and tags.prefix == b"MM" and packed:
+        raise _Refusal(
+            "is compressed, big-endian and of an unusual pixel type; save it uncompressed or as PNG"
+        )
+    if int(tags.get(_TIFF_SUBFILE, 0)) & 1:
+        raise _Refusal(f"starts with a mere preview (a camera's raw file?); export it as {FORMATS}")
+    if not getattr(image, "is_animated", False):
+        return
+    # Page by page, and not `n_frames`, which walks a chain of any length.
+    for page in range(1, 64):
+        try:
+            image.seek(page)
+        except EOFError:
+            break
+        if not int(image.tag_v2.get(_TIFF_SUBFILE, 0)) & (1 | 4):  # reduced copy, mask
+            raise _Refusal("has several pages; save the page to be judged as a picture of its own")
+    else:
+        raise _Refusal("has more than 64 pages; save the page to be judged as a picture of its own")
+    image.seek(0)
+
+
+def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
+    """uint8 (h, w, 3) of a loaded image, not yet turned upright."""
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _deep_grey_to_rgb(image)
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or image.has_transparency_data:
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        alpha = rgba.getchannel("A")
+        _check_visible(alpha.getextrema()[1] == 0)
+        flat = Image.new("RGB", rgba.size, ALPHA_BACKGROUND)
+        flat.paste(rgba, mask=alpha)
+        return np.array(flat)
+    return np.array(image.convert("RGB"))
+
+
+def _check_visible(nothing: bool) -> None:
+    if nothing:
+        raise _Refusal("is transparent everywhere, there is nothing to see; save it without transparency")
+
+
+def _scale_colour_key(image: PngImageFile) -> None:
+    """A PNG names its transparent colour at the file's bit depth; Pillow's pixels have 8 bits."""
+    key = image.info.get("transparency")
+    raw_mode = image.tile[0].args
+    if isinstance(key, tuple) and raw_mode == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    elif isinstance(key, int) and raw_mode in ("L;2", "L;4"):
+        image.info["transparency"] = key * (85 if raw_mode == "L;2" else 17)
+
+
+def _deep_grey_to_rgb(image: ImageFile.ImageFile) -> Rgb:
+    """Grey of 12, 16 or 32 bits, or of floats, as uint8 (h, w, 3)."""
+    tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    values = np.asarray(image)
+    if image.mode == "F":
+        grey = _float_levels(values)
+    else:
+        bits = tags.get(_TIFF_BITS_PER_SAMPLE, (16,))[0]
+        signed = 2 in tags.get(_TIFF_SAMPLE_FORMAT, ())
+        grey = _integer_levels(values, bits, signed)
+    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # "white is zero", which Pillow heeds up to 8 bits only
+        grey = 255 - grey
+    rgb = np.repeat(grey[..., np.newaxis], 3, axis=2)
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        hidden = values == key
+        _check_visible(bool(hidden.all()))
+        rgb[hidden] = ALPHA_BACKGROUND
+    return rgb
+
+
+def _integer_levels(values: npt.NDArray[Any], bits: int, signed: bool) -> npt.NDArray[np.uint8]:
+    if signed:
+        values, bits = np.maximum(values, 0), bits - 1
+    elif bits == 32:
+        values = values.view(np.uint32)  # Pillow hands unsigned 32-bit values over as signed
+    grey = (values >> (bits - 8)).astype(np.uint8)
+    # No camera has 32 bits: such files hold smaller numbers, and would turn black without a word.
+    if bits > 16 and not grey.any() and values.any():
+        raise _Refusal(
+            f"holds 32-bit integers up to {int(values.max())} only, all of them black on the full scale; "
+            "save it as 8- or 16-bit"
+        )
+    return grey
+
+
+def _float_levels(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    low, high = float(values.min()), float(values.max())  # a NaN anywhere makes both NaN
+    if not (low >= 0 and high <= 1):
+        raise _Refusal(
+            f"holds floating-point pixels from {low:g} to {high:g} where 0 to 1 is expected; "
+            "save it as 8- or 16-bit"
+        )
+    return np.rint(values * 255).astype(np.uint8)
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    try:
+        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:
+        # Cameras write broken EXIF blocks every day, and the parser's ways to fail are many. The pixels are
+        # sound: the picture is shown as stored, as viewers do.
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _turn(rgb: Rgb, orientation: int) -> Rgb:
+    """The stored picture the right way up; EXIF 2.32, tag 274: 1 to 8."""
+    if orientation in (5, 6, 7, 8):
+        rgb = rgb.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        rgb = rgb[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        rgb = rgb[::-1]
+    return rgb
+
+
+# --- preprocessing ------------------------------------------------------------------------------------------
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels of the model's input, which are also those of the anomaly map."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """The one way from a picture to model input, kept in the model bundle (DESIGN 4.1, promise 4).
+
+    Attributes:
+        size: side S of the square model input, in pixels.
+        fit: "stretch" resizes the whole picture to S x S; "pad" keeps its aspect ratio, centred on mid-grey.
+    """
+
+    size: int = 256
+    fit: Literal["stretch", "pad"] = "stretch"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"size must be a positive integer, got {self.size!r}")
+        if self.fit not in ("stretch", "pad"):
+            raise ValueError(f"fit must be 'stretch' or 'pad', got {self.fit!r}")
+
+    def __call__(self, rgb: Rgb) -> Rgb:
+        """Model input of a picture.
+
+        Args:
+            rgb: uint8 (h, w, 3), h and w at least 1.
+
+        Returns:
+            uint8 (S, S, 3), resized with Pillow's antialiasing bilinear filter.
+        """
+        box = self.content_box(_checked(rgb).shape[:2])
+        content = np.array(Image.fromarray(rgb).resize((box.width, box.height), Image.Resampling.BILINEAR))
+        if self.fit == "stretch":
+            return content
+        canvas = np.empty((self.size, self.size, 3), np.uint8)
+        canvas[:] = PAD_COLOUR
+        canvas[box.top : box.top + box.height, box.left : box.left + box.width] = content
+        return canvas
+
+    def content_box(self, original_size: tuple[int, ...]) -> Box:
+        """Where a picture of `original_size` (h, w) lies in the input: everywhere for "stretch"."""
+        height, width = original_size
+        if height < 1 or width < 1:
+            raise ValueError(f"original_size must be positive, got {original_size!r}")
+        if self.fit == "stretch":
+            return Box(0, 0, self.size, self.size)
+        longest = max(height, width)
+        # Rounded half up in integers, and at least one pixel: a 1 x 5000 strip is still a picture.
+        high, wide = (max(1, (2 * side * self.size + longest) // (2 * longest)) for side in (height, width))
+        return Box((self.size - high) // 2, (self.size - wide) // 2, high, wide)
+
+    def to_dict(self) -> dict[str, int | str]:
+        """JSON-ready; :meth:`from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
+        """The inverse of :meth:`to_dict`; ValueError for values out of range, TypeError for unknown keys."""
+        return cls(**values)
+
+
+def thumbnail(rgb: Rgb, max_side: int = 512, quality: int = 88) -> bytes:
+    """A JPEG of the whole picture, uint8 (h, w, 3): its longer side at most `max_side`, never enlarged.
+
+    Colours are not subsampled: small coloured defects are what people look for in it.
+    """
+    height, width = _checked(rgb).shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    buffer = BytesIO()
+    Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR).save(
+        buffer, "JPEG", quality=quality, subsampling=0
+    )
+    return buffer.getvalue()
+
+
+def _checked(rgb: Rgb) -> Rgb:
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ValueError(f"rgb must be uint8 (h, w, 3), got {rgb.dtype} {rgb.shape}")
+    return rgb
+
+
+# --- sources ------------------------------------------------------------------------------------------------
+
+File = bytes | IO[bytes]
+
+# "img2" before "img10", folder by folder, whatever the case.
+_natural_key: Callable[[str], Any] = natsort_keygen(alg=ns.PATH | ns.IGNORECASE)
+
+
+def _order(name: str) -> tuple[Any, str]:
+    return _natural_key(name), name  # the name itself settles ties, so that the order is always the same
+
+
+@dataclass
+class _Log:
+    skipped: list[ImageError] = field(default_factory=list)
+    ignored: int = 0
+
+
+class Source(ABC, Iterable[tuple[str, bytes]]):
+    """Picture files, one at a time: iterating yields (name, bytes) in natural order, undecoded.
+
+    One bad file never stops the rest: it is put into `skipped` and passed over. Each iteration starts afresh,
+    with an empty `skipped`. Names are unique: the second "a.png" is "a (2).png". `len()` is the number of
+    files that look like pictures, so at most that many are yielded.
+    """
+
+    def __init__(self) -> None:
+        self._log = _Log()
+
+    @property
+    def skipped(self) -> list[ImageError]:
+        """The files passed over by the latest iteration so far, and why."""
+        return self._log.skipped
+
+    @property
+    def ignored(self) -> int:
+        """How many files that are not pictures the latest iteration came across."""
+        return self._log.ignored
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        self._log = _Log()
+        return _with_unique_names(self._files(self._log))
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
+        """(name, bytes) in natural order; names may repeat."""
+
+
+def _with_unique_names(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    taken: set[str] = set()
+    counts: dict[str, int] = {}
+    for name, data in files:
+        unique = name
+        while unique in taken:
+            counts[name] = counts.get(name, 1) + 1
+            path = PurePosixPath(name)
+            unique = name.removesuffix(path.suffix) + f" ({counts[name]}){path.suffix}"
+        taken.add(unique)
+        yield unique, data
+
+
+class UploadSource(Source):
+    """Files handed over one by one, as (name, bytes or open binary file).
+
+    Whatever is in the list is yielded, for its sender means it: what is not a picture is named by
+    :func:`decode`. Open files need `getvalue()` or `seek()` and `read()`; a file over `max_bytes` is not
+    read.
+    """
+
+    def __init__(self, files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__()
+        for name, file in files:
+            if not isinstance(file, bytes) and not hasattr(file, "getvalue") and not hasattr(file, "seek"):
+                raise TypeError(
+                    f"files: {name!r} must be bytes or a seekable binary file, got {type(file).__name__}"
+                )
+        self._uploads = sorted(files, key=lambda item: _order(item[0]))
+        self._max_bytes = max_bytes
+
+    def __len__(self) -> int:
+        return len(self._uploads)
+
+    def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
+        for name, file in self._uploads:
+            try:
+                data = _read(file, self._max_bytes)
+            except (OSError, ValueError) as error:  # ValueError: closed, as after an upload has been released
+                log.skipped.append(ImageError(name, f"cannot be read ({error}); upload it again"))
+                continue
+            if len(data) > self._max_bytes:
+                log.skipped.append(ImageError(name, _too_large(self._max_bytes)))
+                continue
+            yield name, data
+
+
+def _read(file: File, max_bytes: int) -> bytes:
+    """The file from its start; at most one byte more than allowed is read."""
+    if isinstance(file, bytes):
+        return file
+    if hasattr(file, "getvalue"):
+        # In memory already: nothing is copied, and no reading position is disturbed, which threads may share.
+        return cast(bytes, file.getvalue())
+    file.seek(0)
+    return file.read(max_bytes + 1)
+
+
+class FolderSource(Source):
+    """The pictures in a folder and its sub-folders; names are paths relative to it, with forward slashes.
+
+    Only files with one of `IMAGE_SUFFIXES` are read. Hidden files and folders and `__MACOSX` are not looked
+    at. A link that leads out of the folder is refused; a linked sub-folder inside it is found under its own
+    name only.
+
+    Raises:
+        ImageError: `path` is not a folder.
+    """
+
+    def __init__(self, path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__()
+        self._root = Path(path).resolve()
+        if not self._root.is_dir():
+            raise ImageError(str(path), "is not a folder; check the path")
+        self._max_bytes = max_bytes
+
+    def __len__(self) -> int:
+        return len(self._find(_Log()))
+
+    def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
+        for name, path in self._find(log):
+            try:
+                status = path.stat()
+                if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+                    raise _Refusal("is not an ordinary file")
+                if status.st_size > self._max_bytes:
+                    raise _Refusal(_too_large(self._max_bytes))
+                with path.open("rb") as file:
+                    data = file.read(self._max_bytes + 1)
+                if len(data) > self._max_bytes:  # it has grown meanwhile
+                    raise _Refusal(_too_large(self._max_bytes))
+            except _Refusal as refusal:
+                log.skipped.append(ImageError(name, str(refusal)))
+                continue
+            except OSError as error:
+                log.skipped.append(
+                    ImageError(name, f"cannot be read ({error.strerror}); check its permissions")
+                )
+                continue
+            yield name, data
+
+    def _find(self, log: _Log) -> list[tuple[str, Path]]:
+        found: list[tuple[str, Path]] = []
+
+        def unreadable(error: OSError) -> None:
+            name = self._name(Path(error.filename))
+            log.skipped.append(
+                ImageError(name, f"folder cannot be read ({error.strerror}); check its permissions")
+            )
+
+        for folder, sub_folders, files in os.walk(self._root, onerror=unreadable):
+            sub_folders[:] = sorted(entry for entry in sub_folders if not _is_junk(entry))
+            for entry in sub_folders:  # os.walk does not enter linked folders
+                self._check_link(Path(folder) / entry, log)
+            for entry in sorted(files):
+                path = Path(folder) / entry
+                if _is_junk(entry) or not _looks_like_picture(self._name(path), log):
+                    continue
+                if self._check_link(path, log):
+                    found.append((self._name(path), path))
+        return sorted(found, key=lambda item: _order(item[0]))
+
+    def _name(self, path: Path) -> str:
+        # File names are bytes; what is not UTF-8 must not break a report or a JSON file later.
+        return os.fsencode(path.relative_to(self._root).as_posix()).decode("utf-8", "replace")
+
+    def _check_link(self, path: Path, log: _Log) -> bool:
+        """Whether `path` stays in the folder; otherwise it is logged."""
+        if not path.is_symlink():
+            return True
+        try:
+            inside = path.resolve(strict=True).is_relative_to(self._root)
+            reason = "is a link that leads out of the folder; put the picture itself there"
+        except (OSError, RuntimeError):  # RuntimeError: a loop of links
+            inside, reason = False, "is a link that leads nowhere; put the picture itself there"
+        if not inside:
+            log.skipped.append(ImageError(self._name(path), reason))
+        return inside
+
+
+def _is_junk(entry: str) -> bool:
+    """What operating systems leave behind, and what people hide."""
+    return entry.startswith(".") or entry in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def _looks_like_picture(name: str, log: _Log) -> bool:
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True
+    if suffix in UNREADABLE_SUFFIXES:
+        log.skipped.append(ImageError(name, f"is a {suffix[1:].upper()} file; save it as {FORMATS}"))
+    else:
+        log.ignored += 1
+    return False
+
+
+@dataclass(frozen=True)
+class ZipLimits:
+    """What a zip may ask for. Every limit is applied to what is really read, not to what the headers claim.
+
+    Attributes:
+        members: most entries of any kind.
+        total_bytes: most bytes unpacked from one archive in one iteration.
+        ratio: most unpacked bytes for one packed byte, in a member and in the whole archive; photographs
+            reach 2, plain uncompressed ones 50, bombs 1000.
+        ratio_floor: bytes below which the ratio does not matter.
+    """
+
+    members: int = 50_000
+    total_bytes: int = 16 * 1024 * MIB
+    ratio: int = 200
+    ratio_floor: int = 16 * MIB
+
+
+class ZipSource(Source):
+    """The pictures in a zip archive; nothing is ever unpacked to disk, and one member at a time to memory.
+
+    Names are those in the archive. Members that are encrypted, damaged, links, archives, too large, bombs, or
+    whose names point outside the archive are skipped with the reason.
+
+    Raises:
+        ImageError: the archive as a whole is unreadable or has too many members; it is named.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | File,
+        name: str | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        limits: ZipLimits | None = None,
+    ) -> None:
+        super().__init__()
+        limits = limits if limits is not None else ZipLimits()
+        self._source, self._max_bytes, self._limits = source, max_bytes, limits
+        if name is None:
+            name = Path(source).name if isinstance(source, str | Path) else "archive.zip"
+        self._name = name
+        self._found = _Log()
+        self._members: list[tuple[str, zipfile.ZipInfo]] = []
+        self._archive_bytes = 0
+        try:
+            with self._stream() as stream:
+                self._archive_bytes = stream.seek(0, os.SEEK_END)
+                # zipfile builds an object for each entry of the directory, however many there are.
+                if _directory_bytes(stream) > 256 * limits.members:
+                    raise _Refusal(f"has too many members (the limit is {limits.members}); split it")
+                with zipfile.ZipFile(stream) as archive:
+                    entries = archive.infolist()
+            if len(entries) > limits.members:
+                raise _Refusal(f"has too many members (the limit is {limits.members}); split it")
+            for entry in entries:
+                self._sort_in(entry)
+        except _Refusal as refusal:
+            raise ImageError(name, str(refusal)) from None
+        except Exception as error:
+            # As in `decode`: a malformed directory raises BadZipFile, struct.error, UnicodeDecodeError,
+            # NotImplementedError, OSError, ValueError ..., and all mean that this archive is unusable.
+            raise ImageError(
+                name, "is not a zip archive or is damaged; copy it again or make it anew"
+            ) from error
+        self._members.sort(key=lambda item: _order(item[0]))
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def _stream(self) -> AbstractContextManager[IO[bytes]]:
+        """The archive's bytes, with a reading position of our own where the source allows it."""
+        if isinstance(self._source, str | Path):
+            return Path(self._source).open("rb")
+        if isinstance(self._source, bytes):
+            return BytesIO(self._source)
+        if hasattr(self._source, "getvalue"):
+            return BytesIO(self._source.getvalue())
+        return nullcontext(self._source)  # the caller's to close
+
+    def _sort_in(self, entry: zipfile.ZipInfo) -> None:
+        """Puts a member among the pictures, the skipped or the ignored, by what its header says."""
+        raw = entry.orig_filename
+        path = PurePosixPath(raw.replace("\\", "/"))  # Windows programs write backslashes
+        name = str(path)
+        if entry.is_dir() or raw.endswith("\\") or any(_is_junk(part) for part in path.parts if part != ".."):
+            return
+        skip = self._found.skipped.append
+        if "\0" in raw or ".." in path.parts or path.is_absolute() or (len(raw) > 1 and raw[1] == ":"):
+            printable = raw.replace("\0", "\\0")
+            skip(ImageError(printable, "has a name that points outside the archive; make the zip anew"))
+        elif path.suffix.lower() in ARCHIVE_SUFFIXES:
+            skip(ImageError(name, "is an archive inside the archive; unpack it and add its pictures"))
+        elif _looks_like_picture(name, self._found):
+            if stat.S_ISLNK(entry.external_attr >> 16):
+                skip(ImageError(name, "is a link, not a picture; add the picture itself"))
+            elif entry.flag_bits & 0x1:
+                skip(ImageError(name, "is encrypted; make the zip anew without a password"))
+            elif entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                # Python's other decompressors do not bound the memory they use.
+                skip(
+                    ImageError(
+                        name, "is packed by an unusual method; make the zip anew with ordinary compression"
+                    )
+                )
+            else:
+                self._members.append((name, entry))
+
+    def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
+        log.skipped += self._found.skipped
+        log.ignored += self._found.ignored
+        limits = self._limits
+        budget = min(limits.total_bytes, max(limits.ratio_floor, limits.ratio * self._archive_bytes))
+        with ExitStack() as opened:
+            try:
+                archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(self._stream())))
+            except (
+                Exception
+            ) as error:  # as in __init__; here the file has changed, or an upload has been released
+                log.skipped.append(
+                    ImageError(self._name, f"cannot be read any more ({error}); choose it again")
+                )
+                return
+            for done, (name, entry) in enumerate(self._members):
+                data = bytearray()
+                try:
+                    self._unpack(archive, entry, budget, data)
+                except _BudgetSpent:
+                    left = len(self._members) - done
+                    reason = (
+                        f"unpacks to more than {_megabytes(budget)}: the last {left} pictures were not read"
+                    )
+                    log.skipped.append(ImageError(self._name, f"{reason}; split it"))
+                    return
+                except _Refusal as refusal:
+                    log.skipped.append(ImageError(name, str(refusal)))
+                    continue
+                except Exception as error:
+                    # BadZipFile (checksum, headers that differ), zlib.error, EOFError, NotImplementedError,
+                    # MemoryError ...: this member is unusable, the next one may be sound.
+                    reason = "is damaged inside the archive; make the zip anew"
+                    log.skipped.append(ImageError(name, reason))
+                    log.skipped[-1].__cause__ = error
+                    continue
+                finally:
+                    budget -= len(data)
+                picture = bytes(data)
+                data.clear()  # not twice in memory while the caller works on it
+                yield name, picture
+
+    def _unpack(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, budget: int, data: bytearray) -> None:
+        """Unpacks a member into `data`, stopping at the first limit it passes."""
+        if entry.file_size > self._max_bytes:
+            raise _Refusal(_too_large(self._max_bytes))
+        packed = min(entry.compress_size, self._archive_bytes)
+        most_by_ratio = max(self._limits.ratio_floor, self._limits.ratio * packed)
+        with archive.open(entry) as member:
+            while chunk := member.read(MIB):
+                data += chunk
+                if len(data) > self._max_bytes:
+                    raise _Refusal(_too_large(self._max_bytes))
+                if len(data) > most_by_ratio:
+                    raise _Refusal(
+                        f"unpacks to more than {self._limits.ratio} times its packed size, as zip bombs do; "
+                        "add it as a PNG or by itself"
+                    )
+                if len(data) > budget:
+                    raise _BudgetSpent
+
+
+class _BudgetSpent(Exception):
+    """The archive's total limit is reached."""
+
+
+def _directory_bytes(stream: IO[bytes]) -> int:
+    """Size of the zip's directory as `zipfile` will read it (0: none found, which it will report)."""
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, end - (1 << 16) - 22 - 20 - 56))
+    tail = stream.read()
+    at = len(tail) - 22
+    if not (at >= 0 and tail[at : at + 4] == b"PK\5\6" and tail.endswith(b"\0\0")):
+        at = tail.rfind(b"PK\5\6")
+    if at < 0 or at + 22 > len(tail):
+        return 0
+    (size,) = struct.unpack_from("<I", tail, at + 12)
+    if at >= 76 and tail[at - 20 : at - 16] == b"PK\6\7" and tail[at - 76 : at - 72] == b"PK\6\6":
+        (size,) = struct.unpack_from("<Q", tail, at - 76 + 40)
+    return int(size)
+
+
+def open_source(path: str | Path, *, max_bytes: int = MAX_BYTES) -> FolderSource | ZipSource:
+    """A folder or a zip file as a source; ImageError where it is neither."""
+    path = Path(path)
+    if path.is_dir():
+        return FolderSource(path, max_bytes=max_bytes)
+    if path.is_file():
+        return ZipSource(path, max_bytes=max_bytes)
+    raise ImageError(str(path), "does not exist; give a folder of pictures or a zip file")
+
+
+def expand_uploads(files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> Source:
+    """One source over uploads that may be pictures and zips (told by the ending .zip) mixed.
+
+    Uploads come in natural order of their names; a zip's pictures come together, in its place. A broken zip
+    is put into `skipped` like a broken picture.
+    """
+    return _MixedSource(files, max_bytes)
+
+
+class _MixedSource(Source):
+    def __init__(self, files: Sequence[tuple[str, File]], max_bytes: int) -> None:
+        super().__init__()
+        self._parts: list[Source | ImageError] = []
+        for name, file in sorted(files, key=lambda item: _order(item[0])):
+            if not name.lower().endswith(".zip"):
+                self._parts.append(UploadSource([(name, file)], max_bytes=max_bytes))
+                continue
+            try:
+                self._parts.append(ZipSource(file, name, max_bytes=max_bytes))
+            except ImageError as error:
+                self._parts.append(error)
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts if isinstance(part, Source))
+
+    def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
+        for part in self._parts:
+            if isinstance(part, ImageError):
+                log.skipped.append(part)
+            else:
+                yield from part._files(log)

@@ -1,0 +1,545 @@
+"""From a distance grid to a verdict: anomaly map, image score, mask and regions (DESIGN 4.4).
+
+Everything that decides is integer arithmetic on one array, the *judged map* (uint16). The score, the mask and
+the regions are three readings of it, so that for every threshold T an image is rejected (score > T) exactly
+when its mask has a pixel, at map resolution and at the picture's own.
+
+    grid -- upsample_and_smooth --> anomaly map -- Quantizer, roi --> judged map -- decide --> Decision
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from padim.images import Box
+
+__all__ = [
+    "MAX_LEVEL",
+    "Decision",
+    "Quantizer",
+    "Region",
+    "blur_radius",
+    "decide",
+    "judged_map",
+    "map_mask",
+    "mask_to_original",
+    "region_score",
+    "upsample_and_smooth",
+]
+
+MAX_LEVEL = 65535
+"""The highest level of a judged map. As a threshold it rejects nothing: no level lies above it."""
+
+Levels = NDArray[np.uint16]
+Mask = NDArray[np.bool_]
+
+
+# --- the anomaly map ----------------------------------------------------------------------------------------
+
+
+def blur_radius(sigma: float) -> int:
+    """Pixels on each side of the centre that the smoothing kernel reaches: about 4 sigma, 0 for sigma 0.
+
+    This is OpenCV's own choice for float images, ``(round(8 * sigma + 1) | 1) // 2``; it is spelt out and
+    passed explicitly so that another implementation (the browser, the ONNX graph) can reproduce the kernel:
+    weights ``exp(-x^2 / (2 sigma^2))`` for ``|x| <= radius``, normalised to sum 1.
+    """
+    return (round(8.0 * sigma + 1.0) | 1) // 2 if sigma > 0 else 0
+
+
+def upsample_and_smooth(grid: NDArray[np.float32], size: int, sigma: float) -> NDArray[np.float32]:
+    """Enlarge a distance grid to the model's input size and smooth it.
+
+    Bilinear with the half-pixel convention (grid cell i has its centre at ``(i + 0.5) * size / n - 0.5``) and
+    clamped edges, then a Gaussian with reflect-101 borders (the edge pixel is not repeated).
+
+    Args:
+        grid: float32 ``(H, W)`` or ``(n, H, W)``, distances.
+        size: side S of the square map, in pixels.
+        sigma: standard deviation of the Gaussian in map pixels; 0 leaves the enlarged map as it is.
+
+    Returns:
+        float32 ``(S, S)`` or ``(n, S, S)``.
+
+    Raises:
+        ValueError: a grid of another rank or an empty one, ``size`` < 1, or ``sigma`` negative or not finite.
+    """
+    grid = np.asarray(grid, dtype=np.float32)
+    if grid.ndim not in (2, 3) or 0 in grid.shape[-2:]:
+        raise ValueError(f"grid must be (H, W) or (n, H, W) and not empty, not {grid.shape}")
+    if size < 1:
+        raise ValueError(f"size must be at least 1, not {size}")
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise ValueError(f"sigma must be finite and not negative, not {sigma}")
+    if grid.ndim == 2:
+        return _upsample_and_smooth_one(grid, size, sigma)
+    maps = np.empty((len(grid), size, size), np.float32)
+    for i, one in enumerate(grid):
+        maps[i] = _upsample_and_smooth_one(one, size, sigma)
+    return maps
+
+
+def _upsample_and_smooth_one(grid: NDArray[np.float32], size: int, sigma: float) -> NDArray[np.float32]:
+    smooth = cv2.resize(grid, (size, size), interpolation=cv2.INTER_LINEAR)
+    if sigma > 0:
+        side = 2 * blur_radius(sigma) + 1
+        smooth = cv2.GaussianBlur(
+            smooth, (side, side), sigmaX=sigma, sigmaY=sigma, borderType=cv2.BORDER_REFLECT_101
+        )
+    return np.asarray(smooth, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """The model's fixed scale from map values to levels: ``q = clip(rint((v - offset) / step), 0, 65535)``.
+
+    Computed in float64, subtraction first, and rounded half to even (IEEE 754's default, ``np.rint``), for
+    arrays and for single values alike: a threshold typed in by hand lands on the level that a pixel of that
+    value gets.
+
+    Attributes:
+        offset: the map value of level 0.
+        step: map units per level, greater than 0.
+
+    Raises:
+        ValueError: offset or step is not finite, or step is not positive.
+    """
+
+    offset: float
+    step: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.offset):
+            raise ValueError(f"offset must be finite, not {self.offset}")
+        if not (math.isfinite(self.step) and self.step > 0):
+            raise ValueError(f"step must be finite and greater than 0, not {self.step}")
+
+    def quantize(self, values: NDArray[np.floating]) -> Levels:
+        """Levels of map values of any shape; values outside the scale are clipped to it.
+
+        Raises:
+            ValueError: a value is NaN or infinite.
+        """
+        values = np.asarray(values)
+        if not np.isfinite(values).all():
+            raise ValueError("the anomaly map holds NaN or infinite values")
+        with np.errstate(over="ignore"):  # beyond float64 is beyond the scale: clipped below like any other
+            levels = values.astype(np.float64)
+            levels -= self.offset
+            levels /= self.step
+        np.rint(levels, out=levels)
+        np.clip(levels, 0, MAX_LEVEL, out=levels)
+        return levels.astype(np.uint16)
+
+    def to_level(self, value: float) -> int:
+        """The level of a threshold given as a map value: the one that a pixel of exactly that value gets.
+
+        So a pixel equal to the threshold is not rejected, nor one within half a step above it. Values off the
+        scale give 0 or 65535, and ``to_level(to_value(level)) == level``.
+
+        Raises:
+            ValueError: the value is NaN or infinite.
+        """
+        if not math.isfinite(value):
+            raise ValueError(f"a threshold must be a finite number, not {value}")
+        return int(self.quantize(np.asarray(value, np.float64)))
+
+    def to_value(self, level: float) -> float:
+        """The map value in the middle of a level, for showing scores and thresholds."""
+        return float(self.offset + self.step * level)
+
+
+def judged_map(
+    grid: NDArray[np.float32],
+    *,
+    size: int,
+    sigma: float,
+    quantizer: Quantizer,
+    roi: Mask | None = None,
+    content_box: Box | None = None,
+) -> Levels:
+    """The one map that every verdict reads, from a distance grid.
+
+    Args:
+        grid: float32 ``(H, W)``, distances.
+        size: side S of the map, in pixels.
+        sigma: smoothing in map pixels.
+        quantizer: the model's scale.
+        roi: bool ``(S, S)``, True where defects count; None: everywhere.
+        content_box: where the picture lies in the map when it was padded; None: it fills the map.
+
+    Returns:
+        uint16 ``(S, S)``, 0 outside the region of interest and outside the content box. Level 0 is never
+        rejected, whatever the threshold.
+
+    Raises:
+        ValueError: the grid is not 2-D or not finite, or roi or content box do not fit the map.
+    """
+    if np.ndim(grid) != 2:
+        raise ValueError(f"grid must be (H, W), not {np.shape(grid)}")
+    return _inside(quantizer.quantize(upsample_and_smooth(grid, size, sigma)), roi, content_box)
+
+
+def _inside(q: Levels, roi: Mask | None, content_box: Box | None) -> Levels:
+    """``q`` with zeros outside the region of interest and the content box; itself when there is neither."""
+    if roi is not None:
+        if roi.shape != q.shape or roi.dtype != np.bool_:
+            raise ValueError(f"roi must be bool {q.shape}, not {roi.dtype} {roi.shape}")
+        q = np.where(roi, q, np.uint16(0))
+    if content_box is not None:
+        box = _checked_box(content_box, q.shape)
+        rows, cols = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        content = q[rows, cols]
+        q = np.zeros_like(q)
+        q[rows, cols] = content
+    return q
+
+
+def _checked_box(box: Box | None, shape: tuple[int, ...]) -> Box:
+    height, width = shape
+    if box is None:
+        return Box(0, 0, height, width)
+    inside = (
+        box.top >= 0 and box.left >= 0 and box.top + box.height <= height and box.left + box.width <= width
+    )
+    if not inside or box.height < 1 or box.width < 1:
+        raise ValueError(f"content_box {tuple(box)} does not lie in a map of {height} x {width}")
+    return box
+
+
+def _checked(q: Levels, min_area: int) -> int:
+    if q.ndim != 2 or q.dtype != np.uint16 or q.size == 0:
+        raise ValueError(f"a judged map is uint16 (S, S), not {q.dtype} {q.shape}")
+    min_area = operator.index(min_area)
+    if min_area < 1:
+        raise ValueError(f"min_area must be at least 1 map pixel, not {min_area}")
+    return min_area
+
+
+# --- the score ----------------------------------------------------------------------------------------------
+
+
+def region_score(q: Levels, min_area: int) -> int:
+    """The largest level t such that ``{q >= t}`` has an 8-connected region of ``min_area`` pixels: the score.
+
+    Equal to ``skimage.morphology.area_opening(q, min_area, connectivity=2).max()`` (Vincent 1992's area
+    opening), some hundred times faster because only the hottest pixels are looked at.
+
+    Args:
+        q: uint16 ``(S, S)``, a judged map.
+        min_area: in map pixels, at least 1; 1 gives the plain maximum.
+
+    Returns:
+        A level, 0..65535; 0 also when no region can be that large.
+
+    Raises:
+        ValueError: another dtype or rank, or ``min_area`` < 1.
+    """
+    min_area = _checked(q, min_area)
+    if min_area == 1:
+        return int(q.max())
+    if min_area > q.size:
+        return 0
+
+    # From below: all pixels of a window of min_area pixels are connected, so its minimum is reached.
+    # The border must count as 0, or windows hanging over the edge would pass with too few pixels.
+    tall = math.isqrt(min_area - 1) + 1
+    window = np.ones((tall, -(-min_area // tall)), np.uint8)
+    floor = cv2.erode(q, window, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    low = int(floor.max())
+
+    # From above: a region of min_area pixels holds one no hotter than the min_area-th hottest of all.
+    hotter = q[q > low]
+    if hotter.size < min_area:
+        return low
+    ceiling = np.partition(hotter, hotter.size - min_area)[hotter.size - min_area]
+    levels = np.unique(hotter[hotter <= ceiling])
+
+    # Between the two, bisect over the levels that occur; {q >= t} only shrinks as t rises. What is not
+    # above the level reached so far cannot matter any more: it is zeroed and cropped away.
+    hot = _crop(q, q > low)
+    while len(levels):
+        middle = len(levels) // 2
+        labels, _, keep = _large_regions(hot >= levels[middle], min_area)
+        if keep.any():
+            low = int(levels[middle])
+            levels = levels[middle + 1 :]
+            hot = _crop(hot, keep[labels])  # a higher region lies inside one of these
+        else:
+            levels = levels[:middle]
+    return low
+
+
+def _crop(q: Levels, mask: Mask) -> Levels:
+    """``q`` where the mask is set and 0 elsewhere, cut to the mask's bounding box; empty if the mask is."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    rows, cols = slice(y, y + height), slice(x, x + width)
+    return np.where(mask[rows, cols], q[rows, cols], np.uint16(0))
+
+
+# --- the mask -----------------------------------------------------------------------------------------------
+
+
+def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
+    """Pixels strictly above the threshold, in 8-connected regions of at least ``min_area``: the map's mask.
+
+    Args:
+        q: uint16 ``(S, S)``, a judged map.
+        threshold: a level, 0..65535.
+        min_area: in map pixels, at least 1.
+
+    Returns:
+        bool ``(S, S)``; it has a pixel exactly when ``region_score(q, min_area) > threshold``.
+
+    Raises:
+        ValueError: another dtype or rank, or a threshold or ``min_area`` out of range.
+    """
+    min_area = _checked(q, min_area)
+    above = q > _checked_threshold(threshold)
+    if min_area == 1:
+        return above
+    labels, _, keep = _large_regions(above, min_area)
+    return keep[labels]
+
+
+def _checked_threshold(threshold: int) -> int:
+    threshold = operator.index(threshold)
+    if not 0 <= threshold <= MAX_LEVEL:
+        raise ValueError(f"a threshold is a level from 0 to {MAX_LEVEL}, not {threshold}")
+    return threshold
+
+
+def _large_regions(above: Mask, min_area: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Mask]:
+    """Labels ``(S, S)`` of the 8-connected regions; by label OpenCV's statistics and whether it is kept."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(above.view(np.uint8), connectivity=8)
+    keep = stats[:, cv2.CC_STAT_AREA] >= min_area
+    keep[0] = False  # label 0 is the background
+    return labels, stats, keep
+
+
+class _Cells(NamedTuple):
+    """A run of map pixels along one axis, as cells of whole original pixels."""
+
+    starts: NDArray[np.intp]  # the map pixel, counted from the run's begin, where each cell starts
+    first: NDArray[np.int64]  # each cell's first original pixel
+    stop: NDArray[np.int64]  # one past its last
+
+
+class _Axis:
+    """How ``n_map`` map pixels and ``n_original`` picture pixels lie on each other along one axis.
+
+    Both are laid over the same length, half-pixel convention. The side with more pixels is divided among the
+    other's by where the centres fall, so every map pixel owns at least one picture pixel (enlarging) or
+    belongs to exactly one (shrinking): nothing that is set can get lost. Integer arithmetic throughout: any
+    implementation agrees.
+
+    Attributes:
+        shrinks: the picture has fewer pixels than the map.
+        source: int64 ``(n_original,)``, the map pixel under each original pixel's centre.
+        owner: int64 ``(n_map,)``, the original pixel under each map pixel's centre.
+    """
+
+    def __init__(self, n_map: int, n_original: int) -> None:
+        self.n_map = n_map
+        self.shrinks = n_original < n_map
+        self.source = (2 * np.arange(n_original, dtype=np.int64) + 1) * n_map // (2 * n_original)
+        self.owner = (2 * np.arange(n_map, dtype=np.int64) + 1) * n_original // (2 * n_map)
+
+    def cells(self, begin: int, stop: int) -> _Cells:
+        """The cells of map pixels ``begin .. stop - 1``: map pixels or, shrinking, picture pixels."""
+        if self.shrinks:
+            pixels, starts = np.unique(self.owner[begin:stop], return_index=True)
+            return _Cells(starts, pixels, pixels + 1)
+        edges = np.searchsorted(self.source, np.arange(begin, stop + 1)).astype(np.int64)
+        return _Cells(np.arange(stop - begin), edges[:-1], edges[1:])
+
+
+@lru_cache(maxsize=64)
+def _axis(n_map: int, n_original: int) -> _Axis:
+    return _Axis(n_map, n_original)
+
+
+def mask_to_original(
+    mask: Mask, original_size: tuple[int, int], content_box: Box | None = None
+) -> NDArray[np.bool_]:
+    """A map mask at the picture's own size: its nearest-neighbour enlargement, half-pixel convention.
+
+    Original row i shows map row ``floor((i + 0.5) * n_map / n_original)`` (columns alike). OpenCV's
+    ``INTER_NEAREST`` drops the half and is shifted by up to half a map pixel. Along an axis on which the
+    picture has *fewer* pixels than the map, an original pixel is set when any map pixel whose centre it
+    covers is set, so that a mask that is not empty stays so.
+
+    Args:
+        mask: bool ``(S, S)``.
+        original_size: ``(h, w)`` of the picture in pixels.
+        content_box: where the picture lies in the map when it was padded; what lies outside is cut away.
+
+    Returns:
+        bool ``(h, w)``.
+
+    Raises:
+        ValueError: the size is not positive or the box does not lie in the map.
+    """
+    box = _checked_box(content_box, mask.shape)
+    height, width = _checked_size(original_size)
+    out = mask[box.top : box.top + box.height, box.left : box.left + box.width]
+    axes = (_axis(box.height, height), _axis(box.width, width))
+    for i, axis in enumerate(axes):  # shrink first: the less there is to enlarge
+        if axis.shrinks:
+            out = np.logical_or.reduceat(out, axis.cells(0, axis.n_map).starts, axis=i)
+    for i in (1, 0):  # columns first: rows then move in whole
+        if not axes[i].shrinks:
+            out = out.take(axes[i].source, axis=i)
+    return out
+
+
+def _checked_size(original_size: tuple[int, int]) -> tuple[int, int]:
+    height, width = (operator.index(n) for n in original_size)
+    if height < 1 or width < 1:
+        raise ValueError(
+            f"original_size must be (height, width) of at least 1 x 1, not {tuple(original_size)}"
+        )
+    return height, width
+
+
+# --- the verdict --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected region of a mask, in pixels of the original picture; (0, 0) is the top-left pixel.
+
+    Attributes:
+        x, y, width, height: the box around all its pixels.
+        area: its number of mask pixels. Where a small picture makes two regions meet in one pixel, both count
+            it.
+        level: the level it reaches with ``min_area`` pixels: its own score. The image's is the largest of
+            these.
+        peak_level: the level of its hottest pixel, at least ``level``.
+        peak_x, peak_y: the original pixel under the centre of that map pixel (the first in reading order, if
+            several).
+        centroid_x, centroid_y: mean position of its pixels, unweighted; whole numbers are pixel centres.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: int
+    level: int
+    peak_level: int
+    peak_x: int
+    peak_y: int
+    centroid_x: float
+    centroid_y: float
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The verdict on one image under one threshold; every field follows from the judged map.
+
+    Attributes:
+        rejected: ``score > threshold``, which is ``mask.any()``, which is ``len(regions) > 0``.
+        score: the image score, a level.
+        threshold: the threshold, a level.
+        mask: bool ``(h, w)`` at the original size.
+        regions: strongest first (by level, then peak, then area, then reading order).
+    """
+
+    rejected: bool
+    score: int
+    threshold: int
+    mask: Mask
+    regions: tuple[Region, ...]
+
+
+def decide(
+    q: Levels,
+    threshold: int,
+    min_area: int,
+    *,
+    roi: Mask | None = None,
+    original_size: tuple[int, int] | None = None,
+    content_box: Box | None = None,
+) -> Decision:
+    """Score, mask, regions and verdict of one judged map.
+
+    Args:
+        q: uint16 ``(S, S)``, a judged map.
+        threshold: a level, 0..65535; what lies strictly above it is rejected.
+        min_area: smallest region that counts, in *map* pixels, at least 1.
+        roi: bool ``(S, S)``, a further region of interest (``judged_map`` has already applied the model's).
+        original_size: ``(h, w)`` of the picture; None: the content box as it is.
+        content_box: where the picture lies in the map when it was padded; None: it fills the map.
+
+    Raises:
+        ValueError: another dtype or rank, or an argument out of range.
+    """
+    min_area = _checked(q, min_area)
+    threshold = _checked_threshold(threshold)
+    q = _inside(q, roi, content_box)
+    box = _checked_box(content_box, q.shape)
+    size = (box.height, box.width) if original_size is None else _checked_size(original_size)
+
+    score = region_score(q, min_area)
+    if score <= threshold:
+        return Decision(False, score, threshold, np.zeros(size, np.bool_), ())
+    labels, stats, keep = _large_regions(q > threshold, min_area)
+    regions = _regions(q, labels, stats, keep, min_area, size, box)
+    return Decision(True, score, threshold, mask_to_original(keep[labels], size, box), regions)
+
+
+def _regions(
+    q: Levels,
+    labels: NDArray[np.int32],
+    stats: NDArray[np.int32],
+    keep: Mask,
+    min_area: int,
+    size: tuple[int, int],
+    box: Box,
+) -> tuple[Region, ...]:
+    """Describe the kept regions from their map pixels: the cost does not grow with the picture."""
+    down, across = _axis(box.height, size[0]), _axis(box.width, size[1])
+    regions = []
+    for label in np.flatnonzero(keep):
+        x0, y0, w, h, _ = (int(n) for n in stats[label])
+        inside = labels[y0 : y0 + h, x0 : x0 + w] == label
+        levels = np.where(inside, q[y0 : y0 + h, x0 : x0 + w], np.uint16(0))
+        peak_row, peak_col = divmod(int(levels.argmax()), w)
+
+        # A region lies inside the content box, for levels outside it are 0 and never above a threshold.
+        x0, y0 = x0 - box.left, y0 - box.top
+        rows, cols = down.cells(y0, y0 + h), across.cells(x0, x0 + w)
+        if down.shrinks:
+            inside = np.logical_or.reduceat(inside, rows.starts, axis=0)
+        if across.shrinks:
+            inside = np.logical_or.reduceat(inside, cols.starts, axis=1)
+        row_pixels, col_pixels = rows.stop - rows.first, cols.stop - cols.first
+        by_row = (inside @ col_pixels) * row_pixels
+        by_col = (row_pixels @ inside) * col_pixels
+        area = int(by_row.sum())
+        regions.append(
+            Region(
+                x=int(cols.first[0]),
+                y=int(rows.first[0]),
+                width=int(cols.stop[-1] - cols.first[0]),
+                height=int(rows.stop[-1] - rows.first[0]),
+                area=area,
+                level=region_score(levels, min_area),
+                peak_level=int(levels.max()),
+                peak_x=int(across.owner[x0 + peak_col]),
+                peak_y=int(down.owner[y0 + peak_row]),
+                centroid_x=float(by_col @ (cols.first + cols.stop - 1)) / (2 * area),
+                centroid_y=float(by_row @ (rows.first + rows.stop - 1)) / (2 * area),
+            )
+        )
+    regions.sort(key=lambda r: (-r.level, -r.peak_level, -r.area, r.y, r.x))
+    return tuple(regions)

@@ -1,0 +1,129 @@
+"""What is kept of each normal picture: who it is, which part it shows, and a small picture of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from padim.errors import BundleError
+
+Status = Literal["fit", "kept_out", "not_good"]
+Groups = Mapping[str, str] | Callable[[str], str | None] | None
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A picture of a good part, inside the fit or taken out of it.
+
+    Attributes:
+        name: file name as given.
+        sha256: of the file's bytes (of the pixels, if given as an array).
+        group: pictures with the same group show the same part and are left out together.
+        status: ``fit`` (in the Gaussians), ``kept_out`` (good, judged as unseen) or ``not_good``.
+        original_size: (height, width) in pixels.
+        thumbnail: (offset, length) in the thumbnails file.
+    """
+
+    name: str
+    sha256: str
+    group: str
+    status: Status
+    original_size: tuple[int, int]
+    thumbnail: tuple[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> Normal:
+        """Raises BundleError for anything but what :meth:`to_json` gives."""
+        try:
+            values = {field.name: data[field.name] for field in fields(cls)}
+            height, width = map(int, values["original_size"])
+            offset, length = map(int, values["thumbnail"])
+            strings = [values[key] for key in ("name", "sha256", "group", "status")]
+            if not all(isinstance(value, str) for value in strings) or values["status"] not in (
+                "fit",
+                "kept_out",
+                "not_good",
+            ):
+                raise ValueError("unexpected value")
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"normals.json: not a list of normal pictures ({error})") from error
+        return cls(**{**values, "original_size": (height, width), "thumbnail": (offset, length)})
+
+
+def group_of(groups: Groups, name: str) -> str | None:
+    """The group the caller gives a picture, if any."""
+    if groups is None:
+        return None
+    return groups(name) if callable(groups) else groups.get(name)
+
+
+def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
+    """Put identical files in one group, and with them the groups they link.
+
+    The same bytes twice are the same part, whatever anybody says.
+    """
+    merged: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        while merged.get(group, group) != group:
+            group = merged[group]
+        return group
+
+    first: dict[str, str] = {}
+    for normal in normals:
+        one, other = root(normal.group), root(first.setdefault(normal.sha256, normal.group))
+        if one != other:
+            merged[one] = other
+    return tuple(
+        normal if root(normal.group) == normal.group else replace(normal, group=root(normal.group))
+        for normal in normals
+    )
+
+
+class Thumbnails:
+    """JPEG pictures one after another in a file; (offset, length) finds one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def nbytes(self) -> int:
+        """Size on disk in bytes."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def append(self, jpeg: bytes) -> tuple[int, int]:
+        """Add a picture."""
+        offset = self.nbytes
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.write(jpeg)
+        return offset, len(jpeg)
+
+    def read(self, place: tuple[int, int]) -> bytes:
+        """One picture.
+
+        Raises:
+            BundleError: the file is missing or too short.
+        """
+        offset, length = place
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                content = file.read(length)
+        except OSError as error:
+            raise BundleError(f"{self.path}: the normals' pictures cannot be read ({error})") from error
+        if len(content) != length:
+            raise BundleError(f"{self.path}: the normals' pictures are truncated")
+        return content
+
+    def truncate(self, nbytes: int) -> None:
+        """Keep the first ``nbytes``."""
+        if self.nbytes > nbytes:
+            with self.path.open("r+b") as file:
+                file.truncate(nbytes)

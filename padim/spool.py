@@ -1,0 +1,109 @@
+"""Spool: the normals' embeddings on disk, all channels, while a model is being worked on.
+
+With it, held-out scores, exclusion, undo and another channel draw never run the network again. It is
+written with ordinary buffered writes and read in windows: a memory map of it would count as resident.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.files import write_atomic
+
+_FEATURES = "features.f32"
+_HEADER = "spool.json"
+
+
+class Spool:
+    """An append-only file of float32 records ``(channels, grid, grid)``, one per normal.
+
+    Attributes:
+        identity: of the extractor that made the embeddings; others do not mix with it.
+        channels: of all layers together.
+        positions: grid positions, p.
+    """
+
+    def __init__(self, folder: Path, identity: str, channels: int, positions: int) -> None:
+        """Open the spool in ``folder``, or start an empty one there.
+
+        A spool of another identity or shape is replaced; a record cut short by a crash is dropped.
+        """
+        self.folder = folder
+        self.identity = identity
+        self.channels = channels
+        self.positions = positions
+        self._record = channels * positions * 4
+        header = {"identity": identity, "channels": channels, "positions": positions}
+        if self._stored_header() != header:
+            self.delete()
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _FEATURES).write_bytes(b"")
+            write_atomic(folder / _HEADER, json.dumps(header).encode())
+        elif self.nbytes % self._record:
+            self.truncate(len(self))
+
+    def _stored_header(self) -> object:
+        try:
+            if not (self.folder / _FEATURES).is_file():
+                return None
+            return json.loads((self.folder / _HEADER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / _FEATURES
+
+    @property
+    def nbytes(self) -> int:
+        """Size on disk in bytes."""
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def __len__(self) -> int:
+        return self.nbytes // self._record
+
+    def append(self, embeddings: npt.NDArray[np.float32]) -> None:
+        """Add records.
+
+        Args:
+            embeddings: float32 ``(n, channels, grid, grid)`` or ``(n, channels, p)``.
+        """
+        if embeddings.dtype != np.float32 or embeddings[0].size * 4 != self._record:
+            raise ValueError(f"embeddings must be float32 (n, {self.channels}, {self.positions} positions)")
+        with self._path.open("ab") as file:
+            file.write(np.ascontiguousarray(embeddings).data)
+
+    def truncate(self, count: int) -> None:
+        """Keep the first ``count`` records."""
+        with self._path.open("r+b") as file:
+            file.truncate(count * self._record)
+
+    def read(self, rows: Sequence[int], channels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Records, reduced to the chosen channels.
+
+        Args:
+            rows: which records, ``n`` of them.
+            channels: which channels, ``d`` of them.
+
+        Returns:
+            float32 ``(n, p, d)``.
+        """
+        result = np.empty((len(rows), self.positions, len(channels)), np.float32)
+        with self._path.open("rb") as file:
+            for index, row in enumerate(rows):
+                file.seek(row * self._record)
+                record = np.fromfile(file, np.float32, self.channels * self.positions)
+                if record.size * 4 != self._record:
+                    raise IndexError(f"the spool holds {len(self)} records, not {row + 1}")
+                result[index] = record.reshape(self.channels, self.positions)[channels].T
+        return result
+
+    def delete(self) -> None:
+        """Remove the file; what is derived from it stays."""
+        shutil.rmtree(self.folder, ignore_errors=True)

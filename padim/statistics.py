@@ -1,0 +1,166 @@
+"""PatchStatistics: count, mean and scatter of the embeddings at every grid position, in float64.
+
+Batches are merged by the update of Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise
+algorithm for computing sample variances"), so nothing cancels and parts computed apart merge exactly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.errors import PadimError
+from padim.files import write_atomic
+
+Floats = npt.NDArray[np.floating]
+Doubles = npt.NDArray[np.float64]
+
+# Positions handled at once: bounds the temporaries to a few megabytes without slowing the matrix products.
+POSITIONS_PER_BLOCK = 256
+
+
+class PatchStatistics:
+    """Streaming first and second moments of ``p`` positions with ``d`` features each.
+
+    Attributes:
+        count: images seen, n.
+        mean: float64 ``(p, d)``.
+        scatter: float64 ``(p, d, d)``, the sum over images of (x - mean)(x - mean)^T.
+
+    Memory is ``8 p d (d + 1)`` bytes whatever the number of images.
+    """
+
+    def __init__(self, positions: int, features: int) -> None:
+        self.count = 0
+        self.mean: Doubles = np.zeros((positions, features))
+        self.scatter: Doubles = np.zeros((positions, features, features))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(p, d)``."""
+        positions, features = self.mean.shape
+        return positions, features
+
+    def _check(self, x: Floats, dimensions: int) -> None:
+        if x.ndim != dimensions or x.shape[-2:] != self.mean.shape:
+            wanted = "(n, p, d)" if dimensions == 3 else "(p, d)"
+            raise ValueError(f"x must be {wanted} with (p, d) = {self.mean.shape}, got {x.shape}")
+        if not np.isfinite(x).all():
+            raise ValueError("x contains values that are not finite")
+
+    def update(self, x: Floats) -> Self:
+        """Add a batch of images.
+
+        Args:
+            x: ``(n, p, d)``, any float type; n may be 0.
+        """
+        self._check(x, 3)
+        added = len(x)
+        if added == 0:
+            return self
+        total = self.count + added
+        for block in position_blocks(self.shape[0]):
+            batch = np.ascontiguousarray(x[:, block].transpose(1, 0, 2), dtype=np.float64)
+            mean = batch.mean(axis=1)
+            batch -= mean[:, None]
+            self.scatter[block] += batch.transpose(0, 2, 1) @ batch
+            self._shift_in(block, mean, added, total)
+        self.count = total
+        return self
+
+    def merge(self, other: PatchStatistics) -> Self:
+        """Add another set of statistics of disjoint images; equal to having seen the union."""
+        if other.shape != self.shape:
+            raise ValueError(f"cannot merge statistics of (p, d) = {other.shape} into {self.shape}")
+        if other.count:
+            total = self.count + other.count
+            for block in position_blocks(self.shape[0]):
+                self.scatter[block] += other.scatter[block]
+                self._shift_in(block, other.mean[block], other.count, total)
+            self.count = total
+        return self
+
+    def _shift_in(self, block: slice, mean: Doubles, added: int, total: int) -> None:
+        """The between-groups term, and the mean; the caller has added the other scatter."""
+        delta = mean - self.mean[block]
+        weight = self.count * added / total
+        if weight:
+            self.scatter[block] += weight * (delta[:, :, None] * delta[:, None, :])
+        self.mean[block] += delta * (added / total)
+
+    def add(self, x: Floats) -> Self:
+        """Add one image, ``(p, d)``: a rank-1 change."""
+        self._check(x, 2)
+        return self.update(x[None])
+
+    def remove(self, x: Floats) -> Self:
+        """Take one image out again, ``(p, d)``: the inverse of :meth:`add`, to rounding.
+
+        The caller answers for ``x`` having been added.
+
+        Raises:
+            ValueError: no image is left to remove.
+        """
+        self._check(x, 2)
+        if self.count == 0:
+            raise ValueError("no image is left to remove")
+        remaining = self.count - 1
+        if remaining == 0:
+            self.mean[:] = 0
+            self.scatter[:] = 0
+        else:
+            delta = np.asarray(x, np.float64) - self.mean
+            self.mean -= delta / remaining
+            for block in position_blocks(self.shape[0]):
+                part = delta[block]
+                self.scatter[block] -= (self.count / remaining) * (part[:, :, None] * part[:, None, :])
+            if remaining == 1:
+                self.scatter[:] = 0
+        self.count = remaining
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint (``.npz``), atomically."""
+        write_atomic(
+            path,
+            lambda file: np.savez(
+                file, count=np.int64(self.count), mean=self.mean, scatter=self.scatter, allow_pickle=False
+            ),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> PatchStatistics:
+        """Read a checkpoint; continuing from it gives the same bits as never having stopped.
+
+        Raises:
+            PadimError: the file is missing, truncated or not a checkpoint; names the file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                count, mean, scatter = int(arrays["count"]), arrays["mean"], arrays["scatter"]
+        except Exception as error:
+            # numpy answers damaged archives with errors from zipfile, zlib, struct and its own.
+            raise PadimError(f"{path}: not a readable checkpoint ({error})") from error
+        positions, features = mean.shape if mean.ndim == 2 else (0, 0)
+        if (
+            scatter.shape != (positions, features, features)
+            or mean.dtype != np.float64
+            or scatter.dtype != np.float64
+            or count < 0
+            or not (np.isfinite(mean).all() and np.isfinite(scatter).all())
+        ):
+            raise PadimError(f"{path}: not a checkpoint of patch statistics")
+        statistics = cls.__new__(cls)
+        statistics.count, statistics.mean, statistics.scatter = count, mean, scatter
+        return statistics
+
+
+def position_blocks(positions: int) -> list[slice]:
+    """Slices that cover the positions, each small enough for its temporaries to stay cheap."""
+    return [
+        slice(start, min(start + POSITIONS_PER_BLOCK, positions))
+        for start in range(0, positions, POSITIONS_PER_BLOCK)
+    ]

@@ -1,0 +1,146 @@
+"""Workspace: the folder that keeps models between sessions, one sub-folder a model.
+
+``<root>/models/<id>/`` is the bundle; ``work/`` inside it holds the normals' embeddings and the
+checkpoint while the model is worked on.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from padim import bundle
+from padim.errors import BundleError, PadimError
+from padim.files import write_atomic
+from padim.model import Padim
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_NAME_FILE = "name.txt"
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model in the workspace, as lists show it; nothing heavy is read for it.
+
+    Attributes:
+        id: folder name, used in URLs.
+        name: what the user called it.
+        path: its folder.
+        created: when it was last saved, None while it is being made or when broken.
+        manifest: of the bundle, empty while it is being made or when broken.
+        broken: why it cannot be opened, None when it can.
+    """
+
+    id: str
+    name: str
+    path: Path
+    created: datetime | None
+    manifest: dict[str, Any]
+    broken: str | None
+
+    @property
+    def revision(self) -> str:
+        """Changes whenever the saved model does."""
+        return str(self.manifest.get("seal", ""))
+
+    @property
+    def n_parts(self) -> int:
+        """Parts in the fit."""
+        return int(self.manifest.get("counts", {}).get("parts", 0))
+
+
+class Workspace:
+    """Models below one folder."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.folder = self.root / "models"
+
+    def models(self) -> list[Entry]:
+        """All saved models, newest first; broken ones are listed with the reason.
+
+        A folder without a manifest is a fit under way or given up, and is not listed.
+        """
+        if not self.folder.is_dir():
+            return []
+        found = [
+            self._entry(path)
+            for path in self.folder.iterdir()
+            if _ID.fullmatch(path.name) and (path / bundle.MANIFEST).exists()
+        ]
+        never = datetime.min.replace(tzinfo=UTC)
+        return sorted(found, key=lambda entry: (entry.created or never, entry.id), reverse=True)
+
+    def _entry(self, path: Path) -> Entry:
+        try:
+            name = (path / _NAME_FILE).read_text(encoding="utf-8").strip() or path.name
+        except (OSError, UnicodeDecodeError):
+            name = path.name
+        if not (path / bundle.MANIFEST).exists():
+            return Entry(path.name, name, path, None, {}, None)
+        try:
+            manifest = bundle.Bundle(path).manifest
+            created = datetime.fromisoformat(manifest["created"])
+        except (BundleError, KeyError, ValueError) as error:
+            return Entry(path.name, name, path, None, {}, str(error))
+        return Entry(path.name, name, path, created, manifest, None)
+
+    def get(self, model_id: str) -> Entry:
+        """One model by id.
+
+        Raises:
+            PadimError: no such model; an id that is no plain folder name is no such model either.
+        """
+        path = self.folder / model_id
+        if not _ID.fullmatch(model_id) or not path.is_dir():
+            raise PadimError(f"there is no model '{model_id}' in {self.folder}")
+        return self._entry(path)
+
+    def create(self, name: str) -> Entry:
+        """A folder for a new model; it is listed once a bundle is saved in it.
+
+        Raises:
+            PadimError: an empty or overlong name.
+        """
+        name = self._checked(name)
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-") or "model"
+        path = self.folder / f"{slug}-{secrets.token_hex(3)}"
+        path.mkdir(parents=True)
+        write_atomic(path / _NAME_FILE, name.encode())
+        return self._entry(path)
+
+    def rename(self, model_id: str, name: str) -> Entry:
+        """Another name; the id, and with it every link, stays."""
+        entry = self.get(model_id)
+        write_atomic(entry.path / _NAME_FILE, self._checked(name).encode())
+        return self._entry(entry.path)
+
+    @staticmethod
+    def _checked(name: str) -> str:
+        name = " ".join(name.split())
+        if not name or len(name) > LONGEST_NAME:
+            raise PadimError(f"a model's name has 1 to {LONGEST_NAME} characters, this one has {len(name)}")
+        return name
+
+    def delete(self, model_id: str) -> None:
+        """Remove a model with all that belongs to it."""
+        bundle.remove(self.get(model_id).path)
+
+    def work_dir(self, model_id: str) -> Path:
+        """Where the model's embeddings are kept while it is worked on."""
+        return self.get(model_id).path / "work"
+
+    def open(self, model_id: str) -> Padim:
+        """Load a model, with its embeddings if they are kept.
+
+        Raises:
+            BundleError: damaged; names the file.
+        """
+        return Padim.load(self.get(model_id).path, work_dir=self.work_dir(model_id))
