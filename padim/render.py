@@ -227,8 +227,8 @@ def overlay(
 
 
 def _line_width(height: int, width: int) -> int:
-    """About a four-hundredth of the longer side, so that a contour looks alike at 300 and at 6000 pixels."""
-    return max(1, round(max(height, width) / 400))
+    """About a three-hundredth of the longer side: a contour looks alike at 300 and at 6000 pixels."""
+    return max(1, round(max(height, width) / 300))
 
 
 def _draw_contour(picture: Picture, mask: NDArray[np.bool_], color: Color) -> None:
@@ -313,6 +313,10 @@ def four_panel(
     """
     height, width = rgb.shape[:2]
     mask = decision.mask
+    if mask.shape != (height, width):
+        raise ValueError(f"the decision's mask is {mask.shape}, the picture {(height, width)}")
+    if panel_side is not None and panel_side < 1:
+        raise ValueError(f"panel_side must be at least 1, not {panel_side}")
     longest = max(height, width)
     if panel_side is not None and longest > panel_side:
         height = max(1, round(height * panel_side / longest))

@@ -63,7 +63,8 @@ class PatchStatistics:
             return self
         total = self.count + added
         for block in position_blocks(self.shape[0]):
-            batch = np.ascontiguousarray(x[:, block].transpose(1, 0, 2), dtype=np.float64)
+            # Always a copy: it is centred in place below.
+            batch = np.array(x[:, block].transpose(1, 0, 2), dtype=np.float64, order="C")
             mean = batch.mean(axis=1)
             batch -= mean[:, None]
             self.scatter[block] += batch.transpose(0, 2, 1) @ batch

@@ -1,0 +1,41 @@
+"""The ONNX distance session against the float64 formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from padim.gaussian import Regularization, squared_distances, whitening
+from padim.scorer import Scorer
+from padim.statistics import PatchStatistics
+
+
+class Grid:
+    """Stands in for the extractor where embeddings are given."""
+
+    grid = 4
+
+
+@pytest.mark.parametrize("n", [1, 3, 16])
+def test_distances_equal_the_float64_formula(n: int) -> None:
+    rng = np.random.default_rng(0)
+    channels = np.array([1, 2, 5, 7, 8], np.int64)
+    normals = rng.normal(size=(30, 16, 5)) * rng.uniform(0.1, 3, size=5) + 4
+    statistics = PatchStatistics(16, 5).update(normals)
+    whitener = whitening(statistics, Regularization(), 29)
+    scorer = Scorer(
+        Grid(),  # type: ignore[arg-type]
+        statistics.mean.astype(np.float32),
+        whitener.astype(np.float32),
+        channels,
+    )
+    embedding = (rng.normal(size=(n, 9, 4, 4)) + 4).astype(np.float32)
+    x = embedding.reshape(n, 9, 16)[:, channels].transpose(0, 2, 1)
+    expected = np.sqrt(squared_distances(x, statistics.mean, whitener)).reshape(n, 4, 4)
+    result = scorer.grids_of(ort.OrtValue.ortvalue_from_numpy(embedding))
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, rtol=1e-4)
+    # A picture's verdict must not depend on the company it is scored in.
+    alone = scorer.grids_of(ort.OrtValue.ortvalue_from_numpy(embedding[:1]))
+    np.testing.assert_allclose(alone[0], result[0], rtol=1e-5)
