@@ -216,7 +216,7 @@ def near_identical(prints: NDArray[np.float32]) -> list[tuple[int, ...]]:
     typical = float(np.median(distance[np.arange(n), shots]))  # to the next part: the neighbour right after
     row, column = np.nonzero((order < shots[:, None]) & (distance * MIN_GAP <= typical))
     seen = coo_matrix((np.ones(len(row), bool), (row, near[row, column])), shape=(n, n)).tocsr()
-    mutual = seen.multiply(seen.T).tocoo()
+    mutual = seen.tocoo()
     parts = _gather(_components(n, mutual.row, mutual.col).tolist())
     return [tuple(group) for group in parts.values() if 2 <= len(group) <= MAX_SHOTS]
 

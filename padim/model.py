@@ -141,6 +141,7 @@ class Padim:
         self._temporary = None if work_dir else tempfile.TemporaryDirectory(prefix="padim-")
         self.work_dir = Path(work_dir or self._temporary.name)  # type: ignore[union-attr]
         self._backbone_onnx: bytes | None = None
+        self._extractor: FeatureExtractor | None = None
         self._fitted: _Fitted | None = None
         self._scorer: Scorer | None = None
         self._levels: dict[int, npt.NDArray[np.int64]] = {}
@@ -154,7 +155,9 @@ class Padim:
     @property
     def extractor(self) -> FeatureExtractor:
         """The shared session that gives the embeddings."""
-        return open_extractor(self.config, self._backbone_onnx)
+        if self._extractor is None:
+            self._extractor = open_extractor(self.config, self._backbone_onnx)
+        return self._extractor
 
     @property
     def channels(self) -> npt.NDArray[np.int64]:

@@ -24,16 +24,23 @@ def _distance_session() -> ort.InferenceSession:
     The batch of a position is the left factor and V the right one, ``(p, n, d) @ (p, d, d)``: with one
     picture that streams V once, row by row, at the memory's speed, and with many it becomes a matrix
     product. V on the left was measured at half the speed.
+
+    The first picture goes in a second time and is dropped again: a product with a single row takes another
+    kernel, which sums in another order, and a picture's map must be the same to the last bit whether it is
+    scored alone or in a batch.
     """
     nodes = [
         helper.make_node("Gather", ["embedding", "channels"], ["kept"], axis=1),
         helper.make_node("Reshape", ["kept", "flat"], ["kept_flat"]),
-        helper.make_node("Transpose", ["kept_flat"], ["x"], perm=[2, 0, 1]),
+        helper.make_node("Transpose", ["kept_flat"], ["pictures"], perm=[2, 0, 1]),
+        helper.make_node("Slice", ["pictures", "zero", "one", "one"], ["first"]),
+        helper.make_node("Concat", ["pictures", "first"], ["x"], axis=1),
         helper.make_node("Sub", ["x", "mean"], ["delta"]),
         helper.make_node("MatMul", ["delta", "whitener"], ["white"]),
         helper.make_node("ReduceSumSquare", ["white"], ["squared"], axes=[2], keepdims=0),
         helper.make_node("Sqrt", ["squared"], ["root"]),
-        helper.make_node("Transpose", ["root"], ["distance"], perm=[1, 0]),
+        helper.make_node("Slice", ["root", "zero", "minus_one", "one"], ["asked_for"]),
+        helper.make_node("Transpose", ["asked_for"], ["distance"], perm=[1, 0]),
     ]
     tensor = helper.make_tensor_value_info
     graph = helper.make_graph(
@@ -46,7 +53,10 @@ def _distance_session() -> ort.InferenceSession:
             tensor("whitener", TensorProto.FLOAT, ["p", "d", "d"]),
         ],
         [tensor("distance", TensorProto.FLOAT, ["n", "p"])],
-        [numpy_helper.from_array(np.array([0, 0, -1], np.int64), "flat")],
+        [
+            numpy_helper.from_array(np.array(values, np.int64), name)
+            for name, values in (("flat", [0, 0, -1]), ("zero", [0]), ("one", [1]), ("minus_one", [-1]))
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
     return ort.InferenceSession(
