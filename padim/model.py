@@ -8,19 +8,17 @@ boundaries, and give the same bits as having fitted so from the start.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import shutil
 import tempfile
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,21 +36,17 @@ from padim.calibration import (
     to_permille,
 )
 from padim.config import PadimConfig, explain
-from padim.errors import BundleError, CalibrationError, Cancelled, ImageError, NotFittedError, PadimError
+from padim.errors import BundleError, CalibrationError, NotFittedError, PadimError
 from padim.features import FeatureExtractor, draw_channels, open_extractor
 from padim.gaussian import LeaveOut, Regularization, squared_distances, whitening
-from padim.images import Box, Preprocess, decode, thumbnail
+from padim.images import Box, Preprocess
 from padim.maps import Decision, Quantizer, decide, judged_map, region_score, upsample_and_smooth
 from padim.normals import Groups, Normal, Status, Thumbnails, group_of, join_duplicates
+from padim.pipeline import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.scorer import Scorer
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
 
-RGB = npt.NDArray[np.uint8]
-Image = tuple[str, bytes | RGB]
-Progress = Callable[[int, int | None, str], None]
-Cancel = Callable[[], bool]
-OnError = Callable[[ImageError], None]
 Calibration = Literal["exact", "stale", "none"]
 
 # Fixed, so that statistics have the same batch boundaries however the pictures arrived.
@@ -60,8 +54,6 @@ WINDOW = 16
 # Head room of the judged map above the normals' largest held-out value (DESIGN 4.4).
 HEAD_ROOM = 16.0
 MAX_LEVEL = 65535
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -94,15 +86,6 @@ class Choice:
     basis: Basis = "image"
     permille: int = 950
     value: float | None = None
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    name: str
-    sha256: str
-    rgb: RGB
-    original_size: tuple[int, int]
-    thumbnail: bytes | None
 
 
 @dataclass(frozen=True)
@@ -237,7 +220,7 @@ class Padim:
             ImageError: a picture cannot be used and ``on_error`` is not given.
             PadimError: no picture could be used.
         """
-        return self._extend(images, (), groups, progress, cancel, on_error)
+        return self._extend(images, (), groups, Watch(progress, cancel, on_error))
 
     def partial_fit(
         self,
@@ -253,19 +236,18 @@ class Padim:
         With the spool at hand the result is, bit for bit, that of one fit on all of them. Without it the
         statistics are continued from the checkpoint and the calibration is marked ``stale``.
         """
+        watch = Watch(progress, cancel, on_error)
         former = self._fitted.normals if self._fitted else ()
         if former and not self.has_spool:
-            return self._continue_from_checkpoint(images, groups, progress, cancel, on_error)
-        return self._extend(images, former, groups, progress, cancel, on_error)
+            return self._continue_from_checkpoint(images, groups, watch)
+        return self._extend(images, former, groups, watch)
 
     def _extend(
         self,
         images: Iterable[Image],
         former: tuple[Normal, ...],
         groups: Groups,
-        progress: Progress | None,
-        cancel: Cancel | None,
-        on_error: OnError | None,
+        watch: Watch,
     ) -> Self:
         with self._lock:
             fresh = not former
@@ -279,10 +261,10 @@ class Padim:
             records, pictures = len(former), self._thumbnails.nbytes
             spool.truncate(records)
             try:
-                added = self._spool_images(spool, images, groups, records, progress, cancel, on_error)
+                added = self._spool_images(spool, images, groups, records, watch)
                 if not added and fresh:
                     raise PadimError("none of the pictures could be used; the model needs at least one")
-                self._refit(join_duplicates([*former, *added]), progress, cancel)
+                self._refit(join_duplicates([*former, *added]), watch)
             except BaseException:
                 spool.truncate(records)
                 self._thumbnails.truncate(pictures)
@@ -306,17 +288,15 @@ class Padim:
         images: Iterable[Image],
         groups: Groups,
         first_index: int,
-        progress: Progress | None,
-        cancel: Cancel | None,
-        on_error: OnError | None,
+        watch: Watch,
     ) -> list[Normal]:
         normals: list[Normal] = []
-        for batch in self._batches(images, True, progress, cancel, on_error, "Reading pictures"):
+        for batch in self._batches(images, watch, "Reading pictures", with_thumbnail=True):
             spool.append(self.extractor(np.stack([item.rgb for item in batch])))
             normals += self._records(batch, groups, first_index + len(normals))
         return normals
 
-    def _records(self, batch: Sequence[_Prepared], groups: Groups, first_index: int) -> list[Normal]:
+    def _records(self, batch: Sequence[Prepared], groups: Groups, first_index: int) -> list[Normal]:
         """Entries for new normals; a group name given by the user cannot collide with a number of ours."""
         normals = []
         for index, item in enumerate(batch, start=first_index):
@@ -329,41 +309,14 @@ class Padim:
     def _batches(
         self,
         images: Iterable[Image],
-        with_thumbnail: bool,
-        progress: Progress | None,
-        cancel: Cancel | None,
-        on_error: OnError | None,
+        watch: Watch,
         stage: str,
+        *,
+        with_thumbnail: bool = False,
         batch_size: int | None = None,
-    ) -> Iterator[list[_Prepared]]:
-        """Decoded and resized pictures, a batch at a time; decoding runs ahead of the network in threads."""
-        total = len(images) if isinstance(images, Sized) else None
+    ) -> Iterator[list[Prepared]]:
         size = batch_size or self.extractor.batch_size()
-        preprocess = self.preprocess
-        batch: list[_Prepared] = []
-
-        def prepare(image: Image) -> _Prepared | ImageError:
-            try:
-                return _prepare(image, preprocess, with_thumbnail)
-            except ImageError as error:
-                return error
-
-        for done, outcome in enumerate(_ahead(images, prepare, 2 * size), start=1):
-            if cancel is not None and cancel():
-                raise Cancelled("stopped on request; nothing was changed")
-            if isinstance(outcome, ImageError):
-                if on_error is None:
-                    raise outcome
-                on_error(outcome)
-            else:
-                batch.append(outcome)
-            if len(batch) == size:
-                yield batch
-                batch = []
-            if progress is not None:
-                progress(done, total, stage)
-        if batch:
-            yield batch
+        return batches(images, self.preprocess, size, watch, stage, with_thumbnail=with_thumbnail)
 
     def _rows(self, normals: Sequence[Normal], status: Status = "fit") -> list[list[int]]:
         """Indices with that status, in windows whose borders do not depend on who is in them."""
@@ -390,18 +343,15 @@ class Padim:
             tick(len(rows))
         return statistics
 
-    def _refit(self, normals: tuple[Normal, ...], progress: Progress | None, cancel: Cancel | None) -> None:
+    def _refit(self, normals: tuple[Normal, ...], watch: Watch) -> None:
         """Everything that follows from the spool and from which normals are in the fit."""
         total = 2 * len(normals)
         done = 0
 
         def tick(count: int) -> None:
             nonlocal done
-            if cancel is not None and cancel():
-                raise Cancelled("stopped on request; nothing was changed")
             done += count
-            if progress is not None:
-                progress(min(done, total), total, "Learning what is normal")
+            watch.step(min(done, total), total, "Learning what is normal")
 
         statistics = self.statistics(normals, tick)
         if statistics.count == 0:
@@ -499,15 +449,13 @@ class Padim:
         Raises:
             PadimError: no embeddings at hand, or nothing would be left.
         """
-        return self._set_status(index, reason, progress, cancel)
+        return self._set_status(index, reason, Watch(progress, cancel))
 
     def include(self, index: int, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Self:
         """Put a part back: after :meth:`exclude`, the former model bit for bit."""
-        return self._set_status(index, "fit", progress, cancel)
+        return self._set_status(index, "fit", Watch(progress, cancel))
 
-    def _set_status(
-        self, index: int, status: Status, progress: Progress | None, cancel: Cancel | None
-    ) -> Self:
+    def _set_status(self, index: int, status: Status, watch: Watch) -> Self:
         with self._lock:
             group = self.normals_[index].group
             return self._recompute(
@@ -515,8 +463,7 @@ class Padim:
                     replace(normal, status=status) if normal.group == group else normal
                     for normal in self.normals_
                 ),
-                progress,
-                cancel,
+                watch,
             )
 
     def regroup(
@@ -528,16 +475,14 @@ class Padim:
             for index, normal in enumerate(self.normals_):
                 named = group_of(groups, normal.name)
                 normals.append(replace(normal, group=f"#{index}" if named is None else f"part {named}"))
-            return self._recompute(join_duplicates(normals), progress, cancel)
+            return self._recompute(join_duplicates(normals), Watch(progress, cancel))
 
-    def _recompute(
-        self, normals: tuple[Normal, ...], progress: Progress | None, cancel: Cancel | None
-    ) -> Self:
+    def _recompute(self, normals: tuple[Normal, ...], watch: Watch) -> Self:
         if not self.has_spool:
             raise PadimError(
                 "the normals' features were deleted; give the same pictures again with rebuild_spool()"
             )
-        self._refit(normals, progress, cancel)
+        self._refit(normals, watch)
         return self
 
     # --- spool and checkpoint ----------------------------------------------------------------------
@@ -598,7 +543,7 @@ class Padim:
             again.truncate(0)
             found: dict[str, int] = {}
             try:
-                for batch in self._batches(images, False, progress, cancel, on_error, "Reading pictures"):
+                for batch in self._batches(images, Watch(progress, cancel, on_error), "Reading pictures"):
                     items = {item.sha256: item for item in batch if item.sha256 in wanted}
                     fresh = [item for sha, item in items.items() if sha not in found]
                     if fresh:
@@ -624,9 +569,7 @@ class Padim:
         self,
         images: Iterable[Image],
         groups: Groups,
-        progress: Progress | None,
-        cancel: Cancel | None,
-        on_error: OnError | None,
+        watch: Watch,
     ) -> Self:
         with self._lock:
             state = self._state()
@@ -639,7 +582,7 @@ class Padim:
             pictures = self._thumbnails.nbytes
             added: list[Normal] = []
             try:
-                for batch in self._batches(images, True, progress, cancel, on_error, "Reading pictures"):
+                for batch in self._batches(images, watch, "Reading pictures", with_thumbnail=True):
                     embedding = self.extractor(np.stack([item.rgb for item in batch]))
                     chosen = embedding.reshape(len(batch), embedding.shape[1], -1)[:, self.channels]
                     statistics.update(chosen.transpose(0, 2, 1))
@@ -684,7 +627,8 @@ class Padim:
         Arguments and errors as :meth:`fit`; ``batch_size`` defaults to what suits the input size.
         """
         self._state()
-        for batch in self._batches(images, False, progress, cancel, on_error, "Scoring pictures", batch_size):
+        watch = Watch(progress, cancel, on_error)
+        for batch in self._batches(images, watch, "Scoring pictures", batch_size=batch_size):
             grids = self.scorer.grids(np.stack([item.rgb for item in batch]))
             for item, grid in zip(batch, grids, strict=True):
                 q = self._judge(grid, item.original_size)
@@ -965,34 +909,3 @@ class Padim:
     def _has_thumbnails_of(self, saved: bundle.Bundle) -> bool:
         """Whether the working copy is already there (a former session's), at its full length."""
         return self._thumbnails.nbytes == saved.manifest["files"].get("thumbnails.bin", {}).get("bytes", -1)
-
-
-def _prepare(image: Image, preprocess: Preprocess, with_thumbnail: bool) -> _Prepared:
-    name, content = image
-    if isinstance(content, np.ndarray):
-        if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or content.size == 0:
-            raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")
-        rgb = content
-        digest = hashlib.sha256(str(content.shape).encode() + np.ascontiguousarray(content).data)
-    else:
-        rgb = decode(content, name)
-        digest = hashlib.sha256(content)
-    height, width = rgb.shape[:2]
-    small = thumbnail(rgb) if with_thumbnail else None
-    return _Prepared(name, digest.hexdigest(), preprocess(rgb), (height, width), small)
-
-
-def _ahead(items: Iterable[Image], work: Callable[[Image], _T], most: int) -> Iterator[_T]:
-    """Results in order, computed in two threads at most ``most`` items ahead."""
-    with ThreadPoolExecutor(2) as pool:
-        queue: list[Any] = []
-        try:
-            for item in items:
-                queue.append(pool.submit(work, item))
-                if len(queue) >= most:
-                    yield queue.pop(0).result()
-            while queue:
-                yield queue.pop(0).result()
-        finally:
-            for future in queue:
-                future.cancel()

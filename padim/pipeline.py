@@ -1,0 +1,152 @@
+"""From named files to batches the network can take; decoding runs ahead of the network, in threads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.errors import Cancelled, ImageError
+from padim.images import Preprocess, decode, thumbnail
+
+RGB = npt.NDArray[np.uint8]
+Image = tuple[str, bytes | RGB]
+Progress = Callable[[int, int | None, str], None]
+Cancel = Callable[[], bool]
+OnError = Callable[[ImageError], None]
+
+DECODERS = 2
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The caller's ear on long work.
+
+    Attributes:
+        progress: called as (done, total or None, stage).
+        cancel: asked between steps; True stops.
+        on_error: takes pictures that cannot be used; without it the first one raises.
+    """
+
+    progress: Progress | None = None
+    cancel: Cancel | None = None
+    on_error: OnError | None = None
+
+    def step(self, done: int, total: int | None, stage: str) -> None:
+        """Report, and stop if asked to.
+
+        Raises:
+            Cancelled: the caller wants to stop.
+        """
+        if self.cancel is not None and self.cancel():
+            raise Cancelled("stopped on request; nothing was changed")
+        if self.progress is not None:
+            self.progress(done, total, stage)
+
+    def bad(self, error: ImageError) -> None:
+        """Hand over, or raise, a picture that cannot be used."""
+        if self.on_error is None:
+            raise error
+        self.on_error(error)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture ready for the network; the decoded original is not kept.
+
+    Attributes:
+        name: file name as given.
+        sha256: of the file's bytes; of shape and pixels, if given as an array.
+        rgb: uint8 ``(size, size, 3)``.
+        original_size: (height, width) in pixels.
+        thumbnail: JPEG of at most 512 px, if asked for.
+    """
+
+    name: str
+    sha256: str
+    rgb: RGB
+    original_size: tuple[int, int]
+    thumbnail: bytes | None
+
+
+def prepare(image: Image, preprocess: Preprocess, with_thumbnail: bool) -> Prepared:
+    """Decode and resize one picture.
+
+    Raises:
+        ImageError: it cannot be used.
+    """
+    name, content = image
+    if isinstance(content, np.ndarray):
+        if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or content.size == 0:
+            raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")
+        rgb = content
+        digest = hashlib.sha256(str(content.shape).encode() + np.ascontiguousarray(content).tobytes())
+    else:
+        rgb = decode(content, name)
+        digest = hashlib.sha256(content)
+    height, width = rgb.shape[:2]
+    small = thumbnail(rgb) if with_thumbnail else None
+    return Prepared(name, digest.hexdigest(), preprocess(rgb), (height, width), small)
+
+
+def batches(
+    images: Iterable[Image],
+    preprocess: Preprocess,
+    size: int,
+    watch: Watch,
+    stage: str,
+    *,
+    with_thumbnail: bool = False,
+) -> Iterator[list[Prepared]]:
+    """Prepared pictures in the order they came, ``size`` at a time; broken ones go to ``watch``.
+
+    At most ``2 * size`` pictures are ahead of the consumer and two are decoded at once, so memory does
+    not grow with their number.
+
+    Raises:
+        Cancelled: ``watch`` asked to stop.
+        ImageError: a picture cannot be used and ``watch`` has no ear for it.
+    """
+    total = len(images) if isinstance(images, Sized) else None
+
+    def attempt(image: Image) -> Prepared | ImageError:
+        try:
+            return prepare(image, preprocess, with_thumbnail)
+        except ImageError as error:
+            return error
+
+    batch: list[Prepared] = []
+    for done, outcome in enumerate(_ahead(images, attempt, 2 * size), start=1):
+        if isinstance(outcome, ImageError):
+            watch.bad(outcome)
+        else:
+            batch.append(outcome)
+        if len(batch) == size:
+            yield batch
+            batch = []
+        watch.step(done, total, stage)
+    if batch:
+        yield batch
+
+
+def _ahead(
+    items: Iterable[Image], work: Callable[[Image], Prepared | ImageError], most: int
+) -> Iterator[Prepared | ImageError]:
+    """Results in order, computed at most ``most`` items ahead."""
+    with ThreadPoolExecutor(DECODERS) as pool:
+        queue: deque[Future[Prepared | ImageError]] = deque()
+        try:
+            for item in items:
+                queue.append(pool.submit(work, item))
+                if len(queue) >= most:
+                    yield queue.popleft().result()
+            while queue:
+                yield queue.popleft().result()
+        finally:
+            for future in queue:
+                future.cancel()
