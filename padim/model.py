@@ -533,6 +533,7 @@ class Padim:
             PadimError: pictures are missing; names the first of them. No spool is left then.
         """
         with self._lock:
+            watch = Watch(progress, cancel, on_error)
             wanted = {normal.sha256: normal.name for normal in self.normals_}
             again = Spool(
                 self.work_dir / "new" / "spool",
@@ -543,7 +544,7 @@ class Padim:
             again.truncate(0)
             found: dict[str, int] = {}
             try:
-                for batch in self._batches(images, Watch(progress, cancel, on_error), "Reading pictures"):
+                for batch in self._batches(images, watch, "Reading pictures"):
                     items = {item.sha256: item for item in batch if item.sha256 in wanted}
                     fresh = [item for sha, item in items.items() if sha not in found]
                     if fresh:
@@ -563,6 +564,8 @@ class Padim:
                     spool.append(np.ascontiguousarray(record.transpose(0, 2, 1)))
             finally:
                 shutil.rmtree(self.work_dir / "new", ignore_errors=True)
+            # The same bits as before, unless the fit was continued meanwhile: then no longer stale.
+            self._refit(self.normals_, watch)
         return self
 
     def _continue_from_checkpoint(
