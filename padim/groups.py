@@ -216,13 +216,13 @@ def near_identical(prints: NDArray[np.float32]) -> list[tuple[int, ...]]:
     typical = float(np.median(distance[np.arange(n), shots]))  # to the next part: the neighbour right after
     row, column = np.nonzero((order < shots[:, None]) & (distance * MIN_GAP <= typical))
     seen = coo_matrix((np.ones(len(row), bool), (row, near[row, column])), shape=(n, n)).tocsr()
-    mutual = seen.tocoo()
+    mutual = seen.multiply(seen.T).tocoo()
     parts = _gather(_components(n, mutual.row, mutual.col).tolist())
     return [tuple(group) for group in parts.values() if 2 <= len(group) <= MAX_SHOTS]
 
 
 def _residuals(prints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, k) rows of norm 1 (or 0): fingerprints without what the set shares and without how the part lay.
+    """(n, k) rows of norm 1 (or 0): fingerprints without the set's mean and without how the part lay.
 
     A part that lies a little further right differs from the mean by the mean's derivative along x, to first
     order; likewise y, rotation and scale (tangent vectors). That difference is no property of the part: it
@@ -235,8 +235,7 @@ def _residuals(prints: NDArray[np.float32]) -> NDArray[np.float32]:
     tangents = np.stack([t.ravel() for t in (picture, dx, dy, x * dy - y * dx, x * dx, y * dy)])
     _, strength, directions = np.linalg.svd(tangents, full_matrices=False)
     pose = directions[strength > max(1e-3 * strength[0], 1e-6)].astype(np.float32)
-    rest = prints - mean.astype(np.float32)
-    rest -= (rest @ pose.T) @ pose
+    rest = prints - (prints @ pose.T) @ pose
     norm = np.linalg.norm(rest, axis=1, keepdims=True)
     scaled: NDArray[np.float32] = np.where(norm > _MIN_RESIDUAL, rest / np.maximum(norm, _MIN_RESIDUAL), 0)
     return scaled
@@ -341,6 +340,4 @@ def _components(n: int, a: Any, b: Any) -> NDArray[np.intp]:
         return np.zeros(0, np.intp)
     graph = coo_matrix((np.ones(len(a), bool), (a, b)), shape=(n, n))
     _, label = connected_components(graph, directed=False)
-    _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
-    rank: NDArray[np.intp] = np.argsort(np.argsort(first))[inverse]
-    return rank
+    return np.asarray(label, np.intp)
