@@ -22,6 +22,7 @@ Lengths are in pixels of the finished picture, origin in its centre, x right, y 
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -910,7 +911,7 @@ class Entry:
 
 
 def entries() -> Iterator[Entry]:
-    """Every picture of the set, in order. Of each kind of defect, 000 is the plainest, 005 the faintest."""
+    """Every picture of the set, in order. Of each kind of defect, 000 is the largest, 005 the least."""
     yield from (Entry("train", "good", i) for i in range(N_TRAIN))
     yield from (Entry("test", "good", i) for i in range(N_GOOD))
     yield from (Entry("test", kind, i) for kind in KINDS for i in range(N_PER_KIND))
@@ -936,12 +937,19 @@ def make(entry: Entry, seed: int = SEED, damage: bool = True) -> tuple[Bytes, By
     return render(rng, faulty, frame, scene), altered(sound, faulty, frame)
 
 
+def encode(picture: Bytes) -> bytes:
+    """The picture as the JPEG file that is committed."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", optimize=True)
+    return buffer.getvalue()
+
+
 def write(entry: Entry, folder: Path, seed: int = SEED) -> None:
     """Make one entry and store it the way MVTec AD lays out its folders."""
     picture, mask = make(entry, seed)
     path = folder / entry.picture
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, quality=JPEG_QUALITY, subsampling="4:2:0", optimize=True)
+    path.write_bytes(encode(picture))
     if mask is not None and entry.mask is not None:
         path = folder / entry.mask
         path.parent.mkdir(parents=True, exist_ok=True)
