@@ -181,7 +181,7 @@ def onnx_bytes(name: str, layers: Sequence[str]) -> bytes:
     try:
         content = path.read_bytes()
         # A cache entry cut short by a full disk must not become a puzzling runtime error.
-        if hashlib.sha256(content).hexdigest() == seal.read_text().strip():
+        if hashlib.sha256(content).hexdigest().encode() == seal.read_bytes().strip():
             return content
     except OSError:
         pass

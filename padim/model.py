@@ -127,6 +127,7 @@ class Padim:
         self._extractor: FeatureExtractor | None = None
         self._fitted: _Fitted | None = None
         self._scorer: Scorer | None = None
+        self._roi: npt.NDArray[np.bool_] | None = None
         self._levels: dict[int, npt.NDArray[np.int64]] = {}
         self._histogram: npt.NDArray[np.int64] | None = None
         self._spool_folder = self.work_dir / "spool"
@@ -358,7 +359,7 @@ class Padim:
             raise PadimError("no picture would be left in the fit; keep at least one")
         whitener = whitening(statistics, self._regularization, statistics.count - 1)
         held_out, calibration = self._held_out(normals, statistics, whitener, tick)
-        quantizer = self._fix_quantizer(normals, held_out, statistics)
+        quantizer = self._fix_quantizer(normals, held_out, statistics.mean)
         self._replace(
             _Fitted(
                 normals,
@@ -415,15 +416,15 @@ class Padim:
         return result, "exact"
 
     def _fix_quantizer(
-        self, normals: Sequence[Normal], held_out: npt.NDArray[np.float32], statistics: PatchStatistics
+        self, normals: Sequence[Normal], held_out: npt.NDArray[np.float32], mean: npt.NDArray[np.floating]
     ) -> Quantizer:
         peak = 0.0
-        for rows in self._rows(normals):
+        for rows in self._rows(normals[: len(held_out)]):
             smooth = upsample_and_smooth(held_out[rows], self.config.input_size, self.config.smoothing_sigma)
             peak = max(peak, float(smooth.max()))
         # One or two parts, or perfectly equal ones, have no spread of their own to scale by: the distance
         # of an all-zero embedding from the mean then stands for "quite different".
-        strange = float(np.linalg.norm(statistics.mean, axis=1).max()) / np.sqrt(self._regularization.floor)
+        strange = float(np.linalg.norm(mean, axis=1).max()) / np.sqrt(self._regularization.floor)
         full_scale = HEAD_ROOM * peak if peak > 0 else max(4 * strange, 1.0)
         return Quantizer(offset=0.0, step=full_scale / MAX_LEVEL)
 
@@ -654,8 +655,18 @@ class Padim:
             size=self.config.input_size,
             sigma=self.config.smoothing_sigma,
             quantizer=self.quantizer,
+            roi=self._roi,
             content_box=self._content_box(original_size),
         )
+
+    def _judged_area(self, original_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        area = np.ones((self.config.input_size,) * 2, bool) if self._roi is None else self._roi.copy()
+        box = self._content_box(original_size)
+        if box is not None:
+            inside = np.zeros_like(area)
+            inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
+            area &= inside
+        return area
 
     def judge_arrays(self, rgb: RGB) -> tuple[npt.NDArray[np.uint16], list[int]]:
         """The scoring path without files: pictures at input size to judged maps and scores.
@@ -734,11 +745,9 @@ class Padim:
                 for index, normal in enumerate(self.normals_[: len(self.held_out_)]):
                     if normal.status == "not_good":
                         continue
-                    q = self.held_out_map(index)
-                    box = self._content_box(normal.original_size)
-                    if box is not None:
-                        q = q[box.top : box.top + box.height, box.left : box.left + box.width]
-                    histogram += np.bincount(q.ravel(), minlength=MAX_LEVEL + 1)
+                    # Pixels outside the region of interest or in the padding are nobody's pixels.
+                    judged = self._judged_area(normal.original_size)
+                    histogram += np.bincount(self.held_out_map(index)[judged], minlength=MAX_LEVEL + 1)
                 self._histogram = histogram
             return self._histogram
 
@@ -793,14 +802,21 @@ class Padim:
         percentile: float | None = None,
         value: float | None = None,
         min_area: int | None = None,
+        smoothing_sigma: float | None = None,
     ) -> Self:
-        """Choose threshold and smallest region; what is not given stays.
+        """Choose threshold, smallest region and smoothing; what is not given stays.
+
+        Pictures scored before a change of smoothing were judged on other maps: score them again.
 
         Args:
             basis: ``image``, ``pixel`` or ``manual``; a ``value`` alone implies ``manual``.
             percentile: 0.1 to 99.9, in steps of 0.1.
             value: threshold by hand, in map units.
             min_area: map pixels.
+            smoothing_sigma: map pixels.
+
+        Raises:
+            ValueError: a value out of range; nothing is changed then.
         """
         choice = self.choice
         if value is not None:
@@ -813,11 +829,45 @@ class Padim:
             choice = replace(choice, permille=to_permille(percentile))
         if choice.basis == "manual" and choice.value is None:
             raise ValueError("basis 'manual' needs a value")
-        config = self.config
-        if min_area is not None:
-            config = PadimConfig.model_validate({**config.model_dump(), "min_area": min_area})
-        self.choice, self.config = choice, config
+        given = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
+        changes = {name: setting for name, setting in given.items() if setting is not None}
+        config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
+        with self._lock:
+            smoother = config.smoothing_sigma != self.config.smoothing_sigma
+            self.choice, self.config = choice, config
+            if smoother and self._fitted is not None:
+                self._rejudge()
         return self
+
+    @property
+    def roi(self) -> npt.NDArray[np.bool_] | None:
+        """bool ``(input_size, input_size)``: where defects count; None is everywhere."""
+        return self._roi
+
+    def set_roi(self, roi: npt.NDArray[np.bool_] | None) -> Self:
+        """Judge only inside a region of interest, in map pixels; the normals' scores follow at once.
+
+        Raises:
+            ValueError: another shape or type, or nothing would be judged.
+        """
+        size = self.config.input_size
+        if roi is not None:
+            if roi.dtype != np.bool_ or roi.shape != (size, size):
+                raise ValueError(f"roi must be bool ({size}, {size}), got {roi.dtype} {roi.shape}")
+            if not roi.any():
+                raise ValueError("the region of interest is empty: nothing would ever be judged")
+            roi = roi.copy()
+        with self._lock:
+            self._roi = roi
+            if self._fitted is not None:
+                self._rejudge()
+        return self
+
+    def _rejudge(self) -> None:
+        """Forget what was derived from the held-out grids, and fix the scale of the maps anew."""
+        state = self._state()
+        quantizer = self._fix_quantizer(state.normals, state.held_out, state.mean)
+        self._replace(replace(state, quantizer=quantizer))
 
     def thumbnail(self, index: int) -> bytes:
         """JPEG of a normal, at most 512 px."""
@@ -862,6 +912,7 @@ class Padim:
                     "normals.json": normals.encode(),
                     "thumbnails.bin": self._thumbnails.path if self._thumbnails.nbytes else b"",
                     "backbone.onnx": self.extractor.backbone_onnx,
+                    **({} if self._roi is None else {"roi.npy": self._roi.view(np.uint8)}),
                 },
             )
         return path
@@ -904,6 +955,11 @@ class Padim:
             or not np.array_equal(channels, model.channels)
         ):
             raise BundleError(f"{path}: the arrays do not fit the configuration")
+        if "roi.npy" in saved.manifest["files"]:
+            roi = saved.array("roi.npy", np.uint8, 2)
+            if roi.shape != (config.input_size,) * 2:
+                raise BundleError(f"{path}: roi.npy does not fit the configuration")
+            model._roi = roi != 0
         if not model._has_thumbnails_of(saved):
             saved.copy("thumbnails.bin", model._thumbnails.path)
         model._replace(_Fitted(normals, mean, whitener, held_out, quantizer, calibration))

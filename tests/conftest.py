@@ -1,0 +1,40 @@
+"""What the tests share: a cache for the exported network, and a small fitted model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from padim import Padim, PadimConfig
+from tests.parts import normals
+
+
+@pytest.fixture(scope="session", autouse=True)
+def padim_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the session's own: the real network is exported once, and the user's cache is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("padim-cache")
+        # A developer may keep the exported networks between sessions; they are keyed by their content.
+        patch.setenv("PADIM_CACHE", os.environ.get("PADIM_TEST_CACHE") or str(folder))
+        yield Path(os.environ["PADIM_CACHE"])
+
+
+@pytest.fixture(scope="session")
+def small_config() -> PadimConfig:
+    """The real backbone at a size that takes milliseconds: an 8 x 8 grid of 20 features."""
+    return PadimConfig(input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
+
+
+@pytest.fixture(scope="session")
+def small_model(small_config: PadimConfig, tmp_path_factory: pytest.TempPathFactory) -> Padim:
+    """A model of 22 good parts. Shared: tests must not change it (``saved_model`` is for that)."""
+    return Padim(small_config, work_dir=tmp_path_factory.mktemp("work")).fit(normals(22))
+
+
+@pytest.fixture(scope="session")
+def saved_model(small_model: Padim, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``small_model`` as a bundle folder, to be loaded or copied, not changed."""
+    return small_model.save(tmp_path_factory.mktemp("saved") / "model")

@@ -1,0 +1,64 @@
+"""Synthetic pictures of a part: textured, with natural variation, and a defect on request; seeded."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+RGB = npt.NDArray[np.uint8]
+
+
+def part(
+    seed: int, *, size: tuple[int, int] = (96, 96), defect: bool = False, shot: int = 0, variety: float = 1.0
+) -> RGB:
+    """A picture of part number ``seed``, uint8 ``(h, w, 3)``.
+
+    Args:
+        seed: another seed is another part of the same kind.
+        size: (height, width) in pixels.
+        defect: a dark scratch and a bright chip.
+        shot: another shot of the same part has other sensor noise, and nothing else.
+        variety: how much parts differ; 0 makes all of them equal but for the noise.
+    """
+    height, width = size
+    rng = np.random.default_rng([seed, 7])
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
+    # What all parts share: a grained surface, and a ring on it.
+    grain = cv2.resize(
+        np.random.default_rng(1).normal(size=(24, 24)).astype(np.float32), (width, height), interpolation=2
+    )
+    shift = 0.01 * variety * rng.normal(size=2)
+    ring = np.hypot(x - x.mean() - shift[0], y - y.mean() - shift[1]) - 0.28
+    surface = 128 + 14 * grain + 60 * np.exp(-((ring / 0.04) ** 2))
+    # What makes each one itself: its own grain, the light.
+    own = cv2.resize(rng.normal(size=(12, 12)).astype(np.float32), (width, height), interpolation=2)
+    light = 1 + variety * (0.05 * rng.normal() + 0.06 * rng.normal() * (x - 0.5))
+    surface = (surface + 9 * variety * own) * light
+    if defect:
+        row, column = (int(side * rng.uniform(0.3, 0.7)) for side in size)
+        cv2.line(surface, (column - 12, row - 9), (column + 12, row + 9), 10, 3)
+        cv2.circle(surface, (column, row + 12), 5, 250, -1)
+    rgb = surface[..., None] * np.array([1.0, 0.93, 0.84], np.float32)
+    rgb = rgb + np.random.default_rng([seed, shot, 9]).normal(scale=2.0, size=rgb.shape)
+    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+
+
+def png(rgb: RGB) -> bytes:
+    """As a PNG file."""
+    buffer = BytesIO()
+    Image.fromarray(rgb).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def normals(count: int, *, first: int = 0, size: tuple[int, int] = (96, 96)) -> list[tuple[str, bytes | RGB]]:
+    """``count`` good parts as PNG files, named in order."""
+    return [(f"good_{i:03d}.png", png(part(i, size=size))) for i in range(first, first + count)]
+
+
+def defects(count: int, *, size: tuple[int, int] = (96, 96)) -> list[tuple[str, bytes | RGB]]:
+    """``count`` defective parts as PNG files."""
+    return [(f"bad_{i:03d}.png", png(part(500 + i, size=size, defect=True))) for i in range(count)]
