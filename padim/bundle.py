@@ -22,7 +22,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from padim.errors import BundleError
-from padim.files import sync_folder, write_atomic
+from padim.files import sha256_of, sync_folder, write_atomic
 
 FORMAT = "padim-bundle"
 VERSION = 1
@@ -30,6 +30,8 @@ MANIFEST = "manifest.json"
 
 Content = bytes | npt.NDArray[Any] | Path
 _OWN_FILE = re.compile(r"[a-z_]+-[0-9a-f]{16}\.[a-z0-9]+")
+# What a writer that was killed leaves behind.
+_OWN_TEMPORARY = re.compile(r"\.([a-z_]+-[0-9a-f]{16}\.[a-z0-9]+|manifest\.json)\.[^.]+\.tmp")
 _LARGEST_MANIFEST = 64 * 2**20
 
 
@@ -72,12 +74,13 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
     with FileLock(path / ".lock"):
         for name, parts in pieces.items():
             target = path / listed[name]["file"]
-            if not (target.is_file() and target.stat().st_size == listed[name]["bytes"]):
+            if not (target.is_file() and sha256_of(target) == listed[name]["sha256"]):
                 write_atomic(target, lambda file, parts=parts: file.writelines(_chunks(parts)))  # type: ignore[misc]
         write_atomic(path / MANIFEST, text)
         current = {str(entry["file"]) for entry in listed.values()}
         for old in path.iterdir():
-            if _OWN_FILE.fullmatch(old.name) and old.name not in current:
+            unused = _OWN_FILE.fullmatch(old.name) and old.name not in current
+            if unused or _OWN_TEMPORARY.fullmatch(old.name):
                 old.unlink(missing_ok=True)
         sync_folder(path)
 
@@ -127,9 +130,13 @@ class _Folder:
 class _Zip:
     def __init__(self, path: Path) -> None:
         self.archive = zipfile.ZipFile(path)
+        # Packed by hand, the files lie in a folder of the archive.
+        names = self.archive.namelist()
+        inside = [name for name in names if name.endswith("/" + MANIFEST) and name.count("/") == 1]
+        self.prefix = inside[0].removesuffix(MANIFEST) if inside and MANIFEST not in names else ""
 
     def read(self, name: str, most: int) -> bytes:
-        with self.archive.open(name) as member:
+        with self.archive.open(self.prefix + name) as member:
             content = member.read(most + 1)
         if len(content) > most:
             raise ValueError("longer than the manifest says")
@@ -160,7 +167,8 @@ class Bundle:
             manifest = json.loads(self._place.read(MANIFEST, _LARGEST_MANIFEST))
         except BundleError:
             raise
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except Exception as error:
+            # zipfile, zlib and json answer damage with errors of a dozen unrelated types.
             raise BundleError(f"{self.path}: {MANIFEST} is missing or damaged ({error})") from error
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise BundleError(f"{self.path}: {MANIFEST} does not describe a padim model")
@@ -179,10 +187,17 @@ class Bundle:
         return str(self.manifest["seal"])
 
     def _entry(self, name: str) -> dict[str, Any]:
-        entry = self.manifest["files"].get(name)
-        if entry is None or not _OWN_FILE.fullmatch(entry["file"]):
+        files = self.manifest.get("files")
+        entry = files.get(name) if isinstance(files, dict) else None
+        if (
+            not isinstance(entry, dict)
+            or not _OWN_FILE.fullmatch(str(entry.get("file")))
+            or not isinstance(entry.get("sha256"), str)
+            or not isinstance(entry.get("bytes"), int)
+            or entry["bytes"] < 0
+        ):
             raise BundleError(f"{self.path}: {MANIFEST} lists no valid {name}")
-        return dict(entry)
+        return entry
 
     def bytes(self, name: str) -> bytes:
         """The content of a file.
@@ -193,7 +208,7 @@ class Bundle:
         entry = self._entry(name)
         try:
             content = self._place.read(entry["file"], entry["bytes"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except Exception as error:
             raise BundleError(f"{self.path}: {entry['file']} is missing or damaged ({error})") from error
         if len(content) != entry["bytes"]:
             raise BundleError(
@@ -212,9 +227,15 @@ class Bundle:
         content = self.bytes(name)
         try:
             array = np.load(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+        except Exception as error:
+            # A header is parsed as Python literals, with errors to match.
             raise BundleError(f"{self.path}: {name} is not a readable array ({error})") from error
-        if array.dtype != dtype or array.ndim != ndim or not np.isfinite(array).all():
+        if (
+            not isinstance(array, np.ndarray)  # np.load opens archives, too
+            or array.dtype != dtype
+            or array.ndim != ndim
+            or not np.isfinite(array).all()
+        ):
             raise BundleError(f"{self.path}: {name} is not the array that belongs there")
         return np.ascontiguousarray(array)
 

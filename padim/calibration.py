@@ -6,6 +6,7 @@ maximum). Percentiles are tenths of a percent as integers (95.0 % is 950), so th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,7 +65,7 @@ def to_permille(percentile: float) -> int:
     Raises:
         ValueError: outside (0, 100) after rounding to one decimal.
     """
-    permille = round(percentile * 10)
+    permille = round(percentile * 10) if math.isfinite(percentile) else 0
     if not 0 < permille < 1000:
         raise ValueError(f"percentile must be between 0.1 and 99.9, got {percentile}")
     return permille

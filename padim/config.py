@@ -36,7 +36,8 @@ class PadimConfig(BaseModel):
         100, description="Channels kept by the seeded draw (fewer if the layers have fewer); null keeps all."
     )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the channel draw.")
-    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+    # Below a millionth, nothing of a held-out distance with n < d is left in floating point.
+    eps: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)] = Field(
         0.01, description="Added to the covariance's diagonal (paper, section III-B)."
     )
     shrinkage: Annotated[float, Field(ge=0, lt=1)] = Field(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,19 @@ class Choice:
     basis: Basis = "image"
     permille: int = 950
     value: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.basis not in get_args(Basis):
+            raise ValueError(f"basis must be one of {', '.join(get_args(Basis))}, got '{self.basis}'")
+        if isinstance(self.permille, bool) or not isinstance(self.permille, int):
+            raise ValueError(f"permille must be a whole number, got {self.permille!r}")
+        if not 0 < self.permille < 1000:
+            raise ValueError(f"permille must be between 1 and 999, got {self.permille}")
+        if self.value is None:
+            if self.basis == "manual":
+                raise ValueError("basis 'manual' needs a value")
+        elif not (np.isfinite(self.value) and self.value >= 0):
+            raise ValueError(f"the threshold must be a number of at least 0, got {self.value}")
 
 
 @dataclass(frozen=True)
@@ -360,6 +373,8 @@ class Padim:
         whitener = whitening(statistics, self._regularization, statistics.count - 1)
         held_out, calibration = self._held_out(normals, statistics, whitener, tick)
         quantizer = self._fix_quantizer(normals, held_out, statistics.mean)
+        if done < total:
+            tick(total - done)  # pictures out of the fit, or too few to calibrate, skip a pass
         self._replace(
             _Fitted(
                 normals,
@@ -450,6 +465,8 @@ class Padim:
         Raises:
             PadimError: no embeddings at hand, or nothing would be left.
         """
+        if reason not in ("not_good", "kept_out"):
+            raise ValueError(f"reason must be 'not_good' or 'kept_out', got '{reason}'")
         return self._set_status(index, reason, Watch(progress, cancel))
 
     def include(self, index: int, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Self:
@@ -550,7 +567,8 @@ class Padim:
                     fresh = [item for sha, item in items.items() if sha not in found]
                     if fresh:
                         again.append(self.extractor(np.stack([item.rgb for item in fresh])))
-                        found.update((item.sha256, len(found) + i) for i, item in enumerate(fresh))
+                        for item in fresh:
+                            found[item.sha256] = len(found)
                 missing = [name for sha, name in wanted.items() if sha not in found]
                 if missing:
                     raise PadimError(
@@ -583,6 +601,12 @@ class Padim:
                     "give all pictures to fit() again"
                 )
             statistics = PatchStatistics.load(self._checkpoint)
+            if statistics.count != sum(normal.status == "fit" for normal in state.normals):
+                # A session that ended between the two saves; counting its pictures again would be silent.
+                raise PadimError(
+                    f"the checkpoint holds {statistics.count} pictures and the model another number; "
+                    "give the model's pictures again with rebuild_spool()"
+                )
             pictures = self._thumbnails.nbytes
             added: list[Normal] = []
             try:
@@ -591,6 +615,8 @@ class Padim:
                     chosen = embedding.reshape(len(batch), embedding.shape[1], -1)[:, self.channels]
                     statistics.update(chosen.transpose(0, 2, 1))
                     added += self._records(batch, groups, len(state.normals) + len(added))
+                if not added:
+                    return self
                 whitener = whitening(statistics, self._regularization, statistics.count - 1)
                 statistics.save(self._checkpoint)
             except BaseException:
@@ -820,15 +846,11 @@ class Padim:
         """
         choice = self.choice
         if value is not None:
-            if not np.isfinite(value) or value < 0:
-                raise ValueError(f"the threshold must be a number of at least 0, got {value}")
             choice = replace(choice, basis="manual", value=float(value))
         if basis is not None:
             choice = replace(choice, basis=basis)
         if percentile is not None:
             choice = replace(choice, permille=to_permille(percentile))
-        if choice.basis == "manual" and choice.value is None:
-            raise ValueError("basis 'manual' needs a value")
         given = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
         changes = {name: setting for name, setting in given.items() if setting is not None}
         config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
@@ -934,6 +956,8 @@ class Padim:
             choice = Choice(**saved.manifest["choice"])
             quantizer = Quantizer(**saved.manifest["quantizer"])
             calibration: Calibration = saved.manifest["calibration"]
+            if calibration not in get_args(Calibration):
+                raise ValueError(f"calibration '{calibration}'")
             normals = tuple(Normal.from_json(entry) for entry in json.loads(saved.bytes("normals.json")))
         except ValidationError as error:
             raise BundleError(f"{path}: {bundle.MANIFEST}: {explain(error)}") from error

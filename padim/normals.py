@@ -66,7 +66,8 @@ def group_of(groups: Groups, name: str) -> str | None:
 def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
     """Put identical files in one group, and with them the groups they link.
 
-    The same bytes twice are the same part, whatever anybody says.
+    The same bytes twice are the same part, whatever anybody says. A part is in the fit or out of it with
+    all its pictures: one picture in the Gaussians would vouch for the others. What takes it out, stays.
     """
     merged: dict[str, str] = {}
 
@@ -80,9 +81,14 @@ def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
         one, other = root(normal.group), root(first.setdefault(normal.sha256, normal.group))
         if one != other:
             merged[one] = other
+    out: dict[str, Status] = {}
+    for normal in normals:
+        if normal.status != "fit":
+            out.setdefault(root(normal.group), normal.status)
     return tuple(
-        normal if root(normal.group) == normal.group else replace(normal, group=root(normal.group))
+        replace(normal, group=group, status=out.get(group, "fit"))
         for normal in normals
+        for group in (root(normal.group),)
     )
 
 

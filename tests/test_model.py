@@ -1,0 +1,1029 @@
+"""Padim from pictures to verdicts, against brute force: refits, plain loops, fits made from the start."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from padim import (
+    BackboneError,
+    CalibrationError,
+    Cancelled,
+    ImageError,
+    NotFittedError,
+    Padim,
+    PadimConfig,
+    PadimError,
+)
+from padim.images import decode
+from padim.maps import decide, map_mask, region_score
+from padim.model import Choice
+from tests.parts import RGB, defects, normals, part, png
+
+Pictures = list[tuple[str, bytes | RGB]]
+BROKEN = ("broken.png", b"no picture at all")
+
+
+def fit(config: PadimConfig, pictures: Pictures, **options: Any) -> Padim:
+    return Padim(config).fit(pictures, **options)
+
+
+def assert_same_model(one: Padim, other: Padim) -> None:
+    """Bit for bit, in everything that follows from the pictures."""
+    assert one.normals_ == other.normals_
+    assert one.calibration_ == other.calibration_
+    assert one.quantizer == other.quantizer
+    np.testing.assert_array_equal(one.mean_, other.mean_)
+    np.testing.assert_array_equal(one.whitener_, other.whitener_)
+    np.testing.assert_array_equal(one.held_out_, other.held_out_)
+
+
+def grids_of(model: Padim, pictures: Pictures) -> np.ndarray:
+    return np.stack([scored.grid for scored in model.score(pictures)])
+
+
+def snapshot(model: Padim) -> dict[str, Any]:
+    """All that a failed or cancelled change must leave alone."""
+    state = {
+        "normals": model.normals_,
+        "quantizer": model.quantizer,
+        "calibration": model.calibration_,
+        "threshold": model.threshold_,
+        "mean": model.mean_.tobytes(),
+        "whitener": model.whitener_.tobytes(),
+        "held_out": model.held_out_.tobytes(),
+        "levels": model.image_levels().tolist() if model.calibration_ != "none" else None,
+        "thumbnails": [model.thumbnail(i) for i in range(len(model.normals_))],
+        "has_spool": model.has_spool,
+    }
+    files = (path for path in model.work_dir.rglob("*") if path.is_file())
+    state["files"] = {str(path.relative_to(model.work_dir)): path.read_bytes() for path in sorted(files)}
+    return state
+
+
+# --- the three verbs ---
+
+
+def test_fit_score_decide(small_model: Padim) -> None:
+    scored = list(small_model.score([*normals(8, first=100), *defects(8)]))
+    assert [item.name for item in scored[:2]] == ["good_100.png", "good_101.png"]
+    assert [item.name for item in scored[-1:]] == ["bad_007.png"]
+    rejected = [small_model.decide(item).rejected for item in scored]
+    assert sum(rejected[:8]) <= 2
+    assert all(rejected[8:])
+    for item in scored:
+        assert item.grid.shape == (8, 8)
+        assert item.grid.dtype == np.float32
+        assert item.map.shape == (64, 64)
+        assert item.map.dtype == np.uint16
+        assert item.original_size == (96, 96)
+        assert item.content_box is None
+        assert np.isfinite(item.grid).all()
+
+
+def test_not_fitted() -> None:
+    model = Padim(PadimConfig(input_size=64))
+    assert not model.fitted
+    with pytest.raises(NotFittedError, match=r"fit\(\)"):
+        list(model.score(normals(1)))
+    with pytest.raises(NotFittedError):
+        model.normals_  # noqa: B018
+    with pytest.raises(NotFittedError):
+        model.save("nowhere")
+    assert not Path("nowhere").exists()
+
+
+def test_unknown_backbone_is_told_at_once() -> None:
+    with pytest.raises(BackboneError, match="did you mean 'efficientnet_lite0'"):
+        Padim(PadimConfig(backbone="efficientnet_lite")).fit(normals(1))
+
+
+def test_arrays_and_files_give_the_same_model(small_config: PadimConfig) -> None:
+    files = normals(4)
+    arrays: Pictures = [(name, decode(data, name)) for name, data in files if isinstance(data, bytes)]
+    one, other = fit(small_config, files), fit(small_config, arrays)
+    np.testing.assert_array_equal(one.mean_, other.mean_)
+    np.testing.assert_array_equal(one.held_out_, other.held_out_)
+
+
+def test_a_score_does_not_depend_on_the_batch(small_model: Padim) -> None:
+    pictures = [*normals(5, first=100), *defects(4)]
+    expected = list(small_model.score(pictures, batch_size=9))
+    for size in (1, 2, 4):
+        got = list(small_model.score(pictures, batch_size=size))
+        for a, b in zip(expected, got, strict=True):
+            np.testing.assert_array_equal(a.map, b.map)
+            assert a.score == b.score
+
+
+def test_scoring_is_lazy_and_takes_an_endless_source(small_model: Padim) -> None:
+    read = 0
+
+    def endless() -> Iterator[tuple[str, RGB]]:
+        nonlocal read
+        for i in itertools.count():
+            read += 1
+            yield f"{i}.png", part(100 + i % 3)
+
+    scores = small_model.score(endless(), batch_size=2)
+    assert read == 0
+    taken = list(itertools.islice(scores, 6))
+    assert [item.name for item in taken] == [f"{i}.png" for i in range(6)]
+    scores.close()  # type: ignore[attr-defined]
+    assert read <= 6 + 3 * 2
+    assert taken[0].score == taken[3].score
+
+
+# --- save and load ---
+
+
+@pytest.mark.parametrize("name", ["model", "model.zip"])
+def test_load_gives_back_the_model(name: str, small_model: Padim, tmp_path: Path) -> None:
+    loaded = Padim.load(small_model.save(tmp_path / name))
+    assert_same_model(loaded, small_model)
+    assert loaded.config == small_model.config
+    assert loaded.choice == small_model.choice
+    assert loaded.threshold_ == small_model.threshold_
+    np.testing.assert_array_equal(loaded.channels, small_model.channels)
+    np.testing.assert_array_equal(loaded.held_out_scores(), small_model.held_out_scores())
+    for index in (0, 21):
+        assert loaded.thumbnail(index) == small_model.thumbnail(index)
+        assert decode(loaded.thumbnail(index), "thumbnail").shape == (96, 96, 3)
+    pictures = [*normals(2, first=100), *defects(2)]
+    for a, b in zip(loaded.score(pictures), small_model.score(pictures), strict=True):
+        np.testing.assert_array_equal(a.map, b.map)
+        assert (a.score, a.sha256) == (b.score, b.sha256)
+
+
+def test_decision_settings_survive_a_restart(saved_model: Path, tmp_path: Path) -> None:
+    model = Padim.load(saved_model)
+    model.set_decision(basis="pixel", percentile=99.5, min_area=5)
+    again = Padim.load(model.save(tmp_path / "m"))
+    assert (again.choice, again.config, again.threshold_) == (model.choice, model.config, model.threshold_)
+    model.set_decision(value=12.5)
+    again = Padim.load(model.save(tmp_path / "m"))
+    assert again.choice.value == 12.5
+    assert again.threshold_level == model.threshold_level == model.quantizer.to_level(12.5)
+
+
+def test_statuses_and_groups_survive_a_restart(small_config: PadimConfig, tmp_path: Path) -> None:
+    pictures = normals(8)
+    model = fit(small_config, pictures, groups={"good_000.png": "A", "good_001.png": "A"})
+    model.exclude(0, "kept_out").exclude(3, "not_good")
+    again = Padim.load(model.save(tmp_path / "m"))
+    assert [n.status for n in again.normals_] == ["kept_out"] * 2 + ["fit", "not_good"] + ["fit"] * 4
+    assert_same_model(again, model)
+    np.testing.assert_array_equal(again.held_out_scores(), model.held_out_scores())
+
+
+# --- held-out distances against refitting ---
+
+
+def assert_held_out_equals_refit(config: PadimConfig, pictures: Pictures, groups: dict[str, str]) -> None:
+    model = fit(config, pictures, groups=groups)
+    assert model.calibration_ == "exact"
+    parts = [groups.get(name, name) for name, _ in pictures]
+    # The first and the last part, and one of several pictures if there is one.
+    for chosen in {parts[0], parts[-1], max(parts, key=parts.count)}:
+        rows = [i for i, name in enumerate(parts) if name == chosen]
+        rest = [picture for i, picture in enumerate(pictures) if i not in rows]
+        expected = grids_of(fit(config, rest, groups=groups), [pictures[i] for i in rows])
+        np.testing.assert_allclose(model.held_out_[rows], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("count", [3, 12, 25], ids=["fewest", "n < d", "n > d"])
+def test_held_out_equals_refitting_without_the_picture(small_config: PadimConfig, count: int) -> None:
+    assert_held_out_equals_refit(small_config, normals(count), {})
+
+
+def test_held_out_equals_refitting_without_the_part(small_config: PadimConfig) -> None:
+    groups = {f"good_{i:03d}.png": part for part, rows in {"A": (2, 7), "B": (0, 3, 9)}.items() for i in rows}
+    assert_held_out_equals_refit(small_config, normals(12), groups)
+
+
+def test_held_out_with_shrinkage_and_other_eps(small_config: PadimConfig) -> None:
+    config = small_config.model_copy(update={"shrinkage": 0.2, "eps": 0.1})
+    assert_held_out_equals_refit(config, normals(8), {"good_001.png": "A", "good_002.png": "A"})
+
+
+def test_held_out_maps_take_the_path_of_test_pictures(small_config: PadimConfig) -> None:
+    pictures = normals(9)
+    model = fit(small_config, pictures)
+    without = fit(small_config, pictures[1:])
+    (scored,) = without.score(pictures[:1])
+    # On the scale of the model that holds it, not of the one that does not.
+    expected = scored.map * (without.quantizer.step / model.quantizer.step)
+    np.testing.assert_allclose(model.held_out_map(0), expected, atol=2)
+    assert model.held_out_map(0).any()
+    assert model.image_levels().tolist() == [
+        region_score(model.held_out_map(i), small_config.min_area) for i in range(9)
+    ]
+
+
+def test_identical_files_are_one_part(small_config: PadimConfig) -> None:
+    pictures = normals(7)
+    pictures.append(("copy_of_2.png", pictures[2][1]))
+    model = fit(small_config, pictures)
+    assert model.normals_[7].group == model.normals_[2].group
+    assert len({n.group for n in model.normals_}) == 7
+    assert len(model.held_out_scores()) == 7
+    rest = [picture for i, picture in enumerate(pictures) if i not in (2, 7)]
+    expected = grids_of(fit(small_config, rest), [pictures[2]])
+    np.testing.assert_allclose(model.held_out_[[2, 7]], np.repeat(expected, 2, axis=0), rtol=1e-4)
+
+
+def test_identical_files_link_the_parts_they_are_in(small_config: PadimConfig) -> None:
+    pictures = normals(6)
+    pictures[3] = ("copy.png", pictures[0][1])
+    groups = {pictures[0][0]: "A", pictures[1][0]: "A", "copy.png": "B", pictures[4][0]: "B"}
+    model = fit(small_config, pictures, groups=groups)
+    assert len({model.normals_[i].group for i in (0, 1, 3, 4)}) == 1
+    assert len(model.held_out_scores()) == 3
+
+
+def test_a_part_counts_by_its_worst_picture(small_config: PadimConfig) -> None:
+    groups = {"good_000.png": "A", "good_004.png": "A", "good_005.png": "A"}
+    model = fit(small_config, normals(8), groups=groups)
+    levels = model.image_levels()
+    expected = [max(levels[i] for i in (0, 4, 5)), levels[1], levels[2], levels[3], levels[6], levels[7]]
+    assert sorted(model.held_out_scores()) == sorted(expected)
+
+
+def test_group_names_do_not_collide_with_pictures_of_their_own(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(5), groups={"good_000.png": "#1", "good_002.png": "2"})
+    assert len({n.group for n in model.normals_}) == 5
+
+
+def test_regroup_is_as_if_grouped_from_the_start(small_config: PadimConfig) -> None:
+    groups = {"good_001.png": "A", "good_002.png": "A"}
+    grouped = fit(small_config, normals(8), groups=groups)
+    model = fit(small_config, normals(8))
+    undone = fit(small_config, normals(8))
+    assert_same_model(model.regroup(groups), grouped)
+    assert_same_model(model.regroup(None), undone)
+
+
+def test_parts_shot_twice(small_config: PadimConfig) -> None:
+    """Promise 3. Leaving out pictures promises far too little; leaving out parts does not."""
+    config = small_config.model_copy(update={"n_features": 100, "grid_stride": 16})
+
+    def shots(first: int, count: int) -> Pictures:
+        return [
+            (f"part{i:03d}_{shot}.png", part(i, size=(64, 64), shot=shot))
+            for i in range(first, first + count)
+            for shot in (0, 1)
+        ]
+
+    def part_of(name: str) -> str:
+        return name.split("_")[0]
+
+    pictures, unseen = shots(0, 25), shots(1000, 60)
+
+    def realised(model: Padim) -> float:
+        worst: dict[str, int] = {}
+        for scored in model.score(unseen):
+            worst[part_of(scored.name)] = max(worst.get(part_of(scored.name), 0), scored.score)
+        assert len(worst) == 60
+        return float(np.mean(np.array(list(worst.values())) > model.threshold_level))
+
+    model = fit(config, pictures, groups=part_of)
+    assert len(model.held_out_scores()) == 25
+    promised = model.false_rejects()
+    assert promised.expected < 0.08
+    assert realised(model) <= promised.upper
+    ignoring = fit(config, pictures)
+    assert len(ignoring.held_out_scores()) == 50
+    promised = ignoring.false_rejects()
+    assert promised.upper < 0.15
+    assert realised(ignoring) > 3 * promised.upper
+
+
+# --- who is in the fit ---
+
+
+@pytest.mark.parametrize("reason", ["not_good", "kept_out"])
+@pytest.mark.parametrize("index", [0, 5, 18])
+def test_exclude_is_a_fit_without_it_and_include_undoes_it(
+    small_config: PadimConfig, reason: Any, index: int
+) -> None:
+    pictures = normals(19)
+    model = fit(small_config, pictures)
+    before = snapshot(model)
+    model.exclude(index, reason)
+    assert [n.status for n in model.normals_].count(reason) == 1
+    without = fit(small_config, [picture for i, picture in enumerate(pictures) if i != index])
+    np.testing.assert_array_equal(model.mean_, without.mean_)
+    np.testing.assert_array_equal(model.whitener_, without.whitener_)
+    np.testing.assert_array_equal(np.delete(model.held_out_, index, axis=0), without.held_out_)
+    assert model.quantizer == without.quantizer
+    # The one left out is judged as any other picture.
+    np.testing.assert_allclose(model.held_out_[index], grids_of(without, [pictures[index]])[0], rtol=1e-4)
+    expected = sorted(without.held_out_scores())
+    if reason == "kept_out":
+        expected = sorted([*expected, model.image_levels()[index]])
+    assert sorted(model.held_out_scores()) == expected
+    assert sorted(model.held_out_scores(include_kept_out=False)) == sorted(without.held_out_scores())
+    model.include(index)
+    assert snapshot(model) == before
+
+
+def test_exclusions_in_any_order_come_to_the_same(small_config: PadimConfig) -> None:
+    one = fit(small_config, normals(10)).exclude(2, "not_good").exclude(7, "kept_out").exclude(4, "kept_out")
+    other = fit(small_config, normals(10)).exclude(4, "not_good").exclude(7, "kept_out")
+    other.include(4).exclude(4, "kept_out").exclude(2, "not_good")
+    assert_same_model(one, other)
+
+
+def test_a_part_leaves_with_all_its_pictures(small_config: PadimConfig) -> None:
+    groups = {"good_001.png": "A", "good_006.png": "A"}
+    model = fit(small_config, normals(8), groups=groups)
+    former = snapshot(model)
+    model.exclude(6, "kept_out")
+    assert [i for i, n in enumerate(model.normals_) if n.status == "kept_out"] == [1, 6]
+    assert len(model.held_out_scores()) == 7
+    model.include(1)
+    assert snapshot(model) == former
+
+
+def test_exclude_takes_only_the_two_reasons(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(4))
+    before = snapshot(model)
+    for reason in ("fit", "odd", ""):
+        with pytest.raises(ValueError, match="reason"):
+            model.exclude(0, reason)  # type: ignore[arg-type]
+    with pytest.raises(IndexError):
+        model.exclude(4, "not_good")
+    assert snapshot(model) == before
+
+
+def test_the_last_part_cannot_leave(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(2)).exclude(0, "not_good")
+    before = snapshot(model)
+    with pytest.raises(PadimError, match="keep at least one"):
+        model.exclude(1, "kept_out")
+    assert snapshot(model) == before
+
+
+def test_excluding_down_to_two_parts_ends_the_calibration(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(3)).exclude(0, "kept_out")
+    assert model.calibration_ == "none"
+    assert model.threshold_ is None
+    assert model.include(0).calibration_ == "exact"
+
+
+def test_a_duplicate_of_an_excluded_part_does_not_vouch_for_it(small_config: PadimConfig) -> None:
+    """Kept out, then given again under another name: one part, which is either in the fit or not."""
+    pictures = normals(8)
+    model = fit(small_config, pictures).exclude(2, "kept_out")
+    model.partial_fit([("again.png", pictures[2][1])])
+    assert model.normals_[8].group == model.normals_[2].group
+    assert len({model.normals_[8].status, model.normals_[2].status}) == 1
+
+
+def test_regrouping_with_an_excluded_part_does_not_split_it(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(8)).exclude(2, "kept_out")
+    model.regroup({"good_002.png": "A", "good_003.png": "A"})
+    assert len({model.normals_[2].status, model.normals_[3].status}) == 1
+
+
+# --- continuing ---
+
+
+@pytest.mark.parametrize("split", [1, 7, 16, 20])
+def test_partial_fit_is_one_fit(small_config: PadimConfig, split: int) -> None:
+    pictures = normals(21)
+    groups = {"good_000.png": "A", "good_020.png": "A"}
+    model = Padim(small_config)
+    model.partial_fit(pictures[:split], groups=groups).partial_fit(pictures[split:], groups=groups)
+    whole = fit(small_config, pictures, groups=groups)
+    assert_same_model(model, whole)
+    assert [model.thumbnail(i) for i in (0, 20)] == [whole.thumbnail(i) for i in (0, 20)]
+
+
+def test_partial_fit_after_a_restart(small_config: PadimConfig, tmp_path: Path) -> None:
+    pictures = normals(19)
+    Padim(small_config, work_dir=tmp_path / "work").fit(pictures[:12]).save(tmp_path / "model")
+    model = Padim.load(tmp_path / "model", work_dir=tmp_path / "work")
+    assert model.has_spool
+    model.partial_fit(pictures[12:])
+    assert_same_model(model, fit(small_config, pictures))
+    model.exclude(3, "not_good")
+
+
+def test_partial_fit_of_what_was_not_saved_is_forgotten(small_config: PadimConfig, tmp_path: Path) -> None:
+    """A session that dies between partial_fit and save leaves a longer spool than the bundle knows."""
+    pictures = normals(9)
+    model = Padim(small_config, work_dir=tmp_path / "work").fit(pictures[:5])
+    model.save(tmp_path / "model")
+    model.partial_fit(normals(3, first=300))
+    again = Padim.load(tmp_path / "model", work_dir=tmp_path / "work")
+    assert [again.thumbnail(i) for i in range(5)] == [model.thumbnail(i) for i in range(5)]
+    assert_same_model(again.partial_fit(pictures[5:]), fit(small_config, pictures))
+
+
+def test_fit_replaces(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(5)).fit(normals(4, first=50))
+    assert_same_model(model, fit(small_config, normals(4, first=50)))
+    assert model.thumbnail(0) == fit(small_config, normals(1, first=50)).thumbnail(0)
+    assert not (model.work_dir / "new").exists()
+
+
+def test_embeddings_of_another_fit_are_not_taken_for_these(small_config: PadimConfig, tmp_path: Path) -> None:
+    """A new fit that is never saved leaves its spool beside the former bundle: it must not be used."""
+    pictures = normals(6)
+    model = Padim(small_config, work_dir=tmp_path / "work").fit(pictures)
+    model.save(tmp_path / "model")
+    model.fit(normals(6, first=300))
+    again = Padim.load(tmp_path / "model", work_dir=tmp_path / "work")
+    expected = fit(small_config, pictures).exclude(0, "not_good")
+    try:
+        again.exclude(0, "not_good")
+    except PadimError:
+        return  # asking for the pictures again is right, too
+    np.testing.assert_array_equal(again.mean_, expected.mean_)
+
+
+# --- cancelling, progress, errors ---
+
+
+class StopAfter:
+    """Asks to stop at the ``calls``-th question."""
+
+    def __init__(self, calls: float) -> None:
+        self.asked = 0
+        self.calls = calls
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        return self.asked > self.calls
+
+
+Change = Callable[[Padim, StopAfter], object]
+CHANGES: dict[str, Change] = {
+    "fit": lambda model, cancel: model.fit(normals(20, first=40), cancel=cancel),
+    "partial_fit": lambda model, cancel: model.partial_fit(normals(20, first=40), cancel=cancel),
+    "exclude": lambda model, cancel: model.exclude(1, "not_good", cancel=cancel),
+    "include": lambda model, cancel: model.include(2, cancel=cancel),
+    "regroup": lambda model, cancel: model.regroup({"good_000.png": "A", "good_001.png": "A"}, cancel=cancel),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_cancel_changes_nothing(small_config: PadimConfig, change: Change) -> None:
+    model = fit(small_config, normals(6)).exclude(2, "kept_out")
+    before = snapshot(model)
+    never = StopAfter(float("inf"))
+    change(fit(small_config, normals(6)).exclude(2, "kept_out"), never)
+    assert never.asked > 1
+    for calls in sorted({0, 1, never.asked // 2, never.asked - 1}):
+        with pytest.raises(Cancelled):
+            change(model, StopAfter(calls))
+        assert snapshot(model) == before
+    model.exclude(0, "not_good").include(0)
+    assert snapshot(model) == before
+
+
+def test_cancelled_first_fit_leaves_no_model(small_config: PadimConfig, tmp_path: Path) -> None:
+    model = Padim(small_config, work_dir=tmp_path)
+    for calls in (0, 3, 7):
+        with pytest.raises(Cancelled):
+            model.fit(normals(6), cancel=StopAfter(calls))
+        assert not model.fitted
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert_same_model(model.fit(normals(6)), fit(small_config, normals(6)))
+
+
+def test_cancelled_scoring_keeps_what_was_scored(small_model: Padim) -> None:
+    got: list[str] = []
+    scores = small_model.score(normals(9), batch_size=2, cancel=StopAfter(5))
+    with pytest.raises(Cancelled):
+        got.extend(scored.name for scored in scores)
+    assert got == [name for name, _ in normals(9)][: len(got)]
+    assert 2 <= len(got) <= 6
+
+
+def check_progress(calls: list[tuple[int, int | None, str]], total: int | None) -> None:
+    stages = [list(group) for _, group in itertools.groupby(calls, key=lambda call: call[2])]
+    assert len({stage[0][2] for stage in stages}) == len(stages)
+    for stage in stages:
+        done = [call[0] for call in stage]
+        assert done == sorted(done)
+        assert len({call[1] for call in stage}) == 1
+        if stage[0][1] is not None:
+            assert done[-1] == stage[0][1], stage[0][2]
+    assert calls[0][1] == total
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_progress_of_a_fit_reaches_its_total(small_config: PadimConfig, count: int) -> None:
+    calls: list[tuple[int, int | None, str]] = []
+    pictures = [*normals(count), BROKEN]
+    model = Padim(small_config).fit(
+        pictures, progress=lambda *call: calls.append(call), on_error=lambda error: None
+    )
+    check_progress(calls, count + 1)
+    assert calls[0][0] == 1
+    if count == 20:
+        calls.clear()
+        model.exclude(4, "kept_out", progress=lambda *call: calls.append(call))
+        check_progress(calls, calls[0][1])
+        calls.clear()
+        model.exclude(5, "not_good", progress=lambda *call: calls.append(call))
+        check_progress(calls, calls[0][1])
+
+
+def test_progress_of_scoring(small_model: Padim) -> None:
+    calls: list[tuple[int, int | None, str]] = []
+    list(small_model.score(normals(5), progress=lambda *call: calls.append(call)))
+    assert calls == [(i, 5, "Scoring pictures") for i in range(1, 6)]
+    calls.clear()
+    list(small_model.score(iter(normals(2)), progress=lambda *call: calls.append(call)))
+    assert [call[:2] for call in calls] == [(1, None), (2, None)]
+
+
+def test_broken_pictures_are_named_and_the_rest_is_used(small_config: PadimConfig) -> None:
+    good = normals(6)
+    empty: tuple[str, bytes | RGB] = ("empty.png", b"")
+    floats: Any = ("floats", np.zeros((8, 8, 3)))
+    pictures = [BROKEN, *good[:3], empty, floats, *good[3:], ("cut.png", good[0][1][:200])]
+    errors: list[ImageError] = []
+    model = fit(small_config, pictures, on_error=errors.append)
+    assert [error.name for error in errors] == ["broken.png", "empty.png", "floats", "cut.png"]
+    assert all(error.reason for error in errors)
+    assert_same_model(model, fit(small_config, good))
+    errors.clear()
+    scored = [item.name for item in model.score(pictures, on_error=errors.append)]
+    assert scored == [name for name, _ in good]
+    assert len(errors) == 4
+
+
+def test_without_on_error_the_first_broken_picture_raises(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(4))
+    before = snapshot(model)
+    for verb in (model.fit, model.partial_fit):
+        with pytest.raises(ImageError, match=r"broken\.png"):
+            verb([*normals(3, first=60), BROKEN])
+        assert snapshot(model) == before
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        list(model.score([BROKEN]))
+
+
+@pytest.mark.parametrize("pictures", [[], [BROKEN, BROKEN]], ids=["none", "only broken"])
+def test_nothing_usable(small_config: PadimConfig, pictures: Pictures) -> None:
+    model = Padim(small_config)
+    with pytest.raises(PadimError, match="at least one"):
+        model.fit(pictures, on_error=lambda error: None)
+    assert not model.fitted
+    model.fit(normals(4))
+    before = snapshot(model)
+    with pytest.raises(PadimError, match="at least one"):
+        model.fit(pictures, on_error=lambda error: None)
+    assert snapshot(model) == before
+    model.partial_fit(pictures, on_error=lambda error: None)
+    assert snapshot(model) == before
+    assert list(model.score(pictures, on_error=lambda error: None)) == []
+
+
+def test_a_source_that_fails_midway_changes_nothing(small_config: PadimConfig) -> None:
+    def failing() -> Iterator[tuple[str, bytes | RGB]]:
+        yield from normals(18, first=70)
+        raise OSError("the disk is gone")
+
+    model = fit(small_config, normals(5))
+    before = snapshot(model)
+    for verb in (model.fit, model.partial_fit):
+        with pytest.raises(OSError, match="gone"):
+            verb(failing())
+        assert snapshot(model) == before
+
+
+def test_the_former_model_serves_while_a_new_fit_runs(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(5))
+    former = [model.thumbnail(i) for i in range(5)], model.threshold_level
+    (expected,) = model.score(normals(1))
+
+    def looking_on() -> Iterator[tuple[str, bytes | RGB]]:
+        for i, picture in enumerate(normals(40, first=80)):
+            if i > 35:  # by now a batch has been written
+                assert ([model.thumbnail(i) for i in range(5)], model.threshold_level) == former
+                assert next(iter(model.score(normals(1)))).score == expected.score
+            yield picture
+
+    model.fit(looking_on())
+    assert len(model.normals_) == 40
+
+
+# --- few and odd normals ---
+
+
+def assert_judges(model: Padim) -> None:
+    for scored in model.score([*normals(1, first=100), *defects(1)]):
+        assert np.isfinite(scored.grid).all()
+        assert 0 < scored.score <= 65535
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_pictures_give_a_model_without_calibration(
+    small_config: PadimConfig, count: int, tmp_path: Path
+) -> None:
+    model = Padim.load(fit(small_config, normals(count)).save(tmp_path / "m"))
+    assert model.calibration_ == "none"
+    assert model.threshold_ is None
+    assert_judges(model)
+    (scored,) = model.score(defects(1))
+    with pytest.raises(CalibrationError, match="at least 3"):
+        model.decide(scored)
+    with pytest.raises(CalibrationError, match="at least 3"):
+        model.held_out_scores()
+    with pytest.raises(CalibrationError, match="held-out"):
+        model.held_out_map(0)
+    with pytest.raises(CalibrationError):
+        model.false_rejects(5)
+    assert model.decide(scored, 0).rejected
+    level = scored.score - 1
+    model.set_decision(value=model.quantizer.to_value(level))
+    assert model.threshold_level == level
+    assert model.decide(scored).rejected
+    model.set_decision(value=model.quantizer.to_value(level + 1))
+    assert not model.decide(scored).rejected
+    again = Padim.load(model.save(tmp_path / "m"))
+    assert again.threshold_level == level + 1
+
+
+def test_three_pictures_calibrate_and_say_how_little_that_is_worth(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(3))
+    assert model.calibration_ == "exact"
+    threshold = model.threshold_
+    assert threshold is not None
+    assert not threshold.supported
+    assert threshold.needed == 19
+    assert threshold.level == model.held_out_scores().max()
+    assert model.false_rejects().expected == 0.25
+    assert_judges(model)
+
+
+def test_three_pictures_of_two_parts_do_not_calibrate(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(3), groups={"good_000.png": "A", "good_002.png": "A"})
+    assert model.calibration_ == "none"
+    assert_judges(model)
+
+
+def test_all_duplicates(small_config: PadimConfig) -> None:
+    content = normals(1)[0][1]
+    model = fit(small_config, [(f"{i}.png", content) for i in range(6)])
+    assert model.calibration_ == "none"
+    assert_judges(model)
+
+
+def test_constant_pictures(small_config: PadimConfig) -> None:
+    pictures: Pictures = [(f"{v}", np.full((64, 64, 3), v, np.uint8)) for v in (100, 101, 102, 103)]
+    model = fit(small_config, pictures)
+    assert model.calibration_ == "exact"
+    assert np.isfinite(model.held_out_).all()
+    assert_judges(model)
+    # Equal pixels in files that are not: nothing varies at all, and everything stays finite.
+    equal: Pictures = [(str(i), png(np.full((64 + i, 64, 3), 9, np.uint8))) for i in range(5)]
+    model = fit(small_config, equal)
+    assert np.isfinite(model.held_out_).all()
+    assert_judges(model)
+    assert not any(model.decide(scored).rejected for scored in model.score(equal))
+
+
+@pytest.mark.parametrize("count", [1, 3, 22])
+def test_the_smallest_eps_gives_sound_numbers(small_config: PadimConfig, count: int) -> None:
+    config = PadimConfig.model_validate({**small_config.model_dump(), "eps": 1e-6})
+    pictures = normals(count)
+    model = fit(config, pictures)
+    assert_judges(model)
+    if count > 2:
+        expected = grids_of(fit(config, pictures[1:]), pictures[:1])
+        np.testing.assert_allclose(model.held_out_[:1], expected, rtol=1e-2)
+
+
+def test_mixed_sizes(small_config: PadimConfig) -> None:
+    sizes = [(96, 96), (60, 120), (200, 90), (33, 47), (1, 1), (64, 64)]
+    pictures: Pictures = [(f"{i}", part(i, size=size)) for i, size in enumerate(sizes)]
+    model = fit(small_config, pictures)
+    assert [n.original_size for n in model.normals_] == sizes
+    for scored, size in zip(model.score(pictures), sizes, strict=True):
+        assert scored.original_size == size
+        decision = model.decide(scored, 0)
+        assert decision.mask.shape == size
+
+
+def test_padding_is_never_judged(small_config: PadimConfig) -> None:
+    config = small_config.model_copy(update={"fit": "pad"})
+    sizes = [(96, 48), (48, 96), (96, 96), (90, 50), (50, 90)]
+    model = fit(config, [(f"{i}", part(i, size=size)) for i, size in enumerate(sizes)])
+    tall: RGB = part(100, size=(96, 48), defect=True)
+    (scored,) = model.score([("tall", tall)])
+    assert scored.content_box == (0, 16, 64, 32)
+    assert not scored.map[:, :16].any()
+    assert not scored.map[:, 48:].any()
+    assert scored.map[:, 16:48].any()
+    held_out = model.held_out_map(1)
+    assert held_out[16:48].any()
+    assert not held_out[:16].any()
+    assert not held_out[48:].any()
+    decision = model.decide(scored, 0, 1)
+    assert decision.mask.shape == (96, 48)
+    # A padded picture keeps its aspect: the same part stretched is another picture to the network.
+    (stretched,) = fit(small_config, normals(3)).score([("tall", tall)])
+    assert stretched.content_box is None
+
+
+# --- one threshold, three readings ---
+
+
+@pytest.mark.parametrize("how", ["stretch", "pad"])
+def test_rejected_exactly_when_score_exceeds_and_mask_shows(small_config: PadimConfig, how: Any) -> None:
+    model = fit(small_config.model_copy(update={"fit": how}), normals(8))
+    tests: Pictures = [("thin", part(7, size=(40, 150), defect=True)), ("small", part(8, size=(20, 12)))]
+    outcomes = set()
+    for scored in model.score([*normals(3, first=100), *defects(3), *tests]):
+        for min_area in (1, 8, 300):
+            own = model.decide(scored, 0, min_area).score
+            if min_area == small_config.min_area:
+                assert own == scored.score
+            thresholds = {0, own - 1, own, own + 1, model.threshold_level, 65535}
+            thresholds |= set(range(0, 65535, 7919))
+            for threshold in sorted(t for t in thresholds if 0 <= t <= 65535):
+                decision = model.decide(scored, threshold, min_area)
+                assert decision.rejected == (own > threshold)
+                assert decision.rejected == bool(decision.mask.any())
+                assert decision.rejected == bool(decision.regions)
+                assert decision.rejected == bool(map_mask(scored.map, threshold, min_area).any())
+                assert decision.mask.shape == scored.original_size
+                outcomes.add(decision.rejected)
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("percentile", [50.0, 90.0, 95.0])
+def test_the_normal_that_sets_the_threshold_passes(small_model: Padim, percentile: float) -> None:
+    model = small_model
+    threshold = model.threshold_for(Choice("image", round(percentile * 10)))
+    levels = model.image_levels().tolist()
+    assert threshold.level in levels
+    setter = levels.index(threshold.level)
+    size = model.normals_[setter].original_size
+    area = model.config.min_area
+    assert not decide(model.held_out_map(setter), threshold.level, area, original_size=size).rejected
+    assert decide(model.held_out_map(setter), threshold.level - 1, area, original_size=size).rejected
+    rejected = [
+        decide(model.held_out_map(i), threshold.level, area, original_size=size).rejected
+        for i in range(len(levels))
+    ]
+    assert sum(rejected) == model.false_rejects(threshold.level).above
+    assert sum(rejected) <= len(levels) * (100 - percentile) / 100
+
+
+def test_moving_the_threshold_never_runs_the_network(saved_model: Path) -> None:
+    model = Padim.load(saved_model)
+    scored = list(model.score([*normals(2, first=100), *defects(2)]))
+    runs = model.extractor.runs
+    for percentile in (0.1, 50, 90, 95, 99.9):
+        for basis in ("image", "pixel"):
+            for min_area in (1, 8, 40):
+                model.set_decision(basis=basis, percentile=percentile, min_area=min_area)
+                model.false_rejects()
+                for item in scored:
+                    model.decide(item)
+    model.set_decision(value=3.5)
+    model.decide(scored[0])
+    model.pixel_histogram()
+    model.held_out_map(0)
+    assert model.extractor.runs == runs
+    list(model.score(normals(1)))
+    assert model.extractor.runs == runs + 1  # the count does count
+
+
+def test_exclusion_never_runs_the_network(small_config: PadimConfig, tmp_path: Path) -> None:
+    Padim(small_config, work_dir=tmp_path / "w").fit(normals(6)).save(tmp_path / "m")
+    model = Padim.load(tmp_path / "m", work_dir=tmp_path / "w")
+    runs = model.extractor.runs
+    model.exclude(0, "kept_out").include(0).regroup(None).set_decision(percentile=80)
+    model.held_out_scores()
+    assert model.extractor.runs == runs
+
+
+# --- calibration ---
+
+
+@pytest.mark.parametrize("how", ["stretch", "pad"])
+def test_pixel_histogram_equals_counting(small_config: PadimConfig, how: Any) -> None:
+    model = fit(
+        small_config.model_copy(update={"fit": how}),
+        [(str(i), part(i, size=(96, 60) if i % 2 else (60, 96))) for i in range(7)],
+    )
+    model.exclude(1, "not_good").exclude(2, "kept_out")
+    pixels = []
+    for index, normal in enumerate(model.normals_):
+        if normal.status == "not_good":
+            continue
+        q = model.held_out_map(index)
+        if how == "pad":
+            q = q[:, 12:52] if normal.original_size == (96, 60) else q[12:52]
+        pixels += q.ravel().tolist()
+    np.testing.assert_array_equal(model.pixel_histogram(), np.bincount(pixels, minlength=65536))
+    model.set_decision(basis="pixel", percentile=98)
+    rank = -(-980 * (len(pixels) + 1) // 1000)
+    assert model.threshold_level == sorted(pixels)[rank - 1]
+    # Both bases are judged by parts.
+    assert model.false_rejects().n == 6
+
+
+def test_percentile_threshold_equals_sorting(small_model: Padim) -> None:
+    scores = sorted(small_model.held_out_scores().tolist())
+    for permille in (1, 500, 900, 950, 956):
+        rank = -(-permille * 23 // 1000)
+        assert small_model.threshold_for(Choice("image", permille)).level == scores[rank - 1]
+
+
+def test_min_area_moves_scores_and_threshold(saved_model: Path) -> None:
+    model = Padim.load(saved_model)
+    coarse = model.image_levels(64)
+    fine = model.image_levels(1)
+    assert (fine >= coarse).all()
+    assert (fine > coarse).any()
+    model.set_decision(min_area=1)
+    assert model.config.min_area == 1
+    threshold = model.threshold_
+    assert threshold is not None
+    assert threshold.level == model.threshold_for(model.choice, 1).level
+    np.testing.assert_array_equal(model.held_out_scores(), model.held_out_scores(1))
+
+
+def test_set_decision_keeps_what_is_not_given(saved_model: Path) -> None:
+    model = Padim.load(saved_model)
+    model.set_decision(percentile=90)
+    assert (model.choice.basis, model.choice.permille, model.config.min_area) == ("image", 900, 8)
+    model.set_decision(basis="pixel")
+    assert (model.choice.basis, model.choice.permille) == ("pixel", 900)
+    model.set_decision(value=4)
+    assert (model.choice.basis, model.choice.value) == ("manual", 4.0)
+    model.set_decision(min_area=3)
+    assert (model.choice.basis, model.config.min_area) == ("manual", 3)
+    model.set_decision(basis="image")
+    assert (model.choice.basis, model.choice.permille) == ("image", 900)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"percentile": 0},
+        {"percentile": 100},
+        {"percentile": float("nan")},
+        {"value": -1.0},
+        {"value": float("nan")},
+        {"value": float("inf")},
+        {"min_area": 0},
+        {"min_area": 64 * 64 + 1},
+        {"basis": "manual"},
+        {"basis": "median"},
+        {"percentile": 90, "min_area": 0},
+    ],
+    ids=str,
+)
+def test_set_decision_refuses_and_changes_nothing(saved_model: Path, wrong: dict[str, Any]) -> None:
+    model = Padim.load(saved_model)
+    before = model.choice, model.config
+    with pytest.raises(ValueError, match=r"percentile|threshold|min_area|value|basis"):
+        model.set_decision(**wrong)
+    assert (model.choice, model.config) == before
+
+
+# --- spool and checkpoint ---
+
+
+def test_without_the_spool_exclusion_asks_for_the_pictures(small_config: PadimConfig) -> None:
+    pictures = normals(7)
+    model = fit(small_config, pictures)
+    expected = fit(small_config, pictures).exclude(2, "not_good")
+    size = model.spool_bytes
+    assert size >= 7 * 176 * 64 * 4
+    model.delete_spool()
+    assert not model.has_spool
+    assert model.spool_bytes == 0
+    for change in (lambda: model.exclude(2, "not_good"), lambda: model.regroup({})):
+        with pytest.raises(PadimError, match=r"rebuild_spool\(\)"):
+            change()
+    assert model.calibration_ == "exact"  # what was derived from it stays
+    model.image_levels(3)
+    runs = model.extractor.runs
+    model.rebuild_spool([*reversed(pictures), *normals(1, first=99), pictures[0]])
+    assert model.extractor.runs > runs
+    assert model.has_spool
+    assert_same_model(model.exclude(2, "not_good"), expected)
+
+
+def test_rebuilding_names_a_missing_picture(small_config: PadimConfig) -> None:
+    pictures = normals(6)
+    model = fit(small_config, pictures)
+    model.delete_spool()
+    before = snapshot(model)
+    with pytest.raises(PadimError, match=r"2 of the 6 .*good_002\.png"):
+        model.rebuild_spool([picture for i, picture in enumerate(pictures) if i not in (2, 4)])
+    assert not model.has_spool
+    assert snapshot(model) == before
+    # The same name with other content is not the same picture.
+    with pytest.raises(PadimError, match=r"1 of the 6 .*good_002\.png"):
+        model.rebuild_spool([*pictures[:2], ("good_002.png", png(part(99))), *pictures[3:]])
+    with pytest.raises(Cancelled):
+        model.rebuild_spool(pictures, cancel=StopAfter(2))
+    assert snapshot(model) == before
+
+
+def test_a_fit_continued_without_the_spool_is_marked_stale(small_config: PadimConfig, tmp_path: Path) -> None:
+    pictures = normals(24)
+    model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:15]).exclude(3, "not_good")
+    model.delete_spool()
+    model.save(tmp_path / "m")
+    model = Padim.load(tmp_path / "m", work_dir=tmp_path / "w")
+    threshold, quantizer = model.threshold_, model.quantizer
+    with pytest.raises(Cancelled):
+        model.partial_fit(pictures[15:], cancel=StopAfter(4))
+    assert len(model.normals_) == model.statistics().count + 1 == 15
+    model.partial_fit(pictures[15:20]).partial_fit([*pictures[20:], BROKEN], on_error=lambda error: None)
+    assert model.calibration_ == "stale"
+    assert (model.threshold_, model.quantizer) == (threshold, quantizer)
+    assert len(model.held_out_scores()) == 14
+    whole = fit(small_config, pictures).exclude(3, "not_good")
+    assert [n.name for n in model.normals_] == [n.name for n in whole.normals_]
+    np.testing.assert_allclose(model.mean_, whole.mean_, rtol=1e-6, atol=1e-6)
+    scale = np.abs(whole.whitener_).max()
+    np.testing.assert_allclose(model.whitener_, whole.whitener_, rtol=0, atol=1e-6 * scale)
+    statistics, expected = model.statistics(), whole.statistics()
+    assert statistics.count == expected.count == 23
+    np.testing.assert_allclose(statistics.scatter, expected.scatter, rtol=1e-6, atol=1e-9)
+    assert model.thumbnail(23) == whole.thumbnail(23)
+    with pytest.raises(CalibrationError, match="held-out"):
+        model.held_out_map(20)
+    again = Padim.load(model.save(tmp_path / "m"))
+    assert again.calibration_ == "stale"
+    assert again.threshold_ == threshold
+
+
+def test_rebuilding_the_spool_of_a_continued_fit_ends_the_staleness(small_config: PadimConfig) -> None:
+    pictures = normals(12)
+    model = fit(small_config, pictures[:8])
+    model.delete_spool()
+    model.partial_fit(pictures[8:])
+    assert model.calibration_ == "stale"
+    model.rebuild_spool(pictures)
+    assert_same_model(model, fit(small_config, pictures))
+
+
+def test_continuing_needs_checkpoint_or_spool(saved_model: Path) -> None:
+    model = Padim.load(saved_model)
+    before = model.mean_.copy()
+    with pytest.raises(PadimError, match=r"fit\(\) again"):
+        model.partial_fit(normals(1, first=90))
+    with pytest.raises(PadimError):
+        model.statistics()
+    np.testing.assert_array_equal(model.mean_, before)
+
+
+def test_a_checkpoint_that_is_ahead_of_the_model_is_not_counted_twice(
+    small_config: PadimConfig, tmp_path: Path
+) -> None:
+    """A session that dies after a continued fit and before saving it; the next one does it again."""
+    pictures = normals(10)
+    model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:6])
+    model.delete_spool()
+    model.save(tmp_path / "m")
+    model.partial_fit(pictures[6:])
+    again = Padim.load(tmp_path / "m", work_dir=tmp_path / "w")
+    try:
+        again.partial_fit(pictures[6:])
+    except PadimError:
+        return  # refusing is right, too
+    assert again.statistics().count == len(again.normals_) == 10
+
+
+def test_a_continued_fit_of_nothing_usable_is_not_stale(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(5))
+    model.delete_spool()
+    model.partial_fit([BROKEN], on_error=lambda error: None)
+    assert model.calibration_ == "exact"
+
+
+def test_a_temporary_work_folder_goes_with_the_model(small_config: PadimConfig) -> None:
+    model = fit(small_config, normals(2))
+    folder = model.work_dir
+    assert folder.is_dir()
+    del model
+    assert not folder.exists()
+
+
+def test_judge_arrays_is_the_path_of_files(small_model: Padim) -> None:
+    pictures = defects(3)
+    rgb = np.stack([small_model.preprocess(part(500 + i, defect=True)) for i in range(3)])
+    maps, scores = small_model.judge_arrays(rgb)
+    for scored, q, score in zip(small_model.score(pictures), maps, scores, strict=True):
+        np.testing.assert_array_equal(scored.map, q)
+        assert scored.score == score
