@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,37 @@ class Threshold:
     n: int = 0
     supported: bool = True
     needed: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the threshold is chosen: a percentile of a basis, or a value by hand.
+
+    Attributes:
+        basis: what the percentile is taken over, or ``manual``.
+        permille: percentile in tenths of a percent.
+        value: threshold by hand, in map units; not in levels, whose scale a new fit changes.
+
+    Raises:
+        ValueError: an unknown basis, a percentile or value out of range, or ``manual`` without a value.
+    """
+
+    basis: Basis = "image"
+    permille: int = 950
+    value: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.basis not in get_args(Basis):
+            raise ValueError(f"basis must be one of {', '.join(get_args(Basis))}, got '{self.basis}'")
+        if isinstance(self.permille, bool) or not isinstance(self.permille, int):
+            raise ValueError(f"permille must be a whole number, got {self.permille!r}")
+        if not 0 < self.permille < 1000:
+            raise ValueError(f"permille must be between 1 and 999, got {self.permille}")
+        if self.value is None:
+            if self.basis == "manual":
+                raise ValueError("basis 'manual' needs a value")
+        elif not (math.isfinite(self.value) and self.value >= 0):
+            raise ValueError(f"the threshold must be a number of at least 0, got {self.value}")
 
 
 @dataclass(frozen=True)

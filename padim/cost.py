@@ -41,5 +41,5 @@ def estimate(config: PadimConfig) -> Cost:
     d = channels if config.n_features is None else min(config.n_features, channels)
     p = config.grid**2
     factor = 4 * p * d * d
-    # Scatter and one factor in float64, the scoring factor in float32.
-    return Cost(p, channels, d, 5 * factor, factor, factor + 4 * p * d, 4 * p * channels)
+    # Scatter and two factors (scoring, held-out) in float64, and the former model's in float32.
+    return Cost(p, channels, d, 7 * factor, factor, factor + 4 * p * d, 4 * p * channels)

@@ -17,11 +17,14 @@ import numpy.typing as npt
 from padim.files import write_atomic
 
 _FEATURES = "features.f32"
+_KEYS = "records.txt"
 _HEADER = "spool.json"
 
 
 class Spool:
-    """An append-only file of float32 records ``(channels, grid, grid)``, one per normal.
+    """An append-only file of float32 records ``(channels, grid, grid)``, one per normal, each with a key.
+
+    The keys (the pictures' SHA-256) tell whose embeddings these are, whatever happened since.
 
     Attributes:
         identity: of the extractor that made the embeddings; others do not mix with it.
@@ -44,13 +47,14 @@ class Spool:
             self.delete()
             folder.mkdir(parents=True, exist_ok=True)
             (folder / _FEATURES).write_bytes(b"")
+            (folder / _KEYS).write_text("", encoding="ascii")
             write_atomic(folder / _HEADER, json.dumps(header).encode())
-        elif self.nbytes % self._record:
+        elif len(self.keys()) * self._record != self.nbytes:
             self.truncate(len(self))
 
     def _stored_header(self) -> object:
         try:
-            if not (self.folder / _FEATURES).is_file():
+            if not (self.folder / _FEATURES).is_file() or not (self.folder / _KEYS).is_file():
                 return None
             return json.loads((self.folder / _HEADER).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -65,24 +69,35 @@ class Spool:
         """Size on disk in bytes."""
         return self._path.stat().st_size if self._path.exists() else 0
 
-    def __len__(self) -> int:
-        return self.nbytes // self._record
+    def keys(self) -> list[str]:
+        """The key of every record, in order."""
+        return (self.folder / _KEYS).read_text(encoding="ascii").splitlines()
 
-    def append(self, embeddings: npt.NDArray[np.float32]) -> None:
+    def __len__(self) -> int:
+        return min(self.nbytes // self._record, len(self.keys()))
+
+    def append(self, embeddings: npt.NDArray[np.float32], keys: Sequence[str]) -> None:
         """Add records.
 
         Args:
             embeddings: float32 ``(n, channels, grid, grid)`` or ``(n, channels, p)``.
+            keys: n words without spaces.
         """
         if embeddings.dtype != np.float32 or embeddings[0].size * 4 != self._record:
             raise ValueError(f"embeddings must be float32 (n, {self.channels}, {self.positions} positions)")
+        if len(keys) != len(embeddings):
+            raise ValueError(f"{len(embeddings)} records need as many keys, got {len(keys)}")
         with self._path.open("ab") as file:
             file.write(np.ascontiguousarray(embeddings).data)
+        with (self.folder / _KEYS).open("a", encoding="ascii") as file:
+            file.writelines(f"{key}\n" for key in keys)
 
     def truncate(self, count: int) -> None:
         """Keep the first ``count`` records."""
+        keys = self.keys()[:count]
         with self._path.open("r+b") as file:
             file.truncate(count * self._record)
+        write_atomic(self.folder / _KEYS, "".join(f"{key}\n" for key in keys).encode("ascii"))
 
     def read(self, rows: Sequence[int], channels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Records, reduced to the chosen channels.

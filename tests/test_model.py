@@ -981,7 +981,7 @@ def test_rebuilding_the_spool_of_a_continued_fit_ends_the_staleness(small_config
 def test_continuing_needs_checkpoint_or_spool(saved_model: Path) -> None:
     model = Padim.load(saved_model)
     before = model.mean_.copy()
-    with pytest.raises(PadimError, match=r"fit\(\) again"):
+    with pytest.raises(PadimError, match=r"rebuild_spool"):
         model.partial_fit(normals(1, first=90))
     with pytest.raises(PadimError):
         model.statistics()

@@ -14,44 +14,50 @@ def records(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, 6, 3, 3)).astype(np.float32)
 
 
+def keys(n: int) -> list[str]:
+    return [f"key{i}" for i in range(n)]
+
+
 def test_rows_and_channels_come_back(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s", "id", 6, 9)
     x = records(5)
-    spool.append(x[:2])
-    spool.append(x[2:])
+    spool.append(x[:2], keys(2))
+    spool.append(x[2:], ["c", "d", "e"])
     channels = np.array([0, 3, 5])
     expected = x.reshape(5, 6, 9)[[4, 1]][:, channels].transpose(0, 2, 1)
     assert np.array_equal(spool.read([4, 1], channels), expected)
     assert len(spool) == 5
+    assert spool.keys() == ["key0", "key1", "c", "d", "e"]
     assert spool.nbytes == x.nbytes
 
 
 def test_it_survives_reopening_and_drops_a_torn_record(tmp_path: Path) -> None:
-    Spool(tmp_path / "s", "id", 6, 9).append(records(3))
+    Spool(tmp_path / "s", "id", 6, 9).append(records(3), keys(3))
     file = tmp_path / "s" / "features.f32"
     file.write_bytes(file.read_bytes()[:-7])
     spool = Spool(tmp_path / "s", "id", 6, 9)
     assert len(spool) == 2
+    assert spool.keys() == keys(2)
     assert spool.nbytes == 2 * 6 * 9 * 4
-    spool.append(records(1, seed=9))
+    spool.append(records(1, seed=9), ["new"])
     assert np.array_equal(spool.read([2], np.arange(6))[0].T.reshape(6, 3, 3), records(1, seed=9)[0])
 
 
 @pytest.mark.parametrize("other", [("else", 6, 9), ("id", 5, 9), ("id", 6, 16)])
 def test_another_extractor_starts_afresh(tmp_path: Path, other: tuple[str, int, int]) -> None:
-    Spool(tmp_path / "s", "id", 6, 9).append(records(3))
+    Spool(tmp_path / "s", "id", 6, 9).append(records(3), keys(3))
     assert len(Spool(tmp_path / "s", *other)) == 0
 
 
 def test_a_damaged_header_starts_afresh(tmp_path: Path) -> None:
-    Spool(tmp_path / "s", "id", 6, 9).append(records(3))
+    Spool(tmp_path / "s", "id", 6, 9).append(records(3), keys(3))
     (tmp_path / "s" / "spool.json").write_text("{")
     assert len(Spool(tmp_path / "s", "id", 6, 9)) == 0
 
 
 def test_truncate_and_delete(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s", "id", 6, 9)
-    spool.append(records(4))
+    spool.append(records(4), keys(4))
     spool.truncate(1)
     assert len(spool) == 1
     with pytest.raises(IndexError, match="1 records"):
@@ -64,6 +70,16 @@ def test_truncate_and_delete(tmp_path: Path) -> None:
 def test_wrong_records_are_refused(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s", "id", 6, 9)
     with pytest.raises(ValueError, match="float32"):
-        spool.append(records(1).astype(np.float64))
+        spool.append(records(1).astype(np.float64), keys(1))
     with pytest.raises(ValueError, match="float32"):
-        spool.append(np.zeros((1, 6, 4, 4), np.float32))
+        spool.append(np.zeros((1, 6, 4, 4), np.float32), keys(1))
+
+
+def test_a_record_without_its_key_is_dropped(tmp_path: Path) -> None:
+    Spool(tmp_path / "s", "id", 6, 9).append(records(3), keys(3))
+    (tmp_path / "s" / "records.txt").write_text("key0\nkey1\n")
+    spool = Spool(tmp_path / "s", "id", 6, 9)
+    assert len(spool) == 2
+    assert spool.nbytes == 2 * 6 * 9 * 4
+    with pytest.raises(ValueError, match="as many keys"):
+        spool.append(records(2), keys(1))

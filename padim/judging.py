@@ -1,0 +1,186 @@
+"""Judge: one unchanging state of a model, from distance grids to maps, scores, thresholds and rates.
+
+A fit or an exclusion makes a new Judge; whoever holds the old one, such as a run over a thousand pictures,
+goes on with the same Gaussians, scale and region of interest until it is through.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.calibration import (
+    FEWEST_PARTS,
+    Choice,
+    FalseRejectRate,
+    Threshold,
+    false_reject_rate,
+    image_threshold,
+    pixel_threshold,
+)
+from padim.config import PadimConfig
+from padim.errors import CalibrationError
+from padim.features import FeatureExtractor
+from padim.images import Box, Preprocess
+from padim.learning import Fitted
+from padim.maps import MAX_LEVEL, Quantizer, judged_map, region_score
+from padim.pipeline import Prepared
+from padim.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """All that verdicts need of one picture; no threshold is in it.
+
+    Attributes:
+        name: file name as given.
+        sha256: of the file's bytes (of the pixels, if given as an array).
+        original_size: (height, width) in pixels.
+        content_box: where the picture lies in the map, None when it fills it.
+        grid: float32 ``(grid, grid)``, Mahalanobis distances.
+        map: uint16 ``(input_size, input_size)``, the judged map.
+        score: level that the strongest region of at least ``min_area`` reaches.
+        quantizer: the scale the map was made with; levels of another scale do not compare.
+    """
+
+    name: str
+    sha256: str
+    original_size: tuple[int, int]
+    content_box: Box | None
+    grid: npt.NDArray[np.float32]
+    map: npt.NDArray[np.uint16]
+    score: int
+    quantizer: Quantizer
+
+
+class Judge:
+    """Fitted arrays, smoothing and region of interest, with what follows from them kept once computed."""
+
+    def __init__(
+        self,
+        fitted: Fitted,
+        config: PadimConfig,
+        roi: npt.NDArray[np.bool_] | None,
+        extractor: FeatureExtractor,
+        channels: npt.NDArray[np.int64],
+    ) -> None:
+        self.fitted = fitted
+        self.roi = roi
+        self._size = config.input_size
+        self._sigma = config.smoothing_sigma
+        self._preprocess = Preprocess(size=config.input_size, fit=config.fit)
+        # Cheap: the runtime borrows the arrays' memory.
+        self.scorer = Scorer(extractor, fitted.mean, fitted.whitener, channels)
+        self._levels: dict[int, npt.NDArray[np.int64]] = {}
+        self._histogram: npt.NDArray[np.int64] | None = None
+        self._computing = threading.Lock()
+
+    def content_box(self, original_size: tuple[int, int]) -> Box | None:
+        """Where a picture of that size lies in the map; None when it fills it."""
+        return self._preprocess.content_box(original_size) if self._preprocess.fit == "pad" else None
+
+    def map(self, grid: npt.NDArray[np.float32], original_size: tuple[int, int]) -> npt.NDArray[np.uint16]:
+        """The judged map of a distance grid: uint16 ``(size, size)``."""
+        return judged_map(
+            grid,
+            size=self._size,
+            sigma=self._sigma,
+            quantizer=self.fitted.quantizer,
+            roi=self.roi,
+            content_box=self.content_box(original_size),
+        )
+
+    def score(self, batch: list[Prepared], min_area: int) -> list[ScoredImage]:
+        """Score prepared pictures in one run of the network."""
+        grids = self.scorer.grids(np.stack([item.rgb for item in batch]))
+        result = []
+        for item, grid in zip(batch, grids, strict=True):
+            q = self.map(grid, item.original_size)
+            result.append(
+                ScoredImage(
+                    item.name,
+                    item.sha256,
+                    item.original_size,
+                    self.content_box(item.original_size),
+                    grid,
+                    q,
+                    region_score(q, min_area),
+                    self.fitted.quantizer,
+                )
+            )
+        return result
+
+    # --- the normals' held-out scores ----------------------------------------------------------------
+
+    def held_out_map(self, index: int) -> npt.NDArray[np.uint16]:
+        """See :meth:`padim.Padim.held_out_map`."""
+        fitted = self.fitted
+        if fitted.calibration == "none" or index >= len(fitted.held_out):
+            raise CalibrationError(f"{fitted.normals[index].name}: has no held-out map")
+        return self.map(fitted.held_out[index], fitted.normals[index].original_size)
+
+    def image_levels(self, min_area: int) -> npt.NDArray[np.int64]:
+        """See :meth:`padim.Padim.image_levels`."""
+        if self.fitted.calibration == "none":
+            raise CalibrationError(
+                f"held-out scores need at least {FEWEST_PARTS} parts in the fit; add pictures of good parts"
+            )
+        with self._computing:
+            if min_area not in self._levels:
+                count = len(self.fitted.held_out)
+                scores = (region_score(self.held_out_map(index), min_area) for index in range(count))
+                self._levels[min_area] = np.fromiter(scores, np.int64, count)
+            return self._levels[min_area]
+
+    def part_scores(self, min_area: int, *, include_kept_out: bool = True) -> npt.NDArray[np.int64]:
+        """See :meth:`padim.Padim.held_out_scores`."""
+        best: dict[str, int] = {}
+        for normal, level in zip(self.fitted.normals, self.image_levels(min_area), strict=False):
+            if normal.status == "fit" or (include_kept_out and normal.status == "kept_out"):
+                best[normal.group] = max(best.get(normal.group, 0), int(level))
+        return np.fromiter(best.values(), np.int64, len(best))
+
+    def pixel_histogram(self) -> npt.NDArray[np.int64]:
+        """See :meth:`padim.Padim.pixel_histogram`."""
+        with self._computing:
+            if self._histogram is None:
+                histogram = np.zeros(MAX_LEVEL + 1, np.int64)
+                for index, normal in enumerate(self.fitted.normals[: len(self.fitted.held_out)]):
+                    if normal.status != "not_good":
+                        judged = self._judged_area(normal.original_size)
+                        histogram += np.bincount(self.held_out_map(index)[judged], minlength=MAX_LEVEL + 1)
+                self._histogram = histogram
+            return self._histogram
+
+    def _judged_area(self, original_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Pixels outside the region of interest or in the padding are nobody's pixels."""
+        area = np.ones((self._size, self._size), bool) if self.roi is None else self.roi.copy()
+        box = self.content_box(original_size)
+        if box is not None:
+            inside = np.zeros_like(area)
+            inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
+            area &= inside
+        return area
+
+    # --- thresholds ----------------------------------------------------------------------------------
+
+    def threshold(self, choice: Choice, min_area: int) -> Threshold:
+        """See :meth:`padim.Padim.threshold_for`."""
+        if choice.basis == "manual":
+            assert choice.value is not None  # Choice sees to it
+            return Threshold(self.fitted.quantizer.to_level(choice.value), "manual")
+        if choice.basis == "image":
+            return image_threshold(self.part_scores(min_area), choice.permille)
+        if self.fitted.calibration == "none":
+            self.image_levels(min_area)  # says what is missing
+        histogram = self.pixel_histogram()
+        if not histogram.any():
+            raise CalibrationError("no pixel of the good parts lies inside the region of interest; redraw it")
+        return pixel_threshold(histogram, choice.permille)
+
+    def false_rejects(self, level: int, min_area: int, *, include_kept_out: bool = True) -> FalseRejectRate:
+        """See :meth:`padim.Padim.false_rejects`."""
+        return false_reject_rate(self.part_scores(min_area, include_kept_out=include_kept_out), level)
