@@ -33,6 +33,8 @@ _OWN_FILE = re.compile(r"[a-z_]+-[0-9a-f]{16}\.[a-z0-9]+")
 # What a writer that was killed leaves behind.
 _OWN_TEMPORARY = re.compile(r"\.([a-z_]+-[0-9a-f]{16}\.[a-z0-9]+|manifest\.json)\.[^.]+\.tmp")
 _LARGEST_MANIFEST = 64 * 2**20
+# Half of a factor is zeros, the rest hardly packs; a zip bomb packs a thousand times.
+_MOST_PACKED = 50
 
 
 def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content]) -> None:
@@ -66,7 +68,7 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
                         member.write(part)
             archive.writestr(MANIFEST, text)
 
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         write_atomic(path, write_zip)
         return
     path.mkdir(parents=True, exist_ok=True)
@@ -129,15 +131,21 @@ class _Folder:
 
 class _Zip:
     def __init__(self, path: Path) -> None:
-        self.archive = zipfile.ZipFile(path)
+        self.path = path
         # Packed by hand, the files lie in a folder of the archive.
-        names = self.archive.namelist()
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
         inside = [name for name in names if name.endswith("/" + MANIFEST) and name.count("/") == 1]
         self.prefix = inside[0].removesuffix(MANIFEST) if inside and MANIFEST not in names else ""
 
     def read(self, name: str, most: int) -> bytes:
-        with self.archive.open(self.prefix + name) as member:
-            content = member.read(most + 1)
+        # Opened anew each time: a file held open can neither be replaced nor deleted on Windows.
+        with zipfile.ZipFile(self.path) as archive:
+            info = archive.getinfo(self.prefix + name)
+            if info.file_size > _MOST_PACKED * info.compress_size + 2**20:
+                raise ValueError("packed more tightly than any model can be")
+            with archive.open(info) as member:
+                content = member.read(most + 1)
         if len(content) > most:
             raise ValueError("longer than the manifest says")
         return content

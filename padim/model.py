@@ -715,6 +715,18 @@ class Padim:
         """
         saved = bundle.Bundle(path)
         try:
+            return cls._opened(saved, work_dir)
+        except BundleError:
+            # Another session may just have saved, and removed the files of the manifest we read.
+            now = bundle.Bundle(path)
+            if now.revision == saved.revision:
+                raise
+            return cls._opened(now, work_dir)
+
+    @classmethod
+    def _opened(cls, saved: bundle.Bundle, work_dir: str | Path | None) -> Padim:
+        path = saved.path
+        try:
             config = PadimConfig.model_validate(saved.manifest["config"])
             choice = Choice(**saved.manifest["choice"])
             quantizer = Quantizer(**saved.manifest["quantizer"])

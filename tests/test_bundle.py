@@ -571,3 +571,30 @@ def test_no_source_unpickles_or_evaluates() -> None:
 )
 def test_the_check_above_can_fail(code: str) -> None:
     assert unsafe(ast.parse(code))
+
+
+def test_a_save_by_another_session_while_loading_is_no_damage(
+    saved_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m"
+    shutil.copytree(saved_model, path)
+    real, once = bundle.Bundle.array, [True]
+
+    def slow(self: bundle.Bundle, name: str, dtype: object, ndim: int) -> object:
+        if once:
+            once.clear()
+            other = Padim.load(path)
+            other.set_roi(np.eye(other.config.input_size, dtype=bool)).save(path)
+            raise BundleError("mean-0.npy is missing")
+        return real(self, name, dtype, ndim)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bundle.Bundle, "array", slow)
+    assert Padim.load(path).roi is not None
+
+
+def test_a_bomb_in_place_of_an_array_is_refused_unread(saved_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", b" " * 200_000_000)
+    with pytest.raises(BundleError, match="more tightly"):
+        bundle.Bundle(path)
