@@ -1,0 +1,205 @@
+"""Folders in MVTec AD's layout, and an extractor that embeds each picture once.
+
+``train/good``, ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/<stem>_mask.png``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from PIL import Image
+
+from padim.config import PadimConfig
+from padim.features import FeatureExtractor, open_extractor
+from padim.groups import fingerprint
+from padim.images import FolderSource, Preprocess, decode, sha256
+from padim.model import Padim
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file of a category.
+
+    Attributes:
+        name: its path in the category's folder.
+        sha256: of its bytes.
+        rgb: uint8 ``(h, w, 3)``; where the config stretches pictures, already at input size.
+        train: from ``train/good``.
+        kind: ``good``, or the folder of its defect.
+        mask: bool ``(S, S)``, the ground truth at map resolution; None without one, and for good pictures.
+    """
+
+    name: str
+    sha256: str
+    rgb: npt.NDArray[np.uint8]
+    train: bool
+    kind: str
+    mask: npt.NDArray[np.bool_] | None
+
+    @property
+    def good(self) -> bool:
+        return self.kind == "good"
+
+
+@dataclass(frozen=True)
+class Category:
+    """A category, read.
+
+    Attributes:
+        name: the folder's.
+        pictures: good ones first, those of ``train/good`` before those of ``test/good``.
+        fingerprints: float32 ``(n, k)``, for the likeness of pictures.
+    """
+
+    name: str
+    pictures: tuple[Picture, ...]
+    fingerprints: npt.NDArray[np.float32]
+
+    def rows(self, *, good: bool, train: bool | None = None) -> list[int]:
+        """Indices of good pictures or of defects, of train, of test or (None) of both."""
+        return [
+            row
+            for row, picture in enumerate(self.pictures)
+            if picture.good == good and train in (None, picture.train)
+        ]
+
+    def images(self, rows: Sequence[int]) -> list[tuple[str, npt.NDArray[np.uint8]]]:
+        """As ``Padim.fit`` and ``Padim.score`` take them."""
+        return [(self.pictures[row].name, self.pictures[row].rgb) for row in rows]
+
+
+class Remembering(FeatureExtractor):
+    """An extractor that runs the network once for every picture and then knows the embedding.
+
+    It is what makes a hundred fits on one set of pictures affordable. ``runs`` counts as ever.
+    """
+
+    def __init__(self, config: PadimConfig) -> None:
+        super().__init__(open_extractor(config).backbone_onnx, config)
+        self._known: dict[bytes, npt.NDArray[np.float32]] = {}
+
+    def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        keys = [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in rgb]
+        new = [i for i, key in enumerate(keys) if key not in self._known]
+        if new:
+            for i, embedding in zip(new, super().run(rgb[new]).numpy(), strict=True):
+                self._known[keys[i]] = embedding.copy()
+        return np.stack([self._known[key] for key in keys])
+
+    def run(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:
+        return ort.OrtValue.ortvalue_from_numpy(self(rgb))
+
+
+class RememberingPadim(Padim):
+    """The engine, with an extractor that remembers and is shared between models."""
+
+    def __init__(self, config: PadimConfig, extractor: Remembering, work_dir: Path) -> None:
+        super().__init__(config, work_dir=work_dir)
+        self._remembering = extractor
+
+    @property
+    def extractor(self) -> FeatureExtractor:
+        return self._remembering
+
+
+def find(data: Path, names: Sequence[str]) -> list[Path]:
+    """The categories in ``data``, which may be one itself.
+
+    Raises:
+        ValueError: there is none, or not one of the names asked for.
+    """
+    if (data / "train" / "good").is_dir():
+        folders = [data]
+    else:
+        folders = sorted(path.parent.parent for path in data.glob("*/train/good"))
+    if names:
+        known = {folder.resolve().name: folder for folder in folders}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ValueError(
+                f"{data} has no category {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
+            )
+        folders = [known[name] for name in names]
+    if not folders:
+        raise ValueError(f"{data} holds no category: there is no train/good in it or one level below")
+    return folders
+
+
+def read(folder: Path, config: PadimConfig) -> Category:
+    """Read every picture of a category.
+
+    Args:
+        folder: of the category.
+        config: says how pictures are brought to input size.
+
+    Raises:
+        ValueError: a picture cannot be read, or one of several masks is missing.
+    """
+    preprocess = Preprocess(size=config.input_size, fit=config.fit)
+    pictures: list[Picture] = []
+    prints: list[npt.NDArray[np.float32]] = []
+    for name, data in _files(folder):
+        split, kind, file = name.split("/", 2)
+        rgb = decode(data, name)
+        mask = None
+        if kind != "good":
+            mask = _mask(folder / "ground_truth" / kind, file, preprocess, rgb.shape[:2])
+        prints.append(fingerprint(rgb))
+        # Resizing to the size that a picture has changes nothing; padding depends on the size it had.
+        kept = preprocess(rgb) if config.fit == "stretch" else rgb
+        pictures.append(Picture(name, sha256(data), kept, split == "train", kind, mask))
+    return Category(folder.resolve().name, tuple(pictures), np.array(prints, np.float32))
+
+
+def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    defects = sorted(
+        path.name for path in (folder / "test").iterdir() if path.is_dir() and path.name != "good"
+    )
+    for part in ("train/good", "test/good", *(f"test/{kind}" for kind in defects)):
+        source = FolderSource(folder / part)
+        for name, data in source:
+            yield f"{part}/{name}", data
+        if source.skipped:
+            raise ValueError(f"{folder / part}: {source.skipped[0]}")
+
+
+def _mask(
+    folder: Path, file: str, preprocess: Preprocess, size: tuple[int, int]
+) -> npt.NDArray[np.bool_] | None:
+    if not folder.is_dir():
+        return None
+    path = folder / f"{PurePosixPath(file).with_suffix('')}_mask.png"
+    try:
+        with Image.open(path) as image:
+            mask = np.asarray(image.convert("L")) > 0
+    except OSError as error:
+        raise ValueError(f"{path}: the mask cannot be read ({error})") from error
+    if mask.shape != size:
+        raise ValueError(f"{path}: the mask is {mask.shape}, its picture {size}")
+    return at_map_resolution(mask, preprocess)
+
+
+def at_map_resolution(mask: npt.NDArray[np.bool_], preprocess: Preprocess) -> npt.NDArray[np.bool_]:
+    """A mask laid on the judged map, nearest neighbour with half-pixel centres.
+
+    Args:
+        mask: bool ``(h, w)``, in the picture's pixels.
+        preprocess: gives the map's size and where the picture lies in it.
+
+    Returns:
+        bool ``(S, S)``.
+    """
+    box = preprocess.content_box(mask.shape)
+    rows, columns = (
+        (2 * np.arange(inside) + 1) * whole // (2 * inside)
+        for inside, whole in ((box.height, mask.shape[0]), (box.width, mask.shape[1]))
+    )
+    result = np.zeros((preprocess.size,) * 2, np.bool_)
+    result[box.top : box.top + box.height, box.left : box.left + box.width] = mask[np.ix_(rows, columns)]
+    return result
