@@ -72,7 +72,6 @@ class Judge:
         self._size = config.input_size
         self._sigma = config.smoothing_sigma
         self._preprocess = Preprocess(size=config.input_size, fit=config.fit)
-        # Cheap: the runtime borrows the arrays' memory.
         self.scorer = Scorer(extractor, fitted.mean, fitted.whitener, channels)
         self._levels: dict[int, npt.NDArray[np.int64]] = {}
         self._histogram: npt.NDArray[np.int64] | None = None
