@@ -304,7 +304,7 @@ def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
     """
     min_area = _checked(q, min_area)
     above = q > _checked_threshold(threshold)
-    if min_area == 1:
+    if min_area == 1 or not above.any():
         return above
     labels, _, keep = _large_regions(above, min_area)
     return keep[labels]
