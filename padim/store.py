@@ -12,12 +12,14 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from padim import bundle
 from padim.errors import BundleError, PadimError
 from padim.files import write_atomic
-from padim.model import Padim
+
+if TYPE_CHECKING:
+    from padim.model import Padim
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _NAME_FILE = "name.txt"
@@ -143,4 +145,7 @@ class Workspace:
         Raises:
             BundleError: damaged; names the file.
         """
+        # Late: a list of models must not wait for the network runtime to load.
+        from padim.model import Padim
+
         return Padim.load(self.get(model_id).path, work_dir=self.work_dir(model_id))

@@ -1,0 +1,325 @@
+"""Inspect: score test pictures, list them worst first, look at each, take the evidence along."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import bring, exports, inspecting, panels, shell, watch, workspace
+from ui.words import count, multiple, ratio, size
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.store import Entry
+    from ui.inspecting import Look, Row, Show
+
+_TABLE = "inspect-table"
+
+
+# -- bringing pictures -----------------------------------------------------------------------------------
+
+
+def _bring(entry: Entry, model: Padim) -> None:
+    bring.pictures(
+        inspecting.UPLOADER,
+        "test pictures",
+        lambda brought: inspecting.take(entry, model, brought),
+        sample=inspecting.sample(),
+    )
+
+
+# -- the list --------------------------------------------------------------------------------------------
+
+
+def _arrangement(found: list[Row]) -> list[Row]:
+    """The controls above the list; returns the rows to show, in order."""
+    rejected = sum(row.verdict == "reject" for row in found)
+    labels: dict[Show, str] = {
+        "all": f"All {len(found):,}",
+        "reject": f"Reject {rejected:,}",
+        "accept": f"Accept {len(found) - rejected:,}",
+    }
+    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+    with left:
+        judged = any(row.verdict for row in found)
+        show: Show = st.segmented_control(
+            "Show",
+            list(labels) if judged else ["all"],
+            format_func=lambda key: labels[key],
+            default="all",
+            required=True,
+            key="inspect-show",
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+    with middle:
+        order = st.selectbox(
+            "Order",
+            list(inspecting.ORDERS),
+            format_func=lambda key: inspecting.ORDERS[key],
+            key="inspect-order",
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+    with right:
+        search = st.text_input(
+            "Search",
+            placeholder="Search by name",
+            key="inspect-search",
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+    return inspecting.arranged(found, order, show, search)
+
+
+def _table(rows: list[Row], model: Padim, level: int | None, selected: int) -> None:
+    """The results; a click on a line shows that picture."""
+    value = model.quantizer.to_value
+    lines: dict[str, list[Any]] = {
+        "Picture": [row.item.thumb.url() for row in rows],
+        "Name": [row.item.name for row in rows],
+        "Score": [
+            value(row.score) if level is None else ratio(value(row.score), value(level)) for row in rows
+        ],
+        "Verdict": ["–" if row.verdict is None else row.verdict.capitalize() for row in rows],
+        "Regions": [row.regions for row in rows],
+        "Size": [size(row.item.original_size) for row in rows],
+    }
+    # The list's mark follows the arrow keys: its selection is set before it is drawn.
+    st.session_state[_TABLE] = {"selection": {"rows": [selected], "columns": [], "cells": []}}
+    st.dataframe(
+        lines,
+        key=_TABLE,
+        hide_index=True,
+        row_height=52,
+        height=min(52 * len(rows) + 40, 480),
+        on_select=lambda: _picked(rows),
+        selection_mode="single-row",
+        column_config={
+            "Picture": st.column_config.ImageColumn("", width=64),
+            "Name": st.column_config.TextColumn(width="medium"),
+            "Score": st.column_config.NumberColumn(
+                "Score" if level is None else "Score / threshold",
+                format="%.2f" if level is None else "%.2f ×",
+                help=None if level is None else "Above 1 the picture is rejected.",
+            ),
+            "Regions": st.column_config.NumberColumn(help="Places that are marked in the mask."),
+        },
+    )
+
+
+def _picked(rows: list[Row]) -> None:
+    chosen = st.session_state[_TABLE]["selection"]["rows"]
+    if chosen and chosen[0] < len(rows):
+        inspecting.select(rows[chosen[0]].item.number)
+
+
+# -- one picture -----------------------------------------------------------------------------------------
+
+
+def _look() -> Look:
+    from padim.render import COLORMAPS
+
+    with st.popover("Display", icon=":material/palette:"):
+        colormap = st.selectbox(
+            "Colours of the heatmap",
+            COLORMAPS,
+            key="inspect-colormap",
+            persist_state="session",
+            help="The threshold is always the middle of the scale, for every picture alike. Inferno, "
+            "magma, plasma, "
+            "viridis and cividis rise evenly; turbo and jet show edges where there are none.",
+        )
+        opacity = st.slider(
+            "Strength of the overlay",
+            0.0,
+            1.0,
+            0.45,
+            0.05,
+            key="inspect-opacity",
+            persist_state="session",
+        )
+    return inspecting.Look(colormap, opacity)
+
+
+def _viewer(entry: Entry, model: Padim, rows: list[Row], level: int | None, at: int) -> None:
+    row = rows[at]
+    with st.container(horizontal=True, vertical_alignment="center", key="inspect-bar"):
+        st.button(
+            "Previous",
+            icon=":material/chevron_left:",
+            key="inspect-previous",
+            shortcut="Left",
+            disabled=at == 0,
+            on_click=inspecting.select,
+            args=(rows[max(0, at - 1)].item.number,),
+        )
+        st.button(
+            "Next",
+            icon=":material/chevron_right:",
+            icon_position="right",
+            key="inspect-next",
+            shortcut="Right",
+            disabled=at == len(rows) - 1,
+            on_click=inspecting.select,
+            args=(rows[min(len(rows) - 1, at + 1)].item.number,),
+        )
+        with st.container(width="stretch"):
+            st.html(_headline(row, model, level, f"{at + 1:,} of {len(rows):,}"))
+        look = _look()
+    if level is None:
+        st.info(
+            "This model has no threshold yet, so there is no verdict. Set one by hand on the Calibrate page.",
+            icon=":material/info:",
+        )
+        return
+    try:
+        shown = inspecting.shown(entry, row.item, model, level, look)
+    except (PadimError, OSError) as error:
+        shell.failure("This picture can no longer be shown.", error)
+        return
+    st.html(panels.four_panels(shown.panels, name=row.item.name, slot="inspect"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Mask (PNG)",
+            shown.mask_png,
+            file_name=exports.file_name(row.item.name, "_mask.png", set()),
+            mime="image/png",
+            on_click="ignore",
+            icon=":material/download:",
+            key="inspect-mask",
+        )
+        st.caption(
+            "A click on a panel opens it at full size. The arrow keys go to the previous and the next "
+            "picture."
+        )
+
+
+def _headline(row: Row, model: Padim, level: int | None, place: str) -> str:
+    from html import escape
+
+    parts = [f"<b>{escape(row.item.name)}</b>"]
+    if row.verdict is not None and level is not None:
+        value = model.quantizer.to_value
+        parts.append(panels.badge(row.verdict))
+        note = f"{multiple(value(row.score), value(level))} threshold"
+        if row.regions:
+            note += f" · {count(row.regions, 'region')}"
+        parts.append(f"<span>{escape(note)}</span>")
+    parts.append(f"<span>{escape(size(row.item.original_size))} · {escape(place)}</span>")
+    return f'<div class="pv-headline">{"".join(parts)}</div>'
+
+
+# -- the whole -------------------------------------------------------------------------------------------
+
+
+def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -> None:
+    """Files of the rows listed, made when asked for."""
+    look = inspecting.Look(
+        st.session_state.get("inspect-colormap", "inferno"), st.session_state.get("inspect-opacity", 0.45)
+    )
+    with st.container(horizontal=True):
+        st.download_button(
+            "Results (CSV)",
+            partial(exports.csv_bytes, rows, model, entry, level),
+            file_name=exports.file_name(f"{entry.name} results", ".csv", set()),
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            key="inspect-csv",
+            disabled=not rows,
+        )
+        st.download_button(
+            "Four-panel pictures (ZIP)",
+            partial(
+                exports.zip_of_panels, rows, model, level or 0, colormap=look.colormap, opacity=look.opacity
+            ),
+            file_name=exports.file_name(f"{entry.name} pictures", ".zip", set()),
+            mime="application/zip",
+            on_click="ignore",
+            icon=":material/download:",
+            key="inspect-zip",
+            disabled=not rows or level is None,
+        )
+
+
+def _results(entry: Entry, model: Padim) -> None:
+    """All below the place for new pictures."""
+    running = [job for job in inspecting.jobs(entry) if job.running]
+    for job in running:
+        watch.bar(job)
+    for job in inspecting.jobs(entry):
+        if job.state == "failed":
+            shell.failure("Some pictures were not scored.", job.error)
+    pile = inspecting.pile(entry)
+    if pile.failed:
+        with st.expander(
+            f"{count(len(pile.failed), 'file')} cannot be used; the others can",
+            icon=":material/warning:",
+            expanded=len(pile.failed) <= 3,
+        ):
+            st.html(panels.problems((error.name, error.reason) for error in pile.failed))
+    threshold = model.threshold_
+    level = None if threshold is None else threshold.level
+    found = inspecting.rows(entry, model, level)
+    if not found:
+        if not running and not pile.failed:
+            shell.empty("No pictures yet", "Drop test pictures above. The worst comes first.")
+        return
+    rows = _arrangement(found)
+    if not rows:
+        shell.empty("None of the pictures matches", "Show all, or search for something else.")
+        return
+    at = inspecting.position(entry, rows)
+    # While pictures come in the worst changes all the time: until one is chosen, drawing it can wait.
+    if not running or inspecting.chosen(entry, rows):
+        _viewer(entry, model, rows, level, at)
+    _table(rows, model, level, at)
+    _downloads(entry, model, rows, level)
+
+
+@st.fragment
+def _still(entry: Entry, model: Padim) -> None:
+    _results(entry, model)
+
+
+@st.fragment(run_every=0.8)
+def _growing(entry: Entry, model: Padim) -> None:
+    # While pictures come in only this part runs again and again; at the end the whole page does, once.
+    if not any(job.running for job in inspecting.jobs(entry)):
+        st.rerun()
+    _results(entry, model)
+
+
+def _page(entry: Entry) -> None:
+    try:
+        model = workspace.open_model(entry)
+    except PadimError as error:
+        shell.failure("The model cannot be opened.", error)
+        return
+    pile = inspecting.pile(entry)
+    busy = any(job.running for job in inspecting.jobs(entry))
+    if busy or len(pile) or pile.failed:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            # A key of its own for every batch: the next popover starts closed.
+            batch = len(inspecting.memory(entry).job_keys)
+            with st.popover("Add pictures", icon=":material/add:", disabled=busy, key=f"inspect-add-{batch}"):
+                _bring(entry, model)
+            if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
+                inspecting.clear(entry)
+                st.rerun()
+    else:
+        _bring(entry, model)
+    (_growing if busy else _still)(entry, model)
+
+
+in_use = shell.begin(
+    "Inspect", "Drop test pictures: each is scored once, and judged by the threshold in use."
+)
+if in_use is None:
+    shell.needs_model()
+else:
+    _page(in_use)

@@ -1,0 +1,86 @@
+"""A driver for one session on the app, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+from padim.store import Entry
+from ui import watch
+
+APP = Path(__file__).parents[2] / "app.py"
+
+AddModel = Callable[[str], Entry]
+
+
+class Session:
+    """One browser session on the app, without a browser."""
+
+    def __init__(self, page: str | None = None, **query: str) -> None:
+        self.app = AppTest.from_file(str(APP), default_timeout=60)
+        for key, value in query.items():
+            self.app.query_params[key] = value
+        if page is not None:
+            # A first run registers the pages; a deep link does the same behind the scenes.
+            self.app.run()
+            self.app.switch_page(f"pages/{page}.py")
+        self.run()
+
+    def run(self) -> Session:
+        """Run the page, and again until its background jobs have ended; it must not raise."""
+        self.app.run()
+        self.settle()
+        return self
+
+    def settle(self) -> None:
+        """Wait for background jobs, and let the page take note of each that ends."""
+        # A job may end between the drawing and this look: a progress bar still shown counts as one running.
+        while (jobs := watch.registry().running()) or self._shows_a_job():
+            for job in jobs:
+                assert job.wait(60), f"{job.key} hangs"
+            self.app.run()
+        assert not self.app.exception, self.app.exception[0].value
+
+    def _shows_a_job(self) -> bool:
+        return any((button.key or "").startswith("cancel-") for button in self.app.button)
+
+    def go(self, page: str) -> Session:
+        """Follow a link to another page of the app."""
+        self.app.switch_page("app.py" if page == "home" else f"pages/{page}.py")
+        return self.run()
+
+    def upload(self, files: Sequence[tuple[str, bytes]]) -> Session:
+        """Drop files on the page's first uploader."""
+        self.app.file_uploader[0].set_value(
+            [(name, data, "application/octet-stream") for name, data in files]
+        )
+        return self.run()
+
+    def click(self, key: str) -> Session:
+        """Press the button of that key."""
+        self.app.button(key=key).click()
+        return self.run()
+
+    def set(self, kind: str, key: str, value: Any) -> Session:
+        """Give a widget another value."""
+        getattr(self.app, kind)(key=key).set_value(value)
+        return self.run()
+
+    @property
+    def text(self) -> str:
+        """All words on the page, as one string."""
+        kinds = ("markdown", "caption", "html", "info", "warning", "error", "subheader")
+        found: list[str] = []
+        for kind in kinds:
+            for element in getattr(self.app, kind):
+                found.append(str(getattr(element, "value", None) or getattr(element, "body", "")))
+        return "\n".join(found)
+
+    @property
+    def model(self) -> str | None:
+        """The model that the URL names."""
+        value = self.app.query_params.get("model")
+        return value[0] if isinstance(value, list) else value

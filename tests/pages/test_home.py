@@ -1,0 +1,63 @@
+"""Home: empty, with models, with a broken one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from padim import Workspace
+from tests.pages.session import AddModel, Session
+
+
+def test_an_empty_workspace_says_what_to_do() -> None:
+    page = Session()
+    assert "No models yet" in page.text
+    assert "No model yet" in page.text  # in the sidebar
+    assert page.app.button(key="home-fit")
+
+
+def test_the_newest_model_comes_into_use_and_is_named_in_the_url(add_model: AddModel) -> None:
+    add_model("Old")
+    new = add_model("New")
+    page = Session()
+    assert page.model in {entry.id for entry in Workspace(new.path.parents[1]).models()}
+    assert "22 parts" in page.text
+    assert page.app.selectbox(key="model-in-use").value == page.model
+
+
+def test_opening_another_model_puts_it_into_the_url(add_model: AddModel) -> None:
+    one, other = add_model("One"), add_model("Other")
+    page = Session(model=one.id)
+    assert page.model == one.id
+    page.click(f"open-{other.id}")
+    assert page.model == other.id
+    page.set("selectbox", "model-in-use", one.id)
+    assert page.model == one.id
+
+
+def test_a_link_to_a_model_that_is_gone_says_so(add_model: AddModel) -> None:
+    add_model("Here")
+    page = Session(model="../../etc")
+    assert "is not on this server" in page.text
+    assert page.app.selectbox(key="model-in-use").value is None
+
+
+def test_a_damaged_model_is_listed_with_its_reason_and_can_be_deleted(
+    home: Path, add_model: AddModel
+) -> None:
+    broken = add_model("Broken")
+    (broken.path / "manifest.json").write_text("{", encoding="utf-8")
+    page = Session(model=broken.id)
+    assert "Cannot be opened" in page.text
+    assert "cannot be opened" in page.app.error[0].value
+    page.click(f"delete-{broken.id}")
+    assert Workspace(home).models() == []
+    assert "No models yet" in page.text
+
+
+def test_deleting_the_model_in_use_clears_the_url(home: Path, add_model: AddModel) -> None:
+    entry = add_model("Gone <b>soon</b>")
+    page = Session(model=entry.id)
+    assert "<b>soon</b>" not in "".join(str(h.value) for h in page.app.html)  # names are text, never markup
+    page.click(f"delete-{entry.id}")
+    assert page.model is None
+    assert Workspace(home).models() == []

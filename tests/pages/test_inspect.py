@@ -1,0 +1,132 @@
+"""Inspect: verdicts as the engine's, the list, bad files, and what the list keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from padim import Workspace
+from tests.pages.session import AddModel, Session
+from tests.parts import defects, normals
+
+FILES = [(name, data) for name, data in (*normals(3, first=100), *defects(3)) if isinstance(data, bytes)]
+
+
+def table(page: Session) -> list[dict[str, object]]:
+    """The list's lines, top first."""
+    lines: list[dict[str, object]] = page.app.dataframe[0].value.to_dict("records")
+    return lines
+
+
+def test_without_a_model_it_says_where_to_get_one() -> None:
+    assert "No model in use" in Session("inspect").text
+
+
+def test_an_empty_list_says_what_to_do(add_model: AddModel) -> None:
+    page = Session("inspect", model=add_model("Parts").id)
+    assert "No pictures yet" in page.text
+    assert len(page.app.file_uploader) == 1
+
+
+def test_verdicts_are_the_engines_worst_first(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("inspect", model=entry.id).upload(FILES)
+    model = Workspace(home).open(entry.id)
+    expected = {s.name: (model.decide(s), s.score) for s in model.score(FILES)}
+    lines = table(page)
+    assert [line["Name"] for line in lines] == sorted(expected, key=lambda name: -expected[name][1])
+    for line in lines:
+        decision, _ = expected[str(line["Name"])]
+        assert line["Verdict"] == ("Reject" if decision.rejected else "Accept")
+        assert line["Regions"] == len(decision.regions)
+        assert (float(str(line["Score"])) > 1) == decision.rejected
+    assert {line["Verdict"] for line in lines} == {"Reject", "Accept"}
+    assert f"<b>{lines[0]['Name']}</b>" in page.text  # the worst is the one shown
+
+
+def test_bad_files_are_listed_and_the_others_scored(add_model: AddModel) -> None:
+    bad = [("cut.png", FILES[0][1][:99]), ("../up.png", b"nothing")]
+    page = Session("inspect", model=add_model("Parts").id).upload([*FILES, *bad])
+    assert len(table(page)) == len(FILES)
+    assert "2 files cannot be used" in "".join(e.label for e in page.app.expander)
+    assert "cut.png" in page.text
+    assert "up.png" in page.text
+
+
+def test_only_bad_files(add_model: AddModel) -> None:
+    page = Session("inspect", model=add_model("Parts").id).upload([("cut.png", FILES[0][1][:99])])
+    assert "cut.png" in page.text
+    assert not page.app.dataframe
+    page.click("inspect-clear")
+    assert "No pictures yet" in page.text
+
+
+def test_next_and_previous_go_through_the_list(add_model: AddModel) -> None:
+    page = Session("inspect", model=add_model("Parts").id).upload(FILES)
+    names = [line["Name"] for line in table(page)]
+    assert page.app.button(key="inspect-previous").disabled
+    page.click("inspect-next").click("inspect-next")
+    assert f"<b>{names[2]}</b>" in page.text
+    page.click("inspect-previous")
+    assert f"<b>{names[1]}</b>" in page.text
+
+
+def test_filter_search_and_order(add_model: AddModel) -> None:
+    page = Session("inspect", model=add_model("Parts").id).upload(FILES)
+    everything = table(page)
+    page.app.segmented_control(key="inspect-show").set_value("reject")
+    page.run()
+    assert {line["Verdict"] for line in table(page)} == {"Reject"}
+    page.app.segmented_control(key="inspect-show").set_value("all")
+    page.set("selectbox", "inspect-order", "name")
+    names = [str(line["Name"]) for line in table(page)]
+    assert names == sorted(names)
+    assert len(names) == len(everything)
+    page.set("text_input", "inspect-search", "bad_001")
+    assert [line["Name"] for line in table(page)] == ["bad_001.png"]
+    page.set("text_input", "inspect-search", "no such name")
+    assert "None of the pictures matches" in page.text
+
+
+def test_a_new_threshold_judges_anew_without_scoring_anew(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("inspect", model=entry.id).upload(FILES)
+    scores = {line["Name"]: line["Score"] for line in table(page)}
+    page.go("calibrate")
+    page.app.segmented_control(key=f"calibrate-{entry.id}-basis").set_value("manual")
+    page.run()
+    top = page.app.number_input(key=f"calibrate-{entry.id}-value").max
+    assert top is not None
+    page.set("number_input", f"calibrate-{entry.id}-value", top)
+    page.click("calibrate-use")
+    page.go("inspect")
+    lines = table(page)
+    assert len(lines) == len(FILES)  # still there
+    assert {line["Verdict"] for line in lines} == {"Accept"}
+    assert {line["Name"]: line["Score"] for line in lines} != scores
+
+
+def test_another_model_starts_another_list(add_model: AddModel, home: Path) -> None:
+    one, other = add_model("One"), add_model("Other")
+    with_fewer = Workspace(home).open(other.id)
+    with_fewer.exclude(0, "not_good").save(other.path)
+    page = Session("inspect", model=one.id).upload(FILES)
+    assert page.app.dataframe
+    page.set("selectbox", "model-in-use", other.id)
+    assert not page.app.dataframe  # scores of another model are no scores of this one
+
+
+def test_the_same_name_twice_is_two_pictures(add_model: AddModel) -> None:
+    page = Session("inspect", model=add_model("Parts").id).upload([FILES[0], (FILES[0][0], FILES[4][1])])
+    assert len({line["Name"] for line in table(page)}) == 2
+
+
+def test_without_a_threshold_there_is_no_verdict(home: Path, add_model: AddModel) -> None:
+    from padim import Padim
+
+    store = Workspace(home)
+    entry = store.create("Two")
+    config = Workspace(home).open(add_model("Other").id).config
+    Padim(config, work_dir=store.work_dir(entry.id)).fit(normals(2)).save(entry.path)
+    page = Session("inspect", model=entry.id).upload(FILES)
+    assert {line["Verdict"] for line in table(page)} == {"–"}
+    assert "no threshold yet" in page.text

@@ -1,0 +1,117 @@
+"""CSV and ZIP: what the page says, in files that other programs open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from padim import Padim, Workspace
+from padim.images import UploadSource
+from padim.store import Entry
+from tests.parts import defects, normals
+from ui import exports
+from ui.inspecting import Row
+from ui.jobs import Job
+from ui.scoring import Pile
+
+FILES = [(name, data) for name, data in (*normals(2, first=60), *defects(2)) if isinstance(data, bytes)]
+
+
+@pytest.fixture
+def rows(small_model: Padim) -> list[Row]:
+    """Four pictures scored and judged; one has a name like a formula."""
+    pile = Pile("any")
+    files = [("=1+1.png", FILES[0][1]), ("a/../b.png", FILES[1][1]), *FILES[2:]]
+    pile.add(UploadSource(files), small_model, Job("k", "t", lambda _: None))
+    level, area = small_model.threshold_level, small_model.config.min_area
+    pile_of_rows = []
+    for item in pile.items:
+        score = item.score(small_model, area)
+        verdict = "reject" if score > level else "accept"
+        pile_of_rows.append(Row(item, score, verdict, item.regions(small_model, level, area)))  # type: ignore[arg-type]
+    # Rows hold paths into the pile's folder, which must outlive them.
+    pile_of_rows[0].item.__dict__["pile"] = pile
+    return pile_of_rows
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Entry:
+    return Workspace(tmp_path).create("Line 3")
+
+
+def test_the_csv_says_what_the_engine_decides(rows: list[Row], small_model: Padim, entry: Entry) -> None:
+    text = exports.csv_bytes(rows, small_model, entry, small_model.threshold_level).decode("utf-8-sig")
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert tuple(lines[0]) == exports.CSV_COLUMNS
+    assert {line["verdict"] for line in lines} == {"accept", "reject"}
+    for line, row in zip(lines, rows, strict=True):
+        decision = row.item.decide(small_model, small_model.threshold_level, small_model.config.min_area)
+        assert line["verdict"] == ("reject" if decision.rejected else "accept")
+        assert int(line["regions"]) == len(decision.regions) == row.regions
+        assert (float(line["score_over_threshold"]) > 1) == decision.rejected
+        assert (line["width"], line["height"]) == ("96", "96")
+        assert len(line["sha256"]) == 64
+        if decision.rejected:
+            largest = max(decision.regions, key=lambda region: region.area)
+            assert int(line["largest_region_area"]) == largest.area
+
+
+def test_a_name_that_looks_like_a_formula_is_not_one(
+    rows: list[Row], small_model: Padim, entry: Entry
+) -> None:
+    text = exports.csv_bytes(rows, small_model, entry, small_model.threshold_level).decode("utf-8-sig")
+    assert text.splitlines()[1].startswith("'=1+1.png,")
+
+
+def test_without_a_threshold_the_verdict_is_left_open(
+    rows: list[Row], small_model: Padim, entry: Entry
+) -> None:
+    lines = list(
+        csv.DictReader(io.StringIO(exports.csv_bytes(rows, small_model, entry, None).decode("utf-8-sig")))
+    )
+    assert {line["verdict"] for line in lines} == {""}
+    assert all(float(line["score"]) > 0 for line in lines)
+
+
+def test_the_zip_has_one_picture_each_in_its_verdicts_folder(rows: list[Row], small_model: Padim) -> None:
+    data = exports.zip_of_panels(
+        rows, small_model, small_model.threshold_level, colormap="inferno", opacity=0.4
+    )
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = archive.namelist()
+        assert len(names) == len(rows)
+        assert all(".." not in name and not name.startswith("/") for name in names)
+        for name, row in zip(names, rows, strict=True):
+            assert name.startswith(f"{row.verdict}/")
+            picture = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR)
+            assert picture is not None
+            assert picture.shape[1] > 4 * 96
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("a.png", "a.jpg"),
+        ("part 1/shot:2.tiff", "part_1__shot__2.jpg"),
+        ("../../etc/passwd", "etc__passwd.jpg"),
+        ("C:\\x\\y.png", "C__x__y.jpg"),
+        ("...", "picture.jpg"),
+        ("ü.png", "ü.jpg"),
+    ],
+)
+def test_file_names_are_plain(name: str, plain: str) -> None:
+    assert exports.file_name(name, ".jpg", set()) == plain
+
+
+def test_file_names_are_unique() -> None:
+    taken: set[str] = set()
+    assert [exports.file_name("A.png", ".jpg", taken), exports.file_name("a.bmp", ".jpg", taken)] == [
+        "A.jpg",
+        "a_2.jpg",
+    ]

@@ -1,0 +1,113 @@
+"""Pictures behind URLs: exact bytes, one URL a content, slots that release, names that are text."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from streamlit import runtime
+from streamlit.runtime.media_file_manager import MediaFileManager
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+
+from padim.render import encode_png
+from ui import panels
+from ui.media import Picture, mimetype_of
+
+JPEG = b"\xff\xd8\xff\xe0 rest"
+WEBP = b"RIFF\x00\x00\x00\x00WEBPVP8 "
+
+
+@pytest.fixture
+def storage(monkeypatch: pytest.MonkeyPatch) -> MemoryMediaFileStorage:
+    """Streamlit's own store and manager, without a server."""
+    store = MemoryMediaFileStorage("/media")
+    server = SimpleNamespace(media_file_mgr=MediaFileManager(store))
+    monkeypatch.setattr(runtime, "exists", lambda: True)
+    monkeypatch.setattr(runtime, "get_instance", lambda: server)
+    return store
+
+
+def png(value: int) -> bytes:
+    return encode_png(np.full((4, 5, 3), value, np.uint8))
+
+
+def served(storage: MemoryMediaFileStorage, url: str) -> bytes:
+    return storage.get_file(url.removeprefix("media/")).content
+
+
+@pytest.mark.parametrize(
+    ("data", "mimetype"), [(png(1), "image/png"), (JPEG, "image/jpeg"), (WEBP, "image/webp")]
+)
+def test_the_signature_tells_the_type(data: bytes, mimetype: str) -> None:
+    assert mimetype_of(data) == mimetype
+
+
+@pytest.mark.parametrize("data", [b"", b"<svg onload=alert(1)>", b"BM", b"RIFF\x00\x00\x00\x00WAVE"])
+def test_nothing_else_is_served(data: bytes) -> None:
+    with pytest.raises(ValueError, match="PNG, JPEG and WebP"):
+        mimetype_of(data)
+
+
+def test_the_url_is_relative_and_serves_the_exact_bytes(storage: MemoryMediaFileStorage) -> None:
+    data = png(7)
+    url = Picture(data).url()
+    assert url.startswith("media/")
+    assert url.endswith(".png")
+    assert served(storage, url) == data
+    assert Picture(data).url() == url  # a rerun names the same file
+    assert Picture(png(8)).url() != url
+
+
+def test_large_pictures_that_differ_in_one_byte_have_urls_of_their_own(
+    storage: MemoryMediaFileStorage,
+) -> None:
+    # Streamlit samples files above 1 MiB for its ids: this byte is not among the sampled ones.
+    one = bytearray(JPEG + bytes(4 * 2**20))
+    other = bytearray(one)
+    other[2**20] = 1
+    urls = [Picture(bytes(data)).url() for data in (one, other)]
+    assert urls[0] != urls[1]
+    assert served(storage, urls[1]) == bytes(other)
+
+
+def test_a_slot_releases_the_picture_before(storage: MemoryMediaFileStorage) -> None:
+    first, kept = Picture(png(1)).url("panel"), Picture(png(2)).url()
+    second = Picture(png(3)).url("panel")
+    runtime.get_instance().media_file_mgr.remove_orphaned_files()
+    assert served(storage, kept)
+    assert served(storage, second)
+    with pytest.raises(Exception, match="No media file"):
+        served(storage, first)
+
+
+def test_names_are_text_never_markup(storage: MemoryMediaFileStorage) -> None:
+    evil = '"><img src=x onerror=alert(1)>'
+    html = [
+        panels.gallery([panels.Thumb(Picture(png(1)), evil, evil, "reject")]),
+        panels.four_panels([panels.Panel(evil, Picture(png(1)), 5)], name=evil, slot="s"),
+        panels.problems([(evil, evil)]),
+        panels.facts([(evil, evil)]),
+    ]
+    for text in html:
+        assert "<img src=x" not in text
+        assert "onerror=alert(1)&gt;" in text
+
+
+def test_a_mask_keeps_hard_pixels_only_where_it_is_enlarged(storage: MemoryMediaFileStorage) -> None:
+    def html(width: int) -> str:
+        return panels.four_panels([panels.Panel("Mask", Picture(png(1)), width, True)], name="a", slot="s")
+
+    assert "pv-hard" in html(256)
+    assert "pv-hard" not in html(4000)  # shrunk by nearest neighbour, small regions would vanish
+
+
+def test_a_verdict_is_a_word_not_only_a_colour(storage: MemoryMediaFileStorage) -> None:
+    html = panels.gallery(
+        [panels.Thumb(Picture(png(1)), "a", "", "reject"), panels.Thumb(Picture(png(2)), "b")]
+    )
+    assert html.count("Reject") == 1
+
+
+def test_without_a_server_there_is_no_url() -> None:
+    assert Picture(png(1)).url() == ""

@@ -1,0 +1,65 @@
+"""Pictures behind same-origin, content-hashed URLs.
+
+``st.image`` shrinks wide pictures and re-encodes greys, which hides defects. These functions hand the exact
+bytes to Streamlit's own media store, where they live as long as the page that shows them: the store forgets
+a session's files at the start of each full run and drops, at its end, those the run did not name again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from streamlit import runtime
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+)
+
+
+def mimetype_of(data: bytes) -> str:
+    """The mimetype of encoded PNG, JPEG or WebP bytes, told by their signature. Raises ValueError else."""
+    for signature, mimetype in _SIGNATURES:
+        if data.startswith(signature):
+            return mimetype
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    raise ValueError("only PNG, JPEG and WebP pictures can be shown")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded PNG, JPEG or WebP picture, ready to be shown as it is."""
+
+    data: bytes
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def mimetype(self) -> str:
+        return mimetype_of(self.data)
+
+    def url(self, slot: str | None = None) -> str:
+        """A URL, relative to any of the app's pages, that serves exactly these bytes to this session.
+
+        Args:
+            slot: a place on the page that shows one picture at a time; a new picture in the slot releases
+                the one before it. Without a slot the picture stays until the next full run.
+
+        Returns:
+            ``media/<hash>.<suffix>`` without a leading slash, so that it holds below ``server.baseUrlPath``
+            and behind a proxy's prefix alike: all pages of the app lie in one folder. Empty where there
+            is no Streamlit server.
+        """
+        if not runtime.exists():
+            return ""
+        # Streamlit samples files above 1 MiB when it makes their id, so two large pictures could share one.
+        # The file name takes part in the id: with the whole digest for a name the id names these bytes only.
+        url = runtime.get_instance().media_file_mgr.add(
+            self.data, self.mimetype, f"padim:{slot or self.digest}", file_name=self.digest
+        )
+        return url.lstrip("/")

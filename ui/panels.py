@@ -1,0 +1,107 @@
+"""Pictures as HTML: the four panels at full resolution, and galleries of thumbnails.
+
+Everything a user named is escaped. Colours come from ``style.css``; a verdict is always also a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+from ui.media import Picture
+
+Verdict = Literal["accept", "reject"]
+
+# A picture narrower than this is enlarged on a common screen; a mask must then keep its hard pixels. Wider
+# ones are shrunk, where "pixelated" would drop single pixels and with them small defects.
+_ENLARGED_BELOW = 700
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: what it shows, its picture, and whether its pixels must stay hard when enlarged."""
+
+    title: str
+    picture: Picture
+    width: int
+    hard_pixels: bool = False
+
+
+@dataclass(frozen=True)
+class Thumb:
+    """One thumbnail of a gallery. ``note`` is plain text below the name; ``full`` opens on a click."""
+
+    picture: Picture
+    name: str
+    note: str = ""
+    verdict: Verdict | None = None
+    full: Picture | None = None
+
+
+def badge(verdict: Verdict) -> str:
+    """The verdict as a word in its colour, and with its shape."""
+    return f'<span class="pv-verdict pv-{verdict}">{"Reject" if verdict == "reject" else "Accept"}</span>'
+
+
+def four_panels(panels: Sequence[Panel], *, name: str, slot: str) -> str:
+    """HTML of panels side by side, or two by two where there is little width; a click opens one full size.
+
+    Args:
+        panels: usually original, heatmap, mask and overlay.
+        name: the image's name, for the alternative text.
+        slot: where on the page they stand; the next picture there releases these.
+    """
+    figures = []
+    for i, panel in enumerate(panels):
+        url = escape(panel.picture.url(f"{slot}:{i}"), quote=True)
+        hard = " pv-hard" if panel.hard_pixels and panel.width < _ENLARGED_BELOW else ""
+        title = escape(panel.title, quote=True)
+        alt = escape(f"{panel.title} of {name}", quote=True)
+        figures.append(
+            f'<figure><a href="{url}" target="_blank" rel="noopener" title="Open full size">'
+            f'<img class="pv-panel{hard}" src="{url}" alt="{alt}"></a>'
+            f"<figcaption>{title}</figcaption></figure>"
+        )
+    return f'<div class="pv-wide"><div class="pv-panels">{"".join(figures)}</div></div>'
+
+
+def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> str:
+    """HTML of a grid of thumbnails with names, notes and, where given, verdicts.
+
+    Args:
+        thumbs: what to show.
+        small: smaller tiles, for many pictures.
+        more: how many pictures there are beyond these; said in a last tile.
+    """
+    tiles = []
+    for thumb in thumbs:
+        src = escape(thumb.picture.url(), quote=True)
+        name = escape(thumb.name, quote=True)
+        picture = f'<img src="{src}" alt="{name}" loading="lazy">'
+        if thumb.full is not None:
+            full = escape(thumb.full.url(), quote=True)
+            picture = f'<a href="{full}" target="_blank" rel="noopener" title="Open full size">{picture}</a>'
+        line = badge(thumb.verdict) if thumb.verdict else ""
+        note = f"<span>{escape(thumb.note)}</span>" if thumb.note else ""
+        kind = f" pv-is-{thumb.verdict}" if thumb.verdict else ""
+        tiles.append(
+            f'<figure class="pv-tile{kind}">{picture}'
+            f'<figcaption><b title="{name}">{name}</b>{line}{note}</figcaption></figure>'
+        )
+    if more > 0:
+        tiles.append(f'<figure class="pv-tile pv-more"><span>and {more:,} more</span></figure>')
+    return f'<div class="pv-gallery{" pv-small" if small else ""}">{"".join(tiles)}</div>'
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """HTML of a short row of label and value pairs."""
+    items = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in pairs)
+    return f'<dl class="pv-facts">{items}</dl>'
+
+
+def problems(rows: Iterable[tuple[str, str]]) -> str:
+    """HTML of a list of files that could not be used, each with its reason."""
+    items = "".join(f"<li><b>{escape(name)}</b> {escape(reason)}</li>" for name, reason in rows)
+    return f'<ul class="pv-problems">{items}</ul>'

@@ -1,0 +1,216 @@
+"""Test pictures, scored once in the background and judged as often as a threshold changes.
+
+A picture's bytes go to a temporary file, its distance grid and a thumbnail stay in memory: the network sees
+it once, and a thousand pictures weigh a few tens of megabytes.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from padim.errors import ImageError
+from ui.media import Picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from padim.images import Box, Source
+    from padim.maps import Decision
+    from padim.model import Padim
+    from ui.jobs import Job
+
+THUMB_SIDE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One scored picture.
+
+    Attributes:
+        number: its place in the order of arrival, unique in its pile.
+        name: its file name.
+        sha256: of the file's bytes.
+        original_size: (height, width) in pixels.
+        content_box: where the picture lies in the map, None when it fills it.
+        grid: float32 ``(grid, grid)``, Mahalanobis distances.
+        file: its bytes on disk, as they came.
+        thumb: a small JPEG.
+    """
+
+    number: int
+    name: str
+    sha256: str
+    original_size: tuple[int, int]
+    content_box: Box | None
+    grid: npt.NDArray[np.float32]
+    file: Path
+    thumb: Picture
+    _scores: dict[int, int] = field(default_factory=dict, repr=False)
+    _regions: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
+
+    def levels(self, model: Padim) -> npt.NDArray[np.uint16]:
+        """The judged map, uint16 ``(S, S)``, from the grid: the same array the engine made when it scored."""
+        from padim.maps import judged_map
+
+        return judged_map(
+            self.grid,
+            size=model.config.input_size,
+            sigma=model.config.smoothing_sigma,
+            quantizer=model.quantizer,
+            content_box=self.content_box,
+        )
+
+    def score(self, model: Padim, min_area: int) -> int:
+        """The image score, a level, for that smallest region."""
+        from padim.maps import region_score
+
+        if min_area not in self._scores:
+            self._scores[min_area] = region_score(self.levels(model), min_area)
+        return self._scores[min_area]
+
+    def regions(self, model: Padim, threshold: int, min_area: int) -> int:
+        """How many regions the mask has."""
+        from padim.maps import decide
+
+        if self.score(model, min_area) <= threshold:
+            return 0
+        key = (threshold, min_area)
+        if key not in self._regions:
+            # Counted on the map, which is quicker; the regions at the picture's own size are the same ones.
+            decision = decide(self.levels(model), threshold, min_area, content_box=self.content_box)
+            self._regions[key] = len(decision.regions)
+        return self._regions[key]
+
+    def decide(self, model: Padim, threshold: int, min_area: int) -> Decision:
+        """Mask, regions and verdict, at the picture's own size."""
+        from padim.maps import decide
+
+        return decide(
+            self.levels(model),
+            threshold,
+            min_area,
+            original_size=self.original_size,
+            content_box=self.content_box,
+        )
+
+
+class Pile:
+    """Scored pictures of one model, growing while jobs add to it. Safe to read meanwhile.
+
+    Attributes:
+        identity: what the scores depend on (``workspace.scoring_identity``).
+    """
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self._lock = threading.Lock()
+        self._items: list[Scored] = []
+        self._failed: list[ImageError] = []
+        self._names: set[str] = set()
+        self._arrived = 0
+        self._folder = tempfile.TemporaryDirectory(prefix="padim-review-")
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the pictures' bytes lie, gone with the pile."""
+        return Path(self._folder.name)
+
+    @property
+    def items(self) -> list[Scored]:
+        """The pictures scored so far, in order of arrival."""
+        with self._lock:
+            return list(self._items)
+
+    @property
+    def failed(self) -> list[ImageError]:
+        """The files that could not be used so far."""
+        with self._lock:
+            return list(self._failed)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._items)
+
+    def fail(self, error: ImageError) -> None:
+        """Note a file that cannot be used."""
+        with self._lock:
+            self._failed.append(error)
+
+    def add(self, source: Source, model: Padim, job: Job[None]) -> None:
+        """Score every picture of a source into the pile. Runs as a background job.
+
+        Raises:
+            Cancelled: the user stopped it; what was scored stays.
+        """
+        arrivals: dict[str, tuple[int, Path]] = {}
+
+        def kept() -> Iterator[tuple[str, bytes]]:
+            for name, data in source:
+                with self._lock:
+                    self._arrived += 1
+                    number = self._arrived
+                    shown, again = name, 2
+                    while shown in self._names:
+                        shown, again = f"{name} (again, {again})", again + 1
+                    self._names.add(shown)
+                file = self.folder / f"{number:06d}"
+                file.write_bytes(data)
+                arrivals[shown] = (number, file)
+                yield shown, data
+
+        def failed(error: ImageError) -> None:
+            self.fail(error)
+            _, file = arrivals.pop(error.name, (0, None))
+            if file is not None:
+                file.unlink(missing_ok=True)
+
+        total = len(source)
+        job.progress(0, total, "Scoring")
+        scored = model.score(kept(), cancel=job.cancelled, on_error=failed)
+        for done, one in enumerate(scored, 1):
+            number, file = arrivals.pop(one.name)
+            item = Scored(
+                number,
+                one.name,
+                one.sha256,
+                one.original_size,
+                one.content_box,
+                one.grid,
+                file,
+                Picture(small_copy(file.read_bytes(), one.name)),
+                {model.config.min_area: one.score},
+            )
+            with self._lock:
+                self._items.append(item)
+            job.progress(done, total, "Scoring")
+        for error in source.skipped:
+            self.fail(error)
+
+
+def small_copy(data: bytes, name: str, side: int = THUMB_SIDE) -> bytes:
+    """A small JPEG for lists. Nothing is judged on it, so a JPEG may be decoded at reduced size."""
+    from PIL import Image, ImageOps
+
+    from padim.images import decode, thumbnail
+
+    if data.startswith(b"\xff\xd8\xff"):
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                image.draft("RGB", (side, side))
+                if image.mode in ("RGB", "L"):
+                    image.thumbnail((side, side), Image.Resampling.BILINEAR)
+                    small = ImageOps.exif_transpose(image).convert("RGB")
+                    out = io.BytesIO()
+                    small.save(out, "JPEG", quality=82)
+                    return out.getvalue()
+        except (OSError, ValueError):
+            pass  # the engine's own decoder is more patient
+    return thumbnail(decode(data, name), side, 82)

@@ -1,0 +1,158 @@
+"""The settings of a new model, in a quality engineer's words, as one form's worth of widgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from padim import backbones
+
+if TYPE_CHECKING:
+    from padim.config import PadimConfig
+
+_SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
+_STRIDES = {4: "Fine (4 px)", 8: "Standard (8 px)", 16: "Coarse (16 px)"}
+
+
+def form(*, mixed_shapes: bool) -> PadimConfig | None:
+    """Draw the widgets and return the config they stand for; None while they make no valid one.
+
+    Args:
+        mixed_shapes: the pictures' aspect ratios differ, which makes padding the better default.
+    """
+    from pydantic import ValidationError
+
+    from padim.config import PadimConfig, explain
+
+    chosen: dict[str, Any] = {}
+    name = st.selectbox(
+        "Network",
+        list(backbones.REGISTRY),
+        format_func=lambda key: backbones.REGISTRY[key].title,
+        key="fit-backbone",
+        persist_state="session",
+        help="The pretrained network whose features describe the pictures. It is never trained here.",
+    )
+    backbone = backbones.get(name)
+    chosen["backbone"] = name
+    layers = {layer.name: layer for layer in backbone.layers}
+    picked = st.pills(
+        "Layers",
+        list(layers),
+        selection_mode="multi",
+        wrap=True,
+        default=list(backbone.default_layers),
+        format_func=lambda key: f"{key} · stride {layers[key].stride} · {layers[key].channels} ch",
+        key=f"fit-layers-{name}",
+        persist_state="session",
+        help="Early layers (small stride) see texture and scratches, late ones (large stride) see shape "
+        "and missing parts; ch is how many features a layer gives. A deeper layer makes every picture take "
+        "longer.",
+    )
+    chosen["layers"] = tuple(picked)
+    left, right = st.columns(2)
+    with left:
+        chosen["input_size"] = st.selectbox(
+            "Input size",
+            _SIZES,
+            index=_SIZES.index(256),
+            format_func=lambda side: f"{side} × {side}",
+            key="fit-size",
+            persist_state="session",
+            help="Every picture is brought to this size. Larger shows smaller defects; time and memory "
+            "grow with the area: twice the size is four times both.",
+        )
+    with right:
+        chosen["grid_stride"] = st.selectbox(
+            "Grid",
+            list(_STRIDES),
+            index=1,
+            format_func=lambda stride: _STRIDES[stride],
+            key="fit-stride",
+            persist_state="session",
+            help="How far apart the places lie at which the model learns what is normal. Fine places "
+            "defects more exactly and takes four times the memory of standard.",
+        )
+    channels = sum(layers[key].channels for key in picked)
+    if channels:
+        default = min(channels, backbone.default_n_features or channels)
+        chosen["n_features"] = st.slider(
+            "Features kept at each place (d)",
+            min_value=min(10, channels),
+            max_value=channels,
+            value=default,
+            # A new set of layers has another range: its own key gives it its own default.
+            key=f"fit-d-{channels}",
+            persist_state="session",
+            help="A seeded random choice among the layers’ channels. Memory grows with its square; below "
+            "about 50 subtle defects begin to fade.",
+        )
+    chosen["fit"] = st.radio(
+        "Shape",
+        ["stretch", "pad"],
+        index=1 if mixed_shapes else 0,
+        format_func={"stretch": "Stretch to a square", "pad": "Keep the shape, pad the rest"}.__getitem__,
+        key=f"fit-shape-{mixed_shapes}",
+        persist_state="session",
+        horizontal=True,
+        help="Stretching uses every pixel and is right when all pictures have one shape. Padding keeps "
+        "proportions when they differ." + (" These pictures differ in shape." if mixed_shapes else ""),
+    )
+    with st.expander("Advanced"):
+        chosen.update(_advanced())
+    if not picked:
+        st.error("Choose at least one layer.", icon=":material/error:")
+        return None
+    try:
+        return PadimConfig(**chosen)
+    except ValidationError as error:
+        st.error(explain(error), icon=":material/error:")
+        return None
+
+
+def _advanced() -> dict[str, Any]:
+    left, right = st.columns(2)
+    with left:
+        seed = st.number_input(
+            "Seed",
+            min_value=0,
+            max_value=2**31 - 1,
+            value=0,
+            key="fit-seed",
+            persist_state="session",
+            help="Which channels the random choice keeps. The same seed gives the same model.",
+        )
+        sigma = st.number_input(
+            "Smoothing (px)",
+            min_value=0.0,
+            max_value=64.0,
+            value=4.0,
+            step=0.5,
+            key="fit-sigma",
+            persist_state="session",
+            help="Blur of the anomaly map, in pixels of the input size. More is calmer, less is sharper.",
+        )
+    with right:
+        eps = st.number_input(
+            "Regularisation (eps)",
+            min_value=1e-6,
+            max_value=10.0,
+            value=0.01,
+            format="%.4g",
+            key="fit-eps",
+            persist_state="session",
+            help="Added to every feature’s variance, so that a few pictures do not make a model that is "
+            "too sure of itself. The paper’s value is 0.01.",
+        )
+        area = st.number_input(
+            "Smallest region (px²)",
+            min_value=1,
+            max_value=4096,
+            value=16,
+            key="fit-area",
+            persist_state="session",
+            help="Smaller hot spots do not count, in pixels of the input size. It can be changed later, on "
+            "the Calibrate page.",
+        )
+    return {"seed": int(seed), "smoothing_sigma": float(sigma), "eps": float(eps), "min_area": int(area)}

@@ -1,0 +1,155 @@
+"""The frame every page shares: style, navigation, the model in use. Each page calls :func:`begin` first."""
+
+from __future__ import annotations
+
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import fitting, watch, workspace
+from ui.words import count
+
+if TYPE_CHECKING:
+    from padim.store import Entry
+
+PRODUCT = "PaDiM Inspection"
+_STYLE = Path(__file__).with_name("style.css")
+_CHOICE = "model-in-use"
+
+# A grid of patches, one of them out of the ordinary. A file of ours, for Streamlit would fetch an icon named
+# ":material/..." for the browser's tab from the network.
+_MARK = Path(__file__).with_name("mark.svg")
+
+PAGES = (
+    ("app.py", "Home", ":material/home:"),
+    ("pages/fit.py", "Fit", ":material/deployed_code:"),
+    ("pages/calibrate.py", "Calibrate", ":material/tune:"),
+    ("pages/inspect.py", "Inspect", ":material/search:"),
+)
+
+
+def begin(title: str, lead: str) -> Entry | None:
+    """Set up a page: tab title, style, sidebar, heading.
+
+    Args:
+        title: the page's heading, also in the browser's tab.
+        lead: one sentence below it: what this page is for.
+
+    Returns:
+        The model in use, which the URL names; None where there is none.
+    """
+    st.set_page_config(
+        page_title=f"{title} · {PRODUCT}",
+        page_icon=_MARK,
+        layout="wide",
+        initial_sidebar_state="auto",
+        menu_items={"About": f"**{PRODUCT}** finds defects from pictures of good parts alone (PaDiM)."},
+    )
+    st.html(_STYLE)
+    entries = workspace.store().models()
+    asked = st.query_params.get(workspace.PARAMETER)
+    entry = workspace.in_use(entries)
+    if asked is None:
+        # The newest model is what most visits are about; naming it in the URL makes the link complete.
+        entry = next((e for e in entries if not e.broken), None)
+        if entry is not None:
+            workspace.use(entry.id)
+    with st.sidebar:
+        _sidebar(entries, entry, title)
+    st.html(f'<h1 class="pv-title">{escape(title)}</h1><p class="pv-lead">{escape(lead)}</p>')
+    if asked is not None and entry is None:
+        broken = next((e for e in entries if e.id == asked), None)
+        if broken is not None:
+            st.error(f"The model in this link cannot be opened. {broken.broken}", icon=":material/error:")
+        else:
+            st.warning(
+                f"The model “{asked}” in this link is not on this server. Choose another in the sidebar.",
+                icon=":material/link_off:",
+            )
+    return entry
+
+
+def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
+    st.html(f'<div class="pv-brand"><img src="{_mark_uri()}" alt=""><div>{PRODUCT}</div></div>')
+    for path, label, icon in PAGES:
+        st.page_link(path, label=label, icon=icon, query_params=workspace.link())
+    st.divider()
+    usable = [e for e in entries if not e.broken]
+    if not usable:
+        st.caption("No model yet. Fit one on pictures of good parts.")
+    else:
+        names = {e.id: e.name for e in usable}
+        # The URL says which model is in use; the box only shows it, so its value is set before it is drawn.
+        st.session_state[_CHOICE] = entry.id if entry is not None else None
+        st.selectbox(
+            "Model in use",
+            list(names),
+            format_func=lambda entry_id: names.get(entry_id, entry_id),
+            key=_CHOICE,
+            on_change=_choose,
+            placeholder="Choose a model",
+        )
+        if entry is not None:
+            threshold = workspace.threshold_value(entry)
+            at = "no threshold yet" if threshold is None else f"threshold {threshold:.2f}"
+            st.caption(f"{count(entry.n_parts, 'part')} · {at}")
+    job = fitting.fit_job()
+    if job is not None and title != "Fit":
+        if job.running:
+            watch.glance(job)
+        elif job.state == "done":
+            st.page_link("pages/fit.py", label="The fit has finished", icon=":material/check:")
+
+
+@cache
+def _mark_uri() -> str:
+    return "data:image/svg+xml," + quote(_MARK.read_text(encoding="utf-8"))
+
+
+def _choose() -> None:
+    workspace.use(st.session_state[_CHOICE])
+
+
+def empty(heading: str, text: str) -> None:
+    """A place where nothing is yet, saying what to do next. Put the control that does it right below."""
+    st.html(f'<div class="pv-empty"><h3>{escape(heading)}</h3><p>{escape(text)}</p></div>')
+
+
+def failure(what: str, error: BaseException | None) -> None:
+    """Say that something did not work and why, in the engine's own words where it has some."""
+    if isinstance(error, PadimError):
+        st.error(f"{what} {_sentence(str(error))}", icon=":material/error:")
+    elif isinstance(error, OSError) and error.strerror:
+        st.error(f"{what} The server reports: {error.strerror}.", icon=":material/error:")
+    else:
+        kind = type(error).__name__ if error is not None else "no reason given"
+        st.error(
+            f"{what} This is a fault of the app ({kind}); the server's log has the details.",
+            icon=":material/error:",
+        )
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def needs_model() -> None:
+    """The empty state of a page that works on a model."""
+    empty(
+        "No model in use",
+        "Fit a model on pictures of good parts first, or choose a saved one in the sidebar.",
+    )
+    st.page_link(
+        "pages/fit.py", label="Fit a model", icon=":material/arrow_forward:", query_params=workspace.link()
+    )
+
+
+def go_to(page: str) -> None:
+    """Open another page with the model in use."""
+    st.switch_page(page, query_params=workspace.link())

@@ -1,0 +1,68 @@
+"""Showing a background job: progress, time left, cancel. The rest of the page stays usable meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from ui.jobs import Job, JobRegistry, spoken_duration
+from ui.words import count
+
+
+@st.cache_resource(show_spinner=False)
+def registry() -> JobRegistry:
+    """The server's one job registry, shared by all sessions."""
+    return JobRegistry()
+
+
+def watch(job: Job[Any], *, unit: str = "picture", cancellable: bool = True) -> None:
+    """Show a running job until it ends, then run the page once more, so that it can show the outcome.
+
+    Only this part of the page runs again while the job works. Call it for a running job only: the page
+    itself deals with a finished one, which it then does not show here, and so the polling stops.
+    """
+    _poll(job, unit, cancellable)
+
+
+@st.fragment(run_every=0.5)
+def _poll(job: Job[Any], unit: str, cancellable: bool) -> None:
+    if not job.running:
+        st.rerun()
+    bar(job, unit, cancellable)
+
+
+@st.fragment(run_every=1.0)
+def glance(job: Job[Any]) -> None:
+    """One line about a running job, for pages about something else; they run once more at its end."""
+    if not job.running:
+        st.rerun()
+    now = job.current
+    share = f" · {now.fraction:.0%}" if now.total else ""
+    st.caption(f":material/progress_activity: {job.title}{share}")
+
+
+def bar(job: Job[Any], unit: str = "picture", cancellable: bool = True) -> None:
+    """One drawing of a job's progress, without polling."""
+    now = job.current
+    stopping = job.cancelled()
+    line = [now.stage or "Starting"]
+    if now.total:
+        line.append(f"{now.done:,} of {count(now.total, unit)}")
+    left = job.seconds_left
+    if stopping:
+        line = ["Stopping"]
+    elif left is not None:
+        line.append(f"{spoken_duration(left)} left")
+    with st.container(border=True, key=f"job-{job.key.replace(':', '-')}"):
+        st.markdown(f"**{job.title}**")
+        st.progress(now.fraction, text=" · ".join(line))
+        if cancellable:
+            # A callback runs before the page does, so the click counts even if the job ends meanwhile.
+            st.button(
+                "Cancel",
+                key=f"cancel-{job.key}",
+                on_click=job.cancel,
+                disabled=stopping,
+                icon=":material/close:",
+            )

@@ -1,0 +1,122 @@
+"""The models on this server, the one in use, and opened models kept in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.store import Entry, Workspace
+
+APP = Path(__file__).resolve().parent.parent
+PARAMETER = "model"
+
+_LOCKS: dict[Path, threading.Lock] = {}
+_LOCKS_GUARD = threading.Lock()
+
+
+def root() -> Path:
+    """``PADIM_HOME``, or ``workspace`` beside ``app.py``."""
+    given = os.environ.get("PADIM_HOME", "").strip()
+    return Path(given).expanduser().resolve() if given else APP / "workspace"
+
+
+def store() -> Workspace:
+    """The saved models. Cheap to make: it holds a path."""
+    from padim.store import Workspace
+
+    return Workspace(root())
+
+
+# -- the model in use ------------------------------------------------------------------------------------
+
+
+def in_use(entries: Sequence[Entry]) -> Entry | None:
+    """The entry that the URL names, if it is there and whole; None otherwise."""
+    asked = st.query_params.get(PARAMETER)
+    return next((entry for entry in entries if entry.id == asked and not entry.broken), None)
+
+
+def use(entry_id: str | None) -> None:
+    """Put a model into the URL, which is the one place that says which model is in use."""
+    if entry_id:
+        st.query_params[PARAMETER] = entry_id
+    else:
+        st.query_params.pop(PARAMETER, None)
+
+
+def link() -> dict[str, str]:
+    """The query that carries the model in use on to another page."""
+    asked = st.query_params.get(PARAMETER)
+    return {PARAMETER: asked} if asked else {}
+
+
+# -- what lists say about a model, from its manifest alone -----------------------------------------------
+
+
+def threshold_value(entry: Entry) -> float | None:
+    """The threshold in use, in map units; None where none is set."""
+    threshold, quantizer = entry.manifest.get("threshold"), entry.manifest.get("quantizer")
+    if not threshold or not quantizer:
+        return None
+    return float(quantizer["offset"] + quantizer["step"] * threshold["level"])
+
+
+def scoring_identity(entry: Entry) -> str:
+    """Changes when scores would: with the Gaussians or the scale, but not with threshold or smallest region.
+
+    So scored pictures outlive a change of threshold, and only that.
+    """
+    manifest = entry.manifest
+    files = manifest.get("files", {})
+    parts = [str(files.get(name, {}).get("sha256")) for name in ("mean.npy", "whitener.npy", "backbone.onnx")]
+    config = {k: v for k, v in sorted(manifest.get("config", {}).items()) if k != "min_area"}
+    return hashlib.sha256(repr((parts, manifest.get("quantizer"), config)).encode()).hexdigest()
+
+
+# -- opened models ---------------------------------------------------------------------------------------
+
+
+def open_model(entry: Entry) -> Padim:
+    """The model, opened once a revision and shared by all sessions: read it, never change it.
+
+    Raises:
+        BundleError: damaged; names the file.
+    """
+    return _open(str(root()), entry.id, entry.revision)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the model")
+def _open(home: str, entry_id: str, revision: str) -> Padim:
+    from padim.store import Workspace
+
+    model = Workspace(home).open(entry_id)
+    # Setting up its sessions takes a moment that the first picture would otherwise wait for.
+    threading.Thread(target=lambda: model.scorer, name=f"warm {entry_id}", daemon=True).start()
+    return model
+
+
+@contextmanager
+def edit(entry: Entry) -> Iterator[Padim]:
+    """A private copy of the model to change; saved when the block ends without an exception.
+
+    The shared copy stays as it was, so that a change that fails halfway is seen by nobody. Edits of one
+    model wait for each other.
+
+    Raises:
+        BundleError: damaged; names the file.
+    """
+    with _LOCKS_GUARD:
+        lock = _LOCKS.setdefault(entry.path, threading.Lock())
+    with lock:
+        model = store().open(entry.id)
+        yield model
+        model.save(entry.path)
