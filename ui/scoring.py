@@ -58,15 +58,7 @@ class Scored:
 
     def levels(self, model: Padim) -> npt.NDArray[np.uint16]:
         """The judged map, uint16 ``(S, S)``, from the grid: the same array the engine made when it scored."""
-        from padim.maps import judged_map
-
-        return judged_map(
-            self.grid,
-            size=model.config.input_size,
-            sigma=model.config.smoothing_sigma,
-            quantizer=model.quantizer,
-            content_box=self.content_box,
-        )
+        return model.judge.map(self.grid, self.original_size)
 
     def score(self, model: Padim, min_area: int) -> int:
         """The image score, a level, for that smallest region."""
