@@ -58,6 +58,8 @@ def _row(entry: Entry, in_use: bool) -> None:
         threshold = workspace.threshold_value(entry)
         at = "no threshold yet" if threshold is None else f"threshold {threshold:.2f}"
         detail = f"{count(entry.n_parts, 'part')} · {at} · {entry.created:%d %b %Y, %H:%M} UTC"
+        if workspace.calibration(entry) == "stale":
+            detail += " · calibration out of date"
     mark = '<span class="pv-tag">in use</span>' if in_use else ""
     st.html(f'<div class="pv-row"><b>{escape(entry.name)}</b>{mark}<div>{escape(detail)}</div></div>')
     if not entry.broken and st.button("Open", key=f"open-{entry.id}", disabled=in_use):
@@ -86,7 +88,7 @@ def _delete(entry: Entry, in_use: bool) -> None:
     try:
         workspace.store().delete(entry.id)
     except (PadimError, OSError) as error:
-        st.error(f"“{entry.name}” was not deleted: {error}")
+        shell.failure("The model was not deleted.", error)
         return
     if in_use:
         workspace.use(None)

@@ -1,4 +1,4 @@
-"""A Streamlit app in a process of its own, and a Chromium to look at it with: for ``app.py`` and the browser tests."""
+"""A Streamlit app in a process of its own, and a Chromium to look at it: for benchmarks and browser tests."""
 
 from __future__ import annotations
 

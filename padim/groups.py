@@ -33,6 +33,7 @@ MIN_GAP = 1.3  # relative guard: the next part is at least this many times furth
 NOISE_FLOOR = 0.15  # residual distance below which "nearer" is noise and compression, not likeness
 MIN_TABLE_FILL = 1 / 3  # part x shot table of a naming scheme: the share of its cells that must exist
 
+_UNITS = ("picture", "part", "folder")  # what a proposal's sentence counts its groups in
 _BLUR = 2.0  # pixels of the fingerprint picture
 _CONTRAST_FLOOR = 0.02  # of the mean brightness; what is fainter is noise and compression: not amplified
 _MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1: rounding, not a picture
@@ -138,24 +139,24 @@ def propose_groups(
         (
             "identical",
             copies.values(),
-            "{images} files are byte-for-byte copies: {groups} pictures, saved repeatedly.",
+            "{images} files are byte-for-byte copies: {pictures}, saved repeatedly.",
         ),
         (
             "near_identical",
             near,
-            "{images} pictures look like repeat shots of {groups} parts: they agree far better than different"
+            "{images} pictures look like repeat shots of {parts}: they agree far better than different"
             " parts of this set agree with each other.",
         ),
         (
             "name_prefix",
             _by_prefix(paths),
-            "{images} file names read as a part and a shot ({example}), which makes {groups} parts"
+            "{images} file names read as a part and a shot ({example}), which makes {parts}"
             " photographed repeatedly; confirm unless the first half is a batch, a day or a camera.",
         ),
         (
             "sub_folder",
             _by_folder(paths),
-            "{images} pictures lie in {groups} folders of a few pictures each ({example}), as if there were"
+            "{images} pictures lie in {folders} of a few pictures each ({example}), as if there were"
             " one folder a part; confirm unless a folder is a batch, a day or a camera.",
         ),
     ]
@@ -164,7 +165,11 @@ def propose_groups(
         groups = tuple(sorted(tuple(group) for group in members if len(group) > 1))
         if groups:
             example = ", ".join(names[i] for i in groups[0][:2])
-            reason = text.format(images=sum(map(len, groups)), groups=len(groups), example=example)
+            reason = text.format(
+                images=sum(map(len, groups)),
+                example=example,
+                **{f"{unit}s": f"{len(groups)} {unit}{'s' * (len(groups) > 1)}" for unit in _UNITS},
+            )
             proposals.append(GroupProposal(rule, groups, reason))
     return tuple(proposals)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.store import Entry
     from ui.calibrating import Basis, Draft
+    from ui.reviews import Review
 
 _BASES: dict[Basis, str] = {
     "image": "By parts",
@@ -37,6 +38,7 @@ def _draft(entry: Entry, model: Padim) -> Draft:
         format_func=lambda key: _BASES[key],
         default=used.basis if calibrated else "manual",
         required=True,
+        wrap=True,
         key=_key(entry, "basis"),
         persist_state="session",
         help="By parts: the percentile says directly what share of good parts to let pass. By pixels: what "
@@ -91,18 +93,15 @@ def _start_by_hand(model: Padim) -> float:
     return round(model.quantizer.to_value(threshold.level), 2) if threshold is not None else 100.0
 
 
-def _outcome(entry: Entry, model: Padim, draft: Draft, found: Threshold) -> None:
+def _outcome(model: Padim, draft: Draft, found: Threshold, defects: Review | None) -> None:
     """What the draft promises, in words and as a histogram."""
-
     value = model.quantizer.to_value(found.level)
     used = model.threshold_
     in_use = model.quantizer.to_value(used.level) if used is not None else None
-    facts = [
-        ("Threshold being tried", f"{value:.2f}"),
-        ("In use", "none" if in_use is None else f"{in_use:.2f}"),
-    ]
-    pile = calibrating.defects(entry).pile
-    items = pile.items if pile is not None else []
+    facts = [("Threshold in use" if value == in_use else "Threshold being tried", f"{value:.2f}")]
+    if value != in_use:
+        facts.append(("In use", "none" if in_use is None else f"{in_use:.2f}"))
+    items = defects.pile.items if defects is not None else []
     scores = [item.score(model, draft.min_area) for item in items]
     if items:
         caught = sum(score > found.level for score in scores)
@@ -119,11 +118,6 @@ def _outcome(entry: Entry, model: Padim, draft: Draft, found: Threshold) -> None
         warning = calibrating.unsupported(found)
         if warning is not None:
             st.warning(warning, icon=":material/warning:")
-        elif model.calibration_ == "stale":
-            st.warning(
-                "Pictures were added without their features: these scores are those of the model before.",
-                icon=":material/warning:",
-            )
         in_fit, kept_out = normals.part_values(model, draft.min_area)
         st.plotly_chart(
             charts.score_histogram(
@@ -142,43 +136,53 @@ def _outcome(entry: Entry, model: Padim, draft: Draft, found: Threshold) -> None
 
 
 def _near(entry: Entry, model: Padim, draft: Draft, found: Threshold) -> None:
-
-    limit = model.quantizer.to_value(found.level)
     near = calibrating.near(model, found.level, draft.min_area)
     st.subheader("Good pictures nearest the threshold")
-    for heading, items, verdict in (
-        ("Just rejected", near.above, "reject"),
-        ("Just accepted", near.below, "accept"),
-    ):
-        st.caption(heading)
-        if not items:
-            st.markdown("None." if verdict == "accept" else "No good part lies above this threshold.")
-            continue
-        st.html(
-            panels.gallery(
-                panels.Thumb(
-                    normals.overlay_of(entry, model, index, found.level, draft.min_area),
-                    model.normals_[index].name,
-                    f"{multiple(model.quantizer.to_value(level), limit)} threshold",
-                    # The heading already says which side; colour is kept for what is rejected.
-                    "reject" if verdict == "reject" else None,
-                )
-                for index, level in items
+    with st.container(key="calibrate-near"):
+        rejected, accepted = st.columns(2, gap="large")
+    with rejected:
+        st.caption("Just rejected")
+        if near.above:
+            _good(entry, model, draft, found.level, near.above)
+        else:
+            st.markdown("No good part lies above this threshold.")
+    with accepted:
+        st.caption("Just accepted")
+        if near.below:
+            _good(entry, model, draft, found.level, near.below)
+        else:
+            st.markdown("Every good part lies above this threshold.")
+
+
+def _good(
+    entry: Entry,
+    model: Padim,
+    draft: Draft,
+    level: int,
+    items: tuple[tuple[int, int], ...],
+) -> None:
+    value = model.quantizer.to_value
+    st.html(
+        panels.gallery(
+            panels.Thumb(
+                normals.overlay_of(entry, model, index, level, draft.min_area),
+                model.normals_[index].name,
+                f"{multiple(value(score), value(level))} threshold",
             )
+            for index, score in items
         )
+    )
 
 
-def _defects(entry: Entry, model: Padim, draft: Draft, found: Threshold) -> None:
+def _defects(entry: Entry, model: Padim, draft: Draft, found: Threshold, review: Review) -> None:
     st.subheader("Defects, if you have some")
-    now = calibrating.defects(entry)
-    pile = now.pile
-    assert pile is not None
-    job = calibrating.defects_job()
-    if job is not None and job.running:
-        watch.watch(job)
-        return
-    if job is not None and job.state == "failed":
-        shell.failure("The defect pictures were not all scored.", job.error)
+    pile = review.pile
+    for job in review.jobs:
+        if job.running:
+            watch.watch(job)
+            return
+        if job.state == "failed":
+            shell.failure("The defect pictures were not all scored.", job.error)
     if not len(pile) and not pile.failed:
         st.caption(
             "Pictures of known defects show what share this threshold would catch. They change nothing in "
@@ -211,7 +215,7 @@ def _defects(entry: Entry, model: Padim, draft: Draft, found: Threshold) -> None
         st.html(
             panels.gallery(
                 panels.Thumb(
-                    calibrating.overlay_of_scored(item, model, found.level, draft.min_area),
+                    calibrating.overlay_of_scored(entry, item, model, found.level, draft.min_area),
                     item.name,
                     f"{multiple(model.quantizer.to_value(score), limit)} threshold",
                     "reject" if score > found.level else None,
@@ -220,7 +224,7 @@ def _defects(entry: Entry, model: Padim, draft: Draft, found: Threshold) -> None
             )
         )
     if st.button("Remove the defect pictures", key="calibrate-forget", icon=":material/close:"):
-        calibrating.forget_defects()
+        review.clear()
         st.rerun()
 
 
@@ -254,7 +258,10 @@ def _page(entry: Entry) -> None:
     except PadimError as error:
         shell.failure("The model cannot be opened.", error)
         return
-    controls, outcome = st.columns([1, 2], gap="large")
+    shell.out_of_date(entry)
+    review = calibrating.defects(entry)
+    up_to_date = review.follow(entry, model)
+    controls, outcome = st.columns([2, 3], gap="medium")
     with controls:
         draft = _draft(entry, model)
         _use(entry, model, draft)
@@ -265,10 +272,10 @@ def _page(entry: Entry) -> None:
             shell.failure("There is no threshold yet.", error)
         return
     with outcome:
-        _outcome(entry, model, draft, found)
+        _outcome(model, draft, found, review if up_to_date else None)
     if model.calibration_ != "none":
         _near(entry, model, draft, found)
-    _defects(entry, model, draft, found)
+    _defects(entry, model, draft, found, review)
 
 
 in_use = shell.begin(

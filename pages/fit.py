@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from padim.errors import PadimError
 from ui import (
+    amending,
     bring,
     calibrating,
     charts,
     fitting,
+    grouping,
     normals,
     panels,
     settings,
     shell,
     uploads,
+    warm,
     watch,
     workspace,
 )
 from ui.words import count, false_rejects, megabytes, multiple
 
 if TYPE_CHECKING:
+    from padim.config import PadimConfig
+    from padim.errors import ImageError
     from padim.model import Padim
     from padim.store import Entry
+    from ui.jobs import Job
     from ui.normals import Ranked, Reason
-    from ui.survey import Survey
+    from ui.survey import Group, Survey
 
 _SHOWN = 60
 _NOTE = (
@@ -42,8 +49,8 @@ _REVIEWED = 12
 # -- looking them over -----------------------------------------------------------------------------------
 
 
-def _pictures(survey: Survey) -> list[int]:
-    """Show what was found; returns the indices of the confirmed group proposals."""
+def _pictures(survey: Survey) -> list[Group]:
+    """Show what was found; returns the groups that the user takes for shots of one part."""
     if survey.failed:
         with st.expander(
             f"{count(len(survey.failed), 'file')} cannot be used; the others can",
@@ -51,14 +58,16 @@ def _pictures(survey: Survey) -> list[int]:
             expanded=len(survey.failed) <= 5,
         ):
             st.html(panels.problems((error.name, error.reason) for error in survey.failed))
-    accepted = _groups(survey)
+    now = fitting.memory()
+    # Other pictures, other groups: what was confirmed for one set says nothing about the next.
+    accepted = grouping.ask(survey, now.confirmed, f"fit-group-{now.sets}")
     part_of = survey.parts(accepted)
     st.html(
         panels.facts(
             [
                 ("Pictures", f"{len(survey.seen):,}"),
                 ("Parts", f"{len(set(part_of.values())):,}"),
-                ("Size", survey.size_note()),
+                ("Size (px)", survey.size_note()),
             ]
         )
     )
@@ -72,69 +81,33 @@ def _pictures(survey: Survey) -> list[int]:
     return accepted
 
 
-def _groups(survey: Survey) -> list[int]:
-    accepted: list[int] = []
-    known: set[tuple[int, ...]] = set()
-    for i, proposal in enumerate(survey.proposals):
-        if known.issuperset(proposal.groups):
-            continue  # another rule has found the same: one question is enough
-        known.update(proposal.groups)
-        if proposal.automatic:
-            st.caption(f":material/content_copy: {proposal.reason} They count as one part.")
-            continue
-        confirmed = st.checkbox(
-            f"These are repeat shots: {count(proposal.n_images, 'picture')} of "
-            f"{count(proposal.n_groups, 'part')}",
-            # A repeat shot counted as a part of its own makes the false-reject rate look far too good; near
-            # copies are certain enough to be taken for shots of one part unless the user says otherwise.
-            value=proposal.rule == "near_identical",
-            # Other pictures, other groups: what was confirmed for one set says nothing about the next.
-            key=f"fit-group-{proposal.rule}-{fitting.memory().sets}",
-            persist_state="session",
-            help="Shots of one part leave the model together when it is calibrated. Otherwise each would "
-            "vouch for the other, and the promised false-reject rate would be far too low.",
-        )
-        st.caption(proposal.reason)
-        with st.expander("Show them"):
-            for group in proposal.groups[:12]:
-                st.html(
-                    panels.gallery(
-                        (panels.Thumb(survey.seen[k].thumb, survey.seen[k].name) for k in group), small=True
-                    )
-                )
-            if proposal.n_groups > 12:
-                st.caption(f"and {proposal.n_groups - 12:,} more groups")
-        if confirmed:
-            accepted.append(i)
-    return accepted
-
-
 # -- a new model -----------------------------------------------------------------------------------------
 
 
 def _new_model() -> None:
     now = fitting.memory()
     job = fitting.fit_job()
-    if job is not None and job.running:
-        watch.watch(job)
-    elif job is not None and job.state == "failed":
+    if job is not None and job.state == "failed":
         shell.failure("The model was not fitted.", job.error)
     elif job is not None and job.state == "cancelled":
         st.info(
             "The fit was cancelled. Nothing was kept; your pictures are still here.", icon=":material/info:"
         )
-    fitting_now = job is not None and job.running
+    running = job is not None and job.running
 
     looked = fitting.survey_job()
     if looked is None or now.brought is None:
-        if not fitting_now:
-            bring.pictures(
-                fitting.UPLOADER, "pictures of good parts", fitting.take, note=_NOTE, sample=fitting.sample()
-            )
+        if job is not None and running:
+            watch.watch(job)
+            return
+        bring.pictures(
+            fitting.UPLOADER, "pictures of good parts", fitting.take, note=_NOTE, sample=fitting.sample()
+        )
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"**{now.brought.label}**")
-        if st.button("Choose other pictures", key="fit-other", icon=":material/undo:", disabled=fitting_now):
+        # As HTML, for the name of a file may spell Markdown.
+        st.html(f'<div class="pv-label">{escape(now.brought.label)}</div>')
+        if st.button("Choose other pictures", key="fit-other", icon=":material/undo:", disabled=running):
             fitting.start_afresh()
             st.rerun()
     if looked.running:
@@ -152,13 +125,12 @@ def _new_model() -> None:
     with left:
         accepted = _pictures(survey)
     with right:
-        _set_up(survey, accepted, fitting_now)
+        _set_up(survey, accepted, job if running else None)
 
 
-def _set_up(survey: Survey, accepted: list[int], busy: bool) -> None:
+def _set_up(survey: Survey, accepted: list[Group], running: Job[fitting.Fitted] | None) -> None:
     now = fitting.memory()
     parts = survey.parts(accepted)
-    n_parts = len(set(parts.values()))
     name = st.text_input(
         "Name of the model",
         value=now.suggested_name,
@@ -166,7 +138,22 @@ def _set_up(survey: Survey, accepted: list[int], busy: bool) -> None:
         key=f"fit-name-{now.sets}",
         persist_state="session",
     )
+    # The settings are right for most: what they come to, and the button, stand above them.
+    start = st.container()
+    st.subheader("Settings")
     config = settings.form(mixed_shapes=survey.mixed_shapes)
+    with start:
+        _start(survey, parts, name, config, running)
+
+
+def _start(
+    survey: Survey,
+    parts: dict[str, str],
+    name: str,
+    config: PadimConfig | None,
+    running: Job[fitting.Fitted] | None,
+) -> None:
+    n_parts = len(set(parts.values()))
     if config is not None:
         from padim.cost import estimate
 
@@ -192,9 +179,12 @@ def _set_up(survey: Survey, accepted: list[int], busy: bool) -> None:
             f"{n_parts + 1} can be told. 40 or more are better.",
             icon=":material/info:",
         )
-    if st.button(
-        "Fit the model", type="primary", key="fit-go", disabled=busy or config is None, width="stretch"
-    ):
+    if running is not None:
+        # In the place of the button, where the eye is. Also where it has ended meanwhile: the page then runs
+        # again, and says from the top what came of it.
+        watch.watch(running)
+        return
+    if st.button("Fit the model", type="primary", key="fit-go", disabled=config is None, width="stretch"):
         assert config is not None
         try:
             fitting.start_fit(name, config, parts)
@@ -208,7 +198,6 @@ def _set_up(survey: Survey, accepted: list[int], busy: bool) -> None:
 
 
 def _normals(entry: Entry) -> None:
-
     try:
         model = workspace.open_model(entry)
     except PadimError as error:
@@ -216,8 +205,8 @@ def _normals(entry: Entry) -> None:
         return
     now = fitting.memory()
     if now.failed:
-        with st.expander(f"{count(len(now.failed), 'file')} could not be used", icon=":material/warning:"):
-            st.html(panels.problems((error.name, error.reason) for error in now.failed))
+        _failed(now.failed, "could not be used")
+    busy = _change_under_way(entry)
     in_fit = [n for n in model.normals_ if n.status == "fit"]
     st.html(
         panels.facts(
@@ -229,23 +218,83 @@ def _normals(entry: Entry) -> None:
             ]
         )
     )
+    shell.out_of_date(entry, here=True)
+    _more_pictures(entry, model, busy)
     if model.calibration_ == "none":
         st.warning(
             "There is no threshold yet: held-out scores take at least 3 good parts in the fit. "
-            "Fit again with more, or set a threshold by hand on the Calibrate page.",
+            "Add more good parts, or set a threshold by hand on the Calibrate page.",
             icon=":material/warning:",
         )
     else:
         _promise(model)
     taken_out = normals.taken_out(model)
     if taken_out:
-        _taken_out(entry, model, taken_out)
-    _least_normal(entry, model, normals.ranked(model))
-    _features(entry, model)
+        _taken_out(entry, model, taken_out, busy)
+    _least_normal(entry, model, normals.ranked(model), busy)
+    _features(entry, model, busy)
+
+
+def _failed(failed: Sequence[ImageError], what: str) -> None:
+    with st.expander(f"{count(len(failed), 'file')} {what}", icon=":material/warning:"):
+        st.html(panels.problems((error.name, error.reason) for error in failed))
+
+
+def _change_under_way(entry: Entry) -> bool:
+    """Show the background change of this model and what came of it; returns whether it is still at work."""
+    job = amending.job(entry)
+    if job is None:
+        return False
+    if job.running:
+        watch.watch(job)
+        return True
+    if job.state == "failed":
+        shell.failure("The model was not changed.", job.error)
+    elif job.state == "cancelled":
+        st.info("Cancelled: the model is as it was.", icon=":material/info:")
+    else:
+        st.success(job.result.said, icon=":material/check:")
+        if job.result.failed:
+            _failed(job.result.failed, "could not be used")
+    return False
+
+
+def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
+    """Where further good parts are added, and where deleted features come back."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        # A count of the changes in the key: a popover starts closed after each.
+        done = amending.times()
+        with st.popover("Add good parts", icon=":material/add:", disabled=busy, key=f"fit-add-{done}"):
+            st.markdown("**Continue the fit with more good parts**")
+            if not model.has_spool:
+                st.caption(
+                    "The working features were deleted. The model would learn from the new pictures, but the "
+                    "calibration would be out of date until you give all its pictures again."
+                )
+            bring.pictures(amending.ADD, "pictures of more good parts", partial(amending.start_adding, entry))
+            st.caption(
+                "Pictures that agree so well that they must be shots of one part count as one, and so do "
+                "identical files."
+            )
+        if not model.has_spool:
+            with st.popover(
+                "Give the same pictures again",
+                icon=":material/restore:",
+                disabled=busy,
+                key=f"fit-again-{done}",
+            ):
+                st.markdown("**Bring the working features back**")
+                st.caption(
+                    f"Excluding and putting back need all {count(len(model.normals_), 'picture')} that the "
+                    "model was fitted on, as the very same files; their names do not matter."
+                )
+                bring.pictures(
+                    amending.REBUILD, "the same pictures", partial(amending.start_rebuilding, entry)
+                )
+            st.caption("Until then nothing can be excluded or put back.")
 
 
 def _promise(model: Padim) -> None:
-
     level = model.threshold_
     values, kept_out = normals.part_values(model)
     st.subheader("Held-out scores")
@@ -272,14 +321,14 @@ def _promise(model: Padim) -> None:
     st.markdown(
         f"**Good parts rejected.** {false_rejects(both.all_good)} This counts the "
         f"{count(both.kept_out_parts, 'good part')} you kept out of the fit.\n\n"
-        f"Without them it would read: {false_rejects(both.fit_only)} That holds only if such parts never "
-        "come again."
+        f"Without {'it' if both.kept_out_parts == 1 else 'them'} it would read: "
+        f"{false_rejects(both.fit_only)} That holds only if such parts never come again."
     )
 
 
-def _taken_out(entry: Entry, model: Padim, items: list[Ranked]) -> None:
-
+def _taken_out(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -> None:
     st.subheader("Taken out of the fit")
+    locked = busy or not model.has_spool
     grid = st.grid(min_column_width=160, gap="small", key="fit-taken-out")
     for item in items:
         with grid.cell():
@@ -288,18 +337,15 @@ def _taken_out(entry: Entry, model: Padim, items: list[Ranked]) -> None:
                 why += f"; {item.shots} pictures of one part"
             picture = normals.overlay_of(entry, model, item.index)
             st.html(panels.gallery([panels.Thumb(picture, item.name, why)]))
-            if st.button(
-                "Put back", key=f"back-{item.index}", icon=":material/undo:", disabled=not model.has_spool
-            ):
-                _change(partial(normals.include, entry, item.index))
+            if st.button("Put back", key=f"back-{item.index}", icon=":material/undo:", disabled=locked):
+                _change(entry, partial(normals.include, entry, item.index))
 
 
 def _reason(model: Padim, item: Ranked) -> Reason:
     return "kept_out" if model.normals_[item.index].status == "kept_out" else "not_good"
 
 
-def _least_normal(entry: Entry, model: Padim, items: list[Ranked]) -> None:
-
+def _least_normal(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -> None:
     st.subheader("The least normal-looking")
     st.caption(
         "A picture that does not belong among the good ones blunts the model. Take out what is not a good "
@@ -309,16 +355,16 @@ def _least_normal(entry: Entry, model: Padim, items: list[Ranked]) -> None:
     limit = model.quantizer.to_value(threshold.level) if threshold is not None else 0.0
     shown = items[: _REVIEWED * (1 + st.session_state.get("fit-more", 0))]
     grid = st.grid(min_column_width=160, gap="small", key="fit-normals")
+    locked = busy or not model.has_spool
     for item in shown:
         with grid.cell():
-            _normal(entry, model, item, limit)
+            _normal(entry, model, item, limit, locked)
     if len(shown) < len(items) and st.button(f"Show more of the {len(items):,}", key="fit-show-more"):
         st.session_state["fit-more"] = st.session_state.get("fit-more", 0) + 1
         st.rerun()
 
 
-def _normal(entry: Entry, model: Padim, item: Ranked, limit: float) -> None:
-
+def _normal(entry: Entry, model: Padim, item: Ranked, limit: float, locked: bool) -> None:
     note = f"{multiple(item.value, limit)} threshold" if limit > 0 and item.level is not None else ""
     verdict: panels.Verdict | None = None
     if limit > 0 and item.level is not None and item.value > limit:
@@ -326,49 +372,52 @@ def _normal(entry: Entry, model: Padim, item: Ranked, limit: float) -> None:
     st.html(
         panels.gallery([panels.Thumb(normals.overlay_of(entry, model, item.index), item.name, note, verdict)])
     )
-    with st.popover("Exclude", key=f"why-{item.index}", disabled=not model.has_spool):
+    with st.popover("Exclude", key=f"why-{item.index}", disabled=locked):
         st.markdown("**Why take it out?**")
         if item.shots > 1:
             st.caption(f"All {item.shots} pictures of this part leave together.")
         for reason, text in normals.REASONS.items():
             if st.button(text, key=f"{reason}-{item.index}", width="stretch"):
-                _change(partial(normals.exclude, entry, item.index, reason))
+                _change(entry, partial(normals.exclude, entry, item.index, reason))
         st.caption(
             "A good part kept out stays in the calibration as a picture the model has not seen, so that the "
             "false-reject rate stays honest."
         )
 
 
-def _change(work: Callable[[], None]) -> None:
+def _change(entry: Entry, work: Callable[[], None]) -> None:
     try:
         with st.spinner("Working it out"):
             work()
     except (PadimError, OSError) as error:
         shell.failure("Nothing was changed.", error)
     else:
+        amending.acknowledge(entry)
         st.rerun()
 
 
-def _features(entry: Entry, model: Padim) -> None:
-
+def _features(entry: Entry, model: Padim, busy: bool) -> None:
     with st.expander("Working features"):
         if not model.has_spool:
             st.write(
-                "They were deleted: excluding and undoing need the same pictures once more, in a new fit."
+                "They were deleted. “Give the same pictures again”, above, brings them back; until then "
+                "nothing can be excluded or put back. The model scores without them."
             )
             return
         st.write(
-            f"The normals’ features take {megabytes(model.spool_bytes)} on this server. With them "
-            "excluding and undoing "
-            "are exact and quick. The model scores without them."
+            f"The normals’ features take {megabytes(model.spool_bytes)} on this server. With them excluding "
+            "and putting back are exact and quick, and added good parts are calibrated at once. The model "
+            "scores without them; to have them back you need the same pictures."
         )
-        if st.button("Delete the working features", key="fit-delete-features", icon=":material/delete:"):
-            _change(partial(normals.delete_features, entry))
+        if st.button(
+            "Delete the working features", key="fit-delete-features", icon=":material/delete:", disabled=busy
+        ):
+            _change(entry, partial(normals.delete_features, entry))
 
 
 # -- the page --------------------------------------------------------------------------------------------
 
-_VIEW = "fit-view"
+_VIEW = fitting.VIEW
 
 entry = shell.begin("Fit", "Teach a model what good parts look like, from pictures of good parts alone.")
 if fitting.finish():
@@ -383,7 +432,7 @@ st.session_state.setdefault(_VIEW, "new")
 if entry is None:
     _new_model()
 else:
-    views = {"new": "New model", "normals": f"Normals of “{entry.name}”"}
+    views = {"new": "New model", "normals": f"Normals of “{panels.plain(entry.name)}”"}
     view = st.segmented_control(
         "View",
         list(views),
@@ -397,3 +446,4 @@ else:
         _normals(entry)
     else:
         _new_model()
+warm.up(warm.FIT)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import bring, exports, inspecting, panels, shell, watch, workspace
+from ui import bring, exports, inspecting, panels, shell, warm, watch, workspace
 from ui.words import count, multiple, ratio, size
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _arrangement(found: list[Row]) -> list[Row]:
         "reject": f"Reject {rejected:,}",
         "accept": f"Accept {len(found) - rejected:,}",
     }
-    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+    left, middle, right = st.columns([3, 2, 2], vertical_alignment="center")
     with left:
         judged = any(row.verdict for row in found)
         show: Show = st.segmented_control(
@@ -75,7 +75,7 @@ def _arrangement(found: list[Row]) -> list[Row]:
     return inspecting.arranged(found, order, show, search)
 
 
-def _table(rows: list[Row], model: Padim, level: int | None, selected: int) -> None:
+def _table(entry: Entry, rows: list[Row], model: Padim, level: int | None, selected: int) -> None:
     """The results; a click on a line shows that picture."""
     value = model.quantizer.to_value
     lines: dict[str, list[Any]] = {
@@ -86,7 +86,7 @@ def _table(rows: list[Row], model: Padim, level: int | None, selected: int) -> N
         ],
         "Verdict": ["–" if row.verdict is None else row.verdict.capitalize() for row in rows],
         "Regions": [row.regions for row in rows],
-        "Size": [size(row.item.original_size) for row in rows],
+        "Size (px)": [size(row.item.original_size) for row in rows],
     }
     # The list's mark follows the arrow keys: its selection is set before it is drawn.
     st.session_state[_TABLE] = {"selection": {"rows": [selected], "columns": [], "cells": []}}
@@ -96,7 +96,7 @@ def _table(rows: list[Row], model: Padim, level: int | None, selected: int) -> N
         hide_index=True,
         row_height=52,
         height=min(52 * len(rows) + 40, 480),
-        on_select=lambda: _picked(rows),
+        on_select=lambda: _picked(entry, rows),
         selection_mode="single-row",
         column_config={
             "Picture": st.column_config.ImageColumn("", width=64),
@@ -111,10 +111,10 @@ def _table(rows: list[Row], model: Padim, level: int | None, selected: int) -> N
     )
 
 
-def _picked(rows: list[Row]) -> None:
+def _picked(entry: Entry, rows: list[Row]) -> None:
     chosen = st.session_state[_TABLE]["selection"]["rows"]
     if chosen and chosen[0] < len(rows):
-        inspecting.select(rows[chosen[0]].item.number)
+        inspecting.select(entry, rows[chosen[0]].item.number)
 
 
 # -- one picture -----------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def _viewer(entry: Entry, model: Padim, rows: list[Row], level: int | None, at: 
             shortcut="Left",
             disabled=at == 0,
             on_click=inspecting.select,
-            args=(rows[max(0, at - 1)].item.number,),
+            args=(entry, rows[max(0, at - 1)].item.number),
         )
         st.button(
             "Next",
@@ -165,7 +165,7 @@ def _viewer(entry: Entry, model: Padim, rows: list[Row], level: int | None, at: 
             shortcut="Right",
             disabled=at == len(rows) - 1,
             on_click=inspecting.select,
-            args=(rows[min(len(rows) - 1, at + 1)].item.number,),
+            args=(entry, rows[min(len(rows) - 1, at + 1)].item.number),
         )
         with st.container(width="stretch"):
             st.html(_headline(row, model, level, f"{at + 1:,} of {len(rows):,}"))
@@ -209,7 +209,7 @@ def _headline(row: Row, model: Padim, level: int | None, place: str) -> str:
         if row.regions:
             note += f" · {count(row.regions, 'region')}"
         parts.append(f"<span>{escape(note)}</span>")
-    parts.append(f"<span>{escape(size(row.item.original_size))} · {escape(place)}</span>")
+    parts.append(f"<span>{escape(size(row.item.original_size))} px · {escape(place)}</span>")
     return f'<div class="pv-headline">{"".join(parts)}</div>'
 
 
@@ -248,13 +248,11 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
 
 def _results(entry: Entry, model: Padim) -> None:
     """All below the place for new pictures."""
-    running = [job for job in inspecting.jobs(entry) if job.running]
-    for job in running:
-        watch.bar(job)
-    for job in inspecting.jobs(entry):
+    review = inspecting.review(entry)
+    running, pile = review.running, review.pile
+    for job in review.jobs:
         if job.state == "failed":
             shell.failure("Some pictures were not scored.", job.error)
-    pile = inspecting.pile(entry)
     if pile.failed:
         with st.expander(
             f"{count(len(pile.failed), 'file')} cannot be used; the others can",
@@ -277,20 +275,22 @@ def _results(entry: Entry, model: Padim) -> None:
     # While pictures come in the worst changes all the time: until one is chosen, drawing it can wait.
     if not running or inspecting.chosen(entry, rows):
         _viewer(entry, model, rows, level, at)
-    _table(rows, model, level, at)
+    _table(entry, rows, model, level, at)
     _downloads(entry, model, rows, level)
 
 
 @st.fragment
 def _still(entry: Entry, model: Padim) -> None:
+    # This part runs by itself at most clicks, with the model it was first given.
+    if workspace.changed(entry):
+        st.rerun()
     _results(entry, model)
 
 
-@st.fragment(run_every=0.8)
+@st.fragment(run_every=2.5)
 def _growing(entry: Entry, model: Padim) -> None:
-    # While pictures come in only this part runs again and again; at the end the whole page does, once.
-    if not any(job.running for job in inspecting.jobs(entry)):
-        st.rerun()
+    # Drawing the list takes time from the scoring: now and then will do. The bar above it looks more often,
+    # and runs the whole page at the end.
     _results(entry, model)
 
 
@@ -300,20 +300,35 @@ def _page(entry: Entry) -> None:
     except PadimError as error:
         shell.failure("The model cannot be opened.", error)
         return
-    pile = inspecting.pile(entry)
-    busy = any(job.running for job in inspecting.jobs(entry))
-    if busy or len(pile) or pile.failed:
+    shell.out_of_date(entry)
+    review = inspecting.review(entry)
+    if not review.follow(entry, model):
+        st.info(
+            "The model has changed. When these pictures are through, all are scored again by the model as it "
+            "is now.",
+            icon=":material/info:",
+        )
+        for job in review.running:
+            watch.watch(job)
+        return
+    running = review.running
+    busy = bool(running)
+    if busy or len(review.pile) or review.pile.failed:
         with st.container(horizontal=True, vertical_alignment="center"):
             # A key of its own for every batch: the next popover starts closed.
-            batch = len(inspecting.memory(entry).job_keys)
+            batch = len(review.job_keys)
             with st.popover("Add pictures", icon=":material/add:", disabled=busy, key=f"inspect-add-{batch}"):
                 _bring(entry, model)
             if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
-                inspecting.clear(entry)
+                review.clear()
                 st.rerun()
     else:
         _bring(entry, model)
-    (_growing if busy else _still)(entry, model)
+    if busy:
+        watch.watch(running[-1])
+        _growing(entry, model)
+    else:
+        _still(entry, model)
 
 
 in_use = shell.begin(
@@ -323,3 +338,5 @@ if in_use is None:
     shell.needs_model()
 else:
     _page(in_use)
+    warm.up(warm.LIST)
+    warm.table()

@@ -224,6 +224,20 @@ def test_copies_are_found_in_a_set_of_two() -> None:
     assert proposal.groups == ((0, 1),)
 
 
+def test_one_group_reads_as_one() -> None:
+    prints = shots_of([*range(20), 4])
+    copies, likeness = propose_groups(
+        [f"{i}.png" for i in range(22)],
+        [f"h{i}" for i in range(21)] + ["h4"],
+        np.concatenate([prints, prints[4:5]]),
+    )
+    assert "copies: 1 picture, saved" in copies.reason
+    assert "shots of 1 part:" in likeness.reason
+    names = ["lid7_1.png", "lid7_2.png", "x.png", "y.png", "z.png"]
+    (by_name,) = propose_groups(names, list("vwxyz"), np.zeros((5, SIDE * SIDE), np.float32))
+    assert "makes 1 part photographed" in by_name.reason
+
+
 def test_reason_counts_and_quotes() -> None:
     names = ["part1_a.png", "part1_b.png", "part2_a.png", "part2_b.png"]
     (proposal,) = propose_groups(names, list("wxyz"), np.zeros((4, SIDE * SIDE), np.float32))

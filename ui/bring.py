@@ -11,6 +11,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui import folders, uploads
+from ui.panels import plain
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _on_server(name: str, take: Callable[[Brought], None]) -> None:
                 path = folders.resolve(named)
                 brought = from_folder(path, path.name)
             except PadimError as error:
-                st.error(str(error), icon=":material/error:")
+                st.error(plain(str(error)), icon=":material/error:")
             else:
                 take(brought)
                 st.rerun()

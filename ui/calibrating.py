@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
-from ui import bring, normals, state, uploads, watch, workspace
+from ui import bring, normals, state, workspace
 from ui.media import Picture
-from ui.scoring import Pile, Scored
+from ui.reviews import Review, Reviews
+from ui.scoring import Scored
 from ui.words import count, in_hundred
 
 if TYPE_CHECKING:
     from padim.calibration import FalseRejectRate, Threshold
     from padim.model import Padim
     from padim.store import Entry
-    from ui.jobs import Job
 
 UPLOADER = "defects"
 Basis = Literal["image", "pixel", "manual"]
@@ -137,42 +137,20 @@ def near(model: Padim, level: int, min_area: int, most: int = 6) -> Near:
 # -- optional defect pictures ----------------------------------------------------------------------------
 
 
-@dataclass
-class Defects:
+class Defects(Reviews):
     """The defect pictures of this session, by model."""
 
-    pile: Pile | None = None
-    job_key: str | None = None
+    kind = "defects"
 
 
-def defects(entry: Entry) -> Defects:
-    """This session's defect pictures, emptied where they were scored by another model or another fit."""
-    now = state.of(Defects)
-    if now.pile is None or now.pile.identity != workspace.scoring_identity(entry):
-        if now.job_key:
-            watch.registry().discard(now.job_key)
-        now.pile, now.job_key = Pile(workspace.scoring_identity(entry)), None
-    return now
+def defects(entry: Entry) -> Review:
+    """This session's defect pictures for this model."""
+    return state.of(Defects).of(entry)
 
 
 def take_defects(entry: Entry, model: Padim, brought: bring.Brought) -> None:
     """Score defect pictures in the background."""
-    now = defects(entry)
-    pile = now.pile
-    assert pile is not None
-    now.job_key = f"defects:{state.session_id()}"
-    watch.registry().start(
-        now.job_key, "Scoring the defect pictures", lambda job: pile.add(brought.source, model, job)
-    )
-    uploads.release(UPLOADER, brought.files)
-
-
-def forget_defects() -> None:
-    """Drop the defect pictures."""
-    now = state.of(Defects)
-    if now.job_key:
-        watch.registry().discard(now.job_key)
-    now.pile, now.job_key = None, None
+    defects(entry).take("Scoring the defect pictures", brought, model, UPLOADER)
 
 
 def sample_defects() -> bring.Sample | None:
@@ -191,16 +169,9 @@ def sample_defects() -> bring.Sample | None:
     )
 
 
-def defects_job() -> Job[None] | None:
-    """The job that scores them, running or ended."""
-    key = state.of(Defects).job_key
-    return watch.registry().get(key) if key else None
-
-
-def overlay_of_scored(item: Scored, model: Padim, level: int, min_area: int) -> Picture:
+def overlay_of_scored(entry: Entry, item: Scored, model: Padim, level: int, min_area: int) -> Picture:
     """A scored picture's small copy with its heat at this threshold."""
-    pile = state.of(Defects).pile
-    identity = pile.identity if pile is not None else ""
+    identity = workspace.scoring_identity(entry)
     return Picture(_overlay_of_scored(item, model, identity, item.sha256, level, min_area))
 
 

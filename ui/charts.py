@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,8 +47,12 @@ def score_histogram(
     low, high = min(everything, default=0.0), max(everything, default=1.0)
     margin = 0.05 * (high - low) or 0.1 * high or 1.0
     low, high = max(0.0, low - margin), high + margin
-    # One set of bins for all kinds, or their bars could not be compared.
-    bins = {"start": low, "end": high, "size": (high - low) / 40}
+    # One set of bins for all kinds, or their bars could not be compared. One of their edges lies just above
+    # the threshold: a part that scores as much as that passes, and must not stand on the other side.
+    width = (high - low) / 40
+    if threshold is not None:
+        low = threshold * (1 + 1e-9) - width * max(1, math.ceil((threshold - low) / width))
+    bins = {"start": low, "end": high + width, "size": width}
     bars = Counter(int((v - low) / bins["size"]) for values in (normals, kept_out, defects) for v in values)
     figure = go.Figure()
     for values, name, colour, pattern in (
@@ -73,26 +78,43 @@ def score_histogram(
                 },
                 hovertemplate="%{y} at %{x}<extra>" + name + "</extra>",
             )
+    lines = [(threshold, "threshold", DEFECT, "solid", 0)]
     if in_use is not None and in_use != threshold:
-        figure.add_vline(
-            x=in_use, line={"color": "#888888", "width": 1.5, "dash": "dot"}, annotation_text="in use",
-            annotation_position="bottom right",
-        )  # fmt: skip
-    if threshold is not None:
-        figure.add_vline(
-            x=threshold, line={"color": DEFECT, "width": 2}, annotation_text="threshold",
-            annotation_position="top right",
-        )  # fmt: skip
+        lines = [(threshold, "tried", DEFECT, "solid", 0), (in_use, "in use", "#888888", "dot", 15)]
+    for value, label, colour, dash, rise in lines:
+        if value is None:
+            continue
+        figure.add_vline(x=value, line={"color": colour, "width": 2, "dash": dash})
+        # Above the bars, each line's label on a level of its own, and turned inwards at the right edge.
+        right = (value - low) > 0.6 * (high - low)
+        figure.add_annotation(
+            x=value,
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            yshift=2 + rise,
+            xanchor="right" if right else "left",
+            text=f"{label} {value:.2f}",
+            showarrow=False,
+            font={"color": colour, "size": 12},
+        )
     figure.update_layout(
         barmode="stack",
         bargap=0.06,
         height=height,
-        margin={"l": 8, "r": 8, "t": 28, "b": 8},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 8, "t": 36, "b": 8},
+        legend={
+            "orientation": "h",
+            "y": -0.16,
+            "yanchor": "top",
+            "x": 1,
+            "xanchor": "right",
+            "traceorder": "normal",
+        },
         showlegend=bool(len(kept_out) or len(defects)),
         xaxis={"title": unit, "range": [low, high], "zeroline": False},
         yaxis={
-            "title": "parts",
+            "title": "parts" if not len(defects) else "parts or pictures",
             "rangemode": "tozero",
             "dtick": max(1, -(-max(bars.values(), default=1) // 5)),
         },

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+import streamlit as st
 
 from padim.errors import ImageError, PadimError
 from ui import bring, state, uploads, watch, workspace
 from ui.bring import Brought
+from ui.grouping import Confirmed
 from ui.jobs import Job
 from ui.survey import Survey, survey
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from padim.store import Workspace
 
 UPLOADER = "normals"
+# The widget that says which of its two views the Fit page shows: "new" or "normals".
+VIEW = "fit-view"
 
 
 @dataclass
@@ -34,6 +39,7 @@ class FitState:
         sample_asked: the sample was asked for on another page and is to be loaded.
         afresh: a new model was asked for on another page.
         failed: files that the last fit could not use.
+        confirmed: which of these pictures show the same part.
     """
 
     brought: Brought | None = None
@@ -44,6 +50,7 @@ class FitState:
     sample_asked: bool = False
     afresh: bool = False
     failed: tuple[ImageError, ...] = ()
+    confirmed: Confirmed = field(default_factory=Confirmed)
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,11 @@ def sample() -> bring.Sample | None:
     )
 
 
+def show_normals() -> None:
+    """Let the Fit page open on the normals of the model in use."""
+    st.session_state[VIEW] = "normals"
+
+
 def start_afresh(*, with_sample: bool = False) -> None:
     """Forget the chosen pictures and give their memory back; or ask the Fit page to load the sample."""
     now = memory()
@@ -91,7 +103,7 @@ def take(brought: Brought) -> None:
     now = memory()
     if now.survey_key:
         watch.registry().discard(now.survey_key)
-    now.brought, now.sets = brought, now.sets + 1
+    now.brought, now.sets, now.confirmed = brought, now.sets + 1, Confirmed()
     now.suggested_name = f"{brought.name} {datetime.now():%d %b %H:%M}"
     now.survey_key = f"survey:{state.session_id()}"
     watch.registry().start(now.survey_key, "Looking at the pictures", lambda job: survey(brought.source, job))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
-from ui import bring, state, uploads, watch, workspace
+from ui import bring, state, workspace
 from ui.media import Picture, mimetype_of
 from ui.panels import Panel, Verdict
-from ui.scoring import Pile, Scored
+from ui.reviews import Review, Reviews
+from ui.scoring import Scored
 
 if TYPE_CHECKING:
     from padim.maps import Decision
     from padim.model import Padim
     from padim.store import Entry
-    from ui.jobs import Job
 
 UPLOADER = "tests"
 Order = Literal["worst", "best", "name", "arrival"]
@@ -29,61 +29,20 @@ ORDERS: dict[Order, str] = {
 Show = Literal["all", "reject", "accept"]
 
 
-@dataclass
-class InspectState:
-    """The Inspect page's memory for one session.
+class InspectState(Reviews):
+    """The Inspect page's memory for one session: a list of pictures for every model in use."""
 
-    Attributes:
-        pile: the scored pictures.
-        job_keys: the jobs that add to it, the latest last.
-        selected: number of the picture shown; None: the first of the list.
-    """
-
-    pile: Pile | None = None
-    job_keys: list[str] = field(default_factory=list)
-    selected: int | None = None
+    kind = "inspect"
 
 
-def memory(entry: Entry) -> InspectState:
-    """This session's state, emptied where its pictures were scored by another model or another fit."""
-    now = state.of(InspectState)
-    if now.pile is None or now.pile.identity != workspace.scoring_identity(entry):
-        for key in now.job_keys:
-            watch.registry().discard(key)
-        now.pile, now.job_keys, now.selected = Pile(workspace.scoring_identity(entry)), [], None
-    return now
-
-
-def pile(entry: Entry) -> Pile:
-    """The scored pictures."""
-    found = memory(entry).pile
-    assert found is not None
-    return found
+def review(entry: Entry) -> Review:
+    """This session's pictures for this model."""
+    return state.of(InspectState).of(entry)
 
 
 def take(entry: Entry, model: Padim, brought: bring.Brought) -> None:
     """Score these pictures in the background, after those already there."""
-    into = pile(entry)
-    now = memory(entry)
-    key = f"inspect:{state.session_id()}:{len(now.job_keys)}"
-    now.job_keys.append(key)
-    watch.registry().start(key, f"Scoring {brought.label}", lambda job: into.add(brought.source, model, job))
-    # The job holds the files until it has copied them to disk; the upload store need not.
-    uploads.release(UPLOADER, brought.files)
-
-
-def clear(entry: Entry) -> None:
-    """Drop all pictures of this review."""
-    now = memory(entry)
-    for key in now.job_keys:
-        watch.registry().discard(key)
-    now.pile, now.job_keys, now.selected = None, [], None
-
-
-def jobs(entry: Entry) -> list[Job[None]]:
-    """The jobs of this review, running or ended."""
-    found = (watch.registry().get(key) for key in memory(entry).job_keys)
-    return [job for job in found if job is not None]
+    review(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER)
 
 
 def sample() -> bring.Sample | None:
@@ -121,7 +80,7 @@ def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
     """Every scored picture, judged at this threshold, in order of arrival."""
     found = []
     area = model.config.min_area
-    for item in pile(entry).items:
+    for item in review(entry).pile.items:
         score = item.score(model, area)
         if level is None:
             found.append(Row(item, score, None, 0))
@@ -150,20 +109,20 @@ def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Ro
     return sorted(kept, key=lambda row: (sign * row.score, row.item.number))
 
 
-def select(number: int) -> None:
+def select(entry: Entry, number: int) -> None:
     """Show the picture of this number."""
-    state.of(InspectState).selected = number
+    review(entry).selected = number
 
 
 def chosen(entry: Entry, arranged_rows: list[Row]) -> bool:
     """Whether the user has chosen one of these pictures."""
-    number = memory(entry).selected
+    number = review(entry).selected
     return any(row.item.number == number for row in arranged_rows)
 
 
 def position(entry: Entry, arranged_rows: list[Row]) -> int:
     """Where in the list the picture shown is; the first, where it is not in the list."""
-    number = memory(entry).selected
+    number = review(entry).selected
     return next((i for i, row in enumerate(arranged_rows) if row.item.number == number), 0)
 
 
@@ -199,13 +158,13 @@ def shown(entry: Entry, item: Scored, model: Padim, level: int, look: Look) -> S
     original, heat, mask, over = _drawn(
         item, model, workspace.scoring_identity(entry), item.sha256, level, model.config.min_area, look
     )
-    width = item.original_size[1]
+    size = item.original_size
     return Shown(
         [
-            Panel("Original", Picture(original), width),
-            Panel("Heatmap", Picture(heat), width),
-            Panel("Mask", Picture(mask), width, hard_pixels=True),
-            Panel("Overlay", Picture(over), width),
+            Panel("Original", Picture(original), size),
+            Panel("Heatmap", Picture(heat), size),
+            Panel("Mask", Picture(mask), size, hard_pixels=True),
+            Panel("Overlay", Picture(over), size),
         ],
         decision,
         mask,

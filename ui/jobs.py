@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, cast
 
-from padim.errors import Cancelled
+from padim.errors import Cancelled, PadimError
 
 T = TypeVar("T")
 JobState = Literal["running", "done", "failed", "cancelled"]
@@ -146,6 +146,10 @@ class Job(Generic[T]):
             result = self.work(self)
         except Cancelled:
             state = "cancelled"
+        except PadimError as problem:
+            # Said to the user in these very words: no fault of the program.
+            _LOGGER.info("job %s ended: %s", self.key, problem)
+            state, error = "failed", problem
         except Exception as problem:
             # Whatever went wrong must reach the page: a job that dies silently looks like one that hangs.
             _LOGGER.exception("job %s failed", self.key)

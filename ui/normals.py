@@ -96,7 +96,7 @@ def overlay_of(
     if level is None or model.calibration_ == "none" or index >= len(model.held_out_):
         return Picture(model.thumbnail(index))
     area = model.config.min_area if min_area is None else min_area
-    return Picture(_overlay_of(model, workspace.scoring_identity(entry), index, level, area))
+    return Picture(_overlay_of(model, workspace.held_out_identity(entry), index, level, area))
 
 
 @st.cache_resource(max_entries=1000, show_spinner=False)

@@ -5,6 +5,7 @@ Everything a user named is escaped. Colours come from ``style.css``; a verdict i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,14 +19,20 @@ Verdict = Literal["accept", "reject"]
 # ones are shrunk, where "pixelated" would drop single pixels and with them small defects.
 _ENLARGED_BELOW = 700
 
+# Width over height above which panels stand two by two.
+_WIDE = 2.2
+
+# Everything that Markdown or one of Streamlit's own marks (":red[...]", "$...$") could begin with.
+_MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
+
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: what it shows, its picture, and whether its pixels must stay hard when enlarged."""
+    """One panel: what it shows, its picture, (height, width), and whether pixels stay hard enlarged."""
 
     title: str
     picture: Picture
-    width: int
+    size: tuple[int, int]
     hard_pixels: bool = False
 
 
@@ -38,6 +45,11 @@ class Thumb:
     note: str = ""
     verdict: Verdict | None = None
     full: Picture | None = None
+
+
+def plain(text: str) -> str:
+    """Text as Markdown that shows it as it is spelt: a name brings along no pictures, links or colours."""
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def badge(verdict: Verdict) -> str:
@@ -56,7 +68,7 @@ def four_panels(panels: Sequence[Panel], *, name: str, slot: str) -> str:
     figures = []
     for i, panel in enumerate(panels):
         url = escape(panel.picture.url(f"{slot}:{i}"), quote=True)
-        hard = " pv-hard" if panel.hard_pixels and panel.width < _ENLARGED_BELOW else ""
+        hard = " pv-hard" if panel.hard_pixels and panel.size[1] < _ENLARGED_BELOW else ""
         title = escape(panel.title, quote=True)
         alt = escape(f"{panel.title} of {name}", quote=True)
         figures.append(
@@ -64,7 +76,10 @@ def four_panels(panels: Sequence[Panel], *, name: str, slot: str) -> str:
             f'<img class="pv-panel{hard}" src="{url}" alt="{alt}"></a>'
             f"<figcaption>{title}</figcaption></figure>"
         )
-    return f'<div class="pv-wide"><div class="pv-panels">{"".join(figures)}</div></div>'
+    # Side by side a picture of a web or a strip would be a few pixels high.
+    wide = any(width > _WIDE * height for height, width in (panel.size for panel in panels))
+    kind = "pv-panels pv-two" if wide else "pv-panels"
+    return f'<div class="pv-wide"><div class="{kind}">{"".join(figures)}</div></div>'
 
 
 def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> str:
@@ -83,12 +98,15 @@ def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> s
         if thumb.full is not None:
             full = escape(thumb.full.url(), quote=True)
             picture = f'<a href="{full}" target="_blank" rel="noopener" title="Open full size">{picture}</a>'
+        # One line, badge or not: tiles of one row must be of one height.
         line = badge(thumb.verdict) if thumb.verdict else ""
-        note = f"<span>{escape(thumb.note)}</span>" if thumb.note else ""
+        if thumb.note:
+            line += f'<span title="{escape(thumb.note, quote=True)}">{escape(thumb.note)}</span>'
+        note = f'<div class="pv-note">{line}</div>' if line else ""
         kind = f" pv-is-{thumb.verdict}" if thumb.verdict else ""
         tiles.append(
             f'<figure class="pv-tile{kind}">{picture}'
-            f'<figcaption><b title="{name}">{name}</b>{line}{note}</figcaption></figure>'
+            f'<figcaption><b title="{name}">{name}</b>{note}</figcaption></figure>'
         )
     if more > 0:
         tiles.append(f'<figure class="pv-tile pv-more"><span>and {more:,} more</span></figure>')

@@ -10,10 +10,11 @@ import io
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from padim.errors import ImageError
 from ui.media import Picture
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from ui.jobs import Job
 
-THUMB_SIDE = 256
+# Of a one-megapixel JPEG this is a little less than a quarter, which its decoder can shrink to by itself.
+THUMB_SIDE = 240
+# Pictures a run of the network: few enough for the progress bar to move, and for decoding to keep ahead.
+BATCH = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +140,13 @@ class Pile:
         with self._lock:
             self._failed.append(error)
 
-    def add(self, source: Source, model: Padim, job: Job[None]) -> None:
+    def add(self, source: Source | Kept, model: Padim, job: Job[None]) -> None:
         """Score every picture of a source into the pile. Runs as a background job.
 
         Raises:
             Cancelled: the user stopped it; what was scored stays.
         """
-        arrivals: dict[str, tuple[int, Path]] = {}
+        arrivals: dict[str, _Arrival] = {}
 
         def kept() -> Iterator[tuple[str, bytes]]:
             for name, data in source:
@@ -155,36 +159,75 @@ class Pile:
                     self._names.add(shown)
                 file = self.folder / f"{number:06d}"
                 file.write_bytes(data)
-                arrivals[shown] = (number, file)
+                # Drawn while the network is at work on the pictures before.
+                arrivals[shown] = _Arrival(number, file, aside.submit(small_copy, data, shown))
                 yield shown, data
 
         def failed(error: ImageError) -> None:
             self.fail(error)
-            _, file = arrivals.pop(error.name, (0, None))
-            if file is not None:
-                file.unlink(missing_ok=True)
+            arrival = arrivals.pop(error.name, None)
+            if arrival is not None:
+                arrival.thumb.cancel()
+                arrival.file.unlink(missing_ok=True)
 
         total = len(source)
         job.progress(0, total, "Scoring")
-        scored = model.score(kept(), cancel=job.cancelled, on_error=failed)
-        for done, one in enumerate(scored, 1):
-            number, file = arrivals.pop(one.name)
-            item = Scored(
-                number,
-                one.name,
-                one.sha256,
-                one.original_size,
-                one.content_box,
-                one.grid,
-                file,
-                Picture(small_copy(file.read_bytes(), one.name)),
-                {model.config.min_area: one.score},
-            )
-            with self._lock:
-                self._items.append(item)
-            job.progress(done, total, "Scoring")
+        aside = ThreadPoolExecutor(1, thread_name_prefix="small copies")
+        try:
+            threshold, area = model.threshold_, model.config.min_area
+            scored = model.score(kept(), batch_size=BATCH, cancel=job.cancelled, on_error=failed)
+            for done, one in enumerate(scored, 1):
+                arrival = arrivals.pop(one.name)
+                item = Scored(
+                    arrival.number,
+                    one.name,
+                    one.sha256,
+                    one.original_size,
+                    one.content_box,
+                    one.grid,
+                    arrival.file,
+                    Picture(arrival.thumb.result()),
+                    {area: one.score},
+                )
+                if threshold is not None:
+                    # Counted here, so that the list is quick to draw; kept for this threshold.
+                    item.regions(model, threshold.level, area)
+                with self._lock:
+                    self._items.append(item)
+                job.progress(done, total, "Scoring")
+        finally:
+            aside.shutdown(wait=False, cancel_futures=True)
         for error in source.skipped:
             self.fail(error)
+
+
+class _Arrival(NamedTuple):
+    """A picture on its way through the network."""
+
+    number: int
+    file: Path
+    thumb: Future[bytes]
+
+
+class Kept:
+    """The pictures of a pile once more, as a source: their bytes lie on disk while it is held.
+
+    Attributes:
+        skipped: always empty, as is ``ignored``: what cannot be used was said before.
+    """
+
+    skipped: tuple[ImageError, ...] = ()
+    ignored = 0
+
+    def __init__(self, pile: Pile) -> None:
+        self._pile = pile
+
+    def __len__(self) -> int:
+        return len(self._pile)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        for item in sorted(self._pile.items, key=lambda item: item.number):
+            yield item.name, item.file.read_bytes()
 
 
 def small_copy(data: bytes, name: str, side: int = THUMB_SIDE) -> bytes:

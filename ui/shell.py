@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import fitting, watch, workspace
+from ui import amending, fitting, panels, watch, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def begin(title: str, lead: str) -> Entry | None:
         menu_items={"About": f"**{PRODUCT}** finds defects from pictures of good parts alone (PaDiM)."},
     )
     st.html(_STYLE)
+    # Sent before anything is read or imported for the rest: what is drawn is on its way to the browser.
+    st.html(f'<h1 class="pv-title">{escape(title)}</h1><p class="pv-lead">{escape(lead)}</p>')
     entries = workspace.store().models()
     asked = st.query_params.get(workspace.PARAMETER)
     entry = workspace.in_use(entries)
@@ -61,14 +64,17 @@ def begin(title: str, lead: str) -> Entry | None:
             workspace.use(entry.id)
     with st.sidebar:
         _sidebar(entries, entry, title)
-    st.html(f'<h1 class="pv-title">{escape(title)}</h1><p class="pv-lead">{escape(lead)}</p>')
     if asked is not None and entry is None:
         broken = next((e for e in entries if e.id == asked), None)
         if broken is not None:
-            st.error(f"The model in this link cannot be opened. {broken.broken}", icon=":material/error:")
+            st.error(
+                f"The model in this link cannot be opened. {panels.plain(broken.broken or '')}",
+                icon=":material/error:",
+            )
         else:
             st.warning(
-                f"The model “{asked}” in this link is not on this server. Choose another in the sidebar.",
+                f"The model “{panels.plain(asked)}” in this link is not on this server. "
+                "Choose another in the sidebar.",
                 icon=":material/link_off:",
             )
     return entry
@@ -98,12 +104,23 @@ def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
             threshold = workspace.threshold_value(entry)
             at = "no threshold yet" if threshold is None else f"threshold {threshold:.2f}"
             st.caption(f"{count(entry.n_parts, 'part')} · {at}")
+            if workspace.calibration(entry) == "stale":
+                st.caption(":material/warning: Calibration out of date")
+    if title != "Fit":
+        _work_elsewhere(entry)
+
+
+def _work_elsewhere(entry: Entry | None) -> None:
+    """What goes on, on the Fit page, while another one is looked at."""
     job = fitting.fit_job()
-    if job is not None and title != "Fit":
-        if job.running:
-            watch.glance(job)
-        elif job.state == "done":
-            st.page_link("pages/fit.py", label="The fit has finished", icon=":material/check:")
+    if job is not None and job.running:
+        watch.glance(job)
+    elif job is not None and job.state == "done":
+        st.page_link("pages/fit.py", label="The fit has finished", icon=":material/check:")
+    if entry is not None:
+        change = amending.job(entry)
+        if change is not None and change.running:
+            watch.glance(change)
 
 
 @cache
@@ -115,6 +132,27 @@ def _choose() -> None:
     workspace.use(st.session_state[_CHOICE])
 
 
+def out_of_date(entry: Entry, *, here: bool = False) -> None:
+    """Say so where the calibration is not that of the model, and what to do about it.
+
+    Args:
+        entry: the model in use.
+        here: the remedy is on this very page.
+    """
+    if workspace.calibration(entry) != "stale":
+        return
+    where = "Give" if here else "On the Fit page, give"
+    st.warning(
+        "**The calibration is out of date:** pictures were added after the working features had been "
+        "deleted, so threshold and false-reject rate are still those of the model before. "
+        f"{where} all its pictures again, the added ones too, and it is calibrated anew.",
+        icon=":material/warning:",
+    )
+    if not here and st.button("Open the Fit page", key="stale-fit", icon=":material/arrow_forward:"):
+        fitting.show_normals()
+        go_to("pages/fit.py")
+
+
 def empty(heading: str, text: str) -> None:
     """A place where nothing is yet, saying what to do next. Put the control that does it right below."""
     st.html(f'<div class="pv-empty"><h3>{escape(heading)}</h3><p>{escape(text)}</p></div>')
@@ -123,9 +161,9 @@ def empty(heading: str, text: str) -> None:
 def failure(what: str, error: BaseException | None) -> None:
     """Say that something did not work and why, in the engine's own words where it has some."""
     if isinstance(error, PadimError):
-        st.error(f"{what} {_sentence(str(error))}", icon=":material/error:")
+        st.error(f"{what} {panels.plain(_sentence(str(error)))}", icon=":material/error:")
     elif isinstance(error, OSError) and error.strerror:
-        st.error(f"{what} The server reports: {error.strerror}.", icon=":material/error:")
+        st.error(f"{what} The server reports: {panels.plain(error.strerror)}.", icon=":material/error:")
     else:
         kind = type(error).__name__ if error is not None else "no reason given"
         st.error(
@@ -135,7 +173,8 @@ def failure(what: str, error: BaseException | None) -> None:
 
 
 def _sentence(text: str) -> str:
-    text = text.strip()
+    # Where on the server a file lies is nobody's business here; which one it is, is.
+    text = text.strip().replace(f"{workspace.store().folder}{os.sep}", "")
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 

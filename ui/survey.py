@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from padim.errors import Cancelled, ImageError
 from ui.media import Picture
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ui.jobs import Job
 
 THUMB_SIDE = 192
+
+# Positions of pictures that show the same part.
+Group = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -64,29 +67,24 @@ class Survey:
         ratios = [w / h for h, w in (item.original_size for item in self.seen)]
         return bool(ratios) and max(ratios) > 1.01 * min(ratios)
 
-    def parts(self, accepted: Iterable[int]) -> dict[str, str]:
+    def parts(self, confirmed: Iterable[Group]) -> dict[str, str]:
         """Each picture's part, by picture name: pictures of one part carry the same label.
 
         Args:
-            accepted: indices into ``proposals`` that the user confirmed; automatic ones always count.
+            confirmed: groups of positions in ``seen`` that show one part each, by the user's word; the groups
+                of automatic proposals always count. They may overlap.
         """
         from padim.groups import resolve
 
-        chosen = set(accepted)
-        groups = [
-            group
-            for i, proposal in enumerate(self.proposals)
-            if proposal.automatic or i in chosen
-            for group in proposal.groups
-        ]
-        part_of = resolve(len(self.seen), groups)
+        certain = (group for proposal in self.proposals if proposal.automatic for group in proposal.groups)
+        part_of = resolve(len(self.seen), [*certain, *confirmed])
         first: dict[int, str] = {}
         for item, part in zip(self.seen, part_of, strict=True):
             first.setdefault(part, item.name)
         return {item.name: first[part] for item, part in zip(self.seen, part_of, strict=True)}
 
 
-def survey(source: Source, job: Job[Survey]) -> Survey:
+def survey(source: Source, job: Job[Any]) -> Survey:
     """Look at every picture of a source once. Runs as a background job."""
     from padim.groups import fingerprint, propose_groups
     from padim.images import decode, sha256, thumbnail

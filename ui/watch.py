@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from ui.jobs import Job, JobRegistry, spoken_duration
+from ui.panels import plain
 from ui.words import count
 
 
@@ -39,7 +40,7 @@ def glance(job: Job[Any]) -> None:
         st.rerun()
     now = job.current
     share = f" · {now.fraction:.0%}" if now.total else ""
-    st.caption(f":material/progress_activity: {job.title}{share}")
+    st.caption(f":material/progress_activity: {plain(job.title)}{share}")
 
 
 def bar(job: Job[Any], unit: str = "picture", cancellable: bool = True) -> None:
@@ -55,14 +56,17 @@ def bar(job: Job[Any], unit: str = "picture", cancellable: bool = True) -> None:
     elif left is not None:
         line.append(f"{spoken_duration(left)} left")
     with st.container(border=True, key=f"job-{job.key.replace(':', '-')}"):
-        st.markdown(f"**{job.title}**")
+        with st.container(
+            horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", wrap=False
+        ):
+            st.markdown(f"**{plain(job.title)}**")
+            if cancellable:
+                # A callback runs before the page does, so the click counts even if the job ends meanwhile.
+                st.button(
+                    "Cancel",
+                    key=f"cancel-{job.key}",
+                    on_click=job.cancel,
+                    disabled=stopping,
+                    icon=":material/close:",
+                )
         st.progress(now.fraction, text=" · ".join(line))
-        if cancellable:
-            # A callback runs before the page does, so the click counts even if the job ends meanwhile.
-            st.button(
-                "Cancel",
-                key=f"cancel-{job.key}",
-                on_click=job.cancel,
-                disabled=stopping,
-                icon=":material/close:",
-            )

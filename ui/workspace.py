@@ -70,53 +70,101 @@ def threshold_value(entry: Entry) -> float | None:
     return float(quantizer["offset"] + quantizer["step"] * threshold["level"])
 
 
-def scoring_identity(entry: Entry) -> str:
-    """Changes when scores would: with the Gaussians or the scale, but not with threshold or smallest region.
+def calibration(entry: Entry) -> str:
+    """``exact``, ``stale`` or ``none``, as ``Padim.calibration_``; empty for a broken entry."""
+    return str(entry.manifest.get("calibration", ""))
 
-    So scored pictures outlive a change of threshold, and only that.
+
+def scoring_identity(entry: Entry) -> str:
+    """Changes when scores would: with the Gaussians, the scale or the region of interest.
+
+    It does not change with threshold or smallest region: scored pictures outlive those, and only those.
     """
+    return _identity(entry, "mean.npy", "whitener.npy", "backbone.onnx", "roi.npy")
+
+
+def held_out_identity(entry: Entry) -> str:
+    """Changes when the normals' held-out maps would: with all that scores depend on, and with the parts."""
+    return _identity(entry, "mean.npy", "whitener.npy", "backbone.onnx", "roi.npy", "held_out.npy")
+
+
+def _identity(entry: Entry, *names: str) -> str:
     manifest = entry.manifest
     files = manifest.get("files", {})
-    parts = [str(files.get(name, {}).get("sha256")) for name in ("mean.npy", "whitener.npy", "backbone.onnx")]
+    parts = [str(files.get(name, {}).get("sha256")) for name in names]
     config = {k: v for k, v in sorted(manifest.get("config", {}).items()) if k != "min_area"}
     return hashlib.sha256(repr((parts, manifest.get("quantizer"), config)).encode()).hexdigest()
+
+
+def changed(entry: Entry) -> bool:
+    """Whether the model was saved anew, or removed, since this entry was read."""
+    from padim.errors import PadimError
+
+    try:
+        return store().get(entry.id).revision != entry.revision
+    except PadimError:
+        return True
 
 
 # -- opened models ---------------------------------------------------------------------------------------
 
 
+class _Changed(Exception):
+    """The model was saved anew while it was being opened."""
+
+
 def open_model(entry: Entry) -> Padim:
     """The model, opened once a revision and shared by all sessions: read it, never change it.
+
+    Runs the page again where the model was saved anew since ``entry`` was read.
 
     Raises:
         BundleError: damaged; names the file.
     """
-    return _open(str(root()), entry.id, entry.revision)
+    try:
+        return _open(str(root()), entry.id, entry.revision)
+    except _Changed:
+        st.rerun()
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the model")
 def _open(home: str, entry_id: str, revision: str) -> Padim:
     from padim.store import Workspace
 
-    model = Workspace(home).open(entry_id)
+    kept = Workspace(home)
+    model = kept.open(entry_id)
+    # What is kept under a revision must be that revision: scores are told apart by it.
+    if kept.get(entry_id).revision != revision:
+        raise _Changed
     # Setting up its sessions takes a moment that the first picture would otherwise wait for.
     threading.Thread(target=lambda: model.scorer, name=f"warm {entry_id}", daemon=True).start()
     return model
 
 
 @contextmanager
-def edit(entry: Entry) -> Iterator[Padim]:
+def edit(entry: Entry, patience: float = 20.0) -> Iterator[Padim]:
     """A private copy of the model to change; saved when the block ends without an exception.
 
     The shared copy stays as it was, so that a change that fails halfway is seen by nobody. Edits of one
     model wait for each other.
 
+    Args:
+        entry: the model.
+        patience: seconds to wait for an edit under way.
+
     Raises:
+        PadimError: another edit takes longer than that.
         BundleError: damaged; names the file.
     """
+    from padim.errors import PadimError
+
     with _LOCKS_GUARD:
         lock = _LOCKS.setdefault(entry.path, threading.Lock())
-    with lock:
+    if not lock.acquire(timeout=patience):
+        raise PadimError("the model is being changed by somebody else; try again when that has finished")
+    try:
         model = store().open(entry.id)
         yield model
         model.save(entry.path)
+    finally:
+        lock.release()

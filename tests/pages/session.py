@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,13 @@ class Session:
     @property
     def text(self) -> str:
         """All words on the page, as one string."""
-        kinds = ("markdown", "caption", "html", "info", "warning", "error", "subheader")
+        kinds = ("markdown", "caption", "html", "info", "success", "warning", "error", "subheader")
         found: list[str] = []
         for kind in kinds:
             for element in getattr(self.app, kind):
                 found.append(str(getattr(element, "value", None) or getattr(element, "body", "")))
-        return "\n".join(found)
+        # As a reader sees it: Markdown's escapes are no words.
+        return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", "\n".join(found))
 
     @property
     def model(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,8 @@ def test_copies_and_confirmed_repeat_shots_count_as_one_part(home: Path) -> None
     shots = [(f"part{i:02d}_{s}.png", png(part(i, shot=k))) for i in range(5) for k, s in enumerate("ab")]
     page = Session("fit").upload([*shots, ("copy.png", shots[0][1])])
     assert "byte-for-byte copies" in page.text
-    boxes = [box for box in page.app.checkbox if box.key and box.key.startswith("fit-group-")]
+    rules = ("near_identical", "name_prefix", "sub_folder")
+    boxes = [box for box in page.app.checkbox if (box.key or "").endswith(rules)]
     assert boxes
     for box in boxes:
         box.check()
@@ -112,6 +114,64 @@ def test_copies_and_confirmed_repeat_shots_count_as_one_part(home: Path) -> None
     assert len({n.group for n in only_model(home).normals_}) == 5
     for box in boxes:
         assert box.help
+
+
+def shot_twice(parts: int) -> list[tuple[str, bytes]]:
+    """Pictures whose names say nothing: 0 and 1 show one part, 2 and 3 the next."""
+    return [(f"{2 * i + k:03d}.png", png(part(i, shot=k))) for i in range(parts) for k in range(2)]
+
+
+def test_single_groups_of_a_proposal_can_be_left_out(home: Path) -> None:
+    page = Session("fit").upload(shot_twice(6))
+    whole = "fit-group-1-near_identical"
+    assert page.app.checkbox(key=whole).value
+    assert "Parts</dt><dd>6" in page.text
+    page.app.checkbox(key=f"{whole}-2").uncheck()
+    page.run()
+    assert "Parts</dt><dd>7" in page.text
+    assert not page.app.checkbox(key=whole).value
+    assert "5 of the 6 groups are confirmed" in page.text
+    small(page).click("fit-go")
+    sizes = Counter(n.group for n in only_model(home).normals_)
+    assert sorted(sizes.values()) == [1, 1, 2, 2, 2, 2, 2]
+    alone = {n.name for n in only_model(home).normals_ if sizes[n.group] == 1}
+    assert alone == {"004.png", "005.png"}
+
+
+def test_the_whole_rule_chooses_all_groups_or_none() -> None:
+    page = Session("fit").upload(shot_twice(6))
+    whole = "fit-group-1-near_identical"
+    page.app.checkbox(key=f"{whole}-0").uncheck()
+    page.run()
+    page.app.checkbox(key=whole).check()
+    page.run()
+    assert page.app.checkbox(key=f"{whole}-0").value
+    assert "Parts</dt><dd>6" in page.text
+    page.app.checkbox(key=whole).uncheck()
+    page.run()
+    assert not any(page.app.checkbox(key=f"{whole}-{i}").value for i in range(6))
+    assert "Parts</dt><dd>12" in page.text
+
+
+def test_many_groups_are_drawn_a_few_at_a_time_and_count_all_the_same() -> None:
+    page = Session("fit").upload(shot_twice(20))
+    whole = "fit-group-1-near_identical"
+
+    def drawn() -> int:
+        return sum((box.key or "").startswith(f"{whole}-") for box in page.app.checkbox)
+
+    assert "Parts</dt><dd>20" in page.text  # those not drawn, too
+    assert drawn() == 12
+    page.click(f"{whole}-more")
+    assert drawn() == 20
+    page.app.checkbox(key=f"{whole}-19").uncheck()
+    page.run()
+    assert "Parts</dt><dd>21" in page.text
+    page.go("calibrate").go("fit")
+    assert "Parts</dt><dd>21" in page.text  # an answer outlives a look at another page
+    page.click("fit-other")
+    page.upload(shot_twice(6))
+    assert "Parts</dt><dd>6" in page.text  # and says nothing about other pictures
 
 
 def test_two_parts_make_a_model_without_a_promise(home: Path) -> None:
@@ -201,13 +261,13 @@ def test_excluding_asks_why_and_undo_brings_the_same_arrays_back(add_model: AddM
     model = Workspace(home).open(entry.id)
     assert model.normals_[index].status == "kept_out"
     assert arrays() != before
-    assert "Without them it would read" in page.text  # the false rejects, both ways
+    assert "Without it it would read" in page.text  # the false rejects, both ways
     page.click(f"back-{index}")
     assert arrays() == before
-    assert "Without them" not in page.text
+    assert "it would read" not in page.text
     page.click(f"not_good-{index}")
     assert Workspace(home).open(entry.id).normals_[index].status == "not_good"
-    assert "Without them" not in page.text  # no good part: nothing is promised about it
+    assert "it would read" not in page.text  # no good part: nothing is promised about it
 
 
 def test_deleted_features_end_exclusion_but_not_the_model(add_model: AddModel, home: Path) -> None:
@@ -219,6 +279,121 @@ def test_deleted_features_end_exclusion_but_not_the_model(add_model: AddModel, h
     assert not Workspace(home).open(entry.id).has_spool
     assert "They were deleted" in page.text
     assert "Held-out scores" in page.text
+
+
+def normals_of(model_id: str) -> Session:
+    page = Session("fit", model=model_id)
+    page.app.segmented_control(key="fit-view").set_value("normals")
+    return page.run()
+
+
+def give(page: Session, uploader: str, files: list[tuple[str, bytes]]) -> Session:
+    """Drop files on one of several uploaders."""
+    found = next(u for u in page.app.file_uploader if (u.key or "").startswith(f"{uploader}-"))
+    found.set_value([(name, data, "application/octet-stream") for name, data in files])
+    return page.run()
+
+
+FITTED = [(name, data) for name, data in normals(22) if isinstance(data, bytes)]
+MORE = [(name, data) for name, data in normals(3, first=40) if isinstance(data, bytes)]
+
+
+def test_deleted_features_come_back_with_the_same_pictures(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    before = Workspace(home).open(entry.id)
+    page = normals_of(entry.id).click("fit-delete-features")
+    # Under other names: pictures are known by their content.
+    give(page, "rebuild", [(f"again {name}", data) for name, data in reversed(FITTED)])
+    assert "The working features are back" in page.text
+    model = Workspace(home).open(entry.id)
+    assert model.has_spool
+    np.testing.assert_array_equal(model.held_out_, before.held_out_)
+    first = next(b.key for b in page.app.button if b.key and b.key.startswith("not_good-"))
+    index = int(first.split("-")[1])
+    page.click(first)
+    assert Workspace(home).open(entry.id).normals_[index].status == "not_good"
+    page.click(f"back-{index}")
+    np.testing.assert_array_equal(Workspace(home).open(entry.id).mean_, before.mean_)
+
+
+def test_a_missing_picture_is_named_and_nothing_changes(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = normals_of(entry.id).click("fit-delete-features")
+    seal = Workspace(home).get(entry.id).revision
+    give(page, "rebuild", FITTED[:7] + FITTED[8:])
+    assert "1 of the 22 pictures are missing, first good_007.png" in page.text
+    assert Workspace(home).get(entry.id).revision == seal
+    assert not Workspace(home).open(entry.id).has_spool
+    give(page, "rebuild", FITTED)  # another try
+    assert Workspace(home).open(entry.id).has_spool
+
+
+def test_a_cancelled_change_leaves_the_model(
+    add_model: AddModel, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from padim.errors import Cancelled
+
+    entry = add_model("Parts")
+    page = normals_of(entry.id)
+
+    def cancelled(*_: object, **__: object) -> None:
+        raise Cancelled("stopped")
+
+    monkeypatch.setattr(Padim, "partial_fit", cancelled)
+    give(page, "add", MORE)
+    assert "Cancelled: the model is as it was." in page.text
+    assert Workspace(home).get(entry.id).revision == entry.revision
+
+
+def test_good_parts_are_added_as_if_fitted_at_once(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = give(normals_of(entry.id), "add", [*MORE, ("copy.png", MORE[0][1]), ("words.png", b"none")])
+    assert "4 pictures added of 3 new parts; the others are repeat shots or copies." in page.text
+    assert "words.png" in page.text
+    assert "out of date" not in page.text
+    model = Workspace(home).open(entry.id)
+    assert model.calibration_ == "exact"
+    assert len(model.normals_) == 26
+    assert len({n.group for n in model.normals_}) == 25
+    # In the order of their names, as a source yields them.
+    whole = Padim(model.config).fit([*FITTED, ("copy.png", MORE[0][1]), *MORE])
+    np.testing.assert_array_equal(model.mean_, whole.mean_)
+    np.testing.assert_array_equal(model.held_out_, whole.held_out_)
+
+
+def test_nothing_to_add_changes_nothing(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = give(normals_of(entry.id), "add", [("words.png", b"none")])
+    assert "None of the pictures could be used" in page.text
+    assert Workspace(home).get(entry.id).revision == entry.revision
+
+
+def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
+    add_model: AddModel, home: Path
+) -> None:
+    entry = add_model("Parts")
+    page = give(normals_of(entry.id).click("fit-delete-features"), "add", MORE)
+    assert Workspace(home).open(entry.id).calibration_ == "stale"
+    said = "The calibration is out of date:"
+    assert said in page.text
+    for other in ("calibrate", "inspect"):
+        page.go(other)
+        assert said in page.text
+        assert "On the Fit page, give all its pictures again" in page.text
+        assert "Calibration out of date" in page.text  # the sidebar
+    page.go("home")
+    assert "calibration out of date" in page.text
+    page.go("inspect")
+    page.app.button(key="stale-fit").click().run()  # leads to the remedy
+    page.go("fit")
+    assert page.app.segmented_control(key="fit-view").value == "normals"
+    assert said in page.text
+    give(page, "rebuild", [*FITTED, *MORE])
+    assert "The calibration is up to date." in page.text
+    assert said not in page.text
+    assert Workspace(home).open(entry.id).calibration_ == "exact"
+    for other in ("calibrate", "inspect", "home"):
+        assert "out of date" not in page.go(other).text
 
 
 def test_settings_survive_a_look_at_another_page() -> None:

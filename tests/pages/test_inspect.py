@@ -7,6 +7,7 @@ from pathlib import Path
 from padim import Workspace
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
+from ui.words import ratio
 
 FILES = [(name, data) for name, data in (*normals(3, first=100), *defects(3)) if isinstance(data, bytes)]
 
@@ -103,6 +104,47 @@ def test_a_new_threshold_judges_anew_without_scoring_anew(add_model: AddModel, h
     assert len(lines) == len(FILES)  # still there
     assert {line["Verdict"] for line in lines} == {"Accept"}
     assert {line["Name"]: line["Score"] for line in lines} != scores
+
+
+def test_a_changed_model_scores_its_pictures_again(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("inspect", model=entry.id).upload([*FILES, ("cut.png", FILES[0][1][:99])])
+    before = {line["Name"]: line["Score"] for line in table(page)}
+    # Somebody else takes a normal out; no page of this session knows.
+    changed = Workspace(home).open(entry.id)
+    changed.exclude(0, "not_good").save(entry.path)
+    page.run()
+    lines = table(page)
+    assert {line["Name"] for line in lines} == set(before)
+    assert {line["Name"]: line["Score"] for line in lines} != before
+    for scored in changed.score(FILES):
+        (line,) = [line for line in lines if line["Name"] == scored.name]
+        decision = changed.decide(scored)
+        assert line["Verdict"] == ("Reject" if decision.rejected else "Accept")
+        level = changed.threshold_level
+        expected = ratio(changed.quantizer.to_value(scored.score), changed.quantizer.to_value(level))
+        assert line["Score"] == expected
+    assert "cut.png" in page.text  # what could not be used is still named
+
+
+def test_defect_pictures_follow_the_model_too(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    bad = [file for file in FILES if file[0].startswith("bad")]
+    page = Session("calibrate", model=entry.id).upload(bad)
+    changed = Workspace(home).open(entry.id)
+    changed.exclude(1, "not_good").save(entry.path)
+    page.run()
+    caught = sum(changed.decide(scored).rejected for scored in changed.score(bad))
+    assert f"{caught} of 3 defect pictures caught" in page.text
+
+
+def test_every_model_keeps_its_own_list(add_model: AddModel) -> None:
+    one, other = add_model("One"), add_model("Other")
+    page = Session("inspect", model=one.id).upload(FILES)
+    page.set("selectbox", "model-in-use", other.id)
+    assert not page.app.dataframe
+    page.set("selectbox", "model-in-use", one.id)
+    assert len(table(page)) == len(FILES)
 
 
 def test_another_model_starts_another_list(add_model: AddModel, home: Path) -> None:

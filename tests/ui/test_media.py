@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,7 +87,7 @@ def test_names_are_text_never_markup(storage: MemoryMediaFileStorage) -> None:
     evil = '"><img src=x onerror=alert(1)>'
     html = [
         panels.gallery([panels.Thumb(Picture(png(1)), evil, evil, "reject")]),
-        panels.four_panels([panels.Panel(evil, Picture(png(1)), 5)], name=evil, slot="s"),
+        panels.four_panels([panels.Panel(evil, Picture(png(1)), (5, 5))], name=evil, slot="s"),
         panels.problems([(evil, evil)]),
         panels.facts([(evil, evil)]),
     ]
@@ -96,10 +98,30 @@ def test_names_are_text_never_markup(storage: MemoryMediaFileStorage) -> None:
 
 def test_a_mask_keeps_hard_pixels_only_where_it_is_enlarged(storage: MemoryMediaFileStorage) -> None:
     def html(width: int) -> str:
-        return panels.four_panels([panels.Panel("Mask", Picture(png(1)), width, True)], name="a", slot="s")
+        return panels.four_panels(
+            [panels.Panel("Mask", Picture(png(1)), (width, width), True)], name="a", slot="s"
+        )
 
     assert "pv-hard" in html(256)
     assert "pv-hard" not in html(4000)  # shrunk by nearest neighbour, small regions would vanish
+
+
+def test_wide_pictures_stand_two_by_two(storage: MemoryMediaFileStorage) -> None:
+    def html(size: tuple[int, int]) -> str:
+        return panels.four_panels([panels.Panel("Original", Picture(png(1)), size)], name="a", slot="s")
+
+    assert "pv-two" in html((800, 3000))
+    assert "pv-two" not in html((3000, 800))
+    assert "pv-two" not in html((800, 1200))
+
+
+@pytest.mark.parametrize("text", ["![seen](x) [a](y) **b**", ":red[x] $a$ `c`", "1. # a\n- b", "<img src=x>"])
+def test_names_are_shown_as_they_are_spelt(text: str) -> None:
+    # CommonMark: a backslash before a punctuation mark makes it a letter like any other.
+    escaped = panels.plain(text)
+    marks = [i for i, letter in enumerate(escaped) if letter in string.punctuation and letter != "\\"]
+    assert all(escaped[i - 1] == "\\" for i in marks)
+    assert re.sub(r"\\(.)", r"\1", escaped) == " ".join(text.split())
 
 
 def test_a_verdict_is_a_word_not_only_a_colour(storage: MemoryMediaFileStorage) -> None:

@@ -1,0 +1,193 @@
+"""What a visitor does and sees. Everything waits for what should appear; nothing sleeps."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from benchmarks import served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import FilePayload, Locator, Page
+
+Upload = tuple[str, bytes]
+_HERE = {"127.0.0.1", "localhost"}
+# Milliseconds: for what the server computes, on a machine that has other things to do.
+PATIENCE = 40_000
+
+
+def require_chromium() -> None:
+    """Skip the test where there is no browser; on continuous integration, fail it."""
+    if served.chromium() is None:
+        reason = "no Chromium found; install it, or set PADIM_CHROMIUM to an executable"
+        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+class Visitor:
+    """One browser session on the app.
+
+    Attributes:
+        page: Playwright's page.
+        requested: every URL asked for, web sockets too.
+        dialogs: what alert, confirm and prompt said: nothing should.
+    """
+
+    def __init__(self, page: Page, server: served.Server) -> None:
+        from playwright.sync_api import expect
+
+        expect.set_options(timeout=PATIENCE)
+        page.set_default_timeout(PATIENCE)
+        self.page = page
+        self.server = server
+        self.requested: list[str] = []
+        self.dialogs: list[str] = []
+        page.context.on("request", lambda request: self.requested.append(request.url))
+        page.on("websocket", lambda socket: self.requested.append(socket.url))
+        page.on("dialog", self._dismiss)
+
+    def _dismiss(self, dialog: Any) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    def strangers(self) -> list[str]:
+        """Requests that went elsewhere than to this machine."""
+        return [
+            url
+            for url in self.requested
+            if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).hostname not in _HERE
+        ]
+
+    def check_stayed_here(self) -> None:
+        """Raises AssertionError for a request to elsewhere, a dialog, or a visit that asked for nothing."""
+        assert self.requested, "the page was never opened"
+        assert self.strangers() == []
+        assert self.dialogs == []
+
+    # -- going about ----------------------------------------------------------------------------------
+
+    def open(self, path: str = "/") -> None:
+        """Open a page by its address, as from a link in a mail."""
+        self.page.goto(f"{self.server.url}{path}")
+
+    def go(self, name: str) -> None:
+        """To another page by the sidebar."""
+        self.page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
+        self.see_heading(name)
+
+    def see_heading(self, name: str) -> None:
+        """Wait for a page by its heading, and for its script to end."""
+        heading = self.page.get_by_role("heading", name=name, level=1, exact=True)
+        # A page that cannot run should fail the test now, not when its patience is over.
+        failed = self.page.get_by_test_id("stException")
+        heading.or_(failed).first.wait_for()
+        assert failed.count() == 0, failed.first.inner_text()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the server has nothing more to say."""
+        self.page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()
+
+    @property
+    def main(self) -> Locator:
+        """The page without sidebar."""
+        return self.page.get_by_test_id("stMain")
+
+    def button(self, name: str) -> Locator:
+        """A button by its text; Streamlit puts the icon's name before it."""
+        return self.page.get_by_role("button", name=re.compile(re.escape(name) + r"\b"))
+
+    def keyed(self, key: str) -> Locator:
+        """A widget by its Streamlit key."""
+        return self.page.locator(f".st-key-{key}")
+
+    @property
+    def model_id(self) -> str:
+        """The model that the URL names."""
+        (found,) = parse_qs(urlsplit(self.page.url).query).get("model", [""])
+        return found
+
+    # -- pictures -------------------------------------------------------------------------------------
+
+    def drop(self, files: Sequence[Upload]) -> None:
+        """Upload files into the place for pictures that is on the page."""
+        payloads: list[FilePayload] = [
+            {"name": name, "mimeType": "application/octet-stream", "buffer": data} for name, data in files
+        ]
+        self.page.locator("input[type=file]").set_input_files(payloads)
+
+    def problems(self) -> dict[str, str]:
+        """The files that cannot be used, by name, each with its reason."""
+        entries = self.main.locator(".pv-problems li")
+        entries.first.wait_for()
+        return {
+            entry.locator("b").inner_text(): entry.inner_text().removeprefix(entry.locator("b").inner_text())
+            for entry in entries.all()
+        }
+
+    # -- the Inspect page -----------------------------------------------------------------------------
+
+    def see_list_of(self, count: int) -> None:
+        """Wait until that many pictures are listed and no more are to come."""
+        self.keyed("inspect-show").get_by_text(f"All {count}", exact=True).wait_for()
+        self.keyed("inspect-csv").wait_for()
+        self.page.locator("[class*='st-key-job-inspect']").wait_for(state="detached")
+        self.settle()
+
+    def shown_name(self) -> str:
+        """The picture shown in the panels."""
+        return self.main.locator(".pv-headline b").inner_text()
+
+    def see_shown(self, name: str) -> None:
+        """Wait for that picture to be shown."""
+        self.main.locator(".pv-headline b").get_by_text(name, exact=True).wait_for()
+        self.settle()
+
+    def panel_sizes(self) -> list[tuple[str, int, int]]:
+        """Of each panel the caption and the width and height of the picture that was really loaded."""
+        images = self.main.locator("img.pv-panel")
+        images.nth(3).wait_for()
+        loaded: list[tuple[str, int, int]] = images.evaluate_all(
+            """async images => Promise.all(images.map(async image => {
+                await image.decode();
+                const caption = image.closest('figure').querySelector('figcaption').textContent;
+                return [caption, image.naturalWidth, image.naturalHeight];
+            }))"""
+        )
+        return [(caption, width, height) for caption, width, height in loaded]
+
+    def table(self) -> list[dict[str, str]]:
+        """The rows of the results in view, from the table that the grid offers to screen readers."""
+        rows: list[list[str]] = (
+            self.main.get_by_test_id("stDataFrame")
+            .locator("table tr")
+            .evaluate_all(
+                "rows => rows.map(row => [...row.querySelectorAll('th, td')].map(cell => cell.textContent))"
+            )
+        )
+        head, *body = rows
+        return [dict(zip(head, row, strict=True)) for row in body]
+
+    # -- files ----------------------------------------------------------------------------------------
+
+    def download(self, key: str, folder: Path) -> Path:
+        """Click a download button and save its file."""
+        with self.page.expect_download(timeout=PATIENCE) as waiting:
+            self.keyed(key).get_by_role("button").click()
+        path = folder / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        return path
+
+
+def results(file: Path) -> list[dict[str, str]]:
+    """The rows of a downloaded CSV."""
+    return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"))))

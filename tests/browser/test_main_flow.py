@@ -1,0 +1,339 @@
+"""The whole way in a real browser, on the sample: fit, look the normals over, calibrate, inspect, download.
+
+What the page says is held against the engine, run here on the very model that the app saved.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from benchmarks import served
+from padim import Padim, ScoredImage, Workspace
+from tests.browser.conftest import Start, Visit
+from tests.browser.looking import Upload, Visitor, results
+from ui.words import false_rejects, multiple
+
+PART = served.ROOT / "sample_data" / "flange"
+# The first of each kind is the most obvious one.
+OBVIOUS = ("hole", "chip", "scratch")
+# Good parts whose scores lie well below the threshold that the sample comes to.
+GOOD = (0, 1, 2, 3)
+BROKEN = ("notes.png", b"This is a text that somebody renamed.\n" * 20)
+
+
+def picture(kind: str, number: int) -> Upload:
+    """A test picture of the sample under a name of its own."""
+    return f"{kind}_{number:03d}.jpg", (PART / "test" / kind / f"{number:03d}.jpg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def runs(home: Path) -> Path:
+    """A file with one byte for every run of the network."""
+    file = home.parent / "runs"
+    file.touch()
+    return file
+
+
+@pytest.fixture(scope="module")
+def server(start: Start, runs: Path) -> served.Server:
+    """The app, its network's runs counted."""
+    script = Path(__file__).with_name("counted.py")
+    command = (sys.executable, str(script), "run", str(served.ROOT / "app.py"))
+    return start(command=command, PADIM_TEST_RUNS=str(runs))
+
+
+def test_the_whole_way(
+    server: served.Server, start: Start, visit: Visit, home: Path, runs: Path, tmp_path: Path
+) -> None:
+    visitor = visit(server)
+    fit_the_sample(visitor)
+    model_id = visitor.model_id
+    take_a_normal_out_and_put_it_back(visitor, home)
+    assert runs.stat().st_size > 0, "the fit's runs were not counted"
+    calibrate(visitor, home, runs)
+    inspect(visitor, home, runs, tmp_path)
+    come_back_later(visitor)
+
+    # Another server on the same workspace: the model is there, with the threshold set above.
+    server.process.terminate()
+    server.process.wait(20)
+    later = visit(start())
+    later.open()
+    later.see_heading("Visual inspection from good parts")
+    row = later.keyed(f"row-{model_id}")
+    row.get_by_text("Sample flange").wait_for()
+    model = Workspace(home).open(model_id)
+    row.get_by_text(f"threshold {model.quantizer.to_value(model.threshold_level):.2f}").wait_for()
+    later.open(f"/inspect?model={model_id}")
+    later.see_heading("Inspect")
+    assert later.main.get_by_test_id("stFileUploaderDropzone").is_visible()
+
+
+# -- Home and Fit ----------------------------------------------------------------------------------------
+
+
+def fit_the_sample(visitor: Visitor) -> None:
+    visitor.open()
+    visitor.see_heading("Visual inspection from good parts")
+    visitor.main.get_by_text("No models yet").wait_for()
+    visitor.button("Try it with the sample").click()
+    visitor.see_heading("Fit")
+    go = visitor.button("Fit the model")
+    go.wait_for()
+    thumbs = visitor.main.locator(".pv-gallery img")
+    assert thumbs.count() == 48
+    thumbs.nth(47).scroll_into_view_if_needed()
+    visitor.page.wait_for_function(
+        "() => [...document.querySelectorAll('.pv-gallery img')].filter(i => i.naturalWidth > 0).length > 10"
+    )
+    go.click()
+    # While it fits, the page shows how far it is.
+    visitor.page.locator("[class*='st-key-job-fit']").wait_for()
+    visitor.main.get_by_text("The least normal-looking").wait_for()
+    visitor.settle()
+
+
+def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
+    model = Workspace(home).open(visitor.model_id)
+    bars = visitor.main.locator(".js-plotly-plot .bars path")
+    bars.first.wait_for()
+    assert bars.count() >= 5, "a histogram of one bar says nothing"
+    ranked = visitor.main.locator(".st-key-fit-normals .pv-tile b")
+    levels = model.image_levels()
+    by_rank = [model.normals_[i].name for i in np.argsort(-levels, kind="stable")]
+    assert ranked.all_inner_texts() == by_rank[: ranked.count()]
+    assert ranked.count() >= 12
+    promise = false_rejects(model.false_rejects())
+    visitor.main.get_by_text(promise).wait_for()
+
+    worst = int(np.argmax(levels))
+    name = by_rank[0]
+    visitor.keyed(f"why-{worst}").get_by_role("button").click()
+    visitor.keyed(f"not_good-{worst}").get_by_role("button").click()
+    back = visitor.keyed(f"back-{worst}")
+    back.wait_for()
+    out = visitor.keyed("fit-taken-out")
+    out.get_by_text(name, exact=True).wait_for()
+    out.get_by_text("Not a good part").wait_for()
+    visitor.settle()
+    assert name not in ranked.all_inner_texts()
+    without = Workspace(home).open(visitor.model_id)
+    assert without.normals_[worst].status == "not_good"
+    assert not np.array_equal(without.mean_, model.mean_)
+
+    back.get_by_role("button").click()
+    back.wait_for(state="detached")
+    ranked.get_by_text(name, exact=True).wait_for()
+    visitor.main.get_by_text(promise).wait_for()
+    again = Workspace(home).open(visitor.model_id)
+    assert again.normals_ == model.normals_
+    for array in ("mean_", "whitener_", "held_out_"):
+        assert np.array_equal(getattr(again, array), getattr(model, array)), f"{array} did not come back"
+
+
+# -- Calibrate -------------------------------------------------------------------------------------------
+
+
+def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
+    model = Workspace(home).open(visitor.model_id)
+    before = model.threshold_level
+    visitor.go("Calibrate")
+    percentile = visitor.page.get_by_role("slider", name="Percentile")
+    assert percentile.get_attribute("aria-valuetext") == "95.0 %"
+    visitor.main.get_by_text(false_rejects(model.false_rejects())).wait_for()
+    use = visitor.keyed("calibrate-use").get_by_role("button")
+    assert use.is_disabled(), "nothing has changed yet"
+
+    # The sample's defects are offered; a share of them is caught at the threshold in use.
+    visitor.keyed("defects-sample").get_by_role("button").click()
+    defects = sorted(path for path in (PART / "test").glob("*/*.jpg") if path.parent.name != "good")
+    scored = list(model.score((path.name, path.read_bytes()) for path in defects))
+    see_caught(visitor, scored, before)
+
+    ran = runs.stat().st_size
+    percentile.focus()
+    for _ in range(40):
+        visitor.page.keyboard.press("ArrowRight")
+    assert percentile.get_attribute("aria-valuetext") == "99.0 %"
+    draft = model.set_decision(percentile=99.0).threshold_level
+    assert draft > before
+    assert model.false_rejects(draft) != model.false_rejects(before)
+    visitor.main.get_by_text(false_rejects(model.false_rejects(draft))).wait_for()
+    # 48 parts cannot carry this percentile, and the page says what could.
+    visitor.main.get_by_text("99 % asks for at least 99 good parts; there are 48.").wait_for()
+    see_caught(visitor, scored, draft)
+    area = visitor.page.get_by_role("slider", name="Smallest region that counts")
+    area.focus()
+    for _ in range(24):
+        visitor.page.keyboard.press("ArrowRight")
+    larger = model.set_decision(min_area=40)
+    assert larger.threshold_level != draft
+    value = larger.quantizer.to_value(larger.threshold_level)
+    visitor.main.locator(".pv-facts").get_by_text(f"{value:.2f}", exact=True).wait_for()
+    assert runs.stat().st_size == ran, "a slider ran the network"
+
+    # A draft is nobody's threshold until it is put to use.
+    assert Workspace(home).open(visitor.model_id).threshold_level == before
+    # What a page shows is still there after a look at another one.
+    visitor.go("Inspect")
+    visitor.go("Calibrate")
+    assert percentile.get_attribute("aria-valuetext") == "99.0 %"
+    assert area.get_attribute("aria-valuetext") == "40"
+    visitor.main.get_by_text(f"of {len(scored)} defect pictures caught").wait_for()
+
+    use.click()
+    visitor.main.get_by_text("This threshold is in use.").wait_for()
+    visitor.page.get_by_test_id("stSidebar").get_by_text(f"threshold {value:.2f}").wait_for()
+    used = Workspace(home).open(visitor.model_id)
+    assert (used.threshold_level, used.config.min_area) == (larger.threshold_level, 40)
+    assert runs.stat().st_size == ran, "setting the threshold ran the network"
+
+
+def see_caught(visitor: Visitor, scored: list[ScoredImage], level: int) -> None:
+    caught = sum(item.score > level for item in scored)
+    assert 0 < caught < len(scored), "the sample has obvious defects and faint ones"
+    visitor.main.get_by_text(f"{caught} of {len(scored)} defect pictures caught").wait_for()
+
+
+# -- Inspect ---------------------------------------------------------------------------------------------
+
+
+def inspect(visitor: Visitor, home: Path, runs: Path, folder: Path) -> None:
+    uploads = [picture("good", n) for n in GOOD] + [picture(kind, 0) for kind in OBVIOUS]
+    model = Workspace(home).open(visitor.model_id)
+    scored = {item.name: item for item in model.score(uploads)}
+    worst_first = sorted(scored, key=lambda name: -scored[name].score)
+    rejected = [name for name in worst_first if model.decide(scored[name]).rejected]
+    assert set(rejected) == {f"{kind}_000.jpg" for kind in OBVIOUS}
+
+    visitor.go("Inspect")
+    visitor.drop([*uploads[:3], BROKEN, *uploads[3:]])
+    visitor.see_list_of(len(uploads))
+    assert visitor.problems() == {
+        BROKEN[0]: " is text, not a picture; save it as PNG, JPEG, BMP, TIFF or WebP"
+    }
+    visitor.see_shown(worst_first[0])
+    see_table(visitor, model, scored, worst_first)
+    see_panels(visitor, model, scored[worst_first[0]], dict(uploads)[worst_first[0]], folder)
+
+    # Worst first, and on to the next by the arrow key; the panels follow.
+    for name, following in pairwise(worst_first[:3]):
+        visitor.see_shown(name)
+        source = visitor.main.locator("img.pv-panel").first.get_attribute("src")
+        visitor.page.keyboard.press("ArrowRight")
+        visitor.see_shown(following)
+        assert visitor.main.locator("img.pv-panel").first.get_attribute("src") != source
+    visitor.page.keyboard.press("ArrowLeft")
+    visitor.see_shown(worst_first[1])
+    ran = runs.stat().st_size
+
+    check_csv(visitor.download("inspect-csv", folder), visitor, model, scored, worst_first)
+    check_zip(visitor.download("inspect-zip", folder), scored, rejected)
+
+    visitor.keyed("inspect-show").get_by_role("radio", name=f"Reject {len(rejected)}").click()
+    visitor.main.get_by_text(f"of {len(rejected)}").wait_for()
+    visitor.settle()
+    see_table(visitor, model, scored, rejected)
+    listed = results(visitor.download("inspect-csv", folder))
+    assert [row["name"] for row in listed] == rejected, "the file holds what is listed"
+    assert runs.stat().st_size == ran, "looking at results ran the network"
+
+
+def see_table(visitor: Visitor, model: Padim, scored: dict[str, ScoredImage], names: list[str]) -> None:
+    """The list shows these pictures in this order, each with the engine's verdict."""
+    visitor.page.wait_for_function(
+        """count => {
+            const table = document.querySelector('[data-testid="stDataFrame"] table');
+            return table && Number(table.getAttribute('aria-rowcount')) === count + 1
+                && table.querySelectorAll('tbody tr').length > 0;
+        }""",
+        arg=len(names),
+    )
+    rows = visitor.table()
+    assert [row["Name"] for row in rows] == names[: len(rows)]
+    assert len(rows) >= min(6, len(names))
+    threshold = model.quantizer.to_value(model.threshold_level)
+    for row in rows:
+        decision = model.decide(scored[row["Name"]])
+        assert row["Verdict"] == ("Reject" if decision.rejected else "Accept")
+        assert row["Regions"] == str(len(decision.regions))
+        score = multiple(model.quantizer.to_value(decision.score), threshold)
+        assert float(row["Score / threshold"]) == float(score.removesuffix(" ×"))
+
+
+def see_panels(visitor: Visitor, model: Padim, item: ScoredImage, data: bytes, folder: Path) -> None:
+    """Four pictures, really loaded, at full resolution; the mask to download is the engine's to the pixel."""
+    height, width = item.original_size
+    assert visitor.panel_sizes() == [
+        (caption, width, height) for caption in ("Original", "Heatmap", "Mask", "Overlay")
+    ]
+    source = visitor.main.locator("img.pv-panel").first.evaluate("image => image.src")
+    assert visitor.page.request.get(source).body() == data, "the original is shown as it came"
+    mask = read(visitor.download("inspect-mask", folder).read_bytes())
+    decision = model.decide(item)
+    assert mask.shape == item.original_size
+    assert np.array_equal(mask > 0, decision.mask)
+    assert decision.mask.any()
+    assert not decision.mask.all()
+
+
+def check_csv(
+    file: Path, visitor: Visitor, model: Padim, scored: dict[str, ScoredImage], names: list[str]
+) -> None:
+    listed = results(file)
+    assert [row["name"] for row in listed] == names
+    for row in listed:
+        item = scored[row["name"]]
+        decision = model.decide(item)
+        assert row["verdict"] == ("reject" if decision.rejected else "accept")
+        assert float(row["score"]) == pytest.approx(model.quantizer.to_value(item.score), rel=1e-5)
+        threshold = model.quantizer.to_value(model.threshold_level)
+        assert float(row["threshold"]) == pytest.approx(threshold, rel=1e-5)
+        # As written, too: a reject must not read like an accept after rounding.
+        assert (float(row["score"]) > float(row["threshold"])) == decision.rejected
+        assert int(row["regions"]) == len(decision.regions)
+        assert (int(row["height"]), int(row["width"])) == item.original_size
+        assert row["sha256"] == item.sha256
+        assert (row["model_id"], row["min_area"]) == (visitor.model_id, "40")
+        if decision.regions:
+            largest = max(decision.regions, key=lambda region: region.area)
+            for side in ("x", "y", "width", "height", "area"):
+                assert int(row[f"largest_region_{side}"]) == getattr(largest, side)
+
+
+def check_zip(file: Path, scored: dict[str, ScoredImage], rejected: list[str]) -> None:
+    with zipfile.ZipFile(file) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        expected = {f"{'reject' if name in rejected else 'accept'}/{name}" for name in scored}
+        assert set(names) == expected
+        assert len(names) == len(expected)
+        for name in names:
+            strip = read(archive.read(name))
+            assert strip.shape[1] > 3.5 * 512, "four panels side by side, none of them shrunk"
+            assert strip.shape[0] >= 512
+
+
+def come_back_later(visitor: Visitor) -> None:
+    """After other pages the list, its filter and the picture shown are as they were left."""
+    shown = visitor.shown_name()
+    visitor.go("Fit")
+    visitor.go("Inspect")
+    visitor.see_shown(shown)
+    assert visitor.keyed("inspect-show").get_by_role("radio", name="Reject").is_checked()
+    assert visitor.panel_sizes()[0][0] == "Original"
+
+
+def read(data: bytes) -> npt.NDArray[np.uint8]:
+    """A picture's pixels."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)

@@ -1,0 +1,159 @@
+"""More pictures for a fitted model, in the background: its own once more, or further good parts.
+
+One change of a model at a time, whoever asks: the job's key names the model, not the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from padim.errors import ImageError, PadimError
+from ui import state, uploads, watch, workspace
+from ui.words import count
+
+if TYPE_CHECKING:
+    from padim.normals import Normal
+    from padim.store import Entry
+    from ui.bring import Brought
+    from ui.jobs import Job
+    from ui.survey import Survey
+
+REBUILD = "rebuild"
+ADD = "add"
+
+
+@dataclass(frozen=True)
+class Amended:
+    """What a change leaves to say.
+
+    Attributes:
+        said: one sentence.
+        failed: files that could not be used.
+    """
+
+    said: str
+    failed: tuple[ImageError, ...] = ()
+
+
+@dataclass
+class Started:
+    """The changes this session has started.
+
+    Attributes:
+        models: ids of the models whose change's outcome is still to be said.
+        times: how many there were.
+    """
+
+    models: set[str] = field(default_factory=set)
+    times: int = 0
+
+
+def job(entry: Entry) -> Job[Amended] | None:
+    """The change of this model under way, anybody's; or one of this session's that has ended."""
+    found = watch.registry().get(_key(entry))
+    if found is None or found.running or entry.id in state.of(Started).models:
+        return found
+    return None
+
+
+def _key(entry: Entry) -> str:
+    return f"amend:{entry.id}"
+
+
+def times() -> int:
+    """How many changes this session has started so far."""
+    return state.of(Started).times
+
+
+def acknowledge(entry: Entry) -> None:
+    """What came of a change has been read."""
+    state.of(Started).models.discard(entry.id)
+    found = watch.registry().get(_key(entry))
+    if found is not None and not found.running:
+        watch.registry().discard(found.key)
+
+
+def start_rebuilding(entry: Entry, brought: Brought) -> None:
+    """Read the model's own pictures again, so that normals can be excluded and put back."""
+    title = "Reading the model’s pictures again"
+    _start(entry, title, REBUILD, brought, lambda job: rebuild(entry, brought, job))
+
+
+def start_adding(entry: Entry, brought: Brought) -> None:
+    """Continue the fit with further good parts."""
+    _start(entry, "Adding good parts", ADD, brought, lambda job: add(entry, brought, job))
+
+
+def _start(
+    entry: Entry, title: str, uploader: str, brought: Brought, work: Callable[[Job[Amended]], Amended]
+) -> None:
+    state.of(Started).models.add(entry.id)
+    state.of(Started).times += 1
+    watch.registry().start(_key(entry), title, work, tag=entry.id)
+    uploads.release(uploader, brought.files)
+
+
+def rebuild(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
+    """The job: the normals' features from the very files the model was fitted on.
+
+    Raises:
+        PadimError: pictures are missing; names the first of them.
+        Cancelled: the user stopped it; the model is as it was.
+    """
+    failed: list[ImageError] = []
+    with workspace.edit(entry) as model:
+        stale = model.calibration_ == "stale"
+        model.rebuild_spool(
+            brought.source, progress=job.progress, cancel=job.cancelled, on_error=failed.append
+        )
+        job.progress(0, None, "Saving")
+    said = "The working features are back: parts can be excluded and put back again."
+    if stale:
+        said += " The calibration is up to date."
+    return Amended(said, (*brought.source.skipped, *failed))
+
+
+def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
+    """The job: a continued fit. Pictures so alike that they must be shots of one part count as one.
+
+    Raises:
+        PadimError: none of the pictures could be used.
+        Cancelled: the user stopped it; the model is as it was.
+    """
+    from ui.survey import survey
+
+    looked = survey(brought.source, job)
+    with workspace.edit(entry) as model:
+        before = len(model.normals_)
+        parts_before = _parts(model.normals_)
+        groups = _shots(looked, before)
+        model.partial_fit(
+            brought.source,
+            groups=groups,
+            progress=job.progress,
+            cancel=job.cancelled,
+            on_error=lambda error: None,  # named by the survey
+        )
+        added = len(model.normals_) - before
+        if not added:
+            raise PadimError("None of the pictures could be used.")
+        parts = _parts(model.normals_) - parts_before
+        job.progress(0, None, "Saving")
+    shots = "" if parts == added else f" of {count(parts, 'new part')}; the others are repeat shots or copies"
+    return Amended(f"{count(added, 'picture')} added{shots}.", looked.failed)
+
+
+def _parts(normals: Iterable[Normal]) -> int:
+    return len({normal.group for normal in normals})
+
+
+def _shots(looked: Survey, before: int) -> dict[str, str]:
+    """Names of repeat shots, each with a label of its part that no part of the model has."""
+    alike = (group for found in looked.proposals if found.rule == "near_identical" for group in found.groups)
+    return {
+        looked.seen[k].name: f"added after {before}: {looked.seen[group[0]].name}"
+        for group in alike
+        for k in group
+    }

@@ -1,0 +1,121 @@
+"""Pictures that one session scores with one model, followed through the model's changes.
+
+Scores belong to the state of the model that made them. When a normal is excluded, put back or added, or the
+calibration is done anew, the pictures are scored again, by themselves, from the copies on disk. A change of
+threshold or smallest region is no such change.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ui import uploads, watch, workspace
+from ui.scoring import Kept, Pile
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.store import Entry
+    from ui.bring import Brought
+    from ui.jobs import Job
+
+# Models of which a session keeps pictures: another one makes room by dropping the longest unused.
+_MOST = 4
+
+
+@dataclass
+class Review:
+    """One list of pictures.
+
+    Attributes:
+        kind: begins its jobs' keys, which styles and tests go by.
+        pile: the pictures and their scores.
+        job_keys: the jobs that add to it, the latest last.
+        selected: number of the picture chosen; None: none was.
+    """
+
+    kind: str
+    pile: Pile = field(default_factory=lambda: Pile(""))
+    job_keys: list[str] = field(default_factory=list)
+    selected: int | None = None
+    _name: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def jobs(self) -> list[Job[None]]:
+        """Its jobs, running or ended."""
+        found = (watch.registry().get(key) for key in self.job_keys)
+        return [job for job in found if job is not None]
+
+    @property
+    def running(self) -> list[Job[None]]:
+        """The jobs still at work."""
+        return [job for job in self.jobs if job.running]
+
+    def follow(self, entry: Entry, model: Padim) -> bool:
+        """Score the pictures again, in the background, if the model is no longer the one that scored them.
+
+        Returns:
+            Whether what is in ``pile`` is by this model; False while a job still works for the former one.
+        """
+        identity = workspace.scoring_identity(entry)
+        if self.pile.identity == identity:
+            return True
+        if self.running:
+            # At its end all the pictures lie on disk, and are then scored again.
+            return False
+        former = self.pile
+        self.clear()
+        self.pile = Pile(identity)
+        for error in former.failed:
+            self.pile.fail(error)
+        if len(former):
+            pile, again = self.pile, Kept(former)
+            title = "The model has changed: its pictures are scored again"
+            self._start(title, lambda job: pile.add(again, model, job))
+        return True
+
+    def take(self, title: str, brought: Brought, model: Padim, uploader: str) -> None:
+        """Score pictures in the background, after those already there.
+
+        Args:
+            title: above the progress bar.
+            brought: the pictures.
+            model: that :meth:`follow` was last called with.
+            uploader: where they were dropped.
+        """
+        pile = self.pile
+        self._start(title, lambda job: pile.add(brought.source, model, job))
+        # The job holds the files until it has copied them to disk; the upload store need not.
+        uploads.release(uploader, brought.files)
+
+    def _start(self, title: str, work: Callable[[Job[None]], None]) -> None:
+        key = f"{self.kind}:{self._name}:{len(self.job_keys)}"
+        self.job_keys.append(key)
+        watch.registry().start(key, title, work)
+
+    def clear(self) -> None:
+        """Drop all pictures; jobs that still work are stopped."""
+        for key in self.job_keys:
+            watch.registry().discard(key)
+        # A name of its own for every list: a job that has not yet stopped is not taken for one of the next.
+        self._name = uuid.uuid4().hex
+        self.pile, self.job_keys, self.selected = Pile(self.pile.identity), [], None
+
+
+class Reviews:
+    """A session's lists of one kind, by model."""
+
+    kind = ""
+
+    def __init__(self) -> None:
+        self.by_model: dict[str, Review] = {}
+
+    def of(self, entry: Entry) -> Review:
+        """The list of pictures scored with this model."""
+        review = self.by_model.pop(entry.id, None) or Review(self.kind)
+        self.by_model[entry.id] = review
+        while len(self.by_model) > _MOST:
+            self.by_model.pop(next(iter(self.by_model))).clear()
+        return review
