@@ -52,6 +52,13 @@ def plain(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
 
 
+def literal(text: str) -> str:
+    """Text as a Markdown code span, for words out of a link: unlike :func:`plain`, an address is no link."""
+    text = " ".join(text.split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}"
+
+
 def badge(verdict: Verdict) -> str:
     """The verdict as a word in its colour, and with its shape."""
     return f'<span class="pv-verdict pv-{verdict}">{"Reject" if verdict == "reject" else "Accept"}</span>'

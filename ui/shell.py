@@ -73,7 +73,7 @@ def begin(title: str, lead: str) -> Entry | None:
             )
         else:
             st.warning(
-                f"The model “{panels.plain(asked)}” in this link is not on this server. "
+                f"The model “{panels.literal(asked)}” in this link is not on this server. "
                 "Choose another in the sidebar.",
                 icon=":material/link_off:",
             )

@@ -124,6 +124,14 @@ def test_names_are_shown_as_they_are_spelt(text: str) -> None:
     assert re.sub(r"\\(.)", r"\1", escaped) == " ".join(text.split())
 
 
+@pytest.mark.parametrize("text", ["http://192.0.2.1/", "a `b` ``c`` d", "`", ""])
+def test_words_of_a_link_stay_inside_their_code_span(text: str) -> None:
+    span = panels.literal(text)
+    fence = span[: len(span) - len(span.lstrip("`"))]
+    assert span == f"{fence} {text} {fence}"
+    assert fence not in re.findall("`+", text)
+
+
 def test_a_verdict_is_a_word_not_only_a_colour(storage: MemoryMediaFileStorage) -> None:
     html = panels.gallery(
         [panels.Thumb(Picture(png(1)), "a", "", "reject"), panels.Thumb(Picture(png(2)), "b")]
