@@ -44,6 +44,7 @@ class ScoredImage:
         map: uint16 ``(input_size, input_size)``, the judged map.
         score: level that the strongest region of at least ``min_area`` reaches.
         quantizer: the scale the map was made with; levels of another scale do not compare.
+        thumbnail: a small JPEG, if it was asked for.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ScoredImage:
     map: npt.NDArray[np.uint16]
     score: int
     quantizer: Quantizer
+    thumbnail: bytes | None = None
 
 
 class Judge:
@@ -108,6 +110,7 @@ class Judge:
                     q,
                     region_score(q, min_area),
                     self.fitted.quantizer,
+                    item.thumbnail,
                 )
             )
         return result

@@ -41,6 +41,9 @@ from padim.statistics import PatchStatistics
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
 
+# Longest side in pixels of what the bundle keeps of each normal.
+THUMBNAIL_SIDE = 512
+
 
 class Padim:
     """Patch Distribution Modeling (Defard et al., 2020, arXiv 2011.08785).
@@ -242,7 +245,7 @@ class Padim:
     ) -> list[Normal]:
         """Run the network over new normals; their embeddings go to the spool."""
         normals: list[Normal] = []
-        for batch in self._batches(images, watch, "Reading pictures", with_thumbnail=True):
+        for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
             embeddings = self.extractor(np.stack([item.rgb for item in batch]))
             spool.append(embeddings, [item.sha256 for item in batch])
             normals += _records(batch, thumbnails, groups, first_index + len(normals))
@@ -254,11 +257,11 @@ class Padim:
         watch: Watch,
         stage: str,
         *,
-        with_thumbnail: bool = False,
+        thumbnail_side: int | None = None,
         batch_size: int | None = None,
     ) -> Iterator[list[Prepared]]:
         size = batch_size or self.extractor.batch_size()
-        return batches(images, self.preprocess, size, watch, stage, with_thumbnail=with_thumbnail)
+        return batches(images, self.preprocess, size, watch, stage, thumbnail_side=thumbnail_side)
 
     # --- who is in the fit -------------------------------------------------------------------------
 
@@ -437,7 +440,7 @@ class Padim:
         pictures = self._thumbnails.nbytes
         added: list[Normal] = []
         try:
-            for batch in self._batches(images, watch, "Reading pictures", with_thumbnail=True):
+            for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
                 embeddings = self.extractor(np.stack([item.rgb for item in batch]))
                 chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, self.channels]
                 statistics.update(chosen.transpose(0, 2, 1))
@@ -470,6 +473,7 @@ class Padim:
         images: Iterable[Image],
         *,
         batch_size: int | None = None,
+        thumbnail_side: int | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
         on_error: OnError | None = None,
@@ -477,11 +481,14 @@ class Padim:
         """Score pictures one batch after another; memory does not grow with their number.
 
         All of them are scored by the model as it is when the first one is asked for. Arguments and errors
-        as :meth:`fit`; ``batch_size`` defaults to what suits the input size.
+        as :meth:`fit`; ``batch_size`` defaults to what suits the input size. With a ``thumbnail_side``, each
+        result carries a JPEG of at most that side, made while the picture is decoded anyway.
         """
         judge, min_area = self.judge, self.config.min_area
         watch = Watch(progress, cancel, on_error)
-        for batch in self._batches(images, watch, "Scoring pictures", batch_size=batch_size):
+        for batch in self._batches(
+            images, watch, "Scoring pictures", thumbnail_side=thumbnail_side, batch_size=batch_size
+        ):
             yield from judge.score(batch, min_area)
 
     def judge_arrays(self, rgb: RGB) -> tuple[npt.NDArray[np.uint16], list[int]]:

@@ -64,7 +64,7 @@ class Prepared:
         sha256: of the file's bytes; of shape and pixels, if given as an array.
         rgb: uint8 ``(size, size, 3)``.
         original_size: (height, width) in pixels.
-        thumbnail: JPEG of at most 512 px, if asked for.
+        thumbnail: a small JPEG, if asked for.
     """
 
     name: str
@@ -74,8 +74,8 @@ class Prepared:
     thumbnail: bytes | None
 
 
-def prepare(image: Image, preprocess: Preprocess, with_thumbnail: bool) -> Prepared:
-    """Decode and resize one picture.
+def prepare(image: Image, preprocess: Preprocess, thumbnail_side: int | None = None) -> Prepared:
+    """Decode and resize one picture, and make a thumbnail of it if a longest side is given.
 
     Raises:
         ImageError: it cannot be used.
@@ -90,7 +90,7 @@ def prepare(image: Image, preprocess: Preprocess, with_thumbnail: bool) -> Prepa
         rgb = decode(content, name)
         digest = hashlib.sha256(content)
     height, width = rgb.shape[:2]
-    small = thumbnail(rgb) if with_thumbnail else None
+    small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side)
     return Prepared(name, digest.hexdigest(), preprocess(rgb), (height, width), small)
 
 
@@ -101,7 +101,7 @@ def batches(
     watch: Watch,
     stage: str,
     *,
-    with_thumbnail: bool = False,
+    thumbnail_side: int | None = None,
 ) -> Iterator[list[Prepared]]:
     """Prepared pictures in the order they came, ``size`` at a time; broken ones go to ``watch``.
 
@@ -116,7 +116,7 @@ def batches(
 
     def attempt(image: Image) -> Prepared | ImageError:
         try:
-            return prepare(image, preprocess, with_thumbnail)
+            return prepare(image, preprocess, thumbnail_side)
         except ImageError as error:
             return error
 

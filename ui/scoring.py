@@ -6,15 +6,13 @@ it once, and a thousand pictures weigh a few tens of megabytes.
 
 from __future__ import annotations
 
-import io
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from padim.errors import ImageError
 from ui.media import Picture
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from ui.jobs import Job
 
-# Of a one-megapixel JPEG this is a little less than a quarter, which its decoder can shrink to by itself.
 THUMB_SIDE = 240
 # Pictures a run of the network: few enough for the progress bar to move, and for decoding to keep ahead.
 BATCH = 8
@@ -146,7 +143,7 @@ class Pile:
         Raises:
             Cancelled: the user stopped it; what was scored stays.
         """
-        arrivals: dict[str, _Arrival] = {}
+        arrivals: dict[str, tuple[int, Path]] = {}
 
         def kept() -> Iterator[tuple[str, bytes]]:
             for name, data in source:
@@ -159,54 +156,42 @@ class Pile:
                     self._names.add(shown)
                 file = self.folder / f"{number:06d}"
                 file.write_bytes(data)
-                # Drawn while the network is at work on the pictures before.
-                arrivals[shown] = _Arrival(number, file, aside.submit(small_copy, data, shown))
+                arrivals[shown] = (number, file)
                 yield shown, data
 
         def failed(error: ImageError) -> None:
             self.fail(error)
-            arrival = arrivals.pop(error.name, None)
-            if arrival is not None:
-                arrival.thumb.cancel()
-                arrival.file.unlink(missing_ok=True)
+            _, file = arrivals.pop(error.name, (0, None))
+            if file is not None:
+                file.unlink(missing_ok=True)
 
         total = len(source)
         job.progress(0, total, "Scoring")
-        aside = ThreadPoolExecutor(1, thread_name_prefix="small copies")
-        try:
-            threshold, area = model.threshold_, model.config.min_area
-            scored = model.score(kept(), batch_size=BATCH, cancel=job.cancelled, on_error=failed)
-            for done, one in enumerate(scored, 1):
-                arrival = arrivals.pop(one.name)
-                item = Scored(
-                    arrival.number,
-                    one.name,
-                    one.sha256,
-                    one.original_size,
-                    one.content_box,
-                    one.grid,
-                    arrival.file,
-                    Picture(arrival.thumb.result()),
-                    {area: one.score},
-                )
-                if threshold is not None:
-                    # Counted here, so that the list is quick to draw; kept for this threshold.
-                    item.regions(model, threshold.level, area)
-                with self._lock:
-                    self._items.append(item)
-                job.progress(done, total, "Scoring")
-        finally:
-            aside.shutdown(wait=False, cancel_futures=True)
+        threshold, area = model.threshold_, model.config.min_area
+        scored = model.score(
+            kept(), batch_size=BATCH, thumbnail_side=THUMB_SIDE, cancel=job.cancelled, on_error=failed
+        )
+        for done, one in enumerate(scored, 1):
+            number, file = arrivals.pop(one.name)
+            item = Scored(
+                number,
+                one.name,
+                one.sha256,
+                one.original_size,
+                one.content_box,
+                one.grid,
+                file,
+                Picture(one.thumbnail or b""),
+                {area: one.score},
+            )
+            if threshold is not None:
+                # Counted here, so that the list is quick to draw; kept for this threshold.
+                item.regions(model, threshold.level, area)
+            with self._lock:
+                self._items.append(item)
+            job.progress(done, total, "Scoring")
         for error in source.skipped:
             self.fail(error)
-
-
-class _Arrival(NamedTuple):
-    """A picture on its way through the network."""
-
-    number: int
-    file: Path
-    thumb: Future[bytes]
 
 
 class Kept:
@@ -228,24 +213,3 @@ class Kept:
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         for item in sorted(self._pile.items, key=lambda item: item.number):
             yield item.name, item.file.read_bytes()
-
-
-def small_copy(data: bytes, name: str, side: int = THUMB_SIDE) -> bytes:
-    """A small JPEG for lists. Nothing is judged on it, so a JPEG may be decoded at reduced size."""
-    from PIL import Image, ImageOps
-
-    from padim.images import decode, thumbnail
-
-    if data.startswith(b"\xff\xd8\xff"):
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                image.draft("RGB", (side, side))
-                if image.mode in ("RGB", "L"):
-                    image.thumbnail((side, side), Image.Resampling.BILINEAR)
-                    small = ImageOps.exif_transpose(image).convert("RGB")
-                    out = io.BytesIO()
-                    small.save(out, "JPEG", quality=82)
-                    return out.getvalue()
-        except (OSError, ValueError):
-            pass  # the engine's own decoder is more patient
-    return thumbnail(decode(data, name), side, 82)

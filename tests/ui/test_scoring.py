@@ -13,7 +13,7 @@ from padim.errors import Cancelled
 from padim.images import UploadSource
 from tests.parts import defects, normals, part
 from ui.jobs import Job
-from ui.scoring import Pile, small_copy
+from ui.scoring import THUMB_SIDE, Pile
 
 # In natural order, as a source yields them.
 FILES = [(name, data) for name, data in (*defects(2), *normals(2, first=70)) if isinstance(data, bytes)]
@@ -69,19 +69,21 @@ def test_a_cancelled_batch_keeps_what_was_scored(small_model: Padim) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_small_copies_of_any_jpeg(mode: str) -> None:
+def test_thumbnails_of_any_jpeg(small_model: Padim, mode: str) -> None:
     buffer = io.BytesIO()
     Image.fromarray(part(1, size=(600, 900))).convert(mode).save(buffer, "JPEG")
-    small = Image.open(io.BytesIO(small_copy(buffer.getvalue(), "a.jpg", 120)))
+    (item,) = scored(small_model, [("a.jpg", buffer.getvalue())]).items
+    small = Image.open(io.BytesIO(item.thumb.data))
     assert small.mode == "RGB"
-    assert max(small.size) <= 120
+    assert max(small.size) == THUMB_SIDE
     assert small.width > small.height
 
 
-def test_small_copies_stand_upright() -> None:
+def test_thumbnails_stand_upright(small_model: Padim) -> None:
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[274] = 6  # turned by a quarter
     Image.fromarray(part(1, size=(300, 600))).save(buffer, "JPEG", exif=exif)
-    small = Image.open(io.BytesIO(small_copy(buffer.getvalue(), "a.jpg", 120)))
+    (item,) = scored(small_model, [("a.jpg", buffer.getvalue())]).items
+    small = Image.open(io.BytesIO(item.thumb.data))
     assert small.height > small.width
