@@ -18,8 +18,9 @@ from PIL import Image
 from padim.config import PadimConfig
 from padim.features import FeatureExtractor, open_extractor
 from padim.groups import fingerprint
-from padim.images import FolderSource, Preprocess, decode, sha256
+from padim.images import Preprocess, decode, sha256
 from padim.model import Padim
+from padim.sources import FolderSource
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
         NotFittedError,
         PadimError,
     )
-    from padim.images import open_source
     from padim.model import Padim, ScoredImage
+    from padim.sources import open_source
     from padim.store import Workspace
 
 __version__ = "0.1.0"
@@ -39,7 +39,7 @@ _HOME = {
     "Cancelled": "padim.errors",
     "ImageError": "padim.errors",
     "NotFittedError": "padim.errors",
-    "open_source": "padim.images",
+    "open_source": "padim.sources",
     "Padim": "padim.model",
     "ScoredImage": "padim.model",
     "Workspace": "padim.store",

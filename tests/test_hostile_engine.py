@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from padim import ImageError, Padim, PadimConfig, PadimError
-from padim.images import UploadSource, ZipSource, expand_uploads
+from padim.sources import UploadSource, ZipSource, expand_uploads
 from tests import hostile
 from tests.parts import RGB, normals, part, png
 

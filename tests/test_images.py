@@ -23,21 +23,8 @@ from PIL import Image, WebPImagePlugin
 
 from padim import images
 from padim.errors import ImageError
-from padim.images import (
-    ALPHA_BACKGROUND,
-    PAD_COLOUR,
-    Box,
-    FolderSource,
-    Preprocess,
-    UploadSource,
-    ZipLimits,
-    ZipSource,
-    decode,
-    expand_uploads,
-    open_source,
-    sha256,
-    thumbnail,
-)
+from padim.images import ALPHA_BACKGROUND, PAD_COLOUR, Box, Preprocess, decode, sha256, thumbnail
+from padim.sources import FolderSource, UploadSource, ZipLimits, ZipSource, expand_uploads, open_source
 from tests import hostile
 
 RNG = np.random.default_rng(7)

@@ -18,7 +18,7 @@ from ui.survey import Survey, survey
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
-    from padim.images import Source
+    from padim.sources import Source
     from padim.store import Workspace
 
 UPLOADER = "normals"

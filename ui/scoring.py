@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from padim.images import Box, Source
+    from padim.images import Box
     from padim.maps import Decision
     from padim.model import Padim
+    from padim.sources import Source
     from ui.jobs import Job
 
 THUMB_SIDE = 240

@@ -16,7 +16,7 @@ from ui.words import count, size
 
 if TYPE_CHECKING:
     from padim.groups import GroupProposal
-    from padim.images import Source
+    from padim.sources import Source
     from ui.jobs import Job
 
 THUMB_SIDE = 192

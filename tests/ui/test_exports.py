@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from padim import Padim, Workspace
-from padim.images import UploadSource
+from padim.sources import UploadSource
 from padim.store import Entry
 from tests.parts import defects, normals
 from ui import exports

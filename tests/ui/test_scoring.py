@@ -10,7 +10,7 @@ from PIL import Image
 
 from padim import Padim
 from padim.errors import Cancelled
-from padim.images import UploadSource
+from padim.sources import UploadSource
 from tests.parts import defects, normals, part
 from ui.jobs import Job
 from ui.scoring import THUMB_SIDE, Pile
