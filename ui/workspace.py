@@ -136,8 +136,6 @@ def _open(home: str, entry_id: str, revision: str) -> Padim:
     # What is kept under a revision must be that revision: scores are told apart by it.
     if kept.get(entry_id).revision != revision:
         raise _Changed
-    # Setting up its sessions takes a moment that the first picture would otherwise wait for.
-    threading.Thread(target=lambda: model.scorer, name=f"warm {entry_id}", daemon=True).start()
     return model
 
 
