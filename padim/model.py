@@ -436,7 +436,7 @@ class Padim:
 
     def _continue_from_checkpoint(self, images: Iterable[Image], groups: Groups, watch: Watch) -> Self:
         former = self.judge.fitted
-        statistics, old = self.statistics(), self._checkpoint
+        statistics = self.statistics()
         pictures = self._thumbnails.nbytes
         added: list[Normal] = []
         try:
@@ -453,8 +453,7 @@ class Padim:
         except BaseException:
             self._thumbnails.truncate(pictures)
             raise
-        # The old checkpoint stays until the next fit: the saved bundle may still be the former model.
-        assert old.exists()
+        # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
         self._install(
             replace(
                 former,
