@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from padim.config import PadimConfig
 
 _SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
+# Side by side where there is room for a whole label, else one below the other.
+_NARROWEST = 150
 _STRIDES = {4: "Fine (4 px)", 8: "Standard (8 px)", 16: "Coarse (16 px)"}
 
 
@@ -51,8 +53,8 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
         "longer.",
     )
     chosen["layers"] = tuple(picked)
-    left, right = st.columns(2)
-    with left:
+    pair = st.grid(min_column_width=_NARROWEST, gap="small", key="fit-size-and-grid")
+    with pair.cell():
         chosen["input_size"] = st.selectbox(
             "Input size",
             _SIZES,
@@ -63,7 +65,7 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
             help="Every picture is brought to this size. Larger shows smaller defects; time and memory "
             "grow with the area: twice the size is four times both.",
         )
-    with right:
+    with pair.cell():
         chosen["grid_stride"] = st.selectbox(
             "Grid",
             list(_STRIDES),
@@ -112,8 +114,8 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
 
 
 def _advanced() -> dict[str, Any]:
-    left, right = st.columns(2)
-    with left:
+    pair = st.grid(min_column_width=_NARROWEST, gap="small", key="fit-advanced")
+    with pair.cell():
         seed = st.number_input(
             "Seed",
             min_value=0,
@@ -133,7 +135,7 @@ def _advanced() -> dict[str, Any]:
             persist_state="session",
             help="Blur of the anomaly map, in pixels of the input size. More is calmer, less is sharper.",
         )
-    with right:
+    with pair.cell():
         eps = st.number_input(
             "Regularisation (eps)",
             min_value=1e-6,
