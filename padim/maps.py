@@ -32,6 +32,7 @@ __all__ = [
     "map_mask",
     "mask_to_original",
     "region_score",
+    "region_scores",
     "upsample_and_smooth",
 ]
 
@@ -276,6 +277,56 @@ def region_score(q: Levels, min_area: int) -> int:
         else:
             levels = levels[:middle]
     return low
+
+
+def region_scores(q: Levels, max_area: int) -> Levels:
+    """The score for every smallest region from 1 to ``max_area`` pixels, in one pass.
+
+    Pixels join from the hottest down, and the level at which a region first reaches ``a`` pixels is the score
+    for ``min_area`` a. It ends as soon as one region has ``max_area`` pixels.
+
+    Args:
+        q: uint16 ``(S, S)``, a judged map.
+        max_area: in map pixels, at least 1.
+
+    Returns:
+        uint16 ``(max_area,)``, falling; item ``a - 1`` equals ``region_score(q, a)``.
+
+    Raises:
+        ValueError: another dtype or rank, or ``max_area`` < 1.
+    """
+    max_area = _checked(q, max_area)
+    scores = np.zeros(max_area, np.uint16)
+    # Nothing below the last score can matter, which leaves a few hundred pixels to look at; and level 0 is
+    # what the scores begin with.
+    floor = max(1, region_score(q, max_area))
+    framed = np.pad(q, 1).ravel()
+    hot = np.flatnonzero(framed >= floor)
+    hot = hot[np.argsort(-framed[hot].astype(np.int32), kind="stable")]
+    row = q.shape[1] + 2
+    around = (-row - 1, -row, -row + 1, -1, 1, row - 1, row, row + 1)
+    parents: dict[int, int] = {}
+    areas: dict[int, int] = {}
+    largest = 0
+    for pixel, level in zip(hot.tolist(), framed[hot].tolist(), strict=True):
+        parents[pixel] = pixel
+        area = 1
+        for offset in around:
+            other = pixel + offset
+            if other not in parents:
+                continue
+            while parents[other] != other:
+                parents[other] = other = parents[parents[other]]
+            if other != pixel:
+                parents[other] = pixel
+                area += areas[other]
+        areas[pixel] = area
+        if area > largest:
+            scores[largest:area] = level
+            largest = area
+            if largest >= max_area:
+                break
+    return scores
 
 
 def _crop(q: Levels, mask: Mask) -> Levels:

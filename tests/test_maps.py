@@ -24,6 +24,7 @@ from padim.maps import (
     map_mask,
     mask_to_original,
     region_score,
+    region_scores,
     upsample_and_smooth,
 )
 
@@ -252,6 +253,27 @@ def test_the_score_by_hand() -> None:
     assert [region_score(q, a) for a in (1, 2, 3, 4, 5, 20, 21)] == [9, 8, 7, 5, 0, 0, 0]
 
 
+@settings(max_examples=300, deadline=None)
+@given(q=maps, max_area=st.integers(1, 60))
+@example(q=np.full((4, 4), MAX_LEVEL, np.uint16), max_area=16)
+@example(q=np.zeros((3, 3), np.uint16), max_area=4)
+@example(q=np.eye(5, dtype=np.uint16), max_area=7)
+def test_the_scores_of_all_areas_are_those_of_each(q: Levels, max_area: int) -> None:
+    one_by_one = [region_score(q, area) for area in range(1, max_area + 1)]
+    scores = region_scores(q, max_area)
+    assert scores.dtype == np.uint16
+    assert scores.tolist() == one_by_one
+    assert region_scores(np.asfortranarray(q), max_area).tolist() == one_by_one
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_scores_of_all_areas_on_maps_of_real_shapes(seed: int) -> None:
+    q = smooth_map(seed)
+    scores = region_scores(q, 256)
+    for area in (1, 2, 3, 16, 17, 64, 200, 255, 256):
+        assert scores[area - 1] == reference_score(q, area)
+
+
 @given(q=maps, min_areas=st.lists(st.integers(1, 60), min_size=2, max_size=5))
 @settings(deadline=None)
 def test_asking_for_more_area_never_raises_the_score(q: Levels, min_areas: list[int]) -> None:
@@ -259,7 +281,10 @@ def test_asking_for_more_area_never_raises_the_score(q: Levels, min_areas: list[
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("call", [region_score, lambda q, a: map_mask(q, 0, a), lambda q, a: decide(q, 0, a)])
+@pytest.mark.parametrize(
+    "call",
+    [region_score, region_scores, lambda q, a: map_mask(q, 0, a), lambda q, a: decide(q, 0, a)],
+)
 def test_bad_maps_and_areas_are_refused(call: Callable[[NDArray[Any], int], object]) -> None:
     for bad in (np.zeros((4, 4)), np.zeros(4, np.uint16), np.zeros((2, 4, 4), np.uint16)):
         with pytest.raises(ValueError, match="judged map"):

@@ -1,0 +1,204 @@
+"""How much the score of one and the same part scatters from shot to shot, and the guard band that follows.
+
+A part whose score lies near the threshold may be accepted on one shot and rejected on the next. The decision
+rule for that is a guard band (JCGM 106:2012, section 8; ISO 14253-1): within a half width w of the threshold
+T the verdict is *review*, and only beyond it *accept* or *reject*. With w = t * s, s the standard deviation
+between shots of one part and t the one-sided 95 % quantile of Student's distribution with as many degrees of
+freedom as s has, a part whose long-run mean score is above T is accepted outright by at most 5 % of its
+shots, and one whose mean is not above T is rejected outright by at most 5 %.
+
+That is exact when shots of a part scatter normally, and alike for all parts. High scores tend to scatter more
+than low ones, so the shots to measure it with are those of parts that score near the threshold.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import stdtrit
+
+from padim.maps import MAX_LEVEL, Quantizer
+
+__all__ = ["Guard", "Repeatability", "Verdict", "band_levels", "guard_levels", "half_width", "pooled", "verdict_of"]
+
+Verdict = Literal["accept", "review", "reject"]
+
+# A first level above the last: no score lies in it.
+_NO_LEVELS = (1, 0)
+
+
+@dataclass(frozen=True)
+class Repeatability:
+    """Scatter of the scores of one part, over repeated shots of several parts.
+
+    Attributes:
+        sd: standard deviation between shots of one part, in map units.
+        dof: its degrees of freedom: shots less parts.
+        shots: shots it was computed from.
+        parts: parts with at least two shots.
+    """
+
+    sd: float
+    dof: int
+    shots: int
+    parts: int
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The guard band of a model, and where it comes from; in map units, as a new fit changes the levels.
+
+    Attributes:
+        half_width: how far on either side of the threshold the verdict is *review*, in map units.
+        sd: standard deviation between shots of one part, in map units.
+        dof: its degrees of freedom.
+        shots: shots it was computed from.
+        parts: parts that were shot repeatedly.
+
+    Raises:
+        ValueError: a number that is negative, not finite or no number, or a count that is not whole.
+    """
+
+    half_width: float
+    sd: float
+    dof: int
+    shots: int
+    parts: int
+
+    def __post_init__(self) -> None:
+        for name in ("half_width", "sd"):
+            value = getattr(self, name)
+            # Compared, not asked for isfinite(): a whole number beyond the range of float would overflow
+            # there.
+            if not _is(value, int, float) or not 0 <= value <= sys.float_info.max:
+                raise ValueError(f"guard: {name} must be a finite number of at least 0, got {value!r}")
+        for name in ("dof", "shots", "parts"):
+            value = getattr(self, name)
+            if not _is(value, int) or value < 0:
+                raise ValueError(f"guard: {name} must be a whole number of at least 0, got {value!r}")
+
+    @classmethod
+    def of(cls, repeatability: Repeatability, confidence: float = 0.95) -> Guard:
+        """The guard band of a measured repeatability.
+
+        Args:
+            repeatability: from :func:`pooled`.
+            confidence: as for :func:`half_width`.
+        """
+        r = repeatability
+        return cls(half_width(r, confidence), r.sd, r.dof, r.shots, r.parts)
+
+
+def _is(value: object, *types: type) -> bool:
+    """Whether it is a number of these types; True and False are not numbers here."""
+    return isinstance(value, types) and not isinstance(value, bool)
+
+
+def pooled(groups: Iterable[Sequence[float]]) -> Repeatability | None:
+    """Standard deviation within parts, pooled over parts: sqrt(sum (x - part mean)^2 / sum (shots - 1)).
+
+    Each part is compared with its own mean, so that how parts differ from one another does not enter.
+
+    Args:
+        groups: for each part the scores of its shots, in map units; parts with fewer than two are ignored.
+
+    Returns:
+        None if no part was shot twice.
+
+    Raises:
+        ValueError: a score that is not finite.
+    """
+    squares: list[float] = []
+    parts = 0
+    for group in groups:
+        scores = [float(score) for score in group]
+        if not all(math.isfinite(score) for score in scores):
+            raise ValueError("the score of a shot is not a finite number")
+        if len(scores) < 2:
+            continue
+        # From the first shot: equal shots then have a deviation of exactly 0, and nothing cancels.
+        shifted = [score - scores[0] for score in scores]
+        mean = math.fsum(shifted) / len(shifted)
+        squares += [(score - mean) ** 2 for score in shifted]
+        parts += 1
+    if not parts:
+        return None
+    dof = len(squares) - parts
+    return Repeatability(math.sqrt(math.fsum(squares) / dof), dof, len(squares), parts)
+
+
+def half_width(r: Repeatability, confidence: float = 0.95) -> float:
+    """Half width of the guard band, in map units: the one-sided t-quantile times the standard deviation.
+
+    One-sided, because a part lies on one side of the threshold and can be misjudged to one side only;
+    Student's distribution rather than the normal one, because the standard deviation is itself only
+    estimated.
+
+    Args:
+        r: the repeatability measured.
+        confidence: share of shots of a part beyond the threshold that must not be judged the other way
+            outright, at least 0.5 and less than 1.
+
+    Raises:
+        ValueError: a confidence out of range, or no degrees of freedom.
+    """
+    if not 0.5 <= confidence < 1:
+        raise ValueError(f"confidence must be at least 0.5 and less than 1, got {confidence}")
+    if r.dof < 1:
+        raise ValueError("a guard band needs a part that was shot at least twice")
+    return max(0.0, float(stdtrit(r.dof, confidence))) * r.sd
+
+
+def band_levels(guard: Guard | None, quantizer: Quantizer) -> int:
+    """Levels on either side of the threshold that call for review, ``floor(half_width / step)``; 0 is none."""
+    # The minimum first: a quotient beyond float is infinite, and has no floor.
+    return 0 if guard is None else math.floor(min(guard.half_width / quantizer.step, MAX_LEVEL))
+
+
+def guard_levels(threshold: int, guard: Guard | None, quantizer: Quantizer) -> tuple[int, int]:
+    """Lowest and highest level that call for review, both inclusive and within 0 to 65535.
+
+    The border belongs to the band: review is what lies at most ``floor(half_width / step)`` levels from the
+    threshold, on either side, which is to say at most ``half_width`` map units from it. A band of less than
+    one level is none. Without a band the answer is ``(1, 0)``, so that ``low <= score <= high`` holds for no
+    score and needs no special case.
+
+    Args:
+        threshold: integer level T.
+        guard: the guard band; None for none.
+        quantizer: the scale of the levels.
+
+    Raises:
+        ValueError: a threshold that is not a level.
+    """
+    if not 0 <= threshold <= MAX_LEVEL:
+        raise ValueError(f"the threshold must be a level of 0 to {MAX_LEVEL}, got {threshold}")
+    band = band_levels(guard, quantizer)
+    if band < 1:
+        return _NO_LEVELS
+    return max(0, threshold - band), min(MAX_LEVEL, threshold + band)
+
+
+def verdict_of(score: int, threshold: int, guard: Guard | None, quantizer: Quantizer) -> Verdict:
+    """``review`` within the guard band, else ``reject`` above the threshold and ``accept`` up to it.
+
+    The mask knows nothing of this: it has a pixel exactly when the score is above the threshold, under review
+    or not.
+
+    Args:
+        score: integer level of the picture or part.
+        threshold: integer level T.
+        guard: the guard band; None for none.
+        quantizer: the scale of the levels.
+
+    Raises:
+        ValueError: a threshold that is not a level.
+    """
+    low, high = guard_levels(threshold, guard, quantizer)
+    if low <= score <= high:
+        return "review"
+    return "reject" if score > threshold else "accept"
