@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from padim.alignment import Alignment, advise, align
     from padim.config import PadimConfig
     from padim.errors import (
         BackboneError,
@@ -25,12 +26,19 @@ if TYPE_CHECKING:
         PadimError,
     )
     from padim.model import Padim, ScoredImage
+    from padim.operating import Costs, OperatingPoint, Rate, evaluate_at, operating_points
+    from padim.repeatability import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
+    from padim.roi import Shape, cry_wolf, mean_normal, rasterize, rejudged_levels
+    from padim.sessions import SessionCheck, check_session
     from padim.sources import open_source
     from padim.store import Workspace
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Alignment": "padim.alignment",
+    "advise": "padim.alignment",
+    "align": "padim.alignment",
     "PadimConfig": "padim.config",
     "PadimError": "padim.errors",
     "BackboneError": "padim.errors",
@@ -42,22 +50,61 @@ _HOME = {
     "open_source": "padim.sources",
     "Padim": "padim.model",
     "ScoredImage": "padim.model",
+    "Costs": "padim.operating",
+    "OperatingPoint": "padim.operating",
+    "Rate": "padim.operating",
+    "evaluate_at": "padim.operating",
+    "operating_points": "padim.operating",
+    "Guard": "padim.repeatability",
+    "Repeatability": "padim.repeatability",
+    "guard_levels": "padim.repeatability",
+    "half_width": "padim.repeatability",
+    "pooled": "padim.repeatability",
+    "verdict_of": "padim.repeatability",
+    "Shape": "padim.roi",
+    "cry_wolf": "padim.roi",
+    "mean_normal": "padim.roi",
+    "rasterize": "padim.roi",
+    "rejudged_levels": "padim.roi",
+    "SessionCheck": "padim.sessions",
+    "check_session": "padim.sessions",
     "Workspace": "padim.store",
 }
 
 __all__ = [
+    "Alignment",
     "BackboneError",
     "BundleError",
     "CalibrationError",
     "Cancelled",
+    "Costs",
+    "Guard",
     "ImageError",
     "NotFittedError",
+    "OperatingPoint",
     "Padim",
     "PadimConfig",
     "PadimError",
+    "Rate",
+    "Repeatability",
     "ScoredImage",
+    "SessionCheck",
+    "Shape",
     "Workspace",
+    "advise",
+    "align",
+    "check_session",
+    "cry_wolf",
+    "evaluate_at",
+    "guard_levels",
+    "half_width",
+    "mean_normal",
     "open_source",
+    "operating_points",
+    "pooled",
+    "rasterize",
+    "rejudged_levels",
+    "verdict_of",
 ]
 
 

@@ -35,6 +35,10 @@ from padim.learning import Calibration, Fitted, gather, learn, regularization, s
 from padim.maps import MAX_LEVEL, Decision, Quantizer, decide, region_score
 from padim.normals import Groups, Normal, Status, Thumbnails, group_of, join_duplicates
 from padim.pipeline import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
+from padim.repeatability import Guard, Verdict, verdict_of
+from padim.roi import MAX_SHAPES, Shape
+from padim.roi import from_json as shapes_from_json
+from padim.roi import to_json as shapes_to_json
 from padim.scorer import Scorer
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
@@ -54,6 +58,7 @@ class Padim:
     Attributes:
         config: every choice, including ``min_area``; immutable, replaced by :meth:`set_decision`.
         choice: how the threshold is chosen.
+        guard: the band around the threshold whose scores call for review; None is none.
         work_dir: where the normals' embeddings and thumbnails are while the model is worked on.
     """
 
@@ -65,11 +70,13 @@ class Padim:
         """
         self.config = config or PadimConfig()
         self.choice = Choice()
+        self.guard: Guard | None = None
         self._temporary = None if work_dir else tempfile.TemporaryDirectory(prefix="padim-")
         self.work_dir = Path(work_dir or self._temporary.name)  # type: ignore[union-attr]
         self._backbone_onnx: bytes | None = None
         self._extractor: FeatureExtractor | None = None
         self._roi: npt.NDArray[np.bool_] | None = None
+        self._roi_shapes: tuple[Shape, ...] = ()
         self._current: Judge | None = None
         self._thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
         # Held by whatever changes the model; readers take ``_current`` once and need no lock.
@@ -522,6 +529,18 @@ class Padim:
             content_box=scored.content_box,
         )
 
+    def verdict(self, score: int, threshold: int | None = None) -> Verdict:
+        """Accept, review or reject a score, at the model's threshold or at another.
+
+        Review is said in addition: the mask has a pixel exactly when the score is above the threshold, within
+        the guard band too.
+
+        Raises:
+            CalibrationError: the model has no threshold and none is given.
+        """
+        level = self.threshold_level if threshold is None else threshold
+        return verdict_of(score, level, self.guard, self.quantizer)
+
     # --- calibration -------------------------------------------------------------------------------
 
     def held_out_map(self, index: int) -> npt.NDArray[np.uint16]:
@@ -636,17 +655,37 @@ class Padim:
             self.choice, self.config = choice, config
         return self
 
+    def set_guard(self, guard: Guard | None) -> Self:
+        """Call for review near the threshold, or no longer; threshold, scores and masks stay.
+
+        The band is in map units and stays through fits and changes of smoothing, as a threshold by hand does;
+        it was measured before, so measure again after those.
+        """
+        self.guard = guard
+        return self
+
     @property
     def roi(self) -> npt.NDArray[np.bool_] | None:
         """bool ``(input_size, input_size)``: where defects count; None is everywhere."""
         return self._roi
 
-    def set_roi(self, roi: npt.NDArray[np.bool_] | None) -> Self:
+    @property
+    def roi_shapes(self) -> tuple[Shape, ...]:
+        """What the region of interest was drawn with, to draw it again; empty for one that was not drawn."""
+        return self._roi_shapes
+
+    def set_roi(self, roi: npt.NDArray[np.bool_] | None, shapes: Sequence[Shape] = ()) -> Self:
         """Judge only inside a region of interest, in map pixels; the normals' scores follow at once.
 
+        Args:
+            roi: bool ``(input_size, input_size)``; None judges everywhere, and forgets the shapes.
+            shapes: what it was drawn with, kept for the next edit; what is judged is ``roi`` alone.
+
         Raises:
-            ValueError: another shape or type, or nothing would be judged.
+            ValueError: another shape or type, nothing would be judged, or too many shapes to keep.
         """
+        if len(shapes) > MAX_SHAPES:
+            raise ValueError(f"a region has at most {MAX_SHAPES} shapes, got {len(shapes)}")
         size = self.config.input_size
         if roi is not None:
             if roi.dtype != np.bool_ or roi.shape != (size, size):
@@ -656,6 +695,7 @@ class Padim:
             roi = roi.copy()
         with self._writing:
             self._roi = roi
+            self._roi_shapes = () if roi is None else tuple(shapes)
             self._rejudge()
         return self
 
@@ -683,6 +723,7 @@ class Padim:
                 "method": "padim",
                 "config": self.config.model_dump(mode="json"),
                 "choice": asdict(self.choice),
+                "guard": asdict(self.guard) if self.guard else None,
                 "threshold": asdict(threshold) if threshold else None,
                 "calibration": fitted.calibration,
                 "quantizer": asdict(fitted.quantizer),
@@ -705,6 +746,8 @@ class Padim:
             }
             if self._roi is not None:
                 files["roi.npy"] = self._roi.view(np.uint8)
+            if self._roi_shapes:
+                files["roi_shapes.json"] = json.dumps(shapes_to_json(self._roi_shapes)).encode()
             bundle.write(path, manifest, files)
         return path
 
@@ -735,6 +778,8 @@ class Padim:
         try:
             config = PadimConfig.model_validate(saved.manifest["config"])
             choice = Choice(**saved.manifest["choice"])
+            # Absent from models saved before there were guard bands.
+            guard = None if saved.manifest.get("guard") is None else Guard(**saved.manifest["guard"])
             quantizer = Quantizer(**saved.manifest["quantizer"])
             calibration: Calibration = saved.manifest["calibration"]
             if calibration not in get_args(Calibration):
@@ -746,6 +791,7 @@ class Padim:
             raise BundleError(f"{path}: {bundle.MANIFEST} is incomplete ({error})") from error
         model = cls(config, work_dir=work_dir)
         model.choice = choice
+        model.guard = guard
         model._backbone_onnx = saved.bytes("backbone.onnx")
         mean = saved.array("mean.npy", np.float32, 2)
         whitener = saved.array("whitener.npy", np.float32, 3)
@@ -765,6 +811,12 @@ class Padim:
             if roi.shape != (config.input_size,) * 2:
                 raise BundleError(f"{path}: roi.npy does not fit the configuration")
             model._roi = roi != 0
+            if "roi_shapes.json" in saved.manifest["files"]:
+                content = saved.bytes("roi_shapes.json")
+                try:
+                    model._roi_shapes = shapes_from_json(json.loads(content))
+                except (PadimError, ValueError, RecursionError) as error:
+                    raise BundleError(f"{path}: roi_shapes.json is not readable ({error})") from error
         if not model._has_thumbnails_of(saved):
             saved.copy("thumbnails.bin", model._thumbnails.path)
         model._install(Fitted(normals, mean, whitener, held_out, quantizer, calibration))

@@ -1,0 +1,333 @@
+"""How far parts lie from their common position: shift and turn of each picture against the others.
+
+PaDiM compares each grid position with itself, so a part that lies elsewhere is compared with another place
+of the parts before it. Coarse: phase correlation at low resolution, over trial turns. Fine: least squares for
+shift, turn, gain and offset together (Lucas and Kanade's method in the inverse compositional form of Baker
+and Matthews, 2004). A picture is always held against the mean of the *others*: noise correlates with a mean
+that it is part of, best of all just where it lies. Both steps are repeated, for the mean of pictures brought
+into line is sharper.
+
+Limits: turns up to about 14 degrees, shifts up to a third of the picture, one scale. A pattern that repeats
+is measured to the nearest repeat; a background that stays while the parts move is measured with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from padim.calibration import FEWEST_PARTS
+from padim.pipeline import Cancel, Progress, Watch
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+FINE, COARSE = 128, 64  # sides at which the two steps look at a picture, whatever its own
+TURNS = np.radians([0.0, -4.0, 4.0, -8.0, 8.0, -12.0, 12.0])
+_COARSE_ROUNDS, _FINE_ROUNDS = 3, 2
+_STEPS = 8  # of least squares; they end sooner, at a hundredth of a pixel
+_TURN_PREFERENCE = 1.1  # what another turn must be better by: a round part turns as well as not
+# Height of the correlation peak over the spread around it. Noise and plain textures reach 3 to 5 whatever
+# their number, for a peak is the largest of some thousand values; parts with an outline 12 to 300.
+_CLEAR_PEAK = 7.0
+_FAINTEST = 0.05  # grey levels of contrast
+_FARTHEST_SHIFT = 1 / 3
+_STAGE = "Measuring how the parts lie"
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How each picture lies against the common position of all, and the figures to judge it by.
+
+    A picture that shares no outline with the others has no shift and no turn: they are NaN.
+
+    Attributes:
+        shifts: float32 ``(n, 2)``: how far the content lies down and to the right, dy and dx in map pixels.
+        angles: float32 ``(n,)``: how far it is turned about the picture's middle, in degrees, positive
+            counter-clockwise as seen on the screen.
+        strength: float32 ``(n,)``: correlation with the mean of the others once in line, at most 1.
+        measurable: False with fewer than three pictures, or where most of them share no outline (textures);
+            all figures are NaN then.
+        shift95: 95th percentile of the length of the shifts, in map pixels.
+        angle95: 95th percentile of the turns, either way, in degrees.
+        edge95: 95th percentile of how far content half a picture away from the middle is displaced by
+            shift and turn together at most, in map pixels.
+    """
+
+    shifts: Floats = field(repr=False)
+    angles: Floats = field(repr=False)
+    strength: Floats = field(repr=False)
+    measurable: bool
+    shift95: float
+    angle95: float
+    edge95: float
+
+
+def align(
+    pictures: Iterable[npt.NDArray[np.uint8]],
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Alignment:
+    """Measure how the parts in pictures of one kind lie against each other.
+
+    Args:
+        pictures: uint8 ``(S, S)`` or ``(S, S, 3)``, all of one size, as the model sees them; read once, and
+            32 KB kept of each.
+        progress: called as (done, total or None, stage).
+        cancel: asked between pictures; True stops.
+
+    Raises:
+        Cancelled: ``cancel`` said so.
+        ValueError: a picture of another shape or type.
+    """
+    watch = Watch(progress, cancel)
+    small: list[npt.NDArray[np.uint8]] = []
+    size = 0
+    total = len(pictures) if isinstance(pictures, Sized) else None
+    for number, picture in enumerate(pictures, start=1):
+        size = size or len(picture)
+        _check(picture, size)
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
+        small.append(np.asarray(_resized(grey, FINE), np.uint8))
+        watch.step(number, total, "Reading pictures")
+    n = len(small)
+    if n < FEWEST_PARTS:
+        return _unmeasurable(np.zeros(n, np.float32))
+    motion = np.zeros((n, 3))
+    rough = [_structure(grey, COARSE) for grey in small]
+    for done in range(_COARSE_ROUNDS):
+        motion, clear = _coarse(rough, motion, watch, done)
+    motion[:, :2] *= FINE / COARSE
+    for done in range(_COARSE_ROUNDS, _COARSE_ROUNDS + _FINE_ROUNDS):
+        motion, strength = _fine(small, motion, watch, done)
+    # What was taken for the outline but is something else shows once it is laid over the others.
+    clear &= strength >= np.median(strength) / 2
+    if np.count_nonzero(clear) < max(FEWEST_PARTS, n / 2):
+        return _unmeasurable(strength)
+    motion = _centred(motion, clear)
+    motion[:, :2] *= size / FINE
+    motion[~clear] = np.nan
+    shift, turn_of = np.hypot(motion[:, 0], motion[:, 1])[clear], np.abs(motion[:, 2])[clear]
+    return Alignment(
+        shifts=motion[:, 1::-1].astype(np.float32),
+        angles=np.degrees(motion[:, 2]).astype(np.float32),
+        strength=strength,
+        measurable=True,
+        shift95=float(np.percentile(shift, 95)),
+        angle95=float(np.degrees(np.percentile(turn_of, 95))),
+        edge95=float(np.percentile(shift + turn_of * size / 2, 95)),
+    )
+
+
+def _check(picture: npt.NDArray[np.uint8], size: int) -> None:
+    if picture.dtype != np.uint8 or picture.shape not in ((size, size), (size, size, 3)) or size == 0:
+        raise ValueError(
+            f"pictures must be uint8 (S, S) or (S, S, 3) of one size, got {picture.dtype} {picture.shape}"
+        )
+
+
+def _unmeasurable(strength: Floats) -> Alignment:
+    n = len(strength)
+    shifts, angles = np.full((n, 2), np.nan, np.float32), np.full(n, np.nan, np.float32)
+    return Alignment(shifts, angles, strength, False, math.nan, math.nan, math.nan)
+
+
+# --- motions: (dx, dy, angle in radians), from the common position to the picture ---------------------------
+
+
+def _rotation(angle: float) -> Doubles:
+    """``(2, 2)`` for (x, y) with y down; counter-clockwise as seen."""
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return np.array([[cosine, sine], [-sine, cosine]])
+
+
+def _put_back(picture: Floats, motion: Doubles) -> Floats:
+    """The picture as if its part lay in the common position."""
+    side = len(picture)
+    middle = np.full(2, (side - 1) / 2)
+    turn = _rotation(motion[2])
+    matrix = np.column_stack([turn, middle + motion[:2] - turn @ middle])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101),
+        np.float32,
+    )
+
+
+def _centred(motion: Doubles, clear: npt.NDArray[np.bool_]) -> Doubles:
+    """The same motions seen from the middle one: neither shift nor turn has a zero of its own."""
+    motion = motion.copy()
+    motion[:, 2] -= np.median(motion[clear, 2])
+    turns = np.stack([_rotation(angle) for angle in motion[:, 2]])
+    # A common shift s moves each part by its own turned s; medians, for one odd part must not move the rest.
+    for _ in range(3):
+        common = np.linalg.solve(turns[clear].mean(axis=0), np.median(motion[clear, :2], axis=0))
+        motion[:, :2] -= turns @ common
+    return motion
+
+
+# --- looking at pictures ----------------------------------------------------------------------------------
+
+
+def _resized(grey: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    how = cv2.INTER_AREA if len(grey) >= side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(grey, (side, side), interpolation=how))
+
+
+def _structure(grey: npt.NDArray[np.uint8], side: int) -> Floats:
+    """Outlines without light and shade: band-passed to details of a few pixels, at unit contrast."""
+    smaller = _resized(grey, side).astype(np.float32)
+    band = cv2.GaussianBlur(smaller, (0, 0), side / 100) - cv2.GaussianBlur(smaller, (0, 0), side / 18)
+    contrast = float(band.std())
+    # Of a blank picture, rounding is all that is left: it must not be amplified to an outline.
+    return np.asarray(band / contrast if contrast > _FAINTEST else np.zeros_like(band), np.float32)
+
+
+def _window(side: int) -> Floats:
+    """``(side, side)``: 1 in the middle, falling to 0 over the outer 15 % on each side (Tukey)."""
+    to_border = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
+    rise = 0.5 - 0.5 * np.cos(np.pi * np.minimum(to_border / (0.15 * side), 1))
+    return np.outer(rise, rise).astype(np.float32)
+
+
+# --- coarse -----------------------------------------------------------------------------------------------
+
+
+def _coarse(
+    rough: list[Floats], motion: Doubles, watch: Watch, done: int
+) -> tuple[Doubles, npt.NDArray[np.bool_]]:
+    """Motions to about a pixel, at COARSE, whatever they were; and whose peak is a clear one."""
+    n, window = len(rough), _window(COARSE)
+    lags = fft.fftfreq(COARSE, 1 / COARSE)
+    allowed = np.maximum.outer(np.abs(lags), np.abs(lags)) <= COARSE * _FARTHEST_SHIFT
+    # Fine detail is each part's own; a Gaussian in frequency leaves a smooth, wide peak.
+    pass_band = np.exp(-np.add.outer(fft.fftfreq(COARSE) ** 2, fft.rfftfreq(COARSE) ** 2) / (2 * 0.12**2))
+    preference = np.where(TURNS == 0, _TURN_PREFERENCE, 1.0)
+    total = np.zeros((COARSE, COARSE), np.float32)
+    for picture, one in zip(rough, motion, strict=True):
+        total += _put_back(picture, one)
+    result, clear = np.zeros((n, 3)), np.zeros(n, bool)
+    for index, picture in enumerate(rough):
+        watch.step(done * n + index, (_COARSE_ROUNDS + _FINE_ROUNDS) * n, _STAGE)
+        others = (total - _put_back(picture, motion[index])) / np.float32(n - 1)
+        trials = np.stack([_put_back(picture, np.array([0, 0, turn])) for turn in TURNS])
+        cross = fft.rfft2(trials * window) * np.conj(fft.rfft2(others * window))
+        size = np.abs(cross)
+        # Where hardly anything is, phase is noise: a floor keeps it down.
+        cross *= pass_band / (size + 1e-3 * size.mean() + 1e-12)
+        surfaces = np.where(allowed, fft.irfft2(cross, s=others.shape), -np.inf)
+        best = int((surfaces.max(axis=(1, 2)) * preference).argmax())
+        surface = surfaces[best]
+        row, column = np.unravel_index(surface.argmax(), surface.shape)
+        around = surface[allowed]
+        spread = 1.4826 * np.median(np.abs(around - np.median(around)))
+        clear[index] = surface[row, column] - np.median(around) > _CLEAR_PEAK * max(float(spread), 1e-9)
+        # The shift was found in the picture turned back: turn it forth.
+        result[index, :2] = _rotation(TURNS[best]) @ [lags[column], lags[row]]
+        result[index, 2] = TURNS[best]
+    return result, clear
+
+
+# --- fine -------------------------------------------------------------------------------------------------
+
+
+def _fine(
+    small: list[npt.NDArray[np.uint8]], motion: Doubles, watch: Watch, done: int
+) -> tuple[Doubles, Floats]:
+    """Motions to a few hundredths of a pixel, at FINE, from ones to within some pixels; and the strengths."""
+    n, window = len(small), _window(FINE)
+    y, x = (np.mgrid[:FINE, :FINE] - (FINE - 1) / 2).astype(np.float32)
+    total = np.zeros((FINE, FINE), np.float32)
+    for grey, one in zip(small, motion, strict=True):
+        total += _put_back(_structure(grey, FINE), one)
+    result, strength = motion.copy(), np.zeros(n, np.float32)
+    for index, grey in enumerate(small):
+        watch.step(done * n + index, (_COARSE_ROUNDS + _FINE_ROUNDS) * n, _STAGE)
+        picture = _structure(grey, FINE)
+        others = (total - _put_back(picture, motion[index])) / np.float32(n - 1)
+        found = _least_squares(picture, others, motion[index], x, y, window)
+        # Gone astray: parts without enough detail of their own to climb by.
+        if np.hypot(*(found - motion[index])[:2]) < 4 * FINE / COARSE:
+            result[index] = found
+        strength[index] = _correlation(_put_back(picture, result[index]), others, window)
+    return result, strength
+
+
+def _least_squares(
+    picture: Floats, others: Floats, motion: Doubles, x: Floats, y: Floats, window: Floats
+) -> Doubles:
+    """The motion that makes the picture, put back, most like gain * others + offset."""
+    arm = FINE / 4  # turns are counted in pixels of this radius, so that all columns are of one size
+    across = cv2.Sobel(others, cv2.CV_32F, 1, 0, scale=1 / 8)
+    down = cv2.Sobel(others, cv2.CV_32F, 0, 1, scale=1 / 8)
+    columns = np.stack([across, down, (across * y - down * x) / arm, others, np.ones_like(others)])
+    columns = columns.reshape(5, -1)
+    weighted = columns * window.reshape(-1)
+    normal = (weighted @ columns.T).astype(np.float64)
+    # On a round part nothing tells a turn: this holds it where it is, and only slows the others.
+    normal[2, 2] += 0.01 * (normal[0, 0] + normal[1, 1])
+    normal += 1e-6 * max(float(np.trace(normal)), 1e-6) * np.eye(5)
+    inverse = np.linalg.inv(normal)
+    motion = motion.copy()
+    for _ in range(_STEPS):
+        solution = inverse @ (weighted @ _put_back(picture, motion).reshape(-1))
+        step = solution[:3] / max(float(solution[3]), 0.05)
+        step = np.clip(step, -2, 2)
+        turn = step[2] / arm
+        # The others moved by the step look like the picture: so the picture moves by its inverse.
+        motion[:2] -= _rotation(motion[2] - turn) @ step[:2]
+        motion[2] -= turn
+        if np.abs(step).max() < 0.01:
+            break
+    return motion
+
+
+def _correlation(one: Floats, other: Floats, window: Floats) -> float:
+    """Weighted correlation coefficient; 0 where there is nothing to correlate."""
+    a, b = one - np.average(one, weights=window), other - np.average(other, weights=window)
+    norm = math.sqrt(float((window * a * a).sum()) * float((window * b * b).sum()))
+    return float((window * a * b).sum()) / norm if norm > 1e-6 else 0.0
+
+
+# --- what to do about it ------------------------------------------------------------------------------------
+
+
+def advise(alignment: Alignment, grid_stride: int, size: int) -> tuple[bool, str]:
+    """Whether parts lie further apart than a grid cell is wide, and what to do, in plain words.
+
+    Args:
+        alignment: of the pictures a model is fitted on.
+        grid_stride: map pixels per grid cell.
+        size: side S of the map, in pixels.
+
+    Returns:
+        (True if larger than a cell, one to three sentences).
+    """
+    if not alignment.measurable:
+        if len(alignment.strength) < FEWEST_PARTS:
+            return False, f"It takes at least {FEWEST_PARTS} pictures to measure how the parts lie."
+        return False, (
+            "The pictures share no outline to measure by. For a surface without edges that is as it should "
+            "be; for parts it means that they lie too differently, and a fixture is needed."
+        )
+    edge, share = alignment.edge95, 100 * alignment.edge95 / size
+    found = (
+        f"95 % of the parts lie within {edge:.1f} map pixels ({share:.1f} % of the picture's width) of their "
+        f"common position, the turn of up to {alignment.angle95:.1f} degrees counted at the edge"
+    )
+    if edge <= grid_stride:
+        return False, f"{found}: no more than a grid cell of {grid_stride}. Nothing needs to be done."
+    remedies = ["A fixture or stop that holds the part is the best remedy"]
+    # The strides that can be chosen are 4, 8 and 16.
+    if grid_stride < 16:
+        enough = "" if edge <= 16 else ", though even that is less than what is needed"
+        remedies.append(f"without one, fit with grid stride 16{enough}")
+    remedies.append("smooth the maps more")
+    remedies.append("choose 'pad' where pictures come in different proportions")
+    return True, f"{found}: more than a grid cell of {grid_stride}, so edges alarm. {'; '.join(remedies)}."

@@ -1,0 +1,402 @@
+"""Region of interest: shapes drawn on the part, the pixels they come to, and what a draft would change.
+
+Shapes are kept so that they can be drawn again and altered; what is judged is the mask made of them. The
+other functions show where a region is worth drawing: on the good parts' mean picture, under the places where
+good parts alarm, with the held-out scores that a draft would give.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.errors import PadimError
+from padim.images import decode
+from padim.maps import judged_map, region_score
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+
+Kind = Literal["polygon", "brush"]
+Mode = Literal["exclude", "include"]
+Doubles = npt.NDArray[np.float64]
+
+MAX_SHAPES = 500
+MAX_POINTS = 10_000
+# Map pixels. Far outside every map (2048 at most), and small enough for products to stay exact enough.
+MAX_COORDINATE = 1e6
+_FEWEST_POINTS = {"polygon": 3, "brush": 1}
+# Edges handled at once: bounds the temporaries to some ten megabytes on the largest map.
+_EDGES_PER_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A polygon or a brush stroke, in map pixels.
+
+    Coordinates are continuous: pixel i covers [i, i + 1) and has its centre at i + 0.5.
+
+    Attributes:
+        kind: ``polygon`` (closed by itself) or ``brush`` (a line drawn with a round tip).
+        mode: ``exclude`` takes pixels out of what is judged, ``include`` puts them in.
+        points: (x, y) each; at least 3 of a polygon, 1 of a brush stroke.
+        radius: of the brush; 0 for a polygon.
+
+    Raises:
+        ValueError: an unknown kind or mode, too few or too many points, a number out of range.
+    """
+
+    kind: Kind
+    mode: Mode
+    points: tuple[tuple[float, float], ...]
+    radius: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {self.mode!r}")
+        # Plain numbers, whatever they came as: they are written as JSON.
+        object.__setattr__(self, "points", tuple((float(x), float(y)) for x, y in self.points))
+        object.__setattr__(self, "radius", float(self.radius))
+        fewest = _FEWEST_POINTS[self.kind]
+        if not fewest <= len(self.points) <= MAX_POINTS:
+            raise ValueError(f"a {self.kind} has {fewest} to {MAX_POINTS} points, got {len(self.points)}")
+        if not all(abs(value) <= MAX_COORDINATE for point in self.points for value in point):
+            raise ValueError(f"coordinates must be numbers from -{MAX_COORDINATE:g} to {MAX_COORDINATE:g}")
+        if self.kind == "brush" and not 0 < self.radius <= MAX_COORDINATE:
+            raise ValueError(f"the radius of a brush must be above 0, got {self.radius!r}")
+        if self.kind == "polygon" and self.radius != 0:
+            raise ValueError(f"a polygon has no radius, got {self.radius!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**asdict(self), "points": [list(point) for point in self.points]}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Shape:
+        """The inverse of :meth:`to_json`; ``radius`` may be missing.
+
+        Raises:
+            ValueError: anything else.
+        """
+        if not isinstance(data, dict) or not isinstance(data.get("points"), list):
+            raise ValueError("not a shape with a list of points")
+        # Before anything is made of them: the list may be as long as an upload allows.
+        if len(data["points"]) > MAX_POINTS:
+            raise ValueError(f"a shape has at most {MAX_POINTS} points, got {len(data['points'])}")
+        if any(not isinstance(point, list | tuple) or len(point) != 2 for point in data["points"]):
+            raise ValueError("a point is not a pair of numbers")
+        points = tuple((_number(x), _number(y)) for x, y in data["points"])
+        return cls(data.get("kind"), data.get("mode"), points, _number(data.get("radius", 0.0)))  # type: ignore[arg-type]
+
+
+def _number(value: Any) -> float:
+    """A float of a JSON number; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"expected a number, got {str(value)[:40]!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError("a number is not finite")
+    return number
+
+
+def to_json(shapes: Sequence[Shape]) -> list[dict[str, Any]]:
+    """Shapes as plain JSON values, in their order."""
+    return [shape.to_json() for shape in shapes]
+
+
+def from_json(data: Any) -> tuple[Shape, ...]:
+    """The inverse of :func:`to_json`.
+
+    Raises:
+        PadimError: anything else; names the shape by its number, counted from 1.
+    """
+    if not isinstance(data, list):
+        raise PadimError("the region's shapes are not a list")
+    if len(data) > MAX_SHAPES:
+        raise PadimError(
+            f"the region has {len(data)} shapes, at most {MAX_SHAPES} are kept; join some of them"
+        )
+    shapes = []
+    for number, item in enumerate(data, start=1):
+        try:
+            shapes.append(Shape.from_json(item))
+        except ValueError as error:
+            raise PadimError(f"shape {number} of the region: {error}") from error
+    return tuple(shapes)
+
+
+# --- from shapes to pixels ----------------------------------------------------------------------------------
+
+
+def rasterize(shapes: Sequence[Shape], size: int) -> npt.NDArray[np.bool_] | None:
+    """The mask that shapes come to, applied in their order.
+
+    It starts as everything, or as nothing where the first shape is an include: who begins by drawing what
+    is to be judged means that alone. A pixel is in a polygon when its centre is, by the non-zero rule (as
+    browsers fill a path: a lasso that crosses itself has no holes); a centre just on an edge belongs to the
+    side right of it or below it, so that neighbouring polygons share no pixel. A pixel is in a brush stroke
+    when its centre is at most the radius away from the line.
+
+    Args:
+        shapes: in the order they were drawn.
+        size: side S of the map, in pixels.
+
+    Returns:
+        bool ``(S, S)``, True where defects count, possibly nowhere; None without shapes: everywhere.
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1, not {size}")
+    if not shapes:
+        return None
+    roi = np.full((size, size), shapes[0].mode == "exclude")
+    for shape in shapes:
+        points = np.array(shape.points, np.float64)
+        inside = _polygon(points, size) if shape.kind == "polygon" else _brush(points, shape.radius, size)
+        roi[inside] = shape.mode == "include"
+    return roi
+
+
+def _polygon(points: Doubles, size: int) -> npt.NDArray[np.bool_]:
+    """Pixels whose centre has a winding number other than 0: bool ``(size, size)``."""
+    start, end = points, np.roll(points, -1, axis=0)
+    down = end[:, 1] > start[:, 1]
+    # Always from top to bottom, so that an edge shared by two polygons is computed alike for both.
+    top, bottom = np.where(down[:, None], start, end), np.where(down[:, None], end, start)
+    winding = np.zeros((size, size + 1), np.int32)
+    for edge, row in _rows(top[:, 1], bottom[:, 1], size, last_included=False):
+        (x1, y1), (x2, y2) = top[edge].T, bottom[edge].T
+        across = (row + 0.5 - y1) * (x2 - x1)
+
+        def right_of_edge(
+            column: Doubles, x1: Doubles = x1, height: Doubles = y2 - y1, across: Doubles = across
+        ) -> npt.NDArray[np.bool_]:
+            return across <= (column + 0.5 - x1) * height
+
+        first = np.ceil(x1 + across / (y2 - y1) - 0.5)
+        # The quotient is rounded, the comparison of products is not, for coordinates of few binary digits.
+        first = np.where(
+            right_of_edge(first - 1), first - 1, np.where(right_of_edge(first), first, first + 1)
+        )
+        _add(winding, row, first, np.where(down[edge], 1, -1))
+    return np.asarray(np.cumsum(winding[:, :size], axis=1) != 0)
+
+
+def _brush(points: Doubles, radius: float, size: int) -> npt.NDArray[np.bool_]:
+    """Pixels whose centre is at most ``radius`` from the line through the points: bool ``(size, size)``.
+
+    What a stroke from one point to the next covers of a row is an interval, for the stroke is convex; so the
+    work goes with its height and not with its area.
+    """
+    start, end = (points[:-1], points[1:]) if len(points) > 1 else (points, points)
+    low, high = np.minimum(start[:, 1], end[:, 1]) - radius, np.maximum(start[:, 1], end[:, 1]) + radius
+    covered = np.zeros((size, size + 1), np.int32)
+    for stroke, row in _rows(low, high, size, last_included=True):
+        (x1, y1), (x2, y2) = start[stroke].T, end[stroke].T
+        y = row + 0.5
+        dx, dy = x2 - x1, y2 - y1
+        length2 = dx * dx + dy * dy
+
+        def near(
+            column: Doubles,
+            x1: Doubles = x1,
+            x2: Doubles = x2,
+            dx: Doubles = dx,
+            dy: Doubles = dy,
+            up: Doubles = y - y1,
+            down: Doubles = y - y2,
+            length2: Doubles = length2,
+        ) -> npt.NDArray[np.bool_]:
+            x = column + 0.5
+            along = (x - x1) * dx + up * dy
+            across2 = ((x - x1) * dy - up * dx) ** 2
+            at_start, at_end = (x - x1) ** 2 + up**2, (x - x2) ** 2 + down**2
+            within = np.where(along <= 0, at_start, at_end) <= radius**2
+            beside = (along > 0) & (along < length2)
+            return np.where(beside, across2 <= radius**2 * length2, within)
+
+        left, right = _extent(x1, x2, dx, dy, y - y1, y - y2, length2, radius)
+        first, last = np.ceil(left - 0.5), np.floor(right - 0.5)
+        # As with polygons, square root and quotient are rounded and the comparison is not.
+        first = np.where(near(first - 1), first - 1, np.where(near(first), first, first + 1))
+        last = np.where(near(last + 1), last + 1, np.where(near(last), last, last - 1))
+        some = first <= last
+        _add(covered, row[some], first[some], 1)
+        _add(covered, row[some], last[some] + 1, -1)
+    return np.asarray(np.cumsum(covered[:, :size], axis=1) > 0)
+
+
+def _extent(
+    x1: Doubles,
+    x2: Doubles,
+    dx: Doubles,
+    dy: Doubles,
+    up: Doubles,
+    down: Doubles,
+    length2: Doubles,
+    radius: float,
+) -> tuple[Doubles, Doubles]:
+    """Where a row enters and leaves a stroke: the hull of its round ends and of the band between them."""
+    # Nothing is left of everything; a finite stand-in for infinity, so that no NaN can arise.
+    far = 4 * MAX_COORDINATE
+    left, right = np.full_like(x1, far), np.full_like(x1, -far)
+    for x, height in ((x1, up), (x2, down)):
+        half = np.sqrt(np.maximum(radius**2 - height**2, 0.0))
+        reached = np.abs(height) <= radius
+        left = np.where(reached, np.minimum(left, x - half), left)
+        right = np.where(reached, np.maximum(right, x + half), right)
+    # The band, with t = x - x1: dx t + dy up in [0, length2] and |dy t - dx up| <= radius * length.
+    width = radius * np.sqrt(length2)
+    enter, leave = np.full_like(x1, -far), np.full_like(x1, far)
+    for slope, offset, least, most in (
+        (dx, dy * up, np.zeros_like(width), length2),
+        (dy, -dx * up, -width, width),
+    ):
+        flat = slope == 0
+        divisor = np.where(flat, 1.0, slope)
+        with np.errstate(over="ignore"):  # a slope of 1e-300 leads far outside, where it is clipped
+            one = np.clip((least - offset) / divisor, -far, far)
+            other = np.clip((most - offset) / divisor, -far, far)
+        missed = flat & ((offset < least) | (offset > most))
+        enter = np.maximum(enter, np.where(flat, -far, np.minimum(one, other)))
+        leave = np.minimum(leave, np.where(missed, -2 * far, np.where(flat, far, np.maximum(one, other))))
+    crossed = (enter <= leave) & (length2 > 0)
+    return (
+        np.where(crossed, np.minimum(left, x1 + enter), left),
+        np.where(crossed, np.maximum(right, x1 + leave), right),
+    )
+
+
+def _rows(
+    low: Doubles, high: Doubles, size: int, *, last_included: bool
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Every row whose centre lies from ``low`` to ``high`` of each edge: (edge, row) pairs, in blocks."""
+    first = np.clip(np.ceil(low - 0.5), 0, size).astype(np.int64)
+    stop = np.floor(high - 0.5) + 1 if last_included else np.ceil(high - 0.5)
+    counts = np.maximum(np.clip(stop, 0, size).astype(np.int64) - first, 0)
+    for block in range(0, len(low), _EDGES_PER_BLOCK):
+        count = counts[block : block + _EDGES_PER_BLOCK]
+        if count.any():
+            edge = np.repeat(np.arange(block, block + len(count)), count)
+            within = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
+            yield edge, first[edge] + within
+
+
+def _add(
+    counts: npt.NDArray[np.int32],
+    row: npt.NDArray[np.int64],
+    column: Doubles,
+    value: int | npt.NDArray[np.integer],
+) -> None:
+    """Count ``value`` from a column of a row on; columns outside are those at the border."""
+    size = counts.shape[1] - 1
+    np.add.at(counts, (row, np.clip(column, 0, size).astype(np.int64)), value)
+
+
+# --- what a region is drawn by ------------------------------------------------------------------------------
+
+
+def rejudged_levels(
+    model: Padim, roi: npt.NDArray[np.bool_] | None, min_area: int | None = None
+) -> npt.NDArray[np.int64]:
+    """Held-out part scores under another region of interest; the model stays as it is.
+
+    The same as ``held_out_scores`` after ``set_roi``, without the change.
+
+    Args:
+        model: fitted.
+        roi: bool ``(S, S)``, True where defects count; None: everywhere.
+        min_area: map pixels; defaults to the model's.
+
+    Returns:
+        int64 ``(parts,)`` levels.
+
+    Raises:
+        CalibrationError: fewer than three parts are in the fit.
+        ValueError: the region does not fit the map.
+    """
+    judge, area = model.judge, model.config.min_area if min_area is None else min_area
+    best: dict[str, int] = {}
+    for index, group in _good(model):
+        q = judged_map(
+            judge.fitted.held_out[index],
+            size=model.config.input_size,
+            sigma=model.config.smoothing_sigma,
+            quantizer=judge.fitted.quantizer,
+            roi=roi,
+            content_box=judge.content_box(judge.fitted.normals[index].original_size),
+        )
+        best[group] = max(best.get(group, 0), region_score(q, area))
+    return np.fromiter(best.values(), np.int64, len(best))
+
+
+def cry_wolf(model: Padim, level: int) -> npt.NDArray[np.float32]:
+    """At each pixel, the share of good parts that alarm there.
+
+    A part counts once, however many of its pictures do. The maps are the judged ones: 0 outside the region
+    of interest in use. ``min_area`` plays no part: single pixels are shown, too.
+
+    Args:
+        model: fitted.
+        level: threshold T; a pixel alarms when it is above it.
+
+    Returns:
+        float32 ``(S, S)``, from 0 to 1.
+
+    Raises:
+        CalibrationError: fewer than three parts are in the fit.
+    """
+    pictures: dict[str, list[int]] = {}
+    for index, group in _good(model):
+        pictures.setdefault(group, []).append(index)
+    judge, size = model.judge, model.config.input_size
+    count = np.zeros((size, size), np.int64)
+    for indices in pictures.values():
+        alarmed = judge.held_out_map(indices[0]) > level
+        for index in indices[1:]:
+            alarmed |= judge.held_out_map(index) > level
+        count += alarmed
+    return (count / max(1, len(pictures))).astype(np.float32)
+
+
+def _good(model: Padim) -> Iterator[tuple[int, str]]:
+    """(index, part) of every picture of a good part that has a held-out map."""
+    judge = model.judge
+    if judge.fitted.calibration == "none":
+        judge.image_levels(model.config.min_area)  # says what is missing
+    for index, normal in enumerate(judge.fitted.normals[: len(judge.fitted.held_out)]):
+        if normal.status != "not_good":
+            yield index, normal.group
+
+
+def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
+    """The mean picture of the good parts in the fit, at the map's resolution, to draw on.
+
+    It is made of the kept thumbnails (at most 512 px, JPEG): for the eye, not for measuring.
+
+    Returns:
+        uint8 ``(S, S, 3)``.
+
+    Raises:
+        BundleError: the kept pictures are missing or truncated.
+        PadimError: no picture is in the fit.
+    """
+    preprocess = model.preprocess
+    total = np.zeros((preprocess.size, preprocess.size, 3), np.int64)
+    count = 0
+    for index, normal in enumerate(model.normals_):
+        if normal.status == "fit":
+            total += preprocess(decode(model.thumbnail(index), normal.name))
+            count += 1
+    if not count:
+        raise PadimError("no picture is in the fit; there is nothing to show")
+    return np.rint(total / count).astype(np.uint8)

@@ -1,0 +1,445 @@
+"""Shapes to pixels against brute force in exact arithmetic; a draft region against the real change."""
+
+from __future__ import annotations
+
+import json
+import math
+from fractions import Fraction
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from padim import BundleError, CalibrationError, Padim, PadimConfig, PadimError, bundle
+from padim.bundle import MANIFEST
+from padim.images import Preprocess
+from padim.roi import (
+    MAX_POINTS,
+    MAX_SHAPES,
+    Shape,
+    cry_wolf,
+    from_json,
+    mean_normal,
+    rasterize,
+    rejudged_levels,
+    to_json,
+)
+from padim.store import Workspace
+from tests.parts import normals, part, png
+from ui import workspace
+
+Points = tuple[tuple[float, float], ...]
+SIZE = 12
+# Quarters of a pixel, some outside the map: edges and circles pass through pixel centres, all sums are exact.
+QUARTER = st.integers(-12, 4 * SIZE + 12).map(lambda n: n / 4)
+POINT = st.tuples(QUARTER, QUARTER)
+SQUARE = ((2.0, 3.0), (7.0, 3.0), (7.0, 9.0), (2.0, 9.0))
+
+
+def polygon(*points: tuple[float, float], mode: Any = "exclude") -> Shape:
+    return Shape("polygon", mode, points)
+
+
+def brush(*points: tuple[float, float], radius: float, mode: Any = "exclude") -> Shape:
+    return Shape("brush", mode, points, radius)
+
+
+def drawn(shape: Shape, size: int = SIZE) -> np.ndarray:
+    """The pixels of one shape."""
+    roi = rasterize([shape], size)
+    assert roi is not None
+    assert roi.dtype == np.bool_
+    assert roi.shape == (size, size)
+    return roi if shape.mode == "include" else ~roi
+
+
+def by_winding(points: Points, size: int) -> np.ndarray:
+    """Winding number of every pixel centre, in fractions: the ray goes to the left."""
+    exact = [(Fraction(x), Fraction(y)) for x, y in points]
+    inside = np.zeros((size, size), bool)
+    for row in range(size):
+        for column in range(size):
+            x, y = Fraction(2 * column + 1, 2), Fraction(2 * row + 1, 2)
+            winding = 0
+            for (x1, y1), (x2, y2) in zip(exact, exact[1:] + exact[:1], strict=True):
+                if (y1 <= y) != (y2 <= y) and x1 + (y - y1) * (x2 - x1) / (y2 - y1) <= x:
+                    winding += 1 if y2 > y1 else -1
+            inside[row, column] = winding != 0
+    return inside
+
+
+def by_distance(points: Points, radius: float, size: int) -> np.ndarray:
+    """Squared distance of every pixel centre to every segment, in fractions."""
+    exact = [(Fraction(x), Fraction(y)) for x, y in points]
+    segments = list(pairwise(exact)) or [(exact[0], exact[0])]
+    near = np.zeros((size, size), bool)
+    for row in range(size):
+        for column in range(size):
+            x, y = Fraction(2 * column + 1, 2), Fraction(2 * row + 1, 2)
+            for (x1, y1), (x2, y2) in segments:
+                length2 = (x2 - x1) ** 2 + (y2 - y1) ** 2
+                t = ((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / length2 if length2 else Fraction(0)
+                t = min(max(t, Fraction(0)), Fraction(1))
+                distance2 = (x - x1 - t * (x2 - x1)) ** 2 + (y - y1 - t * (y2 - y1)) ** 2
+                near[row, column] |= distance2 <= Fraction(radius) ** 2
+    return near
+
+
+# --- from shapes to pixels ---
+
+
+@settings(deadline=None, max_examples=120)
+@given(st.lists(POINT, min_size=3, max_size=7))
+def test_a_polygon_is_what_brute_force_says(points: list[tuple[float, float]]) -> None:
+    np.testing.assert_array_equal(drawn(polygon(*points)), by_winding(tuple(points), SIZE))
+
+
+@settings(deadline=None, max_examples=120)
+@given(st.lists(POINT, min_size=1, max_size=5), st.integers(1, 24).map(lambda n: n / 4))
+def test_a_brush_stroke_is_what_brute_force_says(points: list[tuple[float, float]], radius: float) -> None:
+    np.testing.assert_array_equal(
+        drawn(brush(*points, radius=radius)), by_distance(tuple(points), radius, SIZE)
+    )
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.floats(-5, 20), st.floats(-5, 20)), min_size=3, max_size=6), st.floats(0.01, 9))
+def test_any_numbers_are_right_but_for_pixels_on_the_border(
+    points: list[tuple[float, float]], radius: float
+) -> None:
+    """Where no border passes within a millionth of a pixel's centre, rounding has no say."""
+    closed = (*points, points[0])
+    doubtful = by_distance(tuple(closed), 1e-6, SIZE)
+    differ = drawn(polygon(*points)) != by_winding(tuple(points), SIZE)
+    assert not (differ & ~doubtful).any()
+    low, high = (by_distance(tuple(points), radius + d, SIZE) for d in (-1e-6, 1e-6))
+    got = drawn(brush(*points, radius=radius))
+    assert not (low & ~got).any()
+    assert not (got & ~high).any()
+
+
+def test_pixel_centres_decide() -> None:
+    expected = np.zeros((SIZE, SIZE), bool)
+    expected[3:9, 2:7] = True
+    np.testing.assert_array_equal(drawn(polygon(*SQUARE)), expected)
+    assert drawn(polygon((0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.4, 0.6))).sum() == 1
+    assert drawn(polygon((0.6, 0.6), (1.4, 0.6), (1.4, 1.4), (0.6, 1.4))).sum() == 0
+    assert drawn(brush((3.5, 3.5), radius=1)).sum() == 5
+    assert drawn(brush((4.0, 4.0), radius=0.7)).sum() == 0
+    assert drawn(brush((4.0, 4.0), radius=0.71)).sum() == 4
+
+
+@settings(deadline=None, max_examples=60)
+@given(POINT, POINT, POINT, POINT)
+def test_neighbours_share_no_pixel_and_leave_none_out(
+    a: tuple[float, float], b: tuple[float, float], c: tuple[float, float], inner: tuple[float, float]
+) -> None:
+    """Three triangles from an inner point to the corners are the whole triangle, each pixel once."""
+    weight = [abs(value) + 1.0 for value in inner]
+    total = sum(weight) + 1.0
+    p = tuple((a[i] * weight[0] + b[i] * weight[1] + c[i]) / total for i in range(2))
+    whole = drawn(polygon(a, b, c))
+    area2 = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    if abs(area2) < 1:
+        return
+    pieces = sum(drawn(polygon(x, y, (p[0], p[1]))).astype(int) for x, y in ((a, b), (b, c), (c, a)))
+    np.testing.assert_array_equal(pieces, whole.astype(int))
+
+
+def test_a_lasso_that_crosses_itself_has_no_holes() -> None:
+    twice = (*SQUARE, *SQUARE)
+    np.testing.assert_array_equal(drawn(polygon(*twice)), drawn(polygon(*SQUARE)))
+    star = [(6 + 5 * math.sin(4 * math.pi * k / 5), 6 - 5 * math.cos(4 * math.pi * k / 5)) for k in range(5)]
+    assert drawn(polygon(*star))[6, 6]
+    np.testing.assert_array_equal(drawn(polygon(*star)), drawn(polygon(*star[::-1])))
+
+
+def test_shapes_apply_in_order() -> None:
+    assert rasterize([], SIZE) is None
+    hole = polygon((4, 5), (6, 5), (6, 7), (4, 7))
+    square, inner = drawn(polygon(*SQUARE)), drawn(hole)
+    only = rasterize([polygon(*SQUARE, mode="include"), hole], SIZE)
+    np.testing.assert_array_equal(only, square & ~inner)
+    back = rasterize([polygon(*SQUARE), polygon(*hole.points, mode="include")], SIZE)
+    np.testing.assert_array_equal(back, ~square | inner)
+    covered = rasterize([polygon(*hole.points, mode="include"), polygon(*SQUARE)], SIZE)
+    assert covered is not None
+    assert not covered.any()
+
+
+def test_shapes_far_outside_and_needle_thin() -> None:
+    assert not drawn(polygon((1e6, 1e6), (1e6, 9e5), (9e5, 1e6))).any()
+    assert drawn(polygon((-1e6, -1e6), (1e6, -1e6), (1e6, 1e6), (-1e6, 1e6))).all()
+    assert drawn(brush((-1e6, 5.0), (1e6, 5.1), radius=30)).all()
+    assert drawn(brush((-1e6, -1e6), radius=1e6)).sum() == 0
+    assert drawn(brush((0.0, 5.5), (5e-324, 5.5), radius=2)).sum() == drawn(brush((0.0, 5.5), radius=2)).sum()
+    assert not drawn(polygon((0, 5.5), (12, 5.5), (6, 5.5))).any()
+    with pytest.raises(ValueError, match="size"):
+        rasterize([polygon(*SQUARE)], 0)
+
+
+def test_the_largest_shapes_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    points = tuple((float(x), float(y)) for x, y in rng.uniform(0, 64, (MAX_POINTS, 2)))
+    assert drawn(polygon(*points), 64).any()
+    assert drawn(brush(*points, radius=40.0), 64).all()
+
+
+# --- as JSON ---
+
+SHAPES = st.one_of(
+    st.builds(
+        Shape,
+        st.just("polygon"),
+        st.sampled_from(["exclude", "include"]),
+        st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=3, max_size=5).map(tuple),
+    ),
+    st.builds(
+        Shape,
+        st.just("brush"),
+        st.sampled_from(["exclude", "include"]),
+        st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=5).map(tuple),
+        st.floats(0.001, 1e6),
+    ),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(SHAPES, max_size=4))
+def test_json_gives_back_the_shapes(shapes: list[Shape]) -> None:
+    assert from_json(json.loads(json.dumps(to_json(shapes)))) == tuple(shapes)
+
+
+GOOD: dict[str, Any] = {"kind": "polygon", "mode": "exclude", "points": [[0, 0], [4, 0], [4, 4]]}
+STROKE: dict[str, Any] = {"kind": "brush", "mode": "include", "points": [[1, 1]], "radius": 2}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        3,
+        [],
+        {},
+        {**GOOD, "kind": "circle"},
+        {**GOOD, "kind": None},
+        {**GOOD, "kind": ["polygon"]},
+        {**GOOD, "mode": "invert"},
+        {**GOOD, "points": "abc"},
+        {**GOOD, "points": [[0, 0], [4, 0]]},
+        {**GOOD, "points": [[0, 0], [4, 0], [4]]},
+        {**GOOD, "points": [[0, 0], [4, 0], [4, 4, 4]]},
+        {**GOOD, "points": [[0, 0], [4, 0], 4]},
+        {**GOOD, "points": [[0, 0], [4, 0], [4, "4"]]},
+        {**GOOD, "points": [[0, 0], [4, 0], [4, True]]},
+        {**GOOD, "points": [[0, 0], [4, 0], [4, None]]},
+        {**GOOD, "points": [[0, 0], [4, 0], [4, math.nan]]},
+        {**GOOD, "points": [[0, 0], [4, 0], [4, math.inf]]},
+        {**GOOD, "points": [[0, 0], [4, 0], [4, 10**400]]},
+        {**GOOD, "points": [[0, 0], [4, 0], [4, 2e6]]},
+        {**GOOD, "points": [[0, 0]] * (MAX_POINTS + 1)},
+        {**GOOD, "radius": 1},
+        {**STROKE, "points": []},
+        {**STROKE, "radius": 0},
+        {**STROKE, "radius": -1},
+        {**STROKE, "radius": math.nan},
+        {**STROKE, "radius": "2"},
+        {key: value for key, value in STROKE.items() if key != "radius"},
+    ],
+)
+def test_a_bad_shape_is_named_by_its_number(bad: Any) -> None:
+    assert len(from_json([GOOD, STROKE])) == 2
+    with pytest.raises(PadimError, match=r"^shape 3 of the region: "):
+        from_json([GOOD, STROKE, bad])
+
+
+def test_another_list_of_shapes_is_refused() -> None:
+    nonsense: tuple[Any, ...] = (None, {}, "[]", 3)
+    for bad in nonsense:
+        with pytest.raises(PadimError, match="not a list"):
+            from_json(bad)
+    assert len(from_json([GOOD] * MAX_SHAPES)) == MAX_SHAPES
+    with pytest.raises(PadimError, match="501 shapes"):
+        from_json([GOOD] * (MAX_SHAPES + 1))
+
+
+def test_an_impossible_shape_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="polygon"):
+        polygon((0, 0), (1, 1))
+    with pytest.raises(ValueError, match="radius"):
+        brush((0, 0), radius=0)
+    with pytest.raises(ValueError, match="coordinates"):
+        brush((0, math.nan), radius=1)
+
+
+# --- kept in the model ---
+
+
+@pytest.fixture
+def model(saved_model: Path) -> Padim:
+    return Padim.load(saved_model)
+
+
+def region(model: Padim, *shapes: Shape) -> np.ndarray:
+    roi = rasterize(shapes, model.config.input_size)
+    assert roi is not None
+    return roi
+
+
+DRAWN = (polygon((3, 3), (60, 8.5), (50, 61), mode="include"), brush((30, 30), (40, 33.25), radius=4.5))
+
+
+@pytest.mark.parametrize("name", ["model", "model.zip"])
+def test_shapes_are_saved_and_loaded(model: Padim, tmp_path: Path, name: str) -> None:
+    assert not model.roi_shapes
+    path = model.set_roi(region(model, *DRAWN), DRAWN).save(tmp_path / name)
+    again = Padim.load(path)
+    assert again.roi_shapes == DRAWN
+    np.testing.assert_array_equal(again.roi, region(model, *DRAWN))
+    again.set_roi(again.roi).save(path)
+    assert not Padim.load(path).roi_shapes
+
+
+def test_shapes_go_with_their_region(model: Padim, tmp_path: Path) -> None:
+    model.set_roi(region(model, *DRAWN), DRAWN).save(tmp_path / "m")
+    with pytest.raises(ValueError, match="empty"):
+        model.set_roi(np.zeros((64, 64), bool), DRAWN[:1])
+    with pytest.raises(ValueError, match="501"):
+        model.set_roi(region(model, *DRAWN), DRAWN[:1] * 501)
+    assert model.roi_shapes == DRAWN
+    assert not model.set_roi(None, DRAWN).roi_shapes
+    model.save(tmp_path / "m")
+    assert not list((tmp_path / "m").glob("roi*"))
+    again = Padim.load(tmp_path / "m")
+    assert again.roi is None
+    assert not again.roi_shapes
+
+
+def test_how_a_region_was_drawn_changes_no_identity(
+    model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scored pictures stay valid when the same pixels are drawn in another way."""
+    monkeypatch.setenv("PADIM_HOME", str(tmp_path))
+    store = Workspace(tmp_path)
+    made = store.create("Parts")
+
+    def identities(*shapes: Shape) -> tuple[str, str]:
+        model.set_roi(region(model, *DRAWN), shapes).save(made.path)
+        entry = store.get(made.id)
+        return workspace.scoring_identity(entry), workspace.held_out_identity(entry)
+
+    assert identities(*DRAWN) == identities() == identities(*DRAWN, brush((0, 0), radius=0.1))
+    other = polygon((0, 0), (9, 0), (9, 9))
+    before = identities(*DRAWN)
+    model.set_roi(region(model, other), [other]).save(made.path)
+    assert workspace.scoring_identity(store.get(made.id)) != before[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"\xff", b"[3]", b"[" * 100_000, json.dumps([{**GOOD, "mode": "x"}]).encode()],
+    ids=["empty", "not a list", "not text", "number", "deep", "mode"],
+)
+def test_sealed_nonsense_for_shapes_is_refused(model: Padim, tmp_path: Path, content: bytes) -> None:
+    import hashlib
+
+    path = model.set_roi(region(model, *DRAWN), DRAWN).save(tmp_path / "m")
+    manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    digest = hashlib.sha256(content).hexdigest()
+    entry = {"file": f"roi_shapes-{digest[:16]}.json", "sha256": digest, "bytes": len(content)}
+    (path / str(entry["file"])).write_bytes(content)
+    manifest["files"]["roi_shapes.json"] = entry
+    manifest["seal"] = bundle._seal(manifest)
+    (path / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"roi_shapes\.json"):
+        Padim.load(path)
+
+
+def test_damaged_shapes_are_named(model: Padim, tmp_path: Path) -> None:
+    path = model.set_roi(region(model, *DRAWN), DRAWN).save(tmp_path / "m")
+    (file,) = path.glob("roi_shapes-*.json")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(BundleError, match=file.name):
+        Padim.load(path)
+
+
+# --- what a draft would change ---
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parts with two shots, one kept out and one that is no good part; pictures wider than high, padded."""
+    config = PadimConfig(
+        input_size=64, grid_stride=8, n_features=10, smoothing_sigma=1, min_area=4, fit="pad"
+    )
+    shots = [(f"{i}_{shot}.png", png(part(i, size=(48, 96), shot=shot))) for i in range(8) for shot in (0, 1)]
+    model = Padim(config, work_dir=tmp_path_factory.mktemp("grouped"))
+    model.fit(shots, groups=lambda name: name.split("_")[0])
+    return model.exclude(2, "kept_out").exclude(6, "not_good").save(tmp_path_factory.mktemp("saved") / "m")
+
+
+def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path) -> None:
+    for one in (model, Padim.load(grouped)):
+        size = one.config.input_size
+        before = one.held_out_scores().copy()
+        for roi in (region(one, *DRAWN), region(one, brush((20, 30), radius=12)), None):
+            for min_area in (None, 1, 40):
+                drafted = rejudged_levels(one, roi, min_area)
+                assert drafted.dtype == np.int64
+                expected = Padim.load(one.save(one.work_dir / "copy")).set_roi(roi).held_out_scores(min_area)
+                np.testing.assert_array_equal(drafted, expected)
+        # Also from a region in use to a larger one.
+        one.set_roi(region(one, *DRAWN))
+        np.testing.assert_array_equal(rejudged_levels(one, None), before)
+        np.testing.assert_array_equal(rejudged_levels(one, one.roi), one.held_out_scores())
+        with pytest.raises(ValueError, match="roi"):
+            rejudged_levels(one, np.ones((size, size + 1), bool))
+
+
+def test_cry_wolf_counts_parts(model: Padim, grouped: Path) -> None:
+    for one in (model, Padim.load(grouped)):
+        normals_ = one.normals_
+        for level in (0, int(np.median(one.held_out_scores())), 65535):
+            expected = np.zeros((64, 64))
+            groups = {n.group for n in normals_ if n.status != "not_good"}
+            for group in groups:
+                maps = [one.held_out_map(i) for i, n in enumerate(normals_) if n.group == group]
+                expected += np.any([q > level for q in maps], axis=0)
+            share = cry_wolf(one, level)
+            assert share.dtype == np.float32
+            np.testing.assert_allclose(share, expected / len(groups), rtol=1e-6)
+        assert not cry_wolf(one, 65535).any()
+        assert cry_wolf(one, 0).max() == 1
+        one.set_roi(region(one, *DRAWN))
+        assert not cry_wolf(one, 0)[~region(one, *DRAWN)].any()
+
+
+def test_without_held_out_scores_it_says_what_is_missing(small_config: PadimConfig) -> None:
+    two = Padim(small_config).fit(normals(2))
+    with pytest.raises(CalibrationError, match="at least 3 parts"):
+        rejudged_levels(two, None)
+    with pytest.raises(CalibrationError, match="at least 3 parts"):
+        cry_wolf(two, 1)
+    assert mean_normal(two).shape == (64, 64, 3)
+
+
+def test_mean_normal_is_the_mean_of_the_fit(grouped: Path) -> None:
+    model = Padim.load(grouped)
+    preprocess = Preprocess(64, "pad")
+    pictures = [
+        preprocess(np.asarray(Image.open(BytesIO(model.thumbnail(i))).convert("RGB")))
+        for i, normal in enumerate(model.normals_)
+        if normal.status == "fit"
+    ]
+    assert len(pictures) == 12
+    mean = mean_normal(model)
+    assert mean.dtype == np.uint8
+    assert mean.shape == (64, 64, 3)
+    np.testing.assert_allclose(mean, np.mean(pictures, axis=0), atol=0.5 + 1e-9)
+    assert (mean[:16] == 127).all()  # the padding
