@@ -1,4 +1,4 @@
-"""Calibrate: set the threshold by the good parts' held-out scores, and read what it promises."""
+"""Calibrate: move the threshold on real pictures, and read what it promises."""
 
 from __future__ import annotations
 
@@ -7,249 +7,269 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import CalibrationError, PadimError
-from ui import bring, calibrating, charts, normals, panels, shell, watch, workspace
-from ui.words import count, false_rejects, multiple
+from ui import bring, calibrating, normals, panels, shell, viewer, viewing, watch, workspace
+from ui.words import count, share_of
 
 if TYPE_CHECKING:
-    from padim.calibration import Threshold
     from padim.model import Padim
+    from padim.operating import Costs, OperatingPoint
     from padim.store import Entry
-    from ui.calibrating import Basis, Draft
+    from ui.calibrating import Draft
     from ui.reviews import Review
+    from ui.scoring import Origin
 
-_BASES: dict[Basis, str] = {
-    "image": "By parts",
-    "pixel": "By pixels",
-    "manual": "By hand",
+_VIEWER = "calibrate-viewer"
+_ORIGINS: dict[Origin, str] = {
+    "defect": "Defects",
+    "good": "Good parts",
+    "unknown": "I do not know yet",
+}
+_POINTS = {
+    "best_f1": ("Best F1", "The best balance of defects found and good parts spared, on these pictures."),
+    "zero_miss": ("No miss", "The highest threshold that misses none of these defects."),
+    "zero_false_reject": ("No false reject", "The lowest threshold that rejects none of these good parts."),
+    "lowest_cost": ("Lowest cost", "The lowest cost to expect, for the costs stated above."),
 }
 
 
-def _key(entry: Entry, name: str) -> str:
-    return f"calibrate-{entry.id}-{name}"
+# -- test pictures -----------------------------------------------------------------------------------------
 
 
-def _draft(entry: Entry, model: Padim) -> Draft:
-    """The controls; each starts at what is in use and keeps its place when the page is left."""
-    used = calibrating.saved(model)
-    calibrated = model.calibration_ != "none"
-    basis: Basis = st.segmented_control(
-        "How to set the threshold",
-        list(_BASES) if calibrated else ["manual"],
-        format_func=lambda key: _BASES[key],
-        default=used.basis if calibrated else "manual",
+def _bring(entry: Entry, model: Padim) -> None:
+    origin: Origin = st.segmented_control(
+        "What do these pictures show?",
+        list(_ORIGINS),
+        format_func=lambda key: _ORIGINS[key],
+        default="defect",
         required=True,
         wrap=True,
-        key=_key(entry, "basis"),
+        key="known-kind",
         persist_state="session",
-        help="By parts: the percentile says directly what share of good parts to let pass. By pixels: what "
-        "share of the good parts’ pixels, the classical way. By hand: any value. What each promises is "
-        "worked out alike.",
+        help="Where you do not know, label them one by one, next to each picture.",
     )
-    permille, value = used.permille, used.value
-    if basis == "manual":
-        value = st.number_input(
-            "Threshold",
-            min_value=0.0,
-            # The top of the model's scale, above which nothing could be rejected.
-            max_value=int(model.quantizer.to_value(65534) * 100) / 100,
-            value=_start_by_hand(model),
-            step=1.0,
-            format="%.2f",
-            key=_key(entry, "value"),
-            persist_state="session",
-            help="In units of the anomaly map. A picture is rejected when its score lies above it.",
-        )
-    else:
-        percent = st.slider(
-            "Percentile",
-            min_value=80.0,
-            max_value=99.9,
-            value=min(99.9, max(80.0, used.permille / 10)),
-            step=0.1,
-            format="%.1f %%",
-            key=_key(entry, "percentile"),
-            persist_state="session",
-            help="95 % lets 95 of 100 good parts pass. Higher rejects fewer good parts and misses more "
-            "defects.",
-        )
-        permille = round(percent * 10)
-    area = st.slider(
-        "Smallest region that counts (px²)",
-        min_value=1,
-        max_value=max(256, used.min_area),
-        value=used.min_area,
-        key=_key(entry, "area"),
-        persist_state="session",
-        help=f"Hot spots smaller than this do not count, in pixels of the {model.config.input_size} × "
-        f"{model.config.input_size} map. It changes every score, so the threshold moves with it.",
-    )
-    return calibrating.Draft(basis, permille, value, int(area))
-
-
-def _start_by_hand(model: Padim) -> float:
-    if model.choice.value is not None:
-        return round(model.choice.value, 2)
-    threshold = model.threshold_
-    return round(model.quantizer.to_value(threshold.level), 2) if threshold is not None else 100.0
-
-
-def _outcome(model: Padim, draft: Draft, found: Threshold, defects: Review | None) -> None:
-    """What the draft promises, in words and as a histogram."""
-    value = model.quantizer.to_value(found.level)
-    used = model.threshold_
-    in_use = model.quantizer.to_value(used.level) if used is not None else None
-    facts = [("Threshold in use" if value == in_use else "Threshold being tried", f"{value:.2f}")]
-    if value != in_use:
-        facts.append(("In use", "none" if in_use is None else f"{in_use:.2f}"))
-    items = defects.pile.items if defects is not None else []
-    scores = [item.score(model, draft.min_area) for item in items]
-    if items:
-        caught = sum(score > found.level for score in scores)
-        facts.append(("Defects caught", f"{caught:,} of {len(items):,}"))
-    st.html(panels.facts(facts))
-    if model.calibration_ == "none":
-        st.warning(
-            "Nothing can be promised for this threshold: held-out scores take at least 3 good parts.",
-            icon=":material/warning:",
-        )
-    else:
-        rate = model.false_rejects(found.level, draft.min_area)
-        st.markdown(f"**Good parts rejected.** {false_rejects(rate)}")
-        warning = calibrating.unsupported(found)
-        if warning is not None:
-            st.warning(warning, icon=":material/warning:")
-        in_fit, kept_out = normals.part_values(model, draft.min_area)
-        st.plotly_chart(
-            charts.score_histogram(
-                in_fit,
-                threshold=value,
-                in_use=in_use,
-                kept_out=kept_out,
-                defects=[model.quantizer.to_value(score) for score in scores],
-            ),
-            config=charts.CONFIG,
-            key="calibrate-histogram",
-        )
-        more = calibrating.outlook(rate)
-        if more is not None:
-            st.caption(more)
-
-
-def _near(entry: Entry, model: Padim, draft: Draft, found: Threshold) -> None:
-    near = calibrating.near(model, found.level, draft.min_area)
-    st.subheader("Good pictures nearest the threshold")
-    with st.container(key="calibrate-near"):
-        rejected, accepted = st.columns(2, gap="large")
-    with rejected:
-        st.caption("Just rejected")
-        if near.above:
-            _good(entry, model, draft, found.level, near.above)
-        else:
-            st.markdown("No good part lies above this threshold.")
-    with accepted:
-        st.caption("Just accepted")
-        if near.below:
-            _good(entry, model, draft, found.level, near.below)
-        else:
-            st.markdown("Every good part lies above this threshold.")
-
-
-def _good(
-    entry: Entry,
-    model: Padim,
-    draft: Draft,
-    level: int,
-    items: tuple[tuple[int, int], ...],
-) -> None:
-    value = model.quantizer.to_value
-    st.html(
-        panels.gallery(
-            panels.Thumb(
-                normals.overlay_of(entry, model, index, level, draft.min_area),
-                model.normals_[index].name,
-                f"{multiple(value(score), value(level))} threshold",
-            )
-            for index, score in items
-        )
+    what = {"defect": "pictures of defects", "good": "good parts not in the fit", "unknown": "pictures"}
+    bring.pictures(
+        calibrating.UPLOADER,
+        what[origin],
+        lambda brought: calibrating.take(entry, model, brought, origin),
+        sample=calibrating.sample(origin),
     )
 
 
-def _defects(entry: Entry, model: Padim, draft: Draft, found: Threshold, review: Review) -> None:
-    st.subheader("Defects, if you have some")
-    pile = review.pile
-    for job in review.jobs:
-        if job.running:
-            watch.watch(job)
-            return
-        if job.state == "failed":
-            shell.failure("The defect pictures were not all scored.", job.error)
-    if not len(pile) and not pile.failed:
+def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
+    """The row above the viewer: put the threshold to use, bring pictures, clear them."""
+    unchanged = calibrating.same(model, draft, calibrating.saved(model))
+    with st.container(horizontal=True, vertical_alignment="center", key="calibrate-bar"):
+        if st.button(
+            "Use this threshold",
+            type="primary",
+            key="calibrate-use",
+            disabled=unchanged,
+            icon=":material/check:",
+        ):
+            try:
+                with st.spinner("Saving"):
+                    calibrating.put_to_use(entry, draft)
+            except (PadimError, OSError, ValueError) as error:
+                shell.failure("The threshold was not saved.", error)
+            else:
+                st.session_state["calibrate-said"] = True
+                st.rerun()
+        # A key of its own for every batch: the next popover starts closed.
+        batch = len(review.job_keys)
+        with st.popover(
+            "Add test pictures",
+            icon=":material/add:",
+            disabled=bool(review.running),
+            key=f"calibrate-add-{batch}",
+        ):
+            _bring(entry, model)
+        if (len(review.pile) or review.pile.failed) and st.button(
+            "Clear the test pictures", key="calibrate-forget", icon=":material/close:"
+        ):
+            review.clear()
+            st.rerun()
         st.caption(
-            "Pictures of known defects show what share this threshold would catch. They change nothing in "
-            "the model."
+            "This threshold is in use." if unchanged else "A draft: nothing is judged by it until you use it."
         )
-        bring.pictures(
-            calibrating.UPLOADER,
-            "pictures of defects",
-            lambda brought: calibrating.take_defects(entry, model, brought),
-            sample=calibrating.sample_defects(),
+
+
+def _problems(review: Review) -> None:
+    for job in review.jobs:
+        if job.state == "failed":
+            shell.failure("The test pictures were not all scored.", job.error)
+    failed = review.pile.failed
+    if failed:
+        with st.expander(f"{count(len(failed), 'file')} cannot be used", icon=":material/warning:"):
+            st.html(panels.problems((error.name, error.reason) for error in failed))
+
+
+# -- the viewer --------------------------------------------------------------------------------------------
+
+
+def _view(entry: Entry, model: Padim, draft: Draft) -> list[viewing.Shown]:
+    held = viewing.held_out(entry, model)
+    pictures = calibrating.shown(entry, model, held, draft.min_area)
+
+    def said(name: str) -> object:
+        return viewing.said(_VIEWER, name)
+
+    def labelled() -> None:
+        try:
+            calibrating.hear_label(entry, pictures, said("label"))
+        except OSError as error:
+            st.session_state["calibrate-unsaved"] = error.strerror or "no reason given"
+
+    viewer.component()(
+        key=_VIEWER,
+        data=calibrating.message(entry, model, pictures, held, draft),
+        on_decision_change=lambda: calibrating.hear_decision(entry, model, said("decision")),
+        on_look_change=lambda: viewing.hear_look(calibrating.trying(entry).look, said("look")),
+        on_selected_change=lambda: calibrating.hear_selected(entry, said("selected")),
+        on_label_change=labelled,
+    )
+    return pictures
+
+
+# -- operating points --------------------------------------------------------------------------------------
+
+
+def _costs() -> Costs | None:
+    from padim.operating import Costs
+
+    with st.container(horizontal=True, vertical_alignment="bottom", key="calibrate-costs"):
+        miss = st.number_input(
+            "Cost of a miss",
+            min_value=0.0,
+            value=100.0,
+            key="calibrate-cost-miss",
+            persist_state="session",
+            width=170,
+            help="A defective part that passes, in any unit of money.",
+        )
+        false_reject = st.number_input(
+            "Cost of a false reject",
+            min_value=0.0,
+            value=1.0,
+            key="calibrate-cost-false",
+            persist_state="session",
+            width=170,
+            help="A good part that is rejected, in the same unit.",
+        )
+        defective = st.number_input(
+            "Defective parts in 1,000",
+            min_value=0.1,
+            max_value=999.0,
+            value=10.0,
+            step=1.0,
+            key="calibrate-defective",
+            persist_state="session",
+            width=190,
+            help="How many of a thousand parts off the line are defective.",
+        )
+    if not miss and not false_reject:
+        st.caption("With both costs 0 every threshold costs the same.")
+        return None
+    return Costs(miss, false_reject, defective / 1000)
+
+
+def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft) -> None:
+    title, help_text = _POINTS[point.kind]
+    value = model.quantizer.to_value(point.level)
+    facts = [
+        ("Threshold", f"{value:.2f}"),
+        (
+            "Missed defects",
+            share_of(point.misses.count, point.misses.of, point.misses.low, point.misses.high),
+        ),
+        (
+            "False rejects",
+            share_of(
+                point.false_rejects.count,
+                point.false_rejects.of,
+                point.false_rejects.low,
+                point.false_rejects.high,
+            ),
+        ),
+        ("F1", f"{point.f1:.3f} ({point.f1_interval[0]:.3f} to {point.f1_interval[1]:.3f})"),
+    ]
+    if point.cost is not None and point.cost_interval is not None:
+        low, high = point.cost_interval
+        facts.append(("Cost of 1,000 parts", f"{point.cost:,.0f} ({low:,.0f} to {high:,.0f})"))
+    with st.container(border=True, width=258, key=f"point-{point.kind}"):
+        st.markdown(f"**{title}**", help=help_text)
+        st.html(panels.facts(facts))
+        current = calibrating.same(model, draft, calibrating.draft_at(model, point.level, draft.min_area))
+        st.button(
+            "Being tried" if current else "Try this threshold",
+            key=f"try-{point.kind}",
+            disabled=current,
+            on_click=calibrating.impose,
+            args=(entry, calibrating.draft_at(model, point.level, draft.min_area)),
+        )
+
+
+def _points(entry: Entry, model: Padim, draft: Draft, pictures: list[viewing.Shown]) -> None:
+    found = calibrating.known(entry, model, pictures, draft.min_area)
+    for index in found.doubted:
+        _doubted(entry, model, index)
+    st.subheader("Thresholds worth trying")
+    if not len(found.defect):
+        st.caption(
+            "They need defects: add pictures of defects above, or label pictures as defects. With good parts "
+            "and defects there are four, each with what it misses and what it rejects in vain."
         )
         return
-    if pile.failed:
-        with st.expander(f"{count(len(pile.failed), 'file')} cannot be used", icon=":material/warning:"):
-            st.html(panels.problems((error.name, error.reason) for error in pile.failed))
-    limit = model.quantizer.to_value(found.level)
-    scored = sorted(
-        ((item.score(model, draft.min_area), item) for item in pile.items), key=lambda pair: pair[0]
-    )
-    missed = [(score, item) for score, item in scored if score <= found.level]
-    if scored:
-        caught = len(scored) - len(missed)
-        st.markdown(
-            f"**{caught:,} of {count(len(scored), 'defect picture')} caught** at the threshold being tried."
-        )
-    # The missed ones say where a better threshold might lie; without any, the ones caught most narrowly do.
-    shown = list(reversed(missed))[:12] or scored[:6]
-    if shown:
-        st.caption("Missed, the nearest first" if missed else "Caught, the narrowest first")
-        st.html(
-            panels.gallery(
-                panels.Thumb(
-                    calibrating.overlay_of_scored(entry, item, model, found.level, draft.min_area),
-                    item.name,
-                    f"{multiple(model.quantizer.to_value(score), limit)} threshold",
-                    "reject" if score > found.level else None,
-                )
-                for score, item in shown
-            )
-        )
-    if st.button("Remove the defect pictures", key="calibrate-forget", icon=":material/close:"):
-        review.clear()
-        st.rerun()
-
-
-def _use(entry: Entry, model: Padim, draft: Draft) -> None:
-    unchanged = calibrating.same(model, draft, calibrating.saved(model))
-    if st.button(
-        "Use this threshold",
-        type="primary",
-        key="calibrate-use",
-        disabled=unchanged,
-        width="stretch",
-    ):
-        try:
-            with st.spinner("Saving"):
-                calibrating.put_to_use(entry, draft)
-        except (PadimError, OSError, ValueError) as error:
-            shell.failure("The threshold was not saved.", error)
-        else:
-            st.session_state["calibrate-said"] = True
-            st.rerun()
-    if st.session_state.pop("calibrate-said", False):
-        st.toast("The new threshold is in use.", icon=":material/check:")
+    if not len(found.good):
+        st.caption("They need good parts too: at least three in the fit, or good test pictures.")
+        return
     st.caption(
-        "This threshold is in use." if unchanged else "A draft: nothing is judged by it until you use it."
+        f"From {count(len(found.good), 'good part')} and {count(len(found.defect), 'defect picture')}, "
+        "with 95 % intervals. Chosen on these very pictures, each does a little worse on new ones."
     )
+    costs = _costs()
+    with st.container(horizontal=True, key="calibrate-points"):
+        for point in calibrating.points(found, costs):
+            _point(model, entry, point, draft)
+
+
+def _doubted(entry: Entry, model: Padim, index: int) -> None:
+    """A picture of the fit that somebody has called a defect."""
+    name = panels.plain(model.normals_[index].name)
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"doubted-{index}"):
+        st.markdown(f"**{name}** is in the fit as a good part, and was labelled as a defect.")
+        if st.button("Take it out of the fit", key=f"doubted-out-{index}"):
+            try:
+                with st.spinner("Taking the part out of the fit"):
+                    normals.exclude(entry, index, "not_good")
+            except (PadimError, OSError) as error:
+                shell.failure("The part was not taken out.", error)
+            else:
+                st.rerun()
+
+
+# -- the whole ---------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _live(entry: Entry, model: Padim) -> None:
+    # This part runs by itself at most changes, with the model it was first given.
+    if workspace.changed(entry):
+        st.rerun()
+    review = calibrating.tests(entry)
+    draft = calibrating.draft_of(entry, model)
+    try:
+        calibrating.threshold(model, draft)
+    except (CalibrationError, ValueError) as error:
+        shell.failure("There is no threshold yet.", error)
+        return
+    _tests(entry, model, review, draft)
+    _problems(review)
+    unsaved = st.session_state.pop("calibrate-unsaved", None)
+    if unsaved:
+        st.error(f"The label was not saved. The server reports: {panels.plain(unsaved)}.")
+    pictures = _view(entry, model, draft)
+    _points(entry, model, draft, pictures)
 
 
 def _page(entry: Entry) -> None:
@@ -259,28 +279,24 @@ def _page(entry: Entry) -> None:
         shell.failure("The model cannot be opened.", error)
         return
     shell.out_of_date(entry)
-    review = calibrating.defects(entry)
-    up_to_date = review.follow(entry, model)
-    controls, outcome = st.columns([2, 3], gap="medium")
-    with controls:
-        draft = _draft(entry, model)
-        _use(entry, model, draft)
-    try:
-        found = calibrating.threshold(model, draft)
-    except (CalibrationError, ValueError) as error:
-        with outcome:
-            shell.failure("There is no threshold yet.", error)
+    review = calibrating.tests(entry)
+    if not review.follow(entry, model):
+        st.info(
+            "The model has changed. When the test pictures are through, all are scored again by the model as "
+            "it is now.",
+            icon=":material/info:",
+        )
+        for job in review.running:
+            watch.watch(job)
         return
-    with outcome:
-        _outcome(model, draft, found, review if up_to_date else None)
-    if model.calibration_ != "none":
-        _near(entry, model, draft, found)
-    _defects(entry, model, draft, found, review)
+    for job in review.running[-1:]:
+        watch.watch(job)
+    _live(entry, model)
+    if st.session_state.pop("calibrate-said", False):
+        st.toast("The new threshold is in use.", icon=":material/check:")
 
 
-in_use = shell.begin(
-    "Calibrate", "Set the threshold by the good parts’ own held-out scores, and read what it will cost."
-)
+in_use = shell.begin("Calibrate", "Move the threshold on real pictures, and read what it will cost.")
 if in_use is None:
     shell.needs_model()
 else:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import bring, exports, inspecting, panels, shell, warm, watch, workspace
-from ui.words import count, multiple, ratio, size
+from ui import bring, exports, inspecting, panels, shell, viewer, viewing, warm, watch, workspace
+from ui.words import count, ratio, size
 
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.store import Entry
-    from ui.inspecting import Look, Row, Show
+    from ui.inspecting import Row, Show
 
 _TABLE = "inspect-table"
+_VIEWER = "inspect-viewer"
 
 
 # -- bringing pictures -----------------------------------------------------------------------------------
@@ -34,14 +35,18 @@ def _bring(entry: Entry, model: Padim) -> None:
 # -- the list --------------------------------------------------------------------------------------------
 
 
-def _arrangement(found: list[Row]) -> list[Row]:
+def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
     """The controls above the list; returns the rows to show, in order."""
     rejected = sum(row.verdict == "reject" for row in found)
+    review = sum(row.verdict == "review" for row in found)
     labels: dict[Show, str] = {
         "all": f"All {len(found):,}",
         "reject": f"Reject {rejected:,}",
-        "accept": f"Accept {len(found) - rejected:,}",
+        "review": f"Review {review:,}",
+        "accept": f"Accept {len(found) - rejected - review:,}",
     }
+    if model.guard is None:
+        del labels["review"]
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="center")
     with left:
         judged = any(row.verdict for row in found)
@@ -120,107 +125,27 @@ def _picked(entry: Entry, rows: list[Row]) -> None:
 # -- one picture -----------------------------------------------------------------------------------------
 
 
-def _look() -> Look:
-    from padim.render import COLORMAPS
-
-    with st.popover("Display", icon=":material/palette:"):
-        colormap = st.selectbox(
-            "Colours of the heatmap",
-            COLORMAPS,
-            key="inspect-colormap",
-            persist_state="session",
-            help="The threshold is always the middle of the scale, for every picture alike. Inferno, "
-            "magma, plasma, "
-            "viridis and cividis rise evenly; turbo and jet show edges where there are none.",
-        )
-        opacity = st.slider(
-            "Strength of the overlay",
-            0.0,
-            1.0,
-            0.45,
-            0.05,
-            key="inspect-opacity",
-            persist_state="session",
-        )
-    return inspecting.Look(colormap, opacity)
-
-
 def _viewer(entry: Entry, model: Padim, rows: list[Row], level: int | None, at: int) -> None:
-    row = rows[at]
-    with st.container(horizontal=True, vertical_alignment="center", key="inspect-bar"):
-        st.button(
-            "Previous",
-            icon=":material/chevron_left:",
-            key="inspect-previous",
-            shortcut="Left",
-            disabled=at == 0,
-            on_click=inspecting.select,
-            args=(entry, rows[max(0, at - 1)].item.number),
-        )
-        st.button(
-            "Next",
-            icon=":material/chevron_right:",
-            icon_position="right",
-            key="inspect-next",
-            shortcut="Right",
-            disabled=at == len(rows) - 1,
-            on_click=inspecting.select,
-            args=(entry, rows[min(len(rows) - 1, at + 1)].item.number),
-        )
-        with st.container(width="stretch"):
-            st.html(_headline(row, model, level, f"{at + 1:,} of {len(rows):,}"))
-        look = _look()
     if level is None:
         st.info(
             "This model has no threshold yet, so there is no verdict. Set one by hand on the Calibrate page.",
             icon=":material/info:",
         )
         return
-    try:
-        shown = inspecting.shown(entry, row.item, model, level, look)
-    except (PadimError, OSError) as error:
-        shell.failure("This picture can no longer be shown.", error)
-        return
-    st.html(panels.four_panels(shown.panels, name=row.item.name, slot="inspect"))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "Mask (PNG)",
-            shown.mask_png,
-            file_name=exports.file_name(row.item.name, "_mask.png", set()),
-            mime="image/png",
-            on_click="ignore",
-            icon=":material/download:",
-            key="inspect-mask",
-        )
-        st.caption(
-            "A click on a panel opens it at full size. The arrow keys go to the previous and the next "
-            "picture."
-        )
-
-
-def _headline(row: Row, model: Padim, level: int | None, place: str) -> str:
-    from html import escape
-
-    parts = [f"<b>{escape(row.item.name)}</b>"]
-    if row.verdict is not None and level is not None:
-        value = model.quantizer.to_value
-        parts.append(panels.badge(row.verdict))
-        note = f"{multiple(value(row.score), value(level))} threshold"
-        if row.regions:
-            note += f" · {count(row.regions, 'region')}"
-        parts.append(f"<span>{escape(note)}</span>")
-    parts.append(f"<span>{escape(size(row.item.original_size))} px · {escape(place)}</span>")
-    return f'<div class="pv-headline">{"".join(parts)}</div>'
+    viewer.component()(
+        key=_VIEWER,
+        data=inspecting.message(entry, model, rows),
+        on_selected_change=lambda: inspecting.hear_selected(entry, viewing.said(_VIEWER, "selected")),
+        on_look_change=lambda: viewing.hear_look(inspecting.look(), viewing.said(_VIEWER, "look")),
+    )
 
 
 # -- the whole -------------------------------------------------------------------------------------------
 
 
-def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -> None:
+def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None, at: int) -> None:
     """Files of the rows listed, made when asked for."""
-    look = inspecting.Look(
-        st.session_state.get("inspect-colormap", "inferno"), st.session_state.get("inspect-opacity", 0.45)
-    )
+    look = inspecting.look()
     with st.container(horizontal=True):
         st.download_button(
             "Results (CSV)",
@@ -235,7 +160,12 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
         st.download_button(
             "Four-panel pictures (ZIP)",
             partial(
-                exports.zip_of_panels, rows, model, level or 0, colormap=look.colormap, opacity=look.opacity
+                exports.zip_of_panels,
+                rows,
+                model,
+                level or 0,
+                colormap=look["colormap"],
+                opacity=look["opacity"],
             ),
             file_name=exports.file_name(f"{entry.name} pictures", ".zip", set()),
             mime="application/zip",
@@ -244,6 +174,18 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
             key="inspect-zip",
             disabled=not rows or level is None,
         )
+        if level is not None:
+            name = rows[at].item.name
+            st.download_button(
+                "Mask of this picture (PNG)",
+                partial(exports.mask_bytes, rows[at], model, level),
+                file_name=exports.file_name(name, "_mask.png", set()),
+                mime="image/png",
+                on_click="ignore",
+                icon=":material/download:",
+                key="inspect-mask",
+                help=f"The mask of {panels.plain(name)}, at the picture’s own size.",
+            )
 
 
 def _results(entry: Entry, model: Padim) -> None:
@@ -267,7 +209,7 @@ def _results(entry: Entry, model: Padim) -> None:
         if not running and not pile.failed:
             shell.empty("No pictures yet", "Drop test pictures above. The worst comes first.")
         return
-    rows = _arrangement(found)
+    rows = _arrangement(model, found)
     if not rows:
         shell.empty("None of the pictures matches", "Show all, or search for something else.")
         return
@@ -276,7 +218,7 @@ def _results(entry: Entry, model: Padim) -> None:
     if not running or inspecting.chosen(entry, rows):
         _viewer(entry, model, rows, level, at)
     _table(entry, rows, model, level, at)
-    _downloads(entry, model, rows, level)
+    _downloads(entry, model, rows, level, at)
 
 
 @st.fragment

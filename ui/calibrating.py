@@ -1,27 +1,30 @@
-"""What the Calibrate page works out: the threshold being tried, its promise, and the pictures near it.
+"""What the Calibrate page works out: the threshold being tried, its promise, and thresholds worth trying.
 
-Nothing here runs the network: held-out grids and scored defects are read, never made.
+Nothing here runs the network: held-out grids and scored pictures are read, never made.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-import streamlit as st
+import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
-from ui import bring, normals, state, workspace
-from ui.media import Picture
+from ui import bring, labels, state, viewing, workspace
 from ui.reviews import Review, Reviews
-from ui.scoring import Scored
+from ui.viewing import Stamped
 from ui.words import count, in_hundred
 
 if TYPE_CHECKING:
     from padim.calibration import FalseRejectRate, Threshold
     from padim.model import Padim
+    from padim.operating import Costs, OperatingPoint
     from padim.store import Entry
+    from ui.scoring import Origin
 
-UPLOADER = "defects"
+UPLOADER = "known"
 Basis = Literal["image", "pixel", "manual"]
 
 
@@ -80,6 +83,240 @@ def put_to_use(entry: Entry, draft: Draft) -> None:
             model.set_decision(value=draft.value, min_area=draft.min_area)
         else:
             model.set_decision(basis=draft.basis, percentile=draft.permille / 10, min_area=draft.min_area)
+    tried = trying(entry)
+    tried.draft = None
+    tried.stamp += 1
+    labels.forget_kept(entry)
+
+
+# -- what is being tried ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Trying:
+    """One model's threshold being tried in this session.
+
+    Attributes:
+        draft: None until it is first changed: what is in use.
+        stamp: how often Python, not the viewer, has set the draft.
+        selected: id of the picture shown large.
+        look: how strong the heat is drawn and in what colours.
+    """
+
+    draft: Draft | None = None
+    stamp: int = 0
+    selected: str | None = None
+    look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})
+
+
+@dataclass
+class _Tried:
+    """By model, what is being tried."""
+
+    of: dict[str, Trying] = field(default_factory=dict)
+
+
+def trying(entry: Entry) -> Trying:
+    """This session's threshold being tried for this model."""
+    return state.of(_Tried).of.setdefault(entry.id, Trying())
+
+
+def draft_of(entry: Entry, model: Padim) -> Draft:
+    """What was last tried, or what is in use; by hand, where a percentile has no scores to go by."""
+    draft = trying(entry).draft or saved(model)
+    if model.calibration_ == "none" and draft.basis != "manual":
+        value = draft.value if draft.value is not None else 100.0
+        return Draft("manual", draft.permille, value, draft.min_area)
+    return draft
+
+
+def impose(entry: Entry, draft: Draft) -> None:
+    """Set the draft from outside the viewer, which then follows it."""
+    tried = trying(entry)
+    tried.draft = draft
+    tried.stamp += 1
+
+
+def hear_decision(entry: Entry, model: Padim, value: object) -> None:
+    """Take over what the viewer says has been decided; what makes no sense is ignored."""
+    draft = decision_from(value, model)
+    if draft is not None:
+        trying(entry).draft = draft
+
+
+def hear_selected(entry: Entry, value: object) -> None:
+    """Take over which picture is shown large: its full resolution is fetched then."""
+    trying(entry).selected = value if isinstance(value, str) else None
+
+
+class _Said(BaseModel, strict=True):
+    """A decision as the viewer says it."""
+
+    basis: Basis
+    permille: int = Field(ge=1, le=999)
+    level: int = Field(ge=0, lt=65535)
+    min_area: int = Field(ge=1)
+
+
+def decision_from(value: object, model: Padim) -> Draft | None:
+    """A decision from the browser as a draft; None for what makes no sense."""
+    try:
+        said = _Said.model_validate(value)
+    except ValidationError:
+        return None
+    if said.min_area > model.config.input_size**2:
+        return None
+    by_hand = model.quantizer.to_value(said.level) if said.basis == "manual" else None
+    return Draft(said.basis, said.permille, by_hand, said.min_area)
+
+
+def decision(model: Padim, draft: Draft) -> dict[str, Any]:
+    """A draft as the viewer takes it."""
+    return {
+        "basis": draft.basis,
+        "permille": draft.permille,
+        "level": threshold(model, draft).level,
+        "min_area": draft.min_area,
+    }
+
+
+def decision_in_use(model: Padim) -> dict[str, Any] | None:
+    """The decision in use as the viewer takes it; None where there is none."""
+    return None if model.threshold_ is None else decision(model, saved(model))
+
+
+# -- pictures whose content is known, or to be judged ----------------------------------------------------
+
+
+class Tests(Reviews):
+    """The pictures that this session tries thresholds on, by model."""
+
+    kind = "known"
+
+
+def tests(entry: Entry) -> Review:
+    """This session's test pictures for this model."""
+    return state.of(Tests).of(entry)
+
+
+def take(entry: Entry, model: Padim, brought: bring.Brought, origin: Origin) -> None:
+    """Score pictures in the background."""
+    tests(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER, origin)
+
+
+def sample(origin: Origin) -> bring.Sample | None:
+    """The sample's pictures of that kind, or None where the sample is not installed."""
+    part = bring.sample_part()
+    if part is None or origin == "unknown":
+        return None
+    wanted: Callable[[str], bool] = (
+        (lambda kind: kind == "good") if origin == "good" else (lambda kind: kind != "good")
+    )
+    files = [
+        (f"{path.parent.name}/{path.name}", path)
+        for path in sorted((part / "test").glob("*/*"))
+        if wanted(path.parent.name) and path.is_file()
+    ]
+    what = "good parts" if origin == "good" else "defects"
+    note = "Good parts that were not in the fit." if origin == "good" else "Five kinds of defects."
+    return bring.Sample(note, lambda: bring.from_files(files, f"Sample: {part.name}, {what}", "Sample"))
+
+
+def shown(entry: Entry, model: Padim, held: viewing.HeldOut | None, min_area: int) -> list[viewing.Shown]:
+    """All that the viewer shows: the good parts with their held-out maps, then the test pictures."""
+    pictures = [] if held is None else viewing.normals_shown(model, held, min_area)
+    return [*pictures, *viewing.tests_shown(model, tests(entry).pile.items, min_area)]
+
+
+def hear_label(entry: Entry, pictures: Sequence[viewing.Shown], value: object) -> None:
+    """Take over a label from the viewer; what makes no sense is ignored.
+
+    Raises:
+        OSError: the label cannot be saved.
+    """
+    if not isinstance(value, dict) or value.get("label") not in ("good", "defect", "kept", None):
+        return
+    one = next((one for one in pictures if one.id == value.get("id")), None)
+    if one is not None:
+        labels.put(entry, one.sha256, value["label"])
+
+
+# -- thresholds worth trying -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Known:
+    """Scores of what is known to be good or defective, levels.
+
+    Attributes:
+        good: good parts by their held-out scores, and good test pictures.
+        defect: defect pictures.
+        doubted: indices of normals in the fit that somebody has called defective; they still count as good.
+    """
+
+    good: np.ndarray[tuple[int], np.dtype[np.int64]]
+    defect: np.ndarray[tuple[int], np.dtype[np.int64]]
+    doubted: tuple[int, ...]
+
+
+def known(entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], min_area: int) -> Known:
+    """What thresholds can be chosen by."""
+    said = labels.labels(entry)
+    good: list[int] = []
+    defect: list[int] = []
+    for one in pictures:
+        if one.held is not None:
+            continue
+        group = said.get(one.sha256) or one.group
+        if group != "unknown":
+            (good if group == "good" else defect).append(one.score)
+    if model.calibration_ != "none":
+        good += model.held_out_scores(min_area).tolist()
+    doubted = tuple(
+        index
+        for index, normal in enumerate(model.normals_)
+        if normal.status == "fit" and said.get(normal.sha256) == "defect"
+    )
+    return Known(np.asarray(good, np.int64), np.asarray(defect, np.int64), doubted)
+
+
+def points(found: Known, costs: Costs | None) -> tuple[OperatingPoint, ...]:
+    """The operating points; none where goods or defects are missing."""
+    from padim.operating import operating_points
+
+    if not len(found.good) or not len(found.defect):
+        return ()
+    return operating_points(found.good, found.defect, costs)
+
+
+def draft_at(model: Padim, level: int, min_area: int) -> Draft:
+    """A draft by hand at that level."""
+    return Draft("manual", model.choice.permille, model.quantizer.to_value(level), min_area)
+
+
+def message(
+    entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], held: viewing.HeldOut | None, draft: Draft
+) -> dict[str, Any]:
+    """What the viewer is given on this page."""
+    from padim.repeatability import band_levels
+
+    tried = trying(entry)
+    return viewing.message(
+        model,
+        pictures,
+        mode="calibrate",
+        decision=Stamped(tried.stamp, decision(model, draft)),
+        selected=Stamped(0, tried.selected),
+        look=tried.look,
+        labels=labels.labels(entry),
+        kept=labels.kept(entry),
+        saved=decision_in_use(model),
+        band=band_levels(model.guard, model.quantizer),
+        held=held,
+    )
+
+
+# -- words -----------------------------------------------------------------------------------------------
 
 
 def outlook(rate: FalseRejectRate) -> str | None:
@@ -109,78 +346,3 @@ def unsupported(found: Threshold) -> str | None:
         f"{found.permille / 10:g} % asks for at least {found.needed:,} {unit}; there are {found.n:,}. The "
         f"highest held-out score stands in for it. Fit with more, or choose a lower percentile."
     )
-
-
-# -- pictures near the threshold -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Near:
-    """Normals around a threshold: indices and levels, the nearest first on either side."""
-
-    below: tuple[tuple[int, int], ...]
-    above: tuple[tuple[int, int], ...]
-
-
-def near(model: Padim, level: int, min_area: int, most: int = 6) -> Near:
-    """The good pictures whose held-out scores lie nearest the threshold, on either side."""
-    levels = [
-        (index, int(score))
-        for index, score in enumerate(model.image_levels(min_area))
-        if model.normals_[index].status != "not_good"
-    ]
-    below = sorted((item for item in levels if item[1] <= level), key=lambda item: -item[1])
-    above = sorted((item for item in levels if item[1] > level), key=lambda item: item[1])
-    return Near(tuple(below[:most]), tuple(above[:most]))
-
-
-# -- optional defect pictures ----------------------------------------------------------------------------
-
-
-class Defects(Reviews):
-    """The defect pictures of this session, by model."""
-
-    kind = "defects"
-
-
-def defects(entry: Entry) -> Review:
-    """This session's defect pictures for this model."""
-    return state.of(Defects).of(entry)
-
-
-def take_defects(entry: Entry, model: Padim, brought: bring.Brought) -> None:
-    """Score defect pictures in the background."""
-    defects(entry).take("Scoring the defect pictures", brought, model, UPLOADER)
-
-
-def sample_defects() -> bring.Sample | None:
-    """The sample's defect pictures, or None where the sample is not installed."""
-    part = bring.sample_part()
-    if part is None:
-        return None
-    files = [
-        (f"{path.parent.name}/{path.name}", path)
-        for path in sorted((part / "test").glob("*/*"))
-        if path.parent.name != "good" and path.is_file()
-    ]
-    return bring.Sample(
-        "The sample has five kinds of defects.",
-        lambda: bring.from_files(files, f"Sample: {part.name}, defects", "Sample"),
-    )
-
-
-def overlay_of_scored(entry: Entry, item: Scored, model: Padim, level: int, min_area: int) -> Picture:
-    """A scored picture's small copy with its heat at this threshold."""
-    identity = workspace.scoring_identity(entry)
-    return Picture(_overlay_of_scored(item, model, identity, item.sha256, level, min_area))
-
-
-@st.cache_resource(max_entries=500, show_spinner=False)
-def _overlay_of_scored(
-    _item: Scored, _model: Padim, identity: str, sha256: str, level: int, min_area: int
-) -> bytes:
-    from padim.images import decode
-
-    rgb = decode(_item.thumb.data, _item.name)
-    box = _item.content_box
-    return normals.small_overlay(rgb, _item.levels(_model), level, min_area, box)

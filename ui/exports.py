@@ -22,6 +22,7 @@ STRIP_SIDE = 2048
 CSV_COLUMNS = (
     "name",
     "verdict",
+    "review",
     "score",
     "threshold",
     "score_over_threshold",
@@ -54,11 +55,13 @@ def csv_bytes(rows: Sequence[Row], model: Padim, entry: Entry, level: int | None
     writer.writerow(CSV_COLUMNS)
     value = model.quantizer.to_value
     for row in rows:
-        verdict, regions, box = "", "", [""] * 5
+        verdict, review, regions, box = "", "", "", [""] * 5
         if level is not None:
             # The file says what the page says: regions in pixels of the picture, from the same decision.
             decision = row.item.decide(model, level, model.config.min_area)
             verdict, regions = ("reject" if decision.rejected else "accept"), str(len(decision.regions))
+            # Said in addition: the mask, too, has a pixel exactly when the score is above the threshold.
+            review = "yes" if model.verdict(row.score, level) == "review" else "no"
             if decision.regions:
                 largest = max(decision.regions, key=lambda region: region.area)
                 box = [str(getattr(largest, key)) for key in ("x", "y", "width", "height", "area")]
@@ -67,6 +70,7 @@ def csv_bytes(rows: Sequence[Row], model: Padim, entry: Entry, level: int | None
             [
                 _cell(row.item.name),
                 verdict,
+                review,
                 f"{value(row.score):.6g}",
                 "" if level is None else f"{value(level):.6g}",
                 "" if not level else f"{row.score / level:.6g}",
@@ -99,6 +103,13 @@ def file_name(name: str, suffix: str, taken: set[str]) -> str:
         chosen, again = f"{plain}_{again}{suffix}", again + 1
     taken.add(chosen.lower())
     return chosen
+
+
+def mask_bytes(row: Row, model: Padim, level: int) -> bytes:
+    """One picture's mask at its own size, as PNG: 255 where it is rejected."""
+    from padim.render import encode_png, mask_image
+
+    return encode_png(mask_image(row.item.decide(model, level, model.config.min_area).mask))
 
 
 def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: str, opacity: float) -> bytes:

@@ -1,20 +1,16 @@
-"""What the Inspect page remembers and works out: scored pictures as rows, and one picture's panels."""
+"""What the Inspect page remembers and works out: scored pictures as rows, and what the viewer is given."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-import streamlit as st
-
-from ui import bring, state, workspace
-from ui.media import Picture, mimetype_of
-from ui.panels import Panel, Verdict
+from ui import bring, state, viewing
+from ui.panels import Verdict
 from ui.reviews import Review, Reviews
 from ui.scoring import Scored
 
 if TYPE_CHECKING:
-    from padim.maps import Decision
     from padim.model import Padim
     from padim.store import Entry
 
@@ -26,7 +22,7 @@ ORDERS: dict[Order, str] = {
     "name": "Name",
     "arrival": "As they came",
 }
-Show = Literal["all", "reject", "accept"]
+Show = Literal["all", "reject", "review", "accept"]
 
 
 class InspectState(Reviews):
@@ -85,8 +81,7 @@ def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
         if level is None:
             found.append(Row(item, score, None, 0))
             continue
-        verdict: Verdict = "reject" if score > level else "accept"
-        found.append(Row(item, score, verdict, item.regions(model, level, area)))
+        found.append(Row(item, score, model.verdict(score, level), item.regions(model, level, area)))
     return found
 
 
@@ -110,8 +105,9 @@ def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Ro
 
 
 def select(entry: Entry, number: int) -> None:
-    """Show the picture of this number."""
+    """Show the picture of this number; the viewer follows."""
     review(entry).selected = number
+    review(entry).stamp += 1
 
 
 def chosen(entry: Entry, arranged_rows: list[Row]) -> bool:
@@ -126,75 +122,52 @@ def position(entry: Entry, arranged_rows: list[Row]) -> int:
     return next((i for i, row in enumerate(arranged_rows) if row.item.number == number), 0)
 
 
-# -- one picture -----------------------------------------------------------------------------------------
+# -- the viewer ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Look:
-    """How pictures are drawn; nothing of it changes a verdict."""
+@dataclass
+class _Looks:
+    """How this session's heat is drawn; nothing of it changes a verdict."""
 
-    colormap: str
-    opacity: float
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One picture's panels and its verdict."""
-
-    panels: list[Panel]
-    decision: Decision
-    mask_png: bytes
+    look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})
 
 
-def shown(entry: Entry, item: Scored, model: Padim, level: int, look: Look) -> Shown:
-    """Original, heatmap, mask and overlay at the picture's own resolution.
-
-    The original is shown as it came where a browser can show it, or losslessly; the mask losslessly.
-
-    Raises:
-        ImageError: the picture's file can no longer be read.
-    """
-    decision = item.decide(model, level, model.config.min_area)
-    original, heat, mask, over = _drawn(
-        item, model, workspace.scoring_identity(entry), item.sha256, level, model.config.min_area, look
-    )
-    size = item.original_size
-    return Shown(
-        [
-            Panel("Original", Picture(original), size),
-            Panel("Heatmap", Picture(heat), size),
-            Panel("Mask", Picture(mask), size, hard_pixels=True),
-            Panel("Overlay", Picture(over), size),
-        ],
-        decision,
-        mask,
-    )
+def look() -> dict[str, Any]:
+    """Opacity and colours, which the exports take over."""
+    return state.of(_Looks).look
 
 
-@st.cache_resource(max_entries=12, show_spinner=False, scope="session")
-def _drawn(
-    _item: Scored, _model: Padim, identity: str, sha256: str, level: int, min_area: int, look: Look
-) -> tuple[bytes, bytes, bytes, bytes]:
-    from padim.images import decode
-    from padim.render import encode_jpeg, encode_png, heatmap, mask_image, overlay
+def hear_selected(entry: Entry, value: object) -> None:
+    """Take over from the viewer which picture is looked at."""
+    chosen_item = next((one for one in review(entry).pile.items if viewing.test_id(one) == value), None)
+    if chosen_item is not None:
+        review(entry).selected = chosen_item.number
 
-    data = _item.file.read_bytes()
-    rgb = decode(data, _item.name)
-    q = _item.levels(_model)
-    decision = _item.decide(_model, level, min_area)
-    try:
-        mimetype_of(data)
-        original = data
-    except ValueError:
-        original = encode_png(rgb)
-    box = _item.content_box
-    return (
-        original,
-        encode_jpeg(heatmap(q, level, _item.original_size, colormap=look.colormap, content_box=box), 90),
-        encode_png(mask_image(decision.mask)),
-        encode_jpeg(
-            overlay(
-                rgb, q, decision.mask, level, opacity=look.opacity, colormap=look.colormap, content_box=box
-            )
-        ),
+
+def message(entry: Entry, model: Padim, found: list[Row]) -> dict[str, Any]:
+    """What the viewer is given on this page: these rows, judged by the threshold in use."""
+    from padim.repeatability import band_levels
+
+    area = model.config.min_area
+    pictures = viewing.tests_shown(model, [row.item for row in found], area)
+    chosen_one = review(entry)
+    at = next((row.item for row in found if row.item.number == chosen_one.selected), None)
+    decision = {
+        "basis": "manual",
+        "permille": model.choice.permille,
+        "level": model.threshold_level,
+        "min_area": area,
+    }
+    return viewing.message(
+        model,
+        pictures,
+        mode="inspect",
+        # Another threshold is another stamp: the viewer then follows.
+        decision=viewing.Stamped(f"{model.threshold_level}:{area}", decision),
+        selected=viewing.Stamped(chosen_one.stamp, viewing.test_id(at) if at is not None else None),
+        look=look(),
+        labels={},
+        kept=set(),
+        band=band_levels(model.guard, model.quantizer),
+        arranged=True,
     )

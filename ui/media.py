@@ -1,6 +1,6 @@
-"""Pictures behind same-origin, content-hashed URLs.
+"""Pictures and judged maps behind same-origin, content-hashed URLs.
 
-``st.image`` shrinks wide pictures and re-encodes greys, which hides defects. These functions hand the exact
+``st.image`` shrinks wide pictures and re-encodes greys, which hides defects. These classes hand the exact
 bytes to Streamlit's own media store, where they live as long as the page that shows them: the store forgets
 a session's files at the start of each full run and drops, at its end, those the run did not name again.
 """
@@ -10,8 +10,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from streamlit import runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -30,8 +35,8 @@ def mimetype_of(data: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An encoded PNG, JPEG or WebP picture, ready to be shown as it is."""
+class Served:
+    """Bytes that the browser fetches."""
 
     data: bytes
 
@@ -39,9 +44,9 @@ class Picture:
     def digest(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
 
-    @cached_property
+    @property
     def mimetype(self) -> str:
-        return mimetype_of(self.data)
+        return "application/octet-stream"
 
     def url(self, slot: str | None = None) -> str:
         """A URL, relative to any of the app's pages, that serves exactly these bytes to this session.
@@ -63,3 +68,22 @@ class Picture:
             self.data, self.mimetype, f"padim:{slot or self.digest}", file_name=self.digest
         )
         return url.lstrip("/")
+
+
+@dataclass(frozen=True)
+class Picture(Served):
+    """An encoded PNG, JPEG or WebP picture, ready to be shown as it is."""
+
+    @cached_property
+    def mimetype(self) -> str:
+        return mimetype_of(self.data)
+
+
+@dataclass(frozen=True)
+class Numbers(Served):
+    """Unsigned 16-bit numbers, little-endian, one after another."""
+
+    @classmethod
+    def of(cls, *arrays: npt.NDArray[np.uint16]) -> Numbers:
+        """The numbers of these arrays, each in row-major order."""
+        return cls(b"".join(array.astype("<u2", copy=False).tobytes() for array in arrays))

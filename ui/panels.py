@@ -1,4 +1,4 @@
-"""Pictures as HTML: the four panels at full resolution, and galleries of thumbnails.
+"""Pictures as HTML: galleries of thumbnails, verdicts and lists.
 
 Everything a user named is escaped. Colours come from ``style.css``; a verdict is always also a word.
 """
@@ -6,34 +6,17 @@ Everything a user named is escaped. Colours come from ``style.css``; a verdict i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
 from ui.media import Picture
 
-Verdict = Literal["accept", "reject"]
-
-# A picture narrower than this is enlarged on a common screen; a mask must then keep its hard pixels. Wider
-# ones are shrunk, where "pixelated" would drop single pixels and with them small defects.
-_ENLARGED_BELOW = 700
-
-# Width over height above which panels stand two by two.
-_WIDE = 2.2
+Verdict = Literal["accept", "review", "reject"]
 
 # Everything that Markdown or one of Streamlit's own marks (":red[...]", "$...$") could begin with.
 _MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel: what it shows, its picture, (height, width), and whether pixels stay hard enlarged."""
-
-    title: str
-    picture: Picture
-    size: tuple[int, int]
-    hard_pixels: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,32 +44,7 @@ def literal(text: str) -> str:
 
 def badge(verdict: Verdict) -> str:
     """The verdict as a word in its colour, and with its shape."""
-    return f'<span class="pv-verdict pv-{verdict}">{"Reject" if verdict == "reject" else "Accept"}</span>'
-
-
-def four_panels(panels: Sequence[Panel], *, name: str, slot: str) -> str:
-    """HTML of panels side by side, or two by two where there is little width; a click opens one full size.
-
-    Args:
-        panels: usually original, heatmap, mask and overlay.
-        name: the image's name, for the alternative text.
-        slot: where on the page they stand; the next picture there releases these.
-    """
-    figures = []
-    for i, panel in enumerate(panels):
-        url = escape(panel.picture.url(f"{slot}:{i}"), quote=True)
-        hard = " pv-hard" if panel.hard_pixels and panel.size[1] < _ENLARGED_BELOW else ""
-        title = escape(panel.title, quote=True)
-        alt = escape(f"{panel.title} of {name}", quote=True)
-        figures.append(
-            f'<figure><a href="{url}" target="_blank" rel="noopener" title="Open full size">'
-            f'<img class="pv-panel{hard}" src="{url}" alt="{alt}"></a>'
-            f"<figcaption>{title}</figcaption></figure>"
-        )
-    # Side by side a picture of a web or a strip would be a few pixels high.
-    wide = any(width > _WIDE * height for height, width in (panel.size for panel in panels))
-    kind = "pv-panels pv-two" if wide else "pv-panels"
-    return f'<div class="pv-wide"><div class="{kind}">{"".join(figures)}</div></div>'
+    return f'<span class="pv-verdict pv-{verdict}">{verdict.capitalize()}</span>'
 
 
 def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from padim.store import Entry
     from ui.bring import Brought
     from ui.jobs import Job
+    from ui.scoring import Origin
 
 # Models of which a session keeps pictures: another one makes room by dropping the longest unused.
 _MOST = 4
@@ -34,12 +35,14 @@ class Review:
         pile: the pictures and their scores.
         job_keys: the jobs that add to it, the latest last.
         selected: number of the picture chosen; None: none was.
+        stamp: how often it was chosen outside the viewer.
     """
 
     kind: str
     pile: Pile = field(default_factory=lambda: Pile(""))
     job_keys: list[str] = field(default_factory=list)
     selected: int | None = None
+    stamp: int = 0
     _name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -73,10 +76,12 @@ class Review:
         if len(former):
             pile, again = self.pile, Kept(former)
             title = "The model has changed: its pictures are scored again"
-            self._start(title, lambda job: pile.add(again, model, job))
+            self._start(title, lambda job: pile.add(again, model, job, again.origins))
         return True
 
-    def take(self, title: str, brought: Brought, model: Padim, uploader: str) -> None:
+    def take(
+        self, title: str, brought: Brought, model: Padim, uploader: str, origin: Origin = "unknown"
+    ) -> None:
         """Score pictures in the background, after those already there.
 
         Args:
@@ -84,9 +89,10 @@ class Review:
             brought: the pictures.
             model: that :meth:`follow` was last called with.
             uploader: where they were dropped.
+            origin: what the pictures show, as far as is known.
         """
         pile = self.pile
-        self._start(title, lambda job: pile.add(brought.source, model, job))
+        self._start(title, lambda job: pile.add(brought.source, model, job, origin))
         # The job holds the files until it has copied them to disk; the upload store need not.
         uploads.release(uploader, brought.files)
 

@@ -1,21 +1,21 @@
 """Test pictures, scored once in the background and judged as often as a threshold changes.
 
-A picture's bytes go to a temporary file, its distance grid and a thumbnail stay in memory: the network sees
-it once, and a thousand pictures weigh a few tens of megabytes.
+A picture's bytes go to a temporary file; its distance grid, a small picture and, as long as there is room,
+the judged map for the browser stay in memory: the network sees it once.
 """
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from padim.errors import ImageError
-from ui.media import Picture
+from ui.media import Numbers, Picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,9 +27,33 @@ if TYPE_CHECKING:
     from padim.sources import Source
     from ui.jobs import Job
 
-THUMB_SIDE = 240
+# Longest side in pixels of the picture that galleries show, and panels until the full one is there.
+THUMB_SIDE = 512
+# Bytes of judged maps that one list keeps for the browser: 1,400 pictures at 256 px, 90 at 1,024 px.
+MAPS_KEPT = 192 * 2**20
+# Score curves reach at least this far, in map pixels: the range of the control for the smallest region.
+AREAS = 256
 # Pictures a run of the network: few enough for the progress bar to move, and for decoding to keep ahead.
 BATCH = 8
+
+
+# What someone who brings pictures knows of them.
+Origin = Literal["good", "defect", "unknown"]
+
+
+def areas_for(model: Padim) -> int:
+    """How many smallest regions the browser can judge by, from 1 pixel up: enough for the one in use."""
+    areas = AREAS
+    while areas < model.config.min_area:
+        areas *= 2
+    return areas
+
+
+def map_numbers(q: npt.NDArray[np.uint16], areas: int) -> Numbers:
+    """What the browser judges by: the scores for smallest regions of 1 to ``areas`` pixels, then the map."""
+    from padim.maps import region_scores
+
+    return Numbers.of(region_scores(q, areas), q)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +69,7 @@ class Scored:
         grid: float32 ``(grid, grid)``, Mahalanobis distances.
         file: its bytes on disk, as they came.
         thumb: a small JPEG.
+        origin: what who brought it knew of it.
     """
 
     number: int
@@ -55,8 +80,23 @@ class Scored:
     grid: npt.NDArray[np.float32]
     file: Path
     thumb: Picture
+    origin: Origin = "unknown"
     _scores: dict[int, int] = field(default_factory=dict, repr=False)
     _regions: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
+    _numbers: dict[int, Numbers] = field(default_factory=dict, repr=False)
+
+    def numbers(self, model: Padim) -> Numbers:
+        """The judged map for the browser, made anew unless :meth:`keep_numbers` has kept it."""
+        areas = areas_for(model)
+        return self._numbers.get(areas) or map_numbers(self.levels(model), areas)
+
+    def keep_numbers(self, model: Padim) -> None:
+        """Keep the judged map for the browser in memory."""
+        self._numbers[areas_for(model)] = self.numbers(model)
+
+    def kept_numbers(self, model: Padim) -> Numbers | None:
+        """The judged map for the browser where it is kept."""
+        return self._numbers.get(areas_for(model))
 
     def levels(self, model: Padim) -> npt.NDArray[np.uint16]:
         """The judged map, uint16 ``(S, S)``, from the grid: the same array the engine made when it scored."""
@@ -110,6 +150,7 @@ class Pile:
         self._failed: list[ImageError] = []
         self._names: set[str] = set()
         self._arrived = 0
+        self._maps_kept = 0
         self._folder = tempfile.TemporaryDirectory(prefix="padim-review-")
 
     @cached_property
@@ -138,8 +179,20 @@ class Pile:
         with self._lock:
             self._failed.append(error)
 
-    def add(self, source: Source | Kept, model: Padim, job: Job[None]) -> None:
+    def add(
+        self,
+        source: Source | Kept,
+        model: Padim,
+        job: Job[None],
+        origin: Origin | Mapping[str, Origin] = "unknown",
+    ) -> None:
         """Score every picture of a source into the pile. Runs as a background job.
+
+        Args:
+            source: the pictures.
+            model: scores them.
+            job: told how far it is, asked whether to stop.
+            origin: what the pictures show, of all alike or by name.
 
         Raises:
             Cancelled: the user stopped it; what was scored stays.
@@ -183,8 +236,12 @@ class Pile:
                 one.grid,
                 file,
                 Picture(one.thumbnail or b""),
+                origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
                 {area: one.score},
             )
+            if self._maps_kept + one.map.nbytes <= MAPS_KEPT:
+                self._maps_kept += one.map.nbytes
+                item.keep_numbers(model)
             if threshold is not None:
                 # Counted here, so that the list is quick to draw; kept for this threshold.
                 item.regions(model, threshold.level, area)
@@ -210,6 +267,11 @@ class Kept:
 
     def __len__(self) -> int:
         return len(self._pile)
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """What was known of them, by name."""
+        return {item.name: item.origin for item in self._pile.items}
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         for item in sorted(self._pile.items, key=lambda item: item.number):

@@ -36,6 +36,11 @@ def false_rejects(rate: FalseRejectRate) -> str:
     )
 
 
+def share_of(n: int, of: int, low: float, high: float) -> str:
+    """ "2 of 48 (0.5 to 14.3 %)": a count with the interval of its share."""
+    return f"{n:,} of {of:,} ({low * 100:.1f} to {high * 100:.1f} %)"
+
+
 def megabytes(n_bytes: float) -> str:
     """ "850 kB", "12 MB", "1.4 GB"."""
     for unit, size in (("GB", 1e9), ("MB", 1e6)):

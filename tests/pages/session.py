@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 
 from padim.store import Entry
-from ui import watch
+from ui import calibrating, watch
+from ui.calibrating import Draft
 
 APP = Path(__file__).parents[2] / "app.py"
 
@@ -80,6 +82,19 @@ class Session:
                 found.append(str(getattr(element, "value", None) or getattr(element, "body", "")))
         # As a reader sees it: Markdown's escapes are no words.
         return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", "\n".join(found))
+
+    @property
+    def viewer(self) -> dict[str, Any]:
+        """What the live viewer on the page was given; a browser test sees what it makes of it."""
+        (component,) = self.app.get("bidi_component")
+        message: dict[str, Any] = json.loads(component.proto.json)
+        return message
+
+    def decide(self, model_id: str, draft: Draft) -> Session:
+        """Try a threshold, as the viewer would have it."""
+        name = f"padim:{calibrating.__name__}._Tried"
+        self.app.session_state[name].of[model_id].draft = draft
+        return self.run()
 
     @property
     def model(self) -> str | None:

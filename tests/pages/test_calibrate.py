@@ -1,7 +1,8 @@
-"""Calibrate: the promise in words, drafts, defects, and that no slider runs the network."""
+"""Calibrate: what the viewer is given and takes back, drafts, labels, and that no choice runs the network."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ import numpy.typing as npt
 import pytest
 
 from padim import Padim, Workspace
+from padim.calibration import Choice
 from padim.features import FeatureExtractor
+from padim.operating import Costs, operating_points
+from padim.repeatability import Guard
 from tests.pages.session import AddModel, Session
 from tests.parts import defects
-from ui.words import false_rejects
+from ui import calibrating, labels
+from ui.calibrating import Draft
 
 DEFECTS = [(name, data) for name, data in defects(4) if isinstance(data, bytes)]
 
@@ -22,21 +27,36 @@ def test_without_a_model_it_says_where_to_get_one() -> None:
     assert "No model in use" in page.text
 
 
-def test_it_says_what_the_engine_says(add_model: AddModel, home: Path) -> None:
+def test_the_viewer_is_given_what_the_engine_says(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     page = Session("calibrate", model=entry.id)
-    assert false_rejects(model.false_rejects()) in page.text
+    told = page.viewer
     threshold = model.threshold_
     assert threshold is not None
-    assert f"{model.quantizer.to_value(threshold.level):.2f}" in page.text
+    assert told["decision"] == {
+        "stamp": 0,
+        "basis": "image",
+        "permille": 950,
+        "level": threshold.level,
+        "min_area": model.config.min_area,
+    }
+    assert told["saved"]["level"] == threshold.level
+    assert told["quantizer"] == {"offset": model.quantizer.offset, "step": model.quantizer.step}
+    scores = model.held_out_scores()
+    assert told["held"]["parts"] == len(scores) == 22
+    for above, upper in enumerate(told["held"]["upper"]):
+        level = int(np.sort(scores)[::-1][above]) if above < len(scores) else -1
+        if (scores > level).sum() == above:
+            assert upper == pytest.approx(model.false_rejects(level).upper, abs=1e-6)
+    assert told["pixel_levels"][949] == model.threshold_for(Choice("pixel", 950)).level
+    assert [item["name"] for item in told["items"]] == [normal.name for normal in model.normals_]
+    assert [item["score"] for item in told["items"]] == model.image_levels().tolist()
+    assert {item["group"] for item in told["items"]} == {"normal"}
     assert page.app.button(key="calibrate-use").disabled  # nothing to save yet
-    assert "Good pictures nearest the threshold" in page.text
 
 
-def test_sliders_move_the_promise_and_never_run_the_network(
-    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_choice_runs_the_network(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = add_model("Parts")
     runs: list[tuple[int, ...]] = []
     run = FeatureExtractor.run
@@ -50,16 +70,12 @@ def test_sliders_move_the_promise_and_never_run_the_network(
     page.upload(DEFECTS)
     scored = len(runs)
     assert scored > 0  # the count counts
-    key = f"calibrate-{entry.id}"
-    before = page.text
-    page.set("slider", f"{key}-percentile", 80.0)
-    assert page.text != before
-    page.set("slider", f"{key}-area", 40)
-    page.app.segmented_control(key=f"{key}-basis").set_value("pixel")
-    page.run()
-    page.app.segmented_control(key=f"{key}-basis").set_value("manual")
-    page.run()
-    page.set("number_input", f"{key}-value", 3.5)
+    before = page.viewer["decision"]["level"]
+    page.decide(entry.id, Draft("image", 800, None, 40))
+    assert page.viewer["decision"]["level"] != before
+    page.decide(entry.id, Draft("pixel", 990, None, 40))
+    page.decide(entry.id, Draft("manual", 950, 3.5, 2))
+    page.click("try-best_f1")
     page.click("calibrate-use")
     assert len(runs) == scored
 
@@ -67,9 +83,7 @@ def test_sliders_move_the_promise_and_never_run_the_network(
 def test_a_draft_judges_nothing_until_it_is_used(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
-    key = f"calibrate-{entry.id}"
-    page.set("slider", f"{key}-percentile", 85.0)
-    page.set("slider", f"{key}-area", 12)
+    page.decide(entry.id, Draft("image", 850, None, 12))
     assert "A draft" in page.text
     assert Workspace(home).open(entry.id).choice.permille == 950
     page.click("calibrate-use")
@@ -77,14 +91,14 @@ def test_a_draft_judges_nothing_until_it_is_used(add_model: AddModel, home: Path
     assert model.choice.permille == 850
     assert model.config.min_area == 12
     assert "This threshold is in use" in page.text
+    assert page.viewer["saved"]["min_area"] == 12
+    assert page.viewer["decision"]["stamp"] == 1, "the viewer follows what was saved"
 
 
 def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
-    page.app.segmented_control(key=f"calibrate-{entry.id}-basis").set_value("manual")
-    page.run()
-    page.set("number_input", f"calibrate-{entry.id}-value", 12.5)
+    page.decide(entry.id, Draft("manual", 950, 12.5, 16))
     page.click("calibrate-use")
     model = Workspace(home).open(entry.id)
     threshold = model.threshold_
@@ -92,27 +106,96 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
     assert threshold.level == model.quantizer.to_level(12.5)
 
 
-def test_more_than_the_parts_support_is_said_plainly(add_model: AddModel) -> None:
-    entry = add_model("Parts")
-    page = Session("calibrate", model=entry.id)
-    page.set("slider", f"calibrate-{entry.id}-percentile", 99.0)
-    assert "asks for at least 99 good parts; there are 22" in page.text
-    assert "If 40 parts scored alike" in page.text  # few normals make a blunt threshold
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        "950",
+        {},
+        {"basis": "image", "permille": 950, "level": 5},
+        {"basis": "image", "permille": 0, "level": 5, "min_area": 4},
+        {"basis": "image", "permille": True, "level": 5, "min_area": 4},
+        {"basis": "other", "permille": 950, "level": 5, "min_area": 4},
+        {"basis": "manual", "permille": 950, "level": 65535, "min_area": 4},
+        {"basis": "manual", "permille": 950, "level": -1, "min_area": 4},
+        {"basis": "manual", "permille": 950, "level": 5.5, "min_area": 4},
+        {"basis": "manual", "permille": 950, "level": 5, "min_area": 10**9},
+    ],
+)
+def test_nonsense_from_the_browser_is_no_decision(said: object, small_model: Padim) -> None:
+    assert calibrating.decision_from(said, small_model) is None
 
 
-def test_defects_show_what_share_is_caught(add_model: AddModel, home: Path) -> None:
+def test_a_decision_from_the_browser(small_model: Padim) -> None:
+    said = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "count": 3}
+    draft = calibrating.decision_from(said, small_model)
+    assert draft == Draft("manual", 900, small_model.quantizer.to_value(1234), 9)
+    assert calibrating.threshold(small_model, draft).level == 1234
+
+
+def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
+    assert "They need defects" in page.text
     page.upload([*DEFECTS, ("broken.png", DEFECTS[0][1][:100])])
     model = Workspace(home).open(entry.id)
-    caught = sum(model.decide(scored).rejected for scored in model.score(DEFECTS))
-    assert f"{caught} of 4 defect pictures caught" in page.text
+    scores = {scored.name: scored.score for scored in model.score(DEFECTS)}
+    told = {item["name"]: item for item in page.viewer["items"] if item["group"] == "defect"}
+    assert {name: item["score"] for name, item in told.items()} == scores
     assert "broken.png" in page.text
-    page.set("slider", f"calibrate-{entry.id}-percentile", 80.0)
-    assert "of 4 defect pictures caught" in page.text
+    points = operating_points(
+        model.held_out_scores(), np.fromiter(scores.values(), np.int64), Costs(100, 1, 0.01)
+    )
+    for point in points:
+        value = model.quantizer.to_value(point.level)
+        assert f"{value:.2f}" in page.text
+        if page.viewer["decision"]["level"] != point.level:  # several may be one and the same
+            page.click(f"try-{point.kind}")
+        assert page.viewer["decision"]["level"] == point.level
+    assert page.viewer["decision"]["basis"] == "manual"
+    assert Workspace(home).open(entry.id).choice.basis == "image", "trying saves nothing"
     page.click("calibrate-forget")
-    assert "defect pictures caught" not in page.text
-    assert len(page.app.file_uploader) == 1
+    assert {item["group"] for item in page.viewer["items"]} == {"normal"}
+    assert "They need defects" in page.text
+
+
+def test_labels_make_known_pictures_and_come_back(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("calibrate", model=entry.id)
+    page.app.segmented_control(key="known-kind").set_value("unknown")
+    page.run().upload(DEFECTS)
+    assert {item["group"] for item in page.viewer["items"]} == {"normal", "unknown"}
+    assert "They need defects" in page.text
+    sha256 = hashlib.sha256(DEFECTS[0][1]).hexdigest()
+    labels.put(entry, sha256, "defect")
+    page.run()
+    (labelled,) = [item for item in page.viewer["items"] if item["label"] == "defect"]
+    assert labelled["name"] == DEFECTS[0][0]
+    assert "1 defect picture" in page.text
+    # Another day, another session: the same picture is known.
+    again = Session("calibrate", model=entry.id)
+    again.app.segmented_control(key="known-kind").set_value("unknown")
+    again.run().upload(DEFECTS)
+    assert "1 defect picture" in again.text
+
+
+def test_a_normal_called_a_defect_can_be_taken_out(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    model = Workspace(home).open(entry.id)
+    labels.put(entry, model.normals_[3].sha256, "defect")
+    page = Session("calibrate", model=entry.id)
+    assert f"{model.normals_[3].name} is in the fit as a good part" in page.text.replace("**", "")
+    page.click("doubted-out-3")
+    assert Workspace(home).open(entry.id).normals_[3].status == "not_good"
+    assert "is in the fit as a good part" not in page.text
+
+
+def test_the_guard_band_is_drawn(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    assert Session("calibrate", model=entry.id).viewer["band"] == 0
+    model = Workspace(home).open(entry.id)
+    model.set_guard(Guard(20.5 * model.quantizer.step, 1.0, 4, 5, 1)).save(entry.path)
+    assert Session("calibrate", model=entry.id).viewer["band"] == 20
 
 
 def test_a_model_of_two_parts_takes_a_threshold_by_hand_only(home: Path, small_model: Padim) -> None:
@@ -122,7 +205,9 @@ def test_a_model_of_two_parts_takes_a_threshold_by_hand_only(home: Path, small_m
     entry = store.create("Two")
     Padim(small_model.config, work_dir=store.work_dir(entry.id)).fit(normals(2)).save(entry.path)
     page = Session("calibrate", model=entry.id)
-    assert "Nothing can be promised" in page.text
+    assert page.viewer["held"]["parts"] == 0
+    assert page.viewer["decision"]["basis"] == "manual"
+    assert page.viewer["saved"] is None
     page.click("calibrate-use")
     assert store.open(entry.id).choice.basis == "manual"
 

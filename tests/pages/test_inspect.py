@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from padim import Workspace
+from padim.repeatability import Guard
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
+from ui.calibrating import Draft
 from ui.words import ratio
 
 FILES = [(name, data) for name, data in (*normals(3, first=100), *defects(3)) if isinstance(data, bytes)]
@@ -41,7 +43,12 @@ def test_verdicts_are_the_engines_worst_first(add_model: AddModel, home: Path) -
         assert line["Regions"] == len(decision.regions)
         assert (float(str(line["Score"])) > 1) == decision.rejected
     assert {line["Verdict"] for line in lines} == {"Reject", "Accept"}
-    assert f"<b>{lines[0]['Name']}</b>" in page.text  # the worst is the one shown
+    told = page.viewer
+    assert [item["name"] for item in told["items"]] == [line["Name"] for line in lines]
+    assert told["decision"]["level"] == model.threshold_level
+    assert [item["score"] for item in told["items"]] == [
+        expected[str(item["name"])][1] for item in told["items"]
+    ]
 
 
 def test_bad_files_are_listed_and_the_others_scored(add_model: AddModel) -> None:
@@ -61,14 +68,21 @@ def test_only_bad_files(add_model: AddModel) -> None:
     assert "No pictures yet" in page.text
 
 
-def test_next_and_previous_go_through_the_list(add_model: AddModel) -> None:
-    page = Session("inspect", model=add_model("Parts").id).upload(FILES)
-    names = [line["Name"] for line in table(page)]
-    assert page.app.button(key="inspect-previous").disabled
-    page.click("inspect-next").click("inspect-next")
-    assert f"<b>{names[2]}</b>" in page.text
-    page.click("inspect-previous")
-    assert f"<b>{names[1]}</b>" in page.text
+def test_the_guard_band_calls_for_review(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    model = Workspace(home).open(entry.id)
+    scores = {scored.name: scored.score for scored in model.score(FILES)}
+    levels = sorted(abs(score - model.threshold_level) for score in scores.values())
+    band = (levels[1] + levels[2]) // 2  # two of the six lie within it
+    model.set_guard(Guard((band + 0.5) * model.quantizer.step, 1.0, 4, 5, 1)).save(entry.path)
+    page = Session("inspect", model=entry.id).upload(FILES)
+    assert page.viewer["band"] == band
+    for line in table(page):
+        assert line["Verdict"] == model.verdict(scores[str(line["Name"])]).capitalize()
+    assert sum(line["Verdict"] == "Review" for line in table(page)) == 2
+    page.app.segmented_control(key="inspect-show").set_value("review")
+    page.run()
+    assert len(table(page)) == len(page.viewer["items"]) == 2
 
 
 def test_filter_search_and_order(add_model: AddModel) -> None:
@@ -93,11 +107,9 @@ def test_a_new_threshold_judges_anew_without_scoring_anew(add_model: AddModel, h
     page = Session("inspect", model=entry.id).upload(FILES)
     scores = {line["Name"]: line["Score"] for line in table(page)}
     page.go("calibrate")
-    page.app.segmented_control(key=f"calibrate-{entry.id}-basis").set_value("manual")
-    page.run()
-    top = page.app.number_input(key=f"calibrate-{entry.id}-value").max
-    assert top is not None
-    page.set("number_input", f"calibrate-{entry.id}-value", top)
+    model = Workspace(home).open(entry.id)
+    top = model.quantizer.to_value(65534)
+    page.decide(entry.id, Draft("manual", 950, top, model.config.min_area))
     page.click("calibrate-use")
     page.go("inspect")
     lines = table(page)
@@ -127,15 +139,16 @@ def test_a_changed_model_scores_its_pictures_again(add_model: AddModel, home: Pa
     assert "cut.png" in page.text  # what could not be used is still named
 
 
-def test_defect_pictures_follow_the_model_too(add_model: AddModel, home: Path) -> None:
+def test_pictures_to_calibrate_by_follow_the_model_too(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     bad = [file for file in FILES if file[0].startswith("bad")]
     page = Session("calibrate", model=entry.id).upload(bad)
     changed = Workspace(home).open(entry.id)
     changed.exclude(1, "not_good").save(entry.path)
     page.run()
-    caught = sum(changed.decide(scored).rejected for scored in changed.score(bad))
-    assert f"{caught} of 3 defect pictures caught" in page.text
+    expected = {scored.name: scored.score for scored in changed.score(bad)}
+    told = {item["name"]: item["score"] for item in page.viewer["items"] if item["group"] == "defect"}
+    assert told == expected, "scored again, and still known as defects"
 
 
 def test_every_model_keeps_its_own_list(add_model: AddModel) -> None:

@@ -14,7 +14,7 @@ from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 
 from padim.render import encode_png
 from ui import panels
-from ui.media import Picture, mimetype_of
+from ui.media import Numbers, Picture, mimetype_of
 
 JPEG = b"\xff\xd8\xff\xe0 rest"
 WEBP = b"RIFF\x00\x00\x00\x00WEBPVP8 "
@@ -87,32 +87,12 @@ def test_names_are_text_never_markup(storage: MemoryMediaFileStorage) -> None:
     evil = '"><img src=x onerror=alert(1)>'
     html = [
         panels.gallery([panels.Thumb(Picture(png(1)), evil, evil, "reject")]),
-        panels.four_panels([panels.Panel(evil, Picture(png(1)), (5, 5))], name=evil, slot="s"),
         panels.problems([(evil, evil)]),
         panels.facts([(evil, evil)]),
     ]
     for text in html:
         assert "<img src=x" not in text
         assert "onerror=alert(1)&gt;" in text
-
-
-def test_a_mask_keeps_hard_pixels_only_where_it_is_enlarged(storage: MemoryMediaFileStorage) -> None:
-    def html(width: int) -> str:
-        return panels.four_panels(
-            [panels.Panel("Mask", Picture(png(1)), (width, width), True)], name="a", slot="s"
-        )
-
-    assert "pv-hard" in html(256)
-    assert "pv-hard" not in html(4000)  # shrunk by nearest neighbour, small regions would vanish
-
-
-def test_wide_pictures_stand_two_by_two(storage: MemoryMediaFileStorage) -> None:
-    def html(size: tuple[int, int]) -> str:
-        return panels.four_panels([panels.Panel("Original", Picture(png(1)), size)], name="a", slot="s")
-
-    assert "pv-two" in html((800, 3000))
-    assert "pv-two" not in html((3000, 800))
-    assert "pv-two" not in html((800, 1200))
 
 
 @pytest.mark.parametrize("text", ["![seen](x) [a](y) **b**", ":red[x] $a$ `c`", "1. # a\n- b", "<img src=x>"])
@@ -137,6 +117,12 @@ def test_a_verdict_is_a_word_not_only_a_colour(storage: MemoryMediaFileStorage) 
         [panels.Thumb(Picture(png(1)), "a", "", "reject"), panels.Thumb(Picture(png(2)), "b")]
     )
     assert html.count("Reject") == 1
+
+
+def test_numbers_are_little_endian_and_in_reading_order(storage: MemoryMediaFileStorage) -> None:
+    numbers = Numbers.of(np.array([1, 258], ">u2"), np.array([[3, 4], [5, 65535]], np.uint16).T)
+    assert served(storage, numbers.url()) == bytes([1, 0, 2, 1, 3, 0, 5, 0, 4, 0, 255, 255])
+    assert numbers.mimetype == "application/octet-stream"
 
 
 def test_without_a_server_there_is_no_url() -> None:

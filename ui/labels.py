@@ -1,0 +1,78 @@
+"""What a person says a picture shows, by the picture's content, so that it is known when it comes again.
+
+Labels are kept beside the model. ``kept`` is no statement about the picture: it only takes it off the list of
+changed verdicts, and lives as long as the session.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from padim.files import write_atomic
+from ui import state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from padim.store import Entry
+
+Label = Literal["good", "defect"]
+_FILE = "labels.json"
+_WRITING = threading.Lock()
+
+
+@dataclass
+class _Kept:
+    """Pictures off the list of changes, by model: their hashes."""
+
+    of: dict[str, set[str]] = field(default_factory=dict)
+
+
+def labels(entry: Entry) -> dict[str, Label]:
+    """The labels given with this model in use, by the SHA-256 of the picture's file."""
+    return _read(entry.path / _FILE)
+
+
+def kept(entry: Entry) -> set[str]:
+    """Pictures that this session has taken off the list of changes."""
+    return state.of(_Kept).of.setdefault(entry.id, set())
+
+
+def put(entry: Entry, sha256: str, label: Label | Literal["kept"] | None) -> None:
+    """Label a picture; None takes its label away.
+
+    Raises:
+        OSError: the label cannot be saved.
+    """
+    kept(entry).discard(sha256)
+    if label == "kept":
+        kept(entry).add(sha256)
+        label = None
+    with _WRITING:
+        known = labels(entry)
+        if known.get(sha256) == label:
+            return
+        if label is None:
+            del known[sha256]
+        else:
+            known[sha256] = label
+        write_atomic(entry.path / _FILE, json.dumps(known, indent=0, sort_keys=True).encode())
+
+
+def forget_kept(entry: Entry) -> None:
+    """Another threshold is in use: its list of changes starts whole."""
+    state.of(_Kept).of.pop(entry.id, None)
+
+
+def _read(path: Path) -> dict[str, Label]:
+    # A label is a convenience: a file that cannot be read must not keep anybody from calibrating.
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {sha256: label for sha256, label in found.items() if label in ("good", "defect")}

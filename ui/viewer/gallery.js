@@ -1,0 +1,116 @@
+// All pictures as small multiples. Only tiles within sight exist.
+
+const TILE = { picture: 132, caption: 42, gap: 10 };
+const SMALL_SIDE = 128;
+
+class Gallery {
+  /**
+   * @param {HTMLElement} host scrolls
+   * @param {(item) => void} opened a tile was chosen
+   * @param {() => void} scrolled other tiles are in sight
+   */
+  constructor(host, opened, scrolled) {
+    this.host = host;
+    this.opened = opened;
+    this.scrolled = scrolled;
+    this.inner = element("div", { class: "inner", role: "list" });
+    host.replaceChildren(this.inner);
+    this.items = [];
+    this.tiles = new Map(); // item id -> tile
+    this.small = new WeakMap(); // map -> reduced map
+    this.active = null;
+    host.addEventListener("scroll", () => this.layOut(), { passive: true });
+  }
+
+  setItems(items) {
+    this.items = items;
+    this.layOut();
+  }
+
+  setActive(id, follow) {
+    this.active = id;
+    for (const [other, tile] of this.tiles) tile.root.classList.toggle("active", other === id);
+    const at = this.items.findIndex((item) => item.id === id);
+    if (!follow || at < 0) return;
+    const top = Math.floor(at / this.columns) * this.pitch;
+    const { scrollTop, clientHeight } = this.host;
+    if (top < scrollTop) this.host.scrollTop = top;
+    else if (top + this.pitch > scrollTop + clientHeight) this.host.scrollTop = top + this.pitch - clientHeight;
+  }
+
+  get pitch() {
+    return TILE.picture + TILE.caption + TILE.gap;
+  }
+
+  /** Make the tiles in sight, drop the others. */
+  layOut() {
+    const width = this.host.clientWidth;
+    if (!width) return;
+    this.columns = Math.max(1, Math.floor((width + TILE.gap) / (TILE.picture + TILE.gap)));
+    const wide = (width - (this.columns - 1) * TILE.gap) / this.columns;
+    const rows = Math.ceil(this.items.length / this.columns);
+    this.inner.style.height = `${Math.max(0, rows * this.pitch - TILE.gap)}px`;
+    const first = Math.max(0, Math.floor(this.host.scrollTop / this.pitch) - 1) * this.columns;
+    const last = (Math.ceil((this.host.scrollTop + this.host.clientHeight) / this.pitch) + 1) * this.columns;
+    const seen = this.items.slice(first, last);
+    const wanted = new Set(seen.map((item) => item.id));
+    for (const [id, tile] of this.tiles) {
+      if (wanted.has(id)) continue;
+      tile.root.remove();
+      this.tiles.delete(id);
+    }
+    seen.forEach((item, i) => {
+      const tile = this.tiles.get(item.id) ?? this._tile(item);
+      const at = first + i;
+      tile.root.style.transform = `translate(${(at % this.columns) * (wide + TILE.gap)}px, ${Math.floor(at / this.columns) * this.pitch}px)`;
+      tile.root.style.width = `${wide}px`;
+      tile.root.setAttribute("aria-posinset", at + 1);
+      tile.root.setAttribute("aria-setsize", this.items.length);
+    });
+    this.scrolled();
+  }
+
+  _tile(item) {
+    const image = element("img", { alt: "", draggable: "false", decoding: "async" });
+    if (item.picture) image.src = new URL(item.picture, document.baseURI);
+    const heat = element("canvas", { class: "heat" });
+    const note = element("span", { class: "note" });
+    const name = element("b", { title: item.name }, item.name);
+    const root = element(
+      "div",
+      { class: "tile", role: "listitem" },
+      element("button", { type: "button", tabindex: -1, onclick: () => this.opened(item) },
+        element("span", { class: "picture" }, image, heat), name, note),
+    );
+    root.classList.toggle("active", item.id === this.active);
+    root.querySelector(".picture").style.setProperty("--ratio", item.width / item.height);
+    const tile = { root, heat, note, item, image };
+    this.tiles.set(item.id, tile);
+    this.inner.append(root);
+    return tile;
+  }
+
+  /**
+   * Draw the tiles in sight for a threshold: all that happens while dragging.
+   * @param {(item) => JudgedMap | undefined} mapOf
+   * @param {(item) => {verdict, note, label}} told what a tile says
+   */
+  redraw({ level, minArea, scale, runs, scratch, layers }, mapOf, told) {
+    for (const tile of this.tiles.values()) {
+      const { verdict, note, label } = told(tile.item);
+      if (tile.verdict !== verdict || tile.said !== note || tile.label !== label) {
+        tile.root.dataset.verdict = verdict ?? "none";
+        tile.note.textContent = note;
+        tile.root.dataset.label = label ?? "";
+        Object.assign(tile, { verdict, said: note, label });
+      }
+      const map = mapOf(tile.item);
+      if (!map) continue;
+      let small = this.small.get(map);
+      if (!small) this.small.set(map, (small = new SmallMap(map, tile.item.box, SMALL_SIDE)));
+      const marked = layers.contour && map.score(minArea) > level;
+      if (marked) findMask(map, level, minArea, runs);
+      small.paint(tile.heat, layers.heatmap ? scale.heat : scale.none, marked ? runs : null, scratch);
+    }
+  }
+}

@@ -1,0 +1,798 @@
+// The viewer: what is decided, what is shown, and what Python is told. Python is told once a change is
+// complete (a line released, a number typed, a picture chosen); until then everything happens here.
+
+const library = new Library(256 * 2 ** 20);
+const viewers = new WeakMap(); // host element -> Viewer, which outlives new data
+const natural = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+const VERDICTS = { accept: "Accept", review: "Review", reject: "Reject" };
+const ORDERS = {
+  near: "Nearest the threshold",
+  worst: "Worst first",
+  best: "Best first",
+  name: "Name",
+  given: "As they came",
+};
+const GROUPS = { normal: "Good parts in the fit", kept: "Good, kept out of the fit", good: "Good, tested", defect: "Defects", unknown: "Not labelled" };
+
+class Viewer {
+  constructor(root, tell) {
+    this.root = root;
+    this.tell = tell; // {decision, look, selected, label}
+    this.data = null;
+    this.items = new Map();
+    this.held = new HeldOut(new Uint16Array(0), 0, []);
+    this.decision = { basis: "manual", permille: 950, level: 0, minArea: 1 };
+    this.history = [];
+    this.layers = { contour: true, heatmap: true, mask: false };
+    this.look = { opacity: 0.45, colormap: "inferno" };
+    this.filter = "all";
+    this.group = "every";
+    this.order = "near";
+    this.selected = null;
+    this.alone = null;
+    this.scale = new Scale();
+    this.runs = new Runs();
+    this.scratch = new Scratch();
+    this.list = [];
+    this.rows = [];
+    this.pending = 0;
+    this.one = (selector) => root.querySelector(selector);
+    this.sight = new Sight(() => {
+      for (const row of this.rows) row.look();
+      this.one(".whole").textContent = `${this.sight.zoom < 10 ? Number(this.sight.zoom.toFixed(1)) : Math.round(this.sight.zoom)} ×`;
+    });
+    this.histogram = new Histogram(this.one(".hist-host"), (level, done) => {
+      this.change({ basis: "manual", level }, done);
+    });
+    this.gallery = new Gallery(this.one(".gallery"), (item) => this.select(item.id, true), () => this.wantMaps());
+    this._listen();
+    this.resized = new ResizeObserver(() => this.resize());
+    this.resized.observe(this.one(".viewer"));
+  }
+
+  dispose() {
+    this.resized.disconnect();
+    cancelAnimationFrame(this.pending);
+    document.removeEventListener("keydown", this.onKey);
+  }
+
+  // -- what Python says -----------------------------------------------------------------------------------
+
+  /** Take over what Python sent; what the hand is at just now stays. */
+  update(data) {
+    const first = this.data === null;
+    const former = this.data;
+    this.data = data;
+    this.quantizer = new Quantizer(data.quantizer);
+    this.palettes = data.palettes;
+    this._takeItems(data.items);
+    if (first || former.decision.stamp !== data.decision.stamp) {
+      const { basis, permille, level, min_area: minArea } = data.decision;
+      if (!first) this.history.push(this.decision);
+      this.decision = { basis, permille, level, minArea };
+      this.sent = JSON.stringify(this.decision);
+    }
+    if (first) {
+      this.look = { ...data.look };
+      this.order = data.mode === "calibrate" ? "near" : "given";
+      this.stops = areaStops(data.areas);
+    }
+    if (first || former.selected.stamp !== data.selected.stamp) this.selected = data.selected.id;
+    // Until a picture was chosen by hand, the first of the list is shown, however the list grows.
+    if (data.arranged && !this.chosen && !data.selected.id) this.selected = data.items[0]?.id ?? null;
+    if (first || former.held.url !== data.held.url) this._takeHeld(data.held);
+    this._layout(first);
+    this.refresh();
+  }
+
+  _takeItems(items) {
+    const found = new Map();
+    for (const given of items) {
+      const item = this.items.get(given.id) ?? {};
+      if (item.map !== given.map) item.curve = library.get(given.map)?.scores.slice() ?? null;
+      const [left, top, width, height] = given.box;
+      // A label given here and not yet back from Python must not flicker.
+      Object.assign(item, given, { box: { left, top, width, height }, arrival: found.size });
+      found.set(item.id, item);
+    }
+    this.items = found;
+  }
+
+  async _takeHeld(held) {
+    const pictures = held.url ? await fetchNumbers(held.url) : null;
+    if (this.data.held.url !== held.url) return; // overtaken by newer data
+    const areas = this.data.areas;
+    if (!pictures || pictures.length !== held.part.length * areas) {
+      this.pictureCurves = null;
+      this.held = new HeldOut(new Uint16Array(0), 0, []);
+    } else {
+      this.pictureCurves = pictures;
+      const parts = new Uint16Array(held.parts * areas);
+      held.part.forEach((part, i) => {
+        for (let a = 0; a < areas; a++) {
+          parts[part * areas + a] = Math.max(parts[part * areas + a], pictures[i * areas + a]);
+        }
+      });
+      this.held = new HeldOut(parts, held.parts, held.upper);
+    }
+    this.root.host?.setAttribute?.("data-ready", "held");
+    this.refresh();
+  }
+
+  _layout(first) {
+    const { data } = this;
+    const viewer = this.one(".viewer");
+    viewer.dataset.mode = data.mode;
+    this.one(".decision").hidden = data.mode !== "calibrate";
+    this.one(".labels").hidden = data.mode !== "calibrate";
+    this.one(".bar").hidden = data.arranged;
+    if (first) {
+      const choice = this.one(".colormap");
+      choice.replaceChildren(...Object.keys(data.palettes).map((name) => element("option", {}, name)));
+      choice.value = this.look.colormap;
+      this.one(".opacity-slide").value = this.look.opacity;
+      this.one(".order").replaceChildren(
+        ...Object.entries(ORDERS).map(([value, text]) => element("option", { value }, text)),
+      );
+      this.one(".order").value = this.order;
+      const slide = this.one(".area-slide");
+      Object.assign(slide, { min: 0, max: this.stops.length - 1, step: 1 });
+      this.one(".area-type").max = data.areas;
+    }
+    this.setRows(this.rows.length || 1);
+  }
+
+  // -- scores and verdicts --------------------------------------------------------------------------------
+
+  scoreOf(item, minArea = this.decision.minArea) {
+    const at = Math.min(minArea, this.data.areas) - 1;
+    if (item.held >= 0 && this.pictureCurves) return this.pictureCurves[item.held * this.data.areas + at];
+    return item.curve ? item.curve[at] : item.score;
+  }
+
+  verdictOf(item, level = this.decision.level, minArea = this.decision.minArea) {
+    const score = this.scoreOf(item, minArea);
+    if (this.data.band && Math.abs(score - level) <= this.data.band) return "review";
+    return score > level ? "reject" : "accept";
+  }
+
+  /** Whether this picture's verdict is another one than under the threshold in use. */
+  flips(item) {
+    const { saved } = this.data;
+    if (!saved) return false;
+    const { level, minArea } = this.decision;
+    const now = this.scoreOf(item) > level;
+    return now !== this.scoreOf(item, saved.min_area) > saved.level && (minArea !== saved.min_area || level !== saved.level);
+  }
+
+  groupOf(item) {
+    if (item.group === "normal" || item.group === "kept") return item.group;
+    return item.label === "good" || item.label === "defect" ? item.label : item.group;
+  }
+
+  /** The level that a choice comes to. */
+  levelOf({ basis, permille, level, minArea }) {
+    if (basis === "image" && this.held.n) return this.held.threshold(permille, minArea);
+    if (basis === "pixel" && this.data.pixel_levels) return this.data.pixel_levels[permille - 1];
+    return level;
+  }
+
+  // -- changes by hand ------------------------------------------------------------------------------------
+
+  /** Change the decision; done says that the hand has let go. */
+  change(changes, done) {
+    const next = { ...this.decision, ...changes };
+    next.level = this.levelOf(next);
+    this.decision = next;
+    this.schedule();
+    if (done) this.commit();
+  }
+
+  commit() {
+    const now = JSON.stringify(this.decision);
+    if (now === this.sent) return;
+    this.history.push(JSON.parse(this.sent));
+    this.sent = now;
+    this._sendDecision();
+    this.arrange();
+    this.schedule();
+  }
+
+  _sendDecision() {
+    const { basis, permille, level, minArea } = this.decision;
+    // Counted, so that going back to what was said before is heard too.
+    this.tell.decision({ basis, permille, level, min_area: minArea, count: ++this.told });
+  }
+
+  undo() {
+    if (!this.history.length) return;
+    this.decision = this.history.pop();
+    this.sent = JSON.stringify(this.decision);
+    this._sendDecision();
+    this.arrange();
+    this.schedule();
+  }
+
+  select(id, told) {
+    this.chosen = true;
+    this.selected = id;
+    this.gallery.setActive(id, true);
+    this.showRows();
+    this.schedule();
+    if (told) {
+      // The last of a quick succession is the one to fetch at full resolution.
+      clearTimeout(this.telling);
+      this.telling = setTimeout(() => this.tell.selected(id), 200);
+    }
+  }
+
+  go(by) {
+    if (!this.list.length) return;
+    const at = this.list.findIndex((item) => item.id === this.selected);
+    const to = at < 0 ? 0 : Math.min(this.list.length - 1, Math.max(0, at + by));
+    this.select(this.list[to].id, true);
+  }
+
+  label(label) {
+    const item = this.items.get(this.selected);
+    if (!item || (label === "good" && item.held >= 0)) return;
+    const at = this.list.findIndex((one) => one.id === item.id);
+    item.label = item.label === label ? null : label;
+    this.tell.label({ id: item.id, label: item.label });
+    if (this.filter === "changes" && this.list.length > 1) {
+      this.selected = this.list[at === this.list.length - 1 ? at - 1 : at + 1].id;
+    }
+    this.refresh();
+  }
+
+  // -- what is shown --------------------------------------------------------------------------------------
+
+  /** All of it anew: after new data, another filter, a change of size. */
+  refresh() {
+    if (!this.data) return;
+    this.decision.level = this.levelOf(this.decision);
+    this.scored = 0;
+    this.arrange();
+    this.showRows();
+    this.schedule();
+  }
+
+  resize() {
+    if (!this.data) return;
+    this.scored = 0;
+    this.gallery.layOut();
+    for (const row of this.rows) row.look();
+    this.schedule();
+  }
+
+  /** Put all pictures in order; while the threshold moves, the order stays. */
+  arrange() {
+    const every = [...this.items.values()];
+    const { level } = this.decision;
+    const fence = this.filter === "changes";
+    const by = {
+      near: (item) => Math.abs(this.scoreOf(item) - level),
+      worst: (item) => -this.scoreOf(item),
+      best: (item) => this.scoreOf(item),
+      given: (item) => item.arrival,
+    };
+    if (fence) by.near = (item) => Math.abs(this.scoreOf(item, this.data.saved.min_area) - this.data.saved.level);
+    const order = fence ? "near" : this.data.arranged ? "given" : this.order;
+    if (order === "name") every.sort((a, b) => natural.compare(a.name, b.name));
+    else {
+      const keys = new Map(every.map((item) => [item, by[order](item)]));
+      every.sort((a, b) => keys.get(a) - keys.get(b) || a.arrival - b.arrival);
+    }
+    this.ordered = every;
+    this.choose();
+  }
+
+  /** Which of them are wanted at this threshold. */
+  choose() {
+    const { filter, group } = this;
+    const wanted = this.ordered.filter((item) => {
+      if (group !== "every" && this.groupOf(item) !== group) return false;
+      if (filter === "all") return true;
+      if (filter === "changes") return item.label === null && this.flips(item);
+      return this.verdictOf(item) === filter;
+    });
+    const same = wanted.length === this.list.length && wanted.every((item, i) => item === this.list[i]);
+    if (same) return;
+    this.list = wanted;
+    if (!this.items.has(this.selected)) this.selected = wanted[0]?.id ?? this.ordered[0]?.id ?? null;
+    this.gallery.setItems(wanted);
+    this.gallery.setActive(this.selected, false);
+    this.showRows();
+  }
+
+  setRows(count) {
+    while (this.rows.length > count) this.rows.pop().root.remove();
+    while (this.rows.length < count) {
+      const row = new PictureRow(this.sight, (found) => this.point(found));
+      this.rows.push(row);
+      this.one(".rows").append(row.root);
+    }
+    this.one(".rows").dataset.count = count;
+    for (const button of this.root.querySelectorAll("[data-rows]")) {
+      button.setAttribute("aria-checked", Number(button.dataset.rows) === count);
+    }
+    this.solo(this.alone);
+  }
+
+  showRows() {
+    this.one(".detail").hidden = !this.items.size;
+    const first = this.items.get(this.selected);
+    if (!first) return;
+    const at = this.list.indexOf(first);
+    const shown = [first];
+    for (let i = 1; at >= 0 && shown.length < this.rows.length && i < this.list.length; i++) {
+      shown.push(this.list[(at + i) % this.list.length]);
+    }
+    this.rows.forEach((row, i) => {
+      row.root.hidden = !shown[i];
+      if (shown[i]) row.show(shown[i], this.mapOf(shown[i], true), this.rows.length > 1);
+    });
+    for (const row of this.rows) row.look();
+  }
+
+  mapOf(item, urgent = false) {
+    const map = library.get(item.map);
+    if (map) item.curve ??= map.scores.slice();
+    else if (urgent) this.wantMap(item, true);
+    return map;
+  }
+
+  wantMap(item, urgent) {
+    library.want(item.map, this.data.size, this.data.areas, urgent, (url, map) => {
+      if (item.map !== url) return;
+      item.curve = map.scores.slice();
+      for (const row of this.rows) if (row.item === item) row.map = map;
+      this.schedule();
+    });
+  }
+
+  /** Maps in sight first, then the others: with them all verdicts follow the smallest region too. */
+  wantMaps() {
+    for (const tile of this.gallery.tiles.values()) this.wantMap(tile.item, true);
+    for (const item of this.items.values()) if (!item.curve) this.wantMap(item, false);
+    this.schedule();
+  }
+
+  schedule() {
+    if (this.pending) return;
+    this.pending = requestAnimationFrame(() => {
+      this.pending = 0;
+      const begin = performance.now();
+      this.step();
+      performance.measure("padim-viewer-step", { start: begin, end: performance.now() });
+      if (++this.steps > 2000) {
+        performance.clearMeasures("padim-viewer-step");
+        this.steps = 0;
+      }
+    });
+  }
+
+  chosen = false;
+  steps = 0;
+  told = 0;
+
+  /** One frame: everything that depends on the threshold. */
+  step() {
+    const { data, decision, quantizer } = this;
+    if (!data) return;
+    const { level, minArea } = decision;
+    if (!this.palette || this.palette.name !== this.look.colormap) {
+      this.palette = { name: this.look.colormap, colors: fromBase64(data.palettes[this.look.colormap]) };
+    }
+    this.scale.set(level, this.palette.colors, this.palette.name, this.look.opacity);
+    if (data.mode === "calibrate") this._stepDecision();
+    this.choose();
+    const context = { level, minArea, scale: this.scale, runs: this.runs, scratch: this.scratch, layers: this.layers };
+    for (const row of this.rows) {
+      if (row.root.hidden) continue;
+      row.redraw(context);
+      row.root.dataset.drawn = row.map ? `${row.item.id}:${level}:${minArea}` : "";
+    }
+    this.gallery.redraw(context, (item) => this.mapOf(item), (item) => {
+      const verdict = this.verdictOf(item);
+      const times = multipleOf(quantizer.toValue(this.scoreOf(item)), quantizer.toValue(level));
+      return { verdict, note: `${VERDICTS[verdict]} · ${times}`, label: item.label };
+    });
+    this._stepHeadline();
+    this._stepBar();
+  }
+
+  _stepDecision() {
+    const { data, decision, quantizer, held } = this;
+    const { basis, permille, level, minArea } = decision;
+    const scoredKey = `${minArea}`;
+    if (this.scored !== scoredKey) {
+      const scores = { normal: [], kept: [], good: [], defect: [], unknown: [] };
+      for (let part = 0; part < held.n; part++) {
+        scores[part < data.held.in_fit ? "normal" : "kept"].push(held.score(part, minArea));
+      }
+      for (const item of this.items.values()) if (item.held < 0) scores[this.groupOf(item)].push(this.scoreOf(item));
+      if (this.scored === 0) {
+        const good = Math.max(1, ...scores.normal, ...scores.kept, data.saved?.level ?? 0, level);
+        const tests = Math.max(0, ...scores.good, ...scores.defect, ...scores.unknown);
+        const least = Math.min(good, ...Object.values(scores).flat(), data.saved?.level ?? good, level);
+        this.range = [
+          Math.floor(0.85 * least),
+          Math.min(MAX_LEVEL, Math.ceil(1.08 * Math.max(good, Math.min(tests, 2.5 * good)))),
+        ];
+      }
+      this.scored = scoredKey;
+      this.scores = scores;
+      const host = this.one(".hist-host");
+      this.histogram.setScores(scores, this.range, Math.max(280, host.clientWidth), quantizer);
+    }
+    this.histogram.setThreshold({
+      level, saved: data.saved?.level ?? null, band: data.band, quantizer, editable: true,
+    });
+    const above = held.n ? held.falseRejects(level, minArea) : null;
+    const percentile = basis === "manual" || !held.n ? (above ? held.permille(above.above) : null) : permille;
+    this._fill(".percentile", percentile === null ? "" : (percentile / 10).toFixed(1), !held.n);
+    this._fill(".threshold", quantizer.toValue(level).toFixed(2), false);
+    this._fill(".share", above ? (100 * above.expected).toFixed(1) : "", !held.n);
+    this._fill(".area-type", String(minArea), false);
+    const slide = this.one(".area-slide");
+    if (this.root.activeElement !== slide || !slide.matches(":active")) slide.value = nearestStop(this.stops, minArea);
+    slide.setAttribute("aria-valuetext", `${minArea} px²`);
+    for (const button of this.root.querySelectorAll("[data-basis]")) {
+      button.setAttribute("aria-checked", button.dataset.basis === basis);
+      button.disabled = button.dataset.basis !== "manual" && !held.n;
+    }
+    this.one(".promise").textContent = above
+      ? promised(above)
+      : data.held.url
+        ? "Reading the good parts’ scores …"
+        : "Nothing can be promised for this threshold: held-out scores take at least 3 good parts.";
+    const short = basis === "image" && held.n && rank(permille, held.n) > held.n;
+    const warning = this.one(".warning");
+    warning.hidden = !short;
+    if (short) {
+      warning.textContent =
+        `${permille / 10} % asks for at least ${whole.format(partsNeeded(permille))} good parts; there are ` +
+        `${whole.format(held.n)}. The highest held-out score stands in for it. Fit with more, or choose a lower percentile.`;
+    }
+    this._stepCounts(level);
+    const saved = data.saved;
+    this.one(".undo").disabled = !this.history.length;
+    this.one(".back").disabled = !saved || (saved.level === level && saved.min_area === minArea);
+  }
+
+  _stepCounts(level) {
+    const { band } = this.data;
+    const rows = [];
+    for (const [kind, title] of [...KINDS].reverse()) {
+      const scores = this.scores[kind];
+      if (!scores.length) continue;
+      const rejected = scores.filter((score) => score > level).length;
+      const review = band ? scores.filter((score) => Math.abs(score - level) <= band).length : 0;
+      rows.push([kind, title, scores.length - rejected, rejected, review, rejected / scores.length]);
+    }
+    const key = JSON.stringify(rows);
+    if (key === this.counted) return;
+    this.counted = key;
+    const head = ["", "At or below", "Above", ...(band ? ["Of these, to review"] : []), "Share above"];
+    this.one(".counts thead").replaceChildren(element("tr", {}, ...head.map((text) => element("th", {}, text))));
+    this.one(".counts tbody").replaceChildren(
+      ...rows.map(([kind, title, below, above, review, share]) =>
+        element("tr", { "data-kind": kind },
+          element("th", {}, element("i", { class: `swatch ${kind}` }), title),
+          element("td", { class: "below" }, whole.format(below)),
+          element("td", { class: "above" }, whole.format(above)),
+          ...(band ? [element("td", { class: "review" }, whole.format(review))] : []),
+          element("td", { class: "share-above" }, `${(100 * share).toFixed(1)} %`))),
+    );
+  }
+
+  _fill(selector, text, disabled) {
+    const input = this.one(selector);
+    input.disabled = disabled;
+    // What is being typed is not overwritten.
+    if (this.typing !== input && input.value !== text) input.value = text;
+  }
+
+  _stepHeadline() {
+    const item = this.items.get(this.selected);
+    if (!item) return;
+    const { level } = this.decision;
+    const { quantizer } = this;
+    const verdict = this.verdictOf(item);
+    const score = this.scoreOf(item);
+    this.one(".name").textContent = item.name;
+    const badge = this.one(".verdict");
+    badge.textContent = VERDICTS[verdict];
+    badge.dataset.verdict = verdict;
+    const row = this.rows[0];
+    const regions = row.map && row.item === item ? this._regions(item, row.map) : null;
+    const told = [`${multipleOf(quantizer.toValue(score), quantizer.toValue(level))} threshold`];
+    if (verdict === "review") told.push(`${score > level ? "above" : "below"} it, within repeatability`);
+    if (regions) told.push(counted(regions, "region"));
+    this.one(".told").textContent = told.join(" · ");
+    const at = this.list.indexOf(item);
+    this.one(".place").textContent =
+      `${item.width} × ${item.height} px` + (at >= 0 ? ` · ${whole.format(at + 1)} of ${whole.format(this.list.length)}` : "");
+    for (const button of this.root.querySelectorAll("[data-label]")) {
+      if (button.tagName !== "BUTTON") continue;
+      button.setAttribute("aria-pressed", item.label === button.dataset.label);
+      button.hidden = item.held >= 0 && button.dataset.label === "good";
+    }
+    this.one(".previous").disabled = at <= 0;
+    this.one(".next").disabled = at < 0 || at === this.list.length - 1;
+  }
+
+  _regions(item, map) {
+    if (this.scoreOf(item) <= this.decision.level) return 0;
+    return findMask(map, this.decision.level, this.decision.minArea, this.runs).regions;
+  }
+
+  _stepBar() {
+    if (this.data.arranged) return;
+    const counts = { all: 0, reject: 0, review: 0, accept: 0, changes: 0 };
+    const groups = new Map();
+    for (const item of this.items.values()) {
+      const group = this.groupOf(item);
+      groups.set(group, (groups.get(group) ?? 0) + 1);
+      if (this.group !== "every" && group !== this.group) continue;
+      counts.all++;
+      counts[this.verdictOf(item)]++;
+      if (item.label === null && this.flips(item)) counts.changes++;
+    }
+    const filters = [["all", "All"], ["reject", "Reject"], ["review", "Review"], ["accept", "Accept"], ["changes", "Changes"]].filter(
+      ([name]) => (name !== "review" || this.data.band) && (name !== "changes" || this.data.mode === "calibrate"),
+    );
+    const key = JSON.stringify([counts, this.filter, filters.length]);
+    if (key !== this.barred) {
+      this.barred = key;
+      const host = this.one(".filters");
+      filters.forEach(([name, text], i) => {
+        let button = host.children[i];
+        if (!button) {
+          button = element("button", { type: "button", role: "radio" });
+          host.append(button);
+        }
+        button.dataset.filter = name;
+        button.textContent = `${text} ${whole.format(counts[name])}`;
+        button.title = name === "changes" ? "Only pictures whose verdict would change against the threshold in use, nearest first" : "";
+        button.setAttribute("aria-checked", name === this.filter);
+      });
+      while (host.children.length > filters.length) host.lastChild.remove();
+    }
+    const names = JSON.stringify([...groups.keys()].sort());
+    if (names !== this.grouped) {
+      this.grouped = names;
+      const kinds = this.one(".kinds");
+      kinds.hidden = groups.size < 2;
+      const known = Object.keys(GROUPS).filter((group) => groups.has(group));
+      kinds.replaceChildren(
+        element("option", { value: "every" }, "Every kind"),
+        ...known.map((group) => element("option", { value: group }, GROUPS[group])),
+      );
+      if (!groups.has(this.group)) this.group = "every";
+      kinds.value = this.group;
+    }
+    this.one(".order").disabled = this.filter === "changes";
+    const nothing = this.one(".nothing");
+    nothing.hidden = this.list.length > 0;
+    this.one(".gallery").hidden = this.list.length === 0;
+    nothing.textContent = this.filter === "changes"
+      ? "No verdict changes against the threshold in use. Move the line, and the pictures that change sides appear here."
+      : "None of the pictures is of this kind.";
+  }
+
+  point(found) {
+    for (const row of this.rows) row.cross(found);
+    if (!found) {
+      this.one(".readout").textContent = "";
+      return;
+    }
+    const { x, y, item, map } = found;
+    const { box } = item;
+    let text = `x ${x}, y ${y}`;
+    if (map) {
+      // The map pixel under this pixel's centre (padim.maps): integers, as the mask is enlarged.
+      const column = box.left + Math.floor(((2 * x + 1) * box.width) / (2 * item.width));
+      const line = box.top + Math.floor(((2 * y + 1) * box.height) / (2 * item.height));
+      const value = this.quantizer.toValue(map.levels[line * map.size + column]);
+      text += ` · ${value.toFixed(2)} · ${multipleOf(value, this.quantizer.toValue(this.decision.level))} threshold`;
+    }
+    this.one(".readout").textContent = text;
+  }
+
+  solo(kind) {
+    this.alone = kind;
+    for (const row of this.rows) row.solo(kind);
+    for (const row of this.rows) row.look();
+  }
+
+  // -- hands on -------------------------------------------------------------------------------------------
+
+  _listen() {
+    const on = (selector, event, act) => this.one(selector).addEventListener(event, act);
+    this.one(".basis").addEventListener("click", (event) => {
+      const basis = event.target.dataset?.basis;
+      if (basis) this.change({ basis }, true);
+    });
+    const typed = (selector, take) => {
+      const input = this.one(selector);
+      input.addEventListener("focus", () => (this.typing = input));
+      input.addEventListener("blur", () => {
+        this.typing = null;
+        this.schedule();
+      });
+      const read = (done) => {
+        const value = input.valueAsNumber;
+        if (Number.isFinite(value)) take(value, done);
+        else if (done) this.schedule();
+      };
+      input.addEventListener("input", () => read(false));
+      input.addEventListener("change", () => {
+        read(true);
+        this.typing = null;
+        this.schedule();
+      });
+    };
+    const basis = () => (this.decision.basis === "manual" ? "image" : this.decision.basis);
+    const permille = (percent) => Math.min(999, Math.max(1, Math.round(percent * 10)));
+    typed(".percentile", (value, done) => this.change({ basis: basis(), permille: permille(value) }, done));
+    typed(".share", (value, done) => this.change({ basis: "image", permille: permille(100 - value) }, done));
+    typed(".threshold", (value, done) => {
+      if (value >= 0) this.change({ basis: "manual", level: Math.min(MAX_LEVEL - 1, this.quantizer.toLevel(value)) }, done);
+    });
+    const area = (value) => Math.min(this.data.areas, Math.max(1, Math.round(value)));
+    typed(".area-type", (value, done) => this.change({ minArea: area(value) }, done));
+    on(".area-slide", "input", (event) => this.change({ minArea: this.stops[event.target.valueAsNumber] }, false));
+    on(".area-slide", "change", () => this.commit());
+    on(".undo", "click", () => this.undo());
+    on(".back", "click", () => {
+      const { basis: way, permille: share, level, min_area: minArea } = this.data.saved;
+      this.change({ basis: way, permille: share, level, minArea }, true);
+    });
+
+    on(".opacity-slide", "input", (event) => {
+      this.look.opacity = event.target.valueAsNumber;
+      this.schedule();
+    });
+    on(".opacity-slide", "change", () => this.tell.look({ ...this.look }));
+    on(".colormap", "change", (event) => {
+      this.look.colormap = event.target.value;
+      this.schedule();
+      this.tell.look({ ...this.look });
+    });
+    for (const box of this.root.querySelectorAll("[data-layer]")) {
+      box.addEventListener("change", () => this.toggle(box.dataset.layer, box.checked));
+    }
+    on(".previous", "click", () => this.go(-1));
+    on(".next", "click", () => this.go(1));
+    on(".at-once", "click", (event) => {
+      if (!event.target.dataset?.rows) return;
+      this.setRows(Number(event.target.dataset.rows));
+      this.showRows();
+      this.schedule();
+    });
+    on(".in", "click", () => this.sight.zoomAt(1.5, 0.5, 0.5));
+    on(".out", "click", () => this.sight.zoomAt(1 / 1.5, 0.5, 0.5));
+    on(".whole", "click", () => this.sight.reset());
+    on(".labels", "click", (event) => {
+      if (event.target.dataset?.label) this.label(event.target.dataset.label);
+    });
+    on(".filters", "click", (event) => {
+      if (!event.target.dataset?.filter) return;
+      this.filter = event.target.dataset.filter;
+      this.arrange();
+      this.schedule();
+      if (this.list.length && !this.list.some((item) => item.id === this.selected)) this.select(this.list[0].id, true);
+    });
+    on(".kinds", "change", (event) => {
+      this.group = event.target.value;
+      this.arrange();
+      this.schedule();
+    });
+    on(".order", "change", (event) => {
+      this.order = event.target.value;
+      this.arrange();
+      this.schedule();
+    });
+    this.onKey = (event) => this.key(event);
+    document.addEventListener("keydown", this.onKey);
+  }
+
+  toggle(layer, on = !this.layers[layer]) {
+    this.layers[layer] = on;
+    this.one(`[data-layer="${layer}"]`).checked = on;
+    this.schedule();
+  }
+
+  key(event) {
+    const path = event.composedPath();
+    const target = path[0];
+    const inside = path.includes(this.one(".viewer"));
+    // Anything else that has the focus, a field or a list, goes first; on the bare page the arrows are ours.
+    const bare = target === document.body || target === document.documentElement;
+    if ((!inside && !bare) || event.altKey || event.defaultPrevented) return;
+    if (inside && (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && this.data.mode === "calibrate") {
+      this.undo();
+      event.preventDefault();
+      return;
+    }
+    if (event.ctrlKey || event.metaKey) return;
+    const field = target.matches?.("input:not([type=checkbox]), select, textarea, [contenteditable], [role=slider]");
+    if (field) return;
+    const acts = {
+      ArrowLeft: () => this.go(-1),
+      ArrowRight: () => this.go(1),
+      Home: () => this.list.length && this.select(this.list[0].id, true),
+      End: () => this.list.length && this.select(this.list.at(-1).id, true),
+    };
+    if (inside) {
+      Object.assign(acts, {
+        0: () => this.solo(null),
+        o: () => this.toggle("contour"),
+        h: () => this.toggle("heatmap"),
+        m: () => this.toggle("mask"),
+        "+": () => this.sight.zoomAt(1.5, 0.5, 0.5),
+        "=": () => this.sight.zoomAt(1.5, 0.5, 0.5),
+        "-": () => this.sight.zoomAt(1 / 1.5, 0.5, 0.5),
+        Escape: () => {
+          this.solo(null);
+          this.sight.reset();
+        },
+      });
+      PANES.forEach(([kind], i) => (acts[i + 1] = () => (this.solo(kind), this.schedule())));
+      if (this.data.mode === "calibrate") {
+        Object.assign(acts, { k: () => this.label("kept"), n: () => this.label("good"), d: () => this.label("defect") });
+      }
+    }
+    const act = acts[event.key];
+    if (!act) return;
+    act();
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
+
+/** Smallest regions that the slider offers: each up to 16, then in steps of about a twelfth. */
+function areaStops(most) {
+  const stops = [];
+  for (let area = 1; area <= most; area = Math.max(area + 1, Math.round(area * (area < 16 ? 1 : 1.085)))) stops.push(area);
+  if (stops.at(-1) !== most) stops.push(most);
+  return stops;
+}
+
+function nearestStop(stops, area) {
+  const at = stops.findIndex((stop) => stop >= area);
+  return at < 0 ? stops.length - 1 : at;
+}
+
+function fromBase64(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
+  const tell = {
+    decision: (decision) => setStateValue("decision", decision),
+    look: (look) => setStateValue("look", look),
+    selected: (id) => setStateValue("selected", id),
+    label: (label) => setTriggerValue("label", label),
+  };
+  let viewer = viewers.get(parentElement);
+  if (viewer && !parentElement.contains(viewer.one(".viewer"))) {
+    viewer.dispose();
+    viewer = null;
+  }
+  if (!viewer) {
+    viewer = new Viewer(parentElement, tell);
+    viewers.set(parentElement, viewer);
+  }
+  viewer.tell = tell;
+  viewer.update(data);
+  // Streamlit also cleans up after a call that newer data has overtaken: only what is gone is given up.
+  return () =>
+    setTimeout(() => {
+      if (parentElement.isConnected) return;
+      viewer.dispose();
+      viewers.delete(parentElement);
+    });
+}

@@ -1,0 +1,362 @@
+"""What the live viewer is given: URLs and numbers. It draws and judges; nothing here runs the network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import streamlit as st
+from streamlit import runtime
+
+from ui import workspace
+from ui.media import Numbers, Picture, mimetype_of
+from ui.scoring import areas_for, map_numbers
+
+if TYPE_CHECKING:
+    from padim.images import Box
+    from padim.model import Padim
+    from padim.store import Entry
+    from ui.labels import Label
+    from ui.scoring import Scored
+
+Group = Literal["normal", "kept", "good", "defect", "unknown"]
+
+# Bytes of the good parts' judged maps kept for the browser, those nearest to being rejected first.
+HELD_OUT_KEPT = 96 * 2**20
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture of the viewer.
+
+    Attributes:
+        id: unique on the page, and the same as long as it is the same picture.
+        name: as the user knows it.
+        sha256: of its file.
+        group: what it is.
+        size: (height, width) in pixels.
+        score: its score, a level, for the smallest region tried.
+        picture: at most 512 px.
+        numbers: its judged map; None where there is no room for it.
+        box: where it lies in the map; None: it fills it.
+        held: which of the good parts' pictures with held-out scores it is; None for a tested one.
+        item: the tested picture.
+    """
+
+    id: str
+    name: str
+    sha256: str
+    group: Group
+    size: tuple[int, int]
+    score: int
+    picture: Picture
+    numbers: Numbers | None
+    box: Box | None
+    held: int | None = None
+    item: Scored | None = None
+
+
+# -- the good parts, each judged by a model without it ----------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """The good parts' held-out scores and maps, for the browser.
+
+    Attributes:
+        indices: which of the model's normals these are: all but those found not good.
+        curves: uint16 ``(pictures, areas)``, each one's scores for smallest regions from 1 pixel up.
+        part: of each picture, its part; parts in the fit come first.
+        parts: how many parts there are.
+        in_fit: how many of them are in the fit.
+        upper: the 95 % bound of the false-reject rate with 0, 1, ... ``parts`` parts above.
+        pixel_levels: the threshold at each pixel percentile, 0.1 to 99.9 %; empty where there is none.
+        maps: by picture, its judged map; None where there is no room.
+        pictures: by picture, a small JPEG.
+    """
+
+    indices: tuple[int, ...]
+    curves: np.ndarray[tuple[int, int], np.dtype[np.uint16]]
+    part: tuple[int, ...]
+    parts: int
+    in_fit: int
+    upper: tuple[float, ...]
+    pixel_levels: tuple[int, ...]
+    maps: tuple[Numbers | None, ...]
+    pictures: tuple[Picture, ...]
+    numbers: Numbers
+
+
+def held_out(entry: Entry, model: Padim) -> HeldOut | None:
+    """The good parts for the browser; None where nothing is calibrated."""
+    if model.calibration_ == "none":
+        return None
+    return _held_out(model, workspace.held_out_identity(entry), _standing(model), areas_for(model))
+
+
+def _standing(model: Padim) -> str:
+    """Who is in the fit: a part kept out changes the promise and not the maps."""
+    return " ".join(f"{normal.group}:{normal.status}" for normal in model.normals_)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading the good parts’ scores")
+def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOut:
+    from padim.calibration import false_reject_rate
+
+    model = _model
+    normals = model.normals_[: len(model.held_out_)]
+    indices = tuple(i for i, normal in enumerate(normals) if normal.status != "not_good")
+    groups: dict[str, int] = {}
+    for status in ("fit", "kept_out"):
+        for normal in normals:
+            if normal.status == status:
+                groups.setdefault(normal.group, len(groups))
+    in_fit = len({normal.group for normal in normals if normal.status == "fit"})
+    curves = np.zeros((len(indices), areas), np.uint16)
+    maps: list[Numbers | None] = []
+    for row, index in enumerate(indices):
+        numbers = map_numbers(model.held_out_map(index), areas)
+        curves[row] = np.frombuffer(numbers.data, "<u2", areas)
+        maps.append(numbers)
+    room = HELD_OUT_KEPT // max(1, len(maps[0].data) if maps and maps[0] else 1)
+    for row in np.argsort(-curves[:, 0].astype(np.int64), kind="stable")[room:]:
+        maps[row] = None
+    n = len(groups)
+    return HeldOut(
+        indices,
+        curves,
+        tuple(groups[normals[index].group] for index in indices),
+        n,
+        in_fit,
+        tuple(round(false_reject_rate(np.arange(n), n - 1 - k).upper, 6) for k in range(n + 1)),
+        _pixel_levels(model),
+        tuple(maps),
+        tuple(Picture(model.thumbnail(index)) for index in indices),
+        Numbers.of(curves),
+    )
+
+
+def _pixel_levels(model: Padim) -> tuple[int, ...]:
+    from padim.calibration import pixel_threshold
+
+    histogram = model.pixel_histogram()
+    if not histogram.any():
+        return ()
+    return tuple(pixel_threshold(histogram, permille).level for permille in range(1, 1000))
+
+
+def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
+    """The good parts' pictures, each with its held-out map."""
+    found = []
+    column = min(min_area, held.curves.shape[1]) - 1
+    for row, index in enumerate(held.indices):
+        normal = model.normals_[index]
+        found.append(
+            Shown(
+                f"n{index}",
+                normal.name,
+                normal.sha256,
+                "normal" if normal.status == "fit" else "kept",
+                normal.original_size,
+                int(held.curves[row, column]),
+                held.pictures[row],
+                held.maps[row],
+                model.judge.content_box(normal.original_size),
+                row,
+            )
+        )
+    return found
+
+
+def test_id(item: Scored) -> str:
+    """A tested picture's id in the viewer."""
+    return f"t{item.number}-{item.sha256[:12]}"
+
+
+def tests_shown(model: Padim, items: Sequence[Scored], min_area: int) -> list[Shown]:
+    """Tested pictures."""
+    return [
+        Shown(
+            test_id(item),
+            item.name,
+            item.sha256,
+            item.origin,
+            item.original_size,
+            item.score(model, min_area),
+            item.thumb,
+            item.kept_numbers(model),
+            item.content_box,
+            None,
+            item,
+        )
+        for item in items
+    ]
+
+
+# -- the message ------------------------------------------------------------------------------------------
+
+
+@cache
+def _palettes() -> dict[str, str]:
+    from padim.render import COLORMAPS, color_table
+
+    return {name: base64.b64encode(color_table(name).tobytes()).decode() for name in COLORMAPS}
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """A value that the viewer takes over when its stamp is a new one; else the hand's own stays.
+
+    Attributes:
+        stamp: another one whenever Python sets the value.
+        value: what it is set to.
+    """
+
+    stamp: int | str
+    value: Any
+
+
+def message(
+    model: Padim,
+    pictures: Sequence[Shown],
+    *,
+    mode: Literal["calibrate", "inspect"],
+    decision: Stamped,
+    selected: Stamped,
+    look: dict[str, Any],
+    labels: dict[str, Label],
+    kept: set[str],
+    saved: dict[str, Any] | None = None,
+    band: int = 0,
+    held: HeldOut | None = None,
+    arranged: bool = False,
+) -> dict[str, Any]:
+    """All that the viewer needs, as JSON.
+
+    Args:
+        model: judges.
+        pictures: in the order wanted, where ``arranged``.
+        mode: whether the threshold is to be moved or only to be looked at.
+        decision: basis, permille, level and min_area.
+        selected: id of the picture shown large, or None.
+        look: opacity and colormap.
+        labels: what people said, by hash.
+        kept: hashes of pictures off the list of changes.
+        saved: the decision in use, as ``decision`` has it; None: there is none.
+        band: levels on either side of the threshold that call for a second look.
+        held: the good parts' scores.
+        arranged: the viewer offers no filter and no order of its own.
+    """
+    areas = areas_for(model)
+    at = next((one for one in pictures if one.id == selected.value), None)
+    full = None
+    if at is None and pictures and arranged:
+        at = pictures[0]
+    if at is not None and at.item is not None:
+        full = _full(at.item)
+    items = []
+    for one in pictures:
+        numbers = one.numbers
+        if numbers is None and one is at:
+            numbers = _numbers_of(one, model, held)
+        height, width = one.size
+        box = one.box
+        items.append(
+            {
+                "id": one.id,
+                "name": one.name,
+                "group": one.group,
+                "label": "kept" if one.sha256 in kept else labels.get(one.sha256),
+                "width": width,
+                "height": height,
+                "box": [0, 0, model.config.input_size, model.config.input_size]
+                if box is None
+                else [box.left, box.top, box.width, box.height],
+                "score": one.score,
+                "held": -1 if one.held is None else one.held,
+                "picture": one.picture.url() if one.picture.data else None,
+                "map": numbers.url() if numbers is not None else None,
+                "full": full.url("viewer-full") if full is not None and one is at else None,
+            }
+        )
+    return {
+        "mode": mode,
+        "arranged": arranged,
+        "size": model.config.input_size,
+        "areas": areas,
+        "quantizer": {"offset": model.quantizer.offset, "step": model.quantizer.step},
+        "decision": {"stamp": decision.stamp, **decision.value},
+        "selected": {"stamp": selected.stamp, "id": selected.value},
+        "saved": saved,
+        "look": look,
+        "band": band,
+        "palettes": _palettes(),
+        "held": {
+            "url": held.numbers.url(),
+            "part": held.part,
+            "parts": held.parts,
+            "in_fit": held.in_fit,
+            "upper": held.upper,
+        }
+        if held is not None
+        else {"url": None, "part": [], "parts": 0, "in_fit": 0, "upper": []},
+        "pixel_levels": held.pixel_levels if held is not None and held.pixel_levels else None,
+        "items": items,
+    }
+
+
+def _numbers_of(one: Shown, model: Padim, held: HeldOut | None) -> Numbers | None:
+    """The judged map of the one picture that is looked at, whatever room there is."""
+    if one.item is not None:
+        return one.item.numbers(model)
+    if one.held is not None and held is not None:
+        return map_numbers(model.held_out_map(held.indices[one.held]), areas_for(model))
+    return None
+
+
+def _full(item: Scored) -> Picture | None:
+    """The picture as it came where a browser can show it, or losslessly; None where it is gone or small."""
+    from padim.errors import ImageError
+    from padim.images import decode
+    from padim.render import encode_png
+
+    if not runtime.exists():
+        return None
+    try:
+        data = item.file.read_bytes()
+        try:
+            mimetype_of(data)
+        except ValueError:
+            data = encode_png(decode(data, item.name))
+    except (OSError, ImageError):
+        return None  # the small picture is still there
+    return Picture(data)
+
+
+# -- what the viewer says -----------------------------------------------------------------------------------
+
+
+def said(key: str, name: str) -> object:
+    """What the viewer with this key has just said under that name; None where it said nothing."""
+    value = st.session_state.get(key)
+    try:
+        return value[name] if value is not None else None
+    except (KeyError, TypeError):
+        return None
+
+
+def hear_look(look: dict[str, Any], value: object) -> None:
+    """Take over how the heat is drawn; what makes no sense is ignored."""
+    from padim.render import COLORMAPS
+
+    if not isinstance(value, dict):
+        return
+    opacity = value.get("opacity")
+    if isinstance(opacity, int | float) and 0 <= opacity <= 1:
+        look["opacity"] = float(opacity)
+    if value.get("colormap") in COLORMAPS:
+        look["colormap"] = value["colormap"]
