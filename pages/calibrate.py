@@ -95,6 +95,9 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
 
 
 def _problems(review: Review) -> None:
+    unsaved = st.session_state.pop("calibrate-unsaved", None)
+    if unsaved:
+        st.error(f"The label was not saved. The server reports: {panels.plain(unsaved)}.")
     for job in review.jobs:
         if job.state == "failed":
             shell.failure("The test pictures were not all scored.", job.error)
@@ -264,10 +267,9 @@ def _live(entry: Entry, model: Padim) -> None:
         shell.failure("There is no threshold yet.", error)
         return
     _tests(entry, model, review, draft)
-    _problems(review)
-    unsaved = st.session_state.pop("calibrate-unsaved", None)
-    if unsaved:
-        st.error(f"The label was not saved. The server reports: {panels.plain(unsaved)}.")
+    # In a place of their own: what comes and goes above the viewer must not make the browser build it anew.
+    with st.container():
+        _problems(review)
     pictures = _view(entry, model, draft)
     _points(entry, model, draft, pictures)
 
@@ -278,7 +280,8 @@ def _page(entry: Entry) -> None:
     except PadimError as error:
         shell.failure("The model cannot be opened.", error)
         return
-    shell.out_of_date(entry)
+    with st.container():
+        shell.out_of_date(entry)
     review = calibrating.tests(entry)
     if not review.follow(entry, model):
         st.info(
@@ -289,8 +292,9 @@ def _page(entry: Entry) -> None:
         for job in review.running:
             watch.watch(job)
         return
-    for job in review.running[-1:]:
-        watch.watch(job)
+    with st.container():
+        for job in review.running[-1:]:
+            watch.watch(job)
     _live(entry, model)
     if st.session_state.pop("calibrate-said", False):
         st.toast("The new threshold is in use.", icon=":material/check:")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.store import Entry
     from ui.inspecting import Row, Show
+    from ui.reviews import Review
 
 _TABLE = "inspect-table"
 _VIEWER = "inspect-viewer"
@@ -192,16 +193,18 @@ def _results(entry: Entry, model: Padim) -> None:
     """All below the place for new pictures."""
     review = inspecting.review(entry)
     running, pile = review.running, review.pile
-    for job in review.jobs:
-        if job.state == "failed":
-            shell.failure("Some pictures were not scored.", job.error)
-    if pile.failed:
-        with st.expander(
-            f"{count(len(pile.failed), 'file')} cannot be used; the others can",
-            icon=":material/warning:",
-            expanded=len(pile.failed) <= 3,
-        ):
-            st.html(panels.problems((error.name, error.reason) for error in pile.failed))
+    # In a place of their own: what comes and goes above the viewer must not make the browser build it anew.
+    with st.container():
+        for job in review.jobs:
+            if job.state == "failed":
+                shell.failure("Some pictures were not scored.", job.error)
+        if pile.failed:
+            with st.expander(
+                f"{count(len(pile.failed), 'file')} cannot be used; the others can",
+                icon=":material/warning:",
+                expanded=len(pile.failed) <= 3,
+            ):
+                st.html(panels.problems((error.name, error.reason) for error in pile.failed))
     threshold = model.threshold_
     level = None if threshold is None else threshold.level
     found = inspecting.rows(entry, model, level)
@@ -242,7 +245,8 @@ def _page(entry: Entry) -> None:
     except PadimError as error:
         shell.failure("The model cannot be opened.", error)
         return
-    shell.out_of_date(entry)
+    with st.container():
+        shell.out_of_date(entry)
     review = inspecting.review(entry)
     if not review.follow(entry, model):
         st.info(
@@ -255,22 +259,26 @@ def _page(entry: Entry) -> None:
         return
     running = review.running
     busy = bool(running)
-    if busy or len(review.pile) or review.pile.failed:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            # A key of its own for every batch: the next popover starts closed.
-            batch = len(review.job_keys)
-            with st.popover("Add pictures", icon=":material/add:", disabled=busy, key=f"inspect-add-{batch}"):
-                _bring(entry, model)
-            if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
-                review.clear()
-                st.rerun()
-    else:
-        _bring(entry, model)
-    if busy:
-        watch.watch(running[-1])
-        _growing(entry, model)
-    else:
-        _still(entry, model)
+    with st.container():
+        if busy or len(review.pile) or review.pile.failed:
+            _bar(entry, model, review, busy)
+        else:
+            _bring(entry, model)
+    with st.container():
+        if busy:
+            watch.watch(running[-1])
+    (_growing if busy else _still)(entry, model)
+
+
+def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        # A key of its own for every batch: the next popover starts closed.
+        batch = len(review.job_keys)
+        with st.popover("Add pictures", icon=":material/add:", disabled=busy, key=f"inspect-add-{batch}"):
+            _bring(entry, model)
+        if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
+            review.clear()
+            st.rerun()
 
 
 in_use = shell.begin(

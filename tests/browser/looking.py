@@ -145,25 +145,24 @@ class Visitor:
 
     def shown_name(self) -> str:
         """The picture shown in the panels."""
-        return self.main.locator(".pv-headline b").inner_text()
+        return self.main.locator(".headline .name").inner_text()
 
     def see_shown(self, name: str) -> None:
-        """Wait for that picture to be shown."""
-        self.main.locator(".pv-headline b").get_by_text(name, exact=True).wait_for()
+        """Wait for that picture to be shown, at its full resolution."""
+        self.main.locator(".headline .name").get_by_text(name, exact=True).wait_for()
+        self.main.locator('.row[data-drawn*=":"]').first.wait_for()
+        self.main.locator(".original img.full:visible").first.wait_for()
         self.settle()
 
-    def panel_sizes(self) -> list[tuple[str, int, int]]:
-        """Of each panel the caption and the width and height of the picture that was really loaded."""
-        images = self.main.locator("img.pv-panel")
-        images.nth(3).wait_for()
-        loaded: list[tuple[str, int, int]] = images.evaluate_all(
-            """async images => Promise.all(images.map(async image => {
+    def full_picture(self) -> tuple[str, int, int]:
+        """Source, width and height of the original as the browser has really loaded it."""
+        source, width, height = self.main.locator(".original img.full").first.evaluate(
+            """async image => {
                 await image.decode();
-                const caption = image.closest('figure').querySelector('figcaption').textContent;
-                return [caption, image.naturalWidth, image.naturalHeight];
-            }))"""
+                return [image.src, image.naturalWidth, image.naturalHeight];
+            }"""
         )
-        return [(caption, width, height) for caption, width, height in loaded]
+        return str(source), int(width), int(height)
 
     def table(self) -> list[dict[str, str]]:
         """The rows of the results in view, from the table that the grid offers to screen readers."""

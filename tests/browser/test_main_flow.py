@@ -19,6 +19,7 @@ from PIL import Image
 from benchmarks import served
 from padim import Padim, ScoredImage, Workspace
 from tests.browser.conftest import Start, Visit
+from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor, results
 from ui.words import false_rejects, multiple
 
@@ -147,48 +148,46 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
     model = Workspace(home).open(visitor.model_id)
     before = model.threshold_level
     visitor.go("Calibrate")
-    percentile = visitor.page.get_by_role("slider", name="Percentile")
-    assert percentile.get_attribute("aria-valuetext") == "95.0 %"
-    visitor.main.get_by_text(false_rejects(model.false_rejects())).wait_for()
+    live = Live(visitor).ready()
+    assert live.part(".percentile").input_value() == "95.0"
+    live.part(".promise").get_by_text(promise(model, before)).wait_for()
     use = visitor.keyed("calibrate-use").get_by_role("button")
     assert use.is_disabled(), "nothing has changed yet"
 
     # The sample's defects are offered; a share of them is caught at the threshold in use.
-    visitor.keyed("defects-sample").get_by_role("button").click()
+    visitor.button("Add test pictures").click()
+    visitor.keyed("known-sample").get_by_role("button").click()
     defects = sorted(path for path in (PART / "test").glob("*/*.jpg") if path.parent.name != "good")
     scored = list(model.score((path.name, path.read_bytes()) for path in defects))
-    see_caught(visitor, scored, before)
+    see_caught(live, scored, before)
 
+    live.ready()
     ran = runs.stat().st_size
-    percentile.focus()
-    for _ in range(40):
-        visitor.page.keyboard.press("ArrowRight")
-    assert percentile.get_attribute("aria-valuetext") == "99.0 %"
+    live.type(".percentile", "99")
     draft = model.set_decision(percentile=99.0).threshold_level
     assert draft > before
     assert model.false_rejects(draft) != model.false_rejects(before)
-    visitor.main.get_by_text(false_rejects(model.false_rejects(draft))).wait_for()
+    live.part(".promise").get_by_text(promise(model, draft)).wait_for()
     # 48 parts cannot carry this percentile, and the page says what could.
-    visitor.main.get_by_text("99 % asks for at least 99 good parts; there are 48.").wait_for()
-    see_caught(visitor, scored, draft)
-    area = visitor.page.get_by_role("slider", name="Smallest region that counts")
-    area.focus()
-    for _ in range(24):
-        visitor.page.keyboard.press("ArrowRight")
+    live.part(".warning").get_by_text("99 % asks for at least 99 good parts; there are 48.").wait_for()
+    see_caught(live, scored, draft)
+    live.type(".area-type", "40")
     larger = model.set_decision(min_area=40)
     assert larger.threshold_level != draft
     value = larger.quantizer.to_value(larger.threshold_level)
-    visitor.main.locator(".pv-facts").get_by_text(f"{value:.2f}", exact=True).wait_for()
-    assert runs.stat().st_size == ran, "a slider ran the network"
+    assert live.part(".threshold").input_value() == f"{value:.2f}"
+    assert live.decided == (larger.threshold_level, 40)
+    assert runs.stat().st_size == ran, "a control ran the network"
 
     # A draft is nobody's threshold until it is put to use.
     assert Workspace(home).open(visitor.model_id).threshold_level == before
     # What a page shows is still there after a look at another one.
     visitor.go("Inspect")
     visitor.go("Calibrate")
-    assert percentile.get_attribute("aria-valuetext") == "99.0 %"
-    assert area.get_attribute("aria-valuetext") == "40"
-    visitor.main.get_by_text(f"of {len(scored)} defect pictures caught").wait_for()
+    live.ready()
+    assert live.part(".percentile").input_value() == "99.0"
+    assert live.part(".area-type").input_value() == "40"
+    live.part('.counts tr[data-kind="defect"]').wait_for()
 
     use.click()
     visitor.main.get_by_text("This threshold is in use.").wait_for()
@@ -198,10 +197,14 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
     assert runs.stat().st_size == ran, "setting the threshold ran the network"
 
 
-def see_caught(visitor: Visitor, scored: list[ScoredImage], level: int) -> None:
+def promise(model: Padim, level: int) -> str:
+    return false_rejects(model.false_rejects(level)).replace("good parts;", "good parts rejected;")
+
+
+def see_caught(live: Live, scored: list[ScoredImage], level: int) -> None:
     caught = sum(item.score > level for item in scored)
     assert 0 < caught < len(scored), "the sample has obvious defects and faint ones"
-    visitor.main.get_by_text(f"{caught} of {len(scored)} defect pictures caught").wait_for()
+    live.part('.counts tr[data-kind="defect"] .above').get_by_text(f"{caught}", exact=True).wait_for()
 
 
 # -- Inspect ---------------------------------------------------------------------------------------------
@@ -228,10 +231,13 @@ def inspect(visitor: Visitor, home: Path, runs: Path, folder: Path) -> None:
     # Worst first, and on to the next by the arrow key; the panels follow.
     for name, following in pairwise(worst_first[:3]):
         visitor.see_shown(name)
-        source = visitor.main.locator("img.pv-panel").first.get_attribute("src")
+        source, _, _ = visitor.full_picture()
         visitor.page.keyboard.press("ArrowRight")
         visitor.see_shown(following)
-        assert visitor.main.locator("img.pv-panel").first.get_attribute("src") != source
+        visitor.page.wait_for_function(
+            "([image, source]) => image.src !== source",
+            arg=[visitor.main.locator(".original img.full").first.element_handle(), source],
+        )
     visitor.page.keyboard.press("ArrowLeft")
     visitor.see_shown(worst_first[1])
     ran = runs.stat().st_size
@@ -271,13 +277,12 @@ def see_table(visitor: Visitor, model: Padim, scored: dict[str, ScoredImage], na
 
 
 def see_panels(visitor: Visitor, model: Padim, item: ScoredImage, data: bytes, folder: Path) -> None:
-    """Four pictures, really loaded, at full resolution; the mask to download is the engine's to the pixel."""
+    """The original as it came, at full resolution; the mask to download is the engine's to the pixel."""
     height, width = item.original_size
-    assert visitor.panel_sizes() == [
-        (caption, width, height) for caption in ("Original", "Heatmap", "Mask", "Overlay")
-    ]
-    source = visitor.main.locator("img.pv-panel").first.evaluate("image => image.src")
+    source, *size = visitor.full_picture()
+    assert size == [width, height]
     assert visitor.page.request.get(source).body() == data, "the original is shown as it came"
+    assert visitor.main.locator(".pane:visible").count() == 4
     mask = read(visitor.download("inspect-mask", folder).read_bytes())
     decision = model.decide(item)
     assert mask.shape == item.original_size
@@ -330,7 +335,7 @@ def come_back_later(visitor: Visitor) -> None:
     visitor.go("Inspect")
     visitor.see_shown(shown)
     assert visitor.keyed("inspect-show").get_by_role("radio", name="Reject").is_checked()
-    assert visitor.panel_sizes()[0][0] == "Original"
+    assert visitor.full_picture()[1:] == (512, 512)
 
 
 def read(data: bytes) -> npt.NDArray[np.uint8]:

@@ -56,6 +56,8 @@ class Gallery {
     const wanted = new Set(seen.map((item) => item.id));
     for (const [id, tile] of this.tiles) {
       if (wanted.has(id)) continue;
+      // The keys work where the focus is: it must not get lost with its tile.
+      if (tile.root.matches(":focus-within")) this.host.focus({ preventScroll: true });
       tile.root.remove();
       this.tiles.delete(id);
     }

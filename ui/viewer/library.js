@@ -67,6 +67,19 @@ class Library {
   }
 }
 
+const curves = new Map(); // the last good parts' scores, for a viewer that is drawn anew
+
+/** The good parts' scores behind a URL, fetched once. */
+async function fetchCurves(url) {
+  if (!curves.has(url)) {
+    curves.clear();
+    curves.set(url, fetchNumbers(url));
+  }
+  const found = await curves.get(url);
+  if (!found) curves.delete(url);
+  return found;
+}
+
 /** Little-endian 16-bit numbers from a URL relative to the page; null where they cannot be had. */
 async function fetchNumbers(url) {
   try {

@@ -99,7 +99,7 @@ class Viewer {
   }
 
   async _takeHeld(held) {
-    const pictures = held.url ? await fetchNumbers(held.url) : null;
+    const pictures = held.url ? await fetchCurves(held.url) : null;
     if (this.data.held.url !== held.url) return; // overtaken by newer data
     const areas = this.data.areas;
     if (!pictures || pictures.length !== held.part.length * areas) {
@@ -115,7 +115,6 @@ class Viewer {
       });
       this.held = new HeldOut(parts, held.parts, held.upper);
     }
-    this.root.host?.setAttribute?.("data-ready", "held");
     this.refresh();
   }
 
@@ -400,6 +399,10 @@ class Viewer {
     });
     this._stepHeadline();
     this._stepBar();
+    // Pictures whose map is still to come: their verdicts follow the threshold, not yet the smallest region.
+    let left = 0;
+    for (const item of this.items.values()) if (item.map && !item.curve && !library.failed.has(item.map)) left++;
+    this.one(".viewer").dataset.left = left;
   }
 
   _stepDecision() {

@@ -1,0 +1,218 @@
+"""The region editor in a real browser: drawn with mouse and keys, held against the engine's own mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from benchmarks import served
+from padim import Padim, Workspace
+from padim.roi import Shape, rasterize
+from padim.store import Entry
+from tests.browser.conftest import Start, Visit
+from tests.browser.looking import Visitor
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def server(start: Start) -> served.Server:
+    """The app."""
+    return start()
+
+
+class Editor:
+    """The region page, with the pen in hand."""
+
+    def __init__(self, visitor: Visitor, entry: Entry, home: Path) -> None:
+        self.visitor, self.entry, self.home = visitor, entry, home
+        self.page = visitor.page
+        visitor.open(f"/region?model={entry.id}")
+        visitor.see_heading("Region")
+        self.stage = self.page.locator(".stage")
+        self.stage.locator("svg[viewBox]").wait_for()
+        self.see("of the map is judged")
+
+    def see(self, judged: str) -> None:
+        """Wait until Python has said what is judged, and its mask is the one drawn."""
+        self.page.locator(".judged").get_by_text(judged).wait_for()
+        self.visitor.settle()
+        self.page.locator('.outside[data-by="mask"]').wait_for(state="attached")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """A place of the map on the screen."""
+        box = self.stage.locator("svg").bounding_box()
+        assert box is not None
+        return box["x"] + x / SIZE * box["width"], box["y"] + y / SIZE * box["height"]
+
+    def click(self, *places: tuple[float, float]) -> None:
+        for place in places:
+            self.page.mouse.click(*self.at(*place))
+
+    def pull(self, *places: tuple[float, float]) -> None:
+        self.page.mouse.move(*self.at(*places[0]))
+        self.page.mouse.down()
+        for place in places[1:]:
+            self.page.mouse.move(*self.at(*place), steps=3)
+        self.page.mouse.up()
+
+    def choose(self, name: str) -> None:
+        self.page.get_by_role("radio", name=name, exact=True).click()
+
+    def button(self, name: str) -> Locator:
+        return self.page.locator(".region").get_by_role("button", name=name, exact=True)
+
+    def shapes(self) -> list[str]:
+        """The list of shapes, as it reads."""
+        return self.page.locator(".region .list button").all_inner_texts()
+
+    def dark(self) -> npt.NDArray[np.bool_]:
+        """What is drawn as not judged: bool ``(SIZE, SIZE)``, looked at in the middle of each map pixel."""
+        flat: Any = self.page.locator(".outside").evaluate(
+            """(canvas, size) => {
+                const { width } = canvas;
+                const { data } = canvas.getContext('2d').getImageData(0, 0, width, width);
+                const at = i => Math.floor((i + 0.5) * width / size);
+                return Array.from({ length: size * size }, (_, i) =>
+                    data[4 * (at(Math.floor(i / size)) * width + at(i % size)) + 3] > 0);
+            }""",
+            SIZE,
+        )
+        return np.array(flat, bool).reshape(SIZE, SIZE)
+
+    def model(self) -> Padim:
+        return Workspace(self.home).open(self.entry.id)
+
+    def save(self) -> Padim:
+        self.visitor.keyed("region-save").get_by_role("button").click()
+        self.page.get_by_text("This region is in use.", exact=True).first.wait_for()
+        self.visitor.settle()
+        return self.model()
+
+
+def test_drawing_undoing_and_saving(
+    server: served.Server, visit: Visit, small_entry: Entry, home: Path
+) -> None:
+    visitor = visit(server)
+    editor = Editor(visitor, small_entry, home)
+    page = visitor.page
+    editor.see("100 % of the map is judged")
+    assert not editor.dark().any()
+
+    # A polygon, given up once and then closed by a double click.
+    editor.click((8, 8), (28, 8))
+    page.keyboard.press("Escape")
+    assert editor.shapes() == []
+    editor.click((8, 8), (28, 8), (28, 28))
+    page.mouse.dblclick(*editor.at(8, 28))
+    page.get_by_text("A draft: nothing is judged by it").wait_for()
+    assert editor.shapes() == ["1 Exclude, polygon"]
+    square = rasterize((Shape("polygon", "exclude", ((8, 8), (28, 8), (28, 28), (8, 28))),), SIZE)
+    assert square is not None
+    editor.see("90.2 % of the map is judged")
+    # What the screen rounds to the nearest eighth may cost a border pixel, no more.
+    assert np.count_nonzero(editor.dark() != ~square) <= 4
+
+    # One of its corners, moved afterwards.
+    editor.pull((28, 28), (48, 28))
+    editor.see("85.")  # 100 % less a trapezium of 600 of the 4096 pixels
+
+    # A stroke that puts a part of it back.
+    editor.choose("Brush")
+    editor.choose("Include")
+    editor.pull((10, 12), (26, 12))
+    page.locator(".region .list button").nth(1).wait_for()
+    assert editor.shapes() == ["1 Exclude, polygon", "2 Include, brush"]
+
+    # Undone and done again, by key and by button.
+    page.keyboard.press("Control+z")
+    editor.see("85.")
+    assert editor.shapes() == ["1 Exclude, polygon"]
+    page.keyboard.press("Control+Shift+Z")
+    page.locator(".region .list button").nth(1).wait_for()
+    editor.button("Undo").click()
+    editor.button("Undo").click()
+    editor.see("90.2 % of the map is judged")
+    editor.button("Redo").click()
+    editor.button("Redo").click()
+    page.locator(".region .list button").nth(1).wait_for()
+    page.get_by_text("False rejects after saving").wait_for()
+
+    model = editor.save()
+    assert [(shape.kind, shape.mode) for shape in model.roi_shapes] == [
+        ("polygon", "exclude"),
+        ("brush", "include"),
+    ]
+    roi = model.roi
+    assert roi is not None
+    np.testing.assert_array_equal(roi, rasterize(model.roi_shapes, SIZE))
+    assert not roi[20, 30]  # where only the moved corner reaches
+    assert roi[12, 18]  # where the brush has been
+    # What is seen is what is judged, pixel by pixel.
+    editor.see("of the map is judged")
+    np.testing.assert_array_equal(editor.dark(), ~roi)
+
+    # It is there again on the next visit; a shape is taken away, and everything judged again.
+    editor = Editor(visit(server), small_entry, home)
+    page = editor.page
+    assert editor.shapes() == ["1 Exclude, polygon", "2 Include, brush"]
+    np.testing.assert_array_equal(editor.dark(), ~roi)
+    editor.choose("Select")
+    editor.click((18, 24))
+    page.keyboard.press("Delete")
+    page.get_by_text("A draft: nothing is judged by it").wait_for()
+    assert editor.shapes() == ["1 Include, brush"]
+    editor.visitor.button("Discard the draft").click()
+    page.locator(".region .list button").nth(1).wait_for()
+    editor.visitor.button("Judge everywhere").click()
+    editor.visitor.keyed("region-remove").get_by_role("button").click()
+    editor.see("100 % of the map is judged")
+    assert editor.shapes() == []
+    assert editor.model().roi is None
+    # Not lost for good.
+    editor.button("Undo").click()
+    page.locator(".region .list button").nth(1).wait_for()
+    editor.see("of the map is judged")
+    np.testing.assert_array_equal(editor.dark(), ~roi)
+
+
+def test_with_keys_alone_and_nothing_left(
+    server: served.Server, visit: Visit, small_entry: Entry, home: Path
+) -> None:
+    editor = Editor(visit(server), small_entry, home)
+    page = editor.page
+    editor.stage.focus()
+    page.keyboard.press("p")
+    page.keyboard.press("x")
+    page.get_by_role("radio", name="Include", exact=True, checked=True).wait_for()
+    # From the middle of the map: a square of ten pixels.
+    for key in ("Space", "Shift+ArrowRight", "Space", "Shift+ArrowDown", "Space", "Shift+ArrowLeft", "Space"):
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    wanted = np.zeros((SIZE, SIZE), bool)
+    wanted[32:42, 32:42] = True
+    editor.see("2.4 % of the map is judged")
+    np.testing.assert_array_equal(editor.dark(), ~wanted)
+
+    # The same square taken out again leaves nothing, which is refused.
+    editor.choose("Select")
+    editor.click((37, 37))
+    editor.choose("Exclude")
+    editor.see("97.6 % of the map is judged")
+    editor.choose("Brush")
+    editor.stage.focus()
+    for _ in range(20):
+        page.keyboard.press("+")
+    editor.pull((0, 5), (64, 5), (64, 24), (0, 24), (0, 42), (64, 42), (64, 60), (0, 60))
+    page.get_by_text("Nothing would be judged").wait_for()
+    assert editor.visitor.keyed("region-save").get_by_role("button").is_disabled()
+    editor.button("Clear all").click()
+    editor.see("100 % of the map is judged")
+    assert editor.model().roi is None

@@ -1,0 +1,464 @@
+"""The live viewer in a real browser: what it draws under the hand is what the engine judges, to the pixel."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import served
+from padim import Padim, PadimConfig, ScoredImage, Workspace
+from padim.maps import map_mask, region_score
+from padim.store import Entry
+from tests.browser.conftest import Start, Visit
+from tests.browser.live import Live
+from tests.browser.looking import Upload, Visitor
+from tests.parts import defects, normals, part, png
+from ui.words import false_rejects, multiple
+
+EVIL = "<img src=x onerror=alert(1)>.png"
+WIDE, TALL = (60, 150), (150, 60)
+# Twenty-four pictures of three shapes, half of them defective.
+TESTS: list[Upload] = [
+    *(
+        (f"{name}_{i}.png", png(part(seed + i, size=size, defect=defect)))
+        for name, seed, size, defect in (
+            ("square_good", 60, (96, 96), False),
+            ("square_bad", 500, (96, 96), True),
+            ("wide_good", 70, WIDE, False),
+            ("wide_bad", 600, WIDE, True),
+            ("tall_good", 80, TALL, False),
+            ("tall_bad", 700, TALL, True),
+        )
+        for i in range(4)
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def runs(home: Path) -> Path:
+    """A file with one byte for every run of the network."""
+    file = home.parent / "runs"
+    file.touch()
+    return file
+
+
+@pytest.fixture(scope="module")
+def padded(home: Path, padim_cache: Path) -> Entry:
+    """A model that pads its pictures, so that maps have margins that are nobody's."""
+    store = Workspace(home)
+    entry = store.create("Padded")
+    config = PadimConfig(
+        input_size=128, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8, fit="pad"
+    )
+    model = Padim(config, work_dir=store.work_dir(entry.id))
+    model.fit([*normals(12), *normals(6, first=12, size=WIDE), *normals(6, first=18, size=TALL)])
+    model.save(entry.path)
+    return store.get(entry.id)
+
+
+@pytest.fixture(scope="module")
+def server(start: Start, small_entry: Entry, padded: Entry, runs: Path) -> served.Server:
+    """The app, its network's runs counted."""
+    script = Path(__file__).with_name("counted.py")
+    return start(
+        command=(sys.executable, str(script), "run", str(served.ROOT / "app.py")), PADIM_TEST_RUNS=str(runs)
+    )
+
+
+def calibrating(visitor: Visitor, entry: Entry, files: list[Upload], kind: str = "I do not know yet") -> Live:
+    """The Calibrate page with test pictures."""
+    visitor.open(f"/calibrate?model={entry.id}")
+    visitor.see_heading("Calibrate")
+    live = Live(visitor).ready()
+    if files:
+        visitor.button("Add test pictures").click()
+        visitor.page.get_by_role("radio", name=kind).click()
+        visitor.settle()
+        visitor.drop(files)
+        live.part(".counts tr[data-kind]").nth(1).wait_for()
+        visitor.page.locator("[class*='st-key-job-known']").wait_for(state="detached")
+        live.ready()
+    return live
+
+
+def opened(home: Path, entry: Entry) -> Padim:
+    return Workspace(home).open(entry.id)
+
+
+def expected_mask(
+    item: ScoredImage, level: int, min_area: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    mask = map_mask(item.map, level, min_area)
+    box = item.content_box
+    return mask if box is None else mask[box.top : box.top + box.height, box.left : box.left + box.width]
+
+
+def test_masks_and_verdicts_in_the_browser_are_the_engines(
+    server: served.Server, visit: Visit, padded: Entry, home: Path, runs: Path
+) -> None:
+    """24 pictures x 5 thresholds x 3 smallest regions, dragged with the mouse, read back from the canvas."""
+    visitor = visit(server)
+    live = calibrating(visitor, padded, TESTS)
+    model = opened(home, padded)
+    scored = {item.name: item for item in model.score(TESTS)}
+    live.part(".kinds").select_option("unknown")
+    live.part(".order").select_option("given")
+    live.part('[data-rows="4"]').click()
+    ran = runs.stat().st_size
+    compared = empty = full = 0
+    seen: set[tuple[int, int]] = set()
+    for min_area in (1, 8, 60):
+        live.type(".area-type", str(min_area))
+        for share in (0.9, 0.15, 0.7, 0.35, 0.5):
+            live.line_to(share)
+            level, area = live.decided
+            assert area == min_area
+            seen.add((level, area))
+            # Every tile is in the document at this size of the window, so all verdicts are there at once.
+            verdicts = live.verdicts()
+            assert set(verdicts) == set(scored)
+            for name, item in scored.items():
+                rejected = region_score(item.map, area) > level
+                assert verdicts[name] == ("reject" if rejected else "accept"), (name, level, area)
+            live.show(TESTS[0][0])
+            for first in range(0, len(TESTS), 4):
+                if first:
+                    live.show(TESTS[first][0])
+                masks = live.masks()
+                assert len(masks) == 4
+                for (name, _), drawn in zip(TESTS[first : first + 4], masks, strict=True):
+                    item = scored[name]
+                    assert drawn.id.endswith(item.sha256[:12])
+                    assert (drawn.level, drawn.min_area) == (level, area)
+                    truth = expected_mask(item, level, area)
+                    assert drawn.mask.shape == truth.shape
+                    assert np.array_equal(drawn.mask, truth), (name, level, area)
+                    compared += 1
+                    empty += not truth.any()
+                    full += bool(truth.any())
+    assert len(seen) == 15
+    assert compared == 24 * 15
+    assert min(empty, full) > 40, "thresholds that reject nothing or everything show little"
+    assert runs.stat().st_size == ran, "moving the threshold ran the network"
+
+
+def test_python_hears_once_and_on_release(
+    server: served.Server, visit: Visit, small_entry: Entry, home: Path, runs: Path
+) -> None:
+    visitor = visit(server)
+    sent: list[object] = []
+    visitor.page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    live = calibrating(visitor, small_entry, [])
+    ran, before = runs.stat().st_size, live.decided
+    requests = len(visitor.requested)
+    sent.clear()
+    live.line_to(0.3, release=False, steps=40)
+    during = live.decided
+    assert during != before, "the pictures did not follow the hand"
+    assert sent == [], "a drag talked to the server"
+    live.release()
+    visitor.keyed("calibrate-use").get_by_role("button").click()
+    visitor.main.get_by_text("This threshold is in use.").wait_for()
+    model = opened(home, small_entry)
+    assert model.threshold_level == during[0]
+    assert model.choice.basis == "manual"
+    assert runs.stat().st_size == ran
+    moved = [url for url in visitor.requested[requests:] if "/media/" in url]
+    assert moved == [], "a picture or map was fetched again"
+    maps = [url for url in visitor.requested if url.endswith(".bin")]
+    assert len(maps) == len(set(maps)) == 22 + 1, "each map once, and the good parts' scores"
+
+
+def test_one_release_is_one_message(server: served.Server, visit: Visit, small_entry: Entry) -> None:
+    visitor = visit(server)
+    sent: list[object] = []
+    visitor.page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    live = calibrating(visitor, small_entry, [])
+    for control in (
+        lambda: live.line_to(0.6),
+        lambda: live.type(".percentile", "88"),
+        lambda: live.part(".opacity-slide").fill("0.8"),
+    ):
+        sent.clear()
+        control()
+        live.frame()
+        visitor.settle()
+        assert len(sent) == 1
+
+
+def test_three_readings_of_one_value(
+    server: served.Server, visit: Visit, small_entry: Entry, home: Path
+) -> None:
+    visitor = visit(server)
+    live = calibrating(visitor, small_entry, [])
+    model = opened(home, small_entry)
+    value = model.quantizer.to_value
+
+    def reads(percentile: str, level: int) -> None:
+        rate = model.false_rejects(level)
+        assert live.part(".percentile").input_value() == percentile
+        assert live.part(".threshold").input_value() == f"{value(level):.2f}"
+        assert live.part(".share").input_value() == f"{100 * rate.expected:.1f}"
+        words = false_rejects(rate)
+        assert live.part(".promise").inner_text() == words.replace("good parts;", "good parts rejected;")
+
+    live.part('[data-basis="image"]').click()
+    for percent in (95.0, 80.0, 62.5, 91.3):
+        live.type(".percentile", str(percent))
+        model.set_decision(basis="image", percentile=percent)
+        reads(f"{percent:.1f}", model.threshold_level)
+    live.type(".share", "20")
+    model.set_decision(basis="image", percentile=80.0)
+    reads("80.0", model.threshold_level)
+    # A smallest region changes every score, and with a percentile the threshold moves along.
+    for area in (1, 20, 3):
+        live.type(".area-type", str(area))
+        model.set_decision(min_area=area)
+        reads("80.0", model.threshold_level)
+        assert live.decided == (model.threshold_level, area)
+    live.part('[data-basis="pixel"]').click()
+    model.set_decision(basis="pixel")
+    live.frame()
+    assert live.decided[0] == model.threshold_level
+    # By hand any value; the percentile then reads what it stands for.
+    by_hand = value(int(np.median(model.held_out_scores())))
+    live.type(".threshold", f"{by_hand:.4f}")
+    model.set_decision(value=float(f"{by_hand:.4f}"))
+    level = model.threshold_level
+    assert live.decided[0] == level
+    above = model.false_rejects(level).above
+    reads(f"{1000 * (22 - above) // 23 / 10:.1f}", level)
+    # More than the parts can support is said plainly.
+    live.type(".percentile", "99")
+    live.part(".warning").get_by_text("99 % asks for at least 99 good parts; there are 22.").wait_for()
+    # Back, step by step, and at once.
+    live.part(".undo").click()
+    live.frame()
+    assert live.decided[0] == level
+    live.part(".back").click()
+    live.frame()
+    saved = opened(home, small_entry)
+    assert live.decided == (saved.threshold_level, saved.config.min_area)
+
+
+def test_counts_on_either_side_follow_the_line(
+    server: served.Server, visit: Visit, small_entry: Entry, home: Path
+) -> None:
+    visitor = visit(server)
+    bad = [file for file in defects(5) if isinstance(file[1], bytes)]
+    live = calibrating(visitor, small_entry, [(name, bytes(data)) for name, data in bad], "Defects")
+    model = opened(home, small_entry)
+    scores = {item.name: item.score for item in model.score(bad)}
+    good = model.held_out_scores()
+    for share in (0.1, 0.4, 0.8):
+        live.line_to(share, release=False)
+        level, _ = live.decided
+        for kind, levels in (("normal", good), ("defect", np.array(list(scores.values())))):
+            row = live.part(f'.counts tr[data-kind="{kind}"]')
+            assert row.locator(".above").inner_text() == str((levels > level).sum())
+            assert row.locator(".below").inner_text() == str((levels <= level).sum())
+        live.release()
+    assert live.part(".hist .bar.normal").count() > 3
+    assert live.part(".hist .bar.defect").count() > 0
+
+
+def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: Entry, home: Path) -> None:
+    visitor = visit(server)
+    files = [(name, bytes(data)) for name, data in [*normals(8, first=60), *defects(4)]]
+    live = calibrating(visitor, small_entry, files)
+    model = opened(home, small_entry)
+    saved = model.threshold_level
+    live.part(".kinds").select_option("unknown")
+    live.part('[data-filter="changes"]').click()
+    live.line_to(0.02)
+    level, _ = live.decided
+    scores = {item.name: item.score for item in model.score(files)}
+    flips = sorted(
+        (name for name, score in scores.items() if (score > saved) != (score > level)),
+        key=lambda name: abs(scores[name] - saved),
+    )
+    assert len(flips) >= 4
+    assert live.names() == flips
+    live.show(flips[0])
+    # Without the mouse: kept, not a defect, a defect; each leaves the list and the next one is shown.
+    for key in ("k", "n", "d"):
+        name = live.part(".headline .name").inner_text()
+        live.page.keyboard.press(key)
+        live.part(".headline .name").get_by_text(name, exact=True).wait_for(state="detached")
+        visitor.settle()
+        assert name not in live.names()
+        flips.remove(name)
+    assert live.names() == flips
+    visitor.main.get_by_text("1 defect picture").wait_for()
+    live.part('[data-filter="all"]').click()
+    assert len(live.names()) >= 1
+    # A label is kept with the model: the same picture, brought another day, is known.
+    visitor.keyed("calibrate-forget").get_by_role("button").click()
+    live = calibrating(visitor, small_entry, files)
+    live.part('.counts tr[data-kind="defect"] .above, .counts tr[data-kind="defect"] .below').first.wait_for()
+    assert live.part('.counts tr[data-kind="good"]').count() == 1
+
+
+def test_an_operating_point_is_one_click(
+    server: served.Server, visit: Visit, padded: Entry, home: Path
+) -> None:
+    visitor = visit(server)
+    bad = [file for file in TESTS if "bad" in file[0]]
+    live = calibrating(visitor, padded, bad, "Defects")
+    before = live.decided
+    point = visitor.keyed("point-zero_false_reject")
+    told = re.search(r"Threshold\s+([\d.]+)", point.inner_text())
+    assert told is not None
+    point.get_by_role("button", name="Try this threshold").click()
+    point.get_by_role("button", name="Being tried").wait_for()
+    live.frame()
+    assert live.part(".threshold").input_value() == told[1]
+    assert live.decided != before
+    live.part(".undo").click()
+    live.frame()
+    assert live.decided == before
+
+
+def test_by_keyboard_alone(server: served.Server, visit: Visit, small_entry: Entry, home: Path) -> None:
+    visitor = visit(server)
+    live = calibrating(visitor, small_entry, [])
+    keyboard = visitor.page.keyboard
+    live.part(".threshold").focus()
+    line = live.part(".hist .line")
+    for _ in range(12):
+        keyboard.press("Tab")
+        if line.evaluate("line => line === line.getRootNode().activeElement"):
+            break
+    else:
+        pytest.fail("the line cannot be reached by the Tab key")
+    level, _ = live.decided
+    for _ in range(5):
+        keyboard.press("ArrowLeft")
+    keyboard.press("Shift+ArrowLeft")
+    live.frame()
+    visitor.settle()
+    assert live.decided[0] < level
+    value = opened(home, small_entry).quantizer.to_value(live.decided[0])
+    assert line.get_attribute("aria-valuenow") == f"{value:.2f}"
+    keyboard.press("Control+z")
+    live.part(".next").focus()
+    name = live.part(".headline .name").inner_text()
+    keyboard.press("ArrowRight")
+    live.part(".headline .name").get_by_text(name, exact=True).wait_for(state="detached")
+    shown = {"1": "original", "2": "heatmap", "3": "mask", "4": "overlay"}
+    for key, kind in shown.items():
+        keyboard.press(key)
+        live.frame()
+        assert live.part(".pane:visible").count() == 1
+        assert live.part(f".pane.{kind}").is_visible()
+    keyboard.press("0")
+    assert live.part(".pane:visible").count() == 4
+    for key, layer in (("o", "contour"), ("h", "heatmap"), ("m", "mask")):
+        box = live.part(f'[data-layer="{layer}"]')
+        on = box.is_checked()
+        keyboard.press(key)
+        assert box.is_checked() != on
+    keyboard.press("+")
+    live.part(".whole").get_by_text("1.5 ×").wait_for()
+    keyboard.press("Escape")
+    live.part(".whole").get_by_text("1 ×", exact=True).wait_for()
+
+
+def test_zoom_and_pointer_are_the_same_in_every_pane(
+    server: served.Server, visit: Visit, padded: Entry, home: Path
+) -> None:
+    visitor = visit(server)
+    live = calibrating(visitor, padded, TESTS[8:16], "Defects")
+    live.part(".kinds").select_option("defect")
+    name, data = TESTS[12]  # a wide one, so that the map has margins
+    live.show(name)
+    model = opened(home, padded)
+    (item,) = model.score([(name, data)])
+    frame = live.part(".overlay .frame")
+    frame.click()
+    box = frame.bounding_box()
+    assert box is not None
+    u, v = 0.3, 0.6
+    visitor.page.mouse.move(box["x"] + u * box["width"], box["y"] + v * box["height"])
+    visitor.page.mouse.wheel(0, -400)
+    live.part(".panes.zoomed").wait_for()
+    transforms = live.root.evaluate(
+        "viewer => [...viewer.querySelectorAll('.stage')].map(stage => getComputedStyle(stage).transform)"
+    )
+    assert len(transforms) == 4
+    # Of one picture all four panes have one size: they show the same part of it.
+    assert len(set(transforms)) == 1
+    assert transforms[0] not in ("none", "matrix(1, 0, 0, 1, 0, 0)")
+    # Zooming keeps what is under the pointer; the value there is the judged map's.
+    visitor.page.mouse.move(box["x"] + u * box["width"] + 1, box["y"] + v * box["height"])
+    text = live.part(".readout").inner_text()
+    found = re.fullmatch(r"x (\d+), y (\d+) · ([\d.]+) · ([\d.]+ ×) threshold", text)
+    assert found is not None, text
+    x, y = int(found[1]), int(found[2])
+    height, width = item.original_size
+    assert abs(x - u * width) < 3
+    assert abs(y - v * height) < 3
+    content = item.content_box
+    assert content is not None
+    level = item.map[
+        content.top + (2 * y + 1) * content.height // (2 * height),
+        content.left + (2 * x + 1) * content.width // (2 * width),
+    ]
+    value = model.quantizer.to_value(int(level))
+    assert found[3] == f"{value:.2f}"
+    threshold = model.quantizer.to_value(live.decided[0])
+    assert found[4] == multiple(value, threshold)
+    frame.dblclick()
+    live.part(".panes:not(.zoomed)").first.wait_for()
+
+
+def test_names_are_text_and_one_more_picture_fetches_one(
+    server: served.Server, visit: Visit, small_entry: Entry
+) -> None:
+    visitor = visit(server)
+    live = calibrating(visitor, small_entry, [(EVIL, TESTS[0][1]), *TESTS[1:8]], "Defects")
+    live.show(EVIL)
+    assert live.part("img[src='x']").count() == 0
+    maps = {url for url in visitor.requested if url.endswith(".bin")}
+    assert len(maps) >= 22 + 8
+    live.part('[data-rows="2"]').click()
+    visitor.page.get_by_role("button", name="Add test pictures").click()
+    seen = len(visitor.requested)
+    visitor.drop([TESTS[9]])
+    live.part(f'.tile b[title="{TESTS[9][0]}"]').wait_for()
+    visitor.page.locator("[class*='st-key-job-known']").wait_for(state="detached")
+    live.show(TESTS[9][0])
+    live.ready()
+    fetched = [url for url in visitor.requested[seen:] if "/media/" in url]
+    assert len([url for url in fetched if url.endswith(".bin")]) == 1, "one map"
+    assert len(set(fetched)) <= 3, "its map, its small picture, and itself as it came"
+    assert live.part(".row:visible").count() == 2, "the viewer was built anew"
+    assert visitor.dialogs == []
+
+
+def test_inspect_judges_by_the_threshold_in_use(
+    server: served.Server, visit: Visit, padded: Entry, home: Path
+) -> None:
+    visitor = visit(server)
+    visitor.open(f"/inspect?model={padded.id}")
+    visitor.see_heading("Inspect")
+    visitor.drop(TESTS)
+    visitor.see_list_of(len(TESTS))
+    live = Live(visitor).ready()
+    assert live.part(".decision").is_hidden(), "here the threshold is not to be moved"
+    model = opened(home, padded)
+    scored = {item.name: item for item in model.score(TESTS)}
+    level, area = model.threshold_level, model.config.min_area
+    for name in list(live.verdicts())[:6]:
+        live.show(name)
+        (drawn,) = live.masks()
+        assert (drawn.level, drawn.min_area) == (level, area)
+        assert np.array_equal(drawn.mask, expected_mask(scored[name], level, area))
+        decision = model.decide(scored[name])
+        assert live.verdicts()[name] == ("reject" if decision.rejected else "accept")
+        assert live.part(".headline .verdict").inner_text() == ("Reject" if decision.rejected else "Accept")
+        visitor.settle()
