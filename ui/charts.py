@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 GOOD = "#5b8fb0"
 KEPT_OUT = "#a58bb8"
 DEFECT = "#d9622b"
-LINE = "#8a5a00"
+LINE = "#a8741a"
 DRAFT = "#1f8a70"
 
 CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True}
@@ -118,6 +119,69 @@ def score_histogram(
             "rangemode": "tozero",
             "dtick": max(1, -(-max(bars.values(), default=1) // 5)),
         },
+        hoverlabel={"namelength": -1},
+    )
+    return figure
+
+
+def shift_scatter(
+    shifts: Sequence[tuple[float, float]],
+    *,
+    cell: float,
+    labels: Sequence[str] = (),
+    height: int = 360,
+) -> go.Figure:
+    """Scatter of how pictures are shifted, as they are seen: right is right, down is down.
+
+    Args:
+        shifts: (down, right) of each picture, in map pixels.
+        cell: side of a grid cell in map pixels. A cell is drawn as a square, and how far a whole cell's width
+            reaches as a circle: beyond it, what lay in one cell lies in another.
+        labels: a picture's name and what else to say of it, as plain text, shown when it is pointed at.
+        height: pixels.
+    """
+    import plotly.graph_objects as go
+
+    far = [math.hypot(down, right) > cell for down, right in shifts]
+    reach = 1.08 * max([1.1 * cell, *(abs(value) for shift in shifts for value in shift)])
+    texts = [escape(label) for label in labels] or ["" for _ in shifts]
+    figure = go.Figure()
+    for beyond, name, colour, symbol in (
+        (False, "Within a cell’s width", GOOD, "circle"),
+        (True, "Further away", DEFECT, "x"),
+    ):
+        chosen = [i for i, is_far in enumerate(far) if is_far == beyond]
+        if chosen:
+            figure.add_scatter(
+                x=[shifts[i][1] for i in chosen],
+                y=[shifts[i][0] for i in chosen],
+                text=[texts[i] for i in chosen],
+                name=name,
+                mode="markers",
+                marker={"color": colour, "symbol": symbol, "size": 8, "opacity": 0.8},
+                hovertemplate="%{text}<br>%{x:.1f} right, %{y:.1f} down<extra></extra>",
+            )
+    half = cell / 2
+    figure.add_shape(type="rect", x0=-half, x1=half, y0=-half, y1=half, line={"color": LINE, "width": 2})
+    figure.add_shape(
+        type="circle", x0=-cell, x1=cell, y0=-cell, y1=cell, line={"color": LINE, "width": 1, "dash": "dot"}
+    )
+    for y, anchor, text in (
+        (half, "top", f"grid cell, {cell:g} px"),
+        (-cell, "bottom", "a cell’s width away"),
+    ):
+        figure.add_annotation(
+            x=0, y=y, yanchor=anchor, text=text, showarrow=False, font={"color": LINE, "size": 12}
+        )
+    axis = {"zeroline": True, "zerolinewidth": 1, "constrain": "domain"}
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 16, "b": 8},
+        showlegend=any(far),
+        legend={"orientation": "h", "y": -0.18, "yanchor": "top", "x": 1, "xanchor": "right"},
+        xaxis={**axis, "title": "shift to the right (px)", "range": [-reach, reach]},
+        # Downwards, as in a picture, and to the same scale.
+        yaxis={**axis, "title": "shift down (px)", "range": [reach, -reach], "scaleanchor": "x"},
         hoverlabel={"namelength": -1},
     )
     return figure

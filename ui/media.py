@@ -8,11 +8,13 @@ a session's files at the start of each full run and drops, at its end, those the
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from streamlit import runtime
+
+from ui import state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +34,22 @@ def mimetype_of(data: bytes) -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     raise ValueError("only PNG, JPEG and WebP pictures can be shown")
+
+
+@dataclass
+class _Named:
+    """The URLs that this full run of the page has named, by content.
+
+    Streamlit hashes a file every time it is named; a part of the page that runs again by itself, as at every
+    release of the threshold, need not name its hundreds of maps once more.
+    """
+
+    urls: dict[str, str] = field(default_factory=dict)
+
+
+def new_run() -> None:
+    """A full run of a page begins: Streamlit has forgotten what the one before named."""
+    state.of(_Named).urls.clear()
 
 
 @dataclass(frozen=True)
@@ -62,12 +80,18 @@ class Served:
         """
         if not runtime.exists():
             return ""
+        named = state.of(_Named).urls
+        if slot is None and self.digest in named:
+            return named[self.digest]
         # Streamlit samples files above 1 MiB when it makes their id, so two large pictures could share one.
         # The file name takes part in the id: with the whole digest for a name the id names these bytes only.
         url = runtime.get_instance().media_file_mgr.add(
             self.data, self.mimetype, f"padim:{slot or self.digest}", file_name=self.digest
         )
-        return url.lstrip("/")
+        url = url.lstrip("/")
+        if slot is None:
+            named[self.digest] = url
+        return url
 
 
 @dataclass(frozen=True)

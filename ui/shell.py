@@ -12,7 +12,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import amending, fitting, panels, watch, workspace
+from ui import amending, fitting, media, panels, watch, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ _MARK = Path(__file__).with_name("mark.svg")
 PAGES = (
     ("app.py", "Home", ":material/home:"),
     ("pages/fit.py", "Fit", ":material/deployed_code:"),
+    ("pages/region.py", "Region", ":material/polyline:"),
     ("pages/calibrate.py", "Calibrate", ":material/tune:"),
+    ("pages/checks.py", "Checks", ":material/rule:"),
     ("pages/inspect.py", "Inspect", ":material/search:"),
 )
 
@@ -44,6 +46,7 @@ def begin(title: str, lead: str) -> Entry | None:
     Returns:
         The model in use, which the URL names; None where there is none.
     """
+    media.new_run()
     st.set_page_config(
         page_title=f"{title} · {PRODUCT}",
         page_icon=_MARK,

@@ -201,6 +201,17 @@ def test_with_keys_alone_and_nothing_left(
     editor.see("2.4 % of the map is judged")
     np.testing.assert_array_equal(editor.dark(), ~wanted)
 
+    # Corners beside the picture are taken to its edge: its upper half, judged too.
+    editor.choose("Polygon")
+    editor.click((-0.5, -0.5), (64.5, -0.5), (64.5, 32), (-0.5, 32))
+    page.keyboard.press("Enter")
+    wanted[:32] = True
+    page.locator(".region .list button").nth(1).wait_for()
+    editor.see("52.4 % of the map is judged")
+    np.testing.assert_array_equal(editor.dark(), ~wanted)
+    page.keyboard.press("Delete")
+    editor.see("2.4 % of the map is judged")
+
     # The same square taken out again leaves nothing, which is refused.
     editor.choose("Select")
     editor.click((37, 37))

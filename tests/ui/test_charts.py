@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ui.charts import score_histogram
+from ui.charts import score_histogram, shift_scatter
 
 
 def test_every_kind_has_its_own_bars_on_common_bins() -> None:
@@ -37,3 +37,24 @@ def test_what_passes_stands_left_of_the_line_and_what_does_not_right(threshold: 
 def test_no_spread_is_no_error(scores: list[float]) -> None:
     low, high = score_histogram(scores).layout.xaxis.range
     assert low < high
+
+
+def test_shifts_are_drawn_as_seen_and_to_scale() -> None:
+    figure = shift_scatter([(1.0, 2.0), (-9.0, 0.0)], cell=8, labels=["a<b>", "far"])
+    near, far = figure.data
+    assert (near.x, near.y, near.text) == ((2.0,), (1.0,), ("a&lt;b&gt;",))
+    assert (far.x, far.y, far.marker.symbol) == ((0.0,), (-9.0,), "x")
+    left, right = figure.layout.xaxis.range
+    bottom, top = figure.layout.yaxis.range  # downwards
+    assert -left == right == bottom == -top > 9
+    assert figure.layout.yaxis.scaleanchor == "x"
+    square, circle = figure.layout.shapes
+    assert (square.x0, square.x1, square.y0, square.y1) == (-4, 4, -4, 4)
+    assert (circle.x0, circle.x1) == (-8, 8)
+
+
+@pytest.mark.parametrize("shifts", [[], [(0.0, 0.0)], [(0.0, 8.0)]])
+def test_the_cell_is_in_view_whatever_the_shifts(shifts: list[tuple[float, float]]) -> None:
+    figure = shift_scatter(shifts, cell=8)
+    assert figure.layout.xaxis.range[1] > 8
+    assert not figure.layout.showlegend

@@ -14,7 +14,7 @@ from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 
 from padim.render import encode_png
 from ui import panels
-from ui.media import Numbers, Picture, mimetype_of
+from ui.media import Numbers, Picture, mimetype_of, new_run
 
 JPEG = b"\xff\xd8\xff\xe0 rest"
 WEBP = b"RIFF\x00\x00\x00\x00WEBPVP8 "
@@ -27,6 +27,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> MemoryMediaFileStorage:
     server = SimpleNamespace(media_file_mgr=MediaFileManager(store))
     monkeypatch.setattr(runtime, "exists", lambda: True)
     monkeypatch.setattr(runtime, "get_instance", lambda: server)
+    new_run()
     return store
 
 
@@ -71,6 +72,23 @@ def test_large_pictures_that_differ_in_one_byte_have_urls_of_their_own(
     urls = [Picture(bytes(data)).url() for data in (one, other)]
     assert urls[0] != urls[1]
     assert served(storage, urls[1]) == bytes(other)
+
+
+def test_within_a_run_a_file_is_hashed_once_and_named_anew_in_the_next(
+    storage: MemoryMediaFileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = runtime.get_instance().media_file_mgr
+    picture = Picture(png(9))
+    url = picture.url()
+    with monkeypatch.context() as patch:
+        patch.setattr(manager, "add", None)
+        assert Picture(png(9)).url() == url  # the part of the page that runs again by itself
+    # A full run: Streamlit forgets what was named, and so must we.
+    manager.clear_session_refs()
+    new_run()
+    assert picture.url() == url
+    manager.remove_orphaned_files()
+    assert served(storage, url) == png(9)
 
 
 def test_a_slot_releases_the_picture_before(storage: MemoryMediaFileStorage) -> None:

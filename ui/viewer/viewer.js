@@ -91,7 +91,6 @@ class Viewer {
       const item = this.items.get(given.id) ?? {};
       if (item.map !== given.map) item.curve = library.get(given.map)?.scores.slice() ?? null;
       const [left, top, width, height] = given.box;
-      // A label given here and not yet back from Python must not flicker.
       Object.assign(item, given, { box: { left, top, width, height }, arrival: found.size });
       found.set(item.id, item);
     }
@@ -122,7 +121,7 @@ class Viewer {
     const { data } = this;
     const viewer = this.one(".viewer");
     viewer.dataset.mode = data.mode;
-    this.one(".decision").hidden = data.mode !== "calibrate";
+    for (const part of [".decision", ".gauge", ".outcome"]) this.one(part).hidden = data.mode !== "calibrate";
     this.one(".labels").hidden = data.mode !== "calibrate";
     this.one(".bar").hidden = data.arranged;
     if (first) {
@@ -268,7 +267,7 @@ class Viewer {
   arrange() {
     const every = [...this.items.values()];
     const { level } = this.decision;
-    const fence = this.filter === "changes";
+    const fence = this.filter === "changes" && this.data.saved !== null;
     const by = {
       near: (item) => Math.abs(this.scoreOf(item) - level),
       worst: (item) => -this.scoreOf(item),
@@ -346,6 +345,8 @@ class Viewer {
       if (item.map !== url) return;
       item.curve = map.scores.slice();
       for (const row of this.rows) if (row.item === item) row.map = map;
+      // Python's score is for the smallest region it knows of; the curve has them all.
+      if (this.decision.minArea !== this.data.decision.min_area) this.scored = null;
       this.schedule();
     });
   }
@@ -477,7 +478,7 @@ class Viewer {
     const key = JSON.stringify(rows);
     if (key === this.counted) return;
     this.counted = key;
-    const head = ["", "At or below", "Above", ...(band ? ["Of these, to review"] : []), "Share above"];
+    const head = ["", "Pass", "Rejected", ...(band ? ["To review"] : []), "Share rejected"];
     this.one(".counts thead").replaceChildren(element("tr", {}, ...head.map((text) => element("th", {}, text))));
     this.one(".counts tbody").replaceChildren(
       ...rows.map(([kind, title, below, above, review, share]) =>

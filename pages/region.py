@@ -1,0 +1,209 @@
+"""Region: draw where on the part defects count, and see what that does to false rejects."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import regions, roi, shell, viewing, workspace
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.store import Entry
+    from ui.regions import Drawing, Promise, Region
+
+_EDITOR = "region-editor"
+
+
+# -- drawing ---------------------------------------------------------------------------------------------
+
+
+def _draw(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> None:
+    try:
+        data = regions.message(entry, model, drawn, region)
+    except PadimError as error:
+        shell.failure("There is no picture to draw on.", error)
+        return
+    roi.component()(
+        key=_EDITOR,
+        data=data,
+        on_drawing_change=lambda: regions.hear(entry, model, viewing.said(_EDITOR, "drawing")),
+    )
+
+
+# -- what it changes -------------------------------------------------------------------------------------
+
+
+def _table(model: Padim, now: Promise, then: Promise | None) -> str:
+    def cell(value: str, note: str) -> str:
+        small = f"<small>{escape(note)}</small>" if note else ""
+        return f"<td><b>{escape(value)}</b>{small}</td>"
+
+    head = "<th>In use</th>" if then is None else "<th>In use</th><th>This draft</th>"
+    rows = "".join(
+        f"<tr><th>{escape(name)}{f'<small>{escape(note)}</small>' if note else ''}</th>"
+        f"{''.join(cell(*one) for one in cells)}</tr>"
+        for name, note, cells in regions.compared(model, now, then)
+    )
+    return f'<table class="pv-compare"><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _effect(entry: Entry, model: Padim, region: Region, unchanged: bool) -> None:
+    if region.empty:
+        st.error(regions.EMPTY, icon=":material/block:")
+        st.html(_table(model, regions.promise(entry, model, regions.in_use(model)), None))
+        return
+    with st.spinner("Judging the good parts again", show_time=False):
+        now = regions.promise(entry, model, regions.in_use(model))
+        then = None if unchanged else regions.promise(entry, model, region)
+    st.html(_table(model, now, then))
+    if model.calibration_ == "none":
+        st.caption(
+            "There are no counts of false rejects: they take at least three good parts in the fit. A region "
+            "can be drawn and saved all the same."
+        )
+    elif model.threshold_ is None:
+        st.caption("There is no threshold yet, so no false rejects to count: the Calibrate page sets it.")
+    if then is not None and then.threshold is None and model.threshold_ is not None:
+        st.warning("No pixel of the good parts lies inside: a percentile of pixels has nothing to go by.")
+    if then is not None and regions.more_sensitive(now, then):
+        st.caption(
+            "The threshold follows the region: saving spares no more good parts than before, it finds "
+            "fainter defects. To spare good parts instead, keep the present threshold by hand, on the "
+            "Calibrate page."
+        )
+    if regions.too_small(model, region):
+        st.warning(
+            f"Nothing could be rejected: no area here is as large as the smallest region that counts, "
+            f"{model.config.min_area:,} px².",
+            icon=":material/warning:",
+        )
+    elif then is not None and then.at_use is not None:
+        st.caption(
+            "Drawn around the very places where these good parts alarm, a draft flatters itself a little: "
+            "good parts that are not in the fit tell how it really does. Defects outside the region are "
+            "never found."
+        )
+
+
+def _save(entry: Entry, model: Padim, region: Region) -> None:
+    try:
+        with st.spinner("Saving"):
+            regions.save(entry, region, model.config.input_size)
+    except (PadimError, OSError, ValueError) as error:
+        shell.failure("The region was not saved.", error)
+    else:
+        st.session_state["region-said"] = (
+            "This region is in use." if region.mask is not None else "Everything is judged."
+        )
+        st.rerun()
+
+
+def _actions(entry: Entry, model: Padim, drawn: Drawing, region: Region, unchanged: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="region-actions"):
+        if st.button(
+            "Save this region",
+            type="primary",
+            key="region-save",
+            icon=":material/check:",
+            disabled=unchanged or region.empty,
+        ):
+            _save(entry, model, region)
+        if not unchanged:
+            st.button(
+                "Discard the draft",
+                key="region-back",
+                icon=":material/undo:",
+                on_click=regions.put_back,
+                args=(drawn,),
+            )
+        # A key of its own for every drawing: the next popover starts closed.
+        with st.popover(
+            "Judge everywhere",
+            icon=":material/select_all:",
+            disabled=model.roi is None,
+            key=f"region-everywhere-{drawn.stamp}",
+        ):
+            st.markdown("The region in use is removed, and the whole map is judged again.")
+            if not model.roi_shapes and model.roi is not None:
+                st.markdown("It was not drawn on this page and cannot be brought back here.")
+            if st.button("Remove the region", key="region-remove"):
+                try:
+                    with st.spinner("Saving"):
+                        regions.judge_everywhere(entry, model)
+                except (PadimError, OSError) as error:
+                    shell.failure("The region was not removed.", error)
+                else:
+                    st.session_state["region-said"] = "Everything is judged. Undo brings the shapes back."
+                    st.rerun()
+    if unchanged:
+        st.caption(
+            "No region is in use: everything is judged." if model.roi is None else "This region is in use."
+        )
+        return
+    shapeless = "" if region.shapes else " It has no shapes: saved like this, everything is judged."
+    st.caption(
+        f"A draft: nothing is judged by it until you save it.{shapeless} Then test pictures are judged anew "
+        "by themselves, on every page that shows some."
+    )
+    if model.guard is not None:
+        st.caption(
+            "The repeatability was measured with the region in use then: measure it again after saving."
+        )
+
+
+# -- the whole -------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _live(entry: Entry, model: Padim) -> None:
+    # This part runs by itself at most changes, with the model it was first given.
+    if workspace.changed(entry):
+        st.rerun()
+    drawn = regions.drawing(entry, model)
+    region = regions.draft(drawn, model)
+    unchanged = regions.same(model, region)
+    with st.container(key="region-work"):
+        left, right = st.columns([11, 9], gap="medium")
+    with left:
+        if model.roi is not None and not model.roi_shapes and unchanged:
+            st.caption(
+                "The region in use was not drawn on this page, so it has no shapes to alter. What you draw "
+                "takes its place."
+            )
+        _draw(entry, model, drawn, region)
+    with right:
+        _actions(entry, model, drawn, region, unchanged)
+        _effect(entry, model, region, unchanged)
+        if model.calibration_ != "none" and model.threshold_ is not None:
+            inside = " Outside the region in use nothing is counted." if model.roi is not None else ""
+            st.caption(
+                "**Cry-wolf map:** where good parts, each judged by a model without it, exceed the threshold "
+                "in use, and what share of them. A part counts once at each place, however small the spot."
+                + inside
+            )
+
+
+def _page(entry: Entry) -> None:
+    try:
+        model = workspace.open_model(entry)
+    except PadimError as error:
+        shell.failure("The model cannot be opened.", error)
+        return
+    shell.out_of_date(entry)
+    _live(entry, model)
+    said = st.session_state.pop("region-said", None)
+    if said:
+        st.toast(said, icon=":material/check:")
+
+
+in_use = shell.begin(
+    "Region", "Say where on the part defects count, and see what that does to false rejects."
+)
+if in_use is None:
+    shell.needs_model()
+else:
+    _page(in_use)
