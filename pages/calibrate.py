@@ -147,7 +147,7 @@ def _costs() -> Costs | None:
             value=100.0,
             key="calibrate-cost-miss",
             persist_state="session",
-            width=170,
+            width=165,
             help="A defective part that passes, in any unit of money.",
         )
         false_reject = st.number_input(
@@ -156,7 +156,7 @@ def _costs() -> Costs | None:
             value=1.0,
             key="calibrate-cost-false",
             persist_state="session",
-            width=170,
+            width=165,
             help="A good part that is rejected, in the same unit.",
         )
         defective = st.number_input(
@@ -167,7 +167,7 @@ def _costs() -> Costs | None:
             step=1.0,
             key="calibrate-defective",
             persist_state="session",
-            width=190,
+            width=165,
             help="How many of a thousand parts off the line are defective.",
         )
     if not miss and not false_reject:

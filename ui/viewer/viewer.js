@@ -64,6 +64,7 @@ class Viewer {
     const former = this.data;
     this.data = data;
     this.quantizer = new Quantizer(data.quantizer);
+    library.failed.clear(); // what could not be fetched once may be there now
     this.palettes = data.palettes;
     this._takeItems(data.items);
     if (first || former.decision.stamp !== data.decision.stamp) {
@@ -730,6 +731,12 @@ class Viewer {
       Home: () => this.list.length && this.select(this.list[0].id, true),
       End: () => this.list.length && this.select(this.list.at(-1).id, true),
     };
+    if (path.includes(this.gallery.host)) {
+      Object.assign(acts, {
+        ArrowUp: () => this.go(-this.gallery.columns),
+        ArrowDown: () => this.go(this.gallery.columns),
+      });
+    }
     if (inside) {
       Object.assign(acts, {
         0: () => this.solo(null),
