@@ -163,7 +163,7 @@ def half_width(r: Repeatability, confidence: float = 0.95) -> float:
 
 
 def band_levels(guard: Guard | None, quantizer: Quantizer) -> int:
-    """Levels to either side of the threshold that call for review: ``floor(half_width / step)``; 0 is none."""
+    """Levels to either side of the threshold to be reviewed: ``floor(half_width / step)``; 0 is none."""
     # The minimum first: a quotient beyond float is infinite, and has no floor.
     return 0 if guard is None else math.floor(min(guard.half_width / quantizer.step, MAX_LEVEL))
 

@@ -217,8 +217,10 @@ def _results(entry: Entry, model: Padim) -> None:
         shell.empty("None of the pictures matches", "Show all, or search for something else.")
         return
     at = inspecting.position(entry, rows)
-    # While pictures come in the worst changes all the time: until one is chosen, drawing it can wait.
-    if not running or inspecting.chosen(entry, rows):
+    # While the first pictures come in the worst changes all the time: drawing it can wait. Once the viewer is
+    # there it stays.
+    if not running or review.drawn or inspecting.chosen(entry, rows):
+        review.drawn = True
         _viewer(entry, model, rows, level, at)
     _table(entry, rows, model, level, at)
     _downloads(entry, model, rows, level, at)

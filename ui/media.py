@@ -7,6 +7,7 @@ a session's files at the start of each full run and drops, at its end, those the
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -105,9 +106,28 @@ class Picture(Served):
 
 @dataclass(frozen=True)
 class Numbers(Served):
-    """Unsigned 16-bit numbers, little-endian, one after another."""
+    """Tables of unsigned 16-bit numbers, packed.
+
+    Of each number its difference to ``left + above - the one between`` (modulo 65536), which for a smooth map
+    is small; the sign in the lowest bit; all low bytes of a table, then all high ones; the tables one after
+    another, in gzip. A judged map comes to a fifth of its size, in less time than the server would take to
+    compress it at every request. ``library.js`` unpacks.
+    """
+
+    @property
+    def mimetype(self) -> str:
+        return "application/gzip"  # which the server does not compress again
 
     @classmethod
-    def of(cls, *arrays: npt.NDArray[np.uint16]) -> Numbers:
-        """The numbers of these arrays, each in row-major order."""
-        return cls(b"".join(array.astype("<u2", copy=False).tobytes() for array in arrays))
+    def of(cls, *tables: npt.NDArray[np.uint16]) -> Numbers:
+        """These tables, ``(rows, columns)`` each."""
+        import numpy as np
+
+        parts = []
+        for table in tables:
+            left = np.diff(table, axis=1, prepend=np.zeros((len(table), 1), np.uint16))
+            rest = np.diff(left, axis=0, prepend=np.zeros((1, table.shape[1]), np.uint16)).view(np.int16)
+            signed = ((rest << 1) ^ (rest >> 15)).astype("<i2")
+            parts.append(np.ascontiguousarray(signed.view(np.uint8).reshape(-1, 2).T).tobytes())
+        # No time stamp: the same numbers are the same bytes, under the same URL.
+        return cls(gzip.compress(b"".join(parts), 1, mtime=0))

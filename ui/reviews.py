@@ -36,6 +36,7 @@ class Review:
         job_keys: the jobs that add to it, the latest last.
         selected: number of the picture chosen; None: none was.
         stamp: how often it was chosen outside the viewer.
+        drawn: the viewer has been on the page.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Review:
     job_keys: list[str] = field(default_factory=list)
     selected: int | None = None
     stamp: int = 0
+    drawn: bool = False
     _name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -108,6 +110,7 @@ class Review:
         # A name of its own for every list: a job that has not yet stopped is not taken for one of the next.
         self._name = uuid.uuid4().hex
         self.pile, self.job_keys, self.selected = Pile(self.pile.identity), [], None
+        self.drawn = False
 
 
 class Reviews:

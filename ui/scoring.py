@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # Longest side in pixels of the picture that galleries show, and panels until the full one is there.
 THUMB_SIDE = 512
-# Bytes of judged maps that one list keeps for the browser: 1,400 pictures at 256 px, 90 at 1,024 px.
-MAPS_KEPT = 192 * 2**20
+# Bytes of packed judged maps that one list keeps for the browser: of some 4,000 pictures at 256 px.
+MAPS_KEPT = 96 * 2**20
 # Score curves reach at least this far, in map pixels: the range of the control for the smallest region.
 AREAS = 256
 # Pictures a run of the network: few enough for the progress bar to move, and for decoding to keep ahead.
@@ -53,7 +53,7 @@ def map_numbers(q: npt.NDArray[np.uint16], areas: int) -> Numbers:
     """What the browser judges by: the scores for smallest regions of 1 to ``areas`` pixels, then the map."""
     from padim.maps import region_scores
 
-    return Numbers.of(region_scores(q, areas), q)
+    return Numbers.of(region_scores(q, areas)[None], q)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +90,10 @@ class Scored:
         areas = areas_for(model)
         return self._numbers.get(areas) or map_numbers(self.levels(model), areas)
 
-    def keep_numbers(self, model: Padim) -> None:
-        """Keep the judged map for the browser in memory."""
-        self._numbers[areas_for(model)] = self.numbers(model)
+    def keep_numbers(self, model: Padim) -> int:
+        """Keep the judged map for the browser in memory; returns how many bytes it takes."""
+        numbers = self._numbers[areas_for(model)] = self.numbers(model)
+        return len(numbers.data)
 
     def kept_numbers(self, model: Padim) -> Numbers | None:
         """The judged map for the browser where it is kept."""
@@ -239,9 +240,8 @@ class Pile:
                 origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
                 {area: one.score},
             )
-            if self._maps_kept + one.map.nbytes <= MAPS_KEPT:
-                self._maps_kept += one.map.nbytes
-                item.keep_numbers(model)
+            if self._maps_kept < MAPS_KEPT:
+                self._maps_kept += item.keep_numbers(model)
             if threshold is not None:
                 # Counted here, so that the list is quick to draw; kept for this threshold.
                 item.regions(model, threshold.level, area)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Group = Literal["normal", "kept", "good", "defect", "unknown"]
 
-# Bytes of the good parts' judged maps kept for the browser, those nearest to being rejected first.
+# Bytes of the good parts' packed judged maps kept for the browser, those nearest to being rejected first.
 HELD_OUT_KEPT = 96 * 2**20
 
 
@@ -106,6 +106,7 @@ def _standing(model: Padim) -> str:
 @st.cache_resource(max_entries=3, show_spinner="Reading the good parts’ scores")
 def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOut:
     from padim.calibration import false_reject_rate
+    from padim.maps import region_scores
 
     model = _model
     normals = model.normals_[: len(model.held_out_)]
@@ -119,12 +120,15 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
     curves = np.zeros((len(indices), areas), np.uint16)
     maps: list[Numbers | None] = []
     for row, index in enumerate(indices):
-        numbers = map_numbers(model.held_out_map(index), areas)
-        curves[row] = np.frombuffer(numbers.data, "<u2", areas)
-        maps.append(numbers)
-    room = HELD_OUT_KEPT // max(1, len(maps[0].data) if maps and maps[0] else 1)
-    for row in np.argsort(-curves[:, 0].astype(np.int64), kind="stable")[room:]:
-        maps[row] = None
+        q = model.held_out_map(index)
+        curves[row] = region_scores(q, areas)
+        maps.append(Numbers.of(curves[row : row + 1], q))
+    taken = 0
+    for row in np.argsort(-curves[:, 0].astype(np.int64), kind="stable"):
+        numbers = maps[row]
+        taken += len(numbers.data) if numbers is not None else 0
+        if taken > HELD_OUT_KEPT:
+            maps[row] = None
     n = len(groups)
     return HeldOut(
         indices,

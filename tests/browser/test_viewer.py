@@ -169,7 +169,7 @@ def test_python_hears_once_and_on_release(
     assert runs.stat().st_size == ran
     moved = [url for url in visitor.requested[requests:] if "/media/" in url]
     assert moved == [], "a picture or map was fetched again"
-    maps = [url for url in visitor.requested if url.endswith(".bin")]
+    maps = [url for url in visitor.requested if url.endswith(".gz")]
     assert len(maps) == len(set(maps)) == 22 + 1, "each map once, and the good parts' scores"
 
 
@@ -423,7 +423,7 @@ def test_names_are_text_and_one_more_picture_fetches_one(
     live = calibrating(visitor, small_entry, [(EVIL, TESTS[0][1]), *TESTS[1:8]], "Defects")
     live.show(EVIL)
     assert live.part("img[src='x']").count() == 0
-    maps = {url for url in visitor.requested if url.endswith(".bin")}
+    maps = {url for url in visitor.requested if url.endswith(".gz")}
     assert len(maps) >= 22 + 8
     live.part('[data-rows="2"]').click()
     visitor.page.get_by_role("button", name="Add test pictures").click()
@@ -434,7 +434,7 @@ def test_names_are_text_and_one_more_picture_fetches_one(
     live.show(TESTS[9][0])
     live.ready()
     fetched = [url for url in visitor.requested[seen:] if "/media/" in url]
-    assert len([url for url in fetched if url.endswith(".bin")]) == 1, "one map"
+    assert len([url for url in fetched if url.endswith(".gz")]) == 1, "one map"
     assert len(set(fetched)) <= 3, "its map, its small picture, and itself as it came"
     assert live.part(".row:visible").count() == 2, "the viewer was built anew"
     assert visitor.dialogs == []
@@ -462,3 +462,16 @@ def test_inspect_judges_by_the_threshold_in_use(
         assert live.verdicts()[name] == ("reject" if decision.rejected else "accept")
         assert live.part(".headline .verdict").inner_text() == ("Reject" if decision.rejected else "Accept")
         visitor.settle()
+    # More pictures: the viewer stays as it was set, and fetches what is new.
+    live.part('[data-rows="2"]').click()
+    live.ready()
+    seen = len(visitor.requested)
+    visitor.button("Add pictures").click()
+    visitor.drop([("one_more.png", png(part(900)))])
+    visitor.see_list_of(len(TESTS) + 1)
+    live.part('.tile b[title="one_more.png"]').wait_for()
+    live.ready()
+    fetched = [url for url in visitor.requested[seen:] if "/media/" in url]
+    assert len([url for url in fetched if url.endswith(".gz")]) == 1, "one map"
+    assert len(fetched) <= 3, "its map, its small picture, and the large one as it came"
+    assert live.part(".row:visible").count() == 2, "the viewer was built anew"

@@ -20,6 +20,19 @@ class Gallery {
     this.small = new WeakMap(); // map -> reduced map
     this.active = null;
     host.addEventListener("scroll", () => this.layOut(), { passive: true });
+    // What lies outside the window is not drawn until it comes into sight.
+    this.watch = new IntersectionObserver((changes) => {
+      for (const change of changes) {
+        const tile = this.byRoot.get(change.target);
+        if (tile) tile.seen = change.isIntersecting;
+      }
+      this.scrolled();
+    });
+    this.byRoot = new WeakMap(); // tile's element -> tile
+  }
+
+  dispose() {
+    this.watch.disconnect();
   }
 
   setItems(items) {
@@ -58,6 +71,7 @@ class Gallery {
       if (wanted.has(id)) continue;
       // The keys work where the focus is: it must not get lost with its tile.
       if (tile.root.matches(":focus-within")) this.host.focus({ preventScroll: true });
+      this.watch.unobserve(tile.root);
       tile.root.remove();
       this.tiles.delete(id);
     }
@@ -73,8 +87,8 @@ class Gallery {
   }
 
   _tile(item) {
-    const image = element("img", { alt: "", draggable: "false", decoding: "async" });
-    if (item.picture) image.src = new URL(item.picture, document.baseURI);
+    const image = element("img", { alt: "", draggable: "false", decoding: "async", "data-source": item.picture });
+    if (item.picture) library.picture(item.picture).then((source) => source && (image.src = source));
     const heat = element("canvas", { class: "heat" });
     const note = element("span", { class: "note" });
     const name = element("b", { title: item.name }, item.name);
@@ -86,8 +100,10 @@ class Gallery {
     );
     root.classList.toggle("active", item.id === this.active);
     root.querySelector(".picture").style.setProperty("--ratio", item.width / item.height);
-    const tile = { root, heat, note, item, image };
+    const tile = { root, heat, note, item, seen: false };
     this.tiles.set(item.id, tile);
+    this.byRoot.set(root, tile);
+    this.watch.observe(root);
     this.inner.append(root);
     return tile;
   }
@@ -106,10 +122,14 @@ class Gallery {
         tile.root.dataset.label = label ?? "";
         Object.assign(tile, { verdict, said: note, label });
       }
-      const map = mapOf(tile.item);
+      const map = tile.seen && mapOf(tile.item);
       if (!map) continue;
       let small = this.small.get(map);
-      if (!small) this.small.set(map, (small = new SmallMap(map, tile.item.box, SMALL_SIDE)));
+      if (!small) {
+        const { box } = tile.item;
+        const factor = Math.max(1, Math.ceil(Math.max(box.width, box.height) / SMALL_SIDE));
+        this.small.set(map, (small = new SmallMap(map, box, factor)));
+      }
       const marked = layers.contour && map.score(minArea) > level;
       if (marked) findMask(map, level, minArea, runs);
       small.paint(tile.heat, layers.heatmap ? scale.heat : scale.none, marked ? runs : null, scratch);

@@ -1,5 +1,7 @@
 // What is fetched: every map once, by its content-hashed URL; those looked at come first.
 
+const MOST_PICTURES = 2000;
+
 class Library {
   /** @param {number} limit bytes of maps to keep; beyond it the longest unused goes */
   constructor(limit, atOnce = 6) {
@@ -10,6 +12,25 @@ class Library {
     this.waiting = new Map(); // url -> {url, size, areas, urgent, done}
     this.active = 0;
     this.failed = new Set();
+    this.pictures = new Map(); // url -> promise of a blob's URL
+  }
+
+  /** A picture as a URL of this page's own: fetched once, however often its tile comes and goes. */
+  picture(url) {
+    let found = this.pictures.get(url);
+    if (!found) {
+      found = fetchBytes(url).then((answer) => (answer ? URL.createObjectURL(new Blob([answer])) : ""));
+      this.pictures.set(url, found);
+      found.then((made) => made || this.pictures.delete(url));
+      if (this.pictures.size > MOST_PICTURES) this._forget();
+    }
+    return found;
+  }
+
+  _forget() {
+    const [url, gone] = this.pictures.entries().next().value;
+    this.pictures.delete(url);
+    gone.then((made) => URL.revokeObjectURL(made));
   }
 
   /** The map behind a URL if it is here. */
@@ -50,18 +71,18 @@ class Library {
   }
 
   async _fetch({ url, size, areas, done }) {
-    const numbers = await fetchNumbers(url);
-    if (!numbers || numbers.length !== areas + size * size) {
+    const tables = await fetchTables(url, [[1, areas], [size, size]]);
+    if (!tables) {
       this.failed.add(url);
       return;
     }
-    const map = new JudgedMap(numbers.subarray(0, areas), numbers.subarray(areas), size);
+    const map = new JudgedMap(...tables, size);
     this.held.set(url, map);
-    this.bytes += numbers.byteLength;
+    this.bytes += map.levels.byteLength;
     for (const [oldest, gone] of this.held) {
       if (this.bytes <= this.limit || oldest === url) break;
       this.held.delete(oldest);
-      this.bytes -= gone.levels.buffer.byteLength;
+      this.bytes -= gone.levels.byteLength;
     }
     done(url, map);
   }
@@ -70,22 +91,58 @@ class Library {
 const curves = new Map(); // the last good parts' scores, for a viewer that is drawn anew
 
 /** The good parts' scores behind a URL, fetched once. */
-async function fetchCurves(url) {
+async function fetchCurves(url, pictures, areas) {
   if (!curves.has(url)) {
     curves.clear();
-    curves.set(url, fetchNumbers(url));
+    curves.set(url, fetchTables(url, [[pictures, areas]]).then((tables) => tables && tables[0]));
   }
   const found = await curves.get(url);
   if (!found) curves.delete(url);
   return found;
 }
 
-/** Little-endian 16-bit numbers from a URL relative to the page; null where they cannot be had. */
-async function fetchNumbers(url) {
+/** Tables of 16-bit numbers from a URL, of the shapes given as [rows, columns]; null where they cannot be had. */
+async function fetchTables(url, shapes) {
+  const packed = await fetchBytes(url);
+  if (!packed) return null;
+  try {
+    const unzipped = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return unpack(new Uint8Array(await new Response(unzipped).arrayBuffer()), shapes);
+  } catch {
+    return null;
+  }
+}
+
+/** The reverse of ui.media.Numbers; null for bytes of another length. */
+function unpack(bytes, shapes) {
+  const total = shapes.reduce((sum, [rows, columns]) => sum + 2 * rows * columns, 0);
+  if (bytes.length !== total) return null;
+  let at = 0;
+  return shapes.map(([rows, columns]) => {
+    const count = rows * columns;
+    const low = bytes.subarray(at, at + count);
+    const high = bytes.subarray(at + count, at + 2 * count);
+    at += 2 * count;
+    const table = new Uint16Array(count);
+    const above = new Uint16Array(columns); // each number's difference to its left neighbour, in the row above
+    for (let row = 0, i = 0; row < rows; row++) {
+      let left = 0;
+      for (let column = 0; column < columns; column++, i++) {
+        const signed = low[i] | (high[i] << 8);
+        above[column] += (signed >>> 1) ^ -(signed & 1);
+        left = (left + above[column]) & 0xffff;
+        table[i] = left;
+      }
+    }
+    return table;
+  });
+}
+
+/** What lies behind a URL relative to the page; null where it cannot be had. */
+async function fetchBytes(url) {
   try {
     const answer = await fetch(new URL(url, document.baseURI));
-    if (!answer.ok) return null;
-    return new Uint16Array(await answer.arrayBuffer());
+    return answer.ok ? await answer.arrayBuffer() : null;
   } catch {
     return null;
   }

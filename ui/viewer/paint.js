@@ -48,14 +48,14 @@ class Scale {
   }
 }
 
-/** Scratch pictures, one for every size asked for: all drawing goes through them one after another. */
+/** Scratch pictures, two of every size asked for: all drawing goes through them one after another. */
 class Scratch {
   constructor() {
     this._bySize = new Map();
   }
 
-  of(width, height) {
-    const key = `${width}x${height}`;
+  of(width, height, which = 0) {
+    const key = `${width}x${height}:${which}`;
     let found = this._bySize.get(key);
     if (!found) {
       const image = new ImageData(width, height);
@@ -64,13 +64,6 @@ class Scratch {
     }
     return found;
   }
-}
-
-/** Draw a map's levels through a table of 65,536 colours onto a canvas that shows the box of the map. */
-function paintLevels(canvas, levels, size, box, table, scratch) {
-  const { image, pixels } = scratch.of(size, size);
-  for (let i = 0; i < levels.length; i++) pixels[i] = table[levels[i]];
-  sized(canvas, box.width, box.height).putImageData(image, -box.left, -box.top);
 }
 
 /** Draw a mask: its pixels in one colour, the others in another. */
@@ -148,23 +141,32 @@ function differing(starts, stops, a, b, c, d, emit) {
   }
 }
 
-/** A map reduced for a small picture: every cell keeps its hottest pixel, so nothing hot goes unseen. */
+/** The box of a map, reduced for drawing heat: every cell keeps its hottest pixel, so nothing hot goes unseen. */
 class SmallMap {
-  constructor(map, box, side) {
-    this.factor = Math.max(1, Math.ceil(Math.max(box.width, box.height) / side));
+  /** @param {number} factor map pixels a cell, each way */
+  constructor(map, box, factor) {
+    this.factor = factor;
     this.box = box;
-    this.width = Math.ceil(box.width / this.factor);
-    this.height = Math.ceil(box.height / this.factor);
+    this.width = Math.ceil(box.width / factor);
+    this.height = Math.ceil(box.height / factor);
     this.levels = new Uint16Array(this.width * this.height);
     const { levels, size } = map;
     for (let y = 0; y < box.height; y++) {
-      const out = Math.floor(y / this.factor) * this.width;
+      const out = Math.floor(y / factor) * this.width;
       const from = (y + box.top) * size + box.left;
       for (let x = 0; x < box.width; x++) {
-        const at = out + Math.floor(x / this.factor);
+        const at = out + Math.floor(x / factor);
         if (levels[from + x] > this.levels[at]) this.levels[at] = levels[from + x];
       }
     }
+  }
+
+  /** Every level in its colour. */
+  draw(canvas, table, scratch) {
+    const { width, height, levels } = this;
+    const { image, pixels } = scratch.of(width, height);
+    for (let i = 0; i < levels.length; i++) pixels[i] = table[levels[i]];
+    sized(canvas, width, height).putImageData(image, 0, 0);
   }
 
   /** Heat over the whole, and where there is a mask its edge. */

@@ -7,6 +7,7 @@ const PANES = [
   ["overlay", "Overlay"],
 ];
 const MOST_ZOOM = 40;
+const HEAT_SIDE = 256; // maps with a longer side have their heat drawn at half their size
 
 /** What part of the picture is seen, the same in every pane: zoom, and the corner in shares of the picture. */
 class Sight {
@@ -78,6 +79,7 @@ class PictureRow {
     this.grid = element("div", { class: "panes" }, ...figures);
     this.root = element("div", { class: "row" }, this.name, this.grid);
     this.path = null;
+    this.seen = [0, 0]; // pixels of the overlay's frame
   }
 
   /** The colour scale: the same for every picture, with the threshold in its middle. */
@@ -166,9 +168,10 @@ class PictureRow {
   async _drawPicture(item) {
     for (const pane of this._originals()) sized(pane.layers.original, 1, 1).clearRect(0, 0, 1, 1);
     if (!item.picture) return;
+    const source = await library.picture(item.picture);
     const image = new Image();
-    image.src = new URL(item.picture, document.baseURI);
     try {
+      image.src = source;
       await image.decode();
     } catch {
       return; // the maps can be looked at all the same
@@ -206,22 +209,36 @@ class PictureRow {
     }
     const box = item.box;
     findMask(map, level, minArea, runs);
-    if (!panes.heatmap.figure.hidden) {
-      paintLevels(panes.heatmap.layers.heat, map.levels, map.size, box, scale.solid, scratch);
-    }
-    if (!panes.mask.figure.hidden) paintMask(panes.mask.layers.mask, runs, map.size, box, WHITE, BLACK, scratch);
+    this.regions = runs.regions;
+    const shown = (kind) => !panes[kind].figure.hidden;
     const { heat, mask } = panes.overlay.layers;
     heat.hidden = !layers.heatmap;
     mask.hidden = !layers.mask;
-    if (panes.overlay.figure.hidden) return;
-    if (layers.heatmap) paintLevels(heat, map.levels, map.size, box, scale.heat, scratch);
+    const heatMap = this._heatMap();
+    if (shown("heatmap")) heatMap.draw(panes.heatmap.layers.heat, scale.solid, scratch);
+    if (shown("overlay") && layers.heatmap) heatMap.draw(heat, scale.heat, scratch);
+    if (shown("mask")) paintMask(panes.mask.layers.mask, runs, map.size, box, WHITE, BLACK, scratch);
+    if (!shown("overlay")) return;
     if (layers.mask) paintMask(mask, runs, map.size, box, MARK, 0, scratch);
     this.path = layers.contour ? outline(runs, box) : null;
     this._strokeContour(layers);
   }
 
-  /** The part of the picture seen has changed. */
+  /** Heat is smooth: of large maps it is drawn at half their size, which looks the same. The mask never is. */
+  _heatMap() {
+    const { map, item } = this;
+    if (this.heatOf !== map) {
+      this.heatOf = map;
+      this.heat = new SmallMap(map, item.box, map.size > HEAT_SIDE ? 2 : 1);
+    }
+    return this.heat;
+  }
+
+  /** The part of the picture seen has changed, or its size on the screen. */
   look() {
+    // Read once here: asked for in every frame, the browser would lay out the page in the middle of drawing.
+    const { frame } = this.panes.overlay;
+    this.seen = [frame.clientWidth, frame.clientHeight];
     const { zoom, x, y } = this.sight;
     this.grid.style.setProperty("--zoom", zoom);
     this.grid.style.setProperty("--x", x);
@@ -236,11 +253,10 @@ class PictureRow {
   }
 
   _strokeContour() {
-    const { contour, frame, figure } = this.panes.overlay;
+    const { contour, figure } = this.panes.overlay;
     if (figure.hidden || !this.item) return;
     const ratio = window.devicePixelRatio || 1;
-    const width = Math.round(frame.clientWidth * ratio);
-    const height = Math.round(frame.clientHeight * ratio);
+    const [width, height] = this.seen.map((pixels) => Math.round(pixels * ratio));
     if (!width || !height) return;
     const context = sized(contour, width, height);
     context.clearRect(0, 0, width, height);

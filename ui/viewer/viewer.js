@@ -52,6 +52,7 @@ class Viewer {
 
   dispose() {
     this.resized.disconnect();
+    this.gallery.dispose();
     cancelAnimationFrame(this.pending);
     document.removeEventListener("keydown", this.onKey);
   }
@@ -99,10 +100,10 @@ class Viewer {
   }
 
   async _takeHeld(held) {
-    const pictures = held.url ? await fetchCurves(held.url) : null;
+    const pictures = held.url ? await fetchCurves(held.url, held.part.length, this.data.areas) : null;
     if (this.data.held.url !== held.url) return; // overtaken by newer data
     const areas = this.data.areas;
-    if (!pictures || pictures.length !== held.part.length * areas) {
+    if (!pictures) {
       this.pictureCurves = null;
       this.held = new HeldOut(new Uint16Array(0), 0, []);
     } else {
@@ -511,7 +512,7 @@ class Viewer {
     badge.textContent = VERDICTS[verdict];
     badge.dataset.verdict = verdict;
     const row = this.rows[0];
-    const regions = row.map && row.item === item ? this._regions(item, row.map) : null;
+    const regions = row.map && row.item === item ? row.regions : null;
     const told = [`${multipleOf(quantizer.toValue(score), quantizer.toValue(level))} threshold`];
     if (verdict === "review") told.push(`${score > level ? "above" : "below"} it, within repeatability`);
     if (regions) told.push(counted(regions, "region"));
@@ -526,11 +527,6 @@ class Viewer {
     }
     this.one(".previous").disabled = at <= 0;
     this.one(".next").disabled = at < 0 || at === this.list.length - 1;
-  }
-
-  _regions(item, map) {
-    if (this.scoreOf(item) <= this.decision.level) return 0;
-    return findMask(map, this.decision.level, this.decision.minArea, this.runs).regions;
   }
 
   _stepBar() {
