@@ -488,7 +488,7 @@ def _record(
     line = "the line" if sight["line"] else "not the line"
     result.show(
         f"{title}; in the window: {line}, {sight['panesSeen']} of {sight['panes']} panes, "
-        f"{sight['tilesSeen']} of {sight['tiles']} thumbnails that are redrawn",
+        f"{sight['tilesSeen']} of {sight['tiles']} thumbnails",
         ("dragged", "redraws", "median ms", "95th percentile", "between frames"),
         rows,
     )

@@ -271,6 +271,11 @@ def _live(entry: Entry, model: Padim) -> None:
     with st.container():
         _problems(review)
     pictures = _view(entry, model, draft)
+    if model.calibration_ != "none":
+        level = calibrating.threshold(model, draft).level
+        more = calibrating.outlook(model.false_rejects(level, draft.min_area))
+        if more is not None:
+            st.caption(more)
     _points(entry, model, draft, pictures)
 
 

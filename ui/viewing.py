@@ -360,7 +360,7 @@ def hear_look(look: dict[str, Any], value: object) -> None:
     if not isinstance(value, dict):
         return
     opacity = value.get("opacity")
-    if isinstance(opacity, int | float) and 0 <= opacity <= 1:
+    if type(opacity) in (int, float) and 0 <= opacity <= 1:  # True is a number too, and no opacity
         look["opacity"] = float(opacity)
     if value.get("colormap") in COLORMAPS:
         look["colormap"] = value["colormap"]

@@ -54,6 +54,7 @@ def test_the_viewer_is_given_what_the_engine_says(add_model: AddModel, home: Pat
     assert [item["score"] for item in told["items"]] == model.image_levels().tolist()
     assert {item["group"] for item in told["items"]} == {"normal"}
     assert page.app.button(key="calibrate-use").disabled  # nothing to save yet
+    assert "If 40 parts scored alike" in page.text  # few normals make a blunt threshold
 
 
 def test_no_choice_runs_the_network(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,51 @@
+"""Labels: kept with the model by the picture's content; what only tidies a list lives with the session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from padim import Workspace
+from padim.store import Entry
+from ui import labels
+
+ONE, OTHER = "1" * 64, "2" * 64
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Iterator[Entry]:
+    made = Workspace(tmp_path).create("Line 3")
+    yield made
+    labels.forget_kept(made)
+
+
+def test_labels_are_kept_changed_and_taken_away(entry: Entry) -> None:
+    labels.put(entry, ONE, "defect")
+    labels.put(entry, OTHER, "good")
+    assert labels.labels(entry) == {ONE: "defect", OTHER: "good"}
+    labels.put(entry, ONE, "good")
+    labels.put(entry, OTHER, None)
+    assert labels.labels(entry) == {ONE: "good"}
+    labels.put(entry, OTHER, None)  # nothing to take away
+
+
+def test_kept_is_no_label(entry: Entry) -> None:
+    labels.put(entry, ONE, "defect")
+    labels.put(entry, ONE, "kept")
+    assert labels.labels(entry) == {}
+    assert labels.kept(entry) == {ONE}
+    labels.put(entry, ONE, "good")
+    assert labels.kept(entry) == set()
+    labels.put(entry, OTHER, "kept")
+    labels.forget_kept(entry)
+    assert labels.kept(entry) == set()
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'{"a": "evil", "b": 3}', b"\xff\xfe"])
+def test_a_damaged_file_keeps_nobody_from_calibrating(entry: Entry, content: bytes) -> None:
+    (entry.path / "labels.json").write_bytes(content)
+    assert labels.labels(entry) == {}
+    labels.put(entry, ONE, "defect")
+    assert labels.labels(entry) == {ONE: "defect"}

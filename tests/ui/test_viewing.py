@@ -1,0 +1,169 @@
+"""What the viewer is given: the good parts as parts, maps as long as there is room, nonsense ignored."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from padim import Padim, PadimConfig, Workspace
+from padim.maps import region_scores
+from padim.sources import UploadSource
+from padim.store import Entry
+from tests.parts import defects, normals
+from ui import viewing
+from ui.jobs import Job
+from ui.media import Numbers
+from ui.scoring import Pile, areas_for
+from ui.viewing import Stamped
+
+
+@pytest.fixture(scope="module")
+def entry(tmp_path_factory: pytest.TempPathFactory, small_config: PadimConfig) -> Entry:
+    """Twelve pictures of ten parts: one part shot three times, one kept out, one found not good."""
+    store = Workspace(tmp_path_factory.mktemp("home"))
+    made = store.create("Groups")
+    model = Padim(small_config, work_dir=store.work_dir(made.id))
+    model.fit(normals(12), groups={f"good_{i:03d}.png": "thrice" for i in (2, 5, 7)})
+    model.exclude(0, "kept_out").exclude(11, "not_good").save(made.path)
+    return store.get(made.id)
+
+
+@pytest.fixture(scope="module")
+def model(entry: Entry) -> Padim:
+    return Workspace(entry.path.parents[1]).open(entry.id)
+
+
+def unpacked(
+    numbers: Numbers, areas: int, size: int
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Scores and map, by NumPy's own sums."""
+    raw = np.frombuffer(gzip.decompress(numbers.data), np.uint8)
+    tables = []
+    for rows, columns in ((1, areas), (size, size)):
+        count = rows * columns
+        signed = (raw[:count].astype(np.uint16) | raw[count : 2 * count].astype(np.uint16) << 8).reshape(
+            rows, columns
+        )
+        raw = raw[2 * count :]
+        rest = (signed >> 1) ^ (-(signed & 1).astype(np.int16)).view(np.uint16)
+        tables.append(np.cumsum(np.cumsum(rest, axis=0, dtype=np.uint16), axis=1, dtype=np.uint16))
+    assert not raw.size
+    return tables[0], tables[1]
+
+
+def test_the_good_parts_are_counted_as_parts(entry: Entry, model: Padim) -> None:
+    held = viewing.held_out(entry, model)
+    assert held is not None
+    assert [model.normals_[i].status for i in held.indices].count("not_good") == 0
+    assert len(held.indices) == 11
+    areas = areas_for(model)
+    assert held.curves.shape == (11, areas)
+    for area in (1, 8, 40, areas):
+        best = np.zeros(held.parts, np.int64)
+        np.maximum.at(best, np.array(held.part), held.curves[:, area - 1])
+        assert sorted(best) == sorted(model.held_out_scores(area))
+        in_fit = model.held_out_scores(area, include_kept_out=False)
+        assert sorted(best[: held.in_fit]) == sorted(in_fit), "parts in the fit come first"
+    assert (held.parts, held.in_fit) == (9, 8)
+    scores = model.held_out_scores(8)
+    for level in (*scores, 0):
+        rate = model.false_rejects(int(level), 8)
+        assert held.upper[rate.above] == pytest.approx(rate.upper, abs=1e-6)
+    for row, index in enumerate(held.indices):
+        numbers = held.maps[row]
+        assert numbers is not None
+        curve, q = unpacked(numbers, areas, model.config.input_size)
+        assert np.array_equal(q, model.held_out_map(index))
+        assert np.array_equal(curve[0], region_scores(q, areas))
+
+
+def test_who_is_in_the_fit_is_not_remembered_wrongly(entry: Entry, model: Padim) -> None:
+    before = viewing.held_out(entry, model)
+    assert before is not None
+    changed = Workspace(entry.path.parents[1]).open(entry.id)
+    changed.include(0)
+    after = viewing.held_out(entry, changed)
+    assert after is not None
+    assert after.in_fit == before.in_fit + 1
+
+
+def test_without_held_out_scores_there_is_nothing_to_give(tmp_path: Path, small_config: PadimConfig) -> None:
+    store = Workspace(tmp_path)
+    made = store.create("Two")
+    two = Padim(small_config, work_dir=store.work_dir(made.id)).fit(normals(2))
+    two.save(made.path)
+    assert viewing.held_out(store.get(made.id), two) is None
+
+
+def test_where_room_is_short_the_hottest_keep_their_maps(
+    entry: Entry, model: Padim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewing._held_out.clear()
+    monkeypatch.setattr(viewing, "HELD_OUT_KEPT", 12_000)
+    held = viewing.held_out(entry, model)
+    viewing._held_out.clear()
+    assert held is not None
+    kept = [numbers is not None for numbers in held.maps]
+    assert 0 < sum(kept) < len(kept)
+    hottest = held.curves[:, 0]
+    assert min(hottest[kept]) >= max(hottest[np.logical_not(kept)])
+    # The one looked at has its map all the same.
+    pictures = viewing.normals_shown(model, held, 8)
+    cold = next(one for one in pictures if one.numbers is None)
+    assert viewing._numbers_of(cold, model, held) is not None
+
+
+def told(model: Padim, pictures: list[viewing.Shown], **changes: Any) -> dict[str, Any]:
+    decision = {"basis": "manual", "permille": 950, "level": 5, "min_area": 8}
+    given: dict[str, Any] = {
+        "mode": "inspect",
+        "decision": Stamped(1, decision),
+        "selected": Stamped(0, None),
+        "look": {"opacity": 0.4, "colormap": "inferno"},
+        "labels": {},
+        "kept": set(),
+        **changes,
+    }
+    return viewing.message(model, pictures, **given)
+
+
+def test_the_message_is_urls_and_numbers(small_model: Padim) -> None:
+    files = [(name, data) for name, data in defects(2) if isinstance(data, bytes)]
+    pile = Pile("any")
+    pile.add(UploadSource(files), small_model, Job("k", "t", lambda _: None), "defect")
+    pictures = viewing.tests_shown(small_model, pile.items, 8)
+    item = pile.items[0]
+    message = told(small_model, pictures, labels={item.sha256: "good"}, kept={pile.items[1].sha256})
+    first, second = message["items"]
+    assert first["box"] == [0, 0, 64, 64]
+    assert (first["width"], first["height"]) == (96, 96)
+    assert (first["group"], first["label"], second["label"]) == ("defect", "good", "kept")
+    assert first["score"] == item.score(small_model, 8)
+    assert message["decision"]["stamp"] == 1
+    assert message["held"]["parts"] == 0
+    numbers = item.kept_numbers(small_model)
+    assert numbers is not None
+    _, q = unpacked(numbers, areas_for(small_model), 64)
+    assert np.array_equal(q, item.levels(small_model))
+
+
+@pytest.mark.parametrize(
+    ("said", "look"),
+    [
+        ({"opacity": 0.8, "colormap": "viridis"}, (0.8, "viridis")),
+        ({"opacity": 7, "colormap": "viridis"}, (0.4, "viridis")),
+        ({"opacity": float("nan"), "colormap": "none"}, (0.4, "inferno")),
+        ({"opacity": "0.8"}, (0.4, "inferno")),
+        ({"opacity": True, "colormap": ["inferno"]}, (0.4, "inferno")),
+        (None, (0.4, "inferno")),
+    ],
+)
+def test_a_look_from_the_browser(said: object, look: tuple[float, str]) -> None:
+    mine = {"opacity": 0.4, "colormap": "inferno"}
+    viewing.hear_look(mine, said)
+    assert (mine["opacity"], mine["colormap"]) == look
