@@ -110,8 +110,7 @@ def _problems(review: Review) -> None:
 # -- the viewer --------------------------------------------------------------------------------------------
 
 
-def _view(entry: Entry, model: Padim, draft: Draft) -> list[viewing.Shown]:
-    held = viewing.held_out(entry, model)
+def _view(entry: Entry, model: Padim, held: viewing.HeldOut | None, draft: Draft) -> list[viewing.Shown]:
     pictures = calibrating.shown(entry, model, held, draft.min_area)
 
     def said(name: str) -> object:
@@ -119,7 +118,7 @@ def _view(entry: Entry, model: Padim, draft: Draft) -> list[viewing.Shown]:
 
     def labelled() -> None:
         try:
-            calibrating.hear_label(entry, pictures, said("label"))
+            calibrating.hear_labels(entry, pictures, said("labels"))
         except OSError as error:
             st.session_state["calibrate-unsaved"] = error.strerror or "no reason given"
 
@@ -129,7 +128,7 @@ def _view(entry: Entry, model: Padim, draft: Draft) -> list[viewing.Shown]:
         on_decision_change=lambda: calibrating.hear_decision(entry, model, said("decision")),
         on_look_change=lambda: viewing.hear_look(calibrating.trying(entry).look, said("look")),
         on_selected_change=lambda: calibrating.hear_selected(entry, said("selected")),
-        on_label_change=labelled,
+        on_labels_change=labelled,
     )
     return pictures
 
@@ -240,7 +239,7 @@ def _doubted(entry: Entry, model: Padim, index: int) -> None:
     """A picture of the fit that somebody has called a defect."""
     name = panels.plain(model.normals_[index].name)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"doubted-{index}"):
-        st.markdown(f"**{name}** is in the fit as a good part, and was labelled as a defect.")
+        st.markdown(f"**{name}** is here as a good part, and was labelled as a defect.")
         if st.button("Take it out of the fit", key=f"doubted-out-{index}"):
             try:
                 with st.spinner("Taking the part out of the fit"):
@@ -260,17 +259,21 @@ def _live(entry: Entry, model: Padim) -> None:
     if workspace.changed(entry):
         st.rerun()
     review = calibrating.tests(entry)
+    held = viewing.held_out(entry, model)
     draft = calibrating.draft_of(entry, model)
     try:
         calibrating.threshold(model, draft)
     except (CalibrationError, ValueError) as error:
         shell.failure("There is no threshold yet.", error)
+        # What cannot be had must not lock the page: its controls come back with what is in use.
+        if calibrating.give_up(entry) and st.button("Back to the threshold in use", key="calibrate-back"):
+            st.rerun()
         return
     _tests(entry, model, review, draft)
     # In a place of their own: what comes and goes above the viewer must not make the browser build it anew.
     with st.container():
         _problems(review)
-    pictures = _view(entry, model, draft)
+    pictures = _view(entry, model, held, draft)
     if model.calibration_ != "none":
         level = calibrating.threshold(model, draft).level
         more = calibrating.outlook(model.false_rejects(level, draft.min_area))

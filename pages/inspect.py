@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _TABLE = "inspect-table"
 _VIEWER = "inspect-viewer"
+# Letters of a name on a button.
+_LONG = 40
 
 
 # -- bringing pictures -----------------------------------------------------------------------------------
@@ -57,6 +59,7 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
             format_func=lambda key: labels[key],
             default="all",
             required=True,
+            wrap=True,
             key="inspect-show",
             persist_state="session",
             label_visibility="collapsed",
@@ -178,14 +181,14 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None, a
         if level is not None:
             name = rows[at].item.name
             st.download_button(
-                "Mask of this picture (PNG)",
+                f"Mask of {panels.plain(name if len(name) <= _LONG else f'…{name[-_LONG:]}')} (PNG)",
                 partial(exports.mask_bytes, rows[at], model, level),
                 file_name=exports.file_name(name, "_mask.png", set()),
                 mime="image/png",
                 on_click="ignore",
                 icon=":material/download:",
                 key="inspect-mask",
-                help=f"The mask of {panels.plain(name)}, at the picture’s own size.",
+                help="The mask of the picture shown above, at the picture’s own size.",
             )
 
 

@@ -6,19 +6,21 @@ Nothing here runs the network: held-out grids and scored pictures are read, neve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from ui import bring, labels, state, viewing, workspace
 from ui.reviews import Review, Reviews
+from ui.scoring import areas_for
 from ui.viewing import Stamped
 from ui.words import count, in_hundred
 
 if TYPE_CHECKING:
     from padim.calibration import FalseRejectRate, Threshold
+    from padim.maps import Quantizer
     from padim.model import Padim
     from padim.operating import Costs, OperatingPoint
     from padim.store import Entry
@@ -100,12 +102,16 @@ class Trying:
         draft: None until it is first changed: what is in use.
         stamp: how often Python, not the viewer, has set the draft.
         selected: id of the picture shown large.
+        heard: count of the last label taken over from the viewer.
+        seen: the scale, and where there is no draft the decision in use, that the viewer was last given.
         look: how strong the heat is drawn and in what colours.
     """
 
     draft: Draft | None = None
     stamp: int = 0
     selected: str | None = None
+    heard: int = 0
+    seen: tuple[Quantizer, Draft | None] | None = None
     look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})
 
 
@@ -124,10 +130,21 @@ def trying(entry: Entry) -> Trying:
 def draft_of(entry: Entry, model: Padim) -> Draft:
     """What was last tried, or what is in use; by hand, where a percentile has no scores to go by."""
     draft = trying(entry).draft or saved(model)
+    if draft.min_area > areas_for(model):  # tried when the one in use was larger still
+        draft = replace(draft, min_area=areas_for(model))
     if model.calibration_ == "none" and draft.basis != "manual":
         value = draft.value if draft.value is not None else 100.0
         return Draft("manual", draft.permille, value, draft.min_area)
     return draft
+
+
+def give_up(entry: Entry) -> bool:
+    """Drop the draft; returns whether there was one."""
+    tried = trying(entry)
+    dropped = tried.draft is not None
+    tried.draft = None
+    tried.stamp += dropped
+    return dropped
 
 
 def impose(entry: Entry, draft: Draft) -> None:
@@ -146,7 +163,7 @@ def hear_decision(entry: Entry, model: Padim, value: object) -> None:
 
 def hear_selected(entry: Entry, value: object) -> None:
     """Take over which picture is shown large: its full resolution is fetched then."""
-    trying(entry).selected = value if isinstance(value, str) else None
+    trying(entry).selected = viewing.selected_id(value)
 
 
 class _Said(BaseModel, strict=True):
@@ -164,7 +181,7 @@ def decision_from(value: object, model: Padim) -> Draft | None:
         said = _Said.model_validate(value)
     except ValidationError:
         return None
-    if said.min_area > model.config.input_size**2:
+    if said.min_area > areas_for(model):
         return None
     by_hand = model.quantizer.to_value(said.level) if said.basis == "manual" else None
     return Draft(said.basis, said.permille, by_hand, said.min_area)
@@ -228,17 +245,39 @@ def shown(entry: Entry, model: Padim, held: viewing.HeldOut | None, min_area: in
     return [*pictures, *viewing.tests_shown(model, tests(entry).pile.items, min_area)]
 
 
-def hear_label(entry: Entry, pictures: Sequence[viewing.Shown], value: object) -> None:
-    """Take over a label from the viewer; what makes no sense is ignored.
+class _Labelled(BaseModel, strict=True):
+    """A label as the viewer says it; ``count`` grows from one to the next."""
+
+    id: str
+    label: Literal["good", "defect", "kept", "unkept"] | None
+    count: int
+
+
+def hear_labels(entry: Entry, pictures: Sequence[viewing.Shown], value: object) -> None:
+    """Take over the labels that the viewer has given and not heard of yet; what makes no sense is ignored.
 
     Raises:
-        OSError: the label cannot be saved.
+        OSError: a label cannot be saved; it and those after it count as not heard.
     """
-    if not isinstance(value, dict) or value.get("label") not in ("good", "defect", "kept", None):
+    tried = trying(entry)
+    by_id = {one.id: one for one in pictures}
+    try:
+        said = _LABELS.validate_python(value)
+    except ValidationError:
         return
-    one = next((one for one in pictures if one.id == value.get("id")), None)
-    if one is not None:
-        labels.put(entry, one.sha256, value["label"])
+    for one in said:
+        if one.count <= tried.heard:
+            continue
+        picture = by_id.get(one.id)
+        if picture is not None:
+            if one.label == "kept" or one.label == "unkept":
+                labels.keep(entry, picture.sha256, off=one.label == "kept")
+            else:
+                labels.put(entry, picture.sha256, one.label)
+        tried.heard = one.count
+
+
+_LABELS = TypeAdapter(list[_Labelled])
 
 
 # -- thresholds worth trying -----------------------------------------------------------------------------
@@ -251,7 +290,7 @@ class Known:
     Attributes:
         good: good parts by their held-out scores, and good test pictures.
         defect: defect pictures.
-        doubted: indices of normals in the fit that somebody has called defective; they still count as good.
+        doubted: indices of normals that somebody has called defective; they still count as good.
     """
 
     good: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -260,12 +299,12 @@ class Known:
 
 
 def known(entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], min_area: int) -> Known:
-    """What thresholds can be chosen by."""
+    """What thresholds can be chosen by, scored for that smallest region as ``pictures`` are."""
     said = labels.labels(entry)
     good: list[int] = []
     defect: list[int] = []
     for one in pictures:
-        if one.held is not None:
+        if one.item is None:
             continue
         group = said.get(one.sha256) or one.group
         if group != "unknown":
@@ -275,7 +314,7 @@ def known(entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], min_are
     doubted = tuple(
         index
         for index, normal in enumerate(model.normals_)
-        if normal.status == "fit" and said.get(normal.sha256) == "defect"
+        if normal.status != "not_good" and said.get(normal.sha256) == "defect"
     )
     return Known(np.asarray(good, np.int64), np.asarray(defect, np.int64), doubted)
 
@@ -294,12 +333,25 @@ def draft_at(model: Padim, level: int, min_area: int) -> Draft:
     return Draft("manual", model.choice.permille, model.quantizer.to_value(level), min_area)
 
 
+def _follow(entry: Entry, model: Padim) -> None:
+    """Have the viewer follow where the model was changed from elsewhere: it thinks in levels of its scale."""
+    tried = trying(entry)
+    now = (model.quantizer, saved(model) if tried.draft is None else None)
+    if tried.seen is not None and now != tried.seen:
+        scale_changed = now[0] != tried.seen[0]
+        decided_elsewhere = None not in (now[1], tried.seen[1]) and now[1] != tried.seen[1]
+        if scale_changed or decided_elsewhere:
+            tried.stamp += 1
+    tried.seen = now
+
+
 def message(
     entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], held: viewing.HeldOut | None, draft: Draft
 ) -> dict[str, Any]:
     """What the viewer is given on this page."""
     from padim.repeatability import band_levels
 
+    _follow(entry, model)
     tried = trying(entry)
     return viewing.message(
         model,
@@ -310,6 +362,7 @@ def message(
         look=tried.look,
         labels=labels.labels(entry),
         kept=labels.kept(entry),
+        heard=tried.heard,
         saved=decision_in_use(model),
         band=band_levels(model.guard, model.quantizer),
         held=held,

@@ -22,7 +22,7 @@ STRIP_SIDE = 2048
 CSV_COLUMNS = (
     "name",
     "verdict",
-    "review",
+    "above_threshold",
     "score",
     "threshold",
     "score_over_threshold",
@@ -55,13 +55,13 @@ def csv_bytes(rows: Sequence[Row], model: Padim, entry: Entry, level: int | None
     writer.writerow(CSV_COLUMNS)
     value = model.quantizer.to_value
     for row in rows:
-        verdict, review, regions, box = "", "", "", [""] * 5
+        verdict, above, regions, box = "", "", "", [""] * 5
         if level is not None:
             # The file says what the page says: regions in pixels of the picture, from the same decision.
             decision = row.item.decide(model, level, model.config.min_area)
-            verdict, regions = ("reject" if decision.rejected else "accept"), str(len(decision.regions))
-            # Said in addition: the mask, too, has a pixel exactly when the score is above the threshold.
-            review = "yes" if model.verdict(row.score, level) == "review" else "no"
+            # With a guard band a verdict can be review; the mask has a pixel exactly above the threshold.
+            verdict, regions = model.verdict(row.score, level), str(len(decision.regions))
+            above = "yes" if decision.rejected else "no"
             if decision.regions:
                 largest = max(decision.regions, key=lambda region: region.area)
                 box = [str(getattr(largest, key)) for key in ("x", "y", "width", "height", "area")]
@@ -70,7 +70,7 @@ def csv_bytes(rows: Sequence[Row], model: Padim, entry: Entry, level: int | None
             [
                 _cell(row.item.name),
                 verdict,
-                review,
+                above,
                 f"{value(row.score):.6g}",
                 "" if level is None else f"{value(level):.6g}",
                 "" if not level else f"{row.score / level:.6g}",
@@ -113,7 +113,7 @@ def mask_bytes(row: Row, model: Padim, level: int) -> bytes:
 
 
 def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: str, opacity: float) -> bytes:
-    """The four-panel strip of every row as a JPEG, rejects and accepts in folders of their own, in one ZIP.
+    """The four-panel strip of every row as a JPEG, each verdict in a folder of its own, in one ZIP.
 
     Returns:
         The ZIP's bytes: Streamlit keeps a download in memory whatever it is given.
@@ -138,6 +138,6 @@ def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: st
                 content_box=item.content_box,
                 panel_side=STRIP_SIDE,
             )
-            folder = "reject" if decision.rejected else "accept"
+            folder = model.verdict(decision.score, level)
             archive.writestr(f"{folder}/{file_name(item.name, '.jpg', taken)}", encode_jpeg(strip))
     return out.getvalue()

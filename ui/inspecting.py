@@ -139,7 +139,8 @@ def look() -> dict[str, Any]:
 
 def hear_selected(entry: Entry, value: object) -> None:
     """Take over from the viewer which picture is looked at."""
-    chosen_item = next((one for one in review(entry).pile.items if viewing.test_id(one) == value), None)
+    said = viewing.selected_id(value)
+    chosen_item = next((one for one in review(entry).pile.items if viewing.test_id(one) == said), None)
     if chosen_item is not None:
         review(entry).selected = chosen_item.number
 

@@ -1,11 +1,12 @@
 """What a person says a picture shows, by the picture's content, so that it is known when it comes again.
 
-Labels are kept beside the model. ``kept`` is no statement about the picture: it only takes it off the list of
-changed verdicts, and lives as long as the session.
+Labels are kept beside the model. To *keep* a picture is no statement about it: that only takes it off the
+list of changed verdicts, and lives as long as the session.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from dataclasses import dataclass, field
@@ -41,16 +42,19 @@ def kept(entry: Entry) -> set[str]:
     return state.of(_Kept).of.setdefault(entry.id, set())
 
 
-def put(entry: Entry, sha256: str, label: Label | Literal["kept"] | None) -> None:
+def keep(entry: Entry, sha256: str, *, off: bool = True) -> None:
+    """Take a picture off the list of changes, or let it come back; its label stays."""
+    (kept(entry).add if off else kept(entry).discard)(sha256)
+
+
+def put(entry: Entry, sha256: str, label: Label | None) -> None:
     """Label a picture; None takes its label away.
 
     Raises:
-        OSError: the label cannot be saved.
+        OSError: the label cannot be saved, or the model is gone.
     """
-    kept(entry).discard(sha256)
-    if label == "kept":
-        kept(entry).add(sha256)
-        label = None
+    if not entry.path.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the model was deleted", str(entry.path))
     with _WRITING:
         known = labels(entry)
         if known.get(sha256) == label:

@@ -91,12 +91,22 @@ class Scored:
         return self._numbers.get(areas) or map_numbers(self.levels(model), areas)
 
     def keep_numbers(self, model: Padim) -> int:
-        """Keep the judged map for the browser in memory; returns how many bytes it takes."""
-        numbers = self._numbers[areas_for(model)] = self.numbers(model)
+        """Keep the judged map for the browser, and its scores; returns how many bytes the map takes."""
+        from padim.maps import region_scores
+
+        areas = areas_for(model)
+        q = self.levels(model)
+        curve = region_scores(q, areas)
+        numbers = Numbers.of(curve[None], q)
+        self._numbers.clear()
+        self._numbers[areas] = numbers
+        self._scores.update(enumerate(curve.tolist(), 1))
         return len(numbers.data)
 
     def kept_numbers(self, model: Padim) -> Numbers | None:
         """The judged map for the browser where it is kept."""
+        if self._numbers and areas_for(model) not in self._numbers:
+            self.keep_numbers(model)  # the smallest region in use has outgrown the scores kept, or shrunk
         return self._numbers.get(areas_for(model))
 
     def levels(self, model: Padim) -> npt.NDArray[np.uint16]:

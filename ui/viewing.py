@@ -73,6 +73,7 @@ class HeldOut:
         part: of each picture, its part; parts in the fit come first.
         parts: how many parts there are.
         in_fit: how many of them are in the fit.
+        levels: uint16 ``(normals, areas)``, the scores of all the model's normals, good or not.
         upper: the 95 % bound of the false-reject rate with 0, 1, ... ``parts`` parts above.
         pixel_levels: the threshold at each pixel percentile, 0.1 to 99.9 %; empty where there is none.
         maps: by picture, its judged map; None where there is no room.
@@ -84,6 +85,7 @@ class HeldOut:
     part: tuple[int, ...]
     parts: int
     in_fit: int
+    levels: np.ndarray[tuple[int, int], np.dtype[np.uint16]]
     upper: tuple[float, ...]
     pixel_levels: tuple[int, ...]
     maps: tuple[Numbers | None, ...]
@@ -95,7 +97,9 @@ def held_out(entry: Entry, model: Padim) -> HeldOut | None:
     """The good parts for the browser; None where nothing is calibrated."""
     if model.calibration_ == "none":
         return None
-    return _held_out(model, workspace.held_out_identity(entry), _standing(model), areas_for(model))
+    held = _held_out(model, workspace.held_out_identity(entry), _standing(model), areas_for(model))
+    model.judge.know_levels(held.levels)
+    return held
 
 
 def _standing(model: Padim) -> str:
@@ -117,12 +121,14 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
             if normal.status == status:
                 groups.setdefault(normal.group, len(groups))
     in_fit = len({normal.group for normal in normals if normal.status == "fit"})
-    curves = np.zeros((len(indices), areas), np.uint16)
+    levels = np.zeros((len(normals), areas), np.uint16)
     maps: list[Numbers | None] = []
-    for row, index in enumerate(indices):
+    for index, normal in enumerate(normals):
         q = model.held_out_map(index)
-        curves[row] = region_scores(q, areas)
-        maps.append(Numbers.of(curves[row : row + 1], q))
+        levels[index] = region_scores(q, areas)
+        if normal.status != "not_good":
+            maps.append(Numbers.of(levels[index : index + 1], q))
+    curves = levels[list(indices)]
     taken = 0
     for row in np.argsort(-curves[:, 0].astype(np.int64), kind="stable"):
         numbers = maps[row]
@@ -136,7 +142,8 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
         tuple(groups[normals[index].group] for index in indices),
         n,
         in_fit,
-        tuple(round(false_reject_rate(np.arange(n), n - 1 - k).upper, 6) for k in range(n + 1)),
+        levels,
+        tuple(false_reject_rate(np.arange(n), n - 1 - k).upper for k in range(n + 1)),
         _pixel_levels(model),
         tuple(maps),
         tuple(Picture(model.thumbnail(index)) for index in indices),
@@ -234,6 +241,7 @@ def message(
     look: dict[str, Any],
     labels: dict[str, Label],
     kept: set[str],
+    heard: int = 0,
     saved: dict[str, Any] | None = None,
     band: int = 0,
     held: HeldOut | None = None,
@@ -250,6 +258,7 @@ def message(
         look: opacity and colormap.
         labels: what people said, by hash.
         kept: hashes of pictures off the list of changes.
+        heard: count of the last label that was taken over.
         saved: the decision in use, as ``decision`` has it; None: there is none.
         band: levels on either side of the threshold that call for a second look.
         held: the good parts' scores.
@@ -261,7 +270,7 @@ def message(
     if at is None and pictures and arranged:
         at = pictures[0]
     if at is not None and at.item is not None:
-        full = _full(at.item)
+        full = _full(at.item, at.sha256)
     items = []
     for one in pictures:
         numbers = one.numbers
@@ -274,7 +283,8 @@ def message(
                 "id": one.id,
                 "name": one.name,
                 "group": one.group,
-                "label": "kept" if one.sha256 in kept else labels.get(one.sha256),
+                "label": labels.get(one.sha256),
+                "kept": one.sha256 in kept,
                 "width": width,
                 "height": height,
                 "box": [0, 0, model.config.input_size, model.config.input_size]
@@ -296,6 +306,7 @@ def message(
         "decision": {"stamp": decision.stamp, **decision.value},
         "selected": {"stamp": selected.stamp, "id": selected.value},
         "saved": saved,
+        "heard": heard,
         "look": look,
         "band": band,
         "palettes": _palettes(),
@@ -322,8 +333,9 @@ def _numbers_of(one: Shown, model: Padim, held: HeldOut | None) -> Numbers | Non
     return None
 
 
-def _full(item: Scored) -> Picture | None:
-    """The picture as it came where a browser can show it, or losslessly; None where it is gone or small."""
+@st.cache_resource(max_entries=4, show_spinner=False, scope="session")
+def _full(_item: Scored, sha256: str) -> Picture | None:
+    """The picture as it came where a browser can show it, or losslessly; None where it is gone."""
     from padim.errors import ImageError
     from padim.images import decode
     from padim.render import encode_png
@@ -331,11 +343,11 @@ def _full(item: Scored) -> Picture | None:
     if not runtime.exists():
         return None
     try:
-        data = item.file.read_bytes()
+        data = _item.file.read_bytes()
         try:
             mimetype_of(data)
         except ValueError:
-            data = encode_png(decode(data, item.name))
+            data = encode_png(decode(data, _item.name))
     except (OSError, ImageError):
         return None  # the small picture is still there
     return Picture(data)
@@ -353,6 +365,12 @@ def said(key: str, name: str) -> object:
         return None
 
 
+def selected_id(value: object) -> str | None:
+    """The id of the picture that the viewer says is looked at; None for what makes no sense."""
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def hear_look(look: dict[str, Any], value: object) -> None:
     """Take over how the heat is drawn; what makes no sense is ignored."""
     from padim.render import COLORMAPS
@@ -360,7 +378,8 @@ def hear_look(look: dict[str, Any], value: object) -> None:
     if not isinstance(value, dict):
         return
     opacity = value.get("opacity")
-    if type(opacity) in (int, float) and 0 <= opacity <= 1:  # True is a number too, and no opacity
+    # True is a number too, and no opacity.
+    if isinstance(opacity, int | float) and not isinstance(opacity, bool) and 0 <= opacity <= 1:
         look["opacity"] = float(opacity)
     if value.get("colormap") in COLORMAPS:
         look["colormap"] = value["colormap"]

@@ -21,11 +21,16 @@ def in_hundred(share: float, *, up: bool = False) -> str:
         share: 0 to 1.
         up: round up, for a bound that must not promise too much.
     """
-    rounded = math.ceil if up else round
+    # Half up, as the browser rounds: the same sentence stands there.
+    rounded = math.ceil if up else _half_up
     # Ten digits first: 0.07 * 100 is 7.000000000000001, which must not become 8.
     if share * 100 >= 0.995 or share <= 0:
         return f"{rounded(round(share * 100, 10))} in 100"
     return f"{max(1, rounded(round(share * 1000, 10)))} in 1,000"
+
+
+def _half_up(number: float) -> int:
+    return math.floor(number + 0.5)
 
 
 def false_rejects(rate: FalseRejectRate) -> str:

@@ -96,8 +96,9 @@ class Live:
         )
 
     def type(self, selector: str, value: str) -> None:
-        """Type a number and confirm it."""
-        self.part(selector).fill(value)
+        """Type a number key by key, in place of what is there, and confirm it."""
+        self.part(selector).press("Control+a")
+        self.part(selector).press_sequentially(value)
         self.part(selector).press("Enter")
         self.frame()
         self.visitor.settle()

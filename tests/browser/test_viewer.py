@@ -284,15 +284,15 @@ def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: E
     assert len(flips) >= 4
     assert live.names() == flips
     live.show(flips[0])
-    # Without the mouse: kept, not a defect, a defect; each leaves the list and the next one is shown.
+    # Without the mouse, and without waiting: kept, not a defect, a defect. Each leaves the list, and the next
+    # one is shown, at its full resolution.
     for key in ("k", "n", "d"):
-        name = live.part(".headline .name").inner_text()
         live.page.keyboard.press(key)
-        live.part(".headline .name").get_by_text(name, exact=True).wait_for(state="detached")
-        visitor.settle()
-        assert name not in live.names()
-        flips.remove(name)
+    del flips[:3]
+    live.part(".headline .name").get_by_text(flips[0], exact=True).wait_for()
+    visitor.settle()
     assert live.names() == flips
+    live.part(".original img.full:visible").wait_for()
     visitor.main.get_by_text("1 defect picture").wait_for()
     live.part('[data-filter="all"]').click()
     assert len(live.names()) >= 1
@@ -336,15 +336,25 @@ def test_by_keyboard_alone(server: served.Server, visit: Visit, small_entry: Ent
     else:
         pytest.fail("the line cannot be reached by the Tab key")
     level, _ = live.decided
-    for _ in range(5):
+    keyboard.press("ArrowLeft")
+    live.frame()
+    step = level - live.decided[0]
+    assert step > 0
+    # Quicker than the frames: none gets lost.
+    for _ in range(9):
         keyboard.press("ArrowLeft")
+    keyboard.press("ArrowRight")
     keyboard.press("Shift+ArrowLeft")
     live.frame()
     visitor.settle()
-    assert live.decided[0] < level
+    large = level - 9 * step - live.decided[0]
+    assert 9 * step <= large <= 11 * step
     value = opened(home, small_entry).quantizer.to_value(live.decided[0])
     assert line.get_attribute("aria-valuenow") == f"{value:.2f}"
+    before = live.decided[0]
     keyboard.press("Control+z")
+    live.frame()
+    assert live.decided[0] > before, "nothing was undone"
     live.part(".next").focus()
     name = live.part(".headline .name").inner_text()
     keyboard.press("ArrowRight")
@@ -364,6 +374,10 @@ def test_by_keyboard_alone(server: served.Server, visit: Visit, small_entry: Ent
         assert box.is_checked() != on
     keyboard.press("+")
     live.part(".whole").get_by_text("1.5 ×").wait_for()
+    stage = live.part(".stage").first
+    unmoved = stage.evaluate("stage => getComputedStyle(stage).transform")
+    keyboard.press("Shift+ArrowRight")
+    assert stage.evaluate("stage => getComputedStyle(stage).transform") != unmoved
     keyboard.press("Escape")
     live.part(".whole").get_by_text("1 ×", exact=True).wait_for()
 
@@ -462,6 +476,18 @@ def test_inspect_judges_by_the_threshold_in_use(
         assert live.verdicts()[name] == ("reject" if decision.rejected else "accept")
         assert live.part(".headline .verdict").inner_text() == ("Reject" if decision.rejected else "Accept")
         visitor.settle()
+    # Chosen, searched away and come back to: the mask to take along is that of the picture shown.
+    live.show("square_good_1.png")
+    mask = visitor.keyed("inspect-mask")
+    mask.get_by_text("square_good_1.png").first.wait_for()
+    search = visitor.keyed("inspect-search").get_by_role("textbox")
+    for words, shown in (("wide_bad_2", "wide_bad_2.png"), ("", "square_good_1.png")):
+        search.fill(words)
+        search.press("Enter")
+        mask.get_by_text(shown).first.wait_for()
+        live.part(".headline .name").get_by_text(shown, exact=True).wait_for()
+    live.show("wide_bad_2.png")
+    mask.get_by_text("wide_bad_2.png").first.wait_for()
     # More pictures: the viewer stays as it was set, and fetches what is new.
     live.part('[data-rows="2"]').click()
     live.ready()

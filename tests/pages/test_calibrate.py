@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +50,7 @@ def test_the_viewer_is_given_what_the_engine_says(add_model: AddModel, home: Pat
     for above, upper in enumerate(told["held"]["upper"]):
         level = int(np.sort(scores)[::-1][above]) if above < len(scores) else -1
         if (scores > level).sum() == above:
-            assert upper == pytest.approx(model.false_rejects(level).upper, abs=1e-6)
+            assert upper == model.false_rejects(level).upper
     assert told["pixel_levels"][949] == model.threshold_for(Choice("pixel", 950)).level
     assert [item["name"] for item in told["items"]] == [normal.name for normal in model.normals_]
     assert [item["score"] for item in told["items"]] == model.image_levels().tolist()
@@ -185,10 +187,97 @@ def test_a_normal_called_a_defect_can_be_taken_out(add_model: AddModel, home: Pa
     model = Workspace(home).open(entry.id)
     labels.put(entry, model.normals_[3].sha256, "defect")
     page = Session("calibrate", model=entry.id)
-    assert f"{model.normals_[3].name} is in the fit as a good part" in page.text.replace("**", "")
+    assert f"{model.normals_[3].name} is here as a good part" in page.text.replace("**", "")
     page.click("doubted-out-3")
     assert Workspace(home).open(entry.id).normals_[3].status == "not_good"
-    assert "is in the fit as a good part" not in page.text
+    assert "is here as a good part" not in page.text
+
+
+def labels_said(*said: tuple[str, str | None, int]) -> list[dict[str, object]]:
+    return [{"id": one, "label": label, "count": count} for one, label, count in said]
+
+
+def test_labels_from_the_browser_are_taken_over_once_and_in_order(
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = add_model("Parts")
+    tried = calibrating.Trying()
+    monkeypatch.setattr(calibrating, "trying", lambda _entry: tried)
+    off: set[str] = set()
+    monkeypatch.setattr(labels, "kept", lambda _entry: off)
+    pictures: list[Any] = [SimpleNamespace(id=f"t{i}", sha256=f"{i}" * 64) for i in range(3)]
+    calibrating.hear_labels(entry, pictures, labels_said(("t0", "defect", 5), ("t1", "good", 6)))
+    assert labels.labels(entry) == {"0" * 64: "defect", "1" * 64: "good"}
+    # Said again with what came since: only the new ones count.
+    labels.put(entry, "0" * 64, "good")
+    calibrating.hear_labels(
+        entry,
+        pictures,
+        labels_said(("t0", "defect", 5), ("t1", None, 8), ("t2", "kept", 9), ("gone", "good", 10)),
+    )
+    assert labels.labels(entry) == {"0" * 64: "good"}
+    assert off == {"2" * 64}
+    assert tried.heard == 10
+    calibrating.hear_labels(entry, pictures, labels_said(("t2", "unkept", 11)))
+    assert off == set()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [None, {}, "t0", [{"id": "t0"}], [{"id": "t0", "label": "evil", "count": 1}], [{"id": 0, "label": None}]],
+)
+def test_labels_that_make_no_sense_are_ignored(add_model: AddModel, said: object) -> None:
+    entry = add_model("Parts")
+    calibrating.hear_labels(entry, [], said)
+    assert labels.labels(entry) == {}
+
+
+def test_a_change_from_elsewhere_reaches_the_viewer(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("calibrate", model=entry.id)
+    before = page.viewer["decision"]
+    Workspace(home).open(entry.id).set_decision(percentile=80.0, min_area=12).save(entry.path)
+    page.run()
+    after = page.viewer["decision"]
+    assert (after["permille"], after["min_area"]) == (800, 12)
+    assert after["stamp"] != before["stamp"], "or the viewer would go on with the former one"
+    # A draft by hand keeps its value in map units when the scale changes, at another level.
+    page.decide(entry.id, Draft("manual", 950, 9.0, 12))
+    stamp = page.viewer["decision"]["stamp"]
+    changed = Workspace(home).open(entry.id)
+    changed.exclude(0, "not_good").save(entry.path)
+    page.run()
+    told = page.viewer
+    assert told["decision"]["level"] == changed.quantizer.to_level(9.0)
+    assert told["decision"]["stamp"] != stamp
+
+
+def test_what_cannot_be_had_does_not_lock_the_page(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("calibrate", model=entry.id)
+    model = Workspace(home).open(entry.id)
+    # Too small for any part's hot spot to be judged by pixels: no pixel of the good parts is judged at all.
+    page.decide(entry.id, Draft("manual", 950, -1.0, model.config.min_area))
+    assert "There is no threshold yet" in page.text
+    page.click("calibrate-back")
+    assert page.viewer["decision"]["permille"] == 950
+    assert page.app.button(key="calibrate-use").disabled
+
+
+def test_a_large_smallest_region_reaches_further(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    model = Workspace(home).open(entry.id)
+    model.set_decision(min_area=300).save(entry.path)
+    page = Session("calibrate", model=entry.id).upload(DEFECTS)
+    assert page.viewer["areas"] == 512
+    page.decide(entry.id, Draft("image", 950, None, 400))
+    page.decide(entry.id, Draft("image", 950, None, 10)).click("calibrate-use")
+    told = page.viewer
+    assert (told["areas"], told["decision"]["min_area"]) == (256, 10)
+    truth = Workspace(home).open(entry.id)
+    assert [item["score"] for item in told["items"] if item["group"] == "defect"] == [
+        scored.score for scored in truth.score(DEFECTS)
+    ]
 
 
 def test_the_guard_band_is_drawn(add_model: AddModel, home: Path) -> None:

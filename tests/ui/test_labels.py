@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,14 +34,21 @@ def test_labels_are_kept_changed_and_taken_away(entry: Entry) -> None:
 
 def test_kept_is_no_label(entry: Entry) -> None:
     labels.put(entry, ONE, "defect")
-    labels.put(entry, ONE, "kept")
-    assert labels.labels(entry) == {}
+    labels.keep(entry, ONE)
+    assert labels.labels(entry) == {ONE: "defect"}
     assert labels.kept(entry) == {ONE}
-    labels.put(entry, ONE, "good")
+    labels.keep(entry, ONE, off=False)
     assert labels.kept(entry) == set()
-    labels.put(entry, OTHER, "kept")
+    labels.keep(entry, OTHER)
     labels.forget_kept(entry)
     assert labels.kept(entry) == set()
+
+
+def test_a_deleted_model_does_not_come_back_as_a_folder(entry: Entry) -> None:
+    shutil.rmtree(entry.path)
+    with pytest.raises(FileNotFoundError, match="the model was deleted"):
+        labels.put(entry, ONE, "defect")
+    assert not entry.path.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'{"a": "evil", "b": 3}', b"\xff\xfe"])

@@ -42,13 +42,19 @@ class Gallery {
 
   setActive(id, follow) {
     this.active = id;
-    for (const [other, tile] of this.tiles) tile.root.classList.toggle("active", other === id);
+    for (const [other, tile] of this.tiles) this._mark(tile, other === id);
     const at = this.items.findIndex((item) => item.id === id);
     if (!follow || at < 0) return;
     const top = Math.floor(at / this.columns) * this.pitch;
     const { scrollTop, clientHeight } = this.host;
     if (top < scrollTop) this.host.scrollTop = top;
     else if (top + this.pitch > scrollTop + clientHeight) this.host.scrollTop = top + this.pitch - clientHeight;
+  }
+
+  _mark(tile, active) {
+    tile.root.classList.toggle("active", active);
+    if (active) tile.root.setAttribute("aria-current", "true");
+    else tile.root.removeAttribute("aria-current");
   }
 
   get pitch() {
@@ -98,9 +104,9 @@ class Gallery {
       element("button", { type: "button", tabindex: -1, onclick: () => this.opened(item) },
         element("span", { class: "picture" }, image, heat), name, note),
     );
-    root.classList.toggle("active", item.id === this.active);
-    root.querySelector(".picture").style.setProperty("--ratio", item.width / item.height);
+    root.querySelector(".picture").style.setProperty("--ratio", shownRatio(item));
     const tile = { root, heat, note, item, seen: false };
+    this._mark(tile, item.id === this.active);
     this.tiles.set(item.id, tile);
     this.byRoot.set(root, tile);
     this.watch.observe(root);
@@ -122,8 +128,12 @@ class Gallery {
         tile.root.dataset.label = label ?? "";
         Object.assign(tile, { verdict, said: note, label });
       }
-      const map = tile.seen && mapOf(tile.item);
-      if (!map) continue;
+      if (!tile.seen) continue;
+      const map = mapOf(tile.item);
+      if (!map) {
+        sized(tile.heat, 1, 1).clearRect(0, 0, 1, 1); // no heat rather than a former model's
+        continue;
+      }
       let small = this.small.get(map);
       if (!small) {
         const { box } = tile.item;

@@ -1,9 +1,10 @@
 // Scores as a histogram, with the threshold as a line to take hold of.
 
 const BINS = 60;
+const GRASP = 11; // pixels to either side of the line that take hold of it
 const HIST = { height: 168, top: 22, bottom: 26, left: 8, right: 8 };
 
-/** What there is to count, in the order drawn: tests stand behind the good parts. */
+/** What there is to count; the bars of a bin stand on each other, the good parts at the bottom. */
 const KINDS = [
   ["unknown", "Not labelled"],
   ["defect", "Defects"],
@@ -33,7 +34,7 @@ class Histogram {
     this.saved.append(drawn("line", { y1: HIST.top, y2: bottom }), this.savedText);
     this.lineText = drawn("text", { y: HIST.top - 9 });
     this.line.append(
-      drawn("rect", { class: "grasp", x: -11, y: 0, width: 22, height: HIST.height }),
+      drawn("rect", { class: "grasp", x: -GRASP, y: 0, width: 2 * GRASP, height: HIST.height }),
       drawn("line", { y1: HIST.top - 5, y2: bottom }),
       drawn("circle", { cy: bottom, r: 6 }),
       this.lineText,
@@ -49,44 +50,61 @@ class Histogram {
   }
 
   _listen() {
-    const at = (event) => this.levelAt(event.clientX - this.svg.getBoundingClientRect().left);
+    let from = null; // where the pointer went down, and how far beside the line
+    const x = (event) => event.clientX - this.svg.getBoundingClientRect().left;
     this.svg.addEventListener("pointerdown", (event) => {
-      if (!this.state?.editable || event.button !== 0) return;
+      if (!this.state || event.button !== 0) return;
       this.svg.setPointerCapture(event.pointerId);
-      this.dragging = true;
       this.line.focus({ preventScroll: true });
-      this.moved(at(event), false);
+      const beside = x(event) - this.xOf(this.state.level);
+      const held = Math.abs(beside) <= GRASP;
+      from = { x: x(event), beside: held ? beside : 0, moved: !held };
+      if (!held) this._move(this.levelAt(x(event)), false);
       event.preventDefault();
     });
     this.svg.addEventListener("pointermove", (event) => {
-      if (this.dragging) this.moved(at(event), false);
+      if (!from) return;
+      // To take hold of the line is not yet to move it.
+      from.moved ||= Math.abs(x(event) - from.x) > 2;
+      if (from.moved) this._move(this.levelAt(x(event) - from.beside), false);
     });
-    const end = (event) => {
-      if (!this.dragging) return;
-      this.dragging = false;
-      this.moved(event.type === "pointerup" ? at(event) : this.state.level, true);
+    const end = () => {
+      const { moved } = from ?? {};
+      from = null;
+      if (moved) this.moved(this.state.level, true);
     };
     this.svg.addEventListener("pointerup", end);
     this.svg.addEventListener("pointercancel", end);
     this.line.addEventListener("keydown", (event) => {
-      if (!this.state?.editable) return;
+      if (!this.state || event.ctrlKey || event.metaKey || event.altKey) return;
       const step = Math.max(1, Math.round((this.top - this.low) / (event.shiftKey ? 50 : 500)));
       const by = { ArrowLeft: -step, ArrowDown: -step, ArrowRight: step, ArrowUp: step }[event.key];
       const pages = { PageDown: -10 * step, PageUp: 10 * step }[event.key];
       if (by === undefined && pages === undefined) return;
       event.preventDefault();
       event.stopPropagation();
-      this.moved(Math.min(MAX_LEVEL - 1, Math.max(0, this.state.level + (by ?? pages))), false);
+      this.keyed = true;
+      this._move(Math.min(MAX_LEVEL - 1, Math.max(0, this.state.level + (by ?? pages))), false);
     });
-    this.line.addEventListener("keyup", (event) => {
-      if (/^(Arrow|Page)/.test(event.key) && this.state?.editable) this.moved(this.state.level, true);
-    });
+    const letGo = () => {
+      if (!this.keyed) return;
+      this.keyed = false;
+      this.moved(this.state.level, true);
+    };
+    this.line.addEventListener("keyup", letGo);
+    this.line.addEventListener("blur", letGo);
+  }
+
+  /** Remembered at once: the next key may come before the next frame. */
+  _move(level, done) {
+    this.state.level = level;
+    this.moved(level, done);
   }
 
   levelAt(x) {
     const inner = this.width - HIST.left - HIST.right;
     const share = Math.min(1, Math.max(0, (x - HIST.left) / inner));
-    return Math.round(this.low + share * (this.top - this.low));
+    return Math.min(MAX_LEVEL - 1, Math.round(this.low + share * (this.top - this.low)));
   }
 
   xOf(level) {
@@ -109,24 +127,27 @@ class Histogram {
     const bottom = HIST.height - HIST.bottom;
     const inner = width - HIST.left - HIST.right;
     const binned = {};
-    let most = 1;
+    const heights = new Array(BINS).fill(0);
     for (const [kind] of KINDS) {
       const bins = new Array(BINS).fill(0);
       for (const level of scores[kind] ?? []) {
         bins[Math.max(0, Math.min(BINS - 1, Math.floor(((level - low) / span) * BINS)))]++;
       }
       binned[kind] = bins;
-      most = Math.max(most, ...bins);
+      bins.forEach((n, i) => (heights[i] += n));
     }
+    const unit = (bottom - HIST.top - 2) / Math.max(1, ...heights);
+    const stacked = new Array(BINS).fill(bottom); // where the next bar of a bin stands
     this.bars.replaceChildren();
     const step = inner / BINS;
-    for (const [kind, title] of KINDS) {
+    for (const [kind, title] of [...KINDS].reverse()) {
       binned[kind].forEach((n, i) => {
         if (!n) return;
-        const height = Math.max(2, (n / most) * (bottom - HIST.top - 2));
+        const height = n * unit;
+        stacked[i] -= height;
         const x = HIST.left + i * step;
         const bar = drawn("rect", {
-          class: `bar ${kind}`, x: x + 0.5, y: bottom - height, width: Math.max(1, step - 1), height,
+          class: `bar ${kind}`, x: x + 0.5, y: stacked[i], width: Math.max(1, step - 1), height,
         });
         const from = quantizer.toValue(low + (i * span) / BINS).toFixed(2);
         const to = i === BINS - 1 ? "and above" : `to ${quantizer.toValue(low + ((i + 1) * span) / BINS).toFixed(2)}`;
@@ -150,11 +171,10 @@ class Histogram {
   /** Move the line: all that happens while dragging. */
   setThreshold(state) {
     this.state = state;
-    const { level, saved, band, quantizer, editable } = state;
+    const { level, saved, band, quantizer } = state;
     const bottom = HIST.height - HIST.bottom;
     const x = this.xOf(level);
     this.line.setAttribute("transform", `translate(${x} 0)`);
-    this.line.classList.toggle("fixed", !editable);
     const value = quantizer.toValue(level).toFixed(2);
     this.line.setAttribute("aria-valuemax", quantizer.toValue(this.top).toFixed(2));
     this.line.setAttribute("aria-valuenow", value);

@@ -45,12 +45,17 @@ class Library {
 
   /** Fetch a map unless it is here or asked for; done is called once it is. */
   want(url, size, areas, urgent, done) {
-    if (!url || this.held.has(url) || this.failed.has(url)) return;
+    if (!url || this.failed.has(url)) return;
+    const here = this.held.get(url);
+    if (here) return void done(url, here); // another picture's, with the very same map
     const asked = this.waiting.get(url);
-    if (asked) asked.urgent ||= urgent;
+    if (asked) {
+      asked.urgent ||= urgent;
+      asked.done.push(done);
+    }
     // In the background only as much as can be kept, or fetching would push out what was fetched.
     else if (urgent || this.bytes + 2 * (size * size + areas) * (this.waiting.size + 1) < this.limit) {
-      this.waiting.set(url, { url, size, areas, urgent, done, active: false });
+      this.waiting.set(url, { url, size, areas, urgent, done: [done], active: false });
     }
     this._next();
   }
@@ -84,7 +89,7 @@ class Library {
       this.held.delete(oldest);
       this.bytes -= gone.levels.byteLength;
     }
-    done(url, map);
+    for (const one of done) one(url, map);
   }
 }
 

@@ -7,7 +7,13 @@ const PANES = [
   ["overlay", "Overlay"],
 ];
 const MOST_ZOOM = 40;
+const MOST_OBLONG = 6;
 const HEAT_SIDE = 256; // maps with a longer side have their heat drawn at half their size
+
+/** Width over height as shown: a strip or a web would be a line of no height, so it is shown stretched. */
+function shownRatio({ width, height }) {
+  return Math.min(MOST_OBLONG, Math.max(1 / MOST_OBLONG, width / height));
+}
 
 /** What part of the picture is seen, the same in every pane: zoom, and the corner in shares of the picture. */
 class Sight {
@@ -63,7 +69,7 @@ class PictureRow {
           stage.append(pane.full);
         }
       }
-      pane.frame = element("div", { class: "frame", tabindex: kind === "original" ? 0 : -1, role: "img" }, stage);
+      pane.frame = element("div", { class: "frame", tabindex: 0, role: "img" }, stage);
       if (kind === "overlay") {
         pane.contour = element("canvas", { class: "contour" });
         pane.frame.append(pane.contour);
@@ -150,8 +156,7 @@ class PictureRow {
     this.item = item;
     this.map = map ?? null;
     this.name.textContent = titled ? item.name : "";
-    this.grid.style.setProperty("--w", item.width);
-    this.grid.style.setProperty("--h", item.height);
+    this.grid.style.setProperty("--ratio", shownRatio(item));
     this.grid.classList.toggle("wide", item.width > 2.2 * item.height);
     for (const [kind, title] of PANES) {
       const pane = this.panes[kind];

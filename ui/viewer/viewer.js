@@ -17,12 +17,13 @@ const GROUPS = { normal: "Good parts in the fit", kept: "Good, kept out of the f
 class Viewer {
   constructor(root, tell) {
     this.root = root;
-    this.tell = tell; // {decision, look, selected, label}
+    this.tell = tell; // {decision, look, selected, labels}
     this.data = null;
     this.items = new Map();
     this.held = new HeldOut(new Uint16Array(0), 0, []);
     this.decision = { basis: "manual", permille: 950, level: 0, minArea: 1 };
     this.history = [];
+    this.unheard = []; // labels given here that Python has not yet answered
     this.layers = { contour: true, heatmap: true, mask: false };
     this.look = { opacity: 0.45, colormap: "inferno" };
     this.filter = "all";
@@ -54,6 +55,7 @@ class Viewer {
     this.resized.disconnect();
     this.gallery.dispose();
     cancelAnimationFrame(this.pending);
+    clearTimeout(this.telling);
     document.removeEventListener("keydown", this.onKey);
   }
 
@@ -67,22 +69,32 @@ class Viewer {
     this.quantizer = new Quantizer(data.quantizer);
     library.failed.clear(); // what could not be fetched once may be there now
     this.palettes = data.palettes;
+    this.unheard = this.unheard.filter((one) => one.count > data.heard);
     this._takeItems(data.items);
+    if (!first && JSON.stringify(former.quantizer) !== JSON.stringify(data.quantizer)) {
+      this.history = []; // levels of another scale
+    }
     if (first || former.decision.stamp !== data.decision.stamp) {
       const { basis, permille, level, min_area: minArea } = data.decision;
-      if (!first) this.history.push(this.decision);
+      const before = this.decision;
       this.decision = { basis, permille, level, minArea };
       this.sent = JSON.stringify(this.decision);
+      if (!first && JSON.stringify(before) !== this.sent) this.history.push(before);
     }
     if (first) {
       this.look = { ...data.look };
       this.order = data.mode === "calibrate" ? "near" : "given";
+    }
+    if (first || former.areas !== data.areas) {
       this.stops = areaStops(data.areas);
+      Object.assign(this.one(".area-slide"), { min: 0, max: this.stops.length - 1, step: 1 });
+      this.one(".area-type").max = data.areas;
     }
     if (first || former.selected.stamp !== data.selected.stamp) this.selected = data.selected.id;
     // Until a picture was chosen by hand, the first of the list is shown, however the list grows.
-    if (data.arranged && !this.chosen && !data.selected.id) this.selected = data.items[0]?.id ?? null;
-    if (first || former.held.url !== data.held.url) this._takeHeld(data.held);
+    if (data.arranged && !this.chosen) this.selected = data.selected.id ?? data.items[0]?.id ?? null;
+    const heldAnew = first || JSON.stringify(former.held) !== JSON.stringify(data.held);
+    if (heldAnew || (data.held.url && !this.pictureCurves)) this._takeHeld(data.held, heldAnew);
     this._layout(first);
     this.refresh();
   }
@@ -93,13 +105,19 @@ class Viewer {
       const item = this.items.get(given.id) ?? {};
       if (item.map !== given.map) item.curve = library.get(given.map)?.scores.slice() ?? null;
       const [left, top, width, height] = given.box;
+      const unheard = this.unheard.filter((one) => one.id === given.id);
       Object.assign(item, given, { box: { left, top, width, height }, arrival: found.size });
+      for (const one of unheard) applyLabel(item, one.label);
       found.set(item.id, item);
     }
     this.items = found;
   }
 
-  async _takeHeld(held) {
+  async _takeHeld(held, anew) {
+    if (anew) {
+      this.held = new HeldOut(new Uint16Array(0), 0, []);
+      this.pictureCurves = null;
+    }
     const pictures = held.url ? await fetchCurves(held.url, held.part.length, this.data.areas) : null;
     if (this.data.held.url !== held.url) return; // overtaken by newer data
     const areas = this.data.areas;
@@ -135,9 +153,6 @@ class Viewer {
         ...Object.entries(ORDERS).map(([value, text]) => element("option", { value }, text)),
       );
       this.one(".order").value = this.order;
-      const slide = this.one(".area-slide");
-      Object.assign(slide, { min: 0, max: this.stops.length - 1, step: 1 });
-      this.one(".area-type").max = data.areas;
     }
     this.setRows(this.rows.length || 1);
   }
@@ -159,10 +174,7 @@ class Viewer {
   /** Whether this picture's verdict is another one than under the threshold in use. */
   flips(item) {
     const { saved } = this.data;
-    if (!saved) return false;
-    const { level, minArea } = this.decision;
-    const now = this.scoreOf(item) > level;
-    return now !== this.scoreOf(item, saved.min_area) > saved.level && (minArea !== saved.min_area || level !== saved.level);
+    return saved !== null && this.verdictOf(item) !== this.verdictOf(item, saved.level, saved.min_area);
   }
 
   groupOf(item) {
@@ -194,6 +206,7 @@ class Viewer {
     this.history.push(JSON.parse(this.sent));
     this.sent = now;
     this._sendDecision();
+    this.spoken = false;
     this.arrange();
     this.schedule();
   }
@@ -219,11 +232,18 @@ class Viewer {
     this.gallery.setActive(id, true);
     this.showRows();
     this.schedule();
-    if (told) {
-      // The last of a quick succession is the one to fetch at full resolution.
-      clearTimeout(this.telling);
-      this.telling = setTimeout(() => this.tell.selected(id), 200);
-    }
+    if (told) this._tellSelected();
+  }
+
+  _tellSelected() {
+    // The last of a quick succession is the one to fetch at full resolution. Counted: one that was chosen
+    // before, and again after another was chosen outside, is news.
+    clearTimeout(this.telling);
+    const id = this.selected;
+    const item = this.items.get(id);
+    // Of a good part there is nothing larger to fetch.
+    if (this.data.mode === "calibrate" && item.held >= 0 && item.map) return;
+    this.telling = setTimeout(() => this.tell.selected({ id, count: ++this.told }), 200);
   }
 
   go(by) {
@@ -236,13 +256,18 @@ class Viewer {
   label(label) {
     const item = this.items.get(this.selected);
     if (!item || (label === "good" && item.held >= 0)) return;
-    const at = this.list.findIndex((one) => one.id === item.id);
-    item.label = item.label === label ? null : label;
-    this.tell.label({ id: item.id, label: item.label });
-    if (this.filter === "changes" && this.list.length > 1) {
-      this.selected = this.list[at === this.list.length - 1 ? at - 1 : at + 1].id;
-    }
+    const at = this.list.indexOf(item);
+    const following = this.list[at + 1] ?? this.list[at - 1];
+    const on = label === "kept" ? !item.kept : item.label !== label;
+    const given = on ? label : label === "kept" ? "unkept" : null;
+    applyLabel(item, given);
+    // All that Python has not answered yet, each time: one label must not overtake another. By the clock, so
+    // that a page that is opened anew goes on counting.
+    this.clock = Math.max(this.clock + 1, Date.now());
+    this.unheard.push({ id: item.id, label: given, count: this.clock });
+    this.tell.labels([...this.unheard]);
     this.refresh();
+    if (at >= 0 && following && !this.list.includes(item)) this.select(following.id, true);
   }
 
   // -- what is shown --------------------------------------------------------------------------------------
@@ -254,7 +279,7 @@ class Viewer {
     this.scored = 0;
     this.arrange();
     this.showRows();
-    this.schedule();
+    this.wantMaps();
   }
 
   resize() {
@@ -293,13 +318,17 @@ class Viewer {
     const wanted = this.ordered.filter((item) => {
       if (group !== "every" && this.groupOf(item) !== group) return false;
       if (filter === "all") return true;
-      if (filter === "changes") return item.label === null && this.flips(item);
+      if (filter === "changes") return item.label === null && !item.kept && this.flips(item);
       return this.verdictOf(item) === filter;
     });
     const same = wanted.length === this.list.length && wanted.every((item, i) => item === this.list[i]);
     if (same) return;
     this.list = wanted;
-    if (!this.items.has(this.selected)) this.selected = wanted[0]?.id ?? this.ordered[0]?.id ?? null;
+    if (!this.items.has(this.selected)) {
+      this.selected = wanted[0]?.id ?? this.ordered[0]?.id ?? null;
+      this.chosen = false; // not by hand
+      if (this.selected && this.data.mode === "calibrate") this._tellSelected();
+    }
     this.gallery.setItems(wanted);
     this.gallery.setActive(this.selected, false);
     this.showRows();
@@ -314,7 +343,7 @@ class Viewer {
     }
     this.one(".rows").dataset.count = count;
     for (const button of this.root.querySelectorAll("[data-rows]")) {
-      button.setAttribute("aria-checked", Number(button.dataset.rows) === count);
+      button.setAttribute("aria-pressed", Number(button.dataset.rows) === count);
     }
     this.solo(this.alone);
   }
@@ -377,6 +406,7 @@ class Viewer {
   chosen = false;
   steps = 0;
   told = 0;
+  clock = 0;
 
   /** One frame: everything that depends on the threshold. */
   step() {
@@ -398,7 +428,7 @@ class Viewer {
     this.gallery.redraw(context, (item) => this.mapOf(item), (item) => {
       const verdict = this.verdictOf(item);
       const times = multipleOf(quantizer.toValue(this.scoreOf(item)), quantizer.toValue(level));
-      return { verdict, note: `${VERDICTS[verdict]} · ${times}`, label: item.label };
+      return { verdict, note: `${VERDICTS[verdict]} · ${times}`, label: item.kept ? "kept" : item.label };
     });
     this._stepHeadline();
     this._stepBar();
@@ -433,7 +463,7 @@ class Viewer {
       this.histogram.setScores(scores, this.range, Math.max(280, host.clientWidth), quantizer);
     }
     this.histogram.setThreshold({
-      level, saved: data.saved?.level ?? null, band: data.band, quantizer, editable: true,
+      level, saved: data.saved?.level ?? null, band: data.band, quantizer,
     });
     const above = held.n ? held.falseRejects(level, minArea) : null;
     const percentile = basis === "manual" || !held.n ? (above ? held.permille(above.above) : null) : permille;
@@ -445,14 +475,19 @@ class Viewer {
     if (this.root.activeElement !== slide || !slide.matches(":active")) slide.value = nearestStop(this.stops, minArea);
     slide.setAttribute("aria-valuetext", `${minArea} px²`);
     for (const button of this.root.querySelectorAll("[data-basis]")) {
-      button.setAttribute("aria-checked", button.dataset.basis === basis);
-      button.disabled = button.dataset.basis !== "manual" && !held.n;
+      button.setAttribute("aria-pressed", button.dataset.basis === basis);
+      button.disabled = { image: !held.n, pixel: !data.pixel_levels, manual: false }[button.dataset.basis];
     }
     this.one(".promise").textContent = above
       ? promised(above)
       : data.held.url
         ? "Reading the good parts’ scores …"
         : "Nothing can be promised for this threshold: held-out scores take at least 3 good parts.";
+    if (!this.spoken) {
+      // Said once a change is complete, not in every frame of it.
+      this.spoken = true;
+      this.one(".spoken").textContent = this.one(".promise").textContent;
+    }
     const short = basis === "image" && held.n && rank(permille, held.n) > held.n;
     const warning = this.one(".warning");
     warning.hidden = !short;
@@ -473,14 +508,15 @@ class Viewer {
     for (const [kind, title] of [...KINDS].reverse()) {
       const scores = this.scores[kind];
       if (!scores.length) continue;
-      const rejected = scores.filter((score) => score > level).length;
-      const review = band ? scores.filter((score) => Math.abs(score - level) <= band).length : 0;
-      rows.push([kind, title, scores.length - rejected, rejected, review, rejected / scores.length]);
+      // As the verdicts have it: what is to be reviewed counts on neither side.
+      const rejected = scores.filter((score) => score > level + band).length;
+      const pass = scores.filter((score) => score <= level && (!band || score < level - band)).length;
+      rows.push([kind, title, pass, rejected, scores.length - pass - rejected, rejected / scores.length]);
     }
     const key = JSON.stringify(rows);
     if (key === this.counted) return;
     this.counted = key;
-    const head = ["", "Pass", "Rejected", ...(band ? ["To review"] : []), "Share rejected"];
+    const head = ["", "Pass", "Rejected", ...(band ? ["To review"] : []), "Share rejected, counted"];
     this.one(".counts thead").replaceChildren(element("tr", {}, ...head.map((text) => element("th", {}, text))));
     this.one(".counts tbody").replaceChildren(
       ...rows.map(([kind, title, below, above, review, share]) =>
@@ -518,11 +554,13 @@ class Viewer {
     if (regions) told.push(counted(regions, "region"));
     this.one(".told").textContent = told.join(" · ");
     const at = this.list.indexOf(item);
+    const stretched = shownRatio(item) === item.width / item.height ? "" : ", shown stretched";
     this.one(".place").textContent =
-      `${item.width} × ${item.height} px` + (at >= 0 ? ` · ${whole.format(at + 1)} of ${whole.format(this.list.length)}` : "");
+      `${item.width} × ${item.height} px${stretched}` + (at >= 0 ? ` · ${whole.format(at + 1)} of ${whole.format(this.list.length)}` : "");
     for (const button of this.root.querySelectorAll("[data-label]")) {
       if (button.tagName !== "BUTTON") continue;
-      button.setAttribute("aria-pressed", item.label === button.dataset.label);
+      const on = button.dataset.label === "kept" ? item.kept : item.label === button.dataset.label;
+      button.setAttribute("aria-pressed", on);
       button.hidden = item.held >= 0 && button.dataset.label === "good";
     }
     this.one(".previous").disabled = at <= 0;
@@ -539,7 +577,7 @@ class Viewer {
       if (this.group !== "every" && group !== this.group) continue;
       counts.all++;
       counts[this.verdictOf(item)]++;
-      if (item.label === null && this.flips(item)) counts.changes++;
+      if (item.label === null && !item.kept && this.flips(item)) counts.changes++;
     }
     const filters = [["all", "All"], ["reject", "Reject"], ["review", "Review"], ["accept", "Accept"], ["changes", "Changes"]].filter(
       ([name]) => (name !== "review" || this.data.band) && (name !== "changes" || this.data.mode === "calibrate"),
@@ -551,13 +589,13 @@ class Viewer {
       filters.forEach(([name, text], i) => {
         let button = host.children[i];
         if (!button) {
-          button = element("button", { type: "button", role: "radio" });
+          button = element("button", { type: "button" });
           host.append(button);
         }
         button.dataset.filter = name;
         button.textContent = `${text} ${whole.format(counts[name])}`;
         button.title = name === "changes" ? "Only pictures whose verdict would change against the threshold in use, nearest first" : "";
-        button.setAttribute("aria-checked", name === this.filter);
+        button.setAttribute("aria-pressed", name === this.filter);
       });
       while (host.children.length > filters.length) host.lastChild.remove();
     }
@@ -578,7 +616,9 @@ class Viewer {
     const nothing = this.one(".nothing");
     nothing.hidden = this.list.length > 0;
     this.one(".gallery").hidden = this.list.length === 0;
-    nothing.textContent = this.filter === "changes"
+    nothing.textContent = !this.items.size
+      ? "No pictures yet: add test pictures above."
+      : this.filter === "changes"
       ? "No verdict changes against the threshold in use. Move the line, and the pictures that change sides appear here."
       : "None of the pictures is of this kind.";
   }
@@ -618,7 +658,6 @@ class Viewer {
     });
     const typed = (selector, take) => {
       const input = this.one(selector);
-      input.addEventListener("focus", () => (this.typing = input));
       input.addEventListener("blur", () => {
         this.typing = null;
         this.schedule();
@@ -628,7 +667,10 @@ class Viewer {
         if (Number.isFinite(value)) take(value, done);
         else if (done) this.schedule();
       };
-      input.addEventListener("input", () => read(false));
+      input.addEventListener("input", () => {
+        this.typing = input;
+        read(false);
+      });
       input.addEventListener("change", () => {
         read(true);
         this.typing = null;
@@ -683,12 +725,13 @@ class Viewer {
       if (!event.target.dataset?.filter) return;
       this.filter = event.target.dataset.filter;
       this.arrange();
+      this._selectListed();
       this.schedule();
-      if (this.list.length && !this.list.some((item) => item.id === this.selected)) this.select(this.list[0].id, true);
     });
     on(".kinds", "change", (event) => {
       this.group = event.target.value;
       this.arrange();
+      this._selectListed();
       this.schedule();
     });
     on(".order", "change", (event) => {
@@ -698,6 +741,11 @@ class Viewer {
     });
     this.onKey = (event) => this.key(event);
     document.addEventListener("keydown", this.onKey);
+  }
+
+  /** After another choice of pictures: one of them is shown. */
+  _selectListed() {
+    if (this.list.length && !this.list.some((item) => item.id === this.selected)) this.select(this.list[0].id, true);
   }
 
   toggle(layer, on = !this.layers[layer]) {
@@ -713,19 +761,26 @@ class Viewer {
     // Anything else that has the focus, a field or a list, goes first; on the bare page the arrows are ours.
     const bare = target === document.body || target === document.documentElement;
     if ((!inside && !bare) || event.altKey || event.defaultPrevented) return;
+    // In a field that is typed in, Ctrl+Z is the field's own.
+    if (target.matches?.("input[type=number], select, textarea, [contenteditable]")) return;
     if (inside && (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && this.data.mode === "calibrate") {
       this.undo();
       event.preventDefault();
       return;
     }
-    if (event.ctrlKey || event.metaKey) return;
-    const field = target.matches?.("input:not([type=checkbox]), select, textarea, [contenteditable], [role=slider]");
-    if (field) return;
+    if (event.ctrlKey || event.metaKey || target.matches?.("input[type=range], [role=slider]")) return;
+    if (event.shiftKey && /^Arrow/.test(event.key)) {
+      if (!inside || this.sight.zoom === 1) return;
+      const step = 0.15 / this.sight.zoom;
+      const [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
+      this.sight.set(this.sight.zoom, this.sight.x + dx, this.sight.y + dy);
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
     const acts = {
       ArrowLeft: () => this.go(-1),
       ArrowRight: () => this.go(1),
-      Home: () => this.list.length && this.select(this.list[0].id, true),
-      End: () => this.list.length && this.select(this.list.at(-1).id, true),
     };
     if (path.includes(this.gallery.host)) {
       Object.assign(acts, {
@@ -735,6 +790,8 @@ class Viewer {
     }
     if (inside) {
       Object.assign(acts, {
+        Home: () => this.list.length && this.select(this.list[0].id, true),
+        End: () => this.list.length && this.select(this.list.at(-1).id, true),
         0: () => this.solo(null),
         o: () => this.toggle("contour"),
         h: () => this.toggle("heatmap"),
@@ -760,6 +817,12 @@ class Viewer {
   }
 }
 
+/** Take over a label; keeping a picture off the list of changes says nothing about it. */
+function applyLabel(item, label) {
+  if (label === "kept" || label === "unkept") item.kept = label === "kept";
+  else item.label = label;
+}
+
 /** Smallest regions that the slider offers: each up to 16, then in steps of about a twelfth. */
 function areaStops(most) {
   const stops = [];
@@ -777,12 +840,12 @@ function fromBase64(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
-export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
+export default function ({ data, parentElement, setStateValue }) {
   const tell = {
     decision: (decision) => setStateValue("decision", decision),
     look: (look) => setStateValue("look", look),
     selected: (id) => setStateValue("selected", id),
-    label: (label) => setTriggerValue("label", label),
+    labels: (labels) => setStateValue("labels", labels),
   };
   let viewer = viewers.get(parentElement);
   if (viewer && !parentElement.contains(viewer.one(".viewer"))) {

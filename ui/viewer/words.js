@@ -6,7 +6,7 @@ function counted(n, one, many = `${one}s`) {
   return `${whole.format(n)} ${n === 1 ? one : many}`;
 }
 
-/** A share as a count: "5 in 100", or "4 in 1,000" below one in a hundred; up for a bound. */
+/** A share as a count: "5 in 100", or "4 in 1,000" below one in a hundred; half up, and up for a bound. */
 function inHundred(share, up = false) {
   const round = (x) => (up ? Math.ceil(x) : Math.round(x));
   const tidy = (x) => Number(x.toFixed(10));
