@@ -218,6 +218,11 @@ def _palettes() -> dict[str, str]:
     return {name: base64.b64encode(color_table(name).tobytes()).decode() for name in COLORMAPS}
 
 
+def _roi(model: Padim) -> str | None:
+    """URL of the region of interest as a table of ones and zeros; None where all is judged."""
+    return None if model.roi is None else Numbers.of(model.roi.astype(np.uint16)).url()
+
+
 @dataclass(frozen=True)
 class Stamped:
     """A value that the viewer takes over when its stamp is a new one; else the hand's own stays.
@@ -302,6 +307,7 @@ def message(
         "arranged": arranged,
         "size": model.config.input_size,
         "areas": areas,
+        "roi": _roi(model),
         "quantizer": {"offset": model.quantizer.offset, "step": model.quantizer.step},
         "decision": {"stamp": decision.stamp, **decision.value},
         "selected": {"stamp": selected.stamp, "id": selected.value},

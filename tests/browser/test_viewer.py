@@ -5,19 +5,26 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from benchmarks import served
 from padim import Padim, PadimConfig, ScoredImage, Workspace
-from padim.maps import map_mask, region_score
+from padim.calibration import false_reject_rate, parts_needed, rank
+from padim.maps import Quantizer, map_mask, region_score
+from padim.repeatability import Guard
 from padim.store import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor
 from tests.parts import defects, normals, part, png
+from ui import viewer
 from ui.words import false_rejects, multiple
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 EVIL = "<img src=x onerror=alert(1)>.png"
 WIDE, TALL = (60, 150), (150, 60)
@@ -501,3 +508,81 @@ def test_inspect_judges_by_the_threshold_in_use(
     assert len([url for url in fetched if url.endswith(".gz")]) == 1, "one map"
     assert len(fetched) <= 3, "its map, its small picture, and the large one as it came"
     assert live.part(".row:visible").count() == 2, "the viewer was built anew"
+
+
+def test_a_guard_band_calls_for_review(
+    server: served.Server, visit: Visit, small_model: Padim, home: Path
+) -> None:
+    store = Workspace(home)
+    entry = store.create("Guarded")
+    small_model.save(entry.path)
+    model = store.open(entry.id)
+    files = [(name, bytes(data)) for name, data in [*normals(6, first=60), *defects(3)]]
+    apart = sorted(abs(item.score - model.threshold_level) for item in model.score(files))
+    band = apart[3]  # the border belongs to the band: four are to be reviewed
+    model.set_guard(Guard((band + 0.5) * model.quantizer.step, 1.0, 4, 5, 1))
+    model.set_roi(np.pad(np.ones((40, 40), bool), 12)).save(entry.path)
+    model = store.open(entry.id)
+    scored = {item.name: item for item in model.score(files)}
+    visitor = visit(server)
+    live = calibrating(visitor, entry, files)
+    live.part(".kinds").select_option("unknown")
+    for share in (0.25, 0.5):
+        live.line_to(share)
+        level, _ = live.decided
+        expected = {name: model.verdict(item.score, level) for name, item in scored.items()}
+        assert live.verdicts() == expected
+        row = live.part('.counts tr[data-kind="unknown"]')
+        counted = [row.locator(f".{kind}").inner_text() for kind in ("below", "above", "review")]
+        said = list(expected.values())
+        assert counted == [str(said.count(verdict)) for verdict in ("accept", "reject", "review")]
+        assert "review" in said
+    # Outside the region of interest nothing is drawn as rejected, and its border is shown.
+    live.line_to(0.0)
+    name = max(scored, key=lambda one: scored[one].score)
+    live.show(name)
+    (drawn,) = live.masks()
+    assert drawn.mask.any()
+    assert not drawn.mask[:12].any()
+    dashes = live.part(".contour").first.evaluate(
+        """canvas => {
+            const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            let white = 0;
+            for (let i = 0; i < data.length; i += 4) white += data[i] > 120 && data[i + 3] > 60;
+            return white;
+        }"""
+    )
+    assert dashes > 50
+
+
+def test_the_browser_rounds_and_reads_as_the_engine_does(browser: Browser) -> None:
+    """Words, bounds, ranks and percentiles of every count up to 400 parts, by the viewer's own scripts."""
+    page = browser.new_page()
+    scripts = "\n".join(viewer.read(name) for name in ("judge.js", "words.js"))
+    counts = [(n, k) for n in (3, 7, 19, 20, 39, 48, 60, 99, 100, 222, 400) for k in range(n + 1)]
+    rates = [false_reject_rate(np.arange(n), n - 1 - k) for n, k in counts]
+    found = page.evaluate(
+        f"""given => {{
+            {scripts}
+            return given.map(([n, above, expected, upper]) => {{
+                const held = new HeldOut(new Uint16Array(n), n, []);
+                const words = promised({{ n, above, expected, upper }});
+                return [words, rank(950, n), rank(333, n), partsNeeded(950), held.permille(above)];
+            }});
+        }}""",
+        [[rate.n, rate.above, rate.expected, rate.upper] for rate in rates],
+    )
+    for rate, (words, *numbers) in zip(rates, found, strict=True):
+        assert words == false_rejects(rate).replace("good parts;", "good parts rejected;")
+        n, r = rate.n, rate.n - rate.above
+        permille = min(999, max(1, 1000 * r // (n + 1)))
+        assert numbers == [rank(950, n), rank(333, n), parts_needed(950), permille]
+    quantizer = Quantizer(0.25, 0.125)
+    values = [x / 16 for x in range(-20, 400)] + [1e9]
+    levels = page.evaluate(
+        f"values => {{ {scripts} const q = new Quantizer({{ offset: 0.25, step: 0.125 }});"
+        " return values.map(value => q.toLevel(value)); }",
+        values,
+    )
+    assert levels == [quantizer.to_level(value) for value in values]
+    page.close()

@@ -154,6 +154,7 @@ class PictureRow {
     const other = this.item !== item;
     const full = item.full !== this.fullUrl || other;
     this.item = item;
+    if (other) this.border = undefined; // another picture may lie elsewhere in the map
     this.map = map ?? null;
     this.name.textContent = titled ? item.name : "";
     this.grid.style.setProperty("--ratio", shownRatio(item));
@@ -203,7 +204,7 @@ class PictureRow {
   }
 
   /** Draw heat, mask and outline for a threshold: all that happens while dragging. */
-  redraw({ level, minArea, scale, runs, scratch, layers }) {
+  redraw({ level, minArea, scale, runs, scratch, layers, region }) {
     const { map, item, panes } = this;
     if (this.gradient !== scale.gradient) this.bar.style.background = this.gradient = scale.gradient;
     for (const kind of ["heatmap", "mask", "overlay"]) panes[kind].figure.classList.toggle("waiting", !map);
@@ -213,6 +214,10 @@ class PictureRow {
       return;
     }
     const box = item.box;
+    if (this.region !== region || this.border === undefined) {
+      this.region = region;
+      this.border = region ? outline(findMask(region, 0, 1, runs), box) : null;
+    }
     findMask(map, level, minArea, runs);
     this.regions = runs.regions;
     const shown = (kind) => !panes[kind].figure.hidden;
@@ -265,16 +270,30 @@ class PictureRow {
     if (!width || !height) return;
     const context = sized(contour, width, height);
     context.clearRect(0, 0, width, height);
-    if (!this.path) return;
     const { zoom, x, y } = this.sight;
     const { box } = this.item;
-    const seen = new Path2D();
-    seen.addPath(
-      this.path,
-      new DOMMatrix([
-        (width * zoom) / box.width, 0, 0, (height * zoom) / box.height, -x * zoom * width, -y * zoom * height,
-      ]),
-    );
+    const onScreen = new DOMMatrix([
+      (width * zoom) / box.width, 0, 0, (height * zoom) / box.height, -x * zoom * width, -y * zoom * height,
+    ]);
+    const placed = (path) => {
+      const seen = new Path2D();
+      seen.addPath(path, onScreen);
+      return seen;
+    };
+    if (this.border) {
+      // Beyond this line nothing is judged, however it looks.
+      const border = placed(this.border);
+      context.lineWidth = ratio;
+      context.setLineDash([]);
+      context.strokeStyle = HALO;
+      context.stroke(border);
+      context.setLineDash([5 * ratio, 4 * ratio]);
+      context.strokeStyle = "#fff";
+      context.stroke(border);
+      context.setLineDash([]);
+    }
+    if (!this.path) return;
+    const seen = placed(this.path);
     context.lineCap = "square";
     context.lineWidth = 3.5 * ratio;
     context.strokeStyle = HALO;

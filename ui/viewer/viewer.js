@@ -95,7 +95,17 @@ class Viewer {
     if (data.arranged && !this.chosen) this.selected = data.selected.id ?? data.items[0]?.id ?? null;
     const heldAnew = first || JSON.stringify(former.held) !== JSON.stringify(data.held);
     if (heldAnew || (data.held.url && !this.pictureCurves)) this._takeHeld(data.held, heldAnew);
+    if (first || former.roi !== data.roi) this._takeRegion(data.roi);
     this._layout(first);
+    this.refresh();
+  }
+
+  /** The region of interest, as a map of ones and zeros; null where all is judged. */
+  async _takeRegion(url) {
+    const { size } = this.data;
+    const tables = url ? await fetchTables(url, [[size, size]]) : null;
+    if (this.data.roi !== url) return;
+    this.region = tables ? new JudgedMap(new Uint16Array(1), tables[0], size) : null;
     this.refresh();
   }
 
@@ -404,6 +414,7 @@ class Viewer {
   }
 
   chosen = false;
+  region = null;
   steps = 0;
   told = 0;
   clock = 0;
@@ -419,7 +430,8 @@ class Viewer {
     this.scale.set(level, this.palette.colors, this.palette.name, this.look.opacity);
     if (data.mode === "calibrate") this._stepDecision();
     this.choose();
-    const context = { level, minArea, scale: this.scale, runs: this.runs, scratch: this.scratch, layers: this.layers };
+    const { scale, runs, scratch, layers, region } = this;
+    const context = { level, minArea, scale, runs, scratch, layers, region };
     for (const row of this.rows) {
       if (row.root.hidden) continue;
       row.redraw(context);
