@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Parts listed, and pictures drawn, before the rest is only counted.
 _PARTS = 12
 _PICTURES = 24
+# Share of the good parts in review above which a guard band is no help.
+_MANY_TO_REVIEW = 0.25
 
 
 def _key(entry: Entry, name: str) -> str:
@@ -364,6 +366,12 @@ def _band_facts(model: Padim, band: Band) -> None:
             said += f", {inside.above or 'none'} of them above the threshold"
         said += "."
     st.markdown(said)
+    if inside is not None and inside.count > _MANY_TO_REVIEW * inside.of:
+        st.warning(
+            "A band this wide decides little: much of the work goes to review. Steady light, focus and "
+            "position first; then measure again.",
+            icon=":material/warning:",
+        )
     if band.mean < limit / 2:
         st.caption(
             ":material/info: These shots score far below the threshold. High scores tend to scatter more: "

@@ -169,6 +169,20 @@ def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddMode
     assert "Ten shots of one part" in page.text
 
 
+def test_a_band_that_decides_little_is_said_to(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    # "Shots" of one part that are unlike each other: some of good parts, some under another light.
+    unlike = [(f"part01_{k}.png", data) for k, (_, data) in enumerate([*GOOD[:3], *BRIGHT[:3]])]
+    page = drop(Session("checks", model=entry.id), "repeats", unlike)
+    model = Workspace(home).open(entry.id)
+    inside = checking.under_review(model, expected_guard(model, unlike, [slice(0, 6)]))
+    assert inside is not None
+    assert inside.count > inside.of / 4
+    assert "A band this wide decides little" in page.text
+    steady = drop(page.click("checks-repeats-clear"), "repeats", SHOTS)
+    assert "A band this wide decides little" not in steady.text
+
+
 def test_which_shots_show_one_part_is_the_users_word(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
