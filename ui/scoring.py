@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ui.jobs import Job
 
 # Longest side in pixels of the picture that galleries show, and panels until the full one is there.
-THUMB_SIDE = 512
+THUMB_SIDE = 384
 # Bytes of packed judged maps that one list keeps for the browser: of some 4,000 pictures at 256 px.
 MAPS_KEPT = 96 * 2**20
 # Score curves reach at least this far, in map pixels: the range of the control for the smallest region.
@@ -90,12 +90,17 @@ class Scored:
         areas = areas_for(model)
         return self._numbers.get(areas) or map_numbers(self.levels(model), areas)
 
-    def keep_numbers(self, model: Padim) -> int:
-        """Keep the judged map for the browser, and its scores; returns how many bytes the map takes."""
+    def keep_numbers(self, model: Padim, q: npt.NDArray[np.uint16] | None = None) -> int:
+        """Keep the judged map for the browser, and its scores; returns how many bytes the map takes.
+
+        Args:
+            model: judges.
+            q: the judged map, where it is at hand.
+        """
         from padim.maps import region_scores
 
         areas = areas_for(model)
-        q = self.levels(model)
+        q = self.levels(model) if q is None else q
         curve = region_scores(q, areas)
         numbers = Numbers.of(curve[None], q)
         self._numbers.clear()
@@ -251,7 +256,7 @@ class Pile:
                 {area: one.score},
             )
             if self._maps_kept < MAPS_KEPT:
-                self._maps_kept += item.keep_numbers(model)
+                self._maps_kept += item.keep_numbers(model, one.map)
             if threshold is not None:
                 # Counted here, so that the list is quick to draw; kept for this threshold.
                 item.regions(model, threshold.level, area)

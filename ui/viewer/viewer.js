@@ -56,6 +56,7 @@ class Viewer {
     this.gallery.dispose();
     cancelAnimationFrame(this.pending);
     clearTimeout(this.telling);
+    clearTimeout(this.background);
     document.removeEventListener("keydown", this.onKey);
   }
 
@@ -395,8 +396,12 @@ class Viewer {
   /** Maps in sight first, then the others: with them all verdicts follow the smallest region too. */
   wantMaps() {
     for (const tile of this.gallery.tiles.values()) this.wantMap(tile.item, true);
-    for (const item of this.items.values()) if (!item.curve) this.wantMap(item, false);
     this.schedule();
+    // The rest of the page comes before what is not yet to be seen.
+    this.background ??= setTimeout(() => {
+      this.background = undefined;
+      for (const item of this.items.values()) if (!item.curve) this.wantMap(item, false);
+    }, 400);
   }
 
   schedule() {
