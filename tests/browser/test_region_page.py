@@ -171,6 +171,7 @@ def test_drawing_undoing_and_saving(
     assert editor.shapes() == ["1 Include, brush"]
     editor.visitor.button("Discard the draft").click()
     page.locator(".region .list button").nth(1).wait_for()
+    editor.visitor.settle()  # the former one, closed or open, goes at the end of the run
     editor.visitor.button("Judge everywhere").click()
     editor.visitor.keyed("region-remove").get_by_role("button").click()
     editor.see("100 % of the map is judged")
