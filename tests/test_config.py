@@ -13,12 +13,15 @@ from pydantic import ValidationError
 
 from padim.config import PadimConfig
 from padim.errors import PadimError
+from padim.registry import REGISTRY, Backbone
 
 
 def test_defaults() -> None:
     assert PadimConfig().model_dump(mode="json") == {
         "backbone": "efficientnet_lite0",
+        "weights": "pretrained",
         "layers": ["blocks.2", "blocks.4", "blocks.10"],
+        "muted_layers": [],
         "input_size": 256,
         "fit": "stretch",
         "grid_stride": 8,
@@ -32,20 +35,31 @@ def test_defaults() -> None:
     assert PadimConfig().grid == 32
 
 
-configs = st.builds(
-    PadimConfig,
-    backbone=st.text(max_size=20),
-    layers=st.lists(st.text(max_size=12), min_size=1, max_size=5, unique=True).map(tuple),
-    input_size=st.integers(2, 64).map(lambda i: 32 * i),
-    fit=st.sampled_from(["stretch", "pad"]),
-    grid_stride=st.sampled_from([4, 8, 16]),
-    n_features=st.none() | st.integers(1, 2000),
-    seed=st.integers(0, 2**63),
-    eps=st.floats(1e-3, 1e3),
-    shrinkage=st.floats(0, 1, exclude_max=True),
-    smoothing_sigma=st.floats(0, 64),
-    min_area=st.integers(1, 64**2),
-)
+@st.composite
+def _configs(draw: st.DrawFn) -> PadimConfig:
+    backbone = draw(st.sampled_from(list(REGISTRY.values())))
+    names = [layer.name for layer in backbone.layers]
+    layers = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    muted = draw(st.lists(st.sampled_from(layers), max_size=len(layers) - 1, unique=True))
+    channels = backbone.channels([name for name in layers if name not in muted])
+    return PadimConfig(
+        backbone=backbone.name,
+        weights=draw(st.sampled_from(["pretrained", "random"])),
+        layers=tuple(layers),
+        muted_layers=tuple(muted),
+        input_size=32 * draw(st.integers(2, 64)),
+        fit=draw(st.sampled_from(["stretch", "pad"])),
+        grid_stride=draw(st.sampled_from([4, 8, 16])),
+        n_features=draw(st.none() | st.integers(1, channels)),
+        seed=draw(st.integers(0, 2**63)),
+        eps=draw(st.floats(1e-3, 1e3)),
+        shrinkage=draw(st.floats(0, 1, exclude_max=True)),
+        smoothing_sigma=draw(st.floats(0, 64)),
+        min_area=draw(st.integers(1, 64**2)),
+    )
+
+
+configs = _configs()
 
 
 @given(configs)
@@ -71,6 +85,8 @@ def test_missing_keys_take_their_defaults() -> None:
         ("inputsize", "input_size"),
         ("sigma", "smoothing_sigma"),
         ("Backbone", "backbone"),
+        ("weight", "weights"),
+        ("mutedlayers", "muted_layers"),
         ("grid-stride", "grid_stride"),
     ],
 )
@@ -92,6 +108,15 @@ def test_unknown_key_unlike_any_is_answered_with_all() -> None:
         ("layers", []),
         ("layers", "blocks.2"),
         ("layers", ["blocks.2", "blocks.4", "blocks.2"]),
+        ("layers", None),
+        ("backbone", "resnet"),
+        ("backbone", 18),
+        ("backbone", None),
+        ("weights", "imagenet"),
+        ("muted_layers", "blocks.2"),
+        ("muted_layers", ["blocks.0"]),
+        ("muted_layers", ["blocks.2", "blocks.4", "blocks.10"]),
+        ("n_features", 177),
         ("input_size", 32),
         ("input_size", 100),
         ("input_size", 4096),
@@ -116,6 +141,87 @@ def test_unknown_key_unlike_any_is_answered_with_all() -> None:
 def test_out_of_range_names_the_key(key: str, value: Any) -> None:
     with pytest.raises(PadimError, match=key):
         PadimConfig.from_yaml(yaml.safe_dump({key: value}))
+
+
+@pytest.mark.parametrize("backbone", REGISTRY.values(), ids=lambda b: b.name)
+def test_layers_and_d_are_the_backbones_own(backbone: Backbone) -> None:
+    config = PadimConfig(backbone=backbone.name)
+    assert (config.layers, config.n_features) == (backbone.default_layers, backbone.default_n_features)
+    assert config.channels == backbone.channels(backbone.default_layers)
+    # One layer may have fewer channels than the default d.
+    for layer in backbone.layers:
+        d = PadimConfig(backbone=backbone.name, layers=(layer.name,)).n_features
+        default = backbone.default_n_features
+        assert d == (None if default is None else min(default, layer.channels))
+
+
+def test_an_unknown_backbone_or_layer_is_answered_with_the_valid_ones() -> None:
+    with pytest.raises(PadimError, match=r"did you mean 'resnet50'\? known: efficientnet_lite0, ") as caught:
+        PadimConfig.from_yaml("backbone: resnet_50")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(PadimError, match=r"no layer 'layer2'; it has blocks\.0 \(stride 2, 16 channels\)"):
+        PadimConfig.from_yaml("layers: [layer2]")
+
+
+def test_more_features_than_channels_names_both() -> None:
+    text = "{backbone: resnet18, layers: [layer1, layer2], n_features: 200}"
+    with pytest.raises(PadimError, match="n_features: 200 is more than the 192 channels of layer1, layer2"):
+        PadimConfig.from_yaml(text)
+    assert PadimConfig.from_yaml(text.replace("200", "192")).n_features == 192
+    with pytest.raises(PadimError, match="100 is more than the 64 channels of layer1 of resnet18"):
+        PadimConfig.from_yaml("{backbone: resnet18, muted_layers: [layer2, layer3], n_features: 100}")
+
+
+def test_muted_layers_give_no_channels() -> None:
+    config = PadimConfig(layers=("blocks.10", "blocks.4", "blocks.2"), muted_layers=("blocks.4",))
+    assert config.active_layers == ("blocks.2", "blocks.10")
+    assert config.channels == 24 + 112
+    assert PadimConfig(muted_layers=("blocks.10",)).n_features == 64
+
+
+def test_a_saved_model_may_have_asked_for_more_than_there_was() -> None:
+    saved = {"layers": ["blocks.2", "blocks.4"], "n_features": 100}
+    assert PadimConfig.of_saved(saved) == PadimConfig(layers=("blocks.2", "blocks.4"), n_features=64)
+    assert PadimConfig.of_saved({**saved, "n_features": 7}).n_features == 7
+    assert PadimConfig.of_saved({**saved, "n_features": None}).n_features is None
+    assert PadimConfig.of_saved({}) == PadimConfig()
+    with pytest.raises(ValidationError, match="n_features"):
+        PadimConfig.of_saved({**saved, "n_features": "many"})
+    with pytest.raises(ValidationError, match="no layer"):
+        PadimConfig.of_saved({"layers": ["layer1"], "n_features": 3})
+
+
+def test_an_input_size_between_is_answered_with_its_neighbours() -> None:
+    with pytest.raises(PadimError, match=r"multiple of 32, .* nearest are 224 and 256 \(got 250\)"):
+        PadimConfig.from_yaml("input_size: 250")
+
+
+@pytest.mark.parametrize("metric", ["", "distance_metric: mahalanobis"])
+def test_nested_yaml(metric: str) -> None:
+    pairs = ["backbone: resnet50", "layers: [layer2, layer3]", "n_features: 100", *filter(None, [metric])]
+    expected = PadimConfig(backbone="resnet50", layers=("layer2", "layer3"), n_features=100)
+    assert PadimConfig.from_yaml("padim: {" + ", ".join(pairs) + "}") == expected
+    assert PadimConfig.from_yaml("\n".join(pairs)) == expected
+    assert PadimConfig.from_yaml("padim:\n" + "\n".join(f"  {pair}" for pair in pairs)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("padim: {distance_metric: euclidean}", "must be mahalanobis"),
+        ("{padim: {seed: 1}, seed: 2}", "unknown key 'padim'"),
+        ("padim: {padim: {seed: 1}}", "unknown key 'padim'"),
+        ("padim: [1]", "key: value"),
+        ("padim: {n_feature: 1}", "did you mean 'n_features'"),
+    ],
+)
+def test_wrong_nested_yaml(text: str, told: str) -> None:
+    with pytest.raises(PadimError, match=told):
+        PadimConfig.from_yaml(text)
+
+
+def test_nested_and_empty_is_the_default() -> None:
+    assert PadimConfig.from_yaml("padim:") == PadimConfig()
 
 
 def test_all_errors_are_told_at_once() -> None:

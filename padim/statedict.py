@@ -1,0 +1,180 @@
+"""The arrays of a weights file, put into a network: formats, and whether the file fits. Needs torch.
+
+PaDiM reads a network only up to its deepest chosen layer, so a file may lack what lies behind.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from padim.errors import BackboneError
+
+if TYPE_CHECKING:
+    import torch
+
+# The classifiers' names in the architectures of the registry. Whatever a file has there is of no interest.
+_HEADS = ("fc", "classifier", "_fc")
+
+
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """The arrays in a file, by name; nothing in it is executed.
+
+    ``.pth`` and ``.pt`` hold a state dict, ``.safetensors`` and ``.npz`` arrays named like one's.
+
+    Raises:
+        BackboneError: damaged, of another format, or holding anything but arrays.
+    """
+    import torch
+
+    try:
+        if path.suffix.lower() == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                content = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+        elif path.suffix.lower() == ".safetensors":
+            content = _safetensors(path)
+        else:
+            content = torch.load(path, weights_only=True, map_location="cpu")
+    except BackboneError:
+        raise
+    except (OSError, zipfile.BadZipFile) as error:
+        raise BackboneError(f"{path}: the weights cannot be read ({error})") from error
+    except Exception as error:
+        # torch and NumPy raise a score of unrelated types for files that are damaged or not theirs.
+        raise BackboneError(f"{path}: the file is damaged, or holds more than arrays of weights") from error
+    # Training scripts keep the state dict beside the optimiser's.
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+        raise BackboneError(f"{path}: the file holds something other than arrays of weights")
+    return {str(name).removeprefix("module."): array for name, array in content.items()}
+
+
+def _safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise BackboneError(
+            f"{path}: reading this format needs a package; run: pip install safetensors"
+        ) from error
+    arrays: dict[str, torch.Tensor] = load_file(path)
+    return arrays
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a network runs through up to a layer.
+
+    Attributes:
+        keys: the state dict's names of all arrays in use.
+        norms: the batch norm that directly follows a convolution, by the convolution's name.
+    """
+
+    keys: frozenset[str]
+    norms: dict[str, str]
+
+
+class _Reached(Exception):
+    """Ends a forward pass at the deepest layer."""
+
+
+def used(network: torch.nn.Module, deepest: str) -> Used:
+    """Run the network up to the module ``deepest`` and see what takes part. It must be in eval mode."""
+    import torch
+
+    names: list[str] = []
+    made_by: dict[int, str] = {}
+    norms: dict[str, str] = {}
+    # An identity is only good for as long as the object lives.
+    alive: list[torch.Tensor] = []
+
+    def watch(name: str, module: torch.nn.Module) -> torch.utils.hooks.RemovableHandle:
+        def note(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            names.append(name)
+            if isinstance(module, torch.nn.Conv2d):
+                made_by[id(output)] = name
+                alive.append(output)
+            elif isinstance(module, torch.nn.BatchNorm2d) and id(inputs[0]) in made_by:
+                norms[made_by[id(inputs[0])]] = name
+
+        return module.register_forward_hook(note)
+
+    def stop(*_: object) -> None:
+        raise _Reached
+
+    handles = [
+        watch(name, module)
+        for name, module in network.named_modules()
+        if next(module.parameters(recurse=False), None) is not None
+    ]
+    handles.append(network.get_submodule(deepest).register_forward_hook(stop))
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 3, 64, 64))
+    except _Reached:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    owners = set(names)
+    keys = [
+        key
+        for key in network.state_dict()
+        if key.rpartition(".")[0] in owners and not key.endswith(".num_batches_tracked")
+    ]
+    return Used(frozenset(keys), norms)
+
+
+def load(network: torch.nn.Module, name: str, deepest: str, path: Path) -> None:
+    """Put the weights of a file into a network, as far as the module ``deepest`` needs them.
+
+    Convolutions with a bias that the network's do not have stand for a batch norm folded into them: that norm
+    becomes the identity plus the bias.
+
+    Args:
+        network: in eval mode; changed.
+        name: the backbone's, for messages.
+        deepest: path of the module behind which nothing is needed.
+        path: the file.
+
+    Raises:
+        BackboneError: the file cannot be read, or is of another network.
+    """
+    import torch
+
+    arrays = read(path)
+    own = network.state_dict()
+    needed = used(network, deepest)
+    for convolution, norm in needed.norms.items():
+        bias = f"{convolution}.bias"
+        if bias in arrays and bias not in own:
+            eps = network.get_submodule(norm).eps
+            shift = arrays.pop(bias).float()
+            arrays[f"{norm}.bias"] = shift
+            arrays[f"{norm}.weight"] = torch.ones_like(shift)
+            arrays[f"{norm}.running_mean"] = torch.zeros_like(shift)
+            arrays[f"{norm}.running_var"] = torch.full_like(shift, 1 - eps)
+    wrong = [key for key in own if key in needed.keys and key not in arrays]
+    if not wrong:
+        # A deeper network of the same family has all that is needed, and more; it is another one.
+        wrong = [
+            key
+            for key, array in arrays.items()
+            if key.partition(".")[0] not in _HEADS and (key not in own or own[key].shape != array.shape)
+        ]
+    if wrong:
+        key, others = wrong[0], len(wrong) - 1
+        what = "missing" if key not in arrays else "of another size" if key in own else "not part of it"
+        more = f", and {others} more do not fit" if others else ""
+        raise BackboneError(
+            f"{path}: these are not the weights of {name} up to {deepest} ({key} is {what}{more})"
+        )
+    usable = {key: array.float() for key, array in arrays.items() if key in needed.keys}
+    for key, array in usable.items():
+        if not bool(torch.isfinite(array).all()):
+            raise BackboneError(f"{path}: {key} holds values that are not finite")
+    network.load_state_dict(usable, strict=False)

