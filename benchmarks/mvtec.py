@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,13 @@ import onnxruntime as ort
 from PIL import Image
 
 from padim.config import PadimConfig
+from padim.datasets import at_map_resolution
 from padim.features import FeatureExtractor, open_extractor
+from padim.graph import FactorKind, behind_embedding_graph
 from padim.groups import fingerprint
 from padim.images import Preprocess, decode, sha256
 from padim.model import Padim
+from padim.runtime import open_session
 from padim.sources import FolderSource
 
 
@@ -84,17 +88,31 @@ class Remembering(FeatureExtractor):
     def __init__(self, config: PadimConfig) -> None:
         super().__init__(open_extractor(config).backbone_onnx, config)
         self._known: dict[bytes, npt.NDArray[np.float32]] = {}
+        self._behind: dict[tuple[FactorKind, int], ort.InferenceSession] = {}
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         keys = [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in rgb]
         new = [i for i, key in enumerate(keys) if key not in self._known]
         if new:
-            for i, embedding in zip(new, super().run(rgb[new]).numpy(), strict=True):
+            for i, embedding in zip(new, super().__call__(rgb[new]), strict=True):
                 self._known[keys[i]] = embedding.copy()
         return np.stack([self._known[key] for key in keys])
 
-    def run(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:
-        return ort.OrtValue.ortvalue_from_numpy(self(rgb))
+    def score(
+        self,
+        rgb: npt.NDArray[np.uint8],
+        kind: FactorKind,
+        features: int,
+        inputs: dict[str, ort.OrtValue],
+        outputs: Sequence[str],
+    ) -> list[npt.NDArray[Any]]:
+        if (kind, features) not in self._behind:
+            self._behind[kind, features] = open_session(
+                behind_embedding_graph(kind, features, self.input_size)
+            )
+        feed = {"embedding": ort.OrtValue.ortvalue_from_numpy(self(rgb)), **inputs}
+        values = self._behind[kind, features].run_with_ort_values(list(outputs), feed)
+        return [value.numpy() for value in values]
 
 
 class RememberingPadim(Padim):
@@ -184,23 +202,3 @@ def _mask(
     if mask.shape != size:
         raise ValueError(f"{path}: the mask is {mask.shape}, its picture {size}")
     return at_map_resolution(mask, preprocess)
-
-
-def at_map_resolution(mask: npt.NDArray[np.bool_], preprocess: Preprocess) -> npt.NDArray[np.bool_]:
-    """A mask laid on the judged map, nearest neighbour with half-pixel centres.
-
-    Args:
-        mask: bool ``(h, w)``, in the picture's pixels.
-        preprocess: gives the map's size and where the picture lies in it.
-
-    Returns:
-        bool ``(S, S)``.
-    """
-    box = preprocess.content_box(mask.shape)
-    rows, columns = (
-        (2 * np.arange(inside) + 1) * whole // (2 * inside)
-        for inside, whole in ((box.height, mask.shape[0]), (box.width, mask.shape[1]))
-    )
-    result = np.zeros((preprocess.size,) * 2, np.bool_)
-    result[box.top : box.top + box.height, box.left : box.left + box.width] = mask[np.ix_(rows, columns)]
-    return result

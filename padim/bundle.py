@@ -25,7 +25,9 @@ from padim.errors import BundleError
 from padim.files import sha256_of, sync_folder, write_atomic
 
 FORMAT = "padim-bundle"
-VERSION = 1
+VERSION = 2
+# Version 1 kept whole triangular matrices, zeros and all.
+READABLE = (1, VERSION)
 MANIFEST = "manifest.json"
 
 Content = bytes | npt.NDArray[Any] | Path
@@ -180,10 +182,10 @@ class Bundle:
             raise BundleError(f"{self.path}: {MANIFEST} is missing or damaged ({error})") from error
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise BundleError(f"{self.path}: {MANIFEST} does not describe a padim model")
-        if manifest.get("version") != VERSION:
+        if manifest.get("version") not in READABLE:
             raise BundleError(
                 f"{self.path}: made by another version of padim (bundle version {manifest.get('version')}, "
-                f"this program reads {VERSION}); update padim"
+                f"this program reads {' and '.join(map(str, READABLE))}); update padim"
             )
         if manifest.get("seal") != _seal(manifest):
             raise BundleError(f"{self.path}: {MANIFEST} was altered after it was saved")
@@ -226,8 +228,13 @@ class Bundle:
             raise BundleError(f"{self.path}: {entry['file']} was altered after it was saved")
         return content
 
-    def array(self, name: str, dtype: npt.DTypeLike, ndim: int) -> npt.NDArray[Any]:
-        """An array, of the dtype and number of dimensions expected, all values finite.
+    def arrays(self, kinds: Mapping[str, tuple[tuple[type, ...], int]]) -> dict[str, npt.NDArray[Any]]:
+        """Those of several arrays that are there, by name; given are dtypes and number of dimensions."""
+        there = {name: kind for name, kind in kinds.items() if name in self.manifest["files"]}
+        return {name: self.array(name, dtypes, ndim) for name, (dtypes, ndim) in there.items()}
+
+    def array(self, name: str, dtypes: type | tuple[type, ...], ndim: int) -> npt.NDArray[Any]:
+        """An array, of a dtype and the number of dimensions expected, all values finite.
 
         Raises:
             BundleError: as :meth:`bytes`, or another kind of array.
@@ -240,7 +247,7 @@ class Bundle:
             raise BundleError(f"{self.path}: {name} is not a readable array ({error})") from error
         if (
             not isinstance(array, np.ndarray)  # np.load opens archives, too
-            or array.dtype != dtype
+            or array.dtype.type not in (dtypes if isinstance(dtypes, tuple) else (dtypes,))
             or array.ndim != ndim
             or not np.isfinite(array).all()
         ):

@@ -7,6 +7,7 @@ maximum). Percentiles are tenths of a percent as integers (95.0 % is 950), so th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -137,12 +138,21 @@ def pixel_threshold(histogram: npt.NDArray[np.int64], permille: int) -> Threshol
         histogram: int64 ``(65536,)``, pixels per level over all held-out maps.
         permille: percentile in tenths of a percent.
     """
-    n = int(histogram.sum())
+    return pixel_thresholds(histogram, (permille,))[0]
+
+
+def pixel_thresholds(histogram: npt.NDArray[np.int64], permilles: Sequence[int]) -> list[Threshold]:
+    """:func:`pixel_threshold` of many percentiles; the pixels are counted up once."""
+    up_to = np.cumsum(histogram)
+    n = int(up_to[-1])
     if n == 0:
         raise ValueError("no held-out pixels to take a percentile of")
-    r = rank(permille, n)
-    level = int(np.searchsorted(np.cumsum(histogram), min(r, n)))
-    return Threshold(level, "pixel", permille, n, r <= n, parts_needed(permille))
+    ranks = [rank(permille, n) for permille in permilles]
+    levels = np.searchsorted(up_to, np.minimum(ranks, n))
+    return [
+        Threshold(int(level), "pixel", permille, n, r <= n, parts_needed(permille))
+        for permille, r, level in zip(permilles, ranks, levels, strict=True)
+    ]
 
 
 def false_reject_rate(scores: Levels, level: int) -> FalseRejectRate:

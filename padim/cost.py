@@ -6,41 +6,72 @@ from dataclasses import dataclass
 
 from padim import backbones
 from padim.config import PadimConfig
+from padim.factor import NARROW_ABOVE_BYTES, is_low_rank
+from padim.graph import split
+from padim.learning import BLOCK_BYTES, matrix_bytes
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Sizes in bytes.
+    """Sizes in bytes, the network's own aside.
 
     Attributes:
         positions: p, grid positions.
         channels: channels of the chosen layers together.
         features: d, channels kept.
-        fit_memory: RAM for fitting (statistics and factors; independent of the number of pictures).
+        rank: of the covariances kept, where the normals are too few to fill d dimensions; else None.
+        fit_memory: RAM for fitting; grows with the number of pictures only while they are fewer than d / 2.
         score_memory: RAM for scoring.
-        bundle: size of the saved model, without the normals' thumbnails.
+        bundle: size of the saved model, without the normals' thumbnails and held-out maps.
         spool_per_image: disk a normal takes while the model is worked on.
+        checkpoint: disk of what lets a fit go on once the normals' features are deleted; optional.
     """
 
     positions: int
     channels: int
     features: int
+    rank: int | None
     fit_memory: int
     score_memory: int
     bundle: int
     spool_per_image: int
+    checkpoint: int
 
 
-def estimate(config: PadimConfig) -> Cost:
+def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
     """The cost of a config.
+
+    Args:
+        config: validated settings.
+        normals: pictures it will be fitted on; None is many.
 
     Raises:
         BackboneError: unknown backbone or layer.
     """
-    channels = sum(layer.channels for layer in backbones.get(config.backbone).select(config.layers))
-    d = channels if config.n_features is None else min(config.n_features, channels)
+    layers = backbones.get(config.backbone).select(config.layers)
+    channels = sum(layer.channels for layer in layers)
+    d = config.channels if config.n_features is None else min(config.n_features, config.channels)
     p = config.grid**2
-    factor = 4 * p * d * d
-    # Scatter and two factors (scoring, held-out) in float64, and the former model's in float32.
-    # Scoring holds the factor and, laid out for speed, its three non-zero quarters.
-    return Cost(p, channels, d, 7 * factor, 7 * factor // 4, factor + 4 * p * d, 4 * p * channels)
+    rank = normals - 1 if normals is not None and is_low_rank(normals, d) else None
+    if rank is None:
+        k = split(d)
+        factor = stored = 4 * p * (k * k + d * (d - k))
+    else:
+        basis = 4 * p * d * rank
+        factor = basis + 4 * p * rank
+        stored = factor - (basis // 2 - 4 * p * rank if basis > NARROW_ABOVE_BYTES else 0)
+    mean = 4 * p * d
+    blocks = min(BLOCK_BYTES, p * matrix_bytes(d, rank))
+    few = normals is not None and normals <= d
+    return Cost(
+        positions=p,
+        channels=channels,
+        features=d,
+        rank=rank,
+        # Twice the factor: the former model stays in use until the new one is complete.
+        fit_memory=2 * (factor + mean) + 2 * blocks,
+        score_memory=factor + mean,
+        bundle=stored + mean,
+        spool_per_image=4 * p * channels,
+        checkpoint=4 * p * d * normals if few and normals is not None else 8 * p * d * (d + 1),
+    )

@@ -1,7 +1,7 @@
-"""FeatureExtractor: pictures at input size to embeddings, in one cached ONNX Runtime session.
+"""FeatureExtractor: the network of a config, as cached ONNX Runtime sessions.
 
-Normalisation and the joining of the layers' maps are nodes of the graph, so that every caller (fit,
-score, app, shell) gets the same numbers, and a uint8 picture is all that crosses the border.
+One session gives the embeddings that fitting needs; the other, whole scoring graph begins with the very same
+nodes and gives distances and judged maps. A uint8 picture is all that crosses the border.
 """
 
 from __future__ import annotations
@@ -9,93 +9,25 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
 
 from padim import backbones
-from padim.backbones import OPSET, Backbone, Layer
 from padim.config import PadimConfig
-from padim.errors import BackboneError, BundleError
+from padim.errors import BackboneError, BundleError, PadimError
+from padim.graph import FactorKind, embedding_graph, embedding_piece, scoring_graph
+from padim.runtime import open_session, provider_in_use
 
-
-def session_options() -> ort.SessionOptions:
-    """Options of every session: ``PADIM_THREADS`` sets the CPU threads (default: all cores)."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("PADIM_THREADS", "0"))
-    # Idle threads would spin, against the decoders and against the other session's: with it, 50 pictures
-    # took a quarter longer and a single one no less.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return options
-
-
-def embedding_graph(
-    backbone_onnx: bytes, backbone: Backbone, layers: tuple[Layer, ...], input_size: int, grid_stride: int
-) -> onnx.ModelProto:
-    """Put the normalisation before, and the embedding (DESIGN 4.1) behind, an exported backbone.
-
-    Input ``rgb``: uint8 ``(n, input_size, input_size, 3)``. Output ``embedding``: float32
-    ``(n, c, grid, grid)``, the layers' channels from shallow to deep; a finer layer is area-averaged to
-    the grid, a coarser one enlarged bilinearly with half-pixel centres.
-    """
-    body = onnx.load_model_from_string(backbone_onnx).graph
-    constants = [
-        numpy_helper.from_array(np.asarray(values, np.float32).reshape(1, 3, 1, 1), name)
-        for name, values in (("pixel_scale", backbone.scale), ("pixel_offset", backbone.offset))
-    ]
-    before = [
-        helper.make_node("Transpose", ["rgb"], ["rgb_planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", ["rgb_planes"], ["rgb_float"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["rgb_float", "pixel_scale"], ["rgb_scaled"]),
-        helper.make_node("Add", ["rgb_scaled", "pixel_offset"], ["image"]),
-    ]
-    behind, on_grid = [], []
-    for layer in layers:
-        if layer.stride == grid_stride:
-            on_grid.append(layer.name)
-            continue
-        target = f"{layer.name}_on_grid"
-        if layer.stride < grid_stride:
-            side = grid_stride // layer.stride
-            behind.append(
-                helper.make_node(
-                    "AveragePool", [layer.name], [target], kernel_shape=[side, side], strides=[side, side]
-                )
-            )
-        else:
-            factor = layer.stride / grid_stride
-            constants.append(
-                numpy_helper.from_array(np.array([1, 1, factor, factor], np.float32), f"{target}_by")
-            )
-            behind.append(
-                helper.make_node(
-                    "Resize",
-                    [layer.name, "", f"{target}_by"],
-                    [target],
-                    mode="linear",
-                    coordinate_transformation_mode="half_pixel",
-                )
-            )
-        on_grid.append(target)
-    behind.append(helper.make_node("Concat", on_grid, ["embedding"], axis=1))
-    grid = input_size // grid_stride
-    channels = sum(layer.channels for layer in layers)
-    graph = helper.make_graph(
-        [*before, *body.node, *behind],
-        "padim_embedding",
-        [helper.make_tensor_value_info("rgb", TensorProto.UINT8, ["n", input_size, input_size, 3])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", channels, grid, grid])],
-        [*body.initializer, *constants],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+# Embeddings of one run: bounds the memory of wide networks on fine grids.
+MOST_EMBEDDED_BYTES = 32 * 2**20
 
 
 class FeatureExtractor:
-    """One session for one backbone, set of layers, input size and grid.
+    """The sessions for one backbone, set of layers, input size and grid.
 
     Attributes:
         backbone_onnx: the network as it goes into the bundle.
@@ -119,15 +51,19 @@ class FeatureExtractor:
             hashlib.sha256(backbone_onnx).digest() + f"{config.input_size}/{config.grid_stride}".encode()
         ).hexdigest()
         try:
-            graph = embedding_graph(backbone_onnx, backbone, layers, config.input_size, config.grid_stride)
-            self.session = ort.InferenceSession(
-                graph.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
+            self.piece = embedding_piece(
+                backbone_onnx, backbone, layers, config.input_size, config.grid_stride
             )
+            self.session = open_session(embedding_graph(self.piece, self.channels, self.grid))
+        except PadimError:
+            raise
         except Exception as error:
             # onnx and onnxruntime raise a score of unrelated types for a file that is no valid network.
             raise BundleError(f"the backbone network cannot be opened: {error}") from error
         self.runs = 0
         self._count = threading.Lock()
+        self._scoring: dict[tuple[FactorKind, int], ort.InferenceSession] = {}
+        self._opening = threading.Lock()
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embeddings of pictures at input size.
@@ -138,21 +74,57 @@ class FeatureExtractor:
         Returns:
             float32 ``(n, channels, grid, grid)``. Safe to call from several threads.
         """
-        return self.run(rgb).numpy()
+        feed = {"rgb": self.fed(rgb)}
+        return np.asarray(self.session.run_with_ort_values(["embedding"], feed)[0].numpy())
 
-    def run(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:
-        """As :meth:`__call__`, left in the runtime's own memory for the next session to read."""
+    def score(
+        self,
+        rgb: npt.NDArray[np.uint8],
+        kind: FactorKind,
+        features: int,
+        inputs: dict[str, ort.OrtValue],
+        outputs: Sequence[str],
+    ) -> list[npt.NDArray[Any]]:
+        """Run the scoring graph (:func:`padim.graph.scoring_graph`).
+
+        Args:
+            rgb: as above.
+            kind: of the Gaussians' factor.
+            features: d.
+            inputs: all inputs of the graph but ``rgb``.
+            outputs: which of ``distance``, ``map`` and ``score``.
+        """
+        session = self.scoring_session(kind, features)
+        feed = {"rgb": self.fed(rgb), **inputs}
+        return [value.numpy() for value in session.run_with_ort_values(list(outputs), feed)]
+
+    def scoring_session(self, kind: FactorKind, features: int) -> ort.InferenceSession:
+        """The session of the whole graph, opened when first asked for."""
+        with self._opening:
+            if (kind, features) not in self._scoring:
+                graph = scoring_graph(self.piece, kind, features, self.input_size)
+                self._scoring[kind, features] = open_session(graph)
+            return self._scoring[kind, features]
+
+    def fed(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:
+        """Checked pictures as the sessions take them; every run of the network passes here and is counted."""
         size = self.input_size
         if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != (size, size, 3):
             raise ValueError(f"rgb must be uint8 (n, {size}, {size}, 3), got {rgb.dtype} {rgb.shape}")
         with self._count:
             self.runs += 1
-        feed = {"rgb": ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(rgb))}
-        return self.session.run_with_ort_values(["embedding"], feed)[0]
+        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(rgb))
+
+    @property
+    def provider(self) -> str:
+        """Which execution provider runs the network: ``cpu``, ``cuda``, ..."""
+        return provider_in_use(self.session)
 
     def batch_size(self) -> int:
-        """Pictures a run: 16 at 256 px, fewer for larger ones, so that memory stays level."""
-        return int(np.clip(16 * 256**2 // self.input_size**2, 1, 16))
+        """Pictures a run: 16 at 256 px, fewer for larger ones and finer grids, so that memory stays level."""
+        embedding = 4 * self.channels * self.grid**2
+        largest = min(16 * 256**2 // self.input_size**2, MOST_EMBEDDED_BYTES // embedding)
+        return int(np.clip(largest, 1, 16))
 
 
 _opening = threading.Lock()
@@ -177,8 +149,16 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
     if config.input_size % coarsest:
         raise BackboneError(f"input_size {config.input_size} is not a multiple of the stride {coarsest}")
     with _opening:
-        content = backbone_onnx or backbones.onnx_bytes(config.backbone, layers)
-        key = (hashlib.sha256(content).digest(), layers, config.input_size, config.grid_stride)
+        content = backbone_onnx or backbones.onnx_bytes(config.backbone, layers, config.weights)
+        key = (
+            hashlib.sha256(content).digest(),
+            config.backbone,
+            layers,
+            config.input_size,
+            config.grid_stride,
+            os.environ.get("PADIM_PROVIDERS", ""),
+            os.environ.get("PADIM_THREADS", ""),
+        )
         if key not in _opened:
             while len(_opened) >= _MOST_OPEN:
                 _opened.pop(next(iter(_opened)))

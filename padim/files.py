@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +13,7 @@ from typing import BinaryIO
 def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
     """Write ``content`` (bytes, or a function that writes to the open file) to ``path`` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, temporary = open_beside(path)
     try:
         with os.fdopen(handle, "wb") as file:
             if callable(content):
@@ -22,11 +22,28 @@ def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> Non
                 file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def open_beside(path: Path) -> tuple[int, Path]:
+    """A new file in the folder of ``path``, to be given its name once complete.
+
+    Unlike ``tempfile``'s it can be read by whom the system's settings let read: a result is no secret.
+
+    Returns:
+        The open file's handle, and its path.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+        try:
+            return os.open(temporary, flags, 0o666), temporary
+        except FileExistsError:
+            continue
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ same when an image is left out, which is what makes the leave-one-out formula ex
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from scipy.linalg import lapack
 
 from padim.errors import CalibrationError
-from padim.statistics import PatchStatistics, position_blocks
+from padim.statistics import PatchStatistics, each_block
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
@@ -55,7 +56,8 @@ def whitening(statistics: PatchStatistics, regularization: Regularization, degre
     positions, features = statistics.shape
     result = np.empty((positions, features, features))
     diagonal = np.arange(features)
-    for block in position_blocks(positions):
+
+    def invert(block: slice) -> None:
         covariance = statistics.scatter[block] * (regularization.weight / max(degrees, 1.0))
         covariance[:, diagonal, diagonal] += regularization.floor
         factor = np.linalg.cholesky(covariance)
@@ -65,6 +67,8 @@ def whitening(statistics: PatchStatistics, regularization: Regularization, degre
             if info:
                 raise np.linalg.LinAlgError(f"singular factor at position {position}")
             result[position] = inverse
+
+    each_block(positions, invert)
     return result
 
 
@@ -85,11 +89,59 @@ def squared_distances(x: Floats, mean: Doubles, whitener: Doubles) -> Doubles:
 
 def _whitened(x: Floats, mean: Doubles, whitener: Doubles) -> Doubles:
     """``(p, n, d)``: the rows of every position in units of its Gaussian."""
-    delta = x.transpose(1, 0, 2).astype(np.float64) - mean[:, None]
-    return np.matmul(delta, whitener)
+    positions, features = mean.shape
+    white = np.empty((positions, len(x), features))
+
+    def whiten(block: slice) -> None:
+        delta = x[:, block].transpose(1, 0, 2).astype(np.float64) - mean[block, None]
+        np.matmul(delta, whitener[block], out=white[block])
+
+    each_block(positions, whiten)
+    return white
 
 
-class LeaveOut:
+class _Downdate:
+    """The numbers that taking a group of k out of n images depends on, and the formula in them.
+
+    Attributes:
+        count: n.
+        group_size: k.
+        nu: ``(n - k - 1) / weight``.
+    """
+
+    def __init__(self, count: int, group_size: int, regularization: Regularization) -> None:
+        """
+        Raises:
+            CalibrationError: fewer than two images would be left.
+        """
+        remaining = count - group_size
+        if remaining < 2:
+            raise CalibrationError(
+                f"leaving out {group_size} of {count} pictures leaves {remaining}; "
+                "at least two must remain to know what varies"
+            )
+        self.count = count
+        self.group_size = group_size
+        self._remaining = remaining
+        self.nu = (remaining - 1) / regularization.weight
+
+    def _alone(self, q: Doubles, gap: Doubles) -> Doubles:
+        """Squared held-out distances of images that are groups of their own.
+
+        Args:
+            q: ``|delta|_B^2``, the diagonal of K.
+            gap: ``nu (1 - 1/n) - q``, as exact as the caller can have it.
+        """
+        n = self.count
+        return n / (n - 1) * self.nu * q / gap
+
+    def _together(self, inner: Doubles, gap: Doubles) -> Doubles:
+        """Of one group's members: K and ``nu (I - 11^T / n) - K``, both ``(p, k, k)``; gives ``(k, p)``."""
+        m = np.linalg.solve(gap, inner).transpose(0, 2, 1)
+        return np.asarray(self.nu * (np.einsum("pii->ip", m) + m.sum(axis=1).T / self._remaining))
+
+
+class LeaveOut(_Downdate):
     """Distances of normals to the Gaussian of the others, with no refit (DESIGN 4.3).
 
     A group of k images of one part leaves together. With ``nu = (n - k - 1) / weight``, B the
@@ -109,18 +161,9 @@ class LeaveOut:
         Raises:
             CalibrationError: fewer than two images would be left.
         """
-        remaining = statistics.count - group_size
-        if remaining < 2:
-            raise CalibrationError(
-                f"leaving out {group_size} of {statistics.count} pictures leaves {remaining}; "
-                "at least two must remain to know what varies"
-            )
-        self.count = statistics.count
-        self.group_size = group_size
-        self._remaining = remaining
-        self._nu = (remaining - 1) / regularization.weight
+        super().__init__(statistics.count, group_size, regularization)
         self._mean = statistics.mean
-        self._whitener = whitening(statistics, regularization, remaining - 1)
+        self._whitener = whitening(statistics, regularization, self._remaining - 1)
 
     def squared_distances(self, x: Floats) -> Doubles:
         """Of one group's members, each to the Gaussian without the whole group.
@@ -134,13 +177,112 @@ class LeaveOut:
         """
         white = _whitened(x, self._mean, self._whitener)
         if self.group_size == 1:
-            n, q = self.count, np.einsum("pnd,pnd->np", white, white)
-            c = n / ((n - 1) * self._nu)
-            return (n / (n - 1)) ** 2 * q / (1 - c * q)
-        k = self.group_size
-        if len(x) != k:
-            raise ValueError(f"x must hold the {k} members of one group, got {len(x)}")
+            q = np.einsum("pnd,pnd->np", white, white)
+            return self._alone(q, self.nu * (1 - 1 / self.count) - q)
+        if len(x) != self.group_size:
+            raise ValueError(f"x must hold the {self.group_size} members of one group, got {len(x)}")
         inner = white @ white.transpose(0, 2, 1)
-        centred = self._nu * (np.eye(k) - 1 / self.count)
-        m = np.linalg.solve(centred - inner, inner).transpose(0, 2, 1)
-        return self._nu * (np.einsum("pii->ip", m) + m.sum(axis=1).T / self._remaining)
+        return self._together(inner, self.nu * (np.eye(self.group_size) - 1 / self.count) - inner)
+
+
+class Span:
+    """What few normals span at each position: all that their Gaussians depend on when n - 1 < d.
+
+    With X the ``(n, d)`` deviations from the mean and ``X X^T = U diag(g) U^T``, the scatter's eigenvalues
+    are g and its eigenvectors the columns of ``X^T U / sqrt(g)``. That takes n x n matrices where
+    :func:`whitening` takes d x d ones.
+    """
+
+    def __init__(self, x: Floats, regularization: Regularization) -> None:
+        """
+        Args:
+            x: ``(n, p, d)``, the normals in the fit.
+            regularization: as for :func:`whitening`.
+        """
+        self.count = len(x)
+        self._regularization = regularization
+        self._deviations = np.array(x.transpose(1, 0, 2), dtype=np.float64, order="C")
+        self.mean: Doubles = self._deviations.mean(axis=1)
+        self._deviations -= self.mean[:, None]
+        n, positions = self.count, len(self.mean)
+        self.values: Doubles = np.empty((positions, n - 1))
+        self.vectors: Doubles = np.empty((positions, n, n - 1))
+
+        def decompose(block: slice) -> None:
+            deviations = self._deviations[block]
+            gram = deviations @ deviations.transpose(0, 2, 1)
+            # The deviations sum to zero: (1, ..., 1) is an eigenvector. Lifted above all others it comes
+            # last, and does not mix with further directions in which nothing varies.
+            lift = 1 + 2 * np.einsum("pii->p", gram)
+            values, vectors = np.linalg.eigh(gram + (lift / n)[:, None, None])
+            self.values[block], self.vectors[block] = np.maximum(values[:, :-1], 0), vectors[:, :, :-1]
+
+        each_block(positions, decompose)
+
+    @property
+    def deviations(self) -> Doubles:
+        """``(n, p, d)``: the normals without their mean."""
+        return self._deviations.transpose(1, 0, 2)
+
+    def squared_distances(self) -> Doubles:
+        """Of the normals to the Gaussian that contains them: float64 ``(n, p)``."""
+        degrees = max(self.count - 1, 1) / self._regularization.weight
+        weights = self.values / (self.values / degrees + self._regularization.floor)
+        return np.asarray(np.einsum("pnj,pj->np", np.square(self.vectors), weights))
+
+    def basis(self) -> tuple[Doubles, Doubles]:
+        """Orthonormal basis ``(p, d, n - 1)`` and scale ``1 / sqrt(eigenvalue of A)``, ``(p, n - 1)``.
+
+        A direction in which the normals hardly vary against the floor counts as outside the span: its column
+        is zero. Its error is below a ten-millionth, and its eigenvector would be rounding noise.
+        """
+        rank = self.count - 1
+        values, vectors = self.values, self.vectors
+        variance = values * (self._regularization.weight / rank)
+        floor = self._regularization.floor
+        used = (variance > 1e-7 * floor) & (values > 1e-12 * values[:, -1:])
+        basis = np.empty((*self.mean.shape, rank))
+
+        def project(block: slice) -> None:
+            inverse_root = np.where(used[block], 1 / np.sqrt(np.where(used[block], values[block], 1.0)), 0.0)
+            np.matmul(
+                self._deviations[block].transpose(0, 2, 1),
+                vectors[block] * inverse_root[:, None],
+                out=basis[block],
+            )
+
+        each_block(len(self.mean), project)
+        return basis, 1 / np.sqrt(variance + floor)
+
+
+class LeaveOutOfSpan(_Downdate):
+    """:class:`LeaveOut` from what the normals span: the same distances, from n x n matrices."""
+
+    def __init__(self, span: Span, regularization: Regularization, group_size: int) -> None:
+        """
+        Raises:
+            CalibrationError: fewer than two images would be left.
+        """
+        super().__init__(span.count, group_size, regularization)
+        self._vectors = span.vectors
+        # With B = S / nu + floor I, X B^-1 X^T has the eigenvectors of X X^T, and so has what is left of
+        # nu (I - 11^T / n) without it: in this form the difference cancels nothing.
+        eigenvalues = span.values / self.nu + regularization.floor
+        self._inner = span.values / eigenvalues
+        self._gap = self.nu * regularization.floor / eigenvalues
+
+    def squared_distances(self, members: Sequence[int]) -> Doubles:
+        """Of one group's members, given as rows of the span's ``x``; with k = 1 each row is its own group.
+
+        Returns:
+            float64 ``(len(members), p)``.
+        """
+        rows = self._vectors[:, list(members)]
+        if self.group_size == 1:
+            squares = np.square(rows)
+            q, gap = (np.einsum("pnj,pj->np", squares, weights) for weights in (self._inner, self._gap))
+            return self._alone(q, gap)
+        if len(members) != self.group_size:
+            raise ValueError(f"a group has {self.group_size} members, got {len(members)}")
+        columns = rows.transpose(0, 2, 1)
+        return self._together((rows * self._inner[:, None]) @ columns, (rows * self._gap[:, None]) @ columns)

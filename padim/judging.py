@@ -74,7 +74,15 @@ class Judge:
         self._size = config.input_size
         self._sigma = config.smoothing_sigma
         self._preprocess = Preprocess(size=config.input_size, fit=config.fit)
-        self.scorer = Scorer(extractor, fitted.mean, fitted.whitener, channels)
+        self.scorer = Scorer(
+            extractor,
+            fitted.mean,
+            fitted.factor,
+            channels,
+            sigma=config.smoothing_sigma,
+            quantizer=fitted.quantizer,
+            roi=roi,
+        )
         self._levels: dict[int, npt.NDArray[np.int64]] = {}
         self._known: npt.NDArray[np.uint16] | None = None
         self._histogram: npt.NDArray[np.int64] | None = None
@@ -97,16 +105,16 @@ class Judge:
 
     def score(self, batch: list[Prepared], min_area: int) -> list[ScoredImage]:
         """Score prepared pictures in one run of the network."""
-        grids = self.scorer.grids(np.stack([item.rgb for item in batch]))
+        boxes = [self.content_box(item.original_size) for item in batch]
+        grids, maps = self.scorer(np.stack([item.rgb for item in batch]), boxes)
         result = []
-        for item, grid in zip(batch, grids, strict=True):
-            q = self.map(grid, item.original_size)
+        for item, box, grid, q in zip(batch, boxes, grids, maps, strict=True):
             result.append(
                 ScoredImage(
                     item.name,
                     item.sha256,
                     item.original_size,
-                    self.content_box(item.original_size),
+                    box,
                     grid,
                     q,
                     region_score(q, min_area),

@@ -13,13 +13,17 @@ import math
 import operator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
 
+from padim.graph import tail_graph
 from padim.images import Box
+from padim.runtime import session_options
 
 __all__ = [
     "MAX_LEVEL",
@@ -28,11 +32,14 @@ __all__ = [
     "Region",
     "blur_radius",
     "decide",
+    "enlarging",
+    "inside",
     "judged_map",
     "map_mask",
     "mask_to_original",
     "region_score",
     "region_scores",
+    "tail_inputs",
     "upsample_and_smooth",
 ]
 
@@ -49,21 +56,53 @@ Mask = NDArray[np.bool_]
 def blur_radius(sigma: float) -> int:
     """Pixels on each side of the centre that the smoothing kernel reaches: about 4 sigma, 0 for sigma 0.
 
-    This is OpenCV's own choice for float images, ``(round(8 * sigma + 1) | 1) // 2``; it is spelt out and
-    passed explicitly so that another implementation (the browser, the ONNX graph) can reproduce the kernel:
-    weights ``exp(-x^2 / (2 sigma^2))`` for ``|x| <= radius``, normalised to sum 1.
+    OpenCV's own choice for float images, ``(round(8 * sigma + 1) | 1) // 2``, so that its GaussianBlur gives
+    the same map: weights ``exp(-x^2 / (2 sigma^2))`` for ``|x| <= radius``, normalised to sum 1.
     """
     return (round(8.0 * sigma + 1.0) | 1) // 2 if sigma > 0 else 0
 
 
-def upsample_and_smooth(grid: NDArray[np.float32], size: int, sigma: float) -> NDArray[np.float32]:
-    """Enlarge a distance grid to the model's input size and smooth it.
+@lru_cache(maxsize=32)
+def enlarging(grid: int, size: int, sigma: float) -> NDArray[np.float64]:
+    """Enlarging and smoothing along one axis, as a matrix E: the map of a grid G is ``E G E^T``.
 
-    Bilinear with the half-pixel convention (grid cell i has its centre at ``(i + 0.5) * size / n - 0.5``) and
-    clamped edges, then a Gaussian with reflect-101 borders (the edge pixel is not repeated).
+    Bilinear with the half-pixel convention (grid cell i has its centre at ``(i + 0.5) * size / grid - 0.5``)
+    and clamped edges, then a Gaussian with reflect-101 borders (the edge pixel is not repeated).
 
     Args:
-        grid: float32 ``(H, W)`` or ``(n, H, W)``, distances.
+        grid: positions per row.
+        size: side S of the square map, in pixels.
+        sigma: standard deviation of the Gaussian in map pixels; 0 leaves the enlarged map as it is.
+
+    Returns:
+        float64 ``(size, grid)``, read-only; every row sums to 1.
+
+    Raises:
+        ValueError: ``grid`` or ``size`` < 1, or ``sigma`` negative or not finite.
+    """
+    if grid < 1 or size < 1:
+        raise ValueError(f"grid and size must be at least 1, not {grid} and {size}")
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise ValueError(f"sigma must be finite and not negative, not {sigma}")
+    pixels = np.arange(size)
+    place = np.clip((pixels + 0.5) * grid / size - 0.5, 0, grid - 1)
+    low = np.floor(place).astype(np.intp)
+    matrix = np.zeros((size, grid))
+    np.add.at(matrix, (pixels, low), 1 - (place - low))
+    np.add.at(matrix, (pixels, np.minimum(low + 1, grid - 1)), place - low)
+    if sigma > 0:
+        radius = blur_radius(sigma)
+        kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+        matrix = correlate1d(matrix, kernel / kernel.sum(), axis=0, mode="mirror")
+    matrix.flags.writeable = False
+    return matrix
+
+
+def upsample_and_smooth(grid: NDArray[np.float32], size: int, sigma: float) -> NDArray[np.float32]:
+    """Enlarge a distance grid to the model's input size and smooth it; see :func:`enlarging`.
+
+    Args:
+        grid: float32 ``(H, H)`` or ``(n, H, H)``, distances.
         size: side S of the square map, in pixels.
         sigma: standard deviation of the Gaussian in map pixels; 0 leaves the enlarged map as it is.
 
@@ -71,40 +110,22 @@ def upsample_and_smooth(grid: NDArray[np.float32], size: int, sigma: float) -> N
         float32 ``(S, S)`` or ``(n, S, S)``.
 
     Raises:
-        ValueError: a grid of another rank or an empty one, ``size`` < 1, or ``sigma`` negative or not finite.
+        ValueError: a grid of another rank, an empty one or one that is not square, ``size`` < 1, or ``sigma``
+            negative or not finite.
     """
     grid = np.asarray(grid, dtype=np.float32)
-    if grid.ndim not in (2, 3) or 0 in grid.shape[-2:]:
-        raise ValueError(f"grid must be (H, W) or (n, H, W) and not empty, not {grid.shape}")
-    if size < 1:
-        raise ValueError(f"size must be at least 1, not {size}")
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise ValueError(f"sigma must be finite and not negative, not {sigma}")
-    if grid.ndim == 2:
-        return _upsample_and_smooth_one(grid, size, sigma)
-    maps = np.empty((len(grid), size, size), np.float32)
-    for i, one in enumerate(grid):
-        maps[i] = _upsample_and_smooth_one(one, size, sigma)
-    return maps
-
-
-def _upsample_and_smooth_one(grid: NDArray[np.float32], size: int, sigma: float) -> NDArray[np.float32]:
-    smooth = cv2.resize(grid, (size, size), interpolation=cv2.INTER_LINEAR)
-    if sigma > 0:
-        side = 2 * blur_radius(sigma) + 1
-        smooth = cv2.GaussianBlur(
-            smooth, (side, side), sigmaX=sigma, sigmaY=sigma, borderType=cv2.BORDER_REFLECT_101
-        )
-    return np.asarray(smooth, dtype=np.float32)
+    if grid.ndim not in (2, 3) or 0 in grid.shape[-2:] or grid.shape[-1] != grid.shape[-2]:
+        raise ValueError(f"grid must be (H, H) or (n, H, H) and not empty, not {grid.shape}")
+    matrix = enlarging(grid.shape[-1], size, sigma).astype(np.float32)
+    return np.asarray(matrix @ grid @ matrix.T)
 
 
 @dataclass(frozen=True)
 class Quantizer:
     """The model's fixed scale from map values to levels: ``q = clip(rint((v - offset) / step), 0, 65535)``.
 
-    Computed in float64, subtraction first, and rounded half to even (IEEE 754's default, ``np.rint``), for
-    arrays and for single values alike: a threshold typed in by hand lands on the level that a pixel of that
-    value gets.
+    Rounded half to even (IEEE 754's default, ``np.rint``), here in float64; the scoring graph does the same
+    in float32, so a value within a few millionths of the border between two levels may get either.
 
     Attributes:
         offset: the map value of level 0.
@@ -169,8 +190,11 @@ def judged_map(
 ) -> Levels:
     """The one map that every verdict reads, from a distance grid.
 
+    By the last nodes of the scoring graph itself: a held-out normal and a test picture with the same
+    distances have the same map, to the bit.
+
     Args:
-        grid: float32 ``(H, W)``, distances.
+        grid: float32 ``(H, H)``, distances.
         size: side S of the map, in pixels.
         sigma: smoothing in map pixels.
         quantizer: the model's scale.
@@ -182,26 +206,60 @@ def judged_map(
         rejected, whatever the threshold.
 
     Raises:
-        ValueError: the grid is not 2-D or not finite, or roi or content box do not fit the map.
+        ValueError: the grid is not 2-D, square and finite, or roi or content box do not fit the map.
     """
-    if np.ndim(grid) != 2:
-        raise ValueError(f"grid must be (H, W), not {np.shape(grid)}")
-    return _inside(quantizer.quantize(upsample_and_smooth(grid, size, sigma)), roi, content_box)
+    grid = np.asarray(grid, np.float32)
+    if grid.ndim != 2 or grid.shape[0] != grid.shape[1]:
+        raise ValueError(f"grid must be (H, H), not {grid.shape}")
+    if not np.isfinite(grid).all():
+        raise ValueError("the distances hold NaN or infinite values")
+    feed = {
+        "distance": grid.reshape(1, -1),
+        **tail_inputs(len(grid), size, sigma, quantizer),
+        "inside": inside((size, size), roi, content_box)[None],
+    }
+    return np.asarray(_tail_session().run(["map"], feed)[0][0])
 
 
-def _inside(q: Levels, roi: Mask | None, content_box: Box | None) -> Levels:
-    """``q`` with zeros outside the region of interest and the content box; itself when there is neither."""
-    if roi is not None:
-        if roi.shape != q.shape or roi.dtype != np.bool_:
-            raise ValueError(f"roi must be bool {q.shape}, not {roi.dtype} {roi.shape}")
-        q = np.where(roi, q, np.uint16(0))
+@lru_cache(maxsize=1)
+def _tail_session() -> ort.InferenceSession:
+    options = session_options()
+    return ort.InferenceSession(tail_graph().SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+@lru_cache(maxsize=32)
+def tail_inputs(grid: int, size: int, sigma: float, quantizer: Quantizer) -> dict[str, NDArray[Any]]:
+    """What the graph's tail needs besides distances and ``inside``: operators, scale and shape."""
+    matrix = enlarging(grid, size, sigma)
+    return {
+        "grid_shape": np.array([-1, grid, grid], np.int64),
+        "rows_to_levels": (matrix / quantizer.step).astype(np.float32),
+        "columns": np.ascontiguousarray(matrix.T, np.float32),
+        "level_offset": np.array(-quantizer.offset / quantizer.step, np.float32),
+    }
+
+
+def inside(shape: tuple[int, int], roi: Mask | None, content_box: Box | None) -> NDArray[np.float32]:
+    """1 where a picture is judged and 0 elsewhere: float32 of that shape, or ``(1, 1)`` if it is everywhere.
+
+    Raises:
+        ValueError: roi or content box do not fit the map.
+    """
+    if roi is None and content_box is None:
+        return np.ones((1, 1), np.float32)
+    if roi is None:
+        result = np.ones(shape, np.float32)
+    elif roi.shape != shape or roi.dtype != np.bool_:
+        raise ValueError(f"roi must be bool {shape}, not {roi.dtype} {roi.shape}")
+    else:
+        result = roi.astype(np.float32)
     if content_box is not None:
-        box = _checked_box(content_box, q.shape)
+        box = _checked_box(content_box, shape)
         rows, cols = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-        content = q[rows, cols]
-        q = np.zeros_like(q)
-        q[rows, cols] = content
-    return q
+        content = result[rows, cols]
+        result = np.zeros_like(result)
+        result[rows, cols] = content
+    return result
 
 
 def _checked_box(box: Box | None, shape: tuple[int, ...]) -> Box:
@@ -536,7 +594,8 @@ def decide(
     """
     min_area = _checked(q, min_area)
     threshold = _checked_threshold(threshold)
-    q = _inside(q, roi, content_box)
+    if roi is not None or content_box is not None:
+        q = np.where(inside((q.shape[0], q.shape[1]), roi, content_box) > 0, q, np.uint16(0))
     box = _checked_box(content_box, q.shape)
     size = (box.height, box.width) if original_size is None else _checked_size(original_size)
 

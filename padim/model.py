@@ -22,16 +22,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from padim import bundle
+from padim import backbones, bundle
 from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
 from padim.config import PadimConfig, explain
 from padim.errors import BundleError, CalibrationError, NotFittedError, PadimError
+from padim.factor import FILES as FACTOR_FILES
+from padim.factor import Factor, from_files
 from padim.features import FeatureExtractor, draw_channels, open_extractor
 from padim.files import sha256_of
-from padim.gaussian import whitening
 from padim.images import Preprocess
 from padim.judging import Judge, ScoredImage
-from padim.learning import Calibration, Fitted, gather, learn, regularization, scale
+from padim.learning import Calibration, Fitted, factor_of, gather, learn, regularization, scale
 from padim.maps import MAX_LEVEL, Decision, Quantizer, decide, region_score
 from padim.normals import Groups, Normal, Status, Thumbnails, group_of, join_duplicates
 from padim.pipeline import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
@@ -42,6 +43,7 @@ from padim.roi import to_json as shapes_to_json
 from padim.scorer import Scorer
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
+from padim.unfinished import Done, Unfinished
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
 
@@ -71,9 +73,12 @@ class Padim:
         self.config = config or PadimConfig()
         self.choice = Choice()
         self.guard: Guard | None = None
+        # What :meth:`set_layers` returns to where few layers have had fewer channels than that.
+        self._features_asked = self.config.n_features
         self._temporary = None if work_dir else tempfile.TemporaryDirectory(prefix="padim-")
         self.work_dir = Path(work_dir or self._temporary.name)  # type: ignore[union-attr]
         self._backbone_onnx: bytes | None = None
+        self._provenance: dict[str, str] | None = None
         self._extractor: FeatureExtractor | None = None
         self._roi: npt.NDArray[np.bool_] | None = None
         self._roi_shapes: tuple[Shape, ...] = ()
@@ -97,8 +102,14 @@ class Padim:
 
     @property
     def channels(self) -> npt.NDArray[np.int64]:
-        """int64 ``(d,)``: the channels kept."""
-        return draw_channels(self.extractor.channels, self.config.n_features, self.config.seed)
+        """int64 ``(d,)``: the channels kept, counted among those of all layers, muted ones too."""
+        return self._channels_of(self.config)
+
+    def _channels_of(self, config: PadimConfig) -> npt.NDArray[np.int64]:
+        layers = self.extractor.layers
+        heard = np.repeat([la.name in config.active_layers for la in layers], [la.channels for la in layers])
+        there = np.flatnonzero(heard)
+        return there[draw_channels(len(there), config.n_features, config.seed)]
 
     @property
     def preprocess(self) -> Preprocess:
@@ -115,6 +126,21 @@ class Padim:
         if self._current is None:
             raise NotFittedError("the model has not been fitted; call fit() with pictures of good parts")
         return self._current
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the network has random weights: good for trials, not for judging parts."""
+        return self.config.weights == "random"
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Where the network's weights are from: ``weights``, ``source`` and ``sha256``.
+
+        Empty for a model saved before that was recorded.
+        """
+        if self._provenance is None:
+            self._provenance = backbones.provenance(self.config.backbone, self.config.weights)
+        return self._provenance
 
     @property
     def fitted(self) -> bool:
@@ -138,9 +164,9 @@ class Padim:
         return self.judge.fitted.mean
 
     @property
-    def whitener_(self) -> npt.NDArray[np.float32]:
-        """float32 ``(p, d, d)``: ``L^-T`` of every position's covariance."""
-        return self.judge.fitted.whitener
+    def factor_(self) -> Factor:
+        """The Gaussians' covariances, as scoring reads them."""
+        return self.judge.fitted.factor
 
     @property
     def held_out_(self) -> npt.NDArray[np.float32]:
@@ -174,6 +200,7 @@ class Padim:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
         on_error: OnError | None = None,
+        unfinished: str | Path | None = None,
     ) -> Self:
         """Fit on pictures of good parts, and calibrate on their held-out scores.
 
@@ -184,30 +211,46 @@ class Padim:
             progress: called as (done, total or None, stage).
             cancel: asked between batches; True stops.
             on_error: takes pictures that cannot be used; without it the first one raises.
+            unfinished: a folder, on the disk of ``work_dir``, that keeps what is done if the fit is
+                stopped. What an earlier fit of the same pictures left there is not done again, and the
+                result is, bit for bit, that of one fit. Empty once the fit has succeeded; but if it is
+                ``work_dir`` itself, one can go on from there even when saving fails.
 
         Raises:
             Cancelled: the model is as it was before.
             ImageError: a picture cannot be used and ``on_error`` is not given.
-            PadimError: no picture could be used.
+            PadimError: no picture could be used, or ``unfinished`` was begun with other pictures or settings.
         """
         watch = Watch(progress, cancel, on_error)
         with self._writing:
             # Made beside the former model's files, which go only once all has succeeded.
-            new = self.work_dir / "new"
-            shutil.rmtree(new, ignore_errors=True)
+            new = Path(unfinished) if unfinished else self.work_dir / "new"
+            if not unfinished:
+                shutil.rmtree(new, ignore_errors=True)
             try:
+                record = Unfinished(new, self.extractor.identity, self._embedding_settings())
                 spool, thumbnails = self._spool(new / "spool"), Thumbnails(new / "thumbnails.bin")
-                normals = self._take_in(spool, thumbnails, images, groups, 0, watch)
+                normals = self._take_in(spool, thumbnails, images, groups, 0, watch, record)
                 if not normals:
                     raise PadimError("none of the pictures could be used; the model needs at least one")
                 fitted = learn(spool, join_duplicates(normals), self.config, self.channels, watch)
-                self._forget_work()
-                for name in ("spool", "thumbnails.bin"):
-                    (new / name).replace(self.work_dir / name)
+                if new != self.work_dir:
+                    self._forget_work()
+                    self.work_dir.mkdir(parents=True, exist_ok=True)
+                    for name in ("spool", "thumbnails.bin"):
+                        (new / name).replace(self.work_dir / name)
+                    record.close()
                 self._install(fitted)
             finally:
-                shutil.rmtree(new, ignore_errors=True)
+                if not unfinished:
+                    shutil.rmtree(new, ignore_errors=True)
         return self
+
+    def _embedding_settings(self) -> dict[str, object]:
+        """The settings that embeddings depend on, as plain JSON."""
+        settings = self.config.model_dump(mode="json")
+        names = ("backbone", "weights", "layers", "input_size", "fit", "grid_stride")
+        return {name: settings[name] for name in names}
 
     def partial_fit(
         self,
@@ -249,13 +292,22 @@ class Padim:
         groups: Groups,
         first_index: int,
         watch: Watch,
+        record: Unfinished | None = None,
     ) -> list[Normal]:
-        """Run the network over new normals; their embeddings go to the spool."""
+        """Run the network over new normals: embeddings to the spool, word of them to the record."""
         normals: list[Normal] = []
+        if record is not None and (done := record.take_up(spool, thumbnails)):
+            names, images, watch = record.pass_over(done, images, self.preprocess, watch)
+            for index, (name, item) in enumerate(zip(names, done, strict=True)):
+                part = _part(groups, name, index)
+                normals.append(Normal(name, item.sha256, part, "fit", item.original_size, item.thumbnail))
         for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
             embeddings = self.extractor(np.stack([item.rgb for item in batch]))
             spool.append(embeddings, [item.sha256 for item in batch])
-            normals += _records(batch, thumbnails, groups, first_index + len(normals))
+            added = _records(batch, thumbnails, groups, first_index + len(normals))
+            if record is not None:
+                record.add(Done(item.sha256, item.original_size, item.thumbnail) for item in added)
+            normals += added
         return normals
 
     def _batches(
@@ -328,6 +380,56 @@ class Padim:
         self._install(learn(self._spool(), normals, self.config, self.channels, watch))
         return self
 
+    def set_layers(
+        self,
+        active: Sequence[str],
+        n_features: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Self:
+        """Learn anew from some of the layers that were fitted on, or from all; the network does not run.
+
+        The others stay on disk, muted: setting the former layers again gives the former model bit for bit.
+
+        Args:
+            active: names of layers, of those in ``config.layers``.
+            n_features: channels kept of theirs; None is as many as were last asked for, or all there are.
+
+        Raises:
+            PadimError: no layer, one that was not fitted on, or the normals' features were deleted.
+            Cancelled: the model is as it was.
+        """
+        config = self.config
+        strange = [name for name in active if name not in config.layers]
+        if strange or not active:
+            raise PadimError(
+                f"layers: {', '.join(strange) or 'none'} given; choose of {', '.join(config.layers)}, "
+                "which the model was fitted on"
+            )
+        if n_features is not None and n_features < 1:
+            raise PadimError(f"n_features must be at least 1, got {n_features}")
+        with self._writing:
+            asked = self._features_asked if n_features is None else n_features
+            muted = tuple(name for name in config.layers if name not in active)
+            heard = sum(la.channels for la in self.extractor.layers if la.name in active)
+            config = PadimConfig.model_validate(
+                {
+                    **self.config.model_dump(),
+                    "muted_layers": muted,
+                    "n_features": None if asked is None else min(asked, heard),
+                }
+            )
+            if not self.has_spool:
+                raise PadimError(
+                    "the normals' features were deleted; give the same pictures again with rebuild_spool()"
+                )
+            channels = self._channels_of(config)
+            fitted = learn(self._spool(), self.normals_, config, channels, Watch(progress, cancel))
+            self.config, self._features_asked = config, asked
+            self._install(fitted)
+        return self
+
     # --- the normals' embeddings, and the checkpoint that outlives them ------------------------------
 
     def _spool(self, folder: Path | None = None) -> Spool:
@@ -356,29 +458,83 @@ class Padim:
         """
         if self.has_spool:
             return gather(self._spool(), self.normals_, self.channels)
-        if not self._checkpoint.exists():
+        features = self._kept_features(self.normals_)
+        if features is not None:
+            return gather(features, self.normals_, np.arange(features.channels))
+        path = self._checkpoint_of(self.normals_).with_suffix(".npz")
+        if not path.exists():
             raise PadimError(
                 "neither the normals' features nor a checkpoint of this model are here; "
                 "give its pictures again with rebuild_spool()"
             )
-        return PatchStatistics.load(self._checkpoint)
-
-    @property
-    def _checkpoint(self) -> Path:
-        return self._checkpoint_of(self.normals_)
+        return PatchStatistics.load(path)
 
     def _checkpoint_of(self, normals: Sequence[Normal]) -> Path:
         """Named after the pictures it counts: one of another state is never taken for it."""
         counted = "\n".join(normal.sha256 for normal in normals if normal.status == "fit")
         settings = f"{self.extractor.identity}/{self.config.n_features}/{self.config.seed}"
+        if self.config.muted_layers:
+            settings += f"/{','.join(self.config.muted_layers)}"
         digest = hashlib.sha256(f"{settings}\n{counted}".encode()).hexdigest()[:16]
-        return self.work_dir / f"checkpoint-{digest}.npz"
+        return self.work_dir / f"checkpoint-{digest}"
+
+    def _features_in(self, folder: Path) -> Spool:
+        """A spool of the kept channels alone."""
+        return Spool(folder, self.extractor.identity, len(self.channels), self.extractor.grid**2)
+
+    def _kept_features(self, normals: Sequence[Normal]) -> Spool | None:
+        """The checkpoint of these normals, if it is made of features."""
+        folder = self._checkpoint_of(normals)
+        if not folder.is_dir():
+            return None
+        spool = self._features_in(folder)
+        return spool if spool.keys() == [normal.sha256 for normal in normals] else None
+
+    @property
+    def continues_exactly(self) -> bool:
+        """Whether a continued fit is calibrated anew: the normals' features, or those of the channels kept,
+        are here."""
+        return self.has_spool or self._kept_features(self.normals_) is not None
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Size of the checkpoints on disk."""
+        places = [path for path in self.work_dir.rglob("*") if path.is_file()]
+        return sum(
+            path.stat().st_size
+            for path in places
+            if path.relative_to(self.work_dir).parts[0].startswith("checkpoint-")
+        )
 
     def save_checkpoint(self) -> Path:
-        """Write the float64 statistics beside the spool, to continue the fit without it."""
-        path = self._checkpoint
-        self.statistics().save(path)
+        """Write beside the spool what it takes to continue the fit without it, whichever is smaller.
+
+        While the normals are no more than the channels kept: the features of those channels, in a folder; the
+        calibration stays exact when the fit goes on. Beyond that: the float64 statistics, in a file.
+        """
+        normals = self.normals_
+        path = self._checkpoint_of(normals)
+        if len(normals) > len(self.channels):
+            path = path.with_suffix(".npz")
+            self.statistics().save(path)
+        elif self._kept_features(normals) is None:
+            self._write_features(self._spool(), self.channels, normals, path)
         return path
+
+    def _write_features(
+        self, source: Spool, channels: npt.NDArray[np.int64], normals: Sequence[Normal], folder: Path
+    ) -> None:
+        new = self.work_dir / "new"
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            spool = self._features_in(new)
+            for row, normal in enumerate(normals):
+                record = source.read([row], channels)
+                spool.append(np.ascontiguousarray(record.transpose(0, 2, 1)), [normal.sha256])
+            shutil.rmtree(folder, ignore_errors=True)
+            new.replace(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
     def delete_spool(self) -> None:
         """Free the disk; a checkpoint is kept, so that the fit can still be continued."""
@@ -390,8 +546,11 @@ class Padim:
     def _forget_work(self) -> None:
         """Remove what belongs to the former fit."""
         shutil.rmtree(self.work_dir / "spool", ignore_errors=True)
-        for checkpoint in self.work_dir.glob("checkpoint-*.npz"):
-            checkpoint.unlink(missing_ok=True)
+        for checkpoint in self.work_dir.glob("checkpoint-*"):
+            if checkpoint.is_dir():
+                shutil.rmtree(checkpoint, ignore_errors=True)
+            else:
+                checkpoint.unlink(missing_ok=True)
 
     def rebuild_spool(
         self,
@@ -442,35 +601,76 @@ class Padim:
         return self
 
     def _continue_from_checkpoint(self, images: Iterable[Image], groups: Groups, watch: Watch) -> Self:
-        former = self.judge.fitted
-        statistics = self.statistics()
-        pictures = self._thumbnails.nbytes
-        added: list[Normal] = []
+        former, pictures = self.judge.fitted, self._thumbnails.nbytes
         try:
-            for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
-                embeddings = self.extractor(np.stack([item.rgb for item in batch]))
-                chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, self.channels]
-                statistics.update(chosen.transpose(0, 2, 1))
-                added += _records(batch, self._thumbnails, groups, len(former.normals) + len(added))
-            if not added:
-                return self
-            normals = join_duplicates([*former.normals, *added])
-            whitener = whitening(statistics, regularization(self.config), statistics.count - 1)
-            statistics.save(self._checkpoint_of(normals))
+            kept = self._kept_features(former.normals)
+            go_on = self._continue_statistics if kept is None else self._continue_features
+            fitted = go_on(former, images, groups, watch)
         except BaseException:
             self._thumbnails.truncate(pictures)
             raise
         # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
-        self._install(
-            replace(
-                former,
-                normals=normals,
-                mean=statistics.mean.astype(np.float32),
-                whitener=whitener.astype(np.float32),
-                calibration="none" if former.calibration == "none" else "stale",
-            )
-        )
+        if fitted is not None:
+            self._install(fitted)
         return self
+
+    def _embedded(
+        self, images: Iterable[Image], groups: Groups, first_index: int, watch: Watch
+    ) -> Iterator[tuple[list[Normal], npt.NDArray[np.float32]]]:
+        """New normals with their embeddings of the kept channels, ``(n, p, d)``, batch by batch."""
+        for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
+            embeddings = self.extractor(np.stack([item.rgb for item in batch]))
+            chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, self.channels]
+            yield _records(batch, self._thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
+            first_index += len(batch)
+
+    def _continue_features(
+        self, former: Fitted, images: Iterable[Image], groups: Groups, watch: Watch
+    ) -> Fitted | None:
+        """With the kept channels of all normals at hand, the fit and its calibration are exact."""
+        kept = self._kept_features(former.normals)
+        assert kept is not None
+        everything, count = np.arange(kept.channels), len(former.normals)
+        added: list[Normal] = []
+        try:
+            for normals, features in self._embedded(images, groups, count, watch):
+                records = np.ascontiguousarray(features.transpose(0, 2, 1))
+                kept.append(records, [normal.sha256 for normal in normals])
+                added += normals
+            if not added:
+                return None
+            all_normals = join_duplicates([*former.normals, *added])
+            fitted = learn(kept, all_normals, self.config, everything, watch)
+            checkpoint = self._checkpoint_of(all_normals)
+            if len(all_normals) > kept.channels:
+                gather(kept, all_normals, everything).save(checkpoint.with_suffix(".npz"))
+            else:
+                self._write_features(kept, everything, all_normals, checkpoint)
+            return fitted
+        finally:
+            kept.truncate(count)
+
+    def _continue_statistics(
+        self, former: Fitted, images: Iterable[Image], groups: Groups, watch: Watch
+    ) -> Fitted | None:
+        """Exact Gaussians; the held-out distances of the former state are marked stale."""
+        statistics = self.statistics()
+        added: list[Normal] = []
+        for normals, features in self._embedded(images, groups, len(former.normals), watch):
+            statistics.update(features)
+            added += normals
+        if not added:
+            return None
+        all_normals = join_duplicates([*former.normals, *added])
+        factor = factor_of(statistics, self.config)
+        statistics.save(self._checkpoint_of(all_normals).with_suffix(".npz"))
+        return replace(
+            former,
+            normals=all_normals,
+            mean=statistics.mean.astype(np.float32),
+            factor=factor,
+            calibration="none" if former.calibration == "none" else "stale",
+        )
 
     # --- scoring -----------------------------------------------------------------------------------
 
@@ -506,8 +706,7 @@ class Padim:
         Returns:
             uint16 ``(n, input_size, input_size)`` and n scores.
         """
-        judge, size = self.judge, (self.config.input_size, self.config.input_size)
-        maps = np.stack([judge.map(grid, size) for grid in judge.scorer.grids(rgb)])
+        _, maps = self.judge.scorer(rgb)
         return maps, [region_score(q, self.config.min_area) for q in maps]
 
     def decide(
@@ -721,7 +920,10 @@ class Padim:
             manifest = {
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "method": "padim",
+                "factor": fitted.factor.kind,
+                "backbone": self.provenance,
                 "config": self.config.model_dump(mode="json"),
+                "n_features_asked": self._features_asked,
                 "choice": asdict(self.choice),
                 "guard": asdict(self.guard) if self.guard else None,
                 "threshold": asdict(threshold) if threshold else None,
@@ -737,7 +939,7 @@ class Padim:
             normals = json.dumps([normal.to_json() for normal in fitted.normals], ensure_ascii=False)
             files: dict[str, bundle.Content] = {
                 "mean.npy": fitted.mean,
-                "whitener.npy": fitted.whitener,
+                **fitted.factor.files(),
                 "channels.npy": self.channels,
                 "held_out.npy": fitted.held_out,
                 "normals.json": normals.encode(),
@@ -776,8 +978,13 @@ class Padim:
     def _opened(cls, saved: bundle.Bundle, work_dir: str | Path | None) -> Padim:
         path = saved.path
         try:
-            config = PadimConfig.model_validate(saved.manifest["config"])
+            config = PadimConfig.of_saved(saved.manifest["config"])
             choice = Choice(**saved.manifest["choice"])
+            # Absent from models saved before layers could be muted.
+            asked = saved.manifest.get("n_features_asked", config.n_features)
+            if not (asked is None or (type(asked) is int and asked >= 1)):
+                raise ValueError(f"n_features_asked '{asked}'")
+            provenance = {name: str(value) for name, value in saved.manifest.get("backbone", {}).items()}
             # Absent from models saved before there were guard bands.
             guard = None if saved.manifest.get("guard") is None else Guard(**saved.manifest["guard"])
             quantizer = Quantizer(**saved.manifest["quantizer"])
@@ -787,20 +994,24 @@ class Padim:
             normals = tuple(Normal.from_json(entry) for entry in json.loads(saved.bytes("normals.json")))
         except ValidationError as error:
             raise BundleError(f"{path}: {bundle.MANIFEST}: {explain(error)}") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{path}: {bundle.MANIFEST} is incomplete ({error})") from error
         model = cls(config, work_dir=work_dir)
         model.choice = choice
         model.guard = guard
+        model._features_asked = asked
         model._backbone_onnx = saved.bytes("backbone.onnx")
+        model._provenance = provenance
         mean = saved.array("mean.npy", np.float32, 2)
-        whitener = saved.array("whitener.npy", np.float32, 3)
         held_out = saved.array("held_out.npy", np.float32, 3)
         channels = saved.array("channels.npy", np.int64, 1)
         p, d = config.grid**2, len(channels)
+        try:
+            factor = from_files(saved.arrays(FACTOR_FILES), regularization(config).floor, (p, d))
+        except ValueError as error:
+            raise BundleError(f"{path}: {error}") from error
         if (
             mean.shape != (p, d)
-            or whitener.shape != (p, d, d)
             or held_out.shape[1:] != (config.grid, config.grid)
             or len(held_out) > len(normals)
             or not np.array_equal(channels, model.channels)
@@ -819,7 +1030,7 @@ class Padim:
                     raise BundleError(f"{path}: roi_shapes.json is not readable ({error})") from error
         if not model._has_thumbnails_of(saved):
             saved.copy("thumbnails.bin", model._thumbnails.path)
-        model._install(Fitted(normals, mean, whitener, held_out, quantizer, calibration))
+        model._install(Fitted(normals, mean, factor, held_out, quantizer, calibration))
         return model
 
     def _has_thumbnails_of(self, saved: bundle.Bundle) -> bool:

@@ -85,13 +85,18 @@ def prepare(image: Image, preprocess: Preprocess, thumbnail_side: int | None = N
         if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or content.size == 0:
             raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")
         rgb = content
-        digest = hashlib.sha256(str(content.shape).encode() + np.ascontiguousarray(content).tobytes())
     else:
         rgb = decode(content, name)
-        digest = hashlib.sha256(content)
     height, width = rgb.shape[:2]
     small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side)
-    return Prepared(name, digest.hexdigest(), preprocess(rgb), (height, width), small)
+    return Prepared(name, content_hash(content), preprocess(rgb), (height, width), small)
+
+
+def content_hash(content: bytes | RGB) -> str:
+    """Hex SHA-256 of a file's bytes; of shape and pixels, for a picture given as an array."""
+    if isinstance(content, np.ndarray):
+        content = str(content.shape).encode() + np.ascontiguousarray(content).tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def batches(

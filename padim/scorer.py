@@ -1,117 +1,85 @@
-"""The distance step as an ONNX Runtime session: embeddings to the grid of Mahalanobis distances.
+"""Scorer: one model's Gaussians, scale and region of interest, bound to the scoring graph.
 
-Mean and whitener are *inputs*, held in the runtime's memory as OrtValues: adding, removing or
+All of them are *inputs* of the graph, held in the runtime's memory as OrtValues: adding, removing or
 re-fitting changes the values, never the graph, and nothing is copied for a picture.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
 
-from padim.backbones import OPSET
-from padim.features import FeatureExtractor, session_options
-
-
-@lru_cache(maxsize=1)
-def _distance_session() -> ort.InferenceSession:
-    """``|(x - mean) V|`` at every position, V upper triangular.
-
-    The batch of a position is the left factor and V the right one, ``(p, n, d) @ (p, d, d)``: with one
-    picture that streams V once, row by row, at the memory's speed, and with many it becomes a matrix
-    product. V on the left was measured at half the speed. V goes in as its left and its right half of
-    columns, the left one without the rows that are zero: a quarter less to stream. Finer cuts gain nothing.
-
-    The first picture goes in a second time and is dropped again: a product with a single row takes another
-    kernel, which sums in another order, and a picture's map must be the same to the last bit whether it is
-    scored alone or in a batch.
-    """
-    node = helper.make_node
-    nodes = [
-        node("Gather", ["embedding", "channels"], ["kept"], axis=1),
-        node("Reshape", ["kept", "flat"], ["kept_flat"]),
-        node("Transpose", ["kept_flat"], ["pictures"], perm=[2, 0, 1]),
-        node("Slice", ["pictures", "zero", "one", "one"], ["first"]),
-        node("Concat", ["pictures", "first"], ["x"], axis=1),
-        node("Sub", ["x", "mean"], ["delta"]),
-        node("Slice", ["delta", "zero", "half", "two"], ["delta_left"]),
-        node("MatMul", ["delta_left", "left"], ["white_left"]),
-        node("MatMul", ["delta", "right"], ["white_right"]),
-        node("ReduceSumSquare", ["white_left"], ["squared_left"], axes=[2], keepdims=0),
-        node("ReduceSumSquare", ["white_right"], ["squared_right"], axes=[2], keepdims=0),
-        node("Add", ["squared_left", "squared_right"], ["squared"]),
-        node("Sqrt", ["squared"], ["root"]),
-        node("Slice", ["root", "zero", "minus_one", "one"], ["asked_for"]),
-        node("Transpose", ["asked_for"], ["distance"], perm=[1, 0]),
-    ]
-    tensor = helper.make_tensor_value_info
-    constants = (("flat", [0, 0, -1]), ("zero", [0]), ("one", [1]), ("two", [2]), ("minus_one", [-1]))
-    graph = helper.make_graph(
-        nodes,
-        "padim_distance",
-        [
-            tensor("embedding", TensorProto.FLOAT, ["n", "c", "h", "w"]),
-            tensor("channels", TensorProto.INT64, ["d"]),
-            tensor("half", TensorProto.INT64, [1]),
-            tensor("mean", TensorProto.FLOAT, ["p", 1, "d"]),
-            tensor("left", TensorProto.FLOAT, ["p", "left_rows", "left_columns"]),
-            tensor("right", TensorProto.FLOAT, ["p", "d", "right_columns"]),
-        ],
-        [tensor("distance", TensorProto.FLOAT, ["n", "p"])],
-        [numpy_helper.from_array(np.array(values, np.int64), name) for name, values in constants],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
-    providers = ["CPUExecutionProvider"]
-    return ort.InferenceSession(model.SerializeToString(), session_options(), providers=providers)
+from padim.errors import PadimError
+from padim.factor import Factor
+from padim.features import FeatureExtractor
+from padim.graph import FARTHEST
+from padim.images import Box
+from padim.maps import Quantizer, inside, tail_inputs
 
 
 class Scorer:
-    """Pictures at input size to grids of distances, with one model's Gaussians."""
+    """Pictures at input size to distances and judged maps, with one model's numbers."""
 
     def __init__(
         self,
         extractor: FeatureExtractor,
         mean: npt.NDArray[np.float32],
-        whitener: npt.NDArray[np.float32],
+        factor: Factor,
         channels: npt.NDArray[np.int64],
+        *,
+        sigma: float,
+        quantizer: Quantizer,
+        roi: npt.NDArray[np.bool_] | None,
     ) -> None:
         """
         Args:
-            extractor: gives the embeddings.
+            extractor: has the sessions.
             mean: float32 ``(p, d)``.
-            whitener: float32 ``(p, d, d)``, ``L^-T`` of each position's covariance, upper triangular.
+            factor: of the Gaussians, p and d likewise.
             channels: int64 ``(d,)``, the channels kept.
+            sigma: smoothing of the map, in map pixels.
+            quantizer: scale of the map's levels.
+            roi: bool ``(size, size)``, where defects count; None is everywhere.
         """
         self._extractor = extractor
-        half = max(1, whitener.shape[1] // 2)
+        self._factor = factor
+        self._roi = roi
         # The OrtValues borrow numpy's memory: keep the arrays alive as long as they are.
-        self._arrays = {
+        self.arrays: dict[str, npt.NDArray[np.generic]] = {
             "channels": channels,
-            "half": np.array([half], np.int64),
-            "mean": np.ascontiguousarray(mean[:, None]),
-            "left": np.ascontiguousarray(whitener[:, :half, :half]),
-            "right": np.ascontiguousarray(whitener[:, :, half:]),
+            "mean": mean[:, None, None],
+            **factor.inputs(),
+            **tail_inputs(extractor.grid, extractor.input_size, sigma, quantizer),
+            "inside": inside((extractor.input_size,) * 2, roi, None)[None],
         }
-        self._inputs = {name: ort.OrtValue.ortvalue_from_numpy(a) for name, a in self._arrays.items()}
+        self._inputs = {name: ort.OrtValue.ortvalue_from_numpy(a) for name, a in self.arrays.items()}
 
-    def grids(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Mahalanobis distance at every grid position.
+    def __call__(
+        self, rgb: npt.NDArray[np.uint8], content_boxes: Sequence[Box | None] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16]]:
+        """Distances and judged maps.
 
         Args:
-            rgb: uint8 ``(n, input_size, input_size, 3)``.
+            rgb: uint8 ``(n, size, size, 3)``.
+            content_boxes: where each picture lies in its square, if they were padded.
 
         Returns:
-            float32 ``(n, grid, grid)``.
-        """
-        return self.grids_of(self._extractor.run(rgb))
+            float32 ``(n, grid, grid)``, Mahalanobis distances, and uint16 ``(n, size, size)``.
 
-    def grids_of(self, embedding: ort.OrtValue) -> npt.NDArray[np.float32]:
-        """The same from embeddings, float32 ``(n, channels, grid, grid)``."""
-        feed = {"embedding": embedding, **self._inputs}
-        distance = _distance_session().run_with_ort_values(["distance"], feed)[0].numpy()
+        Raises:
+            PadimError: the network gave something that is not a number.
+        """
+        inputs = self._inputs
+        if content_boxes is not None and any(box is not None for box in content_boxes):
+            size = (self._extractor.input_size,) * 2
+            own = np.stack([np.broadcast_to(inside(size, self._roi, box), size) for box in content_boxes])
+            inputs = {**inputs, "inside": ort.OrtValue.ortvalue_from_numpy(own)}
+        features = self._factor.shape[1]
+        distance, maps = self._extractor.score(rgb, self._factor.kind, features, inputs, ("distance", "map"))
+        if not (distance < FARTHEST).all():
+            raise PadimError("the network gave values that are not numbers; its weights are damaged")
         grid = self._extractor.grid
-        return distance.reshape(-1, grid, grid)
+        return distance.reshape(-1, grid, grid), maps

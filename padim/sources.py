@@ -160,6 +160,10 @@ class FolderSource(Source):
     def __len__(self) -> int:
         return len(self._find(_Log()))
 
+    def names(self) -> list[str]:
+        """The names of the files that look like pictures, in natural order; nothing is read."""
+        return [name for name, _ in self._find(_Log())]
+
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
         for name, path in self._find(log):
             try:

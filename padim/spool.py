@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +23,9 @@ _HEADER = "spool.json"
 
 
 class Spool:
-    """An append-only file of float32 records ``(channels, grid, grid)``, one per normal, each with a key.
+    """An append-only file of float32 records ``(positions, channels)``, one per normal, each with a key.
+
+    Position by position, because that is how they are learnt from: a block of them is one piece of a record.
 
     The keys (the pictures' SHA-256) tell whose embeddings these are, whatever happened since.
 
@@ -42,7 +45,12 @@ class Spool:
         self.channels = channels
         self.positions = positions
         self._record = channels * positions * 4
-        header = {"identity": identity, "channels": channels, "positions": positions}
+        header = {
+            "identity": identity,
+            "channels": channels,
+            "positions": positions,
+            "order": "position, channel",
+        }
         if self._stored_header() != header:
             self.delete()
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +96,8 @@ class Spool:
         if len(keys) != len(embeddings):
             raise ValueError(f"{len(embeddings)} records need as many keys, got {len(keys)}")
         with self._path.open("ab") as file:
-            file.write(np.ascontiguousarray(embeddings).data)
+            for record in embeddings.reshape(len(embeddings), self.channels, self.positions):
+                file.write(cv2.transpose(np.ascontiguousarray(record)).data)
         with (self.folder / _KEYS).open("a", encoding="ascii") as file:
             file.writelines(f"{key}\n" for key in keys)
 
@@ -99,24 +108,32 @@ class Spool:
             file.truncate(count * self._record)
         write_atomic(self.folder / _KEYS, "".join(f"{key}\n" for key in keys).encode("ascii"))
 
-    def read(self, rows: Sequence[int], channels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Records, reduced to the chosen channels.
+    def read(
+        self,
+        rows: Sequence[int],
+        channels: npt.NDArray[np.int64],
+        positions: slice = slice(None),
+    ) -> npt.NDArray[np.float32]:
+        """Records, reduced to the chosen channels and positions.
 
         Args:
             rows: which records, ``n`` of them.
             channels: which channels, ``d`` of them.
+            positions: which of the grid's positions, ``p`` of them.
 
         Returns:
             float32 ``(n, p, d)``.
         """
-        result = np.empty((len(rows), self.positions, len(channels)), np.float32)
-        with self._path.open("rb") as file:
+        wanted = range(*positions.indices(self.positions))
+        result = np.empty((len(rows), len(wanted), len(channels)), np.float32)
+        held, first = len(self), wanted.start * self.channels * 4
+        with self._path.open("rb", buffering=0) as file:
             for index, row in enumerate(rows):
-                file.seek(row * self._record)
-                record = np.fromfile(file, np.float32, self.channels * self.positions)
-                if record.size * 4 != self._record:
-                    raise IndexError(f"the spool holds {len(self)} records, not {row + 1}")
-                result[index] = record.reshape(self.channels, self.positions)[channels].T
+                if row >= held:
+                    raise IndexError(f"the spool holds {held} records, not {row + 1}")
+                file.seek(row * self._record + first)
+                piece = np.fromfile(file, np.float32, len(wanted) * self.channels)
+                np.take(piece.reshape(-1, self.channels), channels, axis=1, out=result[index], mode="clip")
         return result
 
     def delete(self) -> None:

@@ -182,9 +182,9 @@ def test_a_broken_network_is_a_bundle_error() -> None:
 
 def test_unknown_names() -> None:
     with pytest.raises(BackboneError, match="unknown backbone"):
-        open_extractor(PadimConfig(backbone="resnet"))
+        open_extractor(PadimConfig().model_copy(update={"backbone": "resnet"}))
     with pytest.raises(BackboneError, match="no layer"):
-        open_extractor(PadimConfig(layers=("layer1",)))
+        open_extractor(PadimConfig().model_copy(update={"layers": ("layer1",)}))
 
 
 # --- the channel draw ---

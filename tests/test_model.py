@@ -39,8 +39,14 @@ def assert_same_model(one: Padim, other: Padim) -> None:
     assert one.calibration_ == other.calibration_
     assert one.quantizer == other.quantizer
     np.testing.assert_array_equal(one.mean_, other.mean_)
-    np.testing.assert_array_equal(one.whitener_, other.whitener_)
+    assert_same_factor(one, other)
     np.testing.assert_array_equal(one.held_out_, other.held_out_)
+
+
+def assert_same_factor(one: Padim, other: Padim) -> None:
+    assert one.factor_.kind == other.factor_.kind
+    for ours, theirs in zip(one.factor_.files().values(), other.factor_.files().values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def grids_of(model: Padim, pictures: Pictures) -> np.ndarray:
@@ -55,7 +61,7 @@ def snapshot(model: Padim) -> dict[str, Any]:
         "calibration": model.calibration_,
         "threshold": model.threshold_,
         "mean": model.mean_.tobytes(),
-        "whitener": model.whitener_.tobytes(),
+        "factor": [array.tobytes() for array in model.factor_.files().values()],
         "held_out": model.held_out_.tobytes(),
         "levels": model.image_levels().tolist() if model.calibration_ != "none" else None,
         "thumbnails": [model.thumbnail(i) for i in range(len(model.normals_))],
@@ -99,8 +105,9 @@ def test_not_fitted() -> None:
 
 
 def test_unknown_backbone_is_told_at_once() -> None:
+    config = PadimConfig().model_copy(update={"backbone": "efficientnet_lite"})
     with pytest.raises(BackboneError, match="did you mean 'efficientnet_lite0'"):
-        Padim(PadimConfig(backbone="efficientnet_lite")).fit(normals(1))
+        Padim(config).fit(normals(1))
 
 
 def test_arrays_and_files_give_the_same_model(small_config: PadimConfig) -> None:
@@ -318,7 +325,7 @@ def test_exclude_is_a_fit_without_it_and_include_undoes_it(
     assert [n.status for n in model.normals_].count(reason) == 1
     without = fit(small_config, [picture for i, picture in enumerate(pictures) if i != index])
     np.testing.assert_array_equal(model.mean_, without.mean_)
-    np.testing.assert_array_equal(model.whitener_, without.whitener_)
+    assert_same_factor(model, without)
     np.testing.assert_array_equal(np.delete(model.held_out_, index, axis=0), without.held_out_)
     assert model.quantizer == without.quantizer
     # The one left out is judged as any other picture.
@@ -939,6 +946,7 @@ def test_rebuilding_names_a_missing_picture(small_config: PadimConfig) -> None:
 
 
 def test_a_fit_continued_without_the_spool_is_marked_stale(small_config: PadimConfig, tmp_path: Path) -> None:
+    small_config = small_config.model_copy(update={"n_features": 6})  # fewer than there are pictures
     pictures = normals(24)
     model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:15]).exclude(3, "not_good")
     model.delete_spool()
@@ -955,8 +963,9 @@ def test_a_fit_continued_without_the_spool_is_marked_stale(small_config: PadimCo
     whole = fit(small_config, pictures).exclude(3, "not_good")
     assert [n.name for n in model.normals_] == [n.name for n in whole.normals_]
     np.testing.assert_allclose(model.mean_, whole.mean_, rtol=1e-6, atol=1e-6)
-    scale = np.abs(whole.whitener_).max()
-    np.testing.assert_allclose(model.whitener_, whole.whitener_, rtol=0, atol=1e-6 * scale)
+    everywhere = np.arange(len(model.mean_))
+    ours, theirs = model.factor_.covariance(everywhere), whole.factor_.covariance(everywhere)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
     statistics, expected = model.statistics(), whole.statistics()
     assert statistics.count == expected.count == 23
     np.testing.assert_allclose(statistics.scatter, expected.scatter, rtol=1e-6, atol=1e-9)
@@ -969,6 +978,7 @@ def test_a_fit_continued_without_the_spool_is_marked_stale(small_config: PadimCo
 
 
 def test_rebuilding_the_spool_of_a_continued_fit_ends_the_staleness(small_config: PadimConfig) -> None:
+    small_config = small_config.model_copy(update={"n_features": 6})
     pictures = normals(12)
     model = fit(small_config, pictures[:8])
     model.delete_spool()
@@ -976,6 +986,44 @@ def test_rebuilding_the_spool_of_a_continued_fit_ends_the_staleness(small_config
     assert model.calibration_ == "stale"
     model.rebuild_spool(pictures)
     assert_same_model(model, fit(small_config, pictures))
+
+
+def test_few_normals_are_continued_exactly_from_their_kept_channels(
+    small_config: PadimConfig, tmp_path: Path
+) -> None:
+    """The checkpoint of fewer pictures than channels kept holds features: smaller, and nothing is lost."""
+    pictures = normals(14)
+    model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:9], groups={"good_001.png": "a"})
+    model.exclude(3, "kept_out").delete_spool()
+    assert not model.has_spool
+    d = len(model.channels)
+    assert 9 < d < model.extractor.channels
+    assert model.checkpoint_bytes == pytest.approx(9 * d * len(model.mean_) * 4, rel=0.05)
+    assert model.statistics().count == 8
+    model = Padim.load(model.save(tmp_path / "m"), work_dir=tmp_path / "w")
+    before = snapshot(model)
+    with pytest.raises(Cancelled):
+        model.partial_fit(pictures[9:], cancel=StopAfter(4))
+    assert snapshot(model) == before
+    model.partial_fit(pictures[9:12]).partial_fit([*pictures[12:], BROKEN], on_error=lambda error: None)
+    whole = fit(small_config, pictures, groups={"good_001.png": "a"}).exclude(3, "kept_out")
+    assert_same_model(model, whole)
+    assert model.calibration_ == "exact"
+    with pytest.raises(PadimError, match=r"rebuild_spool\(\)"):
+        model.exclude(2, "not_good")
+
+
+def test_a_checkpoint_outgrows_its_features(small_config: PadimConfig, tmp_path: Path) -> None:
+    config = small_config.model_copy(update={"n_features": 8})
+    pictures = normals(12)
+    model = Padim(config, work_dir=tmp_path / "w").fit(pictures[:6])
+    model.delete_spool()
+    model.partial_fit(pictures[6:10])  # now more than 8: what goes on are the statistics
+    assert_same_model(model, fit(config, pictures[:10]))
+    assert model.statistics().count == 10
+    model.partial_fit(pictures[10:])
+    assert model.calibration_ == "stale"
+    assert model.statistics().count == 12
 
 
 def test_continuing_needs_checkpoint_or_spool(saved_model: Path) -> None:

@@ -1,43 +1,105 @@
-"""The ONNX distance session against the float64 formula."""
+"""The distance part of the scoring graph against the float64 formula, and the whole graph's promises."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 import pytest
 
-from padim.gaussian import Regularization, squared_distances, whitening
-from padim.scorer import Scorer
+from padim import Padim
+from padim.config import PadimConfig
+from padim.factor import Factor, LowRank, Triangular
+from padim.features import open_extractor
+from padim.gaussian import Regularization, Span, squared_distances, whitening
+from padim.graph import FARTHEST, distance_graph
+from padim.images import decode
+from padim.maps import judged_map
+from padim.runtime import session_options
 from padim.statistics import PatchStatistics
+from tests.parts import defects, normals
 
 
-class Grid:
-    """Stands in for the extractor where embeddings are given."""
+def distances(
+    embedding: npt.NDArray[np.float32],
+    channels: npt.NDArray[np.int64],
+    mean: npt.NDArray[np.float32],
+    factor: Factor,
+) -> npt.NDArray[np.float32]:
+    session = ort.InferenceSession(
+        distance_graph(factor.kind, len(channels)).SerializeToString(),
+        session_options(),
+        providers=["CPUExecutionProvider"],
+    )
+    feed = {"embedding": embedding, "channels": channels, "mean": mean[:, None, None], **factor.inputs()}
+    return np.asarray(session.run(["distance"], feed)[0])
 
-    grid = 4
+
+def example(n: int, d: int, count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """Normals ``(count, 16, d)`` and embeddings ``(n, d + 1, 4, 4)``, of which the last d are meant."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(count, 16, d)) * rng.uniform(0.1, 3, size=d) + 4
+    return features, (rng.normal(size=(n, d + 1, 4, 4)) + 4).astype(np.float32)
 
 
 @pytest.mark.parametrize("n", [1, 3, 16])
-@pytest.mark.parametrize("d", [1, 2, 5, 8])
-def test_distances_equal_the_float64_formula(n: int, d: int) -> None:
-    rng = np.random.default_rng(0)
-    channels = np.array([0, 1, 2, 3, 5, 6, 7, 8], np.int64)[-d:]
-    normals = rng.normal(size=(30, 16, d)) * rng.uniform(0.1, 3, size=d) + 4
-    statistics = PatchStatistics(16, d).update(normals)
-    whitener = whitening(statistics, Regularization(), 29)
-    scorer = Scorer(
-        Grid(),  # type: ignore[arg-type]
-        statistics.mean.astype(np.float32),
-        whitener.astype(np.float32),
-        channels,
-    )
-    embedding = (rng.normal(size=(n, 9, 4, 4)) + 4).astype(np.float32)
-    x = embedding.reshape(n, 9, 16)[:, channels].transpose(0, 2, 1)
-    expected = np.sqrt(squared_distances(x, statistics.mean, whitener)).reshape(n, 4, 4)
-    result = scorer.grids_of(ort.OrtValue.ortvalue_from_numpy(embedding))
+@pytest.mark.parametrize(
+    ("d", "count"), [(1, 30), (2, 30), (5, 30), (40, 60), (100, 120), (40, 12), (100, 2)]
+)
+def test_distances_equal_the_float64_formula(n: int, d: int, count: int) -> None:
+    features, embedding = example(n, d, count)
+    channels = np.arange(1, d + 1)
+    statistics = PatchStatistics(16, d).update(features)
+    whitener = whitening(statistics, Regularization(), count - 1)
+    if count > d:
+        factor: Factor = Triangular.of(whitener)
+    else:
+        factor = LowRank.empty(16, d, count - 1, 0.01)
+        factor.put(slice(None), *Span(features, Regularization()).basis())
+    x = embedding.reshape(n, d + 1, 16)[:, channels].transpose(0, 2, 1)
+    expected = np.sqrt(squared_distances(x, statistics.mean, whitener))
+    mean = statistics.mean.astype(np.float32)
+    result = distances(embedding, channels, mean, factor)
     assert result.dtype == np.float32
-    np.testing.assert_allclose(result, expected, rtol=1e-4)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
     # A picture's map must not depend on the company it is scored in, not by a bit.
     for row in range(n):
-        alone = scorer.grids_of(ort.OrtValue.ortvalue_from_numpy(embedding[row : row + 1]))
+        alone = distances(embedding[row : row + 1], channels, mean, factor)
         assert np.array_equal(alone[0], result[row])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+def test_what_is_no_number_counts_as_farthest(bad: float) -> None:
+    embedding = np.ones((1, 2, 4, 4), np.float32)
+    embedding[0, 1, 2, 3] = bad
+    factor = Triangular.of(np.broadcast_to(np.eye(2), (16, 2, 2)))
+    result = distances(embedding, np.array([0, 1]), np.zeros((16, 2), np.float32), factor).reshape(4, 4)
+    assert result[2, 3] == np.float32(FARTHEST)
+    assert np.isfinite(result).all()
+    assert (np.delete(result.ravel(), 11) < 2).all()
+
+
+@pytest.mark.parametrize("count", [6, 40])
+def test_the_whole_graph_is_its_parts(count: int) -> None:
+    """Fit and score see the same embeddings, held-out and test pictures the same tail: to the bit."""
+    config = PadimConfig(input_size=64, grid_stride=8, n_features=16, min_area=4, smoothing_sigma=2.0)
+    model = Padim(config).fit(normals(count))
+    assert model.factor_.kind == ("low_rank" if count == 6 else "triangular")
+    rgb = np.stack([model.preprocess(decode(bytes(content), name)) for name, content in defects(5)])
+    grids, maps = model.judge.scorer(rgb)
+    embedding = model.extractor(rgb)
+    by_parts = distances(embedding, model.channels, model.mean_, model.factor_)
+    np.testing.assert_array_equal(grids.reshape(5, -1), by_parts)
+    for grid, q in zip(grids, maps, strict=True):
+        expected = judged_map(grid, size=64, sigma=2.0, quantizer=model.quantizer)
+        np.testing.assert_array_equal(q, expected)
+    for row in range(5):
+        assert np.array_equal(model.judge.scorer(rgb[row : row + 1])[1][0], maps[row])
+
+
+def test_the_session_is_shared_by_models_of_one_config() -> None:
+    config = PadimConfig(input_size=64, grid_stride=8, n_features=16)
+    one, other = Padim(config).fit(normals(5)), Padim(config).fit(normals(9, first=50))
+    assert one.extractor is other.extractor is open_extractor(config)
+    session = one.extractor.scoring_session("low_rank", 16)
+    assert other.extractor.scoring_session("low_rank", 16) is session

@@ -1,0 +1,116 @@
+"""ONNX Runtime sessions: which execution provider runs the network, on how many threads.
+
+``PADIM_PROVIDERS`` names the providers in order of preference (``cuda, openvino, directml, coreml, cpu``);
+without it every one that is installed is tried in that order. ``PADIM_THREADS`` sets the CPU threads.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import onnx
+import onnxruntime as ort
+
+from padim.errors import PadimError
+
+# In order of preference where nobody chose: the faster device first, the CPU always last.
+PROVIDERS = {
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+_SHORT = {provider: name for name, provider in PROVIDERS.items()}
+
+
+def threads() -> int:
+    """CPU threads of a session: ``PADIM_THREADS``, or 0 for all cores.
+
+    Raises:
+        PadimError: not a whole number from 0 upwards.
+    """
+    text = os.environ.get("PADIM_THREADS", "").strip() or "0"
+    if not text.isdecimal():
+        raise PadimError(f"PADIM_THREADS must be a whole number of threads, 0 for all cores, got '{text}'")
+    return int(text)
+
+
+def wanted_providers() -> list[str]:
+    """Execution providers to try, in order, by ONNX Runtime's names; the CPU is always the last.
+
+    Raises:
+        PadimError: ``PADIM_PROVIDERS`` names one that does not exist or is not installed.
+    """
+    installed = ort.get_available_providers()
+    text = os.environ.get("PADIM_PROVIDERS", "")
+    asked = [name.strip().lower() for name in text.split(",") if name.strip()]
+    chosen = []
+    for name in asked:
+        if name not in PROVIDERS:
+            raise PadimError(f"PADIM_PROVIDERS: unknown provider '{name}'; known: {', '.join(PROVIDERS)}")
+        if PROVIDERS[name] not in installed:
+            here = ", ".join(_SHORT[provider] for provider in installed if provider in _SHORT)
+            raise PadimError(
+                f"PADIM_PROVIDERS: '{name}' is not in the installed ONNX Runtime, which has {here}; "
+                "install the onnxruntime package for it, or leave it out"
+            )
+        chosen.append(PROVIDERS[name])
+    if not asked:
+        chosen = [provider for provider in PROVIDERS.values() if provider in installed]
+    cpu = PROVIDERS["cpu"]
+    return [*(provider for provider in chosen if provider != cpu), cpu]
+
+
+def session_options() -> ort.SessionOptions:
+    """Options of every session."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads()
+    # Idle threads would spin, against the decoders and against other sessions': with it, 50 pictures took a
+    # quarter longer and a single one no less.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
+    """A session on the first provider that takes the network.
+
+    A provider that is installed but cannot start (a GPU without its driver) is passed over with a warning;
+    one that was asked for by name is an error.
+
+    Raises:
+        PadimError: a provider that was asked for cannot start.
+    """
+    content = model if isinstance(model, bytes) else model.SerializeToString()
+    wanted = wanted_providers()
+    if len(wanted) > 1:
+        session = _on_devices(content, wanted)
+        if session is not None:
+            return session
+    return ort.InferenceSession(content, session_options(), providers=[PROVIDERS["cpu"]])
+
+
+def _on_devices(content: bytes, wanted: list[str]) -> ort.InferenceSession | None:
+    asked = bool(os.environ.get("PADIM_PROVIDERS", "").strip())
+    try:
+        session = ort.InferenceSession(content, session_options(), providers=wanted)
+    except Exception as error:
+        # Every provider has errors of its own for a driver that is missing or a network it cannot take.
+        reason: object = error
+    else:
+        if session.get_providers()[0] == wanted[0]:
+            return session
+        reason = "it could not start; see the message of ONNX Runtime above"
+    message = f"the execution provider '{_SHORT[wanted[0]]}' cannot be used ({reason})"
+    if asked:
+        raise PadimError(f"{message}; mend its installation, or take it out of PADIM_PROVIDERS")
+    warnings.warn(f"{message}; the network runs on the CPU", stacklevel=3)
+    return None
+
+
+def provider_in_use(session: ort.InferenceSession) -> str:
+    """Short name of the provider that runs most of a session: ``cuda``, ``cpu``, ..."""
+    first = str(session.get_providers()[0])
+    return _SHORT.get(first, first)

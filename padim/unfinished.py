@@ -1,0 +1,210 @@
+"""A fit that was stopped half way, on disk: which pictures the network has seen, to go on from there.
+
+Beside it in the same folder lie the pictures' embeddings and thumbnails. One line is one batch: what a crash
+cut short is dropped by whole batches, so that the network sees the rest in the batches it would have seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from padim.errors import ImageError, PadimError
+from padim.files import write_atomic
+from padim.images import Preprocess
+from padim.normals import Thumbnails
+from padim.pipeline import Image, Watch, content_hash, prepare
+from padim.spool import Spool
+
+_HEADER = "unfinished.json"
+_BATCHES = "batches.jsonl"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A picture whose embedding is on disk.
+
+    Attributes:
+        sha256: of its content.
+        original_size: (height, width) in pixels.
+        thumbnail: (offset, length) in the thumbnails file.
+    """
+
+    sha256: str
+    original_size: tuple[int, int]
+    thumbnail: tuple[int, int]
+
+
+class Rest(Iterable[Image]):
+    """The pictures still to be read, once; ``len()`` is how many there are at most."""
+
+    def __init__(self, images: Iterator[Image], count: int) -> None:
+        self._images, self._count = images, count
+
+    def __iter__(self) -> Iterator[Image]:
+        return self._images
+
+    def __len__(self) -> int:
+        return self._count
+
+
+class Unfinished:
+    """The record of a fit under way in a folder."""
+
+    def __init__(self, folder: Path, identity: str, settings: Mapping[str, Any]) -> None:
+        """Open the record in ``folder``, or start one.
+
+        Args:
+            folder: for this record alone, and for what it records.
+            identity: of the extractor.
+            settings: the choices that embeddings depend on, as plain JSON; named when they differ.
+
+        Raises:
+            PadimError: what lies there was begun with other settings or another network.
+        """
+        self.folder = folder
+        header = {"identity": identity, "settings": dict(settings)}
+        known = _read_header(folder)
+        if known is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _BATCHES).unlink(missing_ok=True)
+            write_atomic(folder / _HEADER, json.dumps(header).encode())
+        elif known != header:
+            raise PadimError(f"{folder}: {_difference(known, header)}; use those settings, or start afresh")
+
+    def batches(self) -> list[list[Done]]:
+        """What is recorded; a last line cut short is not."""
+        try:
+            lines = (self.folder / _BATCHES).read_text(encoding="ascii").splitlines()
+        except OSError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                found.append(
+                    [
+                        Done(item["sha256"], _pair(item["original_size"]), _pair(item["thumbnail"]))
+                        for item in json.loads(line)
+                    ]
+                )
+            except (ValueError, TypeError, KeyError):
+                break
+        return found
+
+    def add(self, batch: Iterable[Done]) -> None:
+        """Record a batch; its embeddings and thumbnails are written already."""
+        with (self.folder / _BATCHES).open("a", encoding="ascii") as file:
+            file.write(json.dumps([asdict(item) for item in batch]) + "\n")
+
+    def take_up(self, spool: Spool, thumbnails: Thumbnails) -> list[Done]:
+        """What is done and whole; whatever else lies in the files is cut off.
+
+        Args:
+            spool: of the embeddings, in the same folder.
+            thumbnails: in the same folder.
+        """
+        keys, size = spool.keys()[: len(spool)], thumbnails.nbytes
+        done: list[Done] = []
+        kept: list[list[Done]] = []
+        for batch in self.batches():
+            ends = [item.thumbnail[0] + item.thumbnail[1] for item in batch]
+            stored = keys[len(done) : len(done) + len(batch)]
+            if not batch or stored != [item.sha256 for item in batch] or max(ends) > size:
+                break
+            done += batch
+            kept.append(batch)
+        spool.truncate(len(done))
+        thumbnails.truncate(sum(done[-1].thumbnail) if done else 0)
+        text = "".join(json.dumps([asdict(item) for item in batch]) + "\n" for batch in kept)
+        write_atomic(self.folder / _BATCHES, text.encode("ascii"))
+        return done
+
+    def pass_over(
+        self, done: list[Done], images: Iterable[Image], preprocess: Preprocess, watch: Watch
+    ) -> tuple[list[str], Rest | Iterator[Image], Watch]:
+        """Read past the pictures that are done; they must come first, and in the same order.
+
+        Returns:
+            Their names as given now, the other pictures, and a watch that counts on from there.
+
+        Raises:
+            PadimError: other pictures than before, or some are missing.
+            Cancelled: ``watch`` asked to stop.
+        """
+        total = len(images) if isinstance(images, Sized) else None
+        iterator, seen = iter(images), 0
+        names: list[str] = []
+        while len(names) < len(done):
+            image = next(iterator, None)
+            if image is None:
+                missing = len(done) - len(names)
+                raise PadimError(
+                    f"{self.folder}: was begun with other pictures ({missing} of those already done are "
+                    "missing); give the same ones, or start afresh"
+                )
+            seen += 1
+            if content_hash(image[1]) == done[len(names)].sha256:
+                names.append(image[0])
+            else:
+                self._must_be_broken(image, preprocess, watch)
+            watch.step(seen, total, "Finding where it stopped")
+        if watch.progress is not None:
+            tell, before = watch.progress, seen
+            watch = replace(watch, progress=lambda at, _, stage: tell(before + at, total, stage))
+        return names, iterator if total is None else Rest(iterator, total - seen), watch
+
+    def _must_be_broken(self, image: Image, preprocess: Preprocess, watch: Watch) -> None:
+        """Between pictures that are done there can be those that were skipped, and nothing else."""
+        try:
+            prepare(image, preprocess)
+        except ImageError as error:
+            watch.bad(error)
+        else:
+            raise PadimError(
+                f"{self.folder}: was begun with other pictures ({image[0]} was not among them); "
+                "give the same ones, or start afresh"
+            )
+
+    def close(self) -> None:
+        """Forget the record: the fit is complete."""
+        for name in (_BATCHES, _HEADER):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def pictures_done(folder: Path) -> int | None:
+    """How many pictures an unfinished fit in ``folder`` has done; None where there is none."""
+    if _read_header(folder) is None:
+        return None
+    try:
+        lines = (folder / _BATCHES).read_text(encoding="ascii").splitlines()
+        return sum(len(json.loads(line)) for line in lines)
+    except (OSError, ValueError):
+        return 0
+
+
+def _read_header(folder: Path) -> dict[str, Any] | None:
+    try:
+        header = json.loads((folder / _HEADER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return header if isinstance(header, dict) and isinstance(header.get("settings"), dict) else None
+
+
+def _difference(known: Mapping[str, Any], header: Mapping[str, Any]) -> str:
+    was, now = known["settings"], header["settings"]
+    for name in now:
+        if was.get(name) != now[name]:
+            return f"was begun with {name} {_plain(was.get(name))}, not {_plain(now[name])}"
+    return "was begun with another network or other weights"
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = map(int, value)
+    return first, second

@@ -1,0 +1,371 @@
+"""Which layer saw it: against permutations, against refits, and what a fair split must satisfy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from padim import CalibrationError, Padim, PadimConfig, PadimError, attribution
+from padim.attribution import (
+    MOST_LAYERS,
+    embed,
+    explain,
+    explain_held_out,
+    kept_layers,
+    layer_shares,
+    normals_layers,
+    places_of,
+    region_masks,
+    strongest_place,
+)
+from padim.maps import decide
+from padim.pipeline import prepare
+from tests.parts import defects, normals
+
+Doubles = npt.NDArray[np.float64]
+
+
+def covariances(rng: np.random.Generator, k: int, d: int, floor: float = 0.01) -> Doubles:
+    root = rng.normal(size=(k, d, d)) * rng.uniform(0.1, 3, size=(k, d, 1))
+    return root @ root.transpose(0, 2, 1) + floor * np.eye(d)
+
+
+def by_permutations(covariance: Doubles, delta: Doubles, layer_of: npt.NDArray[np.int64], n: int) -> Doubles:
+    """The definition: the mean, over all orders in which layers could come, of what each one adds."""
+
+    def worth(layers: tuple[int, ...]) -> float:
+        chosen = np.flatnonzero(np.isin(layer_of, layers))
+        part = np.linalg.inv(covariance[np.ix_(chosen, chosen)])
+        return float(delta[chosen] @ part @ delta[chosen])
+
+    shares = np.zeros(n)
+    for order in itertools.permutations(range(n)):
+        for i, layer in enumerate(order):
+            shares[layer] += worth(order[: i + 1]) - worth(order[:i])
+    return shares / math.factorial(n)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 5])
+def test_equals_the_mean_over_all_permutations(n_layers: int) -> None:
+    rng = np.random.default_rng(n_layers)
+    d = 3 * n_layers
+    covariance, delta = covariances(rng, 4, d), rng.normal(size=(4, d))
+    layer_of = rng.permutation(np.arange(d) % n_layers)
+    got = layer_shares(covariance, delta, layer_of, n_layers)
+    for row in range(4):
+        expected = by_permutations(covariance[row], delta[row], layer_of, n_layers)
+        np.testing.assert_allclose(got[row], expected, rtol=1e-8, atol=1e-12)
+
+
+def test_a_hand_worked_case() -> None:
+    """Variances 1, covariance c, seen at (1, 1): alone each is worth 1, together they are 2 / (1 + c)."""
+    c = 0.6
+    covariance = np.array([[[1.0, c], [c, 1.0]]])
+    shares = layer_shares(covariance, np.ones((1, 2)), np.array([0, 1]), 2)
+    np.testing.assert_allclose(shares, [[1 / (1 + c)] * 2])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_layers=st.integers(1, 5),
+    d=st.integers(1, 12),
+    scale=st.sampled_from([1e-6, 1.0, 1e6]),
+    floor=st.sampled_from([1e-6, 0.01, 1.0]),
+)
+def test_no_share_is_negative_and_they_sum_to_the_distance(
+    seed: int, n_layers: int, d: int, scale: float, floor: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    # Of low rank before the floor, as with fewer pictures than channels.
+    root = rng.normal(size=(3, d, max(1, d // 2)))
+    covariance = root @ root.transpose(0, 2, 1) + floor * np.eye(d)
+    delta = scale * rng.normal(size=(3, d))
+    layer_of = rng.integers(0, n_layers, d)
+    shares = layer_shares(covariance, delta, layer_of, n_layers)
+    assert shares.shape == (3, n_layers)
+    assert (shares >= 0).all()
+    white = np.linalg.solve(np.linalg.cholesky(covariance), delta[..., None])
+    np.testing.assert_allclose(shares.sum(axis=1), (white**2).sum(axis=(1, 2)), rtol=1e-9)
+    absent = np.setdiff1d(np.arange(n_layers), layer_of)
+    assert (shares[:, absent] == 0).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), each=st.integers(1, 4), others=st.integers(0, 4))
+def test_layers_that_say_the_same_get_the_same(seed: int, each: int, others: int) -> None:
+    rng = np.random.default_rng(seed)
+    d = 2 * each + others
+    covariance, delta = covariances(rng, 1, d), rng.normal(size=(1, d))
+    # Make the problem the same when the first two layers change places.
+    swap = np.r_[each : 2 * each, 0:each, 2 * each : d]
+    covariance = (covariance + covariance[:, swap[:, None], swap]) / 2
+    delta = (delta + delta[:, swap]) / 2
+    layer_of = np.r_[np.zeros(each, np.int64), np.ones(each, np.int64), np.full(others, 2)]
+    shares = layer_shares(covariance, delta, layer_of, 3)
+    np.testing.assert_allclose(shares[0, 0], shares[0, 1], rtol=1e-8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), d=st.integers(1, 6), silent=st.integers(1, 4))
+def test_a_layer_that_sees_nothing_of_its_own_gets_nothing(seed: int, d: int, silent: int) -> None:
+    rng = np.random.default_rng(seed)
+    covariance = np.zeros((2, d + silent, d + silent))
+    covariance[:, :d, :d], covariance[:, d:, d:] = covariances(rng, 2, d), covariances(rng, 2, silent)
+    delta = np.concatenate([rng.normal(size=(2, d)), np.zeros((2, silent))], axis=1)
+    layer_of = np.r_[np.zeros(d, np.int64), np.ones(silent, np.int64)]
+    shares = layer_shares(covariance, delta, layer_of, 2)
+    np.testing.assert_allclose(shares[:, 1], 0, atol=1e-12 * shares[:, 0].max())
+
+
+def test_the_plain_split_goes_negative_where_this_does_not() -> None:
+    """Two layers that always move together: the weaker one's part of the plain split is below zero."""
+    covariance = np.array([[[1.0, 0.9], [0.9, 1.0]]])
+    delta = np.array([[2.0, 0.5]])
+    plain = delta * np.linalg.solve(covariance, delta[..., None])[..., 0]
+    shares = layer_shares(covariance, delta, np.array([0, 1]), 2)
+    assert plain[0, 1] < 0
+    assert (shares > 0).all()
+    np.testing.assert_allclose(shares.sum(), plain.sum())
+
+
+def test_no_distance_is_shared_by_nobody() -> None:
+    shares = layer_shares(np.eye(4)[None], np.zeros((1, 4)), np.array([0, 0, 1, 2]), 3)
+    np.testing.assert_array_equal(shares, np.zeros((1, 3)))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    d = MOST_LAYERS + 1
+    with pytest.raises(ValueError, match="at most 10 layers"):
+        layer_shares(np.eye(d)[None], np.ones((1, d)), np.arange(d), d)
+    with pytest.raises(ValueError, match="covariance must be"):
+        layer_shares(np.eye(3)[None], np.ones((1, 2)), np.array([0, 1]), 2)
+    with pytest.raises(ValueError, match="layers 0 to 1"):
+        layer_shares(np.eye(2)[None], np.ones((1, 2)), np.array([0, 2]), 2)
+
+
+def test_places_are_the_cells_that_a_region_touches() -> None:
+    region = np.zeros((16, 16), bool)
+    region[3:5, 7] = True  # across a border between cells of four pixels
+    np.testing.assert_array_equal(places_of(region, 4), [1, 5])
+    assert len(places_of(np.zeros((16, 16), bool), 4)) == 0
+    wrongs: list[Any] = [np.zeros((16, 16)), np.zeros((16, 8), bool), np.zeros((18, 18), bool)]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="region must be"):
+            places_of(wrong, 4)
+
+
+def test_regions_are_those_of_the_decision() -> None:
+    rng = np.random.default_rng(3)
+    q = (cv2.GaussianBlur(rng.random((64, 64)).astype(np.float32), (0, 0), 3) * 60_000).astype(np.uint16)
+    threshold = int(np.quantile(q, 0.9))
+    decision = decide(q, threshold, 9)
+    masks = region_masks(q, threshold, 9)
+    assert len(masks) == len(decision.regions) > 2
+    np.testing.assert_array_equal(np.sum(masks, axis=0), decision.mask)
+    for mask, region in zip(masks, decision.regions, strict=True):
+        assert mask.sum() == region.area
+        assert q[mask].max() == region.peak_level
+    assert region_masks(q, 65535, 9) == []
+
+
+def test_the_strongest_place_is_where_the_score_comes_from() -> None:
+    q = np.zeros((16, 16), np.uint16)
+    q[2:5, 2:5], q[3, 3], q[10, 10] = 50, 90, 200
+    place = strongest_place(q, 4)  # the single hot pixel is too small to count
+    np.testing.assert_array_equal(np.argwhere(place)[[0, -1]], [[2, 2], [4, 4]])
+    assert place.sum() == 9
+    assert strongest_place(q, 1).sum() == 1
+    assert strongest_place(np.zeros((4, 4), np.uint16), 4).all()
+
+
+# --- a test picture ---
+
+
+def test_a_pictures_shares_sum_to_the_distances_it_was_judged_by(small_model: Padim) -> None:
+    (scored,) = small_model.score(defects(1))
+    rgb = prepare(defects(1)[0], small_model.preprocess).rgb
+    runs = small_model.extractor.runs
+    embedding = embed(small_model, rgb)
+    assert small_model.extractor.runs == runs + 1
+    mask = scored.map > small_model.threshold_level
+    whole, there = explain(small_model, embedding), explain(small_model, embedding, mask)
+    assert small_model.extractor.runs == runs + 1
+    assert whole.layers == ("blocks.2", "blocks.4", "blocks.10")
+    np.testing.assert_allclose(whole.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(there.positions, places_of(mask, 8))
+    assert 0 < len(there.positions) < 64
+    np.testing.assert_allclose(
+        there.total.sum(), (scored.grid.ravel()[there.positions] ** 2).sum(), rtol=1e-3
+    )
+    np.testing.assert_allclose(there.squared, whole.squared[there.positions])
+    assert there.shares.sum() == pytest.approx(1)
+    assert (there.shares >= 0).all()
+    assert np.count_nonzero(there.maps(8).sum(axis=0)) == len(there.positions)
+
+
+def test_channels_are_told_by_their_layer(small_model: Padim) -> None:
+    layers, layer_of = kept_layers(small_model)
+    stops = np.cumsum([layer.channels for layer in layers])
+    np.testing.assert_array_equal(layer_of, np.searchsorted(stops, small_model.channels, side="right"))
+
+
+def test_too_many_layers_are_said_to_be_too_many(small_model: Padim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attribution, "MOST_LAYERS", 2)
+    with pytest.raises(PadimError, match="at most 2 layers can be told apart, and the model uses 3"):
+        kept_layers(small_model)
+
+
+def test_another_pictures_shape_is_refused(small_model: Padim) -> None:
+    with pytest.raises(ValueError, match="embedding must be"):
+        explain(small_model, np.zeros((64, 19), np.float32))
+
+
+# --- normals ---
+
+
+def shot_again(model_of: Callable[..., Padim], config: PadimConfig) -> Padim:
+    """Eleven parts, two of them photographed three times, one twice; one kept out."""
+    groups = {f"good_{i:03d}.png": part for i, part in enumerate("aaabbbccdefghijk")}
+    return model_of(config).fit(normals(16), groups=groups).exclude(15, "kept_out")
+
+
+def test_held_out_shares_are_those_of_a_model_without_the_part(small_config: PadimConfig) -> None:
+    model = shot_again(Padim, small_config)
+    everywhere = np.ones((64, 64), bool)
+    corner = np.zeros((64, 64), bool)
+    corner[40:, 40:] = True
+    asked = [(0, everywhere), (4, corner), (6, everywhere), (9, corner)]
+    runs = model.extractor.runs
+    for (index, region), told in zip(asked, explain_held_out(model, asked), strict=True):
+        places = places_of(region, 8)
+        np.testing.assert_array_equal(told.positions, places)
+        held_out = model.held_out_[index].ravel()[places].astype(float) ** 2
+        np.testing.assert_allclose(told.squared.sum(axis=1), held_out, rtol=1e-4)
+        assert (told.squared >= 0).all()
+    assert model.extractor.runs == runs
+    # The same from a model that really never saw the part.
+    name, data = normals(16)[4]
+    others = [item for i, item in enumerate(normals(15)) if i not in (3, 4, 5)]
+    groups = {item.name: item.group for item in model.normals_}
+    fresh = Padim(small_config).fit(others, groups=groups)
+    rgb = prepare((name, data), fresh.preprocess).rgb
+    expected = explain(fresh, embed(fresh, rgb), corner)
+    (told,) = explain_held_out(model, [(4, corner)])
+    np.testing.assert_allclose(told.squared, expected.squared, rtol=2e-3, atol=1e-3)
+
+
+def test_the_normals_layers_are_the_mean_of_their_held_out_shares(small_config: PadimConfig) -> None:
+    model = shot_again(Padim, small_config)
+    told = normals_layers(model)
+    fitted = [i for i, normal in enumerate(model.normals_) if normal.status == "fit"]
+    everywhere = np.ones((64, 64), bool)
+    one_by_one = explain_held_out(model, [(i, everywhere) for i in fitted])
+    assert len(told.positions) == 64  # so small a grid is looked at everywhere
+    np.testing.assert_allclose(told.squared, np.mean([one.squared for one in one_by_one], axis=0), rtol=1e-9)
+
+
+def test_a_large_grid_is_looked_at_here_and_there() -> None:
+    config = PadimConfig(input_size=160, grid_stride=4, n_features=10)
+    told = normals_layers(Padim(config).fit(normals(4)))
+    assert 100 <= len(told.positions) <= 256
+    rows, columns = np.divmod(told.positions, 40)
+    np.testing.assert_array_equal(np.unique(rows), np.unique(columns))
+
+
+def test_without_features_or_parts_it_says_so(small_config: PadimConfig) -> None:
+    two = Padim(small_config).fit(normals(2))
+    with pytest.raises(CalibrationError, match="at least 3 parts"):
+        normals_layers(two)
+    model = Padim(small_config).fit(normals(4))
+    model.delete_spool()
+    with pytest.raises(PadimError, match="features were deleted"):
+        explain_held_out(model, [(0, np.ones((64, 64), bool))])
+
+
+# --- layers turned off and on ---
+
+
+def same(one: Padim, other: Padim) -> None:
+    """Bit for bit."""
+    assert one.config == other.config
+    assert one.quantizer == other.quantizer
+    assert one.threshold_ == other.threshold_
+    for name in ("channels", "mean_", "held_out_"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for ours, theirs in zip(one.factor_.files().values(), other.factor_.files().values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_layers_are_turned_off_and_on_without_the_network(small_config: PadimConfig) -> None:
+    config = small_config.model_copy(update={"n_features": 100})
+    model, before = (Padim(config).fit(normals(8)) for _ in range(2))
+    runs = model.extractor.runs
+    model.set_layers(["blocks.4", "blocks.2"])
+    assert model.extractor.runs == runs
+    assert model.config.muted_layers == ("blocks.10",)
+    assert model.config.n_features == 64  # all there are
+    assert set(model.channels) <= set(range(64))
+    fresh = Padim(model.config).fit(normals(8))
+    same(model, fresh)
+    assert model.threshold_ != before.threshold_
+    layers, layer_of = kept_layers(model)
+    assert [layer.name for layer in layers] == ["blocks.2", "blocks.4"]
+    assert set(layer_of) == {0, 1}
+    runs = model.extractor.runs
+    model.set_layers(model.config.layers)
+    same(model, before)
+    assert model.extractor.runs == runs
+
+
+def test_middle_layers_off_and_a_number_of_features(small_config: PadimConfig) -> None:
+    model = Padim(small_config).fit(normals(6))
+    model.set_layers(["blocks.2", "blocks.10"], 30)
+    assert len(model.channels) == 30
+    assert not set(model.channels) & set(range(24, 64))
+    same(model, Padim(model.config).fit(normals(6)))
+    (scored,) = model.score(defects(1))
+    told = explain(model, embed(model, prepare(defects(1)[0], model.preprocess).rgb))
+    assert told.layers == ("blocks.2", "blocks.10")
+    np.testing.assert_allclose(told.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
+
+
+def test_the_number_asked_for_outlives_saving(small_config: PadimConfig, tmp_path: object) -> None:
+    config = small_config.model_copy(update={"n_features": 100})
+    model = Padim(config, work_dir=f"{tmp_path}/work").fit(normals(5))
+    model.set_layers(["blocks.2"]).save(f"{tmp_path}/model")
+    loaded = Padim.load(f"{tmp_path}/model", work_dir=f"{tmp_path}/work")
+    same(loaded, model)
+    loaded.set_layers(loaded.config.layers)
+    assert loaded.config == config
+
+
+def test_a_checkpoint_of_other_layers_is_not_taken(small_config: PadimConfig) -> None:
+    model = Padim(small_config).fit(normals(4))
+    whole = model.save_checkpoint()
+    assert model.set_layers(["blocks.2", "blocks.4"]).save_checkpoint() != whole
+
+
+def test_what_cannot_be_set_changes_nothing(small_config: PadimConfig) -> None:
+    model = Padim(small_config).fit(normals(4))
+    before = replace(model.judge.fitted)
+    for wrong, word in (((), "none given"), (("blocks.7",), "blocks.7 given"), (("nonsense",), "nonsense")):
+        with pytest.raises(PadimError, match=word):
+            model.set_layers(wrong)
+    with pytest.raises(PadimError, match="n_features"):
+        model.set_layers(["blocks.2"], 0)
+    model.delete_spool()
+    with pytest.raises(PadimError, match="features were deleted"):
+        model.set_layers(["blocks.2"])
+    assert model.judge.fitted == before
+    assert model.config == small_config

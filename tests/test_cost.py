@@ -1,0 +1,53 @@
+"""What is said beforehand against what a model then takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from padim import Padim, PadimConfig
+from padim import factor as factors
+from padim.cost import estimate
+from padim.statistics import PatchStatistics
+from tests.parts import normals
+
+
+@pytest.mark.parametrize("count", [5, 30])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_estimate_is_what_a_model_takes(
+    count: int, narrow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if narrow:
+        monkeypatch.setattr(factors, "NARROW_ABOVE_BYTES", 0)
+        monkeypatch.setattr("padim.cost.NARROW_ABOVE_BYTES", 0)
+    config = PadimConfig(input_size=64, grid_stride=8, n_features=40, eps=1.0)
+    model = Padim(config, work_dir=tmp_path / "work").fit(normals(count))
+    cost = estimate(config, count)
+    assert (cost.positions, cost.channels, cost.features) == (64, 176, 40)
+    assert cost.rank == (4 if count == 5 else None)
+    arrays = model.judge.scorer.arrays
+    held = sum(
+        arrays[name].nbytes for name in arrays if name in ("mean", "left", "right", "basis", "basis_scale")
+    )
+    assert cost.score_memory == held
+    saved = model.save(tmp_path / "model")
+    files = ("mean-*", "left-*", "right-*", "basis-*", "scale-*", "step-*")
+    stored = sum(path.stat().st_size for name in files for path in saved.glob(name))
+    assert stored == pytest.approx(cost.bundle, rel=0.02, abs=1000)
+    assert model.spool_bytes == pytest.approx(cost.spool_per_image * count, rel=0.01)
+    model.delete_spool()
+    assert model.checkpoint_bytes == pytest.approx(cost.checkpoint, rel=0.02, abs=1000)
+
+
+def test_few_normals_make_wide_networks_affordable() -> None:
+    """The figures of the README: full inverse covariances would be 5 GB."""
+    config = PadimConfig(backbone="wide_resnet50_2", grid_stride=4, input_size=256)
+    assert config.n_features == 550
+    cost = estimate(config, 200)
+    assert cost.rank == 199
+    assert cost.bundle < 1.0e9
+    assert cost.score_memory < 2.0e9
+    assert estimate(config).score_memory > 3.5e9
+    assert cost.checkpoint == 4 * 200 * 4096 * 550
+    assert PatchStatistics(1, 550).scatter.nbytes * 4096 > 9e9
