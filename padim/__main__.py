@@ -1,0 +1,6 @@
+"""``python -m padim``."""
+
+from padim.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The commands together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from padim import __version__
+from padim.cli import backbones, calibrate, evaluate, export, fit, info, score
+from padim.cli.command import Common, Json, Providers, Quiet, Threads, command, unwrapped
+
+_HELP = """
+Show it photographs of good parts, and it tells good from odd.
+
+[bold]fit[/] learns what is normal from pictures of good parts and sets a threshold by their own held-out
+scores; [bold]calibrate[/] moves it and says what that means; [bold]score[/] judges pictures;
+[bold]evaluate[/] counts how well it did on labelled ones. The common options may stand before a command
+or after it.
+"""
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done · 1 rejected, with --fail-on-reject · 2 an error, told in one sentence · "
+    "130 stopped with Ctrl-C.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"padim {__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=unwrapped(_HELP))
+def common(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, metavar="", help="Show the version and exit."
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    threads: Threads = None,
+    providers: Providers = None,
+) -> None:
+    ctx.obj = Common(quiet, as_json, threads, providers)
+
+
+for module in (fit, calibrate, score, evaluate, export, info, backbones):
+    command(app)(getattr(module, module.__name__.rpartition(".")[2]))

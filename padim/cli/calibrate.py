@@ -1,0 +1,176 @@
+"""``calibrate``: what each threshold promises, and which one the model is to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from padim.cli import options, summary
+from padim.cli.options import decide
+from padim.cli.terminal import Terminal, columns, facts
+from padim.errors import PadimError
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+
+_LEGEND = "[dim]to expect, at most: false rejects among good parts, the latter with 95 % confidence[/]"
+_PERCENTILES = (800, 900, 950, 975, 980, 990, 995, 999)
+
+
+def calibrate(
+    terminal: Terminal,
+    path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
+    percentile: options.Percentile = None,
+    threshold: options.Threshold = None,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            "--target-false-rejects",
+            metavar="PERCENT",
+            help="Lowest percentile at which to expect at most so many false rejects in 100 good parts.",
+            rich_help_panel=options.DECISION,
+        ),
+    ] = None,
+    basis: Annotated[
+        Literal["image", "pixel"] | None,
+        typer.Option(
+            "--basis",
+            help="What percentiles are taken over: scores, or pixels.",
+            rich_help_panel=options.DECISION,
+        ),
+    ] = None,
+    min_area: options.MinArea = None,
+    smoothing: options.Smoothing = None,
+    write: Annotated[bool, typer.Option("--write", "-w", help="Save the choice into the model.")] = False,
+) -> None:
+    """Show what each threshold promises, and choose one.
+
+    All numbers come from the good parts' held-out scores: every part was judged by the model without it.
+    Nothing is saved without [b]--write[/].
+    """
+    from padim.calibration import FEWEST_PARTS
+    from padim.model import Padim
+
+    if sum(given is not None for given in (percentile, threshold, target)) > 1:
+        raise PadimError(
+            "--percentile, --threshold and --target-false-rejects exclude each other: give one of them"
+        )
+    if threshold is not None and basis is not None:
+        raise PadimError("--threshold is a value by hand and has no --basis: give one of them")
+    model = Padim.load(path)
+    decide(
+        model,
+        percentile=percentile,
+        value=threshold,
+        basis=basis,
+        min_area=min_area,
+        smoothing_sigma=smoothing,
+    )
+    if target is not None:
+        decide(model, percentile=_reaching(model, target) / 10, basis=basis or _basis(model))
+    if model.calibration_ == "none" and threshold is None:
+        raise PadimError(
+            f"{path}: there are no held-out scores, which take at least {FEWEST_PARTS} good parts; "
+            "add pictures, or give --threshold"
+        )
+    rows = [] if model.calibration_ == "none" else _table(model)
+    if write:
+        model.save(path)
+    table = columns(
+        [
+            ("", False),
+            ("percentile", True),
+            ("threshold", True),
+            ("to expect", True),
+            ("at most", True),
+            ("above it", True),
+        ]
+    )
+    for row in rows:
+        table.add_row(
+            "[bold green]→[/]" if row["chosen"] else "",
+            "by hand" if row["percentile"] is None else f"{row['percentile']:g} %",
+            f"{row['threshold']:.4g}" + ("" if row["supported"] else " *"),
+            f"{row['expected'] * 100:.1f} %",
+            f"{row['upper_95'] * 100:.1f} %",
+            f"{row['above']} of {row['parts']}",
+            style="" if row["supported"] or row["chosen"] else "dim",
+        )
+    shown: list[Any] = [table, "", _LEGEND] if rows else []
+    if not all(row["supported"] for row in rows):
+        shown.append(
+            "[dim]* so many parts cannot support that percentile: it is the highest score there is[/]\n"
+        )
+    shown.append(
+        facts(
+            [
+                ("threshold", summary.threshold_words(model)),
+                ("false rejects", summary.promise_words(model)),
+                ("smallest region", f"{model.config.min_area} map pixels"),
+                (
+                    "",
+                    f"[green]saved in {summary.plain(path)}[/]"
+                    if write
+                    else "[dim]not saved: --write saves it[/]",
+                ),
+            ]
+        )
+    )
+    document = {**summary.document(model, path), "written": write, "percentiles": rows}
+    terminal.result(document, *shown)
+
+
+def _basis(model: Padim) -> Literal["image", "pixel"]:
+    return "pixel" if model.choice.basis == "pixel" else "image"
+
+
+def _table(model: Padim) -> list[dict[str, Any]]:
+    """The usual percentiles, and the choice in its place among them."""
+    from padim.calibration import Choice
+
+    basis, chosen = _basis(model), model.choice
+    choices = {Choice(basis, permille) for permille in _PERCENTILES}
+    here = chosen if chosen.basis == "manual" else Choice(basis, chosen.permille)
+    rows = []
+    for choice in {*choices, here}:
+        found = model.threshold_for(choice)
+        rate = model.false_rejects(found.level)
+        rows.append(
+            {
+                "percentile": None if found.permille is None else found.permille / 10,
+                "threshold": model.quantizer.to_value(found.level),
+                "level": found.level,
+                "supported": found.supported,
+                "needed": found.needed,
+                "expected": rate.expected,
+                "upper_95": rate.upper,
+                "above": rate.above,
+                "parts": rate.n,
+                "chosen": choice == here,
+            }
+        )
+    return sorted(rows, key=lambda row: (row["level"], row["percentile"] or 0))
+
+
+def _reaching(model: Padim, target: float) -> int:
+    """The lowest percentile, in tenths, whose expected false rejects are at most ``target`` in 100.
+
+    Raises:
+        PadimError: too few parts to expect so few, or a target out of range.
+    """
+    from padim.calibration import Choice
+
+    if not 0 < target < 100:
+        raise PadimError(f"--target-false-rejects is a number of parts in 100, more than 0, not {target:g}")
+    basis = _basis(model)
+    for permille in range(1, 1000):
+        found = model.threshold_for(Choice(basis, permille))
+        if model.false_rejects(found.level).expected * 100 <= target + 1e-9:
+            return permille
+    parts = len(model.held_out_scores())
+    raise PadimError(
+        f"{parts} good parts cannot promise {target:g} false rejects in 100: that takes at least "
+        f"{int(-(-100 // target)) - 1} parts"
+    )

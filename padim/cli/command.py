@@ -1,0 +1,166 @@
+"""What all commands share: the common options, and errors told in one sentence with exit code 2."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from padim.cli.terminal import Terminal
+from padim.errors import PadimError
+
+COMMON = "Common options"
+
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", metavar="", help="Say nothing but warnings and errors.", rich_help_panel=COMMON
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        metavar="",
+        help="One JSON document on stdout, and nothing else there.",
+        rich_help_panel=COMMON,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, metavar="N", help="CPU threads of the network; all cores.", rich_help_panel=COMMON
+    ),
+]
+Providers = Annotated[
+    str | None,
+    typer.Option(
+        "--providers",
+        metavar="LIST",
+        help="Where the network runs, in order of preference: cuda, openvino, directml, coreml, cpu.",
+        rich_help_panel=COMMON,
+    ),
+]
+
+
+@dataclass
+class Common:
+    """The common options, given before the command or after it."""
+
+    quiet: bool = False
+    as_json: bool = False
+    threads: int | None = None
+    providers: str | None = None
+
+    def with_later(self, quiet: bool, as_json: bool, threads: int | None, providers: str | None) -> Common:
+        """What stands after the command counts more."""
+        return Common(
+            self.quiet or quiet,
+            self.as_json or as_json,
+            self.threads if threads is None else threads,
+            self.providers if providers is None else providers,
+        )
+
+
+def command(
+    app: typer.Typer, name: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function whose first parameter is the :class:`Terminal`."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(function, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[parameter.name])
+            for parameter in list(inspect.signature(function).parameters.values())[1:]
+        ]
+        for parameter in own:
+            _without_type(parameter.annotation)
+        common = {"quiet": (Quiet, False), "as_json": (Json, False)}
+        optional = {"threads": (Threads, None), "providers": (Providers, None)}
+        extra = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for key, (kind, default) in {**common, **optional}.items()
+        ]
+        first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+
+        def run(ctx: typer.Context, **given: Any) -> None:
+            before = ctx.find_root().obj or Common()
+            options = before.with_later(*(given.pop(parameter.name) for parameter in extra))
+            terminal = Terminal(quiet=options.quiet, as_json=options.as_json)
+            with _environment(options), _told(terminal), _one_sentence(terminal):
+                function(terminal, **given)
+
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        run.__signature__ = inspect.Signature([first, *own, *extra])  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in (first, *own, *extra)}
+        run.__doc__ = unwrapped(inspect.getdoc(function) or "")
+        run.__name__ = name or function.__name__
+        app.command(run.__name__)(run)
+        return function
+
+    return register
+
+
+def _without_type(annotation: Any) -> None:
+    """A switch takes no value: nothing is to stand where the others have theirs."""
+    kind, *about = get_args(annotation)
+    for option in about:
+        if kind is bool and getattr(option, "metavar", "") is None:
+            option.metavar = ""
+
+
+def unwrapped(text: str) -> str:
+    """Paragraphs on one line each, for the terminal to wrap."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+@contextmanager
+def _environment(options: Common) -> Iterator[None]:
+    """The engine reads threads and providers where it finds them for the app, too."""
+    wanted = {
+        "PADIM_THREADS": None if options.threads is None else str(options.threads),
+        "PADIM_PROVIDERS": options.providers,
+    }
+    former = {key: os.environ.get(key) for key in wanted}
+    os.environ.update({key: value for key, value in wanted.items() if value is not None})
+    try:
+        yield
+    finally:
+        for key, value in former.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+@contextmanager
+def _told(terminal: Terminal) -> Iterator[None]:
+    """Python's warnings as sentences, without the line of code they come from."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_args, **_more: terminal.warn(str(message))
+        yield
+
+
+@contextmanager
+def _one_sentence(terminal: Terminal) -> Iterator[None]:
+    """What a user can put right is said in a sentence; whatever else goes wrong keeps its traceback."""
+    try:
+        yield
+    except PadimError as error:
+        terminal.error(str(error))
+        raise typer.Exit(2) from error
+    except BrokenPipeError:
+        raise  # nobody reads any more, as under ``| head``
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        terminal.error(f"{place}{error.strerror or error}")
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        terminal.error("stopped")
+        raise typer.Exit(130) from error

@@ -1,0 +1,121 @@
+"""``info``: what a model is, or what a configuration will cost before anything is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from padim.cli import options, summary
+from padim.cli.options import config_of
+from padim.cli.terminal import Terminal, facts
+from padim.errors import PadimError
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+
+
+def info(
+    terminal: Terminal,
+    path: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="A saved model; without it, a configuration's cost."),
+    ] = None,
+    config: options.Config = None,
+    pictures: Annotated[
+        int | None,
+        typer.Option("--pictures", min=1, metavar="N", help="Good parts' pictures to reckon with."),
+    ] = None,
+    backbone: options.Backbone = None,
+    layers: options.Layers = None,
+    input_size: options.InputSize = None,
+    resize: options.Fit = None,
+    grid_stride: options.GridStride = None,
+    n_features: options.Features = None,
+    random_weights: options.Random = False,
+) -> None:
+    """Say what a model is, or what a configuration will cost before it is made."""
+    given = {
+        "backbone": backbone,
+        "layers": layers,
+        "input_size": input_size,
+        "fit": resize,
+        "grid_stride": grid_stride,
+        "n_features": n_features,
+        "weights": "random" if random_weights else None,
+    }
+    if path is None:
+        _config(terminal, config_of(config, **given), pictures)
+    elif config is not None or pictures is not None or any(value is not None for value in given.values()):
+        raise PadimError("give a model, or the settings of one to be made, not both")
+    else:
+        _model(terminal, path)
+
+
+def _config(terminal: Terminal, config: Any, pictures: int | None) -> None:
+    document = {"config": config.model_dump(mode="json"), "cost": summary.cost_document(config, pictures)}
+    if pictures is not None:
+        document["cost"]["spool"] = document["cost"]["spool_per_image"] * pictures
+    terminal.result(document, facts(summary.of_cost(config, pictures), "What this will cost"))
+    if config.weights == "random":
+        terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
+
+
+def _model(terminal: Terminal, path: Path) -> None:
+    from padim import bundle
+    from padim.model import Padim
+    from padim.words import count, megabytes
+
+    saved = bundle.Bundle(path)
+    model = Padim.load(path, work_dir=path / "work" if (path / "work").is_dir() else None)
+    manifest = saved.manifest
+    sizes = {
+        "bundle": sum(int(entry["bytes"]) for entry in manifest["files"].values()),
+        "features": model.spool_bytes,
+        "checkpoints": model.checkpoint_bytes,
+    }
+    backbone = manifest.get("backbone") or {}
+    running = _running(model)
+    threads = count(running["threads"], "thread") if running["threads"] else "all cores"
+    kept = ", ".join(
+        f"{megabytes(sizes[name])} {words}"
+        for name, words in (("features", "the good parts' features"), ("checkpoints", "checkpoint"))
+        if sizes[name]
+    )
+    rows = [
+        *summary.of_model(model, path),
+        (
+            "smallest region",
+            f"{model.config.min_area} map pixels, after smoothing by {model.config.smoothing_sigma:g}",
+        ),
+        ("saved", summary.plain(str(manifest.get("created", "–")).replace("T", " "))),
+        ("size", f"{megabytes(sizes['bundle'])}" + (f"; kept beside it: {kept}" if kept else "")),
+        ("runs on", f"{running['provider']}, {threads}"),
+        ("id", saved.revision[:16]),
+    ]
+    if backbone:
+        digest = str(backbone.get("sha256", ""))[:16]
+        source = f"{backbone.get('source', '–')}" + (f" ({digest})" if digest else "")
+        rows.insert(1, ("weights from", summary.plain(source)))
+    document = {
+        **summary.document(model, path),
+        "id": saved.revision,
+        "created": manifest.get("created"),
+        "backbone": backbone or None,
+        "bytes": sizes,
+        "guard": manifest.get("guard"),
+        **running,
+    }
+    terminal.result(document, facts(rows, summary.plain(path)))
+    if summary.is_random(model):
+        terminal.warn(f"{path}: the network has random weights; its verdicts mean nothing")
+
+
+def _running(model: Padim) -> dict[str, Any]:
+    """Where the network runs, and on how many threads."""
+    from padim.runtime import provider_in_use, threads
+
+    number = threads()
+    provider = provider_in_use(model.extractor.session)
+    return {"provider": provider, "threads": number or None}

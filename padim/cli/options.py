@@ -1,0 +1,167 @@
+"""The options that describe a configuration, and the configuration they make together with a YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from padim.config import PadimConfig
+
+NETWORK, DECISION = "The network and its features", "The decision"
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="YAML", help="Settings from a file; options here count more."),
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        metavar="NAME",
+        help="Which network; see the backbones command.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        metavar="A,B,C",
+        help="Its layers, with commas between; the backbone's own choice.",
+        rich_help_panel=NETWORK,
+    ),
+]
+InputSize = Annotated[
+    int | None,
+    typer.Option(
+        "--input-size",
+        metavar="PIXELS",
+        help="Side to which pictures are resized, a multiple of 32; 256.",
+        rich_help_panel=NETWORK,
+    ),
+]
+GridStride = Annotated[
+    int | None,
+    typer.Option(
+        "--grid-stride",
+        metavar="PIXELS",
+        help="Pixels per grid position: 4, 8 or 16; 8.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--n-features",
+        metavar="D|all",
+        help="Channels kept; the backbone's own choice.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="Seed of the channel draw; 0.", rich_help_panel=NETWORK),
+]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        "--resize",
+        metavar="HOW",
+        help="stretch pictures to a square, or pad them to one; stretch.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Random = Annotated[
+    bool,
+    typer.Option(
+        "--random-weights",
+        help="An untrained network, for trials only; the model is marked for it.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Smoothing = Annotated[
+    float | None,
+    typer.Option(
+        "--smoothing", metavar="SIGMA", help="Smoothing of the map, in map pixels.", rich_help_panel=DECISION
+    ),
+]
+MinArea = Annotated[
+    int | None,
+    typer.Option(
+        "--min-area",
+        metavar="PIXELS",
+        help="Smallest region that counts, in map pixels.",
+        rich_help_panel=DECISION,
+    ),
+]
+Percentile = Annotated[
+    float | None,
+    typer.Option(
+        "--percentile",
+        metavar="P",
+        help="Threshold at this percentile of the good parts' held-out scores, 0.1 to 99.9.",
+        rich_help_panel=DECISION,
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", metavar="VALUE", help="Threshold by hand, in map units.", rich_help_panel=DECISION
+    ),
+]
+
+
+def config_of(path: Path | None, **given: Any) -> PadimConfig:
+    """The configuration of a YAML file, if there is one, and of the options that were given.
+
+    With another backbone, layers and number of features of the file no longer count; with other layers,
+    the number of features.
+
+    Raises:
+        PadimError: a file that cannot be read, or values that make no configuration; in one sentence.
+    """
+    from padim.config import PadimConfig
+    from padim.errors import PadimError
+
+    choices = {} if path is None else PadimConfig.load(path).model_dump()
+    given = {name: value for name, value in given.items() if value is not None}
+    if "layers" in given:
+        given["layers"] = tuple(name.strip() for name in given["layers"].split(",") if name.strip())
+    features = given.get("n_features")
+    if features is not None:
+        try:
+            given["n_features"] = None if features.lower() == "all" else int(features)
+        except ValueError:
+            raise PadimError(f"--n-features takes a whole number or 'all', not '{features}'") from None
+    if given.get("backbone", choices.get("backbone")) != choices.get("backbone"):
+        choices = {name: choices[name] for name in choices.keys() - {"layers", "muted_layers", "n_features"}}
+    if "layers" in given:
+        choices = {name: choices[name] for name in choices.keys() - {"muted_layers", "n_features"}}
+    return PadimConfig.of({**choices, **given})
+
+
+def decide(model: Any, **given: Any) -> None:
+    """Set what the decision options say, and leave the rest.
+
+    Raises:
+        PadimError: a value out of range, or both a percentile and a threshold.
+    """
+    from pydantic import ValidationError
+
+    from padim.config import explain
+    from padim.errors import PadimError
+
+    given = {name: value for name, value in given.items() if value is not None}
+    if "percentile" in given and "value" in given:
+        raise PadimError("--percentile and --threshold exclude each other: give one of them")
+    if "percentile" in given and "basis" not in given and model.choice.basis == "manual":
+        given["basis"] = "image"
+    try:
+        model.set_decision(**given)
+    except ValidationError as error:
+        raise PadimError(explain(error)) from error
+    except ValueError as error:
+        raise PadimError(str(error)) from error

@@ -1,0 +1,157 @@
+"""A model and a configuration in the few facts that matter, for people and as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from padim.words import count, false_rejects, megabytes
+
+if TYPE_CHECKING:
+    from padim.config import PadimConfig
+    from padim.model import Padim
+
+Facts = list[tuple[str, str]]
+
+
+def of_network(config: PadimConfig) -> Facts:
+    """Which network is read where."""
+    from padim.cost import estimate
+
+    cost = estimate(config)
+    how, side = "stretched" if config.fit == "stretch" else "padded", config.input_size
+    kept = "all" if cost.features == cost.channels else f"{cost.features}"
+    muted = f" (muted: {', '.join(config.muted_layers)})" if config.muted_layers else ""
+    return [
+        ("network", f"{config.backbone}: {', '.join(config.active_layers)}{muted}"),
+        (
+            "pictures",
+            f"{how} to {side} × {side}; {config.grid} × {config.grid} positions, {kept} of {cost.channels} "
+            "channels",
+        ),
+    ]
+
+
+def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
+    """What a configuration will cost, before it is made.
+
+    Args:
+        pictures: of good parts; None is many.
+    """
+    from padim.cost import estimate
+
+    cost = estimate(config, pictures)
+    disk = f"{megabytes(cost.spool_per_image)} a picture"
+    if pictures is not None:
+        disk += f", {megabytes(cost.spool_per_image * pictures)} for {count(pictures, 'picture')},"
+    return [
+        *of_network(config),
+        (
+            "memory",
+            f"{megabytes(cost.fit_memory)} to fit, {megabytes(cost.score_memory)} to score, "
+            "beside the network",
+        ),
+        ("model", f"{megabytes(cost.bundle)}, beside the network and small pictures of the good parts"),
+        ("disk", f"{disk} while it is fitted"),
+        (
+            "to continue",
+            f"those features kept, or a checkpoint of {megabytes(cost.checkpoint)}; both optional",
+        ),
+    ]
+
+
+def cost_document(config: PadimConfig, pictures: int | None = None) -> dict[str, Any]:
+    """The same, in bytes."""
+    from dataclasses import asdict
+
+    from padim.cost import estimate
+
+    return asdict(estimate(config, pictures))
+
+
+def threshold_words(model: Padim) -> str:
+    """The threshold in use and where it comes from."""
+    threshold = model.threshold_
+    if threshold is None:
+        return "none yet: it takes at least 3 good parts, or a value by hand"
+    value = f"{model.quantizer.to_value(threshold.level):.4g}"
+    if threshold.permille is None:
+        return f"{value}, set by hand"
+    over = "held-out scores" if threshold.basis == "image" else "held-out pixels"
+    text = f"{value}, the {threshold.permille / 10:g} % percentile of the good parts' {over}"
+    if not threshold.supported:
+        noun = "parts" if threshold.basis == "image" else "pixels"
+        text += (
+            f" [yellow](as far as {threshold.n:,} {noun} go; that percentile takes {threshold.needed:,})[/]"
+        )
+    return text
+
+
+def promise_words(model: Padim) -> str:
+    """What the threshold means for good parts, in the app's words."""
+    if model.threshold_ is None or model.calibration_ == "none":
+        return "none: fewer than 3 good parts say nothing about the next one"
+    text = false_rejects(model.false_rejects())
+    if model.calibration_ == "stale":
+        text += " [yellow](from before the last pictures were added)[/]"
+    return text
+
+
+def of_model(model: Padim, path: Path) -> Facts:
+    """A fitted model: pictures, parts, threshold, promise."""
+    normals = model.normals_
+    parts = len({normal.group for normal in normals if normal.status == "fit"})
+    out = sum(normal.status != "fit" for normal in normals)
+    made_of = f"{count(parts, 'part')}, {count(len(normals), 'picture')}" + (
+        f" ({out} taken out)" if out else ""
+    )
+    rows = [*of_network(model.config), ("good parts", made_of)]
+    if is_random(model):
+        rows.insert(1, ("weights", "[bold red]RANDOM: an untrained network, for trials only[/]"))
+    rows += [("threshold", threshold_words(model)), ("false rejects", promise_words(model))]
+    if model.guard is not None:
+        rows.append(("review", f"within {model.guard.half_width:.4g} of the threshold"))
+    if model.roi is not None:
+        rows.append(("region", f"{model.roi.mean():.0%} of the picture is judged"))
+    return rows
+
+
+def is_random(model: Padim) -> bool:
+    """Whether the network was never trained."""
+    return bool(getattr(model, "random_weights", model.config.weights == "random"))
+
+
+def document(model: Padim, path: Path) -> dict[str, Any]:
+    """A model as JSON; what is unknown is null."""
+    normals = model.normals_
+    threshold = model.threshold_
+    rate = None if threshold is None or model.calibration_ == "none" else model.false_rejects()
+    return {
+        "model": str(path),
+        "config": model.config.model_dump(mode="json"),
+        "random_weights": is_random(model),
+        "pictures": len(normals),
+        "parts": len({normal.group for normal in normals if normal.status == "fit"}),
+        "calibration": model.calibration_,
+        "threshold": None
+        if threshold is None
+        else {
+            "value": model.quantizer.to_value(threshold.level),
+            "level": threshold.level,
+            "basis": threshold.basis,
+            "percentile": None if threshold.permille is None else threshold.permille / 10,
+            "supported": threshold.supported,
+            "needed": threshold.needed,
+        },
+        "false_rejects": None
+        if rate is None
+        else {"above": rate.above, "parts": rate.n, "expected": rate.expected, "upper_95": rate.upper},
+        "min_area": model.config.min_area,
+    }
+
+
+def plain(text: object) -> str:
+    """Text from outside, safe to print as it is."""
+    return escape(str(text))

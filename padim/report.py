@@ -1,0 +1,277 @@
+"""Verdicts as rows: one picture's facts, the columns of the CSV, and results written while they come.
+
+The app's CSV and the shell's have the same columns with the same meaning; the shell's has more.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from padim.files import open_beside, sync_folder
+
+if TYPE_CHECKING:
+    from padim.maps import Decision, Quantizer
+    from padim.model import Padim
+
+CSV_COLUMNS = (
+    "name",
+    "verdict",
+    "above_threshold",
+    "score",
+    "threshold",
+    "score_over_threshold",
+    "regions",
+    "largest_region_x",
+    "largest_region_y",
+    "largest_region_width",
+    "largest_region_height",
+    "largest_region_area",
+    "width",
+    "height",
+    "sha256",
+    "model",
+    "model_id",
+    "min_area",
+)
+# What only the shell's CSV has, behind the others.
+MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json")
+
+
+def judged(
+    name: str,
+    sha256: str,
+    original_size: tuple[int, int],
+    score: int,
+    quantizer: Quantizer,
+    decision: Decision | None,
+    verdict: str | None,
+) -> dict[str, Any]:
+    """One picture's row, in the units people see.
+
+    Args:
+        original_size: (height, width) in pixels.
+        score: a level.
+        quantizer: the scale of the levels.
+        decision: under the threshold; None where there is none: what depends on it is None.
+        verdict: accept, review or reject. With a guard band it can be review; ``above_threshold`` says
+            whether the mask has a pixel.
+    """
+    height, width = original_size
+    value = quantizer.to_value
+    row: dict[str, Any] = {
+        "name": name,
+        "verdict": verdict,
+        "above_threshold": None,
+        "score": _short(value(score)),
+        "threshold": None,
+        "score_over_threshold": None,
+        "regions": None,
+        "width": width,
+        "height": height,
+        "sha256": sha256,
+    }
+    if decision is not None:
+        level = decision.threshold
+        row["above_threshold"] = decision.rejected
+        row["threshold"] = _short(value(level))
+        row["score_over_threshold"] = _short(score / level) if level else None
+        row["regions"] = [
+            {
+                "x": region.x,
+                "y": region.y,
+                "width": region.width,
+                "height": region.height,
+                "area": region.area,
+                "score": _short(value(region.level)),
+                "peak": _short(value(region.peak_level)),
+                "peak_x": region.peak_x,
+                "peak_y": region.peak_y,
+            }
+            for region in decision.regions
+        ]
+    return row
+
+
+def unusable(name: str, reason: str, sha256: str | None = None) -> dict[str, Any]:
+    """The row of a file that could not be judged."""
+    return {"name": name, "verdict": None, "error": reason, "sha256": sha256}
+
+
+def of_model(model: Padim, name: str, identity: str) -> dict[str, Any]:
+    """What all rows of one run share."""
+    return {"model": name, "model_id": identity, "min_area": model.config.min_area}
+
+
+def csv_cells(row: Mapping[str, Any], columns: tuple[str, ...] = CSV_COLUMNS) -> list[str]:
+    """A row as cells of the CSV; what is not there or None is empty."""
+    regions = row.get("regions")
+    known: dict[str, Any] = dict(row)
+    if regions is not None:
+        known["regions"] = len(regions)
+        known["regions_json"] = json.dumps(regions, separators=(",", ":")) if regions else ""
+        if regions:
+            largest = max(regions, key=lambda region: region["area"])
+            for key in ("x", "y", "width", "height", "area"):
+                known[f"largest_region_{key}"] = largest[key]
+    return [_cell(known.get(column)) for column in columns]
+
+
+def csv_line(cells: list[str] | tuple[str, ...]) -> str:
+    """One line of CSV."""
+    out = StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue()
+
+
+def _short(number: float) -> float:
+    """Six digits: more is noise, and both files then say the same."""
+    return float(f"{number:.6g}")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        # A spreadsheet shows it and does not run it: a name may begin like a formula.
+        return f"'{value}" if value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
+    return str(value)
+
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+# Characters that some system does not take in a file name.
+_UNFIT = re.compile(r'[<>:"|?*\x00-\x1f]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+class FileNames:
+    """Names of files made for pictures: sub-folders are kept, and no two are the same on any system."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, name: str) -> str:
+        """A path below the output folder, with forward slashes and without a suffix, unused so far."""
+        path = PurePosixPath(name.replace("\\", "/"))
+        # A folder called "a.jpg" would be in the way of the file "a.jpg".
+        folders = [f"{part}_" if PurePosixPath(part).suffix else part for part in path.parts[:-1]]
+        parts = [_fit(part) for part in (*folders, path.stem) if part.strip("./ ")]
+        stem = "/".join(parts) or "picture"
+        chosen, again = stem, 2
+        while chosen.lower() in self._taken:
+            chosen, again = f"{stem} ({again})", again + 1
+        self._taken.add(chosen.lower())
+        return chosen
+
+
+def _fit(part: str) -> str:
+    """One component of a path as every system takes it, of at most 120 bytes."""
+    plain = _UNFIT.sub("_", part).encode()[:120].decode("utf-8", "ignore").strip(" ").rstrip(". ")
+    if plain.startswith("."):
+        plain = f"_{plain[1:]}"
+    return f"_{plain}" if not plain or _RESERVED.fullmatch(plain) else plain
+
+
+class Results:
+    """results.csv and results.json, written while rows come and in place, whole, once closed.
+
+    Rows are not kept: memory does not grow with them. Leaving the ``with`` by an error closes the files too,
+    marked as interrupted; what was judged is not lost.
+    """
+
+    def __init__(self, folder: Path, shared: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """
+        Args:
+            folder: where the files go.
+            shared: columns that are the same in every row.
+            about: what stands at the top of the JSON.
+        """
+        self.folder = folder
+        self.counts: Counter[str] = Counter()
+        self.interrupted: str | None = None
+        self._shared = dict(shared)
+        self._about = dict(about)
+        self._open: dict[str, tuple[TextIO, Path]] = {}
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._csv = self._begin("results.csv", "utf-8-sig")
+            self._json = self._begin("results.json", "utf-8")
+            self._csv.write(csv_line((*CSV_COLUMNS, *MORE_COLUMNS)))
+            head = json.dumps(self._about, indent=1, ensure_ascii=False).removesuffix("}").rstrip()
+            self._json.write(f'{head}{"," if self._about else ""}\n "pictures": [')
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def _begin(self, name: str, encoding: str) -> TextIO:
+        handle, temporary = open_beside(self.folder / name)
+        file = os.fdopen(handle, "w", encoding=encoding, newline="")
+        self._open[name] = (file, temporary)
+        return file
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write a row of :func:`judged` or :func:`unusable`."""
+        row = {**row, **self._shared}
+        self._csv.write(csv_line(csv_cells(row, (*CSV_COLUMNS, *MORE_COLUMNS))))
+        self._json.write(",\n  " if self.counts.total() else "\n  ")
+        json.dump(
+            {key: value for key, value in row.items() if key not in self._shared},
+            self._json,
+            ensure_ascii=False,
+        )
+        self.counts["unreadable" if row.get("error") else str(row["verdict"])] += 1
+
+    def interrupt(self, reason: str) -> None:
+        """Mark the results as not complete, and why."""
+        self.interrupted = reason
+
+    def document(self) -> dict[str, Any]:
+        """What stands at the end of the JSON: counts, and whether something cut the run short."""
+        names = ("accept", "review", "reject", "unreadable")
+        return {"counts": {name: self.counts[name] for name in names}, "interrupted": self.interrupted}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is not None and self.interrupted is None:
+            self.interrupt(str(error) or kind.__name__ if kind else "stopped")
+        try:
+            if self.interrupted is not None:
+                # The CSV has no other place to say so; the row has no name and no verdict.
+                row = {"name": "", "error": f"interrupted: {self.interrupted}"}
+                self._csv.write(csv_line(csv_cells(row, (*CSV_COLUMNS, *MORE_COLUMNS))))
+            tail = json.dumps(self.document(), indent=1, ensure_ascii=False).removeprefix("{")
+            self._json.write(f"\n ],{tail}\n")
+            for name, (file, temporary) in self._open.items():
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
+                temporary.replace(self.folder / name)
+            sync_folder(self.folder)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        for file, temporary in self._open.values():
+            with suppress(OSError):  # the disk may be full: the rest in the buffer goes nowhere
+                file.close()
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,116 @@
+"""``evaluate``: the figures are those of scikit-learn on the engine's own scores and maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from padim import Padim
+from padim.datasets import at_map_resolution, open_dataset, read_mask
+from tests.cli.conftest import Run, write
+from tests.parts import defects, normals, part, png
+
+
+def test_figures_are_those_of_all_scores_and_pixels(
+    run: Run, labelled: Path, saved_model: Path, small_model: Padim
+) -> None:
+    done = run("evaluate", saved_model, labelled, "--json")
+    assert done.code == 0, done.err
+    report = done.json
+    dataset = open_dataset(labelled)
+    truth, scores, pixels, inside = [], [], [], []
+    for scored in small_model.score(dataset):
+        sample = dataset.samples[scored.name]
+        truth.append(not sample.good)
+        scores.append(scored.score)
+        if sample.good:
+            pixels.append(scored.map.ravel())
+            inside.append(np.zeros(scored.map.size, bool))
+        elif sample.mask is not None:
+            pixels.append(scored.map.ravel())
+            mask = read_mask(sample.mask, scored.original_size)
+            inside.append(at_map_resolution(mask, small_model.preprocess).ravel())
+    assert len(pixels) == 11, "one defect has no mask"
+    assert report["image_auroc"]["value"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+    assert report["image_ap"]["value"] == pytest.approx(average_precision_score(truth, scores), abs=1e-12)
+    every = np.concatenate(inside), np.concatenate(pixels)
+    assert report["pixel_auroc"]["value"] == pytest.approx(roc_auc_score(*every), abs=1e-9)
+    assert report["pixel_ap"]["value"] == pytest.approx(average_precision_score(*every), abs=1e-9)
+    level = small_model.threshold_level
+    above = [score > level for score in scores]
+    wrong = sum(a and not t for a, t in zip(above, truth, strict=True))
+    missed = sum(t and not a for a, t in zip(above, truth, strict=True))
+    assert (report["counted_false_rejects"]["count"], report["counted_false_rejects"]["of"]) == (wrong, 6)
+    assert (report["misses"]["count"], report["misses"]["of"]) == (missed, 6)
+    assert [(kind["kind"], kind["caught"]["of"]) for kind in report["kinds"]] == [("chip", 4), ("scratch", 2)]
+    assert report["pictures_of"] == {"good": 6, "chip": 4, "scratch": 2}
+    assert report["masks"] == 5
+    assert report["fitted_on"] == 0
+
+
+def test_people_get_a_table(run: Run, labelled: Path, saved_model: Path) -> None:
+    done = run("evaluate", saved_model, labelled)
+    assert done.code == 0
+    for words in ("image AUROC", "pixel AUROC", "defects missed", "chip", "scratch", "promised"):
+        assert words in done.out
+
+
+def test_plain_folders_without_masks_say_what_is_missing(run: Run, tmp_path: Path, saved_model: Path) -> None:
+    write(tmp_path / "set" / "OK", normals(3, first=90))
+    write(tmp_path / "set" / "dent", defects(2))
+    report = run("evaluate", saved_model, tmp_path / "set", "--json").json
+    assert report["pictures_of"] == {"good": 3, "dent": 2}
+    assert report["image_auroc"]["value"] is not None
+    assert report["pixel_auroc"] == {"value": None, "why": report["pixel_ap"]["why"]}
+    assert "masks" in report["pixel_auroc"]["why"]
+
+
+def test_one_class_alone_says_so(run: Run, tmp_path: Path, saved_model: Path) -> None:
+    write(tmp_path / "good" / "good", normals(3, first=90))
+    report = run("evaluate", saved_model, tmp_path / "good", "--json").json
+    assert report["image_auroc"] == {"value": None, "why": "there are no defects to compare with"}
+    assert report["best_f1"] is None
+    assert report["misses"] == {"count": 0, "of": 0, "share": None, "low_95": 0, "high_95": 1}
+    write(tmp_path / "bad" / "dent", defects(2))
+    report = run("evaluate", saved_model, tmp_path / "bad", "--json").json
+    assert "no good pictures" in report["image_auroc"]["why"]
+    assert run("evaluate", saved_model, tmp_path / "bad").code == 0
+
+
+def test_pictures_of_the_fit_flatter_and_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
+    write(tmp_path / "set" / "good", normals(2, first=21))
+    done = run("evaluate", saved_model, tmp_path / "set", "--json")
+    assert done.json["fitted_on"] == 1
+    assert "flatter" in done.err
+
+
+def test_broken_pictures_and_masks_are_named_and_left_out(
+    run: Run, tmp_path: Path, saved_model: Path
+) -> None:
+    folder = tmp_path / "set"
+    write(folder / "test" / "good", [*normals(2, first=90), ("broken.png", b"no picture")])
+    write(folder / "test" / "dent", defects(2))
+    write(
+        folder / "ground_truth" / "dent",
+        [("bad_000_mask.png", png(part(1, size=(50, 50)))), ("bad_001_mask.png", b"no picture")],
+    )
+    done = run("evaluate", saved_model, folder, "--json")
+    assert done.code == 0, done.err
+    assert {entry["name"] for entry in done.json["skipped"]} == {
+        "good/broken.png",
+        "bad_000_mask.png",
+        "bad_001_mask.png",
+    }
+    assert done.json["pixel_auroc"]["value"] is None
+
+
+def test_what_is_no_labelled_folder_is_one_sentence(
+    run: Run, tmp_path: Path, saved_model: Path, good: Path
+) -> None:
+    (tmp_path / "empty" / "test").mkdir(parents=True)
+    assert "not a folder" in run("evaluate", saved_model, tmp_path / "none").sentence
+    assert "no labelled pictures" in run("evaluate", saved_model, tmp_path / "empty").sentence
+    assert "no labelled pictures" in run("evaluate", saved_model, good).sentence

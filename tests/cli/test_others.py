@@ -1,0 +1,137 @@
+"""``info``, ``backbones`` and ``export``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from padim import Padim, PadimConfig, registry
+from padim.cost import estimate
+from tests.cli.conftest import Run
+
+
+def test_info_of_a_model(run: Run, saved_model: Path, small_model: Padim) -> None:
+    document = run("info", saved_model, "--json").json
+    assert document["config"] == small_model.config.model_dump(mode="json")
+    assert (document["pictures"], document["parts"]) == (22, 22)
+    assert document["threshold"]["level"] == small_model.threshold_level
+    assert document["bytes"]["bundle"] == sum(
+        place.stat().st_size
+        for place in saved_model.iterdir()
+        if place.name not in ("manifest.json", ".lock")
+    )
+    assert document["provider"] == "cpu"
+    done = run("info", saved_model)
+    for words in ("network", "good parts", "threshold", "About", "runs on", "size"):
+        assert words in done.out
+
+
+def test_random_weights_are_told_loudly(run: Run, saved_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Padim, "random_weights", True, raising=False)
+    done = run("info", saved_model)
+    assert "RANDOM" in done.out
+    assert "random weights" in done.err
+    assert run("info", saved_model, "--json", "-q").json["random_weights"] is True
+
+
+def test_info_of_a_configuration_is_the_estimate(run: Run, tmp_path: Path) -> None:
+    yaml = tmp_path / "padim.yaml"
+    yaml.write_text("input_size: 128\n", encoding="utf-8")
+    document = run("info", "--config", yaml, "--grid-stride", 4, "--pictures", 10, "--json").json
+    cost = estimate(PadimConfig(input_size=128, grid_stride=4), 10)
+    assert document["cost"]["fit_memory"] == cost.fit_memory
+    assert document["cost"]["spool"] == 10 * cost.spool_per_image
+    assert "memory" in run("info", "--config", yaml).out
+
+
+def test_info_of_both_or_of_nothing_is_one_sentence(run: Run, saved_model: Path, tmp_path: Path) -> None:
+    assert "not both" in run("info", saved_model, "--input-size", 64).sentence
+    assert "no saved model" in run("info", tmp_path / "none").sentence
+
+
+def test_every_backbone_is_listed_with_its_layers(run: Run) -> None:
+    documents = run("backbones", "--json").json["backbones"]
+    assert [document["name"] for document in documents] == list(registry.REGISTRY)
+    for document in documents:
+        backbone = registry.get(document["name"])
+        assert [layer["name"] for layer in document["layers"]] == [layer.name for layer in backbone.layers]
+        assert document["default_features"] <= backbone.channels(backbone.default_layers)
+        assert document["weights_here"] or document["weights"]
+    assert documents[0]["weights_here"]
+
+
+def test_one_backbone_with_strides_and_channels(run: Run) -> None:
+    document = run("backbones", "resnet18", "--json").json
+    assert {"name": "layer2", "stride": 8, "channels": 128} in document["layers"]
+    out = run("backbones", "resnet18").out
+    assert "layer3" in out
+    assert "256" in out
+    assert "resnet18" in run("backbones", "resnet19").sentence
+
+
+# --- export -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
+    """Stands in for the exporter; keeps what it was asked for."""
+    import padim
+
+    asked: list[tuple[str, Path]] = []
+    stub: Any = ModuleType("padim.export")
+
+    def writer(kind: str) -> Any:
+        def write(model: Padim, path: Path, **options: object) -> Path:
+            assert model.fitted
+            if kind == "npz":
+                path.with_name(f"{path.stem}_backbone.onnx").write_bytes(b"12")
+            asked.append((kind, path))
+            path.write_bytes(b"1234")
+            return path
+
+        return write
+
+    stub.export_onnx, stub.export_npz = writer("onnx"), writer("npz")
+    monkeypatch.setitem(sys.modules, "padim.export", stub)
+    monkeypatch.setattr(padim, "export", stub, raising=False)
+    return asked
+
+
+def test_export_writes_what_the_name_says_or_the_option(
+    run: Run, saved_model: Path, tmp_path: Path, written: list[tuple[str, Path]]
+) -> None:
+    assert run("export", saved_model, "-o", tmp_path / "a.onnx").code == 0
+    assert run("export", saved_model, "-o", tmp_path / "a.NPZ").code == 0
+    document = run(
+        "export", saved_model, "-o", tmp_path / "a.bin", "--format", "npz", "--json", "--force"
+    ).json
+    assert (document["bytes"], document["format"]) == (4, "npz")
+    assert document["beside"] == [str(tmp_path / "a_backbone.onnx")]
+    assert [(kind, path.name) for kind, path in written] == [
+        ("onnx", "a.onnx"),
+        ("npz", "a.NPZ"),
+        ("npz", "a.bin"),
+    ]
+
+
+def test_what_cannot_be_exported_is_one_sentence(
+    run: Run, saved_model: Path, tmp_path: Path, written: list[tuple[str, Path]]
+) -> None:
+    (tmp_path / "here.onnx").write_bytes(b"mine")
+    (tmp_path / "b_backbone.onnx").write_bytes(b"mine")
+    for model, target, said in (
+        (saved_model, "a.txt", ".npz"),
+        (saved_model, "here.onnx", "--force"),
+        (saved_model, "b.npz", "b_backbone.onnx"),
+        (saved_model, "no/folder/a.onnx", "no such folder"),
+        (saved_model, "", "is a folder"),
+        (tmp_path / "none", "a.onnx", "no saved model"),
+    ):
+        options = ["--format", "onnx"] if not target else []
+        assert said in run("export", model, "-o", tmp_path / target, *options).sentence
+    assert not written
+    assert (tmp_path / "here.onnx").read_bytes() == b"mine"

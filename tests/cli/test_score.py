@@ -1,0 +1,253 @@
+"""``score``: the files say what the engine decides, whatever the pictures' names, and also when stopped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from padim import Guard, Padim
+from padim.images import decode
+from padim.report import CSV_COLUMNS
+from padim.sources import open_source
+from tests.cli.conftest import Run, write
+from tests.parts import defects, normals, part, png
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good parts and defects in sub-folders, names that collide as files of another kind, one broken file."""
+    folder = tmp_path_factory.mktemp("mixed")
+    write(folder / "line 1", normals(2, first=60))
+    write(folder / "line 2", defects(2))
+    bad = png(part(500, defect=True))
+    write(folder, [("a.png", bad), ("a.PNG", png(part(61))), ("a.bmp", bad), ("=1+1.png", png(part(62)))])
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "old.heic").write_bytes(b"another kind")
+    return folder
+
+
+def rows(out: Path) -> tuple[list[dict[str, Any]], list[dict[str, str]], dict[str, Any]]:
+    """The JSON's pictures, the CSV's lines, the whole JSON."""
+    document = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    text = (out / "results.csv").read_bytes().decode("utf-8-sig")
+    return document["pictures"], list(csv.DictReader(io.StringIO(text))), document
+
+
+def test_results_are_the_engines_decisions(
+    run: Run, mixed: Path, tmp_path: Path, saved_model: Path, small_model: Padim
+) -> None:
+    out = tmp_path / "out"
+    done = run("score", saved_model, mixed, "-o", out, "--json")
+    assert done.code == 0, done.err
+    pictures, _, document = rows(out)
+    assert done.json["counts"] == document["counts"]
+    assert document["interrupted"] is None
+    expected = {
+        scored.name: (scored, small_model.decide(scored))
+        for scored in small_model.score(open_source(mixed), on_error=lambda error: None)
+    }
+    judged = {row["name"]: row for row in pictures if "error" not in row}
+    assert judged.keys() == expected.keys()
+    value = small_model.quantizer.to_value
+    files = set()
+    for name, (scored, decision) in expected.items():
+        row = judged[name]
+        assert row["verdict"] == ("reject" if decision.rejected else "accept")
+        assert row["above_threshold"] == decision.rejected
+        assert row["sha256"] == scored.sha256
+        assert row["score"] == pytest.approx(value(scored.score), rel=1e-5)
+        assert row["threshold"] == pytest.approx(value(decision.threshold), rel=1e-5)
+        assert [(r["x"], r["y"], r["width"], r["height"], r["area"]) for r in row["regions"]] == [
+            (r.x, r.y, r.width, r.height, r.area) for r in decision.regions
+        ]
+        mask = decode((out / row["mask"]).read_bytes(), row["mask"])
+        assert np.array_equal(mask[..., 0] == 255, decision.mask)
+        panel = decode((out / row["panel"]).read_bytes(), row["panel"])
+        assert panel.shape[1] > 4 * 96
+        files |= {row["mask"], row["panel"]}
+        assert row["mask"].startswith("masks/" + name.rpartition("/")[0])
+    assert len(files) == 2 * len(expected)
+    assert {str(place.relative_to(out).as_posix()) for place in out.rglob("*") if place.is_file()} == {
+        *files,
+        "results.csv",
+        "results.json",
+    }
+    assert {row["name"] for row in pictures if "error" in row} == {"broken.png", "old.heic"}
+    assert document["counts"] == {"accept": 4, "review": 0, "reject": 4, "unreadable": 2}
+
+
+def test_csv_and_json_say_the_same(run: Run, mixed: Path, tmp_path: Path, saved_model: Path) -> None:
+    run("score", saved_model, mixed, "-o", tmp_path / "out", "--no-panels", "--no-masks")
+    pictures, lines, document = rows(tmp_path / "out")
+    assert tuple(lines[0])[: len(CSV_COLUMNS)] == CSV_COLUMNS
+    assert len(pictures) == len(lines) == 10
+    for row, line in zip(pictures, lines, strict=True):
+        assert line["name"].removeprefix("'") == row["name"]
+        assert line["model_id"] == document["model_id"]
+        assert line["model"] == document["model"] == "model"
+        assert line["random_weights"] == "no"
+        assert line["sha256"] == (row["sha256"] or "")
+        if "error" in row:
+            assert line["error"] == row["error"]
+            assert line["verdict"] == line["score"] == ""
+            continue
+        assert float(line["score"]) == row["score"]
+        assert float(line["score_over_threshold"]) == row["score_over_threshold"]
+        assert line["verdict"] == row["verdict"]
+        assert json.loads(line["regions_json"] or "[]") == row["regions"]
+        assert int(line["regions"]) == len(row["regions"])
+        assert (int(line["width"]), int(line["height"])) == (row["width"], row["height"])
+    assert any(line["name"] == "'=1+1.png" for line in lines)
+    assert not (tmp_path / "out" / "panels").exists()
+    assert not (tmp_path / "out" / "masks").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        ([("a.png", png(part(60)))], 0),
+        ([("a.png", png(part(60))), ("b.png", png(part(501, defect=True)))], 1),
+        ([("a.png", png(part(60))), ("b.png", b"no picture")], 1),
+    ],
+)
+def test_fail_on_reject_stops_the_line(
+    run: Run, tmp_path: Path, saved_model: Path, files: list[tuple[str, bytes]], code: int
+) -> None:
+    write(tmp_path / "in", files)
+    assert run("score", saved_model, tmp_path / "in", "-o", tmp_path / "a").code == 0
+    done = run("score", saved_model, tmp_path / "in", "-o", tmp_path / "b", "--fail-on-reject", "-q")
+    assert (done.code, done.out, done.err) == (code, "", "")
+
+
+def test_review_stops_the_line_too(run: Run, tmp_path: Path, own_model: Path) -> None:
+    model = Padim.load(own_model)
+    write(tmp_path / "in", [("a.png", png(part(60)))])
+    model.set_guard(Guard(half_width=1e6, sd=1.0, dof=5, parts=2, shots=7)).save(own_model)
+    done = run("score", own_model, tmp_path / "in", "-o", tmp_path / "out", "--fail-on-reject", "--json")
+    assert done.code == 1
+    assert done.json["counts"]["review"] == 1
+
+
+def test_threshold_and_area_can_be_others_for_once(
+    run: Run, mixed: Path, tmp_path: Path, saved_model: Path
+) -> None:
+    before = sorted((place.name, place.stat().st_mtime_ns) for place in saved_model.iterdir())
+    common = ("--no-panels", "--no-masks", "--json")
+    low = run("score", saved_model, mixed, "-o", tmp_path / "low", "--threshold", "0.5", *common).json
+    assert low["counts"]["reject"] == 8
+    high = run("score", saved_model, mixed, "-o", tmp_path / "high", "--threshold", "500", *common).json
+    assert high["counts"]["reject"] == 0
+    run("score", saved_model, mixed, "-o", tmp_path / "half", "--percentile", 50, "--min-area", 99, *common)
+    assert rows(tmp_path / "half")[2]["min_area"] == 99
+    assert 0.5 < rows(tmp_path / "half")[2]["threshold"] < 500
+    assert sorted((place.name, place.stat().st_mtime_ns) for place in saved_model.iterdir()) == before
+
+
+def test_earlier_results_are_replaced_only_by_force(run: Run, tmp_path: Path, saved_model: Path) -> None:
+    write(tmp_path / "one", normals(2, first=70))
+    write(tmp_path / "two", normals(1, first=80))
+    out = tmp_path / "out"
+    assert run("score", saved_model, tmp_path / "one", "-o", out).code == 0
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    assert "--force" in run("score", saved_model, tmp_path / "two", "-o", out).sentence
+    assert len(rows(out)[0]) == 2
+    assert run("score", saved_model, tmp_path / "two", "-o", out, "--force").code == 0
+    assert len(list((out / "panels").iterdir())) == 1
+    assert (out / "notes.txt").exists()
+
+
+def test_what_cannot_be_scored_is_one_sentence(
+    run: Run, tmp_path: Path, saved_model: Path, good: Path
+) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    for model, pictures, target, said in (
+        (tmp_path / "none", good, out, "no saved model"),
+        (tmp_path / "empty", good, out, "manifest.json"),
+        (tmp_path / "file", good, out, "manifest.json"),
+        (saved_model, tmp_path / "empty", out, "holds no pictures"),
+        (saved_model, tmp_path / "none", out, "does not exist"),
+        (saved_model, good, good / "out", "lies in"),
+        (saved_model, good, tmp_path / "file", "is a file"),
+        (saved_model, good, tmp_path / "file" / "out", "Not a directory"),
+    ):
+        assert said in run("score", model, pictures, "-o", target, "--json").sentence
+    assert not out.exists()
+
+
+def test_nothing_but_broken_files_is_an_error_with_rows(run: Run, tmp_path: Path, saved_model: Path) -> None:
+    write(tmp_path / "in", [("a.png", b"no picture")])
+    done = run("score", saved_model, tmp_path / "in", "-o", tmp_path / "out")
+    assert done.code == 2
+    assert "none of the files" in done.err
+    assert [row["name"] for row in rows(tmp_path / "out")[0]] == ["a.png"]
+
+
+def test_without_a_threshold_there_is_nothing_to_judge_by(
+    run: Run, tmp_path: Path, small_model: Padim
+) -> None:
+    path = Padim(small_model.config).fit(normals(2)).save(tmp_path / "two")
+    write(tmp_path / "in", normals(1, first=70))
+    assert "no threshold yet" in run("score", path, tmp_path / "in", "-o", tmp_path / "out").sentence
+    assert run("score", path, tmp_path / "in", "-o", tmp_path / "out", "--threshold", 3).code == 0
+
+
+def test_pictures_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
+    """Of 200 pictures, the contents of no more than the pipeline's own are in memory."""
+    from padim.cli.score import _Reading
+    from padim.sources import UploadSource
+
+    content = png(part(1))
+    reading = _Reading(UploadSource([(f"{i:03d}.png", content) for i in range(200)]))
+    most = 0
+    for scored in Padim.load(saved_model).score(reading):
+        most = max(most, len(reading._under_way))
+        assert reading.take(scored.name) == content
+    assert most <= 16 * 3 + 1
+    assert not reading._under_way
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+def test_stopped_half_way_the_files_are_whole_and_say_so(saved_model: Path, tmp_path: Path) -> None:
+    write(tmp_path / "in", [(f"{i:03d}.png", png(part(i))) for i in range(60)])
+    # The signal comes from inside, with the 20th row: no sleep, no race.
+    code = f"""
+import os
+from padim.cli import main
+from padim.report import Results
+add = Results.add
+def added(self, row):
+    add(self, row)
+    if self.counts.total() == 20:
+        os.kill(os.getpid(), {int(signal.SIGINT)})
+Results.add = added
+main()
+"""
+    out = tmp_path / "out"
+    command = ["score", str(saved_model), str(tmp_path / "in"), "-o", str(out), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    pictures, lines, document = rows(out)
+    assert 20 <= len(pictures) < 60
+    assert f"{len(pictures)} of 60" in document["interrupted"]
+    assert lines[-1]["name"] == ""
+    assert lines[-1]["error"] == f"interrupted: {document['interrupted']}"
+    assert len(lines) == len(pictures) + 1
+    assert json.loads(done.stdout)["interrupted"] == document["interrupted"]
+    assert not [place for place in out.iterdir() if place.suffix == ".tmp"]
