@@ -1,0 +1,60 @@
+"""Judge pictures as padim does and write their masks: python mask_onnx.py MODEL.onnx FOLDER PICTURE ...
+
+Only regions of at least the model's smallest region count. A mask is a PNG of the picture's own size, 255
+where it is rejected. For 8-bit RGB and grey pictures; needs score_onnx.py beside it.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from score_onnx import opened, prepared
+
+
+def large_regions(above, min_area):
+    """The pixels in 8-connected regions of at least min_area: each row's runs, joined with the row above."""
+    steps = np.diff(np.pad(above, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    (rows, starts), stops = np.nonzero(steps == 1), np.nonzero(steps == -1)[1]
+    pitch, parents = above.shape[1] + 1, list(range(len(rows)))
+    first = np.searchsorted(rows * pitch + stops, (rows - 1) * pitch + starts)
+    last = np.searchsorted(rows * pitch + starts, (rows - 1) * pitch + stops, "right")
+
+    def root(run):
+        while parents[run] != run:
+            parents[run] = run = parents[parents[run]]
+        return run
+
+    for run in range(len(rows)):
+        for other in range(first[run], last[run]):
+            parents[root(other)] = root(run)
+    roots = np.array([root(run) for run in range(len(rows))], int)
+    areas, kept = np.bincount(roots, stops - starts, len(rows)), np.zeros_like(above)
+    for run in np.flatnonzero(areas[roots] >= min_area):
+        kept[rows[run], starts[run] : stops[run]] = True
+    return kept
+
+
+def resized(mask, length, axis):
+    """Along one axis: enlarged, the nearest pixel; shrunk, set where any pixel under it is."""
+    own = mask.shape[axis]
+    if length >= own:
+        return mask.take((2 * np.arange(length) + 1) * own // (2 * length), axis)
+    owner = (2 * np.arange(own) + 1) * length // (2 * own)
+    return np.logical_or.reduceat(mask, np.unique(owner, return_index=True)[1], axis)
+
+
+if __name__ == "__main__":
+    session, meta, threshold, low, high = opened(sys.argv[1])
+    area = int(meta["min_area"])
+    for path in sys.argv[3:]:
+        feed, (top, left, height, width), (across, down) = prepared(path, meta)
+        levels = session.run(["map"], feed)[0][0]
+        mask = large_regions(levels > threshold, area)
+        verdict = "reject" if mask.any() else "accept"
+        if large_regions(levels >= low, area).any() and not large_regions(levels > high, area).any():
+            verdict = "review"
+        mask = resized(resized(mask[top : top + height, left : left + width], down, 0), across, 1)
+        out = Path(sys.argv[2]) / f"{Path(path).stem}_mask.png"
+        Image.fromarray(mask.astype(np.uint8) * 255).save(out)
+        print(f"{path}\t{verdict}\t{out}")

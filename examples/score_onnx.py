@@ -1,0 +1,48 @@
+"""Score pictures with an exported model: python score_onnx.py MODEL.onnx PICTURE ...
+
+The score is the map's largest value and the verdict is at a smallest region of one pixel, so a speck that
+padim passes over may count; mask_onnx.py judges as padim does. For 8-bit RGB and grey pictures.
+"""
+
+import sys
+
+import numpy as np
+import onnxruntime as ort
+from PIL import Image, ImageOps
+
+
+def prepared(path, meta):
+    """The graph's inputs, where the picture lies in its square (top, left, height, width), and its size."""
+    picture, size = ImageOps.exif_transpose(Image.open(path)), int(meta["input_size"])
+    if picture.mode not in ("RGB", "L") or picture.has_transparency_data:
+        sys.exit(f"{path}: is neither 8-bit RGB nor grey")
+    # Stretched to a square, or made to fit into it and padded; halves round up.
+    longest = picture.size if meta["fit"] == "stretch" else [max(picture.size)] * 2
+    sides = zip(picture.size, longest, strict=True)
+    wide, high = (max(1, (2 * side * size + of) // (2 * of)) for side, of in sides)
+    left, top = (size - wide) // 2, (size - high) // 2
+    rgb, inside = np.full((1, size, size, 3), 127, np.uint8), np.zeros((1, size, size), np.float32)
+    small = picture.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
+    rgb[0, top : top + high, left : left + wide] = small
+    inside[0, top : top + high, left : left + wide] = 1
+    feed = {"rgb": rgb, "inside": inside} if meta["fit"] == "pad" else {"rgb": rgb}
+    return feed, (top, left, high, wide), picture.size
+
+
+def opened(path):
+    """The session and what the file says of itself."""
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    meta = session.get_modelmeta().custom_metadata_map
+    if "threshold_level" not in meta:
+        sys.exit(f"{path}: has no threshold, so there are no verdicts")
+    return session, meta, *(int(meta[key]) for key in ("threshold_level", "review_from", "review_to"))
+
+
+if __name__ == "__main__":
+    session, meta, threshold, low, high = opened(sys.argv[1])
+    for path in sys.argv[2:]:
+        feed, _, _ = prepared(path, meta)
+        level = float(session.run(["score"], feed)[0][0])
+        verdict = "review" if low <= level <= high else "reject" if level > threshold else "accept"
+        score = float(meta["quantizer_offset"]) + float(meta["quantizer_step"]) * level
+        print(f"{path}\t{score:.6g}\t{verdict}")

@@ -1,0 +1,497 @@
+"""The exported scorer and arrays, used as a line PC would: without padim, torch or OpenCV in reach."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+import padim
+from padim import Padim, PadimConfig, export
+from padim.errors import NotFittedError, PadimError
+from padim.export import export_npz, export_onnx, inverse_covariance_bytes, metadata
+from padim.factor import LowRank
+from padim.images import decode
+from padim.maps import decide, map_mask, mask_to_original, region_score
+from padim.repeatability import Guard
+from tests.parts import defects, normals, part, png
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SMALL = PadimConfig(input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
+
+# Run in a fresh interpreter: whatever a line PC does not have is refused.
+_LINE_PC = """
+import runpy, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"padim", "torch", "torchvision", "cv2", "onnx", "scipy", "pydantic"}:
+            raise ModuleNotFoundError(f"a line PC has no {name}")
+sys.meta_path.insert(0, Refuse())
+script = sys.argv[1]
+sys.argv = sys.argv[1:]
+sys.path.insert(0, script.rsplit("/", 1)[0].rsplit(chr(92), 1)[0])
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+def on_a_line_pc(script: str, *arguments: object) -> list[list[str]]:
+    """The lines that a script prints, cut at tabs."""
+    command = [sys.executable, "-I", "-c", _LINE_PC, str(EXAMPLES / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def fitted(count: int, **choices: object) -> Padim:
+    return Padim(PadimConfig.of({**SMALL.model_dump(), **choices})).fit(normals(count))
+
+
+def region_of_interest() -> npt.NDArray[np.bool_]:
+    roi = np.zeros((64, 64), bool)
+    roi[8:60, 20:64] = True
+    return roi
+
+
+def guarded() -> Padim:
+    model = fitted(22)
+    scores = sorted(abs(s.score - model.threshold_level) for s in model.score(PICTURES))
+    return model.set_guard(Guard((scores[1] + 2) * model.quantizer.step, 1.0, 4, 5, 1))
+
+
+def by_hand() -> Padim:
+    model = fitted(5, n_features=1)
+    scores = sorted(s.score for s in model.score(PICTURES))
+    return model.set_decision(value=model.quantizer.to_value(scores[4] + scores[5]) / 2)
+
+
+def sideways(rgb: npt.NDArray[np.uint8]) -> bytes:
+    """A JPEG as a phone held upright writes it: turned, with a note that says so."""
+    exif = Image.Exif()
+    exif[274] = 6
+    buffer = BytesIO()
+    Image.fromarray(np.rot90(rgb)).save(buffer, "JPEG", quality=95, exif=exif)
+    return buffer.getvalue()
+
+
+def grey(rgb: npt.NDArray[np.uint8]) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(rgb).convert("L").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+# Of several sizes and shapes, larger and smaller than the map.
+PICTURES: list[tuple[str, bytes | npt.NDArray[np.uint8]]] = [
+    *normals(3, first=100),
+    *defects(4),
+    ("wide.png", png(part(600, size=(70, 150), defect=True))),
+    ("small.png", png(part(601, size=(40, 33)))),
+    ("small_bad.png", png(part(602, size=(50, 31), defect=True))),
+    ("phone.jpg", sideways(part(603, size=(150, 100), defect=True))),
+    ("grey.png", grey(part(604, defect=True))),
+]
+
+MODELS: dict[str, Callable[[], Padim]] = {
+    "triangular": lambda: fitted(22),
+    "low rank": lambda: fitted(7),
+    "region of interest": lambda: fitted(22).set_roi(region_of_interest()),
+    "padded": lambda: fitted(22, fit="pad"),
+    "padded, with a region": lambda: fitted(9, fit="pad").set_roi(region_of_interest()),
+    "a muted layer": lambda: fitted(9, n_features=12).set_layers(SMALL.layers[1:]),
+    "guard band": guarded,
+    "one feature, by hand": by_hand,
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Padim, Path]:
+    model = MODELS[request.param]()
+    return model, export_onnx(model, tmp_path_factory.mktemp("exported") / "scorer.onnx")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, content in PICTURES:
+        assert isinstance(content, bytes)
+        (folder / name).write_bytes(content)
+    return [folder / name for name, _ in PICTURES]
+
+
+def levels_of(model: Padim, path: Path) -> list[npt.NDArray[np.uint16]]:
+    """The judged maps of all pictures by the exported graph, in one batch."""
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    decoded = [decode(content, name) for name, content in PICTURES if isinstance(content, bytes)]
+    feed: dict[str, npt.NDArray[np.generic]] = {"rgb": np.stack([model.preprocess(rgb) for rgb in decoded])}
+    if model.config.fit == "pad":
+        inside = np.zeros((len(decoded), 64, 64), np.float32)
+        for plane, rgb in zip(inside, decoded, strict=True):
+            top, left, height, width = model.preprocess.content_box(rgb.shape[:2])
+            plane[top : top + height, left : left + width] = 1
+        feed["inside"] = inside
+    maps, scores = session.run(["map", "score"], feed)
+    np.testing.assert_array_equal(scores, maps.reshape(len(maps), -1).max(axis=1))
+    return list(maps)
+
+
+def test_the_scores_and_verdicts_of_the_short_script(
+    exported: tuple[Padim, Path], pictures: list[Path]
+) -> None:
+    model, path = exported
+    lines = on_a_line_pc("score_onnx.py", path, *pictures)
+    level, verdicts = model.threshold_level, set()
+    for line, scored in zip(lines, model.score(PICTURES), strict=True):
+        assert Path(line[0]).name == scored.name
+        score = region_score(scored.map, 1)
+        assert float(line[1]) == pytest.approx(model.quantizer.to_value(score), rel=1e-3)
+        verdicts.add(model.verdict(score, level))
+        if all(abs(score - border) > 1e-3 * border for border in _borders(model)):
+            assert line[2] == model.verdict(score, level), scored.name
+    assert len(verdicts) > 1
+
+
+def _borders(model: Padim) -> list[int]:
+    facts = metadata(model)
+    return [int(facts[key]) for key in ("threshold_level", "review_from", "review_to")]
+
+
+def test_the_masks_of_the_longer_script(
+    exported: tuple[Padim, Path], pictures: list[Path], tmp_path: Path
+) -> None:
+    model, path = exported
+    lines = on_a_line_pc("mask_onnx.py", path, tmp_path, *pictures)
+    level, area = model.threshold_level, model.config.min_area
+    rejected = 0
+    for line, scored, q in zip(lines, model.score(PICTURES), levels_of(model, path), strict=True):
+        mask = np.asarray(Image.open(line[2])) == 255
+        by_padim = model.decide(scored)
+        judged = decide(q, level, area, original_size=scored.original_size, content_box=scored.content_box)
+        np.testing.assert_array_equal(mask, judged.mask)
+        assert line[1] == model.verdict(judged.score, level)
+        # A value on the border between two levels may get either, in another graph.
+        off = np.abs(q.astype(int) - scored.map.astype(int))
+        assert off.max() <= 1 + 1e-3 * scored.map.max()
+        if np.array_equal(q > level, scored.map > level):
+            np.testing.assert_array_equal(mask, by_padim.mask)
+            rejected += by_padim.rejected
+    assert rejected
+
+
+def test_a_saved_model_exports_the_same(saved_model: Path, small_model: Padim, tmp_path: Path) -> None:
+    one = export_onnx(small_model, tmp_path / "fitted.onnx")
+    other = export_onnx(Padim.load(saved_model), tmp_path / "loaded.onnx")
+    protos = onnx.load(one), onnx.load(other)
+    for proto in protos:
+        del proto.metadata_props[:]  # the time is in them
+    assert protos[0] == protos[1]
+
+
+def test_only_standard_operators(exported: tuple[Padim, Path]) -> None:
+    """What other runtimes can be expected to know."""
+    _, path = exported
+    proto = onnx.load(path)
+    assert {node.domain for node in proto.graph.node} == {""}
+    assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 17)]
+    assert {value.name for value in proto.graph.input} <= {"rgb", "inside"}
+    used = {name for node in proto.graph.node for name in node.input}
+    assert {constant.name for constant in proto.graph.initializer} <= used
+    assert not proto.functions
+
+
+def test_distances_on_request(small_model: Padim, tmp_path: Path) -> None:
+    path = export_onnx(small_model, tmp_path / "scorer.onnx", distances=True)
+    rgb = np.stack([small_model.preprocess(decode(c, n)) for n, c in defects(3) if isinstance(c, bytes)])
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    grids, _ = small_model.scorer(rgb)
+    (distance,) = session.run(["distance"], {"rgb": rgb})
+    np.testing.assert_allclose(distance, grids.reshape(3, -1), rtol=1e-4)
+
+
+def test_the_metadata_say_what_the_model_says(small_model: Padim, tmp_path: Path) -> None:
+    path = export_onnx(small_model, tmp_path / "scorer.onnx", name="Line 3, größer")
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    threshold = small_model.threshold_
+    assert threshold is not None
+    assert (facts["format"], facts["format_version"]) == ("padim-scorer", "1")
+    assert facts["padim_version"] == padim.__version__
+    assert facts["name"] == "Line 3, größer"
+    assert int(facts["threshold_level"]) == threshold.level
+    assert float(facts["threshold_value"]) == small_model.quantizer.to_value(threshold.level)
+    assert float(facts["threshold_percentile"]) == 95.0
+    assert float(facts["quantizer_step"]) == small_model.quantizer.step
+    assert (facts["input_size"], facts["min_area"], facts["fit"]) == ("64", "8", "stretch")
+    assert facts["layers"].split(",") == list(small_model.config.layers)
+    assert facts["weights"] == "pretrained"
+    assert facts["weights_source"] == small_model.provenance["source"]
+    assert facts["weights_sha256"] == small_model.provenance["sha256"]
+    assert "warning" not in facts
+    rate = small_model.false_rejects()
+    assert json.loads(facts["false_rejects"]) == {
+        "above": rate.above,
+        "parts": 22,
+        "expected": pytest.approx(rate.expected, abs=1e-6),
+        "upper_95": pytest.approx(rate.upper, abs=1e-6),
+    }
+    strict = small_model.false_rejects(threshold.level, 1)
+    assert json.loads(facts["false_rejects_at_min_area_1"])["above"] == strict.above
+
+
+def test_random_weights_are_said_to_be_random() -> None:
+    facts = metadata(fitted(3, weights="random"))
+    assert facts["weights"] == "random"
+    assert "mean nothing" in facts["warning"]
+
+
+def test_without_a_threshold_it_says_so(tmp_path: Path) -> None:
+    model = fitted(2)
+    with pytest.warns(UserWarning, match="no threshold"):
+        path = export_onnx(model, tmp_path / "scorer.onnx")
+    facts = metadata(model)
+    assert not {"threshold_level", "review_from", "false_rejects"} & facts.keys()
+    assert len(levels_of(model, path)) == len(PICTURES)
+    model.set_decision(value=3.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export_onnx(model, path)
+    assert metadata(model)["threshold_basis"] == "manual"
+    assert "false_rejects" not in metadata(model)
+
+
+def test_an_unfitted_model_is_not_exported(tmp_path: Path) -> None:
+    for write in (export_onnx, export_npz):
+        with pytest.raises(NotFittedError):
+            write(Padim(SMALL), tmp_path / "scorer")
+    assert not list(tmp_path.iterdir())
+
+
+# --- two files ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is too large for one file."""
+    monkeypatch.setattr(export, "MOST_INLINE_BYTES", 1)
+    monkeypatch.setattr(export, "_LARGE_BYTES", 256)
+    monkeypatch.setattr(export, "_BLOCK_BYTES", 1000)
+
+
+@pytest.mark.parametrize("count", [7, 22])
+@pytest.mark.usefixtures("beside")
+def test_large_models_are_two_files(count: int, tmp_path: Path, pictures: list[Path]) -> None:
+    model = fitted(count)
+    path = export_onnx(model, tmp_path / "scorer.onnx")
+    (data,) = tmp_path.glob("scorer.onnx.*.data")
+    assert sorted(tmp_path.iterdir()) == sorted([path, data])
+    assert data.stat().st_size > model.factor_.files().popitem()[1].nbytes
+    onnx.checker.check_model(str(path), full_check=True)
+    proto = onnx.load(path, load_external_data=False)
+    outside = [t for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    assert "mean" in {tensor.name for tensor in outside}
+    for tensor in outside:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        assert entries["location"] == data.name
+        assert int(entries["offset"]) % 2**16 == 0
+    for line, scored in zip(
+        on_a_line_pc("score_onnx.py", path, *pictures), model.score(PICTURES), strict=True
+    ):
+        score = region_score(scored.map, 1)
+        assert float(line[1]) == pytest.approx(model.quantizer.to_value(score), rel=1e-3)
+
+
+@pytest.mark.usefixtures("beside")
+def test_a_replaced_export_leaves_nothing(
+    tmp_path: Path, small_model: Padim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = tmp_path / "other.onnx.0123456789abcdef.data"
+    stranger.write_bytes(b"")
+    path = export_onnx(small_model, tmp_path / "scorer.onnx")
+    (first,) = tmp_path.glob("scorer.onnx.*.data")
+    export_onnx(fitted(7), path)
+    (second,) = tmp_path.glob("scorer.onnx.*.data")
+    assert first != second
+    monkeypatch.setattr(export, "MOST_INLINE_BYTES", 10**9)
+    export_onnx(small_model, path)
+    assert sorted(tmp_path.iterdir()) == sorted([path, stranger])
+
+
+def test_a_narrow_basis_is_stored_narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("padim.factor.NARROW_ABOVE_BYTES", 1)
+    monkeypatch.setattr("padim.learning.NARROW_TOLERANCE", 1.0)
+    model = fitted(7)
+    assert isinstance(model.factor_, LowRank)
+    assert model.factor_.narrow
+    path = export_onnx(model, tmp_path / "scorer.onnx")
+    stored = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    assert "basis" not in stored
+    assert stored["basis_16"].data_type == onnx.TensorProto.INT16
+    for q, scored in zip(levels_of(model, path), model.score(PICTURES), strict=True):
+        np.testing.assert_allclose(q.astype(float), scored.map.astype(float), rtol=1e-3, atol=1)
+
+
+# --- what goes wrong ----------------------------------------------------------------------------------------
+
+Write = Callable[[Padim, Path], Path]
+
+
+@pytest.fixture(params=[export_onnx, export_npz])
+def write(request: pytest.FixtureRequest) -> Write:
+    return request.param
+
+
+def test_a_place_that_cannot_be_written_is_named(write: Write, small_model: Padim, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    with pytest.raises(PadimError, match="file"):
+        write(small_model, blocked / "scorer.onnx")
+    with pytest.raises(PadimError, match="is a folder"):
+        write(small_model, tmp_path)
+    assert list(tmp_path.iterdir()) == [blocked]
+
+
+@pytest.mark.parametrize("fails", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_nothing_is_half_written(
+    fails: BaseException, write: Write, small_model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise fails
+
+    path = tmp_path / "scorer.onnx"
+    path.write_bytes(b"the former one")
+    monkeypatch.setattr(export, "_check", full)
+    monkeypatch.setattr(export, "_write_inverses", full)
+    with pytest.raises(PadimError if isinstance(fails, OSError) else KeyboardInterrupt) as told:
+        write(small_model, path)
+    if isinstance(fails, OSError):
+        assert str(told.value) == f"{path}: cannot be written (No space left on device)"
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"the former one"
+
+
+def test_a_graph_that_computes_something_else_is_not_written(tmp_path: Path, small_model: Padim) -> None:
+    """The check of the written file can fail: against another model's numbers it does."""
+    other = fitted(22, fit="stretch", smoothing_sigma=6)
+    path = export_onnx(small_model, tmp_path / "scorer.onnx")
+    with pytest.raises(PadimError, match="does not compute what the model does"):
+        export._check(path, other)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(PadimError, match=r"scorer\.onnx: the exported graph cannot be run"):
+        export._check(path, small_model)
+
+
+# --- the scripts' own regions and sizes ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[dict[str, Callable[..., npt.NDArray[np.bool_]]]]:
+    import runpy
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLES))
+        yield runpy.run_path(str(EXAMPLES / "mask_onnx.py"))
+
+
+Script = dict[str, Callable[..., npt.NDArray[np.bool_]]]
+masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=14))
+
+
+@given(mask=masks, min_area=st.integers(1, 12))
+def test_the_scripts_regions(script: Script, mask: npt.NDArray[np.bool_], min_area: int) -> None:
+    expected = map_mask(mask.astype(np.uint16), 0, min_area)
+    np.testing.assert_array_equal(script["large_regions"](mask, min_area), expected)
+
+
+@given(mask=masks, height=st.integers(1, 40), width=st.integers(1, 40))
+def test_the_scripts_sizes(script: Script, mask: npt.NDArray[np.bool_], height: int, width: int) -> None:
+    resized = script["resized"](script["resized"](mask, height, 0), width, 1)
+    np.testing.assert_array_equal(resized, mask_to_original(mask, (height, width)))
+
+
+def test_the_scripts_refuse_what_they_would_misread(small_model: Padim, tmp_path: Path) -> None:
+    path = export_onnx(small_model, tmp_path / "scorer.onnx")
+    Image.new("RGBA", (9, 9)).save(tmp_path / "clear.png")
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "deep.png")
+    for name in ("clear.png", "deep.png"):
+        with pytest.raises(AssertionError, match=rf"{name}: is neither 8-bit RGB nor grey"):
+            on_a_line_pc("score_onnx.py", path, tmp_path / name)
+
+
+# --- the bare numbers ---------------------------------------------------------------------------------------
+
+
+def distances_of(folder: Path, name: str, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Distances ``(n, p)`` from the arrays and the network alone."""
+    with np.load(folder / name) as file:
+        params = {key: file[key] for key in file.files}
+    session = ort.InferenceSession(
+        str(folder / str(params["backbone_onnx"])), providers=["CPUExecutionProvider"]
+    )
+    image = rgb * params["pixel_scale"] + params["pixel_offset"]
+    maps = session.run(
+        [str(layer) for layer in params["layer_names"]],
+        {"image": image.transpose(0, 3, 1, 2).astype(np.float32)},
+    )
+    grid, stride = int(params["grid"]), int(params["grid_stride"])
+    on_grid = []
+    for layer, own in zip(maps, params["layer_strides"].tolist(), strict=True):
+        if own < stride:
+            k = stride // own
+            layer = layer.reshape(*layer.shape[:2], grid, k, grid, k).mean((3, 5))
+        for axis in (2, 3) if own > stride else ():
+            place = np.clip((np.arange(grid) + 0.5) * stride / own - 0.5, 0, layer.shape[axis] - 1)
+            low = np.floor(place).astype(int)
+            high = np.minimum(low + 1, layer.shape[axis] - 1)
+            shape = [1] * 4
+            shape[axis] = grid
+            share = (place - low).reshape(shape)
+            layer = layer.take(low, axis) * (1 - share) + layer.take(high, axis) * share
+        on_grid.append(layer)
+    joined = np.concatenate(on_grid, axis=1)[:, params["channel_indices"]]
+    delta = joined.reshape(*joined.shape[:2], -1).transpose(0, 2, 1) - params["mean"]
+    inverse = params["inv_covariance"].astype(np.float64)
+    return np.asarray(np.sqrt(np.einsum("npi,pij,npj->np", delta, inverse, delta)))
+
+
+@pytest.mark.parametrize("count", [7, 22])
+def test_the_arrays_give_the_models_distances(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_BLOCK_BYTES", 8 * 4 * 20 * 20 * 5)  # 64 positions, 5 at a time
+    model = fitted(count, grid_stride=8).set_roi(region_of_interest())
+    path = export_npz(model, tmp_path / "padim_params.npz")
+    assert {file.name for file in tmp_path.iterdir()} == {"padim_params.npz", "padim_params_backbone.onnx"}
+    rgb = np.stack([model.preprocess(decode(c, n)) for n, c in PICTURES if isinstance(c, bytes)])
+    grids, _ = model.scorer(rgb)
+    found = distances_of(tmp_path, path.name, rgb)
+    np.testing.assert_allclose(found, grids.reshape(len(rgb), -1), rtol=1e-3)
+    with np.load(path) as params:
+        assert params["mean"].shape == (64, 20)
+        assert params["inv_covariance"].dtype == params["mean"].dtype == np.float32
+        assert params["inv_covariance"].shape == (64, 20, 20)
+        assert float(params["threshold"]) == model.quantizer.to_value(model.threshold_level)
+        assert int(params["min_area"]) == 8
+        np.testing.assert_array_equal(params["roi"], region_of_interest())
+    assert path.stat().st_size == pytest.approx(inverse_covariance_bytes(model), rel=0.25)
+
+
+def test_too_large_arrays_are_refused_by_size(
+    small_model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "MOST_NPZ_BYTES", 100_000)
+    with pytest.raises(PadimError, match="take 108 kB, over the limit of 100 kB"):
+        export_npz(small_model, tmp_path / "padim_params.npz")
+    assert not list(tmp_path.iterdir())
+    export_npz(small_model, tmp_path / "padim_params.npz", force=True)
