@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import fitting, shell, workspace
+from ui import exports, fitting, shell, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _row(entry: Entry, in_use: bool) -> None:
         if workspace.calibration(entry) == "stale":
             detail += " · calibration out of date"
     mark = '<span class="pv-tag">in use</span>' if in_use else ""
+    if workspace.random_weights(entry):
+        mark += '<span class="pv-tag pv-doubtful">random weights, for trials only</span>'
     st.html(f'<div class="pv-row"><b>{escape(entry.name)}</b>{mark}<div>{escape(detail)}</div></div>')
     if not entry.broken and st.button("Open", key=f"open-{entry.id}", disabled=in_use):
         workspace.use(entry.id)
@@ -70,9 +73,29 @@ def _row(entry: Entry, in_use: bool) -> None:
             name = st.text_input("Name", value=entry.name, max_chars=80, key=f"name-{entry.id}")
             if st.form_submit_button("Rename"):
                 _rename(entry, name)
+        if not entry.broken:
+            _scorer(entry)
         st.caption("Deleting takes everything stored with the model along. It cannot be undone.")
         if st.button("Delete for good", key=f"delete-{entry.id}", icon=":material/delete:"):
             _delete(entry, in_use)
+
+
+def _scorer(entry: Entry) -> None:
+    """The model as a file for other computers, made when asked for."""
+    hindrance = exports.scorer_hindrance(entry)
+    st.download_button(
+        "Scorer for the line PC (ONNX)",
+        partial(exports.scorer_bytes, entry),
+        file_name=exports.file_name(f"{entry.name} scorer", ".onnx", set()),
+        mime="application/octet-stream",
+        on_click="ignore",
+        icon=":material/download:",
+        key=f"scorer-{entry.id}",
+        disabled=hindrance is not None,
+        help=hindrance
+        or "Network, Gaussians and threshold in one file that needs nothing but ONNX Runtime; the scripts in "
+        "examples/ show how. It takes a few seconds to make.",
+    )
 
 
 def _rename(entry: Entry, name: str) -> None:

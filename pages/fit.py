@@ -15,8 +15,11 @@ from ui import (
     bring,
     calibrating,
     charts,
+    costs,
     fitting,
     grouping,
+    layers,
+    networks,
     normals,
     panels,
     settings,
@@ -26,7 +29,7 @@ from ui import (
     watch,
     workspace,
 )
-from ui.words import count, false_rejects, megabytes, multiple
+from ui.words import count, false_rejects, megabytes, multiple, runs_on
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -121,7 +124,8 @@ def _new_model() -> None:
         shell.empty("No picture can be used", "None of these files is a picture that can be read.")
         st.html(panels.problems((error.name, error.reason) for error in survey.failed))
         return
-    left, right = st.columns([3, 2], gap="large")
+    with st.container(key="fit-halves"):
+        left, right = st.columns([3, 2], gap="large")
     with left:
         accepted = _pictures(survey)
     with right:
@@ -155,17 +159,12 @@ def _start(
 ) -> None:
     n_parts = len(set(parts.values()))
     if config is not None:
-        from padim.cost import estimate
-
-        cost = estimate(config)
-        st.html(
-            panels.facts(
-                [
-                    ("Memory while fitting", megabytes(cost.fit_memory)),
-                    ("Saved model", megabytes(cost.bundle)),
-                    ("Disk while you work on it", megabytes(cost.spool_per_image * len(survey.seen))),
-                ]
-            )
+        with st.container(key="fit-costs"):
+            st.html(panels.facts(costs.facts(config, len(survey.seen))))
+        st.caption(
+            costs.note(config, len(survey.seen)),
+            help="The working features let you exclude pictures and put them back. If you delete them, the "
+            "checkpoint takes their place: with it, more good parts can still be added.",
         )
     if n_parts < 3:
         st.warning(
@@ -184,7 +183,15 @@ def _start(
         # again, and says from the top what came of it.
         watch.watch(running)
         return
-    if st.button("Fit the model", type="primary", key="fit-go", disabled=config is None, width="stretch"):
+    ready = config is not None and networks.status(config.backbone, config.weights).ready
+    if st.button(
+        "Fit the model",
+        type="primary",
+        key="fit-go",
+        disabled=not ready,
+        width="stretch",
+        help="The network’s weights are missing: see below." if config is not None and not ready else None,
+    ):
         assert config is not None
         try:
             fitting.start_fit(name, config, parts)
@@ -198,6 +205,8 @@ def _start(
 
 
 def _normals(entry: Entry) -> None:
+    from padim.runtime import threads
+
     try:
         model = workspace.open_model(entry)
     except PadimError as error:
@@ -214,7 +223,9 @@ def _normals(entry: Entry) -> None:
                 ("Parts in the fit", f"{len({n.group for n in in_fit}):,}"),
                 ("Pictures", f"{len(in_fit):,}"),
                 ("Taken out", f"{len(model.normals_) - len(in_fit):,}"),
+                ("Layers in use", f"{len(model.config.active_layers)} of {len(model.config.layers)}"),
                 ("Working features on disk", megabytes(model.spool_bytes) if model.has_spool else "deleted"),
+                ("Runs on", runs_on(model.extractor.provider, threads())),
             ]
         )
     )
@@ -228,6 +239,7 @@ def _normals(entry: Entry) -> None:
         )
     else:
         _promise(model)
+        _layers(entry, model, busy)
     taken_out = normals.taken_out(model)
     if taken_out:
         _taken_out(entry, model, taken_out, busy)
@@ -268,8 +280,11 @@ def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
             st.markdown("**Continue the fit with more good parts**")
             if not model.has_spool:
                 st.caption(
-                    "The working features were deleted. The model would learn from the new pictures, but the "
-                    "calibration would be out of date until you give all its pictures again."
+                    "The working features were deleted, but the checkpoint suffices: the model learns from "
+                    "the new pictures and is calibrated anew."
+                    if model.continues_exactly
+                    else "The working features were deleted. The model would learn from the new pictures, "
+                    "but the calibration would be out of date until you give all its pictures again."
                 )
             bring.pictures(amending.ADD, "pictures of more good parts", partial(amending.start_adding, entry))
             st.caption(
@@ -326,6 +341,73 @@ def _promise(model: Padim) -> None:
     )
 
 
+def _layers(entry: Entry, model: Padim, busy: bool) -> None:
+    """Which layers find good parts odd, and turning some off or on again."""
+    panel = st.expander("Tune layers", key="fit-layers", icon=":material/layers:", on_change="rerun")
+    if not panel.open:
+        return
+    with panel:
+        if not model.has_spool:
+            st.write(
+                "The working features were deleted. “Give the same pictures again”, above, brings them back; "
+                "until then no layer can be looked at, or turned off or on."
+            )
+            return
+        left, right = st.columns(2, gap="large")
+        with left:
+            st.markdown("**How far good parts lie from the model, by layer**")
+            _normals_shares(entry, model)
+        with right:
+            _tune(entry, model, busy)
+
+
+def _normals_shares(entry: Entry, model: Padim) -> None:
+    try:
+        with st.spinner("Working it out"):
+            told = layers.of_normals(entry, model)
+    except (PadimError, OSError) as error:
+        shell.failure("The layers cannot be looked into.", error)
+        return
+    st.html(panels.bars(layers.bars_of(model, told.shares.tolist(), features=True)))
+    st.caption(
+        "Every good part is judged by a model without it, as always. A layer with a large share here that "
+        "never shows on your defects (on the Inspect page, “Which layer saw it”) mostly adds noise.",
+        help="Mean over the pictures in the fit of each layer’s Shapley value of the squared held-out "
+        "distance, at up to 256 places spread over the picture.",
+    )
+
+
+def _tune(entry: Entry, model: Padim, busy: bool) -> None:
+    used = model.config.active_layers
+    by_name = {layer.name: layer for layer in model.extractor.layers}
+    picked = st.pills(
+        "Layers to use",
+        list(by_name),
+        selection_mode="multi",
+        wrap=True,
+        default=list(used),
+        format_func=lambda name: f"{name} · {layers.sees(by_name[name])}",
+        # Once the model has changed, the pills show what is in use.
+        key=f"fit-use-{entry.revision}",
+        disabled=busy,
+        help="A layer that is turned off stays on disk and can be turned on again at any time.",
+    )
+    if not picked:
+        st.error("Choose at least one layer.", icon=":material/error:")
+    if st.button(
+        "Refit with these layers",
+        key="fit-relayer",
+        icon=":material/refresh:",
+        disabled=busy or not picked or set(picked) == set(used),
+    ):
+        amending.start_relearning(entry, picked)
+        st.rerun()
+    st.caption(
+        "It uses the features on disk and takes about a second: the network does not run. The threshold "
+        "follows. To go back, choose the former layers again: the model is then the same to the last bit."
+    )
+
+
 def _taken_out(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -> None:
     st.subheader("Taken out of the fit")
     locked = busy or not model.has_spool
@@ -354,23 +436,47 @@ def _least_normal(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -
     threshold = model.threshold_
     limit = model.quantizer.to_value(threshold.level) if threshold is not None else 0.0
     shown = items[: _REVIEWED * (1 + st.session_state.get("fit-more", 0))]
+    split = _layers_of_each(entry, model, shown)
     grid = st.grid(min_column_width=160, gap="small", key="fit-normals")
     locked = busy or not model.has_spool
     for item in shown:
         with grid.cell():
-            _normal(entry, model, item, limit, locked)
+            _normal(entry, model, item, limit, locked, split.get(item.index, ""))
     if len(shown) < len(items) and st.button(f"Show more of the {len(items):,}", key="fit-show-more"):
         st.session_state["fit-more"] = st.session_state.get("fit-more", 0) + 1
         st.rerun()
 
 
-def _normal(entry: Entry, model: Padim, item: Ranked, limit: float, locked: bool) -> None:
+def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[Ranked]) -> dict[int, str]:
+    """By index, HTML of which layers find each of these odd; empty unless it was asked for."""
+    if model.calibration_ != "exact" or not model.has_spool or not shown:
+        return {}
+    if not st.toggle(
+        "Show which layer finds each one odd",
+        key="fit-odd-by-layer",
+        persist_state="session",
+        help="How much each layer of the network adds to the distance at the place that a picture’s score "
+        "comes from, judged by a model without that part.",
+    ):
+        return {}
+    try:
+        with st.spinner("Working it out"):
+            told = layers.of_each(entry, model, [item.index for item in shown])
+    except (PadimError, OSError) as error:
+        shell.failure("The layers cannot be looked into.", error)
+        return {}
+    bars = {index: layers.bars_of(model, one.shares.tolist()) for index, one in told.items()}
+    st.html(panels.legend(next(iter(bars.values()))))
+    return {index: panels.stack(rows) for index, rows in bars.items()}
+
+
+def _normal(entry: Entry, model: Padim, item: Ranked, limit: float, locked: bool, split: str) -> None:
     note = f"{multiple(item.value, limit)} threshold" if limit > 0 and item.level is not None else ""
-    verdict: panels.Verdict | None = None
-    if limit > 0 and item.level is not None and item.value > limit:
-        verdict = "reject"
+    odd = limit > 0 and item.level is not None and item.value > limit
+    verdict: panels.Verdict | None = "reject" if odd else None
     st.html(
         panels.gallery([panels.Thumb(normals.overlay_of(entry, model, item.index), item.name, note, verdict)])
+        + split
     )
     with st.popover("Exclude", key=f"why-{item.index}", disabled=locked):
         st.markdown("**Why take it out?**")
@@ -404,10 +510,17 @@ def _features(entry: Entry, model: Padim, busy: bool) -> None:
                 "nothing can be excluded or put back. The model scores without them."
             )
             return
+        few = len(model.normals_) <= len(model.channels)
+        left = costs.checkpoint(model.config, len(model.normals_))
         st.write(
-            f"The normals’ features take {megabytes(model.spool_bytes)} on this server. With them excluding "
-            "and putting back are exact and quick, and added good parts are calibrated at once. The model "
-            "scores without them; to have them back you need the same pictures."
+            f"The normals’ features take {megabytes(model.spool_bytes)} on this server. With them parts can "
+            "be excluded and put back, exactly and quickly. The model scores without them; to have them back "
+            f"you need the same pictures. A checkpoint of {left} would stay: good parts can still be added, "
+            + (
+                "and the model is calibrated anew."
+                if few
+                else "but the threshold does not follow until all the pictures are given again."
+            )
         )
         if st.button(
             "Delete the working features", key="fit-delete-features", icon=":material/delete:", disabled=busy

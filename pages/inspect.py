@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import bring, exports, inspecting, panels, shell, viewer, viewing, warm, watch, workspace
+from ui import bring, exports, inspecting, layers, panels, shell, viewer, viewing, warm, watch, workspace
 from ui.words import count, ratio, size
 
 if TYPE_CHECKING:
@@ -144,6 +144,46 @@ def _viewer(entry: Entry, model: Padim, rows: list[Row], level: int | None, at: 
     )
 
 
+@st.fragment
+def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
+    """What each layer of the network has to do with what is seen; worked out once it is unfolded."""
+    panel = st.expander(
+        "Which layer saw it", key="inspect-layers", icon=":material/layers:", on_change="rerun"
+    )
+    if not panel.open:
+        return
+    with panel:
+        places = layers.places(row.item, model, level)
+        left, right = st.columns([1, 2], gap="large")
+        with right:
+            at = st.selectbox(
+                "Where",
+                range(len(places)),
+                format_func=lambda i: places[i].label,
+                # Another picture has other regions.
+                key=f"inspect-where-{row.item.number}-{level}",
+                help="The place outlined on the left. The strongest region comes first.",
+            )
+            try:
+                with st.spinner("Working it out"):
+                    told = layers.explained(entry, model, row.item, places[at])
+            except (PadimError, OSError) as error:
+                shell.failure("This picture cannot be looked into.", error)
+                return
+            st.html(panels.bars(layers.bars_of(model, told.shares.tolist())))
+            st.caption(
+                "How much each layer of the network adds to the distance there. Layers with a small stride "
+                "see scratches and texture, those with a large one shape and missing parts.",
+                help="A layer’s share is what it adds to the squared distance, averaged over all orders in "
+                "which the layers could be added (its Shapley value). No share is negative, and together "
+                "they are the whole distance. They are taken where the model measures, before the "
+                "smoothing. On the Fit page, layers that never see your defects can be turned off.",
+            )
+        with left:
+            picture = layers.outlined(row.item, model, level, places[at])
+            st.html(panels.gallery([panels.Thumb(picture, row.item.name)]))
+
+
 # -- the whole -------------------------------------------------------------------------------------------
 
 
@@ -225,6 +265,8 @@ def _results(entry: Entry, model: Padim) -> None:
     if not running or review.drawn or inspecting.chosen(entry, rows):
         review.drawn = True
         _viewer(entry, model, rows, level, at)
+        if level is not None:
+            _which_layer(entry, model, rows[at], level)
     _table(entry, rows, model, level, at)
     _downloads(entry, model, rows, level, at)
 

@@ -5,7 +5,7 @@ One change of a model at a time, whoever asks: the job's key names the model, no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -86,13 +86,22 @@ def start_adding(entry: Entry, brought: Brought) -> None:
     _start(entry, "Adding good parts", ADD, brought, lambda job: add(entry, brought, job))
 
 
+def start_relearning(entry: Entry, active: Sequence[str]) -> None:
+    """Learn anew from these layers, from the features on disk."""
+    _begin(entry, "Fitting with other layers", lambda job: relearn(entry, active, job))
+
+
 def _start(
     entry: Entry, title: str, uploader: str, brought: Brought, work: Callable[[Job[Amended]], Amended]
 ) -> None:
+    _begin(entry, title, work)
+    uploads.release(uploader, brought.files)
+
+
+def _begin(entry: Entry, title: str, work: Callable[[Job[Amended]], Amended]) -> None:
     state.of(Started).models.add(entry.id)
     state.of(Started).times += 1
     watch.registry().start(_key(entry), title, work, tag=entry.id)
-    uploads.release(uploader, brought.files)
 
 
 def rebuild(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
@@ -143,6 +152,29 @@ def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
         job.progress(0, None, "Saving")
     shots = "" if parts == added else f" of {count(parts, 'new part')}; the others are repeat shots or copies"
     return Amended(f"{count(added, 'picture')} added{shots}.", looked.failed)
+
+
+def relearn(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:
+    """The job: the same normals, compared by these layers only; the network does not run.
+
+    Raises:
+        PadimError: no layer, or the working features were deleted.
+        Cancelled: the user stopped it; the model is as it was.
+    """
+    with workspace.edit(entry) as model:
+        model.set_layers(active, progress=job.progress, cancel=job.cancelled)
+        used, off = model.config.active_layers, model.config.muted_layers
+        job.progress(0, None, "Saving")
+    if not off:
+        return Amended("The model uses all its layers again; its threshold has followed.")
+    return Amended(
+        f"The model now uses {_listed(used)}; {_listed(off)} {'is' if len(off) == 1 else 'are'} off. "
+        "Its threshold has followed."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _parts(normals: Iterable[Normal]) -> int:

@@ -1,44 +1,29 @@
-"""What leaves the Inspect page as files: the results as CSV, the four-panel pictures as ZIP."""
+"""What leaves the pages as files: results as CSV, four-panel pictures as ZIP, the model as a scorer."""
 
 from __future__ import annotations
 
-import csv
 import io
 import re
+import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+
+from padim import report
 
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.store import Entry
     from ui.inspecting import Row
 
+# The shell's columns of these names say the same.
+CSV_COLUMNS = (*report.CSV_COLUMNS, "random_weights")
 # Larger pictures are reduced to this in the ZIP: of a 24-megapixel picture four panels make a strip that no
 # viewer opens.
 STRIP_SIDE = 2048
-
-CSV_COLUMNS = (
-    "name",
-    "verdict",
-    "above_threshold",
-    "score",
-    "threshold",
-    "score_over_threshold",
-    "regions",
-    "largest_region_x",
-    "largest_region_y",
-    "largest_region_width",
-    "largest_region_height",
-    "largest_region_area",
-    "width",
-    "height",
-    "sha256",
-    "model",
-    "model_id",
-    "min_area",
-)
+# A download is held in memory, and browsers do not resume one: larger scorers are for the shell.
+LARGEST_SCORER = 500_000_000
 
 
 def csv_bytes(rows: Sequence[Row], model: Padim, entry: Entry, level: int | None) -> bytes:
@@ -50,46 +35,18 @@ def csv_bytes(rows: Sequence[Row], model: Padim, entry: Entry, level: int | None
         entry: its entry, for name and id.
         level: the threshold they were judged by; None: verdict columns stay empty.
     """
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(CSV_COLUMNS)
-    value = model.quantizer.to_value
+    shared = {**report.of_model(model, entry.name, entry.id), "random_weights": model.random_weights}
+    lines = [report.csv_line(CSV_COLUMNS)]
     for row in rows:
-        verdict, above, regions, box = "", "", "", [""] * 5
-        if level is not None:
-            # The file says what the page says: regions in pixels of the picture, from the same decision.
-            decision = row.item.decide(model, level, model.config.min_area)
-            # With a guard band a verdict can be review; the mask has a pixel exactly above the threshold.
-            verdict, regions = model.verdict(row.score, level), str(len(decision.regions))
-            above = "yes" if decision.rejected else "no"
-            if decision.regions:
-                largest = max(decision.regions, key=lambda region: region.area)
-                box = [str(getattr(largest, key)) for key in ("x", "y", "width", "height", "area")]
-        height, width = row.item.original_size
-        writer.writerow(
-            [
-                _cell(row.item.name),
-                verdict,
-                above,
-                f"{value(row.score):.6g}",
-                "" if level is None else f"{value(level):.6g}",
-                "" if not level else f"{row.score / level:.6g}",
-                regions,
-                *box,
-                width,
-                height,
-                row.item.sha256,
-                _cell(entry.name),
-                entry.id,
-                model.config.min_area,
-            ]
+        item = row.item
+        # The file says what the page says: regions in pixels of the picture, from the same decision.
+        decision = None if level is None else item.decide(model, level, model.config.min_area)
+        verdict = None if level is None else model.verdict(row.score, level)
+        facts = report.judged(
+            item.name, item.sha256, item.original_size, row.score, model.quantizer, decision, verdict
         )
-    return out.getvalue().encode("utf-8-sig")
-
-
-def _cell(text: str) -> str:
-    """Text that a spreadsheet shows and does not run: a name may begin like a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+        lines.append(report.csv_line(report.csv_cells({**facts, **shared}, CSV_COLUMNS)))
+    return "".join(lines).encode("utf-8-sig")
 
 
 def file_name(name: str, suffix: str, taken: set[str]) -> str:
@@ -123,6 +80,8 @@ def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: st
 
     out = io.BytesIO()
     taken: set[str] = set()
+    # A strip goes from hand to hand without the page that says so.
+    mark = "Random weights, for trials only: " if model.random_weights else ""
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for row in rows:
             item = row.item
@@ -134,10 +93,37 @@ def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: st
                 decision,
                 colormap=colormap,
                 opacity=opacity,
-                caption=item.name,
+                caption=f"{mark}{item.name}",
                 content_box=item.content_box,
                 panel_side=STRIP_SIDE,
             )
             folder = model.verdict(decision.score, level)
             archive.writestr(f"{folder}/{file_name(item.name, '.jpg', taken)}", encode_jpeg(strip))
     return out.getvalue()
+
+
+def scorer_hindrance(entry: Entry) -> str | None:
+    """Why a model cannot be downloaded as a scorer; None where it can."""
+    if not entry.manifest.get("threshold"):
+        return "The model has no threshold yet. Set one on the Calibrate page."
+    # As the bundle keeps them, which is how the scorer does.
+    parts = ("mean.npy", "left.npy", "right.npy", "basis.npy", "whitener.npy", "backbone.onnx")
+    files = entry.manifest.get("files", {})
+    if sum(int(files.get(name, {}).get("bytes", 0)) for name in parts) > LARGEST_SCORER:
+        return "It is too large to download. Write it on the server with python -m padim export."
+    return None
+
+
+def scorer_bytes(entry: Entry) -> bytes:
+    """The model as one ONNX file (:func:`padim.export.export_onnx`).
+
+    Raises:
+        PadimError: the model is damaged or cannot be exported.
+    """
+    from padim.export import export_onnx
+    from padim.model import Padim
+
+    with tempfile.TemporaryDirectory(prefix="padim-") as folder:
+        # A model of its own: the shared one may be saved anew meanwhile.
+        path = Path(folder) / "scorer.onnx"
+        return export_onnx(Padim.load(entry.path), path, name=entry.name).read_bytes()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from padim.errors import ImageError, PadimError
+from padim.errors import BackboneError, Cancelled, ImageError, PadimError
 from ui import bring, state, uploads, watch, workspace
 from ui.bring import Brought
 from ui.grouping import Confirmed
@@ -40,6 +40,7 @@ class FitState:
         afresh: a new model was asked for on another page.
         failed: files that the last fit could not use.
         confirmed: which of these pictures show the same part.
+        tried: the settings of the last fit that was started.
     """
 
     brought: Brought | None = None
@@ -51,6 +52,7 @@ class FitState:
     afresh: bool = False
     failed: tuple[ImageError, ...] = ()
     confirmed: Confirmed = field(default_factory=Confirmed)
+    tried: PadimConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,22 @@ def fit_job() -> Job[Fitted] | None:
     return watch.registry().get(key) if key else None
 
 
+def lacking() -> str | None:
+    """The network that the last fit failed for: its weights could not be had, or could not be used."""
+    job, tried = fit_job(), memory().tried
+    if job is None or tried is None or not isinstance(job.error, BackboneError):
+        return None
+    return tried.backbone
+
+
+def forget_failure() -> None:
+    """What the last fit failed for has been put right."""
+    job = fit_job()
+    if job is not None and job.state == "failed":
+        watch.registry().discard(job.key)
+        memory().fit_key = None
+
+
 def finish() -> bool:
     """Take a fit that has succeeded since the last look: its model comes into use, its uploads are let go.
 
@@ -164,6 +182,7 @@ def start_fit(name: str, config: PadimConfig, parts: Mapping[str, str]) -> None:
     source = now.brought.source
     store = workspace.store()
     entry_id = store.create(name).id
+    now.tried = config
     now.fit_key = f"fit:{state.session_id()}"
     watch.registry().start(
         now.fit_key,
@@ -191,6 +210,7 @@ def fit(
 
     failed: list[ImageError] = []
     try:
+        fetch_weights(config, job)
         # The first fit with these layers makes the network's file, which takes a while and reports nothing.
         job.progress(0, None, "Preparing the network")
         entry = store.get(entry_id)
@@ -201,3 +221,24 @@ def fit(
         store.delete(entry_id)
         raise
     return Fitted(entry_id, entry.name, len(model.normals_), (*source.skipped, *failed))
+
+
+def fetch_weights(config: PadimConfig, job: Job[Fitted]) -> None:
+    """Download the network's weights, should they not be here.
+
+    Raises:
+        BackboneError: they cannot be had; says what to bring.
+        Cancelled: the user stopped it; nothing of the file is kept.
+    """
+    from padim import weights
+
+    if config.weights == "random" or weights.find(config.backbone) is not None:
+        return
+
+    def told(had: int, total: int) -> None:
+        if job.cancelled():
+            raise Cancelled("stopped while fetching the network")
+        job.progress(had, total or None, "Fetching the network", in_bytes=True)
+
+    job.progress(0, None, "Fetching the network")
+    weights.locate(config.backbone, told)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ui import bring, state, viewing
-from ui.panels import Verdict
 from ui.reviews import Review, Reviews
 from ui.scoring import Scored
 
 if TYPE_CHECKING:
     from padim.model import Padim
+    from padim.repeatability import Verdict
     from padim.store import Entry
 
 UPLOADER = "tests"

@@ -23,11 +23,15 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job has come: ``done`` of ``total`` items (None where unknown) of the named stage."""
+    """How far a job has come: ``done`` of ``total`` items (None where unknown) of the named stage.
+
+    The items are bytes of a file where ``in_bytes`` says so; else the page knows what they are.
+    """
 
     done: int = 0
     total: int | None = None
     stage: str = ""
+    in_bytes: bool = False
 
     @property
     def fraction(self) -> float:
@@ -71,13 +75,15 @@ class Job(Generic[T]):
 
     # -- called by the work ---------------------------------------------------------------------------
 
-    def progress(self, done: int, total: int | None = None, stage: str = "") -> None:
+    def progress(
+        self, done: int, total: int | None = None, stage: str = "", *, in_bytes: bool = False
+    ) -> None:
         """Say how far the work is. A change of stage restarts the estimate of the time left."""
         with self._lock:
             if stage != self._progress.stage or done < self._progress.done:
                 # The first report of a stage may already count some items: only what comes after it is timed.
                 self._stage_started_at, self._stage_base = self.clock(), done
-            self._progress = Progress(done, total, stage)
+            self._progress = Progress(done, total, stage, in_bytes)
 
     def cancelled(self) -> bool:
         """Whether the user has asked to stop; the work should then raise ``padim.errors.Cancelled``."""

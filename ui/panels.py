@@ -6,14 +6,15 @@ Everything a user named is escaped. Colours come from ``style.css``; a verdict i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from ui.media import Picture
 
-Verdict = Literal["accept", "review", "reject"]
+if TYPE_CHECKING:
+    from padim.repeatability import Verdict
 
 # Everything that Markdown or one of Streamlit's own marks (":red[...]", "$...$") could begin with.
 _MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
@@ -76,6 +77,57 @@ def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> s
     if more > 0:
         tiles.append(f'<figure class="pv-tile pv-more"><span>and {more:,} more</span></figure>')
     return f'<div class="pv-gallery{" pv-small" if small else ""}">{"".join(tiles)}</div>'
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of a bar chart of shares.
+
+    Attributes:
+        label: what it is about.
+        note: more about it, in plain text.
+        percent: 0 to 100.
+        colour: its hex colour.
+    """
+
+    label: str
+    note: str
+    percent: int
+    colour: str
+
+
+def bars(rows: Iterable[Bar]) -> str:
+    """HTML of a compact horizontal bar chart of shares, each with its number."""
+    lines = "".join(
+        f"<li><div><b>{escape(row.label)}</b><span>{escape(row.note)}</span><em>{row.percent} %</em></div>"
+        f'<div aria-hidden="true"><i style="width:{row.percent}%;background:{row.colour}"></i></div></li>'
+        for row in rows
+    )
+    return f'<ul class="pv-bars">{lines}</ul>'
+
+
+def stack(rows: Sequence[Bar]) -> str:
+    """HTML of one bar that shares are stacked in, and the largest of them in words."""
+    most = max(rows, key=lambda row: row.percent)
+    parts = "".join(
+        f'<i style="width:{row.percent}%;background:{row.colour}" '
+        f'title="{escape(f"{row.label}: {row.percent} %", quote=True)}"></i>'
+        for row in rows
+        if row.percent
+    )
+    return (
+        f'<div class="pv-stack"><div aria-hidden="true">{parts}</div>'
+        f"<span>{escape(most.label)} {most.percent} %</span></div>"
+    )
+
+
+def legend(rows: Iterable[Bar]) -> str:
+    """HTML of what the colours of :func:`stack` stand for."""
+    items = "".join(
+        f'<span><i style="background:{row.colour}"></i><b>{escape(row.label)}</b> {escape(row.note)}</span>'
+        for row in rows
+    )
+    return f'<div class="pv-legend">{items}</div>'
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
 from padim import backbones
+from ui import networks
+from ui.layers import sees
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -38,6 +40,8 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
     )
     backbone = backbones.get(name)
     chosen["backbone"] = name
+    # What it says of the weights depends on an answer further down.
+    about = st.container()
     layers = {layer.name: layer for layer in backbone.layers}
     picked = st.pills(
         "Layers",
@@ -45,11 +49,12 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
         selection_mode="multi",
         wrap=True,
         default=list(backbone.default_layers),
-        format_func=lambda key: f"{key} · stride {layers[key].stride} · {layers[key].channels} ch",
+        format_func=lambda key: f"{key} · {sees(layers[key])} · {layers[key].channels} ch",
         key=f"fit-layers-{name}",
         persist_state="session",
-        help="Early layers (small stride) see texture and scratches, late ones (large stride) see shape "
-        "and missing parts; ch is how many features a layer gives. A deeper layer makes every picture take "
+        help="Each layer by the network’s own name, what it sees best, the distance between two of its "
+        "places (its stride) and how many features it gives at each (its channels, ch). Early layers see "
+        "texture and scratches, late ones shape and missing parts. A deeper layer makes every picture take "
         "longer.",
     )
     chosen["layers"] = tuple(picked)
@@ -84,8 +89,8 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
             min_value=min(10, channels),
             max_value=channels,
             value=default,
-            # A new set of layers has another range: its own key gives it its own default.
-            key=f"fit-d-{channels}",
+            # Another network or set of layers has another range: its own key gives it its own default.
+            key=f"fit-d-{name}-{channels}",
             persist_state="session",
             help="A seeded random choice among the layers’ channels. Memory grows with its square; below "
             "about 50 subtle defects begin to fade.",
@@ -103,6 +108,10 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
     )
     with st.expander("Advanced"):
         chosen.update(_advanced())
+    with st.expander("For trials", key="fit-trials"):
+        chosen["weights"] = _weights()
+    with about:
+        networks.panel(name, picked or backbone.default_layers, networks.status(name, chosen["weights"]))
     if not picked:
         st.error("Choose at least one layer.", icon=":material/error:")
         return None
@@ -111,6 +120,21 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
     except ValidationError as error:
         st.error(explain(error), icon=":material/error:")
         return None
+
+
+def _weights() -> Literal["pretrained", "random"]:
+    random = st.checkbox(
+        "Random weights instead of trained ones",
+        key="fit-random",
+        persist_state="session",
+        help="The network is built but was never trained. It needs no file, and takes the same time and "
+        "memory.",
+    )
+    st.caption(
+        "To try out speed, memory and export without the weights’ file. The verdicts of such a model mean "
+        "nothing; it is marked so on every page and in every file."
+    )
+    return "random" if random else "pretrained"
 
 
 def _advanced() -> dict[str, Any]:

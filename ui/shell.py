@@ -80,6 +80,12 @@ def begin(title: str, lead: str) -> Entry | None:
                 "Choose another in the sidebar.",
                 icon=":material/link_off:",
             )
+    if entry is not None and workspace.random_weights(entry):
+        st.warning(
+            f"The network of “{panels.plain(entry.name)}” has random weights: it is for trials only, and its "
+            "verdicts mean nothing.",
+            icon=":material/warning:",
+        )
     return entry
 
 
@@ -109,6 +115,8 @@ def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
             st.caption(f"{count(entry.n_parts, 'part')} · {at}")
             if workspace.calibration(entry) == "stale":
                 st.caption(":material/warning: Calibration out of date")
+            if workspace.random_weights(entry):
+                st.caption(":material/warning: Random weights, for trials only")
     if title != "Fit":
         _work_elsewhere(entry)
 
@@ -178,7 +186,10 @@ def failure(what: str, error: BaseException | None) -> None:
 def _sentence(text: str) -> str:
     # Where on the server a file lies is nobody's business here; which one it is, is.
     text = text.strip().replace(f"{workspace.store().folder}{os.sep}", "")
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    # A file's name keeps its spelling.
+    first = text.partition(" ")[0]
+    plain_word = first.isalpha()
+    return (text[:1].upper() if plain_word else text[:1]) + text[1:] + ("" if text[-1:] in ".!?" else ".")
 
 
 def needs_model() -> None:

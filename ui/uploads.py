@@ -61,6 +61,18 @@ def uploader(
     return [(file.name, file) for file in files]
 
 
+def one(name: str, label: str, types: Sequence[str], *, help: str | None = None) -> UploadedFile | None:
+    """An uploader for a single file that is no picture.
+
+    Args:
+        name: this uploader's name, for :func:`release`.
+        label: what to drop here.
+        types: endings of the files it takes, with or without a dot.
+        help: the tooltip.
+    """
+    return st.file_uploader(label, type=list(types), key=_key(name), help=help)
+
+
 def release(name: str, files: Sequence[Named]) -> None:
     """Forget uploaded files on the server and start the uploader afresh; what still reads them may go on."""
     generations = state.of(_Generations).of

@@ -152,12 +152,12 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
 
 
 def _pixel_levels(model: Padim) -> tuple[int, ...]:
-    from padim.calibration import pixel_threshold
+    from padim.calibration import pixel_thresholds
 
     histogram = model.pixel_histogram()
     if not histogram.any():
         return ()
-    return tuple(pixel_threshold(histogram, permille).level for permille in range(1, 1000))
+    return tuple(threshold.level for threshold in pixel_thresholds(histogram, range(1, 1000)))
 
 
 def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from ui.jobs import Job, JobRegistry, spoken_duration
+from ui.jobs import Job, JobRegistry, Progress, spoken_duration
 from ui.panels import plain
 from ui.words import count
 
@@ -48,8 +48,8 @@ def bar(job: Job[Any], unit: str = "picture", cancellable: bool = True) -> None:
     now = job.current
     stopping = job.cancelled()
     line = [now.stage or "Starting"]
-    if now.total:
-        line.append(f"{now.done:,} of {count(now.total, unit)}")
+    if told := how_far(now, unit):
+        line.append(told)
     left = job.seconds_left
     if stopping:
         line = ["Stopping"]
@@ -70,3 +70,11 @@ def bar(job: Job[Any], unit: str = "picture", cancellable: bool = True) -> None:
                     icon=":material/close:",
                 )
         st.progress(now.fraction, text=" · ".join(line))
+
+
+def how_far(now: Progress, unit: str) -> str:
+    """ "3 of 12 pictures", "12 of 45 MB"; empty where nothing is counted."""
+    if not now.in_bytes:
+        return f"{now.done:,} of {count(now.total, unit)}" if now.total else ""
+    done = f"{now.done / 1e6:.0f}"
+    return f"{done} of {now.total / 1e6:.0f} MB" if now.total else f"{done} MB"

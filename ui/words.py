@@ -1,78 +1,25 @@
-"""Numbers in a quality engineer's words. Pure functions, no Streamlit."""
+"""Numbers in a quality engineer's words: the engine's, which the shell uses too."""
 
-from __future__ import annotations
+from padim.words import (
+    count,
+    false_rejects,
+    in_hundred,
+    megabytes,
+    multiple,
+    ratio,
+    runs_on,
+    share_of,
+    size,
+)
 
-import math
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from padim.calibration import FalseRejectRate
-
-
-def count(n: int, one: str, many: str | None = None) -> str:
-    """ "1 picture", "12 pictures", "1,200 pictures"."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def in_hundred(share: float, *, up: bool = False) -> str:
-    """A share as a count: "5 in 100", or "4 in 1,000" below one in a hundred.
-
-    Args:
-        share: 0 to 1.
-        up: round up, for a bound that must not promise too much.
-    """
-    # Half up, as the browser rounds: the same sentence stands there.
-    rounded = math.ceil if up else _half_up
-    # Ten digits first: 0.07 * 100 is 7.000000000000001, which must not become 8.
-    if share * 100 >= 0.995 or share <= 0:
-        return f"{rounded(round(share * 100, 10))} in 100"
-    return f"{max(1, rounded(round(share * 1000, 10)))} in 1,000"
-
-
-def _half_up(number: float) -> int:
-    return math.floor(number + 0.5)
-
-
-def false_rejects(rate: FalseRejectRate) -> str:
-    """ "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; judged from 40 parts." """
-    return (
-        f"About {in_hundred(rate.expected)} good parts; at most {in_hundred(rate.upper, up=True)} "
-        f"with 95 % confidence; judged from {count(rate.n, 'part')}."
-    )
-
-
-def share_of(n: int, of: int, low: float, high: float) -> str:
-    """ "2 of 48 (0.5 to 14.3 %)": a count with the interval of its share."""
-    return f"{n:,} of {of:,} ({low * 100:.1f} to {high * 100:.1f} %)"
-
-
-def megabytes(n_bytes: float) -> str:
-    """ "850 kB", "12 MB", "1.4 GB"."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if n_bytes >= size:
-            value = n_bytes / size
-            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
-    return f"{max(1, round(n_bytes / 1e3))} kB"
-
-
-def ratio(score: float, threshold: float) -> float | None:
-    """A score over the threshold to two decimals, never rounded across it; None for a threshold of 0.
-
-    So a score just above the threshold does not read 1.00 beside a reject.
-    """
-    if threshold <= 0:
-        return None
-    exact = score / threshold
-    return (math.ceil(exact * 100) if exact > 1 else math.floor(exact * 100)) / 100
-
-
-def multiple(score: float, threshold: float) -> str:
-    """A score as a multiple of the threshold: "1.24 ×"; "–" for a threshold of 0."""
-    found = ratio(score, threshold)
-    return "–" if found is None else f"{found:,.2f} ×"
-
-
-def size(height_width: tuple[int, int]) -> str:
-    """A picture's size as people write it: width × height."""
-    height, width = height_width
-    return f"{width} × {height}"
+__all__ = [
+    "count",
+    "false_rejects",
+    "in_hundred",
+    "megabytes",
+    "multiple",
+    "ratio",
+    "runs_on",
+    "share_of",
+    "size",
+]

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 APP = Path(__file__).resolve().parent.parent
 PARAMETER = "model"
 
+# What scores depend on, by the bundle's names; a model has those of its own kind.
+_JUDGING_FILES = (
+    "mean.npy",
+    "left.npy",
+    "right.npy",
+    "basis.npy",
+    "scale.npy",
+    "step.npy",
+    "whitener.npy",
+    "backbone.onnx",
+    "roi.npy",
+)
+
 _LOCKS: dict[Path, threading.Lock] = {}
 _LOCKS_GUARD = threading.Lock()
 
@@ -75,17 +88,22 @@ def calibration(entry: Entry) -> str:
     return str(entry.manifest.get("calibration", ""))
 
 
+def random_weights(entry: Entry) -> bool:
+    """Whether the model's network has random weights: good for trials only."""
+    return bool(entry.manifest.get("config", {}).get("weights") == "random")
+
+
 def scoring_identity(entry: Entry) -> str:
     """Changes when scores would: with the Gaussians, the scale or the region of interest.
 
     It does not change with threshold or smallest region: scored pictures outlive those, and only those.
     """
-    return _identity(entry, "mean.npy", "whitener.npy", "backbone.onnx", "roi.npy")
+    return _identity(entry, *_JUDGING_FILES)
 
 
 def held_out_identity(entry: Entry) -> str:
     """Changes when the normals' held-out maps would: with all that scores depend on, and with the parts."""
-    return _identity(entry, "mean.npy", "whitener.npy", "backbone.onnx", "roi.npy", "held_out.npy")
+    return _identity(entry, *_JUDGING_FILES, "held_out.npy")
 
 
 def _identity(entry: Entry, *names: str) -> str:

@@ -137,8 +137,10 @@ def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
     visitor.main.get_by_text(promise).wait_for()
     again = Workspace(home).open(visitor.model_id)
     assert again.normals_ == model.normals_
-    for array in ("mean_", "whitener_", "held_out_"):
+    for array in ("mean_", "held_out_"):
         assert np.array_equal(getattr(again, array), getattr(model, array)), f"{array} did not come back"
+    for file, numbers in model.factor_.files().items():
+        assert np.array_equal(again.factor_.files()[file], numbers), f"{file} did not come back"
 
 
 # -- Calibrate -------------------------------------------------------------------------------------------

@@ -31,13 +31,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def add_model(home: Path, small_model: Padim) -> AddModel:
-    """Put a copy of the small model, with its features, into the workspace."""
+    """Put a copy of the small model, or of another, with its features, into the workspace."""
 
-    def add(name: str) -> Entry:
+    def add(name: str, model: Padim = small_model) -> Entry:
         store = Workspace(home)
         entry = store.create(name)
-        shutil.copytree(small_model.work_dir, store.work_dir(entry.id))
-        small_model.save(entry.path)
+        shutil.copytree(model.work_dir, store.work_dir(entry.id))
+        model.save(entry.path)
         return store.get(entry.id)
 
     return add

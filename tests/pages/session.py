@@ -16,7 +16,8 @@ from ui.calibrating import Draft
 
 APP = Path(__file__).parents[2] / "app.py"
 
-AddModel = Callable[[str], Entry]
+# The name, and a fitted model where it is not to be the small one.
+AddModel = Callable[..., Entry]
 
 
 class Session:

@@ -62,13 +62,13 @@ def test_the_viewer_is_given_what_the_engine_says(add_model: AddModel, home: Pat
 def test_no_choice_runs_the_network(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = add_model("Parts")
     runs: list[tuple[int, ...]] = []
-    run = FeatureExtractor.run
+    fed = FeatureExtractor.fed
 
     def counted(self: FeatureExtractor, rgb: npt.NDArray[np.uint8]) -> object:
         runs.append(rgb.shape)
-        return run(self, rgb)
+        return fed(self, rgb)
 
-    monkeypatch.setattr(FeatureExtractor, "run", counted)
+    monkeypatch.setattr(FeatureExtractor, "fed", counted)
     page = Session("calibrate", model=entry.id)
     page.upload(DEFECTS)
     scored = len(runs)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import urllib.error
+import urllib.request
 import zipfile
 from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from padim import Padim, Workspace
+from padim import Padim, PadimConfig, Workspace
 from padim.errors import ImageError
+from padim.registry import REGISTRY
+from padim.weights import available
 from tests.pages.session import AddModel, Session
 from tests.parts import normals, part, png
 
@@ -23,7 +28,7 @@ def small(page: Session) -> Session:
     """Settings that fit in milliseconds."""
     page.set("selectbox", "fit-size", 128)
     page.set("selectbox", "fit-stride", 16)
-    return page.set("slider", "fit-d-176", 10)
+    return page.set("slider", "fit-d-efficientnet_lite0-176", 10)
 
 
 def only_model(home: Path) -> Padim:
@@ -190,6 +195,32 @@ def test_no_layer_no_fit() -> None:
     assert page.app.button(key="fit-go").disabled
 
 
+def test_every_network_can_be_chosen_and_says_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PADIM_CACHE", str(tmp_path / "nothing"))
+    monkeypatch.delenv("PADIM_WEIGHTS", raising=False)
+    monkeypatch.setattr(urllib.request, "urlopen", Mock(side_effect=urllib.error.URLError("no network")))
+    page = Session("fit").upload(GOOD)
+    for name, backbone in REGISTRY.items():
+        page.set("selectbox", "fit-backbone", name)
+        assert page.app.pills(key=f"fit-layers-{name}").value == list(backbone.default_layers)
+        channels = backbone.channels(backbone.default_layers)
+        slider = page.app.slider(key=f"fit-d-{name}-{channels}")
+        assert slider.value == (backbone.default_n_features or channels)
+        there, file = available(name), backbone.files[0]
+        assert file.name in page.text
+        assert ("are on this server" in page.text) == there.at_hand
+        assert page.app.button(key="fit-go").disabled == (not there.at_hand and file.url is None)
+    # The last one has no weights here: one sentence, nothing half done, and a place to bring them to.
+    assert "The fit begins by fetching them from download.pytorch.org (117 MB)" in page.text
+    page.set("selectbox", "fit-size", 128).click("fit-go")
+    assert "cannot be downloaded (no network): bring efficientnet_b5_lukemelas-1a07897c.pth" in page.text
+    assert "The weights could not be fetched. Bring the file" in page.text.replace("**", "")
+    page.set("selectbox", "fit-backbone", "resnet18")
+    assert "could not be fetched" not in page.text
+
+
 def test_a_failed_fit_says_why_and_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = small(Session("fit").upload(GOOD))
 
@@ -198,7 +229,7 @@ def test_a_failed_fit_says_why_and_leaves_nothing(home: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Padim, "fit", refuse)
     page.click("fit-go")
-    assert "The model was not fitted. Good_003.png: cannot be read twice." in page.text
+    assert "The model was not fitted. good_003.png: cannot be read twice." in page.text
     assert list((home / "models").iterdir()) == []
     assert page.app.button(key="fit-go")  # the pictures are still there
 
@@ -247,7 +278,8 @@ def test_excluding_asks_why_and_undo_brings_the_same_arrays_back(add_model: AddM
     def arrays() -> str:
         model = Workspace(home).open(entry.id)
         whole = b"".join(
-            np.ascontiguousarray(a).tobytes() for a in (model.mean_, model.whitener_, model.held_out_)
+            np.ascontiguousarray(a).tobytes()
+            for a in (model.mean_, *model.factor_.files().values(), model.held_out_)
         )
         return hashlib.sha256(whole + repr((model.quantizer, model.threshold_)).encode()).hexdigest()
 
@@ -368,11 +400,28 @@ def test_nothing_to_add_changes_nothing(add_model: AddModel, home: Path) -> None
     assert Workspace(home).get(entry.id).revision == entry.revision
 
 
+def test_without_features_a_model_of_few_pictures_is_calibrated_anew_all_the_same(
+    add_model: AddModel, home: Path
+) -> None:
+    entry = add_model("Parts", Padim(PadimConfig(input_size=64, n_features=40)).fit(FITTED))
+    page = normals_of(entry.id)
+    assert "good parts can still be added, and the model is calibrated anew" in page.text
+    page.click("fit-delete-features")
+    assert "the checkpoint suffices" in page.text
+    assert "out of date" not in give(page, "add", MORE).text
+    assert Workspace(home).open(entry.id).calibration_ == "exact"
+
+
 def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
     add_model: AddModel, home: Path
 ) -> None:
-    entry = add_model("Parts")
-    page = give(normals_of(entry.id).click("fit-delete-features"), "add", MORE)
+    # More pictures than features: then the checkpoint cannot calibrate.
+    entry = add_model("Parts", Padim(PadimConfig(input_size=64, n_features=6)).fit(FITTED))
+    page = normals_of(entry.id)
+    assert "but the threshold does not follow until" in page.text
+    page.click("fit-delete-features")
+    assert "the calibration would be out of date" in page.text
+    give(page, "add", MORE)
     assert Workspace(home).open(entry.id).calibration_ == "stale"
     said = "The calibration is out of date:"
     assert said in page.text

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from padim import Workspace
+from padim import Padim, PadimConfig, Workspace
 from tests.pages.session import AddModel, Session
+from tests.parts import normals
 
 
 def test_an_empty_workspace_says_what_to_do() -> None:
@@ -61,3 +62,14 @@ def test_deleting_the_model_in_use_clears_the_url(home: Path, add_model: AddMode
     page.click(f"delete-{entry.id}")
     assert page.model is None
     assert Workspace(home).models() == []
+
+
+def test_the_scorer_is_offered_for_models_with_a_threshold(
+    add_model: AddModel, small_config: PadimConfig
+) -> None:
+    ready, other = add_model("Ready"), add_model("Not yet")
+    Padim(small_config).fit(normals(2)).save(other.path)
+    buttons = [button.proto for button in Session().app.get("download_button")]
+    assert {proto.label for proto in buttons} == {"Scorer for the line PC (ONNX)"}
+    states = {proto.id.rsplit("scorer-", 1)[1]: proto.disabled for proto in buttons}
+    assert states == {ready.id: False, other.id: True}

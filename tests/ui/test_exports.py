@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from padim import Padim, Workspace
 from padim.sources import UploadSource
 from padim.store import Entry
-from tests.parts import defects, normals
+from tests.parts import defects, normals, part
 from ui import exports
 from ui.inspecting import Row
 from ui.jobs import Job
@@ -115,3 +118,55 @@ def test_file_names_are_unique() -> None:
         "A.jpg",
         "a_2.jpg",
     ]
+
+
+def test_the_scorer_is_the_saved_model(small_model: Padim, entry: Entry, tmp_path: Path) -> None:
+    small_model.save(entry.path)
+    entry = Workspace(tmp_path).get(entry.id)
+    assert exports.scorer_hindrance(entry) is None
+    session = ort.InferenceSession(exports.scorer_bytes(entry), providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    assert (facts["name"], int(facts["threshold_level"])) == ("Line 3", small_model.threshold_level)
+    rgb = small_model.preprocess(part(500, defect=True))[None]
+    _, maps = small_model.scorer(rgb)
+    (score,) = session.run(["score"], {"rgb": rgb})
+    assert float(score[0]) == pytest.approx(int(maps.max()), rel=1e-3)
+
+
+def test_a_scorer_that_cannot_be_downloaded_says_why(
+    small_model: Padim, entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_model.save(entry.path)
+    entry = Workspace(tmp_path).get(entry.id)
+    undecided = replace(entry, manifest={**entry.manifest, "threshold": None})
+    assert "no threshold yet" in str(exports.scorer_hindrance(undecided))
+    monkeypatch.setattr(exports, "LARGEST_SCORER", 1000)
+    assert "python -m padim export" in str(exports.scorer_hindrance(entry))
+
+
+def test_what_leaves_says_so_where_the_weights_are_random(
+    rows: list[Row], small_model: Padim, entry: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from padim import render
+
+    level = small_model.threshold_level
+    drawn: list[str] = []
+    real = render.four_panel
+
+    def listening(*arguments: Any, caption: str, **more: Any) -> Any:
+        drawn.append(caption)
+        return real(*arguments, caption=caption, **more)
+
+    monkeypatch.setattr(render, "four_panel", listening)
+
+    def said() -> set[str]:
+        text = exports.csv_bytes(rows, small_model, entry, level).decode("utf-8-sig")
+        drawn.clear()
+        exports.zip_of_panels(rows, small_model, level, colormap="turbo", opacity=0.5)
+        return {line["random_weights"] for line in csv.DictReader(io.StringIO(text))}
+
+    assert said() == {"no"}
+    assert not any("andom" in caption for caption in drawn)
+    monkeypatch.setattr(Padim, "random_weights", property(lambda _: True))
+    assert said() == {"yes"}
+    assert all(caption.startswith("Random weights, for trials only: ") for caption in drawn)

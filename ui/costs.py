@@ -1,0 +1,55 @@
+"""What a choice of settings will cost, in words, before it is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ui.words import count, megabytes
+
+if TYPE_CHECKING:
+    from padim.config import PadimConfig
+
+
+def facts(config: PadimConfig, pictures: int) -> list[tuple[str, str]]:
+    """What these settings take with that many pictures of good parts, as label and value."""
+    from padim.cost import estimate
+
+    cost = estimate(config, pictures)
+    return [
+        ("Memory while fitting", megabytes(cost.fit_memory)),
+        ("Memory while scoring", megabytes(cost.score_memory)),
+        ("Saved model", megabytes(cost.bundle)),
+        ("Working features", megabytes(cost.spool_per_image * pictures)),
+        ("Checkpoint, optional", megabytes(cost.checkpoint)),
+    ]
+
+
+def note(config: PadimConfig, pictures: int) -> str:
+    """What is to be known beside the numbers."""
+    from padim.cost import estimate
+
+    cost = estimate(config, pictures)
+    said = "The network itself comes on top."
+    if cost.rank is not None:
+        whole = estimate(config)
+        said = (
+            f"With only {count(pictures, 'picture')} the model stays small: from {enough(cost.features)} on, "
+            f"fitting takes {megabytes(whole.fit_memory)} and the saved model {megabytes(whole.bundle)}. "
+            + said
+        )
+    return said
+
+
+def checkpoint(config: PadimConfig, pictures: int) -> str:
+    """What is left on disk when the working features of that many pictures are deleted."""
+    from padim.cost import estimate
+
+    return megabytes(estimate(config, pictures).checkpoint)
+
+
+def enough(features: int) -> int:
+    """From how many pictures on a model has its full size, whatever their number."""
+    from padim.factor import is_low_rank
+
+    # By the engine's own rule, which lies near half the features.
+    return next(n for n in range(features // 2, features + 2) if n and not is_low_rank(n, features))
