@@ -1,0 +1,654 @@
+"""This project against anomalib's PaDiM: scoring and fitting, on the same pictures with the same network.
+
+    python benchmarks/peers.py [--check] [--json] [--data CATEGORY] [--venv DIR]
+
+The peers live in an environment of their own, which the first run makes (some gigabytes from PyPI). Every
+contender is a process (``peers_worker.py``); they take turns on the same pictures, never two at once, and the
+ratios reported are medians over the turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import memory, pictures, report
+from padim import registry, weights
+from padim.config import PadimConfig
+from padim.images import Preprocess, decode
+from padim.sources import FolderSource
+from padim.weights import cache_folder
+
+HERE = Path(__file__).resolve().parent
+WORKER, REQUIREMENTS = HERE / "peers_worker.py", HERE / "peers-requirements.txt"
+STRIDE, SIZE, FEATURES = 4, 256, 100
+SIDE = 512  # of the pictures made, in pixels
+# What anomalib adds to the diagonal: 0.01 when it takes the covariance, another 0.00001 when it inverts it.
+THEIR_EPS = 0.01001
+PEERS = {"torch": "anomalib, torch", "onnx": "anomalib, ONNX", "openvino": "anomalib, OpenVINO"}
+SPEED_TARGETS = {"openvino": 1.3, "onnx": 2.0, "torch": 5.0}
+FIT_TARGET, MEMORY_TARGET = 6.0, 0.334
+# With one layer both compute the same; our map has 65,536 levels, of which a normal part uses some 4,000.
+SAME_TARGET = 0.002
+# Between two turns, so that threads that spin for a moment after their work have gone to sleep.
+PAUSE_S, IDLE_S, IDLE_TARGET = 0.03, 1.0, 0.05
+SAME_FIT = 40
+OTHERS_NOTED = 0.05
+
+
+@dataclass(frozen=True)
+class TimmName:
+    """A backbone of the registry as timm, hence anomalib, knows it: its name, and those of its layers."""
+
+    name: str
+    layers: Mapping[str, str]
+
+
+TIMM = {
+    "efficientnet_lite0": TimmName(
+        "tf_efficientnet_lite0", {"blocks.2": "blocks.1", "blocks.4": "blocks.2", "blocks.10": "blocks.4"}
+    ),
+    "resnet18": TimmName("resnet18", {f"layer{i}": f"layer{i}" for i in (1, 2, 3)}),
+}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        normals: pictures in the fit, where they are made and not read from ``--data``.
+        turns: by batch size.
+        fits: how often each side fits.
+    """
+
+    normals: int
+    turns: dict[int, int]
+    fits: int
+
+
+FULL = Effort(normals=209, turns={1: 60, 16: 12}, fits=3)
+QUICK = Effort(normals=24, turns={1: 4, 16: 2}, fits=1)
+
+
+class WorkerError(RuntimeError):
+    """A worker has answered with an error, or has ended."""
+
+
+class Worker:
+    """A contender in a process of its own, asked line by line."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """
+        Args:
+            command: starts it.
+            environment: of the process, complete.
+        """
+        # To a file: nobody reads a pipe while the answer is waited for.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+        )
+
+    def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """One request and its answer.
+
+        Raises:
+            WorkerError: the request could not be answered.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        line = ""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps({"do": verb, **arguments}) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        return understood(verb, line, self._tail())
+
+    def cpu_seconds(self) -> float:
+        """Processor time the process has used."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def _tail(self) -> str:
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")[-2000:]
+
+    def close(self) -> None:
+        """End the process; it ends by itself when there are no more requests."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+def understood(verb: str, line: str, errors: str) -> dict[str, Any]:
+    """A worker's answer.
+
+    Raises:
+        WorkerError: it is an error, no JSON, or none at all; with the end of the worker's error output.
+    """
+    if not line:
+        raise WorkerError(f"the worker ended while it was asked to {verb}:\n{errors}")
+    try:
+        reply = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise WorkerError(f"the worker's answer to {verb} is not JSON: {line[:200]!r}\n{errors}") from error
+    if "error" in reply:
+        raise WorkerError(f"{verb}: {reply['error']}\n{errors}")
+    return dict(reply)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where and how workers run.
+
+    Attributes:
+        theirs: the Python of the peers' environment.
+        threads: cores for each contender.
+        weights: of the backbone, the same file for both sides.
+    """
+
+    theirs: Path
+    threads: int
+    weights: Path
+
+    def command(self, contender: str) -> list[str]:
+        python = sys.executable if contender == "ours" else str(self.theirs)
+        return [python, str(WORKER), contender]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        count = str(self.threads)
+        variables = (
+            "PEERS_THREADS",
+            "PADIM_THREADS",
+            "OMP_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+        )
+        return {
+            **os.environ,
+            **dict.fromkeys(variables, count),
+            "PADIM_WEIGHTS": str(self.weights),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def start(self, contender: str) -> Worker:
+        return Worker(self.command(contender), self.environment)
+
+    def watched(self, contender: str, request: dict[str, Any]) -> tuple[memory.Peaks, dict[str, Any], float]:
+        """One request in a process of its own: its peaks, its answer, the seconds of the whole process."""
+        start = time.perf_counter()
+        with environment_of(self.environment):
+            peaks, output = memory.watch([*self.command(contender), json.dumps(request)])
+        return peaks, understood(request["do"], output, ""), time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def environment_of(variables: Mapping[str, str]) -> Iterator[None]:
+    """These environment variables for the processes started meanwhile."""
+    former = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(former)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    report.utf8_output()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    report.add_arguments(parser)
+    parser.add_argument(
+        "--data", type=Path, help="a category folder in MVTec AD's layout instead of made pictures"
+    )
+    parser.add_argument("--venv", type=Path, help="the peers' environment; made if it is not there")
+    parser.add_argument("--backbone", choices=sorted(TIMM), default="efficientnet_lite0")
+    parser.add_argument("--weights", type=Path, help="a file of that backbone's weights, for both sides")
+    parser.add_argument("--threads", type=int, default=2, help="cores and threads of every contender (2)")
+    parser.add_argument("--loaders", type=int, default=8, help="anomalib's num_workers (8, its default)")
+    parser.add_argument("--fits", type=int, help=f"how often each side fits ({FULL.fits})")
+    parser.add_argument("--quick", action="store_true", help="few pictures and turns: not the real check")
+    args = parser.parse_args(arguments)
+    effort = QUICK if args.quick else FULL
+
+    result = report.Report("peers")
+    for peer, bound in SPEED_TARGETS.items():
+        result.target(f"{peer}_by_ours_batch_1", ">=", bound)
+    result.target("fit_seconds_by_ours", ">=", FIT_TARGET)
+    result.target("fit_anonymous_share", "<=", MEMORY_TARGET)
+    result.target("fit_resident_share", "<=", MEMORY_TARGET)
+    result.target("one_layer_difference", "<=", SAME_TARGET)
+    result.target("idle_cpu_share", "<=", IDLE_TARGET)
+    report.run(parser, result, args)
+    if args.quick:
+        result.note("--quick: a handful of pictures and turns. This is not the real check.")
+
+    weights.use(args.weights)
+    site = Site(
+        make_venv(args.venv or cache_folder() / "peers-venv"), args.threads, weights.locate(args.backbone)
+    )
+    config = PadimConfig(
+        backbone=args.backbone,
+        layers=tuple(TIMM[args.backbone].layers),
+        input_size=SIZE,
+        grid_stride=STRIDE,
+        n_features=FEATURES,
+    )
+    result.details["settings"] = {"config": config.model_dump(mode="json"), "weights": site.weights.name}
+    result.details["settings"] |= {"threads": args.threads, "loaders": args.loaders}
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        normals, tests = prepare_pictures(args.data, config, effort, work)
+        job = fit(site, config, normals, work / "full", args.loaders, result, args.fits or effort.fits)
+        score(site, job, tests, work, effort, result)
+        same(site, config, normals, tests, work, args.loaders, result)
+    return result.finish(args)
+
+
+# --- the peers' environment ------------------------------------------------------------------------------
+
+
+def make_venv(folder: Path) -> Path:
+    """The Python of an environment that has what the requirements file names; made or completed if need be.
+
+    Raises:
+        ValueError: the folder holds something else.
+        subprocess.CalledProcessError: pip failed.
+    """
+    folder = folder.absolute()
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    done, wanted = folder / "peers.sha256", hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    if python.exists() and done.exists() and done.read_text().strip() == wanted:
+        return python
+    if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
+        raise ValueError(f"{folder} is neither empty nor a Python environment")
+    print(f"Installing the peers into {folder}: some gigabytes, several minutes.\n", flush=True)
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", str(REQUIREMENTS)]
+    subprocess.run(pip, check=True)
+    done.write_text(wanted)  # last, so that an installation cut short is taken up again
+    return python
+
+
+# --- pictures --------------------------------------------------------------------------------------------
+
+
+def prepare_pictures(
+    data: Path | None, config: PadimConfig, effort: Effort, work: Path
+) -> tuple[Path, npt.NDArray[np.uint8]]:
+    """The folder of normals to fit on, and 16 pictures at input size, every second with a defect.
+
+    Raises:
+        ValueError: the folder given lacks ``train/good``, or good or defective pictures to test with.
+    """
+    preprocess = Preprocess(size=config.input_size, fit=config.fit)
+    if data is None:
+        normals = work / "normals"
+        normals.mkdir()
+        for i in range(effort.normals):
+            # All of one size, as a camera gives them: anomalib would bring each batch to its largest first.
+            (normals / f"{i:05d}.jpg").write_bytes(pictures.jpeg(pictures.picture(i, side=SIDE)))
+        made = (pictures.picture(i, defect=i % 2 == 1, seed=1) for i in range(16))
+        return normals, np.stack([preprocess(rgb) for rgb in made])
+    normals = (data / "train" / "good").absolute()
+    if not normals.is_dir():
+        raise ValueError(f"{data} has no folder train/good")
+    kinds = sorted(path for path in (data / "test").iterdir() if path.is_dir())
+    good = [item for kind in kinds if kind.name == "good" for item in FolderSource(kind)]
+    bad = [item for kind in kinds if kind.name != "good" for item in FolderSource(kind)]
+    if len(good) < 8 or len(bad) < 8:
+        raise ValueError(
+            f"{data / 'test'} has {len(good)} good and {len(bad)} defective pictures; 8 are needed"
+        )
+    # From the whole range of defects, not the first kind only.
+    chosen = [(good[i], bad[i * len(bad) // 8]) for i in range(8)]
+    return normals, np.stack([preprocess(decode(f, name)) for pair in chosen for name, f in pair])
+
+
+# --- fitting ---------------------------------------------------------------------------------------------
+
+
+def fit(
+    site: Site,
+    config: PadimConfig,
+    normals: Path,
+    folder: Path,
+    loaders: int,
+    result: report.Report | None,
+    times: int,
+) -> dict[str, Any]:
+    """Fit both sides on the same files, in turn, each in a fresh process.
+
+    Args:
+        folder: where both models are kept.
+        result: takes times and peaks; None leaves them out.
+        times: how often each side fits.
+
+    Returns:
+        the job that workers open with: where the models are, threshold, settings.
+    """
+    folder.mkdir()
+    layers = registry.get(config.backbone)
+    timm = TIMM[config.backbone]
+    job: dict[str, Any] = {
+        "config": config.model_dump(mode="json"),
+        "threads": site.threads,
+        "images": str(normals),
+        "peer": {
+            "backbone": timm.name,
+            "layers": [timm.layers[name] for name in config.layers],
+            "weights": str(site.weights),
+            # ours: v * scale + offset for v in 0..255; theirs: (v / 255 - mean) / std.
+            "mean": [
+                -offset / scale / 255 for scale, offset in zip(layers.scale, layers.offset, strict=True)
+            ],
+            "std": [1 / scale / 255 for scale in layers.scale],
+            "loaders": loaders,
+        },
+    }
+    sides: dict[str, list[tuple[memory.Peaks, dict[str, Any], float]]] = {"ours": [], "torch": []}
+    for turn in range(times):
+        # The first turn is ours: it draws the channels that both use.
+        for who in ("ours", "torch") if turn % 2 == 0 else ("torch", "ours"):
+            kept = folder / ("ours.zip" if who == "ours" else "theirs")
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                request = {"do": "fit", **job, "work": scratch, "out": str(kept)}
+                sides[who].append(site.watched(who, request))
+            if who == "ours":
+                said = sides[who][-1][1]
+                job["peer"]["channels"], job["threshold"] = said["channels"], said["threshold"]
+    job["ours"], job["theirs"] = str(folder / "ours.zip"), str(folder / "theirs")
+    if result is not None:
+        tell_fits(sides, result)
+    return job
+
+
+def tell_fits(
+    sides: dict[str, list[tuple[memory.Peaks, dict[str, Any], float]]], result: report.Report
+) -> None:
+    """Values and a table out of the fits."""
+    counts = {said["pictures"] for runs in sides.values() for _, said, _ in runs}
+    if len(counts) != 1:
+        raise ValueError(f"the sides have fitted different numbers of pictures: {sorted(counts)}")
+    seconds = {who: [said["seconds"] for _, said, _ in runs] for who, runs in sides.items()}
+    rows = []
+    for who, title in (("ours", "this project"), ("torch", "anomalib")):
+        runs = sides[who]
+        typical = {
+            "seconds": statistics.median(seconds[who]),
+            "process_seconds": statistics.median(whole for _, _, whole in runs),
+            "anonymous_mb": statistics.median(peaks.anonymous for peaks, _, _ in runs) / memory.MB,
+            "resident_mb": statistics.median(peaks.resident for peaks, _, _ in runs) / memory.MB,
+        }
+        result.values.update({f"fit_{name}_{who}": value for name, value in typical.items()})
+        rows.append(
+            (title, *(f"{value:.1f}" if "sec" in name else f"{value:.0f}" for name, value in typical.items()))
+        )
+    ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["torch"], strict=True)]
+    result.values["fit_seconds_by_ours"] = statistics.median(ratios)
+    for kind in ("anonymous", "resident"):
+        ours, theirs = (result.values[f"fit_{kind}_mb_{who}"] for who in ("ours", "torch"))
+        result.values[f"fit_{kind}_share"] = (ours or 0.0) / theirs if theirs else None
+    result.details["fits"] = seconds
+    headers = ("", "seconds", "whole process s", "peak anonymous MB", "peak resident MB")
+    result.show(f"Fitting {counts.pop()} picture files, median of {len(ratios)}", headers, rows)
+
+
+# --- scoring ---------------------------------------------------------------------------------------------
+
+
+def score(
+    site: Site,
+    job: dict[str, Any],
+    tests: npt.NDArray[np.uint8],
+    work: Path,
+    effort: Effort,
+    result: report.Report,
+) -> None:
+    """All contenders in turn on the same pictures, and how far their answers agree."""
+    with opened(site, job, list(PEERS), result) as workers:
+        agree(answers(workers, tests, work), result)
+        result.values["idle_cpu_share"] = idle(workers)
+        rows, before = [], usage(workers)
+        for batch, turns in effort.turns.items():
+            files = batches(tests, batch, work)
+            seconds = take_turns(workers, files, turns)
+            rows += tell_scores(seconds, batch, result)
+        others = others_share(before, usage(workers))
+        result.values["others_cpu_share"] = others
+    headers = ("batch", "contender", "ms a picture", "times ours", "middle half", "turns")
+    result.show("Scoring: RGB at input size to map, score and mask", headers, rows)
+    if others > OTHERS_NOTED:
+        result.note(
+            f"other processes used {others:.0%} of this machine's cores meanwhile. That hits anomalib's "
+            "torch module and fit out of proportion: repeat this on an idle machine before believing a ratio."
+        )
+
+
+@contextlib.contextmanager
+def opened(
+    site: Site, job: dict[str, Any], peers: Sequence[str], result: report.Report
+) -> Iterator[dict[str, Worker]]:
+    """Our worker and those of these peers, their models loaded."""
+    theirs = {**job, "model": job["theirs"]}
+    if set(peers) & {"onnx", "openvino"}:
+        with site.start("torch") as exporter:
+            said = exporter.ask("export", **theirs)
+        theirs |= {kind: said[kind] for kind in ("onnx", "openvino")}
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for name in ("ours", *peers):
+            workers[name] = stack.enter_context(site.start(name))
+            said = workers[name].ask("open", **({**job, "model": job["ours"]} if name == "ours" else theirs))
+            result.details.setdefault("contenders", {})[name] = {k: v for k, v in said.items() if k != "ok"}
+        yield workers
+
+
+def batches(tests: npt.NDArray[np.uint8], batch: int, work: Path) -> list[Path]:
+    """The pictures as files of ``batch`` each."""
+    files = []
+    for start in range(0, len(tests) - batch + 1, batch):
+        files.append(work / f"batch{batch}-{start:02d}.npy")
+        np.save(files[-1], tests[start : start + batch])
+    return files
+
+
+def take_turns(workers: Mapping[str, Worker], files: Sequence[Path], turns: int) -> dict[str, list[float]]:
+    """Seconds of every contender in every turn; who goes first changes, and all of a turn judge one file."""
+    names = list(workers)
+    for name in names:
+        for file in [*files[:3], *files[:3]]:
+            workers[name].ask("judge", images=str(file))
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(turns):
+        first = turn % len(names)
+        order = names[first:] + names[:first]
+        for name in order if turn % 2 == 0 else reversed(order):
+            time.sleep(PAUSE_S)
+            seconds[name].append(workers[name].ask("judge", images=str(files[turn % len(files)]))["seconds"])
+    return seconds
+
+
+def tell_scores(
+    seconds: Mapping[str, Sequence[float]], batch: int, result: report.Report
+) -> list[tuple[object, ...]]:
+    """Values and rows out of the turns at one batch size: medians, and medians of the ratios to ours."""
+    rows: list[tuple[object, ...]] = []
+    for name, own in seconds.items():
+        each = 1e3 * statistics.median(own) / batch
+        result.values[f"{name}_ms_batch_{batch}"] = each
+        if name == "ours":
+            rows.append((batch, "this project", f"{each:.2f}", "1", "", len(own)))
+            continue
+        ratios = [theirs / ours for theirs, ours in zip(own, seconds["ours"], strict=True)]
+        low, high = np.percentile(ratios, [25, 75])
+        result.values[f"{name}_by_ours_batch_{batch}"] = statistics.median(ratios)
+        middle = f"{low:.2f} to {high:.2f}"
+        rows.append((batch, PEERS[name], f"{each:.2f}", f"{statistics.median(ratios):.2f}", middle, len(own)))
+    return rows
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Seconds since some start: on the clock, of the cores' work for anybody, of that for this benchmark."""
+
+    clock: float
+    anybody: float
+    ours: float
+
+
+def usage(workers: Mapping[str, Worker]) -> Usage:
+    """As of now."""
+    cores, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    # Guests are in "user" already; what the host took away (steal) is work for others.
+    rest = ("idle", "iowait", "guest", "guest_nice")
+    anybody = sum(value for name, value in cores._asdict().items() if name not in rest)
+    ours = own.user + own.system + sum(worker.cpu_seconds() for worker in workers.values())
+    return Usage(time.perf_counter(), anybody, ours)
+
+
+def others_share(before: Usage, after: Usage) -> float:
+    """The share of the machine's cores that others used between the two, 0 to 1."""
+    others = (after.anybody - before.anybody) - (after.ours - before.ours)
+    return max(0.0, others / (after.clock - before.clock) / (psutil.cpu_count() or 1))
+
+
+def idle(workers: Mapping[str, Worker]) -> float:
+    """The largest share of a core that a contender uses while it waits for its turn."""
+    time.sleep(PAUSE_S)
+    before = {name: worker.cpu_seconds() for name, worker in workers.items()}
+    start = time.perf_counter()
+    time.sleep(IDLE_S)
+    passed = time.perf_counter() - start
+    return max((worker.cpu_seconds() - before[name]) / passed for name, worker in workers.items())
+
+
+# --- whether all compute the same ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Maps ``(n, S, S)`` and scores ``(n,)`` as distances, masks ``(n, S, S)``."""
+
+    maps: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    masks: npt.NDArray[np.bool_]
+
+
+def answers(workers: Mapping[str, Worker], tests: npt.NDArray[np.uint8], work: Path) -> dict[str, Answer]:
+    """What every contender says of the same pictures."""
+    file, said = work / "tests.npy", {}
+    np.save(file, tests)
+    for name, worker in workers.items():
+        worker.ask("judge", images=str(file), out=str(work))
+        said[name] = Answer(
+            *(np.load(work / f"{kind}.npy", allow_pickle=False) for kind in ("maps", "scores", "masks"))
+        )
+    return said
+
+
+def agree(said: Mapping[str, Answer], result: report.Report) -> None:
+    """Correlations with ours. At several layers the two are not quite the same method: anomalib enlarges the
+    coarser layers by nearest neighbour, this project bilinearly, and its score is the map's maximum."""
+    ours, rows = said["ours"], []
+    for name, theirs in said.items():
+        if name == "ours":
+            continue
+        maps = float(np.corrcoef(ours.maps.ravel(), theirs.maps.ravel())[0, 1])
+        scores = float(np.corrcoef(ours.scores, theirs.scores)[0, 1])
+        both = float((ours.masks & theirs.masks).sum() / max(1, (ours.masks | theirs.masks).sum()))
+        result.values[f"{name}_map_correlation"] = maps
+        result.values[f"{name}_score_correlation"] = scores
+        result.values[f"{name}_mask_overlap"] = both
+        rows.append((PEERS[name], f"{maps:.5f}", f"{scores:.5f}", f"{both:.3f}"))
+    headers = ("with ours", "maps, correlation", "scores, correlation", "masks, common / either")
+    result.show(f"The same channels on {len(ours.scores)} pictures", headers, rows)
+
+
+def same(
+    site: Site,
+    config: PadimConfig,
+    normals: Path,
+    tests: npt.NDArray[np.uint8],
+    work: Path,
+    loaders: int,
+    result: report.Report,
+) -> None:
+    """With the finest layer alone, nothing is enlarged: both sides must give the same map, to its levels."""
+    few, preprocess = work / "few", Preprocess(size=config.input_size, fit=config.fit)
+    few.mkdir()
+    for name, content in sorted(FolderSource(normals))[:SAME_FIT]:
+        # At input size already: the two decode alike and resize almost alike, and almost is too much here.
+        Image.fromarray(preprocess(decode(content, name))).save((few / name).with_suffix(".png"))
+    finest = config.layers[0]
+    alone = PadimConfig.model_validate(
+        {
+            **config.model_dump(),
+            "layers": (finest,),
+            "n_features": registry.get(config.backbone).select((finest,))[0].channels,
+            "eps": THEIR_EPS,
+            "min_area": 1,
+        }
+    )
+    job = fit(site, alone, few, work / "alone", loaders, None, 1)
+    with opened(site, job, ["torch"], report.Report("unused")) as workers:
+        said = answers(workers, tests, work)
+    ours, theirs = said["ours"], said["torch"]
+    difference = float(np.abs(ours.maps - theirs.maps).max() / theirs.maps.max())
+    result.values["one_layer_difference"] = difference
+    result.values["one_layer_score_difference"] = float(
+        (np.abs(ours.scores - theirs.scores) / theirs.scores).max()
+    )
+    result.show(
+        f"With {finest} alone, where both are the same method",
+        ("", "largest difference"),
+        [
+            ("maps, of the largest value", f"{difference:.2e}"),
+            ("scores, of each", f"{result.values['one_layer_score_difference']:.2e}"),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
