@@ -88,7 +88,7 @@ class Remembering(FeatureExtractor):
     def __init__(self, config: PadimConfig) -> None:
         super().__init__(open_extractor(config).backbone_onnx, config)
         self._known: dict[bytes, npt.NDArray[np.float32]] = {}
-        self._behind: dict[tuple[FactorKind, int], ort.InferenceSession] = {}
+        self._behind: dict[tuple[FactorKind, bytes], ort.InferenceSession] = {}
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         keys = [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in rgb]
@@ -102,16 +102,15 @@ class Remembering(FeatureExtractor):
         self,
         rgb: npt.NDArray[np.uint8],
         kind: FactorKind,
-        features: int,
+        kept: npt.NDArray[np.int64],
         inputs: dict[str, ort.OrtValue],
         outputs: Sequence[str],
     ) -> list[npt.NDArray[Any]]:
-        if (kind, features) not in self._behind:
-            self._behind[kind, features] = open_session(
-                behind_embedding_graph(kind, features, self.input_size)
-            )
-        feed = {"embedding": ort.OrtValue.ortvalue_from_numpy(self(rgb)), **inputs}
-        values = self._behind[kind, features].run_with_ort_values(list(outputs), feed)
+        key = (kind, kept.tobytes())
+        if key not in self._behind:
+            self._behind[key] = open_session(behind_embedding_graph(kind, kept, self.input_size))
+        feed = {"all_channels": ort.OrtValue.ortvalue_from_numpy(self(rgb)), **inputs}
+        values = self._behind[key].run_with_ort_values(list(outputs), feed)
         return [value.numpy() for value in values]
 
 

@@ -33,7 +33,6 @@ from padim import backbones
 from padim.errors import PadimError
 from padim.factor import Factor, LowRank
 from padim.files import sync_folder
-from padim.graph import scoring_graph
 from padim.repeatability import guard_levels
 from padim.runtime import session_options
 from padim.words import megabytes
@@ -183,7 +182,7 @@ def _scorer(model: Padim, distances: bool) -> tuple[onnx.ModelProto, dict[str, A
     """The graph without the baked arrays, and these."""
     judge, extractor = model.judge, model.extractor
     factor, size = judge.fitted.factor, extractor.input_size
-    proto = scoring_graph(extractor.piece, factor.kind, factor.shape[1], size)
+    proto = extractor.scoring_graph(factor.kind, model.channels, guarded=True)
     graph = proto.graph
     baked = dict(judge.scorer.arrays)
     inside = baked.pop("inside")

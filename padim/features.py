@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 
 from padim import backbones
+from padim.allocation import keep_freed_memory
 from padim.config import PadimConfig
 from padim.errors import BackboneError, BundleError, PadimError
-from padim.graph import FactorKind, embedding_graph, embedding_piece, scoring_graph
+from padim.graph import FactorKind, Piece, embedding_graph, embedding_piece, scoring_graph
 from padim.runtime import open_session, provider_in_use
 
+_MOST_OPEN = 8
 # Embeddings of one run: bounds the memory of wide networks on fine grids.
 MOST_EMBEDDED_BYTES = 32 * 2**20
 
@@ -50,11 +53,9 @@ class FeatureExtractor:
         self.identity = hashlib.sha256(
             hashlib.sha256(backbone_onnx).digest() + f"{config.input_size}/{config.grid_stride}".encode()
         ).hexdigest()
+        self._backbone, self._grid_stride = backbone, config.grid_stride
         try:
-            self.piece = embedding_piece(
-                backbone_onnx, backbone, layers, config.input_size, config.grid_stride
-            )
-            self.session = open_session(embedding_graph(self.piece, self.channels, self.grid))
+            self.session = open_session(embedding_graph(self._piece(None), self.channels, self.grid))
         except PadimError:
             raise
         except Exception as error:
@@ -62,8 +63,13 @@ class FeatureExtractor:
             raise BundleError(f"the backbone network cannot be opened: {error}") from error
         self.runs = 0
         self._count = threading.Lock()
-        self._scoring: dict[tuple[FactorKind, int], ort.InferenceSession] = {}
+        self._scoring: dict[tuple[FactorKind, bytes], ort.InferenceSession] = {}
         self._opening = threading.Lock()
+
+    def _piece(self, kept: npt.NDArray[np.int64] | None) -> Piece:
+        return embedding_piece(
+            self.backbone_onnx, self._backbone, self.layers, self.input_size, self._grid_stride, kept
+        )
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embeddings of pictures at input size.
@@ -81,7 +87,7 @@ class FeatureExtractor:
         self,
         rgb: npt.NDArray[np.uint8],
         kind: FactorKind,
-        features: int,
+        kept: npt.NDArray[np.int64],
         inputs: dict[str, ort.OrtValue],
         outputs: Sequence[str],
     ) -> list[npt.NDArray[Any]]:
@@ -90,21 +96,29 @@ class FeatureExtractor:
         Args:
             rgb: as above.
             kind: of the Gaussians' factor.
-            features: d.
+            kept: int64 ``(d,)``, the channels kept.
             inputs: all inputs of the graph but ``rgb``.
             outputs: which of ``distance``, ``map`` and ``score``.
         """
-        session = self.scoring_session(kind, features)
+        session = self.scoring_session(kind, kept)
         feed = {"rgb": self.fed(rgb), **inputs}
         return [value.numpy() for value in session.run_with_ort_values(list(outputs), feed)]
 
-    def scoring_session(self, kind: FactorKind, features: int) -> ort.InferenceSession:
-        """The session of the whole graph, opened when first asked for."""
+    def scoring_session(self, kind: FactorKind, kept: npt.NDArray[np.int64]) -> ort.InferenceSession:
+        """The session of the whole graph for these channels, opened when first asked for."""
+        key = (kind, kept.tobytes())
         with self._opening:
-            if (kind, features) not in self._scoring:
-                graph = scoring_graph(self.piece, kind, features, self.input_size)
-                self._scoring[kind, features] = open_session(graph)
-            return self._scoring[kind, features]
+            if key not in self._scoring:
+                while len(self._scoring) >= _MOST_OPEN:
+                    self._scoring.pop(next(iter(self._scoring)))
+                self._scoring[key] = open_session(self.scoring_graph(kind, kept))
+            return self._scoring[key]
+
+    def scoring_graph(
+        self, kind: FactorKind, kept: npt.NDArray[np.int64], *, guarded: bool = False
+    ) -> onnx.ModelProto:
+        """See :func:`padim.graph.scoring_graph`."""
+        return scoring_graph(self._piece(kept), kind, len(kept), self.input_size, guarded=guarded)
 
     def fed(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:
         """Checked pictures as the sessions take them; every run of the network passes here and is counted."""
@@ -129,7 +143,6 @@ class FeatureExtractor:
 
 _opening = threading.Lock()
 _opened: dict[tuple[object, ...], FeatureExtractor] = {}
-_MOST_OPEN = 8
 
 
 def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> FeatureExtractor:
@@ -148,6 +161,7 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
     coarsest = max(layer.stride for layer in backbone.select(config.layers))
     if config.input_size % coarsest:
         raise BackboneError(f"input_size {config.input_size} is not a multiple of the stride {coarsest}")
+    keep_freed_memory()
     with _opening:
         content = backbone_onnx or backbones.onnx_bytes(config.backbone, layers, config.weights)
         key = (

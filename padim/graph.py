@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -43,21 +44,24 @@ class Piece:
     inputs: list[onnx.ValueInfoProto]
 
 
-_EMBEDDED = Piece([], [], [_tensor("embedding", _FLOAT, ["n", "c", "h", "w"])])
-
-
 def _constants(**values: object) -> list[onnx.TensorProto]:
     return [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
 
 
 def embedding_piece(
-    backbone_onnx: bytes, backbone: Backbone, layers: Sequence[Layer], input_size: int, grid_stride: int
+    backbone_onnx: bytes,
+    backbone: Backbone,
+    layers: Sequence[Layer],
+    input_size: int,
+    grid_stride: int,
+    kept: npt.NDArray[np.int64] | None = None,
 ) -> Piece:
     """Normalisation, the exported backbone, and the layers joined on one grid (DESIGN 4.1).
 
     Input ``rgb``: uint8 ``(n, input_size, input_size, 3)``. Gives ``embedding``: float32
     ``(n, c, grid, grid)``, the layers' channels from shallow to deep; a finer layer is area-averaged to
-    the grid, a coarser one enlarged bilinearly with half-pixel centres.
+    the grid, a coarser one enlarged bilinearly with half-pixel centres. With ``kept``, int64 ``(d,)`` in
+    ascending order, only these channels: taken before they are brought to the grid, which is the dearer step.
     """
     body = onnx.load_model_from_string(backbone_onnx).graph
     scale, offset = (np.asarray(v, np.float32).reshape(1, 3, 1, 1) for v in (backbone.scale, backbone.offset))
@@ -68,64 +72,80 @@ def embedding_piece(
         _node("Mul", ["rgb_float", "pixel_scale"], ["rgb_scaled"]),
         _node("Add", ["rgb_scaled", "pixel_offset"], ["image"]),
     ]
-    behind, on_grid = [], []
+    behind, on_grid, first = [], [], 0
     for layer in layers:
-        if layer.stride == grid_stride:
-            on_grid.append(layer.name)
+        own = np.arange(layer.channels)
+        if kept is not None:
+            own = kept[(kept >= first) & (kept < first + layer.channels)] - first
+            first += layer.channels
+        if not len(own):
             continue
-        target = f"{layer.name}_on_grid"
+        source = layer.name
         if layer.stride < grid_stride:
-            side = grid_stride // layer.stride
+            side, finer = grid_stride // layer.stride, source
+            source = f"{layer.name}_pooled"
             behind.append(
-                _node("AveragePool", [layer.name], [target], kernel_shape=[side, side], strides=[side, side])
+                _node("AveragePool", [finer], [source], kernel_shape=[side, side], strides=[side, side])
             )
-        else:
-            factor = layer.stride / grid_stride
-            constants += _constants(**{f"{target}_by": np.array([1, 1, factor, factor], np.float32)})
-            behind.append(
-                _node(
-                    "Resize",
-                    [layer.name, "", f"{target}_by"],
-                    [target],
-                    mode="linear",
-                    coordinate_transformation_mode="half_pixel",
-                )
+        # Fewer channels make enlarging cheaper. Also where all are kept: both graphs then enlarge in the same
+        # memory layout, in which they round alike, and fit and scoring take the same features to the bit.
+        chosen = f"{layer.name}_kept"
+        constants += _constants(**{f"{chosen}_channels": own})
+        behind.append(_node("Gather", [source, f"{chosen}_channels"], [chosen], axis=1))
+        if layer.stride <= grid_stride:
+            on_grid.append(chosen)
+            continue
+        target, factor = f"{layer.name}_on_grid", layer.stride / grid_stride
+        constants += _constants(**{f"{target}_by": np.array([1, 1, factor, factor], np.float32)})
+        behind.append(
+            _node(
+                "Resize",
+                [chosen, "", f"{target}_by"],
+                [target],
+                mode="linear",
+                coordinate_transformation_mode="half_pixel",
             )
+        )
         on_grid.append(target)
     behind.append(_node("Concat", on_grid, ["embedding"], axis=1))
     rgb = _tensor("rgb", TensorProto.UINT8, ["n", input_size, input_size, 3])
     return Piece([*before, *body.node, *behind], [*body.initializer, *constants], [rgb])
 
 
-def _distance_piece(kind: FactorKind, features: int) -> Piece:
-    """``embedding`` to ``distance``, float32 ``(n, p)``: the root of the squared Mahalanobis distance.
+def _distance_piece(kind: FactorKind, features: int, *, guarded: bool = False) -> Piece:
+    """``embedding`` of the kept channels to ``distance``, float32 ``(n, p)``: the root of the squared
+    Mahalanobis distance.
 
     Every picture is a product of its own with a single row, ``(p, n, 1, d) @ (p, 1, d, k)``: one row streams
     the factor at the memory's speed, the next ones find a position's factor in the processor's cache, and a
     picture's distances are the same to the last bit whether it is scored alone or in a batch. (As one
     product with n rows, a single picture takes half as long again, and rows do not sum alike.)
+
+    ``guarded``: what is no number becomes :data:`FARTHEST`, for those who cannot look at ``distance``.
     """
     nodes = [
-        _node("Gather", ["embedding", "channels"], ["kept"], axis=1),
-        _node("Reshape", ["kept", "rows_of_positions"], ["kept_rows"]),
-        _node("Transpose", ["kept_rows"], ["x"], perm=[3, 0, 1, 2]),
+        _node("Reshape", ["embedding", "rows_of_positions"], ["embedding_rows"]),
+        _node("Transpose", ["embedding_rows"], ["x"], perm=[3, 0, 1, 2]),
         _node("Sub", ["x", "mean"], ["delta"]),
     ]
     constants = _constants(rows_of_positions=np.array([0, 1, features, -1]), zero=np.array([0]))
-    inputs = [
-        _tensor("channels", TensorProto.INT64, [features]),
-        _tensor("mean", _FLOAT, ["p", 1, 1, features]),
-    ]
+    inputs = [_tensor("mean", _FLOAT, ["p", 1, 1, features])]
     pieces = _triangular(features) if kind == "triangular" else _low_rank(features)
     nodes += pieces.nodes
-    nodes += [
-        _node("Sqrt", ["squared"], ["root"]),
-        _node("IsNaN", ["root"], ["not_a_number"]),
-        _node("Where", ["not_a_number", "farthest", "root"], ["number"]),
-        _node("Min", ["number", "farthest"], ["bounded"]),
-        _node("Transpose", ["bounded"], ["distance"], perm=[1, 0]),
-    ]
-    constants += _constants(farthest=np.float32(FARTHEST))
+    if guarded:
+        constants += _constants(farthest=np.float32(FARTHEST))
+        nodes += [
+            _node("Sqrt", ["squared"], ["root"]),
+            _node("IsNaN", ["root"], ["not_a_number"]),
+            _node("Where", ["not_a_number", "farthest", "root"], ["number"]),
+            _node("Min", ["number", "farthest"], ["checked"]),
+            _node("Transpose", ["checked"], ["distance"], perm=[1, 0]),
+        ]
+    else:
+        nodes += [
+            _node("Sqrt", ["squared"], ["root"]),
+            _node("Transpose", ["root"], ["distance"], perm=[1, 0]),
+        ]
     return Piece(nodes, [*constants, *pieces.constants], [*inputs, *pieces.inputs])
 
 
@@ -213,12 +233,18 @@ def _tail_piece() -> Piece:
 
 
 def _model(name: str, pieces: Sequence[Piece], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
+    nodes, needed = [], {output.name for output in outputs}
+    for node in reversed([node for piece in pieces for node in piece.nodes]):
+        # Layers that were not chosen, and what only they take, are left out.
+        if needed & set(node.output):
+            nodes.append(node)
+            needed.update(node.input)
     graph = helper.make_graph(
-        [node for piece in pieces for node in piece.nodes],
+        nodes[::-1],
         name,
         [value for piece in pieces for value in piece.inputs],
         outputs,
-        [constant for piece in pieces for constant in piece.constants],
+        [constant for piece in pieces for constant in piece.constants if constant.name in needed],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
@@ -228,15 +254,24 @@ def embedding_graph(piece: Piece, channels: int, grid: int) -> onnx.ModelProto:
     return _model("padim_embedding", [piece], [_tensor("embedding", _FLOAT, ["n", channels, grid, grid])])
 
 
-def distance_graph(kind: FactorKind, features: int) -> onnx.ModelProto:
-    """The middle part by itself: ``embedding`` to ``distance``."""
+def _of_embedding(kept: npt.NDArray[np.int64]) -> Piece:
+    """Input ``all_channels``, float32 ``(n, c, h, w)``; gives ``embedding``, of those kept."""
+    nodes = [_node("Gather", ["all_channels", "channels"], ["embedding"], axis=1)]
+    return Piece(nodes, _constants(channels=kept), [_tensor("all_channels", _FLOAT, ["n", "c", "h", "w"])])
+
+
+def distance_graph(
+    kind: FactorKind, kept: npt.NDArray[np.int64], *, guarded: bool = False
+) -> onnx.ModelProto:
+    """The middle part by itself: an embedding of all channels to ``distance``."""
+    distance = _distance_piece(kind, len(kept), guarded=guarded)
     outputs = [_tensor("distance", _FLOAT, ["n", "p"])]
-    return _model("padim_distance", [_EMBEDDED, _distance_piece(kind, features)], outputs)
+    return _model("padim_distance", [_of_embedding(kept), distance], outputs)
 
 
-def behind_embedding_graph(kind: FactorKind, features: int, size: int) -> onnx.ModelProto:
-    """All but the network: ``embedding`` to the outputs of :func:`scoring_graph`."""
-    pieces = [_EMBEDDED, _distance_piece(kind, features), _tail_piece()]
+def behind_embedding_graph(kind: FactorKind, kept: npt.NDArray[np.int64], size: int) -> onnx.ModelProto:
+    """All but the network: an embedding of all channels to the outputs of :func:`scoring_graph`."""
+    pieces = [_of_embedding(kept), _distance_piece(kind, len(kept)), _tail_piece()]
     return _model("padim_behind_embedding", pieces, _outputs(size))
 
 
@@ -248,20 +283,23 @@ def tail_graph() -> onnx.ModelProto:
     return _model("padim_tail", [distance, Piece(piece.nodes[:-1], piece.constants, piece.inputs)], outputs)
 
 
-def scoring_graph(piece: Piece, kind: FactorKind, features: int, size: int) -> onnx.ModelProto:
+def scoring_graph(
+    piece: Piece, kind: FactorKind, features: int, size: int, *, guarded: bool = False
+) -> onnx.ModelProto:
     """The whole: ``rgb`` to ``distance``, ``map`` and ``score``.
 
     Args:
-        piece: from :func:`embedding_piece`.
+        piece: from :func:`embedding_piece`, of the channels kept.
         kind: how the Gaussians are given.
         features: d, channels kept.
         size: side of the map.
+        guarded: pictures whose distances are no numbers are told by the map as well.
 
     Returns:
         outputs ``distance`` float32 ``(n, p)``, ``map`` uint16 ``(n, size, size)`` and ``score`` float32
         ``(n,)``: the map's largest level, the anomaly score at a smallest region of one pixel.
     """
-    pieces = [piece, _distance_piece(kind, features), _tail_piece()]
+    pieces = [piece, _distance_piece(kind, features, guarded=guarded), _tail_piece()]
     return _model("padim_scoring", pieces, _outputs(size))
 
 

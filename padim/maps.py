@@ -413,10 +413,15 @@ def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
     """
     min_area = _checked(q, min_area)
     above = q > _checked_threshold(threshold)
-    if min_area == 1 or not above.any():
+    if min_area == 1:
         return above
-    labels, _, keep = _large_regions(above, min_area)
-    return keep[labels]
+    # Most maps are cold but for a spot: only its surroundings are searched for regions.
+    x, y, width, height = cv2.boundingRect(above.view(np.uint8))
+    if width:
+        hot = above[y : y + height, x : x + width]
+        labels, _, keep = _large_regions(np.ascontiguousarray(hot), min_area)
+        hot[:] = keep[labels]
+    return above
 
 
 def _checked_threshold(threshold: int) -> int:

@@ -15,7 +15,6 @@ import onnxruntime as ort
 from padim.errors import PadimError
 from padim.factor import Factor
 from padim.features import FeatureExtractor
-from padim.graph import FARTHEST
 from padim.images import Box
 from padim.maps import Quantizer, inside, tail_inputs
 
@@ -46,10 +45,10 @@ class Scorer:
         """
         self._extractor = extractor
         self._factor = factor
+        self._channels = channels
         self._roi = roi
         # The OrtValues borrow numpy's memory: keep the arrays alive as long as they are.
         self.arrays: dict[str, npt.NDArray[np.generic]] = {
-            "channels": channels,
             "mean": mean[:, None, None],
             **factor.inputs(),
             **tail_inputs(extractor.grid, extractor.input_size, sigma, quantizer),
@@ -77,9 +76,10 @@ class Scorer:
             size = (self._extractor.input_size,) * 2
             own = np.stack([np.broadcast_to(inside(size, self._roi, box), size) for box in content_boxes])
             inputs = {**inputs, "inside": ort.OrtValue.ortvalue_from_numpy(own)}
-        features = self._factor.shape[1]
-        distance, maps = self._extractor.score(rgb, self._factor.kind, features, inputs, ("distance", "map"))
-        if not (distance < FARTHEST).all():
+        distance, maps = self._extractor.score(
+            rgb, self._factor.kind, self._channels, inputs, ("distance", "map")
+        )
+        if not np.isfinite(distance).all():
             raise PadimError("the network gave values that are not numbers; its weights are damaged")
         grid = self._extractor.grid
         return distance.reshape(-1, grid, grid), maps

@@ -6,6 +6,7 @@ algorithm for computing sample variances"), so nothing cancels and parts compute
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -70,12 +71,18 @@ class PatchStatistics:
         total = self.count + added
 
         def take_in(block: slice) -> None:
-            # Always a copy: it is centred in place below.
-            batch = np.array(x[:, block].transpose(1, 0, 2), dtype=np.float64, order="C")
-            mean = batch.mean(axis=1)
-            batch -= mean[:, None]
+            part = x[:, block].transpose(1, 0, 2)
+            # Always a copy: it is centred in place. The between-groups term is one more row of the product,
+            # which is a pass over the scatter less.
+            batch = np.empty((part.shape[0], added + 1, part.shape[2]))
+            rows = batch[:, :-1]
+            rows[:] = part
+            mean = rows.mean(axis=1)
+            rows -= mean[:, None]
+            delta = mean - self.mean[block]
+            np.multiply(delta, math.sqrt(self.count * added / total), out=batch[:, -1])
             self.scatter[block] += batch.transpose(0, 2, 1) @ batch
-            self._shift_in(block, mean, added, total)
+            self.mean[block] += delta * (added / total)
 
         each_block(self.shape[0], take_in)
         self.count = total
@@ -88,18 +95,13 @@ class PatchStatistics:
         if other.count:
             total = self.count + other.count
             for block in position_blocks(self.shape[0]):
+                delta = other.mean[block] - self.mean[block]
                 self.scatter[block] += other.scatter[block]
-                self._shift_in(block, other.mean[block], other.count, total)
+                between = delta[:, :, None] * delta[:, None, :]
+                self.scatter[block] += (self.count * other.count / total) * between
+                self.mean[block] += delta * (other.count / total)
             self.count = total
         return self
-
-    def _shift_in(self, block: slice, mean: Doubles, added: int, total: int) -> None:
-        """The between-groups term, and the mean; the caller has added the other scatter."""
-        delta = mean - self.mean[block]
-        weight = self.count * added / total
-        if weight:
-            self.scatter[block] += weight * (delta[:, :, None] * delta[:, None, :])
-        self.mean[block] += delta * (added / total)
 
     def add(self, x: Floats) -> Self:
         """Add one image, ``(p, d)``: a rank-1 change."""

@@ -25,13 +25,15 @@ def distances(
     channels: npt.NDArray[np.int64],
     mean: npt.NDArray[np.float32],
     factor: Factor,
+    *,
+    guarded: bool = False,
 ) -> npt.NDArray[np.float32]:
     session = ort.InferenceSession(
-        distance_graph(factor.kind, len(channels)).SerializeToString(),
+        distance_graph(factor.kind, channels, guarded=guarded).SerializeToString(),
         session_options(),
         providers=["CPUExecutionProvider"],
     )
-    feed = {"embedding": embedding, "channels": channels, "mean": mean[:, None, None], **factor.inputs()}
+    feed = {"all_channels": embedding, "mean": mean[:, None, None], **factor.inputs()}
     return np.asarray(session.run(["distance"], feed)[0])
 
 
@@ -73,10 +75,11 @@ def test_what_is_no_number_counts_as_farthest(bad: float) -> None:
     embedding = np.ones((1, 2, 4, 4), np.float32)
     embedding[0, 1, 2, 3] = bad
     factor = Triangular.of(np.broadcast_to(np.eye(2), (16, 2, 2)))
-    result = distances(embedding, np.array([0, 1]), np.zeros((16, 2), np.float32), factor).reshape(4, 4)
-    assert result[2, 3] == np.float32(FARTHEST)
-    assert np.isfinite(result).all()
-    assert (np.delete(result.ravel(), 11) < 2).all()
+    result = distances(embedding, np.array([0, 1]), np.zeros((16, 2), np.float32), factor, guarded=True)
+    assert result[0, 11] == np.float32(FARTHEST)
+    assert (np.delete(result, 11) < 2).all()
+    plain = distances(embedding, np.array([0, 1]), np.zeros((16, 2), np.float32), factor)
+    assert not np.isfinite(plain[0, 11])
 
 
 @pytest.mark.parametrize("count", [6, 40])
@@ -101,5 +104,5 @@ def test_the_session_is_shared_by_models_of_one_config() -> None:
     config = PadimConfig(input_size=64, grid_stride=8, n_features=16)
     one, other = Padim(config).fit(normals(5)), Padim(config).fit(normals(9, first=50))
     assert one.extractor is other.extractor is open_extractor(config)
-    session = one.extractor.scoring_session("low_rank", 16)
-    assert other.extractor.scoring_session("low_rank", 16) is session
+    session = one.extractor.scoring_session("low_rank", one.channels)
+    assert other.extractor.scoring_session("low_rank", other.channels) is session

@@ -1,0 +1,40 @@
+"""The allocator's settings: once a process, and not against somebody's own."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os, resource, sys
+os.environ.update(dict(pair.split("=") for pair in sys.argv[1:]))
+import numpy as np
+from padim.allocation import keep_freed_memory
+print(keep_freed_memory(), keep_freed_memory())
+np.ones(2**20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(200):
+    np.ones(2**20)  # 8 MB, freed at once
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 200)
+"""
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is set up")
+
+
+def run(*environment: str) -> list[str]:
+    command = [sys.executable, "-c", SCRIPT, *environment]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+@glibc
+def test_freed_memory_is_taken_again_without_a_fault() -> None:
+    first, second, faults = run()
+    assert (first, second) == ("True", "True")
+    assert int(faults) < 20  # of the 2,048 pages of every array
+
+
+def test_settings_of_ones_own_are_left_alone() -> None:
+    assert run("MALLOC_ARENA_MAX=4")[:2] == ["False", "False"]
