@@ -218,7 +218,7 @@ class PadimConfig(BaseModel):
         """
         try:
             data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (RecursionError, yaml.YAMLError) as error:
             raise PadimError(f"the configuration is not valid YAML: {error}") from error
         if isinstance(data, dict) and list(data) == ["padim"]:
             data = data["padim"]

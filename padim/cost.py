@@ -9,6 +9,7 @@ from padim.config import PadimConfig
 from padim.factor import NARROW_ABOVE_BYTES, is_low_rank
 from padim.graph import split
 from padim.learning import BLOCK_BYTES, matrix_bytes
+from padim.statistics import workers
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
         factor = basis + 4 * p * rank
         stored = factor - (basis // 2 - 4 * p * rank if basis > NARROW_ABOVE_BYTES else 0)
     mean = 4 * p * d
-    blocks = min(BLOCK_BYTES, p * matrix_bytes(d, rank))
+    # Every thread learns at least one position at a time.
+    blocks = min(max(BLOCK_BYTES, workers() * matrix_bytes(d, rank)), p * matrix_bytes(d, rank))
     few = normals is not None and normals <= d
     return Cost(
         positions=p,

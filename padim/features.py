@@ -24,7 +24,10 @@ from padim.errors import BackboneError, BundleError, PadimError
 from padim.graph import FactorKind, Piece, embedding_graph, embedding_piece, scoring_graph
 from padim.runtime import open_session, provider_in_use
 
-_MOST_OPEN = 8
+# Sessions kept for the next who asks. Each has the network's weights in memory; of scoring sessions, one is
+# in use, and one more for going back and forth between two sets of layers.
+_MOST_OPEN = 6
+_MOST_SCORING = 2
 # Embeddings of one run: bounds the memory of wide networks on fine grids.
 MOST_EMBEDDED_BYTES = 32 * 2**20
 
@@ -108,11 +111,18 @@ class FeatureExtractor:
         """The session of the whole graph for these channels, opened when first asked for."""
         key = (kind, kept.tobytes())
         with self._opening:
-            if key not in self._scoring:
-                while len(self._scoring) >= _MOST_OPEN:
-                    self._scoring.pop(next(iter(self._scoring)))
-                self._scoring[key] = open_session(self.scoring_graph(kind, kept))
-            return self._scoring[key]
+            session = self._scoring.pop(key, None)
+            if session is None:
+                try:
+                    session = open_session(self.scoring_graph(kind, kept))
+                except PadimError:
+                    raise
+                except Exception as error:
+                    raise BundleError(f"the scoring graph cannot be opened: {error}") from error
+            self._scoring[key] = session  # the last used comes last
+            while len(self._scoring) > _MOST_SCORING:
+                self._scoring.pop(next(iter(self._scoring)))
+            return session
 
     def scoring_graph(
         self, kind: FactorKind, kept: npt.NDArray[np.int64], *, guarded: bool = False
@@ -162,8 +172,9 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
     if config.input_size % coarsest:
         raise BackboneError(f"input_size {config.input_size} is not a multiple of the stride {coarsest}")
     keep_freed_memory()
+    # Outside the lock: the first time this fetches weights and exports the network.
+    content = backbone_onnx or backbones.onnx_bytes(config.backbone, layers, config.weights)
     with _opening:
-        content = backbone_onnx or backbones.onnx_bytes(config.backbone, layers, config.weights)
         key = (
             hashlib.sha256(content).digest(),
             config.backbone,
@@ -173,11 +184,11 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
             os.environ.get("PADIM_PROVIDERS", ""),
             os.environ.get("PADIM_THREADS", ""),
         )
-        if key not in _opened:
-            while len(_opened) >= _MOST_OPEN:
-                _opened.pop(next(iter(_opened)))
-            _opened[key] = FeatureExtractor(content, config)
-        return _opened[key]
+        extractor = _opened.pop(key, None) or FeatureExtractor(content, config)
+        _opened[key] = extractor  # the last used comes last
+        while len(_opened) > _MOST_OPEN:
+            _opened.pop(next(iter(_opened)))
+        return extractor
 
 
 def draw_channels(total: int, n_features: int | None, seed: int) -> npt.NDArray[np.int64]:

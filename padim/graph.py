@@ -19,6 +19,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from padim.enlarge import enlarging
 from padim.registry import Backbone, Layer
 
 OPSET = 17
@@ -61,7 +62,7 @@ def embedding_piece(
     Input ``rgb``: uint8 ``(n, input_size, input_size, 3)``. Gives ``embedding``: float32
     ``(n, c, grid, grid)``, the layers' channels from shallow to deep; a finer layer is area-averaged to
     the grid, a coarser one enlarged bilinearly with half-pixel centres. With ``kept``, int64 ``(d,)`` in
-    ascending order, only these channels: taken before they are brought to the grid, which is the dearer step.
+    ascending order, only these channels, taken before they are enlarged, which is the dearer step.
     """
     body = onnx.load_model_from_string(backbone_onnx).graph
     scale, offset = (np.asarray(v, np.float32).reshape(1, 3, 1, 1) for v in (backbone.scale, backbone.offset))
@@ -87,25 +88,21 @@ def embedding_piece(
             behind.append(
                 _node("AveragePool", [finer], [source], kernel_shape=[side, side], strides=[side, side])
             )
-        # Fewer channels make enlarging cheaper. Also where all are kept: both graphs then enlarge in the same
-        # memory layout, in which they round alike, and fit and scoring take the same features to the bit.
+        # Fewer channels make enlarging cheaper. Also where all are kept: both graphs then join the layers in
+        # the same memory layout, in which they round alike: fit and scoring see the same features to the bit.
         chosen = f"{layer.name}_kept"
         constants += _constants(**{f"{chosen}_channels": own})
         behind.append(_node("Gather", [source, f"{chosen}_channels"], [chosen], axis=1))
         if layer.stride <= grid_stride:
             on_grid.append(chosen)
             continue
-        target, factor = f"{layer.name}_on_grid", layer.stride / grid_stride
-        constants += _constants(**{f"{target}_by": np.array([1, 1, factor, factor], np.float32)})
-        behind.append(
-            _node(
-                "Resize",
-                [chosen, "", f"{target}_by"],
-                [target],
-                mode="linear",
-                coordinate_transformation_mode="half_pixel",
-            )
-        )
+        target = f"{layer.name}_on_grid"
+        rows = enlarging(input_size // layer.stride, input_size // grid_stride, 0.0).astype(np.float32)
+        constants += _constants(**{f"{target}_rows": rows, f"{target}_columns": np.ascontiguousarray(rows.T)})
+        behind += [
+            _node("MatMul", [f"{target}_rows", chosen], [f"{target}_tall"]),
+            _node("MatMul", [f"{target}_tall", f"{target}_columns"], [target]),
+        ]
         on_grid.append(target)
     behind.append(_node("Concat", on_grid, ["embedding"], axis=1))
     rgb = _tensor("rgb", TensorProto.UINT8, ["n", input_size, input_size, 3])

@@ -6,6 +6,7 @@ goes on with the same Gaussians, scale and region of interest until it is throug
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ class ScoredImage:
         map: uint16 ``(input_size, input_size)``, the judged map.
         score: level that the strongest region of at least ``min_area`` reaches.
         quantizer: the scale the map was made with; levels of another scale do not compare.
+        judged_by: identity of the state that made the map; a verdict by another state would mix two.
         thumbnail: a small JPEG, if it was asked for.
     """
 
@@ -55,6 +57,7 @@ class ScoredImage:
     map: npt.NDArray[np.uint16]
     score: int
     quantizer: Quantizer
+    judged_by: str
     thumbnail: bytes | None = None
 
 
@@ -83,6 +86,9 @@ class Judge:
             quantizer=fitted.quantizer,
             roi=roi,
         )
+        where = b"" if roi is None else roi.tobytes()
+        state = f"{fitted.quantizer}/{config.smoothing_sigma}/{len(fitted.normals)}".encode()
+        self.identity = hashlib.sha256(state + fitted.mean[:1].tobytes() + where).hexdigest()
         self._levels: dict[int, npt.NDArray[np.int64]] = {}
         self._known: npt.NDArray[np.uint16] | None = None
         self._histogram: npt.NDArray[np.int64] | None = None
@@ -119,6 +125,7 @@ class Judge:
                     q,
                     region_score(q, min_area),
                     self.fitted.quantizer,
+                    self.identity,
                     item.thumbnail,
                 )
             )

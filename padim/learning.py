@@ -274,8 +274,9 @@ class _FromSpan(_Block):
         factor.put(positions, basis, scale)
         if factor.narrow:
             rounded = factor.squared_distances(self._span.deviations, positions)
-            error = np.abs(rounded / self._span.squared_distances() - 1)
-            self.rounding_shows = bool((error > NARROW_TOLERANCE).any())
+            exact = self._span.squared_distances()
+            # Where nothing varies, both are rounding noise.
+            self.rounding_shows = bool((np.abs(rounded - exact) > NARROW_TOLERANCE * exact + 1e-6).any())
             if self.rounding_shows:
                 factor.basis[positions] = basis
 

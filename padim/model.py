@@ -40,7 +40,7 @@ from padim.repeatability import Guard, Verdict, verdict_of
 from padim.roi import MAX_SHAPES, Shape
 from padim.roi import from_json as shapes_from_json
 from padim.roi import to_json as shapes_to_json
-from padim.scorer import Scorer
+from padim.scorer import NO_NUMBERS, Scorer
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
 from padim.unfinished import Done, Unfinished
@@ -180,7 +180,7 @@ class Padim:
 
     @property
     def scorer(self) -> Scorer:
-        """The distance session with this model's Gaussians."""
+        """The scoring graph with this model's numbers."""
         return self.judge.scorer
 
     def thumbnail(self, index: int) -> bytes:
@@ -229,7 +229,8 @@ class Padim:
                 shutil.rmtree(new, ignore_errors=True)
             try:
                 record = Unfinished(new, self.extractor.identity, self._embedding_settings())
-                spool, thumbnails = self._spool(new / "spool"), Thumbnails(new / "thumbnails.bin")
+                spool = self._spool(new / "spool").start()
+                thumbnails = Thumbnails(new / "thumbnails.bin")
                 normals = self._take_in(spool, thumbnails, images, groups, 0, watch, record)
                 if not normals:
                     raise PadimError("none of the pictures could be used; the model needs at least one")
@@ -272,7 +273,8 @@ class Padim:
         with self._writing:
             if not self.has_spool:
                 return self._continue_from_checkpoint(images, groups, watch)
-            former, spool, pictures = self.normals_, self._spool(), self._thumbnails.nbytes
+            former, pictures = self.normals_, self._thumbnails.nbytes
+            spool = self._spool().start()
             spool.truncate(len(former))
             try:
                 added = self._take_in(spool, self._thumbnails, images, groups, len(former), watch)
@@ -302,13 +304,25 @@ class Padim:
                 part = _part(groups, name, index)
                 normals.append(Normal(name, item.sha256, part, "fit", item.original_size, item.thumbnail))
         for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
-            embeddings = self.extractor(np.stack([item.rgb for item in batch]))
+            embeddings = self._embed(batch)
             spool.append(embeddings, [item.sha256 for item in batch])
             added = _records(batch, thumbnails, groups, first_index + len(normals))
             if record is not None:
                 record.add(Done(item.sha256, item.original_size, item.thumbnail) for item in added)
             normals += added
         return normals
+
+    def _embed(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        """Embeddings of a batch, ``(n, channels, grid, grid)``, all finite.
+
+        Raises:
+            PadimError: the network gives no numbers for a picture.
+        """
+        embeddings = self.extractor(np.stack([item.rgb for item in batch]))
+        for item, embedding in zip(batch, embeddings, strict=True):
+            if not np.isfinite(embedding).all():
+                raise PadimError(f"{item.name}: {NO_NUMBERS}")
+        return embeddings
 
     def _batches(
         self,
@@ -440,10 +454,11 @@ class Padim:
     @property
     def has_spool(self) -> bool:
         """Whether the embeddings of just these normals are at hand."""
-        if self._current is None or not (self.work_dir / "spool").is_dir():
+        if self._current is None:
             return False
-        normals = self.normals_
-        return self._spool().keys()[: len(normals)] == [normal.sha256 for normal in normals]
+        normals, spool = self.normals_, self._spool()
+        whole = len(spool) >= len(normals)
+        return whole and spool.keys()[: len(normals)] == [normal.sha256 for normal in normals]
 
     @property
     def spool_bytes(self) -> int:
@@ -527,7 +542,7 @@ class Padim:
         new = self.work_dir / "new"
         shutil.rmtree(new, ignore_errors=True)
         try:
-            spool = self._features_in(new)
+            spool = self._features_in(new).start()
             for row, normal in enumerate(normals):
                 record = source.read([row], channels)
                 spool.append(np.ascontiguousarray(record.transpose(0, 2, 1)), [normal.sha256])
@@ -574,12 +589,12 @@ class Padim:
             new = self.work_dir / "new"
             shutil.rmtree(new, ignore_errors=True)
             try:
-                found = self._spool(new / "found")
+                found = self._spool(new / "found").start()
                 for batch in self._batches(images, watch, "Reading pictures"):
                     known = set(found.keys())
                     fresh = {item.sha256: item for item in batch if item.sha256 in wanted.keys() - known}
                     if fresh:
-                        embeddings = self.extractor(np.stack([item.rgb for item in fresh.values()]))
+                        embeddings = self._embed(list(fresh.values()))
                         found.append(embeddings, list(fresh))
                 row = {key: index for index, key in enumerate(found.keys())}
                 missing = [name for key, name in wanted.items() if key not in row]
@@ -588,7 +603,7 @@ class Padim:
                         f"{len(missing)} of the {len(wanted)} pictures are missing, first {missing[0]}; "
                         "give the very files that the model was fitted on"
                     )
-                spool, everything = self._spool(new / "spool"), np.arange(found.channels)
+                spool, everything = self._spool(new / "spool").start(), np.arange(found.channels)
                 for normal in normals:
                     record = found.read([row[normal.sha256]], everything)
                     spool.append(np.ascontiguousarray(record.transpose(0, 2, 1)), [normal.sha256])
@@ -619,7 +634,7 @@ class Padim:
     ) -> Iterator[tuple[list[Normal], npt.NDArray[np.float32]]]:
         """New normals with their embeddings of the kept channels, ``(n, p, d)``, batch by batch."""
         for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
-            embeddings = self.extractor(np.stack([item.rgb for item in batch]))
+            embeddings = self._embed(batch)
             chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, self.channels]
             yield _records(batch, self._thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
             first_index += len(batch)
@@ -630,6 +645,7 @@ class Padim:
         """With the kept channels of all normals at hand, the fit and its calibration are exact."""
         kept = self._kept_features(former.normals)
         assert kept is not None
+        kept.start()
         everything, count = np.arange(kept.channels), len(former.normals)
         added: list[Normal] = []
         try:
@@ -718,7 +734,7 @@ class Padim:
             CalibrationError: the model has no threshold and none is given.
             PadimError: the picture was scored before the model changed.
         """
-        if scored.quantizer != self.quantizer:
+        if scored.judged_by != self.judge.identity:
             raise PadimError(f"{scored.name}: was scored before the model changed; score it again")
         return decide(
             scored.map,
@@ -830,28 +846,27 @@ class Padim:
         Raises:
             ValueError: a value out of range; nothing is changed then.
         """
-        choice = self.choice
-        if value is not None:
-            choice = replace(choice, basis="manual", value=float(value))
-        if basis is not None:
-            choice = replace(choice, basis=basis)
-        if percentile is not None:
-            choice = replace(choice, permille=to_permille(percentile))
-        if value is not None and self._current is not None:
-            largest = self.quantizer.to_value(MAX_LEVEL - 1)
-            if choice.basis == "manual" and value > largest:
-                raise ValueError(
-                    f"the threshold can be at most {largest:.4g} on this model's scale, got {value}"
-                )
-        given = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
-        changes = {name: setting for name, setting in given.items() if setting is not None}
-        config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
-        if config.smoothing_sigma != self.config.smoothing_sigma:
-            with self._writing:
-                self.choice, self.config = choice, config
-                self._rejudge()
-        else:
+        with self._writing:
+            choice = self.choice
+            if value is not None:
+                choice = replace(choice, basis="manual", value=float(value))
+            if basis is not None:
+                choice = replace(choice, basis=basis)
+            if percentile is not None:
+                choice = replace(choice, permille=to_permille(percentile))
+            if value is not None and self._current is not None:
+                largest = self.quantizer.to_value(MAX_LEVEL - 1)
+                if choice.basis == "manual" and value > largest:
+                    raise ValueError(
+                        f"the threshold can be at most {largest:.4g} on this model's scale, got {value}"
+                    )
+            given = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
+            changes = {name: setting for name, setting in given.items() if setting is not None}
+            config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
+            rejudge = config.smoothing_sigma != self.config.smoothing_sigma
             self.choice, self.config = choice, config
+            if rejudge:
+                self._rejudge()
         return self
 
     def set_guard(self, guard: Guard | None) -> Self:
@@ -994,7 +1009,7 @@ class Padim:
             normals = tuple(Normal.from_json(entry) for entry in json.loads(saved.bytes("normals.json")))
         except ValidationError as error:
             raise BundleError(f"{path}: {bundle.MANIFEST}: {explain(error)}") from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise BundleError(f"{path}: {bundle.MANIFEST} is incomplete ({error})") from error
         model = cls(config, work_dir=work_dir)
         model.choice = choice
@@ -1002,6 +1017,10 @@ class Padim:
         model._features_asked = asked
         model._backbone_onnx = saved.bytes("backbone.onnx")
         model._provenance = provenance
+        try:
+            _ = model.extractor
+        except BundleError as error:
+            raise BundleError(f"{path}: {error}") from error
         mean = saved.array("mean.npy", np.float32, 2)
         held_out = saved.array("held_out.npy", np.float32, 3)
         channels = saved.array("channels.npy", np.int64, 1)

@@ -44,6 +44,8 @@ class Normal:
             values = {field.name: data[field.name] for field in fields(cls)}
             height, width = map(int, values["original_size"])
             offset, length = map(int, values["thumbnail"])
+            if min(height, width) < 1 or min(offset, length) < 0:
+                raise ValueError("a size or place out of range")
             strings = [values[key] for key in ("name", "sha256", "group", "status")]
             if not all(isinstance(value, str) for value in strings) or values["status"] not in (
                 "fit",
@@ -51,7 +53,7 @@ class Normal:
                 "not_good",
             ):
                 raise ValueError("unexpected value")
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise BundleError(f"normals.json: not a list of normal pictures ({error})") from error
         return cls(**{**values, "original_size": (height, width), "thumbnail": (offset, length)})
 

@@ -22,6 +22,9 @@ PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
+# Distances are held against the held-out ones, which are computed in float64: no ten-bit products.
+_OPTIONS: dict[str, dict[str, object]] = {"CUDAExecutionProvider": {"use_tf32": 0}}
+_told: set[str] = set()
 _SHORT = {provider: name for name, provider in PROVIDERS.items()}
 
 
@@ -84,30 +87,38 @@ def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
         PadimError: a provider that was asked for cannot start.
     """
     content = model if isinstance(model, bytes) else model.SerializeToString()
-    wanted = wanted_providers()
-    if len(wanted) > 1:
-        session = _on_devices(content, wanted)
+    asked = bool(os.environ.get("PADIM_PROVIDERS", "").strip())
+    for provider in wanted_providers()[:-1]:
+        session, reason = _on_device(content, provider)
         if session is not None:
             return session
+        message = f"the execution provider '{_SHORT[provider]}' cannot be used ({reason})"
+        if asked:
+            raise PadimError(f"{message}; mend its installation, or take it out of PADIM_PROVIDERS")
+        if provider not in _told:
+            _told.add(provider)
+            warnings.warn(f"{message}; the next one is taken, at last the CPU", stacklevel=2)
     return ort.InferenceSession(content, session_options(), providers=[PROVIDERS["cpu"]])
 
 
-def _on_devices(content: bytes, wanted: list[str]) -> ort.InferenceSession | None:
-    asked = bool(os.environ.get("PADIM_PROVIDERS", "").strip())
+def _on_device(content: bytes, provider: str) -> tuple[ort.InferenceSession | None, object]:
+    """A session that runs on this provider first of all; or None, and why not."""
+    options = _OPTIONS.get(provider, {})
     try:
-        session = ort.InferenceSession(content, session_options(), providers=wanted)
+        session = ort.InferenceSession(
+            content, session_options(), providers=[(provider, options), PROVIDERS["cpu"]]
+        )
     except Exception as error:
         # Every provider has errors of its own for a driver that is missing or a network it cannot take.
-        reason: object = error
-    else:
-        if session.get_providers()[0] == wanted[0]:
-            return session
-        reason = "it could not start; see the message of ONNX Runtime above"
-    message = f"the execution provider '{_SHORT[wanted[0]]}' cannot be used ({reason})"
-    if asked:
-        raise PadimError(f"{message}; mend its installation, or take it out of PADIM_PROVIDERS")
-    warnings.warn(f"{message}; the network runs on the CPU", stacklevel=3)
-    return None
+        return None, error
+    if session.get_providers()[0] != provider:
+        return None, "it could not start; see the message of ONNX Runtime above"
+    return session, None
+
+
+def device_of(session: ort.InferenceSession) -> str:
+    """Where a session's inputs are best kept, as ``OrtValue`` names it."""
+    return "cuda" if provider_in_use(session) == "cuda" else "cpu"
 
 
 def provider_in_use(session: ort.InferenceSession) -> str:

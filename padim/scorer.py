@@ -1,7 +1,7 @@
 """Scorer: one model's Gaussians, scale and region of interest, bound to the scoring graph.
 
-All of them are *inputs* of the graph, held in the runtime's memory as OrtValues: adding, removing or
-re-fitting changes the values, never the graph, and nothing is copied for a picture.
+All of them are *inputs* of the graph, held in the runtime's memory as OrtValues, on a GPU in its own: adding,
+removing or re-fitting changes the values, never the graph, and nothing is copied for a picture.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from padim.factor import Factor
 from padim.features import FeatureExtractor
 from padim.images import Box
 from padim.maps import Quantizer, inside, tail_inputs
+from padim.runtime import device_of
+
+NO_NUMBERS = "the network gives values for it that are not numbers; the weights of the network are damaged"
 
 
 class Scorer:
@@ -54,7 +57,10 @@ class Scorer:
             **tail_inputs(extractor.grid, extractor.input_size, sigma, quantizer),
             "inside": inside((extractor.input_size,) * 2, roi, None)[None],
         }
-        self._inputs = {name: ort.OrtValue.ortvalue_from_numpy(a) for name, a in self.arrays.items()}
+        device = device_of(extractor.session)
+        self._inputs = {
+            name: ort.OrtValue.ortvalue_from_numpy(array, device, 0) for name, array in self.arrays.items()
+        }
 
     def __call__(
         self, rgb: npt.NDArray[np.uint8], content_boxes: Sequence[Box | None] | None = None
@@ -80,6 +86,6 @@ class Scorer:
             rgb, self._factor.kind, self._channels, inputs, ("distance", "map")
         )
         if not np.isfinite(distance).all():
-            raise PadimError("the network gave values that are not numbers; its weights are damaged")
+            raise PadimError(f"a picture: {NO_NUMBERS}")
         grid = self._extractor.grid
         return distance.reshape(-1, grid, grid), maps

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -36,29 +37,39 @@ class Spool:
     """
 
     def __init__(self, folder: Path, identity: str, channels: int, positions: int) -> None:
-        """Open the spool in ``folder``, or start an empty one there.
-
-        A spool of another identity or shape is replaced; a record cut short by a crash is dropped.
-        """
+        """A view of the spool in ``folder``; nothing is written before :meth:`start`."""
         self.folder = folder
         self.identity = identity
         self.channels = channels
         self.positions = positions
         self._record = channels * positions * 4
-        header = {
+        self._wanted_header = {
             "identity": identity,
             "channels": channels,
             "positions": positions,
             "order": "position, channel",
         }
-        if self._stored_header() != header:
+
+    def start(self) -> Self:
+        """Make it ready to be written to, by the only one who does.
+
+        What another extractor or another version of this program has left there is replaced; a record cut
+        short by a crash is dropped.
+        """
+        if not self.matches:
             self.delete()
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / _FEATURES).write_bytes(b"")
-            (folder / _KEYS).write_text("", encoding="ascii")
-            write_atomic(folder / _HEADER, json.dumps(header).encode())
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _FEATURES).write_bytes(b"")
+            (self.folder / _KEYS).write_text("", encoding="ascii")
+            write_atomic(self.folder / _HEADER, json.dumps(self._wanted_header).encode())
         elif len(self.keys()) * self._record != self.nbytes:
             self.truncate(len(self))
+        return self
+
+    @property
+    def matches(self) -> bool:
+        """Whether what lies there is of this very kind."""
+        return self._stored_header() == self._wanted_header
 
     def _stored_header(self) -> object:
         try:
@@ -78,7 +89,9 @@ class Spool:
         return self._path.stat().st_size if self._path.exists() else 0
 
     def keys(self) -> list[str]:
-        """The key of every record, in order."""
+        """The key of every record, in order; none of a spool of another kind."""
+        if not self.matches:
+            return []
         return (self.folder / _KEYS).read_text(encoding="ascii").splitlines()
 
     def __len__(self) -> int:

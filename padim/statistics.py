@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from padim.errors import PadimError
 from padim.files import write_atomic
+from padim.runtime import threads
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
@@ -179,8 +180,9 @@ def position_blocks(positions: int) -> list[slice]:
 
 
 def workers() -> int:
-    """Threads that learn at the same time."""
-    return os.cpu_count() or 1
+    """Threads that learn at the same time: as many as the network's (``PADIM_THREADS``)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return threads() or allowed or 1
 
 
 def each_block(positions: int, work: Callable[[slice], None]) -> None:

@@ -6,6 +6,7 @@ import ast
 import io
 import itertools
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 
 from padim import BackboneError, BundleError, Padim, PadimConfig, bundle
 from padim.bundle import MANIFEST, Bundle
+from padim.factor import Triangular
 from tests.parts import normals
 
 ROOT = Path(__file__).parents[1]
@@ -599,3 +601,62 @@ def test_a_bomb_in_place_of_an_array_is_refused_unread(saved_model: Path, tmp_pa
         archive.writestr("manifest.json", b" " * 200_000_000)
     with pytest.raises(BundleError, match="more tightly"):
         bundle.Bundle(path)
+
+
+def test_a_model_of_version_1_still_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It kept whole triangular matrices, and knew neither weights nor muted layers."""
+    config = PadimConfig(input_size=64, grid_stride=16, n_features=4, smoothing_sigma=2, min_area=8)
+    model = Padim(config, work_dir=tmp_path / "work").fit(normals(12))
+    assert isinstance(model.factor_, Triangular)
+    now = Bundle(model.save(tmp_path / "now"))
+    old = {name: now.bytes(name) for name in now.manifest["files"] if name not in ("left.npy", "right.npy")}
+    whitener = io.BytesIO()
+    np.save(whitener, model.factor_.whitener(), allow_pickle=False)
+    old["whitener.npy"] = whitener.getvalue()
+    own = ("format", "version", "files", "seal", "factor", "backbone", "n_features_asked")
+    manifest = {key: value for key, value in now.manifest.items() if key not in own}
+    for name in ("weights", "muted_layers"):
+        del manifest["config"][name]
+    monkeypatch.setattr(bundle, "VERSION", 1)
+    bundle.write(tmp_path / "old", manifest, old)
+    monkeypatch.undo()
+    assert Bundle(tmp_path / "old").manifest["version"] == 1
+    again = Padim.load(tmp_path / "old", work_dir=tmp_path / "work")
+    pictures = normals(3, first=50)
+    for ours, theirs in zip(again.score(pictures), model.score(pictures), strict=True):
+        np.testing.assert_array_equal(ours.map, theirs.map)
+    assert again.provenance == {}
+    assert Bundle(again.save(tmp_path / "old")).manifest["version"] == 2
+    np.testing.assert_array_equal(Padim.load(tmp_path / "old").mean_, model.mean_)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"original_size": [1e999, 5]},
+        {"original_size": [0, 5]},
+        {"thumbnail": [-1, 5]},
+        {"thumbnail": [0, -5]},
+    ],
+)
+def test_impossible_normals_are_refused(saved: Path, tiny_model: Padim, entry: dict[str, Any]) -> None:
+    """A bundle sealed anew by somebody else."""
+    whole = Bundle(saved)
+    listed = json.loads(whole.bytes("normals.json"))
+    listed[0].update(entry)
+    files: dict[str, bundle.Content] = {name: whole.bytes(name) for name in whole.manifest["files"]}
+    files["normals.json"] = json.dumps(listed).encode()
+    own = ("format", "version", "files", "seal")
+    bundle.write(saved, {k: v for k, v in whole.manifest.items() if k not in own}, files)
+    with pytest.raises(BundleError, match=r"normals\.json"):
+        Padim.load(saved)
+
+
+def test_a_network_that_does_not_open_names_the_model(saved: Path) -> None:
+    whole = Bundle(saved)
+    files: dict[str, bundle.Content] = {name: whole.bytes(name) for name in whole.manifest["files"]}
+    files["backbone.onnx"] = b"no network"
+    own = ("format", "version", "files", "seal")
+    bundle.write(saved, {k: v for k, v in whole.manifest.items() if k not in own}, files)
+    with pytest.raises(BundleError, match=f"{re.escape(str(saved))}: the backbone network"):
+        Padim.load(saved)

@@ -15,11 +15,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from skimage.morphology import area_opening
 
+from padim.enlarge import blur_radius
 from padim.images import Box
 from padim.maps import (
     MAX_LEVEL,
     Quantizer,
-    blur_radius,
     decide,
     judged_map,
     map_mask,

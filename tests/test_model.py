@@ -1060,6 +1060,50 @@ def test_a_continued_fit_of_nothing_usable_is_not_stale(small_config: PadimConfi
     assert model.calibration_ == "exact"
 
 
+def test_a_picture_scored_under_another_region_is_not_judged(saved_model: Path) -> None:
+    model = Padim.load(saved_model)
+    scored = next(model.score(defects(1)))
+    size = model.config.input_size
+    roi = np.ones((size, size), bool)
+    roi[:, : size // 2] = False
+    model.decide(scored)
+    model.set_roi(roi)
+    with pytest.raises(PadimError, match="score it again"):
+        model.decide(scored)
+    model.set_roi(None)
+    model.decide(scored)  # the same state again
+
+
+def test_a_network_without_numbers_names_the_picture(
+    small_config: PadimConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Padim(small_config)
+    real = model.extractor
+
+    def broken(rgb: RGB) -> np.ndarray:
+        embeddings = real(rgb)
+        embeddings[-1, 0, 0, 0] = np.nan
+        return embeddings
+
+    monkeypatch.setattr(Padim, "extractor", property(lambda self: Wrapped(real, broken)))
+    with pytest.raises(PadimError, match=r"good_004\.png: .*not numbers"):
+        model.fit(normals(5))
+    assert not model.fitted
+
+
+class Wrapped:
+    """An extractor with another way of giving embeddings."""
+
+    def __init__(self, real: Any, call: Callable[[RGB], np.ndarray]) -> None:
+        self._real, self._call = real, call
+
+    def __call__(self, rgb: RGB) -> np.ndarray:
+        return self._call(rgb)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
 def test_a_temporary_work_folder_goes_with_the_model(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(2))
     folder = model.work_dir

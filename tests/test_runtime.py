@@ -17,6 +17,7 @@ TAIL = tail_graph().SerializeToString()
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PADIM_PROVIDERS", raising=False)
     monkeypatch.delenv("PADIM_THREADS", raising=False)
+    monkeypatch.setattr(runtime, "_told", set())
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -53,7 +54,7 @@ class Failing:
         self.error = error
         self.real = ort.InferenceSession
 
-    def __call__(self, model: bytes, options: ort.SessionOptions, providers: list[str]) -> object:
+    def __call__(self, model: bytes, options: ort.SessionOptions, providers: list[object]) -> object:
         if self.error and providers[0] != PROVIDERS["cpu"]:
             raise RuntimeError("libcudart.so.12: cannot open shared object file")
         return self.real(model, options, providers=[PROVIDERS["cpu"]])
@@ -65,7 +66,7 @@ def test_a_gpu_that_does_not_start_is_passed_over_with_a_warning(
 ) -> None:
     installed(monkeypatch, "cuda", "cpu")
     monkeypatch.setattr(runtime.ort, "InferenceSession", Failing(error))
-    with pytest.warns(UserWarning, match="'cuda' cannot be used .* runs on the CPU"):
+    with pytest.warns(UserWarning, match="'cuda' cannot be used .* at last the CPU"):
         session = open_session(TAIL)
     assert provider_in_use(session) == "cpu"
 
@@ -102,3 +103,23 @@ def test_a_session_says_what_it_runs_on() -> None:
         "inside": np.ones((1, 1, 1), np.float32),
     }
     assert (session.run(["map"], feed)[0] == 100).all()
+
+
+def test_the_next_provider_is_tried_where_the_first_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, "cuda", "openvino", "cpu")
+    tried: list[str] = []
+
+    class Session:
+        def __init__(self, model: bytes, options: object, providers: list[tuple[str, object]]) -> None:
+            tried.append(providers[0][0])
+            if "CUDA" in providers[0][0]:
+                raise RuntimeError("no driver")
+
+        def get_providers(self) -> list[str]:
+            return [PROVIDERS["openvino"], PROVIDERS["cpu"]]
+
+    monkeypatch.setattr(runtime.ort, "InferenceSession", Session)
+    with pytest.warns(UserWarning, match="'cuda' cannot be used"):
+        session = open_session(TAIL)
+    assert provider_in_use(session) == "openvino"
+    assert tried == [PROVIDERS["cuda"], PROVIDERS["openvino"]]

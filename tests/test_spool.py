@@ -19,7 +19,7 @@ def keys(n: int) -> list[str]:
 
 
 def test_rows_and_channels_come_back(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "s", "id", 6, 9)
+    spool = Spool(tmp_path / "s", "id", 6, 9).start()
     x = records(5)
     spool.append(x[:2], keys(2))
     spool.append(x[2:], ["c", "d", "e"])
@@ -32,10 +32,10 @@ def test_rows_and_channels_come_back(tmp_path: Path) -> None:
 
 
 def test_it_survives_reopening_and_drops_a_torn_record(tmp_path: Path) -> None:
-    Spool(tmp_path / "s", "id", 6, 9).append(records(3), keys(3))
+    Spool(tmp_path / "s", "id", 6, 9).start().append(records(3), keys(3))
     file = tmp_path / "s" / "features.f32"
     file.write_bytes(file.read_bytes()[:-7])
-    spool = Spool(tmp_path / "s", "id", 6, 9)
+    spool = Spool(tmp_path / "s", "id", 6, 9).start()
     assert len(spool) == 2
     assert spool.keys() == keys(2)
     assert spool.nbytes == 2 * 6 * 9 * 4
@@ -45,18 +45,18 @@ def test_it_survives_reopening_and_drops_a_torn_record(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [("else", 6, 9), ("id", 5, 9), ("id", 6, 16)])
 def test_another_extractor_starts_afresh(tmp_path: Path, other: tuple[str, int, int]) -> None:
-    Spool(tmp_path / "s", "id", 6, 9).append(records(3), keys(3))
-    assert len(Spool(tmp_path / "s", *other)) == 0
+    Spool(tmp_path / "s", "id", 6, 9).start().append(records(3), keys(3))
+    assert len(Spool(tmp_path / "s", *other).start()) == 0
 
 
 def test_a_damaged_header_starts_afresh(tmp_path: Path) -> None:
-    Spool(tmp_path / "s", "id", 6, 9).append(records(3), keys(3))
+    Spool(tmp_path / "s", "id", 6, 9).start().append(records(3), keys(3))
     (tmp_path / "s" / "spool.json").write_text("{")
-    assert len(Spool(tmp_path / "s", "id", 6, 9)) == 0
+    assert len(Spool(tmp_path / "s", "id", 6, 9).start()) == 0
 
 
 def test_truncate_and_delete(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "s", "id", 6, 9)
+    spool = Spool(tmp_path / "s", "id", 6, 9).start()
     spool.append(records(4), keys(4))
     spool.truncate(1)
     assert len(spool) == 1
@@ -68,7 +68,7 @@ def test_truncate_and_delete(tmp_path: Path) -> None:
 
 
 def test_wrong_records_are_refused(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "s", "id", 6, 9)
+    spool = Spool(tmp_path / "s", "id", 6, 9).start()
     with pytest.raises(ValueError, match="float32"):
         spool.append(records(1).astype(np.float64), keys(1))
     with pytest.raises(ValueError, match="float32"):
@@ -76,10 +76,25 @@ def test_wrong_records_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_record_without_its_key_is_dropped(tmp_path: Path) -> None:
-    Spool(tmp_path / "s", "id", 6, 9).append(records(3), keys(3))
+    Spool(tmp_path / "s", "id", 6, 9).start().append(records(3), keys(3))
     (tmp_path / "s" / "records.txt").write_text("key0\nkey1\n")
-    spool = Spool(tmp_path / "s", "id", 6, 9)
+    spool = Spool(tmp_path / "s", "id", 6, 9).start()
     assert len(spool) == 2
     assert spool.nbytes == 2 * 6 * 9 * 4
     with pytest.raises(ValueError, match="as many keys"):
         spool.append(records(2), keys(1))
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    """A page asks what is there while a job writes, or with a model of another version."""
+    spool = Spool(tmp_path / "s", "id", 6, 9).start()
+    spool.append(records(3), keys(3))
+    torn = tmp_path / "s" / "features.f32"
+    torn.write_bytes(torn.read_bytes() + b"half a rec")  # the other one is in the midst of it
+    before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    for other in (Spool(tmp_path / "s", "id", 6, 9), Spool(tmp_path / "s", "else", 6, 9)):
+        assert len(other) == len(other.keys()) == (3 if other.identity == "id" else 0)
+        assert other.matches == (other.identity == "id")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
+    assert not Spool(tmp_path / "nothing", "id", 6, 9).matches
+    assert not (tmp_path / "nothing").exists()
