@@ -30,6 +30,7 @@ from padim.statistics import PatchStatistics
 
 if TYPE_CHECKING:
     from padim.backbones import Layer
+    from padim.judging import Judge
     from padim.model import Padim
 
 Doubles = npt.NDArray[np.float64]
@@ -41,7 +42,7 @@ Mask = npt.NDArray[np.bool_]
 MOST_LAYERS = 10
 # Bytes of float64 covariances that :func:`explain` looks at together.
 _BLOCK_BYTES = 2**26
-# Bytes of float64 scatter that :func:`normals_layers` may take: the places it looks at are so many.
+# Bytes of float64 scatter that normals may take: so many places are looked at together.
 _SCATTER_ROOM = 2**27
 _MOST_PLACES = 256
 
@@ -126,8 +127,12 @@ def _shapley(
 # --- a model's layers -----------------------------------------------------------------------------------
 
 
-def kept_layers(model: Padim) -> tuple[tuple[Layer, ...], Indices]:
+def kept_layers(model: Padim, judge: Judge | None = None) -> tuple[tuple[Layer, ...], Indices]:
     """The layers in use, from shallow to deep, and which of them each kept channel comes from.
+
+    Args:
+        model: a fitted one.
+        judge: the state that is asked about; None is the current one.
 
     Returns:
         L layers, and int64 ``(d,)`` of 0 to L - 1.
@@ -136,15 +141,16 @@ def kept_layers(model: Padim) -> tuple[tuple[Layer, ...], Indices]:
         PadimError: more than 10 layers.
     """
     everything = model.extractor.layers
-    if len(model.config.active_layers) > MOST_LAYERS:
-        raise PadimError(
-            f"at most {MOST_LAYERS} layers can be told apart, and the model uses "
-            f"{len(model.config.active_layers)}; turn some off"
-        )
     of_channel = np.repeat(np.arange(len(everything)), [layer.channels for layer in everything])
-    used = [i for i, layer in enumerate(everything) if layer.name in model.config.active_layers]
-    layer_of = np.searchsorted(used, of_channel[model.channels]).astype(np.int64)
-    return tuple(everything[i] for i in used), layer_of
+    kept = of_channel[(model.judge if judge is None else judge).channels]
+    active, heard = set(model.config.active_layers), set(kept.tolist())
+    # The settings may be of a later state by now: none that this one hears may be missing.
+    used = [i for i, layer in enumerate(everything) if layer.name in active or i in heard]
+    if len(used) > MOST_LAYERS:
+        raise PadimError(
+            f"at most {MOST_LAYERS} layers can be told apart, and the model uses {len(used)}; turn some off"
+        )
+    return tuple(everything[i] for i in used), np.searchsorted(used, kept).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,8 +253,9 @@ def embed(model: Padim, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     Returns:
         float32 ``(p, d)``.
     """
+    judge = model.judge
     features = model.extractor(rgb[None])[0]
-    return np.ascontiguousarray(features.reshape(len(features), -1)[model.channels].T)
+    return np.ascontiguousarray(features.reshape(len(features), -1)[judge.channels].T)
 
 
 def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | None = None) -> Explanation:
@@ -262,8 +269,9 @@ def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | Non
     Raises:
         ValueError: arrays of another shape.
     """
-    layers, layer_of = kept_layers(model)
-    fitted, grid = model.judge.fitted, model.config.grid
+    judge = model.judge
+    layers, layer_of = kept_layers(model, judge)
+    fitted, grid = judge.fitted, model.config.grid
     if embedding.shape != fitted.mean.shape:
         raise ValueError(f"embedding must be {fitted.mean.shape}, got {embedding.shape}")
     positions = np.arange(grid * grid) if region is None else places_of(region, grid)
@@ -284,7 +292,8 @@ def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | Non
 def explain_held_out(model: Padim, regions: Sequence[tuple[int, Mask]]) -> list[Explanation]:
     """Which layer finds a normal odd: its held-out distance, by a model without its part, in a region.
 
-    The normals' features are read once for all that is asked, and only at the places asked for.
+    The normals' features are read once for all that is asked, and only at the places asked for: a few at a
+    time, so that memory does not grow with the regions.
 
     Args:
         model: a fitted one, with its working features.
@@ -295,16 +304,25 @@ def explain_held_out(model: Padim, regions: Sequence[tuple[int, Mask]]) -> list[
         CalibrationError: too few parts for held-out distances.
         PadimError: the features were deleted.
     """
-    layers, layer_of = kept_layers(model)
+    judge = model.judge
+    layers, layer_of = kept_layers(model, judge)
     grid = model.config.grid
     asked = [(index, places_of(region, grid)) for index, region in regions]
+    squared = [np.zeros((len(places), len(layers))) for _, places in asked]
+    normals = _Normals(model, judge)
     union = np.unique(np.concatenate([places for _, places in asked])) if asked else np.zeros(0, np.int64)
-    normals = _Normals(model, union, [index for index, _ in asked])
-    result = []
-    for index, places in asked:
-        squared = normals.shares([index], np.searchsorted(union, places), layer_of, len(layers))[0]
-        result.append(Explanation(tuple(layer.name for layer in layers), places, squared))
-    return result
+    at_once = max(1, _SCATTER_ROOM // (8 * len(layer_of) ** 2))
+    for start in range(0, len(union), at_once):
+        block = union[start : start + at_once]
+        inside = [np.flatnonzero(np.isin(places, block)) for _, places in asked]
+        here = [i for i, within in enumerate(inside) if len(within)]
+        normals.look_at(block, [asked[i][0] for i in here])
+        for i in here:
+            index, places = asked[i]
+            at = np.searchsorted(block, places[inside[i]])
+            squared[i][inside[i]] = normals.shares([index], at, layer_of, len(layers))[0]
+    names = tuple(layer.name for layer in layers)
+    return [Explanation(names, places, own) for (_, places), own in zip(asked, squared, strict=True)]
 
 
 def normals_layers(model: Padim) -> Explanation:
@@ -319,14 +337,16 @@ def normals_layers(model: Padim) -> Explanation:
         CalibrationError: too few parts for held-out distances.
         PadimError: the features were deleted.
     """
-    layers, layer_of = kept_layers(model)
+    judge = model.judge
+    layers, layer_of = kept_layers(model, judge)
     grid = model.config.grid
     most = int(np.clip(_SCATTER_ROOM // (8 * len(layer_of) ** 2), 1, _MOST_PLACES))
     step = math.ceil(grid / math.isqrt(most))
     along = np.arange(step // 2, grid, step)
     places = (along[:, None] * grid + along).ravel()
-    rows = [row for row, normal in enumerate(model.normals_) if normal.status == "fit"]
-    normals = _Normals(model, places, rows)
+    rows = [row for row, normal in enumerate(judge.fitted.normals) if normal.status == "fit"]
+    normals = _Normals(model, judge)
+    normals.look_at(places, rows)
     squared = normals.shares(rows, np.arange(len(places)), layer_of, len(layers)).mean(axis=0)
     return Explanation(tuple(layer.name for layer in layers), places, squared)
 
@@ -334,30 +354,60 @@ def normals_layers(model: Padim) -> Explanation:
 class _Normals:
     """The normals in the fit, at some places: their statistics, and the features of those asked for."""
 
-    def __init__(self, model: Padim, places: Indices, wanted: Iterable[int]) -> None:
-        fitted = model.judge.fitted
+    def __init__(self, model: Padim, judge: Judge) -> None:
+        """
+        Args:
+            model: has the features.
+            judge: the state of it that is asked about.
+
+        Raises:
+            CalibrationError: too few parts for held-out distances.
+            PadimError: the features were deleted.
+        """
+        fitted = judge.fitted
         if fitted.calibration == "none":
             raise CalibrationError(
                 "held-out distances need at least 3 parts in the fit; add pictures of good parts"
             )
         if not model.has_spool:
             raise PadimError("the normals' features were deleted; give the same pictures again")
-        extractor, channels = model.extractor, model.channels
-        spool = Spool(model.work_dir / "spool", extractor.identity, extractor.channels, extractor.grid**2)
-        members: dict[str, list[int]] = defaultdict(list)
+        extractor = model.extractor
+        self._channels = judge.channels
+        self._spool = Spool(
+            model.work_dir / "spool", extractor.identity, extractor.channels, extractor.grid**2
+        )
+        self._normals = fitted.normals
+        self._members: dict[str, list[int]] = defaultdict(list)
         for row, normal in enumerate(fitted.normals):
             if normal.status == "fit":
-                members[normal.group].append(row)
-        # Of each normal asked for all of its part: they are left out together.
-        self._parts = {row: members[fitted.normals[row].group] for row in wanted}
-        keep = set(itertools.chain.from_iterable(self._parts.values()))
+                self._members[normal.group].append(row)
         self._regularization = regularization(model.config)
-        self._statistics = PatchStatistics(len(places), len(channels))
+
+    def look_at(self, places: Indices, wanted: Iterable[int]) -> None:
+        """Read what :meth:`shares` needs, in place of what was read before.
+
+        Args:
+            places: int64 ``(k,)``, ascending; memory grows with them.
+            wanted: rows of the normals asked for.
+        """
+        # Of each normal asked for all of its part: they are left out together.
+        self._parts = {row: self._members[self._normals[row].group] for row in wanted}
+        keep = set(itertools.chain.from_iterable(self._parts.values()))
+        self._statistics = PatchStatistics(len(places), len(self._channels))
         self._features: dict[int, npt.NDArray[np.float32]] = {}
-        for rows in windows(fitted.normals):
-            features = spool.read(rows, channels)[:, places]
+        for rows in windows(self._normals):
+            features = self._read(rows, places)
             self._statistics.update(features)
             self._features.update((row, one) for row, one in zip(rows, features, strict=True) if row in keep)
+
+    def _read(self, rows: Sequence[int], places: Indices) -> npt.NDArray[np.float32]:
+        """Features at ascending places, ``(n, k, d)``: each run of neighbours is one piece of a record."""
+        result = np.empty((len(rows), len(places), len(self._channels)), np.float32)
+        starts = np.flatnonzero(np.diff(places, prepend=-2) > 1)
+        for start, stop in itertools.pairwise([*starts.tolist(), len(places)]):
+            run = slice(int(places[start]), int(places[stop - 1]) + 1)
+            result[:, start:stop] = self._spool.read(rows, self._channels, run)
+        return result
 
     def shares(self, rows: Sequence[int], at: Indices, layer_of: Indices, n_layers: int) -> Doubles:
         """Parts of the squared held-out distances of these normals, ``at`` counting among the places.

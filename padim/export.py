@@ -16,11 +16,12 @@ import re
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,21 @@ _BLOCK_BYTES = 64 * 2**20
 Array = npt.NDArray[Any]
 
 
+Exporter = TypeVar("Exporter", bound=Callable[..., Path])
+
+
+def _of_one_state(export: Exporter) -> Exporter:
+    """Threshold, Gaussians and channels of a file belong together: nothing changes the model meanwhile."""
+
+    @wraps(export)
+    def held(model: Padim, *args: Any, **options: Any) -> Path:
+        with model.held():
+            return export(model, *args, **options)
+
+    return cast(Exporter, held)
+
+
+@_of_one_state
 def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, distances: bool = False) -> Path:
     """Write a model as one graph: pictures in, judged maps and scores out.
 
@@ -307,6 +323,7 @@ def inverse_covariance_bytes(model: Padim) -> int:
     return 4 * p * d * (d + 1)
 
 
+@_of_one_state
 def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     """Write the Gaussians as arrays, and the network beside them as ``<stem>_backbone.onnx``.
 

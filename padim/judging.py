@@ -74,6 +74,7 @@ class Judge:
     ) -> None:
         self.fitted = fitted
         self.roi = roi
+        self.channels = channels
         self._size = config.input_size
         self._sigma = config.smoothing_sigma
         self._preprocess = Preprocess(size=config.input_size, fit=config.fit)

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -868,6 +869,12 @@ class Padim:
             if rejudge:
                 self._rejudge()
         return self
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """As long as this lasts, fits, exclusions and settings in other threads wait."""
+        with self._writing:
+            yield
 
     def set_guard(self, guard: Guard | None) -> Self:
         """Call for review near the threshold, or no longer; threshold, scores and masks stay.

@@ -13,25 +13,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from padim.errors import BackboneError
+from padim.words import megabytes
 
 if TYPE_CHECKING:
     import torch
 
+# A file may hold its arrays in float64, an optimiser's beside them, a larger classifier: many times what the
+# network takes, and this much more. Beyond that it is no file of that network, whatever it unpacks to.
+_TIMES, _MORE_BYTES = 8, 2**27
 # The classifiers' names in the architectures of the registry. Whatever a file has there is of no interest.
 _HEADS = ("fc", "classifier", "_fc")
 
 
-def read(path: Path) -> dict[str, torch.Tensor]:
+def read(path: Path, most_bytes: int = 2**31) -> dict[str, torch.Tensor]:
     """The arrays in a file, by name; nothing in it is executed.
 
     ``.pth`` and ``.pt`` hold a state dict, ``.safetensors`` and ``.npz`` arrays named like one's.
 
+    Args:
+        path: of the file.
+        most_bytes: that it may take unpacked.
+
     Raises:
-        BackboneError: damaged, of another format, or holding anything but arrays.
+        BackboneError: damaged, of another format, too large, or holding anything but arrays.
     """
     import torch
 
     try:
+        _check_size(path, most_bytes)
         if path.suffix.lower() == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 content = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
@@ -52,6 +61,22 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         raise BackboneError(f"{path}: the file holds something other than arrays of weights")
     return {str(name).removeprefix("module."): array for name, array in content.items()}
+
+
+def _check_size(path: Path, most_bytes: int) -> None:
+    """A small file can unpack to more than there is memory: its own list of contents says so beforehand.
+
+    Nobody reads more of an entry than that list says.
+    """
+    if path.suffix.lower() != ".npz" and not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > most_bytes:
+        raise BackboneError(
+            f"{path}: unpacked it takes {megabytes(unpacked)}, and weights of this network "
+            f"{megabytes(most_bytes)} at most"
+        )
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -146,8 +171,9 @@ def load(network: torch.nn.Module, name: str, deepest: str, path: Path) -> None:
     """
     import torch
 
-    arrays = read(path)
     own = network.state_dict()
+    n_bytes = sum(array.numel() * array.element_size() for array in own.values())
+    arrays = read(path, _TIMES * n_bytes + _MORE_BYTES)
     needed = used(network, deepest)
     for convolution, norm in needed.norms.items():
         bias = f"{convolution}.bias"

@@ -76,23 +76,8 @@ class Unfinished:
             raise PadimError(f"{folder}: {_difference(known, header)}; use those settings, or start afresh")
 
     def batches(self) -> list[list[Done]]:
-        """What is recorded; a last line cut short is not."""
-        try:
-            lines = (self.folder / _BATCHES).read_text(encoding="ascii").splitlines()
-        except OSError:
-            return []
-        found = []
-        for line in lines:
-            try:
-                found.append(
-                    [
-                        Done(item["sha256"], _pair(item["original_size"]), _pair(item["thumbnail"]))
-                        for item in json.loads(line)
-                    ]
-                )
-            except (ValueError, TypeError, KeyError):
-                break
-        return found
+        """What is recorded, up to the first line that was cut short or damaged."""
+        return _recorded(self.folder)
 
     def add(self, batch: Iterable[Done]) -> None:
         """Record a batch; its embeddings and thumbnails are written already."""
@@ -176,13 +161,27 @@ class Unfinished:
 
 def pictures_done(folder: Path) -> int | None:
     """How many pictures an unfinished fit in ``folder`` has done; None where there is none."""
-    if _read_header(folder) is None:
-        return None
+    return None if _read_header(folder) is None else sum(map(len, _recorded(folder)))
+
+
+def _recorded(folder: Path) -> list[list[Done]]:
+    """The batches up to the first line that is damaged: what lies behind it cannot be placed any more."""
     try:
-        lines = (folder / _BATCHES).read_text(encoding="ascii").splitlines()
-        return sum(len(json.loads(line)) for line in lines)
-    except (OSError, ValueError):
-        return 0
+        lines = (folder / _BATCHES).read_bytes().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(
+                [
+                    Done(item["sha256"], _pair(item["original_size"]), _pair(item["thumbnail"]))
+                    for item in json.loads(line)
+                ]
+            )
+        except (ValueError, TypeError, KeyError):
+            break
+    return found
 
 
 def _read_header(folder: Path) -> dict[str, Any] | None:

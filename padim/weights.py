@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -86,17 +86,8 @@ def find(name: str) -> Path | None:
         BackboneError: unknown backbone, or ``PADIM_WEIGHTS`` names nothing that exists.
     """
     backbone = registry.get(name)
-    if _named is not None:
-        found = _named if _named.is_file() else _inside(_named, backbone)
-        if found is not None:
-            return found
-    variable = os.environ.get(VARIABLE)
-    if variable:
-        place = _existing(Path(variable), f"{VARIABLE}: ")
-        # A machine's setting must not make the other networks unusable.
-        if place.is_file() and not any(_named_after(place, b) for b in _others(backbone)):
-            return place
-        if place.is_dir() and (found := _inside(place, backbone)) is not None:
+    for place in _preferred():
+        if (found := _at(place, backbone)) is not None:
             return found
     return _inside(folder(), backbone) or _in_package(backbone)
 
@@ -185,7 +176,9 @@ def check(path: Path) -> None:
 
 
 def keep(name: str, file: str, content: bytes, fits: Callable[[Path], None] | None = None) -> Path:
-    """Put an uploaded file into the cache folder, for this backbone.
+    """Put an uploaded file into the cache folder, for this backbone; from then on it is the one used.
+
+    Files of the backbone that lie there and would be used before it are removed, once it is in place.
 
     Args:
         name: the backbone.
@@ -196,7 +189,8 @@ def keep(name: str, file: str, content: bytes, fits: Callable[[Path], None] | No
 
     Raises:
         BackboneError: unknown backbone or format, a hash that is not the published one, a name that
-            belongs to another backbone, what ``fits`` finds, or the folder cannot be written.
+            belongs to another backbone, what ``fits`` finds, a file somewhere else that would be used before
+            it, or the folder cannot be written.
     """
     backbone = registry.get(name)
     base = re.split(r"[/\\]", file)[-1]
@@ -206,10 +200,16 @@ def keep(name: str, file: str, content: bytes, fits: Callable[[Path], None] | No
         if _named_after(Path(base), other):
             raise BackboneError(f"{base} holds weights of {other.name}, not of {name}")
     target = folder() / (base if any(base == f.name for f in backbone.files) else f"{name}{suffix}")
+    for place in _preferred():
+        before = _at(place, backbone)
+        if place != folder() and before is not None and before != target:
+            raise BackboneError(f"{base} is not kept, for {before} is used before it; have that file removed")
     try:
         if fits is not None:
             _try(base, content, fits)
         write_atomic(target, content)
+        while (shadow := _inside(folder(), backbone)) is not None and shadow != target:
+            shadow.unlink()
     except OSError as error:
         raise BackboneError(f"{base} cannot be kept in {folder()} ({error})") from error
     return target
@@ -234,6 +234,23 @@ def lacks_builder(backbone: Backbone) -> str:
 def needs_builder(backbone: Backbone) -> str:
     """What to say where the package with the architecture is missing."""
     return f"{backbone.name} needs a package; run: pip install {backbone.builder.replace('_', '-')}"
+
+
+def _preferred() -> Iterator[Path]:
+    """The files and folders that come before the cache folder: the one named, then the machine's."""
+    if _named is not None:
+        yield _named
+    if variable := os.environ.get(VARIABLE):
+        yield _existing(Path(variable), f"{VARIABLE}: ")
+
+
+def _at(place: Path, backbone: Backbone) -> Path | None:
+    """The backbone's file at one of these places."""
+    if place.is_dir():
+        return _inside(place, backbone)
+    # A machine's setting must not make the other networks unusable.
+    own = place == _named or not any(_named_after(place, b) for b in _others(backbone))
+    return place if own and place.is_file() else None
 
 
 def _existing(path: Path, whose: str) -> Path:
@@ -297,10 +314,16 @@ def _bring(backbone: Backbone) -> str:
 
 
 def _check_hash(file: str, found: str, where: str) -> None:
-    known = {f.name: f.sha256 for b in registry.REGISTRY.values() for f in b.files}
-    # torchvision's convention, which covers its files that the registry does not know.
-    published = re.search(r"-([0-9a-f]{8})\.pth?$", file)
-    expected = known.get(file) or (published.group(1) if published else None)
+    backbones = registry.REGISTRY.values()
+    known = {f.name: f.sha256 for b in backbones for f in b.files}
+    # The publishers' convention, which covers files of theirs that the registry does not know. Behind any
+    # other name the eight digits may as well be a date.
+    stems = {b.name for b in backbones} | {b.architecture for b in backbones}
+    stems |= {f.rpartition("-")[0] for f in known}
+    published = re.fullmatch(r"(.+)-([0-9a-f]{8})\.pth?", file)
+    expected = known.get(file)
+    if expected is None and published is not None and published.group(1) in stems:
+        expected = published.group(2)
     if expected is not None and not found.startswith(expected):
         raise BackboneError(
             f"{where}the file is damaged or not the published one; fetch it again "

@@ -30,6 +30,8 @@ from padim.attribution import (
 )
 from padim.maps import decide
 from padim.pipeline import prepare
+from padim.spool import Spool
+from padim.statistics import PatchStatistics
 from tests.parts import defects, normals
 
 Doubles = npt.NDArray[np.float64]
@@ -263,6 +265,59 @@ def test_held_out_shares_are_those_of_a_model_without_the_part(small_config: Pad
     expected = explain(fresh, embed(fresh, rgb), corner)
     (told,) = explain_held_out(model, [(4, corner)])
     np.testing.assert_allclose(told.squared, expected.squared, rtol=2e-3, atol=1e-3)
+
+
+def test_memory_does_not_grow_with_the_regions(
+    small_config: PadimConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shot_again(Padim, small_config)
+    corners = np.zeros((64, 64), bool)
+    corners[:16, :16] = corners[-8:, -20:] = True
+    asked = [(0, np.ones((64, 64), bool)), (4, corners), (9, corners), (9, np.zeros((64, 64), bool))]
+    expected = explain_held_out(model, asked)
+    looked_at: list[int] = []
+    read: list[npt.NDArray[np.int64]] = []
+
+    class Counted(PatchStatistics):
+        def __init__(self, positions: int, features: int) -> None:
+            super().__init__(positions, features)
+            looked_at.append(positions)
+
+    whole = Spool.read
+
+    def counted(self: Spool, rows: Any, channels: Any, positions: slice = slice(None)) -> Any:
+        read.append(np.arange(self.positions)[positions])
+        return whole(self, rows, channels, positions)
+
+    monkeypatch.setattr(attribution, "PatchStatistics", Counted)
+    monkeypatch.setattr(Spool, "read", counted)
+    monkeypatch.setattr(attribution, "_SCATTER_ROOM", 7 * 8 * 20 * 20)  # of seven positions
+    for told, before in zip(explain_held_out(model, asked), expected, strict=True):
+        np.testing.assert_array_equal(told.positions, before.positions)
+        np.testing.assert_allclose(told.squared, before.squared, rtol=1e-9)
+    assert max(looked_at) == 7
+    assert max(map(len, read)) <= 7
+    np.testing.assert_array_equal(np.sort(np.concatenate(read)), np.arange(64))  # each once
+    read.clear()
+    explain_held_out(model, asked[1:])
+    np.testing.assert_array_equal(np.sort(np.concatenate(read)), places_of(corners, 8))
+    assert explain_held_out(model, []) == []
+
+
+def test_what_is_set_meanwhile_changes_nothing(small_config: PadimConfig) -> None:
+    """The settings of a model are others before its new state is there: one state answers throughout."""
+    model = Padim(small_config).fit(normals(6))
+    rgb = prepare(defects(1)[0], model.preprocess).rgb
+    region = np.ones((64, 64), bool)
+    before, held_out = explain(model, embed(model, rgb)), explain_held_out(model, [(2, region)])[0]
+    model.config = PadimConfig.model_validate(
+        {**small_config.model_dump(), "seed": 9, "n_features": 12, "muted_layers": ("blocks.2",)}
+    )
+    again = explain(model, embed(model, rgb))
+    assert again.layers == before.layers
+    np.testing.assert_array_equal(again.squared, before.squared)
+    np.testing.assert_array_equal(explain_held_out(model, [(2, region)])[0].squared, held_out.squared)
+    assert normals_layers(model).layers == before.layers
 
 
 def test_the_normals_layers_are_the_mean_of_their_held_out_shares(small_config: PadimConfig) -> None:

@@ -174,7 +174,7 @@ def test_the_masks_of_the_longer_script(
     model, path = exported
     lines = on_a_line_pc("mask_onnx.py", path, tmp_path, *pictures)
     level, area = model.threshold_level, model.config.min_area
-    rejected = 0
+    rejected = clear = 0
     for line, scored, q in zip(lines, model.score(PICTURES), levels_of(model, path), strict=True):
         mask = np.asarray(Image.open(line[2])) == 255
         by_padim = model.decide(scored)
@@ -184,9 +184,14 @@ def test_the_masks_of_the_longer_script(
         # A value on the border between two levels may get either, in another graph.
         off = np.abs(q.astype(int) - scored.map.astype(int))
         assert off.max() <= 1 + 1e-3 * scored.map.max()
-        if np.array_equal(q > level, scored.map > level):
+        border = np.isin(scored.map, (level, level + 1))
+        np.testing.assert_array_equal((q > level) | border, (scored.map > level) | border)
+        if not border.any():
+            clear += 1
             np.testing.assert_array_equal(mask, by_padim.mask)
             rejected += by_padim.rejected
+    # In a smooth map of thousands of pixels, two levels of thousands are often met.
+    assert clear > len(PICTURES) / 3
     assert rejected
 
 

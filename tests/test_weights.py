@@ -7,11 +7,13 @@ import io
 import pickle
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -241,6 +243,26 @@ def test_a_hash_in_the_name_is_believed_also_of_files_the_registry_does_not_know
     weights.check(plain)
 
 
+@pytest.mark.parametrize(
+    "file",
+    ["best-20240131.pth", "resnet18-best-20240131.pth", "resnet18_line3-20240131.pt", "x-01234567.pth"],
+)
+def test_a_date_is_no_hash(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_bytes(b"x")
+    weights.check(tmp_path / file)
+    if file.startswith("resnet18"):
+        assert weights.keep("resnet18", file, b"x").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    "file", ["mobilenet_v3_large-01234567.pth", "efficientnet_b0_rwightman-01234567.pth", PUBLISHED]
+)
+def test_a_publishers_name_is_held_to_its_hash(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_bytes(b"x")
+    with pytest.raises(BackboneError, match="damaged or not the published one"):
+        weights.check(tmp_path / file)
+
+
 # --- the download ---
 
 
@@ -343,6 +365,59 @@ def test_an_upload_that_cannot_be_right(file: str, told: str) -> None:
     with pytest.raises(BackboneError, match=told):
         weights.keep(NAME, file, b"content")
     assert not weights.folder().exists()
+
+
+def test_an_upload_takes_the_place_of_files_that_would_be_used_before_it() -> None:
+    """A published file that was damaged, say; other networks' files are nobody's business."""
+    folder = weights.folder()
+    folder.mkdir(parents=True)
+    others = [folder / "resnet18-f37072fd.pth", folder / "mobilenet_v3_large.pth", folder / "notes.txt"]
+    for path in (folder / PUBLISHED, folder / f"{NAME}-mine.pth", *others):
+        path.write_bytes(b"damaged")
+
+    def no_use(path: Path) -> None:
+        raise BackboneError(f"{path}: of no use")
+
+    before = sorted(folder.iterdir())
+    with pytest.raises(BackboneError, match="of no use"):
+        weights.keep(NAME, "mine.pth", b"content", no_use)
+    assert sorted(folder.iterdir()) == before
+    kept = weights.keep(NAME, "mine.pth", b"content", lambda path: None)
+    assert weights.locate(NAME) == kept
+    assert kept.read_bytes() == b"content"
+    assert not (folder / PUBLISHED).exists()
+    assert all(path.read_bytes() == b"damaged" for path in others)
+    # The same again, into the folder that the machine names.
+    assert weights.keep(NAME, "mine.npz", b"newer") == folder / f"{NAME}.npz"
+    assert weights.find(NAME) == folder / f"{NAME}.npz"
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("as_file", [True, False])
+def test_an_upload_that_would_not_be_used_is_not_kept(
+    named: bool, as_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    other = place / f"{NAME}.pth"
+    other.write_bytes(b"theirs")
+    if named:
+        weights.use(other if as_file else place)
+    else:
+        monkeypatch.setenv("PADIM_WEIGHTS", str(other if as_file else place))
+    with pytest.raises(BackboneError, match=r"mine\.pth is not kept, for .*place.* is used before it"):
+        weights.keep(NAME, "mine.pth", b"content")
+    assert not weights.folder().exists()
+    # Another network's file is in nobody's way.
+    if not (named and as_file):
+        assert weights.keep("resnet18", "mine.pth", b"content") == weights.find("resnet18")
+
+
+def test_the_machine_may_name_the_cache_folder_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights.folder().mkdir(parents=True)
+    (weights.folder() / PUBLISHED).write_bytes(b"damaged")
+    monkeypatch.setenv("PADIM_WEIGHTS", str(weights.folder()))
+    assert weights.keep(NAME, "mine.pth", b"content") == weights.find(NAME)
 
 
 # --- into the network ---
@@ -540,6 +615,40 @@ def test_a_damaged_file(
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(BackboneError, match=rf"w\{suffix}: "):
         statedict.read(path)
+
+
+def test_a_small_file_that_unpacks_to_much_is_not_unpacked(
+    small_state: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would fit otherwise: nobody looks at a classifier."""
+    path = save(tmp_path / "w.npz", small_state)
+    with (
+        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("classifier.huge.npy", "w", force_zip64=True) as entry,
+    ):
+        header = {"descr": "<f4", "fortran_order": False, "shape": (300 * 2**18,)}
+        np.lib.format.write_array_header_1_0(entry, header)
+        for _ in range(300):
+            entry.write(bytes(2**20))
+    assert path.stat().st_size < 20 * 2**20
+    monkeypatch.setattr(np, "load", Mock(side_effect=AssertionError("unpacked")))
+    with pytest.raises(BackboneError, match=r"w\.npz: unpacked it takes \d+ MB, and .* \d+ MB at most"):
+        backbones.check_fit(NAME, ["features.8"], path)
+
+
+def test_a_state_dict_can_be_packed_too(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"a": torch.zeros(2**20)}, tmp_path / "stored.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pth") as stored,
+        zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in stored.infolist():
+            packed.writestr(entry.filename, stored.read(entry))
+    assert (tmp_path / "w.pth").stat().st_size < 2**16
+    with pytest.raises(BackboneError, match=r"unpacked it takes 4\.2 MB"):
+        statedict.read(tmp_path / "w.pth", 2**20)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"state_dict": {"a": "b"}}])

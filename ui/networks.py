@@ -175,15 +175,9 @@ def keep(name: str, layers: Sequence[str], file: str, content: bytes) -> Path:
     """Check a file of weights by hash and architecture, and keep it for this and all later fits.
 
     Raises:
-        BackboneError: it cannot be used, or another file would be used before it.
+        BackboneError: it cannot be used, or another file would be used before it; it is not kept then.
     """
-    kept = weights.keep(name, file, content, partial(backbones.check_fit, name, tuple(layers)))
-    found = weights.find(name)
-    if found is not None and found != kept:
-        raise BackboneError(
-            f"{file} is kept, but {found} is used before it; have that file removed, or bring one of its name"
-        )
-    return kept
+    return weights.keep(name, file, content, partial(backbones.check_fit, name, tuple(layers)))
 
 
 def _sentence(text: str) -> str:

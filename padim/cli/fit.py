@@ -126,7 +126,7 @@ def fit(
     partial = output.with_name(f"{output.name}.partial")
     _check_partial(partial, terminal, resume=resume, force=force)
     terminal.say(facts(summary.of_cost(settings, len(source)), "Before it starts"))
-    if settings_weights_random(settings):
+    if settings.weights == "random":
         terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
 
     with _weights_from(weights), Stop(terminal) as stop:
@@ -166,6 +166,7 @@ def _fit(
     from padim.unfinished import pictures_done
 
     failed: list[ImageError] = []
+    own = not _has_something(partial)
     partial.mkdir(parents=True, exist_ok=True)  # before any work: the place may not be writable
     try:
         # The features stay where they are until the model is saved: a full disk costs nothing but space.
@@ -187,7 +188,8 @@ def _fit(
             )
             skipped = [*source.skipped, *failed]
             if strict and skipped:
-                shutil.rmtree(partial, ignore_errors=True)
+                if own:
+                    shutil.rmtree(partial, ignore_errors=True)
                 terminal.skipped(skipped)
                 raise PadimError(f"{len(skipped)} files could not be used and --strict is given: not saved")
             progress(0, None, "Saving")
@@ -204,14 +206,15 @@ def _fit(
                 "run the same command with --resume to go on"
             )
         else:
-            shutil.rmtree(partial, ignore_errors=True)
+            if own:
+                shutil.rmtree(partial, ignore_errors=True)
             terminal.error("stopped before any picture was done; nothing was kept")
         raise typer.Exit(stop.exit_code) from error
     except BaseException:
         done = pictures_done(partial) or 0
         if done and not resumed:
             terminal.note(f"{done} of {len(source)} pictures are done and kept in {partial} for --resume")
-        elif not done:
+        elif own and not done:
             shutil.rmtree(partial, ignore_errors=True)
         raise
     document = {**summary.document(model, output), "skipped": [_failed(error) for error in skipped]}
@@ -248,11 +251,6 @@ def _check_value(model: Padim, value: float | None, terminal: Terminal) -> None:
         terminal.warn(f"{error}; the 95 % percentile is used instead, see the calibrate command")
 
 
-def settings_weights_random(config: PadimConfig) -> bool:
-    """Whether the network of a config is not a trained one."""
-    return config.weights == "random"
-
-
 def check_output(path: Path, *, force: bool) -> None:
     """Refuse a place where something is that is no model, or one that was not to be replaced.
 
@@ -280,12 +278,13 @@ def _check_partial(partial: Path, terminal: Terminal, *, resume: bool, force: bo
 
     done = pictures_done(partial)
     if done is None:
-        if partial.exists() and any(partial.iterdir()) and not (force or resume):
-            raise PadimError(f"{partial}: is in the way; remove it, or start afresh with --force")
+        if _has_something(partial):
+            raise PadimError(
+                f"{partial}: is in the way and holds no fit that was stopped; move it away, or choose "
+                "another place for the model"
+            )
         if resume:
             terminal.note(f"there is nothing to go on from in {partial}; starting from the first picture")
-        if force:
-            shutil.rmtree(partial, ignore_errors=True)
     elif resume:
         terminal.say(f"Going on from {partial}: {count(done, 'picture')} done.")
     elif force:
@@ -295,6 +294,11 @@ def _check_partial(partial: Path, terminal: Terminal, *, resume: bool, force: bo
             f"{partial}: holds a fit that was stopped ({count(done, 'picture')} done); "
             "go on with --resume, or start afresh with --force"
         )
+
+
+def _has_something(place: Path) -> bool:
+    """Whether anything would be lost with it; an empty folder is nothing."""
+    return any(place.iterdir()) if place.is_dir() else place.exists()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -214,9 +215,17 @@ def _check_output(output: Path, pictures: Path, *, force: bool) -> None:
         raise PadimError(
             f"{output}: lies in {pictures}, whose pictures are judged; choose a place outside it"
         )
-    earlier = [output / name for name in ("results.csv", "results.json", "panels", "masks")]
-    if not any(place.exists() for place in earlier):
+    names = ("results.csv", "results.json", "panels", "masks")
+    earlier = [output / name for name in names if (output / name).exists()]
+    if not earlier:
         return
+    written = _written(output / "results.json")
+    foreign = [place.name for place in earlier if place.name not in written]
+    if foreign:
+        raise PadimError(
+            f"{output}: holds {' and '.join(foreign)} that no earlier run has written; choose another "
+            "folder, or move what is there away"
+        )
     if not force:
         raise PadimError(
             f"{output}: holds earlier results; choose another folder or replace them with --force"
@@ -226,6 +235,20 @@ def _check_output(output: Path, pictures: Path, *, force: bool) -> None:
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
+
+
+def _written(path: Path) -> set[str]:
+    """What an earlier run has written beside its results.json, with that; nothing if no run made the file."""
+    try:
+        document = json.loads(path.read_bytes())
+        rows = document["pictures"]
+        if not {"model_id", "threshold", "counts", "interrupted"} <= document.keys():
+            return set()
+        kinds = {"panels": "panel", "masks": "mask"}
+        evidence = {name for name, key in kinds.items() if any(key in row for row in rows)}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return set()
+    return {"results.csv", "results.json", *evidence}
 
 
 def _tell(

@@ -120,7 +120,7 @@ def of_model(model: Padim, path: Path) -> Facts:
 
 def is_random(model: Padim) -> bool:
     """Whether the network was never trained."""
-    return bool(getattr(model, "random_weights", model.config.weights == "random"))
+    return model.random_weights
 
 
 def document(model: Padim, path: Path) -> dict[str, Any]:

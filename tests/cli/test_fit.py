@@ -295,6 +295,67 @@ def test_a_stopped_fit_is_not_lost_by_fitting_again(
     assert not partial.exists()
 
 
+@pytest.mark.parametrize(
+    "damage", [b"[{", b"\xff\xfe\n", b'[{"sha256": "1"}]\n', b"7\n"], ids=["cut", "bytes", "bare", "number"]
+)
+def test_a_damaged_line_costs_no_more_than_what_is_behind_it(
+    run: Run, good: Path, tmp_path: Path, small_config: PadimConfig, small_model: Padim, damage: bytes
+) -> None:
+    partial = tmp_path / "m.partial"
+    with pytest.raises(Stopped):
+        Padim(small_config, work_dir=partial).fit(FolderSource(good), unfinished=partial, progress=power_cut)
+    first, second = (partial / "batches.jsonl").read_bytes().splitlines(keepends=True)
+    (partial / "batches.jsonl").write_bytes(first + damage + second)
+    assert pictures_done(partial) == 16
+    command = ("fit", good, "-o", tmp_path / "m", *SMALL)
+    assert "16 pictures done" in run(*command).sentence
+    # A run that fails leaves them where they are.
+    assert run(*command, "--resume", "--grid-stride", 16).code == 2
+    assert pictures_done(partial) == 16
+    runs = small_model.extractor.runs
+    assert run(*command, "--resume").code == 0
+    assert small_model.extractor.runs == runs + 1
+    same(Padim.load(tmp_path / "m"), small_model)
+
+
+def test_what_an_earlier_run_began_is_not_removed_by_one_that_fails(
+    run: Run, good: Path, tmp_path: Path, small_config: PadimConfig
+) -> None:
+    partial = tmp_path / "m.partial"
+    with pytest.raises(Stopped):
+        Padim(small_config, work_dir=partial).fit(FolderSource(good), unfinished=partial, progress=power_cut)
+    (partial / "batches.jsonl").unlink()
+    before = (partial / "spool" / "features.f32").read_bytes()
+    assert run("fit", good, "-o", tmp_path / "m", *SMALL, "--resume", "--grid-stride", 16).code == 2
+    assert (partial / "spool" / "features.f32").read_bytes() == before
+    # One that begins and fails leaves nothing of its own.
+    write(tmp_path / "text", [("a.png", b"no picture")])
+    assert run("fit", tmp_path / "text", "-o", tmp_path / "n", *SMALL).code == 2
+    assert not (tmp_path / "n.partial").exists()
+
+
+@pytest.mark.parametrize("flags", [(), ("--resume",), ("--force",), ("--resume", "--force")])
+@pytest.mark.parametrize("header", [None, "no JSON"])
+def test_a_strangers_folder_is_neither_used_nor_removed(
+    run: Run, good: Path, tmp_path: Path, flags: tuple[str, ...], header: str | None
+) -> None:
+    place = write(tmp_path / "m.partial", [("sub/notes.txt", b"mine"), ("batches.jsonl", b"mine")])
+    if header is not None:
+        (place / "unfinished.json").write_text(header, encoding="utf-8")
+    files = sorted(place.rglob("*"))
+    said = run("fit", good, "-o", tmp_path / "m", *SMALL, *flags).sentence
+    assert "m.partial: is in the way" in said
+    assert sorted(place.rglob("*")) == files
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_empty_folder_is_in_nobodys_way(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "in", normals(3))
+    (tmp_path / "m.partial").mkdir()
+    assert run("fit", tmp_path / "in", "-o", tmp_path / "m", *SMALL).code == 0
+    assert not (tmp_path / "m.partial").exists()
+
+
 def test_resume_without_anything_to_go_on_from_starts(run: Run, good: Path, tmp_path: Path) -> None:
     done = run("fit", good, "-o", tmp_path / "m", *SMALL, "--resume")
     assert done.code == 0

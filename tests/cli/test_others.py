@@ -7,11 +7,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import onnxruntime as ort
 import pytest
 
 from padim import Padim, PadimConfig, registry
 from padim.cost import estimate
+from padim.images import decode
 from tests.cli.conftest import Run
+from tests.parts import defects
 
 
 def test_info_of_a_model(run: Run, saved_model: Path, small_model: Padim) -> None:
@@ -31,7 +35,7 @@ def test_info_of_a_model(run: Run, saved_model: Path, small_model: Padim) -> Non
 
 
 def test_random_weights_are_told_loudly(run: Run, saved_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Padim, "random_weights", True, raising=False)
+    monkeypatch.setattr(Padim, "random_weights", True)
     done = run("info", saved_model)
     assert "RANDOM" in done.out
     assert "random weights" in done.err
@@ -74,6 +78,44 @@ def test_one_backbone_with_strides_and_channels(run: Run) -> None:
 
 
 # --- export -------------------------------------------------------------------------------------------
+
+
+def test_export_as_onnx(run: Run, saved_model: Path, small_model: Padim, tmp_path: Path) -> None:
+    """What is written judges as the model does."""
+    path = tmp_path / "scorer.onnx"
+    document = run("export", saved_model, "-o", path, "--json").json
+    assert document == {
+        "model": str(saved_model),
+        "file": str(path),
+        "beside": [],
+        "format": "onnx",
+        "bytes": path.stat().st_size,
+    }
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    assert facts["name"] == saved_model.name
+    assert int(facts["threshold_level"]) == small_model.threshold_level
+    rgb = np.stack([small_model.preprocess(decode(c, n)) for n, c in defects(3) if isinstance(c, bytes)])
+    (maps,) = session.run(["map"], {"rgb": rgb})
+    expected = small_model.judge_arrays(rgb)[0]
+    np.testing.assert_allclose(maps.astype(int), expected.astype(int), rtol=1e-3, atol=1)
+    assert (maps.reshape(3, -1).max(axis=1) > small_model.threshold_level).any()
+
+
+def test_export_as_arrays(run: Run, saved_model: Path, small_model: Padim, tmp_path: Path) -> None:
+    path = tmp_path / "params.npz"
+    document = run("export", saved_model, "-o", path, "--json").json
+    network = tmp_path / "params_backbone.onnx"
+    assert (document["format"], document["beside"]) == ("npz", [str(network)])
+    assert sorted(tmp_path.iterdir()) == sorted([path, network])
+    with np.load(path, allow_pickle=False) as params:
+        np.testing.assert_array_equal(params["mean"], small_model.mean_)
+        np.testing.assert_array_equal(params["channel_indices"], small_model.channels)
+        assert float(params["threshold"]) == small_model.quantizer.to_value(small_model.threshold_level)
+        assert str(params["backbone_onnx"]) == network.name
+        names = [str(name) for name in params["layer_names"]]
+    session = ort.InferenceSession(str(network), providers=["CPUExecutionProvider"])
+    assert [output.name for output in session.get_outputs()] == names
 
 
 @pytest.fixture

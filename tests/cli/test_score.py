@@ -168,6 +168,26 @@ def test_earlier_results_are_replaced_only_by_force(run: Run, tmp_path: Path, sa
     assert (out / "notes.txt").exists()
 
 
+@pytest.mark.parametrize("beside", [None, "{", '{"pictures": [{"mask": "masks/a.png"}]}', "[1]", "results"])
+def test_folders_that_no_run_has_written_are_never_removed(
+    run: Run, tmp_path: Path, saved_model: Path, beside: str | None
+) -> None:
+    """A user's ground truth may be called "masks", too."""
+    write(tmp_path / "in", normals(1, first=70))
+    out = tmp_path / "out"
+    command = ("score", saved_model, tmp_path / "in", "-o", out, "--no-masks")
+    if beside == "results":  # of a run that wrote panels, but no masks
+        assert run(*command).code == 0
+    write(out / "masks", [("truth.png", png(part(1)))])
+    if beside not in (None, "results"):
+        (out / "results.json").write_text(str(beside), encoding="utf-8")
+    before = {place: place.is_file() and place.read_bytes() for place in out.rglob("*")}
+    for flags in ((), ("--force",)):
+        said = run(*command, *flags).sentence
+        assert "masks that no earlier run has written" in said
+    assert {place: place.is_file() and place.read_bytes() for place in out.rglob("*")} == before
+
+
 def test_what_cannot_be_scored_is_one_sentence(
     run: Run, tmp_path: Path, saved_model: Path, good: Path
 ) -> None:

@@ -118,6 +118,15 @@ def test_a_file_that_another_stands_before_says_so(
     monkeypatch.setenv("PADIM_WEIGHTS", str(place))
     with pytest.raises(BackboneError, match="is used before it"):
         networks.keep(NAME, REGISTRY[NAME].default_layers, "mine.pth", state_dict)
+    assert not weights.folder().exists()
+
+
+def test_a_file_that_fits_takes_the_place_of_a_damaged_one(state_dict: bytes) -> None:
+    weights.folder().mkdir(parents=True)
+    (weights.folder() / FILE).write_bytes(b"damaged")
+    kept = networks.keep(NAME, REGISTRY[NAME].default_layers, "mine.pth", state_dict)
+    assert networks.status(NAME) == networks.Status("here", path=kept)
+    weights.check(kept)
 
 
 # -- fetching, as the first step of a fit ------------------------------------------------------------------
