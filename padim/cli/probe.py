@@ -1,0 +1,321 @@
+"""``probe``: what size and contrast a defect must have to be caught, without one real defect."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from padim.cli import options, summary
+from padim.cli.options import decide
+from padim.cli.stopping import Stop
+from padim.cli.terminal import Terminal, columns, facts
+from padim.errors import Cancelled, ImageError, PadimError
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.operating import Rate
+    from padim.probe import Curve, Probe, Reach
+
+PAINTED = "What is painted"
+
+
+def probe(
+    terminal: Terminal,
+    path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
+    pictures: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Good parts the model was not fitted on: a folder or a .zip. Of labelled pictures, only the "
+            "good ones are used.",
+        ),
+    ],
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            "--kinds",
+            metavar="A,B,C",
+            help="Of scratch, spot, stain, dent, missing; all.",
+            rich_help_panel=PAINTED,
+        ),
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes",
+            metavar="PIXELS",
+            help="Sizes in map pixels, growing, with commas; five from a 64th of the map to a quarter.",
+            rich_help_panel=PAINTED,
+        ),
+    ] = None,
+    contrasts: Annotated[
+        str | None,
+        typer.Option(
+            "--contrasts",
+            metavar="PERCENT",
+            help="Contrasts in percent of black to white, growing, with commas; 5,10,20,40.",
+            rich_help_panel=PAINTED,
+        ),
+    ] = None,
+    places: Annotated[
+        int,
+        typer.Option(
+            "--places", min=1, metavar="N", help="Places on each picture; 2.", rich_help_panel=PAINTED
+        ),
+    ] = 2,
+    most: Annotated[
+        int,
+        typer.Option(
+            "--pictures",
+            min=1,
+            metavar="N",
+            help="Pictures to paint on, at most; 24.",
+            rich_help_panel=PAINTED,
+        ),
+    ] = 24,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", min=0, metavar="N", help="Seed of places and outlines; 0.", rich_help_panel=PAINTED
+        ),
+    ] = 0,
+    percentile: options.Percentile = None,
+    threshold: options.Threshold = None,
+    min_area: options.MinArea = None,
+) -> None:
+    """Find the smallest defect that is caught, with no defective part at hand.
+
+    Scratches, spots, stains, dents and missing patches are painted on good parts and judged at the model's
+    threshold, or at the one given here. Caught means that a region of the mask lies on the painted one.
+
+    Real defects look different: what this calls visible must still be tried with real parts.
+    """
+    from padim import probe as engine
+    from padim.model import Padim
+
+    model = Padim.load(path)
+    decide(model, percentile=percentile, value=threshold, min_area=min_area)
+    model.threshold_level  # noqa: B018  # before any work: there may be none
+    images = good_pictures(pictures)
+    shares = _numbers("--contrasts", contrasts)
+    settings: dict[str, Any] = {
+        "kinds": engine.KINDS if kinds is None else [name.strip() for name in kinds.split(",")],
+        "sizes": _numbers("--sizes", sizes),
+        "contrasts": engine.CONTRASTS if shares is None else [share / 100 for share in shares],
+    }
+    if summary.is_random(model):
+        terminal.warn(f"{path}: the network has random weights; its figures mean nothing")
+    failed: list[ImageError] = []
+    with Stop(terminal) as stop:
+        try:
+            with terminal.progress() as progress:
+                found = engine.measure(
+                    model,
+                    images,
+                    **settings,
+                    places=places,
+                    most_pictures=most,
+                    seed=seed,
+                    progress=progress,
+                    cancel=stop,
+                    on_error=failed.append,
+                )
+        except (Cancelled, KeyboardInterrupt) as error:
+            terminal.error("stopped; a probe of some of the settings would say nothing, so there is none")
+            raise typer.Exit(stop.exit_code) from error
+    failed += images.skipped
+    document = {
+        **summary.document(model, path),
+        "folder": str(pictures),
+        **_document(found),
+        "skipped": [{"name": error.name, "error": error.reason} for error in failed],
+    }
+    terminal.result(document, *_shown(found, model, path))
+    _remark(terminal, found)
+    terminal.skipped(failed)
+
+
+def good_pictures(path: Path) -> Any:
+    """The good ones of labelled pictures; of any others, all.
+
+    Raises:
+        PadimError: no pictures there.
+    """
+    from padim.datasets import open_dataset
+    from padim.sources import open_source
+
+    try:
+        dataset = open_dataset(path)
+    except PadimError:
+        dataset = None  # pictures without labels are fine here
+    good = [] if dataset is None else [sample.name for sample in dataset.samples.values() if sample.good]
+    if good:
+        return _Only(dataset, frozenset(good))
+    source = open_source(path)
+    if not len(source):
+        raise PadimError(f"{path}: holds no pictures; give a folder or a zip with pictures of good parts")
+    return source
+
+
+class _Only:
+    """Some of the pictures of a data set, one at a time."""
+
+    def __init__(self, images: Any, names: frozenset[str]) -> None:
+        self._images, self._names = images, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Any:
+        return ((name, data) for name, data in self._images if name in self._names)
+
+    @property
+    def skipped(self) -> list[ImageError]:
+        """Files passed over so far."""
+        return list(self._images.skipped)
+
+
+def _numbers(option: str, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = [math.nan]
+    if not all(math.isfinite(value) for value in values):
+        raise PadimError(f"{option} takes numbers with commas between, not '{text}'")
+    return values
+
+
+def _document(found: Probe) -> dict[str, Any]:
+    share, places = found.by_place()
+    return {
+        "painted_on": list(found.pictures),
+        "fitted_on": found.in_fit,
+        "not_good": found.not_good,
+        "rejected_unpainted": found.bare_rejected,
+        "places": len(found.places),
+        "void_trials": int(found.void.sum()),
+        "share_caught": None if math.isnan(found.share) else found.share,
+        "picture_pixels_per_map_pixel": {"x": found.scale[0], "y": found.scale[1]},
+        "sizes": list(found.sizes),
+        "contrasts": list(found.contrasts),
+        "seed": found.seed,
+        "over_size": [
+            {"kind": kind, "contrast": contrast, **_curve(found.over_size(kind, contrast))}
+            for kind in found.kinds
+            for contrast in found.contrasts
+        ],
+        "over_contrast": [
+            {"kind": kind, "size": size, **_curve(found.over_contrast(kind, size))}
+            for kind in found.kinds
+            for size in found.sizes
+        ],
+        "by_place": {
+            "share_caught": [[None if math.isnan(x) else x for x in row] for row in share.tolist()],
+            "places": places.tolist(),
+        },
+    }
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "caught": [_rate(rate) for rate in curve.rates],
+        "logistic": None
+        if curve.slope is None
+        else {"intercept": curve.intercept, "slope_per_log": curve.slope},
+        "at_50": asdict(curve.at_50),
+        "at_90": asdict(curve.at_90),
+        "smallest_90": asdict(curve.smallest),
+    }
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    share = rate.share if rate.of else None
+    return {"count": rate.count, "of": rate.of, "share": share, "low_95": rate.low, "high_95": rate.high}
+
+
+def _shown(found: Probe, model: Padim, path: Path) -> list[Any]:
+    from padim.words import count
+
+    across, down = found.scale
+    scale = f"{across:.3g}" if round(across, 6) == round(down, 6) else f"{across:.3g} × {down:.3g}"
+    rows = [
+        ("threshold", summary.threshold_words(model)),
+        ("promised", summary.promise_words(model)),
+        (
+            "painted on",
+            f"{count(len(found.places), 'place')} on {count(len(found.pictures), 'picture')}, each setting "
+            "on all of them",
+        ),
+        ("sizes", f"in map pixels; one is {scale} picture pixels"),
+    ]
+    table = columns(
+        [
+            ("defect", False),
+            ("contrast", True),
+            *((f"size {size:g}", True) for size in found.sizes),
+            ("half caught at", True),
+            ("90 % at", True),
+        ]
+    )
+    for kind in found.kinds:
+        for index, contrast in enumerate(found.contrasts):
+            curve = found.over_size(kind, contrast)
+            table.add_row(
+                kind if index == 0 else "",
+                f"{contrast:.3g}" if contrast < 0.01 else f"{contrast * 100:.3g} %",
+                *("–" if not rate.of else f"{rate.share * 100:.0f} %" for rate in curve.rates),
+                _reached(curve.at_50, found.sizes),
+                _reached(curve.at_90, found.sizes),
+            )
+    n = len(found.places)
+    notes = f"[dim]Shares of {count(n, 'place')}; their exact 95 % intervals are in the --json.[/]"
+    return [
+        "",
+        facts(rows, summary.plain(f"{path.name}: what it would catch")),
+        "",
+        table,
+        notes,
+        *_map(found),
+    ]
+
+
+def _reached(reach: Reach, sizes: tuple[float, ...]) -> str:
+    """A size, or on which side of those tried it lies."""
+    if reach.value is not None:
+        return f"{reach.value:.3g}"
+    return f"≤ {sizes[0]:g}" if reach.below else f"> {sizes[-1]:g}"
+
+
+def _map(found: Probe) -> list[Any]:
+    """The share caught by place, as on the picture: the part's blind spots."""
+    from rich.text import Text
+
+    share, _ = found.by_place()
+    lines = []
+    for row in share.tolist():
+        cells = ["  ·" if math.isnan(value) else f"{value * 100:3.0f}" for value in row]
+        lines.append(" ".join(cells))
+    return ["", "[bold]Caught by place, in percent over all settings[/]", Text("\n".join(lines))]
+
+
+def _remark(terminal: Terminal, found: Probe) -> None:
+    from padim.words import count
+
+    if found.in_fit:
+        terminal.note(
+            f"{count(found.in_fit, 'picture')} passed over: the model was fitted on them, and what it has "
+            "learnt by heart says nothing about new parts"
+        )
+    if found.not_good:
+        terminal.note(f"{count(found.not_good, 'picture')} passed over: taken out of the fit as not good")
+    if found.bare_rejected:
+        terminal.note(
+            f"{found.bare_rejected} of {count(len(found.pictures), 'picture')} "
+            "are rejected before anything is painted on them; where they alarm already, nothing is counted"
+        )

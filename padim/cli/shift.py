@@ -1,0 +1,211 @@
+"""``shift``: what change of light, camera or fixture a model bears."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from padim.cli import options, summary
+from padim.cli.options import decide
+from padim.cli.stopping import Stop
+from padim.cli.terminal import Terminal, columns, facts
+from padim.errors import Cancelled, ImageError, PadimError
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.operating import Rate
+    from padim.shift import Bears, Shift
+
+CHANGES = "The changes"
+
+
+def shift(
+    terminal: Terminal,
+    path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
+    pictures: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Labelled pictures, as for evaluate; or pictures of good parts alone, a folder or a .zip. "
+            "Good ones the model was fitted on are passed over.",
+        ),
+    ],
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            "--kinds",
+            metavar="A,B,C",
+            help="Of brighter, darker, gamma, flatter, blur, noise, jpeg, shift, rotation; all.",
+            rich_help_panel=CHANGES,
+        ),
+    ] = None,
+    margin: Annotated[
+        float,
+        typer.Option(
+            "--margin",
+            metavar="PERCENT",
+            help="A fall in the share of defects caught, in percentage points, that is too much; 5.",
+            rich_help_panel=CHANGES,
+        ),
+    ] = 5.0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", min=0, metavar="N", help="Seed of noise and directions; 0.", rich_help_panel=CHANGES
+        ),
+    ] = 0,
+    percentile: options.Percentile = None,
+    threshold: options.Threshold = None,
+    min_area: options.MinArea = None,
+) -> None:
+    """Find what change of light, camera or fixture the model bears.
+
+    The pictures are made brighter, darker, flatter, blurred, noisy, displaced and so on, more and more, and
+    judged at the model's threshold, or at the one given here. It bears a change while good parts are rejected
+    no more often than the threshold promises at most, and defects are caught nearly as often as before.
+    """
+    from padim import shift as engine
+    from padim.model import Padim
+
+    if not 0 < margin <= 100:
+        raise PadimError(f"--margin is above 0 and at most 100 percentage points, not {margin:g}")
+    names = list(engine.KINDS) if kinds is None else [name.strip() for name in kinds.split(",")]
+    unknown = [name for name in names if name not in engine.KINDS]
+    if unknown:
+        raise PadimError(f"--kinds are {', '.join(engine.KINDS)}; not '{', '.join(unknown)}'")
+    model = Padim.load(path)
+    decide(model, percentile=percentile, value=threshold, min_area=min_area)
+    model.threshold_level  # noqa: B018  # before any work: there may be none
+    images, kind_of = _labelled(pictures)
+    if summary.is_random(model):
+        terminal.warn(f"{path}: the network has random weights; its figures mean nothing")
+    failed: list[ImageError] = []
+    severities: Any = {name: of for name, of in engine.SEVERITIES.items() if name in names}
+    with Stop(terminal) as stop:
+        try:
+            with terminal.progress() as progress:
+                found = engine.measure(
+                    model,
+                    images,
+                    kind_of,
+                    severities=severities,
+                    seed=seed,
+                    progress=progress,
+                    cancel=stop,
+                    on_error=failed.append,
+                )
+        except (Cancelled, KeyboardInterrupt) as error:
+            terminal.error("stopped; figures over some of the pictures would say nothing, so there are none")
+            raise typer.Exit(stop.exit_code) from error
+    failed += images.skipped
+    document = {
+        **summary.document(model, path),
+        "folder": str(pictures),
+        **_document(found, margin / 100),
+        "skipped": [{"name": error.name, "error": error.reason} for error in failed],
+    }
+    terminal.result(document, *_shown(found, model, path, margin / 100))
+    if found.in_fit:
+        terminal.note(
+            f"{found.in_fit} good pictures passed over: the model was fitted on them, and it rejects fewer "
+            "of those than of new ones"
+        )
+    terminal.skipped(failed)
+
+
+def _labelled(path: Path) -> tuple[Any, Any]:
+    """Pictures and what their names are kinds of; None where all are good.
+
+    Raises:
+        PadimError: neither labelled pictures nor any others.
+    """
+    from padim.datasets import open_dataset
+    from padim.sources import open_source
+
+    try:
+        dataset = open_dataset(path)
+    except PadimError:
+        source = open_source(path)
+        if not len(source):
+            raise
+        return source, None
+    return dataset, lambda name: dataset.samples[name].kind
+
+
+def _document(found: Shift, margin: float) -> dict[str, Any]:
+    return {
+        "good": found.good,
+        "defects": found.defects,
+        "fitted_on": found.in_fit,
+        "limit": found.limit,
+        "margin": margin,
+        "seed": found.seed,
+        "changes": [
+            {
+                "kind": series.kind,
+                "severities": list(series.severities),
+                "false_rejects": [_rate(rate) for rate in series.false_rejects],
+                "caught": [_rate(rate) for rate in series.caught],
+                "caught_by_defect": {
+                    kind: [_rate(rate) for rate in rates] for kind, rates in series.by_defect.items()
+                },
+                "bears": asdict(series.bears(found.limit, margin)),
+            }
+            for series in found.series
+        ],
+    }
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    share = rate.share if rate.of else None
+    return {"count": rate.count, "of": rate.of, "share": share, "low_95": rate.low, "high_95": rate.high}
+
+
+def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
+    from padim.shift import words
+    from padim.words import count
+
+    limit = "nothing promised" if found.limit is None else f"{found.limit * 100:.1f} % of good parts rejected"
+    rows = [
+        ("threshold", summary.threshold_words(model)),
+        ("promised", summary.promise_words(model)),
+        ("judged", f"{count(found.good, 'good picture')} and {count(found.defects, 'defect')}"),
+        ("bearable", f"up to {limit}, and fewer than {margin * 100:g} in 100 defects lost"),
+    ]
+    bears = columns([("change", False), ("bears", False), ("what gives way", False)])
+    table = columns(
+        [
+            *(("change", False), ("severity", False)),
+            *(("good rejected", True), ("95 %", True)),
+            *(("defects caught", True), ("95 %", True)),
+        ]
+    )
+    for series in found.series:
+        borne = series.bears(found.limit, margin)
+        bears.add_row(series.kind, _borne(borne, words(series.kind, borne.severity or 0)), borne.why)
+        for severity, rejects, caught in zip(
+            series.severities, series.false_rejects, series.caught, strict=True
+        ):
+            # What all kinds share is told once.
+            if severity or series is found.series[0]:
+                name = series.kind if severity == series.severities[1] else ""
+                table.add_row(name, words(series.kind, severity), *_counted(rejects), *_counted(caught))
+    title = summary.plain(f"{path.name}: what change it bears")
+    return ["", facts(rows, title), "", bears, "", table]
+
+
+def _borne(borne: Bears, said: str) -> str:
+    if borne.severity is None:
+        return "–"
+    if borne.severity == 0:
+        return "[yellow]not even the mildest tried[/]"
+    return f"[bold]{said}[/]" + (" or more" if borne.at_least else "")
+
+
+def _counted(rate: Rate) -> tuple[str, str]:
+    if not rate.of:
+        return "–", ""
+    return f"{rate.count} of {rate.of}", f"{rate.low * 100:.0f} to {rate.high * 100:.0f} %"

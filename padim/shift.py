@@ -1,0 +1,428 @@
+"""What change of light, camera or fixture a model bears: the same judgement on altered pictures.
+
+Each picture is altered as a camera would see the change, in its own pixels and before it is prepared for the
+network, and judged at the model's threshold. Counted are good parts rejected and defective parts caught,
+against the severity of the change; severity 0 is the picture as it is, to the bit.
+
+What a model *bears* of a kind of change is the largest severity tried up to which, at it and at every milder
+one, the good parts rejected stay within what the threshold promises at most, and the defects caught fall by
+less than a stated margin from what they were.
+
+The changes, one at a time:
+
+* ``brighter``, ``darker``: percent more or less light; values follow the power 1 / 2.2 of it, as in ordinary
+  pictures.
+* ``gamma``: the exponent of the values is larger by so many percent (another camera setting).
+* ``flatter``: percent of the contrast lost, towards the picture's mean (haze, stray light).
+* ``blur``: out of focus, a Gaussian of that standard deviation in picture pixels.
+* ``noise``: of the sensor, a standard deviation in grey levels of 255, each pixel and colour for itself.
+* ``jpeg``: points of quality lost: 60 is JPEG at quality 40.
+* ``shift``: the part is displaced by so many picture pixels, each picture in a direction of its own.
+* ``rotation``: the part is turned by so many degrees about the picture's centre, one way or the other.
+
+What a shift or a turn brings in from beyond the edge nobody has photographed; it is mirrored from inside.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+from padim.datasets import GOOD
+from padim.errors import ImageError, PadimError
+from padim.images import Box, decode
+from padim.maps import region_score
+from padim.operating import Rate
+from padim.pipeline import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+
+__all__ = ["KINDS", "MARGIN", "SEVERITIES", "Bears", "Kind", "Series", "Shift", "alter", "measure", "words"]
+
+Kind = Literal["brighter", "darker", "gamma", "flatter", "blur", "noise", "jpeg", "shift", "rotation"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SEVERITIES: Mapping[Kind, tuple[float, ...]] = {
+    "brighter": (5, 10, 20, 40),
+    "darker": (5, 10, 20, 40),
+    "gamma": (5, 10, 20, 40),
+    "flatter": (5, 10, 20, 40),
+    "blur": (0.5, 1, 2, 4),
+    "noise": (2, 5, 10, 20),
+    "jpeg": (10, 30, 50, 70),
+    "shift": (1, 2, 4, 8, 16),
+    "rotation": (0.5, 1, 2, 5, 10),
+}
+"""What is tried of each kind unless told otherwise; see the module for the units."""
+MARGIN = 0.05
+STAGE = "Judging altered pictures"
+
+# The largest severity that means anything; shifts are held against the picture's size as they are made.
+_MOST: Mapping[Kind, float] = {
+    "brighter": 1000,
+    "darker": 99,
+    "gamma": 1000,
+    "flatter": 100,
+    "blur": 100,
+    "noise": 255,
+    "jpeg": 99,
+    "shift": 10_000,
+    "rotation": 180,
+}
+_DISPLAY_POWER = 1 / 2.2
+# Rows of noise drawn at a time.
+_BAND = 64
+
+
+# --- altering a picture -----------------------------------------------------------------------------
+
+
+def words(kind: Kind, severity: float) -> str:
+    """A severity with its unit: "10 % more light", "quality 40", "2 px"."""
+    if severity == 0:
+        return "as it is"
+    if kind == "jpeg":
+        return f"quality {100 - severity:g}"
+    unit = {
+        "brighter": " % more light",
+        "darker": " % less light",
+        "gamma": " % more gamma",
+        "flatter": " % less contrast",
+        "blur": " px sigma",
+        "noise": " grey levels",
+        "shift": " px",
+        "rotation": "°",
+    }[kind]
+    return f"{severity:g}{unit}"
+
+
+def alter(rgb: RGB, kind: Kind, severity: float, seed: int | Sequence[int] = 0) -> RGB:
+    """A picture as it would look after the change.
+
+    Args:
+        rgb: uint8 ``(h, w, 3)``; is not changed.
+        kind: one of ``KINDS``.
+        severity: in the kind's unit, see the module; 0 gives the very same pixels.
+        seed: of the noise, and of which way a picture is shifted or turned. These are the same at every
+            severity, so that a harsher change is more of the same.
+
+    Returns:
+        uint8 ``(h, w, 3)``.
+
+    Raises:
+        ValueError: an unknown kind, or a severity out of range.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if not 0 <= severity <= _MOST[kind]:
+        raise ValueError(f"severity of {kind} must be from 0 to {_MOST[kind]:g}, got {severity}")
+    if severity == 0:
+        return rgb
+    rng = np.random.default_rng(seed)
+    if kind in ("brighter", "darker"):
+        light = 1 + severity / 100 if kind == "brighter" else 1 - severity / 100
+        return _looked_up(rgb, _SCALE * light**_DISPLAY_POWER)
+    if kind == "gamma":
+        return _looked_up(rgb, 255 * (_SCALE / 255) ** (1 + severity / 100))
+    if kind == "flatter":
+        mean = float(rgb.mean())
+        return _looked_up(rgb, mean + (1 - severity / 100) * (_SCALE - mean))
+    if kind == "blur":
+        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), severity, borderType=cv2.BORDER_REFLECT_101))
+    if kind == "noise":
+        noisy = np.empty_like(rgb)
+        for top in range(0, len(rgb), _BAND):  # the same noise as drawn at once, in less memory
+            band = rgb[top : top + _BAND]
+            noisy[top : top + _BAND] = _levels(band + severity * rng.standard_normal(band.shape, np.float32))
+        return noisy
+    if kind == "jpeg":
+        file = io.BytesIO()
+        PillowImage.fromarray(rgb).save(file, "JPEG", quality=max(1, round(100 - severity)))
+        return np.array(PillowImage.open(file).convert("RGB"))
+    height, width = rgb.shape[:2]
+    if kind == "shift":
+        direction = rng.uniform(0, 2 * math.pi)
+        move = severity * math.cos(direction), severity * math.sin(direction)
+        matrix = np.array([[1, 0, move[0]], [0, 1, move[1]]])
+    else:
+        turn = severity if rng.random() < 0.5 else -severity
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, 1.0)
+    warped = cv2.warpAffine(
+        rgb, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return np.asarray(warped)
+
+
+_SCALE = np.arange(256, dtype=np.float64)
+
+
+def _looked_up(rgb: RGB, values: npt.NDArray[np.float64]) -> RGB:
+    """Every level replaced by what stands at its place among the 256 values."""
+    return np.asarray(cv2.LUT(rgb, _levels(values)), np.uint8)
+
+
+def _levels(values: npt.NDArray[np.floating]) -> RGB:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+# --- counting ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bears:
+    """What a model bears of one kind of change.
+
+    Attributes:
+        severity: the largest severity tried that it bears, with all milder ones; 0 if not even the mildest;
+            None if nothing can be said.
+        at_least: nothing gave way up to the harshest severity tried: it may bear more.
+        why: what gives way at the next severity, or why nothing can be said.
+    """
+
+    severity: float | None
+    at_least: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """Counts against the severity of one kind of change.
+
+    Attributes:
+        kind: of change.
+        severities: growing, from 0.
+        false_rejects: good pictures rejected, of all good ones, at each.
+        caught: defective pictures rejected, of all defective ones, at each.
+        by_defect: the same for each kind of defect.
+    """
+
+    kind: Kind
+    severities: tuple[float, ...]
+    false_rejects: tuple[Rate, ...]
+    caught: tuple[Rate, ...]
+    by_defect: Mapping[str, tuple[Rate, ...]]
+
+    def bears(self, limit: float | None, margin: float = MARGIN) -> Bears:
+        """The largest severity that neither rejects too many good parts nor loses too many defects.
+
+        The counted shares are compared, not the ends of their intervals: on few pictures one more or less
+        decides.
+
+        Args:
+            limit: share of good pictures that may be rejected; None if nothing was promised.
+            margin: fall in the share of defects caught, from severity 0, that is too much already.
+
+        Raises:
+            ValueError: a limit or margin that is not a share, or a margin of 0.
+        """
+        if not (limit is None or 0 <= limit <= 1) or not 0 < margin <= 1:
+            raise ValueError(f"limit must be a share and margin a share above 0, got {limit} and {margin}")
+        good = limit is not None and self.false_rejects[0].of > 0
+        bad = self.caught[0].of > 0
+        if not good and not bad:
+            lacking = "the threshold promises nothing" if limit is None else "there are no new good parts"
+            return Bears(None, False, f"{lacking}, and there are no defects")
+        borne = None
+        for severity, rejects, caught in zip(self.severities, self.false_rejects, self.caught, strict=True):
+            why = []
+            # Shares are quotients of counts: rounding must not decide a tie.
+            if good and limit is not None and rejects.share > limit + 1e-12:
+                why.append(f"{rejects.count} of {rejects.of} good parts are rejected")
+            if bad and self.caught[0].share - caught.share >= margin - 1e-12:
+                why.append(f"{caught.count} of {caught.of} defects are caught, not {self.caught[0].count}")
+            if why and borne is None:
+                return Bears(None, False, f"too much already as it is: {why[0]}")
+            if why:
+                return Bears(borne, False, f"at {words(self.kind, severity)} {' and '.join(why)}")
+            borne = severity
+        return Bears(borne, len(self.severities) > 1, "")
+
+
+@dataclass(frozen=True)
+class Shift:
+    """All kinds of change, each for itself.
+
+    Attributes:
+        series: in the order asked for.
+        good, defects: pictures judged.
+        in_fit: good pictures passed over because the model was fitted on them.
+        limit: the 95 % upper bound of the false rejects that the threshold promises; None without a promise.
+            It is a share of parts, held here against the share of pictures.
+        threshold: level judged at.
+        min_area: smallest region judged with.
+        seed: of noise and directions.
+    """
+
+    series: tuple[Series, ...]
+    good: int
+    defects: int
+    in_fit: int
+    limit: float | None
+    threshold: int
+    min_area: int
+    seed: int
+
+
+def measure(
+    model: Padim,
+    images: Iterable[Image],
+    kind_of: Callable[[str], str] | None = None,
+    *,
+    severities: Mapping[Kind, Sequence[float]] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    on_error: OnError | None = None,
+) -> Shift:
+    """Judge every picture under every change.
+
+    The same arguments give the same result. One decoded picture and one batch are in memory at a time; the
+    work is ``1 + all severities`` pictures to score for every picture given.
+
+    Args:
+        model: fitted, with a threshold; is not changed.
+        images: (name, file bytes or uint8 RGB array) pairs. Good ones the model was fitted on are passed over
+            and counted: it rejects fewer of them than of new ones.
+        kind_of: from a name to ``good`` or the kind of defect; None if all are good.
+        severities: growing and above 0, of each kind to try; None is ``SEVERITIES``.
+        seed: of noise and directions; every picture has its own, by its content.
+        progress: called as (done, total or None, stage), in pictures scored.
+        cancel: asked between batches; True stops.
+        on_error: takes pictures that cannot be used; without it the first one raises.
+
+    Raises:
+        NotFittedError, CalibrationError: no model, or no threshold.
+        Cancelled: ``cancel`` asked to stop.
+        ImageError: a picture cannot be used and ``on_error`` is not given.
+        PadimError: a severity out of range, or no picture could be used.
+    """
+    judge, level, min_area = model.judge, model.threshold_level, model.config.min_area
+    chosen = {
+        kind: tuple(map(float, of)) for kind, of in (SEVERITIES if severities is None else severities).items()
+    }
+    _check(chosen)
+    watch = Watch(progress, cancel, on_error)
+    fitted_on = {normal.sha256 for normal in model.normals_ if normal.status == "fit"}
+    # The first setting is the picture as it is, and severity 0 of every kind.
+    settings: list[tuple[Kind, float]] = [(next(iter(chosen)), 0.0)]
+    settings += [(kind, severity) for kind, of in chosen.items() for severity in of]
+    rejected: dict[str, npt.NDArray[np.int64]] = {}
+    tried: dict[str, int] = {}
+    in_fit = done = 0
+    total = len(images) * len(settings) if isinstance(images, Sized) else None
+    size = model.extractor.batch_size()
+    for name, content in images:
+        watch.step(done, total, STAGE)
+        kind = GOOD if kind_of is None else kind_of(name)
+        digest = content_hash(content)
+        if kind == GOOD and digest in fitted_on:
+            in_fit += 1
+            done += len(settings)
+            continue
+        try:
+            rgb = _decoded(name, content)
+        except ImageError as error:
+            watch.bad(error)
+            done += len(settings)
+            continue
+        box = judge.content_box((rgb.shape[0], rgb.shape[1]))
+        # Of its own content: the same picture is altered alike wherever it stands in the list.
+        own = [seed, int(digest[:16], 16)]
+        inputs = (model.preprocess(alter(rgb, *setting, own)) for setting in settings)
+        above = np.zeros(len(settings), np.int64)
+        for start, batch in _chunks(inputs, size):
+            watch.step(done + start, total, STAGE)
+            _, maps = judge.scorer(np.stack(batch), _boxes(box, len(batch)))
+            above[start : start + len(batch)] = [region_score(q, min_area) > level for q in maps]
+        rejected[kind] = rejected.get(kind, np.zeros(len(settings), np.int64)) + above
+        tried[kind] = tried.get(kind, 0) + 1
+        done += len(settings)
+    if not tried:
+        raise PadimError(
+            f"none of the pictures can be judged: the model was fitted on {in_fit} of them, and it "
+            "rejects fewer of those than of new ones; give good parts it has not seen, or labelled defects"
+            if in_fit
+            else "none of the pictures could be used"
+        )
+    watch.step(done, done, STAGE)
+    return Shift(
+        series=tuple(_series(chosen, settings, rejected, tried)),
+        good=tried.get(GOOD, 0),
+        defects=sum(n for kind, n in tried.items() if kind != GOOD),
+        in_fit=in_fit,
+        limit=None if model.calibration_ == "none" else model.false_rejects().upper,
+        threshold=level,
+        min_area=min_area,
+        seed=seed,
+    )
+
+
+def _check(chosen: Mapping[Kind, Sequence[float]]) -> None:
+    unknown = [kind for kind in chosen if kind not in KINDS]
+    if unknown or not chosen:
+        raise PadimError(f"changes are {', '.join(KINDS)}; got {', '.join(unknown) or 'none'}")
+    for kind, of in chosen.items():
+        growing = list(of) == sorted(set(of))
+        if not of or not growing or not all(0 < severity <= _MOST[kind] for severity in of):
+            raise PadimError(
+                f"severities of {kind} must grow, above 0 and up to {_MOST[kind]:g}; "
+                f"got {', '.join(f'{severity:g}' for severity in of) or 'none'}"
+            )
+
+
+def _decoded(name: str, content: bytes | RGB) -> RGB:
+    if not isinstance(content, np.ndarray):
+        return decode(content, name)
+    if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or content.size == 0:
+        raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")
+    return content
+
+
+def _boxes(box: Box | None, count: int) -> list[Box | None]:
+    return [box] * count
+
+
+def _chunks(items: Iterator[RGB], size: int) -> Iterator[tuple[int, list[RGB]]]:
+    """``size`` items at a time, with the number of the first."""
+    start = 0
+    batch: list[RGB] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield start, batch
+            start, batch = start + size, []
+    if batch:
+        yield start, batch
+
+
+def _series(
+    chosen: Mapping[Kind, Sequence[float]],
+    settings: Sequence[tuple[Kind, float]],
+    rejected: Mapping[str, npt.NDArray[np.int64]],
+    tried: Mapping[str, int],
+) -> Iterator[Series]:
+    nothing = np.zeros(len(settings), np.int64)
+    defects = [kind for kind in tried if kind != GOOD]
+    any_defect = sum((rejected[kind] for kind in defects), nothing)
+    for kind, severities in chosen.items():
+        rows = [0, *(i for i, (of, severity) in enumerate(settings) if of == kind and severity > 0)]
+
+        def rates(counts: npt.NDArray[np.int64], of: int, rows: list[int] = rows) -> tuple[Rate, ...]:
+            return tuple(Rate.counted(int(counts[row]), of) for row in rows)
+
+        yield Series(
+            kind,
+            (0.0, *severities),
+            rates(rejected.get(GOOD, nothing), tried.get(GOOD, 0)),
+            rates(any_defect, sum(tried[defect] for defect in defects)),
+            {defect: rates(rejected[defect], tried[defect]) for defect in sorted(defects)},
+        )
