@@ -1,26 +1,32 @@
 """Labelled pictures: which are good, which show what defect, and where.
 
 A reader knows one layout and gives a :class:`Dataset`; :func:`open_dataset` finds the reader that fits.
+Readers look at names and small tables only, so that a folder, a zip and uploads are all the same to them.
 """
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from padim.errors import ImageError, PadimError
-from padim.images import Preprocess, decode
-from padim.sources import FolderSource, Source
+from padim.images import MIB, Preprocess, decode
+from padim.sources import File, FolderSource, UploadSource, ZipSource, read_plain
 
 GOOD = "good"
-# What people call the folder of good parts.
+# A defect of which no more is known.
+DEFECT = "defect"
+# What people call good parts.
 _GOOD_NAMES = ("good", "ok", "normal", "normals", "pass")
 _MASKS = "ground_truth"
+_TABLE_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True)
@@ -30,17 +36,34 @@ class Sample:
     Attributes:
         name: unique in its dataset, with forward slashes.
         kind: ``good``, or what is wrong with it.
-        mask: where its defect is, as a picture file; None where nobody has drawn it.
+        mask: where its defect is, as the name of a picture file at the same place; None where nobody has
+            drawn it.
+        file: the name of the picture's own file at that place.
     """
 
     name: str
     kind: str
-    mask: Path | None = None
+    mask: str | None
+    file: str
 
     @property
     def good(self) -> bool:
         """Whether the part is good."""
         return self.kind == GOOD
+
+
+class Place(Protocol):
+    """Files read by name: ``pictures`` in natural order, ``tables`` (CSV), and what was passed over."""
+
+    pictures: list[str]
+    tables: list[str]
+    skipped: list[ImageError]
+
+    def read(self, name: str) -> bytes:
+        """One of them. Raises ImageError."""
+
+    def again(self) -> None:
+        """Another go through them begins."""
 
 
 class Dataset:
@@ -49,36 +72,51 @@ class Dataset:
     Attributes:
         layout: what the reader calls it.
         samples: by name, good ones first.
+        skipped: files passed over: those that are no pictures we read, that a table names but nobody has, and
+            that could not be read by the latest iteration so far.
     """
 
-    def __init__(self, layout: str, parts: Sequence[tuple[str, Source]], samples: Sequence[Sample]) -> None:
+    def __init__(
+        self, layout: str, place: Place, samples: Sequence[Sample], absent: Sequence[ImageError] = ()
+    ) -> None:
         """
         Args:
-            parts: sources, each with what its names are prefixed with.
-            samples: of all of them.
+            layout: its name.
+            place: where the files are.
+            samples: the labelled pictures there.
+            absent: what is known to be unusable.
         """
         self.layout = layout
-        self._parts = parts
         self.samples = {sample.name: sample for sample in samples}
+        self._place = place
+        self._absent = list(absent)
+        self.skipped = list(absent)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         """(name, bytes), undecoded, as ``Padim.score`` takes them."""
-        for prefix, source in self._parts:
-            for name, data in source:
-                if prefix + name in self.samples:
-                    yield prefix + name, data
+        self.skipped = list(self._absent)
+        self._place.again()
+        for sample in self.samples.values():
+            try:
+                data = self._place.read(sample.file)
+            except ImageError as error:
+                self.skipped.append(ImageError(sample.name, error.reason))
+                continue
+            yield sample.name, data
 
-    @property
-    def skipped(self) -> list[ImageError]:
-        """The files passed over by the latest iteration so far."""
-        return [
-            ImageError(prefix + error.name, error.reason)
-            for prefix, source in self._parts
-            for error in source.skipped
-        ]
+    def mask(self, sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+        """Where that defect is, bool ``(h, w)`` in the pixels of its picture; None where nobody has drawn it.
+
+        Args:
+            size: (h, w) of the picture.
+
+        Raises:
+            ImageError: it cannot be read or is of another size than its picture.
+        """
+        return None if sample.mask is None else read_mask(self._place.read(sample.mask), sample.mask, size)
 
     @property
     def kinds(self) -> Counter[str]:
@@ -91,19 +129,16 @@ class Dataset:
         return sum(sample.mask is not None for sample in self.samples.values())
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def read_mask(data: bytes, name: str, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """A mask in the pixels of its picture: bool ``(h, w)``, whatever is not black.
 
     Raises:
-        ImageError: it cannot be read or is of another size than its picture.
+        ImageError: it is no picture or of another size than its picture.
     """
-    try:
-        mask = decode(path.read_bytes(), path.name).max(axis=2) > 0
-    except OSError as error:
-        raise ImageError(path.name, f"the mask cannot be read ({error.strerror})") from error
+    mask = decode(data, name).max(axis=2) > 0
     if mask.shape != size:
         raise ImageError(
-            path.name,
+            name,
             f"the mask is {mask.shape[1]} × {mask.shape[0]}, its picture {size[1]} × {size[0]}",
         )
     return np.asarray(mask, np.bool_)
@@ -129,68 +164,333 @@ def at_map_resolution(mask: npt.NDArray[np.bool_], preprocess: Preprocess) -> np
     return result
 
 
+# --- places -----------------------------------------------------------------------------------------
+
+
+class _Folder:
+    """A folder. Masks and a table of VisA may lie beside it, under names that begin with ``../``."""
+
+    def __init__(self, path: Path, beside: bool) -> None:
+        self._paths, self.skipped = FolderSource(path).paths()
+        root, above = path.resolve(), path.resolve().parent
+        tables = [file for pattern in ("*.csv", "*.CSV", "*/*.csv") for file in path.glob(pattern)]
+        found = {
+            table.relative_to(path).as_posix(): table
+            for table in sorted(tables)
+            if table.resolve().is_relative_to(root)
+        }
+        # Links are followed no further beside the folder than in it.
+        drawn, split = ((above / name).resolve() for name in (_MASKS, _SPLIT))
+        beside_it = beside and root.name != _MASKS
+        if beside_it and not (path / _MASKS).is_dir() and drawn.is_dir() and drawn.is_relative_to(above):
+            masks, _ = FolderSource(drawn).paths()
+            self._paths |= {f"../{_MASKS}/{name}": file for name, file in masks.items()}
+        annotated = (path / _ANNOTATION).is_file()
+        if beside_it and annotated and split.is_file() and split.is_relative_to(above):
+            found[f"../{_SPLIT}"] = split
+        self.pictures, self.tables = list(self._paths), list(found)
+        self._paths |= found
+
+    def read(self, name: str) -> bytes:
+        return read_plain(self._paths[name], name)
+
+    def again(self) -> None:
+        pass
+
+
+class _Uploads:
+    """Files handed over one by one; their names carry the folders."""
+
+    def __init__(self, files: Sequence[tuple[str, File]]) -> None:
+        self._files = {name.replace("\\", "/"): (name, file) for name, file in files}
+        self.skipped: list[ImageError] = []
+        self.tables = sorted(name for name in self._files if name.lower().endswith(".csv"))
+        self.pictures = sorted(self._files.keys() - set(self.tables))
+
+    def read(self, name: str) -> bytes:
+        source = UploadSource([self._files[name]])
+        for _, data in source:
+            return data
+        raise ImageError(name, source.skipped[0].reason)
+
+    def again(self) -> None:
+        pass
+
+
 # --- layouts ----------------------------------------------------------------------------------------
 
+_ANNOTATION = "image_anno.csv"
+_SPLIT = "split_csv/1cls.csv"
 
-def _mvtec(folder: Path) -> Dataset | None:
+
+@dataclass(frozen=True)
+class _Tree:
+    """What readers look at: a place from one of its folders on; ``prefix`` names it and ends in a slash."""
+
+    place: Place
+    prefix: str = ""
+
+    @property
+    def pictures(self) -> list[str]:
+        """Names below the folder, and those beside it."""
+        cut = len(self.prefix)
+        return [name[cut:] for name in self.place.pictures if name.startswith(self.prefix)]
+
+    @property
+    def folders(self) -> list[str]:
+        """Its folders with pictures in them."""
+        return sorted({name.partition("/")[0] for name in self.pictures if "/" in name} - {".."})
+
+    @property
+    def loose(self) -> bool:
+        """Whether pictures lie in it that are in no folder."""
+        return any("/" not in name for name in self.pictures)
+
+    def has_table(self, name: str) -> bool:
+        return self.prefix + name in self.place.tables
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """A table's rows, by column names in lower case.
+
+        Raises:
+            PadimError: it is no table that can be read.
+        """
+        full = self.prefix + name
+        data = self.place.read(full)
+        if len(data) > _TABLE_BYTES:
+            raise PadimError(f"{full}: is too large for a table of labels")
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise PadimError(f"{full}: is not UTF-8 text; save it as CSV UTF-8") from None
+        head = text.partition("\n")[0]
+        # Spreadsheets of some countries write semicolons.
+        mark = ";" if head.count(";") > head.count(",") else ","
+        try:
+            lines = list(csv.reader(text.splitlines(), delimiter=mark))
+        except csv.Error as error:
+            raise PadimError(f"{full}: is not a CSV file ({error})") from None
+        if not lines:
+            return []
+        columns = [column.strip().lower() for column in lines[0]]
+        return [dict(zip(columns, map(str.strip, line), strict=False)) for line in lines[1:] if any(line)]
+
+    def under(self, folder: str) -> _Tree:
+        return _Tree(self.place, f"{self.prefix}{folder}/")
+
+    def dataset(
+        self,
+        layout: str,
+        samples: Sequence[tuple[str, str, str | None, str]],
+        absent: Sequence[ImageError] = (),
+    ) -> Dataset:
+        """Of (name, kind, mask, file), the last two as they are called in this folder."""
+        full = self.prefix
+        ordered = sorted(samples, key=lambda sample: sample[1] != GOOD)
+        return Dataset(
+            layout,
+            self.place,
+            [
+                Sample(name, kind, None if mask is None else full + mask, full + file)
+                for name, kind, mask, file in ordered
+            ],
+            absent,
+        )
+
+
+def _mvtec(tree: _Tree) -> Dataset | None:
     """MVTec AD: ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/<stem>_mask.png``."""
-    if not (folder / "test").is_dir():
-        return None
-    return _folders(folder / "test", folder / _MASKS, "MVTec AD")
+    return _kinds(tree, "test/", f"{_MASKS}/", "MVTec AD") if "test" in tree.folders else None
 
 
-def _plain(folder: Path) -> Dataset | None:
+def _plain(tree: _Tree) -> Dataset | None:
     """One folder of good parts and one for each defect; masks as in MVTec AD, in it or beside it."""
-    masks = folder / _MASKS if (folder / _MASKS).is_dir() else folder.parent / _MASKS
-    return _folders(folder, masks, "one folder a kind")
+    masks = f"{_MASKS}/" if _MASKS in tree.folders else f"../{_MASKS}/"
+    return _kinds(tree, "", masks, "one folder a kind")
 
 
-def _folders(folder: Path, masks: Path, layout: str) -> Dataset | None:
-    kinds = sorted(
-        place.name
-        for place in folder.iterdir()
-        if place.is_dir() and not place.name.startswith(".") and place.name != _MASKS
-    )
-    good = [kind for kind in kinds if kind.lower() in _GOOD_NAMES]
-    ordered = [*good, *(kind for kind in kinds if kind not in good)]
-    parts: list[tuple[str, Source]] = []
-    samples: list[Sample] = []
-    for kind in ordered:
-        source = FolderSource(folder / kind)
-        names = source.names()
-        if names:
-            parts.append((f"{kind}/", source))
-        for name in names:
-            mask = None if kind in good else _mask_of(masks / kind, name)
-            samples.append(Sample(f"{kind}/{name}", GOOD if kind in good else kind, mask))
-    return Dataset(layout, parts, samples) if samples else None
+def _kinds(tree: _Tree, base: str, masks: str, layout: str) -> Dataset | None:
+    drawn: dict[str, str] = {}
+    for name in tree.pictures:
+        if name.startswith(masks):
+            stem = str(PurePosixPath(name.removeprefix(masks)).with_suffix(""))
+            if stem.endswith("_mask"):
+                drawn[stem.removesuffix("_mask")] = name
+            else:
+                drawn.setdefault(stem, name)
+    samples: list[tuple[str, str, str | None, str]] = []
+    for file in tree.pictures:
+        name = file.removeprefix(base)
+        kind, inside, _ = name.partition("/")
+        if not (file.startswith(base) and inside) or kind in (_MASKS, ".."):
+            continue
+        if _is_good(kind):
+            samples.append((name, GOOD, None, file))
+        else:
+            samples.append((name, kind, drawn.get(str(PurePosixPath(name).with_suffix(""))), file))
+    # Pictures to fit on are not asked for here, whether or not they can be read.
+    others = (f"{tree.prefix}{_MASKS}/", f"{tree.prefix}train/")
+    absent = [
+        ImageError(error.name.removeprefix(tree.prefix + base), error.reason)
+        for error in tree.place.skipped
+        if not error.name.startswith(others)
+    ]
+    return tree.dataset(layout, samples, absent) if samples else None
 
 
-def _mask_of(folder: Path, name: str) -> Path | None:
-    stem = PurePosixPath(name).with_suffix("")
-    for path in (folder / f"{stem}_mask.png", folder / f"{stem}.png"):
-        if path.is_file():
-            return path
+def _visa(tree: _Tree) -> Dataset | None:
+    """VisA: ``<part>/image_anno.csv``; above it ``split_csv/1cls.csv`` says what is for testing."""
+    if tree.has_table(_ANNOTATION):
+        rows = tree.rows(_ANNOTATION)
+        # The split lies one folder up: of the same place, or beside it.
+        up = _Tree(tree.place, "".join(tree.prefix[:-1].rpartition("/")[:2]))
+        split = next((at.rows(f) for at, f in ((tree, f"../{_SPLIT}"), (up, _SPLIT)) if at.has_table(f)), [])
+        testing = {row.get("image", "") for row in split if row.get("split") == "test"}
+        if any(row.get("image", "") in testing for row in rows):
+            rows = [row for row in rows if row.get("image", "") in testing]
+        return _listed(tree, rows, "VisA", _ANNOTATION, above=True)
+    parts = [folder for folder in tree.folders if tree.has_table(f"{folder}/{_ANNOTATION}")]
+    if not parts and tree.has_table(_SPLIT):
+        # As some mirrors have it: without the annotations, so without the kinds of defect.
+        rows = [row for row in tree.rows(_SPLIT) if row.get("split") == "test"]
+        named = sorted({row.get("object", "") for row in rows})
+        if len(named) == 1:
+            return _listed(tree, rows, "VisA", _SPLIT)
+        parts = named
+    if len(parts) > 1:
+        raise PadimError(
+            f"this is VisA with {len(parts)} parts ({', '.join(parts[:3])} …); give the folder of one of them"
+        )
+    return _visa(tree.under(parts[0])) if parts else None
+
+
+def _table(tree: _Tree) -> Dataset | None:
+    """A CSV with the columns path, label and, where there are masks, mask."""
+    for name in tree.place.tables:
+        inside = name.removeprefix(tree.prefix)
+        if not name.startswith(tree.prefix) or "/" in inside:
+            continue
+        rows = tree.rows(inside)
+        if rows and {"path", "label"} <= set(rows[0]):
+            return _listed(tree, rows, "CSV", inside)
     return None
 
 
-_READERS: tuple[Callable[[Path], Dataset | None], ...] = (_mvtec, _plain)
+def _listed(
+    tree: _Tree, rows: Sequence[dict[str, str]], layout: str, table: str, *, above: bool = False
+) -> Dataset:
+    """Of a table's rows: the picture's path, its label, its mask's path.
+
+    Args:
+        above: paths begin with the table's own folder, as in VisA.
+    """
+    there = set(tree.pictures)
+    reasons = {error.name.removeprefix(tree.prefix): error.reason for error in tree.place.skipped}
+    absent: list[ImageError] = []
+
+    def found(path: str) -> str | None:
+        # Only what was found below the folder can be named: no path leads out of it.
+        path = inside(path)
+        return path if path in there else None
+
+    def inside(path: str) -> str:
+        path = path.replace("\\", "/").removeprefix("./")
+        return path.partition("/")[2] if above else path
+
+    samples: dict[str, tuple[str, str, str | None, str]] = {}
+    for row in rows:
+        path, label = row.get("path") or row.get("image") or "", row.get("label", "")
+        if not path or not label:
+            absent.append(ImageError(path or table, f"has no path or no label in {table}"))
+            continue
+        file, mask = found(path), row.get("mask", "")
+        if file is None:
+            reason = reasons.get(inside(path), f"is named in {table} but is not below its folder")
+            absent.append(ImageError(path, reason))
+            continue
+        good = _is_good(label) or label == "0"
+        kind = GOOD if good else DEFECT if label.lower() in ("1", "anomaly", "bad", "ng") else label
+        drawn = None if good or not mask else found(mask)
+        if mask and not good and drawn is None:
+            absent.append(ImageError(mask, f"is the mask of {path} in {table} but is not below its folder"))
+        samples[file] = (file, kind, drawn, file)
+    if not samples:
+        raise PadimError(f"{table}: names no picture that is below its folder")
+    return tree.dataset(layout, list(samples.values()), absent)
 
 
-def open_dataset(path: str | Path) -> Dataset:
+def _is_good(name: str) -> bool:
+    return name.lower() in _GOOD_NAMES
+
+
+_READERS: tuple[Callable[[_Tree], Dataset | None], ...] = (_visa, _mvtec, _table)
+
+
+def open_dataset(path: str | Path, *, beside: bool = True) -> Dataset:
     """The labelled pictures at a place, by the first reader that knows its layout.
+
+    Args:
+        path: a folder, a zip, or a CSV with the columns path, label and mask.
+        beside: whether masks that lie beside a folder may be read.
 
     Raises:
         PadimError: nothing there, or no layout that is known.
     """
     path = Path(path)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        tree = _Tree(_Folder(path.parent, beside=False))
+        rows = tree.rows(path.name) if tree.has_table(path.name) else []
+        if not rows or not {"path", "label"} <= set(rows[0]):
+            raise PadimError(f"{path}: has no rows under the columns path and label")
+        return _saying(path.name, lambda: _listed(tree, rows, "CSV", path.name))
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return _saying(str(path), lambda: _read(ZipSource(path).open()))
     if not path.is_dir():
-        raise PadimError(f"{path}: is not a folder; give one with labelled pictures")
-    for reader in _READERS:
-        found = reader(path)
-        if found is not None:
-            return found
-    raise PadimError(
-        f"{path}: holds no labelled pictures; give a folder with test/good and test/<defect>, or with good "
-        "and one folder for each kind of defect"
-    )
+        raise PadimError(f"{path}: is not a folder, a zip or a CSV; give one with labelled pictures")
+    return _saying(str(path), lambda: _read(_Folder(path, beside)))
+
+
+def open_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
+    """The labelled pictures among uploads: one zip, or files whose names carry their folders.
+
+    Raises:
+        PadimError: several zips, or no layout that is known.
+    """
+    zips = [(name, file) for name, file in files if name.lower().endswith(".zip")]
+    if len(zips) == 1 == len(files):
+        ((name, file),) = zips
+        return _saying(name, lambda: _read(ZipSource(file, name).open()))
+    if zips:
+        raise PadimError("give one zip by itself, or a folder of pictures")
+    return _saying("The upload", lambda: _read(_Uploads(files)))
+
+
+def _saying(name: str, read: Callable[[], Dataset | None]) -> Dataset:
+    try:
+        found = read()
+    except ImageError:
+        raise
+    except PadimError as error:
+        raise PadimError(f"{name}: {error}") from None
+    if found is None:
+        raise PadimError(
+            f"{name}: holds no labelled pictures; give a folder with test/good and test/<defect>, with good "
+            "and one folder for each kind of defect, or with a CSV of path and label"
+        )
+    return found
+
+
+def _read(place: Place) -> Dataset | None:
+    tree: _Tree | None = _Tree(place)
+    plain: list[_Tree] = []
+    while tree is not None:
+        for reader in _READERS:
+            found = reader(tree)
+            if found is not None:
+                return found
+        plain.append(tree)
+        # A zip or an upload often holds one folder that holds the rest.
+        only = tree.folders
+        tree = tree.under(only[0]) if len(only) == 1 and not tree.loose and not _is_good(only[0]) else None
+    with_good = (tree for tree in plain if any(map(_is_good, tree.folders)))
+    return _plain(next(with_good, plain[0]))

@@ -145,10 +145,12 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, str):
-        # A spreadsheet shows it and does not run it: a name may begin like a formula.
-        return f"'{value}" if value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
-    return str(value)
+    return spelt(value) if isinstance(value, str) else str(value)
+
+
+def spelt(text: str) -> str:
+    """Text for a cell of a CSV: a spreadsheet does not run it, should it begin like a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
 # --- files ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import weakref
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -164,25 +165,17 @@ class FolderSource(Source):
         """The names of the files that look like pictures, in natural order; nothing is read."""
         return [name for name, _ in self._find(_Log())]
 
+    def paths(self) -> tuple[dict[str, Path], list[ImageError]]:
+        """Where the files that look like pictures lie, by name in natural order, and what is passed over."""
+        log = _Log()
+        return dict(self._find(log)), log.skipped
+
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
         for name, path in self._find(log):
             try:
-                status = path.stat()
-                if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
-                    raise Refusal("is not an ordinary file")
-                if status.st_size > self._max_bytes:
-                    raise Refusal(too_large(self._max_bytes))
-                with path.open("rb") as file:
-                    data = file.read(self._max_bytes + 1)
-                if len(data) > self._max_bytes:  # it has grown meanwhile
-                    raise Refusal(too_large(self._max_bytes))
-            except Refusal as refusal:
-                log.skipped.append(ImageError(name, str(refusal)))
-                continue
-            except OSError as error:
-                log.skipped.append(
-                    ImageError(name, f"cannot be read ({error.strerror}); check its permissions")
-                )
+                data = read_plain(path, name, self._max_bytes)
+            except ImageError as error:
+                log.skipped.append(error)
                 continue
             yield name, data
 
@@ -223,6 +216,32 @@ class FolderSource(Source):
         if not inside:
             log.skipped.append(ImageError(self._name(path), reason))
         return inside
+
+
+def read_plain(path: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """An ordinary file of at most that size.
+
+    Args:
+        name: what an error calls it.
+
+    Raises:
+        ImageError: it is no ordinary file, too large, or cannot be read.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+            raise Refusal("is not an ordinary file")
+        if status.st_size > max_bytes:
+            raise Refusal(too_large(max_bytes))
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+        if len(data) > max_bytes:  # it has grown meanwhile
+            raise Refusal(too_large(max_bytes))
+    except Refusal as refusal:
+        raise ImageError(name, str(refusal)) from None
+    except OSError as error:
+        raise ImageError(name, f"cannot be read ({error.strerror}); check its permissions") from error
+    return data
 
 
 def _is_junk(entry: str) -> bool:
@@ -285,6 +304,7 @@ class ZipSource(Source):
         self._name = name
         self._found = _Log()
         self._members: list[tuple[str, zipfile.ZipInfo]] = []
+        self._tables: list[tuple[str, zipfile.ZipInfo]] = []
         self._archive_bytes = 0
         try:
             with self._stream() as stream:
@@ -334,7 +354,7 @@ class ZipSource(Source):
             skip(ImageError(printable, "has a name that points outside the archive; make the zip anew"))
         elif path.suffix.lower() in ARCHIVE_SUFFIXES:
             skip(ImageError(name, "is an archive inside the archive; unpack it and add its pictures"))
-        elif _looks_like_picture(name, self._found):
+        elif (table := path.suffix.lower() == ".csv") | _looks_like_picture(name, self._found):
             if stat.S_ISLNK(entry.external_attr >> 16):
                 skip(ImageError(name, "is a link, not a picture; add the picture itself"))
             elif entry.flag_bits & 0x1:
@@ -347,13 +367,22 @@ class ZipSource(Source):
                     )
                 )
             else:
-                self._members.append((name, entry))
+                (self._tables if table else self._members).append((name, entry))
+
+    def open(self) -> ZipReader:
+        """The archive for reading its pictures and tables by name, with limits over all that is read."""
+        return ZipReader(self)
+
+    @property
+    def budget(self) -> int:
+        """Most bytes unpacked in one go through the archive."""
+        limits = self._limits
+        return min(limits.total_bytes, max(limits.ratio_floor, limits.ratio * self._archive_bytes))
 
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
         log.skipped += self._found.skipped
         log.ignored += self._found.ignored
-        limits = self._limits
-        budget = min(limits.total_bytes, max(limits.ratio_floor, limits.ratio * self._archive_bytes))
+        budget = self.budget
         with ExitStack() as opened:
             try:
                 archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(self._stream())))
@@ -409,6 +438,57 @@ class ZipSource(Source):
                     )
                 if len(data) > budget:
                     raise _BudgetSpent
+
+
+class ZipReader:
+    """A zip's pictures and tables by name, in any order; what is passed over is in ``skipped``.
+
+    Attributes:
+        pictures: names in natural order.
+        tables: names of the CSV files.
+        skipped: members that cannot be read, and why.
+    """
+
+    def __init__(self, source: ZipSource) -> None:
+        self._source = source
+        self._pictures = dict(source._members)
+        self._tables = dict(source._tables)
+        self.pictures = list(self._pictures)
+        self.tables = sorted(self._tables)
+        self.skipped = list(source._found.skipped)
+        self._left = source.budget
+        self._opened = ExitStack()
+        self._archive: zipfile.ZipFile | None = None
+        weakref.finalize(self, self._opened.close)
+
+    def again(self) -> None:
+        """Begin to count what is unpacked anew, for another go through the archive."""
+        self._left = self._source.budget
+
+    def read(self, name: str) -> bytes:
+        """One member, unpacked.
+
+        Raises:
+            ImageError: it is damaged, too large or a bomb, or the archive cannot be read any more.
+        """
+        entry = self._pictures.get(name) or self._tables[name]
+        data = bytearray()
+        try:
+            if self._archive is None:
+                stream = self._opened.enter_context(self._source._stream())
+                self._archive = self._opened.enter_context(zipfile.ZipFile(stream))
+            self._source._unpack(self._archive, entry, self._left, data)
+        except _BudgetSpent:
+            raise ImageError(
+                name, f"is beyond the {megabytes(self._source.budget)} that are unpacked; split the zip"
+            ) from None
+        except Refusal as refusal:
+            raise ImageError(name, str(refusal)) from None
+        except Exception as error:  # as in ZipSource: whatever it is, this member is unusable
+            raise ImageError(name, "is damaged inside the archive; make the zip anew") from error
+        finally:
+            self._left -= len(data)
+        return bytes(data)
 
 
 class _BudgetSpent(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -183,5 +183,192 @@ def shift_scatter(
         # Downwards, as in a picture, and to the same scale.
         yaxis={**axis, "title": "shift down (px)", "range": [reach, -reach], "scaleanchor": "x"},
         hoverlabel={"namelength": -1},
+    )
+    return figure
+
+
+# Kinds of defects, apart for colour-blind eyes and on light and dark; beyond them they repeat with a pattern.
+KINDS = (DEFECT, "#c9a227", "#8a6fb0", "#2f9e8f", "#b5567e", "#7a8f3c", "#9c6b4a")
+_PATTERNS = ("", "/", "x", ".")
+# Thresholds that a histogram by kind reaches, where no more than this share of the scores lies beyond.
+_REACH = 4.0
+_MOST_BEYOND = 0.1
+
+
+def end_of_scale(scores: Mapping[str, Sequence[float]], threshold: float | None) -> float:
+    """Where a histogram by kind ends, infinity for nowhere: one gross defect must not push all the others
+    into a corner."""
+    end = _REACH * threshold if threshold else math.inf
+    beyond = sum(value > end for values in scores.values() for value in values)
+    return end if beyond <= _MOST_BEYOND * sum(map(len, scores.values())) else math.inf
+
+
+def kind_histogram(
+    scores: Mapping[str, Sequence[float]], *, threshold: float | None, height: int = 400
+) -> go.Figure:
+    """Histogram of scores by kind, stacked, with the threshold as a line.
+
+    What lies beyond :func:`end_of_scale` is drawn at its end.
+
+    Args:
+        scores: of each kind; the kind ``good`` is drawn as such.
+        threshold: in the scores' unit; None: there is none.
+        height: pixels.
+    """
+    end = end_of_scale(scores, threshold)
+    scores = {kind: [min(value, end) for value in values] for kind, values in scores.items()}
+    figure = score_histogram(
+        scores.get("good", ()),
+        threshold=threshold,
+        defects=[value for kind, values in scores.items() if kind != "good" for value in values],
+        height=height,
+    )
+    together = [trace for trace in figure.data if trace.name == "Defect pictures"]
+    figure.data = [trace for trace in figure.data if trace.name != "Defect pictures"]
+    for trace in together:
+        kinds = [kind for kind in scores if kind != "good"]
+        for i, kind in enumerate(kinds):
+            name = escape(kind)
+            figure.add_histogram(
+                x=list(scores[kind]),
+                name=name,
+                xbins=trace.xbins,
+                marker={
+                    "color": KINDS[i % len(KINDS)],
+                    "line": {"width": 0},
+                    "pattern": {"shape": _PATTERNS[i // len(KINDS) % len(_PATTERNS)], "solidity": 0.35},
+                },
+                hovertemplate="%{y} at %{x}<extra>" + name + "</extra>",
+            )
+    figure.update_layout(yaxis={"title": "pictures"}, showlegend=True, legend={"y": -0.2})
+    return figure
+
+
+def share_curve(
+    x: Sequence[float],
+    y: Sequence[float],
+    thresholds: Sequence[float],
+    *,
+    titles: tuple[str, str],
+    here: tuple[float, float] | None = None,
+    steps: bool = False,
+    chance: bool = False,
+    height: int = 400,
+) -> go.Figure:
+    """A curve of one share over another, a point for each threshold.
+
+    Args:
+        x, y: shares, 0 to 1.
+        thresholds: of the points, in map units.
+        titles: of the axes.
+        here: the point of the threshold in use; None: there is none.
+        steps: no straight lines between the points: what lies between is not to be had.
+        chance: draw what guessing would give.
+        height: pixels.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    if chance:
+        figure.add_scatter(
+            x=[0, 1],
+            y=[0, 1],
+            mode="lines",
+            line={"color": "#888888", "width": 1, "dash": "dot"},
+            name="guessing",
+            hoverinfo="skip",
+        )
+    figure.add_scatter(
+        x=list(x),
+        y=list(y),
+        customdata=list(thresholds),
+        mode="lines+markers" if len(x) <= 60 else "lines",
+        line={"color": GOOD, "width": 2, "shape": "vh" if steps else "linear"},
+        marker={"size": 4},
+        name="any threshold",
+        hovertemplate="%{x:.1%}, %{y:.1%}<br>threshold %{customdata:.2f}<extra></extra>",
+    )
+    if here is not None:
+        figure.add_scatter(
+            x=[here[0]],
+            y=[here[1]],
+            mode="markers",
+            marker={"color": DEFECT, "size": 12, "symbol": "diamond"},
+            name="threshold in use",
+            hovertemplate="%{x:.1%}, %{y:.1%}<extra>threshold in use</extra>",
+        )
+    axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "zeroline": False}
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 16, "b": 8},
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 1, "xanchor": "right"},
+        xaxis={**axis, "title": titles[0]},
+        yaxis={**axis, "title": titles[1]},
+    )
+    return figure
+
+
+def interval_bars(
+    names: Sequence[str],
+    values: Sequence[float | None],
+    intervals: Sequence[tuple[float | None, float | None]],
+    *,
+    title: str,
+    texts: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    height: int | None = None,
+) -> go.Figure:
+    """Horizontal bars of shares with their intervals.
+
+    Args:
+        names: of the bars, the first on top.
+        values: shares, 0 to 1; None: no bar.
+        intervals: (low, high) of each.
+        title: of the axis.
+        texts: written on the bars; the values themselves where none are given.
+        notes: shown when a bar is pointed at.
+        height: pixels; None: by the number of bars.
+    """
+    import plotly.graph_objects as go
+
+    known = [0.0 if value is None else value for value in values]
+    ends = [
+        (value, value) if low is None or high is None else (low, high)
+        for value, (low, high) in zip(known, intervals, strict=True)
+    ]
+    labels = [escape(name if len(name) <= 28 else f"{name[:27]}…") for name in names]
+    figure = go.Figure()
+    figure.add_bar(
+        # By position: two long names may begin alike.
+        y=list(range(len(names))),
+        x=known,
+        orientation="h",
+        marker={"color": DEFECT, "opacity": 0.75},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [high - value for value, (_, high) in zip(known, ends, strict=True)],
+            "arrayminus": [value - low for value, (low, _) in zip(known, ends, strict=True)],
+            "color": "#5a6570",
+            "thickness": 2,
+        },
+        text=list(texts) or ["–" if value is None else f"{value:.3f}" for value in values],
+        textposition="inside",
+        insidetextanchor="start",
+        customdata=[escape(note) for note in notes] or names,
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    figure.update_layout(
+        height=height or 90 + 42 * len(names),
+        margin={"l": 8, "r": 16, "t": 8, "b": 8},
+        showlegend=False,
+        xaxis={"title": title, "range": [0, 1.02], "zeroline": False},
+        yaxis={
+            "autorange": "reversed",
+            "tickmode": "array",
+            "tickvals": list(range(len(names))),
+            "ticktext": labels,
+            "automargin": True,
+        },
     )
     return figure

@@ -140,3 +140,23 @@ def problems(rows: Iterable[tuple[str, str]]) -> str:
     """HTML of a list of files that could not be used, each with its reason."""
     items = "".join(f"<li><b>{escape(name)}</b> {escape(reason)}</li>" for name, reason in rows)
     return f'<ul class="pv-problems">{items}</ul>'
+
+
+def figures(head: Sequence[str], rows: Iterable[tuple[str, str, str, str]]) -> str:
+    """HTML of a table of figures.
+
+    Args:
+        head: titles of the three columns.
+        rows: name, value, interval (or why there is no value) and what it says, in plain text.
+    """
+    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    lines = "".join(
+        # A reason takes several lines, an interval one.
+        f"<tr{' class=pv-none' if value == '–' else ''}>"
+        f"<td>{escape(name)}<small>{escape(says)}</small></td><td><b>{escape(value)}</b></td>"
+        f"<td>{escape(between)}</td></tr>"
+        for name, value, between, says in rows
+    )
+    return (
+        f'<table class="pv-compare pv-figures"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>'
+    )

@@ -33,6 +33,7 @@ PAGES = (
     ("pages/calibrate.py", "Calibrate", ":material/tune:"),
     ("pages/checks.py", "Checks", ":material/rule:"),
     ("pages/inspect.py", "Inspect", ":material/search:"),
+    ("pages/evaluate.py", "Evaluate", ":material/leaderboard:"),
 )
 
 

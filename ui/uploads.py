@@ -37,7 +37,12 @@ def _key(name: str) -> str:
 
 
 def uploader(
-    name: str, label: str, *, kind: Literal["files", "folder"] = "files", help: str | None = None
+    name: str,
+    label: str,
+    *,
+    kind: Literal["files", "folder"] = "files",
+    help: str | None = None,
+    also: Sequence[str] = (),
 ) -> list[Named]:
     """An uploader for many pictures and zips, or for one folder of the user's computer.
 
@@ -46,6 +51,7 @@ def uploader(
         label: what to drop here.
         kind: single files, or a whole folder.
         help: the tooltip.
+        also: endings of files wanted besides pictures and zips.
 
     Returns:
         ``(file name, file)`` in the order the browser sent them; for a folder the name carries the path.
@@ -53,7 +59,7 @@ def uploader(
     files: Sequence[UploadedFile] = st.file_uploader(
         label,
         # A folder's listing is left unfiltered but for the types, so that nothing is dropped without a word.
-        type=_TYPES,
+        type=[*_TYPES, *also],
         accept_multiple_files="directory" if kind == "folder" else True,
         key=f"{_key(name)}-{kind}",
         help=help,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from padim import Padim
-from padim.datasets import at_map_resolution, open_dataset, read_mask
+from padim.datasets import at_map_resolution, open_dataset
 from tests.cli.conftest import Run, write
 from tests.parts import defects, normals, part, png
 
@@ -31,7 +32,8 @@ def test_figures_are_those_of_all_scores_and_pixels(
             inside.append(np.zeros(scored.map.size, bool))
         elif sample.mask is not None:
             pixels.append(scored.map.ravel())
-            mask = read_mask(sample.mask, scored.original_size)
+            mask = dataset.mask(sample, scored.original_size)
+            assert mask is not None
             inside.append(at_map_resolution(mask, small_model.preprocess).ravel())
     assert len(pixels) == 11, "one defect has no mask"
     assert report["image_auroc"]["value"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
@@ -51,10 +53,57 @@ def test_figures_are_those_of_all_scores_and_pixels(
     assert report["fitted_on"] == 0
 
 
+def test_the_new_figures_come_with_their_intervals(run: Run, labelled: Path, saved_model: Path) -> None:
+    report = run("evaluate", saved_model, labelled, "--json").json
+    for name in (
+        "image_auroc",
+        "image_ap",
+        "image_f1",
+        "zero_miss",
+        "pixel_auroc",
+        "pixel_ap",
+        "aupro",
+        "pixel_f1",
+    ):
+        figure = report[name]
+        assert 0 <= figure["low_95"] <= figure["value"] <= figure["high_95"] <= 1, name
+    assert report["milliseconds_per_picture"] > 0
+    assert all(kind["aupro"]["value"] is not None for kind in report["kinds"])
+    assert run("evaluate", saved_model, labelled, "--json").json["aupro"] == report["aupro"], "seeded"
+
+
+def test_a_zip_and_a_table_give_the_same_figures(
+    run: Run, labelled: Path, saved_model: Path, tmp_path: Path
+) -> None:
+    expected = run("evaluate", saved_model, labelled, "--json").json
+    file = shutil.make_archive(str(tmp_path / "set"), "zip", labelled)
+    rows = ["path,label,mask"]
+    for sample in open_dataset(labelled).samples.values():
+        rows.append(f"{sample.file},{sample.kind},{sample.mask or ''}")
+    shutil.copytree(labelled, tmp_path / "copy")
+    table = tmp_path / "copy" / "labels.csv"
+    table.write_text("\n".join(rows), encoding="utf-8")
+    for place, layout in ((file, "MVTec AD"), (table, "CSV")):
+        told = run("evaluate", saved_model, place, "--json").json
+        assert told["layout"] == layout
+        for name in ("image_auroc", "pixel_auroc", "aupro", "misses", "kinds"):
+            assert told[name] == expected[name]
+
+
 def test_people_get_a_table(run: Run, labelled: Path, saved_model: Path) -> None:
     done = run("evaluate", saved_model, labelled)
     assert done.code == 0
-    for words in ("image AUROC", "pixel AUROC", "defects missed", "chip", "scratch", "promised"):
+    for words in (
+        "image AUROC",
+        "pixel AUROC",
+        "AUPRO",
+        "zero miss",
+        "ms a picture",
+        "defects missed",
+        "chip",
+        "scratch",
+        "promised",
+    ):
         assert words in done.out
 
 
@@ -64,14 +113,22 @@ def test_plain_folders_without_masks_say_what_is_missing(run: Run, tmp_path: Pat
     report = run("evaluate", saved_model, tmp_path / "set", "--json").json
     assert report["pictures_of"] == {"good": 3, "dent": 2}
     assert report["image_auroc"]["value"] is not None
-    assert report["pixel_auroc"] == {"value": None, "why": report["pixel_ap"]["why"]}
+    for name in ("pixel_auroc", "aupro", "pixel_f1"):
+        assert report[name] == {
+            "value": None,
+            "why": report["pixel_ap"]["why"],
+            "low_95": None,
+            "high_95": None,
+        }
     assert "masks" in report["pixel_auroc"]["why"]
 
 
 def test_one_class_alone_says_so(run: Run, tmp_path: Path, saved_model: Path) -> None:
     write(tmp_path / "good" / "good", normals(3, first=90))
     report = run("evaluate", saved_model, tmp_path / "good", "--json").json
-    assert report["image_auroc"] == {"value": None, "why": "there are no defects to compare with"}
+    assert report["image_auroc"]["value"] is None
+    for name in ("image_auroc", "image_ap", "image_f1", "zero_miss"):
+        assert report[name]["why"] == "there are no defects to compare with"
     assert report["best_f1"] is None
     assert report["misses"] == {"count": 0, "of": 0, "share": None, "low_95": 0, "high_95": 1}
     write(tmp_path / "bad" / "dent", defects(2))
@@ -101,8 +158,8 @@ def test_broken_pictures_and_masks_are_named_and_left_out(
     assert done.code == 0, done.err
     assert {entry["name"] for entry in done.json["skipped"]} == {
         "good/broken.png",
-        "bad_000_mask.png",
-        "bad_001_mask.png",
+        "ground_truth/dent/bad_000_mask.png",
+        "ground_truth/dent/bad_001_mask.png",
     }
     assert done.json["pixel_auroc"]["value"] is None
 
@@ -111,6 +168,6 @@ def test_what_is_no_labelled_folder_is_one_sentence(
     run: Run, tmp_path: Path, saved_model: Path, good: Path
 ) -> None:
     (tmp_path / "empty" / "test").mkdir(parents=True)
-    assert "not a folder" in run("evaluate", saved_model, tmp_path / "none").sentence
+    assert "not a folder, a zip or a CSV" in run("evaluate", saved_model, tmp_path / "none").sentence
     assert "no labelled pictures" in run("evaluate", saved_model, tmp_path / "empty").sentence
     assert "no labelled pictures" in run("evaluate", saved_model, good).sentence

@@ -19,7 +19,7 @@ from tests.parts import normals
 
 NAME = "mobilenet_v3_small"
 GOOD = [(name, data) for name, data in normals(4) if isinstance(data, bytes)]
-PAGES = ("home", "fit", "region", "calibrate", "checks", "inspect")
+PAGES = ("home", "fit", "region", "calibrate", "checks", "inspect", "evaluate")
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ui.charts import score_histogram, shift_scatter
+from ui.charts import interval_bars, kind_histogram, score_histogram, share_curve, shift_scatter
 
 
 def test_every_kind_has_its_own_bars_on_common_bins() -> None:
@@ -58,3 +58,40 @@ def test_the_cell_is_in_view_whatever_the_shifts(shifts: list[tuple[float, float
     figure = shift_scatter(shifts, cell=8)
     assert figure.layout.xaxis.range[1] > 8
     assert not figure.layout.showlegend
+
+
+def test_kinds_share_the_good_parts_bins_and_every_score_is_there() -> None:
+    scores = {"good": [1.0, 1.2], "dent": [3.0, 4.0, 9.0], "<b>hole": [2.0]}
+    figure = kind_histogram(scores, threshold=2.5)
+    assert [list(trace.x) for trace in figure.data] == list(scores.values())
+    assert len({(trace.xbins.start, trace.xbins.end, trace.xbins.size) for trace in figure.data}) == 1
+    assert len({trace.marker.color for trace in figure.data}) == 3
+    assert "<b>" not in figure.to_json()
+    assert [shape.x0 for shape in figure.layout.shapes] == [2.5]
+    assert len(kind_histogram({"dent": [1.0]}, threshold=None).data) == 1
+
+
+def test_a_score_far_beyond_the_threshold_stands_at_the_end_of_the_scale() -> None:
+    figure = kind_histogram({"good": [1.0] * 9, "dent": [3.0, 900.0]}, threshold=2.0)
+    assert list(figure.data[1].x) == [3.0, 8.0]
+    assert figure.layout.xaxis.range[1] < 9
+    # Where most lie there, they are what the histogram is about.
+    figure = kind_histogram({"good": [1.0], "dent": [3.0, 900.0]}, threshold=2.0)
+    assert list(figure.data[1].x) == [3.0, 900.0]
+
+
+def test_a_curve_marks_the_threshold_in_use() -> None:
+    figure = share_curve([0, 0.5, 1], [0, 0.9, 1], [9, 5, 1], titles=("x", "y"), here=(0.5, 0.9), chance=True)
+    assert [trace.name for trace in figure.data] == ["guessing", "any threshold", "threshold in use"]
+    assert (figure.data[2].x[0], figure.data[2].y[0]) == (0.5, 0.9)
+
+
+def test_bars_reach_to_the_ends_of_their_intervals() -> None:
+    figure = interval_bars(
+        ["a", "b", "c"], [0.5, None, 1.0], [(0.25, 0.75), (None, None), (0.5, 1.0)], title="t"
+    )
+    (bars,) = figure.data
+    assert list(bars.x) == [0.5, 0.0, 1.0]
+    ends = zip(bars.x, bars.error_x.arrayminus, bars.error_x.array, strict=True)
+    assert [(x - low, x + high) for x, low, high in ends] == [(0.25, 0.75), (0, 0), (0.5, 1.0)]
+    assert list(bars.text) == ["0.500", "–", "1.000"]

@@ -1,0 +1,160 @@
+"""Labelled pictures through a model: each scored once, its pixels counted against its mask.
+
+What is kept of a picture is its score, its name and its label: memory does not grow with the maps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from padim import metrics
+from padim.datasets import GOOD, Dataset, at_map_resolution
+from padim.errors import ImageError, PadimError
+
+if TYPE_CHECKING:
+    from padim.model import Cancel, Padim, Progress, ScoredImage
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One labelled picture.
+
+    Attributes:
+        name: in its dataset.
+        kind: ``good``, or what is wrong with it.
+        score: a level, for the smallest region that the model had when it was scored.
+        masked: whether its defect came with a mask.
+    """
+
+    name: str
+    kind: str
+    score: int
+    masked: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether the part is good."""
+        return self.kind == GOOD
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A data set, scored.
+
+    Attributes:
+        layout: of the data set.
+        pictures: in the data set's order.
+        pixels: of the good ones, and of the defects that come with a mask.
+        failed: files that could not be used: pictures, and masks of pictures that could.
+        known: how many of the pictures the model was fitted on.
+        seconds: that scoring took, reading and decoding included, counting pixels not.
+    """
+
+    layout: str
+    pictures: tuple[Picture, ...]
+    pixels: metrics.Pixels
+    failed: tuple[ImageError, ...]
+    known: int
+    seconds: float
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many pictures of each kind."""
+        return Counter(picture.kind for picture in self.pictures)
+
+    @property
+    def masks(self) -> int:
+        """How many defects came with a mask that could be used."""
+        return sum(picture.masked for picture in self.pictures)
+
+    def report(self, model: Padim, level: int | None, scores: list[int] | None = None) -> metrics.Report:
+        """All figures at a threshold.
+
+        Args:
+            model: knows the guard band.
+            level: the threshold; None: no counts at one.
+            scores: of the pictures, where the smallest region has changed since.
+        """
+        scores = [picture.score for picture in self.pictures] if scores is None else scores
+        verdicts = ["" if level is None else model.verdict(score, level) for score in scores]
+        kinds = [picture.kind for picture in self.pictures]
+        return metrics.evaluate(scores, kinds, verdicts, level, self.pixels, GOOD)
+
+
+def judge(
+    model: Padim,
+    dataset: Dataset,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    on_scored: Callable[[ScoredImage, str], None] | None = None,
+    thumbnail_side: int | None = None,
+    batch_size: int | None = None,
+) -> Judged:
+    """Score every picture of a data set and count its pixels.
+
+    Args:
+        model: scores them.
+        dataset: the labelled pictures.
+        progress, cancel, thumbnail_side, batch_size: as for :meth:`padim.Padim.score`.
+        on_scored: told of each picture as it is scored, with its kind.
+
+    Raises:
+        Cancelled: ``cancel`` said so.
+        PadimError: none of the pictures can be used.
+    """
+    fitted_on = {normal.sha256 for normal in model.normals_ if normal.status == "fit"}
+    pixels = metrics.Pixels()
+    failed: list[ImageError] = []
+    pictures: list[Picture] = []
+    known, seconds = 0, 0.0
+    scored_ones = model.score(
+        dataset,
+        progress=progress,
+        cancel=cancel,
+        on_error=failed.append,
+        thumbnail_side=thumbnail_side,
+        batch_size=batch_size,
+    )
+    while True:
+        begun = time.perf_counter()
+        scored = next(scored_ones, None)
+        seconds += time.perf_counter() - begun
+        if scored is None:
+            break
+        sample = dataset.samples[scored.name]
+        known += scored.sha256 in fitted_on
+        mask = None
+        if not sample.good:
+            try:
+                mask = dataset.mask(sample, scored.original_size)
+            except ImageError as error:
+                failed.append(error)
+        pictures.append(Picture(scored.name, sample.kind, scored.score, mask is not None))
+        # Somewhere in a defect without a mask is the defect, nobody knows where.
+        if sample.good or mask is not None:
+            small = None if mask is None else at_map_resolution(mask, model.preprocess)
+            pixels.add(scored.map, small, _judged_area(model, scored), sample.kind)
+        if on_scored is not None:
+            on_scored(scored, sample.kind)
+    failed = [*dataset.skipped, *failed]
+    if not pictures:
+        raise PadimError("none of the pictures could be used")
+    return Judged(dataset.layout, tuple(pictures), pixels, tuple(failed), known, seconds)
+
+
+def _judged_area(model: Padim, scored: ScoredImage) -> npt.NDArray[np.bool_] | None:
+    """Pixels outside the region of interest or in the padding are nobody's; None where all are judged."""
+    box = scored.content_box
+    if box is None:
+        return model.roi
+    area = scored.map < 0  # nowhere
+    area[box.top : box.top + box.height, box.left : box.left + box.width] = True
+    return area if model.roi is None else area & model.roi

@@ -1,0 +1,383 @@
+"""Evaluate: labelled pictures through the model, and how well it tells good parts from defects."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import charts, evaluating, exports, folders, panels, shell, uploads, warm, watch, workspace
+from ui.words import count, in_hundred
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.store import Entry
+    from ui.evaluating import Cell, Evaluated
+
+_LAYOUTS = (
+    "One folder **good** and one folder for each kind of defect. Masks, where there are any, go into "
+    "**ground_truth**, in a folder of the same kind under the picture’s name. MVTec AD’s and VisA’s layouts "
+    "are understood as they are, and so is a CSV with the columns path, label and mask."
+)
+
+
+# -- bringing pictures -----------------------------------------------------------------------------------
+
+
+def _bring(entry: Entry, model: Padim) -> None:
+    kinds = {"files": "A zip", "folder": "A folder of this computer"}
+    if folders.roots():
+        kinds["server"] = "A folder on the server"
+    kind = st.segmented_control(
+        "Where are the labelled pictures?",
+        list(kinds),
+        format_func=lambda key: kinds.get(key, key),
+        default="files",
+        required=True,
+        key="evaluate-origin",
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    try:
+        if kind == "server":
+            if _on_server(entry, model):
+                st.rerun()
+        else:
+            wording = (
+                "Drop a zip of labelled pictures"
+                if kind == "files"
+                else "Choose a folder with a sub-folder a kind"
+            )
+            files = uploads.uploader(
+                evaluating.UPLOADER,
+                wording,
+                kind="folder" if kind == "folder" else "files",
+                also=() if kind == "files" else ("csv",),
+            )
+            if files:
+                evaluating.take_uploads(entry, model, files)
+                st.rerun()
+    except PadimError as error:
+        shell.failure("These pictures cannot be evaluated.", error)
+    st.caption(_LAYOUTS)
+    if evaluating.sample() is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Use the sample", key="evaluate-sample", icon=":material/science:"):
+                evaluating.take_sample(entry, model)
+                st.rerun()
+            st.caption("Good parts and five kinds of defects with masks, to try it out.")
+
+
+def _on_server(entry: Entry, model: Padim) -> bool:
+    with st.form("evaluate-server", border=False):
+        named = st.text_input(
+            "Folder or zip on the server",
+            placeholder=", ".join(folders.suggestions(3)) or "line-3/labelled",
+            help="Relative to a folder that this server’s operator has opened to the app.",
+            key="evaluate-server-path",
+        )
+        if st.form_submit_button("Evaluate this folder"):
+            evaluating.take_folder(entry, model, named)
+            return True
+    return False
+
+
+# -- what came of it -------------------------------------------------------------------------------------
+
+
+def _about(found: Evaluated) -> None:
+    judged = found.judged
+    kinds = judged.kinds
+    good = sum(item.good for item in found.items)
+    defects = len(found.items) - good
+    st.html(
+        panels.facts(
+            [
+                ("Pictures", found.label),
+                ("Layout", judged.layout),
+                ("Good parts", f"{good:,}"),
+                ("Defects", f"{defects:,} of {count(len(kinds) - (good > 0), 'kind')}" if defects else "0"),
+                ("With a mask", f"{judged.masks:,}"),
+                ("Time per image", f"{judged.seconds / len(found.items) * 1000:.0f} ms"),
+            ]
+        )
+    )
+    if judged.known:
+        st.warning(
+            f"{count(judged.known, 'picture')} of these {'is' if judged.known == 1 else 'are'} among those "
+            "the model was fitted on: the figures flatter it.",
+            icon=":material/warning:",
+        )
+    if judged.failed:
+        with st.expander(
+            f"{count(len(judged.failed), 'file')} cannot be used; the others can",
+            icon=":material/warning:",
+            expanded=len(judged.failed) <= 3,
+        ):
+            st.html(panels.problems((error.name, error.reason) for error in judged.failed))
+
+
+def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
+    from padim import metrics
+
+    value = model.quantizer.to_value
+    threshold = None if level is None else value(level)
+    told = found.report(model, level)
+    scores, ranks, precision, kinds = st.tabs(["Scores", "ROC", "Precision and recall", "Kinds of defect"])
+    with scores:
+        by_kind = found.by_kind(model)
+        st.plotly_chart(
+            charts.kind_histogram(by_kind, threshold=threshold),
+            config=charts.CONFIG,
+            key="evaluate-scores",
+        )
+        end = charts.end_of_scale(by_kind, threshold)
+        beyond = sum(score > end for values in by_kind.values() for score in values)
+        more = f" {count(beyond, 'picture')} beyond the scale: drawn at its right end." if beyond else ""
+        st.caption(f"What lies right of the threshold is rejected.{more}")
+    good, defect = found.classes(model)
+    if not len(good) or not len(defect):
+        why = told.image_auroc.why
+        for place in (ranks, precision):
+            place.info(f"There is no curve: {why}.", icon=":material/info:")
+    else:
+        of_good = None if level is None else float((good > level).mean())
+        recall = None if level is None else float((defect > level).mean())
+        with ranks:
+            x, y, at = metrics.roc(good, defect)
+            st.plotly_chart(
+                charts.share_curve(
+                    [0.0, *x.tolist()],
+                    [0.0, *y.tolist()],
+                    [value(int(at[0])), *(value(int(one)) for one in at)],
+                    titles=("good parts rejected", "defects rejected"),
+                    here=None if of_good is None or recall is None else (of_good, recall),
+                    chance=True,
+                ),
+                config=charts.CONFIG,
+                key="evaluate-roc",
+            )
+            st.caption("The further the curve bends to the upper left, the better. Its area is the AUROC.")
+        with precision:
+            x, y, at = metrics.precision_recall(good, defect)
+            rejected = int((good > (level or 0)).sum()) + int((defect > (level or 0)).sum())
+            here = None
+            if level is not None and recall is not None and rejected:
+                here = recall, int((defect > level).sum()) / rejected
+            st.plotly_chart(
+                charts.share_curve(
+                    x.tolist(),
+                    y.tolist(),
+                    [value(int(one)) for one in at],
+                    titles=("defects rejected (recall)", "of the rejected, really defects (precision)"),
+                    here=here,
+                ),
+                config=charts.CONFIG,
+                key="evaluate-pr",
+            )
+            st.caption(
+                "Precision depends on how many defects are among the pictures; on a line they are rarer."
+            )
+    with kinds:
+        _kinds(found, model, level)
+
+
+def _kinds(found: Evaluated, model: Padim, level: int | None) -> None:
+    told = found.report(model, level)
+    if not told.kinds:
+        st.info("There are no defects among these pictures.", icon=":material/info:")
+        return
+    measures = {"caught": "Caught at the threshold", "auroc": "Image AUROC", "aupro": "Pixel AUPRO"}
+    measures["pixel_auroc"] = "Pixel AUROC"
+    if level is None:
+        del measures["caught"]
+    measure = st.segmented_control(
+        "Figure",
+        list(measures),
+        format_func=lambda key: measures.get(key, key),
+        default=next(iter(measures)),
+        required=True,
+        key="evaluate-measure",
+        label_visibility="collapsed",
+    )
+    names = [kind.name for kind in told.kinds]
+    if measure == "caught":
+        values: list[float | None] = [kind.caught.share for kind in told.kinds]
+        intervals: list[tuple[float | None, float | None]] = [
+            (kind.caught.low, kind.caught.high) for kind in told.kinds
+        ]
+        texts = [f"{kind.caught.count} of {kind.caught.of}" for kind in told.kinds]
+        notes = [f"{kind.name}: {' · '.join(evaluating.rate_said(kind.caught))}" for kind in told.kinds]
+    else:
+        figures = [getattr(kind, measure) for kind in told.kinds]
+        values = [figure.value for figure in figures]
+        intervals = [(figure.low, figure.high) for figure in figures]
+        texts = []
+        notes = [
+            f"{name}: {' · '.join(evaluating.said(figure))}"
+            for name, figure in zip(names, figures, strict=True)
+        ]
+    if all(one is None for one in values):
+        st.info(f"There is no such figure: {figures[0].why}.", icon=":material/info:")
+        return
+    st.plotly_chart(
+        charts.interval_bars(names, values, intervals, title=measures[measure], texts=texts, notes=notes),
+        config=charts.CONFIG,
+        key="evaluate-kinds",
+    )
+    st.caption("The thin lines are 95 % intervals: with few pictures of a kind they are wide.")
+
+
+def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
+    st.subheader("At the threshold", anchor=False)
+    if level is None:
+        st.info(
+            "This model has no threshold yet, so nothing is rejected or accepted. Set one on the Calibrate "
+            "page.",
+            icon=":material/info:",
+        )
+        return
+    cells = found.confusion(model, level)
+    chosen: Cell = st.segmented_control(
+        "Pictures",
+        list(cells),
+        format_func=lambda cell: f"{evaluating.CELLS[cell]}: {len(cells[cell]):,}",
+        default=next((cell for cell in cells if cells[cell]), "passed"),
+        required=True,
+        wrap=True,
+        key="evaluate-cell",
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    told = found.report(model, level)
+    wrong = [
+        f"{what} {rate.count} of {rate.of} ({in_hundred(rate.share)})"
+        for what, rate in (("good parts rejected", told.false_rejects), ("defects missed", told.misses))
+        if rate.of
+    ]
+    text = ", ".join(wrong)
+    st.caption(f"{text[:1].upper()}{text[1:]}. The threshold is set on the Calibrate page.")
+    pairs = cells[chosen]
+    if not pairs:
+        shell.empty("No pictures here", f"None of these pictures is “{evaluating.CELLS[chosen].lower()}”.")
+        return
+    st.html(
+        panels.gallery(
+            evaluating.thumbs(pairs, model, level), more=len(pairs) - min(len(pairs), evaluating.MOST)
+        )
+    )
+    worst = {
+        "false_reject": "The highest score comes first. What is marked is outlined.",
+        "miss": "The lowest score comes first: the furthest from being found.",
+        "caught": "The lowest score comes first: the closest to being missed. What is marked is outlined.",
+        "passed": "The highest score comes first: the closest to being rejected.",
+    }
+    st.caption(worst[chosen])
+
+
+def _downloads(found: Evaluated, entry: Entry, model: Padim, level: int | None) -> None:
+    with st.container(horizontal=True):
+        st.download_button(
+            "Figures (CSV)",
+            partial(evaluating.figures_csv, found.report(model, level), found, entry, level),
+            file_name=exports.file_name(f"{entry.name} figures", ".csv", set()),
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            key="evaluate-figures",
+        )
+        st.download_button(
+            "Pictures (CSV)",
+            partial(evaluating.pictures_csv, found, model, level),
+            file_name=exports.file_name(f"{entry.name} pictures", ".csv", set()),
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            key="evaluate-pictures",
+        )
+
+
+@st.fragment
+def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
+    # This part runs by itself at most clicks, with the model it was first given.
+    if workspace.changed(entry):
+        st.rerun()
+    level = None if model.threshold_ is None else model.threshold_.level
+    with st.container():
+        _about(found)
+    with st.container(key="evaluate-halves"):
+        left, right = st.columns([5, 6], gap="large")
+    with left:
+        told = found.report(model, level)
+        st.html(
+            panels.figures(("Figure", "Value", "95 % interval"), evaluating.table(told, level is not None))
+        )
+        st.caption(
+            "Intervals say how far a figure may move with other pictures of the same kinds.",
+            help="They come from drawing the pictures anew with replacement a thousand times, good parts and "
+            "defects apart. They cannot invent an error that no picture shows: a figure of 1.000 has an "
+            "interval of 1.000 to 1.000, however few the pictures. The counts at the threshold have exact "
+            "intervals (Clopper-Pearson).",
+        )
+    with right:
+        _curves(found, model, level)
+    _confusion(found, model, level)
+    _downloads(found, entry, model, level)
+
+
+def _page(entry: Entry) -> None:
+    try:
+        model = workspace.open_model(entry)
+    except PadimError as error:
+        shell.failure("The model cannot be opened.", error)
+        return
+    with st.container():
+        shell.out_of_date(entry)
+    job = evaluating.job(entry)
+    if job is not None and job.running:
+        watch.watch(job)
+        return
+    found = None
+    with st.container():
+        if job is not None and job.state == "failed":
+            shell.failure("These pictures were not evaluated.", job.error)
+        elif job is not None and job.state == "cancelled":
+            st.info(
+                "Stopped. Figures over some of the pictures would say nothing, so there are none.",
+                icon=":material/info:",
+            )
+        elif job is not None:
+            found = job.result
+            if found.identity != workspace.scoring_identity(entry):
+                found = None
+                st.info(
+                    "The model has changed since these pictures were evaluated. Bring them again.",
+                    icon=":material/info:",
+                )
+    with st.container():
+        if found is None:
+            _bring(entry, model)
+            if job is None:
+                shell.empty(
+                    "No labelled pictures yet",
+                    "With pictures that are known to be good or defective, this page says how well the model "
+                    "tells them apart.",
+                )
+        elif st.button("Evaluate other pictures", key="evaluate-clear", icon=":material/close:"):
+            evaluating.clear(entry)
+            st.rerun()
+    if found is not None:
+        _results(entry, model, found)
+
+
+in_use = shell.begin(
+    "Evaluate",
+    "Labelled pictures show how well good parts and defects are told apart, in figures and pictures.",
+)
+if in_use is None:
+    shell.needs_model()
+else:
+    _page(in_use)
+    warm.up(warm.LIST)
