@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import tempfile
 import time
@@ -131,14 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.utf8_output()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
-    data = os.environ.get("PADIM_DATA")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=data,
-        required=data is None,
-        help="folder; default: the environment's PADIM_DATA",
-    )
+    report.add_data_argument(parser)
     parser.add_argument("--category", nargs="+", default=[], help="only these")
     parser.add_argument("--config", type=Path, help="a YAML configuration instead of the default one")
     parser.add_argument("--sizes", type=int, nargs="*", default=[20, 50], help="normals in the random fits")

@@ -10,7 +10,6 @@ are means over several draws. FOLDER is the category, or holds it.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -43,14 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.utf8_output()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
-    data = os.environ.get("PADIM_DATA")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=data,
-        required=data is None,
-        help="folder; default: the environment's PADIM_DATA",
-    )
+    report.add_data_argument(parser)
     parser.add_argument("--category", default=CATEGORY, help=f"another one than {CATEGORY}")
     parser.add_argument("--weights", type=Path, help="file or folder; default: as the app finds them")
     parser.add_argument("--backbone", default="resnet18", help="another network, at its default layers and d")

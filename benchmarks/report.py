@@ -14,6 +14,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 Relation = Literal["<=", "<", ">="]
@@ -157,6 +158,18 @@ def environment() -> dict[str, Any]:
         "opencv": cv2.__version__,
         "onnxruntime": ort.__version__,
     }
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """``--data``, a folder of categories; the environment's ``PADIM_DATA`` stands in for it."""
+    data = os.environ.get("PADIM_DATA")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=data,
+        required=data is None,
+        help="folder; default: the environment's PADIM_DATA",
+    )
 
 
 def run(parser: argparse.ArgumentParser, report: Report, args: argparse.Namespace) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from padim import backbones
+from padim.blocks import workers
 from padim.config import PadimConfig
 from padim.factor import NARROW_ABOVE_BYTES, is_low_rank
 from padim.graph import split
 from padim.learning import BLOCK_BYTES, matrix_bytes
-from padim.statistics import workers
 
 
 @dataclass(frozen=True)

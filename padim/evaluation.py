@@ -11,9 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from padim import metrics
 from padim.datasets import GOOD, Dataset, at_map_resolution
 from padim.errors import ImageError, PadimError
@@ -141,20 +138,10 @@ def judge(
         # Somewhere in a defect without a mask is the defect, nobody knows where.
         if sample.good or mask is not None:
             small = None if mask is None else at_map_resolution(mask, model.preprocess)
-            pixels.add(scored.map, small, _judged_area(model, scored), sample.kind)
+            pixels.add(scored.map, small, model.judge.judged_area(scored.original_size), sample.kind)
         if on_scored is not None:
             on_scored(scored, sample.kind)
     failed = [*dataset.skipped, *failed]
     if not pictures:
         raise PadimError("none of the pictures could be used")
     return Judged(dataset.layout, tuple(pictures), pixels, tuple(failed), known, seconds)
-
-
-def _judged_area(model: Padim, scored: ScoredImage) -> npt.NDArray[np.bool_] | None:
-    """Pixels outside the region of interest or in the padding are nobody's; None where all are judged."""
-    box = scored.content_box
-    if box is None:
-        return model.roi
-    area = scored.map < 0  # nowhere
-    area[box.top : box.top + box.height, box.left : box.left + box.width] = True
-    return area if model.roi is None else area & model.roi

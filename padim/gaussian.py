@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
 
+from padim.blocks import each_block
 from padim.errors import CalibrationError
-from padim.statistics import PatchStatistics, each_block
+from padim.statistics import PatchStatistics
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]

@@ -257,18 +257,11 @@ def _of_embedding(kept: npt.NDArray[np.int64]) -> Piece:
     return Piece(nodes, _constants(channels=kept), [_tensor("all_channels", _FLOAT, ["n", "c", "h", "w"])])
 
 
-def distance_graph(
-    kind: FactorKind, kept: npt.NDArray[np.int64], *, guarded: bool = False
+def behind_embedding_graph(
+    kind: FactorKind, kept: npt.NDArray[np.int64], size: int, *, guarded: bool = False
 ) -> onnx.ModelProto:
-    """The middle part by itself: an embedding of all channels to ``distance``."""
-    distance = _distance_piece(kind, len(kept), guarded=guarded)
-    outputs = [_tensor("distance", _FLOAT, ["n", "p"])]
-    return _model("padim_distance", [_of_embedding(kept), distance], outputs)
-
-
-def behind_embedding_graph(kind: FactorKind, kept: npt.NDArray[np.int64], size: int) -> onnx.ModelProto:
     """All but the network: an embedding of all channels to the outputs of :func:`scoring_graph`."""
-    pieces = [_of_embedding(kept), _distance_piece(kind, len(kept)), _tail_piece()]
+    pieces = [_of_embedding(kept), _distance_piece(kind, len(kept), guarded=guarded), _tail_piece()]
     return _model("padim_behind_embedding", pieces, _outputs(size))
 
 

@@ -27,7 +27,7 @@ from padim.errors import CalibrationError
 from padim.features import FeatureExtractor
 from padim.images import Box, Preprocess
 from padim.learning import Fitted
-from padim.maps import MAX_LEVEL, Quantizer, judged_map, region_score
+from padim.maps import MAX_LEVEL, Quantizer, inside, judged_map, region_score
 from padim.pipeline import Prepared
 from padim.scorer import Scorer
 
@@ -186,20 +186,15 @@ class Judge:
                 histogram = np.zeros(MAX_LEVEL + 1, np.int64)
                 for index, normal in enumerate(self.fitted.normals[: len(self.fitted.held_out)]):
                     if normal.status != "not_good":
-                        judged = self._judged_area(normal.original_size)
+                        judged = self.judged_area(normal.original_size)
                         histogram += np.bincount(self.held_out_map(index)[judged], minlength=MAX_LEVEL + 1)
                 self._histogram = histogram
             return self._histogram
 
-    def _judged_area(self, original_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """Pixels outside the region of interest or in the padding are nobody's pixels."""
-        area = np.ones((self._size, self._size), bool) if self.roi is None else self.roi.copy()
-        box = self.content_box(original_size)
-        if box is not None:
-            inside = np.zeros_like(area)
-            inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
-            area &= inside
-        return area
+    def judged_area(self, original_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """bool ``(size, size)``: pixels outside the region of interest or in the padding are nobody's."""
+        size = (self._size, self._size)
+        return np.broadcast_to(inside(size, self.roi, self.content_box(original_size)) > 0, size)
 
     # --- thresholds ----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from padim.blocks import POSITIONS_PER_BLOCK, in_threads, workers
 from padim.calibration import FEWEST_PARTS
 from padim.config import PadimConfig
 from padim.errors import PadimError
@@ -33,7 +34,7 @@ from padim.maps import MAX_LEVEL, Quantizer, upsample_and_smooth
 from padim.normals import Normal, Status
 from padim.pipeline import Watch
 from padim.spool import Spool
-from padim.statistics import POSITIONS_PER_BLOCK, PatchStatistics, in_threads, workers
+from padim.statistics import PatchStatistics
 
 Calibration = Literal["exact", "stale", "none"]
 

@@ -283,13 +283,9 @@ def _live(entry: Entry, model: Padim) -> None:
 
 
 def _page(entry: Entry) -> None:
-    try:
-        model = workspace.open_model(entry)
-    except PadimError as error:
-        shell.failure("The model cannot be opened.", error)
+    model = shell.opened(entry)
+    if model is None:
         return
-    with st.container():
-        shell.out_of_date(entry)
     review = calibrating.tests(entry)
     if not review.follow(entry, model):
         st.info(

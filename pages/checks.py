@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import amending, bring, charts, checking, panels, shell, warm, watch, workspace
+from ui import amending, bring, charts, checking, panels, shell, warm, watch
 from ui.words import count, in_hundred, multiple, share_of
 
 if TYPE_CHECKING:
@@ -538,12 +538,9 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
 
 
 def _page(entry: Entry) -> None:
-    try:
-        model = workspace.open_model(entry)
-    except PadimError as error:
-        shell.failure("The model cannot be opened.", error)
+    model = shell.opened(entry)
+    if model is None:
         return
-    shell.out_of_date(entry)
     said = st.session_state.pop("checks-said", None)
     if said is not None:
         st.toast(said, icon=":material/check:")

@@ -328,13 +328,9 @@ def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
 
 
 def _page(entry: Entry) -> None:
-    try:
-        model = workspace.open_model(entry)
-    except PadimError as error:
-        shell.failure("The model cannot be opened.", error)
+    model = shell.opened(entry)
+    if model is None:
         return
-    with st.container():
-        shell.out_of_date(entry)
     job = evaluating.job(entry)
     if job is not None and job.running:
         watch.watch(job)

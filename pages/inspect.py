@@ -287,13 +287,9 @@ def _growing(entry: Entry, model: Padim) -> None:
 
 
 def _page(entry: Entry) -> None:
-    try:
-        model = workspace.open_model(entry)
-    except PadimError as error:
-        shell.failure("The model cannot be opened.", error)
+    model = shell.opened(entry)
+    if model is None:
         return
-    with st.container():
-        shell.out_of_date(entry)
     review = inspecting.review(entry)
     if not review.follow(entry, model):
         st.info(

@@ -188,12 +188,9 @@ def _live(entry: Entry, model: Padim) -> None:
 
 
 def _page(entry: Entry) -> None:
-    try:
-        model = workspace.open_model(entry)
-    except PadimError as error:
-        shell.failure("The model cannot be opened.", error)
+    model = shell.opened(entry)
+    if model is None:
         return
-    shell.out_of_date(entry)
     _live(entry, model)
     said = st.session_state.pop("region-said", None)
     if said:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 import pytest
 
 from padim import Padim
@@ -12,10 +11,10 @@ from padim.config import PadimConfig
 from padim.factor import Factor, LowRank, Triangular
 from padim.features import open_extractor
 from padim.gaussian import Regularization, Span, squared_distances, whitening
-from padim.graph import FARTHEST, distance_graph
+from padim.graph import FARTHEST, behind_embedding_graph
 from padim.images import decode
-from padim.maps import judged_map
-from padim.runtime import session_options
+from padim.maps import Quantizer, judged_map, tail_inputs
+from padim.runtime import open_session
 from padim.statistics import PatchStatistics
 from tests.parts import defects, normals
 
@@ -28,13 +27,16 @@ def distances(
     *,
     guarded: bool = False,
 ) -> npt.NDArray[np.float32]:
-    session = ort.InferenceSession(
-        distance_graph(factor.kind, channels, guarded=guarded).SerializeToString(),
-        session_options(),
-        providers=["CPUExecutionProvider"],
-    )
-    feed = {"all_channels": embedding, "mean": mean[:, None, None], **factor.inputs()}
-    return np.asarray(session.run(["distance"], feed)[0])
+    grid, size = embedding.shape[-1], 8 * embedding.shape[-1]
+    graph = behind_embedding_graph(factor.kind, channels, size, guarded=guarded)
+    feed = {
+        "all_channels": embedding,
+        "mean": mean[:, None, None],
+        **factor.inputs(),
+        **tail_inputs(grid, size, 0.0, Quantizer(0.0, 1e-3)),
+        "inside": np.ones((1, 1, 1), np.float32),
+    }
+    return np.asarray(open_session(graph).run(["distance"], feed)[0])
 
 
 def example(n: int, d: int, count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:

@@ -16,6 +16,7 @@ from ui import amending, fitting, media, panels, watch, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
+    from padim.model import Padim
     from padim.store import Entry
 
 PRODUCT = "PaDiM Inspection"
@@ -168,6 +169,18 @@ def out_of_date(entry: Entry, *, here: bool = False) -> None:
 def empty(heading: str, text: str) -> None:
     """A place where nothing is yet, saying what to do next. Put the control that does it right below."""
     st.html(f'<div class="pv-empty"><h3>{escape(heading)}</h3><p>{escape(text)}</p></div>')
+
+
+def opened(entry: Entry) -> Padim | None:
+    """A page's model, with what must be said of it; where it cannot be opened, None, and why is said."""
+    try:
+        model = workspace.open_model(entry)
+    except PadimError as error:
+        failure("The model cannot be opened.", error)
+        return None
+    with st.container():
+        out_of_date(entry)
+    return model
 
 
 def failure(what: str, error: BaseException | None) -> None:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from padim.cli import options, summary
-from padim.cli.options import decide
-from padim.cli.stopping import Stop
+from padim.cli.measuring import measuring, model_at
+from padim.cli.measuring import rate as rate_of
 from padim.cli.terminal import Terminal, columns, facts
-from padim.errors import Cancelled
 
 if TYPE_CHECKING:
     from padim.evaluation import Judged
@@ -44,22 +43,13 @@ def evaluate(
     """
     from padim.datasets import open_dataset
     from padim.evaluation import judge
-    from padim.model import Padim
 
-    model = Padim.load(path)
-    decide(model, percentile=percentile, value=threshold, min_area=min_area)
+    model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     level = model.threshold_level
     dataset = open_dataset(pictures)
-    if summary.is_random(model):
-        terminal.warn(f"{path}: the network has random weights; its figures mean nothing")
-    with Stop(terminal) as stop:
-        try:
-            with terminal.progress() as progress:
-                judged = judge(model, dataset, progress=progress, cancel=stop)
-                report = judged.report(model, level)
-        except (Cancelled, KeyboardInterrupt) as error:
-            terminal.error("stopped; figures over some of the pictures would say nothing, so there are none")
-            raise typer.Exit(stop.exit_code) from error
+    with measuring(terminal) as (progress, stop):
+        judged = judge(model, dataset, progress=progress, cancel=stop)
+        report = judged.report(model, level)
     kinds = dataset.kinds
     document = {
         **summary.document(model, path),
@@ -105,8 +95,8 @@ def _figures(report: Report, model: Padim) -> dict[str, Any]:
         "best_f1": None
         if best is None
         else {"f1": best.f1, "level": best.level, "threshold": model.quantizer.to_value(best.level)},
-        "counted_false_rejects": _rate(report.false_rejects),
-        "misses": _rate(report.misses),
+        "counted_false_rejects": rate_of(report.false_rejects),
+        "misses": rate_of(report.misses),
         "review": {"good": report.review_good, "defects": report.review_defects},
         "kinds": [
             {
@@ -114,7 +104,7 @@ def _figures(report: Report, model: Padim) -> dict[str, Any]:
                 "auroc": _figure(kind.auroc),
                 "pixel_auroc": _figure(kind.pixel_auroc),
                 "aupro": _figure(kind.aupro),
-                "caught": _rate(kind.caught),
+                "caught": rate_of(kind.caught),
                 "review": kind.review,
             }
             for kind in report.kinds
@@ -128,11 +118,6 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 def _threshold(level: int | None, model: Padim) -> float | None:
     return None if level is None else model.quantizer.to_value(level)
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    share = rate.share if rate.of else None
-    return {"count": rate.count, "of": rate.of, "share": share, "low_95": rate.low, "high_95": rate.high}
 
 
 def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any]:

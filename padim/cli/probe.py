@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from padim.cli import options, summary
-from padim.cli.options import decide
-from padim.cli.stopping import Stop
+from padim.cli.measuring import measuring, model_at
+from padim.cli.measuring import rate as rate_of
 from padim.cli.terminal import Terminal, columns, facts
-from padim.errors import Cancelled, ImageError, PadimError
+from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.operating import Rate
     from padim.probe import Curve, Probe, Reach
 
 PAINTED = "What is painted"
@@ -95,11 +94,8 @@ def probe(
     Real defects look different: what this calls visible must still be tried with real parts.
     """
     from padim import probe as engine
-    from padim.model import Padim
 
-    model = Padim.load(path)
-    decide(model, percentile=percentile, value=threshold, min_area=min_area)
-    model.threshold_level  # noqa: B018  # before any work: there may be none
+    model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     images = good_pictures(pictures)
     shares = _numbers("--contrasts", contrasts)
     settings: dict[str, Any] = {
@@ -107,26 +103,19 @@ def probe(
         "sizes": _numbers("--sizes", sizes),
         "contrasts": engine.CONTRASTS if shares is None else [share / 100 for share in shares],
     }
-    if summary.is_random(model):
-        terminal.warn(f"{path}: the network has random weights; its figures mean nothing")
     failed: list[ImageError] = []
-    with Stop(terminal) as stop:
-        try:
-            with terminal.progress() as progress:
-                found = engine.measure(
-                    model,
-                    images,
-                    **settings,
-                    places=places,
-                    most_pictures=most,
-                    seed=seed,
-                    progress=progress,
-                    cancel=stop,
-                    on_error=failed.append,
-                )
-        except (Cancelled, KeyboardInterrupt) as error:
-            terminal.error("stopped; a probe of some of the settings would say nothing, so there is none")
-            raise typer.Exit(stop.exit_code) from error
+    with measuring(terminal) as (progress, stop):
+        found = engine.measure(
+            model,
+            images,
+            **settings,
+            places=places,
+            most_pictures=most,
+            seed=seed,
+            progress=progress,
+            cancel=stop,
+            on_error=failed.append,
+        )
     failed += images.skipped
     document = {
         **summary.document(model, path),
@@ -224,7 +213,7 @@ def _document(found: Probe) -> dict[str, Any]:
 
 def _curve(curve: Curve) -> dict[str, Any]:
     return {
-        "caught": [_rate(rate) for rate in curve.rates],
+        "caught": [rate_of(rate) for rate in curve.rates],
         "logistic": None
         if curve.slope is None
         else {"intercept": curve.intercept, "slope_per_log": curve.slope},
@@ -232,11 +221,6 @@ def _curve(curve: Curve) -> dict[str, Any]:
         "at_90": asdict(curve.at_90),
         "smallest_90": asdict(curve.smallest),
     }
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    share = rate.share if rate.of else None
-    return {"count": rate.count, "of": rate.of, "share": share, "low_95": rate.low, "high_95": rate.high}
 
 
 def _shown(found: Probe, model: Padim, path: Path) -> list[Any]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from padim.cli import options, summary
-from padim.cli.options import decide
-from padim.cli.stopping import Stop
+from padim.cli.measuring import measuring, model_at
+from padim.cli.measuring import rate as rate_of
 from padim.cli.terminal import Terminal, columns, facts
-from padim.errors import Cancelled, ImageError, PadimError
+from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -68,7 +68,6 @@ def shift(
     no more often than the threshold promises at most, and defects are caught nearly as often as before.
     """
     from padim import shift as engine
-    from padim.model import Padim
 
     if not 0 < margin <= 100:
         raise PadimError(f"--margin is above 0 and at most 100 percentage points, not {margin:g}")
@@ -76,30 +75,21 @@ def shift(
     unknown = [name for name in names if name not in engine.KINDS]
     if unknown:
         raise PadimError(f"--kinds are {', '.join(engine.KINDS)}; not '{', '.join(unknown)}'")
-    model = Padim.load(path)
-    decide(model, percentile=percentile, value=threshold, min_area=min_area)
-    model.threshold_level  # noqa: B018  # before any work: there may be none
+    model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     images, kind_of = _labelled(pictures)
-    if summary.is_random(model):
-        terminal.warn(f"{path}: the network has random weights; its figures mean nothing")
     failed: list[ImageError] = []
     severities: Any = {name: of for name, of in engine.SEVERITIES.items() if name in names}
-    with Stop(terminal) as stop:
-        try:
-            with terminal.progress() as progress:
-                found = engine.measure(
-                    model,
-                    images,
-                    kind_of,
-                    severities=severities,
-                    seed=seed,
-                    progress=progress,
-                    cancel=stop,
-                    on_error=failed.append,
-                )
-        except (Cancelled, KeyboardInterrupt) as error:
-            terminal.error("stopped; figures over some of the pictures would say nothing, so there are none")
-            raise typer.Exit(stop.exit_code) from error
+    with measuring(terminal) as (progress, stop):
+        found = engine.measure(
+            model,
+            images,
+            kind_of,
+            severities=severities,
+            seed=seed,
+            progress=progress,
+            cancel=stop,
+            on_error=failed.append,
+        )
     failed += images.skipped
     document = {
         **summary.document(model, path),
@@ -147,21 +137,16 @@ def _document(found: Shift, margin: float) -> dict[str, Any]:
             {
                 "kind": series.kind,
                 "severities": list(series.severities),
-                "false_rejects": [_rate(rate) for rate in series.false_rejects],
-                "caught": [_rate(rate) for rate in series.caught],
+                "false_rejects": [rate_of(rate) for rate in series.false_rejects],
+                "caught": [rate_of(rate) for rate in series.caught],
                 "caught_by_defect": {
-                    kind: [_rate(rate) for rate in rates] for kind, rates in series.by_defect.items()
+                    kind: [rate_of(rate) for rate in rates] for kind, rates in series.by_defect.items()
                 },
                 "bears": asdict(series.bears(found.limit, margin)),
             }
             for series in found.series
         ],
     }
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    share = rate.share if rate.of else None
-    return {"count": rate.count, "of": rate.of, "share": share, "low_95": rate.low, "high_95": rate.high}
 
 
 def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
