@@ -18,8 +18,9 @@ from PIL import Image
 
 from padim.config import PadimConfig
 from padim.datasets import at_map_resolution
+from padim.detector import Detector
 from padim.features import FeatureExtractor, open_extractor
-from padim.graph import FactorKind, behind_embedding_graph
+from padim.graph import behind_embedding_graph
 from padim.groups import fingerprint
 from padim.images import Preprocess, decode, sha256
 from padim.model import Padim
@@ -88,7 +89,7 @@ class Remembering(FeatureExtractor):
     def __init__(self, config: PadimConfig) -> None:
         super().__init__(open_extractor(config).backbone_onnx, config)
         self._known: dict[bytes, npt.NDArray[np.float32]] = {}
-        self._behind: dict[tuple[FactorKind, bytes], ort.InferenceSession] = {}
+        self._behind: dict[tuple[str, bytes], ort.InferenceSession] = {}
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         keys = [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in rgb]
@@ -101,14 +102,16 @@ class Remembering(FeatureExtractor):
     def score(
         self,
         rgb: npt.NDArray[np.uint8],
-        kind: FactorKind,
+        detector: Detector,
         kept: npt.NDArray[np.int64],
         inputs: dict[str, ort.OrtValue],
         outputs: Sequence[str],
     ) -> list[npt.NDArray[Any]]:
-        key = (kind, kept.tobytes())
+        key = (detector.form, kept.tobytes())
         if key not in self._behind:
-            self._behind[key] = open_session(behind_embedding_graph(kind, kept, self.input_size))
+            self._behind[key] = open_session(
+                behind_embedding_graph(detector.piece(len(kept)), kept, self.input_size)
+            )
         feed = {"all_channels": ort.OrtValue.ortvalue_from_numpy(self(rgb)), **inputs}
         values = self._behind[key].run_with_ort_values(list(outputs), feed)
         return [value.numpy() for value in values]

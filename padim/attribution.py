@@ -23,10 +23,11 @@ from scipy.linalg import lapack
 
 from padim.errors import CalibrationError, PadimError
 from padim.gaussian import LeaveOut
-from padim.learning import regularization, windows
 from padim.maps import decide, map_mask, region_score
+from padim.methods.patch_gaussians import PatchGaussians, regularization
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
+from padim.task import windows
 
 if TYPE_CHECKING:
     from padim.backbones import Layer
@@ -127,6 +128,18 @@ def _shapley(
 # --- a model's layers -----------------------------------------------------------------------------------
 
 
+def own_gaussians(judge: Judge) -> PatchGaussians:
+    """The Gaussian at each position, if its distance is what is judged there.
+
+    Raises:
+        PadimError: another method, or the distance to the nearest of several Gaussians.
+    """
+    detector = judge.fitted.detector
+    if not isinstance(detector, PatchGaussians) or detector.tolerance:
+        raise PadimError("which layer saw it can be told only for PaDiM without position tolerance")
+    return detector
+
+
 def kept_layers(model: Padim, judge: Judge | None = None) -> tuple[tuple[Layer, ...], Indices]:
     """The layers in use, from shallow to deep, and which of them each kept channel comes from.
 
@@ -138,8 +151,9 @@ def kept_layers(model: Padim, judge: Judge | None = None) -> tuple[tuple[Layer, 
         L layers, and int64 ``(d,)`` of 0 to L - 1.
 
     Raises:
-        PadimError: more than 10 layers.
+        PadimError: more than 10 layers, or distances that layers have no shares in.
     """
+    own_gaussians(model.judge if judge is None else judge)
     everything = model.extractor.layers
     of_channel = np.repeat(np.arange(len(everything)), [layer.channels for layer in everything])
     kept = of_channel[(model.judge if judge is None else judge).channels]
@@ -271,17 +285,17 @@ def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | Non
     """
     judge = model.judge
     layers, layer_of = kept_layers(model, judge)
-    fitted, grid = judge.fitted, model.config.grid
-    if embedding.shape != fitted.mean.shape:
-        raise ValueError(f"embedding must be {fitted.mean.shape}, got {embedding.shape}")
+    gaussians, grid = own_gaussians(judge), model.config.grid
+    if embedding.shape != gaussians.shape:
+        raise ValueError(f"embedding must be {gaussians.shape}, got {embedding.shape}")
     positions = np.arange(grid * grid) if region is None else places_of(region, grid)
     squared = np.zeros((len(positions), len(layers)))
     at_once = max(1, _BLOCK_BYTES // (8 * len(layer_of) ** 2))
     for start in range(0, len(positions), at_once):
         at = positions[start : start + at_once]
-        delta = embedding[at].astype(np.float64) - fitted.mean[at]
+        delta = embedding[at].astype(np.float64) - gaussians.mean[at]
         squared[start : start + at_once] = layer_shares(
-            fitted.factor.covariance(at), delta, layer_of, len(layers)
+            gaussians.factor.covariance(at), delta, layer_of, len(layers)
         )
     return Explanation(tuple(layer.name for layer in layers), positions, squared)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from padim.runtime import threads
 
 T = TypeVar("T")
+Block = TypeVar("Block")
 
 # Positions handled at once: bounds the temporaries to a few megabytes without slowing the matrix products.
 POSITIONS_PER_BLOCK = 64
@@ -41,7 +42,7 @@ def each_block(positions: int, work: Callable[[slice], None]) -> None:
         pass
 
 
-def in_threads(work: Callable[[slice], T], blocks: list[slice]) -> Iterator[T]:
+def in_threads(work: Callable[[Block], T], blocks: Sequence[Block]) -> Iterator[T]:
     """Results of ``work`` in order; what is not begun when the caller stops is not done any more."""
     count = min(len(blocks), workers())
     if count == 1:

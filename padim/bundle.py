@@ -25,15 +25,15 @@ from padim.errors import BundleError
 from padim.files import sha256_of, sync_folder, write_atomic
 
 FORMAT = "padim-bundle"
-VERSION = 2
-# Version 1 kept whole triangular matrices, zeros and all.
-READABLE = (1, VERSION)
+VERSION = 3
+# Version 1 kept whole triangular matrices, zeros and all; version 2 knew one method.
+READABLE = (1, 2, VERSION)
 MANIFEST = "manifest.json"
 
 Content = bytes | npt.NDArray[Any] | Path
-_OWN_FILE = re.compile(r"[a-z_]+-[0-9a-f]{16}\.[a-z0-9]+")
+_OWN_FILE = re.compile(r"[a-z0-9_]+-[0-9a-f]{16}\.[a-z0-9]+")
 # What a writer that was killed leaves behind.
-_OWN_TEMPORARY = re.compile(r"\.([a-z_]+-[0-9a-f]{16}\.[a-z0-9]+|manifest\.json)\.[^.]+\.tmp")
+_OWN_TEMPORARY = re.compile(r"\.([a-z0-9_]+-[0-9a-f]{16}\.[a-z0-9]+|manifest\.json)\.[^.]+\.tmp")
 _LARGEST_MANIFEST = 64 * 2**20
 # Half of a factor is zeros, the rest hardly packs; a zip bomb packs a thousand times.
 _MOST_PACKED = 50
@@ -185,7 +185,7 @@ class Bundle:
         if manifest.get("version") not in READABLE:
             raise BundleError(
                 f"{self.path}: made by another version of padim (bundle version {manifest.get('version')}, "
-                f"this program reads {' and '.join(map(str, READABLE))}); update padim"
+                f"this program reads {', '.join(map(str, READABLE))}); update padim"
             )
         if manifest.get("seal") != _seal(manifest):
             raise BundleError(f"{self.path}: {MANIFEST} was altered after it was saved")

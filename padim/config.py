@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from padim import registry
+from padim import methods, registry
 from padim.errors import BackboneError, PadimError
 
 GridStride = Literal[4, 8, 16]
@@ -28,6 +28,7 @@ class PadimConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+    method: methods.Name = Field("padim", description="How what is normal is learnt.")
     backbone: str = Field("efficientnet_lite0", description="Name in the backbone registry.")
     weights: Weights = Field(
         "pretrained", description="The published weights, or random ones, which are good for trials only."
@@ -58,6 +59,35 @@ class PadimConfig(BaseModel):
     )
     shrinkage: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Fixed weight of the identity in the covariance; 0 is off."
+    )
+    position_tolerance: Literal[0, 1] = Field(
+        0,
+        description="padim: grid positions to each side that a part may be off; the distance is the smallest "
+        "to the Gaussians there.",
+    )
+    coreset_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
+        1.0, description="patchcore: share of the normals' patches that is kept, in percent."
+    )
+    folds: Annotated[int, Field(ge=2, le=20)] = Field(
+        5, description="Methods that train: in how many turns parts are left out for their held-out scores."
+    )
+    max_epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        100, description="Methods that train: passes over the normals at most."
+    )
+    patience: Annotated[int, Field(ge=1)] = Field(
+        8, description="Methods that train: passes without improvement on held-out parts before it stops."
+    )
+    svdd_objective: Literal["one_class", "soft_boundary"] = Field(
+        "one_class", description="svdd: pull all patches to the centre, or leave a share outside a sphere."
+    )
+    svdd_nu: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="svdd with a soft boundary: the share of patches that may lie outside."
+    )
+    flow_couplings: Annotated[int, Field(ge=2, le=32)] = Field(
+        6, description="flow: coupling layers one after another."
+    )
+    members: tuple[methods.Name, ...] = Field(
+        ("padim", "patchcore"), description="ensemble: the methods that judge together."
     )
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = Field(
         4.0, description="Gaussian smoothing of the anomaly map, in pixels; 0 is none."
@@ -100,6 +130,10 @@ class PadimConfig(BaseModel):
                 data["n_features"] = backbone.default_features(kept) or None
         except (BackboneError, TypeError):
             pass
+        if data.get("method") == "stfpm":
+            # A whole network, and not a small one on its features, is trained in every turn.
+            data.setdefault("folds", 3)
+            data.setdefault("max_epochs", 40)
         return data
 
     @field_validator("backbone")
@@ -116,6 +150,15 @@ class PadimConfig(BaseModel):
         if len(set(layers)) != len(layers):
             raise ValueError(f"a layer is named twice: {', '.join(layers)}")
         return layers
+
+    @field_validator("members")
+    @classmethod
+    def _several_members(cls, members: tuple[str, ...]) -> tuple[str, ...]:
+        if "ensemble" in members:
+            raise ValueError("an ensemble cannot be a member of an ensemble")
+        if len(set(members)) != len(members) or len(members) < 2:
+            raise ValueError(f"name at least two different methods, got {', '.join(members) or 'none'}")
+        return members
 
     @field_validator("input_size")
     @classmethod
@@ -157,6 +200,16 @@ class PadimConfig(BaseModel):
                 f"min_area {self.min_area} is larger than the whole {self.input_size} x {self.input_size} map"
             )
         return self
+
+    @property
+    def methods_used(self) -> tuple[methods.Name, ...]:
+        """The method, or those of the ensemble."""
+        return self.members if self.method == "ensemble" else (self.method,)
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether a method learns from the pictures themselves, not from their embeddings alone."""
+        return "stfpm" in self.methods_used
 
     @property
     def grid(self) -> int:

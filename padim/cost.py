@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from padim import backbones
 from padim.blocks import workers
 from padim.config import PadimConfig
-from padim.factor import NARROW_ABOVE_BYTES, is_low_rank
-from padim.graph import split
-from padim.learning import BLOCK_BYTES, matrix_bytes
+from padim.factor import NARROW_ABOVE_BYTES, is_low_rank, split
+from padim.methods.patch_gaussians import BLOCK_BYTES, matrix_bytes
 
 
 @dataclass(frozen=True)

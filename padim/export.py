@@ -34,6 +34,7 @@ from padim import backbones
 from padim.errors import PadimError
 from padim.factor import Factor, LowRank
 from padim.files import sync_folder
+from padim.methods.patch_gaussians import PatchGaussians
 from padim.repeatability import guard_levels
 from padim.runtime import session_options
 from padim.words import megabytes
@@ -150,7 +151,8 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
         "grid_stride": config.grid_stride,
         "backbone": config.backbone,
         "layers": ",".join(config.active_layers),
-        "n_features": fitted.mean.shape[1],
+        "method": config.method,
+        "n_features": fitted.detector.shape[1],
         "weights": config.weights,
         "backbone_sha256": hashlib.sha256(model.extractor.backbone_onnx).hexdigest(),
         "smoothing_sigma": config.smoothing_sigma,
@@ -197,8 +199,8 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
 def _scorer(model: Padim, distances: bool) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """The graph without the baked arrays, and these."""
     judge, extractor = model.judge, model.extractor
-    factor, size = judge.fitted.factor, extractor.input_size
-    proto = extractor.scoring_graph(factor.kind, model.channels, guarded=True)
+    detector, size = judge.fitted.detector, extractor.input_size
+    proto = extractor.scoring_graph(detector, model.channels, guarded=True)
     graph = proto.graph
     baked = dict(judge.scorer.arrays)
     inside = baked.pop("inside")
@@ -223,6 +225,7 @@ def _scorer(model: Padim, distances: bool) -> tuple[onnx.ModelProto, dict[str, A
         baked["inside"] = inside
     if not distances:
         graph.output.remove(next(value for value in graph.output if value.name == "distance"))
+    factor = detector.factor if isinstance(detector, PatchGaussians) else None
     if isinstance(factor, LowRank) and factor.narrow:
         # Every number is a 16-bit one: half the file, and the very same numbers once it is open.
         baked.pop("basis")
@@ -319,7 +322,7 @@ def _check(path: Path, model: Padim) -> None:
 
 def inverse_covariance_bytes(model: Padim) -> int:
     """How large the ``.npz`` will be, to some thousandths: whole inverse covariances, and the means."""
-    p, d = model.judge.fitted.factor.shape
+    p, d = model.factor_.shape
     return 4 * p * d * (d + 1)
 
 
@@ -332,12 +335,13 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     ``v * pixel_scale + pixel_offset``, and gives one output a layer. Layers finer than ``grid_stride`` are
     averaged over areas to the grid, coarser ones enlarged bilinearly (half-pixel centres, clamped edges),
     joined in the order of ``layer_names`` and reduced to ``channel_indices``. With ``delta`` the deviation
-    from ``mean`` the distance is ``sqrt(delta @ inv_covariance @ delta)``; positions run row by row.
+    from ``mean`` the distance is ``sqrt(delta @ inv_covariance @ delta)``; positions run row by row. With
+    ``position_tolerance`` 1 it is the smallest of those to the Gaussians of the 3 x 3 positions around.
 
     Arrays: ``mean`` float32 ``(p, d)``; ``inv_covariance`` float32 ``(p, d, d)``; ``channel_indices`` int64
     ``(d,)``; ``layer_names``, ``layer_channels``, ``layer_strides``; ``input_size``, ``grid_stride``,
-    ``grid``, ``fit``; ``pixel_scale``, ``pixel_offset`` float32 ``(3,)``; ``sigma``, ``min_area``,
-    ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units) and ``threshold_level``, if there is
+    ``grid``, ``fit``, ``position_tolerance``; ``pixel_scale``, ``pixel_offset`` float32 ``(3,)``; ``sigma``,
+    ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units) and ``threshold_level``, if there is
     one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``, ``weights``, ``backbone_onnx`` (the file's
     name), ``backbone_sha256``; ``format``, ``format_version``, ``padim_version``, ``created``.
 
@@ -351,7 +355,8 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
 
     Raises:
         NotFittedError: there is nothing to export.
-        PadimError: it would be larger than 4 GB and ``force`` is not set, or it cannot be written.
+        PadimError: the method has no Gaussians, it would be larger than 4 GB and ``force`` is not set, or it
+            cannot be written.
     """
     path = Path(path)
     expected = inverse_covariance_bytes(model)
@@ -360,7 +365,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
             f"{path}: whole inverse covariances of this model take {megabytes(expected)}, over the limit of "
             f"{megabytes(MOST_NPZ_BYTES)}; export it as ONNX, or fit fewer features or a coarser grid"
         )
-    fitted, config = model.judge.fitted, model.config
+    gaussians, fitted, config = model.gaussians_, model.judge.fitted, model.config
     backbone, layers = backbones.get(config.backbone), model.extractor.layers
     network = model.extractor.backbone_onnx
     network_name = f"{path.stem}_backbone.onnx"
@@ -369,7 +374,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "format_version": VERSION,
         "padim_version": padim.__version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "mean": fitted.mean,
+        "mean": gaussians.mean,
         "channel_indices": model.channels,
         "layer_names": np.array([layer.name for layer in layers]),
         "layer_channels": np.array([layer.channels for layer in layers]),
@@ -378,6 +383,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "grid_stride": config.grid_stride,
         "grid": config.grid,
         "fit": config.fit,
+        "position_tolerance": config.position_tolerance,
         "pixel_scale": np.array(backbone.scale, np.float32),
         "pixel_offset": np.array(backbone.offset, np.float32),
         "sigma": config.smoothing_sigma,
@@ -403,7 +409,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
                 np.lib.format.write_array(content, np.asarray(value), allow_pickle=False)
                 archive.writestr(f"{key}.npy", content.getvalue())
             with archive.open("inv_covariance.npy", "w", force_zip64=True) as member:
-                _write_inverses(member, fitted.factor)
+                _write_inverses(member, gaussians.factor)
     return path
 
 

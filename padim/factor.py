@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from padim.graph import FactorKind, split
+from padim.piece import FLOAT, Piece, constants, op, tensor
+
+FactorKind = Literal["triangular", "low_rank"]
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 
-# A basis larger than this is kept in 16 bits, if that moves no distance by a thousandth (padim/learning.py).
+# A basis larger than this is kept in 16 bits, if that moves no distance by a thousandth; see
+# padim/methods/patch_gaussians.py.
 NARROW_ABOVE_BYTES = 512 * 2**20
 
 _LARGEST_16 = np.iinfo(np.int16).max
@@ -37,13 +40,19 @@ FILES: dict[str, tuple[tuple[type[np.number], ...], int]] = {
 }
 
 
+def split(features: int) -> int:
+    """Columns in the left part of a triangular factor: about half, in whole vector registers."""
+    half = features // 2
+    return half // 16 * 16 if half >= 16 else max(half, 1)
+
+
 @dataclass(frozen=True)
 class Triangular:
     """``V = L^-T`` with ``A = L L^T``: ``|delta V|^2`` is the squared Mahalanobis distance.
 
     Attributes:
         left: float32 ``(p, k, k)``, the first k columns of V without the rows that are zero.
-        right: float32 ``(p, d, d - k)``, the other columns; k = ``padim.graph.split(d)``.
+        right: float32 ``(p, d, d - k)``, the other columns; k = :func:`split`.
     """
 
     left: Singles
@@ -106,6 +115,31 @@ class Triangular:
     def files(self) -> dict[str, npt.NDArray[Any]]:
         """As stored in the bundle."""
         return {"left.npy": self.left, "right.npy": self.right}
+
+    def piece(self) -> Piece:
+        """``delta``, float32 ``(p, n, m, d)``, to ``squared``, ``(p, n, m)``: ``|delta V|^2``.
+
+        In two parts of columns: the left one without the rows that are zero, a quarter less to stream. Finer
+        cuts gain nothing.
+        """
+        features, left = self.shape[1], self.left.shape[1]
+        nodes = [
+            op("Slice", ["delta", "zero", "left_rows", "three"], ["delta_left"]),
+            op("MatMul", ["delta_left", "left"], ["white_left"]),
+            op("ReduceSumSquare", ["white_left"], ["squared_left"], axes=[3], keepdims=0),
+        ]
+        inputs = [tensor("left", FLOAT, ["p", 1, left, left])]
+        fixed = constants(zero=np.array([0]), left_rows=np.array([left]), three=np.array([3]))
+        if left == features:
+            nodes.append(op("Identity", ["squared_left"], ["squared"]))
+            return Piece(nodes, fixed, inputs)
+        nodes += [
+            op("MatMul", ["delta", "right"], ["white_right"]),
+            op("ReduceSumSquare", ["white_right"], ["squared_right"], axes=[3], keepdims=0),
+            op("Add", ["squared_left", "squared_right"], ["squared"]),
+        ]
+        inputs.append(tensor("right", FLOAT, ["p", 1, features, features - left]))
+        return Piece(nodes, fixed, inputs)
 
 
 @dataclass(frozen=True)
@@ -196,6 +230,32 @@ class LowRank:
         if self.step is None:
             return {"basis.npy": self.basis, "scale.npy": self.scale}
         return {"basis.npy": self.integers(), "scale.npy": self.scale, "step.npy": self.step}
+
+    def piece(self) -> Piece:
+        """``delta``, float32 ``(p, n, m, d)``, to ``squared``, ``(p, n, m)``:
+        ``|delta - Q c|^2 / floor + |scale * c|^2`` with ``c = Q^T delta``.
+
+        The part outside the span is formed as a vector before it is squared: as a difference of two squares
+        it would cancel, and a 16-bit Q would show.
+        """
+        nodes = [
+            op("MatMul", ["delta", "basis"], ["inside_span"]),
+            op("Transpose", ["inside_span"], ["inside_column"], perm=[0, 1, 3, 2]),
+            op("MatMul", ["basis", "inside_column"], ["projection"]),
+            op("Transpose", ["projection"], ["projection_row"], perm=[0, 1, 3, 2]),
+            op("Sub", ["delta", "projection_row"], ["outside"]),
+            op("ReduceSumSquare", ["outside"], ["squared_outside"], axes=[3], keepdims=0),
+            op("Div", ["squared_outside", "floor"], ["outside_term"]),
+            op("Mul", ["inside_span", "basis_scale"], ["inside_scaled"]),
+            op("ReduceSumSquare", ["inside_scaled"], ["inside_term"], axes=[3], keepdims=0),
+            op("Add", ["outside_term", "inside_term"], ["squared"]),
+        ]
+        inputs = [
+            tensor("basis", FLOAT, ["p", 1, self.shape[1], "r"]),
+            tensor("basis_scale", FLOAT, ["p", 1, 1, "r"]),
+            tensor("floor", FLOAT, []),
+        ]
+        return Piece(nodes, [], inputs)
 
 
 Factor = Triangular | LowRank

@@ -20,8 +20,10 @@ import onnxruntime as ort
 from padim import backbones
 from padim.allocation import keep_freed_memory
 from padim.config import PadimConfig
+from padim.detector import Detector
 from padim.errors import BackboneError, BundleError, PadimError
-from padim.graph import FactorKind, Piece, embedding_graph, embedding_piece, scoring_graph
+from padim.graph import embedding_graph, embedding_piece, scoring_graph
+from padim.piece import Piece
 from padim.runtime import open_session, provider_in_use
 
 # Sessions kept for the next who asks. Each has the network's weights in memory; of scoring sessions, one is
@@ -66,7 +68,7 @@ class FeatureExtractor:
             raise BundleError(f"the backbone network cannot be opened: {error}") from error
         self.runs = 0
         self._count = threading.Lock()
-        self._scoring: dict[tuple[FactorKind, bytes], ort.InferenceSession] = {}
+        self._scoring: dict[tuple[str, bytes], ort.InferenceSession] = {}
         self._opening = threading.Lock()
 
     def _piece(self, kept: npt.NDArray[np.int64] | None) -> Piece:
@@ -89,7 +91,7 @@ class FeatureExtractor:
     def score(
         self,
         rgb: npt.NDArray[np.uint8],
-        kind: FactorKind,
+        detector: Detector,
         kept: npt.NDArray[np.int64],
         inputs: dict[str, ort.OrtValue],
         outputs: Sequence[str],
@@ -98,23 +100,23 @@ class FeatureExtractor:
 
         Args:
             rgb: as above.
-            kind: of the Gaussians' factor.
+            detector: gives the form of the graph; its values are among the inputs.
             kept: int64 ``(d,)``, the channels kept.
             inputs: all inputs of the graph but ``rgb``.
             outputs: which of ``distance``, ``map`` and ``score``.
         """
-        session = self.scoring_session(kind, kept)
+        session = self.scoring_session(detector, kept)
         feed = {"rgb": self.fed(rgb), **inputs}
         return [value.numpy() for value in session.run_with_ort_values(list(outputs), feed)]
 
-    def scoring_session(self, kind: FactorKind, kept: npt.NDArray[np.int64]) -> ort.InferenceSession:
+    def scoring_session(self, detector: Detector, kept: npt.NDArray[np.int64]) -> ort.InferenceSession:
         """The session of the whole graph for these channels, opened when first asked for."""
-        key = (kind, kept.tobytes())
+        key = (detector.form, kept.tobytes())
         with self._opening:
             session = self._scoring.pop(key, None)
             if session is None:
                 try:
-                    session = open_session(self.scoring_graph(kind, kept))
+                    session = open_session(self.scoring_graph(detector, kept))
                 except PadimError:
                     raise
                 except Exception as error:
@@ -125,10 +127,10 @@ class FeatureExtractor:
             return session
 
     def scoring_graph(
-        self, kind: FactorKind, kept: npt.NDArray[np.int64], *, guarded: bool = False
+        self, detector: Detector, kept: npt.NDArray[np.int64], *, guarded: bool = False
     ) -> onnx.ModelProto:
         """See :func:`padim.graph.scoring_graph`."""
-        return scoring_graph(self._piece(kept), kind, len(kept), self.input_size, guarded=guarded)
+        return scoring_graph(self._piece(kept), detector.piece(len(kept)), self.input_size, guarded=guarded)
 
     def fed(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:
         """Checked pictures as the sessions take them; every run of the network passes here and is counted."""
@@ -144,9 +146,13 @@ class FeatureExtractor:
         """Which execution provider runs the network: ``cpu``, ``cuda``, ..."""
         return provider_in_use(self.session)
 
-    def batch_size(self) -> int:
-        """Pictures a run: 16 at 256 px, fewer for larger ones and finer grids, so that memory stays level."""
-        embedding = 4 * self.channels * self.grid**2
+    def batch_size(self, beside: int = 0) -> int:
+        """Pictures a run: 16 at 256 px, fewer for larger ones and finer grids, so that memory stays level.
+
+        Args:
+            beside: bytes that each takes besides its embedding.
+        """
+        embedding = 4 * self.channels * self.grid**2 + beside
         largest = min(16 * 256**2 // self.input_size**2, MOST_EMBEDDED_BYTES // embedding)
         return int(np.clip(largest, 1, 16))
 

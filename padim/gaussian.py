@@ -185,6 +185,46 @@ class LeaveOut(_Downdate):
         inner = white @ white.transpose(0, 2, 1)
         return self._together(inner, self.nu * (np.eye(self.group_size) - 1 / self.count) - inner)
 
+    def squared_distances_of(self, x: Floats, y: Floats) -> Doubles:
+        """Of any vectors that belong to the group's members, to the Gaussians without the whole group.
+
+        Args:
+            x: the members, as for :meth:`squared_distances`; with k = 1 any number of them.
+            y: ``(len(x), m, p, d)``, m vectors of each member.
+
+        Returns:
+            float64 ``(len(x), m, p)``.
+        """
+        count, several, positions, features = y.shape
+        members = _whitened(x, self._mean, self._whitener)
+        flat = y.reshape(count * several, positions, features)
+        vectors = _whitened(flat, self._mean, self._whitener)
+        return self._others(members, vectors.reshape(positions, count, several, features))
+
+    def _others(self, members: Doubles, vectors: Doubles) -> Doubles:
+        """From whitened deviations of members ``(p, k, d)`` and of their vectors ``(p, k, m, d)``."""
+        if self.group_size == 1:
+            q = np.einsum("pnd,pnd->pn", members, members)
+            gap = self.nu * (1 - 1 / self.count) - q
+            vectors += members[:, :, None] / self._remaining
+            cross = np.einsum("pnmd,pnd->pnm", vectors, members)
+            squared = np.einsum("pnmd,pnmd->pnm", vectors, vectors) + np.square(cross) / gap[:, :, None]
+            return squared.transpose(1, 2, 0)
+        inner = members @ members.transpose(0, 2, 1)
+        gap = self.nu * (np.eye(self.group_size) - 1 / self.count) - inner
+        vectors += (members.sum(axis=1) / self._remaining)[:, None, None]
+        return _with_cross_term(vectors, members, gap)
+
+
+def _with_cross_term(vectors: Doubles, members: Doubles, gap: Doubles) -> Doubles:
+    """``|u|^2 + (u W^T) gap^-1 (u W^T)^T``: u ``(p, k, m, d)``, W ``(p, k, d)``; gives ``(k, m, p)``."""
+    positions, count, several, features = vectors.shape
+    flat = vectors.reshape(positions, count * several, features)
+    cross = flat @ members.transpose(0, 2, 1)
+    solved = np.linalg.solve(gap, cross.transpose(0, 2, 1)).transpose(0, 2, 1)
+    squared = np.einsum("pnd,pnd->pn", flat, flat) + np.einsum("pnk,pnk->pn", cross, solved)
+    return np.asarray(squared.reshape(positions, count, several).transpose(1, 2, 0))
+
 
 class Span:
     """What few normals span at each position: all that their Gaussians depend on when n - 1 < d.
@@ -265,12 +305,14 @@ class LeaveOutOfSpan(_Downdate):
             CalibrationError: fewer than two images would be left.
         """
         super().__init__(span.count, group_size, regularization)
+        self._span = span
         self._vectors = span.vectors
         # With B = S / nu + floor I, X B^-1 X^T has the eigenvectors of X X^T, and so has what is left of
         # nu (I - 11^T / n) without it: in this form the difference cancels nothing.
-        eigenvalues = span.values / self.nu + regularization.floor
+        self._floor = regularization.floor
+        eigenvalues = span.values / self.nu + self._floor
         self._inner = span.values / eigenvalues
-        self._gap = self.nu * regularization.floor / eigenvalues
+        self._gap = self.nu * self._floor / eigenvalues
 
     def squared_distances(self, members: Sequence[int]) -> Doubles:
         """Of one group's members, given as rows of the span's ``x``; with k = 1 each row is its own group.
@@ -287,3 +329,34 @@ class LeaveOutOfSpan(_Downdate):
             raise ValueError(f"a group has {self.group_size} members, got {len(members)}")
         columns = rows.transpose(0, 2, 1)
         return self._together((rows * self._inner[:, None]) @ columns, (rows * self._gap[:, None]) @ columns)
+
+    def squared_distances_of(self, members: Sequence[int], y: Floats) -> Doubles:
+        """:meth:`LeaveOut.squared_distances_of`, members given as rows of the span's ``x``.
+
+        In the span's own coordinates, each in units of B; what of a vector lies outside the span, no normal
+        has a share in, in or out of the group.
+        """
+        if self.group_size > 1 and len(members) != self.group_size:
+            raise ValueError(f"a group has {self.group_size} members, got {len(members)}")
+        span, (count, several, positions, features) = self._span, y.shape
+        root = 1 / np.sqrt(span.values / self.nu + self._floor)
+        basis = span.basis()[0]
+        vectors = y.reshape(count * several, positions, features).transpose(1, 0, 2) - span.mean[:, None]
+        inside = vectors @ basis
+        outside = vectors - inside @ basis.transpose(0, 2, 1)
+        beyond = np.einsum("pnd,pnd->pn", outside, outside) / self._floor
+        rows = self._vectors[:, list(members)]
+        whitened = rows * (np.sqrt(span.values) * root)[:, None]
+        inside *= root[:, None]
+        own = inside.reshape(positions, count, several, -1)
+        if self.group_size == 1:
+            gap = np.einsum("pnj,pj->pn", np.square(rows), self._gap)
+            own += whitened[:, :, None] / self._remaining
+            cross = np.einsum("pnmj,pnj->pnm", own, whitened)
+            squared = np.einsum("pnmj,pnmj->pnm", own, own) + np.square(cross) / gap[:, :, None]
+            result = squared.transpose(1, 2, 0)
+        else:
+            own += (whitened.sum(axis=1) / self._remaining)[:, None, None]
+            gap = (rows * self._gap[:, None]) @ rows.transpose(0, 2, 1)
+            result = _with_cross_term(own, whitened, gap)
+        return np.asarray(result + beyond.reshape(positions, count, several).transpose(1, 2, 0))

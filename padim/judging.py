@@ -1,7 +1,7 @@
 """Judge: one unchanging state of a model, from distance grids to maps, scores, thresholds and rates.
 
 A fit or an exclusion makes a new Judge; whoever holds the old one, such as a run over a thousand pictures,
-goes on with the same Gaussians, scale and region of interest until it is through.
+goes on with the same detector, scale and region of interest until it is through.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ScoredImage:
         sha256: of the file's bytes (of the pixels, if given as an array).
         original_size: (height, width) in pixels.
         content_box: where the picture lies in the map, None when it fills it.
-        grid: float32 ``(grid, grid)``, Mahalanobis distances.
+        grid: float32 ``(grid, grid)``, distances.
         map: uint16 ``(input_size, input_size)``, the judged map.
         score: level that the strongest region of at least ``min_area`` reaches.
         quantizer: the scale the map was made with; levels of another scale do not compare.
@@ -80,8 +80,7 @@ class Judge:
         self._preprocess = Preprocess(size=config.input_size, fit=config.fit)
         self.scorer = Scorer(
             extractor,
-            fitted.mean,
-            fitted.factor,
+            fitted.detector,
             channels,
             sigma=config.smoothing_sigma,
             quantizer=fitted.quantizer,
@@ -89,7 +88,7 @@ class Judge:
         )
         where = b"" if roi is None else roi.tobytes()
         state = f"{fitted.quantizer}/{config.smoothing_sigma}/{len(fitted.normals)}".encode()
-        self.identity = hashlib.sha256(state + fitted.mean[:1].tobytes() + where).hexdigest()
+        self.identity = hashlib.sha256(state + fitted.detector.fingerprint() + where).hexdigest()
         self._levels: dict[int, npt.NDArray[np.int64]] = {}
         self._known: npt.NDArray[np.uint16] | None = None
         self._histogram: npt.NDArray[np.int64] | None = None

@@ -23,19 +23,21 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from padim import backbones, bundle
+from padim import backbones, bundle, methods
 from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
 from padim.config import PadimConfig, explain
+from padim.detector import Detector
 from padim.errors import BundleError, CalibrationError, NotFittedError, PadimError
-from padim.factor import FILES as FACTOR_FILES
-from padim.factor import Factor, from_files
+from padim.factor import Factor
 from padim.features import FeatureExtractor, draw_channels, open_extractor
 from padim.files import sha256_of
 from padim.images import Preprocess
 from padim.judging import Judge, ScoredImage
-from padim.learning import Calibration, Fitted, factor_of, gather, learn, regularization, scale
+from padim.learning import Fitted, learn, scale
 from padim.maps import MAX_LEVEL, Decision, Quantizer, decide, region_score
+from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
 from padim.normals import Groups, Normal, Status, Thumbnails, group_of, join_duplicates
+from padim.pictures import Pictures
 from padim.pipeline import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.repeatability import Guard, Verdict, verdict_of
 from padim.roi import MAX_SHAPES, Shape
@@ -44,16 +46,21 @@ from padim.roi import to_json as shapes_to_json
 from padim.scorer import NO_NUMBERS, Scorer
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
+from padim.taken import Taken
+from padim.task import Calibration, Losses, Task
 from padim.unfinished import Done, Unfinished
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
 
+# What is kept of the normals while a model is worked on.
+_WORK = ("spool", "pictures", "thumbnails.bin")
 # Longest side in pixels of what the bundle keeps of each normal.
 THUMBNAIL_SIDE = 512
 
 
 class Padim:
-    """Patch Distribution Modeling (Defard et al., 2020, arXiv 2011.08785).
+    """Patch Distribution Modeling (Defard et al., 2020, arXiv 2011.08785), and the other methods behind the
+    same verbs: ``config.method`` says which.
 
     Scoring and reading may go on in other threads while a fit or an exclusion is at work in one: they see
     the former model until the new one is complete.
@@ -160,14 +167,37 @@ class Padim:
         return self.judge.fitted.calibration
 
     @property
+    def detector_(self) -> Detector:
+        """What the method has learnt."""
+        return self.judge.fitted.detector
+
+    @property
+    def losses_(self) -> tuple[Losses, ...]:
+        """How the trainings went, for the methods that train."""
+        return self.judge.fitted.losses
+
+    @property
+    def gaussians_(self) -> PatchGaussians:
+        """The Gaussians of every position.
+
+        Raises:
+            PadimError: the method has none.
+        """
+        detector = self.detector_
+        if not isinstance(detector, PatchGaussians):
+            title = methods.get(self.config.method).title
+            raise PadimError(f"only PaDiM has a Gaussian at every position; this model was fitted by {title}")
+        return detector
+
+    @property
     def mean_(self) -> npt.NDArray[np.float32]:
-        """float32 ``(p, d)``: mean embedding at every position."""
-        return self.judge.fitted.mean
+        """float32 ``(p, d)``: mean embedding at every position; raises PadimError as :attr:`gaussians_`."""
+        return self.gaussians_.mean
 
     @property
     def factor_(self) -> Factor:
-        """The Gaussians' covariances, as scoring reads them."""
-        return self.judge.fitted.factor
+        """The Gaussians' covariances, as scoring reads them; raises PadimError as :attr:`gaussians_`."""
+        return self.gaussians_.factor
 
     @property
     def held_out_(self) -> npt.NDArray[np.float32]:
@@ -230,23 +260,40 @@ class Padim:
                 shutil.rmtree(new, ignore_errors=True)
             try:
                 record = Unfinished(new, self.extractor.identity, self._embedding_settings())
-                spool = self._spool(new / "spool").start()
-                thumbnails = Thumbnails(new / "thumbnails.bin")
-                normals = self._take_in(spool, thumbnails, images, groups, 0, watch, record)
+                taken = self._taken(new).start()
+                normals = self._take_in(taken, images, groups, 0, watch, record)
                 if not normals:
                     raise PadimError("none of the pictures could be used; the model needs at least one")
-                fitted = learn(spool, join_duplicates(normals), self.config, self.channels, watch)
+                fitted = self._learn(taken, join_duplicates(normals), self.config, watch)
                 if new != self.work_dir:
                     self._forget_work()
                     self.work_dir.mkdir(parents=True, exist_ok=True)
-                    for name in ("spool", "thumbnails.bin"):
-                        (new / name).replace(self.work_dir / name)
+                    for name in _WORK:
+                        if (new / name).exists():
+                            (new / name).replace(self.work_dir / name)
                     record.close()
                 self._install(fitted)
             finally:
                 if not unfinished:
                     shutil.rmtree(new, ignore_errors=True)
         return self
+
+    def _learn(self, taken: Taken, normals: Sequence[Normal], config: PadimConfig, watch: Watch) -> Fitted:
+        """Learn from what is on disk; what training has done is kept there until it is through."""
+        progress = taken.folder / "training"
+        task = Task(
+            taken.spool,
+            tuple(normals),
+            self._channels_of(config),
+            config,
+            watch,
+            progress,
+            taken.pictures,
+            self.extractor.backbone_onnx,
+        )
+        fitted = learn(task)
+        shutil.rmtree(progress, ignore_errors=True)
+        return fitted
 
     def _embedding_settings(self) -> dict[str, object]:
         """The settings that embeddings depend on, as plain JSON."""
@@ -274,23 +321,21 @@ class Padim:
         with self._writing:
             if not self.has_spool:
                 return self._continue_from_checkpoint(images, groups, watch)
-            former, pictures = self.normals_, self._thumbnails.nbytes
-            spool = self._spool().start()
-            spool.truncate(len(former))
+            former, small = self.normals_, self._thumbnails.nbytes
+            taken = self._taken().start()
+            taken.truncate(len(former), small)
             try:
-                added = self._take_in(spool, self._thumbnails, images, groups, len(former), watch)
+                added = self._take_in(taken, images, groups, len(former), watch)
                 normals = join_duplicates([*former, *added])
-                self._install(learn(spool, normals, self.config, self.channels, watch))
+                self._install(self._learn(taken, normals, self.config, watch))
             except BaseException:
-                spool.truncate(len(former))
-                self._thumbnails.truncate(pictures)
+                taken.truncate(len(former), small)
                 raise
         return self
 
     def _take_in(
         self,
-        spool: Spool,
-        thumbnails: Thumbnails,
+        taken: Taken,
         images: Iterable[Image],
         groups: Groups,
         first_index: int,
@@ -299,15 +344,14 @@ class Padim:
     ) -> list[Normal]:
         """Run the network over new normals: embeddings to the spool, word of them to the record."""
         normals: list[Normal] = []
-        if record is not None and (done := record.take_up(spool, thumbnails)):
+        if record is not None and (done := record.take_up(taken)):
             names, images, watch = record.pass_over(done, images, self.preprocess, watch)
             for index, (name, item) in enumerate(zip(names, done, strict=True)):
                 part = _part(groups, name, index)
                 normals.append(Normal(name, item.sha256, part, "fit", item.original_size, item.thumbnail))
         for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
-            embeddings = self._embed(batch)
-            spool.append(embeddings, [item.sha256 for item in batch])
-            added = _records(batch, thumbnails, groups, first_index + len(normals))
+            taken.append(batch, self._embed(batch))
+            added = _records(batch, taken.thumbnails, groups, first_index + len(normals))
             if record is not None:
                 record.add(Done(item.sha256, item.original_size, item.thumbnail) for item in added)
             normals += added
@@ -334,7 +378,8 @@ class Padim:
         thumbnail_side: int | None = None,
         batch_size: int | None = None,
     ) -> Iterator[list[Prepared]]:
-        size = batch_size or self.extractor.batch_size()
+        beside = 0 if self._current is None else self.detector_.scoring_bytes()
+        size = batch_size or self.extractor.batch_size(beside)
         return batches(images, self.preprocess, size, watch, stage, thumbnail_side=thumbnail_side)
 
     # --- who is in the fit -------------------------------------------------------------------------
@@ -392,7 +437,7 @@ class Padim:
             raise PadimError(
                 "the normals' features were deleted; give the same pictures again with rebuild_spool()"
             )
-        self._install(learn(self._spool(), normals, self.config, self.channels, watch))
+        self._install(self._learn(self._taken(), normals, self.config, watch))
         return self
 
     def set_layers(
@@ -439,8 +484,7 @@ class Padim:
                 raise PadimError(
                     "the normals' features were deleted; give the same pictures again with rebuild_spool()"
                 )
-            channels = self._channels_of(config)
-            fitted = learn(self._spool(), self.normals_, config, channels, Watch(progress, cancel))
+            fitted = self._learn(self._taken(), self.normals_, config, Watch(progress, cancel))
             self.config, self._features_asked = config, asked
             self._install(fitted)
         return self
@@ -452,19 +496,26 @@ class Padim:
         folder = folder or self.work_dir / "spool"
         return Spool(folder, extractor.identity, extractor.channels, extractor.grid**2)
 
+    def _taken(self, folder: Path | None = None) -> Taken:
+        """What is kept of the normals in a folder, by default the model's own."""
+        folder = folder or self.work_dir
+        pictures = None
+        if self.config.needs_pictures:
+            pictures = Pictures(folder / "pictures", self.config.input_size)
+        return Taken(folder, self._spool(folder / "spool"), Thumbnails(folder / "thumbnails.bin"), pictures)
+
     @property
     def has_spool(self) -> bool:
-        """Whether the embeddings of just these normals are at hand."""
+        """Whether what the method learns from is at hand, of just these normals."""
         if self._current is None:
             return False
-        normals, spool = self.normals_, self._spool()
-        whole = len(spool) >= len(normals)
-        return whole and spool.keys()[: len(normals)] == [normal.sha256 for normal in normals]
+        return self._taken().holds([normal.sha256 for normal in self.normals_])
 
     @property
     def spool_bytes(self) -> int:
-        """Size of the embeddings on disk."""
-        return sum(file.stat().st_size for file in (self.work_dir / "spool").glob("*"))
+        """Size of the embeddings on disk, and of the pictures where the method needs them."""
+        folders = (self.work_dir / "spool", self.work_dir / "pictures")
+        return sum(file.stat().st_size for folder in folders for file in folder.glob("*"))
 
     def statistics(self) -> PatchStatistics:
         """Count, mean and scatter of the normals in the fit: from the spool, or from the checkpoint.
@@ -526,16 +577,21 @@ class Padim:
         """Write beside the spool what it takes to continue the fit without it, whichever is smaller.
 
         While the normals are no more than the channels kept: the features of those channels, in a folder; the
-        calibration stays exact when the fit goes on. Beyond that: the float64 statistics, in a file.
+        calibration stays exact when the fit goes on. Beyond that: the float64 statistics, in a file. Methods
+        that statistics are not enough for keep the features, however many.
         """
         normals = self.normals_
         path = self._checkpoint_of(normals)
-        if len(normals) > len(self.channels):
+        if self._statistics_do(len(normals), len(self.channels)):
             path = path.with_suffix(".npz")
             self.statistics().save(path)
         elif self._kept_features(normals) is None:
             self._write_features(self._spool(), self.channels, normals, path)
         return path
+
+    def _statistics_do(self, normals: int, channels: int) -> bool:
+        """Whether statistics are the smaller checkpoint, and enough of one."""
+        return self.config.method == "padim" and normals > channels
 
     def _write_features(
         self, source: Spool, channels: npt.NDArray[np.int64], normals: Sequence[Normal], folder: Path
@@ -555,13 +611,18 @@ class Padim:
     def delete_spool(self) -> None:
         """Free the disk; a checkpoint is kept, so that the fit can still be continued."""
         with self._writing:
-            if self.has_spool:
+            # Without the pictures it learns from, a method cannot go on, and needs nothing to go on with.
+            if self.has_spool and not self.config.needs_pictures:
                 self.save_checkpoint()
-            shutil.rmtree(self.work_dir / "spool", ignore_errors=True)
+            self._forget_features()
+
+    def _forget_features(self) -> None:
+        for name in ("spool", "pictures", "training"):
+            shutil.rmtree(self.work_dir / name, ignore_errors=True)
 
     def _forget_work(self) -> None:
         """Remove what belongs to the former fit."""
-        shutil.rmtree(self.work_dir / "spool", ignore_errors=True)
+        self._forget_features()
         for checkpoint in self.work_dir.glob("checkpoint-*"):
             if checkpoint.is_dir():
                 shutil.rmtree(checkpoint, ignore_errors=True)
@@ -590,27 +651,27 @@ class Padim:
             new = self.work_dir / "new"
             shutil.rmtree(new, ignore_errors=True)
             try:
-                found = self._spool(new / "found").start()
+                found = self._taken(new / "found").start()
                 for batch in self._batches(images, watch, "Reading pictures"):
-                    known = set(found.keys())
+                    known = set(found.spool.keys())
                     fresh = {item.sha256: item for item in batch if item.sha256 in wanted.keys() - known}
                     if fresh:
-                        embeddings = self._embed(list(fresh.values()))
-                        found.append(embeddings, list(fresh))
-                row = {key: index for index, key in enumerate(found.keys())}
+                        found.append(list(fresh.values()), self._embed(list(fresh.values())))
+                row = {key: index for index, key in enumerate(found.spool.keys())}
                 missing = [name for key, name in wanted.items() if key not in row]
                 if missing:
                     raise PadimError(
                         f"{len(missing)} of the {len(wanted)} pictures are missing, first {missing[0]}; "
                         "give the very files that the model was fitted on"
                     )
-                spool, everything = self._spool(new / "spool").start(), np.arange(found.channels)
+                taken = self._taken(new).start()
                 for normal in normals:
-                    record = found.read([row[normal.sha256]], everything)
-                    spool.append(np.ascontiguousarray(record.transpose(0, 2, 1)), [normal.sha256])
-                fitted = learn(spool, normals, self.config, self.channels, watch)
+                    taken.copy(found, row[normal.sha256], normal.sha256)
+                fitted = self._learn(taken, normals, self.config, watch)
                 self._forget_work()
-                (new / "spool").replace(self.work_dir / "spool")
+                for name in ("spool", "pictures"):
+                    if (new / name).exists():
+                        (new / name).replace(self.work_dir / name)
                 self._install(fitted)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
@@ -620,6 +681,11 @@ class Padim:
         former, pictures = self.judge.fitted, self._thumbnails.nbytes
         try:
             kept = self._kept_features(former.normals)
+            if kept is None and self.config.method != "padim":
+                raise PadimError(
+                    "the normals' features were deleted, and this method cannot go on without them; "
+                    "give the same pictures again with rebuild_spool()"
+                )
             go_on = self._continue_statistics if kept is None else self._continue_features
             fitted = go_on(former, images, groups, watch)
         except BaseException:
@@ -657,9 +723,10 @@ class Padim:
             if not added:
                 return None
             all_normals = join_duplicates([*former.normals, *added])
-            fitted = learn(kept, all_normals, self.config, everything, watch)
+            fitted = learn(Task(kept, all_normals, everything, self.config, watch, kept.folder / "training"))
+            shutil.rmtree(kept.folder / "training", ignore_errors=True)
             checkpoint = self._checkpoint_of(all_normals)
-            if len(all_normals) > kept.channels:
+            if self._statistics_do(len(all_normals), kept.channels):
                 gather(kept, all_normals, everything).save(checkpoint.with_suffix(".npz"))
             else:
                 self._write_features(kept, everything, all_normals, checkpoint)
@@ -679,13 +746,11 @@ class Padim:
         if not added:
             return None
         all_normals = join_duplicates([*former.normals, *added])
-        factor = factor_of(statistics, self.config)
         statistics.save(self._checkpoint_of(all_normals).with_suffix(".npz"))
         return replace(
             former,
             normals=all_normals,
-            mean=statistics.mean.astype(np.float32),
-            factor=factor,
+            detector=of_statistics(statistics, self.config),
             calibration="none" if former.calibration == "none" else "stale",
         )
 
@@ -924,7 +989,7 @@ class Padim:
         """The same Gaussians, judged anew; the scale of the maps depends on the smoothing."""
         if self._current is not None:
             former = self._current.fitted
-            quantizer = scale(former.normals, former.held_out, former.mean, self.config)
+            quantizer = scale(former.normals, former.held_out, former.detector, self.config)
             self._install(replace(former, quantizer=quantizer))
 
     # --- saving ------------------------------------------------------------------------------------
@@ -941,8 +1006,9 @@ class Padim:
             statuses = Counter(normal.status for normal in fitted.normals)
             manifest = {
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "method": "padim",
-                "factor": fitted.factor.kind,
+                "method": self.config.method,
+                "form": fitted.detector.form,
+                "losses": [asdict(losses) for losses in fitted.losses],
                 "backbone": self.provenance,
                 "config": self.config.model_dump(mode="json"),
                 "n_features_asked": self._features_asked,
@@ -960,8 +1026,7 @@ class Padim:
             }
             normals = json.dumps([normal.to_json() for normal in fitted.normals], ensure_ascii=False)
             files: dict[str, bundle.Content] = {
-                "mean.npy": fitted.mean,
-                **fitted.factor.files(),
+                **fitted.detector.files(),
                 "channels.npy": self.channels,
                 "held_out.npy": fitted.held_out,
                 "normals.json": normals.encode(),
@@ -1013,6 +1078,7 @@ class Padim:
             calibration: Calibration = saved.manifest["calibration"]
             if calibration not in get_args(Calibration):
                 raise ValueError(f"calibration '{calibration}'")
+            losses = tuple(Losses.from_json(entry) for entry in saved.manifest.get("losses", []))
             normals = tuple(Normal.from_json(entry) for entry in json.loads(saved.bytes("normals.json")))
         except ValidationError as error:
             raise BundleError(f"{path}: {bundle.MANIFEST}: {explain(error)}") from error
@@ -1028,17 +1094,15 @@ class Padim:
             _ = model.extractor
         except BundleError as error:
             raise BundleError(f"{path}: {error}") from error
-        mean = saved.array("mean.npy", np.float32, 2)
         held_out = saved.array("held_out.npy", np.float32, 3)
         channels = saved.array("channels.npy", np.int64, 1)
         p, d = config.grid**2, len(channels)
         try:
-            factor = from_files(saved.arrays(FACTOR_FILES), regularization(config).floor, (p, d))
+            detector = methods.detector(config.method).load(saved, config, (p, d))
         except ValueError as error:
             raise BundleError(f"{path}: {error}") from error
         if (
-            mean.shape != (p, d)
-            or held_out.shape[1:] != (config.grid, config.grid)
+            held_out.shape[1:] != (config.grid, config.grid)
             or len(held_out) > len(normals)
             or not np.array_equal(channels, model.channels)
         ):
@@ -1056,7 +1120,7 @@ class Padim:
                     raise BundleError(f"{path}: roi_shapes.json is not readable ({error})") from error
         if not model._has_thumbnails_of(saved):
             saved.copy("thumbnails.bin", model._thumbnails.path)
-        model._install(Fitted(normals, mean, factor, held_out, quantizer, calibration))
+        model._install(Fitted(normals, detector, held_out, quantizer, calibration, losses))
         return model
 
     def _has_thumbnails_of(self, saved: bundle.Bundle) -> bool:

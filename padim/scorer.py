@@ -1,4 +1,4 @@
-"""Scorer: one model's Gaussians, scale and region of interest, bound to the scoring graph.
+"""Scorer: what one model has learnt, its scale and region of interest, bound to the scoring graph.
 
 All of them are *inputs* of the graph, held in the runtime's memory as OrtValues, on a GPU in its own: adding,
 removing or re-fitting changes the values, never the graph, and nothing is copied for a picture.
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from padim.detector import Detector
 from padim.errors import PadimError
-from padim.factor import Factor
 from padim.features import FeatureExtractor
 from padim.images import Box
 from padim.maps import Quantizer, inside, tail_inputs
@@ -28,8 +28,7 @@ class Scorer:
     def __init__(
         self,
         extractor: FeatureExtractor,
-        mean: npt.NDArray[np.float32],
-        factor: Factor,
+        detector: Detector,
         channels: npt.NDArray[np.int64],
         *,
         sigma: float,
@@ -39,21 +38,19 @@ class Scorer:
         """
         Args:
             extractor: has the sessions.
-            mean: float32 ``(p, d)``.
-            factor: of the Gaussians, p and d likewise.
+            detector: what was learnt.
             channels: int64 ``(d,)``, the channels kept.
             sigma: smoothing of the map, in map pixels.
             quantizer: scale of the map's levels.
             roi: bool ``(size, size)``, where defects count; None is everywhere.
         """
         self._extractor = extractor
-        self._factor = factor
+        self._detector = detector
         self._channels = channels
         self._roi = roi
         # The OrtValues borrow numpy's memory: keep the arrays alive as long as they are.
         self.arrays: dict[str, npt.NDArray[np.generic]] = {
-            "mean": mean[:, None, None],
-            **factor.inputs(),
+            **detector.inputs(),
             **tail_inputs(extractor.grid, extractor.input_size, sigma, quantizer),
             "inside": inside((extractor.input_size,) * 2, roi, None)[None],
         }
@@ -72,7 +69,7 @@ class Scorer:
             content_boxes: where each picture lies in its square, if they were padded.
 
         Returns:
-            float32 ``(n, grid, grid)``, Mahalanobis distances, and uint16 ``(n, size, size)``.
+            float32 ``(n, grid, grid)``, distances, and uint16 ``(n, size, size)``.
 
         Raises:
             PadimError: the network gave something that is not a number.
@@ -83,7 +80,7 @@ class Scorer:
             own = np.stack([np.broadcast_to(inside(size, self._roi, box), size) for box in content_boxes])
             inputs = {**inputs, "inside": ort.OrtValue.ortvalue_from_numpy(own)}
         distance, maps = self._extractor.score(
-            rgb, self._factor.kind, self._channels, inputs, ("distance", "map")
+            rgb, self._detector, self._channels, inputs, ("distance", "map")
         )
         if not np.isfinite(distance).all():
             raise PadimError(f"a picture: {NO_NUMBERS}")

@@ -15,9 +15,8 @@ from typing import Any
 from padim.errors import ImageError, PadimError
 from padim.files import write_atomic
 from padim.images import Preprocess
-from padim.normals import Thumbnails
 from padim.pipeline import Image, Watch, content_hash, prepare
-from padim.spool import Spool
+from padim.taken import Taken
 
 _HEADER = "unfinished.json"
 _BATCHES = "batches.jsonl"
@@ -84,14 +83,13 @@ class Unfinished:
         with (self.folder / _BATCHES).open("a", encoding="ascii") as file:
             file.write(json.dumps([asdict(item) for item in batch]) + "\n")
 
-    def take_up(self, spool: Spool, thumbnails: Thumbnails) -> list[Done]:
+    def take_up(self, taken: Taken) -> list[Done]:
         """What is done and whole; whatever else lies in the files is cut off.
 
         Args:
-            spool: of the embeddings, in the same folder.
-            thumbnails: in the same folder.
+            taken: the files, in the same folder.
         """
-        keys, size = spool.keys()[: len(spool)], thumbnails.nbytes
+        keys, size = taken.keys(), taken.thumbnails.nbytes
         done: list[Done] = []
         kept: list[list[Done]] = []
         for batch in self.batches():
@@ -101,8 +99,7 @@ class Unfinished:
                 break
             done += batch
             kept.append(batch)
-        spool.truncate(len(done))
-        thumbnails.truncate(sum(done[-1].thumbnail) if done else 0)
+        taken.truncate(len(done), sum(done[-1].thumbnail) if done else 0)
         text = "".join(json.dumps([asdict(item) for item in batch]) + "\n" for batch in kept)
         write_atomic(self.folder / _BATCHES, text.encode("ascii"))
         return done

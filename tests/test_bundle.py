@@ -81,7 +81,7 @@ def rezip(folder: Path, target: Path, method: int = zipfile.ZIP_STORED, prefix: 
 
 def test_files_carry_their_hash_and_are_listed(saved: Path) -> None:
     manifest = json.loads((saved / MANIFEST).read_text(encoding="utf-8"))
-    assert (manifest["format"], manifest["version"]) == ("padim-bundle", 2)
+    assert (manifest["format"], manifest["version"]) == ("padim-bundle", 3)
     assert sorted(manifest["files"]) == sorted(LOGICAL)
     assert names(saved) == {MANIFEST, *(entry["file"] for entry in manifest["files"].values())}
     assert manifest["counts"] == {"images": 4, "parts": 4, "kept_out": 0, "not_good": 0}
@@ -221,8 +221,8 @@ def test_not_a_manifest(saved: Path, content: bytes) -> None:
 
 
 def test_newer_version(saved: Path) -> None:
-    reseal(saved, lambda manifest: manifest.update(version=3))
-    with pytest.raises(BundleError, match=r"version 3.*reads 1 and 2.*update padim"):
+    reseal(saved, lambda manifest: manifest.update(version=4))
+    with pytest.raises(BundleError, match=r"version 4.*reads 1, 2, 3.*update padim"):
         Padim.load(saved)
 
 
@@ -626,7 +626,7 @@ def test_a_model_of_version_1_still_judges(tmp_path: Path, monkeypatch: pytest.M
     for ours, theirs in zip(again.score(pictures), model.score(pictures), strict=True):
         np.testing.assert_array_equal(ours.map, theirs.map)
     assert again.provenance == {}
-    assert Bundle(again.save(tmp_path / "old")).manifest["version"] == 2
+    assert Bundle(again.save(tmp_path / "old")).manifest["version"] == 3
     np.testing.assert_array_equal(Padim.load(tmp_path / "old").mean_, model.mean_)
 
 

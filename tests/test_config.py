@@ -18,6 +18,7 @@ from padim.registry import REGISTRY, Backbone
 
 def test_defaults() -> None:
     assert PadimConfig().model_dump(mode="json") == {
+        "method": "padim",
         "backbone": "efficientnet_lite0",
         "weights": "pretrained",
         "layers": ["blocks.2", "blocks.4", "blocks.10"],
@@ -29,6 +30,15 @@ def test_defaults() -> None:
         "seed": 0,
         "eps": 0.01,
         "shrinkage": 0.0,
+        "position_tolerance": 0,
+        "coreset_percent": 1.0,
+        "folds": 5,
+        "max_epochs": 100,
+        "patience": 8,
+        "svdd_objective": "one_class",
+        "svdd_nu": 0.1,
+        "flow_couplings": 6,
+        "members": ["padim", "patchcore"],
         "smoothing_sigma": 4.0,
         "min_area": 16,
     }
@@ -96,7 +106,7 @@ def test_unknown_key_is_refused_with_a_suggestion(key: str, meant: str) -> None:
 
 
 def test_unknown_key_unlike_any_is_answered_with_all() -> None:
-    with pytest.raises(PadimError, match=r"valid keys: backbone, .*min_area"):
+    with pytest.raises(PadimError, match=r"valid keys: method, backbone, .*min_area"):
         PadimConfig.from_yaml("qwzx: 1")
     with pytest.raises(ValidationError, match="unknown key 'n_feature'"):
         PadimConfig(n_feature=3)  # type: ignore[call-arg]

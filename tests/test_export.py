@@ -335,7 +335,7 @@ def test_a_replaced_export_leaves_nothing(
 
 def test_a_narrow_basis_is_stored_narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("padim.factor.NARROW_ABOVE_BYTES", 1)
-    monkeypatch.setattr("padim.learning.NARROW_TOLERANCE", 1.0)
+    monkeypatch.setattr("padim.methods.patch_gaussians.NARROW_TOLERANCE", 1.0)
     model = fitted(7)
     assert isinstance(model.factor_, LowRank)
     assert model.factor_.narrow

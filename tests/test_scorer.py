@@ -8,12 +8,14 @@ import pytest
 
 from padim import Padim
 from padim.config import PadimConfig
+from padim.detector import Detector
 from padim.factor import Factor, LowRank, Triangular
 from padim.features import open_extractor
 from padim.gaussian import Regularization, Span, squared_distances, whitening
 from padim.graph import FARTHEST, behind_embedding_graph
 from padim.images import decode
 from padim.maps import Quantizer, judged_map, tail_inputs
+from padim.methods.patch_gaussians import PatchGaussians
 from padim.runtime import open_session
 from padim.statistics import PatchStatistics
 from tests.parts import defects, normals
@@ -22,17 +24,15 @@ from tests.parts import defects, normals
 def distances(
     embedding: npt.NDArray[np.float32],
     channels: npt.NDArray[np.int64],
-    mean: npt.NDArray[np.float32],
-    factor: Factor,
+    detector: Detector,
     *,
     guarded: bool = False,
 ) -> npt.NDArray[np.float32]:
     grid, size = embedding.shape[-1], 8 * embedding.shape[-1]
-    graph = behind_embedding_graph(factor.kind, channels, size, guarded=guarded)
+    graph = behind_embedding_graph(detector.piece(len(channels)), channels, size, guarded=guarded)
     feed = {
         "all_channels": embedding,
-        "mean": mean[:, None, None],
-        **factor.inputs(),
+        **detector.inputs(),
         **tail_inputs(grid, size, 0.0, Quantizer(0.0, 1e-3)),
         "inside": np.ones((1, 1, 1), np.float32),
     }
@@ -63,12 +63,14 @@ def test_distances_equal_the_float64_formula(n: int, d: int, count: int) -> None
     x = embedding.reshape(n, d + 1, 16)[:, channels].transpose(0, 2, 1)
     expected = np.sqrt(squared_distances(x, statistics.mean, whitener))
     mean = statistics.mean.astype(np.float32)
-    result = distances(embedding, channels, mean, factor)
+    detector = PatchGaussians(mean, factor, 0.01)
+    np.testing.assert_allclose(detector.distances(x), expected, rtol=1e-4, atol=1e-5)
+    result = distances(embedding, channels, detector)
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
     # A picture's map must not depend on the company it is scored in, not by a bit.
     for row in range(n):
-        alone = distances(embedding[row : row + 1], channels, mean, factor)
+        alone = distances(embedding[row : row + 1], channels, detector)
         assert np.array_equal(alone[0], result[row])
 
 
@@ -77,10 +79,11 @@ def test_what_is_no_number_counts_as_farthest(bad: float) -> None:
     embedding = np.ones((1, 2, 4, 4), np.float32)
     embedding[0, 1, 2, 3] = bad
     factor = Triangular.of(np.broadcast_to(np.eye(2), (16, 2, 2)))
-    result = distances(embedding, np.array([0, 1]), np.zeros((16, 2), np.float32), factor, guarded=True)
+    detector = PatchGaussians(np.zeros((16, 2), np.float32), factor, 0.01)
+    result = distances(embedding, np.array([0, 1]), detector, guarded=True)
     assert result[0, 11] == np.float32(FARTHEST)
     assert (np.delete(result, 11) < 2).all()
-    plain = distances(embedding, np.array([0, 1]), np.zeros((16, 2), np.float32), factor)
+    plain = distances(embedding, np.array([0, 1]), detector)
     assert not np.isfinite(plain[0, 11])
 
 
@@ -93,7 +96,7 @@ def test_the_whole_graph_is_its_parts(count: int) -> None:
     rgb = np.stack([model.preprocess(decode(bytes(content), name)) for name, content in defects(5)])
     grids, maps = model.judge.scorer(rgb)
     embedding = model.extractor(rgb)
-    by_parts = distances(embedding, model.channels, model.mean_, model.factor_)
+    by_parts = distances(embedding, model.channels, model.detector_)
     np.testing.assert_array_equal(grids.reshape(5, -1), by_parts)
     for grid, q in zip(grids, maps, strict=True):
         expected = judged_map(grid, size=64, sigma=2.0, quantizer=model.quantizer)
@@ -104,7 +107,7 @@ def test_the_whole_graph_is_its_parts(count: int) -> None:
 
 def test_the_session_is_shared_by_models_of_one_config() -> None:
     config = PadimConfig(input_size=64, grid_stride=8, n_features=16)
-    one, other = Padim(config).fit(normals(5)), Padim(config).fit(normals(9, first=50))
+    one, other = Padim(config).fit(normals(5)), Padim(config).fit(normals(8, first=50))
     assert one.extractor is other.extractor is open_extractor(config)
-    session = one.extractor.scoring_session("low_rank", one.channels)
-    assert other.extractor.scoring_session("low_rank", other.channels) is session
+    session = one.extractor.scoring_session(one.detector_, one.channels)
+    assert other.extractor.scoring_session(other.detector_, other.channels) is session

@@ -1,0 +1,138 @@
+"""The methods: one interface, ``learn(task) -> Learnt``, in a file each.
+
+This file only describes them, for menus and checks; a method's own file is imported when it is used, and
+torch with it only where a method trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from padim.detector import Detector
+    from padim.task import Learnt, Task
+
+Name = Literal["padim", "shared", "svdd", "flow", "patchcore", "stfpm", "ensemble"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a user has to know of a method before choosing it.
+
+    Attributes:
+        name: as in ``PadimConfig.method``.
+        title: as in the interface.
+        summary: one sentence, in a quality engineer's words.
+        module: of its code, below ``padim.methods``.
+        held_out: how the good parts' own scores come about: ``exact`` leave-one-out, ``approximate``
+            leave-one-out (the part's share in what was learnt is not undone completely), or ``folds``
+            (several models, each learnt without some of the parts).
+        trains: whether a network is trained, which takes minutes and has losses to show.
+        settings: the keys of the config that only some methods read, and this one does.
+    """
+
+    name: Name
+    title: str
+    summary: str
+    module: str
+    held_out: Literal["exact", "approximate", "folds"]
+    trains: bool = False
+    settings: tuple[str, ...] = ()
+
+
+_TRAINING = ("folds", "max_epochs", "patience")
+
+METHODS: Mapping[str, Method] = {
+    method.name: method
+    for method in (
+        Method(
+            "padim",
+            "PaDiM",
+            "Learns, for every place on the part, how it varies. The standard choice for parts that lie "
+            "the same way each time.",
+            "patch_gaussians",
+            "exact",
+            settings=("position_tolerance", "eps", "shrinkage"),
+        ),
+        Method(
+            "patchcore",
+            "PatchCore",
+            "Remembers typical patches from anywhere on the good parts and asks for the nearest. For parts "
+            "that lie differently each time.",
+            "patchcore",
+            "approximate",
+            settings=("coreset_percent",),
+        ),
+        Method(
+            "shared",
+            "Shared Gaussian",
+            "One distribution for all places. Small and quick, for even surfaces; it does not know where on "
+            "the part it looks.",
+            "shared",
+            "exact",
+            settings=("eps", "shrinkage"),
+        ),
+        Method(
+            "svdd",
+            "Deep SVDD",
+            "Trains a small network that pulls good patches together; what stays apart is strange.",
+            "svdd",
+            "folds",
+            trains=True,
+            settings=("svdd_objective", "svdd_nu", *_TRAINING),
+        ),
+        Method(
+            "flow",
+            "Normalizing flow",
+            "Trains a network that gives every patch its likelihood, whatever shape the good parts' "
+            "distribution has.",
+            "flow",
+            "folds",
+            trains=True,
+            settings=("flow_couplings", *_TRAINING),
+        ),
+        Method(
+            "stfpm",
+            "Student–teacher (STFPM)",
+            "Trains a student network to answer as the pretrained one does on good parts; where they "
+            "disagree, something is new.",
+            "stfpm",
+            "folds",
+            trains=True,
+            settings=_TRAINING,
+        ),
+        Method(
+            "ensemble",
+            "Ensemble",
+            "Several methods judge together: their maps are put on one scale and averaged.",
+            "ensemble",
+            "approximate",
+            settings=("members",),
+        ),
+    )
+}
+assert set(METHODS) == set(get_args(Name))
+
+
+def get(name: str) -> Method:
+    """The description of a method; the config has checked the name."""
+    return METHODS[name]
+
+
+def _module(name: str) -> Any:
+    return import_module(f"padim.methods.{METHODS[name].module}")
+
+
+def learner(name: str) -> Callable[[Task], Learnt]:
+    """What learns by that method."""
+    function: Callable[[Task], Learnt] = _module(name).learn
+    return function
+
+
+def detector(name: str) -> type[Detector]:
+    """The class of what is learnt."""
+    kind: type[Detector] = _module(name).DETECTOR
+    return kind

@@ -1,0 +1,264 @@
+"""``ensemble``: several methods judge together.
+
+Distances of different methods do not compare: one's 3 is another's 30. So each member's is first put on the
+scale of its own held-out pixels: to a distance that a share s of them exceeds belongs ``log10(1 / s)``, its
+surprise. Of a hundred pixels of good parts one reaches 2, whatever the method. Beyond the largest held-out
+distances, where there is nothing to count, the scale goes on as a straight line: a defect ten times as far as
+any good pixel must not end up beside one just outside. The maps are averaged on that scale.
+
+Members see the same embeddings, each learns from them by itself, and its held-out distances go through its
+scale like any others: an ensemble's held-out scores are as honest as its least exact member's. (A normal's
+own pixels have a share in the scale, one in n; it is the same scale for all pictures, and moves none past
+another.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from padim import methods
+from padim.config import PadimConfig
+from padim.detector import MISFIT, Array, Detector, Saved
+from padim.errors import PadimError
+from padim.piece import FLOAT, Piece, constants, op, renamed, tensor
+from padim.pipeline import Progress, Watch
+from padim.task import Learnt, Losses, Task
+
+Singles = npt.NDArray[np.float32]
+
+# Shares of the held-out pixels above each knot of a scale: dense where good and strange part.
+_SHARES = 10.0 ** -np.linspace(0, 4, 33)
+# Fewer pixels than this above a knot say little about it.
+_FEWEST_ABOVE = 10
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """A distance's scale: straight lines between knots, and on as the last one.
+
+    Attributes:
+        knots: float32 ``(k,)``, distances, growing strictly.
+        slopes: float32 ``(k,)``, of the line from each knot to the next; the last goes on for ever.
+    """
+
+    knots: Singles
+    slopes: Singles
+
+    @classmethod
+    def of(cls, distances: npt.NDArray[np.floating]) -> Surprise:
+        """From held-out distances of any shape."""
+        values = np.sort(distances, axis=None).astype(np.float64)
+        shares = _SHARES[_SHARES * len(values) >= _FEWEST_ABOVE]
+        if len(shares) < 2:
+            shares = np.array([1.0, 0.5])
+        knots = np.quantile(values, 1 - shares)
+        knots[0] = min(knots[0], values[0])
+        levels = -np.log10(shares)
+        # Where many distances are equal, so are knots: of those the last tells how rare what lies above is.
+        # So steep a line, too, would leave nothing of a sum of lines in float32.
+        last = np.append(np.diff(knots) > 1e-3 * max(knots[-1], 1e-12), True)
+        knots, levels = knots[last], levels[last]
+        if len(knots) == 1:
+            # All the same: nothing is known of their spread but that it is small against their size.
+            return cls(knots.astype(np.float32), np.array([1 / max(abs(knots[0]), 1.0)], np.float32))
+        slopes = np.diff(levels) / np.diff(knots)
+        # The strangest tenth of the pixels is the tail, which goes on as it did up to the last knot.
+        body = int(np.searchsorted(levels, 1.0))
+        body = min(body, len(knots) - 2)
+        beyond = (levels[-1] - levels[body]) / (knots[-1] - knots[body])
+        return cls(knots.astype(np.float32), np.append(slopes, beyond).astype(np.float32))
+
+    def __call__(self, distances: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """The surprise of distances of any shape; 0 below the first knot."""
+        d, knots = np.asarray(distances, np.float64), self.knots.astype(np.float64)
+        levels = np.concatenate([[0.0], np.cumsum(np.diff(knots) * self.slopes[:-1])])
+        at = np.maximum(np.searchsorted(knots, d, side="right") - 1, 0)
+        return np.where(d < knots[0], 0.0, levels[at] + (d - knots[at]) * self.slopes[at])
+
+    def turns(self) -> Singles:
+        """The same as a sum: ``sum_i turns_i max(0, d - knots_i)``, float32 ``(k,)``."""
+        return np.diff(self.slopes.astype(np.float64), prepend=0.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Ensemble(Detector):
+    """The mean of the members' surprise.
+
+    Attributes:
+        members: the detectors.
+        scales: of each.
+    """
+
+    members: tuple[Detector, ...]
+    scales: tuple[Surprise, ...]
+
+    method: ClassVar[str] = "ensemble"
+
+    @property
+    def form(self) -> str:
+        knots = ",".join(str(len(scale.knots)) for scale in self.scales)
+        return f"ensemble({'|'.join(member.form for member in self.members)})[{knots}]"
+
+    @property
+    def needs_image(self) -> bool:  # type: ignore[override]
+        return any(member.needs_image for member in self.members)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.members[0].shape
+
+    def piece(self, features: int) -> Piece:
+        nodes, fixed, inputs = [], constants(last=np.array([-1]), none=np.float32(0)), []
+        surprises = []
+        for index, (member, scale) in enumerate(zip(self.members, self.scales, strict=True)):
+            prefix = f"member{index}_"
+            own = member.piece(features)
+            made = {name for node in own.nodes for name in node.output}
+            taken = {value.name for value in (*own.constants, *own.inputs)}
+            # What a piece neither makes nor brings, the network gives.
+            given = {name for node in own.nodes for name in node.input} - made - taken
+            own = renamed(own, prefix, given)
+            k = len(scale.knots)
+            nodes += [
+                *own.nodes,
+                op("Unsqueeze", [f"{prefix}unchecked", "last"], [f"{prefix}column"]),
+                op("Sub", [f"{prefix}column", f"{prefix}knots"], [f"{prefix}beyond_each"]),
+                op("Max", [f"{prefix}beyond_each", "none"], [f"{prefix}beyond"]),
+                # No matrix product: its sums depend on how many pictures there are, by a bit.
+                op("Mul", [f"{prefix}beyond", f"{prefix}turns"], [f"{prefix}each"]),
+                op("ReduceSum", [f"{prefix}each", "last"], [f"{prefix}surprise"], keepdims=0),
+            ]
+            fixed += own.constants
+            inputs += [
+                *own.inputs,
+                tensor(f"{prefix}knots", FLOAT, [k]),
+                tensor(f"{prefix}turns", FLOAT, [k]),
+            ]
+            surprises.append(f"{prefix}surprise")
+        return Piece([*nodes, op("Mean", surprises, ["unchecked"])], fixed, inputs)
+
+    def inputs(self) -> dict[str, Array]:
+        inputs: dict[str, Array] = {}
+        for index, (member, scale) in enumerate(zip(self.members, self.scales, strict=True)):
+            inputs |= {f"member{index}_{name}": value for name, value in member.inputs().items()}
+            inputs |= {
+                f"member{index}_knots": scale.knots,
+                f"member{index}_turns": scale.turns(),
+            }
+        return inputs
+
+    def files(self) -> dict[str, Array | bytes]:
+        files: dict[str, Array | bytes] = {}
+        for index, (member, scale) in enumerate(zip(self.members, self.scales, strict=True)):
+            files |= {f"member{index}_{name}": content for name, content in member.files().items()}
+            files |= {f"member{index}_knots.npy": scale.knots, f"member{index}_slopes.npy": scale.slopes}
+        return files
+
+    @classmethod
+    def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> Ensemble:
+        members, scales = [], []
+        for index, name in enumerate(config.members):
+            own = _Prefixed(saved, f"member{index}_")
+            members.append(methods.detector(name).load(own, of_member(config, name), shape))
+            knots, slopes = (own.array(f"{part}.npy", np.float32, 1) for part in ("knots", "slopes"))
+            if not 0 < len(knots) == len(slopes) or (np.diff(knots) <= 0).any():
+                raise ValueError(MISFIT)
+            scales.append(Surprise(knots, slopes))
+        return cls(tuple(members), tuple(scales))
+
+    def distances(self, x: Singles) -> npt.NDArray[np.float64]:
+        return self._mean([member.distances(x) for member in self.members])
+
+    def _mean(self, distances: Sequence[npt.NDArray[np.floating]]) -> npt.NDArray[np.float64]:
+        surprises = [scale(own) for scale, own in zip(self.scales, distances, strict=True)]
+        return np.asarray(np.mean(surprises, axis=0))
+
+    def strange(self) -> float:
+        each = [np.array(member.strange()) for member in self.members]
+        return float(self._mean(each))
+
+    def fingerprint(self) -> bytes:
+        return b"".join(member.fingerprint() for member in self.members)
+
+    def scoring_bytes(self) -> int:
+        positions = self.shape[0]
+        knots = sum(len(scale.knots) for scale in self.scales)
+        return sum(member.scoring_bytes() for member in self.members) + 2 * 4 * positions * knots
+
+
+class _Prefixed:
+    """One member's files among those of all."""
+
+    def __init__(self, saved: Saved, prefix: str) -> None:
+        self._saved, self._prefix = saved, prefix
+
+    def bytes(self, name: str) -> bytes:
+        return self._saved.bytes(self._prefix + name)
+
+    def array(self, name: str, dtypes: type | tuple[type, ...], ndim: int) -> Array:
+        return self._saved.array(self._prefix + name, dtypes, ndim)
+
+    def arrays(self, kinds: Mapping[str, tuple[tuple[type, ...], int]]) -> dict[str, Array]:
+        there = self._saved.arrays({self._prefix + name: kind for name, kind in kinds.items()})
+        return {name.removeprefix(self._prefix): array for name, array in there.items()}
+
+
+def of_member(config: PadimConfig, name: methods.Name) -> PadimConfig:
+    """The settings that a member learns by."""
+    return config.model_copy(update={"method": name})
+
+
+def learn(task: Task) -> Learnt:
+    """Every member by itself, and then their scales.
+
+    Raises:
+        PadimError: too few parts for held-out distances, without which there is no common scale.
+    """
+    if not task.calibrated:
+        raise PadimError(
+            "an ensemble takes at least 3 good parts in the fit: the scales of its members come from their "
+            "held-out scores"
+        )
+    members, losses = [], []
+    for index, name in enumerate(task.config.members):
+        own = replace(
+            task,
+            config=of_member(task.config, name),
+            watch=_share(task.watch, index, len(task.config.members), methods.get(name).title),
+            folder=None if task.folder is None else task.folder / name,
+        )
+        learnt = methods.learner(name)(own)
+        members.append(learnt)
+        losses += [_named(one, methods.get(name).title) for one in learnt.losses]
+    # Bad parts taken out of the fit say nothing about how good ones vary.
+    good = [row for row, normal in enumerate(task.normals) if normal.status != "not_good"]
+    scales = tuple(Surprise.of(member.held_out[good]) for member in members)
+    ensemble = Ensemble(tuple(member.detector for member in members), scales)
+    held_out = ensemble._mean([member.held_out for member in members])
+    return Learnt(ensemble, held_out.astype(np.float32), tuple(losses))
+
+
+def _named(losses: Losses, title: str) -> Losses:
+    return replace(losses, name=f"{title}: {losses.name}")
+
+
+def _share(watch: Watch, index: int, count: int, title: str) -> Watch:
+    """A watch whose progress is a member's share of the whole."""
+    if watch.progress is None:
+        return watch
+    tell: Progress = watch.progress
+
+    def progress(done: int, total: int | None, stage: str) -> None:
+        if total:
+            done, total = index * total + done, count * total
+        tell(done, total, f"{title}: {stage[:1].lower()}{stage[1:]}")
+
+    return replace(watch, progress=progress)
+
+
+DETECTOR = Ensemble

@@ -1,0 +1,386 @@
+"""``padim``: a Gaussian at every position (Defard et al., 2020, arXiv 2011.08785).
+
+Held-out distances are exact and take no refit (:mod:`padim.gaussian`). With position tolerance, what is seen
+at a position may also fit the Gaussians around it: the distance is the smallest of nine.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.blocks import POSITIONS_PER_BLOCK, in_threads, workers
+from padim.config import PadimConfig
+from padim.detector import MISFIT, Array, Detector, Saved
+from padim.factor import FILES as FACTOR_FILES
+from padim.factor import Factor, LowRank, Triangular, from_files, is_low_rank
+from padim.gaussian import LeaveOut, LeaveOutOfSpan, Regularization, Span, squared_distances, whitening
+from padim.neighbours import COUNT, OWN, neighbours, seen_from
+from padim.normals import Normal
+from padim.piece import FLOAT, INT64, Piece, constants, op, tensor
+from padim.spool import Spool
+from padim.statistics import PatchStatistics
+from padim.task import Learnt, Task, in_windows, windows
+
+# Float64 matrices held at once while learning: positions are learnt in blocks that fit.
+BLOCK_BYTES = 96 * 2**20
+# Of a squared distance, so that a distance is off by less than a thousandth.
+NARROW_TOLERANCE = 1e-3
+
+
+def regularization(config: PadimConfig) -> Regularization:
+    """The config's eps and shrinkage."""
+    return Regularization(config.eps, config.shrinkage)
+
+
+@dataclass(frozen=True)
+class PatchGaussians(Detector):
+    """Mahalanobis distances.
+
+    Attributes:
+        mean: float32 ``(p, d)``.
+        factor: of every position's covariance.
+        floor: what was added to the covariances' diagonal.
+        tolerance: positions to each side among which the nearest Gaussian is taken, 0 or 1.
+    """
+
+    mean: npt.NDArray[np.float32]
+    factor: Factor
+    floor: float
+    tolerance: int = 0
+
+    method: ClassVar[str] = "padim"
+
+    @property
+    def form(self) -> str:
+        return f"{self.factor.kind}-tolerant" if self.tolerance else self.factor.kind
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.factor.shape
+
+    @property
+    def grid(self) -> int:
+        """Side of the grid."""
+        return int(np.sqrt(len(self.mean)) + 0.5)
+
+    def piece(self, features: int) -> Piece:
+        """The root of the squared Mahalanobis distance.
+
+        Every picture is a product of its own with a single row, ``(p, n, 1, d) @ (p, 1, d, k)``: one row
+        streams the factor at the memory's speed, the next ones find a position's factor in the processor's
+        cache, and a picture's distances are the same to the last bit whether it is scored alone or in a
+        batch. (As one product with n rows, a single picture takes half as long again, and rows do not sum
+        alike.) With tolerance the rows are nine: the factor of a position is streamed once for all of them.
+        """
+        factor = self.factor.piece()
+        fixed = constants(rows_of_positions=np.array([0, 1, features, -1]), second=np.array([2]))
+        inputs = [tensor("mean", FLOAT, ["p", 1, 1, features])]
+        before = [op("Reshape", ["embedding", "rows_of_positions"], ["rows"])]
+        if self.tolerance:
+            before += [
+                op("Transpose", ["rows"], ["by_position"], perm=[3, 1, 0, 2]),
+                op("Squeeze", ["by_position", "first"], ["own"]),
+                op("Gather", ["own", "neighbours"], ["around"], axis=0),
+                op("Transpose", ["around"], ["x"], perm=[0, 2, 1, 3]),
+            ]
+            behind = [
+                op("Transpose", ["squared"], ["seen"], perm=[0, 2, 1]),
+                op("Shape", ["seen"], ["pictures"], start=2, end=3),
+                op("Concat", ["as_many", "pictures"], ["flat_shape"], axis=0),
+                op("Reshape", ["seen", "flat_shape"], ["seen_flat"]),
+                op("Gather", ["seen_flat", "seen_from"], ["by_neighbours"], axis=0),
+                op("ReduceMin", ["by_neighbours"], ["nearest"], axes=[1], keepdims=0),
+            ]
+            fixed += constants(first=np.array([1]), as_many=np.array([-1]))
+            inputs += [tensor("neighbours", INT64, ["p", COUNT]), tensor("seen_from", INT64, ["p", COUNT])]
+        else:
+            before.append(op("Transpose", ["rows"], ["x"], perm=[3, 0, 1, 2]))
+            behind = [op("Squeeze", ["squared", "second"], ["nearest"])]
+        behind += [
+            op("Sqrt", ["nearest"], ["root"]),
+            op("Transpose", ["root"], ["unchecked"], perm=[1, 0]),
+        ]
+        nodes = [*before, op("Sub", ["x", "mean"], ["delta"]), *factor.nodes, *behind]
+        return Piece(nodes, [*fixed, *factor.constants], [*inputs, *factor.inputs])
+
+    def inputs(self) -> dict[str, Array]:
+        inputs: dict[str, Array] = {"mean": self.mean[:, None, None], **self.factor.inputs()}
+        if self.tolerance:
+            inputs |= {"neighbours": neighbours(self.grid), "seen_from": seen_from(self.grid)}
+        return inputs
+
+    def files(self) -> dict[str, Array]:
+        return {"mean.npy": self.mean, **self.factor.files()}
+
+    @classmethod
+    def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> PatchGaussians:
+        mean, floor = saved.array("mean.npy", np.float32, 2), regularization(config).floor
+        factor = from_files(saved.arrays(FACTOR_FILES), floor, shape)
+        if mean.shape != shape:
+            raise ValueError(MISFIT)
+        return cls(mean, factor, floor, config.position_tolerance)
+
+    def distances(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        mean = self.mean.astype(np.float64)
+        if not self.tolerance:
+            return np.sqrt(self.factor.squared_distances(x - mean))
+        around = neighbours(self.grid)
+        seen = np.stack([self.factor.squared_distances(x[:, near] - mean) for near in around.T], axis=-1)
+        flat = seen.reshape(len(x), -1)
+        return np.asarray(np.sqrt(flat[:, seen_from(self.grid)].min(axis=-1)))
+
+    def strange(self) -> float:
+        # At most that of an embedding of zeros, and no pass over the factors.
+        return float(np.linalg.norm(self.mean, axis=1).max()) / np.sqrt(self.floor)
+
+    def fingerprint(self) -> bytes:
+        return self.mean[:1].tobytes()
+
+
+def gather(spool: Spool, normals: Sequence[Normal], channels: npt.NDArray[np.int64]) -> PatchStatistics:
+    """Count, mean and scatter of the normals in the fit, at all positions."""
+    statistics = PatchStatistics(spool.positions, len(channels))
+    for rows in windows(normals):
+        statistics.update(spool.read(rows, channels))
+    return statistics
+
+
+def of_statistics(statistics: PatchStatistics, config: PadimConfig) -> PatchGaussians:
+    """The Gaussians from statistics of all positions at once."""
+    reg = regularization(config)
+    factor = Triangular.of(whitening(statistics, reg, statistics.count - 1))
+    return PatchGaussians(statistics.mean.astype(np.float32), factor, reg.floor, config.position_tolerance)
+
+
+def learn(task: Task) -> Learnt:
+    """Everything that follows from the spool and from which normals are in the fit.
+
+    A block of positions is learnt from beginning to end by one thread, in matrices that stay in the
+    processor's cache; what is held besides the result does not grow with the positions.
+    """
+    count, (p, d) = len(task.fit_rows), (task.positions, task.features)
+    reg = regularization(task.config)
+    mean = np.empty((p, d), np.float32)
+    low_rank = is_low_rank(count, d)
+    factor: Factor = LowRank.empty(p, d, count - 1, reg.floor) if low_rank else Triangular.empty(p, d)
+    gaussians = PatchGaussians(mean, factor, reg.floor, task.config.position_tolerance)
+    held_out = np.full((len(task.normals), p), np.inf if gaussians.tolerance else 0, np.float32)
+    around = neighbours(gaussians.grid).T if gaussians.tolerance else None
+
+    def work(positions: slice) -> tuple[bool, list[_Seen]]:
+        block: _Block = (
+            _FromSpan(task, positions, factor)
+            if isinstance(factor, LowRank)
+            else _FromScatter(task, positions, factor)
+        )
+        mean[positions] = block.mean
+        if around is not None:
+            return block.rounding_shows, [*block.seen_around(around[:, positions])]
+        for rows in in_windows(task.out_rows):  # what is out of the fit is unseen as it stands
+            held_out[rows, positions] = np.sqrt(block.unseen(block.read(rows)))
+        if task.calibrated:
+            for rows, squared in block.left_out():
+                held_out[rows, positions] = np.sqrt(squared)
+        return block.rounding_shows, []
+
+    blocks = _blocks(p, d, count - 1 if low_rank else None)
+    rounding_shows = False
+    stage, total = "Learning what is normal", len(task.normals)
+    task.watch.step(0, total, stage)
+    for done, (shows, seen) in enumerate(in_threads(work, blocks), start=1):
+        rounding_shows |= shows
+        for rows, at, squared in seen:
+            # Blocks see each other's positions: merged here, by one thread.
+            place = np.asarray(rows)[:, None], at
+            held_out[place] = np.minimum(held_out[place], np.sqrt(squared))
+        task.watch.step(done * total // len(blocks), total, stage)
+    held_out[~np.isfinite(held_out)] = 0  # those in the fit, where parts are too few to leave one out
+    if rounding_shows and isinstance(factor, LowRank):
+        gaussians = replace(gaussians, factor=replace(factor, step=None))
+    return Learnt(gaussians, held_out)
+
+
+def matrix_bytes(features: int, rank: int | None) -> int:
+    """Of the float64 matrices that learning one position takes; ``rank`` as in :class:`padim.cost.Cost`."""
+    # Scatter and two factors; or deviations, basis and what the eigenvectors take.
+    numbers = 3 * features**2 if rank is None else 3 * (rank + 1) * features + 4 * (rank + 1) ** 2
+    return 8 * numbers
+
+
+def _blocks(positions: int, features: int, rank: int | None) -> list[slice]:
+    """Blocks of positions whose matrices, in all threads together, fit into :data:`BLOCK_BYTES`."""
+    fitting = BLOCK_BYTES // (workers() * matrix_bytes(features, rank))
+    size = int(np.clip(fitting, 1, POSITIONS_PER_BLOCK))
+    return [slice(start, min(start + size, positions)) for start in range(0, positions, size)]
+
+
+# Rows, positions, and squared distances (rows, positions).
+_Seen = tuple[list[int], npt.NDArray[np.int64], npt.NDArray[np.float64]]
+
+
+class _Block(ABC):
+    """A block of positions, learnt.
+
+    Attributes:
+        mean: float64 ``(positions, d)``.
+        rounding_shows: keeping the factor in 16 bits would move distances.
+    """
+
+    mean: npt.NDArray[np.float64]
+    rounding_shows = False
+
+    def __init__(self, task: Task, positions: slice) -> None:
+        self._task = task
+        self._positions = positions
+        self._regularization = regularization(task.config)
+        size = 4 * len(task.normals) * (positions.stop - positions.start) * task.features
+        # Read once where they fit, else a window at a time.
+        all_rows = range(len(task.normals))
+        self._kept = task.read(all_rows, positions) if size <= BLOCK_BYTES // 4 else None
+
+    def read(self, rows: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Embeddings at the block's positions: float32 ``(n, positions, d)``."""
+        return self._task.read(rows, self._positions) if self._kept is None else self._kept[list(rows)]
+
+    def _by_size(self) -> Iterator[tuple[int, Iterable[list[int]]]]:
+        """Parts with as many pictures, together; those of one picture a window at a time."""
+        parts = self._task.parts
+        for size in sorted({len(rows) for rows in parts.values()}):
+            alike = [rows for rows in parts.values() if len(rows) == size]
+            yield size, in_windows(list(itertools.chain.from_iterable(alike))) if size == 1 else alike
+
+    @abstractmethod
+    def unseen(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Squared distances ``(n, positions)`` of pictures that are not in the fit, ``(n, positions, d)``."""
+
+    @abstractmethod
+    def left_out(self) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
+        """Rows of the fit and their squared distances to the Gaussians without their parts."""
+
+    @abstractmethod
+    def left_out_of(self, read: _Reader) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
+        """Rows of the fit and the squared distances of m vectors each to the Gaussians without their parts.
+
+        Args:
+            read: gives the vectors of some rows, ``(n, m, positions, d)``.
+
+        Yields:
+            rows and ``(n, m, positions)``.
+        """
+
+    def seen_around(self, around: npt.NDArray[np.int64]) -> Iterator[_Seen]:
+        """What the Gaussians of the block make of the positions around them.
+
+        Args:
+            around: int64 ``(9, positions)``, from :func:`padim.neighbours.neighbours`.
+        """
+        read = _Reader(self._task, around)
+        # Where the grid ends, a position stands for its neighbour; it need not be seen twice.
+        true = [(around[index] != around[OWN]) | (index == OWN) for index in range(COUNT)]
+        for rows in in_windows(self._task.out_rows):
+            vectors = read(rows)
+            for index, (at, kept) in enumerate(zip(around, true, strict=True)):
+                yield rows, at[kept], self.unseen(vectors[:, index])[:, kept]
+        if self._task.calibrated:
+            for rows, squared in self.left_out_of(read):
+                for index, (at, kept) in enumerate(zip(around, true, strict=True)):
+                    yield rows, at[kept], squared[:, index, kept]
+
+
+class _Reader:
+    """Embeddings at the neighbours of a block of positions: ``(n, 9, positions, d)``."""
+
+    def __init__(self, task: Task, around: npt.NDArray[np.int64]) -> None:
+        self._task = task
+        # The neighbours lie in three rows of the grid: three pieces of a record are read, and no more.
+        own = around[OWN]
+        grid = int(np.sqrt(task.positions) + 0.5)
+        self._pieces = [
+            slice(max(own[0] + step - 1, 0), min(own[-1] + step + 2, task.positions))
+            for step in (-grid, 0, grid)
+            if own[-1] + step + 2 > 0 and own[0] + step - 1 < task.positions
+        ]
+        there = np.concatenate([np.arange(piece.start, piece.stop) for piece in self._pieces])
+        order = np.argsort(there, kind="stable")
+        self._places = order[np.searchsorted(there[order], around)]
+
+    def __call__(self, rows: Sequence[int]) -> npt.NDArray[np.float32]:
+        pieces = [self._task.read(rows, piece) for piece in self._pieces]
+        return np.concatenate(pieces, axis=1)[:, self._places]
+
+
+class _FromScatter(_Block):
+    """From the scatter, d x d a position; memory does not grow with the normals."""
+
+    def __init__(self, task: Task, positions: slice, factor: Triangular) -> None:
+        super().__init__(task, positions)
+        self._statistics = PatchStatistics(positions.stop - positions.start, task.features)
+        for rows in windows(task.normals):
+            self._statistics.update(self.read(rows))
+        self.mean = self._statistics.mean
+        self._whitener = whitening(self._statistics, self._regularization, self._statistics.count - 1)
+        factor.put(positions, self._whitener)
+
+    def unseen(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        return squared_distances(x, self.mean, self._whitener)
+
+    def left_out(self) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
+        for size, batches in self._by_size():
+            leave_out = LeaveOut(self._statistics, self._regularization, size)
+            for rows in batches:
+                yield rows, leave_out.squared_distances(self.read(rows))
+
+    def left_out_of(self, read: _Reader) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
+        for size, batches in self._by_size():
+            leave_out = LeaveOut(self._statistics, self._regularization, size)
+            for rows in batches:
+                yield rows, leave_out.squared_distances_of(self.read(rows), read(rows))
+
+
+class _FromSpan(_Block):
+    """From the few normals themselves, n x n a position: where they leave most of d dimensions empty."""
+
+    def __init__(self, task: Task, positions: slice, factor: LowRank) -> None:
+        super().__init__(task, positions)
+        fit = list(itertools.chain.from_iterable(windows(task.normals)))
+        self._member = {row: member for member, row in enumerate(fit)}
+        self._span = Span(self.read(fit), self._regularization)
+        self.mean = self._span.mean
+        self._factor = factor
+        basis, scale = self._span.basis()
+        factor.put(positions, basis, scale)
+        if factor.narrow:
+            rounded = factor.squared_distances(self._span.deviations, positions)
+            exact = self._span.squared_distances()
+            # Where nothing varies, both are rounding noise.
+            self.rounding_shows = bool((np.abs(rounded - exact) > NARROW_TOLERANCE * exact + 1e-6).any())
+            if self.rounding_shows:
+                factor.basis[positions] = basis
+
+    def unseen(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        return self._factor.squared_distances(x.astype(np.float64) - self.mean, self._positions)
+
+    def _members(self, rows: Sequence[int]) -> list[int]:
+        return [self._member[row] for row in rows]
+
+    def left_out(self) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
+        for size, batches in self._by_size():
+            leave_out = LeaveOutOfSpan(self._span, self._regularization, size)
+            for rows in batches:
+                yield rows, leave_out.squared_distances(self._members(rows))
+
+    def left_out_of(self, read: _Reader) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
+        for size, batches in self._by_size():
+            leave_out = LeaveOutOfSpan(self._span, self._regularization, size)
+            for rows in batches:
+                yield rows, leave_out.squared_distances_of(self._members(rows), read(rows))
+
+
+DETECTOR = PatchGaussians

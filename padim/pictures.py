@@ -1,0 +1,43 @@
+"""Pictures: the normals at input size, on disk, for methods that learn from them and not from embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.records import Records
+
+
+class Pictures(Records):
+    """An append-only file of uint8 records ``(size, size, 3)``, one per normal, each with a key.
+
+    Attributes:
+        size: side in pixels.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        super().__init__(folder, "pixels.u8", "pictures.json", {"size": size}, 3 * size * size)
+        self.size = size
+
+    def append(self, rgb: npt.NDArray[np.uint8], keys: Sequence[str]) -> None:
+        """Add pictures, uint8 ``(n, size, size, 3)``."""
+        if rgb.dtype != np.uint8 or rgb.shape[1:] != (self.size, self.size, 3):
+            raise ValueError(f"pictures must be uint8 (n, {self.size}, {self.size}, 3), got {rgb.shape}")
+        if len(keys) != len(rgb):
+            raise ValueError(f"{len(rgb)} records need as many keys, got {len(keys)}")
+        self._append([np.ascontiguousarray(rgb).data], keys)
+
+    def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Some of the pictures, uint8 ``(n, size, size, 3)``."""
+        result = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        held = len(self)
+        with self._path.open("rb", buffering=0) as file:
+            for index, row in enumerate(rows):
+                if row >= held:
+                    raise IndexError(f"{held} pictures are held, not {row + 1}")
+                file.seek(row * self._record)
+                result[index] = np.fromfile(file, np.uint8, self._record).reshape(result.shape[1:])
+        return result

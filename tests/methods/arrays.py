@@ -1,0 +1,78 @@
+"""Embeddings for methods to learn from, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.config import PadimConfig
+from padim.detector import Detector
+from padim.graph import behind_embedding_graph
+from padim.maps import Quantizer, tail_inputs
+from padim.normals import Normal, Status
+from padim.runtime import open_session
+from padim.spool import Spool
+from padim.task import Task
+
+Singles = npt.NDArray[np.float32]
+
+
+def embeddings(n: int, grid: int, d: int, seed: int = 0) -> Singles:
+    """float32 ``(n, p, d)``: a pattern over the grid, correlated channels, neighbours that are alike."""
+    rng = np.random.default_rng(seed)
+    pattern = np.random.default_rng(99).normal(size=(grid * grid, d))
+    mixing = np.random.default_rng(98).normal(size=(d, d)) / np.sqrt(d)
+    own = rng.normal(size=(n, grid * grid, d)) @ mixing
+    common = rng.normal(size=(n, 1, d))
+    return (3 + pattern + own + 0.5 * common).astype(np.float32)
+
+
+def task(
+    folder: Path,
+    x: Singles,
+    parts: Sequence[str] | None = None,
+    statuses: Mapping[int, Status] | None = None,
+    **settings: Any,
+) -> Task:
+    """A task of these embeddings ``(n, p, d)``; each a part of its own unless ``parts`` says otherwise."""
+    n, p, d = x.shape
+    grid = int(np.sqrt(p) + 0.5)
+    spool = Spool(folder / "spool", "test", d, p).start()
+    keys = [f"key{i}" for i in range(n)]
+    if n:
+        spool.append(np.ascontiguousarray(x.transpose(0, 2, 1)), keys)
+    normals = tuple(
+        Normal(
+            f"{key}.png",
+            key,
+            parts[row] if parts else key,
+            (statuses or {}).get(row, "fit"),
+            (8 * grid, 8 * grid),
+            (0, 0),
+        )
+        for row, key in enumerate(keys)
+    )
+    # The grid is all that the config has to agree with.
+    config = PadimConfig.model_construct(
+        **{**PadimConfig().model_dump(), "input_size": 8 * grid, "grid_stride": 8, **settings}
+    )
+    return Task(spool, normals, np.arange(d), config)
+
+
+def by_graph(detector: Detector, x: Singles) -> Singles:
+    """Distances ``(n, p)`` by the runtime, of embeddings ``(n, p, d)``."""
+    n, p, d = x.shape
+    grid = int(np.sqrt(p) + 0.5)
+    size = 8 * grid
+    session = open_session(behind_embedding_graph(detector.piece(d), np.arange(d), size))
+    feed = {
+        "all_channels": np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(n, d, grid, grid),
+        **detector.inputs(),
+        **tail_inputs(grid, size, 0.0, Quantizer(0.0, 1e-3)),
+        "inside": np.ones((1, 1, 1), np.float32),
+    }
+    return np.asarray(session.run(["distance"], feed)[0])
