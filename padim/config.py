@@ -207,6 +207,11 @@ class PadimConfig(BaseModel):
         return self.members if self.method == "ensemble" else (self.method,)
 
     @property
+    def trains(self) -> bool:
+        """Whether a network is trained, which takes minutes."""
+        return any(methods.get(name).trains for name in self.methods_used)
+
+    @property
     def needs_pictures(self) -> bool:
         """Whether a method learns from the pictures themselves, not from their embeddings alone."""
         return "stfpm" in self.methods_used

@@ -46,14 +46,12 @@ from padim.roi import to_json as shapes_to_json
 from padim.scorer import NO_NUMBERS, Scorer
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
-from padim.taken import Taken
+from padim.taken import WORK, Taken
 from padim.task import Calibration, Losses, Task
 from padim.unfinished import Done, Unfinished
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
 
-# What is kept of the normals while a model is worked on.
-_WORK = ("spool", "pictures", "thumbnails.bin")
 # Longest side in pixels of what the bundle keeps of each normal.
 THUMBNAIL_SIDE = 512
 
@@ -268,7 +266,7 @@ class Padim:
                 if new != self.work_dir:
                     self._forget_work()
                     self.work_dir.mkdir(parents=True, exist_ok=True)
-                    for name in _WORK:
+                    for name in WORK:
                         if (new / name).exists():
                             (new / name).replace(self.work_dir / name)
                     record.close()

@@ -16,6 +16,10 @@ from padim.pipeline import Prepared
 from padim.spool import Spool
 
 
+# Their names in a model's working folder.
+WORK = ("spool", "pictures", "thumbnails.bin")
+
+
 @dataclass(frozen=True)
 class Taken:
     """Embeddings, small pictures and, where the method needs them, the pictures themselves.

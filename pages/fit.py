@@ -19,6 +19,8 @@ from ui import (
     fitting,
     grouping,
     layers,
+    loss_chart,
+    method_settings,
     networks,
     normals,
     panels,
@@ -223,6 +225,7 @@ def _normals(entry: Entry) -> None:
                 ("Parts in the fit", f"{len({n.group for n in in_fit}):,}"),
                 ("Pictures", f"{len(in_fit):,}"),
                 ("Taken out", f"{len(model.normals_) - len(in_fit):,}"),
+                ("Method", method_settings.titles(model.config)),
                 ("Layers in use", f"{len(model.config.active_layers)} of {len(model.config.layers)}"),
                 ("Working features on disk", megabytes(model.spool_bytes) if model.has_spool else "deleted"),
                 ("Runs on", runs_on(model.extractor.provider, threads())),
@@ -231,6 +234,7 @@ def _normals(entry: Entry) -> None:
     )
     shell.out_of_date(entry, here=True)
     _more_pictures(entry, model, busy)
+    _training(model)
     if model.calibration_ == "none":
         st.warning(
             "There is no threshold yet: held-out scores take at least 3 good parts in the fit. "
@@ -309,6 +313,19 @@ def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
             st.caption("Until then nothing can be excluded or put back.")
 
 
+def _training(model: Padim) -> None:
+    """How the trainings went, for a method that trains."""
+    if not model.losses_:
+        return
+    with st.expander("How the training went", key="fit-training", icon=":material/show_chart:"):
+        st.plotly_chart(loss_chart.figure(model.losses_), config=charts.CONFIG, key="fit-losses")
+        st.caption(
+            "Each line is one training: all good parts, and one for each turn in which some were left out. "
+            "Training stops where the parts it does not learn from no longer gain (the dot). A dotted line "
+            "that turns upwards early means too few good parts, or parts that differ much."
+        )
+
+
 def _promise(model: Padim) -> None:
     level = model.threshold_
     values, kept_out = normals.part_values(model)
@@ -322,9 +339,7 @@ def _promise(model: Padim) -> None:
         config=charts.CONFIG,
         key="fit-histogram",
     )
-    st.caption(
-        "Each good part is scored by a model that has never seen it: so will the next good part score."
-    )
+    st.caption(method_settings.honesty(model.config))
     warning = None if level is None else calibrating.unsupported(level)
     if warning is not None:
         st.warning(warning, icon=":material/warning:")
@@ -356,7 +371,10 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
         left, right = st.columns(2, gap="large")
         with left:
             st.markdown("**How far good parts lie from the model, by layer**")
-            _normals_shares(entry, model)
+            if layers.tell(model):
+                _normals_shares(entry, model)
+            else:
+                st.caption(layers.UNTOLD)
         with right:
             _tune(entry, model, busy)
 
@@ -402,8 +420,9 @@ def _tune(entry: Entry, model: Padim, busy: bool) -> None:
     ):
         amending.start_relearning(entry, picked)
         st.rerun()
+    takes = "trains anew, which takes minutes" if model.config.trains else "takes a second or a few"
     st.caption(
-        "It uses the features on disk and takes about a second: the network does not run. The threshold "
+        f"It uses the features on disk and {takes}: the backbone network does not run. The threshold "
         "follows. To go back, choose the former layers again: the model is then the same to the last bit."
     )
 
@@ -420,6 +439,9 @@ def _taken_out(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -> N
             picture = normals.overlay_of(entry, model, item.index)
             st.html(panels.gallery([panels.Thumb(picture, item.name, why)]))
             if st.button("Put back", key=f"back-{item.index}", icon=":material/undo:", disabled=locked):
+                if model.config.trains:
+                    amending.start_including(entry, item.index)
+                    st.rerun()
                 _change(entry, partial(normals.include, entry, item.index))
 
 
@@ -449,7 +471,7 @@ def _least_normal(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -
 
 def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[Ranked]) -> dict[int, str]:
     """By index, HTML of which layers find each of these odd; empty unless it was asked for."""
-    if model.calibration_ != "exact" or not model.has_spool or not shown:
+    if model.calibration_ != "exact" or not model.has_spool or not shown or not layers.tell(model):
         return {}
     if not st.toggle(
         "Show which layer finds each one odd",
@@ -484,6 +506,9 @@ def _normal(entry: Entry, model: Padim, item: Ranked, limit: float, locked: bool
             st.caption(f"All {item.shots} pictures of this part leave together.")
         for reason, text in normals.REASONS.items():
             if st.button(text, key=f"{reason}-{item.index}", width="stretch"):
+                if model.config.trains:
+                    amending.start_excluding(entry, item.index, reason)
+                    st.rerun()
                 _change(entry, partial(normals.exclude, entry, item.index, reason))
         st.caption(
             "A good part kept out stays in the calibration as a picture the model has not seen, so that the "

@@ -153,6 +153,9 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
     if not panel.open:
         return
     with panel:
+        if not layers.tell(model):
+            st.caption(layers.UNTOLD)
+            return
         places = layers.places(row.item, model, level)
         left, right = st.columns([1, 2], gap="large")
         with right:

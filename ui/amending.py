@@ -1,4 +1,5 @@
-"""More pictures for a fitted model, in the background: its own once more, or further good parts.
+"""Changes of a fitted model in the background: its own pictures once more, further good parts, other layers,
+parts taken out or put back where that means training anew.
 
 One change of a model at a time, whoever asks: the job's key names the model, not the session.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from padim.store import Entry
     from ui.bring import Brought
     from ui.jobs import Job
+    from ui.normals import Reason
     from ui.survey import Survey
 
 REBUILD = "rebuild"
@@ -89,6 +91,16 @@ def start_adding(entry: Entry, brought: Brought) -> None:
 def start_relearning(entry: Entry, active: Sequence[str]) -> None:
     """Learn anew from these layers, from the features on disk."""
     _begin(entry, "Fitting with other layers", lambda job: relearn(entry, active, job))
+
+
+def start_excluding(entry: Entry, index: int, reason: Reason) -> None:
+    """Take a part out of the fit, by a method that has to train anew without it."""
+    _begin(entry, "Fitting without this part", lambda job: exclude(entry, index, reason, job))
+
+
+def start_including(entry: Entry, index: int) -> None:
+    """Put a part back, by a method that has to train anew with it."""
+    _begin(entry, "Fitting with this part", lambda job: include(entry, index, job))
 
 
 def _start(
@@ -171,6 +183,27 @@ def relearn(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:
         f"The model now uses {_listed(used)}; {_listed(off)} {'is' if len(off) == 1 else 'are'} off. "
         "Its threshold has followed."
     )
+
+
+def exclude(entry: Entry, index: int, reason: Reason, job: Job[Amended]) -> Amended:
+    """The job: the fit without a part.
+
+    Raises:
+        PadimError: the working features were deleted, or nothing would be left.
+        Cancelled: the user stopped it; the model is as it was.
+    """
+    with workspace.edit(entry) as model:
+        model.exclude(index, reason, progress=job.progress, cancel=job.cancelled)
+        job.progress(0, None, "Saving")
+    return Amended("The part was taken out, and the threshold has followed.")
+
+
+def include(entry: Entry, index: int, job: Job[Amended]) -> Amended:
+    """The job: the fit with a part that was out of it; raises as :func:`exclude`."""
+    with workspace.edit(entry) as model:
+        model.include(index, progress=job.progress, cancel=job.cancelled)
+        job.progress(0, None, "Saving")
+    return Amended("The part is back in, and the threshold has followed.")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from padim import report
+from ui import workspace
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -107,9 +108,9 @@ def scorer_hindrance(entry: Entry) -> str | None:
     if not entry.manifest.get("threshold"):
         return "The model has no threshold yet. Set one on the Calibrate page."
     # As the bundle keeps them, which is how the scorer does.
-    parts = ("mean.npy", "left.npy", "right.npy", "basis.npy", "whitener.npy", "backbone.onnx")
     files = entry.manifest.get("files", {})
-    if sum(int(files.get(name, {}).get("bytes", 0)) for name in parts) > LARGEST_SCORER:
+    judging = files.keys() - workspace.NOT_JUDGING
+    if sum(int(files[name].get("bytes", 0)) for name in judging) > LARGEST_SCORER:
         return "It is too large to download. Write it on the server with python -m padim export."
     return None
 

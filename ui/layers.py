@@ -58,6 +58,17 @@ def percents(shares: Sequence[float]) -> list[int]:
     return found
 
 
+UNTOLD = (
+    "Which layer saw it can be told for PaDiM without position tolerance: only there a distance is a sum of "
+    "what the layers add."
+)
+
+
+def tell(model: Padim) -> bool:
+    """Whether the layers' shares in a distance can be told."""
+    return model.config.method == "padim" and not model.config.position_tolerance
+
+
 def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) -> list[Bar]:
     """The bars of the layers in use.
 

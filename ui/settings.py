@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import streamlit as st
 
 from padim import backbones
-from ui import networks
+from ui import method_settings, networks
 from ui.layers import sees
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
 
     from padim.config import PadimConfig, explain
 
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, Any] = method_settings.choose()
     name = st.selectbox(
         "Network",
         list(backbones.REGISTRY),
@@ -108,6 +108,7 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
     )
     with st.expander("Advanced"):
         chosen.update(_advanced())
+        chosen.update(method_settings.advanced(chosen))
     with st.expander("For trials", key="fit-trials"):
         chosen["weights"] = _weights()
     with about:

@@ -19,18 +19,8 @@ if TYPE_CHECKING:
 APP = Path(__file__).resolve().parent.parent
 PARAMETER = "model"
 
-# What scores depend on, by the bundle's names; a model has those of its own kind.
-_JUDGING_FILES = (
-    "mean.npy",
-    "left.npy",
-    "right.npy",
-    "basis.npy",
-    "scale.npy",
-    "step.npy",
-    "whitener.npy",
-    "backbone.onnx",
-    "roi.npy",
-)
+# What a bundle holds of the normals, and of how the region was drawn: no picture's score depends on them.
+NOT_JUDGING = frozenset({"held_out.npy", "normals.json", "roi_shapes.json", "thumbnails.bin"})
 
 _LOCKS: dict[Path, threading.Lock] = {}
 _LOCKS_GUARD = threading.Lock()
@@ -94,22 +84,26 @@ def random_weights(entry: Entry) -> bool:
 
 
 def scoring_identity(entry: Entry) -> str:
-    """Changes when scores would: with the Gaussians, the scale or the region of interest.
+    """Changes when scores would: with what was learnt, the scale or the region of interest.
 
     It does not change with threshold or smallest region: scored pictures outlive those, and only those.
     """
-    return _identity(entry, *_JUDGING_FILES)
+    return _identity(entry, *_judging_files(entry))
+
+
+def _judging_files(entry: Entry) -> list[str]:
+    return sorted(set(entry.manifest.get("files", {})) - NOT_JUDGING)
 
 
 def held_out_identity(entry: Entry) -> str:
     """Changes when the normals' held-out maps would: with all that scores depend on, and with the parts."""
-    return _identity(entry, *_JUDGING_FILES, "held_out.npy")
+    return _identity(entry, *_judging_files(entry), "held_out.npy")
 
 
 def _identity(entry: Entry, *names: str) -> str:
     manifest = entry.manifest
     files = manifest.get("files", {})
-    parts = [str(files.get(name, {}).get("sha256")) for name in names]
+    parts = [(name, str(files.get(name, {}).get("sha256"))) for name in names]
     config = {k: v for k, v in sorted(manifest.get("config", {}).items()) if k != "min_area"}
     return hashlib.sha256(repr((parts, manifest.get("quantizer"), config)).encode()).hexdigest()
 

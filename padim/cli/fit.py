@@ -68,6 +68,11 @@ def fit(
             help="Keep the pictures' features in MODEL/work, to take pictures out or put them back exactly.",
         ),
     ] = False,
+    method: options.Method = None,
+    position_tolerance: options.Tolerance = None,
+    coreset: options.Coreset = None,
+    folds: options.Folds = None,
+    epochs: options.Epochs = None,
     backbone: options.Backbone = None,
     layers: options.Layers = None,
     input_size: options.InputSize = None,
@@ -100,6 +105,11 @@ def fit(
     """
     settings = config_of(
         config,
+        method=method,
+        position_tolerance=None if position_tolerance is None else int(position_tolerance),
+        coreset_percent=coreset,
+        folds=folds,
+        max_epochs=epochs,
         backbone=backbone,
         layers=layers,
         input_size=input_size,
@@ -225,10 +235,13 @@ def _fit(
 
 
 def _keep_features(partial: Path, work: Path) -> None:
+    from padim.taken import WORK
+
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    for name in ("spool", "thumbnails.bin"):
-        (partial / name).replace(work / name)
+    for name in WORK:
+        if (partial / name).exists():
+            (partial / name).replace(work / name)
 
 
 def _download(progress: Any, cancel: Stop) -> Callable[[int, int], None]:

@@ -10,11 +10,56 @@ import typer
 if TYPE_CHECKING:
     from padim.config import PadimConfig
 
-NETWORK, DECISION = "The network and its features", "The decision"
+METHOD, NETWORK, DECISION = "The method", "The network and its features", "The decision"
 
 Config = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="YAML", help="Settings from a file; options here count more."),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="padim, patchcore, shared, svdd, flow, stfpm, or several joined by + to judge together; padim. "
+        "See the methods command.",
+        rich_help_panel=METHOD,
+    ),
+]
+Tolerance = Annotated[
+    bool | None,
+    typer.Option(
+        "--position-tolerance/--no-position-tolerance",
+        help="padim: allow parts to lie one grid position off.",
+        rich_help_panel=METHOD,
+    ),
+]
+Coreset = Annotated[
+    float | None,
+    typer.Option(
+        "--coreset",
+        metavar="PERCENT",
+        help="patchcore: share of the patches that is remembered; 1.",
+        rich_help_panel=METHOD,
+    ),
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        metavar="N",
+        help="Methods that train: in how many turns parts are left out for their held-out scores.",
+        rich_help_panel=METHOD,
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        "--epochs",
+        metavar="N",
+        help="Methods that train: passes over the pictures at most; they stop early by themselves.",
+        rich_help_panel=METHOD,
+    ),
 ]
 Backbone = Annotated[
     str | None,
@@ -117,6 +162,8 @@ Threshold = Annotated[
 def config_of(path: Path | None, **given: Any) -> PadimConfig:
     """The configuration of a YAML file, if there is one, and of the options that were given.
 
+    A method may be several, joined by ``+``: an ensemble of them.
+
     With another backbone, layers and number of features of the file no longer count; with other layers,
     the number of features.
 
@@ -128,6 +175,9 @@ def config_of(path: Path | None, **given: Any) -> PadimConfig:
 
     choices = {} if path is None else PadimConfig.load(path).model_dump()
     given = {name: value for name, value in given.items() if value is not None}
+    if "+" in given.get("method", ""):
+        given["members"] = tuple(name.strip() for name in given["method"].split("+"))
+        given["method"] = "ensemble"
     if "layers" in given:
         given["layers"] = tuple(name.strip() for name in given["layers"].split(",") if name.strip())
     features = given.get("n_features")

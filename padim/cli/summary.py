@@ -34,6 +34,21 @@ def of_network(config: PadimConfig) -> Facts:
     ]
 
 
+def of_method(config: PadimConfig) -> Facts:
+    """How what is normal is learnt."""
+    from padim import methods
+
+    titles = " + ".join(methods.get(name).title for name in config.methods_used)
+    details = []
+    if "padim" in config.methods_used and config.position_tolerance:
+        details.append("parts may lie one grid position off")
+    if "patchcore" in config.methods_used:
+        details.append(f"{config.coreset_percent:g} % of the patches remembered")
+    if config.trains:
+        details.append(f"held-out scores from {config.folds} folds")
+    return [("method", f"{titles}{': ' if details else ''}{', '.join(details)}")]
+
+
 def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
     """What a configuration will cost, before it is made.
 
@@ -47,6 +62,7 @@ def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
     if pictures is not None:
         disk += f", {megabytes(cost.spool_per_image * pictures)} for {count(pictures, 'picture')},"
     return [
+        *of_method(config),
         *of_network(config),
         (
             "memory",
@@ -107,9 +123,9 @@ def of_model(model: Padim, path: Path) -> Facts:
     made_of = f"{count(parts, 'part')}, {count(len(normals), 'picture')}" + (
         f" ({out} taken out)" if out else ""
     )
-    rows = [*of_network(model.config), ("good parts", made_of)]
+    rows = [*of_method(model.config), *of_network(model.config), ("good parts", made_of)]
     if is_random(model):
-        rows.insert(1, ("weights", "[bold red]RANDOM: an untrained network, for trials only[/]"))
+        rows.insert(2, ("weights", "[bold red]RANDOM: an untrained network, for trials only[/]"))
     rows += [("threshold", threshold_words(model)), ("false rejects", promise_words(model))]
     if model.guard is not None:
         rows.append(("review", f"within {model.guard.half_width:.4g} of the threshold"))

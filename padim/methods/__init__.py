@@ -28,8 +28,8 @@ class Method:
         summary: one sentence, in a quality engineer's words.
         module: of its code, below ``padim.methods``.
         held_out: how the good parts' own scores come about: ``exact`` leave-one-out, ``approximate``
-            leave-one-out (the part's share in what was learnt is not undone completely), or ``folds``
-            (several models, each learnt without some of the parts).
+            leave-one-out (the part's share in what was learnt is not undone completely), ``folds``
+            (several models, each learnt without some of the parts), or as the ``members`` of an ensemble.
         trains: whether a network is trained, which takes minutes and has losses to show.
         settings: the keys of the config that only some methods read, and this one does.
     """
@@ -38,7 +38,7 @@ class Method:
     title: str
     summary: str
     module: str
-    held_out: Literal["exact", "approximate", "folds"]
+    held_out: Literal["exact", "approximate", "folds", "members"]
     trains: bool = False
     settings: tuple[str, ...] = ()
 
@@ -109,7 +109,7 @@ METHODS: Mapping[str, Method] = {
             "Ensemble",
             "Several methods judge together: their maps are put on one scale and averaged.",
             "ensemble",
-            "approximate",
+            "members",
             settings=("members",),
         ),
     )
