@@ -107,6 +107,8 @@ class Remembering(FeatureExtractor):
         inputs: dict[str, ort.OrtValue],
         outputs: Sequence[str],
     ) -> list[npt.NDArray[Any]]:
+        if detector.needs_image:
+            return super().score(rgb, detector, kept, inputs, outputs)
         key = (detector.form, kept.tobytes())
         if key not in self._behind:
             self._behind[key] = open_session(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from padim import backbones
 from padim.blocks import workers
 from padim.config import PadimConfig
+from padim.coreset import PROJECTED
 from padim.factor import NARROW_ABOVE_BYTES, is_low_rank, split
 from padim.methods.patch_gaussians import BLOCK_BYTES, matrix_bytes
+from padim.methods.patchcore import NEIGHBOURS, memory_size
+from padim.methods.shared import WINDOW
+
+# Pictures reckoned with where their number is not known.
+MANY = 200
 
 
 @dataclass(frozen=True)
@@ -20,22 +27,37 @@ class Cost:
         channels: channels of the chosen layers together.
         features: d, channels kept.
         rank: of the covariances kept, where the normals are too few to fill d dimensions; else None.
-        fit_memory: RAM for fitting; grows with the number of pictures only while they are fewer than d / 2.
+        patches: how many a memory of patches holds; None without one.
+        fit_memory: RAM for fitting; with PaDiM it grows with the number of pictures only while they are fewer
+            than d / 2.
         score_memory: RAM for scoring.
         bundle: size of the saved model, without the normals' thumbnails and held-out maps.
         spool_per_image: disk a normal takes while the model is worked on.
-        checkpoint: disk of what lets a fit go on once the normals' features are deleted; optional.
+        checkpoint: disk of what lets a fit go on once the normals' features are deleted; optional, and 0
+            where there is no such thing.
     """
 
     positions: int
     channels: int
     features: int
     rank: int | None
+    patches: int | None
     fit_memory: int
     score_memory: int
     bundle: int
     spool_per_image: int
     checkpoint: int
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one method takes."""
+
+    fit: int
+    score: int
+    stored: int
+    rank: int | None = None
+    patches: int | None = None
 
 
 def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
@@ -52,6 +74,25 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
     channels = sum(layer.channels for layer in layers)
     d = config.channels if config.n_features is None else min(config.n_features, config.channels)
     p = config.grid**2
+    shares = {name: _SHARES[name](config, p, d, normals) for name in config.methods_used}
+    pictures = 3 * config.input_size**2 if config.needs_pictures else 0
+    features = 4 * p * d * (MANY if normals is None else normals)
+    by_statistics = config.method == "padim" and (normals is None or normals > d)
+    return Cost(
+        positions=p,
+        channels=channels,
+        features=d,
+        rank=next((share.rank for share in shares.values() if share.rank is not None), None),
+        patches=next((share.patches for share in shares.values() if share.patches is not None), None),
+        fit_memory=sum(share.fit for share in shares.values()),
+        score_memory=sum(share.score for share in shares.values()),
+        bundle=sum(share.stored for share in shares.values()),
+        spool_per_image=4 * p * channels + pictures,
+        checkpoint=0 if config.needs_pictures else 8 * p * d * (d + 1) if by_statistics else features,
+    )
+
+
+def _patch_gaussians(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
     rank = normals - 1 if normals is not None and is_low_rank(normals, d) else None
     if rank is None:
         k = split(d)
@@ -63,16 +104,43 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
     mean = 4 * p * d
     # Every thread learns at least one position at a time.
     blocks = min(max(BLOCK_BYTES, workers() * matrix_bytes(d, rank)), p * matrix_bytes(d, rank))
-    few = normals is not None and normals <= d
-    return Cost(
-        positions=p,
-        channels=channels,
-        features=d,
-        rank=rank,
-        # Twice the factor: the former model stays in use until the new one is complete.
-        fit_memory=2 * (factor + mean) + 2 * blocks,
-        score_memory=factor + mean,
-        bundle=stored + mean,
-        spool_per_image=4 * p * channels,
-        checkpoint=4 * p * d * normals if few and normals is not None else 8 * p * d * (d + 1),
-    )
+    # Twice the factor: the former model stays in use until the new one is complete.
+    return _Share(2 * (factor + mean) + 2 * blocks, factor + mean, stored + mean, rank=rank)
+
+
+def _shared(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
+    own = 4 * d * (d + 1)
+    # Each thread holds some pictures' features twice, once in float64.
+    return _Share(workers() * _shared_window(p, d) + 2 * own, own, own)
+
+
+def _shared_window(p: int, d: int) -> int:
+    return WINDOW * p * d * (4 + 8)
+
+
+def _patchcore(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
+    everything = p * (MANY if normals is None else normals)
+    patches = memory_size(everything, config.coreset_percent)
+    bank, around = 4 * patches * d, 8 * NEIGHBOURS * patches
+    product = 2 * 4 * patches * p
+    points = everything * 4 * min(d, PROJECTED)
+    # The graph reads the memory by rows and by columns.
+    score = 2 * bank + around + product
+    return _Share(points + score, score, bank + around, patches=patches)
+
+
+def _trained(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
+    # Networks of some hundred thousand numbers, in their moments and gradients four times over, and what a
+    # batch leaves behind.
+    network = 4 * 500_000
+    return _Share(4 * network + 256 * 2**20, network, network)
+
+
+_SHARES: dict[str, Callable[[PadimConfig, int, int, int | None], _Share]] = {
+    "padim": _patch_gaussians,
+    "shared": _shared,
+    "patchcore": _patchcore,
+    "svdd": _trained,
+    "flow": _trained,
+    "stfpm": _trained,
+}

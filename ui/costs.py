@@ -15,12 +15,14 @@ def facts(config: PadimConfig, pictures: int) -> list[tuple[str, str]]:
     from padim.cost import estimate
 
     cost = estimate(config, pictures)
+    remembered = [] if cost.patches is None else [("Patches remembered", f"{cost.patches:,}")]
     return [
+        *remembered,
         ("Memory while fitting", megabytes(cost.fit_memory)),
         ("Memory while scoring", megabytes(cost.score_memory)),
         ("Saved model", megabytes(cost.bundle)),
         ("Working features", megabytes(cost.spool_per_image * pictures)),
-        ("Checkpoint, optional", megabytes(cost.checkpoint)),
+        ("Checkpoint, optional", megabytes(cost.checkpoint) if cost.checkpoint else "none"),
     ]
 
 

@@ -129,6 +129,7 @@ def honesty(config: PadimConfig) -> str:
     if "folds" in ways:
         said.append(
             f"Each good part is scored by a network trained without it, in {config.folds} turns. Those "
-            "networks have seen fewer parts than the final one: its scores come out a little lower."
+            "networks have seen fewer parts than the final one, so that the scores come out a little too "
+            "high rather than too low."
         )
     return " ".join(said)

@@ -75,8 +75,8 @@ class PatchCore(Detector):
         return 0.5 * np.einsum("md,md->m", self.bank, self.bank)
 
     def piece(self, features: int) -> Piece:
-        """``|x - b|^2 / 2 = |x|^2 / 2 + (|b|^2 / 2 - b x)``: one product a picture, so that a picture's distances
-        do not depend on the batch."""
+        """``|x - b|^2 / 2 = |x|^2 / 2 + (|b|^2 / 2 - b x)``: one product a picture, so that its distances do
+        not depend on the batch."""
         nodes = [
             op(
                 "AveragePool",
@@ -270,6 +270,11 @@ def learn(task: Task) -> Learnt:
     return Learnt(detector, held_out)
 
 
+def memory_size(patches: int, percent: float) -> int:
+    """How many of so many patches are remembered."""
+    return min(patches, max(_FEWEST, round(patches * percent / 100)))
+
+
 def _choose(task: Task) -> npt.NDArray[np.int64]:
     """Which patches are remembered: int64, counted through the pictures in the fit, position by position."""
     rows, positions, total = task.fit_rows, task.positions, len(task.normals)
@@ -286,7 +291,7 @@ def _choose(task: Task) -> npt.NDArray[np.int64]:
         task.watch.step(done, total, "Reading patches")
     # A memory is measured by what it leaves far away; a common shift only costs digits.
     points -= points.mean(axis=0)
-    count = min(len(points), max(_FEWEST, round(len(points) * task.config.coreset_percent / 100)))
+    count = memory_size(len(points), task.config.coreset_percent)
     chosen = k_centre(
         points,
         count,

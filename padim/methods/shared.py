@@ -30,7 +30,7 @@ from padim.task import Learnt, Task, in_windows
 Doubles = npt.NDArray[np.float64]
 
 # Pictures read at once.
-_WINDOW = 8
+WINDOW = 8
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def learn(task: Task) -> Learnt:
 
 
 def _read(task: Task, rows: list[int]) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
-    for some in in_windows(rows, _WINDOW):
+    for some in in_windows(rows, WINDOW):
         yield some, task.read(some)
 
 
