@@ -235,9 +235,8 @@ def learn(task: Task) -> Learnt:
         learnt = methods.learner(name)(own)
         members.append(learnt)
         losses += [_named(one, methods.get(name).title) for one in learnt.losses]
-    # Bad parts taken out of the fit say nothing about how good ones vary.
-    good = [row for row, normal in enumerate(task.normals) if normal.status != "not_good"]
-    scales = tuple(Surprise.of(member.held_out[good]) for member in members)
+    # What is out of the fit stays unseen: it has no share in the scales either.
+    scales = tuple(Surprise.of(member.held_out[task.fit_rows]) for member in members)
     ensemble = Ensemble(tuple(member.detector for member in members), scales)
     held_out = ensemble._mean([member.held_out for member in members])
     return Learnt(ensemble, held_out.astype(np.float32), tuple(losses))

@@ -1,0 +1,168 @@
+"""What holds for a model by whatever method: saved, exported, changed and undone, in batches or alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from padim import Padim, PadimConfig
+from padim.bundle import Bundle
+from padim.errors import BundleError, Cancelled, PadimError
+from padim.export import export_npz, export_onnx
+from padim.runtime import open_session
+from tests.parts import defects, normals
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "tolerant": {"method": "padim", "position_tolerance": 1},
+    "shared": {"method": "shared"},
+    "patchcore": {"method": "patchcore", "coreset_percent": 10},
+    "ensemble": {"method": "ensemble", "members": ["padim", "shared", "patchcore"]},
+}
+
+
+def config(name: str) -> PadimConfig:
+    small = {"input_size": 64, "grid_stride": 8, "n_features": 16, "smoothing_sigma": 2, "min_area": 4}
+    return PadimConfig.of({**small, **SETTINGS[name]})
+
+
+@pytest.fixture(scope="module", params=sorted(SETTINGS))
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Padim:
+    """Shared: tests must not change it."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return Padim(config(request.param), work_dir=folder).fit(normals(14))
+
+
+def maps(model: Padim, count: int = 4) -> np.ndarray:
+    return np.stack([one.map for one in model.score(defects(count))])
+
+
+def test_defects_stand_out(model: Padim) -> None:
+    good = model.held_out_scores()
+    bad = [scored.score for scored in model.score(defects(6))]
+    assert np.median(bad) > np.percentile(good, 90)
+    assert len(good) == 14
+    assert model.calibration_ == "exact"
+
+
+def test_a_saved_model_judges_to_the_bit(model: Padim, tmp_path: Path) -> None:
+    path = model.save(tmp_path / "model")
+    assert Bundle(path).manifest["method"] == model.config.method
+    again = Padim.load(path, work_dir=tmp_path / "work")
+    np.testing.assert_array_equal(maps(again), maps(model))
+    np.testing.assert_array_equal(again.held_out_scores(), model.held_out_scores())
+    assert again.threshold_level == model.threshold_level
+    assert again.losses_ == model.losses_
+
+
+def test_a_bundle_with_arrays_of_another_model_is_refused(model: Padim, tmp_path: Path) -> None:
+    path = model.save(tmp_path / "model")
+    other = Padim(model.config.model_copy(update={"n_features": 12})).fit(normals(5))
+    other.save(tmp_path / "other")
+    saved, strange = Bundle(path), Bundle(tmp_path / "other")
+    from padim import bundle
+
+    own = ("format", "version", "files", "seal")
+    manifest = {key: value for key, value in saved.manifest.items() if key not in own}
+    kept = ("backbone.onnx", "channels.npy", "held_out.npy", "normals.json", "thumbnails.bin")
+    files = {
+        name: (saved if name in kept else strange).bytes(name)
+        for name in saved.manifest["files"]
+        if name in kept or name in strange.manifest["files"]
+    }
+    bundle.write(tmp_path / "mixed", manifest, files)
+    with pytest.raises(BundleError):
+        Padim.load(tmp_path / "mixed")
+
+
+def test_the_exported_scorer_is_the_model(model: Padim, tmp_path: Path) -> None:
+    path = export_onnx(model, tmp_path / "scorer.onnx")
+    rgb = np.stack([model.preprocess(_decoded(content)) for _, content in defects(3)])
+    expected, _ = model.judge_arrays(rgb)
+    found = open_session(path.read_bytes()).run(["map"], {"rgb": rgb})[0]
+    np.testing.assert_array_equal(found, expected)
+
+
+def _decoded(content: Any) -> np.ndarray:
+    from padim.images import decode
+
+    return decode(content, "x.png") if isinstance(content, bytes) else content
+
+
+def test_alone_or_in_a_batch(model: Padim) -> None:
+    together = maps(model)
+    for index, (name, content) in enumerate(defects(4)):
+        (alone,) = model.score([(name, content)])
+        np.testing.assert_array_equal(alone.map, together[index])
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_out_and_in_again_is_the_former_model(name: str, tmp_path: Path) -> None:
+    model = Padim(config(name), work_dir=tmp_path).fit(normals(9))
+    before, scores = maps(model), model.held_out_scores()
+    model.exclude(2, "kept_out")
+    without = Padim(config(name)).fit([item for index, item in enumerate(normals(9)) if index != 2])
+    np.testing.assert_allclose(
+        [one.grid for one in model.score(defects(2))],
+        [one.grid for one in without.score(defects(2))],
+        rtol=1e-4,
+    )
+    model.include(2)
+    np.testing.assert_array_equal(maps(model), before)
+    np.testing.assert_array_equal(model.held_out_scores(), scores)
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_a_continued_fit_is_one_fit(name: str, tmp_path: Path) -> None:
+    whole = Padim(config(name)).fit(normals(9))
+    model = Padim(config(name), work_dir=tmp_path).fit(normals(6))
+    model.partial_fit(normals(3, first=6))
+    np.testing.assert_array_equal(maps(model), maps(whole))
+    # The features deleted, the checkpoint goes on as exactly.
+    again = Padim(config(name), work_dir=tmp_path / "again").fit(normals(6))
+    again.delete_spool()
+    assert again.continues_exactly
+    again.partial_fit(normals(3, first=6))
+    np.testing.assert_array_equal(maps(again), maps(whole))
+    np.testing.assert_array_equal(again.held_out_scores(), whole.held_out_scores())
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_cancelling_leaves_the_model_as_it_was(name: str, tmp_path: Path) -> None:
+    model = Padim(config(name), work_dir=tmp_path).fit(normals(6))
+    before = maps(model)
+    stages: list[str] = []
+
+    def progress(done: int, total: int | None, stage: str) -> None:
+        stages.append(stage)
+
+    def cancel() -> bool:
+        # When the pictures are read, and learning has begun.
+        return bool(stages) and "Reading pictures" not in stages[-1]
+
+    with pytest.raises(Cancelled):
+        model.fit(normals(8), progress=progress, cancel=cancel)
+    np.testing.assert_array_equal(maps(model), before)
+    assert not list(tmp_path.glob("new*"))
+
+
+@pytest.mark.parametrize("name", ["shared", "patchcore", "ensemble"])
+def test_what_only_gaussians_have_is_refused_in_words(name: str, tmp_path: Path) -> None:
+    model = Padim(config(name)).fit(normals(5))
+    with pytest.raises(PadimError, match="only PaDiM has a Gaussian at every position"):
+        export_npz(model, tmp_path / "x.npz")
+    from padim.attribution import embed, explain
+
+    with pytest.raises(PadimError, match="only for PaDiM without position tolerance"):
+        explain(model, embed(model, np.zeros((64, 64, 3), np.uint8)))
+
+
+def test_one_of_many_settings_is_told_in_words() -> None:
+    with pytest.raises(PadimError, match="at least two different methods"):
+        PadimConfig.of({"method": "ensemble", "members": ["padim"]})
+    with pytest.raises(PadimError, match="cannot be a member"):
+        PadimConfig.of({"method": "ensemble", "members": ["padim", "ensemble"]})
+    with pytest.raises(PadimError, match="method"):
+        PadimConfig.of({"method": "magic"})
