@@ -451,3 +451,34 @@ def test_settings_survive_a_look_at_another_page() -> None:
     page.go("calibrate").go("fit")
     assert page.app.selectbox(key="fit-size").value == 128
     assert "Pictures</dt><dd>6" in page.text
+
+
+@pytest.mark.parametrize("method", ["patchcore", "shared", "ensemble"])
+def test_another_method_is_chosen_fitted_and_named(home: Path, method: str) -> None:
+    page = small(Session("fit").upload(GOOD))
+    page.set("selectbox", "fit-method", method)
+    if method == "patchcore":
+        page.set("select_slider", "fit-coreset", 10.0)
+        assert "Patches remembered</dt><dd>64</dd>" in page.text  # never fewer
+    page.click("fit-go")
+    model = only_model(home)
+    assert model.config.method == method
+    titles = {"patchcore": "PatchCore", "shared": "Shared Gaussian", "ensemble": "PaDiM + PatchCore"}
+    assert f"Method</dt><dd>{titles[method]}</dd>" in page.text
+    assert ("approximation" in page.text) == (method != "shared")
+
+
+def test_an_ensemble_of_one_is_refused_in_words() -> None:
+    page = small(Session("fit").upload(GOOD))
+    page.set("selectbox", "fit-method", "ensemble")
+    page.set("button_group", "fit-members", ["padim"])
+    assert "at least two different methods" in page.text
+    assert not [b for b in page.app.button if b.key == "fit-go" and not b.disabled]
+
+
+def test_position_tolerance_is_a_tick(home: Path) -> None:
+    page = small(Session("fit").upload(GOOD))
+    page.set("checkbox", "fit-tolerance", True)
+    page.click("fit-go")
+    assert only_model(home).config.position_tolerance == 1
+    assert "PaDiM, position-tolerant" in page.text

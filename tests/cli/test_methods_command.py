@@ -1,0 +1,63 @@
+"""``methods`` and ``fit --method``: what is listed can be fitted, and a model says by what it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from padim import Padim
+from padim.methods import METHODS
+from tests.cli.conftest import SMALL, Run
+
+
+def test_every_method_is_listed(run: Run) -> None:
+    done = run("methods")
+    assert done.code == 0
+    for name in METHODS:
+        assert name in done.out
+    listed = {entry["name"]: entry for entry in run("methods", "--json").json["methods"]}
+    assert set(listed) == set(METHODS)
+    assert listed["padim"]["held_out"] == "exact"
+    assert listed["flow"]["trains"] is True
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--method", "patchcore", "--coreset", "5"), "PatchCore: 5 % of the patches remembered"),
+        (("--method", "shared"), "Shared Gaussian"),
+        (("--method", "padim", "--position-tolerance"), "PaDiM: parts may lie one grid position off"),
+        (("--method", "padim+shared"), "PaDiM + Shared Gaussian"),
+    ],
+)
+def test_a_model_of_any_method_is_fitted_described_and_used(
+    run: Run, good: Path, labelled: Path, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    done = run("fit", good, "-o", tmp_path / "m", *SMALL, *options)
+    assert done.code == 0, done.err
+    assert said in " ".join(done.out.split())
+    model = Padim.load(tmp_path / "m")
+    assert model.config.method == ("ensemble" if "+" in options[1] else options[1])
+    assert said in " ".join(run("info", tmp_path / "m").out.split())
+    assert run("score", tmp_path / "m", labelled / "test", "-o", tmp_path / "out").code == 0
+    assert run("export", tmp_path / "m", "-o", tmp_path / "scorer.onnx").code == 0
+    assert (tmp_path / "scorer.onnx").is_file()
+
+
+def test_a_method_there_is_not(run: Run, good: Path, tmp_path: Path) -> None:
+    sentence = run("fit", good, "-o", tmp_path / "m", "--method", "magic").sentence
+    assert "method" in sentence
+    assert "patchcore" in sentence
+    assert not (tmp_path / "m").exists()
+
+
+def test_kept_features_go_with_the_model(run: Run, good: Path, tmp_path: Path) -> None:
+    assert (
+        run("fit", good, "-o", tmp_path / "m", *SMALL, "--method", "patchcore", "--keep-features").code == 0
+    )
+    model = Padim.load(tmp_path / "m", work_dir=tmp_path / "m" / "work")
+    assert model.has_spool
+    before = model.held_out_scores()
+    model.exclude(0, "kept_out").include(0)
+    assert (model.held_out_scores() == before).all()
