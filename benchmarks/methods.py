@@ -119,7 +119,7 @@ def fitted(config: PadimConfig, data: Path, folder: Path) -> tuple[Padim, float]
 
 
 def scoring_ratio(model: Padim, reference: Padim, data: Path, pairs: int) -> tuple[float, float]:
-    """One picture at a time, from RGB at input size to judged map and score: the ratio and the milliseconds."""
+    """One picture at a time, from RGB at input size to judged map and score: ratio and milliseconds."""
     source = FolderSource(data / "train" / "good")
     pictures = [
         prepare(image, model.preprocess).rgb[None] for image, _ in zip(source, range(16), strict=False)

@@ -194,9 +194,19 @@ def test_intervals_are_those_of_drawing_the_pictures_themselves() -> None:
         chosen = [maps[i] for i in (*rng.integers(0, 3, 3), *rng.integers(3, 9, 6))]
         scores = np.concatenate([q.ravel() for q, _, _ in chosen])
         truth = np.concatenate([np.zeros(q.size, bool) if m is None else m.ravel() for q, m, _ in chosen])
-        drawn.append((roc_auc_score(truth, scores), average_precision_score(truth, scores)))
+        found = [(scores > level) for level in range(-1, int(scores.max()))]
+        f1 = max(2 * (truth & hit).sum() / (truth.sum() + hit.sum()) for hit in found)
+        drawn.append(
+            (
+                roc_auc_score(truth, scores),
+                average_precision_score(truth, scores),
+                overlap_area(chosen),
+                f1,
+            )
+        )
     told = counted.figures()
-    for figure, values in zip((told.auroc, told.average_precision), np.array(drawn).T, strict=True):
+    figures = (told.auroc, told.average_precision, told.aupro, told.f1)
+    for figure, values in zip(figures, np.array(drawn).T, strict=True):
         assert figure.low is not None
         assert figure.high is not None
         assert figure.value is not None
