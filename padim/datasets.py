@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -74,10 +74,16 @@ class Dataset:
         samples: by name, good ones first.
         skipped: files passed over: those that are no pictures we read, that a table names but nobody has, and
             that could not be read by the latest iteration so far.
+        training: good parts set aside to fit on, where the layout has such; none of the samples.
     """
 
     def __init__(
-        self, layout: str, place: Place, samples: Sequence[Sample], absent: Sequence[ImageError] = ()
+        self,
+        layout: str,
+        place: Place,
+        samples: Sequence[Sample],
+        absent: Sequence[ImageError] = (),
+        training: Sequence[Sample] = (),
     ) -> None:
         """
         Args:
@@ -85,8 +91,10 @@ class Dataset:
             place: where the files are.
             samples: the labelled pictures there.
             absent: what is known to be unusable.
+            training: good parts there to fit on.
         """
         self.layout = layout
+        self.training = tuple(training)
         self.samples = {sample.name: sample for sample in samples}
         self._place = place
         self._absent = list(absent)
@@ -106,6 +114,14 @@ class Dataset:
                 self.skipped.append(ImageError(sample.name, error.reason))
                 continue
             yield sample.name, data
+
+    def only(self, samples: Iterable[Sample]) -> Dataset:
+        """Some of its pictures, or those to fit on, as a data set of their own."""
+        return Dataset(self.layout, self._place, list(samples))
+
+    def content(self, name: str) -> bytes:
+        """A picture's or a mask's file, as it is. Raises ImageError."""
+        return self._place.read(name)
 
     def mask(self, sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """Where that defect is, bool ``(h, w)`` in the pixels of its picture; None where nobody has drawn it.
@@ -300,7 +316,16 @@ class _Tree:
 
 def _mvtec(tree: _Tree) -> Dataset | None:
     """MVTec AD: ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/<stem>_mask.png``."""
-    return _kinds(tree, "test/", f"{_MASKS}/", "MVTec AD") if "test" in tree.folders else None
+    if "test" not in tree.folders:
+        return None
+    found = _kinds(tree, "test/", f"{_MASKS}/", "MVTec AD")
+    if found is not None:
+        found.training = tuple(
+            Sample(name, GOOD, None, tree.prefix + name)
+            for name in tree.pictures
+            if name.startswith("train/") and _is_good(name.split("/")[1])
+        )
+    return found
 
 
 def _plain(tree: _Tree) -> Dataset | None:
@@ -347,7 +372,13 @@ def _visa(tree: _Tree) -> Dataset | None:
         split = next((at.rows(f) for at, f in ((tree, f"../{_SPLIT}"), (up, _SPLIT)) if at.has_table(f)), [])
         testing = {row.get("image", "") for row in split if row.get("split") == "test"}
         if any(row.get("image", "") in testing for row in rows):
+            training = [row for row in rows if row.get("image", "") not in testing]
             rows = [row for row in rows if row.get("image", "") in testing]
+            found = _listed(tree, rows, "VisA", _ANNOTATION, above=True)
+            if training:
+                of_training = _listed(tree, training, "VisA", _ANNOTATION, above=True)
+                found.training = tuple(sample for sample in of_training.samples.values() if sample.good)
+            return found
         return _listed(tree, rows, "VisA", _ANNOTATION, above=True)
     parts = [folder for folder in tree.folders if tree.has_table(f"{folder}/{_ANNOTATION}")]
     if not parts and tree.has_table(_SPLIT):
@@ -448,6 +479,39 @@ def open_dataset(path: str | Path, *, beside: bool = True) -> Dataset:
     if not path.is_dir():
         raise PadimError(f"{path}: is not a folder, a zip or a CSV; give one with labelled pictures")
     return _saying(str(path), lambda: _read(_Folder(path, beside)))
+
+
+def open_good(path: str | Path) -> Dataset:
+    """The pictures of a folder or a zip without labels, all taken for good parts.
+
+    Raises:
+        PadimError: nothing there.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return _all_good(ZipSource(path).open(), str(path))
+    if path.is_dir():
+        return _all_good(_Folder(path, beside=False), str(path))
+    raise PadimError(f"{path}: is not a folder or a zip; give one with pictures")
+
+
+def good_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
+    """The pictures among uploads, one zip or files, all taken for good parts.
+
+    Raises:
+        PadimError: there are none.
+    """
+    if len(files) == 1 and files[0][0].lower().endswith(".zip"):
+        ((name, file),) = files
+        return _all_good(ZipSource(file, name).open(), name)
+    return _all_good(_Uploads(files), "The upload")
+
+
+def _all_good(place: Place, name: str) -> Dataset:
+    samples = [Sample(picture, GOOD, None, picture) for picture in place.pictures]
+    if not samples:
+        raise PadimError(f"{name}: holds no pictures; give a folder or a zip with pictures of good parts")
+    return Dataset("good parts", place, samples, place.skipped)
 
 
 def open_uploads(files: Sequence[tuple[str, File]]) -> Dataset:

@@ -156,9 +156,9 @@ def alter(rgb: RGB, kind: Kind, severity: float, seed: int | Sequence[int] = 0) 
     else:
         turn = severity if rng.random() < 0.5 else -severity
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, 1.0)
-    warped = cv2.warpAffine(
-        rgb, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
+    # OpenCV mirrors a side of one pixel for ever; there the edge pixel is all there is to mirror.
+    border = cv2.BORDER_REFLECT_101 if min(height, width) > 1 else cv2.BORDER_REPLICATE
+    warped = cv2.warpAffine(rgb, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=border)
     return np.asarray(warped)
 
 

@@ -125,6 +125,13 @@ def test_a_rotation_turns_about_the_middle_one_way_or_the_other() -> None:
     assert {round(angle / 10) * 10 for angle in angles} == {30, -30}
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_one_pixel_wide_is_altered_too(kind: Kind, shape: tuple[int, int]) -> None:
+    line = RGB_PART[: shape[0], : shape[1]].copy()
+    assert alter(line, kind, SEVERITIES[kind][-1]).shape == (*shape, 3)
+
+
 @pytest.mark.parametrize(
     ("kind", "severity"), [("fog", 1), ("blur", -1), ("darker", 100), ("jpeg", math.nan)]
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +30,14 @@ class Brought:
         label: what they are, as the user knows it.
         name: a word for them, to name things after.
         files: the uploads behind the source, to be released once they are no longer needed.
+        path: the folder or zip on the server behind it; None for anything else.
     """
 
     source: Source
     label: str
     name: str
     files: list[Named] = field(default_factory=list)
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,13 @@ class Sample:
 
 
 def pictures(
-    name: str, what: str, take: Callable[[Brought], None], *, note: str = "", sample: Sample | None = None
+    name: str,
+    what: str,
+    take: Callable[[Brought], None],
+    *,
+    note: str = "",
+    sample: Sample | None = None,
+    also: Sequence[str] = (),
 ) -> None:
     """Draw the ways to bring pictures; ``take`` gets what was brought, and the page then runs again.
 
@@ -57,6 +65,7 @@ def pictures(
         take: told what was brought.
         note: a line below.
         sample: offered where nothing is at hand.
+        also: endings of files wanted in a folder besides pictures and zips.
     """
     kinds = {"files": "Pictures or a zip", "folder": "A folder of this computer"}
     if folders.roots():
@@ -75,7 +84,12 @@ def pictures(
         _on_server(name, take)
     else:
         wording = f"Drop {what} here" if kind == "files" else f"Choose a folder of {what}"
-        files = uploads.uploader(name, wording, kind="folder" if kind == "folder" else "files")
+        files = uploads.uploader(
+            name,
+            wording,
+            kind="folder" if kind == "folder" else "files",
+            also=also if kind == "folder" else (),
+        )
         if files:
             take(from_uploads(files))
             st.rerun()
@@ -124,7 +138,7 @@ def from_folder(path: Path, label: str) -> Brought:
     """
     from padim.sources import open_source
 
-    return Brought(open_source(path), label, path.stem)
+    return Brought(open_source(path), label, path.stem, path=path)
 
 
 def from_files(paths: list[tuple[str, Path]], label: str, name: str) -> Brought:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim import report
-from ui import bring, folders, state, uploads, watch, workspace
+from ui import bring, folders, labelled, state, uploads, watch, workspace
 from ui.media import Picture
 from ui.panels import Thumb
 from ui.words import count, multiple
@@ -224,11 +224,8 @@ def take_folder(entry: Entry, model: Padim, named: str) -> None:
     Raises:
         PadimError: it is not open, not there, or has no labelled pictures.
     """
-    from padim.datasets import open_dataset
-
     path = folders.resolve(named)
-    # What lies beside a folder is open to the app only where the folder above is.
-    start(entry, model, open_dataset(path, beside=path not in folders.roots()), path.name)
+    start(entry, model, labelled.open_folder(path), path.name)
 
 
 def sample() -> Path | None:

@@ -19,7 +19,10 @@ from tests.parts import normals
 
 NAME = "mobilenet_v3_small"
 GOOD = [(name, data) for name, data in normals(4) if isinstance(data, bytes)]
-PAGES = ("home", "fit", "region", "calibrate", "checks", "inspect", "evaluate")
+PAGES = (
+    *("home", "fit", "region", "calibrate", "checks"),
+    *("inspect", "evaluate", "sensitivity", "robustness"),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,388 @@
+"""Robustness: labelled pictures under changes of light, camera and fixture, and what the model bears."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import (
+    bring,
+    charts,
+    exports,
+    labelled,
+    panels,
+    shell,
+    shift_charts,
+    shifting,
+    tables,
+    uploads,
+    warm,
+    watch,
+    workspace,
+)
+from ui.words import count
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.shift import Kind
+    from padim.store import Entry
+    from ui.labelled import Labelled
+    from ui.shifting import Shifted
+
+_NOTE = (
+    "Labelled pictures as on the Evaluate page: one folder **good** and one for each kind of defect, MVTec "
+    "AD’s or VisA’s layout, or a CSV. Pictures of good parts alone will do; then only false rejects "
+    "are counted."
+)
+
+
+# -- pictures and settings -------------------------------------------------------------------------------
+
+
+def _bring(entry: Entry) -> None:
+    def take(brought: bring.Brought) -> None:
+        try:
+            found = labelled.of(brought)
+        finally:
+            # What was brought holds the files as long as they are wanted; the upload store need not.
+            uploads.release(shifting.UPLOADER, brought.files)
+        shifting.runs().bring(entry, found)
+
+    part = bring.sample_part()
+    try:
+        bring.pictures(
+            shifting.UPLOADER,
+            "labelled pictures, or good parts",
+            take,
+            note=_NOTE,
+            sample=None
+            if part is None
+            else bring.Sample(
+                "Good parts and five kinds of defects.",
+                lambda: bring.from_folder(part, f"Sample: {part.name}"),
+            ),
+            also=("csv",),
+        )
+    except PadimError as error:
+        shell.failure("These pictures cannot be used.", error)
+
+
+def _severities() -> dict[Kind, tuple[float, ...]] | None:
+    """Draw the changes and how far each goes; None while something is wrong."""
+    from padim.shift import SEVERITIES
+
+    kinds = st.pills(
+        "Changes to try",
+        list(shifting.CHANGES),
+        selection_mode="multi",
+        wrap=True,
+        default=list(shifting.CHANGES),
+        format_func=lambda kind: shifting.CHANGES[kind].name,
+        key="robustness-kinds",
+        persist_state="session",
+        help="\n\n".join(f"**{change.name}**: {change.about}." for change in shifting.CHANGES.values()),
+    )
+    wrong: list[str] = []
+    chosen: dict[Kind, tuple[float, ...]] = {}
+    with st.expander("How far each change goes", icon=":material/tune:"):
+        fields = st.grid(min_column_width=230, gap="small", key="robustness-severities")
+        for kind, change in shifting.CHANGES.items():
+            if kind not in kinds:
+                continue
+            with fields.cell():
+                text = st.text_input(
+                    f"{change.name} ({change.unit})",
+                    ", ".join(f"{severity:g}" for severity in SEVERITIES[kind]),
+                    key=f"robustness-severities-{kind}",
+                    persist_state="session",
+                )
+            try:
+                chosen[kind] = shifting.severities_of(kind, text)
+            except PadimError as error:
+                wrong.append(str(error))
+    if not kinds:
+        wrong.append("Choose at least one change.")
+    for text in wrong:
+        st.error(panels.plain(text), icon=":material/error:")
+    return None if wrong else chosen
+
+
+def _shows(pictures: Labelled) -> Labelled:
+    """Ask what is shown, where labels name no good part; a folder's name may be no label."""
+    if pictures.good:
+        return pictures
+    kinds = sorted(set((pictures.kinds or {}).values()))
+    named = ", ".join(f"“{kind}”" for kind in kinds[:3])
+    shows = st.segmented_control(
+        f"No folder is called good; the pictures lie under {named}. What do they show?",
+        ["good", "defects"],
+        format_func={"good": "Good parts", "defects": "Defects"}.__getitem__,
+        default="good" if len(kinds) == 1 else "defects",
+        required=True,
+        key=f"robustness-shows-{pictures.label}",
+    )
+    return pictures.all_good() if shows == "good" else pictures
+
+
+def _set_up(entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> None:
+    pictures = _shows(pictures)
+    facts = [("Pictures", pictures.label), ("Good parts", f"{pictures.good:,}")]
+    facts.append(("Defects", f"{pictures.defects:,}"))
+    facts.append(("Labels", pictures.layout or "none: all are taken for good parts"))
+    st.html(panels.facts(facts))
+    severities = _severities()
+    most = st.number_input(
+        "Good parts, and defects, at most",
+        min_value=1,
+        max_value=10_000,
+        value=60,
+        width=260,
+        key="robustness-most",
+        persist_state="session",
+        help="Of more pictures so many are taken, evenly over all. More make the intervals narrower and the "
+        "run longer.",
+    )
+    if severities is not None:
+        st.caption(f"{count(shifting.to_score(pictures, int(most), severities), 'picture')} to judge.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Judge under changes again" if again else "Judge under changes",
+            key="robustness-start",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=severities is None,
+        ):
+            assert severities is not None
+            shifting.start(entry, model, pictures, severities, int(most))
+            st.rerun()
+        if st.button("Other pictures", key="robustness-clear", icon=":material/close:"):
+            shifting.runs().clear(entry)
+            st.rerun()
+
+
+# -- what came of it -------------------------------------------------------------------------------------
+
+
+def _about(found: Shifted) -> None:
+    shift = found.shift
+    limit = "nothing" if shift.limit is None else f"at most {shift.limit * 100:.1f} % good parts rejected"
+    st.html(
+        panels.facts(
+            [
+                ("Pictures", found.label),
+                ("Judged", shifting.judged(found)),
+                ("Threshold", f"{found.threshold:.2f}"),
+                ("It promises", limit),
+            ]
+        )
+    )
+    if shift.in_fit:
+        st.info(
+            f"{count(shift.in_fit, 'good part')} passed over: the model was fitted on "
+            f"{'it' if shift.in_fit == 1 else 'them'}, and it rejects fewer of those than of new ones.",
+            icon=":material/info:",
+        )
+    if found.failed:
+        with st.expander(
+            f"{count(len(found.failed), 'file')} cannot be used; the others can",
+            icon=":material/warning:",
+            expanded=len(found.failed) <= 3,
+        ):
+            st.html(panels.problems((error.name, error.reason) for error in found.failed))
+
+
+def _bears(found: Shifted, margin: float) -> None:
+    st.subheader("What the model bears", anchor=False)
+    st.markdown(shifting.summary(found.shift, margin))
+    st.html(tables.table(*shifting.table(found.shift, margin)))
+    st.caption(
+        shifting.bearable(found.shift, margin),
+        help="A change is borne up to the largest severity tried at which, and at every milder one, this "
+        "holds. The counted shares are compared, not their intervals: on few pictures one more or less "
+        "decides.",
+    )
+
+
+def _small_multiples(found: Shifted, margin: float) -> None:
+    from padim.shift import words
+
+    shift = found.shift
+    st.subheader("Against severity", anchor=False)
+    legend = []
+    if shift.good:
+        legend.append(panels.Bar("Good parts rejected", "", 0, shift_charts.REJECTED))
+    if shift.defects:
+        legend.append(panels.Bar("Defects caught", "", 0, shift_charts.CAUGHT))
+    if shift.limit is not None and shift.good:
+        legend.append(panels.Bar("Promised at most", "good parts rejected", 0, shift_charts.LIMIT))
+    legend.append(panels.Bar("Borne", "shaded", 0, shift_charts.BORNE))
+    st.html(panels.legend(legend))
+    places = st.grid(min_column_width=265, gap="small", key="robustness-charts")
+    for series in shift.series:
+        change = shifting.CHANGES[series.kind]
+        with places.cell():
+            st.markdown(f"**{change.name}**")
+            st.plotly_chart(
+                shift_charts.against_severity(
+                    shift_charts.Line("good parts rejected", series.false_rejects),
+                    shift_charts.Line("defects caught", series.caught),
+                    ticks=shifting.ticks(series),
+                    said=[words(series.kind, severity) for severity in series.severities],
+                    title=change.axis,
+                    limit=shift.limit if shift.good else None,
+                    borne=shifting.borne_up_to(series, shift.limit, margin),
+                ),
+                config=charts.CONFIG,
+                key=f"robustness-chart-{series.kind}",
+            )
+    st.caption("The thin lines are 95 % intervals: with few pictures they are wide.")
+
+
+def _examples(found: Shifted) -> None:
+    if not found.examples:
+        return
+    st.subheader("What the changes look like", anchor=False)
+    kind = st.segmented_control(
+        "Change",
+        list(found.examples),
+        format_func=lambda key: shifting.CHANGES[key].name,
+        default=next(iter(found.examples)),
+        required=True,
+        wrap=True,
+        key=f"robustness-change-{'-'.join(found.examples)}",
+        label_visibility="collapsed",
+    )
+    st.html(panels.gallery(shifting.thumbs(found.examples[kind])))
+    what = "a good part" if found.shown_kind == "good" else f"a defect ({found.shown_kind})"
+    piece = " A piece of its middle, pixel for pixel." if kind in shifting.FINE else ""
+    st.caption(panels.plain(f"{found.shown}, {what}.{piece}"))
+
+
+def _downloads(found: Shifted, entry: Entry, margin: float) -> None:
+    with st.container(horizontal=True):
+        st.download_button(
+            "Figures (CSV)",
+            partial(shifting.figures_csv, found, entry),
+            file_name=exports.file_name(f"{entry.name} robustness", ".csv", set()),
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            key="robustness-csv",
+        )
+        st.download_button(
+            "All of it (JSON)",
+            partial(shifting.document, found, entry, margin),
+            file_name=exports.file_name(f"{entry.name} robustness", ".json", set()),
+            mime="application/json",
+            on_click="ignore",
+            icon=":material/download:",
+            key="robustness-json",
+        )
+
+
+@st.fragment
+def _results(entry: Entry, found: Shifted) -> None:
+    # This part runs by itself at most clicks, with the model it was first given.
+    if workspace.changed(entry):
+        st.rerun()
+    from padim.shift import MARGIN
+
+    top = st.container()
+    margin = MARGIN
+    if found.shift.defects:
+        lost = st.number_input(
+            "Defects that may be lost, in 100",
+            min_value=1,
+            max_value=100,
+            value=round(MARGIN * 100),
+            width=260,
+            key="robustness-margin",
+            persist_state="session",
+            help="A change that loses as many of the defects caught before, or more, is not borne.",
+        )
+        margin = lost / 100
+    with top:
+        _about(found)
+        _bears(found, margin)
+    _small_multiples(found, margin)
+    _examples(found)
+    _downloads(found, entry, margin)
+
+
+def _page(entry: Entry) -> None:
+    model = shell.opened(entry)
+    if model is None:
+        return
+    runs = shifting.runs()
+    job = runs.job(entry)
+    if job is not None and job.running:
+        watch.watch(job)
+        return
+    if model.threshold_ is None:
+        shell.empty(
+            "No threshold yet",
+            "Whether a changed picture is rejected is a matter of the threshold. Set one on the Calibrate "
+            "page.",
+        )
+        st.page_link(
+            "pages/calibrate.py",
+            label="Open the Calibrate page",
+            icon=":material/arrow_forward:",
+            query_params=workspace.link(),
+        )
+        return
+    found: Shifted | None = None
+    with st.container():
+        if job is not None and job.state == "failed":
+            shell.failure("These pictures were not judged.", job.error)
+        elif job is not None and job.state == "cancelled":
+            st.info(
+                "Stopped. Figures over some of the pictures would say nothing, so there are none.",
+                icon=":material/info:",
+            )
+        elif job is not None:
+            found = job.result
+            changed = found.outdated(entry, model)
+            if changed == "model":
+                found = None
+                st.info("The model has changed since. Judge the pictures again.", icon=":material/info:")
+            elif changed:
+                st.warning(
+                    "The threshold or the smallest region has changed since. What follows is for threshold "
+                    f"{found.threshold:.2f}; judge again for the one in use.",
+                    icon=":material/warning:",
+                )
+    with st.container():
+        pictures = runs.brought(entry)
+        if pictures is None:
+            if found is None:
+                _bring(entry)
+                shell.empty(
+                    "No pictures yet",
+                    "This page makes pictures brighter, darker, blurred, displaced and so on, more and more, "
+                    "and says how much of it the model bears before it rejects good parts or misses defects.",
+                )
+            elif st.button("Other pictures", key="robustness-clear", icon=":material/close:"):
+                runs.clear(entry)
+                st.rerun()
+        elif found is None:
+            _set_up(entry, model, pictures, again=False)
+        else:
+            with st.expander("Settings", icon=":material/tune:"):
+                _set_up(entry, model, pictures, again=True)
+    if found is not None:
+        _results(entry, found)
+
+
+in_use = shell.begin(
+    "Robustness",
+    "Pictures under changes of light, camera and fixture show how much of them the model bears.",
+)
+if in_use is None:
+    shell.needs_model()
+else:
+    _page(in_use)
+    warm.up(warm.LIST)

@@ -1,0 +1,458 @@
+"""Sensitivity: defects painted on good parts, and what size and contrast it takes to be caught."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import (
+    bring,
+    charts,
+    exports,
+    labelled,
+    panels,
+    probe_charts,
+    probing,
+    shell,
+    tables,
+    uploads,
+    warm,
+    watch,
+    workspace,
+)
+from ui.words import count
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.probe import Kind
+    from padim.store import Entry
+    from ui.labelled import Labelled
+    from ui.probing import Probed, Unit, Wanted
+
+
+# -- pictures and settings -------------------------------------------------------------------------------
+
+
+def _bring(entry: Entry) -> None:
+    def take(brought: bring.Brought) -> None:
+        try:
+            found = labelled.of(brought)
+        finally:
+            # What was brought holds the files as long as they are wanted; the upload store need not.
+            uploads.release(probing.UPLOADER, brought.files)
+        # Without a single good one the labels are no labels: a folder's name, more likely.
+        probing.runs().bring(entry, found if found.good else found.all_good())
+
+    part = bring.sample_part()
+    try:
+        bring.pictures(
+            probing.UPLOADER,
+            "pictures of good parts",
+            take,
+            note="Good parts that the model was **not** fitted on: new ones, or those kept out of the fit. "
+            "Ten are a beginning, two dozen are plenty. Of labelled pictures only the good ones are used.",
+            sample=None
+            if part is None
+            else bring.Sample(
+                "Good parts that the sample’s model has not seen.",
+                lambda: bring.from_folder(part / "test" / "good", f"Sample: {part.name}"),
+            ),
+        )
+    except PadimError as error:
+        shell.failure("These pictures cannot be used.", error)
+
+
+def _settings(model: Padim, good: int) -> Wanted | None:
+    """Draw the settings; None while something is missing."""
+    side = model.config.input_size
+    unit = probing.Unit.of(probing.scale_of(model))
+    kinds = st.pills(
+        "Defects to paint",
+        list(probing.KINDS),
+        selection_mode="multi",
+        wrap=True,
+        default=list(probing.KINDS),
+        format_func=lambda kind: probing.KINDS[kind][0],
+        key="sensitivity-kinds",
+        persist_state="session",
+        help="\n\n".join(f"**{name}**: {about}." for name, about in probing.KINDS.values()),
+    )
+    from padim.probe import CONTRASTS, default_sizes
+
+    sizes = st.pills(
+        "Sizes",
+        probing.sizes_offered(side),
+        selection_mode="multi",
+        wrap=True,
+        default=list(default_sizes(side)),
+        format_func=unit.said,
+        # Another input size has other sizes.
+        key=f"sensitivity-sizes-{side}",
+        persist_state="session",
+        help="In pixels of the pictures that the model was fitted on. Three sizes or more make a curve.",
+    )
+    contrasts = st.pills(
+        "Contrasts",
+        list(probing.CONTRASTS),
+        selection_mode="multi",
+        wrap=True,
+        default=list(CONTRASTS),
+        format_func=probing.percent,
+        key="sensitivity-contrasts",
+        persist_state="session",
+        help="How much a defect differs from what it lies on, as a share of black to white: 10 % are 25 of "
+        "255 grey levels. 5 % is hard to see with the eye, 40 % is plain to see.",
+    )
+    pair = st.grid(min_column_width=190, gap="small", key="sensitivity-counts")
+    with pair.cell():
+        pictures = st.number_input(
+            "Pictures to paint on, at most",
+            min_value=1,
+            max_value=500,
+            value=24,
+            key="sensitivity-pictures",
+            persist_state="session",
+            help="The first ones that the model was not fitted on. More make the intervals narrower.",
+        )
+    with pair.cell():
+        places = st.number_input(
+            "Places on each",
+            min_value=1,
+            max_value=50,
+            value=2,
+            key="sensitivity-places",
+            persist_state="session",
+            help="Spread evenly over what is judged. Every size, kind and contrast is painted at each. "
+            "More places make the map over the part finer.",
+        )
+    if not (kinds and sizes and contrasts):
+        st.error("Choose at least one kind, one size and one contrast.", icon=":material/error:")
+        return None
+    wanted = probing.Wanted(
+        tuple(kind for kind in probing.KINDS if kind in kinds),
+        tuple(sorted(sizes)),
+        tuple(sorted(contrasts)),
+        int(pictures),
+        int(places),
+    )
+    trials = min(wanted.pictures, good) * wanted.places * wanted.settings
+    st.caption(
+        f"{count(trials, 'painted picture')} to judge: {count(wanted.settings, 'setting')} at "
+        f"{count(min(wanted.pictures, good) * wanted.places, 'place')}."
+        + (
+            " No region of interest is drawn, so places lie on the background too; the Region page draws one."
+            if model.roi is None
+            else " Places lie inside the region of interest."
+        )
+    )
+    return wanted
+
+
+def _set_up(entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> None:
+    good = pictures.good
+    facts = [("Pictures", pictures.label), ("Good parts", f"{good:,}")]
+    if pictures.defects:
+        facts.append(("Defects, not used", f"{pictures.defects:,}"))
+    st.html(panels.facts(facts))
+    wanted = _settings(model, good)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Paint and judge again" if again else "Paint and judge",
+            key="sensitivity-start",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=wanted is None,
+        ):
+            assert wanted is not None
+            probing.start(entry, model, pictures, wanted)
+            st.rerun()
+        if st.button("Other pictures", key="sensitivity-clear", icon=":material/close:"):
+            probing.runs().clear(entry)
+            st.rerun()
+
+
+# -- what came of it -------------------------------------------------------------------------------------
+
+
+def _about(found: Probed) -> None:
+    probe = found.probe
+    across, down = (f"{factor:.3g}" for factor in probe.scale)
+    pixel = across if across == down else f"{across} × {down}"
+    void = int(probe.void.sum())
+    st.html(
+        panels.facts(
+            [
+                ("Painted on", found.label),
+                ("Pictures", f"{len(probe.pictures):,}"),
+                ("Places", f"{len(probe.places):,}, each setting on all of them"),
+                ("Threshold", f"{found.threshold:.2f}"),
+                ("One pixel of the model", f"{pixel} picture pixels"),
+            ]
+        )
+    )
+    if probe.in_fit or probe.not_good:
+        passed = [
+            text
+            for number, text in (
+                (probe.in_fit, "the model was fitted on"),
+                (probe.not_good, "were taken out as not good"),
+            )
+            if number
+        ]
+        st.info(
+            f"{count(probe.in_fit + probe.not_good, 'picture')} passed over: {' or '.join(passed)}. What a "
+            "model has learnt by heart says nothing about new parts.",
+            icon=":material/info:",
+        )
+    if probe.bare_rejected:
+        st.warning(
+            f"{probe.bare_rejected} of {count(len(probe.pictures), 'picture')} "
+            f"{'is' if probe.bare_rejected == 1 else 'are'} rejected before anything is painted. Where they "
+            f"alarm already nothing is counted: {count(void, 'trial')} left out.",
+            icon=":material/warning:",
+        )
+    if found.failed:
+        with st.expander(
+            f"{count(len(found.failed), 'file')} cannot be used; the others can",
+            icon=":material/warning:",
+            expanded=len(found.failed) <= 3,
+        ):
+            st.html(panels.problems((error.name, error.reason) for error in found.failed))
+
+
+def _headline(found: Probed, unit: Unit) -> None:
+    st.subheader("The smallest defect caught", anchor=False)
+    st.html(tables.table(*probing.smallest(found, unit)))
+    st.caption(
+        "Bold: the size from which 9 in 10 are caught at this threshold. Below it: from which half are.",
+        help="Caught means that a region of the mask lies on the painted defect; that the picture is "
+        "rejected somewhere else does not count. “>” is more than the largest size painted, “≤” is "
+        "the smallest or less."
+        + (
+            ""
+            if unit.square
+            else " The model sees the pictures out of shape, so a size is given as width × height."
+        ),
+    )
+
+
+def _curves(found: Probed, kind: Kind | None, unit: Unit) -> None:
+    factor, name = unit.axis
+    colours = zip(found.probe.contrasts, probe_charts.CONTRASTS, strict=False)
+    st.html(
+        panels.legend(
+            panels.Bar(f"Contrast {probing.percent(contrast)}", "", 0, colour) for contrast, colour in colours
+        )
+    )
+    st.plotly_chart(
+        probe_charts.detection(
+            [
+                (f"contrast {probing.percent(contrast)}", found.curve(kind, contrast))
+                for contrast in found.probe.contrasts
+            ],
+            factor=factor,
+            unit=name,
+        ),
+        config=charts.CONFIG,
+        key="sensitivity-curves",
+    )
+    st.caption(
+        "Points are counts with their 95 % intervals, curves the customary model of such counts (logistic in "
+        "the logarithm of the size). Dotted: half, and 9 in 10."
+    )
+
+
+def _map(found: Probed, kind: Kind | None) -> None:
+    probe = found.probe
+    share, _ = probe.by_place(kind)
+    st.plotly_chart(
+        probe_charts.place_map(
+            share,
+            probing.spots(probe, kind),
+            side=probe.map_size,
+            shape=probe.scale[0] / probe.scale[1],
+            backdrop=found.seen.data,
+        ),
+        config=charts.CONFIG,
+        key="sensitivity-map",
+    )
+    st.caption(probing.weakest(probe, kind))
+
+
+def _examples(found: Probed, kind: Kind | None, unit: Unit) -> None:
+    probe = found.probe
+    kind = kind or probe.kinds[0]
+    name, about = probing.KINDS[kind]
+    st.subheader(f"Examples: {name.lower()}", anchor=False)
+    contrast = st.segmented_control(
+        "Contrast",
+        list(probe.contrasts),
+        format_func=lambda share: f"Contrast {probing.percent(share)}",
+        default=probe.contrasts[len(probe.contrasts) // 2],
+        required=True,
+        wrap=True,
+        key=f"sensitivity-contrast-{probe.contrasts}",
+        label_visibility="collapsed",
+    )
+    shown = found.examples.get((kind, contrast), ())
+    if not shown:
+        st.info("Nothing could be judged here: the bare pictures alarm already.", icon=":material/info:")
+        return
+    st.html(panels.gallery(probing.thumbs(shown, unit)))
+    st.caption(
+        f"{about[:1].upper()}{about[1:]}. The same piece of one part with every size, at a place where "
+        "about as much is caught as at most others. What the model marks is outlined."
+    )
+
+
+def _downloads(found: Probed, entry: Entry) -> None:
+    with st.container(horizontal=True):
+        st.download_button(
+            "Figures (CSV)",
+            partial(probing.figures_csv, found, entry),
+            file_name=exports.file_name(f"{entry.name} sensitivity", ".csv", set()),
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            key="sensitivity-csv",
+        )
+        st.download_button(
+            "All of it (JSON)",
+            partial(probing.document, found, entry),
+            file_name=exports.file_name(f"{entry.name} sensitivity", ".json", set()),
+            mime="application/json",
+            on_click="ignore",
+            icon=":material/download:",
+            key="sensitivity-json",
+        )
+
+
+@st.fragment
+def _results(entry: Entry, found: Probed) -> None:
+    # This part runs by itself at most clicks, with the model it was first given.
+    if workspace.changed(entry):
+        st.rerun()
+    probe = found.probe
+    # What stands below is filled in with the unit chosen here.
+    top = st.container()
+    millimetres = st.number_input(
+        "One picture pixel, in mm",
+        min_value=0.0001,
+        max_value=100.0,
+        value=None,
+        step=0.001,
+        format="%.4f",
+        placeholder="unknown",
+        width=190,
+        key="sensitivity-mm",
+        persist_state="session",
+        help="If you know how much of the part a pixel shows, sizes are told in millimetres.",
+    )
+    unit = probing.Unit.of(probe.scale, millimetres)
+    with top:
+        _about(found)
+        _headline(found, unit)
+    st.subheader("By size and by place", anchor=False)
+    kinds: dict[str, str] = {"all": "All kinds"} if len(probe.kinds) > 1 else {}
+    kinds |= {kind: probing.KINDS[kind][0] for kind in probe.kinds}
+    chosen = st.segmented_control(
+        "Kind of defect",
+        list(kinds),
+        format_func=lambda key: kinds.get(key, key),
+        default=next(iter(kinds)),
+        required=True,
+        wrap=True,
+        key=f"sensitivity-kind-{'-'.join(probe.kinds)}",
+        label_visibility="collapsed",
+    )
+    kind: Kind | None = next((one for one in probe.kinds if one == chosen), None)
+    halves = st.grid(min_column_width=430, gap="medium", key="sensitivity-halves")
+    with halves.cell():
+        _curves(found, kind, unit)
+    with halves.cell():
+        _map(found, kind)
+    _examples(found, kind, unit)
+    _downloads(found, entry)
+    st.caption(
+        "It is a probe, not a proof: real defects look different. It compares settings and finds blind "
+        "spots; what it calls visible must still be tried with real parts."
+    )
+
+
+def _page(entry: Entry) -> None:
+    model = shell.opened(entry)
+    if model is None:
+        return
+    runs = probing.runs()
+    job = runs.job(entry)
+    if job is not None and job.running:
+        watch.watch(job)
+        return
+    if model.threshold_ is None:
+        shell.empty(
+            "No threshold yet",
+            "Whether a painted defect is caught is a matter of the threshold. Set one on the Calibrate page.",
+        )
+        st.page_link(
+            "pages/calibrate.py",
+            label="Open the Calibrate page",
+            icon=":material/arrow_forward:",
+            query_params=workspace.link(),
+        )
+        return
+    found: Probed | None = None
+    with st.container():
+        if job is not None and job.state == "failed":
+            shell.failure("These pictures were not probed.", job.error)
+        elif job is not None and job.state == "cancelled":
+            st.info(
+                "Stopped. Figures over some of the pictures would say less than they seem to, so there are "
+                "none.",
+                icon=":material/info:",
+            )
+        elif job is not None:
+            found = job.result
+            changed = found.outdated(entry, model)
+            if changed == "model":
+                found = None
+                st.info("The model has changed since. Paint and judge again.", icon=":material/info:")
+            elif changed:
+                st.warning(
+                    f"The threshold or the smallest region has changed since. What follows is for threshold "
+                    f"{found.threshold:.2f}; paint and judge again for the one in use.",
+                    icon=":material/warning:",
+                )
+    with st.container():
+        pictures = runs.brought(entry)
+        if pictures is None:
+            if found is None:
+                _bring(entry)
+                shell.empty(
+                    "No good parts to paint on yet",
+                    "Without a single real defect this page says how small and how faint one may be and "
+                    "still be caught, and where on the part the model is blind.",
+                )
+            elif st.button("Other pictures", key="sensitivity-clear", icon=":material/close:"):
+                runs.clear(entry)
+                st.rerun()
+        elif found is None:
+            _set_up(entry, model, pictures, again=False)
+        else:
+            with st.expander("Settings", icon=":material/tune:"):
+                _set_up(entry, model, pictures, again=True)
+    if found is not None:
+        _results(entry, found)
+
+
+in_use = shell.begin(
+    "Sensitivity",
+    "Defects painted on good parts show what is caught and what is missed, before a real one has turned up.",
+)
+if in_use is None:
+    shell.needs_model()
+else:
+    _page(in_use)
+    warm.up(warm.LIST)

@@ -1,0 +1,212 @@
+"""Robustness: what the engine counts, labels or none, what is out of date, and what is wrong."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+
+from padim import Padim, PadimConfig, Workspace
+from padim.shift import Kind, Shift, measure
+from tests.pages.session import AddModel, Session
+from tests.parts import defects, normals
+from ui import shifting, watch
+
+NEW = [(name, data) for name, data in normals(4, first=100) if isinstance(data, bytes)]
+BAD = [(name, data) for name, data in defects(3) if isinstance(data, bytes)]
+SOME: dict[Kind, tuple[float, ...]] = {"darker": (5.0, 60.0), "blur": (0.5, 4.0)}
+
+
+def packed(*, good: str = "good", bad: bool = True) -> bytes:
+    """Good parts and chips, in one zip."""
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        for name, data in NEW:
+            archive.writestr(f"{good}/{name}", data)
+        for name, data in BAD if bad else ():
+            archive.writestr(f"chip/{name}", data)
+    return buffer.getvalue()
+
+
+def opened(add_model: AddModel, data: bytes | None = None) -> tuple[Session, str]:
+    """The page with pictures brought and few changes chosen, ready to start."""
+    entry = add_model("Parts")
+    page = Session("robustness", model=entry.id).upload([("set.zip", packed() if data is None else data)])
+    page.set("button_group", "robustness-kinds", list(SOME))
+    for kind, severities in SOME.items():
+        page.set("text_input", f"robustness-severities-{kind}", ", ".join(f"{s:g}" for s in severities))
+    return page, entry.id
+
+
+def shifted(page: Session, model_id: str) -> shifting.Shifted:
+    """What the session has found with that model."""
+    runs = page.app.session_state[f"padim:{shifting.__name__}._Shifts"]
+    job = watch.registry().get(runs.keys[model_id])
+    assert job is not None
+    found: shifting.Shifted = job.result
+    return found
+
+
+def engine(home: Path, model_id: str) -> Shift:
+    """The same, without the page."""
+    images = [*((f"good/{n}", d) for n, d in NEW), *((f"chip/{n}", d) for n, d in BAD)]
+    model = Workspace(home).open(model_id)
+    return measure(model, images, lambda name: name.partition("/")[0], severities=SOME)
+
+
+def test_without_a_model_it_says_where_to_get_one() -> None:
+    assert "No model in use" in Session("robustness").text
+
+
+def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
+    page = Session("robustness", model=add_model("Parts").id)
+    assert "No pictures yet" in page.text
+    assert len(page.app.file_uploader) == 1
+
+
+def test_without_a_threshold_nothing_is_rejected(
+    add_model: AddModel, small_config: PadimConfig, tmp_path: Path
+) -> None:
+    few = Padim(small_config, work_dir=tmp_path / "few").fit(normals(2))
+    page = Session("robustness", model=add_model("Few", few).id)
+    assert "No threshold yet" in page.text
+    assert not page.app.file_uploader
+
+
+def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
+    page, model_id = opened(add_model)
+    assert "35 pictures to judge" in page.text
+    page.click("robustness-start")
+    found = shifted(page, model_id)
+    assert found.shift == engine(home, model_id)
+    _, rows = shifting.table(found.shift, 0.05)
+    for row in rows:
+        assert f"<b>{row[1].text}</b>" in page.text
+        assert row[2].text in page.text
+    assert shifting.summary(found.shift, 0.05) in page.text
+    assert shifting.bearable(found.shift, 0.05) in page.text
+    assert len(page.app.get("plotly_chart")) == 2
+    assert page.text.count('class="pv-verdict') == 3
+    page.set("button_group", "robustness-change-darker-blur", "blur")
+    assert "pixel for pixel" in page.text
+
+
+def test_what_may_be_lost_is_chosen_without_another_run(add_model: AddModel) -> None:
+    page, model_id = opened(add_model)
+    page.click("robustness-start")
+    found = shifted(page, model_id)
+    page.set("number_input", "robustness-margin", 70)
+    assert shifted(page, model_id) is found
+    assert shifting.bearable(found.shift, 0.7) in page.text
+    for row in shifting.table(found.shift, 0.7)[1]:
+        assert f"<b>{row[1].text}</b>" in page.text
+
+
+def test_good_parts_alone_need_no_labels(add_model: AddModel) -> None:
+    entry = add_model("Parts")
+    page = Session("robustness", model=entry.id).upload(NEW)
+    assert "all are taken for good parts" in page.text
+    page.set("button_group", "robustness-kinds", ["darker"])
+    page.click("robustness-start")
+    found = shifted(page, entry.id)
+    assert (found.shift.good, found.shift.defects) == (4, 0)
+    assert "Defects caught" not in page.text
+    assert "Defects that may be lost" not in [field.label for field in page.app.number_input]
+
+
+def test_a_folder_of_no_known_name_is_asked_about(add_model: AddModel) -> None:
+    page, model_id = opened(add_model, packed(good="line3", bad=False))
+    (shows,) = [group for group in page.app.button_group if (group.key or "").startswith("robustness-shows")]
+    assert "“line3”" in shows.label
+    assert shows.value == "good"
+    page.click("robustness-start")
+    assert shifted(page, model_id).shift.good == 4
+    page.set("button_group", shows.key or "", "defects")
+    page.click("robustness-start")
+    found = shifted(page, model_id)
+    assert (found.shift.good, found.shift.defects) == (0, 4)
+    assert found.shown_kind == "line3"
+
+
+def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
+    add_model: AddModel, home: Path
+) -> None:
+    page, model_id = opened(add_model)
+    page.click("robustness-start")
+    before = shifted(page, model_id)
+    entry, model = Workspace(home).get(model_id), Workspace(home).open(model_id)
+    model.set_decision(value=model.quantizer.to_value(before.shift.threshold // 2)).save(entry.path)
+    page.run()
+    assert "has changed since" in page.app.warning[0].value
+    page.click("robustness-start")
+    assert shifted(page, model_id).shift == engine(home, model_id)
+    assert not page.app.warning
+
+
+def test_a_changed_model_shows_nothing_of_the_former(add_model: AddModel, home: Path) -> None:
+    page, model_id = opened(add_model)
+    page.click("robustness-start")
+    Workspace(home).open(model_id).exclude(0, "not_good").save(Workspace(home).get(model_id).path)
+    page.run()
+    assert "The model has changed since" in page.text
+    assert not page.app.get("plotly_chart")
+
+
+def test_severities_that_mean_nothing_cannot_be_started(add_model: AddModel) -> None:
+    page, _ = opened(add_model)
+    page.set("text_input", "robustness-severities-blur", "2, 1")
+    assert "must be above 0 and grow" in page.app.error[0].value
+    assert page.app.button(key="robustness-start").disabled
+    page.set("button_group", "robustness-kinds", [])
+    assert "at least one change" in page.app.error[0].value
+
+
+def test_pictures_of_the_fit_are_refused(add_model: AddModel) -> None:
+    entry = add_model("Parts")
+    page = Session("robustness", model=entry.id).upload([(n, bytes(d)) for n, d in normals(2)])
+    page.set("button_group", "robustness-kinds", ["darker"])
+    page.click("robustness-start")
+    assert "fitted on 2 of them" in page.app.error[0].value
+    page.click("robustness-clear")
+    page.upload([*((n, bytes(d)) for n, d in normals(1)), *NEW[:1], ("broken.png", b"no picture")])
+    page.click("robustness-start")
+    assert "1 good part passed over" in page.text
+    assert "broken.png" in page.text
+
+
+def test_a_cancelled_run_says_so_and_keeps_the_pictures(
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at_once(*arguments: Any, cancel: Any, **options: Any) -> Shift:
+        assert not cancel()
+        return measure(*arguments, cancel=lambda: True, **options)
+
+    page, _ = opened(add_model)
+    monkeypatch.setattr("padim.shift.measure", at_once)
+    page.click("robustness-start")
+    assert "Stopped." in page.text
+    assert page.app.button(key="robustness-start")
+    assert not page.app.file_uploader
+
+
+def test_an_upload_without_pictures_is_one_sentence(add_model: AddModel) -> None:
+    page = Session("robustness", model=add_model("Parts").id).upload([("bad.zip", b"no zip")])
+    assert "holds no pictures" in page.app.error[0].value
+
+
+def test_a_folder_on_the_server_only_below_the_open_ones(
+    add_model: AddModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open" / "set" / "good").mkdir(parents=True)
+    (tmp_path / "open" / "set" / "good" / "a.png").write_bytes(NEW[0][1])
+    monkeypatch.setenv("PADIM_FOLDERS", str(tmp_path / "open"))
+    page = Session("robustness", model=add_model("Parts").id)
+    page.set("segmented_control", "robustness-origin", "server")
+    for named, said in (("../closed", "outside the folders"), ("set", "one folder a kind")):
+        page.app.text_input(key="robustness-server-path").set_value(named)
+        next(button for button in page.app.button if button.label == "Use this folder").click()
+        page.run()
+        assert said in page.text

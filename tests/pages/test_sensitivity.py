@@ -1,0 +1,189 @@
+"""Sensitivity: what the engine counts, which pictures it takes, what is out of date, and what is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+
+from padim import Padim, PadimConfig, Workspace
+from padim.probe import Probe, measure
+from tests.pages.session import AddModel, Session
+from tests.parts import defects, normals
+from ui import probing, watch
+
+NEW = [(name, data) for name, data in normals(3, first=100) if isinstance(data, bytes)]
+SIZES, CONTRASTS = [4.0, 16.0], [0.1, 0.4]
+
+
+def opened(add_model: AddModel, files: list[tuple[str, bytes]] | None = None) -> tuple[Session, str]:
+    """The page with pictures brought and few settings chosen, ready to start."""
+    entry = add_model("Parts")
+    page = Session("sensitivity", model=entry.id).upload(NEW if files is None else files)
+    page.set("button_group", "sensitivity-sizes-64", SIZES)
+    page.set("button_group", "sensitivity-contrasts", CONTRASTS)
+    return page, entry.id
+
+
+def probed(page: Session, model_id: str) -> probing.Probed:
+    """What the session has found with that model."""
+    runs = page.app.session_state[f"padim:{probing.__name__}._Probes"]
+    job = watch.registry().get(runs.keys[model_id])
+    assert job is not None
+    found: probing.Probed = job.result
+    return found
+
+
+def test_without_a_model_it_says_where_to_get_one() -> None:
+    assert "No model in use" in Session("sensitivity").text
+
+
+def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
+    page = Session("sensitivity", model=add_model("Parts").id)
+    assert "No good parts to paint on yet" in page.text
+    assert len(page.app.file_uploader) == 1
+
+
+def test_without_a_threshold_nothing_can_be_caught(
+    add_model: AddModel, small_config: PadimConfig, tmp_path: Path
+) -> None:
+    few = Padim(small_config, work_dir=tmp_path / "few").fit(normals(2))
+    page = Session("sensitivity", model=add_model("Few", few).id)
+    assert "No threshold yet" in page.text
+    assert not page.app.file_uploader
+
+
+def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
+    page, model_id = opened(add_model)
+    assert "120 painted pictures to judge: 20 settings at 6 places" in page.text
+    page.click("sensitivity-start")
+    found = probed(page, model_id)
+    same = measure(Workspace(home).open(model_id), NEW, sizes=SIZES, contrasts=CONTRASTS, cells=2)
+    assert (found.probe.caught == same.caught).all()
+    assert (found.probe.places == same.places).all()
+    _, rows = probing.smallest(found, probing.Unit.of((1.5, 1.5)))
+    for row in rows:
+        for cell in row[1:]:
+            # The table's HTML escapes the "more than".
+            text = cell.text.replace(">", "&gt;")
+            assert f"<td><b>{text}</b><small>{cell.note.replace('>', '&gt;')}</small></td>" in page.text
+    assert probing.weakest(found.probe, None) in page.text
+    assert len(page.app.get("plotly_chart")) == 2
+    assert page.text.count("Caught</span>") + page.text.count("Missed</span>") == 2
+    # Another kind has other words below its map.
+    page.set("button_group", "sensitivity-kind-scratch-spot-stain-dent-missing", "dent")
+    assert probing.weakest(found.probe, "dent") in page.text
+    assert "Examples: dent" in page.text
+
+
+def test_sizes_are_told_in_millimetres_where_a_pixel_is_known(add_model: AddModel) -> None:
+    page, model_id = opened(add_model)
+    page.click("sensitivity-start")
+    page.set("number_input", "sensitivity-mm", 0.02)
+    _, rows = probing.smallest(probed(page, model_id), probing.Unit.of((1.5, 1.5), 0.02))
+    assert rows[1][2].text.endswith("mm")
+    assert rows[1][2].text.replace(">", "&gt;") in page.text
+
+
+def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
+    add_model: AddModel, home: Path
+) -> None:
+    page, model_id = opened(add_model)
+    page.click("sensitivity-start")
+    before = probed(page, model_id)
+    entry = Workspace(home).get(model_id)
+    model = Workspace(home).open(model_id)
+    model.set_decision(value=model.quantizer.to_value(before.probe.threshold // 2)).save(entry.path)
+    page.run()
+    assert "has changed since" in page.app.warning[0].value
+    assert f"{before.threshold:.2f}" in page.app.warning[0].value
+    page.click("sensitivity-start")
+    after = probed(page, model_id)
+    assert after.probe.threshold == before.probe.threshold // 2
+    assert after.probe.share > before.probe.share
+    assert "has changed since" not in page.text
+
+
+def test_a_changed_model_shows_nothing_of_the_former(add_model: AddModel, home: Path) -> None:
+    page, model_id = opened(add_model)
+    page.click("sensitivity-start")
+    Workspace(home).open(model_id).exclude(0, "not_good").save(Workspace(home).get(model_id).path)
+    page.run()
+    assert "The model has changed since" in page.text
+    assert not page.app.get("plotly_chart")
+    assert page.app.button(key="sensitivity-start")
+
+
+def test_of_labelled_pictures_only_good_ones_are_painted_on(add_model: AddModel) -> None:
+    packed = io.BytesIO()
+    with ZipFile(packed, "w") as archive:
+        for name, data in NEW:
+            archive.writestr(f"set/good/{name}", data)
+        for name, chipped in defects(4):
+            archive.writestr(f"set/chip/{name}", bytes(chipped))
+    page, model_id = opened(add_model, [("set.zip", packed.getvalue())])
+    assert "Defects, not used" in page.text
+    page.click("sensitivity-start")
+    assert set(probed(page, model_id).probe.pictures) == {f"good/{name}" for name, _ in NEW}
+
+
+def test_pictures_of_the_fit_are_refused_and_a_few_passed_over(add_model: AddModel) -> None:
+    own = [(name, data) for name, data in normals(2) if isinstance(data, bytes)]
+    page, _ = opened(add_model, own)
+    page.click("sensitivity-start")
+    assert "fitted on 2 of them" in page.app.error[0].value
+    page.click("sensitivity-clear")
+    page.upload([*own[:1], *NEW[:1], ("broken.png", b"no picture")])
+    page.click("sensitivity-start")
+    assert "1 picture passed over" in page.text
+    assert "broken.png" in page.text
+    page.click("sensitivity-clear")
+    assert "No good parts to paint on yet" in page.text
+
+
+def test_pictures_that_alarm_unpainted_are_told(add_model: AddModel) -> None:
+    page, _ = opened(add_model, [(name, bytes(data)) for name, data in defects(2)])
+    page.click("sensitivity-start")
+    assert "2 of 2 pictures are rejected before anything is painted" in page.text
+
+
+def test_an_upload_without_pictures_is_one_sentence(add_model: AddModel) -> None:
+    page = Session("sensitivity", model=add_model("Parts").id).upload([("bad.zip", b"no zip")])
+    assert "holds no pictures" in page.app.error[0].value
+    assert len(page.app.error) == 1
+
+
+def test_nothing_chosen_cannot_be_started(add_model: AddModel) -> None:
+    page, _ = opened(add_model)
+    page.set("button_group", "sensitivity-kinds", [])
+    assert "at least one" in page.app.error[0].value
+    assert page.app.button(key="sensitivity-start").disabled
+
+
+def test_a_cancelled_probe_says_so_and_keeps_the_pictures(
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at_once(*arguments: Any, cancel: Any, **options: Any) -> Probe:
+        assert not cancel()
+        return measure(*arguments, cancel=lambda: True, **options)
+
+    page, _ = opened(add_model)
+    monkeypatch.setattr("padim.probe.measure", at_once)
+    page.click("sensitivity-start")
+    assert "Stopped." in page.text
+    assert page.app.button(key="sensitivity-start")
+    assert not page.app.file_uploader
+
+
+def test_files_say_what_the_page_says(add_model: AddModel, home: Path) -> None:
+    page, model_id = opened(add_model)
+    page.click("sensitivity-start")
+    found = probed(page, model_id)
+    whole = json.loads(probing.document(found, Workspace(home).get(model_id)))
+    assert whole["threshold"] == found.threshold
+    assert whole["painted_on"] == [name for name, _ in NEW]
+    assert len(page.app.get("download_button")) == 2
