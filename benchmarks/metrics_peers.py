@@ -100,7 +100,8 @@ def made() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_], npt.NDArray[n
         q = rng.gamma(2.0, 400.0, (size, size))
         mask = np.zeros((size, size), np.bool_)
         for _ in range(rng.integers(1, 3) if number % 2 else 0):
-            row, column, radius = (*rng.integers(16, size - 16, 2).tolist(), int(rng.integers(3, 12)))
+            row, column = (int(place) for place in rng.integers(16, size - 16, 2))
+            radius = int(rng.integers(3, 12))
             spot = (x - column) ** 2 + (y - row) ** 2 <= radius**2
             mask |= spot
             q[spot] += rng.gamma(3.0, 300.0)

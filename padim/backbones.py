@@ -18,7 +18,8 @@ from padim import statedict
 from padim import weights as weight_files
 from padim.errors import BackboneError
 from padim.files import write_atomic
-from padim.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, get
+from padim.joining import joined
+from padim.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, get, own_layers
 from padim.weights import Availability, available, cache_folder, provenance
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "cache_folder",
     "check_fit",
     "export",
+    "exported",
     "get",
     "onnx_bytes",
     "provenance",
@@ -68,6 +70,15 @@ def onnx_bytes(
     """
     backbone = get(name)
     chosen = backbone.select(layers)
+    if backbone.joins:
+        return joined(
+            backbone,
+            {
+                part: onnx_bytes(part, own, weights, progress)
+                for part in backbone.joins
+                if (own := own_layers(part, [layer.name for layer in chosen]))
+            },
+        )
     if weights == "random":
         origin = f"random {weight_files.RANDOM_VERSION} {weight_files.random_seed(name)}"
     else:
@@ -161,11 +172,14 @@ def _level(network: torch.nn.Module) -> None:
 
 
 def export(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretrained") -> bytes:
-    """Export with torch. The tracer drops whatever the named outputs do not depend on, which is what
-    truncates the network after the deepest layer."""
-    import torch
+    """Build a network with torch, and export it."""
+    return exported(build(backbone, layers, weights), layers)
 
-    network = build(backbone, layers, weights)
+
+def exported(network: torch.nn.Module, layers: Sequence[Layer]) -> bytes:
+    """A network in eval mode as ONNX, as :func:`onnx_bytes` gives it. The tracer drops whatever the named
+    outputs do not depend on, which is what truncates the network after the deepest layer."""
+    import torch
 
     class Taps(torch.nn.Module):
         def __init__(self) -> None:

@@ -72,7 +72,7 @@ class PadimConfig(BaseModel):
         5, description="Methods that train: in how many turns parts are left out for their held-out scores."
     )
     max_epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        100, description="Methods that train: passes over the normals at most."
+        30, description="Methods that train: passes over the normals at most."
     )
     patience: Annotated[int, Field(ge=1)] = Field(
         8, description="Methods that train: passes without improvement on held-out parts before it stops."
@@ -133,7 +133,7 @@ class PadimConfig(BaseModel):
         if data.get("method") == "stfpm":
             # A whole network, and not a small one on its features, is trained in every turn.
             data.setdefault("folds", 3)
-            data.setdefault("max_epochs", 40)
+            data.setdefault("max_epochs", 20)
         return data
 
     @field_validator("backbone")
@@ -156,8 +156,8 @@ class PadimConfig(BaseModel):
     def _several_members(cls, members: tuple[str, ...]) -> tuple[str, ...]:
         if "ensemble" in members:
             raise ValueError("an ensemble cannot be a member of an ensemble")
-        if len(set(members)) != len(members) or len(members) < 2:
-            raise ValueError(f"name at least two different methods, got {', '.join(members) or 'none'}")
+        if len(set(members)) != len(members) or not members:
+            raise ValueError(f"name different methods, got {', '.join(members) or 'none'}")
         return members
 
     @field_validator("input_size")
@@ -190,6 +190,21 @@ class PadimConfig(BaseModel):
                 f"n_features: {self.n_features} is more than the {self.channels} channels of "
                 f"{', '.join(self.active_layers)} of {self.backbone}; choose at most {self.channels}, "
                 "or null for all"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _several_judges(self) -> Self:
+        backbones = len(registry.get(self.backbone).parts)
+        if self.method == "ensemble" and len(self.members) * backbones < 2:
+            raise ValueError("members: an ensemble takes at least two different methods, or two backbones")
+        return self
+
+    @model_validator(mode="after")
+    def _student_of_one_teacher(self) -> Self:
+        if self.needs_pictures and len(registry.get(self.backbone).parts) > 1:
+            raise ValueError(
+                f"method stfpm: a student has one teacher; choose one backbone, not {self.backbone}"
             )
         return self
 

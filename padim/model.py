@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -147,6 +147,29 @@ class Padim:
         if self._provenance is None:
             self._provenance = backbones.provenance(self.config.backbone, self.config.weights)
         return self._provenance
+
+    def use_network(self, content: bytes, provenance: Mapping[str, str]) -> Self:
+        """Take the features from this network instead of the registry's; before anything is fitted.
+
+        Args:
+            content: as :func:`padim.backbones.onnx_bytes` gives it, of the config's backbone and layers.
+            provenance: as :attr:`provenance`; ``learnt_from``, if it is there, names the SHA-256 of pictures.
+
+        Raises:
+            PadimError: there is a model already.
+            BundleError: it is no usable network.
+        """
+        if self._current is not None:
+            raise PadimError("the model is fitted on another network's features; begin a new one")
+        extractor = open_extractor(self.config, content)
+        self._extractor, self._backbone_onnx, self._provenance = extractor, content, dict(provenance)
+        return self
+
+    @property
+    def taught_with(self) -> frozenset[str]:
+        """SHA-256 of the pictures that the network itself has learnt from, beside its published weights: to
+        the model they are not new, though none of its normals."""
+        return frozenset(self.provenance.get("learnt_from", "").split())
 
     @property
     def fitted(self) -> bool:
@@ -721,7 +744,17 @@ class Padim:
             if not added:
                 return None
             all_normals = join_duplicates([*former.normals, *added])
-            fitted = learn(Task(kept, all_normals, everything, self.config, watch, kept.folder / "training"))
+            fitted = learn(
+                Task(
+                    kept,
+                    all_normals,
+                    everything,
+                    self.config,
+                    watch,
+                    kept.folder / "training",
+                    drawn=self.channels,
+                )
+            )
             shutil.rmtree(kept.folder / "training", ignore_errors=True)
             checkpoint = self._checkpoint_of(all_normals)
             if self._statistics_do(len(all_normals), kept.channels):

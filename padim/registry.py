@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from padim.errors import BackboneError
@@ -63,6 +63,7 @@ class Backbone:
         architecture: its name there.
         files: published weights, the one that is fetched first.
         licence: of those weights.
+        joins: names of the backbones that this one joins; none for one of the registry.
     """
 
     name: str
@@ -76,6 +77,12 @@ class Backbone:
     architecture: str
     files: tuple[WeightsFile, ...]
     licence: str
+    joins: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the backbones it is made of: its own, or those that it joins."""
+        return self.joins or (self.name,)
 
     def select(self, names: Sequence[str]) -> tuple[Layer, ...]:
         """The layers of these names, from shallow to deep whatever the order asked for.
@@ -269,12 +276,21 @@ _ALL = (
 REGISTRY: dict[str, Backbone] = {backbone.name: backbone for backbone in _ALL}
 
 
+# Between the names of backbones that are joined, and between a joined one's name and its layer's.
+JOIN, OF = "+", "/"
+
+
 def get(name: str) -> Backbone:
     """The backbone of that name; an unknown one is answered with the nearest and with all.
+
+    Several names with ``+`` between are those backbones side by side, as one with the layers of all:
+    ``efficientnet_lite0/blocks.4``.
 
     Raises:
         BackboneError: unknown name.
     """
+    if JOIN in name:
+        return _joined([part.strip() for part in name.split(JOIN)])
     if name not in REGISTRY:
         likeness = {
             known: difflib.SequenceMatcher(None, name.lower(), known).ratio() for known in reversed(REGISTRY)
@@ -284,3 +300,33 @@ def get(name: str) -> Backbone:
         hint = f"did you mean '{closest}'? " if likeness[closest] >= 0.6 else ""
         raise BackboneError(f"unknown backbone '{name}'; {hint}known: {', '.join(REGISTRY)}")
     return REGISTRY[name]
+
+
+def _joined(names: Sequence[str]) -> Backbone:
+    parts = [get(name) for name in names]
+    if len(set(names)) != len(names):
+        raise BackboneError(f"a backbone is named twice: {JOIN.join(names)}")
+    first = parts[0]
+    layers = tuple(
+        replace(layer, name=f"{part.name}{OF}{layer.name}") for part in parts for layer in part.layers
+    )
+    drawn = [
+        part.default_features(part.default_layers) or part.channels(part.default_layers) for part in parts
+    ]
+    return replace(
+        first,
+        name=JOIN.join(names),
+        title=" + ".join(part.title for part in parts),
+        layers=layers,
+        default_layers=tuple(f"{part.name}{OF}{layer}" for part in parts for layer in part.default_layers),
+        default_n_features=sum(drawn),
+        files=(),
+        licence=", ".join(dict.fromkeys(part.licence for part in parts)),
+        joins=tuple(part.name for part in parts),
+    )
+
+
+def own_layers(part: str, layers: Sequence[str]) -> tuple[str, ...]:
+    """Of a joined backbone's layers those of one part, by the part's own names for them."""
+    prefix = f"{part}{OF}"
+    return tuple(name.removeprefix(prefix) for name in layers if name.startswith(prefix))

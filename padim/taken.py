@@ -15,7 +15,6 @@ from padim.pictures import Pictures
 from padim.pipeline import Prepared
 from padim.spool import Spool
 
-
 # Their names in a model's working folder.
 WORK = ("spool", "pictures", "thumbnails.bin")
 

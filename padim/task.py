@@ -38,6 +38,8 @@ class Task:
         config: the method's settings.
         watch: for progress and cancelling.
         folder: keeps what long training has done, to go on after a stop; None keeps nothing.
+        drawn: int64 ``(d,)``, the same channels counted among those of all the config's layers, where the
+            spool has others; None where ``channels`` are just that.
         pictures: the normals themselves, for the methods that learn from them.
         network: the backbone that gave the embeddings, as ONNX, for the methods that run it themselves; None
             is the registry's.
@@ -51,6 +53,7 @@ class Task:
     folder: Path | None = None
     pictures: Pictures | None = None
     network: bytes | None = None
+    drawn: npt.NDArray[np.int64] | None = None
 
     @property
     def positions(self) -> int:

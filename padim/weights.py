@@ -112,6 +112,10 @@ def available(name: str) -> Availability:
         BackboneError: unknown backbone.
     """
     backbone = registry.get(name)
+    if backbone.joins:
+        each = [available(part) for part in backbone.joins]
+        lacking = [one for one in each if not one.at_hand]
+        return lacking[0] if lacking else Availability(True, "; ".join(one.told for one in each))
     try:
         path = find(name)
     except BackboneError as error:
@@ -135,11 +139,16 @@ def provenance(name: str, weights: str) -> dict[str, str]:
 
     Returns:
         ``weights`` (as given), ``source`` (the file's name) and ``sha256`` (of the file; empty for random
-        weights, which have none).
+        weights, which have none). Of a joined backbone, those of its parts one after another.
 
     Raises:
         BackboneError: as :func:`locate`.
     """
+    parts = registry.get(name).parts
+    if len(parts) > 1:
+        each = [provenance(part, weights) for part in parts]
+        hashes = " ".join(one["sha256"] for one in each).strip()
+        return {"weights": weights, "source": ", ".join(one["source"] for one in each), "sha256": hashes}
     if weights == "random":
         return {"weights": "random", "source": f"random, seed {random_seed(name)}", "sha256": ""}
     path = locate(name)

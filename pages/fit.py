@@ -185,7 +185,7 @@ def _start(
         # again, and says from the top what came of it.
         watch.watch(running)
         return
-    ready = config is not None and networks.status(config.backbone, config.weights).ready
+    ready = config is not None and networks.ready(config)
     if st.button(
         "Fit the model",
         type="primary",

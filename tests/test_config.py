@@ -33,7 +33,7 @@ def test_defaults() -> None:
         "position_tolerance": 0,
         "coreset_percent": 1.0,
         "folds": 5,
-        "max_epochs": 100,
+        "max_epochs": 30,
         "patience": 8,
         "svdd_objective": "one_class",
         "svdd_nu": 0.1,

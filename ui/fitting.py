@@ -230,9 +230,11 @@ def fetch_weights(config: PadimConfig, job: Job[Fitted]) -> None:
         BackboneError: they cannot be had; says what to bring.
         Cancelled: the user stopped it; nothing of the file is kept.
     """
-    from padim import weights
+    from padim import registry, weights
 
-    if config.weights == "random" or weights.find(config.backbone) is not None:
+    parts = registry.get(config.backbone).parts
+    missing = [part for part in parts if weights.find(part) is None]
+    if config.weights == "random" or not missing:
         return
 
     def told(had: int, total: int) -> None:
@@ -241,4 +243,5 @@ def fetch_weights(config: PadimConfig, job: Job[Fitted]) -> None:
         job.progress(had, total or None, "Fetching the network", in_bytes=True)
 
     job.progress(0, None, "Fetching the network")
-    weights.locate(config.backbone, told)
+    for part in missing:
+        weights.locate(part, told)

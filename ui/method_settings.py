@@ -29,7 +29,7 @@ def choose() -> dict[str, Any]:
     )
     st.caption(METHODS[name].summary)
     chosen: dict[str, Any] = {"method": name}
-    used = (name,)
+    used: tuple[str, ...] = (name,)
     if name == "ensemble":
         chosen["members"] = used = tuple(
             st.pills(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -16,6 +16,9 @@ from padim.errors import BackboneError, PadimError
 from padim.registry import WeightsFile
 from ui import fitting, shell, state, uploads
 from ui.panels import plain
+
+if TYPE_CHECKING:
+    from padim.config import PadimConfig
 
 # What one picture takes, counted in multiplications up to the deepest of the default layers at 256 px, and
 # the size of the published file in MB.
@@ -87,6 +90,11 @@ def status(name: str, kind: Literal["pretrained", "random"] = "pretrained") -> S
     if found is not None or weights.lacks_builder(backbone):
         return Status("blocked", there.told)
     return Status("download" if backbone.files[0].url else "bring")
+
+
+def ready(config: PadimConfig) -> bool:
+    """Whether a fit can begin, or can at least fetch what it lacks."""
+    return all(status(part, config.weights).ready for part in backbones.get(config.backbone).parts)
 
 
 def about(name: str) -> str:

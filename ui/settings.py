@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import streamlit as st
 
 from padim import backbones
+from padim.registry import JOIN, own_layers
 from ui import method_settings, networks
 from ui.layers import sees
 
@@ -38,6 +39,8 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
         persist_state="session",
         help="The pretrained network whose features describe the pictures. It is never trained here.",
     )
+    if chosen["method"] == "ensemble":
+        name = _with_another(name)
     backbone = backbones.get(name)
     chosen["backbone"] = name
     # What it says of the weights depends on an answer further down.
@@ -112,7 +115,10 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
     with st.expander("For trials", key="fit-trials"):
         chosen["weights"] = _weights()
     with about:
-        networks.panel(name, picked or backbone.default_layers, networks.status(name, chosen["weights"]))
+        for part in backbone.parts:
+            own = own_layers(part, picked or backbone.default_layers) if backbone.joins else picked
+            status = networks.status(part, chosen["weights"])
+            networks.panel(part, own or backbones.get(part).default_layers, status)
     if not picked:
         st.error("Choose at least one layer.", icon=":material/error:")
         return None
@@ -121,6 +127,19 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
     except ValidationError as error:
         st.error(explain(error), icon=":material/error:")
         return None
+
+
+def _with_another(name: str) -> str:
+    """The network's name, or its and another's, on which the same methods judge as well."""
+    another = st.selectbox(
+        "And on another network",
+        [None, *(key for key in backbones.REGISTRY if key != name)],
+        format_func=lambda key: "None" if key is None else backbones.REGISTRY[key].title,
+        key=f"fit-another-{name}",
+        persist_state="session",
+        help="Every method of the ensemble then judges on both networks. Time and memory double.",
+    )
+    return name if another is None else f"{name}{JOIN}{another}"
 
 
 def _weights() -> Literal["pretrained", "random"]:

@@ -139,7 +139,7 @@ def fit(
     if settings.weights == "random":
         terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
 
-    with _weights_from(weights), Stop(terminal) as stop:
+    with weights_from(weights), Stop(terminal) as stop:
         _fit(
             terminal,
             stop,
@@ -171,6 +171,7 @@ def _fit(
     percentile: float | None,
     value: float | None,
 ) -> None:
+    from padim import registry
     from padim import weights as weights_files
     from padim.model import Padim
     from padim.unfinished import pictures_done
@@ -185,9 +186,10 @@ def _fit(
         with terminal.progress() as progress:
             progress(0, None, "Preparing the network")
             if config.weights == "pretrained":
-                weights_files.locate(config.backbone, _download(progress, stop))
+                for part in registry.get(config.backbone).parts:
+                    weights_files.locate(part, _download(progress, stop))
             _ = model.extractor  # whatever is wrong with the weights is said before the pictures are read
-            groups, hint = _groups(source, groups_by, progress, stop)
+            groups, hint = groups_of(source, groups_by, progress, stop)
             model.fit(
                 source,
                 groups=groups,
@@ -315,7 +317,7 @@ def _has_something(place: Path) -> bool:
 
 
 @contextmanager
-def _weights_from(path: Path | None) -> Iterator[None]:
+def weights_from(path: Path | None) -> Iterator[None]:
     """Take the network's weights from this file or folder."""
     from padim import weights
 
@@ -327,7 +329,7 @@ def _weights_from(path: Path | None) -> Iterator[None]:
         weights.use(None)
 
 
-def _groups(
+def groups_of(
     source: Source, by: GroupsBy, progress: Any, cancel: Stop
 ) -> tuple[dict[str, str] | Any, str | None]:
     """Each picture's part by its name, and a hint at repeat shots that the rule chosen does not join."""

@@ -1,4 +1,4 @@
-"""``ensemble``: several methods judge together.
+"""``ensemble``: several methods judge together, or one or several on each of several backbones.
 
 Distances of different methods do not compare: one's 3 is another's 30. So each member's is first put on the
 scale of its own held-out pixels: to a distance that a share s of them exceeds belongs ``log10(1 / s)``, its
@@ -6,14 +6,15 @@ surprise. Of a hundred pixels of good parts one reaches 2, whatever the method. 
 distances, where there is nothing to count, the scale goes on as a straight line: a defect ten times as far as
 any good pixel must not end up beside one just outside. The maps are averaged on that scale.
 
-Members see the same embeddings, each learns from them by itself, and its held-out distances go through its
-scale like any others: an ensemble's held-out scores are as honest as its least exact member's. (A normal's
-own pixels have a share in the scale, one in n; it is the same scale for all pictures, and moves none past
-another.)
+Members see the same embeddings, or on several backbones each those of its own. Each learns by itself, and its
+held-out distances go through its scale like any others: an ensemble's held-out scores are as honest as its
+least exact member's. (A normal's own pixels have a share in the scale, one in n; it is the same scale for all
+pictures, and moves none past another.)
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -21,13 +22,13 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from padim import methods
+from padim import methods, registry
 from padim.config import PadimConfig
 from padim.detector import MISFIT, Array, Detector, Saved
 from padim.errors import PadimError
 from padim.piece import FLOAT, Piece, constants, op, renamed, tensor
 from padim.pipeline import Progress, Watch
-from padim.task import Learnt, Losses, Task
+from padim.task import Learnt, Task
 
 Singles = npt.NDArray[np.float32]
 
@@ -92,17 +93,21 @@ class Ensemble(Detector):
     Attributes:
         members: the detectors.
         scales: of each.
+        channels: of each, int64: which of the d channels it sees.
     """
 
     members: tuple[Detector, ...]
     scales: tuple[Surprise, ...]
+    channels: tuple[npt.NDArray[np.int64], ...]
 
     method: ClassVar[str] = "ensemble"
 
     @property
     def form(self) -> str:
         knots = ",".join(str(len(scale.knots)) for scale in self.scales)
-        return f"ensemble({'|'.join(member.form for member in self.members)})[{knots}]"
+        forms = "|".join(member.form for member in self.members)
+        seen = hashlib.sha256(b"|".join(own.tobytes() for own in self.channels)).hexdigest()[:12]
+        return f"ensemble({forms})[{knots}]{seen}"
 
     @property
     def needs_image(self) -> bool:  # type: ignore[override]
@@ -110,14 +115,14 @@ class Ensemble(Detector):
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.members[0].shape
+        return self.members[0].shape[0], 1 + max(int(own.max()) for own in self.channels)
 
     def piece(self, features: int) -> Piece:
         nodes, fixed, inputs = [], constants(last=np.array([-1]), none=np.float32(0)), []
         surprises = []
         for index, (member, scale) in enumerate(zip(self.members, self.scales, strict=True)):
             prefix = f"member{index}_"
-            own = member.piece(features)
+            own = _seeing(member.piece(len(self.channels[index])), self.channels[index], features)
             made = {name for node in own.nodes for name in node.output}
             taken = {value.name for value in (*own.constants, *own.inputs)}
             # What a piece neither makes nor brings, the network gives.
@@ -162,17 +167,28 @@ class Ensemble(Detector):
     @classmethod
     def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> Ensemble:
         members, scales = [], []
-        for index, name in enumerate(config.members):
+        positions, features = shape
+        seen = saved.array("channels.npy", np.int64, 1)
+        if len(seen) != features:
+            raise ValueError(MISFIT)
+        seats = _seats(config, seen)
+        for index, (name, _, channels) in enumerate(seats):
             own = _Prefixed(saved, f"member{index}_")
-            members.append(methods.detector(name).load(own, of_member(config, name), shape))
+            place = positions, len(channels)
+            members.append(methods.detector(name).load(own, of_member(config, name), place))
             knots, slopes = (own.array(f"{part}.npy", np.float32, 1) for part in ("knots", "slopes"))
             if not 0 < len(knots) == len(slopes) or (np.diff(knots) <= 0).any():
                 raise ValueError(MISFIT)
             scales.append(Surprise(knots, slopes))
-        return cls(tuple(members), tuple(scales))
+        return cls(tuple(members), tuple(scales), tuple(channels for _, _, channels in seats))
 
     def distances(self, x: Singles) -> npt.NDArray[np.float64]:
-        return self._mean([member.distances(x) for member in self.members])
+        return self._mean(
+            [
+                member.distances(np.ascontiguousarray(x[..., channels]))
+                for member, channels in zip(self.members, self.channels, strict=True)
+            ]
+        )
 
     def _mean(self, distances: Sequence[npt.NDArray[np.floating]]) -> npt.NDArray[np.float64]:
         surprises = [scale(own) for scale, own in zip(self.scales, distances, strict=True)]
@@ -224,26 +240,68 @@ def learn(task: Task) -> Learnt:
             "an ensemble takes at least 3 good parts in the fit: the scales of its members come from their "
             "held-out scores"
         )
+    seats = _seats(task.config, task.channels if task.drawn is None else task.drawn)
     members, losses = [], []
-    for index, name in enumerate(task.config.members):
+    for index, (name, title, channels) in enumerate(seats):
         own = replace(
             task,
+            channels=task.channels[channels],
             config=of_member(task.config, name),
-            watch=_share(task.watch, index, len(task.config.members), methods.get(name).title),
-            folder=None if task.folder is None else task.folder / name,
+            watch=_share(task.watch, index, len(seats), title),
+            folder=None if task.folder is None else task.folder / f"member{index}",
         )
         learnt = methods.learner(name)(own)
         members.append(learnt)
-        losses += [_named(one, methods.get(name).title) for one in learnt.losses]
+        losses += [replace(one, name=f"{title}: {one.name}") for one in learnt.losses]
     # What is out of the fit stays unseen: it has no share in the scales either.
     scales = tuple(Surprise.of(member.held_out[task.fit_rows]) for member in members)
-    ensemble = Ensemble(tuple(member.detector for member in members), scales)
+    ensemble = Ensemble(
+        tuple(member.detector for member in members), scales, tuple(channels for _, _, channels in seats)
+    )
     held_out = ensemble._mean([member.held_out for member in members])
     return Learnt(ensemble, held_out.astype(np.float32), tuple(losses))
 
 
-def _named(losses: Losses, title: str) -> Losses:
-    return replace(losses, name=f"{title}: {losses.name}")
+Seat = tuple[methods.Name, str, npt.NDArray[np.int64]]
+
+
+def _seats(config: PadimConfig, drawn: npt.NDArray[np.int64]) -> list[Seat]:
+    """Method, title and channels of every member: each method on each of the backbones.
+
+    Args:
+        config: names both.
+        drawn: int64 ``(d,)``, the channels kept, counted among those of all layers.
+
+    Raises:
+        PadimError: of a backbone no channel is left.
+    """
+    backbone = registry.get(config.backbone)
+    if not backbone.joins:
+        everything = np.arange(len(drawn))
+        return [(name, methods.get(name).title, everything) for name in config.members]
+    layers = backbone.select(config.layers)
+    part_of = np.repeat(
+        [layer.name.partition(registry.OF)[0] for layer in layers], [layer.channels for layer in layers]
+    )[drawn]
+    seats = []
+    for part in backbone.joins:
+        channels = np.flatnonzero(part_of == part)
+        if not len(channels):
+            raise PadimError(f"no channel of {part} is in use; choose layers of each backbone")
+        title = registry.get(part).title
+        seats += [(name, f"{methods.get(name).title} on {title}", channels) for name in config.members]
+    return seats
+
+
+def _seeing(piece: Piece, channels: npt.NDArray[np.int64], features: int) -> Piece:
+    """The same piece, seeing only some channels of the embedding."""
+    if len(channels) == features:
+        return piece
+    own = renamed(piece, "", ())
+    for node in own.nodes:
+        node.input[:] = ["own_embedding" if name == "embedding" else name for name in node.input]
+    taken = op("Gather", ["embedding", "own_channels"], ["own_embedding"], axis=1)
+    return Piece([taken, *own.nodes], [*own.constants, *constants(own_channels=channels)], own.inputs)
 
 
 def _share(watch: Watch, index: int, count: int, title: str) -> Watch:

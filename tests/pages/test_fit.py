@@ -482,3 +482,15 @@ def test_position_tolerance_is_a_tick(home: Path) -> None:
     page.click("fit-go")
     assert only_model(home).config.position_tolerance == 1
     assert "PaDiM, position-tolerant" in page.text
+
+
+def test_an_ensemble_on_two_networks(home: Path) -> None:
+    page = small(Session("fit").upload(GOOD))
+    page.set("selectbox", "fit-method", "ensemble")
+    page.set("button_group", "fit-members", ["padim"])
+    page.set("selectbox", "fit-another-efficientnet_lite0", "efficientnet_lite1")
+    page.set("checkbox", "fit-random", True)
+    page.click("fit-go")
+    model = only_model(home)
+    assert model.config.backbone == "efficientnet_lite0+efficientnet_lite1"
+    assert "PaDiM</dd>" in page.text

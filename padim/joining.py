@@ -1,0 +1,55 @@
+"""Several backbones as one network: the same picture through each, the layers of all as outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from padim.piece import Piece, constants, op, renamed
+from padim.registry import OF, Backbone, get
+
+
+def joined(backbone: Backbone, parts: Mapping[str, bytes]) -> bytes:
+    """One ONNX network of several.
+
+    Args:
+        backbone: of :func:`padim.registry.get`, joined.
+        parts: the networks, by name, as :func:`padim.backbones.onnx_bytes` gives each.
+
+    Returns:
+        the same for all of them: input ``image`` is normalised as the first one's, outputs are named
+        ``part/layer``.
+    """
+    nodes, fixed, outputs = [], [], []
+    model = onnx.ModelProto()
+    for index, (name, content) in enumerate(parts.items()):
+        model = onnx.load_model_from_string(content)
+        prefix = f"{name}{OF}"
+        own = renamed(Piece(list(model.graph.node), list(model.graph.initializer), []), prefix, ())
+        # A pixel v is v * scale + offset to the first one, and so to this one, with numbers of its own.
+        mine = get(name)
+        scale = np.array(mine.scale) / np.array(backbone.scale)
+        offset = np.array(mine.offset) - np.array(backbone.offset) * scale
+        fixed += constants(
+            **{
+                f"part{index}_scale": scale.astype(np.float32).reshape(1, 3, 1, 1),
+                f"part{index}_offset": offset.astype(np.float32).reshape(1, 3, 1, 1),
+            }
+        )
+        nodes += [
+            op("Mul", ["image", f"part{index}_scale"], [f"part{index}_scaled"]),
+            op("Add", [f"part{index}_scaled", f"part{index}_offset"], [f"{prefix}image"]),
+            *own.nodes,
+        ]
+        fixed += own.constants
+        for output in model.graph.output:
+            info = onnx.ValueInfoProto()
+            info.CopyFrom(output)
+            info.name = prefix + output.name
+            outputs.append(info)
+    graph = helper.make_graph(nodes, "joined_backbones", list(model.graph.input), outputs, fixed)
+    result = helper.make_model(graph, opset_imports=list(model.opset_import), ir_version=model.ir_version)
+    return bytes(result.SerializeToString())
