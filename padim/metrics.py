@@ -247,6 +247,13 @@ class Pixels:
         auroc, precision, overlapping, best = _with_intervals(figures, self._drawn(rows))
         return PixelFigures(auroc, precision, overlapping, best, max(0, lowest - 1))
 
+    def draws(self) -> Counts | None:
+        """The four figures of each draw of the pictures, ``(RESAMPLES, 4)``; None with too few of them.
+
+        The draws are the same for all maps of the same pictures: two models are compared draw by draw.
+        """
+        return self._drawn(self._rows)
+
     @staticmethod
     def _drawn(rows: Sequence[_Row]) -> Counts | None:
         """The four figures of each draw, ``(RESAMPLES, 4)``; None with too few pictures to draw from."""
@@ -398,8 +405,9 @@ def _ends(drawn: Counts) -> tuple[float | None, float | None]:
     return float(low), float(high)
 
 
-def _image_draws(good: Levels, defect: Levels) -> Counts | None:
-    """AUROC, average precision, best F1 and false rejects at zero miss of each draw, ``(RESAMPLES, 4)``."""
+def image_draws(good: Levels, defect: Levels) -> Counts | None:
+    """AUROC, average precision, best F1 and false rejects at zero miss of each draw, ``(RESAMPLES, 4)``; None
+    with too few pictures. The draws are the same for all scores of the same pictures."""
     if len(good) < 2 or len(defect) < 2:
         return None
     levels, step = np.unique(np.concatenate([good, defect]), return_inverse=True)
@@ -540,7 +548,7 @@ def evaluate(
     by_kind = []
     for name in sorted(set(kinds) - {good_kind}):
         chosen = labels == name
-        drawn = _image_draws(good, levels[chosen])
+        drawn = image_draws(good, levels[chosen])
         (of_kind,) = _with_intervals([auroc(good, levels[chosen])], None if drawn is None else drawn[:, :1])
         of_pixels = pixels.figures(name)
         by_kind.append(
@@ -557,7 +565,7 @@ def evaluate(
     none_missed, none_missed_level = zero_miss(good, defect)
     f1 = Figure(None, _missing(good, defect)) if best is None else Figure(best.f1)
     of_images = _with_intervals(
-        [auroc(good, defect), average_precision(good, defect), f1, none_missed], _image_draws(good, defect)
+        [auroc(good, defect), average_precision(good, defect), f1, none_missed], image_draws(good, defect)
     )
     whole = pixels.figures()
     return Report(

@@ -35,6 +35,9 @@ PAGES = (
     ("pages/checks.py", "Checks", ":material/rule:"),
     ("pages/inspect.py", "Inspect", ":material/search:"),
     ("pages/evaluate.py", "Evaluate", ":material/leaderboard:"),
+    ("pages/compare.py", "Compare", ":material/compare_arrows:"),
+    ("pages/sensitivity.py", "Sensitivity", ":material/brush:"),
+    ("pages/robustness.py", "Robustness", ":material/wb_sunny:"),
 )
 
 

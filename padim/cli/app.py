@@ -7,15 +7,30 @@ from typing import Annotated
 import typer
 
 from padim import __version__
-from padim.cli import backbones, calibrate, evaluate, export, fit, info, probe, score, shift
+from padim.cli import (
+    adapt,
+    backbones,
+    calibrate,
+    evaluate,
+    export,
+    fit,
+    info,
+    methods,
+    probe,
+    score,
+    shift,
+    study,
+)
 from padim.cli.command import Common, Json, Providers, Quiet, Threads, command, unwrapped
 
 _HELP = """
 Show it photographs of good parts, and it tells good from odd.
 
 [bold]fit[/] learns what is normal from pictures of good parts and sets a threshold by their own held-out
-scores; [bold]calibrate[/] moves it and says what that means; [bold]score[/] judges pictures;
-[bold]evaluate[/] counts how well it did on labelled ones; [bold]probe[/] and [bold]shift[/] ask how small a
+scores, [bold]adapt[/] does so with a network taught by them if that is a gain; [bold]calibrate[/] moves
+the threshold and says what that means; [bold]score[/] judges pictures;
+[bold]evaluate[/] counts how well it did on labelled ones, [bold]study[/] which configuration does best;
+[bold]probe[/] and [bold]shift[/] ask how small a
 defect, and how great a change of light or fixture, may be. The common options may stand before a command
 or after it.
 """
@@ -54,5 +69,5 @@ def common(
     ctx.obj = Common(quiet, as_json, threads, providers)
 
 
-for module in (fit, calibrate, score, evaluate, probe, shift, export, info, backbones):
+for module in (fit, adapt, calibrate, score, evaluate, study, probe, shift, export, info, methods, backbones):
     command(app)(getattr(module, module.__name__.rpartition(".")[2]))

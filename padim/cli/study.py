@@ -1,0 +1,348 @@
+"""``study``: several configurations on one data set or on a folder of them, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group
+
+from padim.cli import options, summary
+from padim.cli.measuring import rate as rate_of
+from padim.cli.options import config_of
+from padim.cli.stopping import Stop
+from padim.cli.terminal import Terminal, columns, titled
+from padim.errors import Cancelled, PadimError
+
+if TYPE_CHECKING:
+    from padim.operating import Rate
+    from padim.study.plan import Plan
+    from padim.study.running import Run, Study
+    from padim.study.table import Overall, Standing, Table
+
+COMPARED = "What is compared"
+# Names of configurations side by side beyond this width become numbers, told below the tables.
+_WIDEST = 64
+# The published layout: these three, category by category.
+_PUBLISHED = ("image_auroc", "pixel_auroc", "image_f1")
+
+
+def study(
+    terminal: Terminal,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|ZIP|CSV",
+            help="Labelled pictures, as for evaluate, or a folder of categories in MVTec AD's layout. Good "
+            "parts to fit on are those of train/good; elsewhere some are drawn.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The study's own folder: every result, study.csv and study.html. A study that was stopped "
+            "goes on there.",
+        ),
+    ],
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan",
+            metavar="YAML",
+            help="What to compare, from a file with base, methods, backbones, layers, input_sizes and "
+            "configurations; instead of the options below.",
+        ),
+    ] = None,
+    category: Annotated[
+        list[str] | None,
+        typer.Option("--category", metavar="NAME", help="Only this category; may be repeated."),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="A method; may be repeated. All that is repeated is combined with everything else.",
+            rich_help_panel=COMPARED,
+        ),
+    ] = None,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backbone", metavar="NAME", help="A network; may be repeated.", rich_help_panel=COMPARED
+        ),
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layers",
+            metavar="A,B,C",
+            help="A set of layers; may be repeated. Goes with the networks that have them.",
+            rich_help_panel=COMPARED,
+        ),
+    ] = None,
+    input_size: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--input-size",
+            metavar="PIXELS",
+            help="Side to which pictures are resized; may be repeated.",
+            rich_help_panel=COMPARED,
+        ),
+    ] = None,
+    config: options.Config = None,
+    grid_stride: options.GridStride = None,
+    features: options.Features = None,
+    seed: options.Seed = None,
+    resize: options.Fit = None,
+    random: options.Random = False,
+    smoothing: options.Smoothing = None,
+    min_area: options.MinArea = None,
+) -> None:
+    """Compare methods, networks, layers and input sizes on the same pictures.
+
+    Every configuration is fitted and judged on every category; features that configurations share are
+    extracted once. The tables are those of publications: a row for each category and their mean. Each is
+    tested against the best of its row.
+
+    Where a category has no defects, configurations are ranked by painted ones.
+    """
+    from padim.study.data import categories
+    from padim.study.report import write_files
+    from padim.study.running import run
+
+    base = {
+        "grid_stride": grid_stride,
+        "n_features": features,
+        "seed": seed,
+        "fit": resize,
+        "weights": "random" if random else None,
+        "smoothing_sigma": smoothing,
+        "min_area": min_area,
+    }
+    lists = {"methods": method, "backbones": backbone, "layers": layers, "input_sizes": input_size}
+    variants = _plan(plan, config, base, lists).variants()
+    found = categories(data, category or (), seed or 0)
+    if any(one.config.weights == "random" for one in variants):
+        terminal.warn("networks with random weights: their figures mean nothing")
+    with Stop(terminal) as stop:
+        try:
+            with terminal.progress() as progress:
+                done = run(output, variants, found, progress=progress, cancel=stop, on_run=_teller(terminal))
+        except (Cancelled, KeyboardInterrupt) as error:
+            terminal.error(f"stopped; what is done is kept in {output}, and the same command goes on from it")
+            raise typer.Exit(stop.exit_code) from error
+    files = write_files(done)
+    terminal.result({**document(done), "files": [str(file) for file in files]}, *_shown(done))
+    _remark(terminal, done)
+    terminal.say(f"\n[dim]{summary.plain(', '.join(str(file) for file in files))}[/]")
+    if not done.done:
+        raise typer.Exit(2)
+
+
+def _plan(path: Path | None, config: Path | None, base: dict[str, Any], lists: dict[str, Any]) -> Plan:
+    from padim.study.plan import Plan
+
+    given = {name: value for name, value in base.items() if value is not None}
+    named = {name: list(values) for name, values in lists.items() if values}
+    if path is not None:
+        if given or named or config is not None:
+            raise PadimError("--plan says what is compared: leave out the other options, or write them there")
+        return Plan.load(path)
+    if "layers" in named:
+        named["layers"] = [
+            tuple(name.strip() for name in layers.split(",") if name.strip()) for layers in named["layers"]
+        ]
+    if config is None and not given:
+        return Plan.of(named)
+    # Checked as one configuration first, for errors that name the option; one that does not fit the network
+    # of the file is told by the plan.
+    every = config_of(config, **{name: value for name, value in given.items() if name != "n_features"})
+    settings = every.model_dump() if config is not None else {}
+    if named.keys() & {"backbones", "layers"}:
+        settings = {
+            name: settings[name] for name in settings.keys() - {"layers", "muted_layers", "n_features"}
+        }
+    if "n_features" in given:
+        given["n_features"] = _features(str(given["n_features"]))
+    return Plan.of({"base": {**settings, **given}, **named})
+
+
+def _features(text: str) -> int | None:
+    try:
+        return None if text.lower() == "all" else int(text)
+    except ValueError:
+        raise PadimError(f"--n-features takes a whole number or 'all', not '{text}'") from None
+
+
+def _teller(terminal: Terminal) -> Any:
+    def told(run: Run, done: int, of: int) -> None:
+        if run.why:
+            terminal.warn(f"{run.category}, {run.variant}: {run.why}")
+
+    return told
+
+
+# --- as JSON ----------------------------------------------------------------------------------------
+
+
+def document(done: Study) -> dict[str, Any]:
+    """All of it as plain JSON."""
+    from padim.study.table import overall, present, primary, table
+
+    names = [about.name for about in present(done)]
+    return {
+        "output": str(done.folder),
+        "ranked_by": primary(done).name,
+        "categories": [{"name": name, "about": about} for name, about in done.categories],
+        "configurations": [
+            {"name": one.name, "config": one.config.model_dump(mode="json")} for one in done.variants
+        ],
+        "done": done.done,
+        "of": len(done.runs),
+        "from_before": done.again,
+        "ranking": [one.variant for one in overall(done)],
+        "tables": {name: _table_document(table(done, name)) for name in names},
+        "runs": [_run(one) for one in done.runs],
+    }
+
+
+def _run(one: Run) -> dict[str, Any]:
+    """A run without the pictures' scores, which are in the study's folder."""
+    told: dict[str, Any] = {"category": one.category, "configuration": one.variant, "error": one.why or None}
+    result = one.result
+    if result is None:
+        return told
+    left_out = {"pictures", "config", "category", "failed", "figures", "false_rejects", "caught"}
+    told.update(result.model_dump(mode="json", exclude=left_out))
+    for name, figure in result.figures.items():
+        told[name] = {"value": figure.value, "why": figure.why, "low_95": figure.low, "high_95": figure.high}
+    told["false_rejects"], told["caught"] = rate_of(result.false_rejects), rate_of(result.caught)
+    told["skipped"] = [{"name": name, "error": why} for name, why in result.failed]
+    return told
+
+
+def _table_document(shown: Table) -> dict[str, Any]:
+    rows = {category: [_standing(one) for one in standings] for category, standings in shown.rows}
+    return {"rows": rows, "mean": None if shown.mean is None else [_standing(one) for one in shown.mean]}
+
+
+def _standing(one: Standing) -> dict[str, Any]:
+    difference = one.difference
+    return {
+        "configuration": one.variant,
+        "value": one.figure.value,
+        "why": one.figure.why,
+        "low_95": one.figure.low,
+        "high_95": one.figure.high,
+        "best": one.best,
+        "difference_to_best": None if difference is None else difference.value,
+        "p": None if difference is None else difference.p,
+    }
+
+
+# --- for people -------------------------------------------------------------------------------------
+
+
+def _shown(done: Study) -> list[Any]:
+    from padim.study.table import NOTES, overall, present, primary, table
+
+    heads, legend = _heads([one.name for one in done.variants])
+    shown: list[Any] = []
+    there = {about.name for about in present(done)}
+    for name in (*_PUBLISHED, *(("probe",) if "probe" in there else ())):
+        if name in there:
+            shown += ["", _table(table(done, name), heads)]
+    if shown and len(done.variants) > 1:
+        shown.append(f"[dim]{NOTES}[/]")
+    shown += ["", _ranking(overall(done), primary(done).title, heads, done)]
+    if legend:
+        shown += ["", *legend]
+    return shown
+
+
+def _heads(names: list[str]) -> tuple[dict[str, str], list[str]]:
+    """What stands above the columns, and what it means where that are numbers."""
+    if sum(map(len, names)) <= _WIDEST:
+        return {name: summary.plain(name) for name in names}, []
+    heads = {name: str(number) for number, name in enumerate(names, start=1)}
+    return heads, [f"[dim]{heads[name]}[/] {summary.plain(name)}" for name in names]
+
+
+def _table(shown: Table, heads: dict[str, str]) -> Any:
+    names = [one.variant for one in shown.rows[0][1]]
+    table = columns([("category", False), *((heads[name], True) for name in names)])
+    for category, standings in shown.rows:
+        table.add_row(summary.plain(category), *map(_cell, standings))
+    if shown.mean is not None:
+        table.add_section()
+        table.add_row("mean", *map(_cell, shown.mean))
+    return titled(shown.about.title, table)
+
+
+def _cell(one: Standing) -> str:
+    if one.figure.value is None:
+        return "–"
+    text = f"{one.figure.value:.3f}"
+    # The star has a place of its own, so that the digits stand below one another.
+    return f"[bold]{text}[/] " if one.best else f"{text}{'*' if one.close else ' '}"
+
+
+def _ranking(ranked: tuple[Overall, ...], title: str, heads: dict[str, str], done: Study) -> Any:
+    from padim.study.table import p_words, primary
+
+    numbers = (title, "p", "rejected", "promised", "caught", "fit s", "ms", "MB")
+    table = columns([("configuration", False), *((head, True) for head in numbers)])
+    # Names are read as one word or not at all.
+    table.columns[0].no_wrap = True
+    name = primary(done).name
+    for one in ranked:
+        standing = one.standings.get(name)
+        table.add_row(
+            heads[one.variant],
+            "–" if standing is None else _cell(standing),
+            "–" if standing is None else p_words(standing).replace(" ", ""),
+            _share(one.false_rejects),
+            "–" if one.promised is None else f"{one.promised * 100:.0f}",
+            _share(one.caught),
+            "–" if one.fit_seconds is None else f"{one.fit_seconds:.0f}",
+            "–" if one.milliseconds is None else f"{one.milliseconds:.0f}",
+            "–" if one.model_bytes is None else f"{one.model_bytes / 1e6:.1f}",
+        )
+    over = f"over {len(done.categories)} categories" if len(done.categories) > 1 else done.categories[0][0]
+    notes = (
+        "[dim]Good parts rejected, good parts to be rejected as the fit promised, and defects caught: in "
+        "percent, at the model's own threshold. ms: one picture; MB: the model.[/]"
+    )
+    return Group(titled(f"Best first, {summary.plain(over)}", table), notes)
+
+
+def _share(rate: Rate | None) -> str:
+    return "–" if rate is None else f"{rate.share * 100:.0f}"
+
+
+def _remark(terminal: Terminal, done: Study) -> None:
+    from padim.words import count
+
+    if done.again:
+        terminal.note(f"{done.again} of {count(len(done.runs), 'run')} done before: taken as they are")
+    painted = done.painted
+    if painted:
+        terminal.note(
+            f"no defects in {', '.join(painted)}: ranked there by painted ones on good parts that were not "
+            "fitted on. Real defects look different: try the best with real parts"
+        )
+    for name, about in done.categories:
+        if "drawn at random" in about:
+            terminal.note(f"{name}: {about}")
+    known = sum(one.result.known for one in done.runs if one.result is not None)
+    if known:
+        terminal.warn("some pictures are both fitted on and judged: the figures flatter all configurations")
+    broken = {failed: None for one in done.runs if one.result is not None for failed in one.result.failed}
+    from padim.errors import ImageError
+
+    terminal.skipped([ImageError(name, why) for name, why in broken])

@@ -1,0 +1,135 @@
+"""What a judged category comes to: figures with the draws behind them, time, size, and painted defects."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from padim import metrics, probe
+from padim.config import PadimConfig
+from padim.datasets import GOOD
+from padim.errors import CalibrationError
+from padim.evaluation import Judged
+from padim.metrics import Figure
+from padim.model import Padim
+from padim.operating import Rate
+from padim.pipeline import Watch
+from padim.study.data import Category
+from padim.study.result import FIGURES, Result, Scored
+
+__all__ = ["counted", "milliseconds", "probed"]
+
+# Pictures that tell how long one takes.
+_TIMED = 8
+# Places that defects are painted on, on each picture: every configuration pays for them.
+_PLACES = 2
+
+Draws = npt.NDArray[np.float32]
+
+
+def counted(category: Category, config: PadimConfig, model: Padim, judged: Judged) -> tuple[Result, Draws]:
+    """All figures of a judged category, and their draws."""
+    level = None if model.threshold_ is None else model.threshold_.level
+    report = judged.report(model, level)
+    promise = None
+    if level is not None:
+        try:
+            promise = model.false_rejects(level)
+        except CalibrationError:
+            promise = None
+    misses = report.misses
+    no_probe = Figure(None, "there are real defects to judge by")
+    result = Result(
+        category=category.name,
+        config=config,
+        figures={
+            "image_auroc": report.image_auroc,
+            "image_ap": report.image_ap,
+            "image_f1": report.image_f1,
+            "pixel_auroc": report.pixel_auroc,
+            "pixel_ap": report.pixel_ap,
+            "aupro": report.aupro,
+            "pixel_f1": report.pixel_f1,
+            "probe": no_probe,
+        },
+        promised=None if promise is None else promise.expected,
+        promised_upper=None if promise is None else promise.upper,
+        false_rejects=report.false_rejects,
+        caught=Rate.counted(misses.of - misses.count, misses.of),
+        fit_seconds=0.0,
+        learn_seconds=0.0,
+        shared=False,
+        milliseconds=0.0,
+        model_bytes=_bytes(model),
+        known=judged.known,
+        pictures=tuple(Scored(name=one.name, kind=one.kind, score=one.score) for one in judged.pictures),
+        failed=tuple((error.name, error.reason) for error in judged.failed),
+    )
+    draws = np.full((metrics.RESAMPLES, len(FIGURES)), np.nan, np.float32)
+    of_images = metrics.image_draws(*result.scores())
+    if of_images is not None:
+        draws[:, :3] = of_images[:, :3]
+    of_pixels = judged.pixels.draws() if judged.masks else None
+    if of_pixels is not None:
+        auroc, precision, overlap, f1 = of_pixels.T
+        draws[:, 3:7] = np.stack([auroc, precision, overlap, f1], axis=1)
+    return result, draws
+
+
+def _bytes(model: Padim) -> int:
+    """Of the network and of what was learnt."""
+    learnt = model.judge.fitted.detector.files().values()
+    return len(model.extractor.backbone_onnx) + sum(
+        len(content) if isinstance(content, bytes) else content.nbytes for content in learnt
+    )
+
+
+def milliseconds(model: Padim, category: Category, watch: Watch) -> float:
+    """Per picture by itself, from its file to its score, with the model's own network; a few are timed."""
+    samples = list(category.tests.samples.values())
+    chosen = [samples[i] for i in sorted({i * len(samples) // _TIMED for i in range(_TIMED)})]
+    images = list(category.tests.only(chosen))
+    taken: list[float] = []
+    for image in [*images[:1], *images]:
+        begun = time.perf_counter()
+        if any(True for _ in model.score([image], cancel=watch.cancel, on_error=lambda error: None)):
+            taken.append(time.perf_counter() - begun)
+    # The first one has opened sessions and filled caches. Of the others the quicker ones count: that the
+    # computer was busy with something else is not the configuration's fault.
+    return float(np.percentile(taken[1:], 25)) * 1000 if taken[1:] else 0.0
+
+
+def probed(
+    model: Padim, category: Category, pictures: int, watch: Watch
+) -> tuple[Figure, npt.NDArray[np.float64], int]:
+    """The share of painted defects that are found, its draws, and how many pictures were painted on."""
+    good = [sample for sample in category.tests.samples.values() if sample.kind == GOOD]
+    none = np.full(metrics.RESAMPLES, np.nan)
+    try:
+        found = probe.measure(
+            model,
+            category.tests.only(good),
+            places=_PLACES,
+            most_pictures=pictures,
+            progress=watch.progress,
+            cancel=watch.cancel,
+            on_error=lambda error: None,
+        )
+    except CalibrationError as error:
+        return Figure(None, str(error)), none, 0
+    of = found.picture_of
+    caught = np.bincount(of, found.caught.sum(axis=(1, 2, 3)), len(found.pictures))
+    tried = np.bincount(of, (~found.void).sum(axis=(1, 2, 3)), len(found.pictures))
+    if not tried.sum():
+        return Figure(None, "every painted place alarms before it is painted"), none, len(found.pictures)
+    # Pictures are drawn, not places: those of one picture are alike.
+    n = len(found.pictures)
+    weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=metrics.RESAMPLES)
+    tries = weights @ tried
+    drawn = np.divide(weights @ caught, tries, out=np.full(metrics.RESAMPLES, np.nan), where=tries > 0)
+    if n < 2:
+        return Figure(found.share), none, n
+    low, high = map(float, np.nanpercentile(drawn, (2.5, 97.5)))
+    return Figure(found.share, "", low, high), drawn, n

@@ -1,0 +1,154 @@
+"""One configuration on one category: every figure, and what comparing it with others takes.
+
+Kept as JSON, with the figures' draws beside it as an array. Draws of the same pictures are the same for every
+configuration, so that two of them are compared draw by draw.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from padim.config import PadimConfig
+from padim.files import write_atomic
+from padim.metrics import Figure
+from padim.operating import Rate
+
+__all__ = ["FIGURES", "Name", "Result", "Scored", "by_name", "read", "write"]
+
+Name = Literal["image_auroc", "image_ap", "image_f1", "pixel_auroc", "pixel_ap", "aupro", "pixel_f1", "probe"]
+
+
+class About(NamedTuple):
+    """A figure that configurations are compared by; higher is better.
+
+    Attributes:
+        name: as in a result.
+        title: as people read it.
+        says: what it says, in a sentence.
+    """
+
+    name: Name
+    title: str
+    says: str
+
+
+FIGURES: tuple[About, ...] = (
+    About("image_auroc", "Image AUROC", "How often a defect scores above a good part, of all pairs."),
+    About("image_ap", "Image average precision", "How clean the list of pictures is, read from the top."),
+    About("image_f1", "Image F1", "At the best threshold for these very pictures."),
+    About("pixel_auroc", "Pixel AUROC", "How often a pixel inside a defect scores above one outside."),
+    About("pixel_ap", "Pixel average precision", "As the AUROC, stricter where defects are small."),
+    About("aupro", "Pixel AUPRO", "The share of each defect found with at most 30 % of sound pixels marked."),
+    About("pixel_f1", "Pixel F1", "How well the mask fits the drawn defects, at the best threshold."),
+    About("probe", "Painted defects found", "The share of painted defects found at the model's threshold."),
+)
+
+
+def by_name(name: str) -> About:
+    """The description of a figure."""
+    return next(about for about in FIGURES if about.name == name)
+
+
+class Scored(BaseModel):
+    """A picture's score.
+
+    Attributes:
+        name: in its data set.
+        kind: ``good``, or what is wrong with it.
+        score: a level.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: str
+    score: Annotated[int, Field(ge=0)]
+
+
+class Result(BaseModel):
+    """What came of one configuration on one category.
+
+    Attributes:
+        category: its name.
+        config: all settings.
+        figures: by name; what cannot be said says why.
+        promised, promised_upper: share of good parts above the threshold to expect by the held-out scores of
+            the fit, and its 95 % upper bound; None without a threshold.
+        false_rejects: good pictures above the threshold.
+        caught: defects above it.
+        fit_seconds: reading the good parts, the network and learning.
+        learn_seconds: learning alone.
+        shared: the network's part is that of features shared with other configurations.
+        milliseconds: per picture, with decoding.
+        model_bytes: the network and what was learnt.
+        known: pictures judged that were fitted on.
+        pictures: in the order of the data set.
+        failed: (name, why) of files that could not be used.
+        probed: pictures that defects were painted on; 0 where there are real ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    category: str
+    config: PadimConfig
+    figures: dict[Name, Figure]
+    promised: float | None
+    promised_upper: float | None
+    false_rejects: Rate
+    caught: Rate
+    fit_seconds: float
+    learn_seconds: float
+    shared: bool
+    milliseconds: float
+    model_bytes: int
+    known: int
+    pictures: tuple[Scored, ...]
+    failed: tuple[tuple[str, str], ...] = ()
+    probed: int = 0
+
+    def scores(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Levels of the good pictures, and of the defects."""
+        good = [picture.score for picture in self.pictures if picture.kind == "good"]
+        defect = [picture.score for picture in self.pictures if picture.kind != "good"]
+        return np.array(good, np.int64), np.array(defect, np.int64)
+
+    @property
+    def order(self) -> tuple[tuple[str, str], ...]:
+        """Which pictures were judged: results of the same ones can be compared pair by pair."""
+        return tuple((picture.name, picture.kind) for picture in self.pictures)
+
+
+def write(folder: Path, key: str, result: Result, draws: npt.NDArray[np.float32]) -> None:
+    """Keep a result.
+
+    Args:
+        folder: for results.
+        key: names it.
+        result: itself.
+        draws: float32 ``(b, figures)``, in the order of ``FIGURES``; NaN where there is none.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, draws, allow_pickle=False)
+    write_atomic(folder / f"{key}.npy", buffer.getvalue())
+    # The second file makes it complete.
+    write_atomic(folder / f"{key}.json", result.model_dump_json(indent=1).encode())
+
+
+def read(folder: Path, key: str) -> tuple[Result, npt.NDArray[np.float32]] | None:
+    """A kept result and its draws; None where there is none, or none that can be read."""
+    try:
+        text: Any = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        result = Result.model_validate(text)
+        draws = np.load(folder / f"{key}.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError, RecursionError, ValidationError):
+        return None
+    if draws.ndim != 2 or draws.shape[1] != len(FIGURES) or draws.dtype != np.float32:
+        return None
+    return result, draws

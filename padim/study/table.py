@@ -1,0 +1,259 @@
+"""A study's results side by side: which configuration is best, and which are no worse for all one can tell.
+
+A table has a row for each category and one for their mean, and a column for each configuration. Every row
+has its best one, and the others are tested against it (:mod:`padim.study.significance`): image AUROC by
+DeLong's test, everything else by the draws that all results share. In the mean the categories are as they are, and
+the pictures of each are drawn by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.metrics import Figure
+from padim.operating import Rate
+from padim.study.result import FIGURES, About, Name, Result, by_name
+from padim.study.running import Run, Study
+from padim.study.significance import Difference, against, delong, resampled
+
+__all__ = ["NOTES", "Overall", "Standing", "Table", "overall", "p_words", "present", "primary", "table"]
+
+# Said under every table.
+NOTES = (
+    "Best of a row: bold. * not told apart from the best: the difference may be chance (p ≥ 0.05, corrected "
+    "by Holm's method for the number of configurations)."
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One configuration in a row.
+
+    Attributes:
+        variant: its name.
+        figure: its value with an interval, or why there is none.
+        best: nothing in the row is higher.
+        difference: to the best; None where there is no value, or nothing to compare with.
+    """
+
+    variant: str
+    figure: Figure
+    best: bool = False
+    difference: Difference | None = None
+
+    @property
+    def close(self) -> bool:
+        """Not the best, and not told apart from it."""
+        tested = self.difference is not None and self.difference.p is not None
+        return not self.best and tested and self.difference is not None and not self.difference.real
+
+
+@dataclass(frozen=True)
+class Table:
+    """One figure of all configurations on all categories.
+
+    Attributes:
+        about: the figure.
+        rows: a category and its standings, in the order of the configurations.
+        mean: over the categories; None where there is only one.
+    """
+
+    about: About
+    rows: tuple[tuple[str, tuple[Standing, ...]], ...]
+    mean: tuple[Standing, ...] | None
+
+
+@dataclass(frozen=True)
+class Overall:
+    """One configuration over all categories.
+
+    Attributes:
+        variant: its name.
+        standings: by figure, means over the categories.
+        promised: share of good parts to be rejected that the held-out scores promise, the mean; None where
+            there is none.
+        false_rejects, caught: counted over all categories; None without any result.
+        fit_seconds, milliseconds, model_bytes: means over the categories that are done; None without any.
+        done: categories with a result, of all.
+        why: the first thing that went wrong, and where; empty where nothing did.
+    """
+
+    variant: str
+    standings: dict[Name, Standing]
+    promised: float | None
+    false_rejects: Rate | None
+    caught: Rate | None
+    fit_seconds: float | None
+    milliseconds: float | None
+    model_bytes: float | None
+    done: tuple[int, int]
+    why: str
+
+
+def p_words(standing: Standing) -> str:
+    """How often chance explains the lag behind the best: "0.012", "< 0.001"; a dash for the best itself."""
+    difference = standing.difference
+    if standing.best or difference is None or difference.p is None:
+        return "–"
+    return "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
+
+
+def present(study: Study) -> tuple[About, ...]:
+    """The figures that any run has."""
+    results = [one.result for one in study.runs if one.result is not None]
+    return tuple(
+        about for about in FIGURES if any(_value(result, about.name) is not None for result in results)
+    )
+
+
+def primary(study: Study) -> About:
+    """What configurations are ranked by: image AUROC, or without any defect what is found of painted ones."""
+    there = {about.name for about in present(study)}
+    return by_name("probe" if "image_auroc" not in there and "probe" in there else "image_auroc")
+
+
+def table(study: Study, name: Name) -> Table:
+    """One figure, category by category and in the mean."""
+    about = by_name(name)
+    rows = tuple((category, _row(study, name, [category])) for category, _ in study.categories)
+    # Categories where nobody has the figure have no say in its mean.
+    told = [row for row, standings in rows if any(one.figure.value is not None for one in standings)]
+    mean = _row(study, name, told) if len(study.categories) > 1 else None
+    return Table(about, rows, mean)
+
+
+def overall(study: Study) -> tuple[Overall, ...]:
+    """The configurations over all categories, the best first."""
+    names = [about.name for about in present(study)]
+    means: dict[Name, tuple[Standing, ...]] = {}
+    for name in names:
+        whole = table(study, name)
+        means[name] = whole.rows[0][1] if whole.mean is None else whole.mean
+    found = []
+    for place, variant in enumerate(study.variants):
+        runs = [study.run(category, variant.name) for category, _ in study.categories]
+        found.append(
+            _overall(variant.name, runs, {name: standings[place] for name, standings in means.items()})
+        )
+    by = primary(study).name
+
+    def rank(one: Overall) -> float:
+        standing = one.standings.get(by)
+        return np.inf if standing is None or standing.figure.value is None else -standing.figure.value
+
+    return tuple(sorted(found, key=rank))
+
+
+def _overall(variant: str, runs: Sequence[Run], standings: dict[Name, Standing]) -> Overall:
+    results = [one.result for one in runs if one.result is not None]
+    wrong = [f"{one.category}: {one.why}" for one in runs if one.why]
+    promises = [result.promised for result in results if result.promised is not None]
+
+    def mean(values: Sequence[float]) -> float | None:
+        return float(np.mean(values)) if len(values) else None
+
+    def pooled(rates: Sequence[Rate]) -> Rate | None:
+        count, of = sum(rate.count for rate in rates), sum(rate.of for rate in rates)
+        return Rate.counted(count, of) if of else None
+
+    return Overall(
+        variant,
+        standings,
+        mean(promises),
+        pooled([result.false_rejects for result in results]),
+        pooled([result.caught for result in results]),
+        mean([result.fit_seconds for result in results]),
+        mean([result.milliseconds for result in results]),
+        mean([result.model_bytes for result in results]),
+        (len(results), len(runs)),
+        wrong[0] if wrong else "",
+    )
+
+
+def _value(result: Result | None, name: Name) -> float | None:
+    return None if result is None else result.figures[name].value
+
+
+def _row(study: Study, name: Name, categories: Sequence[str]) -> tuple[Standing, ...]:
+    """All configurations on some categories together."""
+    column = next(place for place, about in enumerate(FIGURES) if about.name == name)
+    standings: list[Standing] = []
+    complete: dict[int, list[Run]] = {}
+    for place, variant in enumerate(study.variants):
+        runs = [study.run(category, variant.name) for category in categories]
+        lacking = [one for one in runs if _value(one.result, name) is None]
+        if lacking or not runs:
+            standings.append(Standing(variant.name, Figure(None, _why(lacking, name, len(runs)))))
+            continue
+        complete[place] = runs
+        standings.append(Standing(variant.name, _figure(runs, name, column)))
+    if not complete:
+        return tuple(standings)
+    places = list(complete)
+    values = [standings[place].figure.value or 0.0 for place in places]
+    differences = _differences([complete[place] for place in places], values, name, column)
+    for place, value, difference in zip(places, values, differences, strict=True):
+        told = standings[place]
+        best = value >= max(values) - 1e-12
+        standings[place] = Standing(told.variant, told.figure, best, difference if len(places) > 1 else None)
+    return tuple(standings)
+
+
+def _why(lacking: Sequence[Run], name: Name, of: int) -> str:
+    if not lacking:
+        return "no category has it"
+    if of > 1:
+        return f"is missing in {len(lacking)} of {of} categories"
+    (one,) = lacking
+    return one.why or ("is not done yet" if one.result is None else one.result.figures[name].why)
+
+
+def _figure(runs: Sequence[Run], name: Name, column: int) -> Figure:
+    """The mean over categories; of one, its own."""
+    figures = [one.result.figures[name] for one in runs if one.result is not None]
+    if len(figures) == 1:
+        return figures[0]
+    drawn = _drawn(runs, column)
+    drawn = drawn[np.isfinite(drawn)]
+    low, high = map(float, np.percentile(drawn, (2.5, 97.5))) if len(drawn) else (None, None)
+    return Figure(float(np.mean([figure.value for figure in figures])), "", low, high)
+
+
+def _drawn(runs: Sequence[Run], column: int) -> npt.NDArray[np.float64]:
+    """Draws of the mean over categories: NaN where one of them has none."""
+    columns = []
+    for place, one in enumerate(runs):
+        assert one.draws is not None
+        # The draws of all categories are numbered alike: shuffled, they have nothing to do with one another,
+        # and two configurations still share theirs.
+        order = np.random.default_rng(place).permutation(len(one.draws))
+        columns.append(one.draws[order if len(runs) > 1 else slice(None), column].astype(np.float64))
+    return np.asarray(np.mean(columns, axis=0))
+
+
+def _differences(
+    rows: Sequence[Sequence[Run]], values: Sequence[float], name: Name, column: int
+) -> list[Difference]:
+    """Of every configuration's runs to the best one's."""
+    best = int(np.argmax(values))
+    by_category = list(zip(*rows, strict=True))
+    for runs in by_category:
+        results = [one.result for one in runs if one.result is not None]
+        if any(result.order != results[0].order or result.probed != results[0].probed for result in results):
+            why = "they have not judged the same pictures"
+            return [Difference(value - values[best], why=why) for value in values]
+    if name != "image_auroc":
+        return resampled(values, [_drawn(runs, column) for runs in rows])[1]
+    covariance = np.zeros((len(rows), len(rows)))
+    for runs in by_category:
+        scores = [one.result.scores() for one in runs if one.result is not None]
+        try:
+            covariance += delong([good for good, _ in scores], [bad for _, bad in scores]).covariance
+        except ValueError:
+            why = "there are too few pictures to compare by"
+            return [Difference(value - values[best], why=why) for value in values]
+    return against(values, covariance / len(by_category) ** 2)[1]

@@ -1,0 +1,413 @@
+"""Compare: methods, networks, layers and sizes tried on the same pictures, side by side."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from padim import backbones
+from padim.errors import PadimError
+from padim.methods import METHODS
+from ui import bring, charts, compare_charts, comparing, exports, panels, shell, tables, warm, watch
+from ui.words import count
+
+if TYPE_CHECKING:
+    from padim.study.plan import Variant
+    from padim.study.running import Study
+    from padim.study.table import Overall
+
+_LAYOUTS = (
+    "Good parts and defects in MVTec AD’s or VisA’s layout, or one folder **good** and one for each kind of "
+    "defect. Those in **train/good** are fitted on; where there is no such folder, half of the good parts "
+    "are, drawn at random. Without any defect, configurations are ranked by defects painted on good parts."
+)
+
+
+# -- pictures and choices --------------------------------------------------------------------------------
+
+
+def _bring() -> None:
+    try:
+        bring.pictures(
+            comparing.UPLOADER,
+            "a zip of labelled pictures",
+            comparing.take,
+            note=_LAYOUTS,
+            sample=comparing.sample(),
+            also=("csv",),
+        )
+    except PadimError as error:
+        shell.failure("These pictures cannot be compared on.", error)
+
+
+def _earlier() -> None:
+    studies = comparing.earlier()
+    if not studies:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox(
+            "Earlier comparisons",
+            range(len(studies)),
+            format_func=lambda place: studies[place].label if place < len(studies) else "",
+            index=None,
+            placeholder="Choose one to look at",
+            key="compare-earlier",
+            width=420,
+        )
+        if st.button("Open", key="compare-open", disabled=chosen is None) and chosen is not None:
+            comparing.look_at(studies[chosen])
+            st.rerun()
+
+
+def _choices() -> tuple[Variant, ...]:
+    """Draw what can be compared; none while something is missing."""
+    here, others = comparing.offered()
+    methods = st.pills(
+        "Methods",
+        list(METHODS),
+        selection_mode="multi",
+        wrap=True,
+        default=["padim", "patchcore"],
+        format_func=lambda name: METHODS[name].title if name in METHODS else name,
+        key="compare-methods",
+        persist_state="session",
+        help="\n\n".join(f"**{method.title}**: {method.summary}" for method in METHODS.values()),
+    )
+    chosen = st.pills(
+        "Networks",
+        here,
+        selection_mode="multi",
+        wrap=True,
+        default=here[:1],
+        format_func=lambda name: backbones.REGISTRY[name].title if name in backbones.REGISTRY else name,
+        key="compare-networks",
+        persist_state="session",
+        help="Those whose weights are on this server.",
+    )
+    if others:
+        st.caption(
+            f"The weights of {count(others, 'other network')} are not on this server; choose one on the Fit "
+            "page to bring them."
+        )
+    pair = st.grid(min_column_width=330, gap="medium", key="compare-pair")
+    with pair.cell():
+        ways = st.pills(
+            "Layers",
+            list(comparing.WAYS),
+            selection_mode="multi",
+            wrap=True,
+            default=["standard"],
+            format_func=lambda way: comparing.WAYS.get(way, way),
+            key="compare-layers",
+            persist_state="session",
+            help="Early layers see texture and scratches, deep ones shape and missing parts; a network that "
+            "is not read so deep is quicker.",
+        )
+    with pair.cell():
+        sizes = st.pills(
+            "Input sizes",
+            list(comparing.SIZES),
+            selection_mode="multi",
+            wrap=True,
+            default=[256],
+            format_func=lambda side: f"{side} px",
+            key="compare-sizes",
+            persist_state="session",
+            help="Larger shows smaller defects; time and memory grow with the area.",
+        )
+    with st.expander("Advanced"):
+        stride = st.selectbox(
+            "Grid, of all configurations",
+            list(comparing.STRIDES),
+            index=1,
+            format_func=lambda value: comparing.STRIDES[value],
+            key="compare-stride",
+            persist_state="session",
+            width=260,
+        )
+    if not (methods and chosen and ways and sizes):
+        st.error("Choose at least one of each.", icon=":material/error:")
+        return ()
+    wanted = comparing.Wanted(
+        tuple(name for name in METHODS if name in methods),
+        tuple(name for name in here if name in chosen),
+        tuple(way for way in comparing.WAYS if way in ways),
+        tuple(sorted(sizes)),
+        stride,
+    )
+    try:
+        return wanted.variants()
+    except PadimError as error:
+        shell.failure("This cannot be compared.", error)
+        return ()
+
+
+def _set_up(*, again: bool, open_: bool) -> None:
+    now = comparing.memory()
+    facts = [("Pictures", now.label)]
+    for one in now.categories[:6]:
+        facts.append((one.name if len(now.categories) > 1 else "Which are", one.about))
+    if len(now.categories) > 6:
+        facts.append(("And", f"{len(now.categories) - 6} more data sets"))
+    st.html(panels.facts(facts))
+    # Once there is something to read, the choices stand aside.
+    with st.expander("What is compared", expanded=open_) if again else st.container():
+        variants = _choices()
+    if variants:
+        st.caption(comparing.estimate(variants, now.categories))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Compare again" if again else "Compare",
+            key="compare-start",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=not variants,
+            help="What has been computed before is not computed again.",
+        ):
+            comparing.start(variants)
+            st.rerun()
+        if st.button("Other pictures", key="compare-clear", icon=":material/close:"):
+            comparing.clear()
+            st.rerun()
+
+
+# -- what came of it -------------------------------------------------------------------------------------
+
+
+def _notes(study: Study) -> None:
+    wrong = [(f"{one.category}, {one.variant}", one.why) for one in study.runs if one.why]
+    if wrong:
+        with st.expander(
+            f"{count(len(wrong), 'run')} could not be done; the others could",
+            icon=":material/warning:",
+            expanded=len(wrong) <= 3,
+        ):
+            st.html(panels.problems(wrong))
+    broken = {at: None for one in study.runs if one.result is not None for at in one.result.failed}
+    if broken:
+        with st.expander(
+            f"{count(len(broken), 'file')} cannot be used; the others can", icon=":material/warning:"
+        ):
+            st.html(panels.problems(broken))
+    if study.painted:
+        st.info(
+            "There are no defects among these pictures. Configurations are ranked by defects painted on good "
+            "parts that were not fitted on. Real ones look different: try the best with real parts.",
+            icon=":material/info:",
+        )
+    known = max((one.result.known for one in study.runs if one.result is not None), default=0)
+    if known:
+        st.warning(
+            f"{count(known, 'picture')} {'is' if known == 1 else 'are'} both fitted on and judged: the "
+            "figures flatter every configuration.",
+            icon=":material/warning:",
+        )
+
+
+def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
+    import pandas as pd  # type: ignore[import-untyped]
+
+    from padim.study.table import present
+
+    frame = pd.DataFrame(comparing.rows(ranked, study))
+    titles = {about.title: about for about in present(study)}
+    best = {
+        title: [(at := one.standings.get(about.name)) is not None and at.best for one in ranked]
+        for title, about in titles.items()
+    }
+
+    def marked(column: Any) -> list[str]:
+        return ["font-weight: bold; color: #1f8a70" if yes else "" for yes in best[column.name]]
+
+    number = st.column_config.NumberColumn
+    config: dict[str, Any] = {
+        title: number(title, format="%.3f", help=about.says) for title, about in titles.items()
+    }
+    config["No."] = number("No.", pinned=True)
+    config["Configuration"] = st.column_config.TextColumn(pinned=True)
+    config["Against the best"] = st.column_config.TextColumn(
+        help="Tested on the same pictures and corrected for the number of configurations; p is how often "
+        "chance alone gives at least this difference.",
+    )
+    config["Good parts rejected"] = number(
+        format="%.1f %%", help="Counted at the threshold that the fit itself sets."
+    )
+    config["Promised"] = number(
+        "… as promised", format="%.1f %%", help="What the good parts’ held-out scores had promised."
+    )
+    config["Defects caught"] = number(format="%.1f %%", help="Counted at the same threshold.")
+    config["Time per image"] = number(
+        format="%.0f ms", help="From the file to the verdict, one picture at a time, on this server."
+    )
+    config["Fit"] = number(format="%.1f s", help="Reading the good parts, the network and learning.")
+    config["Model"] = number(format="%.1f MB", help="The network and what was learnt.")
+    st.dataframe(
+        frame.style.apply(marked, subset=list(titles)),
+        hide_index=True,
+        column_config=config,
+        key="compare-ranking",
+    )
+    means = f"Means over {len(study.categories)} data sets. " if len(study.categories) > 1 else ""
+    st.caption(
+        f"{means}Bold: the best of a column. Click a heading to sort.",
+        help="Image AUROC is tested by DeLong’s test, all else by drawing the pictures a thousand times, "
+        "the same for all configurations (paired bootstrap); p is corrected by Holm’s method. That the best "
+        "was picked on these very pictures flatters it a little.",
+    )
+
+
+def _figure(ranked: tuple[Overall, ...], study: Study) -> None:
+    from padim.study.table import present, primary, table
+
+    shown = {about.name: about for about in present(study)}
+    if not shown:
+        return
+    by = primary(study).name
+    name = st.segmented_control(
+        "Figure",
+        list(shown),
+        format_func=lambda key: shown[key].title if key in shown else key,
+        default=by if by in shown else next(iter(shown)),
+        required=True,
+        wrap=True,
+        key=f"compare-figure-{'-'.join(shown)}",
+        label_visibility="collapsed",
+    )
+    about = shown[name]
+    points = []
+    for number, one in enumerate(ranked, start=1):
+        at = one.standings.get(about.name)
+        if at is None or at.figure.value is None or one.milliseconds is None:
+            continue
+        standing = "best" if at.best else "close" if at.close else "behind"
+        points.append(
+            compare_charts.Point(
+                number,
+                one.variant,
+                one.milliseconds,
+                at.figure.value,
+                at.figure.low,
+                at.figure.high,
+                standing,
+            )
+        )
+    if points:
+        st.plotly_chart(
+            compare_charts.trade_off(points, title=about.title),
+            config=charts.CONFIG,
+            key="compare-chart",
+        )
+        st.caption(
+            f"{about.says} The lines are 95 % intervals, the numbers those of the table. The upper left is "
+            "best: good and quick."
+        )
+    if len(study.categories) > 1:
+        st.html(tables.table(*comparing.by_category(table(study, about.name))))
+        st.caption("\\* cannot be told apart from the best of its row.")
+
+
+def _downloads(study: Study) -> None:
+    from padim.study.report import csv_bytes, html_bytes
+
+    name = study.categories[0][0] if len(study.categories) == 1 else f"{len(study.categories)} data sets"
+    with st.container(horizontal=True):
+        for kind, make, mime, words in (
+            ("csv", csv_bytes, "text/csv", "All figures (CSV)"),
+            ("html", html_bytes, "text/html", "Report (HTML)"),
+        ):
+            st.download_button(
+                words,
+                partial(make, study),
+                file_name=exports.file_name(f"{name} comparison", f".{kind}", set()),
+                mime=mime,
+                on_click="ignore",
+                icon=":material/download:",
+                key=f"compare-{kind}",
+            )
+
+
+def _hand_over(ranked: tuple[Overall, ...], study: Study) -> None:
+    categories = comparing.memory().categories
+    if not categories:
+        return
+    variants = {variant.name: variant for variant in study.variants}
+    done = [one.variant for one in ranked if one.done[0]]
+    if not done:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Make a model of", done, key=f"compare-model-{len(done)}", width=340)
+        part = categories[0]
+        if len(categories) > 1:
+            names = [one.name for one in categories]
+            picked = st.selectbox("fitted on the good parts of", names, key="compare-part", width=260)
+            part = next(one for one in categories if one.name == picked)
+        if st.button("Fit this one", key="compare-fit", icon=":material/deployed_code:"):
+            try:
+                comparing.fit(part, variants[name])
+            except PadimError as error:
+                shell.failure("The model was not fitted.", error)
+            else:
+                shell.go_to("pages/fit.py")
+    st.caption("A model of the chosen settings, fitted on the same good parts and kept under Model in use.")
+
+
+def _results(study: Study) -> None:
+    from padim.study.table import overall
+
+    ranked = overall(study)
+    st.subheader("Side by side", anchor=False)
+    st.markdown(comparing.headline(ranked, study))
+    _notes(study)
+    _ranking(ranked, study)
+    _figure(ranked, study)
+    _hand_over(ranked, study)
+    _downloads(study)
+
+
+def _page() -> None:
+    now, job = comparing.memory(), comparing.job()
+    if job is not None and job.running:
+        watch.watch(job)
+        return
+    study = comparing.found()
+    with st.container():
+        if job is not None and job.state == "failed":
+            shell.failure("The comparison was not finished.", job.error)
+        if job is not None and job.state != "done":
+            done = "" if study is None else f" {study.done} of {count(len(study.runs), 'run')} are done."
+            st.info(f"Stopped.{done} Compare goes on from there.", icon=":material/info:")
+    with st.container():
+        if now.categories:
+            _set_up(again=study is not None, open_=job is not None and job.state != "done")
+        elif study is not None:
+            about = "; ".join(f"{name}: {told}" for name, told in study.categories[:6])
+            st.html(panels.facts([("Data sets", about), ("Runs", f"{study.done} of {len(study.runs)} done")]))
+            with st.container(horizontal=True):
+                if st.button("Close", key="compare-clear", icon=":material/close:"):
+                    comparing.clear()
+                    st.rerun()
+                if st.button("Delete", key="compare-delete", icon=":material/delete:"):
+                    comparing.delete(study.folder)
+                    st.rerun()
+            st.caption("To go on with it, or add to it, bring the same pictures again.")
+        else:
+            _bring()
+            _earlier()
+            if job is None:
+                shell.empty(
+                    "Nothing to compare on yet",
+                    "With pictures that are known to be good or defective, this page tries several methods, "
+                    "networks and sizes on them and says which does best.",
+                )
+    if study is not None:
+        _results(study)
+
+
+shell.begin(
+    "Compare",
+    "Several methods, networks and sizes on the same pictures: which does best, and by more than chance.",
+)
+_page()
+warm.up(warm.LIST)
