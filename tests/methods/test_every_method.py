@@ -19,6 +19,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "tolerant": {"method": "padim", "position_tolerance": 1},
     "shared": {"method": "shared"},
     "patchcore": {"method": "patchcore", "coreset_percent": 10},
+    "svdd": {"method": "svdd", "max_epochs": 4, "folds": 3},
+    "soft": {"method": "svdd", "max_epochs": 4, "folds": 3, "svdd_objective": "soft_boundary"},
+    "flow": {"method": "flow", "max_epochs": 4, "folds": 3, "flow_couplings": 4},
     "ensemble": {"method": "ensemble", "members": ["padim", "shared", "patchcore"]},
 }
 

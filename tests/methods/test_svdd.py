@@ -1,0 +1,217 @@
+"""Deep SVDD: the sphere by graph, numpy and torch; losses and radius by hand; stopped and taken up again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from padim import Padim, PadimConfig
+from padim.errors import Cancelled
+from padim.methods import patches, svdd, training
+from padim.methods.patches import Standard
+from padim.methods.svdd import Sphere, center_of, learn, objective, radius_of
+from padim.pipeline import Cancel, Watch
+from padim.task import Task
+from tests.methods.arrays import by_graph, embeddings, task
+from tests.parts import normals
+
+SHORT: dict[str, Any] = {"method": "svdd", "max_epochs": 4, "folds": 3}
+
+
+def made(d: int = 7, p: int = 16, hidden: int = 6, code: int = 3) -> Sphere:
+    rng = np.random.default_rng(4)
+
+    def drawn(*shape: int) -> Any:
+        return rng.normal(size=shape).astype(np.float32)
+
+    standard = Standard(drawn(p, d), np.abs(drawn(p, d)) + np.float32(0.5))
+    return Sphere(standard, drawn(d, hidden), drawn(hidden, code), drawn(code), np.array(1.7, np.float32))
+
+
+def by_torch(sphere: Sphere, x: np.ndarray) -> np.ndarray:
+    z = torch.from_numpy((x - sphere.standard.mean) * sphere.standard.unit)
+    hidden = torch.nn.functional.leaky_relu(z @ torch.from_numpy(sphere.first), svdd.LEAK)
+    away = hidden @ torch.from_numpy(sphere.second) - torch.from_numpy(sphere.center)
+    return np.asarray(away.norm(dim=-1)) / sphere.unit
+
+
+@pytest.mark.parametrize("d", [1, 2, 7])
+@pytest.mark.parametrize("n", [1, 5])
+def test_graph_numpy_and_torch_agree(n: int, d: int) -> None:
+    sphere, x = made(d), embeddings(n, 4, d)
+    expected = sphere.distances(x)
+    assert expected.shape == (n, 16)
+    np.testing.assert_allclose(by_graph(sphere, x), expected, rtol=2e-5)
+    np.testing.assert_allclose(by_torch(sphere, x), expected, rtol=2e-5)
+
+
+def test_a_picture_alone_and_in_a_batch_to_the_bit() -> None:
+    sphere, x = made(100, 64, 64, 32), embeddings(7, 8, 100)
+    together = by_graph(sphere, x)
+    np.testing.assert_array_equal(np.concatenate([by_graph(sphere, one[None]) for one in x]), together)
+
+
+def test_forms_differ_with_the_network_and_not_with_its_values() -> None:
+    assert made().form == replace(made(), center=np.zeros(3, np.float32)).form != made(hidden=5).form
+    assert made().fingerprint() != replace(made(), center=np.zeros(3, np.float32)).fingerprint()
+    assert set(made().inputs()) == {info.name for info in made().piece(7).inputs}
+
+
+def test_the_objectives_by_hand() -> None:
+    squared = torch.tensor([1.0, 4.0, 9.0, 16.0])
+    assert objective(squared, None, 0.5).item() == 7.5
+    # R = 2: 4 + ((9 - 4) + (16 - 4)) / 4 / 0.5
+    assert objective(squared, torch.tensor(2.0), 0.5).item() == pytest.approx(4 + (5 + 12) / 4 / 0.5)
+    # The median of the squared distances lies between 4 and 9.
+    assert radius_of(squared, 0.5).item() == pytest.approx(np.sqrt(6.5))
+    assert radius_of(torch.arange(0.0, 101.0), 0.1).item() == pytest.approx(np.sqrt(90))
+
+
+def test_the_centre_keeps_away_from_zero() -> None:
+    codes = torch.tensor([[0.3, 0.02, -0.06, -2.0, 0.0], [0.1, 0.02, -0.02, -1.0, 0.0]])
+    np.testing.assert_allclose(center_of(codes), [0.2, 0.1, -0.1, -1.5, 0.1], rtol=1e-6)
+
+
+def given(folder: Path, count: int = 9, **settings: Any) -> Task:
+    return task(folder, embeddings(count, 4, 6), **{**SHORT, **settings})
+
+
+@pytest.mark.parametrize("kind", ["one_class", "soft_boundary"])
+def test_what_is_strange_is_far(tmp_path: Path, kind: str) -> None:
+    learnt = learn(given(tmp_path, 20, svdd_objective=kind, max_epochs=10))
+    x = embeddings(6, 4, 6, seed=8)
+    good = learnt.detector.distances(x)
+    strange = learnt.detector.distances(x + 6 * np.eye(6, dtype=np.float32)[2])
+    assert np.median(strange) > 1.5 * np.median(good)
+    # A unit of its own: what is usual is about 1, by whatever fold it was told.
+    assert 0.4 < np.median(learnt.held_out) < 1.6
+    assert [curve.name for curve in learnt.losses[:3]] == [
+        "all parts (autoencoder)",
+        "all parts",
+        "without fold 1 (autoencoder)",
+    ]
+    assert len(learnt.losses) == 8
+    assert all(curve.train[-1] < curve.train[0] for curve in learnt.losses[:2])
+
+
+def test_a_soft_boundary_leaves_its_share_outside(tmp_path: Path) -> None:
+    task = given(tmp_path, 40, svdd_objective="soft_boundary", svdd_nu=0.25, max_epochs=12, folds=2)
+    turn = training.Turn("all parts", task.fit_rows, [])
+    sphere, _ = svdd.fit(task, turn)
+    assert np.mean(sphere.distances(task.read(task.fit_rows)) > 1) == pytest.approx(0.25, abs=0.01)
+
+
+def test_same_seed_same_bits_and_another_seed_others(tmp_path: Path) -> None:
+    first, second = learn(given(tmp_path / "a")), learn(given(tmp_path / "b"))
+    assert first.detector.fingerprint() == second.detector.fingerprint()
+    np.testing.assert_array_equal(first.held_out, second.held_out)
+    assert first.losses == second.losses
+    assert learn(given(tmp_path / "c", seed=1)).detector.fingerprint() != first.detector.fingerprint()
+
+
+@pytest.mark.parametrize("after", [3, 40, 75])
+def test_a_stopped_fit_goes_on_and_ends_bit_for_bit_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
+    whole = learn(given(tmp_path / "whole"))
+    asked = 0
+
+    def cancel() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > after
+
+    kept = replace(given(tmp_path / "kept"), folder=tmp_path / "training")
+    with pytest.raises(Cancelled):
+        learn(replace(kept, watch=Watch(cancel=cancel)))
+    asked = -(10**9)
+    rest = learn(replace(kept, watch=Watch(cancel=cancel)))
+    assert rest.detector.fingerprint() == whole.detector.fingerprint()
+    np.testing.assert_array_equal(rest.held_out, whole.held_out)
+    assert rest.losses == whole.losses
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_parts(tmp_path: Path, count: int) -> None:
+    learnt = learn(given(tmp_path, count))
+    assert np.isfinite(learnt.held_out).all()
+    assert (learnt.held_out > 0).all() == (count == 3)
+    assert np.isfinite(learnt.detector.distances(embeddings(2, 4, 6))).all()
+
+
+def test_equal_pictures_are_no_reason_to_fail(tmp_path: Path) -> None:
+    x = np.repeat(embeddings(1, 4, 6), 5, axis=0)
+    learnt = learn(task(tmp_path, x, **SHORT))
+    assert np.isfinite(learnt.held_out).all()
+    assert learnt.detector.distances(x[:1] + 1).min() > learnt.held_out.max()
+
+
+def test_places_have_their_own_zero_and_unit(tmp_path: Path) -> None:
+    x = embeddings(130, 4, 3)  # more than are read at once
+    standard = Standard.of(task(tmp_path, x), range(130))
+    np.testing.assert_allclose(standard.mean, x.mean(axis=0), rtol=1e-4)
+    own = x.var(axis=0, ddof=1)
+    np.testing.assert_allclose(standard.unit**-2, (own + own.mean(axis=0)) / 2, rtol=1e-4)
+
+
+def test_a_dead_channel_drowns_nothing(tmp_path: Path) -> None:
+    x = embeddings(12, 4, 3)
+    x[..., 1] = 2.0
+    x[:, 5, 0] = 1.0
+    standard = Standard.of(task(tmp_path, x), range(12))
+    assert np.isfinite(standard.unit).all()
+    assert standard.unit.max() < 5 * np.median(standard.unit)
+
+
+def test_patches_are_drawn_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_task = task(tmp_path, embeddings(10, 4, 3))
+    standard = Standard.of(given_task, range(10))
+    everything = patches.draw(given_task, range(10), standard, 0)
+    np.testing.assert_array_equal(everything, standard(given_task.read(range(10))).reshape(-1, 3))
+    monkeypatch.setattr(patches, "MOST_BYTES", 10 * 5 * 3 * 4)
+    some = patches.draw(given_task, range(10), standard, 0)
+    assert some.shape == (50, 3)
+    known = {row.tobytes() for row in everything}
+    assert len({row.tobytes() for row in some}) == 50
+    assert all(row.tobytes() in known for row in some)
+    assert patches.draw(given_task, [], standard, 0).shape == (0, 3)
+
+
+@pytest.mark.parametrize("count", [1, 40, 5_000, 100_000])
+def test_an_epoch_takes_no_patch_twice(count: int) -> None:
+    taken = np.concatenate(list(patches.batches(count, np.random.default_rng(0))))
+    assert len(taken) == len(set(taken.tolist())) == min(count, patches.PER_EPOCH)
+
+
+def test_a_stopped_fit_of_a_model_goes_on_from_its_folder(tmp_path: Path) -> None:
+    config = PadimConfig.of(
+        {**SHORT, "input_size": 64, "n_features": 16, "smoothing_sigma": 2, "min_area": 4}
+    )
+    whole = Padim(config).fit(normals(6))
+    stages: list[str] = []
+
+    def go(cancel: Cancel | None) -> Padim:
+        stages.clear()
+        return Padim(config, work_dir=tmp_path / "work").fit(
+            normals(6),
+            progress=lambda done, total, stage: stages.append(stage),
+            cancel=cancel,
+            unfinished=tmp_path / "unfinished",
+        )
+
+    with pytest.raises(Cancelled):
+        go(lambda: bool(stages) and stages[-1].startswith("Training without fold 2 of 3"))
+    model = go(None)
+    # What had ended is not trained again: the first fold whole, and the second one's autoencoder.
+    assert not any("fold 1" in stage or "Preparing the network without fold 2" in stage for stage in stages)
+    assert "Training without fold 2 of 3: epoch 1 of 4" in stages
+    np.testing.assert_array_equal(model.held_out_, whole.held_out_)
+    assert model.detector_.fingerprint() == whole.detector_.fingerprint()
+    assert model.losses_ == whole.losses_
+    assert not list((tmp_path / "unfinished").glob("training*"))
