@@ -10,9 +10,12 @@ from padim.blocks import workers
 from padim.config import PadimConfig
 from padim.coreset import PROJECTED
 from padim.factor import NARROW_ABOVE_BYTES, is_low_rank, split
+from padim.methods import flow, student, svdd
 from padim.methods.patch_gaussians import BLOCK_BYTES, matrix_bytes
 from padim.methods.patchcore import NEIGHBOURS, memory_size
+from padim.methods.patches import MOST_BYTES
 from padim.methods.shared import WINDOW
+from padim.methods.stfpm import BATCH
 
 # Pictures reckoned with where their number is not known.
 MANY = 200
@@ -129,18 +132,35 @@ def _patchcore(config: PadimConfig, p: int, d: int, normals: int | None) -> _Sha
     return _Share(points + score, score, bank + around, patches=patches)
 
 
-def _trained(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
-    # Networks of some hundred thousand numbers, in their moments and gradients four times over, and what a
-    # batch leaves behind.
-    network = 4 * 500_000
-    return _Share(4 * network + 256 * 2**20, network, network)
+def _svdd(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
+    own = 4 * (2 * p * d + d * svdd.HIDDEN + svdd.HIDDEN * svdd.CODE + svdd.CODE)
+    return _learnt_from_patches(own, p, d, normals)
+
+
+def _flow(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
+    couplings = sum(flow.numbers(d, number) for number in range(config.flow_couplings))
+    return _learnt_from_patches(4 * (2 * p * d + d * d + couplings), p, d, normals)
+
+
+def _learnt_from_patches(own: int, p: int, d: int, normals: int | None) -> _Share:
+    """With the patches that are learnt from, and as many that say when to stop, in memory."""
+    patches = min(MOST_BYTES, 4 * d * p * (MANY if normals is None else normals))
+    return _Share(2 * patches + 4 * own, own, own)
+
+
+def _stfpm(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
+    layers = backbones.get(config.backbone).select(config.active_layers)
+    own = 4 * student.weights(layers)
+    # What the layers of the student leave behind for one batch, and its gradients and moments.
+    left = 4 * BATCH * sum(8 * layer.channels * (config.input_size // layer.stride) ** 2 for layer in layers)
+    return _Share(left + 4 * own, own, own)
 
 
 _SHARES: dict[str, Callable[[PadimConfig, int, int, int | None], _Share]] = {
     "padim": _patch_gaussians,
     "shared": _shared,
     "patchcore": _patchcore,
-    "svdd": _trained,
-    "flow": _trained,
-    "stfpm": _trained,
+    "svdd": _svdd,
+    "flow": _flow,
+    "stfpm": _stfpm,
 }

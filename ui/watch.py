@@ -73,8 +73,12 @@ def bar(job: Job[Any], unit: str = "picture", cancellable: bool = True) -> None:
 
 
 def how_far(now: Progress, unit: str) -> str:
-    """ "3 of 12 pictures", "12 of 45 MB"; empty where nothing is counted."""
+    """ "3 of 12 pictures", "12 of 45 MB", "40 %"; empty where nothing is counted."""
     if not now.in_bytes:
+        # Only what looks at pictures counts them; learning and training count steps that mean nothing to
+        # anybody.
+        if now.total and unit == "picture" and "picture" not in now.stage.lower():
+            return f"{now.fraction:.0%}"
         return f"{now.done:,} of {count(now.total, unit)}" if now.total else ""
     done = f"{now.done / 1e6:.0f}"
     return f"{done} of {now.total / 1e6:.0f} MB" if now.total else f"{done} MB"

@@ -116,21 +116,27 @@ class Terminal:
         stages: dict[str, Any] = {}
 
         def tell(done: int, total: int | None, stage: str) -> None:
-            if stage not in stages:
+            # What stands behind a colon says how a stage is getting on: the bar goes on.
+            name = stage.partition(":")[0]
+            if name not in stages:
                 for task in stages.values():
                     bar.update(task, visible=False)
-                stages[stage] = bar.add_task(stage, total=total)
-            bar.update(stages[stage], completed=done, total=total)
+                stages[name] = bar.add_task(stage, total=total)
+            bar.update(stages[name], completed=done, total=total, description=stage)
 
         with bar:
             yield tell
 
 
 class _Count(MofNCompleteColumn):
-    """So many of so many; nothing where nobody knows how many."""
+    """So many of so many; a share where steps of learning are counted, nothing where nobody knows how many."""
 
     def render(self, task: Task) -> Text:
-        return Text() if task.total is None else super().render(task)
+        if task.total is None:
+            return Text()
+        if "raining" in task.description:
+            return Text(f"{task.percentage:.0f} %", style="progress.download")
+        return super().render(task)
 
 
 def facts(rows: Sequence[tuple[str, str]], title: str | None = None) -> RenderableType:

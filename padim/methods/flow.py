@@ -58,6 +58,11 @@ def _halves(features: int) -> tuple[int, int]:
     return features // 2, features - features // 2
 
 
+def numbers(features: int, number: int) -> int:
+    """How many numbers a coupling has."""
+    return sum(math.prod(shape) for shape in _shapes(features, HIDDEN, number))
+
+
 def _shapes(features: int, hidden: int, number: int) -> tuple[tuple[int, ...], ...]:
     """Of a coupling's arrays: odd ones go from the second half to the first."""
     given, changed = _halves(features)[:: -1 if number % 2 else 1]

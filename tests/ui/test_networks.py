@@ -205,7 +205,8 @@ def test_random_weights_are_not_fetched() -> None:
     [
         (Progress(12_000_000, 45_000_000, "", True), "12 of 45 MB"),
         (Progress(12_000_000, None, "", True), "12 MB"),
-        (Progress(3, 12), "3 of 12 pictures"),
+        (Progress(3, 12, "Reading pictures"), "3 of 12 pictures"),
+        (Progress(3, 12, "Training without fold 2 of 5: epoch 4 of 30, loss 13.4"), "25%"),
         (Progress(3, None), ""),
     ],
 )
