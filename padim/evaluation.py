@@ -107,7 +107,7 @@ def judge(
         Cancelled: ``cancel`` said so.
         PadimError: none of the pictures can be used.
     """
-    fitted_on = {normal.sha256 for normal in model.normals_ if normal.status == "fit"}
+    fitted_on = {normal.sha256 for normal in model.normals_ if normal.status == "fit"} | model.taught_with
     pixels = metrics.Pixels()
     failed: list[ImageError] = []
     pictures: list[Picture] = []

@@ -521,7 +521,8 @@ def measure(
     sizes = default_sizes(side) if sizes is None else sizes
     _check(kinds, sizes, contrasts, side, places=places, most_pictures=most_pictures, cells=cells, seed=seed)
     watch = Watch(progress, cancel, on_error)
-    status_of = {normal.sha256: normal.status for normal in model.normals_}
+    status_of = dict.fromkeys(model.taught_with, "fit")
+    status_of |= {normal.sha256: normal.status for normal in model.normals_}
     shape = (len(kinds), len(sizes), len(contrasts))
     each = places * math.prod(shape)
     read = _Read(status_of)

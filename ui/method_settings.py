@@ -85,7 +85,7 @@ def advanced(chosen: dict[str, Any]) -> dict[str, Any]:
     used = chosen["members"] if chosen["method"] == "ensemble" else (chosen["method"],)
     if not any(METHODS[key].trains for key in used):
         return {}
-    defaults = PadimConfig.model_fields
+    defaults = PadimConfig.of({"method": chosen["method"]})
     result: dict[str, Any] = {}
     if "svdd" in used:
         soft = st.checkbox(
@@ -100,7 +100,7 @@ def advanced(chosen: dict[str, Any]) -> dict[str, Any]:
         "Folds",
         min_value=2,
         max_value=20,
-        value=3 if chosen["method"] == "stfpm" else int(defaults["folds"].default),
+        value=defaults.folds,
         key=f"fit-folds-{chosen['method']}",
         persist_state="session",
         help="In so many turns some good parts are left out of the training, to be scored by a network that "

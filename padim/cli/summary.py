@@ -73,7 +73,9 @@ def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
         ("disk", f"{disk} while it is fitted"),
         (
             "to continue",
-            f"those features kept, or a checkpoint of {megabytes(cost.checkpoint)}; both optional",
+            f"those features kept, or a checkpoint of {megabytes(cost.checkpoint)}; both optional"
+            if cost.checkpoint
+            else "those features kept; optional",
         ),
     ]
 

@@ -129,7 +129,7 @@ class Terminal:
 
 
 class _Count(MofNCompleteColumn):
-    """So many of so many; a share where steps of learning are counted, nothing where nobody knows how many."""
+    """So many of so many; a share where steps of learning are counted; nothing where nobody knows."""
 
     def render(self, task: Task) -> Text:
         if task.total is None:

@@ -3,8 +3,8 @@
 Every run (one configuration on one category) ends in a file of its own, named after all that it depends on:
 the configuration, the network's weights and the content of every picture. A study begun again does only
 what has no such file. Configurations of the same network and input size share its features
-(:mod:`padim.study.features`), which are on disk while the category's runs need them; a study that was stopped keeps
-them until it has gone on.
+(:mod:`padim.study.features`), which are on disk while the category's runs need them; a study that was
+stopped keeps them until it has gone on.
 """
 
 from __future__ import annotations

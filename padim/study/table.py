@@ -2,8 +2,8 @@
 
 A table has a row for each category and one for their mean, and a column for each configuration. Every row
 has its best one, and the others are tested against it (:mod:`padim.study.significance`): image AUROC by
-DeLong's test, everything else by the draws that all results share. In the mean the categories are as they are, and
-the pictures of each are drawn by themselves.
+DeLong's test, everything else by the draws that all results share. In the mean the categories are as they
+are, and the pictures of each are drawn by themselves.
 """
 
 from __future__ import annotations

@@ -1,0 +1,180 @@
+"""``adapt``: teach the network with good parts, and keep it only if that is a gain."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from padim.cli import options, summary
+from padim.cli.fit import GroupsBy, check_output, groups_of, weights_from
+from padim.cli.options import config_of
+from padim.cli.stopping import Stop
+from padim.cli.terminal import Terminal, facts
+from padim.errors import Cancelled, ImageError, PadimError
+
+if TYPE_CHECKING:
+    from padim.adapting import Exam, Outcome
+
+
+def adapt(
+    terminal: Terminal,
+    pictures: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Pictures of good parts: a folder or a zip.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="MODEL", help="Where to save it: a folder, or a file ending in .zip."
+        ),
+    ],
+    labelled: Annotated[
+        Path | None,
+        typer.Option(
+            "--labelled",
+            metavar="DIR",
+            help="Labelled good and defective parts that decide whether it is a gain; painted defects, on "
+            "good parts set aside, where there are none.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=1, metavar="N", help="How long the network is taught at most; 10."),
+    ] = None,
+    config: options.Config = None,
+    groups_by: Annotated[
+        GroupsBy,
+        typer.Option(
+            metavar="HOW",
+            help="Which pictures show the same part; see the fit command.",
+        ),
+    ] = GroupsBy.likeness,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
+    method: options.Method = None,
+    backbone: options.Backbone = None,
+    layers: options.Layers = None,
+    input_size: options.InputSize = None,
+    resize: options.Fit = None,
+    grid_stride: options.GridStride = None,
+    n_features: options.Features = None,
+    seed: options.Seed = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="PATH",
+            help="The network's weights: a file, or a folder that holds it.",
+            rich_help_panel=options.NETWORK,
+        ),
+    ] = None,
+    random_weights: options.Random = False,
+    min_area: options.MinArea = None,
+    smoothing: options.Smoothing = None,
+) -> None:
+    """Teach the network what belongs on these parts, and fit with it if that is a gain.
+
+    A few good parts teach a copy of the network. Then two models are compared on pictures that neither has
+    seen: one with the copy, one with the published network and all the parts. The copy is kept only if it
+    does better beyond chance; the model of the network that is kept is saved, and both figures are told.
+
+    It takes 16 good parts or more, and the package torch. Ctrl-C leaves nothing behind.
+    """
+    settings = config_of(
+        config,
+        method=method,
+        backbone=backbone,
+        layers=layers,
+        input_size=input_size,
+        fit=resize,
+        grid_stride=grid_stride,
+        n_features=n_features,
+        seed=seed,
+        min_area=min_area,
+        smoothing_sigma=smoothing,
+        weights="random" if random_weights else None,
+    )
+    from padim import adapting
+    from padim.datasets import open_dataset
+    from padim.fine_tuning import EPOCHS
+    from padim.sources import open_source
+
+    check_output(output, force=force)
+    if (pictures / "train" / "good").is_dir():
+        raise PadimError(
+            f"{pictures}: holds more than good parts; give its folder {pictures / 'train' / 'good'}, "
+            f"and --labelled {pictures}"
+        )
+    source = open_source(pictures)
+    if not len(source):
+        raise PadimError(f"{pictures}: holds no pictures; give a folder or a zip with pictures of good parts")
+    dataset = None if labelled is None else open_dataset(labelled)
+    if settings.weights == "random":
+        terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
+    failed: list[ImageError] = []
+    with weights_from(weights), Stop(terminal) as stop:
+        try:
+            with terminal.progress() as progress:
+                groups, hint = groups_of(source, groups_by, progress, stop)
+                model, outcome = adapting.adapt(
+                    settings,
+                    source,
+                    labelled=dataset,
+                    groups=groups,
+                    epochs=EPOCHS if epochs is None else epochs,
+                    progress=progress,
+                    cancel=stop,
+                    on_error=failed.append,
+                )
+                progress(0, None, "Saving")
+                model.save(output)
+        except (Cancelled, KeyboardInterrupt) as error:
+            terminal.error("stopped; nothing was kept")
+            raise typer.Exit(stop.exit_code) from error
+    skipped = [*source.skipped, *failed]
+    document = {
+        **summary.document(model, output),
+        "adapting": _document(outcome),
+        "network": {key: model.provenance.get(key, "") for key in ("weights", "source", "sha256")},
+        "skipped": [{"name": error.name, "error": error.reason} for error in skipped],
+    }
+    shown = [
+        facts(_rows(outcome), "Published network, adapted network"),
+        "",
+        outcome.words,
+        "",
+        facts(summary.of_model(model, output), f"Fitted and saved: {summary.plain(output)}"),
+    ]
+    terminal.result(document, "", *shown)
+    if hint:
+        terminal.note(hint)
+    terminal.skipped(skipped)
+
+
+def _rows(outcome: Outcome) -> list[tuple[str, str]]:
+    from padim.words import count
+
+    by_probe = outcome.judged_by == "probe"
+    what = "painted defects caught" if by_probe else "image AUROC"
+    rows = [("taught with", count(outcome.taught, "picture"))]
+    rows.append(("examined with", f"{count(outcome.examined, 'picture')} none of them had seen"))
+    for name, exam in (("published", outcome.published), ("adapted", outcome.adapted)):
+        figure = f"{exam.value:.1%}" if by_probe else f"{exam.value:.3f}"
+        rows.append((name, f"{figure} {what}; {_rejects(exam)}"))
+    if outcome.passed_over:
+        rows.append(("passed over", f"{count(outcome.passed_over, 'picture')}, among the labelled ones, too"))
+    return rows
+
+
+def _rejects(exam: Exam) -> str:
+    return f"{exam.rejected} of {exam.good} good ones rejected, {exam.promised:.1%} promised"
+
+
+def _document(outcome: Outcome) -> dict[str, Any]:
+    found = asdict(outcome)
+    for name in ("published", "adapted"):
+        if math.isnan(found[name]["value"]):
+            found[name]["value"] = None
+    return {"kept": found.pop("kept"), "words": outcome.words, **found}

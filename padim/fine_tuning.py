@@ -1,0 +1,233 @@
+"""A backbone's layers learn what belongs on the good parts: self-supervised, with no defect at hand.
+
+Squares of good parts are shown with a piece of another one pasted in, turned and of another brightness
+(CutPaste, Li et al., 2021, arXiv 2104.04015); at every position of every layer a linear head has to say how
+much of it is pasted. So the layers come to tell apart what they took for the same. A second term holds their
+answers on untouched squares near the published network's, whose features are why this works at all: its
+squared change, as a share of its variance, channel by channel.
+
+What is pasted is cut out of good parts. It is none of the defects that :mod:`padim.probe` paints: a network
+must not be examined with what it was taught with.
+
+Batch normalisation keeps its published statistics: those of a few squares would be noise, and what an
+exported network computes must not depend on which pictures came last. Importing this file loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padim import backbones
+from padim.config import PadimConfig
+from padim.methods.training import Phase, Plan, Turn, train
+from padim.pictures import Pictures
+from padim.task import Losses
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from padim.registry import Layer
+
+Planes = npt.NDArray[np.uint8]
+Singles = npt.NDArray[np.float32]
+
+EPOCHS = 10
+_PATIENCE = 4
+_RATE = 5e-4
+# Weight of staying near the published network.
+_ANCHOR = 0.3
+_BATCH = 8
+_SQUARES = 160
+# A head's step, in units of the backbone's.
+_HEAD_SCALE = 10.0
+_FEWEST_PIXELS = 4
+
+
+def fine_tune(config: PadimConfig, pictures: Pictures, turn: Turn, epochs: int) -> tuple[bytes, Losses]:
+    """Teach a copy of the config's backbone, and export it.
+
+    Args:
+        config: backbone, weights and layers are read; muted layers are taught, too.
+        pictures: at input size.
+        turn: which of them to learn from and to stop by, and the seed; no other picture is read.
+        epochs: at most.
+
+    Returns:
+        The network as :func:`padim.backbones.onnx_bytes` gives it, and how it went.
+
+    Raises:
+        BackboneError: the weights cannot be had.
+        Cancelled: the turn's ``watch`` asked to stop.
+    """
+    import torch
+
+    backbone = backbones.get(config.backbone)
+    layers = backbone.select(config.layers)
+    network, published = (backbones.build(backbone, layers, config.weights) for _ in range(2))
+    module, answers, anchor = _pupil(network, layers), _Answers(network, layers), _Answers(published, layers)
+    scale, offset = (np.asarray(v, np.float32)[:, None, None] for v in (backbone.scale, backbone.offset))
+
+    def image(planes: Planes) -> Tensor:
+        return torch.from_numpy(planes.astype(np.float32) * scale + offset)
+
+    def loss(batch: tuple[Planes, Planes, Singles]) -> Tensor:
+        clean, pasted, shares = batch
+        told: Any = 0
+        for layer, answer, head in zip(layers, answers(image(pasted)), module.heads, strict=True):
+            wanted = torch.nn.functional.avg_pool2d(torch.from_numpy(shares), layer.stride)
+            told = told + torch.nn.functional.binary_cross_entropy_with_logits(
+                _HEAD_SCALE * head(answer), wanted
+            )
+        with torch.no_grad():
+            before = anchor(image(clean))
+        changed: Any = 0
+        for answer, former in zip(answers(image(clean)), before, strict=True):
+            spread = former.var(dim=(0, 2, 3), keepdim=True) + 1e-6
+            changed = changed + ((answer - former).square() / spread).mean()
+        total: Tensor = (told + _ANCHOR * changed) / len(layers)
+        return total
+
+    squares = _Squares(pictures, max(layer.stride for layer in layers))
+    losses = train(
+        module,
+        turn,
+        Plan(epochs, _PATIENCE, _RATE),
+        batches=lambda rng: squares.drawn(turn.rows, rng, _SQUARES),
+        loss=loss,
+        # The same ones every time, or their luck would say when to stop.
+        held_out=lambda: squares.drawn(
+            turn.stop_rows, np.random.default_rng(turn.seed), min(len(turn.stop_rows) * 8, _SQUARES)
+        ),
+        phase=Phase("Adapting the network"),
+    )
+    answers.release()
+    return backbones.exported(network, layers), losses
+
+
+def _pupil(network: Module, layers: Sequence[Layer]) -> Any:
+    """A module of the network and the heads."""
+    from torch import nn
+
+    class Pupil(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.heads = nn.ModuleList(nn.Conv2d(layer.channels, 1, 1) for layer in layers)
+            for parameter in self.heads.parameters():
+                # What heads at random ask for would be learnt first, and spoil the features for it.
+                nn.init.zeros_(parameter)
+
+        def train(self, mode: bool = True) -> Pupil:
+            super().train(mode)
+            self.network.eval()
+            return self
+
+    return Pupil()
+
+
+class _Enough(Exception):
+    """The deepest layer has answered; what is behind it need not run."""
+
+
+class _Answers:
+    """From images to the layers' outputs, from shallow to deep."""
+
+    def __init__(self, network: Module, layers: Sequence[Layer]) -> None:
+        self._network, self._names = network, [layer.name for layer in layers]
+        self._outputs: dict[str, Tensor] = {}
+        modules = [network.get_submodule(layer.module) for layer in layers]
+        self._hooks = [
+            module.register_forward_hook(self._keeper(name))
+            for name, module in zip(self._names, modules, strict=True)
+        ]
+
+    def _keeper(self, name: str) -> Any:
+        def keep(_module: object, _inputs: object, output: Tensor) -> None:
+            self._outputs[name] = output
+            if name == self._names[-1]:
+                raise _Enough
+
+        return keep
+
+    def __call__(self, image: Tensor) -> list[Tensor]:
+        with suppress(_Enough):
+            self._network(image)
+        return [self._outputs[name] for name in self._names]
+
+    def release(self) -> None:
+        """Leave the network as it was found: from here on it runs to its end."""
+        for hook in self._hooks:
+            hook.remove()
+
+
+class _Squares:
+    """Random squares of pictures, and the same with something pasted in."""
+
+    def __init__(self, pictures: Pictures, coarsest: int) -> None:
+        self._pictures = pictures
+        self.side = max(coarsest, pictures.size // 2 // coarsest * coarsest)
+
+    def drawn(
+        self, rows: Sequence[int], rng: np.random.Generator, count: int
+    ) -> Iterator[tuple[Planes, Planes, Singles]]:
+        """Batches of squares as they are, with something pasted in, and the share of it at every pixel.
+
+        uint8 ``(n, 3, side, side)`` twice, and float32 ``(n, 1, side, side)``.
+        """
+        order = [int(row) for _ in range(-(-count // max(1, len(rows)))) for row in rng.permutation(rows)]
+        for start in range(0, count, _BATCH):
+            chosen = order[start : min(start + _BATCH, count)]
+            clean = self._cut(chosen, rng)
+            others = self._cut([int(row) for row in rng.choice(rows, len(chosen))], rng)
+            pasted, shares = zip(
+                *(paste(one, other, rng) for one, other in zip(clean, others, strict=True)), strict=True
+            )
+            yield clean, np.stack(pasted), np.stack(shares)[:, None]
+
+    def _cut(self, rows: Sequence[int], rng: np.random.Generator) -> Planes:
+        size, side = self._pictures.size, self.side
+        cut = []
+        for picture in self._pictures.read(rows):
+            y, x = rng.integers(0, size - side, 2, endpoint=True)
+            cut.append(picture[y : y + side, x : x + side].transpose(2, 0, 1))
+        return np.stack(cut)
+
+
+def paste(square: Planes, other: Planes, rng: np.random.Generator) -> tuple[Planes, Singles]:
+    """A copy of a square with a piece of another pasted in.
+
+    The piece is a rectangle or, as often, a strip; it is mirrored at random, and brighter or darker by up to
+    a quarter.
+
+    Args:
+        square, other: uint8 ``(3, side, side)``.
+
+    Returns:
+        uint8 as given, and float32 ``(side, side)``: 1 where it was pasted.
+    """
+    side = square.shape[1]
+    if rng.random() < 0.5:
+        height, width = rng.integers(max(_FEWEST_PIXELS, side // 20), max(6, side // 3), 2)
+    else:
+        height = rng.integers(2, max(3, side // 12))
+        width = rng.integers(max(_FEWEST_PIXELS, side // 10), max(6, side // 2))
+        if rng.random() < 0.5:
+            height, width = width, height
+    (top, left), (row, column) = (
+        (rng.integers(0, side - height, endpoint=True), rng.integers(0, side - width, endpoint=True))
+        for _ in range(2)
+    )
+    piece = other[:, top : top + height, left : left + width].astype(np.float32)
+    piece = piece * rng.uniform(0.75, 1.25) + rng.uniform(-20, 20)
+    piece = piece[:, :: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
+    result, share = square.copy(), np.zeros((side, side), np.float32)
+    place = slice(row, row + height), slice(column, column + width)
+    result[:, *place] = np.clip(np.rint(piece), 0, 255).astype(np.uint8)
+    share[place] = 1
+    return result, share

@@ -1,0 +1,107 @@
+"""The student of ``stfpm``: a small convolutional pyramid that answers at the teacher's layers.
+
+Importing this file loads no torch.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from padim.backbones import OPSET
+from padim.registry import Layer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+# Channels by stride. Within them the cost of a layer is about the same at every stride, and the whole about
+# that of the smallest backbone here.
+_WIDTHS = {2: 16, 4: 32, 8: 64, 16: 128, 32: 192}
+
+
+def build(layers: Sequence[Layer]) -> Module:
+    """``image``, float32 ``(n, 3, h, w)``, to one map a layer, ``(n, channels, h / stride, w / stride)``.
+
+    Args:
+        layers: the teacher's, from shallow to deep.
+    """
+    from torch import nn, relu
+
+    class Residual(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(width, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return relu(x + self.inner(x))
+
+    class Student(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stages, self.heads = nn.ModuleList(), nn.ModuleList()
+            stride, width = 1, 3
+            for layer in layers:
+                stage: list[nn.Module] = []
+                while stride < layer.stride:
+                    stride *= 2
+                    wider = _WIDTHS[stride]
+                    stage += [
+                        nn.Conv2d(width, wider, 3, stride=2, padding=1, bias=False),
+                        nn.BatchNorm2d(wider),
+                        nn.ReLU(inplace=True),
+                    ]
+                    width = wider
+                self.stages.append(nn.Sequential(*stage, Residual(width)))
+                self.heads.append(nn.Conv2d(width, layer.channels, 1))
+
+        def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+            answers, x = [], image
+            for stage, head in zip(self.stages, self.heads, strict=True):
+                x = stage(x)
+                answers.append(head(x))
+            return tuple(answers)
+
+    return Student()
+
+
+def weights(layers: Sequence[Layer]) -> int:
+    """How many numbers a student of these layers has, those of its normalising layers aside."""
+    count, stride, width = 0, 1, 3
+    for layer in layers:
+        while stride < layer.stride:
+            stride *= 2
+            count += 9 * width * _WIDTHS[stride]
+            width = _WIDTHS[stride]
+        count += 2 * 9 * width**2 + (width + 1) * layer.channels
+    return count
+
+
+def export(student: Module, layers: Sequence[Layer]) -> bytes:
+    """As ONNX, in eval mode: input ``image``, one output a layer, named as the layer."""
+    import torch
+
+    names, spatial = [layer.name for layer in layers], {0: "n", 2: "h", 3: "w"}
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # Why this exporter: see padim.backbones.export.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            student.eval(),
+            (torch.zeros(1, 3, 64, 64),),
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=names,
+            dynamic_axes={"image": spatial, **dict.fromkeys(names, spatial)},
+        )
+    return buffer.getvalue()

@@ -1,0 +1,137 @@
+"""``adapt``: the better network's model is saved, and both figures are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from padim import Padim, adapting, backbones
+from padim.adapting import Exam
+from padim.study.significance import Difference
+from padim.task import Losses
+from tests.cli.conftest import Run, write
+from tests.parts import normals
+
+# One layer, and one pass of teaching: enough to go all the way.
+TINY = (
+    *("--input-size", "64", "--layers", "blocks.2", "--n-features", "20", "--smoothing", "2"),
+    *("--min-area", "8", "--groups-by", "none"),
+)
+GAIN, NONE = Difference(0.2, 0.1, 0.3, 0.001), Difference(0.2, -0.1, 0.5, 0.2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PADIM_THREADS", "1")
+
+
+@pytest.fixture
+def untaught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teaching that changes nothing and takes no time."""
+
+    def same(config: Any, _pictures: Any, turn: Any, _epochs: int) -> tuple[bytes, Losses]:
+        return backbones.onnx_bytes(config.backbone, config.layers), Losses(turn.name, (1.0,), (1.0,), 0)
+
+    monkeypatch.setattr(adapting, "fine_tune", same)
+
+
+def examined(monkeypatch: pytest.MonkeyPatch, difference: Difference) -> None:
+    found = (Exam(0.4, 0, 4, 0.05), Exam(0.6, 1, 4, 0.05))
+    monkeypatch.setattr(adapting, "_by_probe", lambda *_: (found, difference, 4))
+
+
+def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
+    """Taught, fitted, probed and saved, whichever network it comes to."""
+    done = run("adapt", good, "-o", tmp_path / "m", *TINY, "--epochs", "1", "--json")
+    assert (done.code, done.err) == (0, "")
+    told = done.json["adapting"]
+    assert told["judged_by"] == "probe"
+    assert (told["taught"], told["examined"], told["passed_over"]) == (4, 4, 0)
+    for name in ("published", "adapted"):
+        assert 0 <= told[name]["value"] <= 1
+        assert 0 <= told[name]["rejected"] <= told[name]["good"] == 4
+    assert told["difference"]["value"] == pytest.approx(told["adapted"]["value"] - told["published"]["value"])
+    assert len(told["losses"]["train"]) == 1
+    model = Padim.load(tmp_path / "m")
+    assert done.json["network"]["weights"] == model.provenance["weights"]
+    assert (model.provenance["weights"] == "adapted") is told["kept"]
+    assert len(model.normals_) == (18 if told["kept"] else 22)
+
+
+@pytest.mark.usefixtures("untaught")
+def test_a_gain_is_kept_and_told(
+    run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined(monkeypatch, GAIN)
+    done = run("adapt", good, "-o", tmp_path / "m", *TINY)
+    assert done.code == 0
+    said = " ".join(done.out.split())
+    assert (
+        "60.0% of the painted defects are caught with the adapted network, 40.0% with the published" in said
+    )
+    assert "+0.200, 95 % interval +0.100 to +0.300" in said
+    assert "the adapted network is kept" in said
+    assert "1 of 4 good ones rejected, 5.0% promised" in said
+    assert "adapted with 4 pictures, seed 0, 1 epoch" in " ".join(run("info", tmp_path / "m").out.split())
+    assert Padim.load(tmp_path / "m").provenance["weights"] == "adapted"
+
+
+@pytest.mark.usefixtures("untaught")
+def test_without_a_gain_the_published_network_is_kept(
+    run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined(monkeypatch, NONE)
+    done = run("adapt", good, "-o", tmp_path / "m.zip", *TINY, "--json")
+    assert done.code == 0
+    assert done.json["adapting"]["kept"] is False
+    assert "Chance explains that as well: the published network is kept" in done.json["adapting"]["words"]
+    assert done.json["network"]["weights"] == "pretrained"
+    assert done.json["pictures"] == len(Padim.load(tmp_path / "m.zip").normals_) == 22
+
+
+@pytest.mark.usefixtures("untaught")
+def test_labelled_parts_decide_where_there_are_some(
+    run: Run, good: Path, labelled: Path, tmp_path: Path
+) -> None:
+    done = run("adapt", good, "-o", tmp_path / "m", "--labelled", labelled, *TINY, "--json")
+    told = done.json["adapting"]
+    assert told["judged_by"] == "defects"
+    assert told["examined"] == 12
+    assert told["kept"] is False
+    assert done.json["pictures"] == 22
+
+
+@pytest.mark.usefixtures("untaught")
+def test_stopped_it_leaves_nothing(
+    run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from padim.cli.stopping import Stop
+
+    asked = []
+
+    def stop(self: Stop) -> bool:
+        asked.append(self)
+        self.signal = 2 if len(asked) > 60 else None
+        return self.signal is not None
+
+    monkeypatch.setattr(Stop, "__call__", stop)
+    done = run("adapt", good, "-o", tmp_path / "m", *TINY)
+    assert done.code == 130
+    assert "stopped; nothing was kept" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_is_said_before_any_work(
+    run: Run, good: Path, saved_model: Path, tmp_path: Path
+) -> None:
+    few = write(tmp_path / "few", normals(5))
+    done = run("adapt", few, "-o", tmp_path / "m", *TINY)
+    assert done.sentence.startswith("adapting the network takes at least 16 good parts, and there are 5")
+    assert "there is a model already" in run("adapt", good, "-o", saved_model, *TINY).sentence
+    (tmp_path / "empty").mkdir()
+    assert "no pictures" in run("adapt", tmp_path / "empty", "-o", tmp_path / "m", *TINY).sentence
+    write(tmp_path / "mvtec" / "train" / "good", normals(2))
+    assert "--labelled" in run("adapt", tmp_path / "mvtec", "-o", tmp_path / "m", *TINY).sentence
+    assert not (tmp_path / "m").exists()

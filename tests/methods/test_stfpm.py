@@ -1,0 +1,380 @@
+"""The student against numpy; training that can be repeated, stopped and taken up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from padim import BundleError, Cancelled, Padim, PadimConfig, PadimError, backbones, methods
+from padim.export import export_onnx
+from padim.features import open_extractor
+from padim.maps import Quantizer, tail_inputs
+from padim.methods.stfpm import STUDENT, Lessons, StudentTeacher, learn
+from padim.methods.student import build, export
+from padim.methods.training import Turn, initialise
+from padim.normals import Normal
+from padim.pictures import Pictures
+from padim.pipeline import Watch
+from padim.spool import Spool
+from padim.task import Task
+from tests.parts import defects, normals, part
+
+# Two trainings for the held-out scores and one for all parts, of a few steps each.
+CONFIG = PadimConfig(
+    method="stfpm", input_size=64, folds=2, max_epochs=2, smoothing_sigma=2, min_area=8, layers=("blocks.2",)
+)
+COUNT = 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks as small as these take longest where threads wait for each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PADIM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Padim:
+    """Shared: tests must not change it."""
+    return Padim(CONFIG, work_dir=tmp_path_factory.mktemp("work")).fit(normals(COUNT))
+
+
+@pytest.fixture
+def own(model: Padim, tmp_path: Path) -> Padim:
+    """A copy with the features at hand, to be changed."""
+    import shutil
+
+    shutil.copytree(model.work_dir, tmp_path / "work")
+    return Padim.load(model.save(tmp_path / "model"), work_dir=tmp_path / "work")
+
+
+def untrained(config: PadimConfig, seed: int = 0) -> StudentTeacher:
+    layers = backbones.get(config.backbone).select(config.active_layers)
+    student = build(layers)
+    initialise(student, seed)
+    content = export(student, layers)
+    return StudentTeacher(content, layers, config.input_size, config.grid_stride, config.n_features or 1)
+
+
+def by_the_graph(config: PadimConfig, detector: StudentTeacher, rgb: np.ndarray) -> np.ndarray:
+    extractor = open_extractor(config)
+    kept = np.arange(extractor.channels)
+    tail = tail_inputs(config.grid, config.input_size, 0.0, Quantizer(0.0, 1.0))
+    feed = {**tail, "inside": np.ones((1, 1, 1), np.float32), "rgb": rgb}
+    return np.asarray(extractor.scoring_session(detector, kept).run(["distance"], feed)[0])
+
+
+def by_numpy(config: PadimConfig, student: bytes, rgb: np.ndarray) -> np.ndarray:
+    """The paper's equations, written down anew: float64, loops, no graph of ours."""
+    backbone = backbones.get(config.backbone)
+    image = (rgb.astype(np.float64) * backbone.scale + backbone.offset).transpose(0, 3, 1, 2)
+    names = list(config.active_layers)
+    network = open_extractor(config).backbone_onnx
+    feed = {"image": image.astype(np.float32)}
+    answers = [
+        dict(zip(names, ort.InferenceSession(net).run(names, feed), strict=True))
+        for net in (network, student)
+    ]
+    product = np.ones((len(rgb), config.grid, config.grid))
+    for name in names:
+        teacher, own = (answer[name].astype(np.float64) for answer in answers)
+        apart = [map_ / np.linalg.norm(map_, axis=1, keepdims=True) for map_ in (teacher, own)]
+        half = 0.5 * ((apart[0] - apart[1]) ** 2).sum(axis=1)
+        product *= np.stack([on_grid(one, config.grid) for one in half])
+    return product ** (1 / len(names))
+
+
+def on_grid(fine: np.ndarray, grid: int) -> np.ndarray:
+    """Area means, or bilinear with half-pixel centres and clamped edges."""
+    side = len(fine)
+    if side >= grid:
+        return fine.reshape(grid, side // grid, grid, side // grid).mean(axis=(1, 3))
+    result = np.zeros((grid, grid))
+    for row in range(grid):
+        for column in range(grid):
+            y, x = (min(max((i + 0.5) * side / grid - 0.5, 0), side - 1) for i in (row, column))
+            top, left = math.floor(y), math.floor(x)
+            below, right = min(top + 1, side - 1), min(left + 1, side - 1)
+            upper = fine[top, left] * (1 - x + left) + fine[top, right] * (x - left)
+            lower = fine[below, left] * (1 - x + left) + fine[below, right] * (x - left)
+            result[row, column] = upper * (1 - y + top) + lower * (y - top)
+    return result
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16])
+@pytest.mark.parametrize("muted", [(), ("blocks.4",), ("blocks.2", "blocks.10")])
+def test_the_graph_computes_what_the_paper_says(stride: int, muted: tuple[str, ...]) -> None:
+    config = PadimConfig(method="stfpm", input_size=64, grid_stride=stride, muted_layers=muted)
+    detector = untrained(config)
+    rgb = np.stack([part(seed, size=(64, 64)) for seed in range(3)])
+    found = by_the_graph(config, detector, rgb)
+    expected = by_numpy(config, detector.student, rgb)
+    assert found.shape == (3, config.grid**2)
+    assert 0.1 < found.min() < found.max() <= 2
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=2e-4)
+
+
+def test_a_fitted_model_scores_so_too(model: Padim) -> None:
+    pictures = [part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)]
+    grids = np.stack([s.grid for s in model.score([(str(i), rgb) for i, rgb in enumerate(pictures)])])
+    detector = model.detector_
+    assert isinstance(detector, StudentTeacher)
+    expected = by_numpy(model.config, detector.student, np.stack(pictures))
+    np.testing.assert_allclose(grids, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_it_learns(model: Padim) -> None:
+    """Far from trained, it answers better on good parts than it did at first, and than on bad ones."""
+    for losses in model.losses_:
+        assert losses.train[-1] < 0.5 * losses.train[0]
+    good = [float(s.grid.max()) for s in model.score(normals(6, first=60))]
+    bad = [float(s.grid.max()) for s in model.score(defects(6))]
+    assert np.median(bad) > np.median(good)
+
+
+def test_held_out_scores_are_of_other_students(model: Padim) -> None:
+    """Nobody is scored by what has seen it: not the detector, and not one student for all folds."""
+    names = [losses.name for losses in model.losses_]
+    assert names == ["all parts", "without fold 1", "without fold 2"]
+    seen = np.stack([s.grid for s in model.score(normals(COUNT))])
+    assert (np.abs(model.held_out_ - seen).max(axis=(1, 2)) > 1e-3).all()
+
+
+def test_a_part_kept_out_is_scored_by_the_detector(own: Padim) -> None:
+    own.exclude(1, "kept_out")
+    (name, content) = normals(COUNT)[1]
+    (scored,) = own.score([(name, content)])
+    np.testing.assert_allclose(own.held_out_[1], scored.grid, rtol=1e-5)
+
+
+def test_excluding_and_including_gives_the_former_model(model: Padim, own: Padim) -> None:
+    own.exclude(0, "not_good")
+    assert own.detector_.form != model.detector_.form
+    fresh = Padim(CONFIG).fit(normals(COUNT)[1:])
+    assert fresh.detector_.fingerprint() == own.detector_.fingerprint()
+    own.include(0)
+    assert own.detector_.fingerprint() == model.detector_.fingerprint()
+    np.testing.assert_array_equal(own.held_out_, model.held_out_)
+
+
+def test_the_seed_decides(model: Padim) -> None:
+    again = Padim(CONFIG).fit(normals(COUNT))
+    assert again.detector_.form == model.detector_.form
+    assert again.losses_ == model.losses_
+    np.testing.assert_array_equal(again.held_out_, model.held_out_)
+    short = CONFIG.model_copy(update={"max_epochs": 1})
+    one, other = (Padim(short.model_copy(update={"seed": seed})).fit(normals(2)) for seed in (0, 1))
+    assert one.detector_.form != other.detector_.form
+
+
+def stopping(words: str, after: int = 1) -> tuple[Callable[..., None], Callable[[], bool]]:
+    """Stops once the progress has said these words so often."""
+    said: list[str] = []
+
+    def progress(_done: int, _total: int | None, stage: str) -> None:
+        if words in stage:
+            said.append(stage)
+
+    return progress, lambda: len(said) >= after
+
+
+def test_a_stopped_training_goes_on_where_it_was(
+    model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("padim.methods.training.SECONDS_BETWEEN_SAVES", 0.0)
+    progress, cancel = stopping("without fold 2 of 2: epoch 2")
+    stopped = Padim(CONFIG)
+    with pytest.raises(Cancelled):
+        stopped.fit(normals(COUNT), progress=progress, cancel=cancel, unfinished=tmp_path)
+    assert not stopped.fitted
+    said: list[str] = []
+    stopped.fit(normals(COUNT), progress=lambda _d, _t, stage: said.append(stage), unfinished=tmp_path)
+    assert not any("without fold 1" in stage for stage in said)
+    assert not any("without fold 2 of 2: epoch 1" in stage for stage in said)
+    assert stopped.detector_.form == model.detector_.form
+    assert stopped.losses_ == model.losses_
+    np.testing.assert_array_equal(stopped.held_out_, model.held_out_)
+
+
+def test_a_cancelled_change_leaves_the_model_as_it_was(own: Padim) -> None:
+    before = own.detector_, own.normals_, own.held_out_
+    progress, cancel = stopping("with all parts")
+    with pytest.raises(Cancelled):
+        own.exclude(0, "not_good", progress=progress, cancel=cancel)
+    with pytest.raises(Cancelled):
+        own.partial_fit(normals(1, first=40), progress=progress, cancel=cancel)
+    assert (own.detector_, own.normals_) == before[:2]
+    assert own.held_out_ is before[2]
+    assert own.has_spool
+
+
+def test_what_is_saved_is_what_is_opened(model: Padim, tmp_path: Path) -> None:
+    opened = Padim.load(model.save(tmp_path / "model.zip"))
+    assert opened.detector_ == model.detector_
+    assert opened.losses_ == model.losses_
+    pictures = [*normals(2, first=60), *defects(2)]
+    for ours, theirs in zip(model.score(pictures), opened.score(pictures), strict=True):
+        assert ours.score == theirs.score
+        np.testing.assert_array_equal(ours.map, theirs.map)
+
+
+class Saved:
+    """A bundle of one file."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def bytes(self, name: str) -> bytes:
+        assert name == STUDENT
+        return self.content
+
+    def array(self, *_: Any) -> Any:
+        raise AssertionError
+
+    arrays = array
+
+
+def test_a_student_of_another_model_is_refused(model: Padim) -> None:
+    p, d = CONFIG.grid**2, len(model.channels)
+    with pytest.raises(ValueError, match="no network"):
+        StudentTeacher.load(Saved(b"no network"), CONFIG, (p, d))
+    other = untrained(PadimConfig(method="stfpm", input_size=64))
+    with pytest.raises(ValueError, match="do not fit"):
+        StudentTeacher.load(Saved(other.student), CONFIG, (p, d))
+
+
+def test_a_student_that_answers_in_another_shape_is_refused(model: Padim, tmp_path: Path) -> None:
+    """Its names are right; that the graph cannot be made of it is said as of any damaged file."""
+    layers = backbones.get(CONFIG.backbone).select(CONFIG.active_layers)
+    wrong = untrained(CONFIG)
+    student = export(build([replace(layers[0], channels=layers[0].channels + 1)]), layers)
+    extractor = open_extractor(CONFIG)
+    with pytest.raises(BundleError):
+        extractor.scoring_session(replace(wrong, student=student), np.arange(extractor.channels))
+
+
+def test_the_exported_scorer_agrees(model: Padim, tmp_path: Path) -> None:
+    session = ort.InferenceSession(export_onnx(model, tmp_path / "scorer.onnx"))
+    rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
+    maps, _ = session.run(["map", "score"], {"rgb": rgb})
+    ours, _ = model.judge_arrays(rgb)
+    assert np.abs(maps.astype(int) - ours.astype(int)).max() <= 1
+
+
+def test_distances_do_not_follow_from_embeddings(model: Padim) -> None:
+    detector = model.detector_
+    assert detector.needs_image
+    assert not methods.detector("padim").needs_image
+    with pytest.raises(NotImplementedError, match="pictures"):
+        detector.distances(np.zeros((1, CONFIG.grid**2, 1), np.float32))
+    assert detector.strange() == 2
+    assert detector.shape == (CONFIG.grid**2, len(model.channels))
+    assert untrained(CONFIG, 1).fingerprint() != untrained(CONFIG, 2).fingerprint()
+
+
+def test_too_few_parts_have_a_model_and_no_held_out_scores() -> None:
+    single = Padim(CONFIG.model_copy(update={"max_epochs": 1})).fit(normals(1))
+    assert single.calibration_ == "none"
+    assert len(single.losses_) == 1
+    assert [s.score > 0 for s in single.score(defects(1))] == [True]
+
+
+def task_of(tmp_path: Path, **changes: Any) -> Task:
+    extractor = open_extractor(CONFIG)
+    spool = Spool(tmp_path / "spool", extractor.identity, extractor.channels, extractor.grid**2).start()
+    pictures = Pictures(tmp_path / "pictures", CONFIG.input_size).start()
+    rgb = np.stack([part(seed, size=(64, 64)) for seed in range(3)])
+    keys = [f"{seed:064d}" for seed in range(3)]
+    spool.append(extractor(rgb), keys)
+    pictures.append(rgb, keys)
+    known = [Normal(key[-1], key, f"#{key[-1]}", "fit", (64, 64), (0, 0)) for key in keys]
+    kept = np.arange(extractor.channels)
+    task = Task(spool, known, kept, CONFIG, Watch(), tmp_path / "training", pictures, extractor.backbone_onnx)
+    return replace(task, **changes)
+
+
+def test_without_the_pictures_it_cannot_learn(tmp_path: Path) -> None:
+    with pytest.raises(PadimError, match="pictures themselves"):
+        learn(task_of(tmp_path, pictures=None))
+
+
+def test_another_network_is_noticed(tmp_path: Path) -> None:
+    other = open_extractor(CONFIG.model_copy(update={"weights": "random"})).backbone_onnx
+    with pytest.raises(PadimError, match="not the one"):
+        learn(task_of(tmp_path, network=other))
+
+
+def test_squares_are_of_the_pictures_they_are_answered_for(tmp_path: Path) -> None:
+    """Every square and its answers come from the same place of the same picture."""
+    task = task_of(tmp_path)
+    assert task.pictures is not None
+    (folder := tmp_path / "answers").mkdir()
+    lessons = Lessons(task, task.pictures, open_extractor(CONFIG), folder)
+    whole = list(lessons._whole([0, 1, 2]))
+    ((image, (answer,)),) = whole
+    np.testing.assert_allclose(np.linalg.norm(answer.astype(float), axis=1), 1, atol=2e-3)
+    seen = set()
+    rng = np.random.default_rng(3)
+    for squares, (answers,) in lessons._squares([2, 0], rng):
+        side, fine = squares.shape[2], answers.shape[2]
+        assert side == 4 * fine
+        for square, its in zip(squares, answers, strict=True):
+            places = [
+                (row, y, x)
+                for row in range(3)
+                for y in range(0, 65 - side, 4)
+                for x in range(0, 65 - side, 4)
+                if np.array_equal(image[row, :, y : y + side, x : x + side], square)
+            ]
+            ((row, y, x),) = places
+            np.testing.assert_array_equal(answer[row, :, y // 4 : y // 4 + fine, x // 4 : x // 4 + fine], its)
+            seen.add(row)
+    assert seen == {0, 2}
+
+
+def test_only_its_own_rows_are_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn reads the pictures it learns from and those that stop it, and no other."""
+    task = task_of(tmp_path)
+    assert task.pictures is not None
+    (folder := tmp_path / "answers").mkdir()
+    lessons = Lessons(task, task.pictures, open_extractor(CONFIG), folder)
+    read: set[int] = set()
+    former = Pictures.read
+
+    def reading(self: Pictures, rows: Any) -> Any:
+        read.update(int(row) for row in rows)
+        return former(self, rows)
+
+    monkeypatch.setattr(Pictures, "read", reading)
+    lessons.fit(Turn("all parts", [0], [2]))
+    assert read == {0, 2}
+
+
+def test_its_own_defaults_are_for_a_network_trained_whole() -> None:
+    config = PadimConfig(method="stfpm")
+    assert (config.folds, config.max_epochs) == (3, 20)
+    assert PadimConfig(method="stfpm", folds=7).folds == 7
+    assert PadimConfig().folds == 5
+
+
+def test_it_can_be_one_of_an_ensemble(tmp_path: Path) -> None:
+    changes = {"method": "ensemble", "members": ("padim", "stfpm"), "max_epochs": 1, "n_features": 5}
+    together = Padim(CONFIG.model_copy(update=changes)).fit(normals(4))
+    assert together.detector_.needs_image
+    opened = Padim.load(together.save(tmp_path / "model.zip"))
+    pictures = [*normals(1, first=60), *defects(1)]
+    for ours, theirs in zip(together.score(pictures), opened.score(pictures), strict=True):
+        assert np.isfinite(ours.grid).all()
+        np.testing.assert_array_equal(ours.map, theirs.map)
+    session = ort.InferenceSession(export_onnx(opened, tmp_path / "scorer.onnx"))
+    rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
+    maps, expected = session.run(["map"], {"rgb": rgb})[0], opened.judge_arrays(rgb)[0]
+    assert np.abs(maps.astype(int) - expected.astype(int)).max() <= 2

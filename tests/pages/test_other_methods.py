@@ -1,0 +1,71 @@
+"""Every page with models of other methods: it works, and what only PaDiM can tell is said to be so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from padim import Padim, PadimConfig, Workspace
+from tests.pages.session import AddModel, Session
+from tests.parts import defects, normals
+
+SMALL = {"input_size": 64, "grid_stride": 8, "n_features": 16, "smoothing_sigma": 2, "min_area": 4}
+METHODS: dict[str, dict[str, Any]] = {
+    "patchcore": {},
+    "shared": {},
+    "ensemble": {"members": ["padim", "svdd"], "folds": 2, "max_epochs": 2},
+    "stfpm": {"folds": 2, "max_epochs": 1},
+    "padim": {"position_tolerance": 1},
+}
+PAGES = (
+    *("home", "fit", "region", "calibrate", "checks"),
+    *("inspect", "evaluate", "compare", "sensitivity", "robustness"),
+)
+
+
+@pytest.fixture(scope="module", params=sorted(METHODS))
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Padim:
+    """Shared: tests must not change it."""
+    config = PadimConfig.of({**SMALL, **METHODS[request.param], "method": request.param})
+    return Padim(config, work_dir=tmp_path_factory.mktemp(request.param)).fit(normals(8))
+
+
+def test_every_page_opens(add_model: AddModel, other: Padim) -> None:
+    entry = add_model("Another way", other)
+    page = Session(model=entry.id)
+    for name in PAGES:
+        page.go(name)
+        assert "Another way" in str(page.app.sidebar.selectbox[0].options), name
+
+
+def test_the_good_parts_are_reviewed_and_the_training_shown(add_model: AddModel, other: Padim) -> None:
+    entry = add_model("Another way", other)
+    page = Session("fit", model=entry.id)
+    page.set("button_group", "fit-view", "normals")
+    assert "Held-out scores" in page.text
+    labels = [expander.label for expander in page.app.expander]
+    assert ("How the training went" in labels) == bool(other.losses_)
+    # Layers are told apart only where a distance is a sum over them.
+    assert not [toggle for toggle in page.app.toggle if toggle.key == "fit-odd-by-layer"]
+
+
+def test_taking_a_part_out_and_putting_it_back(add_model: AddModel, other: Padim, home: Path) -> None:
+    entry = add_model("Another way", other)
+    page = Session("fit", model=entry.id)
+    page.set("button_group", "fit-view", "normals")
+    page.click("kept_out-0")
+    model = Workspace(home).open(entry.id)
+    assert model.normals_[0].status == "kept_out"
+    assert "Taken out of the fit" in page.text
+    if other.config.trains:
+        assert "the threshold has followed" in page.text
+
+
+def test_defects_are_judged(add_model: AddModel, other: Padim) -> None:
+    entry = add_model("Another way", other)
+    page = Session("inspect", model=entry.id)
+    page.upload([(name, data) for name, data in defects(3) if isinstance(data, bytes)])
+    expected = {scored.name: scored.score for scored in other.score(defects(3))}
+    assert {item["name"]: item["score"] for item in page.viewer["items"]} == expected

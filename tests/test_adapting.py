@@ -1,0 +1,436 @@
+"""Adapting a network: who is used for what, what counts as a gain, and a model on an adapted network."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from padim import Cancelled, Padim, PadimConfig, PadimError, adapting, backbones, probe
+from padim.adapting import Exam, Outcome, adapt
+from padim.datasets import open_dataset
+from padim.evaluation import judge
+from padim.export import export_onnx
+from padim.fine_tuning import fine_tune, paste
+from padim.methods.training import Turn
+from padim.pictures import Pictures
+from padim.study.significance import Difference
+from padim.task import Losses
+from tests.parts import defects, normals, part, png
+
+CONFIG = PadimConfig(
+    input_size=64, n_features=20, smoothing_sigma=2, min_area=8, layers=("blocks.2",), grid_stride=8
+)
+COUNT = 18
+GAIN = Difference(0.2, 0.1, 0.3, 0.001)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks as small as these take longest where threads wait for each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PADIM_THREADS", "1")
+        yield
+
+
+def sha(content: Any) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def exams(difference: Difference, *, rejected: int = 0, of: int = 10) -> Callable[..., Any]:
+    """In place of a real one."""
+    published, adapted = Exam(0.4, 0, of, 0.05), Exam(0.6, rejected, of, 0.05)
+    return lambda *_: ((published, adapted), difference, 4)
+
+
+# --- teaching ---------------------------------------------------------------------------------------
+
+
+@given(st.integers(8, 96), st.integers(0, 2**32 - 1))
+def test_only_what_is_marked_is_pasted(side: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    square, other = rng.integers(0, 256, (2, 3, side, side), np.uint8)
+    before = square.copy()
+    result, share = paste(square, other, rng)
+    np.testing.assert_array_equal(square, before)
+    assert set(np.unique(share)) == {0, 1}
+    np.testing.assert_array_equal(result[:, share == 0], square[:, share == 0])
+    assert share.sum() < side**2
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Pictures:
+    pictures = Pictures(tmp_path / "pictures", 64).start()
+    pictures.append(np.stack([part(seed, size=(64, 64)) for seed in range(5)]), [f"{i}" for i in range(5)])
+    return pictures
+
+
+def answers(content: bytes) -> np.ndarray:
+    image = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
+    return np.asarray(ort.InferenceSession(content).run(None, {"image": image})[0])
+
+
+def test_teaching_changes_the_layers_a_little_and_can_be_repeated(store: Pictures) -> None:
+    turn = Turn("3 pictures", [0, 1, 3], [4])
+    one, losses = fine_tune(CONFIG, store, turn, 2)
+    again, _ = fine_tune(CONFIG, store, turn, 2)
+    other, _ = fine_tune(CONFIG, store, replace(turn, seed=1), 2)
+    assert one == again
+    assert len(losses.train) == len(losses.held_out) == 2
+    assert losses.train[1] < losses.train[0]
+    published = backbones.onnx_bytes(CONFIG.backbone, CONFIG.layers)
+    before, after, differently = map(answers, (published, one, other))
+    assert before.shape == after.shape
+    change = np.abs(after - before).mean() / before.std()
+    assert 1e-4 < change < 0.5
+    assert not np.array_equal(after, differently)
+
+
+def test_an_adapted_network_is_exported_like_any_other(store: Pictures) -> None:
+    content, _ = fine_tune(CONFIG, store, Turn("3 pictures", [0, 1, 3], [4]), 1)
+    ours, theirs = (
+        onnx.load_model_from_string(each).graph
+        for each in (content, backbones.onnx_bytes(CONFIG.backbone, CONFIG.layers))
+    )
+    assert [value.name for value in ours.output] == [value.name for value in theirs.output]
+    assert [node.op_type for node in ours.node] == [node.op_type for node in theirs.node]
+
+
+def test_only_the_rows_of_the_turn_are_read(store: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: set[int] = set()
+    former = Pictures.read
+
+    def reading(self: Pictures, rows: Any) -> Any:
+        read.update(int(row) for row in rows)
+        return former(self, rows)
+
+    monkeypatch.setattr(Pictures, "read", reading)
+    fine_tune(CONFIG, store, Turn("2 pictures", [0, 3], [4]), 1)
+    assert read == {0, 3, 4}
+
+
+# --- who is used for what ---------------------------------------------------------------------------
+
+
+class Used:
+    """Which pictures reach the teaching, the fits and the probe."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.taught: set[str] = set()
+        self.fitted: list[set[str]] = []
+        self.probed: set[str] = set()
+        self.network = backbones.onnx_bytes(CONFIG.backbone, CONFIG.layers)
+        fit = Padim.fit
+
+        def teaching(_config: Any, pictures: Pictures, turn: Turn, _epochs: int) -> tuple[bytes, Losses]:
+            self.taught = set(pictures.keys())
+            assert sorted([*turn.rows, *turn.stop_rows]) == list(range(len(pictures)))
+            assert not set(turn.rows) & set(turn.stop_rows)
+            return self.network, Losses(turn.name, (1.0,), (1.0,), 0)
+
+        def fitting(model: Padim, images: Any, **options: Any) -> Padim:
+            fit(model, images, **options)
+            self.fitted.append({normal.sha256 for normal in model.normals_})
+            return model
+
+        def probing(models: Any, images: Any, _ears: Any) -> Any:
+            self.probed = {sha(content) for _, content in images}
+            return exams(Difference(0.0, -0.1, 0.1, 0.9))()
+
+        monkeypatch.setattr(adapting, "fine_tune", teaching)
+        monkeypatch.setattr(Padim, "fit", fitting)
+        monkeypatch.setattr(adapting, "_by_probe", probing)
+
+
+def test_who_teaches_is_not_fitted_on_and_who_examines_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = Used(monkeypatch)
+    pictures = normals(COUNT)
+    everyone = {sha(content) for _, content in pictures}
+    model, outcome = adapt(CONFIG, pictures)
+    published, adapted = used.fitted
+    assert len(used.taught) == 4
+    assert len(used.probed) == 4
+    assert not used.taught & used.probed
+    assert not adapted & (used.taught | used.probed)
+    assert published == adapted | used.taught
+    assert published | used.probed == everyone
+    assert (outcome.taught, outcome.examined, outcome.passed_over) == (4, 4, 0)
+    # The published network was kept, and nothing is lost with it.
+    assert {normal.sha256 for normal in model.normals_} == everyone
+    assert model.calibration_ == "exact"
+
+
+def test_the_order_of_the_pictures_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = Used(monkeypatch)
+    adapt(CONFIG, normals(COUNT))
+    taught, probed = used.taught, used.probed
+    adapt(CONFIG, normals(COUNT)[::-1])
+    assert (used.taught, used.probed) == (taught, probed)
+    adapt(CONFIG.model_copy(update={"seed": 1}), normals(COUNT))
+    assert used.taught != taught
+
+
+def test_shots_of_one_part_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = Used(monkeypatch)
+    shots = [(f"{seed}_{shot}.png", png(part(seed, shot=shot))) for seed in range(16) for shot in (0, 1)]
+    part_of = {sha(content): name.split("_")[0] for name, content in shots}
+    adapt(CONFIG, shots, groups=lambda name: name.split("_")[0])
+    sets = [{part_of[key] for key in keys} for keys in (used.taught, used.probed, used.fitted[1])]
+    assert [len(parts) for parts in sets] == [4, 4, 8]
+    assert len(set().union(*sets)) == 16
+    assert len(used.taught) == 8
+
+
+def dataset(folder: Path, good: list[Any], bad: list[Any]) -> Any:
+    for kind, files in (("good", good), ("scratch", bad)):
+        (folder / "test" / kind).mkdir(parents=True)
+        for name, content in files:
+            (folder / "test" / kind / name).write_bytes(content)
+    return open_dataset(folder)
+
+
+def test_labelled_pictures_never_teach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Good and bad alike: a defect among the good parts by mistake, and another shot of a labelled part."""
+    used = Used(monkeypatch)
+    bad = defects(3)
+    pictures = [*normals(COUNT), *bad[:1], ("again.png", png(part(2, shot=1)))]
+    labelled = dataset(tmp_path, [*normals(2, first=2), *normals(4, first=70)], bad)
+    groups = {"good_002.png": "two", "again.png": "two"}
+    _, outcome = adapt(CONFIG, pictures, labelled=labelled, groups=groups)
+    known = {sha(content) for _, content in [*pictures[2:4], *bad, pictures[-1]]}
+    assert outcome.judged_by == "defects"
+    assert outcome.passed_over == 4
+    assert not known & (used.taught | used.fitted[0] | used.fitted[1])
+    assert used.fitted[0] == used.fitted[1] | used.taught
+    assert outcome.examined == 9
+
+
+# --- what counts as a gain --------------------------------------------------------------------------
+
+
+def counts(caught: list[int]) -> np.ndarray:
+    return np.array([caught, [20] * len(caught)], np.int64)
+
+
+def test_a_gain_on_every_picture_is_one_and_luck_on_a_few_is_none() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.integers(4, 12, 12)
+    better = adapting._shares_apart([counts(list(base)), counts(list(base + 3))], 0)
+    assert better.real
+    assert better.value == pytest.approx(3 / 20)
+    worse = adapting._shares_apart([counts(list(base + 3)), counts(list(base))], 0)
+    assert worse.value == pytest.approx(-3 / 20)
+    assert worse.low is not None
+    assert worse.low <= -3 / 20 <= (worse.high or 0) < 0
+    lucky = base.copy()
+    lucky[0] += 6
+    assert not adapting._shares_apart([counts(list(base)), counts(list(lucky))], 0).real
+    same = adapting._shares_apart([counts(list(base))] * 2, 0)
+    assert same.value == 0
+    assert not same.real
+    assert not adapting._shares_apart([counts([3]), counts([9])], 0).real
+
+
+def test_the_share_of_a_probe_is_counted_by_picture(small_model: Padim) -> None:
+    found = probe.measure(small_model, normals(3, first=60), places=2, sizes=(4, 16), contrasts=(0.1, 0.4))
+    caught, tried = adapting._by_picture(found)
+    for picture in range(3):
+        on_it = found.picture_of == picture
+        assert caught[picture] == found.caught[on_it].sum()
+        assert tried[picture] == (~found.void[on_it]).sum()
+    assert caught.sum() / tried.sum() == found.share
+
+
+@pytest.mark.parametrize(
+    ("difference", "rejected", "kept", "words"),
+    [
+        (GAIN, 0, True, "adapted network is kept"),
+        (GAIN, 5, False, "5 of 10 unseen good pictures are rejected, more than the promised 5.0%"),
+        (Difference(0.2, -0.1, 0.5, 0.2), 0, False, "Chance explains that as well"),
+        (Difference(-0.2, -0.3, -0.1, 0.001), 0, False, "That is no gain"),
+        (Difference(None, why="there is too little to compare"), 0, False, "too little to compare"),
+    ],
+)
+def test_it_is_kept_only_for_a_gain(
+    difference: Difference, rejected: int, kept: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Used(monkeypatch)
+    monkeypatch.setattr(adapting, "_by_probe", exams(difference, rejected=rejected))
+    model, outcome = adapt(CONFIG, normals(COUNT))
+    assert outcome.kept is kept
+    assert words in outcome.words
+    assert (model.provenance["weights"] == "adapted") is kept
+    assert "60.0% " in outcome.words
+    assert "40.0% " in outcome.words
+
+
+def test_labelled_defects_are_compared_by_delong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same network twice: the same scores but for the parts that taught, and no gain out of nothing."""
+    from sklearn.metrics import roc_auc_score
+
+    used = Used(monkeypatch)
+    labelled = dataset(tmp_path, normals(6, first=70), defects(6))
+    model, outcome = adapt(CONFIG, normals(COUNT), labelled=labelled)
+    assert len(used.fitted) == 2
+    assert not outcome.kept
+    scored = judge(model, labelled).pictures
+    expected = roc_auc_score([not one.good for one in scored], [one.score for one in scored])
+    assert outcome.published.value == pytest.approx(expected)
+    assert outcome.published.good == 6
+    assert outcome.published.rejected == sum(s.good and s.score > model.threshold_level for s in scored)
+
+
+def test_labelled_pictures_of_one_class_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Used(monkeypatch)
+    labelled = dataset(tmp_path, normals(6, first=70), defects(1))
+    with pytest.raises(PadimError, match="two good ones and two defects at least; there are 6 and 1"):
+        adapt(CONFIG, normals(COUNT), labelled=labelled)
+
+
+# --- a model on an adapted network ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def adapted() -> tuple[Padim, Outcome]:
+    """Really taught; only the verdict is forced. Shared: tests must not change it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapting, "_by_probe", exams(GAIN))
+        return adapt(CONFIG, normals(COUNT), epochs=1)
+
+
+def test_its_origin_is_told(adapted: tuple[Padim, Outcome]) -> None:
+    model, outcome = adapted
+    published = backbones.provenance(CONFIG.backbone, CONFIG.weights)
+    assert model.provenance["weights"] == "adapted"
+    assert model.provenance["sha256"] == published["sha256"]
+    assert model.provenance["source"] == f"{published['source']}, adapted with 4 pictures, seed 0, 1 epoch"
+    assert len(model.taught_with) == outcome.taught == 4
+    assert not model.taught_with & {normal.sha256 for normal in model.normals_}
+    assert len(model.normals_) == COUNT - 4
+
+
+def test_it_is_saved_opened_and_exported_like_any_other(
+    adapted: tuple[Padim, Outcome], tmp_path: Path
+) -> None:
+    model, _ = adapted
+    opened = Padim.load(model.save(tmp_path / "model.zip"))
+    assert opened.provenance == model.provenance
+    assert opened.extractor.identity == model.extractor.identity
+    assert opened.extractor.identity != Padim(CONFIG).extractor.identity
+    pictures = [*normals(2, first=60), *defects(2)]
+    for ours, theirs in zip(model.score(pictures), opened.score(pictures), strict=True):
+        np.testing.assert_array_equal(ours.map, theirs.map)
+    path = export_onnx(opened, tmp_path / "scorer.onnx")
+    session = ort.InferenceSession(path)
+    assert "adapted with 4 pictures" in session.get_modelmeta().custom_metadata_map["weights_source"]
+    rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
+    levels, expected = session.run(["map"], {"rgb": rgb})[0], opened.judge_arrays(rgb)[0]
+    assert np.abs(levels.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_it_can_be_fitted_further(adapted: tuple[Padim, Outcome], tmp_path: Path) -> None:
+    """On the adapted network's features: as if all had been fitted at once on that network."""
+    model, _ = adapted
+    known = {normal.sha256 for normal in model.normals_}
+    saved = model.save(tmp_path / "model")
+    opened = Padim.load(saved, work_dir=tmp_path / "work")
+    images = [(name, content) for name, content in normals(COUNT) if sha(content) in known]
+    by_hash = {sha(content): (name, content) for name, content in images}
+    opened.rebuild_spool(images)
+    opened.partial_fit(normals(2, first=50))
+    fresh = Padim(CONFIG).use_network(model.extractor.backbone_onnx, model.provenance)
+    fresh.fit([*(by_hash[normal.sha256] for normal in model.normals_), *normals(2, first=50)])
+    np.testing.assert_array_equal(opened.mean_, fresh.mean_)
+    np.testing.assert_array_equal(opened.held_out_, fresh.held_out_)
+
+
+def test_what_taught_it_is_not_new_to_it(adapted: tuple[Padim, Outcome], tmp_path: Path) -> None:
+    model, _ = adapted
+    taught = [(name, content) for name, content in normals(COUNT) if sha(content) in model.taught_with]
+    with pytest.raises(PadimError, match="fitted on 4 of them"):
+        probe.measure(model, taught)
+    labelled = dataset(tmp_path, taught, defects(2))
+    assert judge(model, labelled).known == 4
+
+
+def test_a_fitted_model_takes_no_other_network(small_model: Padim) -> None:
+    with pytest.raises(PadimError, match="begin a new one"):
+        small_model.use_network(b"", {})
+
+
+# --- stops and refusals -----------------------------------------------------------------------------
+
+
+class Stops:
+    """Stops a call as soon as its progress says a word."""
+
+    def __init__(self, word: str) -> None:
+        self.word, self.said = word, ""
+
+    def progress(self, _done: int, _total: int | None, stage: str) -> None:
+        self.said = stage
+
+    def cancel(self) -> bool:
+        return self.said.startswith(self.word)
+
+
+def test_it_can_be_stopped_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for word in (
+        "Looking at the files",
+        "Adapting the network",
+        "Adapted network: learning",
+        "Adapted network: probing",
+    ):
+        stops = Stops(word)
+        with pytest.raises(Cancelled):
+            adapt(CONFIG, normals(COUNT), epochs=1, progress=stops.progress, cancel=stops.cancel)
+        assert stops.cancel()
+    gc.collect()  # a model's own folder goes with it
+    # torch leaves a folder of its own.
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("padim-")] == []
+
+
+def test_too_few_parts_and_generators_are_refused() -> None:
+    with pytest.raises(PadimError, match="at least 16 good parts, and there are 15"):
+        adapt(CONFIG, [*normals(15), *normals(3)])
+    with pytest.raises(ValueError, match="no generator"):
+        adapt(CONFIG, iter(normals(COUNT)))
+
+
+def test_a_broken_picture_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    Used(monkeypatch)
+    failed: list[str] = []
+    pictures = [*normals(COUNT), *((f"broken_{i}.png", bytes([i]) * 9) for i in range(12))]
+    model, _ = adapt(CONFIG, pictures, on_error=lambda error: failed.append(error.name))
+    assert sorted(failed) == sorted(f"broken_{i}.png" for i in range(12))
+    assert len(model.normals_) == COUNT
+
+
+def test_importing_it_loads_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, padim.adapting, padim.fine_tuning, padim.methods.stfpm; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_random_network_can_be_taught_for_a_trial(store: Pictures) -> None:
+    config = CONFIG.model_copy(update={"weights": "random"})
+    content, losses = fine_tune(config, store, Turn("3 pictures", [0, 1, 3], [4]), 1)
+    assert np.isfinite(answers(content)).all()
+    assert len(losses.train) == 1
+    assert io.BytesIO(content).read(1)
