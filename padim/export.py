@@ -341,9 +341,10 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     Arrays: ``mean`` float32 ``(p, d)``; ``inv_covariance`` float32 ``(p, d, d)``; ``channel_indices`` int64
     ``(d,)``; ``layer_names``, ``layer_channels``, ``layer_strides``; ``input_size``, ``grid_stride``,
     ``grid``, ``fit``, ``position_tolerance``; ``pixel_scale``, ``pixel_offset`` float32 ``(3,)``; ``sigma``,
-    ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units) and ``threshold_level``,
-    if there is one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``, ``weights``, ``backbone_onnx`` (the
-    file's name), ``backbone_sha256``; ``format``, ``format_version``, ``padim_version``, ``created``.
+    ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units) and
+    ``threshold_level``, if there is one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``,
+    ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``; ``format``, ``format_version``,
+    ``padim_version``, ``created``.
 
     Args:
         model: a fitted one.
