@@ -4,8 +4,9 @@ The parts are dealt into folds. For every fold a model is learnt from the other 
 the parts of its own, which it has not seen in any way: the parts that say when its training stops, and
 everything else that is measured while learning, come out of the parts that it learns from. At last one model
 is learnt from all parts, split alike; it is the detector. So every model is made the same way, and how a good
-part is scored by a model without it says what the detector makes of parts to come: of a little fewer parts
-each, the folds' models err to the side of too many false rejects, not too few.
+part is scored by a model without it says what the detector makes of parts to come. The folds' models are of
+a little fewer parts each, so that the scores come out a little too high: good parts are rejected more seldom
+than promised, not more often.
 
 Fewer parts than folds are left out one at a time. Of the two parts that are then left of three, one is learnt
 from and the other stops: little to learn from, but nothing is scored by what has seen it.
