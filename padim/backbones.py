@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,8 @@ __all__ = [
 # Part of the cache key: raise it when the exported graph changes for the same weights and layers.
 EXPORTER_VERSION = 1
 OPSET = 17
+# Axes of a tensor of pictures or maps whose number and size are left open.
+SPATIAL = {0: "n", 2: "h", 3: "w"}
 
 
 def onnx_bytes(
@@ -199,21 +201,33 @@ def exported(network: torch.nn.Module, layers: Sequence[Layer]) -> bytes:
             self.network(image)
             return tuple(self.outputs[layer.name] for layer in layers)
 
+    return traced(Taps(), [layer.name for layer in layers], side=256, axes={0: "n"})
+
+
+def traced(network: torch.nn.Module, names: Sequence[str], *, side: int, axes: Mapping[int, str]) -> bytes:
+    """A network, brought into eval mode, as ONNX: input ``image``, float32 ``(n, 3, h, w)``, of any size.
+
+    Args:
+        network: gives one tensor a name.
+        names: of the outputs.
+        side: of the picture it is traced with.
+        axes: of the outputs that depend on the input, and what to call them.
+    """
+    import torch
+
     buffer = io.BytesIO()
-    names = [layer.name for layer in layers]
-    spatial = {0: "n", 2: "h", 3: "w"}
     with warnings.catch_warnings(), torch.no_grad():
         # The TorchScript exporter is deprecated in favour of one that takes ten times as long and needs
         # another package; requirements.txt bounds torch to the releases that have it.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Taps().eval(),
-            (torch.zeros(1, 3, 256, 256),),
+            network.eval(),
+            (torch.zeros(1, 3, side, side),),
             buffer,
             dynamo=False,
             opset_version=OPSET,
             input_names=["image"],
-            output_names=names,
-            dynamic_axes={"image": spatial, **{name: {0: "n"} for name in names}},
+            output_names=list(names),
+            dynamic_axes={"image": SPATIAL, **dict.fromkeys(names, axes)},
         )
     return buffer.getvalue()

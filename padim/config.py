@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from padim import methods, registry
 from padim.errors import BackboneError, PadimError
 
+T = TypeVar("T")
 GridStride = Literal[4, 8, 16]
 Weights = Literal["pretrained", "random"]
 # Every network here halves the picture five times at most.
@@ -289,10 +290,7 @@ class PadimConfig(BaseModel):
         Raises:
             PadimError: not YAML, not a mapping, an unknown key (with a suggestion) or a value out of range.
         """
-        try:
-            data = yaml.safe_load(text)
-        except (RecursionError, yaml.YAMLError) as error:
-            raise PadimError(f"the configuration is not valid YAML: {error}") from error
+        data = parse_yaml(text, "the configuration")
         if isinstance(data, dict) and list(data) == ["padim"]:
             data = data["padim"]
         if data is None:
@@ -307,12 +305,33 @@ class PadimConfig(BaseModel):
     @classmethod
     def load(cls, path: str | Path) -> PadimConfig:
         """Read a YAML file; errors name the file."""
-        try:
-            return cls.from_yaml(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise PadimError(f"{path}: cannot be read ({error})") from error
-        except PadimError as error:
-            raise PadimError(f"{path}: {error}") from error
+        return from_file(path, cls.from_yaml)
+
+
+def parse_yaml(text: str, what: str) -> Any:
+    """What a YAML text holds.
+
+    Raises:
+        PadimError: not YAML; names ``what`` it is.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (RecursionError, yaml.YAMLError) as error:
+        raise PadimError(f"{what} is not valid YAML: {error}") from error
+
+
+def from_file(path: str | Path, parse: Callable[[str], T]) -> T:
+    """What a text file says; errors name the file.
+
+    Raises:
+        PadimError: it cannot be read, or as ``parse``.
+    """
+    try:
+        return parse(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PadimError(f"{path}: cannot be read ({error})") from error
+    except PadimError as error:
+        raise PadimError(f"{path}: {error}") from error
 
 
 def explain(error: ValidationError) -> str:

@@ -148,14 +148,7 @@ def _ready(entry: Entry, model: Padim, review: Review) -> bool:
     for job in review.jobs:
         if job.state == "failed":
             shell.failure("Some pictures were not scored.", job.error)
-    failed = review.pile.failed
-    if failed:
-        with st.expander(
-            f"{count(len(failed), 'file')} cannot be used; the others can",
-            icon=":material/warning:",
-            expanded=len(failed) <= 3,
-        ):
-            st.html(panels.problems((error.name, error.reason) for error in failed))
+    shell.unusable(review.pile.failed)
     return True
 
 

@@ -10,7 +10,19 @@ import streamlit as st
 from padim import backbones
 from padim.errors import PadimError
 from padim.methods import METHODS
-from ui import bring, charts, compare_charts, comparing, exports, panels, shell, tables, warm, watch
+from ui import (
+    bring,
+    charts,
+    compare_charts,
+    comparing,
+    downloads,
+    measuring,
+    panels,
+    shell,
+    tables,
+    warm,
+    watch,
+)
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -157,20 +169,15 @@ def _set_up(*, again: bool, open_: bool) -> None:
         variants = _choices()
     if variants:
         st.caption(comparing.estimate(variants, now.categories))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(
-            "Compare again" if again else "Compare",
-            key="compare-start",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=not variants,
-            help="What has been computed before is not computed again.",
-        ):
-            comparing.start(variants)
-            st.rerun()
-        if st.button("Other pictures", key="compare-clear", icon=":material/close:"):
-            comparing.clear()
-            st.rerun()
+    if measuring.started(
+        "compare",
+        "Compare again" if again else "Compare",
+        ready=bool(variants),
+        clear=comparing.clear,
+        help="What has been computed before is not computed again.",
+    ):
+        comparing.start(variants)
+        st.rerun()
 
 
 # -- what came of it -------------------------------------------------------------------------------------
@@ -313,17 +320,15 @@ def _downloads(study: Study) -> None:
 
     name = study.categories[0][0] if len(study.categories) == 1 else f"{len(study.categories)} data sets"
     with st.container(horizontal=True):
-        for kind, make, mime, words in (
-            ("csv", csv_bytes, "text/csv", "All figures (CSV)"),
-            ("html", html_bytes, "text/html", "Report (HTML)"),
+        for kind, make, words in (
+            ("csv", csv_bytes, "All figures (CSV)"),
+            ("html", html_bytes, "Report (HTML)"),
         ):
-            st.download_button(
+            downloads.button(
                 words,
                 partial(make, study),
-                file_name=exports.file_name(f"{name} comparison", f".{kind}", set()),
-                mime=mime,
-                on_click="ignore",
-                icon=":material/download:",
+                f"{name} comparison",
+                f".{kind}",
                 key=f"compare-{kind}",
             )
 

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import charts, evaluating, exports, folders, panels, shell, uploads, warm, watch, workspace
+from ui import (
+    charts,
+    downloads,
+    evaluating,
+    folders,
+    measuring,
+    panels,
+    shell,
+    uploads,
+    warm,
+    watch,
+    workspace,
+)
 from ui.words import count, in_hundred
 
 if TYPE_CHECKING:
@@ -110,13 +122,7 @@ def _about(found: Evaluated) -> None:
             "the model was fitted on: the figures flatter it.",
             icon=":material/warning:",
         )
-    if judged.failed:
-        with st.expander(
-            f"{count(len(judged.failed), 'file')} cannot be used; the others can",
-            icon=":material/warning:",
-            expanded=len(judged.failed) <= 3,
-        ):
-            st.html(panels.problems((error.name, error.reason) for error in judged.failed))
+    shell.unusable(judged.failed)
 
 
 def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
@@ -279,22 +285,18 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
 
 def _downloads(found: Evaluated, entry: Entry, model: Padim, level: int | None) -> None:
     with st.container(horizontal=True):
-        st.download_button(
+        downloads.button(
             "Figures (CSV)",
             partial(evaluating.figures_csv, found.report(model, level), found, entry, level),
-            file_name=exports.file_name(f"{entry.name} figures", ".csv", set()),
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
+            f"{entry.name} figures",
+            ".csv",
             key="evaluate-figures",
         )
-        st.download_button(
+        downloads.button(
             "Pictures (CSV)",
             partial(evaluating.pictures_csv, found, model, level),
-            file_name=exports.file_name(f"{entry.name} pictures", ".csv", set()),
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
+            f"{entry.name} pictures",
+            ".csv",
             key="evaluate-pictures",
         )
 
@@ -335,23 +337,18 @@ def _page(entry: Entry) -> None:
     if job is not None and job.running:
         watch.watch(job)
         return
-    found = None
     with st.container():
-        if job is not None and job.state == "failed":
-            shell.failure("These pictures were not evaluated.", job.error)
-        elif job is not None and job.state == "cancelled":
+        found: Evaluated | None = measuring.result(
+            job,
+            "These pictures were not evaluated.",
+            "Stopped. Figures over some of the pictures would say nothing, so there are none.",
+        )
+        if found is not None and found.identity != workspace.scoring_identity(entry):
+            found = None
             st.info(
-                "Stopped. Figures over some of the pictures would say nothing, so there are none.",
+                "The model has changed since these pictures were evaluated. Bring them again.",
                 icon=":material/info:",
             )
-        elif job is not None:
-            found = job.result
-            if found.identity != workspace.scoring_identity(entry):
-                found = None
-                st.info(
-                    "The model has changed since these pictures were evaluated. Bring them again.",
-                    icon=":material/info:",
-                )
     with st.container():
         if found is None:
             _bring(entry, model)

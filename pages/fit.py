@@ -56,13 +56,7 @@ _REVIEWED = 12
 
 def _pictures(survey: Survey) -> list[Group]:
     """Show what was found; returns the groups that the user takes for shots of one part."""
-    if survey.failed:
-        with st.expander(
-            f"{count(len(survey.failed), 'file')} cannot be used; the others can",
-            icon=":material/warning:",
-            expanded=len(survey.failed) <= 5,
-        ):
-            st.html(panels.problems((error.name, error.reason) for error in survey.failed))
+    shell.unusable(survey.failed, open_up_to=5)
     now = fitting.memory()
     # Other pictures, other groups: what was confirmed for one set says nothing about the next.
     accepted = grouping.ask(survey, now.confirmed, f"fit-group-{now.sets}")

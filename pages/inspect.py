@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import bring, exports, inspecting, layers, panels, shell, viewer, viewing, warm, watch, workspace
-from ui.words import count, ratio, size
+from ui import (
+    bring,
+    downloads,
+    exports,
+    inspecting,
+    layers,
+    panels,
+    shell,
+    viewer,
+    viewing,
+    warm,
+    watch,
+    workspace,
+)
+from ui.words import ratio, size
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -194,17 +207,15 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None, a
     """Files of the rows listed, made when asked for."""
     look = inspecting.look()
     with st.container(horizontal=True):
-        st.download_button(
+        downloads.button(
             "Results (CSV)",
             partial(exports.csv_bytes, rows, model, entry, level),
-            file_name=exports.file_name(f"{entry.name} results", ".csv", set()),
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
+            f"{entry.name} results",
+            ".csv",
             key="inspect-csv",
             disabled=not rows,
         )
-        st.download_button(
+        downloads.button(
             "Four-panel pictures (ZIP)",
             partial(
                 exports.zip_of_panels,
@@ -214,22 +225,18 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None, a
                 colormap=look["colormap"],
                 opacity=look["opacity"],
             ),
-            file_name=exports.file_name(f"{entry.name} pictures", ".zip", set()),
-            mime="application/zip",
-            on_click="ignore",
-            icon=":material/download:",
+            f"{entry.name} pictures",
+            ".zip",
             key="inspect-zip",
             disabled=not rows or level is None,
         )
         if level is not None:
             name = rows[at].item.name
-            st.download_button(
+            downloads.button(
                 f"Mask of {panels.plain(name if len(name) <= _LONG else f'…{name[-_LONG:]}')} (PNG)",
                 partial(exports.mask_bytes, rows[at], model, level),
-                file_name=exports.file_name(name, "_mask.png", set()),
-                mime="image/png",
-                on_click="ignore",
-                icon=":material/download:",
+                name,
+                "_mask.png",
                 key="inspect-mask",
                 help="The mask of the picture shown above, at the picture’s own size.",
             )
@@ -244,13 +251,7 @@ def _results(entry: Entry, model: Padim) -> None:
         for job in review.jobs:
             if job.state == "failed":
                 shell.failure("Some pictures were not scored.", job.error)
-        if pile.failed:
-            with st.expander(
-                f"{count(len(pile.failed), 'file')} cannot be used; the others can",
-                icon=":material/warning:",
-                expanded=len(pile.failed) <= 3,
-            ):
-                st.html(panels.problems((error.name, error.reason) for error in pile.failed))
+        shell.unusable(pile.failed)
     threshold = model.threshold_
     level = None if threshold is None else threshold.level
     found = inspecting.rows(entry, model, level)

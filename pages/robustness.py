@@ -8,21 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import (
-    bring,
-    charts,
-    exports,
-    labelled,
-    panels,
-    shell,
-    shift_charts,
-    shifting,
-    tables,
-    uploads,
-    warm,
-    watch,
-    workspace,
-)
+from ui import charts, downloads, measuring, panels, shell, shift_charts, shifting, tables, warm, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -43,31 +29,15 @@ _NOTE = (
 
 
 def _bring(entry: Entry) -> None:
-    def take(brought: bring.Brought) -> None:
-        try:
-            found = labelled.of(brought)
-        finally:
-            # What was brought holds the files as long as they are wanted; the upload store need not.
-            uploads.release(shifting.UPLOADER, brought.files)
-        shifting.runs().bring(entry, found)
-
-    part = bring.sample_part()
-    try:
-        bring.pictures(
-            shifting.UPLOADER,
-            "labelled pictures, or good parts",
-            take,
-            note=_NOTE,
-            sample=None
-            if part is None
-            else bring.Sample(
-                "Good parts and five kinds of defects.",
-                lambda: bring.from_folder(part, f"Sample: {part.name}"),
-            ),
-            also=("csv",),
-        )
-    except PadimError as error:
-        shell.failure("These pictures cannot be used.", error)
+    measuring.bring_to(
+        shifting.runs(),
+        entry,
+        shifting.UPLOADER,
+        "labelled pictures, or good parts",
+        note=_NOTE,
+        sample="Good parts and five kinds of defects.",
+        also=("csv",),
+    )
 
 
 def _severities() -> dict[Kind, tuple[float, ...]] | None:
@@ -147,20 +117,15 @@ def _set_up(entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> N
     )
     if severities is not None:
         st.caption(f"{count(shifting.to_score(pictures, int(most), severities), 'picture')} to judge.")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(
-            "Judge under changes again" if again else "Judge under changes",
-            key="robustness-start",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=severities is None,
-        ):
-            assert severities is not None
-            shifting.start(entry, model, pictures, severities, int(most))
-            st.rerun()
-        if st.button("Other pictures", key="robustness-clear", icon=":material/close:"):
-            shifting.runs().clear(entry)
-            st.rerun()
+    if measuring.started(
+        "robustness",
+        "Judge under changes again" if again else "Judge under changes",
+        ready=severities is not None,
+        clear=partial(shifting.runs().clear, entry),
+    ):
+        assert severities is not None
+        shifting.start(entry, model, pictures, severities, int(most))
+        st.rerun()
 
 
 # -- what came of it -------------------------------------------------------------------------------------
@@ -185,13 +150,7 @@ def _about(found: Shifted) -> None:
             f"{'it' if shift.in_fit == 1 else 'them'}, and it rejects fewer of those than of new ones.",
             icon=":material/info:",
         )
-    if found.failed:
-        with st.expander(
-            f"{count(len(found.failed), 'file')} cannot be used; the others can",
-            icon=":material/warning:",
-            expanded=len(found.failed) <= 3,
-        ):
-            st.html(panels.problems((error.name, error.reason) for error in found.failed))
+    shell.unusable(found.failed)
 
 
 def _bears(found: Shifted, margin: float) -> None:
@@ -263,22 +222,18 @@ def _examples(found: Shifted) -> None:
 
 def _downloads(found: Shifted, entry: Entry, margin: float) -> None:
     with st.container(horizontal=True):
-        st.download_button(
+        downloads.button(
             "Figures (CSV)",
             partial(shifting.figures_csv, found, entry),
-            file_name=exports.file_name(f"{entry.name} robustness", ".csv", set()),
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
+            f"{entry.name} robustness",
+            ".csv",
             key="robustness-csv",
         )
-        st.download_button(
+        downloads.button(
             "All of it (JSON)",
             partial(shifting.document, found, entry, margin),
-            file_name=exports.file_name(f"{entry.name} robustness", ".json", set()),
-            mime="application/json",
-            on_click="ignore",
-            icon=":material/download:",
+            f"{entry.name} robustness",
+            ".json",
             key="robustness-json",
         )
 
@@ -312,69 +267,24 @@ def _results(entry: Entry, found: Shifted) -> None:
     _downloads(found, entry, margin)
 
 
-def _page(entry: Entry) -> None:
-    model = shell.opened(entry)
-    if model is None:
-        return
-    runs = shifting.runs()
-    job = runs.job(entry)
-    if job is not None and job.running:
-        watch.watch(job)
-        return
-    if model.threshold_ is None:
-        shell.empty(
-            "No threshold yet",
-            "Whether a changed picture is rejected is a matter of the threshold. Set one on the Calibrate "
-            "page.",
-        )
-        st.page_link(
-            "pages/calibrate.py",
-            label="Open the Calibrate page",
-            icon=":material/arrow_forward:",
-            query_params=workspace.link(),
-        )
-        return
-    found: Shifted | None = None
-    with st.container():
-        if job is not None and job.state == "failed":
-            shell.failure("These pictures were not judged.", job.error)
-        elif job is not None and job.state == "cancelled":
-            st.info(
-                "Stopped. Figures over some of the pictures would say nothing, so there are none.",
-                icon=":material/info:",
-            )
-        elif job is not None:
-            found = job.result
-            changed = found.outdated(entry, model)
-            if changed == "model":
-                found = None
-                st.info("The model has changed since. Judge the pictures again.", icon=":material/info:")
-            elif changed:
-                st.warning(
-                    "The threshold or the smallest region has changed since. What follows is for threshold "
-                    f"{found.threshold:.2f}; judge again for the one in use.",
-                    icon=":material/warning:",
-                )
-    with st.container():
-        pictures = runs.brought(entry)
-        if pictures is None:
-            if found is None:
-                _bring(entry)
-                shell.empty(
-                    "No pictures yet",
-                    "This page makes pictures brighter, darker, blurred, displaced and so on, more and more, "
-                    "and says how much of it the model bears before it rejects good parts or misses defects.",
-                )
-            elif st.button("Other pictures", key="robustness-clear", icon=":material/close:"):
-                runs.clear(entry)
-                st.rerun()
-        elif found is None:
-            _set_up(entry, model, pictures, again=False)
-        else:
-            with st.expander("Settings", icon=":material/tune:"):
-                _set_up(entry, model, pictures, again=True)
-    if found is not None:
-        _results(entry, found)
+def _page() -> measuring.Page:
+    return measuring.Page(
+        name="robustness",
+        runs=shifting.runs(),
+        why_threshold="Whether a changed picture is rejected is a matter of the threshold.",
+        not_done="These pictures were not judged.",
+        stopped="Stopped. Figures over some of the pictures would say nothing, so there are none.",
+        do_again="Judge the pictures again.",
+        again="judge again",
+        nothing_yet=(
+            "No pictures yet",
+            "This page makes pictures brighter, darker, blurred, displaced and so on, more and more, and "
+            "says how much of it the model bears before it rejects good parts or misses defects.",
+        ),
+        bring=_bring,
+        set_up=_set_up,
+        results=_results,
+    )
 
 
 in_use = shell.begin(
@@ -384,5 +294,5 @@ in_use = shell.begin(
 if in_use is None:
     shell.needs_model()
 else:
-    _page(in_use)
+    _page().show(in_use)
     warm.up(warm.LIST)

@@ -7,22 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from padim.errors import PadimError
-from ui import (
-    bring,
-    charts,
-    exports,
-    labelled,
-    panels,
-    probe_charts,
-    probing,
-    shell,
-    tables,
-    uploads,
-    warm,
-    watch,
-    workspace,
-)
+from ui import charts, downloads, measuring, panels, probe_charts, probing, shell, tables, warm, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -37,32 +22,18 @@ if TYPE_CHECKING:
 
 
 def _bring(entry: Entry) -> None:
-    def take(brought: bring.Brought) -> None:
-        try:
-            found = labelled.of(brought)
-        finally:
-            # What was brought holds the files as long as they are wanted; the upload store need not.
-            uploads.release(probing.UPLOADER, brought.files)
+    measuring.bring_to(
+        probing.runs(),
+        entry,
+        probing.UPLOADER,
+        "pictures of good parts",
+        note="Good parts that the model was **not** fitted on: new ones, or those kept out of the fit. "
+        "Ten are a beginning, two dozen are plenty. Of labelled pictures only the good ones are used.",
+        sample="Good parts that the sample’s model has not seen.",
+        sample_folder=lambda part: part / "test" / "good",
         # Without a single good one the labels are no labels: a folder's name, more likely.
-        probing.runs().bring(entry, found if found.good else found.all_good())
-
-    part = bring.sample_part()
-    try:
-        bring.pictures(
-            probing.UPLOADER,
-            "pictures of good parts",
-            take,
-            note="Good parts that the model was **not** fitted on: new ones, or those kept out of the fit. "
-            "Ten are a beginning, two dozen are plenty. Of labelled pictures only the good ones are used.",
-            sample=None
-            if part is None
-            else bring.Sample(
-                "Good parts that the sample’s model has not seen.",
-                lambda: bring.from_folder(part / "test" / "good", f"Sample: {part.name}"),
-            ),
-        )
-    except PadimError as error:
-        shell.failure("These pictures cannot be used.", error)
+        kept=lambda found: found if found.good else found.all_good(),
+    )
 
 
 def _settings(model: Padim, good: int) -> Wanted | None:
@@ -158,20 +129,15 @@ def _set_up(entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> N
         facts.append(("Defects, not used", f"{pictures.defects:,}"))
     st.html(panels.facts(facts))
     wanted = _settings(model, good)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(
-            "Paint and judge again" if again else "Paint and judge",
-            key="sensitivity-start",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=wanted is None,
-        ):
-            assert wanted is not None
-            probing.start(entry, model, pictures, wanted)
-            st.rerun()
-        if st.button("Other pictures", key="sensitivity-clear", icon=":material/close:"):
-            probing.runs().clear(entry)
-            st.rerun()
+    if measuring.started(
+        "sensitivity",
+        "Paint and judge again" if again else "Paint and judge",
+        ready=wanted is not None,
+        clear=partial(probing.runs().clear, entry),
+    ):
+        assert wanted is not None
+        probing.start(entry, model, pictures, wanted)
+        st.rerun()
 
 
 # -- what came of it -------------------------------------------------------------------------------------
@@ -214,13 +180,7 @@ def _about(found: Probed) -> None:
             f"alarm already nothing is counted: {count(void, 'trial')} left out.",
             icon=":material/warning:",
         )
-    if found.failed:
-        with st.expander(
-            f"{count(len(found.failed), 'file')} cannot be used; the others can",
-            icon=":material/warning:",
-            expanded=len(found.failed) <= 3,
-        ):
-            st.html(panels.problems((error.name, error.reason) for error in found.failed))
+    shell.unusable(found.failed)
 
 
 def _headline(found: Probed, unit: Unit) -> None:
@@ -310,22 +270,18 @@ def _examples(found: Probed, kind: Kind | None, unit: Unit) -> None:
 
 def _downloads(found: Probed, entry: Entry) -> None:
     with st.container(horizontal=True):
-        st.download_button(
+        downloads.button(
             "Figures (CSV)",
             partial(probing.figures_csv, found, entry),
-            file_name=exports.file_name(f"{entry.name} sensitivity", ".csv", set()),
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
+            f"{entry.name} sensitivity",
+            ".csv",
             key="sensitivity-csv",
         )
-        st.download_button(
+        downloads.button(
             "All of it (JSON)",
             partial(probing.document, found, entry),
-            file_name=exports.file_name(f"{entry.name} sensitivity", ".json", set()),
-            mime="application/json",
-            on_click="ignore",
-            icon=":material/download:",
+            f"{entry.name} sensitivity",
+            ".json",
             key="sensitivity-json",
         )
 
@@ -382,69 +338,25 @@ def _results(entry: Entry, found: Probed) -> None:
     )
 
 
-def _page(entry: Entry) -> None:
-    model = shell.opened(entry)
-    if model is None:
-        return
-    runs = probing.runs()
-    job = runs.job(entry)
-    if job is not None and job.running:
-        watch.watch(job)
-        return
-    if model.threshold_ is None:
-        shell.empty(
-            "No threshold yet",
-            "Whether a painted defect is caught is a matter of the threshold. Set one on the Calibrate page.",
-        )
-        st.page_link(
-            "pages/calibrate.py",
-            label="Open the Calibrate page",
-            icon=":material/arrow_forward:",
-            query_params=workspace.link(),
-        )
-        return
-    found: Probed | None = None
-    with st.container():
-        if job is not None and job.state == "failed":
-            shell.failure("These pictures were not probed.", job.error)
-        elif job is not None and job.state == "cancelled":
-            st.info(
-                "Stopped. Figures over some of the pictures would say less than they seem to, so there are "
-                "none.",
-                icon=":material/info:",
-            )
-        elif job is not None:
-            found = job.result
-            changed = found.outdated(entry, model)
-            if changed == "model":
-                found = None
-                st.info("The model has changed since. Paint and judge again.", icon=":material/info:")
-            elif changed:
-                st.warning(
-                    f"The threshold or the smallest region has changed since. What follows is for threshold "
-                    f"{found.threshold:.2f}; paint and judge again for the one in use.",
-                    icon=":material/warning:",
-                )
-    with st.container():
-        pictures = runs.brought(entry)
-        if pictures is None:
-            if found is None:
-                _bring(entry)
-                shell.empty(
-                    "No good parts to paint on yet",
-                    "Without a single real defect this page says how small and how faint one may be and "
-                    "still be caught, and where on the part the model is blind.",
-                )
-            elif st.button("Other pictures", key="sensitivity-clear", icon=":material/close:"):
-                runs.clear(entry)
-                st.rerun()
-        elif found is None:
-            _set_up(entry, model, pictures, again=False)
-        else:
-            with st.expander("Settings", icon=":material/tune:"):
-                _set_up(entry, model, pictures, again=True)
-    if found is not None:
-        _results(entry, found)
+def _page() -> measuring.Page:
+    return measuring.Page(
+        name="sensitivity",
+        runs=probing.runs(),
+        why_threshold="Whether a painted defect is caught is a matter of the threshold.",
+        not_done="These pictures were not probed.",
+        stopped="Stopped. Figures over some of the pictures would say less than they seem to, so there are "
+        "none.",
+        do_again="Paint and judge again.",
+        again="paint and judge again",
+        nothing_yet=(
+            "No good parts to paint on yet",
+            "Without a single real defect this page says how small and how faint one may be and still be "
+            "caught, and where on the part the model is blind.",
+        ),
+        bring=_bring,
+        set_up=_set_up,
+        results=_results,
+    )
 
 
 in_use = shell.begin(
@@ -454,5 +366,5 @@ in_use = shell.begin(
 if in_use is None:
     shell.needs_model()
 else:
-    _page(in_use)
+    _page().show(in_use)
     warm.up(warm.LIST)

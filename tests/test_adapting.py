@@ -29,6 +29,7 @@ from padim.pictures import Pictures
 from padim.study.significance import Difference
 from padim.task import Losses
 from tests.parts import defects, normals, part, png
+from tests.reading import rows_read
 
 CONFIG = PadimConfig(
     input_size=64, n_features=20, smoothing_sigma=2, min_area=8, layers=("blocks.2",), grid_stride=8
@@ -109,14 +110,7 @@ def test_an_adapted_network_is_exported_like_any_other(store: Pictures) -> None:
 
 
 def test_only_the_rows_of_the_turn_are_read(store: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: set[int] = set()
-    former = Pictures.read
-
-    def reading(self: Pictures, rows: Any) -> Any:
-        read.update(int(row) for row in rows)
-        return former(self, rows)
-
-    monkeypatch.setattr(Pictures, "read", reading)
+    read = rows_read(monkeypatch)
     fine_tune(CONFIG, store, Turn("2 pictures", [0, 3], [4]), 1)
     assert read == {0, 3, 4}
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from padim.operating import Rate
+
 # Legible on light and on dark, and apart for colour-blind eyes; the same hues as style.css.
 GOOD = "#5b8fb0"
 KEPT_OUT = "#a58bb8"
@@ -372,3 +374,21 @@ def interval_bars(
         },
     )
     return figure
+
+
+def whiskers(rates: Sequence[Rate], colour: str) -> dict[str, Any]:
+    """Error bars of counted shares: their 95 % intervals."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [rate.high - rate.share for rate in rates],
+        "arrayminus": [rate.share - rate.low for rate in rates],
+        "color": colour,
+        "thickness": 1,
+        "width": 3,
+    }
+
+
+def counted(of: str, rate: Rate) -> str:
+    """What is shown on hovering over a counted share."""
+    return f"{of}: {rate.count} of {rate.of}<br>{rate.low * 100:.0f} to {rate.high * 100:.0f} %"

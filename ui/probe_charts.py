@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ui import charts
 from ui.charts import LINE
 
 if TYPE_CHECKING:
@@ -63,24 +64,12 @@ def detection(
         figure.add_scatter(
             x=[value * aside for value, _ in known],
             y=[rate.share for _, rate in known],
-            customdata=[
-                f"{value:.3g} {unit}: {rate.count} of {rate.of}<br>"
-                f"{rate.low * 100:.0f} to {rate.high * 100:.0f} %"
-                for value, rate in known
-            ],
+            customdata=[charts.counted(f"{value:.3g} {unit}", rate) for value, rate in known],
             # All or none caught: no curve, but a line still shows which points belong together.
             mode="markers" if fitted is not None else "markers+lines",
             marker={"color": colour, "symbol": mark, "size": 8},
             line={"color": colour, "width": 2},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [rate.high - rate.share for _, rate in known],
-                "arrayminus": [rate.share - rate.low for _, rate in known],
-                "color": colour,
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=charts.whiskers([rate for _, rate in known], colour),
             name=name,
             hovertemplate="%{customdata}<extra>" + escape(name) + "</extra>",
         )

@@ -17,18 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from padim import report
+from padim import documents, report
 from ui import labelled, state, workspace
 from ui.media import Picture
 from ui.panels import Thumb
-from ui.runs import Runs
+from ui.runs import Runs, outdated
 from ui.tables import Cell
 
 if TYPE_CHECKING:
     from padim.errors import ImageError
     from padim.images import Box
     from padim.model import Padim
-    from padim.operating import Rate
     from padim.probe import Curve, Kind, Probe, Reach
     from padim.store import Entry
     from ui.jobs import Job
@@ -213,11 +212,7 @@ class Probed:
 
     def outdated(self, entry: Entry, model: Padim) -> str:
         """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
-        if self.identity != workspace.scoring_identity(entry):
-            return "model"
-        now = None if model.threshold_ is None else model.threshold_.level
-        same = now == self.probe.threshold and model.config.min_area == self.probe.min_area
-        return "" if same else "threshold"
+        return outdated(self.identity, self.probe, entry, model)
 
 
 class _Probes(Runs):
@@ -515,44 +510,13 @@ def figures_csv(found: Probed, entry: Entry) -> bytes:
 
 def document(found: Probed, entry: Entry) -> bytes:
     """Settings, counts, curves and places as JSON; sizes and places in map pixels."""
-    probe = found.probe
     whole = {
         "model": {"id": entry.id, "name": entry.name},
         "data": found.label,
         "threshold": found.threshold,
-        "min_area": probe.min_area,
-        "painted_on": list(probe.pictures),
-        "fitted_on": probe.in_fit,
-        "not_good": probe.not_good,
-        "rejected_unpainted": probe.bare_rejected,
-        "void_trials": int(probe.void.sum()),
-        "share_caught": None if math.isnan(probe.share) else probe.share,
-        "picture_pixels_per_map_pixel": {"x": probe.scale[0], "y": probe.scale[1]},
-        "sizes": list(probe.sizes),
-        "contrasts": list(probe.contrasts),
-        "seed": probe.seed,
-        "over_size": [
-            {"kind": kind, "contrast": contrast, **_curve(found.curve(kind, contrast))}
-            for kind, contrast in _kinds_and_contrasts(probe)
-        ],
-        "places": [asdict(spot) for spot in spots(probe, None)],
-        "skipped": [{"name": error.name, "error": error.reason} for error in found.failed],
+        "min_area": found.probe.min_area,
+        **documents.probe(found.probe),
+        "places": [asdict(spot) for spot in spots(found.probe, None)],
+        "skipped": documents.skipped(found.failed),
     }
     return json.dumps(whole, indent=1, ensure_ascii=False).encode()
-
-
-def _curve(curve: Curve) -> dict[str, Any]:
-    return {
-        "caught": [_rate(rate) for rate in curve.rates],
-        "logistic": None
-        if curve.slope is None
-        else {"intercept": curve.intercept, "slope_per_log": curve.slope},
-        "at_50": asdict(curve.at_50),
-        "at_90": asdict(curve.at_90),
-        "smallest_90": asdict(curve.smallest),
-    }
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    share = rate.share if rate.of else None
-    return {"count": rate.count, "of": rate.of, "share": share, "low_95": rate.low, "high_95": rate.high}

@@ -9,11 +9,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ui import watch
+from ui import watch, workspace
 
 if TYPE_CHECKING:
+    from padim.model import Padim
     from padim.store import Entry
     from ui.jobs import Job
     from ui.labelled import Labelled
@@ -67,3 +68,27 @@ class Runs:
         self.forget(entry)
         if self.model == entry.id:
             self.model, self.pictures = "", None
+
+
+class Judged(Protocol):
+    """Counts of verdicts, with the level and the smallest region that they were reached with."""
+
+    @property
+    def threshold(self) -> int: ...
+    @property
+    def min_area(self) -> int: ...
+
+
+def outdated(identity: str, judged: Judged, entry: Entry, model: Padim) -> str:
+    """What has changed since a measurement: ``model``, ``threshold`` or nothing, an empty word.
+
+    Args:
+        identity: what the scores depended on then (``workspace.scoring_identity``).
+        judged: what was counted.
+        entry, model: the model in use.
+    """
+    if identity != workspace.scoring_identity(entry):
+        return "model"
+    now = None if model.threshold_ is None else model.threshold_.level
+    same = now == judged.threshold and model.config.min_area == judged.min_area
+    return "" if same else "threshold"

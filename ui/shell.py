@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -16,6 +17,7 @@ from ui import amending, fitting, media, panels, watch, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
+    from padim.errors import ImageError
     from padim.model import Padim
     from padim.store import Entry
 
@@ -198,6 +200,17 @@ def failure(what: str, error: BaseException | None) -> None:
             f"{what} This is a fault of the app ({kind}); the server's log has the details.",
             icon=":material/error:",
         )
+
+
+def unusable(failed: Sequence[ImageError], *, open_up_to: int = 3) -> None:
+    """List files that cannot be used, where there are any; more than so many are folded away."""
+    if failed:
+        with st.expander(
+            f"{count(len(failed), 'file')} cannot be used; the others can",
+            icon=":material/warning:",
+            expanded=len(failed) <= open_up_to,
+        ):
+            st.html(panels.problems((error.name, error.reason) for error in failed))
 
 
 def _sentence(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ui import charts
 from ui.charts import DEFECT, DRAFT, GOOD, LINE
 
 if TYPE_CHECKING:
@@ -73,23 +74,12 @@ def against_severity(
         figure.add_scatter(
             x=[i + aside for i, _ in known],
             y=[rate.share for _, rate in known],
-            customdata=[
-                f"{said[i]}: {rate.count} of {rate.of}<br>{rate.low * 100:.0f} to {rate.high * 100:.0f} %"
-                for i, rate in known
-            ],
+            customdata=[charts.counted(said[i], rate) for i, rate in known],
             mode="lines+markers",
             name=line.name,
             line={"color": colour, "width": 2},
             marker={"symbol": symbol, "size": 7},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [rate.high - rate.share for _, rate in known],
-                "arrayminus": [rate.share - rate.low for _, rate in known],
-                "color": colour,
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=charts.whiskers([rate for _, rate in known], colour),
             hovertemplate="%{customdata}<extra>" + line.name + "</extra>",
         )
     figure.update_layout(

@@ -12,17 +12,17 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from padim import report
+from padim import documents, report
 from padim.errors import PadimError
 from ui import labelled, state, workspace
 from ui.media import Picture
 from ui.panels import Thumb
-from ui.runs import Runs
+from ui.runs import Runs, outdated
 from ui.tables import Cell
 from ui.words import count, multiple
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from padim.errors import ImageError
     from padim.model import Padim
-    from padim.operating import Rate
     from padim.shift import Bears, Kind, Series, Shift
     from padim.store import Entry
     from ui.jobs import Job
@@ -149,11 +148,7 @@ class Shifted:
 
     def outdated(self, entry: Entry, model: Padim) -> str:
         """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
-        if self.identity != workspace.scoring_identity(entry):
-            return "model"
-        now = None if model.threshold_ is None else model.threshold_.level
-        same = now == self.shift.threshold and model.config.min_area == self.shift.min_area
-        return "" if same else "threshold"
+        return outdated(self.identity, self.shift, entry, model)
 
 
 class _Shifts(Runs):
@@ -449,36 +444,12 @@ def figures_csv(found: Shifted, entry: Entry) -> bytes:
 
 def document(found: Shifted, entry: Entry, margin: float) -> bytes:
     """Everything counted, and what is borne, as JSON."""
-    shift = found.shift
     whole = {
         "model": {"id": entry.id, "name": entry.name},
         "data": found.label,
         "threshold": found.threshold,
-        "min_area": shift.min_area,
-        "good": shift.good,
-        "defects": shift.defects,
-        "fitted_on": shift.in_fit,
-        "limit": shift.limit,
-        "margin": margin,
-        "seed": shift.seed,
-        "changes": [
-            {
-                "kind": series.kind,
-                "severities": list(series.severities),
-                "false_rejects": [_rate(rate) for rate in series.false_rejects],
-                "caught": [_rate(rate) for rate in series.caught],
-                "caught_by_defect": {
-                    kind: [_rate(rate) for rate in rates] for kind, rates in series.by_defect.items()
-                },
-                "bears": asdict(series.bears(shift.limit, margin)),
-            }
-            for series in shift.series
-        ],
-        "skipped": [{"name": error.name, "error": error.reason} for error in found.failed],
+        "min_area": found.shift.min_area,
+        **documents.shift(found.shift, margin),
+        "skipped": documents.skipped(found.failed),
     }
     return json.dumps(whole, indent=1, ensure_ascii=False).encode()
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    share = rate.share if rate.of else None
-    return {"count": rate.count, "of": rate.of, "share": share, "low_95": rate.low, "high_95": rate.high}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from padim import documents
 from padim.cli import options, summary
 from padim.cli.fit import GroupsBy, check_output, groups_of, weights_from
 from padim.cli.options import config_of
@@ -138,7 +139,7 @@ def adapt(
         **summary.document(model, output),
         "adapting": _document(outcome),
         "network": {key: model.provenance.get(key, "") for key in ("weights", "source", "sha256")},
-        "skipped": [{"name": error.name, "error": error.reason} for error in skipped],
+        "skipped": documents.skipped(skipped),
     }
     shown = [
         facts(_rows(outcome), "Published network, adapted network"),

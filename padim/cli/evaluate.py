@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from padim import documents
 from padim.cli import options, summary
 from padim.cli.measuring import measuring, model_at
-from padim.cli.measuring import rate as rate_of
 from padim.cli.terminal import Terminal, columns, facts
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def evaluate(
         "fitted_on": judged.known,
         "milliseconds_per_picture": round(judged.seconds / len(judged.pictures) * 1000, 2),
         **_figures(report, model),
-        "skipped": [{"name": error.name, "error": error.reason} for error in judged.failed],
+        "skipped": documents.skipped(judged.failed),
     }
     terminal.result(document, *_shown(report, model, judged, path))
     if judged.known:
@@ -95,8 +95,8 @@ def _figures(report: Report, model: Padim) -> dict[str, Any]:
         "best_f1": None
         if best is None
         else {"f1": best.f1, "level": best.level, "threshold": model.quantizer.to_value(best.level)},
-        "counted_false_rejects": rate_of(report.false_rejects),
-        "misses": rate_of(report.misses),
+        "counted_false_rejects": documents.rate(report.false_rejects),
+        "misses": documents.rate(report.misses),
         "review": {"good": report.review_good, "defects": report.review_defects},
         "kinds": [
             {
@@ -104,7 +104,7 @@ def _figures(report: Report, model: Padim) -> dict[str, Any]:
                 "auroc": _figure(kind.auroc),
                 "pixel_auroc": _figure(kind.pixel_auroc),
                 "aupro": _figure(kind.aupro),
-                "caught": rate_of(kind.caught),
+                "caught": documents.rate(kind.caught),
                 "review": kind.review,
             }
             for kind in report.kinds

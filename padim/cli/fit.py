@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from padim import documents
 from padim.cli import options, summary
 from padim.cli.options import config_of, decide
 from padim.cli.stopping import Stop
@@ -229,7 +230,7 @@ def _fit(
         elif own and not done:
             shutil.rmtree(partial, ignore_errors=True)
         raise
-    document = {**summary.document(model, output), "skipped": [_failed(error) for error in skipped]}
+    document = {**summary.document(model, output), "skipped": documents.skipped(skipped)}
     terminal.result(document, "", facts(summary.of_model(model, output), f"Fitted and saved: {output}"))
     if hint:
         terminal.note(hint)
@@ -373,7 +374,3 @@ def groups_of(
 def _folder_of(name: str) -> str | None:
     """The sub-folder a picture lies in is its part; pictures in none are parts of their own."""
     return name.rpartition("/")[0] or None
-
-
-def _failed(error: ImageError) -> dict[str, str]:
-    return {"name": error.name, "error": error.reason}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,7 +17,6 @@ from padim.errors import Cancelled
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.operating import Rate
     from padim.pipeline import Progress
 
 
@@ -49,9 +48,3 @@ def measuring(terminal: Terminal) -> Iterator[tuple[Progress, Stop]]:
         except (Cancelled, KeyboardInterrupt) as error:
             terminal.error("stopped; figures over a part of it would say nothing, so there are none")
             raise typer.Exit(stop.exit_code) from error
-
-
-def rate(of: Rate) -> dict[str, Any]:
-    """A counted share as plain JSON."""
-    share = of.share if of.of else None
-    return {"count": of.count, "of": of.of, "share": share, "low_95": of.low, "high_95": of.high}

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from padim import documents
 from padim.cli import options, summary
 from padim.cli.measuring import measuring, model_at
-from padim.cli.measuring import rate as rate_of
 from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.probe import Curve, Probe, Reach
+    from padim.probe import Probe, Reach
 
 PAINTED = "What is painted"
 
@@ -121,7 +120,7 @@ def probe(
         **summary.document(model, path),
         "folder": str(pictures),
         **_document(found),
-        "skipped": [{"name": error.name, "error": error.reason} for error in failed],
+        "skipped": documents.skipped(failed),
     }
     terminal.result(document, *_shown(found, model, path))
     _remark(terminal, found)
@@ -183,24 +182,10 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
 def _document(found: Probe) -> dict[str, Any]:
     share, places = found.by_place()
     return {
-        "painted_on": list(found.pictures),
-        "fitted_on": found.in_fit,
-        "not_good": found.not_good,
-        "rejected_unpainted": found.bare_rejected,
+        **documents.probe(found),
         "places": len(found.places),
-        "void_trials": int(found.void.sum()),
-        "share_caught": None if math.isnan(found.share) else found.share,
-        "picture_pixels_per_map_pixel": {"x": found.scale[0], "y": found.scale[1]},
-        "sizes": list(found.sizes),
-        "contrasts": list(found.contrasts),
-        "seed": found.seed,
-        "over_size": [
-            {"kind": kind, "contrast": contrast, **_curve(found.over_size(kind, contrast))}
-            for kind in found.kinds
-            for contrast in found.contrasts
-        ],
         "over_contrast": [
-            {"kind": kind, "size": size, **_curve(found.over_contrast(kind, size))}
+            {"kind": kind, "size": size, **documents.curve(found.over_contrast(kind, size))}
             for kind in found.kinds
             for size in found.sizes
         ],
@@ -208,18 +193,6 @@ def _document(found: Probe) -> dict[str, Any]:
             "share_caught": [[None if math.isnan(x) else x for x in row] for row in share.tolist()],
             "places": places.tolist(),
         },
-    }
-
-
-def _curve(curve: Curve) -> dict[str, Any]:
-    return {
-        "caught": [rate_of(rate) for rate in curve.rates],
-        "logistic": None
-        if curve.slope is None
-        else {"intercept": curve.intercept, "slope_per_log": curve.slope},
-        "at_50": asdict(curve.at_50),
-        "at_90": asdict(curve.at_90),
-        "smallest_90": asdict(curve.smallest),
     }
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from padim import documents
 from padim.cli import options, summary
 from padim.cli.measuring import measuring, model_at
-from padim.cli.measuring import rate as rate_of
 from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import ImageError, PadimError
 
@@ -94,8 +93,8 @@ def shift(
     document = {
         **summary.document(model, path),
         "folder": str(pictures),
-        **_document(found, margin / 100),
-        "skipped": [{"name": error.name, "error": error.reason} for error in failed],
+        **documents.shift(found, margin / 100),
+        "skipped": documents.skipped(failed),
     }
     terminal.result(document, *_shown(found, model, path, margin / 100))
     if found.in_fit:
@@ -123,30 +122,6 @@ def _labelled(path: Path) -> tuple[Any, Any]:
             raise
         return source, None
     return dataset, lambda name: dataset.samples[name].kind
-
-
-def _document(found: Shift, margin: float) -> dict[str, Any]:
-    return {
-        "good": found.good,
-        "defects": found.defects,
-        "fitted_on": found.in_fit,
-        "limit": found.limit,
-        "margin": margin,
-        "seed": found.seed,
-        "changes": [
-            {
-                "kind": series.kind,
-                "severities": list(series.severities),
-                "false_rejects": [rate_of(rate) for rate in series.false_rejects],
-                "caught": [rate_of(rate) for rate in series.caught],
-                "caught_by_defect": {
-                    kind: [rate_of(rate) for rate in rates] for kind, rates in series.by_defect.items()
-                },
-                "bears": asdict(series.bears(found.limit, margin)),
-            }
-            for series in found.series
-        ],
-    }
 
 
 def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:

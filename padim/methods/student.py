@@ -5,12 +5,10 @@ Importing this file loads no torch.
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from padim.backbones import OPSET
+from padim.backbones import SPATIAL, traced
 from padim.registry import Layer
 
 if TYPE_CHECKING:
@@ -87,21 +85,4 @@ def weights(layers: Sequence[Layer]) -> int:
 
 def export(student: Module, layers: Sequence[Layer]) -> bytes:
     """As ONNX, in eval mode: input ``image``, one output a layer, named as the layer."""
-    import torch
-
-    names, spatial = [layer.name for layer in layers], {0: "n", 2: "h", 3: "w"}
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        # Why this exporter: see padim.backbones.export.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            student.eval(),
-            (torch.zeros(1, 3, 64, 64),),
-            buffer,
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=["image"],
-            output_names=names,
-            dynamic_axes={"image": spatial, **dict.fromkeys(names, spatial)},
-        )
-    return buffer.getvalue()
+    return traced(student, [layer.name for layer in layers], side=64, axes=SPATIAL)

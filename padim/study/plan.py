@@ -13,11 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from padim import registry
-from padim.config import PadimConfig, explain
+from padim.config import PadimConfig, explain, from_file, parse_yaml
 from padim.errors import BackboneError, PadimError
 
 __all__ = ["MOST", "Plan", "Variant"]
@@ -83,10 +82,7 @@ class Plan(BaseModel):
         Raises:
             PadimError: not YAML, no lists, or as :meth:`of`.
         """
-        try:
-            data = yaml.safe_load(text)
-        except (RecursionError, yaml.YAMLError) as error:
-            raise PadimError(f"the plan is not valid YAML: {error}") from error
+        data = parse_yaml(text, "the plan")
         if data is None:
             data = {}
         if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
@@ -96,12 +92,7 @@ class Plan(BaseModel):
     @classmethod
     def load(cls, path: str | Path) -> Plan:
         """Read a YAML file; errors name the file."""
-        try:
-            return cls.from_yaml(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise PadimError(f"{path}: cannot be read ({error})") from error
-        except PadimError as error:
-            raise PadimError(f"{path}: {error}") from error
+        return from_file(path, cls.from_yaml)
 
     def variants(self) -> tuple[Variant, ...]:
         """All configurations, in the order of the lists; those alike are one.

@@ -11,11 +11,10 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from padim.errors import Cancelled, PadimError
+from padim.errors import PadimError
 from padim.methods import flow, training
 from padim.methods.flow import Likelihood, learn, network, whitening_of
 from padim.methods.patches import Standard
-from padim.pipeline import Watch
 from padim.task import Task
 from tests.methods.arrays import by_graph, embeddings, task
 
@@ -163,37 +162,6 @@ def test_training_finds_what_no_gaussian_has(tmp_path: Path) -> None:
     assert curve.held_out[curve.best] < curve.held_out[0] - 0.2
     strange = learnt.detector.distances(np.full((1, 64, 2), [0, 1.5], np.float32))
     assert np.median(strange) > np.percentile(learnt.held_out, 90)
-
-
-def test_same_seed_same_bits_and_another_seed_others(tmp_path: Path) -> None:
-    first, second = learn(given(tmp_path / "a")), learn(given(tmp_path / "b"))
-    assert first.detector.fingerprint() == second.detector.fingerprint()
-    np.testing.assert_array_equal(first.held_out, second.held_out)
-    assert first.losses == second.losses
-    assert learn(given(tmp_path / "c", seed=1)).detector.fingerprint() != first.detector.fingerprint()
-
-
-@pytest.mark.parametrize("after", [3, 25, 38])
-def test_a_stopped_fit_goes_on_and_ends_bit_for_bit_alike(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
-    whole = learn(given(tmp_path / "whole"))
-    asked = 0
-
-    def cancel() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked > after
-
-    kept = replace(given(tmp_path / "kept"), folder=tmp_path / "training")
-    with pytest.raises(Cancelled):
-        learn(replace(kept, watch=Watch(cancel=cancel)))
-    asked = -(10**9)
-    rest = learn(replace(kept, watch=Watch(cancel=cancel)))
-    assert rest.detector.fingerprint() == whole.detector.fingerprint()
-    np.testing.assert_array_equal(rest.held_out, whole.held_out)
-    assert rest.losses == whole.losses
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -25,6 +25,7 @@ from padim.pipeline import Watch
 from padim.spool import Spool
 from padim.task import Task
 from tests.parts import defects, normals, part
+from tests.reading import rows_read
 
 # Two trainings for the held-out scores and one for all parts, of a few steps each.
 CONFIG = PadimConfig(
@@ -346,14 +347,7 @@ def test_only_its_own_rows_are_learnt_from(tmp_path: Path, monkeypatch: pytest.M
     assert task.pictures is not None
     (folder := tmp_path / "answers").mkdir()
     lessons = Lessons(task, task.pictures, open_extractor(CONFIG), folder)
-    read: set[int] = set()
-    former = Pictures.read
-
-    def reading(self: Pictures, rows: Any) -> Any:
-        read.update(int(row) for row in rows)
-        return former(self, rows)
-
-    monkeypatch.setattr(Pictures, "read", reading)
+    read = rows_read(monkeypatch)
     lessons.fit(Turn("all parts", [0], [2]))
     assert read == {0, 2}
 

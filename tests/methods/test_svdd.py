@@ -1,4 +1,4 @@
-"""Deep SVDD: the sphere by graph, numpy and torch; losses and radius by hand; stopped and taken up again."""
+"""Deep SVDD: the sphere by graph, numpy and torch; losses and radius by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from padim.errors import Cancelled
 from padim.methods import patches, svdd, training
 from padim.methods.patches import Standard
 from padim.methods.svdd import Sphere, center_of, learn, objective, radius_of
-from padim.pipeline import Cancel, Watch
+from padim.pipeline import Cancel
 from padim.task import Task
 from tests.methods.arrays import by_graph, embeddings, task
 from tests.parts import normals
@@ -104,37 +104,6 @@ def test_a_soft_boundary_leaves_its_share_outside(tmp_path: Path) -> None:
     turn = training.Turn("all parts", task.fit_rows, [])
     sphere, _ = svdd.fit(task, turn)
     assert np.mean(sphere.distances(task.read(task.fit_rows)) > 1) == pytest.approx(0.25, abs=0.01)
-
-
-def test_same_seed_same_bits_and_another_seed_others(tmp_path: Path) -> None:
-    first, second = learn(given(tmp_path / "a")), learn(given(tmp_path / "b"))
-    assert first.detector.fingerprint() == second.detector.fingerprint()
-    np.testing.assert_array_equal(first.held_out, second.held_out)
-    assert first.losses == second.losses
-    assert learn(given(tmp_path / "c", seed=1)).detector.fingerprint() != first.detector.fingerprint()
-
-
-@pytest.mark.parametrize("after", [3, 40, 75])
-def test_a_stopped_fit_goes_on_and_ends_bit_for_bit_alike(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
-    whole = learn(given(tmp_path / "whole"))
-    asked = 0
-
-    def cancel() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked > after
-
-    kept = replace(given(tmp_path / "kept"), folder=tmp_path / "training")
-    with pytest.raises(Cancelled):
-        learn(replace(kept, watch=Watch(cancel=cancel)))
-    asked = -(10**9)
-    rest = learn(replace(kept, watch=Watch(cancel=cancel)))
-    assert rest.detector.fingerprint() == whole.detector.fingerprint()
-    np.testing.assert_array_equal(rest.held_out, whole.held_out)
-    assert rest.losses == whole.losses
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -91,6 +91,18 @@ class Session:
         message: dict[str, Any] = json.loads(component.proto.json)
         return message
 
+    def outcome(self, kind: type, model_id: str) -> Any:
+        """What this session's job with that model came to.
+
+        Args:
+            kind: the state class that keeps the jobs' keys.
+            model_id: the model.
+        """
+        kept = self.app.session_state[f"padim:{kind.__module__}.{kind.__qualname__}"]
+        job = watch.registry().get(kept.keys[model_id])
+        assert job is not None
+        return job.result
+
     def decide(self, model_id: str, draft: Draft) -> Session:
         """Try a threshold, as the viewer would have it."""
         name = f"padim:{calibrating.__name__}._Tried"

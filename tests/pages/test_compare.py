@@ -127,19 +127,24 @@ def test_the_same_pictures_again_go_on_with_their_study(brought: Session, tmp_pa
     assert home in found.folder.parents
 
 
-def test_stopped_half_way_it_shows_what_is_done_and_goes_on(
-    brought: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def raised_by_shared(monkeypatch: pytest.MonkeyPatch, error: PadimError) -> None:
+    """Let one of the two methods compared end with an error."""
     from padim.study import running as engine
 
     real = engine.LearntPadim.learn
 
     def learn(self: engine.LearntPadim, *arguments: object) -> None:
         if self.config.method == "shared":
-            raise Cancelled("stopped")
+            raise error
         real(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(engine.LearntPadim, "learn", learn)
+
+
+def test_stopped_half_way_it_shows_what_is_done_and_goes_on(
+    brought: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised_by_shared(monkeypatch, Cancelled("stopped"))
     brought.click("compare-start")
     assert "Stopped. 1 of 2 runs are done. Compare goes on from there." in brought.text
     assert brought.app.dataframe[0].value["Image AUROC"].notna().sum() == 1
@@ -150,16 +155,7 @@ def test_stopped_half_way_it_shows_what_is_done_and_goes_on(
 
 
 def test_a_run_that_fails_is_named(brought: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    from padim.study import running as engine
-
-    real = engine.LearntPadim.learn
-
-    def learn(self: engine.LearntPadim, *arguments: object) -> None:
-        if self.config.method == "shared":
-            raise PadimError("it does not like these parts")
-        real(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(engine.LearntPadim, "learn", learn)
+    raised_by_shared(monkeypatch, PadimError("it does not like these parts"))
     brought.click("compare-start")
     assert "1 run could not be done" in " ".join(one.label for one in brought.app.expander)
     assert "it does not like these parts" in brought.text

@@ -16,7 +16,7 @@ from padim.errors import Cancelled
 from padim.evaluation import Judged, judge
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals, part, png
-from ui import evaluating, watch
+from ui import evaluating
 
 GOOD = [(name, data) for name, data in normals(5, first=100) if isinstance(data, bytes)]
 BAD = [(name, data) for name, data in defects(4) if isinstance(data, bytes)]
@@ -177,10 +177,7 @@ def test_a_model_that_has_changed_asks_for_the_pictures_again(
 
 def evaluated(page: Session, model_id: str) -> evaluating.Evaluated:
     """What the session has evaluated with that model."""
-    sessions = page.app.session_state[f"padim:{evaluating.__name__}._Sessions"]
-    job = watch.registry().get(sessions.keys[model_id])
-    assert job is not None
-    found: evaluating.Evaluated = job.result
+    found: evaluating.Evaluated = page.outcome(evaluating._Sessions, model_id)
     return found
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
-from padim import Padim, PadimConfig, Workspace
+from padim import Workspace
 from padim.shift import Kind, Shift, measure
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui import shifting, watch
+from ui import shifting
 
 NEW = [(name, data) for name, data in normals(4, first=100) if isinstance(data, bytes)]
 BAD = [(name, data) for name, data in defects(3) if isinstance(data, bytes)]
@@ -43,10 +42,7 @@ def opened(add_model: AddModel, data: bytes | None = None) -> tuple[Session, str
 
 def shifted(page: Session, model_id: str) -> shifting.Shifted:
     """What the session has found with that model."""
-    runs = page.app.session_state[f"padim:{shifting.__name__}._Shifts"]
-    job = watch.registry().get(runs.keys[model_id])
-    assert job is not None
-    found: shifting.Shifted = job.result
+    found: shifting.Shifted = page.outcome(shifting._Shifts, model_id)
     return found
 
 
@@ -57,23 +53,10 @@ def engine(home: Path, model_id: str) -> Shift:
     return measure(model, images, lambda name: name.partition("/")[0], severities=SOME)
 
 
-def test_without_a_model_it_says_where_to_get_one() -> None:
-    assert "No model in use" in Session("robustness").text
-
-
 def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
     page = Session("robustness", model=add_model("Parts").id)
     assert "No pictures yet" in page.text
     assert len(page.app.file_uploader) == 1
-
-
-def test_without_a_threshold_nothing_is_rejected(
-    add_model: AddModel, small_config: PadimConfig, tmp_path: Path
-) -> None:
-    few = Padim(small_config, work_dir=tmp_path / "few").fit(normals(2))
-    page = Session("robustness", model=add_model("Few", few).id)
-    assert "No threshold yet" in page.text
-    assert not page.app.file_uploader
 
 
 def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
@@ -146,15 +129,6 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     assert not page.app.warning
 
 
-def test_a_changed_model_shows_nothing_of_the_former(add_model: AddModel, home: Path) -> None:
-    page, model_id = opened(add_model)
-    page.click("robustness-start")
-    Workspace(home).open(model_id).exclude(0, "not_good").save(Workspace(home).get(model_id).path)
-    page.run()
-    assert "The model has changed since" in page.text
-    assert not page.app.get("plotly_chart")
-
-
 def test_severities_that_mean_nothing_cannot_be_started(add_model: AddModel) -> None:
     page, _ = opened(add_model)
     page.set("text_input", "robustness-severities-blur", "2, 1")
@@ -175,26 +149,6 @@ def test_pictures_of_the_fit_are_refused(add_model: AddModel) -> None:
     page.click("robustness-start")
     assert "1 good part passed over" in page.text
     assert "broken.png" in page.text
-
-
-def test_a_cancelled_run_says_so_and_keeps_the_pictures(
-    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def at_once(*arguments: Any, cancel: Any, **options: Any) -> Shift:
-        assert not cancel()
-        return measure(*arguments, cancel=lambda: True, **options)
-
-    page, _ = opened(add_model)
-    monkeypatch.setattr("padim.shift.measure", at_once)
-    page.click("robustness-start")
-    assert "Stopped." in page.text
-    assert page.app.button(key="robustness-start")
-    assert not page.app.file_uploader
-
-
-def test_an_upload_without_pictures_is_one_sentence(add_model: AddModel) -> None:
-    page = Session("robustness", model=add_model("Parts").id).upload([("bad.zip", b"no zip")])
-    assert "holds no pictures" in page.app.error[0].value
 
 
 def test_a_folder_on_the_server_only_below_the_open_ones(

@@ -5,16 +5,13 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
 from zipfile import ZipFile
 
-import pytest
-
-from padim import Padim, PadimConfig, Workspace
-from padim.probe import Probe, measure
+from padim import Workspace
+from padim.probe import measure
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui import probing, watch
+from ui import probing
 
 NEW = [(name, data) for name, data in normals(3, first=100) if isinstance(data, bytes)]
 SIZES, CONTRASTS = [4.0, 16.0], [0.1, 0.4]
@@ -31,30 +28,14 @@ def opened(add_model: AddModel, files: list[tuple[str, bytes]] | None = None) ->
 
 def probed(page: Session, model_id: str) -> probing.Probed:
     """What the session has found with that model."""
-    runs = page.app.session_state[f"padim:{probing.__name__}._Probes"]
-    job = watch.registry().get(runs.keys[model_id])
-    assert job is not None
-    found: probing.Probed = job.result
+    found: probing.Probed = page.outcome(probing._Probes, model_id)
     return found
-
-
-def test_without_a_model_it_says_where_to_get_one() -> None:
-    assert "No model in use" in Session("sensitivity").text
 
 
 def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
     page = Session("sensitivity", model=add_model("Parts").id)
     assert "No good parts to paint on yet" in page.text
     assert len(page.app.file_uploader) == 1
-
-
-def test_without_a_threshold_nothing_can_be_caught(
-    add_model: AddModel, small_config: PadimConfig, tmp_path: Path
-) -> None:
-    few = Padim(small_config, work_dir=tmp_path / "few").fit(normals(2))
-    page = Session("sensitivity", model=add_model("Few", few).id)
-    assert "No threshold yet" in page.text
-    assert not page.app.file_uploader
 
 
 def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
@@ -108,16 +89,6 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     assert "has changed since" not in page.text
 
 
-def test_a_changed_model_shows_nothing_of_the_former(add_model: AddModel, home: Path) -> None:
-    page, model_id = opened(add_model)
-    page.click("sensitivity-start")
-    Workspace(home).open(model_id).exclude(0, "not_good").save(Workspace(home).get(model_id).path)
-    page.run()
-    assert "The model has changed since" in page.text
-    assert not page.app.get("plotly_chart")
-    assert page.app.button(key="sensitivity-start")
-
-
 def test_of_labelled_pictures_only_good_ones_are_painted_on(add_model: AddModel) -> None:
     packed = io.BytesIO()
     with ZipFile(packed, "w") as archive:
@@ -151,32 +122,11 @@ def test_pictures_that_alarm_unpainted_are_told(add_model: AddModel) -> None:
     assert "2 of 2 pictures are rejected before anything is painted" in page.text
 
 
-def test_an_upload_without_pictures_is_one_sentence(add_model: AddModel) -> None:
-    page = Session("sensitivity", model=add_model("Parts").id).upload([("bad.zip", b"no zip")])
-    assert "holds no pictures" in page.app.error[0].value
-    assert len(page.app.error) == 1
-
-
 def test_nothing_chosen_cannot_be_started(add_model: AddModel) -> None:
     page, _ = opened(add_model)
     page.set("button_group", "sensitivity-kinds", [])
     assert "at least one" in page.app.error[0].value
     assert page.app.button(key="sensitivity-start").disabled
-
-
-def test_a_cancelled_probe_says_so_and_keeps_the_pictures(
-    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def at_once(*arguments: Any, cancel: Any, **options: Any) -> Probe:
-        assert not cancel()
-        return measure(*arguments, cancel=lambda: True, **options)
-
-    page, _ = opened(add_model)
-    monkeypatch.setattr("padim.probe.measure", at_once)
-    page.click("sensitivity-start")
-    assert "Stopped." in page.text
-    assert page.app.button(key="sensitivity-start")
-    assert not page.app.file_uploader
 
 
 def test_files_say_what_the_page_says(add_model: AddModel, home: Path) -> None:

@@ -1,0 +1,73 @@
+"""What holds for every network trained on embeddings: its seed decides, and a stopped training goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from padim.errors import Cancelled
+from padim.methods import flow, svdd, training
+from padim.pipeline import Watch
+from padim.task import Learnt, Task
+from tests.methods.arrays import embeddings, task
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method, set so that it takes little time."""
+
+    module: Any
+    settings: dict[str, Any]
+
+    def given(self, folder: Path, **changes: Any) -> Task:
+        return task(folder, embeddings(9, 4, 6), **{**self.settings, **changes})
+
+    def learn(self, task: Task) -> Learnt:
+        learnt: Learnt = self.module.learn(task)
+        return learnt
+
+
+SHORT = {"max_epochs": 4, "folds": 3}
+SVDD = Method(svdd, {"method": "svdd", **SHORT})
+FLOW = Method(flow, {"method": "flow", "flow_couplings": 4, **SHORT})
+
+
+@pytest.mark.parametrize("method", [SVDD, FLOW], ids=["svdd", "flow"])
+def test_same_seed_same_bits_and_another_seed_others(tmp_path: Path, method: Method) -> None:
+    first, second = (method.learn(method.given(tmp_path / name)) for name in ("a", "b"))
+    assert first.detector.fingerprint() == second.detector.fingerprint()
+    np.testing.assert_array_equal(first.held_out, second.held_out)
+    assert first.losses == second.losses
+    other = method.learn(method.given(tmp_path / "c", seed=1))
+    assert other.detector.fingerprint() != first.detector.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("method", "after"),
+    [(SVDD, 3), (SVDD, 40), (SVDD, 75), (FLOW, 3), (FLOW, 25), (FLOW, 38)],
+    ids=["svdd-3", "svdd-40", "svdd-75", "flow-3", "flow-25", "flow-38"],
+)
+def test_a_stopped_fit_goes_on_and_ends_bit_for_bit_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Method, after: int
+) -> None:
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
+    whole = method.learn(method.given(tmp_path / "whole"))
+    asked = 0
+
+    def cancel() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > after
+
+    kept = replace(method.given(tmp_path / "kept"), folder=tmp_path / "training")
+    with pytest.raises(Cancelled):
+        method.learn(replace(kept, watch=Watch(cancel=cancel)))
+    asked = -(10**9)
+    rest = method.learn(replace(kept, watch=Watch(cancel=cancel)))
+    assert rest.detector.fingerprint() == whole.detector.fingerprint()
+    np.testing.assert_array_equal(rest.held_out, whole.held_out)
+    assert rest.losses == whole.losses

@@ -1,0 +1,22 @@
+"""Which of the kept pictures are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from padim.pictures import Pictures
+
+
+def rows_read(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The rows that are read from now on; it grows as they are."""
+    read: set[int] = set()
+    former = Pictures.read
+
+    def reading(self: Pictures, rows: Any) -> Any:
+        read.update(int(row) for row in rows)
+        return former(self, rows)
+
+    monkeypatch.setattr(Pictures, "read", reading)
+    return read
