@@ -549,29 +549,36 @@ def _features(entry: Entry, model: Padim, busy: bool) -> None:
 
 # -- the page --------------------------------------------------------------------------------------------
 
-_VIEW = fitting.VIEW
+_VIEW = "fit-view"
+
+
+def _chosen() -> None:
+    fitting.memory().view = st.session_state[_VIEW]
+
 
 entry = shell.begin("Fit", "Teach a model what good parts look like, from pictures of good parts alone.")
 if fitting.finish():
-    st.session_state[_VIEW] = "normals"
+    fitting.memory().view = "normals"
     st.rerun()
 if fitting.memory().afresh:
-    st.session_state[_VIEW] = "new"
+    fitting.memory().view = "new"
     fitting.memory().afresh = False
 if fitting.memory().sample_asked:
     fitting.take_sample()
-st.session_state.setdefault(_VIEW, "new")
 if entry is None:
     _new_model()
 else:
     views = {"new": "New model", "normals": f"Normals of “{panels.plain(entry.name)}”"}
+    # The page knows which view it shows; the control only says so, and when it is clicked. A request that is
+    # under way when the control first appears knows nothing of it, and would take it to its first option.
+    st.session_state[_VIEW] = fitting.memory().view
     view = st.segmented_control(
         "View",
         list(views),
         format_func=lambda key: views[key],
         required=True,
         key=_VIEW,
-        persist_state="session",
+        on_change=_chosen,
         label_visibility="collapsed",
     )
     if view == "normals":

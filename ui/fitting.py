@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-import streamlit as st
+from typing import TYPE_CHECKING, Literal
 
 from padim.errors import BackboneError, Cancelled, ImageError, PadimError
 from ui import bring, state, uploads, watch, workspace
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from padim.store import Workspace
 
 UPLOADER = "normals"
-# The widget that says which of its two views the Fit page shows: "new" or "normals".
-VIEW = "fit-view"
 
 
 @dataclass
@@ -41,6 +37,7 @@ class FitState:
         failed: files that the last fit could not use.
         confirmed: which of these pictures show the same part.
         tried: the settings of the last fit that was started.
+        view: what the page shows where there is a model: a ``new`` one, or its ``normals``.
     """
 
     brought: Brought | None = None
@@ -53,6 +50,7 @@ class FitState:
     failed: tuple[ImageError, ...] = ()
     confirmed: Confirmed = field(default_factory=Confirmed)
     tried: PadimConfig | None = None
+    view: Literal["new", "normals"] = "new"
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def sample() -> bring.Sample | None:
 
 def show_normals() -> None:
     """Let the Fit page open on the normals of the model in use."""
-    st.session_state[VIEW] = "normals"
+    memory().view = "normals"
 
 
 def start_afresh(*, with_sample: bool = False) -> None:
