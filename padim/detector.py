@@ -44,7 +44,6 @@ class Detector(ABC):
     Attributes:
         method: the name in ``PadimConfig.method``.
         needs_image: the piece reads ``image`` and the layers' own tensors besides ``embedding``, or instead:
-            distances do not follow from embeddings alone, :meth:`distances` raises NotImplementedError, and
             :func:`padim.graph.behind_embedding_graph` cannot serve it.
     """
 
@@ -95,21 +94,8 @@ class Detector(ABC):
         """``(p, d)``."""
 
     @abstractmethod
-    def distances(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
-        """What the piece computes, without the runtime.
-
-        Args:
-            x: embeddings of pictures, float32 ``(n, p, d)``.
-
-        Returns:
-            ``(n, p)``.
-        """
-
     def strange(self) -> float:
-        """The distance of something quite different, to scale maps by where the normals have no spread: that
-        of an embedding of zeros."""
-        positions, features = self.shape
-        return float(self.distances(np.zeros((1, positions, features), np.float32)).max())
+        """The distance of something quite different, to scale maps by where the normals have no spread."""
 
     def fingerprint(self) -> bytes:
         """Differs between detectors that were learnt from different pictures."""
@@ -122,3 +108,23 @@ class Detector(ABC):
     def scoring_bytes(self) -> int:
         """Memory that scoring one picture takes for a moment, beside the network's: bounds the batch."""
         return 0
+
+
+class EmbeddingDetector(Detector):
+    """A detector to which the embeddings are all there is to see."""
+
+    @abstractmethod
+    def distances(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
+        """What the piece computes, without the runtime.
+
+        Args:
+            x: embeddings of pictures, float32 ``(n, p, d)``.
+
+        Returns:
+            ``(n, p)``.
+        """
+
+    def strange(self) -> float:
+        """That of an embedding of zeros."""
+        positions, features = self.shape
+        return float(self.distances(np.zeros((1, positions, features), np.float32)).max())

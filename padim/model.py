@@ -27,7 +27,7 @@ from padim import backbones, bundle, methods
 from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
 from padim.config import PadimConfig, explain
 from padim.detector import Detector
-from padim.errors import BundleError, CalibrationError, NotFittedError, PadimError
+from padim.errors import BundleError, CalibrationError, ImageError, NotFittedError, PadimError
 from padim.factor import Factor
 from padim.features import FeatureExtractor, draw_channels, open_extractor
 from padim.files import sha256_of
@@ -370,13 +370,24 @@ class Padim:
             for index, (name, item) in enumerate(zip(names, done, strict=True)):
                 part = _part(groups, name, index)
                 normals.append(Normal(name, item.sha256, part, "fit", item.original_size, item.thumbnail))
-        for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
+        for batch in self._fresh(images, watch):
             taken.append(batch, self._embed(batch))
             added = _records(batch, taken.thumbnails, groups, first_index + len(normals))
             if record is not None:
                 record.add(Done(item.sha256, item.original_size, item.thumbnail) for item in added)
             normals += added
         return normals
+
+    def _fresh(self, images: Iterable[Image], watch: Watch) -> Iterator[list[Prepared]]:
+        """Batches of pictures to learn from. Those that the network itself has learnt from are refused: held
+        out or not, they are not new to it."""
+        taught = self.taught_with
+        for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
+            for item in batch:
+                if item.sha256 in taught:
+                    watch.bad(ImageError(item.name, "the network was taught with it; give other good parts"))
+            if fresh := [item for item in batch if item.sha256 not in taught]:
+                yield fresh
 
     def _embed(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """Embeddings of a batch, ``(n, channels, grid, grid)``, all finite.
@@ -721,7 +732,7 @@ class Padim:
         self, images: Iterable[Image], groups: Groups, first_index: int, watch: Watch
     ) -> Iterator[tuple[list[Normal], npt.NDArray[np.float32]]]:
         """New normals with their embeddings of the kept channels, ``(n, p, d)``, batch by batch."""
-        for batch in self._batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
+        for batch in self._fresh(images, watch):
             embeddings = self._embed(batch)
             chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, self.channels]
             yield _records(batch, self._thumbnails, groups, first_index), chosen.transpose(0, 2, 1)

@@ -556,10 +556,11 @@ def _chosen() -> None:
     fitting.memory().view = st.session_state[_VIEW]
 
 
-entry = shell.begin("Fit", "Teach a model what good parts look like, from pictures of good parts alone.")
+# Before anything reads the URL: to run the page again for the new model instead would let a request of the
+# browser that is under way, with the former model in its URL, take the place of that run.
 if fitting.finish():
     fitting.memory().view = "normals"
-    st.rerun()
+entry = shell.begin("Fit", "Teach a model what good parts look like, from pictures of good parts alone.")
 if fitting.memory().afresh:
     fitting.memory().view = "new"
     fitting.memory().afresh = False

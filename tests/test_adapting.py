@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim import Cancelled, Padim, PadimConfig, PadimError, adapting, backbones, probe
+from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError, adapting, backbones, probe
 from padim.adapting import Exam, Outcome, adapt
 from padim.datasets import open_dataset
 from padim.evaluation import judge
@@ -357,6 +357,16 @@ def test_what_taught_it_is_not_new_to_it(adapted: tuple[Padim, Outcome], tmp_pat
         probe.measure(model, taught)
     labelled = dataset(tmp_path, taught, defects(2))
     assert judge(model, labelled).known == 4
+    again = Padim(CONFIG, work_dir=tmp_path / "work").use_network(
+        model.extractor.backbone_onnx, model.provenance
+    )
+    refused: list[ImageError] = []
+    again.fit([*normals(4, first=60), *taught], on_error=refused.append)
+    assert [error.name for error in refused] == [name for name, _ in taught]
+    assert len(again.normals_) == 4
+    with pytest.raises(ImageError, match="taught with it"):
+        again.partial_fit(taught[:1])
+    assert len(again.normals_) == 4
 
 
 def test_a_fitted_model_takes_no_other_network(small_model: Padim) -> None:

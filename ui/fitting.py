@@ -149,7 +149,7 @@ def finish() -> bool:
     """Take a fit that has succeeded since the last look: its model comes into use, its uploads are let go.
 
     Returns:
-        Whether there was one; the page should then run again.
+        Whether there was one.
     """
     now = memory()
     job = fit_job()

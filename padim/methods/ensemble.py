@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from padim import methods, registry
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, Detector, Saved
+from padim.detector import MISFIT, Array, Detector, EmbeddingDetector, Saved
 from padim.errors import PadimError
 from padim.piece import FLOAT, Piece, constants, op, renamed, tensor
 from padim.pipeline import Progress, Watch
@@ -183,12 +183,17 @@ class Ensemble(Detector):
         return cls(tuple(members), tuple(scales), tuple(channels for _, _, channels in seats))
 
     def distances(self, x: Singles) -> npt.NDArray[np.float64]:
-        return self._mean(
-            [
-                member.distances(np.ascontiguousarray(x[..., channels]))
-                for member, channels in zip(self.members, self.channels, strict=True)
-            ]
-        )
+        """As :meth:`padim.detector.EmbeddingDetector.distances`, of members that are such.
+
+        Raises:
+            ValueError: a member judges the pictures themselves.
+        """
+        each = []
+        for member, channels in zip(self.members, self.channels, strict=True):
+            if not isinstance(member, EmbeddingDetector):
+                raise ValueError(f"{member.method} judges pictures, not embeddings")
+            each.append(member.distances(np.ascontiguousarray(x[..., channels])))
+        return self._mean(each)
 
     def _mean(self, distances: Sequence[npt.NDArray[np.floating]]) -> npt.NDArray[np.float64]:
         surprises = [scale(own) for scale, own in zip(self.scales, distances, strict=True)]

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, Detector, Saved
+from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.errors import PadimError
 from padim.methods import folds, patches
 from padim.methods.patches import Standard
@@ -70,7 +70,7 @@ def _shapes(features: int, hidden: int, number: int) -> tuple[tuple[int, ...], .
 
 
 @dataclass(frozen=True)
-class Likelihood(Detector):
+class Likelihood(EmbeddingDetector):
     """Distances from the likelihood of a flow.
 
     Attributes:

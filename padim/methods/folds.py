@@ -23,7 +23,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from padim.detector import Detector
+from padim.detector import Detector, EmbeddingDetector
 from padim.methods.training import Turn
 from padim.task import Learnt, Losses, Task, in_windows
 
@@ -53,7 +53,7 @@ def learn(task: Task, fit: Fit, measure: Measure | None = None) -> Learnt:
     Raises:
         Cancelled: ``task.watch`` asked to stop.
     """
-    measure = measure or (lambda detector, rows: detector.distances(task.read(rows)))
+    measure = measure or _of_embeddings(task)
     held_out = np.zeros((len(task.normals), task.positions), np.float32)
     folds = deal(_in_order(task, "folds"), task.config.folds) if task.calibrated else []
     losses: list[tuple[Losses, ...]] = []
@@ -69,6 +69,14 @@ def learn(task: Task, fit: Fit, measure: Measure | None = None) -> Learnt:
         losses.append(curves)
     task.watch.step(1, 1, "Trained")
     return Learnt(detector, held_out, tuple(chain.from_iterable([losses[-1], *losses[:-1]])))
+
+
+def _of_embeddings(task: Task) -> Measure:
+    def measure(detector: Detector, rows: Sequence[int]) -> npt.NDArray[np.floating]:
+        assert isinstance(detector, EmbeddingDetector)  # others bring a measure of their own
+        return detector.distances(task.read(rows))
+
+    return measure
 
 
 def _turns(task: Task, folds: Sequence[Sequence[str]], kind: str) -> Iterable[tuple[Turn, list[int]]]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from padim.blocks import POSITIONS_PER_BLOCK, in_threads, workers
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, Detector, Saved
+from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.factor import FILES as FACTOR_FILES
 from padim.factor import Factor, LowRank, Triangular, from_files, is_low_rank
 from padim.gaussian import LeaveOut, LeaveOutOfSpan, Regularization, Span, squared_distances, whitening
@@ -40,7 +40,7 @@ def regularization(config: PadimConfig) -> Regularization:
 
 
 @dataclass(frozen=True)
-class PatchGaussians(Detector):
+class PatchGaussians(EmbeddingDetector):
     """Mahalanobis distances.
 
     Attributes:

@@ -23,7 +23,7 @@ from scipy.special import softmax
 
 from padim.config import PadimConfig
 from padim.coreset import k_centre, projection
-from padim.detector import MISFIT, Array, Detector, Saved
+from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.piece import FLOAT, INT64, Piece, constants, op, tensor
 from padim.task import Learnt, Task, in_windows
 
@@ -37,7 +37,7 @@ _WINDOW = 16
 
 
 @dataclass(frozen=True)
-class PatchCore(Detector):
+class PatchCore(EmbeddingDetector):
     """Distances to a memory.
 
     Attributes:

@@ -21,7 +21,7 @@ from scipy.linalg import solve_triangular
 
 from padim.blocks import in_threads
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, Detector, Saved
+from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.gaussian import Regularization
 from padim.methods.patch_gaussians import regularization
 from padim.piece import FLOAT, Piece, constants, op, tensor
@@ -74,7 +74,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class SharedGaussian(Detector):
+class SharedGaussian(EmbeddingDetector):
     """Mahalanobis distances to one Gaussian.
 
     Attributes:

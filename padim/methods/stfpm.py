@@ -162,11 +162,6 @@ class StudentTeacher(Detector):
             raise ValueError(MISFIT)
         return cls(student, layers, config.input_size, config.grid_stride, shape[1])
 
-    def distances(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
-        raise NotImplementedError(
-            "the student looks at pictures: its distances do not follow from embeddings; score the pictures"
-        )
-
     def strange(self) -> float:
         return 2.0  # of answers in opposite directions, at every layer
 

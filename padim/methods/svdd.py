@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, Detector, Saved
+from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.methods import folds, patches
 from padim.methods.patches import Standard
 from padim.methods.training import Phase, Plan, Turn, initialise, train
@@ -51,7 +51,7 @@ DECAY = 1e-6
 
 
 @dataclass(frozen=True)
-class Sphere(Detector):
+class Sphere(EmbeddingDetector):
     """Distance to the centre, in the unit of the fit.
 
     Attributes:

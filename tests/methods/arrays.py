@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.detector import Detector
+from padim.detector import Detector, EmbeddingDetector
 from padim.graph import behind_embedding_graph
 from padim.maps import Quantizer, tail_inputs
+from padim.methods.ensemble import Ensemble
 from padim.normals import Normal, Status
 from padim.runtime import open_session
 from padim.spool import Spool
@@ -76,3 +77,9 @@ def by_graph(detector: Detector, x: Singles) -> Singles:
         "inside": np.ones((1, 1, 1), np.float32),
     }
     return np.asarray(session.run(["distance"], feed)[0])
+
+
+def by_numpy(detector: Detector, x: Singles) -> npt.NDArray[np.floating]:
+    """The same without the runtime."""
+    assert isinstance(detector, EmbeddingDetector | Ensemble)
+    return detector.distances(x)

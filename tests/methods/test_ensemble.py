@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from padim.errors import PadimError
 from padim.methods import patch_gaussians, patchcore, shared
 from padim.methods.ensemble import Ensemble, Surprise, learn
-from tests.methods.arrays import by_graph, embeddings, task
+from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 
 def test_surprise_counts_the_pixels_above() -> None:
@@ -55,12 +55,12 @@ def test_it_is_the_mean_of_its_members_surprise(tmp_path: Path) -> None:
     scales = [Surprise.of(member.held_out[:11]) for member in alone]
     for found, held in (
         (learnt.held_out, [member.held_out for member in alone]),
-        (learnt.detector.distances(new), [member.detector.distances(new) for member in alone]),
+        (by_numpy(learnt.detector, new), [by_numpy(member.detector, new) for member in alone]),
     ):
         expected = np.mean([scale(own) for scale, own in zip(scales, held, strict=True)], axis=0)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
     graph = by_graph(learnt.detector, new)
-    np.testing.assert_allclose(graph, learnt.detector.distances(new), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(graph, by_numpy(learnt.detector, new), rtol=1e-3, atol=1e-4)
     for row in range(3):
         np.testing.assert_array_equal(by_graph(learnt.detector, new[row : row + 1])[0], graph[row])
 

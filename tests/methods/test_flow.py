@@ -16,7 +16,7 @@ from padim.methods import flow, training
 from padim.methods.flow import Likelihood, learn, network, whitening_of
 from padim.methods.patches import Standard
 from padim.task import Task
-from tests.methods.arrays import by_graph, embeddings, task
+from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 SHORT: dict[str, Any] = {"method": "flow", "max_epochs": 4, "folds": 3, "flow_couplings": 4}
 
@@ -124,7 +124,7 @@ def test_the_trained_network_and_numpy_agree(tmp_path: Path) -> None:
         x = given_task.read(range(12))
         z, volume = net(torch.from_numpy(detector.standard(x).reshape(-1, 6) @ detector.whitening))
     squared = (z.square().sum(dim=1) - 2 * volume).numpy().reshape(12, 16) + detector.level
-    np.testing.assert_allclose(np.sqrt(np.maximum(squared, 0)), detector.distances(x), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(np.sqrt(np.maximum(squared, 0)), by_numpy(detector, x), rtol=1e-3, atol=1e-3)
     assert any(layer[2].any() for layer in detector.couplings), "nothing was trained"
 
 
@@ -160,7 +160,7 @@ def test_training_finds_what_no_gaussian_has(tmp_path: Path) -> None:
     learnt = learn(task(tmp_path, x, **{**SHORT, "max_epochs": 15, "folds": 2}))
     curve = learnt.losses[0]
     assert curve.held_out[curve.best] < curve.held_out[0] - 0.2
-    strange = learnt.detector.distances(np.full((1, 64, 2), [0, 1.5], np.float32))
+    strange = by_numpy(learnt.detector, np.full((1, 64, 2), [0, 1.5], np.float32))
     assert np.median(strange) > np.percentile(learnt.held_out, 90)
 
 
@@ -169,7 +169,7 @@ def test_few_parts(tmp_path: Path, count: int) -> None:
     learnt = learn(given(tmp_path, count))
     assert np.isfinite(learnt.held_out).all()
     assert learnt.held_out.any() == (count == 3)
-    assert np.isfinite(learnt.detector.distances(embeddings(2, 4, 6))).all()
+    assert np.isfinite(by_numpy(learnt.detector, embeddings(2, 4, 6))).all()
 
 
 def test_one_feature_cannot_be_split(tmp_path: Path) -> None:

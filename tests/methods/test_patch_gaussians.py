@@ -13,7 +13,7 @@ from padim.methods.patch_gaussians import PatchGaussians
 from padim.neighbours import COUNT, OWN, neighbours, seen_from
 from padim.normals import Status
 from padim.task import Task
-from tests.methods.arrays import by_graph, embeddings, task
+from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 
 def around(grid: int, position: int) -> list[int]:
@@ -79,11 +79,11 @@ def test_held_out_distances_equal_a_refit_of_all_neighbours(
     assert detector.tolerance == 1
     # The runtime, and numpy, find the same of pictures nobody has seen.
     new = embeddings(3, grid, d, seed=5)
-    by_numpy, by_runtime = detector.distances(new), by_graph(detector, new)
-    np.testing.assert_allclose(by_runtime, by_numpy, rtol=1e-3)
+    plain, by_runtime = by_numpy(detector, new), by_graph(detector, new)
+    np.testing.assert_allclose(by_runtime, plain, rtol=1e-3)
     rows = one.fit_rows
     expected = refitted(np.concatenate([x[rows], new]), list(range(len(rows))), len(rows), 0.01, grid)
-    np.testing.assert_allclose(by_numpy[0], expected, rtol=1e-4)
+    np.testing.assert_allclose(plain[0], expected, rtol=1e-4)
     for row in range(3):
         np.testing.assert_array_equal(by_graph(detector, new[row : row + 1])[0], by_runtime[row])
 
@@ -109,10 +109,10 @@ def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
     shifted = np.array([picture(0, 1)], np.float32)
     strict = patch_gaussians.learn(task(tmp_path / "a", x))
     tolerant = patch_gaussians.learn(task(tmp_path / "b", x, position_tolerance=1))
-    assert strict.detector.distances(shifted).max() > 3 * strict.held_out.max()
+    assert by_numpy(strict.detector, shifted).max() > 3 * strict.held_out.max()
     # The last column comes from outside the grid: nothing there can know it.
     inside = np.arange(grid * grid) % grid < grid - 1
-    assert tolerant.detector.distances(shifted)[0, inside].max() < 1.2 * tolerant.held_out.max()
+    assert by_numpy(tolerant.detector, shifted)[0, inside].max() < 1.2 * tolerant.held_out.max()
 
 
 def test_fewer_than_three_parts_are_not_held_out(tmp_path: Path) -> None:

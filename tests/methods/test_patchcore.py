@@ -10,7 +10,7 @@ import pytest
 
 from padim.methods import patchcore
 from padim.methods.patchcore import NEIGHBOURS, PatchCore, pooled
-from tests.methods.arrays import by_graph, embeddings, task
+from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 
 def plain_pooled(x: npt.NDArray[np.float32], grid: int) -> npt.NDArray[np.float64]:
@@ -55,7 +55,7 @@ def test_distances_and_weight(tmp_path: Path) -> None:
     patches = np.concatenate([plain_pooled(one, grid) for one in x])
     assert all(np.abs(patches - own).max(axis=1).min() < 1e-4 for own in bank)
     expected = np.stack([plain_distances(plain_pooled(one, grid), bank) for one in new])
-    np.testing.assert_allclose(detector.distances(new), expected, rtol=1e-4)
+    np.testing.assert_allclose(by_numpy(detector, new), expected, rtol=1e-4)
     found = by_graph(detector, new)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     for row in range(3):
@@ -94,7 +94,7 @@ def test_few_pictures(tmp_path: Path, n: int) -> None:
     learnt = patchcore.learn(task(tmp_path, embeddings(n, 3, 4), coreset_percent=0.01))
     assert np.isfinite(learnt.held_out).all()
     assert (learnt.held_out > 0).any() == (n == 3)
-    assert np.isfinite(learnt.detector.distances(embeddings(1, 3, 4, seed=2))).all()
+    assert np.isfinite(by_numpy(learnt.detector, embeddings(1, 3, 4, seed=2))).all()
 
 
 def test_equal_pictures(tmp_path: Path) -> None:
@@ -108,5 +108,5 @@ def test_the_first_patch_of_a_memory_of_one_has_no_weight(tmp_path: Path) -> Non
     detector = PatchCore.of(np.ones((1, 4), np.float32), 9)
     x = embeddings(2, 3, 4)
     expected = np.linalg.norm(pooled(x) - 1, axis=2)
-    np.testing.assert_allclose(detector.distances(x), expected, rtol=1e-5)
+    np.testing.assert_allclose(by_numpy(detector, x), expected, rtol=1e-5)
     np.testing.assert_allclose(by_graph(detector, x), expected, rtol=1e-5)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from padim.methods import shared
 from padim.methods.shared import Moments, SharedGaussian
-from tests.methods.arrays import by_graph, embeddings, task
+from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 
 @pytest.mark.parametrize("shrinkage", [0.0, 0.3])
@@ -66,7 +66,7 @@ def test_graph_and_numpy_agree_and_a_batch_changes_no_bit(tmp_path: Path) -> Non
     assert isinstance(detector, SharedGaussian)
     new = embeddings(4, 4, 5, seed=8)
     found = by_graph(detector, new)
-    np.testing.assert_allclose(found, detector.distances(new), rtol=1e-5)
+    np.testing.assert_allclose(found, by_numpy(detector, new), rtol=1e-5)
     for row in range(4):
         np.testing.assert_array_equal(by_graph(detector, new[row : row + 1])[0], found[row])
 
@@ -74,4 +74,4 @@ def test_graph_and_numpy_agree_and_a_batch_changes_no_bit(tmp_path: Path) -> Non
 def test_one_picture_makes_a_model(tmp_path: Path) -> None:
     learnt = shared.learn(task(tmp_path, embeddings(1, 3, 4)))
     assert not learnt.held_out.any()
-    assert np.isfinite(learnt.detector.distances(embeddings(1, 3, 4, seed=3))).all()
+    assert np.isfinite(by_numpy(learnt.detector, embeddings(1, 3, 4, seed=3))).all()

@@ -17,7 +17,7 @@ from padim.methods.patches import Standard
 from padim.methods.svdd import Sphere, center_of, learn, objective, radius_of
 from padim.pipeline import Cancel
 from padim.task import Task
-from tests.methods.arrays import by_graph, embeddings, task
+from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 from tests.parts import normals
 
 SHORT: dict[str, Any] = {"method": "svdd", "max_epochs": 4, "folds": 3}
@@ -85,8 +85,8 @@ def given(folder: Path, count: int = 9, **settings: Any) -> Task:
 def test_what_is_strange_is_far(tmp_path: Path, kind: str) -> None:
     learnt = learn(given(tmp_path, 20, svdd_objective=kind, max_epochs=10))
     x = embeddings(6, 4, 6, seed=8)
-    good = learnt.detector.distances(x)
-    strange = learnt.detector.distances(x + 6 * np.eye(6, dtype=np.float32)[2])
+    good = by_numpy(learnt.detector, x)
+    strange = by_numpy(learnt.detector, x + 6 * np.eye(6, dtype=np.float32)[2])
     assert np.median(strange) > 1.5 * np.median(good)
     # A unit of its own: what is usual is about 1, by whatever fold it was told.
     assert 0.4 < np.median(learnt.held_out) < 1.6
@@ -111,14 +111,14 @@ def test_few_parts(tmp_path: Path, count: int) -> None:
     learnt = learn(given(tmp_path, count))
     assert np.isfinite(learnt.held_out).all()
     assert (learnt.held_out > 0).all() == (count == 3)
-    assert np.isfinite(learnt.detector.distances(embeddings(2, 4, 6))).all()
+    assert np.isfinite(by_numpy(learnt.detector, embeddings(2, 4, 6))).all()
 
 
 def test_equal_pictures_are_no_reason_to_fail(tmp_path: Path) -> None:
     x = np.repeat(embeddings(1, 4, 6), 5, axis=0)
     learnt = learn(task(tmp_path, x, **SHORT))
     assert np.isfinite(learnt.held_out).all()
-    assert learnt.detector.distances(x[:1] + 1).min() > learnt.held_out.max()
+    assert by_numpy(learnt.detector, x[:1] + 1).min() > learnt.held_out.max()
 
 
 def test_places_have_their_own_zero_and_unit(tmp_path: Path) -> None:
