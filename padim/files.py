@@ -6,7 +6,8 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,12 +35,23 @@ def explain_os_error(error: OSError, path: Path | None = None) -> StorageError:
     return StorageError(f"{named}{what}", place, read_only=error.errno in _READ_ONLY)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError raised inside name the file: a failed write to an open file names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
     """Write ``content`` (bytes, or a function that writes to the open file) to ``path`` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = open_beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             if callable(content):
                 content(file)
             else:
