@@ -37,6 +37,7 @@ from padim.files import sync_folder
 from padim.methods.patch_gaussians import PatchGaussians
 from padim.repeatability import guard_levels
 from padim.runtime import session_options
+from padim.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
 from padim.words import megabytes
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
     :func:`metadata`. Only operators of the ONNX standard are used.
 
     Over 2 GB the numbers are in a second file beside it, ``<name>.<digits>.data``, which must go with it
-    unrenamed. Files are replaced whole or not at all.
+    unrenamed. Files are replaced whole or not at all. The file carries a SHA-256 of itself, and of the second
+    file, see :mod:`padim.scorer_seal`.
 
     Args:
         model: a fitted one. Without a threshold it warns, and the metadata have none: there are scores, but
@@ -121,9 +123,15 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
                 array = baked.pop(key)
                 _described(proto, key, array).raw_data = b"".join(_little_endian(array))
         else:
-            _put_beside(proto, baked, target)
-        target.write_bytes(proto.SerializeToString())
+            name, sha256 = _put_beside(proto, baked, target)
+            proto.metadata_props.add(key=DATA_FILE, value=name)
+            proto.metadata_props.add(key=DATA_SHA256, value=sha256)
+        content = proto.SerializeToString()
         del proto, baked
+        with target.open("wb") as file:
+            file.write(content)
+            file.write(seal_entry(content))
+        del content
         _check(target, model)
     return path
 
@@ -252,8 +260,12 @@ def _described(proto: onnx.ModelProto, key: str, array: Array) -> onnx.TensorPro
     return tensor
 
 
-def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -> None:
-    """Write the large arrays into a file beside ``target``, named by its content, and refer to them."""
+def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -> tuple[str, str]:
+    """Write the large arrays into a file beside ``target``, named by its content, and refer to them.
+
+    Returns:
+        The file's name and its SHA-256.
+    """
     part = target.with_name("data")
     places: list[tuple[onnx.TensorProto, int]] = []
     digest = hashlib.sha256()
@@ -278,6 +290,7 @@ def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -
             tensor.external_data.add(key=key, value=str(value))
         tensor.data_location = TensorProto.EXTERNAL
     part.rename(target.with_name(location))
+    return location, digest.hexdigest()
 
 
 def _little_endian(array: Array) -> Iterator[bytes]:
