@@ -1,7 +1,8 @@
 """Judge pictures as padim does: python mask_onnx.py [--unsealed] MODEL.onnx FOLDER PICTURE ...
 
-Their masks are written into the folder. Only regions of at least the model's smallest region count. A mask is a PNG of the picture's own size, 255
-where it is rejected. For 8-bit RGB and grey pictures; needs score_onnx.py beside it.
+Their masks are written into the folder. Only regions of at least the model's smallest region count. A mask
+is a PNG of the picture's own size, 255 where it is rejected. For 8-bit RGB and grey pictures; needs
+score_onnx.py beside it.
 """
 
 import sys

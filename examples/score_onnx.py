@@ -33,7 +33,7 @@ def prepared(path, meta):
 
 
 def checked(path, unsealed):
-    """The file's bytes. Its last 64 are the digits of the SHA-256 over the file with 64 zeros in their place."""
+    """The file's bytes. The last 64 are the SHA-256 of the file with 64 zeros in their place."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:

@@ -1,8 +1,8 @@
 """The SHA-256 that an exported scorer carries over itself, so that a damaged copy is refused.
 
-The last metadata entry of the ONNX file, ``sha256``, is at the very end of it: its 64 hexadecimal digits are the
-file's last 64 bytes, and they are the SHA-256 of the file with these digits set to zero. Nothing has to be
-parsed to find them, and every bit of the file counts. Numbers in a second file (above 2 GB) have their own
+The last metadata entry of the ONNX file, ``sha256``, is at the very end of it: its 64 hexadecimal digits are
+the file's last 64 bytes, and they are the SHA-256 of the file with these digits set to zero. Nothing has to
+be parsed to find them, and every bit of the file counts. Numbers in a second file (above 2 GB) have their own
 SHA-256 in the metadata entry ``data_sha256``, beside the second file's name in ``data_file``.
 
 Nothing here loads onnxruntime: no session is made of a file that has not been checked.
@@ -26,7 +26,7 @@ DATA_SHA256 = "data_sha256"
 
 _DIGITS = 64
 _ZEROS = b"0" * _DIGITS
-# In a protobuf message that is appended to, the new field is one more element of a list: field 14 of ModelProto
+# Appended to a protobuf message, a field is one more element of its list: field 14 of ModelProto
 # (``metadata_props``), 74 bytes long, with the key ``sha256`` in 6 bytes and a value of 64.
 _MARKER = b"rJ\n\x06sha256\x12@"
 _PIECE = 2**20
@@ -75,8 +75,8 @@ def digest(path: Path) -> str:
             tail = file.read(_DIGITS + len(_MARKER))
             if tail[:-_DIGITS] != _MARKER:
                 raise PadimError(
-                    f"{path}: carries no SHA-256 of its own at its end, so it is cut short, damaged, or from a "
-                    "version of padim before there were any; export it again"
+                    f"{path}: carries no SHA-256 at its end, so it is cut short, damaged or from an "
+                    "earlier version of padim; export it again"
                 )
             file.seek(0)
             found, left = hashlib.sha256(), size - _DIGITS

@@ -118,7 +118,8 @@ def test_a_file_that_onnx_runtime_does_not_take_is_told_in_a_sentence(
 @given(st.binary(min_size=1, max_size=200))
 def test_sealing_again_changes_nothing(content: bytes) -> None:
     once = seal(content)
-    assert once.startswith(content) and len(once) == len(content) + 76
+    assert once.startswith(content)
+    assert len(once) == len(content) + 76
     assert seal(once) == once
 
 
