@@ -162,7 +162,8 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
         "method": config.method,
         "n_features": fitted.detector.shape[1],
         "weights": config.weights,
-        "backbone_sha256": hashlib.sha256(model.extractor.backbone_onnx).hexdigest(),
+        "backbone_sha256": model.extractor.backbone_sha256,
+        "scoring_identity": model.scoring_identity,
         "smoothing_sigma": config.smoothing_sigma,
         "min_area": config.min_area,
         "quantizer_offset": quantizer.offset,
@@ -356,7 +357,8 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     ``grid``, ``fit``, ``position_tolerance``; ``pixel_scale``, ``pixel_offset`` float32 ``(3,)``; ``sigma``,
     ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units) and
     ``threshold_level``, if there is one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``,
-    ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``; ``format``, ``format_version``,
+    ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``;
+    ``scoring_identity`` (:mod:`padim.identity`); ``format``, ``format_version``,
     ``padim_version``, ``created``.
 
     Args:
@@ -407,7 +409,8 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "backbone": config.backbone,
         "weights": config.weights,
         "backbone_onnx": network_name,
-        "backbone_sha256": hashlib.sha256(network).hexdigest(),
+        "backbone_sha256": model.extractor.backbone_sha256,
+        "scoring_identity": model.scoring_identity,
     }
     threshold = model.threshold_
     if threshold is not None:

@@ -31,6 +31,7 @@ from padim.errors import BundleError, CalibrationError, ImageError, NotFittedErr
 from padim.factor import Factor
 from padim.features import FeatureExtractor, draw_channels, open_extractor
 from padim.files import sha256_of
+from padim.identity import scoring_files
 from padim.images import Preprocess
 from padim.judging import Judge, ScoredImage
 from padim.learning import Fitted, learn, scale
@@ -175,6 +176,11 @@ class Padim:
     def fitted(self) -> bool:
         """Whether there is a model at all."""
         return self._current is not None
+
+    @property
+    def scoring_identity(self) -> str:
+        """Hex digest of everything that maps and scores depend on, see :mod:`padim.identity`."""
+        return self.judge.identity
 
     @property
     def normals_(self) -> tuple[Normal, ...]:
@@ -840,10 +846,12 @@ class Padim:
 
         Raises:
             CalibrationError: the model has no threshold and none is given.
-            PadimError: the picture was scored before the model changed.
+            PadimError: the picture was scored before the model changed, or by another model.
         """
         if scored.judged_by != self.judge.identity:
-            raise PadimError(f"{scored.name}: was scored before the model changed; score it again")
+            raise PadimError(
+                f"{scored.name}: was scored before the model changed, or by another model; score it again"
+            )
         return decide(
             scored.map,
             self.threshold_level if threshold is None else threshold,
@@ -1143,6 +1151,9 @@ class Padim:
             detector = methods.detector(config.method).load(saved, config, (p, d))
         except ValueError as error:
             raise BundleError(f"{path}: {error}") from error
+        own = {"backbone.onnx", "channels.npy", "roi.npy"}
+        hashes = scoring_files(saved.manifest)
+        detector.with_file_hashes({name: sha256 for name, sha256 in hashes.items() if name not in own})
         if (
             held_out.shape[1:] != (config.grid, config.grid)
             or len(held_out) > len(normals)
