@@ -24,12 +24,12 @@ from padim.calibration import (
     pixel_threshold,
 )
 from padim.config import PadimConfig
-from padim.errors import CalibrationError
+from padim.errors import BeyondScaleError, CalibrationError
 from padim.features import FeatureExtractor
 from padim.identity import scoring_identity
 from padim.images import Box, Preprocess
 from padim.learning import Fitted
-from padim.maps import MAX_LEVEL, Quantizer, inside, judged_map, region_score
+from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, inside, judged_map, region_score
 from padim.pipeline import Prepared
 from padim.scorer import Scorer
 
@@ -213,6 +213,21 @@ class Judge:
 
     def threshold(self, choice: Choice, min_area: int) -> Threshold:
         """See :meth:`padim.Padim.threshold_for`."""
+        found = self._threshold(choice, min_area)
+        if found.level > HIGHEST_THRESHOLD:
+            # Nothing lies above the last level: every image would pass.
+            ends = f"this model's scale, which ends at {self.fitted.quantizer.highest_threshold:.4g}"
+            if found.basis == "manual":
+                raise BeyondScaleError(
+                    f"the threshold set by hand, {choice.value:.6g}, is beyond {ends}: set another one"
+                )
+            raise BeyondScaleError(
+                f"the percentile is the score of a good part beyond {ends}: take that part out as not good, "
+                "or set the threshold by hand"
+            )
+        return found
+
+    def _threshold(self, choice: Choice, min_area: int) -> Threshold:
         if choice.basis == "manual":
             assert choice.value is not None  # Choice sees to it
             return Threshold(self.fitted.quantizer.to_level(choice.value), "manual")
