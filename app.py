@@ -109,7 +109,7 @@ def _rename(entry: Entry, name: str) -> None:
 
 def _delete(entry: Entry, in_use: bool) -> None:
     try:
-        workspace.store().delete(entry.id)
+        workspace.store().delete(entry.id, patience=2.0)
     except (PadimError, OSError) as error:
         shell.failure("The model was not deleted.", error)
         return

@@ -1,5 +1,9 @@
 """The errors that padim raises on purpose; each message names its subject and the remedy."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class PadimError(Exception):
     """Base class: anything a user can put right, told in one sentence."""
@@ -37,3 +41,35 @@ class CalibrationError(PadimError):
 
 class Cancelled(PadimError):
     """The caller's ``cancel`` asked to stop; nothing was changed."""
+
+
+class StorageError(PadimError):
+    """The system refused to write a file: a full disk, a read-only folder or a failing device.
+
+    Attributes:
+        path: the file or folder; None where the system names none.
+        read_only: whether nothing can be written there, as in a read-only workspace.
+    """
+
+    def __init__(self, message: str, path: Path | None = None, *, read_only: bool = False) -> None:
+        super().__init__(message)
+        self.path = path
+        self.read_only = read_only
+
+
+class DamagedError(PadimError):
+    """A working file does not hold what was written to it.
+
+    Attributes:
+        path: the file.
+        what: one sentence that names the damaged record.
+        remedy: one sentence, what can still be done.
+        row: position of the damaged record in its file; None where the whole file is meant.
+    """
+
+    def __init__(self, path: Path, what: str, remedy: str, row: int | None = None) -> None:
+        super().__init__(f"{path}: {what}; {remedy}")
+        self.path = path
+        self.what = what
+        self.remedy = remedy
+        self.row = row

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+from padim.errors import StorageError
+
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def explain_os_error(error: OSError, path: Path | None = None) -> StorageError:
+    """The system's refusal to write, as a sentence with the file and the remedy.
+
+    Args:
+        error: as the system raised it.
+        path: what was being written; default: the file that ``error`` names.
+    """
+    place = path or (Path(os.fsdecode(error.filename)) if error.filename else None)
+    named = f"{place}: " if place else ""
+    if error.errno in _FULL:
+        what = "no space left on the disk; free some space there, and then do it again"
+    elif error.errno in _READ_ONLY:
+        what = "cannot be written, the folder is read-only for this program; what is saved there is unchanged"
+    else:
+        what = f"cannot be written ({error.strerror or error}); check the disk, and then do it again"
+    return StorageError(f"{named}{what}", place, read_only=error.errno in _READ_ONLY)
 
 
 def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:

@@ -1,22 +1,29 @@
 """Workspace: the folder that keeps models between sessions, one sub-folder a model.
 
 ``<root>/models/<id>/`` is the bundle; ``work/`` inside it holds the normals' embeddings and the
-checkpoint while the model is worked on.
+checkpoint while the model is worked on. ``<root>/locks/`` holds a lock file a model, outside the model's
+folder so that deleting the model leaves nothing of it: whoever changes or deletes a model takes its lock,
+in whatever process.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from padim import bundle
 from padim.errors import BundleError, PadimError
-from padim.files import write_atomic
+from padim.files import explain_os_error, write_atomic
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -24,6 +31,12 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _NAME_FILE = "name.txt"
 LONGEST_NAME = 80
+# Seconds that a change waits for another change of the same model.
+PATIENCE = 20.0
+
+# One lock object a file: a thread that holds it may take it again, other threads and processes wait.
+_LOCKS: dict[Path, FileLock] = {}
+_LOCKS_GUARD = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -120,9 +133,11 @@ class Workspace:
 
     def rename(self, model_id: str, name: str) -> Entry:
         """Another name; the id, and with it every link, stays."""
-        entry = self.get(model_id)
-        write_atomic(entry.path / _NAME_FILE, self._checked(name).encode())
-        return self._entry(entry.path)
+        name = self._checked(name)
+        with self.locked(model_id):
+            entry = self.get(model_id)
+            write_atomic(entry.path / _NAME_FILE, name.encode())
+            return self._entry(entry.path)
 
     @staticmethod
     def _checked(name: str) -> str:
@@ -131,9 +146,76 @@ class Workspace:
             raise PadimError(f"a model's name has 1 to {LONGEST_NAME} characters, this one has {len(name)}")
         return name
 
-    def delete(self, model_id: str) -> None:
-        """Remove a model with all that belongs to it."""
-        bundle.remove(self.get(model_id).path)
+    @contextmanager
+    def locked(self, model_id: str, patience: float = PATIENCE) -> Iterator[None]:
+        """Hold a model's lock: nobody else changes or deletes the model meanwhile, in any process.
+
+        The thread that holds it may take it again. The lock ends with the process, also with a killed one.
+
+        Args:
+            model_id: the model; it need not exist (any more).
+            patience: seconds to wait for whoever holds the lock.
+
+        Raises:
+            PadimError: it is held for longer than that, or the id is no model's.
+            StorageError: the workspace is read-only, or its disk is full.
+        """
+        if not _ID.fullmatch(model_id):
+            raise PadimError(f"there is no model '{model_id}' in {self.folder}")
+        path = (self.root / "locks" / f"{model_id}.lock").absolute()
+        with _LOCKS_GUARD:
+            lock = _LOCKS.setdefault(path, FileLock(path))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=patience)
+        except Timeout as error:
+            raise PadimError(
+                "the model is being changed by somebody else; try again when that has finished"
+            ) from error
+        except OSError as error:
+            raise explain_os_error(error, self.root) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def edit(self, model_id: str, patience: float = PATIENCE) -> Iterator[Padim]:
+        """A private copy of the model to change; saved when the block ends without an exception.
+
+        Raises:
+            PadimError: no such model, or another change of it takes longer than ``patience`` seconds.
+            BundleError: damaged; names the file.
+            StorageError: it cannot be saved.
+        """
+        with self.locked(model_id, patience):
+            model = self.open(model_id)
+            yield model
+            self.save(model_id, model)
+
+    def save(self, model_id: str, model: Padim) -> None:
+        """Save a model into its folder; one that was deleted meanwhile does not come back.
+
+        Raises:
+            PadimError: the model was deleted.
+            StorageError: it cannot be saved.
+        """
+        with self.locked(model_id):
+            path = self.get(model_id).path
+            try:
+                model.save(path)
+            except OSError as error:
+                raise explain_os_error(error) from error
+
+    def delete(self, model_id: str, patience: float = PATIENCE) -> None:
+        """Remove a model with all that belongs to it.
+
+        Raises:
+            PadimError: no such model, or it is being changed.
+            StorageError: the workspace is read-only.
+        """
+        with self.locked(model_id, patience):
+            bundle.remove(self.get(model_id).path)
 
     def work_dir(self, model_id: str) -> Path:
         """Where the model's embeddings are kept while it is worked on."""

@@ -214,7 +214,7 @@ def fit(
         entry = store.get(entry_id)
         model = Padim(config, work_dir=store.work_dir(entry_id))
         model.fit(source, groups=parts, progress=job.progress, cancel=job.cancelled, on_error=failed.append)
-        model.save(entry.path)
+        store.save(entry_id, model)
     except BaseException:
         store.delete(entry_id)
         raise

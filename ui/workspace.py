@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +20,6 @@ PARAMETER = "model"
 
 # What a bundle holds of the normals, and of how the region was drawn: no picture's score depends on them.
 NOT_JUDGING = frozenset({"held_out.npy", "normals.json", "roi_shapes.json", "thumbnails.bin"})
-
-_LOCKS: dict[Path, threading.Lock] = {}
-_LOCKS_GUARD = threading.Lock()
 
 
 def root() -> Path:
@@ -155,26 +151,17 @@ def _open(home: str, entry_id: str, revision: str) -> Padim:
 def edit(entry: Entry, patience: float = 20.0) -> Iterator[Padim]:
     """A private copy of the model to change; saved when the block ends without an exception.
 
-    The shared copy stays as it was, so that a change that fails halfway is seen by nobody. Edits of one
-    model wait for each other.
+    The shared copy stays as it was, so that a change that fails halfway is seen by nobody. Changes of one
+    model wait for each other, whichever process makes them.
 
     Args:
         entry: the model.
-        patience: seconds to wait for an edit under way.
+        patience: seconds to wait for a change under way.
 
     Raises:
-        PadimError: another edit takes longer than that.
+        PadimError: another change takes longer than that, or the model was deleted.
         BundleError: damaged; names the file.
+        StorageError: it cannot be saved: a read-only workspace or a full disk.
     """
-    from padim.errors import PadimError
-
-    with _LOCKS_GUARD:
-        lock = _LOCKS.setdefault(entry.path, threading.Lock())
-    if not lock.acquire(timeout=patience):
-        raise PadimError("the model is being changed by somebody else; try again when that has finished")
-    try:
-        model = store().open(entry.id)
+    with store().edit(entry.id, patience) as model:
         yield model
-        model.save(entry.path)
-    finally:
-        lock.release()
