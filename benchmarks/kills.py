@@ -361,7 +361,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50, help="kills a scenario; 50")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", help="only this scenario; may be repeated")
-    parser.add_argument("--check", action="store_true", help="exit with 1 unless nothing is blocked or differs")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 unless nothing is blocked or differs"
+    )
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     options = parser.parse_args()
     # What forks are to have ready; no session is opened here, for its threads would not come along.
