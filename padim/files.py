@@ -37,6 +37,11 @@ def explain_os_error(error: OSError, path: Path | None = None) -> StorageError:
     return StorageError(f"{named}{what}", place, read_only=error.errno in _READ_ONLY)
 
 
+def is_about_writing(error: OSError) -> bool:
+    """Whether nothing but a full or a read-only disk can be meant."""
+    return error.errno in _FULL or error.errno in (errno.EROFS, errno.EFBIG, errno.EIO)
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Let the system's errors name ``path`` where they name no file, as those of writing and flushing do."""

@@ -106,7 +106,7 @@ def is_held(path: Path) -> bool:
 
 
 class ScratchFolder(tempfile.TemporaryDirectory[str]):
-    """A temporary folder that is removed with the object, or swept by a later process if this one is killed."""
+    """A temporary folder that goes with the object; a later process sweeps that of one that was killed."""
 
     def __init__(self, *, beside: Path | None = None) -> None:
         """
@@ -185,7 +185,7 @@ def sweep(found: list[Leftover]) -> list[Leftover]:
     gone = []
     for leftover in found:
         with suppress(OSError):
-            # Held while it is removed: whoever has just made it waits, sees that it has gone, and makes another.
+            # Held while it is removed: who has just made it waits, sees that it has gone, and makes another.
             handle = os.open(leftover.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
             try:
                 if hold(handle) != "held":

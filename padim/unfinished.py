@@ -26,11 +26,10 @@ _HEADER = "unfinished.json"
 _BATCHES = "batches.jsonl"
 _REQUEST = "request.json"
 # What a fit makes in its folder. Of the folders among it only what has such a name is ever inside.
-_OWN_FILES = {_HEADER, _BATCHES, _REQUEST, "thumbnails.bin"}
+_OWN_FILES = {_HEADER, _BATCHES, _REQUEST, "thumbnails.bin", "thumbnails.txt"}
 _OWN_FOLDERS = re.compile(r"spool|pictures|training|new|found|teacher-[a-z0-9_]{8}|checkpoint-[0-9a-f]{16}")
-_OWN_INSIDE = re.compile(
-    r"[a-z0-9_-]+\.(bin|crc|crc32c|f16|f32|json|jsonl|lock|npy|npz|sums|txt|u8|xxh|xxh64)"
-)
+_OWN_INSIDE = re.compile(r"[a-z0-9_-]+\.(bin|crc|f16|f32|json|jsonl|lock|npy|npz|sums|txt|u8|xxh)")
+_OWN_CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{16}\.npz")
 
 
 @dataclass(frozen=True)
@@ -234,8 +233,8 @@ def look(folder: Path) -> Found:
     """What is in a place for a fit that can be stopped.
 
     Returns:
-        ``nothing``, or an empty folder. ``stopped``: a fit to go on with. ``begun``: made by this program, but
-        nothing in it to go on with: the fit was killed before its first record, or while it was removed.
+        ``nothing``, or an empty folder. ``stopped``: a fit to go on with. ``begun``: made by this program,
+        but with nothing to go on with: the fit was killed before its first record, or while it was removed.
         ``foreign``: somebody else's.
     """
     if not folder.is_dir() or folder.is_symlink():
@@ -256,6 +255,7 @@ def _is_own(folder: Path) -> bool:
         and not path.is_symlink()
         and (
             path.name in _OWN_FILES
+            or _OWN_CHECKPOINT.fullmatch(path.name)
             or leftovers.is_temporary_name(path.name)
             or (_OWN_FOLDERS.fullmatch(folder.name) and _OWN_INSIDE.fullmatch(path.name))
         )

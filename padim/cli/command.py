@@ -182,9 +182,18 @@ def _one_sentence(terminal: Terminal) -> Iterator[None]:
     except BrokenPipeError:
         raise  # nobody reads any more, as under ``| head``
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        terminal.error(f"{place}{error.strerror or error}")
+        terminal.error(_sentence(error))
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         terminal.error("stopped")
         raise typer.Exit(130) from error
+
+
+def _sentence(error: OSError) -> str:
+    """What the system refused: to write, with the remedy, or something else in its own words."""
+    from padim.files import explain_os_error, is_about_writing
+
+    if is_about_writing(error):
+        return str(explain_os_error(error))
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"

@@ -1,4 +1,4 @@
-"""What lies where a fit is to be saved: a model, a fit that was stopped or killed, or somebody else's files."""
+"""What lies where a fit is to be saved: a model, a fit that was stopped, or somebody else's files."""
 
 from __future__ import annotations
 

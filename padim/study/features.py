@@ -23,7 +23,7 @@ from padim.config import PadimConfig
 from padim.datasets import Dataset, at_map_resolution
 from padim.errors import ImageError, PadimError
 from padim.features import FeatureExtractor, open_extractor
-from padim.files import write_atomic
+from padim.files import naming, write_atomic
 from padim.images import Preprocess
 from padim.pipeline import Watch, batches
 from padim.scorer import NO_NUMBERS
@@ -145,7 +145,7 @@ class Features:
                 raise PadimError(f"{category.name}: none of the {len(dataset)} pictures could be used")
         side = self.config.input_size
         stacked = np.array(masks, np.bool_).reshape(len(masks), side * side)
-        with (self.folder / _MASKS).open("wb") as file:
+        with naming(self.folder / _MASKS), (self.folder / _MASKS).open("wb") as file:
             np.save(file, np.packbits(stacked, axis=1), allow_pickle=False)
         told = tuple((error.name, error.reason) for error in failed)
         # Last of all: with it, the rest is complete.
