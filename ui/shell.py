@@ -13,7 +13,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import amending, fitting, media, panels, watch, workspace
+from ui import amending, fitting, media, panels, sessions, watch, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def begin(title: str, lead: str) -> Entry | None:
         The model in use, which the URL names; None where there is none.
     """
     media.new_run()
+    sessions.current()
     st.set_page_config(
         page_title=f"{title} · {PRODUCT}",
         page_icon=_MARK,
