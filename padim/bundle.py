@@ -50,14 +50,10 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
     pieces = {name: _pieces(content) for name, content in files.items()}
     listed: dict[str, dict[str, Any]] = {}
     for name, parts in pieces.items():
-        digest = hashlib.sha256()
-        size = 0
-        for part in _chunks(parts):
-            digest.update(part)
-            size += len(part)
+        sha256, size = _hash(parts)
         stem, suffix = name.rsplit(".", 1)
-        stored = f"{stem}-{digest.hexdigest()[:16]}.{suffix}"
-        listed[name] = {"file": stored, "sha256": digest.hexdigest(), "bytes": size}
+        stored = f"{stem}-{sha256[:16]}.{suffix}"
+        listed[name] = {"file": stored, "sha256": sha256, "bytes": size}
     complete = {"format": FORMAT, "version": VERSION, **manifest, "files": listed}
     complete["seal"] = _seal(complete)
     text = json.dumps(complete, indent=1, ensure_ascii=False).encode()
@@ -87,6 +83,21 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
             if unused or _OWN_TEMPORARY.fullmatch(old.name):
                 old.unlink(missing_ok=True)
         sync_folder(path)
+
+
+def sha256_stored(content: Content) -> str:
+    """Hex SHA-256 of a file as a bundle stores it."""
+    return _hash(_pieces(content))[0]
+
+
+def _hash(parts: list[Any]) -> tuple[str, int]:
+    """Hex SHA-256 and length of a file in parts."""
+    digest = hashlib.sha256()
+    size = 0
+    for part in _chunks(parts):
+        digest.update(part)
+        size += len(part)
+    return digest.hexdigest(), size
 
 
 def _pieces(content: Content) -> list[Any]:

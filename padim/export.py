@@ -36,6 +36,7 @@ from padim.files import explain_os_error, sync_folder
 from padim.methods.patch_gaussians import PatchGaussians
 from padim.repeatability import guard_levels
 from padim.runtime import session_options
+from padim.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
 from padim.words import megabytes
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
     :func:`metadata`. Only operators of the ONNX standard are used.
 
     Over 2 GB the numbers are in a second file beside it, ``<name>.<digits>.data``, which must go with it
-    unrenamed. Files are replaced whole or not at all.
+    unrenamed. Files are replaced whole or not at all. The file carries a SHA-256 of itself, and of the second
+    file, see :mod:`padim.scorer_seal`.
 
     Args:
         model: a fitted one. Without a threshold it warns, and the metadata have none: there are scores, but
@@ -120,9 +122,15 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
                 array = baked.pop(key)
                 _described(proto, key, array).raw_data = b"".join(_little_endian(array))
         else:
-            _put_beside(proto, baked, target)
-        target.write_bytes(proto.SerializeToString())
+            name, sha256 = _put_beside(proto, baked, target)
+            proto.metadata_props.add(key=DATA_FILE, value=name)
+            proto.metadata_props.add(key=DATA_SHA256, value=sha256)
+        content = proto.SerializeToString()
         del proto, baked
+        with target.open("wb") as file:
+            file.write(content)
+            file.write(seal_entry(content))
+        del content
         _check(target, model)
     return path
 
@@ -153,7 +161,8 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
         "method": config.method,
         "n_features": fitted.detector.shape[1],
         "weights": config.weights,
-        "backbone_sha256": hashlib.sha256(model.extractor.backbone_onnx).hexdigest(),
+        "backbone_sha256": model.extractor.backbone_sha256,
+        "scoring_identity": model.scoring_identity,
         "smoothing_sigma": config.smoothing_sigma,
         "min_area": config.min_area,
         "quantizer_offset": quantizer.offset,
@@ -251,8 +260,12 @@ def _described(proto: onnx.ModelProto, key: str, array: Array) -> onnx.TensorPro
     return tensor
 
 
-def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -> None:
-    """Write the large arrays into a file beside ``target``, named by its content, and refer to them."""
+def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -> tuple[str, str]:
+    """Write the large arrays into a file beside ``target``, named by its content, and refer to them.
+
+    Returns:
+        The file's name and its SHA-256.
+    """
     part = target.with_name("data")
     places: list[tuple[onnx.TensorProto, int]] = []
     digest = hashlib.sha256()
@@ -277,6 +290,7 @@ def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -
             tensor.external_data.add(key=key, value=str(value))
         tensor.data_location = TensorProto.EXTERNAL
     part.rename(target.with_name(location))
+    return location, digest.hexdigest()
 
 
 def _little_endian(array: Array) -> Iterator[bytes]:
@@ -342,7 +356,8 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     ``grid``, ``fit``, ``position_tolerance``; ``pixel_scale``, ``pixel_offset`` float32 ``(3,)``; ``sigma``,
     ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units) and
     ``threshold_level``, if there is one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``,
-    ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``; ``format``, ``format_version``,
+    ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``;
+    ``scoring_identity`` (:mod:`padim.identity`); ``format``, ``format_version``,
     ``padim_version``, ``created``.
 
     Args:
@@ -393,7 +408,8 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "backbone": config.backbone,
         "weights": config.weights,
         "backbone_onnx": network_name,
-        "backbone_sha256": hashlib.sha256(network).hexdigest(),
+        "backbone_sha256": model.extractor.backbone_sha256,
+        "scoring_identity": model.scoring_identity,
     }
     threshold = model.threshold_
     if threshold is not None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from padim import report
 from padim.leftovers import ScratchFolder
-from ui import workspace
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -105,12 +104,14 @@ def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: st
 
 def scorer_hindrance(entry: Entry) -> str | None:
     """Why a model cannot be downloaded as a scorer; None where it can."""
+    from padim.identity import NOT_SCORING
+
     if not entry.manifest.get("threshold"):
         return "The model has no threshold yet. Set one on the Calibrate page."
     # As the bundle keeps them, which is how the scorer does.
     files = entry.manifest.get("files", {})
-    judging = files.keys() - workspace.NOT_JUDGING
-    if sum(int(files[name].get("bytes", 0)) for name in judging) > LARGEST_SCORER:
+    scoring = files.keys() - NOT_SCORING
+    if sum(int(files[name].get("bytes", 0)) for name in scoring) > LARGEST_SCORER:
         return "It is too large to download. Write it on the server with python -m padim export."
     return None
 
