@@ -24,7 +24,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from padim.errors import BundleError
-from padim.files import sha256_of, sync_folder, write_atomic
+from padim.files import remove_tree, sha256_of, sync_folder, write_atomic
 
 FORMAT = "padim-bundle"
 VERSION = 3
@@ -298,7 +298,22 @@ class Bundle:
         return copy, str(entry["sha256"])
 
 
+def half_made(path: Path) -> bool:
+    """Whether a save into this folder was cut short: it holds files of a bundle and nothing else, and no
+    manifest says which."""
+    return path.is_dir() and all(
+        path_inside.name == ".lock"
+        or _OWN_FILE.fullmatch(path_inside.name)
+        or _OWN_TEMPORARY.fullmatch(path_inside.name)
+        for path_inside in path.iterdir()
+    )
+
+
 def remove(path: Path) -> None:
-    """Delete a bundle folder with all in it: manifest first, so that what is left is no model."""
-    (path / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
+    """Delete a bundle folder with all in it, in one step for whoever looks."""
+    try:
+        remove_tree(path)
+    except OSError:
+        # Where the folder above takes no new name: manifest first, so that what is left is no model.
+        (path / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)

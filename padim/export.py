@@ -13,7 +13,6 @@ import json
 import math
 import os
 import re
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -30,10 +29,10 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 import padim
-from padim import backbones
+from padim import backbones, leftovers
 from padim.errors import PadimError
 from padim.factor import Factor, LowRank
-from padim.files import sync_folder
+from padim.files import explain_os_error, sync_folder
 from padim.methods.patch_gaussians import PatchGaussians
 from padim.repeatability import guard_levels
 from padim.runtime import session_options
@@ -455,9 +454,8 @@ def _written(path: Path) -> Iterator[Path]:
         if path.is_dir():
             raise PadimError(f"{path}: is a folder; give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
-        ) as temporary:
+        leftovers.sweep(leftovers.beside(path.parent, path.name))
+        with leftovers.ScratchFolder(beside=path) as temporary:
             folder = Path(temporary)
             yield folder
             beside = sorted(file.name for file in folder.iterdir() if file.name != path.name)
@@ -469,7 +467,7 @@ def _written(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
         _forget_former_data(path, set(beside))
     except OSError as error:
-        raise PadimError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise explain_os_error(error, path) from error
 
 
 def _forget_former_data(path: Path, current: set[str]) -> None:

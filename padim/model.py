@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,6 +41,7 @@ from padim.identity import scoring_files
 from padim.images import Preprocess
 from padim.judging import Judge, ScoredImage
 from padim.learning import Fitted, learn, scale, with_room_for
+from padim.leftovers import ScratchFolder
 from padim.maps import Decision, Quantizer, decide, region_score
 from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
 from padim.normals import Groups, Normal, Status, group_of, join_duplicates
@@ -93,7 +93,7 @@ class Padim:
         self.guard: Guard | None = None
         # What :meth:`set_layers` returns to where few layers have had fewer channels than that.
         self._features_asked = self.config.n_features
-        self._temporary = None if work_dir else tempfile.TemporaryDirectory(prefix="padim-")
+        self._temporary = None if work_dir else ScratchFolder()
         self.work_dir = Path(work_dir or self._temporary.name)  # type: ignore[union-attr]
         self._backbone_onnx: bytes | None = None
         self._provenance: dict[str, str] | None = None

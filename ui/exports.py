@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from padim import report
+from padim.leftovers import ScratchFolder
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -125,7 +125,7 @@ def scorer_bytes(entry: Entry) -> bytes:
     from padim.export import export_onnx
     from padim.model import Padim
 
-    with tempfile.TemporaryDirectory(prefix="padim-") as folder:
+    with ScratchFolder() as folder:
         # A model of its own: the shared one may be saved anew meanwhile.
         path = Path(folder) / "scorer.onnx"
         return export_onnx(Padim.load(entry.path), path, name=entry.name).read_bytes()

@@ -19,7 +19,6 @@ APP = Path(__file__).resolve().parent.parent
 PARAMETER = "model"
 
 
-
 def root() -> Path:
     """``PADIM_HOME``, or ``workspace`` beside ``app.py``."""
     given = os.environ.get("PADIM_HOME", "").strip()
