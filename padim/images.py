@@ -7,8 +7,8 @@ network sees (DESIGN 4.1). Every failure of a file is an :class:`ImageError`.
 from __future__ import annotations
 
 import hashlib
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any, Literal, NamedTuple
@@ -23,11 +23,18 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from padim.errors import ImageError
+from padim import decode_limits, image_headers
+from padim.decode_budget import Cancel, memory_budget
+from padim.decode_pool import TooSlow, shared_pool
+from padim.errors import ImageError, PadimError
+from padim.image_headers import Header
 
 MIB = 1024 * 1024
-MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * MIB
+# Passes over the pixels in one JPEG; encoders make up to some twelve.
+MAX_SCANS = 50
+# What reading any image takes beside its pixels.
+_READING_BYTES = 16 * MIB
 
 FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp")
@@ -95,7 +102,14 @@ _TIFF_PLANAR, _TIFF_SUBFILE = 284, 254
 _EXIF_ORIENTATION = 274
 
 
-def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Rgb:
+def decode(
+    data: bytes,
+    name: str,
+    *,
+    max_pixels: int | None = None,
+    max_bytes: int = MAX_BYTES,
+    cancel: Cancel | None = None,
+) -> Rgb:
     """A picture file as RGB.
 
     The format is told from the content, never from the name. What becomes of the kinds of pixels:
@@ -113,43 +127,150 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, max_bytes: i
       unseen. Pages that are declared previews or masks of the first do not count, nor do the extra views in a
       phone's JPEG.
 
+    Its cost is limited (``padim.decode_limits``): the size by the header before anything is decoded, the
+    memory of all decoding in this process together by a budget, for which this waits, and, where the time
+    does not follow from the size, the time: such files are decoded in a helper process that can be stopped.
+    Refused for their cost are run-length BMPs, JPEGs of more than ``MAX_SCANS`` scans, and files that declare
+    more pixels than their bytes can hold.
+
     Args:
         data: the file's bytes.
         name: the file's name as the user knows it, for the error.
-        max_pixels: largest width x height, compared with the header before anything is decoded.
+        max_pixels: largest width x height; default: the setting ``PADIM_MAX_MEGAPIXELS``.
         max_bytes: largest file.
+        cancel: asked while this waits and while a helper process decodes; True stops at once.
 
     Returns:
         uint8 (h, w, 3), C-contiguous and writable.
 
     Raises:
         ImageError: whatever is the matter with the file, in plain words with the remedy.
+        Cancelled: `cancel` returned True.
+        PadimError: a setting makes no sense, or no helper process can be started.
     """
+    with decoded(data, name, max_pixels=max_pixels, max_bytes=max_bytes, cancel=cancel) as rgb:
+        return rgb
+
+
+@contextmanager
+def decoded(
+    data: bytes,
+    name: str,
+    *,
+    max_pixels: int | None = None,
+    max_bytes: int = MAX_BYTES,
+    cancel: Cancel | None = None,
+) -> Iterator[Rgb]:
+    """A picture file as RGB, its memory reserved until the block ends; else as :func:`decode`.
+
+    Nothing else may be decoded inside the block: it would wait for memory that the block itself holds.
+    """
+    limits = decode_limits.current()
+    most = limits.pixels if max_pixels is None else max_pixels
+    kind = ""
+    with ExitStack() as held:
+        try:
+            if len(data) > max_bytes:
+                raise Refusal(too_large(max_bytes))
+            kind = _recognise(data)
+            header = image_headers.read(data, kind, max_scans=MAX_SCANS)
+            _admit(header, len(data), most)
+            rgb = _decode_within(limits, data, kind, header, most, cancel, held)
+        except PadimError:  # no fault of the file: stopped on request, or a setting
+            raise
+        except Refusal as refusal:
+            raise ImageError(name, str(refusal)) from None
+        except Exception as error:
+            # As broad as can be on purpose. On malformed data the readers raise OSError, SyntaxError,
+            # ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error, zlib.error,
+            # DecompressionBombError and more, and the next Pillow may add to the list; for the user all of
+            # them are the one fact that this file is unusable. Nothing is hidden: the file is named and the
+            # cause is chained. KeyboardInterrupt and SystemExit are no Exceptions and pass.
+            raise ImageError(name, _reason(error, kind)) from error
+        yield rgb
+
+
+def decode_here(data: bytes, max_pixels: int) -> Rgb | str:
+    """A picture file as RGB, or why it cannot be used; no limit but its size: for the helper process."""
     kind = ""
     try:
-        if len(data) > max_bytes:
-            raise Refusal(too_large(max_bytes))
         kind = _recognise(data)
-        return _decode(data, kind, max_pixels)
-    except Refusal as refusal:
-        raise ImageError(name, str(refusal)) from None
-    except MemoryError as error:
-        raise ImageError(
-            name, "needs more memory than is free; close other programs or make it smaller"
-        ) from error
-    except Exception as error:
-        if isinstance(error, SyntaxError) and "unknown pixel mode" in str(error):
-            reason = "has a kind of pixels that is not supported; save it as 8- or 16-bit grey or RGB"
-            raise ImageError(name, reason) from error
-        # As broad as can be on purpose. On malformed data the readers raise OSError, SyntaxError, ValueError,
-        # TypeError, KeyError, IndexError, OverflowError, struct.error, zlib.error, DecompressionBombError and
-        # more, and the next Pillow may add to the list; for the user all of them are the one fact that this
-        # file is unusable. Nothing is hidden: the file is named and the cause is chained. KeyboardInterrupt
-        # and SystemExit are no Exceptions and pass.
-        raise ImageError(
-            name,
-            f"is damaged or cut short and cannot be read as {kind}; copy it again or save it anew as PNG",
-        ) from error
+        return _decode(data, kind, image_headers.read(data, kind), max_pixels)
+    except MemoryError:
+        return "needs more memory to be decoded than an image of its size should; save it anew as PNG"
+    except Exception as error:  # as in `decoded`; the other process puts the name to it
+        return _reason(error, kind)
+
+
+def _decode_within(
+    limits: decode_limits.DecodeLimits,
+    data: bytes,
+    kind: str,
+    header: Header,
+    max_pixels: int,
+    cancel: Cancel | None,
+    held: ExitStack,
+) -> Rgb:
+    """Decode once there is memory for it, here or in a helper process; `held` keeps the memory."""
+    budget = memory_budget(limits.memory)
+    pixels = max_pixels if header.pixels is None else header.pixels
+    need = pixels * header.bytes_per_pixel + 2 * len(data) + _READING_BYTES
+    if need > budget.total:
+        raise Refusal(
+            f"needs {need / 1e6:,.0f} MB to be decoded, more than the {budget.total / 1e6:,.0f} MB set aside "
+            f"for decoding; make it smaller, or raise {decode_limits.MEMORY}"
+        )
+    if header.bounded:
+        held.enter_context(budget.holding(need, cancel))
+        return _decode(data, kind, header, max_pixels)
+    pool = shared_pool()
+    with pool.slot(cancel):
+        held.enter_context(budget.holding(need, cancel))
+        try:
+            found = pool.decode(data, pixels=max_pixels, memory=need, seconds=limits.seconds, cancel=cancel)
+        except TooSlow:
+            raise Refusal(
+                f"took longer than {limits.seconds:g} s to decode and was stopped; save it anew as PNG or "
+                f"plain JPEG, or raise {decode_limits.SECONDS}"
+            ) from None
+    if isinstance(found, str):
+        raise Refusal(found)
+    return found
+
+
+def _admit(header: Header, length: int, max_pixels: int) -> None:
+    """Refuses what would cost too much, by what the file declares."""
+    if header.size is not None:
+        _check_pixels(header.size, max_pixels)
+    if header.run_length:
+        raise Refusal(
+            "is a run-length encoded BMP (RLE), which may take minutes to decode; save it as PNG or as an "
+            "ordinary BMP"
+        )
+    if header.scans > MAX_SCANS:
+        raise Refusal(
+            f"is a JPEG of more than {MAX_SCANS} scans, each of which goes over the whole picture; save it "
+            "anew as PNG or plain JPEG"
+        )
+    if header.size is None or header.most_pixels is None:
+        return
+    width, height = header.size
+    if width * height > header.most_pixels:
+        raise Refusal(
+            f"declares {width} x {height} pixels, but its {length:,} bytes can hold {header.most_pixels:,} "
+            "at most: it is damaged, cut short or made to use up memory; copy it again or save it anew as PNG"
+        )
+
+
+def _reason(error: Exception, kind: str) -> str:
+    """What a failure to read means for whoever brought the file."""
+    if isinstance(error, Refusal):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "needs more memory than is free; close other programs or make it smaller"
+    if isinstance(error, SyntaxError) and "unknown pixel mode" in str(error):
+        return "has a kind of pixels that is not supported; save it as 8- or 16-bit grey or RGB"
+    return f"is damaged or cut short and cannot be read as {kind}; copy it again or save it anew as PNG"
 
 
 def too_large(max_bytes: int) -> str:
@@ -192,12 +313,15 @@ def _recognise(data: bytes) -> str:
     raise Refusal(f"{what}; save it as {FORMATS}")
 
 
-def _decode(data: bytes, kind: str, max_pixels: int) -> Rgb:
-    if kind == "WebP":
+def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
+    if header.size is not None:
         # Pillow's WebP reader allocates the canvas while it opens the file.
-        _check_pixels(_webp_size(data), max_pixels)
+        _check_pixels(header.size, max_pixels)
     image = _READERS[kind](BytesIO(data))
     _check_pixels(image.size, max_pixels)
+    # Pillow turns the size of a TIFF along with its pixels.
+    if header.size is not None and sorted(image.size) != sorted(header.size):
+        raise ValueError(f"declares the sizes {header.size} and {image.size}")
     if isinstance(image, PngImageFile):
         # Pillow decodes IDAT chunks without looking at their checksums: flipped bits would become pixels.
         PngImageFile(BytesIO(data)).verify()
@@ -207,6 +331,9 @@ def _decode(data: bytes, kind: str, max_pixels: int) -> Rgb:
     elif getattr(image, "n_frames", 1) > 1:
         raise Refusal("is an animation; save the frame to be judged as a picture of its own")
     image.load()
+    if isinstance(image, WebPImageFile):
+        # Two canvases and a copy of the pixels, twelve bytes a pixel, that nothing needs any more.
+        image.fp = image._decoder = None
     # TIFFs are turned by Pillow as they load, and forget their orientation then.
     return np.ascontiguousarray(_turn(_to_rgb(image), _orientation(image)))
 
@@ -216,20 +343,8 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise Refusal(
             f"has {width} x {height} pixels ({width * height / 1e6:.1f} megapixels), over the limit of "
-            f"{max_pixels / 1e6:g} megapixels; make it smaller"
+            f"{max_pixels / 1e6:g} megapixels; make it smaller, or raise {decode_limits.MEGAPIXELS}"
         )
-
-
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """(width, height) from the first chunk; raises struct.error or IndexError where there is none."""
-    chunk = data[12:16]
-    if chunk == b"VP8X":
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    if chunk == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", data, 26)
-    return width & 0x3FFF, height & 0x3FFF
 
 
 def _check_tiff(image: TiffImageFile) -> None:
@@ -270,13 +385,20 @@ def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _deep_grey_to_rgb(image)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or image.has_transparency_data:
-        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        alpha = rgba.getchannel("A")
-        _check_visible(alpha.getextrema()[1] == 0)
-        flat = Image.new("RGB", rgba.size, ALPHA_BACKGROUND)
-        flat.paste(rgba, mask=alpha)
-        return np.array(flat)
-    return np.array(image.convert("RGB"))
+        return np.array(_on_background(image))
+    # Converting what is RGB already would copy it.
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _on_background(image: ImageFile.ImageFile) -> Image.Image:
+    """A transparent picture as it looks on `ALPHA_BACKGROUND`."""
+    rgba: Image.Image = image.convert("LA") if image.mode == "La" else image
+    rgba = rgba if rgba.mode == "RGBA" else rgba.convert("RGBA")
+    alpha = rgba.getchannel("A")
+    _check_visible(alpha.getextrema()[1] == 0)
+    flat = Image.new("RGB", rgba.size, ALPHA_BACKGROUND)
+    flat.paste(rgba, mask=alpha)
+    return flat
 
 
 def _check_visible(nothing: bool) -> None:

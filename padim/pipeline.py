@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from padim.decode_budget import Cancel
 from padim.errors import Cancelled, ImageError
-from padim.images import Preprocess, decode, thumbnail
+from padim.images import Preprocess, decoded, thumbnail
 
 RGB = npt.NDArray[np.uint8]
 Image = tuple[str, bytes | RGB]
 Progress = Callable[[int, int | None, str], None]
-Cancel = Callable[[], bool]
 OnError = Callable[[ImageError], None]
 
 DECODERS = 2
@@ -29,7 +30,7 @@ class Watch:
 
     Attributes:
         progress: called as (done, total or None, stage).
-        cancel: asked between steps; True stops.
+        cancel: asked between steps and, from other threads, while a picture is decoded; True stops.
         on_error: takes pictures that cannot be used; without it the first one raises.
     """
 
@@ -74,19 +75,31 @@ class Prepared:
     thumbnail: bytes | None
 
 
-def prepare(image: Image, preprocess: Preprocess, thumbnail_side: int | None = None) -> Prepared:
+def prepare(
+    image: Image,
+    preprocess: Preprocess,
+    thumbnail_side: int | None = None,
+    cancel: Cancel | None = None,
+) -> Prepared:
     """Decode and resize one picture, and make a thumbnail of it if a longest side is given.
 
     Raises:
         ImageError: it cannot be used.
+        Cancelled: ``cancel`` returned True while it was decoded.
     """
     name, content = image
     if isinstance(content, np.ndarray):
         if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or content.size == 0:
             raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")
-        rgb = content
-    else:
-        rgb = decode(content, name)
+        return _prepared(name, content, content, preprocess, thumbnail_side)
+    # In the block, so that the memory of large pictures counts until they have been made small.
+    with decoded(content, name, cancel=cancel) as rgb:
+        return _prepared(name, content, rgb, preprocess, thumbnail_side)
+
+
+def _prepared(
+    name: str, content: bytes | RGB, rgb: RGB, preprocess: Preprocess, thumbnail_side: int | None
+) -> Prepared:
     height, width = rgb.shape[:2]
     small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side)
     return Prepared(name, content_hash(content), preprocess(rgb), (height, width), small)
@@ -118,15 +131,20 @@ def batches(
         ImageError: a picture cannot be used and ``watch`` has no ear for it.
     """
     total = len(images) if isinstance(images, Sized) else None
+    # Set when the consumer goes away, on an error of its own for one: a long decoding ends then as well.
+    left = threading.Event()
+
+    def stopped() -> bool:
+        return left.is_set() or (watch.cancel is not None and watch.cancel())
 
     def attempt(image: Image) -> Prepared | ImageError:
         try:
-            return prepare(image, preprocess, thumbnail_side)
+            return prepare(image, preprocess, thumbnail_side, stopped)
         except ImageError as error:
             return error
 
     batch: list[Prepared] = []
-    for done, outcome in enumerate(_ahead(images, attempt, 2 * size), start=1):
+    for done, outcome in enumerate(_ahead(images, attempt, 2 * size, left), start=1):
         if isinstance(outcome, ImageError):
             watch.bad(outcome)
         else:
@@ -140,9 +158,12 @@ def batches(
 
 
 def _ahead(
-    items: Iterable[Image], work: Callable[[Image], Prepared | ImageError], most: int
+    items: Iterable[Image],
+    work: Callable[[Image], Prepared | ImageError],
+    most: int,
+    left: threading.Event,
 ) -> Iterator[Prepared | ImageError]:
-    """Results in order, computed at most ``most`` items ahead."""
+    """Results in order, computed at most ``most`` items ahead; ``left`` is set when nobody wants more."""
     with ThreadPoolExecutor(DECODERS) as pool:
         queue: deque[Future[Prepared | ImageError]] = deque()
         try:
@@ -153,5 +174,6 @@ def _ahead(
             while queue:
                 yield queue.popleft().result()
         finally:
+            left.set()
             for future in queue:
                 future.cancel()

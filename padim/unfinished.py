@@ -159,7 +159,7 @@ class Unfinished:
     def _must_be_broken(self, image: Image, preprocess: Preprocess, watch: Watch) -> None:
         """Between pictures that are done there can be those that were skipped, and nothing else."""
         try:
-            prepare(image, preprocess)
+            prepare(image, preprocess, cancel=watch.cancel)
         except ImageError as error:
             watch.bad(error)
         else:

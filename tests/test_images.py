@@ -45,7 +45,7 @@ def pillow(image: Image.Image, format: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def reason(data: bytes, **limits: int) -> str:
+def reason(data: bytes, **limits: Any) -> str:
     """Why `decode` refuses, having checked the error's form."""
     with pytest.raises(ImageError) as caught:
         decode(data, "part 7.png", **limits)

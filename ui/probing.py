@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -260,7 +260,7 @@ def _probed(model: Padim, pictures: Labelled, wanted: Wanted, identity: str, job
     job.progress(0, None, "Drawing examples")
     places = {key: typical_place(probe, *key) for key in _kinds_and_contrasts(probe)}
     needed = {int(probe.picture_of[place]) for place in places.values() if place is not None} | {0}
-    seen = dict(_seen_again(model, images, probe, needed))
+    seen = dict(_seen_again(model, images, probe, needed, job.cancelled))
     examples = {
         key: tuple(_examples(model, probe, key, place, *seen[int(probe.picture_of[place])]))
         for key, place in places.items()
@@ -292,7 +292,7 @@ def typical_place(probe: Probe, kind: Kind, contrast: float) -> int | None:
 
 
 def _seen_again(
-    model: Padim, images: labelled.Some, probe: Probe, needed: set[int]
+    model: Padim, images: labelled.Some, probe: Probe, needed: set[int], cancel: Callable[[], bool]
 ) -> Iterator[tuple[int, tuple[npt.NDArray[np.uint8], Box | None, float]]]:
     """The pictures of these numbers as the model sees them, with where they lie and how far out of shape."""
     from padim.pipeline import prepare
@@ -301,7 +301,7 @@ def _seen_again(
     for name, data in images:
         number = number_of.pop(name, None)
         if number is not None:
-            found = prepare((name, data), model.preprocess)
+            found = prepare((name, data), model.preprocess, cancel=cancel)
             box = model.judge.content_box(found.original_size)
             width, height = (box.width, box.height) if box else (probe.map_size, probe.map_size)
             shape = (found.original_size[1] / width) / (found.original_size[0] / height)

@@ -11,7 +11,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -215,7 +215,8 @@ def _shifted(
     )
     failed += images.skipped
     job.progress(0, None, "Drawing examples")
-    name, examples = _examples(model, pictures, images, shift, {error.name for error in failed})
+    unusable = {error.name for error in failed}
+    name, examples = _examples(model, pictures, images, shift, unusable, job.cancelled)
     return Shifted(
         label=pictures.label,
         of=pictures.count,
@@ -230,7 +231,12 @@ def _shifted(
 
 
 def _examples(
-    model: Padim, pictures: Labelled, images: labelled.Some, shift: Shift, unusable: set[str]
+    model: Padim,
+    pictures: Labelled,
+    images: labelled.Some,
+    shift: Shift,
+    unusable: set[str],
+    cancel: Callable[[], bool],
 ) -> tuple[str, dict[Kind, tuple[Example, ...]]]:
     """The first picture that was judged, a good one where there are any, under every change."""
     from padim.images import decode
@@ -243,7 +249,7 @@ def _examples(
         # As it was judged: good ones of the fit were passed over.
         if name in unusable or good != (shift.good > 0) or (good and digest in own):
             continue
-        rgb = decode(data, name)
+        rgb = decode(data, name, cancel=cancel)
         # Altered as the measurement alters this very picture.
         seed = [shift.seed, int(digest[:16], 16)]
         return name, {

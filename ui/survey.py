@@ -87,7 +87,7 @@ class Survey:
 def survey(source: Source, job: Job[Any]) -> Survey:
     """Look at every picture of a source once. Runs as a background job."""
     from padim.groups import fingerprint, propose_groups
-    from padim.images import decode, sha256, thumbnail
+    from padim.images import decoded, sha256, thumbnail
 
     total = len(source) if isinstance(source, Sized) else None
     seen: list[Seen] = []
@@ -98,14 +98,12 @@ def survey(source: Source, job: Job[Any]) -> Survey:
             raise Cancelled("The pictures were not read to the end.")
         job.progress(done, total, "Looking at the pictures")
         try:
-            rgb = decode(data, name)
+            with decoded(data, name, cancel=job.cancelled) as rgb:
+                thumb = Picture(thumbnail(rgb, THUMB_SIDE, 82))
+                seen.append(Seen(name, (rgb.shape[0], rgb.shape[1]), sha256(data), thumb))
+                prints.append(fingerprint(rgb))
         except ImageError as error:
             failed.append(error)
-            continue
-        seen.append(
-            Seen(name, (rgb.shape[0], rgb.shape[1]), sha256(data), Picture(thumbnail(rgb, THUMB_SIDE, 82)))
-        )
-        prints.append(fingerprint(rgb))
     job.progress(len(seen), len(seen), "Looking for repeat shots")
     proposals = propose_groups([s.name for s in seen], [s.sha256 for s in seen], prints) if seen else ()
     return Survey(tuple(seen), (*source.skipped, *failed), source.ignored, tuple(proposals))

@@ -346,7 +346,7 @@ def groups_of(
             raise Cancelled("stopped while looking for repeat shots")
         progress(done, len(source), "Looking for repeat shots")
         try:
-            prints.append(fingerprint(decode(data, name)))
+            prints.append(fingerprint(decode(data, name, cancel=cancel)))
         except ImageError:
             continue  # named when the fit comes to it
         names.append(name)

@@ -1,0 +1,138 @@
+"""What one image and all decoding together may cost; each limit is a setting from the environment.
+
+``PADIM_MAX_MEGAPIXELS`` (default 25) is the largest image, ``PADIM_DECODE_MEMORY`` (megabytes) what all
+decoding of the process may take at a time, ``PADIM_DECODE_SECONDS`` (default 20) how long a file may take
+whose decoding time does not follow from its size.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from padim.errors import PadimError
+
+MEGAPIXELS = "PADIM_MAX_MEGAPIXELS"
+MEMORY = "PADIM_DECODE_MEMORY"
+SECONDS = "PADIM_DECODE_SECONDS"
+
+MB = 1_000_000
+# What a 25-megapixel image of any kind needs, and what decoding several at a time is worth.
+LEAST_MEMORY, MOST_MEMORY = 800 * MB, 2000 * MB
+# Of the memory that is free when the first image is decoded.
+MEMORY_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """Limits of decoding.
+
+    Attributes:
+        pixels: largest width x height of one image.
+        memory: bytes that all decoding of this process may take at a time.
+        seconds: longest decoding of one file.
+    """
+
+    pixels: int = 25_000_000
+    memory: int = LEAST_MEMORY
+    seconds: float = 20.0
+
+
+def current() -> DecodeLimits:
+    """The limits in force: the settings, and the defaults for those not set.
+
+    Raises:
+        PadimError: a setting is no positive number; says which.
+    """
+    megapixels = _setting(MEGAPIXELS, "megapixels")
+    memory = _setting(MEMORY, "megabytes")
+    seconds = _setting(SECONDS, "seconds")
+    return DecodeLimits(
+        pixels=DecodeLimits.pixels if megapixels is None else max(1, round(megapixels * 1e6)),
+        memory=default_memory() if memory is None else round(memory * MB),
+        seconds=DecodeLimits.seconds if seconds is None else seconds,
+    )
+
+
+def _setting(name: str, unit: str) -> float | None:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e9:
+        raise PadimError(f"{name} must be a positive number of {unit}, got {text[:40]!r}")
+    return value
+
+
+@lru_cache(maxsize=1)
+def default_memory() -> int:
+    """Bytes for decoding where nobody has chosen: a share of the memory free at the first call."""
+    free = available_memory()
+    if free is None:
+        return LEAST_MEMORY
+    return round(min(MOST_MEMORY, max(LEAST_MEMORY, MEMORY_SHARE * free)))
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that new work can use, the container's own limit included; None where nobody says."""
+    known = [value for value in (_free_on_this_machine(), *map(_free_in_group, _GROUPS)) if value is not None]
+    return min(known, default=None)
+
+
+def _free_on_this_machine() -> int | None:
+    if sys.platform == "win32":
+        return _free_on_windows()
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        # Elsewhere only the whole is told (macOS); half of it is taken to be in use.
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+# The limits of control groups, version 2 and version 1: (limit, in use).
+_GROUPS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ),
+)
+
+
+def _free_in_group(files: tuple[Path, Path]) -> int | None:
+    try:
+        limit, used = (int(file.read_text("ascii")) for file in files)
+    except (OSError, ValueError):  # ValueError: "max", which is no limit
+        return None
+    return max(0, limit - used)
+
+
+def _free_on_windows() -> int | None:
+    if sys.platform != "win32":
+        return None
+    import ctypes
+
+    class Status(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *((name, ctypes.c_ulonglong) for name in ("total", "free", "a", "b", "c", "d", "e")),
+        )
+
+    status = Status(length=ctypes.sizeof(Status))
+    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return None
+    return int(status.free)

@@ -1,0 +1,102 @@
+"""The helper process that decodes files whose cost does not follow from their size.
+
+It reads requests from standard input and answers on standard output until its input ends, so it ends with
+the process that started it. Each request sets the memory it may take and the time after which the operating
+system kills it. ``padim.decode_pool`` is the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+# length of the file, largest number of pixels, bytes of memory, seconds
+REQUEST = struct.Struct("<QQQd")
+# whether it is an image, height, width, length of the reason otherwise
+ANSWER = struct.Struct("<?III")
+READY = b"padim decode worker 1\n"
+
+# Address space beside the image: thread stacks and what the libraries take for themselves.
+_SLACK = 96 * 1024 * 1024
+# After the asking process should have ended this one; it may be gone itself.
+_GRACE_S = 5.0
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    # The asking process decides what happens on Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, answers = _streams()
+    # Imported before the first request, so that no request is charged for it.
+    from padim.images import decode_here
+
+    answers.write(READY)
+    answers.flush()
+    while True:
+        head = requests.read(REQUEST.size)
+        if len(head) < REQUEST.size:
+            return
+        length, pixels, memory, seconds = REQUEST.unpack(head)
+        _set_alarm(seconds + _GRACE_S)
+        data = requests.read(length)
+        if len(data) < length:
+            return
+        with _memory_limit(memory):
+            found = decode_here(data, pixels)
+        del data
+        if isinstance(found, str):
+            reason = found.encode("utf-8", "replace")
+            answers.write(ANSWER.pack(False, 0, 0, len(reason)) + reason)
+        else:
+            answers.write(ANSWER.pack(True, found.shape[0], found.shape[1], 0))
+            answers.write(found.data.cast("B"))
+        answers.flush()
+        del found
+        _set_alarm(0)
+
+
+def _streams() -> tuple[BinaryIO, BinaryIO]:
+    """Requests and answers; whatever else is printed in this process goes to standard error instead."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return sys.stdin.buffer, answers
+
+
+def _set_alarm(seconds: float) -> None:
+    """Have the system end this process after so many seconds; 0 calls it off. Nothing on Windows."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+@contextlib.contextmanager
+def _memory_limit(extra: int) -> Iterator[None]:
+    """Allow this process `extra` bytes on top of what it has; no limit where the system has none."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        wanted = pages * resource.getpagesize() + extra + _SLACK
+        resource.setrlimit(resource.RLIMIT_AS, (_within(wanted, hard), hard))
+    except (ImportError, OSError, ValueError, IndexError):
+        # Windows, or a system without /proc: deadline and budget still hold.
+        yield
+        return
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
+def _within(wanted: int, hard: int) -> int:
+    return wanted if hard < 0 else min(wanted, hard)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""What an image file declares before anything is decoded: its size, and what decoding it will cost.
+
+Each reader looks at headers only, in a time that is linear in the file's length and small: what it does
+not find, or would take long to find, is left open (``size`` None, ``bounded`` False), never an error.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# Beyond these a file's metadata is not read in the server's own process: real files have far less, and the
+# readers take time for every piece of it.
+_MAX_SEGMENTS = 2000
+_MAX_METADATA = 4_000_000
+_MAX_PNG_CHUNKS = 20_000
+_MAX_PNG_TEXTS = 8
+_MAX_ENTRIES = 256
+_MAX_STRIPS = 16_384
+_MAX_VALUES = 1_000_000
+# Pixels times passes over them that take about half a second.
+_MAX_JPEG_WORK = 60_000_000
+
+# Deflate packs at most 258 bytes into two bits, and has a little to say besides: zlib's own bound.
+_DEFLATE_RATIO = 1032
+# A block of 8 x 8 takes at least one bit in the first pass; with the most unequal sampling there are eight
+# blocks to 32 x 32 pixels. Arithmetic coding has no such bound.
+_JPEG_PIXELS_PER_BYTE = 1024
+
+_KNOWN_BMP_HEADERS = (40, 52, 56, 64, 108, 124)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file declares.
+
+    Attributes:
+        size: (width, height); None where it is not found.
+        bytes_per_pixel: memory that decoding to RGB takes at its peak, for each pixel, copies included.
+        most_pixels: more pixels cannot be packed into a file of this length; None where there is no bound.
+        scans: passes over the pixels in a JPEG, counted up to `count_scans`'s limit.
+        run_length: whether it is a run-length BMP.
+        bounded: whether its decoding time follows from its size, whatever the bytes are.
+    """
+
+    size: tuple[int, int] | None
+    bytes_per_pixel: int
+    most_pixels: int | None = None
+    scans: int = 1
+    run_length: bool = False
+    bounded: bool = True
+
+    @property
+    def pixels(self) -> int | None:
+        """Width x height."""
+        return None if self.size is None else self.size[0] * self.size[1]
+
+
+def read(data: bytes, kind: str, *, max_scans: int = 50) -> Header:
+    """The header of a file of a known format.
+
+    Args:
+        data: the whole file.
+        kind: "PNG", "JPEG", "BMP", "TIFF" or "WebP".
+        max_scans: a JPEG's scans are counted up to one more than these.
+    """
+    try:
+        if kind == "JPEG":
+            return _jpeg(data, max_scans)
+        return {"PNG": _png, "BMP": _bmp, "TIFF": _tiff, "WebP": _webp}[kind](data)
+    except (struct.error, IndexError):
+        # Cut short within the header. The reader will say so; it has nothing to allocate for yet.
+        return _UNKNOWN[kind]
+
+
+# --- PNG ---
+
+
+def _png(data: bytes) -> Header:
+    width, height, depth, color, _, _, interlace = struct.unpack_from(">IIBBBBB", data, 16)
+    if data[12:16] != b"IHDR":
+        return _UNKNOWN["PNG"]
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(color, 1)
+    texts = 0
+    metadata = 0
+    transparent = color in (4, 6)
+    bounded = interlace == 0
+    for number, (name, start, length) in enumerate(_png_chunks(data)):
+        if number > _MAX_PNG_CHUNKS:
+            bounded = False
+            break
+        if name in (b"zTXt", b"iTXt", b"iCCP", b"tEXt"):
+            texts += 1
+            # ImageMagick's way of keeping EXIF data, which is read as such.
+            bounded = bounded and not data.startswith(b"Raw profile", start)
+        elif name == b"eXIf":
+            bounded = bounded and _sound_exif(data[start : start + min(length, _MAX_METADATA)])
+        transparent = transparent or name == b"tRNS"
+        if name != b"IDAT":
+            metadata += length
+    row = (width * samples * depth + 7) // 8
+    return Header(
+        size=(width, height),
+        bytes_per_pixel=18 if transparent or color == 3 else 12,
+        most_pixels=_DEFLATE_RATIO * len(data) * width // max(1, row),
+        bounded=bounded and texts <= _MAX_PNG_TEXTS and metadata <= _MAX_METADATA,
+    )
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start of the content, its length) of each chunk, as far as they are whole."""
+    at = 8
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at + 8, length
+        at += 12 + length
+
+
+# --- JPEG ---
+
+# A marker that is neither a stuffed zero, a restart marker nor padding; the search runs in C.
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
+_START_OF_FRAME = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC}
+_END, _SCAN, _APP1, _START = 0xD9, 0xDA, 0xE1, 0xD8
+_EXIF = b"Exif\0\0"
+
+
+def _jpeg(data: bytes, max_scans: int) -> Header:
+    size: tuple[int, int] | None = None
+    components, frame = 3, 0
+    segments = metadata = scans = 0
+    exif = b""
+    sound = True
+    at = 2
+    while (found := _MARKER.search(data, at)) is not None:
+        marker = found[1][0]
+        at = found.end()
+        if marker == _END:
+            break
+        if marker == _START:
+            continue
+        segments += 1
+        length = int.from_bytes(data[at : at + 2], "big")
+        if marker == _SCAN:
+            scans += 1
+            if scans > max_scans:
+                break
+        elif marker in _START_OF_FRAME:
+            frame = marker
+            height, width, components = struct.unpack_from(">HHB", data, at + 3)
+            size = (width, height)
+        elif 0xE0 <= marker <= 0xEF or marker == 0xFE:
+            metadata += length
+            if marker == _APP1 and data.startswith(_EXIF, at + 2):
+                # Several blocks are joined by copying all of them at each one.
+                sound = sound and not exif
+                exif = data[at + 2 : at + length]
+        if segments > _MAX_SEGMENTS:
+            break
+        at += length
+    # The samples of all passes but the first are kept until the last one, two bytes each.
+    kept = 2 * components if frame not in (0xC0, 0xC1) or scans > 1 else 0
+    pixels = 0 if size is None else size[0] * size[1]
+    return Header(
+        size=size,
+        bytes_per_pixel=(16 if components == 4 else 13) + kept,
+        most_pixels=_JPEG_PIXELS_PER_BYTE * len(data) if frame in (0xC0, 0xC1, 0xC2) else None,
+        scans=scans,
+        bounded=(
+            frame in (0xC0, 0xC1, 0xC2)
+            and segments <= _MAX_SEGMENTS
+            and metadata <= _MAX_METADATA
+            and sound
+            and (not exif or _sound_exif(exif))
+            and pixels * max(1, scans) <= _MAX_JPEG_WORK
+        ),
+    )
+
+
+# --- BMP ---
+
+
+def _bmp(data: bytes) -> Header:
+    (header,) = struct.unpack_from("<I", data, 14)
+    if header == 12:
+        width, height, _, depth = struct.unpack_from("<HHHH", data, 18)
+        compression = 0
+    else:
+        width, height, _, depth, compression = struct.unpack_from("<IIHHI", data, 18)
+        # Rows from the top downwards are announced by a negative height.
+        height = min(height, 2**32 - height) if data[25] == 0xFF else height
+    row = (width * depth + 7) // 8
+    packed = compression in (1, 2) and header != 12
+    return Header(
+        size=(width, height),
+        bytes_per_pixel=16 if depth in (16, 32) or depth <= 8 else 12,
+        most_pixels=None if packed else len(data) * width // max(1, row),
+        run_length=packed,
+        bounded=header == 12 or header in _KNOWN_BMP_HEADERS,
+    )
+
+
+# --- WebP ---
+
+
+def _webp(data: bytes) -> Header:
+    """Its cost never follows from its size: a lossless file may ask for 65,536 code tables of 12 kB."""
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        size = int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    elif chunk == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        size = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = struct.unpack_from("<HH", data, 26)
+        size = width & 0x3FFF, height & 0x3FFF
+    return Header(size, _UNKNOWN["WebP"].bytes_per_pixel, bounded=False)
+
+
+# --- TIFF, and the directory of EXIF data, which has the same form ---
+
+# Bytes of one value, by type; and how integers are packed.
+_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_FORMATS = {1: "B", 3: "H", 4: "I"}
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
+# What cameras' and scientific libraries' plain files consist of. The first have one value.
+_SINGLE_TAGS = {254, 255, 256, 257, 259, 262, 266, 274, 277, 278, 282, 283, 284, 296, 317, 322, 323}
+_OTHER_TAGS = {258, 269, 270, 271, 272, 273, 279, 285, 305, 306, 315, 316, 320, 324, 325, 338, 339}
+_OFFSETS = {273, 324}
+
+
+def _tiff(data: bytes) -> Header:
+    """Only of an uncompressed file without anything unusual does the cost follow from the size."""
+    order = "<" if data[:2] == b"II" else ">"
+    if 43 in data[2:4]:  # BigTIFF, rare: taken to be as large as may be
+        return _UNKNOWN["TIFF"]
+    (at,) = struct.unpack_from(order + "I", data, 4)
+    (entries,) = struct.unpack_from(order + "H", data, at)
+    numbers: dict[int, int] = {}
+    plain = True
+    total = 0
+    for entry in range(at + 2, at + 2 + 12 * entries, 12):
+        tag, kind, count, place = struct.unpack_from(order + "HHII", data, entry)
+        length = count * _SIZES.get(kind, 0)
+        total += length
+        plain = (
+            plain
+            and (tag in _OTHER_TAGS or (tag in _SINGLE_TAGS and count == 1))
+            and not (tag in _OFFSETS and count > _MAX_STRIPS)
+            and (length <= 4 or place + length <= len(data))
+        )
+        if tag in (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES) and tag not in numbers and count:
+            # Of an entry given twice the reader takes the first as well.
+            if kind in _FORMATS:
+                place = entry + 8 if length <= 4 else place
+                numbers[tag] = struct.unpack_from(order + _FORMATS[kind], data, place)[0]
+    if _WIDTH not in numbers or _HEIGHT not in numbers:
+        return _UNKNOWN["TIFF"]
+    (further,) = struct.unpack_from(order + "I", data, at + 2 + 12 * entries)
+    # Strips of a packed file are unpacked whole, and a file may be one strip.
+    packed = numbers.get(_COMPRESSION, 1) != 1
+    strip = (numbers.get(_SAMPLES, 1) * numbers.get(_BITS, 1) + 7) // 8 if packed else 0
+    return Header(
+        size=(numbers[_WIDTH], numbers[_HEIGHT]),
+        bytes_per_pixel=20 + min(strip, 32),
+        bounded=(
+            plain
+            and not packed
+            and not further
+            and entries <= _MAX_ENTRIES
+            and total <= min(len(data), _MAX_VALUES)
+        ),
+    )
+
+
+def _sound_exif(block: bytes) -> bool:
+    """Whether every value of the first directory lies in the block, and all of them fit into it together.
+
+    Of others the reader warns value by value, in lines without number.
+    """
+    while block.startswith(_EXIF):
+        block = block[len(_EXIF) :]
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
+        return not block
+    try:
+        (at,) = struct.unpack_from(order + "I", block, 4)
+        (entries,) = struct.unpack_from(order + "H", block, at)
+        total = 0
+        for entry in range(at + 2, at + 2 + 12 * min(entries, _MAX_ENTRIES), 12):
+            _, kind, count, place = struct.unpack_from(order + "HHII", block, entry)
+            length = count * _SIZES.get(kind, 0)
+            if length > 4:
+                total += length
+                if place + length > len(block):
+                    return False
+        return entries <= _MAX_ENTRIES and total <= len(block)
+    except struct.error:
+        return False
+
+
+_UNKNOWN = {
+    "PNG": Header(None, 18, bounded=False),
+    "JPEG": Header(None, 24, bounded=False),
+    "BMP": Header(None, 16, bounded=False),
+    "TIFF": Header(None, 28, bounded=False),
+    "WebP": Header(None, 24, bounded=False),
+}
