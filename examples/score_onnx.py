@@ -4,11 +4,14 @@ The score is the map's largest value and the verdict is at a smallest region of 
 padim passes over may count; mask_onnx.py judges as padim does. For 8-bit RGB and grey pictures.
 """
 
+import os
 import sys
 
 import numpy as np
-import onnxruntime as ort
 from PIL import Image, ImageOps
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+import onnxruntime as ort
 
 
 def prepared(path, meta):
