@@ -1,18 +1,20 @@
 # make run   installs into .venv and starts the app
-# make test  installs, fetches Chromium where it may, runs every test
+# make test  installs, fetches Chromium and strace where it may, runs every test
 # make lint  ruff and mypy
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+STRACE := $(shell command -v strace)
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test lint chromium
+.PHONY: run test lint chromium strace
 
+# On this machine alone (.streamlit/config.toml); for others: make run ADDRESS=0.0.0.0, and read there what that means.
 run: $(VENV)/.ready
-	$(BIN)/streamlit run app.py
+	$(BIN)/streamlit run app.py $(if $(ADDRESS),--server.address $(ADDRESS))
 
-test: $(VENV)/.ready-dev chromium
+test: $(VENV)/.ready-dev chromium strace
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.ready-dev
@@ -40,5 +42,14 @@ ifeq ($(CHROMIUM),)
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
 	else \
 	  echo "Chromium was not found: the browser tests will be skipped. Install it to run them."; \
+	fi
+endif
+
+strace:
+ifeq ($(STRACE),)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends strace; \
+	else \
+	  echo "strace was not found: what leaves the machine is tested for Python's own sockets alone."; \
 	fi
 endif

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from PIL import Image
 
 from padim.config import PadimConfig
@@ -26,6 +26,9 @@ from padim.images import Preprocess, decode, sha256
 from padim.model import Padim
 from padim.runtime import open_session
 from padim.sources import FolderSource
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+import onnxruntime as ort
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from typing import Any, NamedTuple, Protocol, TextIO
 import numpy as np
 import numpy.typing as npt
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+
 RGB = npt.NDArray[np.uint8]
 # Width of the scale that anomalib's maps are brought to, in thresholds: what lies beyond is cut off, and a
 # defect may be tens of thresholds hot.

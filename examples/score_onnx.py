@@ -6,12 +6,15 @@ may count; mask_onnx.py judges as padim does. For 8-bit RGB and grey pictures.
 """
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from PIL import Image, ImageOps
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+import onnxruntime as ort
 
 
 def prepared(path, meta):

@@ -10,6 +10,7 @@ Fit on pictures of good parts, calibrate on their own held-out scores, judge tes
 Importing the package loads neither torch nor onnxruntime: names are resolved at first use (PEP 562).
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from padim.store import Workspace
 
 __version__ = "0.1.0"
+
+# ONNX Runtime reports its use, with an identity of the machine, unless this is set before it is loaded.
+# Whatever the environment says: nothing leaves the machine. Processes that are started inherit it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOME = {
     "Alignment": "padim.alignment",

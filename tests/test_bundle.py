@@ -521,7 +521,11 @@ def test_remove(saved: Path) -> None:
 
 def sources() -> list[Path]:
     folders = ("padim", "ui", "pages", "benchmarks", "sample_data")
-    return [ROOT / "app.py", *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
+    return [
+        ROOT / "app.py",
+        ROOT / "home.py",
+        *(path for folder in folders for path in (ROOT / folder).rglob("*.py")),
+    ]
 
 
 def unsafe(tree: ast.AST) -> list[str]:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import amending, fitting, media, panels, sessions, watch, workspace
+from ui import amending, fitting, media, panels, server, sessions, watch, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _CHOICE = "model-in-use"
 _MARK = Path(__file__).with_name("mark.svg")
 
 PAGES = (
-    ("app.py", "Home", ":material/home:"),
+    ("home.py", "Home", ":material/home:"),
     ("pages/fit.py", "Fit", ":material/deployed_code:"),
     ("pages/region.py", "Region", ":material/polyline:"),
     ("pages/calibrate.py", "Calibrate", ":material/tune:"),
@@ -127,6 +127,8 @@ def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
                 st.caption(":material/warning: Random weights, for trials only")
     if title != "Fit":
         _work_elsewhere(entry)
+    if server.reachable_from_elsewhere():
+        st.caption(":material/lan: This server can be reached from other machines and has no accounts.")
 
 
 def _work_elsewhere(entry: Entry | None) -> None:

@@ -14,7 +14,7 @@ from padim.store import Entry
 from ui import calibrating, watch
 from ui.calibrating import Draft
 
-APP = Path(__file__).parents[2] / "app.py"
+APP = Path(__file__).parents[2] / "home.py"
 
 # The name, and a fitted model where it is not to be the small one.
 AddModel = Callable[..., Entry]
@@ -53,7 +53,7 @@ class Session:
 
     def go(self, page: str) -> Session:
         """Follow a link to another page of the app."""
-        self.app.switch_page("app.py" if page == "home" else f"pages/{page}.py")
+        self.app.switch_page("home.py" if page == "home" else f"pages/{page}.py")
         return self.run()
 
     def upload(self, files: Sequence[tuple[str, bytes]]) -> Session:

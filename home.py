@@ -1,0 +1,128 @@
+"""Home: what to do first, and the models on this server. ``app.py`` serves it, and the pages beside it."""
+
+from __future__ import annotations
+
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import exports, fitting, shell, workspace
+from ui.words import count
+
+if TYPE_CHECKING:
+    from padim.store import Entry
+
+_STEPS = (
+    ("Fit", "Drag in pictures of good parts. The model learns what good looks like, place by place."),
+    ("Calibrate", "Set the threshold by the good parts’ own held-out scores, and read what it will cost."),
+    ("Inspect", "Drag in test pictures: original, heatmap, mask and overlay side by side, with a verdict."),
+)
+
+
+def _start(entries: list[Entry]) -> None:
+    steps = "".join(
+        f"<section><span>{i}</span><div><b>{escape(title)}</b><p>{escape(text)}</p></div></section>"
+        for i, (title, text) in enumerate(_STEPS, 1)
+    )
+    st.html(f'<div class="pv-steps">{steps}</div>')
+    with st.container(horizontal=True):
+        if st.button("Fit a model", type="primary", icon=":material/add:", key="home-fit"):
+            fitting.start_afresh()
+            shell.go_to("pages/fit.py")
+        if fitting.sample() is not None and st.button(
+            "Try it with the sample",
+            icon=":material/science:",
+            key="home-sample",
+            help="Generated pictures of one part, good and defective: the whole way in a minute.",
+        ):
+            fitting.start_afresh(with_sample=True)
+            shell.go_to("pages/fit.py")
+
+
+def _models(entries: list[Entry], in_use: Entry | None) -> None:
+    st.subheader("Models")
+    if not entries:
+        shell.empty("No models yet", "The models you fit are kept here, also when the server restarts.")
+        return
+    for entry in entries:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row-{entry.id}"):
+            _row(entry, in_use is not None and entry.id == in_use.id)
+
+
+def _row(entry: Entry, in_use: bool) -> None:
+    if entry.broken:
+        detail = f"Cannot be opened. {entry.broken}"
+    else:
+        threshold = workspace.threshold_value(entry)
+        at = "no threshold yet" if threshold is None else f"threshold {threshold:.2f}"
+        detail = f"{count(entry.n_parts, 'part')} · {at} · {entry.created:%d %b %Y, %H:%M} UTC"
+        if workspace.calibration(entry) == "stale":
+            detail += " · calibration out of date"
+    mark = '<span class="pv-tag">in use</span>' if in_use else ""
+    if workspace.random_weights(entry):
+        mark += '<span class="pv-tag pv-doubtful">random weights, for trials only</span>'
+    st.html(f'<div class="pv-row"><b>{escape(entry.name)}</b>{mark}<div>{escape(detail)}</div></div>')
+    if not entry.broken and st.button("Open", key=f"open-{entry.id}", disabled=in_use):
+        workspace.use(entry.id)
+        st.rerun()
+    with st.popover("Manage", key=f"manage-{entry.id}"):
+        with st.form(f"rename-{entry.id}", border=False):
+            name = st.text_input("Name", value=entry.name, max_chars=80, key=f"name-{entry.id}")
+            if st.form_submit_button("Rename"):
+                _rename(entry, name)
+        if not entry.broken:
+            _scorer(entry)
+        st.caption("Deleting takes everything stored with the model along. It cannot be undone.")
+        if st.button("Delete for good", key=f"delete-{entry.id}", icon=":material/delete:"):
+            _delete(entry, in_use)
+
+
+def _scorer(entry: Entry) -> None:
+    """The model as a file for other computers, made when asked for."""
+    hindrance = exports.scorer_hindrance(entry)
+    st.download_button(
+        "Scorer for the line PC (ONNX)",
+        partial(exports.scorer_bytes, entry),
+        file_name=exports.file_name(f"{entry.name} scorer", ".onnx", set()),
+        mime="application/octet-stream",
+        on_click="ignore",
+        icon=":material/download:",
+        key=f"scorer-{entry.id}",
+        disabled=hindrance is not None,
+        help=hindrance
+        or "Network, Gaussians and threshold in one file that needs nothing but ONNX Runtime; the scripts in "
+        "examples/ show how. It takes a few seconds to make.",
+    )
+
+
+def _rename(entry: Entry, name: str) -> None:
+    try:
+        workspace.store().rename(entry.id, name)
+    except (PadimError, OSError) as error:
+        shell.failure("The model keeps its name.", error)
+    else:
+        st.rerun()
+
+
+def _delete(entry: Entry, in_use: bool) -> None:
+    try:
+        workspace.store().delete(entry.id, patience=2.0)
+    except (PadimError, OSError) as error:
+        shell.failure("The model was not deleted.", error)
+        return
+    if in_use:
+        workspace.use(None)
+    st.rerun()
+
+
+current = shell.begin(
+    "Visual inspection from good parts",
+    "Fit on pictures of good parts, set a threshold with an honest false-reject rate, then review test "
+    "pictures.",
+)
+saved = workspace.store().models()
+_start(saved)
+_models(saved, current)

@@ -1,0 +1,211 @@
+"""What stands between the network and Streamlit: which requests are answered, and with which headers.
+
+A server that listens on this machine alone can still be reached by the pages of other sites in the browser
+of this machine. So it answers only to the names of this machine (a foreign name in front of its address is
+how such a page gets around the browser's rules), is shown in no frame, and lets its own pages fetch from
+nowhere else.
+
+Streamlit looks for the machine's addresses, once by asking a service on the internet, to judge whether the
+page that opens a connection is its own. :func:`silence` puts the address at which the request arrived in its
+place: that answers the same question, and asks nobody.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+# Before anything loads ONNX Runtime: see the package's first lines.
+import padim  # noqa: F401
+
+if TYPE_CHECKING:
+    from starlette.middleware import Middleware
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Numbers about the server's memory and sessions, for nobody but its operator, who has other means.
+_CLOSED = ("_stcore/metrics",)
+
+# Streamlit's own pages need inline styles and scripts, and its charts compile functions.
+_POLICY = "; ".join(
+    (
+        "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:",
+        "connect-src 'self' blob: data: {sockets}",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+_arrived_at: ContextVar[str | None] = ContextVar("arrived_at", default=None)
+
+
+def middleware() -> list[Middleware]:
+    """What the app's server runs before Streamlit's own handling of a request."""
+    from starlette.middleware import Middleware
+
+    silence()
+    return [Middleware(Gate)]
+
+
+def silence() -> None:
+    """Keep Streamlit from looking for the machine's addresses on the network."""
+    from streamlit import net_util
+
+    def external() -> None:
+        return None
+
+    def internal() -> str | None:
+        return _arrived_at.get()
+
+    # There is no setting for either. tests/test_nothing_leaves.py fails where a release asks in another way.
+    net_util.get_external_ip = external
+    net_util.get_internal_ip = internal
+
+
+def reachable_from_elsewhere() -> bool:
+    """Whether other machines can open a connection to this server."""
+    return not _is_local(_address())
+
+
+class Gate:
+    """Refuses what does not concern a visitor of this server, and adds the headers that protect one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI says."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        arrived = scope.get("server") or (None,)
+        token = _arrived_at.set(arrived[0])
+        try:
+            host = _host(scope)
+            if not _named_rightly(host):
+                await _refuse(scope, receive, send, 403, _wrong_name(host))
+            elif scope["type"] == "http" and _path(scope) in _CLOSED:
+                await _refuse(scope, receive, send, 404, "Not found.\n")
+            else:
+                await self._app(
+                    scope, receive, _with_headers(send, host) if scope["type"] == "http" else send
+                )
+        finally:
+            _arrived_at.reset(token)
+
+
+def _with_headers(send: Send, host: str) -> Send:
+    # Not every browser takes 'self' for web sockets too.
+    sockets = f"ws://{host} wss://{host}" if _plain(host) else ""
+    headers = {**_HEADERS, "Content-Security-Policy": _POLICY.format(sockets=sockets).strip()}
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            from starlette.datastructures import MutableHeaders
+
+            MutableHeaders(raw=message.setdefault("headers", [])).update(headers)
+        await send(message)
+
+    return sending
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
+    from starlette.responses import PlainTextResponse
+
+    if scope["type"] == "websocket":
+        # Before it is accepted this is a plain 403.
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    await PlainTextResponse(text, status)(scope, receive, _with_headers(send, ""))
+
+
+def _host(scope: Mapping[str, Any]) -> str:
+    found = next((value for key, value in scope["headers"] if key.lower() == b"host"), b"")
+    return bytes(found).decode("latin-1")
+
+
+def _path(scope: Mapping[str, Any]) -> str:
+    from streamlit import config
+
+    base = str(config.get_option("server.baseUrlPath") or "").strip("/")
+    path = "/".join(part for part in str(scope["path"]).split("/") if part)
+    return path.removeprefix(f"{base}/") if base else path
+
+
+def _plain(host: str) -> bool:
+    """Whether a Host header may stand in another header as it is."""
+    return bool(host) and all(c.isascii() and (c.isalnum() or c in ".-:[]") for c in host)
+
+
+def _named_rightly(host: str) -> bool:
+    """Whether a request's Host is a name of this server; told only where it listens on this machine alone.
+
+    Elsewhere the machine goes by names that it need not know itself.
+    """
+    from streamlit import config
+
+    address = _address()
+    if not _is_local(address) or address.startswith("unix:") or not config.get_option("server.enableCORS"):
+        return True
+    if config.get_option("server.allowedHosts"):
+        from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+
+        if is_host_allowed(host):
+            return True
+    name = _name(f"//{host}")
+    known = {_name(given if "//" in given else f"//{given}") for given in _given_names()}
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name) or name in known
+
+
+def _wrong_name(host: str) -> str:
+    name = _name(f"//{host}")
+    shown = f"not to “{name[:100]}”" if name.isprintable() and name else "and the request names none"
+    return (
+        f"This server answers to localhost, {shown}. "
+        "Where it stands behind a proxy, start it with --server.allowedHosts and the proxy's name.\n"
+    )
+
+
+def _given_names() -> Iterable[str]:
+    """The names that the configuration gives the server."""
+    from streamlit import config
+
+    if config.is_manually_set("browser.serverAddress"):
+        yield str(config.get_option("browser.serverAddress"))
+    for origin in config.get_option("server.corsAllowedOrigins"):
+        yield str(origin).strip()
+
+
+def _name(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:  # a bracket that is not closed, and the like
+        return ""
+
+
+def _address() -> str:
+    from streamlit import config
+
+    return str(config.get_option("server.address") or "")
+
+
+def _is_local(address: str) -> bool:
+    return address.startswith("unix:") or address == "localhost" or _is_loopback(address)
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
