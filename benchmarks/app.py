@@ -65,7 +65,8 @@ _ALL_LISTED = """
 count => new Promise(resolve => {
     const look = () => {
         const choice = document.querySelector('.st-key-inspect-show');
-        const table = document.querySelector('[data-testid="stDataFrame"] table');
+        const hosts = [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"] *')];
+        const table = hosts.map(host => host.shadowRoot?.querySelector('table.results')).find(Boolean);
         const all = new RegExp(`All ${count}(?![0-9])`).test(choice ? choice.textContent : '');
         const rows = table && Number(table.getAttribute('aria-rowcount')) === count + 1;
         const verdict = table && /Reject|Accept/.test(table.textContent);

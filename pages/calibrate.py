@@ -118,7 +118,7 @@ def _view(entry: Entry, model: Padim, held: viewing.HeldOut | None, draft: Draft
 
     def labelled() -> None:
         try:
-            calibrating.hear_labels(entry, pictures, said("labels"))
+            calibrating.hear_labels(entry, said("labels"))
         except OSError as error:
             st.session_state["calibrate-unsaved"] = error.strerror or "no reason given"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -22,7 +22,7 @@ from ui import (
     watch,
     workspace,
 )
-from ui.words import ratio, size
+from ui.words import size
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     from ui.inspecting import Row, Show
     from ui.reviews import Review
 
-_TABLE = "inspect-table"
 _VIEWER = "inspect-viewer"
-# Letters of a name on a button.
-_LONG = 40
 
 
 # -- bringing pictures -----------------------------------------------------------------------------------
@@ -97,61 +94,34 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
     return inspecting.arranged(found, order, show, search)
 
 
-def _table(entry: Entry, rows: list[Row], model: Padim, level: int | None, selected: int) -> None:
-    """The results; a click on a line shows that picture."""
-    value = model.quantizer.to_value
-    lines: dict[str, list[Any]] = {
-        "Picture": [row.item.thumb.url() for row in rows],
-        "Name": [row.item.name for row in rows],
-        "Score": [
-            value(row.score) if level is None else ratio(value(row.score), value(level)) for row in rows
-        ],
-        "Verdict": ["–" if row.verdict is None else row.verdict.capitalize() for row in rows],
-        "Regions": [row.regions for row in rows],
-        "Size (px)": [size(row.item.original_size) for row in rows],
-    }
-    # The list's mark follows the arrow keys: its selection is set before it is drawn.
-    st.session_state[_TABLE] = {"selection": {"rows": [selected], "columns": [], "cells": []}}
+def _scores(rows: list[Row], model: Padim) -> None:
+    """The list where there is no threshold, and so nothing to show of a picture."""
     st.dataframe(
-        lines,
-        key=_TABLE,
+        {
+            "Picture": [row.item.thumb.url() for row in rows],
+            "Name": [row.item.name for row in rows],
+            "Score": [model.quantizer.to_value(row.score) for row in rows],
+            "Size (px)": [size(row.item.original_size) for row in rows],
+        },
+        key="inspect-scores",
         hide_index=True,
         row_height=52,
         height=min(52 * len(rows) + 40, 480),
-        on_select=lambda: _picked(entry, rows),
-        selection_mode="single-row",
         column_config={
             "Picture": st.column_config.ImageColumn("", width=64),
             "Name": st.column_config.TextColumn(width="medium"),
-            "Score": st.column_config.NumberColumn(
-                "Score" if level is None else "Score / threshold",
-                format="%.2f" if level is None else "%.2f ×",
-                help=None if level is None else "Above 1 the picture is rejected.",
-            ),
-            "Regions": st.column_config.NumberColumn(help="Places that are marked in the mask."),
+            "Score": st.column_config.NumberColumn(format="%.2f"),
         },
     )
-
-
-def _picked(entry: Entry, rows: list[Row]) -> None:
-    chosen = st.session_state[_TABLE]["selection"]["rows"]
-    if chosen and chosen[0] < len(rows):
-        inspecting.select(entry, rows[chosen[0]].item.number)
 
 
 # -- one picture -----------------------------------------------------------------------------------------
 
 
-def _viewer(entry: Entry, model: Padim, rows: list[Row], level: int | None, at: int) -> None:
-    if level is None:
-        st.info(
-            "This model has no threshold yet, so there is no verdict. Set one by hand on the Calibrate page.",
-            icon=":material/info:",
-        )
-        return
+def _viewer(entry: Entry, model: Padim, rows: list[Row], shown: Row, *, listing: bool) -> None:
     viewer.component()(
         key=_VIEWER,
-        data=inspecting.message(entry, model, rows),
+        data=inspecting.message(entry, model, rows, shown, listing=listing),
         on_selected_change=lambda: inspecting.hear_selected(entry, viewing.said(_VIEWER, "selected")),
         on_look_change=lambda: viewing.hear_look(inspecting.look(), viewing.said(_VIEWER, "look")),
     )
@@ -165,7 +135,7 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
     )
     if not panel.open:
         return
-    with panel:
+    with panel, st.container(key=inspecting.follower(row)):
         if not layers.tell(model):
             st.caption(layers.UNTOLD)
             return
@@ -203,7 +173,7 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
 # -- the whole -------------------------------------------------------------------------------------------
 
 
-def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None, at: int) -> None:
+def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -> None:
     """Files of the rows listed, made when asked for."""
     look = inspecting.look()
     with st.container(horizontal=True):
@@ -230,16 +200,6 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None, a
             key="inspect-zip",
             disabled=not rows or level is None,
         )
-        if level is not None:
-            name = rows[at].item.name
-            downloads.button(
-                f"Mask of {panels.plain(name if len(name) <= _LONG else f'…{name[-_LONG:]}')} (PNG)",
-                partial(exports.mask_bytes, rows[at], model, level),
-                name,
-                "_mask.png",
-                key="inspect-mask",
-                help="The mask of the picture shown above, at the picture’s own size.",
-            )
 
 
 def _results(entry: Entry, model: Padim) -> None:
@@ -263,16 +223,21 @@ def _results(entry: Entry, model: Padim) -> None:
     if not rows:
         shell.empty("None of the pictures matches", "Show all, or search for something else.")
         return
-    at = inspecting.position(entry, rows)
-    # While the first pictures come in the worst changes all the time: drawing it can wait. Once the viewer is
-    # there it stays.
-    if not running or review.drawn or inspecting.chosen(entry, rows):
-        review.drawn = True
-        _viewer(entry, model, rows, level, at)
-        if level is not None:
-            _which_layer(entry, model, rows[at], level)
-    _table(entry, rows, model, level, at)
-    _downloads(entry, model, rows, level, at)
+    if level is None:
+        st.info(
+            "This model has no threshold yet, so there is no verdict. Set one by hand on the Calibrate page.",
+            icon=":material/info:",
+        )
+        _scores(rows, model)
+    else:
+        shown = rows[inspecting.position(entry, rows)]
+        # While the first pictures come in the worst changes all the time: drawing it can wait. Once it was
+        # drawn it stays.
+        review.drawn = review.drawn or not running or inspecting.chosen(entry, rows)
+        _viewer(entry, model, rows, shown, listing=not review.drawn)
+        if review.drawn:
+            _which_layer(entry, model, shown, level)
+    _downloads(entry, model, rows, level)
 
 
 @st.fragment

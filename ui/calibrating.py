@@ -15,12 +15,10 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from ui import bring, labels, state, viewing, workspace
 from ui.reviews import Review, Reviews
 from ui.scoring import areas_for
-from ui.viewing import Stamped
 from ui.words import count, in_hundred
 
 if TYPE_CHECKING:
     from padim.calibration import FalseRejectRate, Threshold
-    from padim.maps import Quantizer
     from padim.model import Padim
     from padim.operating import Costs, OperatingPoint
     from padim.store import Entry
@@ -87,7 +85,6 @@ def put_to_use(entry: Entry, draft: Draft) -> None:
             model.set_decision(basis=draft.basis, percentile=draft.permille / 10, min_area=draft.min_area)
     tried = trying(entry)
     tried.draft = None
-    tried.stamp += 1
     labels.forget_kept(entry)
 
 
@@ -100,18 +97,14 @@ class Trying:
 
     Attributes:
         draft: None until it is first changed: what is in use.
-        stamp: how often Python, not the viewer, has set the draft.
         selected: id of the picture shown large.
-        heard: count of the last label taken over from the viewer.
-        seen: the scale, and where there is no draft the decision in use, that the viewer was last given.
+        heard: how far the server has heard what was done in the viewer.
         look: how strong the heat is drawn and in what colours.
     """
 
     draft: Draft | None = None
-    stamp: int = 0
     selected: str | None = None
-    heard: int = 0
-    seen: tuple[Quantizer, Draft | None] | None = None
+    heard: viewing.Heard = field(default_factory=viewing.Heard)
     look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})
 
 
@@ -147,27 +140,38 @@ def give_up(entry: Entry) -> bool:
     tried = trying(entry)
     dropped = tried.draft is not None
     tried.draft = None
-    tried.stamp += dropped
     return dropped
 
 
 def impose(entry: Entry, draft: Draft) -> None:
     """Set the draft from outside the viewer, which then follows it."""
-    tried = trying(entry)
-    tried.draft = draft
-    tried.stamp += 1
+    trying(entry).draft = draft
 
 
 def hear_decision(entry: Entry, model: Padim, value: object) -> None:
-    """Take over what the viewer says has been decided; what makes no sense is ignored."""
-    draft = decision_from(value, model)
+    """Take over what the viewer says has been decided.
+
+    What makes no sense is ignored, and so is a level of a scale that the model no longer has: it would be
+    another threshold. The viewer then takes over the server's.
+    """
+    try:
+        said = _Said.model_validate(value)
+    except ValidationError:
+        return
+    heard = trying(entry).heard
+    heard.decision = max(heard.decision, said.count)
+    draft = _draft_from(said, model)
     if draft is not None:
         trying(entry).draft = draft
 
 
 def hear_selected(entry: Entry, value: object) -> None:
     """Take over which picture is shown large: its full resolution is fetched then."""
-    trying(entry).selected = viewing.selected_id(value)
+    said = viewing.selection(value)
+    if said is not None:
+        tried = trying(entry)
+        tried.selected = said.id
+        tried.heard.selected = max(tried.heard.selected, said.count)
 
 
 class _Said(BaseModel, strict=True):
@@ -177,15 +181,12 @@ class _Said(BaseModel, strict=True):
     permille: int = Field(ge=1, le=999)
     level: int = Field(ge=0, lt=65535)
     min_area: int = Field(ge=1)
+    scale: list[float]
+    count: viewing.Count
 
 
-def decision_from(value: object, model: Padim) -> Draft | None:
-    """A decision from the browser as a draft; None for what makes no sense."""
-    try:
-        said = _Said.model_validate(value)
-    except ValidationError:
-        return None
-    if said.min_area > areas_for(model):
+def _draft_from(said: _Said, model: Padim) -> Draft | None:
+    if said.min_area > areas_for(model) or said.scale != [model.quantizer.offset, model.quantizer.step]:
         return None
     by_hand = model.quantizer.to_value(said.level) if said.basis == "manual" else None
     return Draft(said.basis, said.permille, by_hand, said.min_area)
@@ -250,35 +251,40 @@ def shown(entry: Entry, model: Padim, held: viewing.HeldOut | None, min_area: in
 
 
 class _Labelled(BaseModel, strict=True):
-    """A label as the viewer says it; ``count`` grows from one to the next."""
+    """A label as the viewer says it, by the image's content; ``count`` grows from one to the next.
 
-    id: str
+    Undoing puts back what was there before, and only over ``instead_of``, the label that is undone: one that
+    another session has given since stays.
+    """
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     label: Literal["good", "defect", "kept", "unkept"] | None
-    count: int
+    count: viewing.Count
+    undo: bool = False
+    instead_of: Literal["good", "defect"] | None = None
 
 
-def hear_labels(entry: Entry, pictures: Sequence[viewing.Shown], value: object) -> None:
+def hear_labels(entry: Entry, value: object) -> None:
     """Take over the labels that the viewer has given and not heard of yet; what makes no sense is ignored.
 
     Raises:
         OSError: a label cannot be saved; it and those after it count as not heard.
     """
-    tried = trying(entry)
-    by_id = {one.id: one for one in pictures}
+    heard = trying(entry).heard
     try:
         said = _LABELS.validate_python(value)
     except ValidationError:
         return
     for one in said:
-        if one.count <= tried.heard:
+        if one.count <= heard.labels:
             continue
-        picture = by_id.get(one.id)
-        if picture is not None:
-            if one.label == "kept" or one.label == "unkept":
-                labels.keep(entry, picture.sha256, off=one.label == "kept")
-            else:
-                labels.put(entry, picture.sha256, one.label)
-        tried.heard = one.count
+        if one.label == "kept" or one.label == "unkept":
+            labels.keep(entry, one.sha256, off=one.label == "kept")
+        elif one.undo:
+            labels.put(entry, one.sha256, one.label, instead_of=one.instead_of)
+        else:
+            labels.put(entry, one.sha256, one.label)
+        heard.labels = one.count
 
 
 _LABELS = TypeAdapter(list[_Labelled])
@@ -337,32 +343,19 @@ def draft_at(model: Padim, level: int, min_area: int) -> Draft:
     return Draft("manual", model.choice.permille, model.quantizer.to_value(level), min_area)
 
 
-def _follow(entry: Entry, model: Padim) -> None:
-    """Have the viewer follow where the model was changed from elsewhere: it thinks in levels of its scale."""
-    tried = trying(entry)
-    now = (model.quantizer, saved(model) if tried.draft is None else None)
-    if tried.seen is not None and now != tried.seen:
-        scale_changed = now[0] != tried.seen[0]
-        decided_elsewhere = None not in (now[1], tried.seen[1]) and now[1] != tried.seen[1]
-        if scale_changed or decided_elsewhere:
-            tried.stamp += 1
-    tried.seen = now
-
-
 def message(
     entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], held: viewing.HeldOut | None, draft: Draft
 ) -> dict[str, Any]:
     """What the viewer is given on this page."""
     from padim.repeatability import band_levels
 
-    _follow(entry, model)
     tried = trying(entry)
     return viewing.message(
         model,
         pictures,
         mode="calibrate",
-        decision=Stamped(tried.stamp, decision(model, draft)),
-        selected=Stamped(0, tried.selected),
+        decision=decision(model, draft),
+        selected=tried.selected,
         look=tried.look,
         labels=labels.labels(entry),
         kept=labels.kept(entry),

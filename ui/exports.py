@@ -62,13 +62,6 @@ def file_name(name: str, suffix: str, taken: set[str]) -> str:
     return chosen
 
 
-def mask_bytes(row: Row, model: Padim, level: int) -> bytes:
-    """One picture's mask at its own size, as PNG: 255 where it is rejected."""
-    from padim.render import encode_png, mask_image
-
-    return encode_png(mask_image(row.item.decide(model, level, model.config.min_area).mask))
-
-
 def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: str, opacity: float) -> bytes:
     """The four-panel strip of every row as a JPEG, each verdict in a folder of its own, in one ZIP.
 

@@ -104,12 +104,6 @@ def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Ro
     return sorted(kept, key=lambda row: (sign * row.score, row.item.number))
 
 
-def select(entry: Entry, number: int) -> None:
-    """Show the picture of this number; the viewer follows."""
-    review(entry).selected = number
-    review(entry).stamp += 1
-
-
 def chosen(entry: Entry, arranged_rows: list[Row]) -> bool:
     """Whether the user has chosen one of these pictures."""
     number = review(entry).selected
@@ -139,36 +133,58 @@ def look() -> dict[str, Any]:
 
 def hear_selected(entry: Entry, value: object) -> None:
     """Take over from the viewer which picture is looked at."""
-    said = viewing.selected_id(value)
-    chosen_item = next((one for one in review(entry).pile.items if viewing.test_id(one) == said), None)
-    if chosen_item is not None:
-        review(entry).selected = chosen_item.number
+    said = viewing.selection(value)
+    if said is None:
+        return
+    found = review(entry)
+    found.heard.selected = max(found.heard.selected, said.count)
+    item = next((one for one in found.pile.items if viewing.test_id(one) == said.id), None)
+    if item is not None:
+        found.selected = item.number
 
 
-def message(entry: Entry, model: Padim, found: list[Row]) -> dict[str, Any]:
-    """What the viewer is given on this page: these rows, judged by the threshold in use."""
+# Begins the keys of the page's containers that are about the one picture shown.
+FOLLOWER = "inspect-of"
+
+
+def follower(row: Row) -> str:
+    """Key of a container with what the page says about one picture."""
+    return f"{FOLLOWER}-{viewing.test_id(row.item)}"
+
+
+def message(
+    entry: Entry, model: Padim, found: list[Row], shown: Row, *, listing: bool = False
+) -> dict[str, Any]:
+    """What the viewer is given on this page: these rows, judged by the threshold in use.
+
+    Args:
+        entry: the model's entry.
+        model: judges.
+        found: in the order wanted.
+        shown: the one of them that the rest of the page is about.
+        listing: show the list alone until a picture is chosen.
+    """
     from padim.repeatability import band_levels
 
     area = model.config.min_area
-    pictures = viewing.tests_shown(model, [row.item for row in found], area)
-    chosen_one = review(entry)
-    at = next((row.item for row in found if row.item.number == chosen_one.selected), None)
-    decision = {
-        "basis": "manual",
-        "permille": model.choice.permille,
-        "level": model.threshold_level,
-        "min_area": area,
-    }
     return viewing.message(
         model,
-        pictures,
+        viewing.tests_shown(model, [row.item for row in found], area),
         mode="inspect",
-        # Another threshold is another stamp: the viewer then follows.
-        decision=viewing.Stamped(f"{model.threshold_level}:{area}", decision),
-        selected=viewing.Stamped(chosen_one.stamp, viewing.test_id(at) if at is not None else None),
+        decision={
+            "basis": "manual",
+            "permille": model.choice.permille,
+            "level": model.threshold_level,
+            "min_area": area,
+        },
+        selected=viewing.test_id(shown.item),
         look=look(),
         labels={},
         kept=set(),
+        heard=review(entry).heard,
         band=band_levels(model.guard, model.quantizer),
         arranged=True,
+        regions={viewing.test_id(row.item): row.regions for row in found},
+        listing=listing,
+        follower=FOLLOWER,
     )

@@ -47,8 +47,16 @@ def keep(entry: Entry, sha256: str, *, off: bool = True) -> None:
     (kept(entry).add if off else kept(entry).discard)(sha256)
 
 
-def put(entry: Entry, sha256: str, label: Label | None) -> None:
+def put(
+    entry: Entry, sha256: str, label: Label | None, *, instead_of: Label | Literal["any"] | None = "any"
+) -> None:
     """Label a picture; None takes its label away.
+
+    Args:
+        entry: the model that the label is kept with.
+        sha256: of the picture's file.
+        label: what it shows.
+        instead_of: do so only if it is labelled like this now, None: not labelled.
 
     Raises:
         OSError: the label cannot be saved, or the model is gone.
@@ -57,7 +65,8 @@ def put(entry: Entry, sha256: str, label: Label | None) -> None:
         raise FileNotFoundError(errno.ENOENT, "the model was deleted", str(entry.path))
     with _WRITING:
         known = labels(entry)
-        if known.get(sha256) == label:
+        now = known.get(sha256)
+        if now == label or instead_of not in ("any", now):
             return
         if label is None:
             del known[sha256]

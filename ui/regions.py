@@ -92,7 +92,10 @@ class _Said(BaseModel, strict=True):
 
 
 def hear(entry: Entry, model: Padim, value: object) -> None:
-    """Take over what was drawn; what makes no sense, or belongs to another model, is ignored."""
+    """Take over what was drawn.
+
+    What makes no sense, or belongs to another model, is ignored; the editor then shows the server’s shapes.
+    """
     from padim.errors import PadimError
     from padim.roi import from_json
 
@@ -102,14 +105,14 @@ def hear(entry: Entry, model: Padim, value: object) -> None:
         return
     if said.model != entry.id or said.size != model.config.input_size:
         return
+    drawn = drawing(entry, model)
+    drawn.heard = said.serial
     try:
         shapes = from_json(said.shapes)
     except PadimError:
         return
-    if sum(len(shape.points) for shape in shapes) > MOST_POINTS:
-        return
-    drawn = drawing(entry, model)
-    drawn.shapes, drawn.size, drawn.heard = shapes, said.size, said.serial
+    if sum(len(shape.points) for shape in shapes) <= MOST_POINTS:
+        drawn.shapes, drawn.size = shapes, said.size
 
 
 # -- what it comes to ------------------------------------------------------------------------------------
@@ -418,7 +421,6 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> dict[
     return {
         "model": entry.id,
         "size": model.config.input_size,
-        "stamp": drawn.stamp,
         "heard": drawn.heard,
         "shapes": to_json(region.shapes),
         "mean": mean_picture(entry, model).url("region-mean"),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ui import uploads, watch, workspace
+from ui import uploads, viewing, watch, workspace
 from ui.scoring import Kept, Pile
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Review:
         pile: the pictures and their scores.
         job_keys: the jobs that add to it, the latest last.
         selected: number of the picture chosen; None: none was.
-        stamp: how often it was chosen outside the viewer.
+        heard: how far the server has heard what was done in the viewer.
         drawn: the viewer has been on the page.
     """
 
@@ -43,7 +43,7 @@ class Review:
     pile: Pile = field(default_factory=lambda: Pile(""))
     job_keys: list[str] = field(default_factory=list)
     selected: int | None = None
-    stamp: int = 0
+    heard: viewing.Heard = field(default_factory=viewing.Heard)
     drawn: bool = False
     _name: str = field(default_factory=lambda: uuid.uuid4().hex)
 

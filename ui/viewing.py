@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import streamlit as st
+from pydantic import BaseModel, Field, ValidationError
 from streamlit import runtime
 
 from ui import workspace
+from ui.exports import file_name
 from ui.media import Numbers, Picture, mimetype_of
 from ui.scoring import areas_for, map_numbers
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 Group = Literal["normal", "kept", "good", "defect", "unknown"]
 
+# What a viewer counts its user's actions by.
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 # Bytes of the good parts' packed judged maps kept for the browser, those nearest to being rejected first.
 HELD_OUT_KEPT = 96 * 2**20
 
@@ -168,7 +172,7 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
         normal = model.normals_[index]
         found.append(
             Shown(
-                f"n{index}",
+                f"n{index}-{normal.sha256[:12]}",
                 normal.name,
                 normal.sha256,
                 "normal" if normal.status == "fit" else "kept",
@@ -223,17 +227,23 @@ def _roi(model: Padim) -> str | None:
     return None if model.roi is None else Numbers.of(model.roi.astype(np.uint16)).url()
 
 
-@dataclass(frozen=True)
-class Stamped:
-    """A value that the viewer takes over when its stamp is a new one; else the hand's own stays.
+@dataclass
+class Heard:
+    """How far the server has heard what a viewer's user did, by the counts that the viewer gives.
+
+    The browser shows what its user did at once and tells the server later. An answer that was made before the
+    server had heard of the latest action must not undo it: the viewer takes over a value only when the count
+    here has reached its own.
 
     Attributes:
-        stamp: another one whenever Python sets the value.
-        value: what it is set to.
+        decision: of the last decision taken over.
+        selected: of the last image chosen.
+        labels: of the last label given.
     """
 
-    stamp: int | str
-    value: Any
+    decision: int = 0
+    selected: int = 0
+    labels: int = 0
 
 
 def message(
@@ -241,16 +251,19 @@ def message(
     pictures: Sequence[Shown],
     *,
     mode: Literal["calibrate", "inspect"],
-    decision: Stamped,
-    selected: Stamped,
+    decision: dict[str, Any],
+    selected: str | None,
     look: dict[str, Any],
     labels: dict[str, Label],
     kept: set[str],
-    heard: int = 0,
+    heard: Heard,
     saved: dict[str, Any] | None = None,
     band: int = 0,
     held: HeldOut | None = None,
     arranged: bool = False,
+    regions: dict[str, int] | None = None,
+    listing: bool = False,
+    follower: str | None = None,
 ) -> dict[str, Any]:
     """All that the viewer needs, as JSON.
 
@@ -263,14 +276,18 @@ def message(
         look: opacity and colormap.
         labels: what people said, by hash.
         kept: hashes of pictures off the list of changes.
-        heard: count of the last label that was taken over.
+        heard: how far the server has heard what was done in the viewer.
         saved: the decision in use, as ``decision`` has it; None: there is none.
         band: levels on either side of the threshold that call for a second look.
         held: the good parts' scores.
-        arranged: the viewer offers no filter and no order of its own.
+        arranged: the viewer offers no filter and no order of its own, but lists the results.
+        regions: regions of each picture's mask, by id, for the list.
+        listing: show the list alone until a picture is chosen.
+        follower: begins the keys of the containers on the page that are about one picture; those about
+            another one than the viewer shows are hidden until the server has caught up.
     """
     areas = areas_for(model)
-    at = next((one for one in pictures if one.id == selected.value), None)
+    at = next((one for one in pictures if one.id == selected), None)
     full = None
     if at is None and pictures and arranged:
         at = pictures[0]
@@ -286,6 +303,7 @@ def message(
         items.append(
             {
                 "id": one.id,
+                "sha256": one.sha256,
                 "name": one.name,
                 "group": one.group,
                 "label": labels.get(one.sha256),
@@ -302,6 +320,11 @@ def message(
                 "full": full.url("viewer-full") if full is not None and one is at else None,
             }
         )
+        if regions is not None:
+            items[-1] |= {
+                "regions": regions[one.id],
+                "mask_name": file_name(one.name, "_mask.png", set()),
+            }
     return {
         "mode": mode,
         "arranged": arranged,
@@ -309,10 +332,12 @@ def message(
         "areas": areas,
         "roi": _roi(model),
         "quantizer": {"offset": model.quantizer.offset, "step": model.quantizer.step},
-        "decision": {"stamp": decision.stamp, **decision.value},
-        "selected": {"stamp": selected.stamp, "id": selected.value},
+        "decision": decision,
+        "selected": selected,
         "saved": saved,
-        "heard": heard,
+        "heard": asdict(heard),
+        "listing": listing,
+        "follower": follower,
         "look": look,
         "band": band,
         "palettes": _palettes(),
@@ -371,10 +396,19 @@ def said(key: str, name: str) -> object:
         return None
 
 
-def selected_id(value: object) -> str | None:
-    """The id of the picture that the viewer says is looked at; None for what makes no sense."""
-    found = value.get("id") if isinstance(value, dict) else None
-    return found if isinstance(found, str) else None
+class Selection(BaseModel, strict=True):
+    """The image that the viewer says is shown; ``count`` grows from one to the next."""
+
+    id: str
+    count: Count
+
+
+def selection(value: object) -> Selection | None:
+    """The image that the viewer says is shown; None for what makes no sense."""
+    try:
+        return Selection.model_validate(value)
+    except ValidationError:
+        return None
 
 
 def hear_look(look: dict[str, Any], value: object) -> None:

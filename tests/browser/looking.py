@@ -165,10 +165,10 @@ class Visitor:
         return str(source), int(width), int(height)
 
     def table(self) -> list[dict[str, str]]:
-        """The rows of the results in view, from the table that the grid offers to screen readers."""
+        """The lines of the results in sight, top first."""
         rows: list[list[str]] = (
-            self.main.get_by_test_id("stDataFrame")
-            .locator("table tr")
+            self.main.locator("table.results")
+            .locator("tr:not([aria-hidden])")
             .evaluate_all(
                 "rows => rows.map(row => [...row.querySelectorAll('th, td')].map(cell => cell.textContent))"
             )
@@ -180,8 +180,15 @@ class Visitor:
 
     def download(self, key: str, folder: Path) -> Path:
         """Click a download button and save its file."""
+        return self._downloaded(self.keyed(key).get_by_role("button"), folder)
+
+    def download_mask(self, folder: Path) -> Path:
+        """Save the mask of the picture shown."""
+        return self._downloaded(self.main.locator(".take-mask"), folder)
+
+    def _downloaded(self, button: Locator, folder: Path) -> Path:
         with self.page.expect_download(timeout=PATIENCE) as waiting:
-            self.keyed(key).get_by_role("button").click()
+            button.click()
         path = folder / waiting.value.suggested_filename
         waiting.value.save_as(path)
         return path

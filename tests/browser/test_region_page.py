@@ -15,6 +15,7 @@ from padim.roi import Shape, rasterize
 from padim.store import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.looking import Visitor
+from tests.browser.wire import Wire
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
@@ -228,3 +229,37 @@ def test_with_keys_alone_and_nothing_left(
     editor.button("Clear all").click()
     editor.see("100 % of the map is judged")
     assert editor.model().roi is None
+
+
+def test_a_late_answer_does_not_take_a_drawing_away(
+    server: served.Server, visit: Visit, small_entry: Entry, home: Path
+) -> None:
+    visitor = visit(server)
+    wire = Wire(visitor.page)
+    editor = Editor(visitor, small_entry, home)
+    before = editor.shapes()
+    editor.choose("Brush")
+    editor.choose("Exclude")
+    editor.pull((40, 50), (50, 50))
+    discard = visitor.page.get_by_role("button", name="Discard the draft")
+    discard.wait_for()
+    visitor.settle()
+    # Given up, which the server answers late, and on with another stroke at once.
+    wire.hold()
+    discard.click()
+    wire.wait_answered(wire.sent)
+    editor.pull((10, 55), (20, 55))
+    mine = editor.shapes()
+    assert len(mine) == len(before) + 2
+    wire.release()
+    editor.see("of the map is judged")
+    assert editor.shapes() == mine, "what was drawn last is what is there"
+    model = editor.save()
+    assert len(model.roi_shapes) == len(mine), "saved is what was shown"
+    assert model.roi is not None
+    np.testing.assert_array_equal(editor.dark(), ~model.roi)
+    # One step at a time, also after the answers.
+    for left in (1, 0):
+        visitor.page.keyboard.press("Control+z")
+        editor.see("of the map is judged")
+        assert len(editor.shapes()) == len(before) + left

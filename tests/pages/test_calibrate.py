@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +35,6 @@ def test_the_viewer_is_given_what_the_engine_says(add_model: AddModel, home: Pat
     threshold = model.threshold_
     assert threshold is not None
     assert told["decision"] == {
-        "stamp": 0,
         "basis": "image",
         "permille": 950,
         "level": threshold.level,
@@ -95,7 +92,7 @@ def test_a_draft_judges_nothing_until_it_is_used(add_model: AddModel, home: Path
     assert model.config.min_area == 12
     assert "This threshold is in use" in page.text
     assert page.viewer["saved"]["min_area"] == 12
-    assert page.viewer["decision"]["stamp"] == 1, "the viewer follows what was saved"
+    assert page.viewer["decision"] == page.viewer["saved"], "the viewer follows what was saved"
 
 
 def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
@@ -125,15 +122,41 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
         {"basis": "manual", "permille": 950, "level": 5, "min_area": 10**9},
     ],
 )
-def test_nonsense_from_the_browser_is_no_decision(said: object, small_model: Padim) -> None:
-    assert calibrating.decision_from(said, small_model) is None
+def test_nonsense_from_the_browser_is_no_decision(
+    said: object, add_model: AddModel, home: Path, tried: calibrating.Trying
+) -> None:
+    entry = add_model("Parts")
+    model = Workspace(home).open(entry.id)
+    if isinstance(said, dict):
+        said = {"scale": [model.quantizer.offset, model.quantizer.step], "count": 3, **said}
+    calibrating.hear_decision(entry, model, said)
+    assert tried.draft is None
 
 
-def test_a_decision_from_the_browser(small_model: Padim) -> None:
-    said = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "count": 3}
-    draft = calibrating.decision_from(said, small_model)
-    assert draft == Draft("manual", 900, small_model.quantizer.to_value(1234), 9)
-    assert calibrating.threshold(small_model, draft).level == 1234
+def test_a_decision_from_the_browser(add_model: AddModel, home: Path, tried: calibrating.Trying) -> None:
+    entry = add_model("Parts")
+    model = Workspace(home).open(entry.id)
+    scale = [model.quantizer.offset, model.quantizer.step]
+    said = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "scale": scale, "count": 3}
+    calibrating.hear_decision(entry, model, said)
+    wanted = Draft("manual", 900, model.quantizer.to_value(1234), 9)
+    assert (tried.draft, tried.heard.decision) == (wanted, 3)
+    assert calibrating.threshold(model, wanted).level == 1234
+    # A level of a scale that the model had before would be another threshold now.
+    calibrating.hear_decision(
+        entry, model, {**said, "level": 999, "scale": [scale[0], 2 * scale[1]], "count": 4}
+    )
+    assert (tried.draft, tried.heard.decision) == (wanted, 4), "heard, so that the viewer takes the draft"
+
+
+def test_the_viewer_is_told_what_was_heard(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("calibrate", model=entry.id)
+    assert page.viewer["heard"] == {"decision": 0, "selected": 0, "labels": 0}
+    heard = page.app.session_state[f"padim:{calibrating.__name__}._Tried"].of[entry.id].heard
+    heard.decision, heard.selected, heard.labels = 5, 6, 7
+    page.run()
+    assert page.viewer["heard"] == {"decision": 5, "selected": 6, "labels": 7}
 
 
 def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -> None:
@@ -193,63 +216,101 @@ def test_a_normal_called_a_defect_can_be_taken_out(add_model: AddModel, home: Pa
     assert "is here as a good part" not in page.text
 
 
+ZERO, ONE, TWO = "0" * 64, "1" * 64, "2" * 64
+
+
 def labels_said(*said: tuple[str, str | None, int]) -> list[dict[str, object]]:
-    return [{"id": one, "label": label, "count": count} for one, label, count in said]
+    return [{"sha256": one, "label": label, "count": count} for one, label, count in said]
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> calibrating.Trying:
+    """What a session outside a browser tries."""
+    found = calibrating.Trying()
+    monkeypatch.setattr(calibrating, "trying", lambda _entry: found)
+    return found
 
 
 def test_labels_from_the_browser_are_taken_over_once_and_in_order(
-    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch, tried: calibrating.Trying
 ) -> None:
     entry = add_model("Parts")
-    tried = calibrating.Trying()
-    monkeypatch.setattr(calibrating, "trying", lambda _entry: tried)
     off: set[str] = set()
     monkeypatch.setattr(labels, "kept", lambda _entry: off)
-    pictures: list[Any] = [SimpleNamespace(id=f"t{i}", sha256=f"{i}" * 64) for i in range(3)]
-    calibrating.hear_labels(entry, pictures, labels_said(("t0", "defect", 5), ("t1", "good", 6)))
-    assert labels.labels(entry) == {"0" * 64: "defect", "1" * 64: "good"}
+    calibrating.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, "good", 6)))
+    assert labels.labels(entry) == {ZERO: "defect", ONE: "good"}
     # Said again with what came since: only the new ones count.
-    labels.put(entry, "0" * 64, "good")
+    labels.put(entry, ZERO, "good")
     calibrating.hear_labels(
-        entry,
-        pictures,
-        labels_said(("t0", "defect", 5), ("t1", None, 8), ("t2", "kept", 9), ("gone", "good", 10)),
+        entry, labels_said((ZERO, "defect", 5), (ONE, None, 8), (TWO, "kept", 9), (TWO, "unkept", 9))
     )
-    assert labels.labels(entry) == {"0" * 64: "good"}
-    assert off == {"2" * 64}
-    assert tried.heard == 10
-    calibrating.hear_labels(entry, pictures, labels_said(("t2", "unkept", 11)))
+    assert labels.labels(entry) == {ZERO: "good"}
+    assert off == {TWO}
+    assert tried.heard.labels == 9
+    calibrating.hear_labels(entry, labels_said((TWO, "unkept", 11)))
     assert off == set()
+
+
+def test_undoing_puts_back_the_former_label_and_spares_anothers(
+    add_model: AddModel, tried: calibrating.Trying
+) -> None:
+    entry = add_model("Parts")
+
+    def undone(sha256: str, label: str | None, count: int, instead_of: str | None) -> list[dict[str, object]]:
+        return [{"sha256": sha256, "label": label, "count": count, "undo": True, "instead_of": instead_of}]
+
+    labels.put(entry, ZERO, "good")
+    calibrating.hear_labels(entry, labels_said((ZERO, "defect", 1), (ONE, "defect", 2)))
+    calibrating.hear_labels(entry, undone(ONE, None, 3, "defect"))
+    calibrating.hear_labels(entry, undone(ZERO, "good", 4, "defect"))
+    assert labels.labels(entry) == {ZERO: "good"}
+    # Done again, and labelled anew by another session before it is undone once more.
+    calibrating.hear_labels(entry, undone(ONE, "defect", 5, None))
+    assert labels.labels(entry) == {ZERO: "good", ONE: "defect"}
+    labels.put(entry, ONE, "good")
+    calibrating.hear_labels(entry, undone(ONE, None, 6, "defect"))
+    assert labels.labels(entry) == {ZERO: "good", ONE: "good"}
+    assert tried.heard.labels == 6
 
 
 @pytest.mark.parametrize(
     "said",
-    [None, {}, "t0", [{"id": "t0"}], [{"id": "t0", "label": "evil", "count": 1}], [{"id": 0, "label": None}]],
+    [
+        None,
+        {},
+        ZERO,
+        [{"sha256": ZERO}],
+        [{"sha256": ZERO, "label": "evil", "count": 1}],
+        [{"sha256": ZERO[1:], "label": "good", "count": 1}],
+        [{"sha256": f"{ZERO}\n", "label": "good", "count": 1}],
+        [{"sha256": "../labels", "label": "good", "count": 1}],
+        [{"sha256": ZERO, "label": "good", "count": -1}],
+        [{"sha256": 0, "label": None}],
+    ],
 )
-def test_labels_that_make_no_sense_are_ignored(add_model: AddModel, said: object) -> None:
+def test_labels_that_make_no_sense_are_ignored(
+    add_model: AddModel, said: object, tried: calibrating.Trying
+) -> None:
     entry = add_model("Parts")
-    calibrating.hear_labels(entry, [], said)
+    calibrating.hear_labels(entry, said)
     assert labels.labels(entry) == {}
+    assert tried.heard.labels == 0
 
 
 def test_a_change_from_elsewhere_reaches_the_viewer(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
-    before = page.viewer["decision"]
     Workspace(home).open(entry.id).set_decision(percentile=80.0, min_area=12).save(entry.path)
     page.run()
     after = page.viewer["decision"]
     assert (after["permille"], after["min_area"]) == (800, 12)
-    assert after["stamp"] != before["stamp"], "or the viewer would go on with the former one"
     # A draft by hand keeps its value in map units when the scale changes, at another level.
     page.decide(entry.id, Draft("manual", 950, 9.0, 12))
-    stamp = page.viewer["decision"]["stamp"]
     changed = Workspace(home).open(entry.id)
     changed.exclude(0, "not_good").save(entry.path)
     page.run()
     told = page.viewer
     assert told["decision"]["level"] == changed.quantizer.to_level(9.0)
-    assert told["decision"]["stamp"] != stamp
 
 
 def test_what_cannot_be_had_does_not_lock_the_page(add_model: AddModel, home: Path) -> None:

@@ -19,7 +19,6 @@ from ui import viewing
 from ui.jobs import Job
 from ui.media import Numbers
 from ui.scoring import Pile, areas_for
-from ui.viewing import Stamped
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +121,9 @@ def told(model: Padim, pictures: list[viewing.Shown], **changes: Any) -> dict[st
     decision = {"basis": "manual", "permille": 950, "level": 5, "min_area": 8}
     given: dict[str, Any] = {
         "mode": "inspect",
-        "decision": Stamped(1, decision),
-        "selected": Stamped(0, None),
+        "decision": decision,
+        "selected": None,
+        "heard": viewing.Heard(),
         "look": {"opacity": 0.4, "colormap": "inferno"},
         "labels": {},
         "kept": set(),
@@ -138,14 +138,15 @@ def test_the_message_is_urls_and_numbers(small_model: Padim) -> None:
     pile.add(UploadSource(files), small_model, Job("k", "t", lambda _: None), "defect")
     pictures = viewing.tests_shown(small_model, pile.items, 8)
     item = pile.items[0]
-    message = told(small_model, pictures, labels={item.sha256: "good"}, kept={pile.items[1].sha256}, heard=7)
+    message = told(small_model, pictures, labels={item.sha256: "good"}, kept={pile.items[1].sha256})
     first, second = message["items"]
     assert first["box"] == [0, 0, 64, 64]
     assert (first["width"], first["height"]) == (96, 96)
     assert (first["group"], first["label"], second["label"]) == ("defect", "good", None)
-    assert (first["kept"], second["kept"], message["heard"]) == (False, True, 7)
+    assert (first["kept"], second["kept"]) == (False, True)
+    assert [one["sha256"] for one in message["items"]] == [one.sha256 for one in pile.items]
+    assert message["heard"] == {"decision": 0, "selected": 0, "labels": 0}
     assert first["score"] == item.score(small_model, 8)
-    assert message["decision"]["stamp"] == 1
     assert message["held"]["parts"] == 0
     numbers = item.kept_numbers(small_model)
     assert numbers is not None
@@ -168,3 +169,25 @@ def test_a_look_from_the_browser(said: object, look: tuple[float, str]) -> None:
     mine = {"opacity": 0.4, "colormap": "inferno"}
     viewing.hear_look(mine, said)
     assert (mine["opacity"], mine["colormap"]) == look
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        "t1",
+        {"id": "t1"},
+        {"count": 1},
+        {"id": 1, "count": 1},
+        {"id": "t1", "count": -1},
+        {"id": "t1", "count": "1"},
+    ],
+)
+def test_a_selection_that_makes_no_sense_is_none(said: object) -> None:
+    assert viewing.selection(said) is None
+
+
+def test_a_selection_from_the_browser() -> None:
+    found = viewing.selection({"id": "t1-0123", "count": 1_800_000_000_000})
+    assert found is not None
+    assert (found.id, found.count) == ("t1-0123", 1_800_000_000_000)

@@ -39,6 +39,12 @@ function tidy(value) {
   return Math.round(value * 8) / 8;
 }
 
+/** Whether two lists of shapes are the same drawing. */
+function alike(one, other) {
+  const plain = (shapes) => JSON.stringify(shapes.map(({ kind, mode, points, radius }) => [kind, mode, points, radius]));
+  return plain(one) === plain(other);
+}
+
 class Editor {
   constructor(host, tell) {
     this.host = host;
@@ -56,7 +62,6 @@ class Editor {
     this.serial = 0; // of the shapes here
     this.told = null; // of the shapes that Python last made a mask of
     this.model = null;
-    this.stamp = null;
     this.begun = null; // points of the polygon or stroke being drawn
     this.drag = null; // of a corner or a whole shape
     this.pen = null; // where the pointer, or the keyboard's pen, is
@@ -86,23 +91,27 @@ class Editor {
 
   update(data) {
     this.data = data;
-    const { size, model, stamp } = data;
+    const { size, model } = data;
     if (model !== this.model || size !== this.size) {
       // Another model: its own shapes, and nothing to undo.
-      Object.assign(this, { model, size, stamp, shapes: data.shapes, past: [], future: [], selected: -1 });
+      Object.assign(this, { model, size, shapes: data.shapes, past: [], future: [], selected: -1 });
       Object.assign(this, { begun: null, drag: null, pen: null, penDown: false, serial: data.heard });
       this.radius = Math.max(1, Math.round(size / 24));
       this.one(".radius input").max = Math.max(8, Math.round(size / 4));
       this.svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
-    } else if (stamp !== this.stamp) {
-      // Python put others in their place, which can be undone as any change.
-      this.stamp = stamp;
-      if (JSON.stringify(data.shapes) !== JSON.stringify(this.shapes)) {
+    } else if (data.heard < this.told) {
+      // Python has forgotten what it was told, as after a restart: what it says now is what there is.
+      Object.assign(this, { shapes: data.shapes, past: [], future: [], selected: -1 });
+      Object.assign(this, { begun: null, drag: null, penDown: false, serial: data.heard });
+    } else if (data.heard >= this.serial && !this.drag) {
+      // Python has heard of all that was drawn here. Where it has other shapes, it put them in their place, which
+      // can be undone as any change. An answer from before the latest drawing is no news: the hand stands.
+      if (!alike(data.shapes, this.shapes)) {
         this._remember();
         this.shapes = data.shapes;
+        this.selected = -1;
+        this.begun = null;
       }
-      this.selected = -1;
-      this.begun = this.drag = null;
       this.serial = data.heard;
     }
     this.told = data.heard;

@@ -24,6 +24,9 @@ SCRIPTS = (
     "histogram.js",
     "panes.js",
     "gallery.js",
+    "results.js",
+    "mask.js",
+    "steps.js",
     "viewer.js",
 )
 

@@ -18,11 +18,16 @@ class Viewer {
   constructor(root, tell) {
     this.root = root;
     this.tell = tell; // {decision, look, selected, labels}
+    // Everything said to Python is counted, and Python answers how far it has heard. An answer from before the
+    // hand's latest is no news: the hand stands, and what it said is on its way.
+    this.said = { decision: 0, selected: 0, labels: 0 };
+    this.clock = 0;
     this.data = null;
     this.items = new Map();
     this.held = new HeldOut(new Uint16Array(0), 0, []);
     this.decision = { basis: "manual", permille: 950, level: 0, minArea: 1 };
-    this.history = [];
+    this.moving = false; // the hand is at the threshold: dragging, or typing
+    this.past = new Steps();
     this.unheard = []; // labels given here that Python has not yet answered
     this.layers = { contour: true, heatmap: true, mask: false };
     this.look = { opacity: 0.45, colormap: "inferno" };
@@ -45,7 +50,8 @@ class Viewer {
     this.histogram = new Histogram(this.one(".hist-host"), (level, done) => {
       this.change({ basis: "manual", level }, done);
     });
-    this.gallery = new Gallery(this.one(".gallery"), (item) => this.select(item.id, true), () => this.wantMaps());
+    this.gallery = new Gallery(this.one(".gallery"), (item) => this.select(item.id), () => this.wantMaps());
+    this.results = new ResultTable(this.one(".results-host"), (item) => this.select(item.id));
     this._listen();
     this.resized = new ResizeObserver(() => this.resize());
     this.resized.observe(this.one(".viewer"));
@@ -58,6 +64,7 @@ class Viewer {
     clearTimeout(this.telling);
     clearTimeout(this.background);
     document.removeEventListener("keydown", this.onKey);
+    this.follower?.remove();
   }
 
   // -- what Python says -----------------------------------------------------------------------------------
@@ -70,18 +77,15 @@ class Viewer {
     this.quantizer = new Quantizer(data.quantizer);
     library.failed.clear(); // what could not be fetched once may be there now
     this.palettes = data.palettes;
-    this.unheard = this.unheard.filter((one) => one.count > data.heard);
+    if (!first && Object.keys(data.heard).some((kind) => data.heard[kind] < former.heard[kind])) this._startAnew();
+    this.clock = Math.max(this.clock, ...Object.values(data.heard)); // a page opened anew counts on
+    this.unheard = this.unheard.filter((one) => one.count > data.heard.labels);
     this._takeItems(data.items);
     if (!first && JSON.stringify(former.quantizer) !== JSON.stringify(data.quantizer)) {
-      this.history = []; // levels of another scale
+      this.past.drop((step) => step.kind === "decision"); // levels of another scale
     }
-    if (first || former.decision.stamp !== data.decision.stamp) {
-      const { basis, permille, level, min_area: minArea } = data.decision;
-      const before = this.decision;
-      this.decision = { basis, permille, level, minArea };
-      this.sent = JSON.stringify(this.decision);
-      if (!first && JSON.stringify(before) !== this.sent) this.history.push(before);
-    }
+    this.past.drop((step) => step.kind === "label" && !this._ofHash(step.sha256).length);
+    this._takeDecision(data.decision, first);
     if (first) {
       this.look = { ...data.look };
       this.order = data.mode === "calibrate" ? "near" : "given";
@@ -91,14 +95,42 @@ class Viewer {
       Object.assign(this.one(".area-slide"), { min: 0, max: this.stops.length - 1, step: 1 });
       this.one(".area-type").max = data.areas;
     }
-    if (first || former.selected.stamp !== data.selected.stamp) this.selected = data.selected.id;
-    // Until a picture was chosen by hand, the first of the list is shown, however the list grows.
-    if (data.arranged && !this.chosen) this.selected = data.selected.id ?? data.items[0]?.id ?? null;
+    if (this._heard("selected") && (first || this.items.has(data.selected))) this.selected = data.selected;
     const heldAnew = first || JSON.stringify(former.held) !== JSON.stringify(data.held);
     if (heldAnew || (data.held.url && !this.pictureCurves)) this._takeHeld(data.held, heldAnew);
     if (first || former.roi !== data.roi) this._takeRegion(data.roi);
     this._layout(first);
     this.refresh();
+  }
+
+  /** Whether Python has heard all that was said of this kind, so that what it answers is the latest. */
+  _heard(kind) {
+    return this.data.heard[kind] >= this.said[kind];
+  }
+
+  /** Python has forgotten what it was told, as after a restart: what it says now is what there is. */
+  _startAnew() {
+    this.said = { decision: 0, selected: 0, labels: 0 };
+    this.past = new Steps();
+    this.unheard = [];
+  }
+
+  /** Count what is about to be said. By the clock, so that a page opened anew goes on counting. */
+  _count(kind) {
+    this.clock = Math.max(this.clock + 1, Date.now());
+    return (this.said[kind] = this.clock);
+  }
+
+  /** Take over the decision that Python has, unless the hand is ahead of it. */
+  _takeDecision({ basis, permille, level, min_area: minArea }, first) {
+    if (!first && (this.moving || !this._heard("decision"))) return;
+    const before = this.decision;
+    this.decision = { basis, permille, level, minArea };
+    const now = JSON.stringify(this.decision);
+    if (!first && now !== this.sent && now !== JSON.stringify(before)) {
+      this.past.add({ kind: "decision", before, after: { ...this.decision } });
+    }
+    this.sent = now;
   }
 
   /** The region of interest, as a map of ones and zeros; null where all is judged. */
@@ -116,7 +148,7 @@ class Viewer {
       const item = this.items.get(given.id) ?? {};
       if (item.map !== given.map) item.curve = library.get(given.map)?.scores.slice() ?? null;
       const [left, top, width, height] = given.box;
-      const unheard = this.unheard.filter((one) => one.id === given.id);
+      const unheard = this.unheard.filter((one) => one.sha256 === given.sha256);
       Object.assign(item, given, { box: { left, top, width, height }, arrival: found.size });
       for (const one of unheard) applyLabel(item, one.label);
       found.set(item.id, item);
@@ -155,6 +187,9 @@ class Viewer {
     for (const part of [".decision", ".gauge", ".outcome"]) this.one(part).hidden = data.mode !== "calibrate";
     this.one(".labels").hidden = data.mode !== "calibrate";
     this.one(".bar").hidden = data.arranged;
+    this.one(".files").hidden = this.one(".results-host").hidden = !data.arranged;
+    // While the first pictures come in, the worst changes all the time: until one is chosen, the list will do.
+    this._listOnly(data.listing && !this.said.selected);
     if (first) {
       const choice = this.one(".colormap");
       choice.replaceChildren(...Object.keys(data.palettes).map((name) => element("option", {}, name)));
@@ -207,61 +242,125 @@ class Viewer {
     const next = { ...this.decision, ...changes };
     next.level = this.levelOf(next);
     this.decision = next;
+    this.moving = true;
     this.schedule();
     if (done) this.commit();
   }
 
   commit() {
+    this.moving = false;
     const now = JSON.stringify(this.decision);
     if (now === this.sent) return;
-    this.history.push(JSON.parse(this.sent));
-    this.sent = now;
+    this.past.add({ kind: "decision", before: JSON.parse(this.sent), after: JSON.parse(now) });
     this._sendDecision();
-    this.spoken = false;
-    this.arrange();
-    this.schedule();
+  }
+
+  /** The hand lets go without having decided: what was, stays. */
+  giveUp() {
+    this.moving = false;
+    this.decision = JSON.parse(this.sent);
+    this.refresh();
   }
 
   _sendDecision() {
     const { basis, permille, level, minArea } = this.decision;
-    // Counted, so that going back to what was said before is heard too.
-    this.tell.decision({ basis, permille, level, min_area: minArea, count: ++this.told });
-  }
-
-  undo() {
-    if (!this.history.length) return;
-    this.decision = this.history.pop();
+    const { offset, step } = this.quantizer;
     this.sent = JSON.stringify(this.decision);
-    this._sendDecision();
+    // With the scale that the level is of: on another one it would be another threshold.
+    this.tell.decision({ basis, permille, level, min_area: minArea, scale: [offset, step], count: this._count("decision") });
+    this.spoken = null;
     this.arrange();
     this.schedule();
   }
 
-  select(id, told) {
-    this.chosen = true;
+  // -- back and forth -------------------------------------------------------------------------------------
+
+  /** Take back the last thing done, whatever it was. */
+  undo() {
+    if (this.moving) this.giveUp();
+    else this._replay(this.past.back((step) => this._stands(step, step.after)), "before", "Undone");
+  }
+
+  redo() {
+    if (!this.moving) this._replay(this.past.forth((step) => this._stands(step, step.before)), "after", "Done again");
+  }
+
+  /** Whether things still are as a step left them: a label that another session has given since is not ours. */
+  _stands(step, value) {
+    if (step.kind === "decision") return true;
+    const [item] = this._ofHash(step.sha256);
+    return Boolean(item) && item[step.field] === value;
+  }
+
+  _replay(step, side, words) {
+    if (!step) return;
+    if (step.kind === "decision") {
+      this.decision = { ...step[side] };
+      this.decision.level = this.levelOf(this.decision);
+      this._sendDecision();
+      this.spoken = `${words}: threshold ${this.quantizer.toValue(this.decision.level).toFixed(2)}, smallest region ${this.decision.minArea} px².`;
+      return;
+    }
+    const [item] = this._ofHash(step.sha256);
+    const value = step[side];
+    const label = step.field === "kept" ? (value ? "kept" : "unkept") : value;
+    this._give(item, label, { instead_of: step.field === "kept" ? null : step[side === "before" ? "after" : "before"], undo: true });
+    // What has changed is what is shown.
+    this.select(item.id);
+    this.spoken = `${words}: ${item.name}, ${item.label ?? "no label"}${item.kept ? ", kept" : ""}.`;
+    this.schedule();
+  }
+
+  _ofHash(sha256) {
+    return [...this.items.values()].filter((item) => item.sha256 === sha256);
+  }
+
+  select(id) {
     this.selected = id;
     this.gallery.setActive(id, true);
+    this.results.setActive(id, true);
+    this._tellSelected();
+    this._listOnly(false);
     this.showRows();
     this.schedule();
-    if (told) this._tellSelected();
+  }
+
+  _listOnly(only) {
+    if (this.listing === only) return;
+    this.listing = only;
+    if (this.data.arranged) this.one(".gallery").hidden = only;
+    if (only) return;
+    this.gallery.layOut();
+    this.wantMaps();
   }
 
   _tellSelected() {
-    // The last of a quick succession is the one to fetch at full resolution. Counted: one that was chosen
-    // before, and again after another was chosen outside, is news.
-    clearTimeout(this.telling);
     const id = this.selected;
     const item = this.items.get(id);
+    const count = this._count("selected");
+    this._follow();
+    // The last of a quick succession is the one to fetch at full resolution.
+    clearTimeout(this.telling);
     // Of a good part there is nothing larger to fetch.
     if (this.data.mode === "calibrate" && item.held >= 0 && item.map) return;
-    this.telling = setTimeout(() => this.tell.selected({ id, count: ++this.told }), 200);
+    this.telling = setTimeout(() => this.tell.selected({ id, count }), 200);
+  }
+
+  /** What the page says about another picture than the one shown is out of date: it waits out of sight. */
+  _follow() {
+    const { follower } = this.data;
+    if (!follower) return;
+    if (!this.follower) document.head.append((this.follower = document.createElement("style")));
+    const about = `.stApp [class*="st-key-${follower}-"]:not(.st-key-${follower}-${CSS.escape(this.selected ?? "")})`;
+    const rule = `${about} { visibility: hidden !important; }`;
+    if (this.follower.textContent !== rule) this.follower.textContent = rule;
   }
 
   go(by) {
     if (!this.list.length) return;
     const at = this.list.findIndex((item) => item.id === this.selected);
     const to = at < 0 ? 0 : Math.min(this.list.length - 1, Math.max(0, at + by));
-    this.select(this.list[to].id, true);
+    this.select(this.list[to].id);
   }
 
   label(label) {
@@ -269,16 +368,22 @@ class Viewer {
     if (!item || (label === "good" && item.held >= 0)) return;
     const at = this.list.indexOf(item);
     const following = this.list[at + 1] ?? this.list[at - 1];
+    const field = label === "kept" ? "kept" : "label";
+    const before = item[field];
     const on = label === "kept" ? !item.kept : item.label !== label;
-    const given = on ? label : label === "kept" ? "unkept" : null;
-    applyLabel(item, given);
-    // All that Python has not answered yet, each time: one label must not overtake another. By the clock, so
-    // that a page that is opened anew goes on counting.
-    this.clock = Math.max(this.clock + 1, Date.now());
-    this.unheard.push({ id: item.id, label: given, count: this.clock });
+    this._give(item, on ? label : label === "kept" ? "unkept" : null);
+    this.past.add({ kind: "label", sha256: item.sha256, field, before, after: item[field] });
+    if (at >= 0 && following && !this.list.includes(item)) this.select(following.id);
+  }
+
+  /** Label what is in this file, wherever it is shown, and tell Python. */
+  _give(item, label, more = {}) {
+    const { sha256 } = item;
+    for (const one of this._ofHash(sha256)) applyLabel(one, label);
+    this.unheard.push({ sha256, label, count: this._count("labels"), ...more });
+    // All that Python has not answered yet, each time: one label must not overtake another.
     this.tell.labels([...this.unheard]);
     this.refresh();
-    if (at >= 0 && following && !this.list.includes(item)) this.select(following.id, true);
   }
 
   // -- what is shown --------------------------------------------------------------------------------------
@@ -297,6 +402,7 @@ class Viewer {
     if (!this.data) return;
     this.scored = 0;
     this.gallery.layOut();
+    this.results.layOut();
     for (const row of this.rows) row.look();
     this.schedule();
   }
@@ -337,11 +443,10 @@ class Viewer {
     this.list = wanted;
     if (!this.items.has(this.selected)) {
       this.selected = wanted[0]?.id ?? this.ordered[0]?.id ?? null;
-      this.chosen = false; // not by hand
       if (this.selected && this.data.mode === "calibrate") this._tellSelected();
     }
     this.gallery.setItems(wanted);
-    this.gallery.setActive(this.selected, false);
+    this.results.setItems(wanted);
     this.showRows();
   }
 
@@ -360,9 +465,12 @@ class Viewer {
   }
 
   showRows() {
-    this.one(".detail").hidden = !this.items.size;
+    this.one(".detail").hidden = !this.items.size || this.listing;
+    this.gallery.setActive(this.selected, false);
+    this.results.setActive(this.selected, false);
+    this._follow();
     const first = this.items.get(this.selected);
-    if (!first) return;
+    if (!first || this.listing) return;
     const at = this.list.indexOf(first);
     const shown = [first];
     for (let i = 1; at >= 0 && shown.length < this.rows.length && i < this.list.length; i++) {
@@ -395,6 +503,7 @@ class Viewer {
 
   /** Maps in sight first, then the others: with them all verdicts follow the smallest region too. */
   wantMaps() {
+    if (this.listing) return;
     for (const tile of this.gallery.tiles.values()) this.wantMap(tile.item, true);
     this.schedule();
     // The rest of the page comes before what is not yet to be seen.
@@ -418,11 +527,9 @@ class Viewer {
     });
   }
 
-  chosen = false;
+  listing = false;
   region = null;
   steps = 0;
-  told = 0;
-  clock = 0;
 
   /** One frame: everything that depends on the threshold. */
   step() {
@@ -447,6 +554,13 @@ class Viewer {
       const times = multipleOf(quantizer.toValue(this.scoreOf(item)), quantizer.toValue(level));
       return { verdict, note: `${VERDICTS[verdict]} · ${times}`, label: item.kept ? "kept" : item.label };
     });
+    if (data.arranged) {
+      this.results.redraw((item) => {
+        const verdict = this.verdictOf(item);
+        const times = multipleOf(quantizer.toValue(this.scoreOf(item)), quantizer.toValue(level));
+        return { verdict, words: VERDICTS[verdict], times };
+      });
+    }
     this._stepHeadline();
     this._stepBar();
     // Pictures whose map is still to come: their verdicts follow the threshold, not yet the smallest region.
@@ -500,10 +614,10 @@ class Viewer {
       : data.held.url
         ? "Reading the good parts’ scores …"
         : "Nothing can be promised for this threshold: held-out scores take at least 3 good parts.";
-    if (!this.spoken) {
+    if (this.spoken !== false) {
       // Said once a change is complete, not in every frame of it.
-      this.spoken = true;
-      this.one(".spoken").textContent = this.one(".promise").textContent;
+      this.one(".spoken").textContent = [this.spoken, this.one(".promise").textContent].filter(Boolean).join(" ");
+      this.spoken = false;
     }
     const short = basis === "image" && held.n && rank(permille, held.n) > held.n;
     const warning = this.one(".warning");
@@ -515,7 +629,8 @@ class Viewer {
     }
     this._stepCounts(level);
     const saved = data.saved;
-    this.one(".undo").disabled = !this.history.length;
+    this.one(".undo").disabled = !this.past.backward && !this.moving;
+    this.one(".redo").disabled = !this.past.forward;
     this.one(".back").disabled = !saved || (saved.level === level && saved.min_area === minArea);
   }
 
@@ -580,6 +695,7 @@ class Viewer {
       button.setAttribute("aria-pressed", on);
       button.hidden = item.held >= 0 && button.dataset.label === "good";
     }
+    this.one(".take-mask").disabled = !(row.map && row.item === item);
     this.one(".previous").disabled = at <= 0;
     this.one(".next").disabled = at < 0 || at === this.list.length - 1;
   }
@@ -640,6 +756,15 @@ class Viewer {
       : "None of the pictures is of this kind.";
   }
 
+  /** Hand out the mask of the picture on the screen. */
+  async takeMask() {
+    const item = this.items.get(this.selected);
+    const map = item && this.mapOf(item, true);
+    if (!map) return;
+    const rows = maskRows(map, item, this.decision.level, this.decision.minArea);
+    handOut(await greyPng(item.width, item.height, rows), item.mask_name);
+  }
+
   point(found) {
     for (const row of this.rows) row.cross(found);
     if (!found) {
@@ -676,13 +801,16 @@ class Viewer {
     const typed = (selector, take) => {
       const input = this.one(selector);
       input.addEventListener("blur", () => {
+        // Typed, and put back as it was: the browser then says nothing of a change.
+        if (this.typing === input && this.moving) this.giveUp();
         this.typing = null;
         this.schedule();
       });
       const read = (done) => {
         const value = input.valueAsNumber;
-        if (Number.isFinite(value)) take(value, done);
-        else if (done) this.schedule();
+        // What is no number, or out of range, decides nothing; nor does what was typed on the way to it.
+        if (Number.isFinite(value) && value >= 0) take(value, done);
+        else if (done) this.giveUp();
       };
       input.addEventListener("input", () => {
         this.typing = input;
@@ -699,13 +827,15 @@ class Viewer {
     typed(".percentile", (value, done) => this.change({ basis: basis(), permille: permille(value) }, done));
     typed(".share", (value, done) => this.change({ basis: "image", permille: permille(100 - value) }, done));
     typed(".threshold", (value, done) => {
-      if (value >= 0) this.change({ basis: "manual", level: Math.min(MAX_LEVEL - 1, this.quantizer.toLevel(value)) }, done);
+      this.change({ basis: "manual", level: Math.min(MAX_LEVEL - 1, this.quantizer.toLevel(value)) }, done);
     });
     const area = (value) => Math.min(this.data.areas, Math.max(1, Math.round(value)));
     typed(".area-type", (value, done) => this.change({ minArea: area(value) }, done));
     on(".area-slide", "input", (event) => this.change({ minArea: this.stops[event.target.valueAsNumber] }, false));
     on(".area-slide", "change", () => this.commit());
     on(".undo", "click", () => this.undo());
+    on(".redo", "click", () => this.redo());
+    on(".take-mask", "click", () => this.takeMask());
     on(".back", "click", () => {
       const { basis: way, permille: share, level, min_area: minArea } = this.data.saved;
       this.change({ basis: way, permille: share, level, minArea }, true);
@@ -762,7 +892,7 @@ class Viewer {
 
   /** After another choice of pictures: one of them is shown. */
   _selectListed() {
-    if (this.list.length && !this.list.some((item) => item.id === this.selected)) this.select(this.list[0].id, true);
+    if (this.list.length && !this.list.some((item) => item.id === this.selected)) this.select(this.list[0].id);
   }
 
   toggle(layer, on = !this.layers[layer]) {
@@ -779,12 +909,15 @@ class Viewer {
     const bare = target === document.body || target === document.documentElement;
     if ((!inside && !bare) || event.altKey || event.defaultPrevented) return;
     // In a field that is typed in, Ctrl+Z is the field's own.
-    if (target.matches?.("input[type=number], select, textarea, [contenteditable]")) return;
-    if (inside && (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && this.data.mode === "calibrate") {
-      this.undo();
+    if (target.matches?.("input[type=number], textarea, [contenteditable]")) return;
+    const letter = event.key.toLowerCase();
+    if ((event.ctrlKey || event.metaKey) && (letter === "z" || letter === "y") && this.data.mode === "calibrate") {
+      if (letter === "y" || event.shiftKey) this.redo();
+      else this.undo();
       event.preventDefault();
       return;
     }
+    if (target.matches?.("select")) return;
     if (event.ctrlKey || event.metaKey || target.matches?.("input[type=range], [role=slider]")) return;
     if (event.shiftKey && /^Arrow/.test(event.key)) {
       if (!inside || this.sight.zoom === 1) return;
@@ -799,6 +932,9 @@ class Viewer {
       ArrowLeft: () => this.go(-1),
       ArrowRight: () => this.go(1),
     };
+    if (path.includes(this.results.host)) {
+      Object.assign(acts, { ArrowUp: () => this.go(-1), ArrowDown: () => this.go(1) });
+    }
     if (path.includes(this.gallery.host)) {
       Object.assign(acts, {
         ArrowUp: () => this.go(-this.gallery.columns),
@@ -807,8 +943,8 @@ class Viewer {
     }
     if (inside) {
       Object.assign(acts, {
-        Home: () => this.list.length && this.select(this.list[0].id, true),
-        End: () => this.list.length && this.select(this.list.at(-1).id, true),
+        Home: () => this.list.length && this.select(this.list[0].id),
+        End: () => this.list.length && this.select(this.list.at(-1).id),
         0: () => this.solo(null),
         o: () => this.toggle("contour"),
         h: () => this.toggle("heatmap"),

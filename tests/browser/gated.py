@@ -1,0 +1,41 @@
+"""Streamlit's own command line, with the scoring waiting at a gate.
+
+    python tests/browser/gated.py run app.py
+
+The gate is a file, named by ``PADIM_TEST_GATE``: as long as it exists no image that is scored gets through.
+So a test has a scoring under way for as long as it wants, on a machine of any speed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from padim import Padim, ScoredImage
+
+
+def shut_by(file: str) -> None:
+    """Let no image come out of the scoring while this file exists."""
+    score = Padim.score
+    gate = Path(file)
+
+    def waiting(self: Padim, *args: Any, **settings: Any) -> Iterator[ScoredImage]:
+        for one in score(self, *args, **settings):
+            while gate.exists():
+                time.sleep(0.02)  # between two looks, not instead of one
+            yield one
+
+    Padim.score = waiting  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    from streamlit.web.cli import main
+
+    shut_by(os.environ["PADIM_TEST_GATE"])
+    main()

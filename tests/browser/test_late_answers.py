@@ -1,0 +1,336 @@
+"""The server answers late: what the hand did last is what is shown, marked, labelled, saved and downloaded.
+
+The answers are held back on the web socket, and the scoring is held at a gate, so that nothing here depends
+on how fast a machine is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from benchmarks import served
+from padim import Padim, Workspace
+from padim.images import decode
+from padim.store import Entry
+from tests.browser.conftest import Start, Visit
+from tests.browser.live import Live
+from tests.browser.looking import Upload, Visitor
+from tests.browser.wire import Wire
+from tests.parts import defects, normals, part, png
+from ui import labels
+
+FILES: list[Upload] = [(name, bytes(data)) for name, data in [*normals(8, first=60), *defects(4)]]
+# Notes every name that is shown from now on.
+_NOTE_NAMES = """viewer => {
+    const name = viewer.querySelector('.headline .name');
+    viewer.noted = [name.textContent];
+    new MutationObserver(() => {
+        if (viewer.noted.at(-1) !== name.textContent) viewer.noted.push(name.textContent);
+    }).observe(name, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+@pytest.fixture(scope="module")
+def gate(home: Path) -> Path:
+    """While this file exists no image gets through the scoring."""
+    return home.parent / "gate"
+
+
+@pytest.fixture(scope="module")
+def server(start: Start, small_entry: Entry, gate: Path) -> served.Server:
+    """The app, its scoring at a gate."""
+    script = Path(__file__).with_name("gated.py")
+    return start(
+        command=(sys.executable, str(script), "run", str(served.ROOT / "app.py")),
+        PADIM_TEST_GATE=str(gate),
+    )
+
+
+@pytest.fixture(autouse=True)
+def opened_gate(gate: Path) -> Iterator[None]:
+    """Whatever a test did, the next one finds the gate open."""
+    yield
+    gate.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def model(home: Path, small_entry: Entry) -> Padim:
+    return Workspace(home).open(small_entry.id)
+
+
+def inspecting(visitor: Visitor, entry: Entry, files: list[Upload]) -> Live:
+    visitor.open(f"/inspect?model={entry.id}")
+    visitor.see_heading("Inspect")
+    visitor.drop(files)
+    visitor.see_list_of(len(files))
+    return Live(visitor).ready()
+
+
+def calibrating(visitor: Visitor, entry: Entry, files: list[Upload]) -> Live:
+    visitor.open(f"/calibrate?model={entry.id}")
+    visitor.see_heading("Calibrate")
+    live = Live(visitor).ready()
+    visitor.button("Add test pictures").click()
+    visitor.page.get_by_role("radio", name="I do not know yet").click()
+    visitor.settle()
+    visitor.drop(files)
+    live.part('.counts tr[data-kind="unknown"]').wait_for()
+    visitor.page.locator("[class*='st-key-job-known']").wait_for(state="detached")
+    visitor.page.keyboard.press("Escape")
+    live.part(".kinds").select_option("unknown")
+    return live.ready()
+
+
+def marked(live: Live) -> tuple[list[str], list[str]]:
+    """The tiles and the lines of the list that are marked as shown."""
+    found: list[list[str]] = live.root.evaluate(
+        """viewer => ['.tile.active b', 'tr.active td.file'].map(
+            marked => [...viewer.querySelectorAll(marked)].map(one => one.textContent))"""
+    )
+    return found[0], found[1]
+
+
+def test_the_hand_is_ahead_of_the_server_while_scoring_goes_on(
+    server: served.Server, visit: Visit, small_entry: Entry, model: Padim, gate: Path, tmp_path: Path
+) -> None:
+    visitor = visit(server)
+    wire = Wire(visitor.page)
+    live = inspecting(visitor, small_entry, FILES)
+    gate.touch()
+    visitor.button("Add pictures").click()
+    visitor.drop([("one_more.png", png(part(900)))])
+    visitor.page.locator("[class*='st-key-job-inspect']").wait_for()
+    visitor.page.keyboard.press("Escape")
+    names = live.names()
+    live.part(f'tr:has(td[title="{names[4]}"])').click()
+    live.part(".headline .name").get_by_text(names[4], exact=True).wait_for()
+    visitor.keyed("inspect-layers").get_by_text("Which layer saw it").click()
+    told = visitor.main.locator("[class*='st-key-inspect-of-']")
+    told.get_by_text(names[4]).first.wait_for()
+
+    live.root.evaluate(_NOTE_NAMES)
+    live.part(".next").focus()
+    wire.hold()
+    for at in (5, 6):
+        visitor.page.keyboard.press("ArrowRight")
+        live.part(".headline .name").get_by_text(names[at], exact=True).wait_for()
+        # The choice is told, and the page asks again and again how far the scoring is, all of it unanswered:
+        # whatever those messages repeat of former choices is not a choice.
+        wire.wait_answered(wire.sent + 6)
+    assert marked(live) == ([names[6]], [names[6]])
+    assert told.is_hidden(), "what is said about another picture must not stand below this one"
+    file = visitor.download_mask(tmp_path)
+    assert file.name.startswith(names[6].removesuffix(".png"))
+    (scored,) = model.score([one for one in FILES if one[0] == names[6]])
+    assert np.array_equal(decode(file.read_bytes(), file.name)[..., 0] > 0, model.decide(scored).mask)
+
+    wire.release()
+    told.get_by_text(names[6]).first.wait_for()
+    assert told.is_visible()
+    gate.unlink()
+    visitor.see_list_of(len(FILES) + 1)
+    assert live.root.evaluate("viewer => viewer.noted") == [names[4], names[5], names[6]]
+    assert marked(live) == ([names[6]], [names[6]])
+
+
+def test_one_row_of_steps_for_threshold_region_and_labels(
+    server: served.Server, visit: Visit, home: Path, small_model: Padim
+) -> None:
+    store = Workspace(home)
+    entry = store.create("Steps")
+    small_model.save(entry.path)
+    visitor = visit(server)
+    wire = Wire(visitor.page)
+    live = calibrating(visitor, entry, FILES[-3:])
+    hashes = {item.name: item.sha256 for item in small_model.score(FILES[-3:])}
+    first, second, _ = live.names()
+    keyboard = visitor.page.keyboard
+
+    def state() -> tuple[tuple[int, int], dict[str, str]]:
+        live.frame()
+        said: dict[str, str] = live.root.evaluate(
+            """viewer => Object.fromEntries([...viewer.querySelectorAll('.tile')]
+                .filter(tile => tile.dataset.label)
+                .map(tile => [tile.querySelector('b').textContent, tile.dataset.label]))"""
+        )
+        return live.decided, said
+
+    # The server answers nothing until all is done and undone.
+    wire.hold()
+    live.part(".kinds").select_option("every")
+    states = [state()]
+
+    def do(action: Any) -> None:
+        action()
+        states.append(state())
+        assert states[-1] != states[-2], "nothing was done"
+
+    def label(name: str, key: str) -> None:
+        live.show(name)
+        keyboard.press(key)
+
+    def field(selector: str, value: str) -> None:
+        live.part(selector).fill(value)
+        live.part(selector).press("Enter")
+
+    do(lambda: field(".threshold", "3.5"))
+    do(lambda: label(first, "d"))
+    do(lambda: field(".area-type", "20"))
+    do(lambda: label(second, "n"))
+    do(lambda: field(".percentile", "80"))
+    do(lambda: label(first, "n"))
+    do(lambda: label(second, "k"))
+    # In a field that is typed in, it is the field's own.
+    live.part(".threshold").press("Control+z")
+    assert state() == states[-1]
+    live.part(".gallery").focus()
+    for before in reversed(states[:-1]):
+        keyboard.press("Control+z")
+        assert state() == before
+    assert live.part(".undo").is_disabled()
+    for i, after in enumerate(states[1:]):
+        keyboard.press("Control+y" if i % 2 else "Control+Shift+z")
+        assert state() == after
+    assert live.part(".redo").is_disabled()
+    for before in reversed(states[3:-1]):
+        live.part(".undo").click()
+        assert state() == before
+    # A label that is undone is undone in sight.
+    assert live.part(".headline .name").inner_text() == second
+    wire.release()
+    visitor.settle()
+    assert state() == states[3]
+    # On disk as on the screen, by the picture's content.
+    visitor.main.get_by_text("1 defect picture").wait_for()
+    assert labels.labels(entry) == {hashes[first]: "defect"}
+    visitor.keyed("calibrate-use").get_by_role("button").click()
+    visitor.main.get_by_text("This threshold is in use.").wait_for()
+    saved = store.open(entry.id)
+    assert (saved.threshold_level, saved.config.min_area) == states[3][0]
+
+
+def test_two_sessions_label_one_picture(
+    server: served.Server, visit: Visit, home: Path, small_model: Padim
+) -> None:
+    entry = Workspace(home).create("Two sessions")
+    small_model.save(entry.path)
+    visitor = visit(server)
+    live = calibrating(visitor, entry, FILES[-2:])
+    name = live.names()[0]
+    live.part(".kinds").select_option("every")
+    sha256 = next(item.sha256 for item in small_model.score(FILES[-2:]) if item.name == name)
+    live.show(name)
+    visitor.page.keyboard.press("d")
+    visitor.main.get_by_text("1 defect picture").wait_for()
+    labels.put(entry, sha256, "good")  # as another session does; this one has not heard of it
+    visitor.page.keyboard.press("Control+z")
+    visitor.main.get_by_text("They need defects").wait_for()
+    assert labels.labels(entry) == {sha256: "good"}, "another's label is not mine to undo"
+    live.part(f'.tile[data-label="good"]:has(b[title="{name}"])').wait_for()
+
+
+def test_a_late_answer_does_not_move_the_threshold_back(
+    server: served.Server, visit: Visit, home: Path, small_model: Padim
+) -> None:
+    store = Workspace(home)
+    entry = store.create("Late")
+    small_model.save(entry.path)
+    visitor = visit(server)
+    wire = Wire(visitor.page)
+    live = calibrating(visitor, entry, FILES[-2:])
+    live.line_to(0.7)
+    visitor.settle()
+    # Back to what is in use, which the server answers late, and on by hand at once.
+    for name in live.names():
+        live.show(name)
+        visitor.page.keyboard.press("d")
+    point = visitor.keyed("point-zero_false_reject").get_by_role("button", name="Try this threshold")
+    point.wait_for()
+    visitor.settle()
+    wire.hold()
+    point.click()
+    wire.wait_answered(wire.sent)
+    live.line_to(0.2, release=False)
+    visitor.page.mouse.up()
+    live.frame()
+    mine = live.decided
+    wire.release()
+    visitor.settle()
+    live.frame()
+    assert live.decided == mine
+    visitor.keyed("calibrate-use").get_by_role("button").click()
+    visitor.main.get_by_text("This threshold is in use.").wait_for()
+    saved = store.open(entry.id)
+    assert (saved.threshold_level, saved.config.min_area) == mine == live.decided, "saved is what was shown"
+
+
+def test_what_is_typed_and_given_up_decides_nothing(
+    server: served.Server, visit: Visit, small_entry: Entry
+) -> None:
+    visitor = visit(server)
+    visitor.open(f"/calibrate?model={small_entry.id}")
+    visitor.see_heading("Calibrate")
+    live = Live(visitor).ready()
+    before = live.decided
+    for selector in (".threshold", ".area-type", ".percentile"):
+        live.part(selector).press("Control+a")
+        live.part(selector).press_sequentially("7")
+        live.frame()
+        assert live.decided != before, "what is typed is seen at once"
+        live.part(selector).press("Backspace")
+        live.part(selector).press("Tab")
+        live.frame()
+        assert live.decided == before
+        assert live.part(selector).input_value() != ""
+    visitor.settle()
+    assert visitor.keyed("calibrate-use").get_by_role("button").is_disabled()
+
+
+def test_a_mask_to_take_along_is_the_engines(visit: Visit, server: served.Server) -> None:
+    """Random maps, with and without margins, for images smaller and larger than the map."""
+    from padim.images import Box
+    from padim.maps import decide
+    from ui import viewer
+
+    random = np.random.default_rng(7)
+    page = visit(server).page
+    page.goto(server.url)
+    scripts = "\n".join(viewer.read(name) for name in ("judge.js", "words.js", "mask.js"))
+    cases: list[tuple[npt.NDArray[np.uint16], Box | None, tuple[int, int], int]] = []
+    for size in ((7, 9), (16, 16), (40, 100), (131, 33), (20, 200), (200, 11)):
+        for box in (None, Box(2, 5, 20, 9)):
+            q = (random.random((24, 24)) ** 3 * 60000).astype(np.uint16)
+            cases.append((q, box, size, int(random.integers(1, 6))))
+    for q, box, (height, width), min_area in cases:
+        decision = decide(q, 20000, min_area, original_size=(height, width), content_box=box)
+        inner = np.zeros_like(q)
+        at = box or Box(0, 0, 24, 24)
+        place = (slice(at.top, at.top + at.height), slice(at.left, at.left + at.width))
+        inner[place] = q[place]
+        packed = page.evaluate(
+            f"""async ([levels, box, width, height, area]) => {{
+                {scripts}
+                const map = new JudgedMap(new Uint16Array(8), Uint16Array.from(levels), 24);
+                const rows = maskRows(map, {{ box, width, height }}, 20000, area);
+                const file = await (await greyPng(width, height, rows)).arrayBuffer();
+                return [...new Uint8Array(file)];
+            }}""",
+            [
+                inner.ravel().tolist(),
+                {"left": at.left, "top": at.top, "width": at.width, "height": at.height},
+                width,
+                height,
+                min_area,
+            ],
+        )
+        found = decode(bytes(packed), "mask.png")
+        assert found.shape[:2] == (height, width)
+        assert np.array_equal(found[..., 0] == 255, decision.mask), (height, width, box)
+        assert set(np.unique(found)) <= {0, 255}
