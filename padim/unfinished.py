@@ -15,7 +15,7 @@ from typing import Any
 
 import xxhash
 
-from padim.errors import ImageError, PadimError
+from padim.errors import DamagedError, ImageError, PadimError
 from padim.files import naming, write_atomic
 from padim.images import Preprocess
 from padim.pipeline import Image, Watch, content_hash, prepare
@@ -24,6 +24,7 @@ from padim.taken import Taken
 
 _HEADER = "unfinished.json"
 _BATCHES = "batches.jsonl"
+FILES = (_HEADER, _BATCHES)
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,26 @@ class Unfinished:
     def close(self) -> None:
         """Forget the record: the fit is complete."""
         # The header first: without it, the rest is no record.
-        for name in (_HEADER, _BATCHES):
+        for name in FILES:
             (self.folder / name).unlink(missing_ok=True)
+
+
+def damages(folder: Path) -> Iterator[DamagedError]:
+    """What is damaged in the record of an unfinished fit in ``folder``; nothing where there is none."""
+    if not any((folder / name).exists() for name in FILES):
+        return
+    remedy = "start the fit afresh"
+    header = _read_header(folder)
+    if header is None:
+        yield DamagedError(folder / _HEADER, "is missing or damaged", remedy)
+    elif header.get("format") != FORMAT:
+        what = "was written by an earlier version of this program, without checksums"
+        yield DamagedError(folder / _HEADER, what, remedy)
+    elif (folder / _BATCHES).exists():
+        lines, whole = (folder / _BATCHES).read_bytes().splitlines(), len(_recorded(folder))
+        if len(lines) > whole:
+            what = f"line {whole + 1} is damaged"
+            yield DamagedError(folder / _BATCHES, what, "go on with the fit: what it tells of is done again")
 
 
 def pictures_done(folder: Path) -> int | None:
