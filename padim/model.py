@@ -639,7 +639,8 @@ class Padim:
         if not folder.is_dir():
             return None
         spool = self._features_in(folder)
-        return spool if spool.keys() == [normal.sha256 for normal in normals] else None
+        keys = [normal.sha256 for normal in normals]
+        return spool if spool.keys() == keys and spool.holds(keys) else None
 
     @property
     def continues_exactly(self) -> bool:

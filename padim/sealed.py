@@ -1,7 +1,7 @@
 """Files that end with a checksum over all that stands before it.
 
-The trailer is eight bytes that name the checksum, and the XXH3-128 itself. An archive (``.npz``) with a trailer
-still is one: its directory is searched from its end.
+The trailer is eight bytes that name the checksum, and the XXH3-128 itself. An archive (``.npz``) that has one
+still opens: its directory is searched from its end.
 """
 
 from __future__ import annotations

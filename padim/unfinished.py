@@ -18,7 +18,7 @@ from typing import Any, Literal
 import xxhash
 
 from padim import leftovers
-from padim.errors import ImageError, PadimError
+from padim.errors import DamagedError, ImageError, PadimError
 from padim.files import naming, write_atomic
 from padim.images import Preprocess
 from padim.pipeline import Image, Watch, content_hash, prepare
@@ -33,6 +33,7 @@ _OWN_FILES = {_HEADER, _BATCHES, _REQUEST, "thumbnails.bin", "thumbnails.txt"}
 _OWN_FOLDERS = re.compile(r"spool|pictures|training|new|found|teacher-[a-z0-9_]{8}|checkpoint-[0-9a-f]{16}")
 _OWN_INSIDE = re.compile(r"[a-z0-9_-]+\.(bin|crc|f16|f32|json|jsonl|lock|npy|npz|sums|txt|u8|xxh)")
 _OWN_CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{16}\.npz")
+FILES = (_HEADER, _BATCHES)
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class Unfinished:
     def close(self) -> None:
         """Forget the record: the fit is complete."""
         # The header first: without it, the rest is no record.
-        for name in (_HEADER, _BATCHES):
+        for name in FILES:
             (self.folder / name).unlink(missing_ok=True)
 
 
@@ -278,6 +279,24 @@ def forget(folder: Path) -> None:
 def keys_done(folder: Path) -> list[str]:
     """SHA-256 of the pictures that an unfinished fit in ``folder`` has done, in order."""
     return [item.sha256 for batch in _recorded(folder) for item in batch]
+
+
+def damages(folder: Path) -> Iterator[DamagedError]:
+    """What is damaged in the record of an unfinished fit in ``folder``; nothing where there is none."""
+    if not any((folder / name).exists() for name in FILES):
+        return
+    remedy = "start the fit afresh"
+    header = _read_header(folder)
+    if header is None:
+        yield DamagedError(folder / _HEADER, "is missing or damaged", remedy)
+    elif header.get("format") != FORMAT:
+        what = "was written by an earlier version of this program, without checksums"
+        yield DamagedError(folder / _HEADER, what, remedy)
+    elif (folder / _BATCHES).exists():
+        lines, whole = (folder / _BATCHES).read_bytes().splitlines(), len(_recorded(folder))
+        if len(lines) > whole:
+            what = f"line {whole + 1} is damaged"
+            yield DamagedError(folder / _BATCHES, what, "go on with the fit: what it tells of is done again")
 
 
 def pictures_done(folder: Path) -> int | None:

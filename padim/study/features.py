@@ -25,7 +25,7 @@ from padim.config import PadimConfig
 from padim.datasets import Dataset, at_map_resolution
 from padim.errors import ImageError, PadimError
 from padim.features import FeatureExtractor, open_extractor
-from padim.files import naming, write_atomic
+from padim.files import write_atomic
 from padim.images import Preprocess
 from padim.pipeline import Watch, batches
 from padim.records import sealed
