@@ -25,7 +25,7 @@ READY = b"padim decode worker 1\n"
 # Address space beside the image: thread stacks and what the libraries take for themselves.
 _SLACK = 96 * 1024 * 1024
 # After the asking process should have ended this one; it may be gone itself.
-_GRACE_S = 5.0
+_GRACE_S = 2.0
 
 
 def main() -> None:

@@ -241,7 +241,7 @@ _SIZES = {
     18: 8,
 }
 _FORMATS = {1: "B", 3: "H", 4: "I"}
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
+_NUMBERS = _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
 # What cameras' and scientific libraries' plain files consist of. The first have one value.
 _SINGLE_TAGS = {254, 255, 256, 257, 259, 262, 266, 274, 277, 278, 282, 283, 284, 296, 317, 322, 323}
 _OTHER_TAGS = {258, 269, 270, 271, 272, 273, 279, 285, 305, 306, 315, 316, 320, 324, 325, 338, 339}
@@ -268,11 +268,10 @@ def _tiff(data: bytes) -> Header:
             and not (tag in _OFFSETS and count > _MAX_STRIPS)
             and (length <= 4 or place + length <= len(data))
         )
-        if tag in (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES) and tag not in numbers and count:
-            # Of an entry given twice the reader takes the first as well.
-            if kind in _FORMATS:
-                place = entry + 8 if length <= 4 else place
-                numbers[tag] = struct.unpack_from(order + _FORMATS[kind], data, place)[0]
+        # Of an entry given twice the reader takes the first as well.
+        if tag in _NUMBERS and tag not in numbers and kind in _FORMATS and count:
+            place = entry + 8 if length <= 4 else place
+            numbers[tag] = struct.unpack_from(order + _FORMATS[kind], data, place)[0]
     if _WIDTH not in numbers or _HEIGHT not in numbers:
         return _UNKNOWN["TIFF"]
     (further,) = struct.unpack_from(order + "I", data, at + 2 + 12 * entries)
