@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from padim.runtime import threads
+from padim.runtime import cores, threads
 
 T = TypeVar("T")
 Block = TypeVar("Block")
@@ -29,8 +28,7 @@ def position_blocks(positions: int) -> list[slice]:
 
 def workers() -> int:
     """Threads that learn at the same time: as many as the network's (``PADIM_THREADS``)."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return threads() or allowed or 1
+    return threads() or cores()
 
 
 def each_block(positions: int, work: Callable[[slice], None]) -> None:

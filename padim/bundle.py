@@ -25,6 +25,7 @@ from filelock import FileLock
 
 from padim.errors import BundleError
 from padim.files import remove_tree, sha256_of, sync_folder, write_atomic
+from padim.words import clipped, shown
 
 FORMAT = "padim-bundle"
 VERSION = 3
@@ -194,19 +195,22 @@ class Bundle:
             else:
                 raise BundleError(f"{self.path}: there is no saved model here")
             manifest = json.loads(self._place.read(MANIFEST, _LARGEST_MANIFEST))
+            seal = _seal(manifest) if isinstance(manifest, dict) else ""
         except BundleError:
             raise
         except Exception as error:
             # zipfile, zlib and json answer damage with errors of a dozen unrelated types.
-            raise BundleError(f"{self.path}: {MANIFEST} is missing or damaged ({error})") from error
+            why = clipped(str(error), 200)
+            raise BundleError(f"{self.path}: {MANIFEST} is missing or damaged ({why})") from error
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise BundleError(f"{self.path}: {MANIFEST} does not describe a padim model")
-        if manifest.get("version") not in READABLE:
+        version = manifest.get("version")
+        if not isinstance(version, int) or version not in READABLE:
             raise BundleError(
-                f"{self.path}: made by another version of padim (bundle version {manifest.get('version')}, "
+                f"{self.path}: made by another version of padim (bundle version {shown(version)}, "
                 f"this program reads {', '.join(map(str, READABLE))}); update padim"
             )
-        if manifest.get("seal") != _seal(manifest):
+        if manifest.get("seal") != seal:
             raise BundleError(f"{self.path}: {MANIFEST} was altered after it was saved")
         self.manifest: dict[str, Any] = manifest
 

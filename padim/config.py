@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from padim import methods, registry
 from padim.errors import BackboneError, PadimError
+from padim.words import clipped, shown
+from padim.yaml_text import from_file, parse_yaml
 
-T = TypeVar("T")
 GridStride = Literal[4, 8, 16]
 Weights = Literal["pretrained", "random"]
 # Every network here halves the picture five times at most.
@@ -49,11 +50,11 @@ class PadimConfig(BaseModel):
     )
     fit: Literal["stretch", "pad"] = Field("stretch", description="Resize to a square, or pad to one.")
     grid_stride: GridStride = Field(8, description="Input pixels per grid position.")
-    n_features: Annotated[int, Field(ge=1)] | None = Field(
+    n_features: Annotated[int, Field(ge=1, lt=2**31)] | None = Field(
         registry.EFFICIENTNET_LITE0.default_n_features,
         description="Channels kept by the seeded draw, d; null keeps all of the layers'.",
     )
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the channel draw.")
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = Field(0, description="Seed of the channel draw.")
     # Below a millionth, nothing of a held-out distance with n < d is left in floating point.
     eps: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)] = Field(
         0.01, description="Added to the covariance's diagonal (paper, section III-B)."
@@ -75,7 +76,7 @@ class PadimConfig(BaseModel):
     max_epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
         30, description="Methods that train: passes over the normals at most."
     )
-    patience: Annotated[int, Field(ge=1)] = Field(
+    patience: Annotated[int, Field(ge=1, lt=2**31)] = Field(
         8, description="Methods that train: passes without improvement on held-out parts before it stops."
     )
     svdd_objective: Literal["one_class", "soft_boundary"] = Field(
@@ -93,7 +94,7 @@ class PadimConfig(BaseModel):
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = Field(
         4.0, description="Gaussian smoothing of the anomaly map, in pixels; 0 is none."
     )
-    min_area: Annotated[int, Field(ge=1)] = Field(
+    min_area: Annotated[int, Field(ge=1, lt=2**31)] = Field(
         16, description="Smallest region that counts, in pixels of the map."
     )
 
@@ -103,13 +104,13 @@ class PadimConfig(BaseModel):
         if isinstance(data, dict):
             for key in data:
                 if key not in cls.model_fields:
-                    close = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.5)
+                    close = difflib.get_close_matches(str(key)[:80], cls.model_fields, n=1, cutoff=0.5)
                     hint = (
                         f"did you mean '{close[0]}'?"
                         if close
                         else f"valid keys: {', '.join(cls.model_fields)}"
                     )
-                    raise ValueError(f"unknown key '{key}'; {hint}")
+                    raise ValueError(f"unknown key '{clipped(str(key), 80)}'; {hint}")
         return data
 
     @model_validator(mode="before")
@@ -299,7 +300,7 @@ class PadimConfig(BaseModel):
             raise PadimError("the configuration must be a list of 'key: value' lines")
         metric = data.pop("distance_metric", "mahalanobis")
         if metric != "mahalanobis":
-            raise PadimError(f"configuration: distance_metric must be mahalanobis (got {metric!r})")
+            raise PadimError(f"configuration: distance_metric must be mahalanobis (got {shown(metric)})")
         return cls.of(data)
 
     @classmethod
@@ -308,37 +309,18 @@ class PadimConfig(BaseModel):
         return from_file(path, cls.from_yaml)
 
 
-def parse_yaml(text: str, what: str) -> Any:
-    """What a YAML text holds.
-
-    Raises:
-        PadimError: not YAML; names ``what`` it is.
-    """
-    try:
-        return yaml.safe_load(text)
-    except (RecursionError, yaml.YAMLError) as error:
-        raise PadimError(f"{what} is not valid YAML: {error}") from error
-
-
-def from_file(path: str | Path, parse: Callable[[str], T]) -> T:
-    """What a text file says; errors name the file.
-
-    Raises:
-        PadimError: it cannot be read, or as ``parse``.
-    """
-    try:
-        return parse(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PadimError(f"{path}: cannot be read ({error})") from error
-    except PadimError as error:
-        raise PadimError(f"{path}: {error}") from error
+# Of what a configuration's or a plan's check found, told at once.
+_MOST_FINDINGS = 5
 
 
 def explain(error: ValidationError) -> str:
     """pydantic's findings as one line a person can act on."""
+    found = error.errors()
     parts = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        parts.append(f"{where}: {message} (got {item['input']!r})" if where else message)
-    return "; ".join(parts)
+    for item in found[:_MOST_FINDINGS]:
+        where = clipped(".".join(str(part) for part in item["loc"]), 80)
+        message = clipped(item["msg"].removeprefix("Value error, "), 700 if len(found) == 1 else 160)
+        parts.append(f"{where}: {message} (got {shown(item['input'])})" if where else message)
+    if len(found) > _MOST_FINDINGS:
+        parts.append(f"and {len(found) - _MOST_FINDINGS:,} more")
+    return clipped("; ".join(parts), 900)

@@ -58,6 +58,7 @@ from padim.taken import WORK, Taken, copy_features, naming_damage
 from padim.task import Calibration, Losses, Task
 from padim.thumbnails import SavedThumbnails, Thumbnails
 from padim.unfinished import Done, Unfinished
+from padim.words import clipped
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
 
@@ -1192,7 +1193,9 @@ class Padim:
         except ValidationError as error:
             raise BundleError(f"{path}: {bundle.MANIFEST}: {explain(error)}") from error
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            raise BundleError(f"{path}: {bundle.MANIFEST} is incomplete ({error})") from error
+            raise BundleError(
+                f"{path}: {bundle.MANIFEST} is incomplete ({clipped(str(error), 300)})"
+            ) from error
         model = cls(config, work_dir=work_dir)
         model.choice = choice
         model.guard = guard

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from padim.errors import BackboneError
+from padim.words import clipped
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 
@@ -96,7 +97,7 @@ class Backbone:
                 valid = ", ".join(
                     f"{la.name} (stride {la.stride}, {la.channels} channels)" for la in self.layers
                 )
-                raise BackboneError(f"{self.name} has no layer '{name}'; it has {valid}")
+                raise BackboneError(f"{self.name} has no layer '{clipped(str(name), 80)}'; it has {valid}")
         return tuple(layer for layer in self.layers if layer.name in set(names))
 
     def channels(self, names: Sequence[str]) -> int:
@@ -293,12 +294,15 @@ def get(name: str) -> Backbone:
         return _joined([part.strip() for part in name.split(JOIN)])
     if name not in REGISTRY:
         likeness = {
-            known: difflib.SequenceMatcher(None, name.lower(), known).ratio() for known in reversed(REGISTRY)
+            known: difflib.SequenceMatcher(None, name[:80].lower(), known).ratio()
+            for known in reversed(REGISTRY)
         }
         # Of equally near ones, the first in the registry.
         closest = sorted(likeness, key=likeness.__getitem__)[-1]
         hint = f"did you mean '{closest}'? " if likeness[closest] >= 0.6 else ""
-        raise BackboneError(f"unknown backbone '{name}'; {hint}known: {', '.join(REGISTRY)}")
+        raise BackboneError(
+            f"unknown backbone '{clipped(str(name), 80)}'; {hint}known: {', '.join(REGISTRY)}"
+        )
     return REGISTRY[name]
 
 

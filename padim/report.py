@@ -9,8 +9,9 @@ import codecs
 import csv
 import json
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -126,11 +127,16 @@ def csv_cells(row: Mapping[str, Any], columns: tuple[str, ...] = CSV_COLUMNS) ->
     return [_cell(known.get(column)) for column in columns]
 
 
-def csv_line(cells: list[str] | tuple[str, ...]) -> str:
-    """One line of CSV."""
+def csv_line(cells: Iterable[object]) -> str:
+    """One line of CSV, every cell of text as :func:`spelt`: what all CSV files of the product are made of."""
     out = StringIO()
-    csv.writer(out).writerow(cells)
+    csv.writer(out).writerow([spelt(cell) if isinstance(cell, str) else cell for cell in cells])
     return out.getvalue()
+
+
+def csv_file(lines: Iterable[Iterable[object]]) -> bytes:
+    """A CSV file, with the mark that spreadsheets need to read UTF-8."""
+    return "".join(map(csv_line, lines)).encode("utf-8-sig", "replace")
 
 
 def _short(number: float) -> float:
@@ -145,12 +151,30 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return spelt(value) if isinstance(value, str) else str(value)
+    return str(value)
+
+
+# What begins a formula, as NFKC has it: the full-width, small and raised forms too.
+_FORMULA = frozenset("=+-@")
 
 
 def spelt(text: str) -> str:
-    """Text for a cell of a CSV: a spreadsheet does not run it, should it begin like a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+    """Text for a cell of a CSV: a spreadsheet does not run it, should it begin like a formula.
+
+    What spreadsheets leave out before a formula does not count as its beginning: blanks of every kind, byte
+    order marks, control characters and whatever else has no width. A number is left as it is.
+    """
+    begin = next((c for c in text if not _passed_over(c)), "")
+    formula = unicodedata.normalize("NFKC", begin)[:1] in _FORMULA or text[:1] in {"\t", "\r", "\n"}
+    return f"'{text}" if formula and not _NUMBER.fullmatch(text) else text
+
+
+# Written by the product itself; a spreadsheet reads it as the number it is.
+_NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+def _passed_over(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp", "Mn"}
 
 
 # --- files ------------------------------------------------------------------------------------------
@@ -275,20 +299,25 @@ class Results:
             yield self.journal.row(place)
 
     def _write_csv(self, file: BinaryIO) -> None:
+        # A name on disk need not be text: what is none must not end the run.
         columns = (*CSV_COLUMNS, *MORE_COLUMNS)
-        file.write(codecs.BOM_UTF8 + csv_line(columns).encode())
+        file.write(codecs.BOM_UTF8 + csv_line(columns).encode("utf-8", "replace"))
         for row in self._rows():
-            file.write(csv_line(csv_cells({**row, **self._shared}, columns)).encode())
+            file.write(csv_line(csv_cells({**row, **self._shared}, columns)).encode("utf-8", "replace"))
         if self.interrupted is not None:
             # The CSV has no other place to say so; the row has no name and no verdict.
             last = {"name": "", "error": f"interrupted: {self.interrupted}"}
-            file.write(csv_line(csv_cells(last, columns)).encode())
+            file.write(csv_line(csv_cells(last, columns)).encode("utf-8", "replace"))
 
     def _write_json(self, file: BinaryIO) -> None:
         head = json.dumps(self._about, indent=1, ensure_ascii=False).removesuffix("}").rstrip()
-        file.write(f'{head}{"," if self._about else ""}\n "pictures": ['.encode())
+        file.write(f'{head}{"," if self._about else ""}\n "pictures": ['.encode("utf-8", "backslashreplace"))
         for index, row in enumerate(self._rows()):
             own = {key: value for key, value in row.items() if key not in self._shared}
-            file.write(f"{',' if index else ''}\n  {json.dumps(own, ensure_ascii=False)}".encode())
+            file.write(
+                f"{',' if index else ''}\n  {json.dumps(own, ensure_ascii=False)}".encode(
+                    "utf-8", "backslashreplace"
+                )
+            )
         tail = json.dumps(self.document(), indent=1, ensure_ascii=False).removeprefix("{")
-        file.write(f"\n ],{tail}\n".encode())
+        file.write(f"\n ],{tail}\n".encode("utf-8", "backslashreplace"))

@@ -1,7 +1,8 @@
 """ONNX Runtime sessions: which execution provider runs the network, on how many threads.
 
 ``PADIM_PROVIDERS`` names the providers in order of preference (``cuda, openvino, directml, coreml, cpu``);
-without it every one that is installed is tried in that order. ``PADIM_THREADS`` sets the CPU threads.
+without it every one that is installed is tried in that order. ``PADIM_THREADS`` sets the CPU threads, of
+which there are never more than cores.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import onnx
 import onnxruntime as ort
 
 from padim.errors import BundleError, PadimError
+from padim.words import clipped, count
 
 # In order of preference where nobody chose: the faster device first, the CPU always last.
 PROVIDERS = {
@@ -31,16 +33,39 @@ _told: set[str] = set()
 _SHORT = {provider: name for name, provider in PROVIDERS.items()}
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
 def threads() -> int:
     """CPU threads of a session: ``PADIM_THREADS``, or 0 for all cores.
+
+    There are never more than cores: they would only wait for each other, and tens of thousands take minutes
+    to start. It is said once when more are asked for.
 
     Raises:
         PadimError: not a whole number from 0 upwards.
     """
     text = os.environ.get("PADIM_THREADS", "").strip() or "0"
     if not text.isdecimal():
-        raise PadimError(f"PADIM_THREADS must be a whole number of threads, 0 for all cores, got '{text}'")
-    return int(text)
+        raise PadimError(
+            f"PADIM_THREADS must be a whole number of threads, 0 for all cores, got '{clipped(text, 80)}'"
+        )
+    # Longer numbers Python does not even read.
+    asked = int(text[-20:]) if not text[:-20].strip("0") else 10**20
+    if asked <= cores():
+        return asked
+    if text not in _told:
+        _told.add(text)
+        warnings.warn(
+            f"PADIM_THREADS={clipped(text, 40)} is more than the {count(cores(), 'core')} there are; "
+            f"{count(cores(), 'thread')} are used",
+            stacklevel=2,
+        )
+    return cores()
 
 
 def wanted_providers() -> list[str]:

@@ -50,7 +50,7 @@ class Journal:
             rows: of an earlier scoring with the same.
         """
         head = {"format": _FORMAT, "begun_with": dict(begun_with)}
-        lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in (head, *rows)]
+        lines = [json.dumps(one) + "\n" for one in (head, *rows)]
         write_atomic(folder / NAME, "".join(lines).encode())
         return cls(folder, *_read(folder)[1:])
 
@@ -80,7 +80,7 @@ class Journal:
         """
         with naming(self.path):
             place = self._file.tell()
-            self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            self._file.write(json.dumps(row).encode() + b"\n")
             self._file.flush()
             if time.monotonic() - self._flushed > _FLUSHED_EVERY:
                 os.fsync(self._file.fileno())

@@ -8,11 +8,12 @@ in whatever process.
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from filelock import FileLock, Timeout
 from padim import bundle
 from padim.errors import BundleError, PadimError
 from padim.files import explain_os_error, write_atomic
+from padim.words import LARGEST_NUMBER, clipped, shown
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -93,16 +95,13 @@ class Workspace:
         return sorted(found, key=lambda entry: (entry.created or never, entry.id), reverse=True)
 
     def _entry(self, path: Path) -> Entry:
+        name = _name(path)
         try:
-            name = (path / _NAME_FILE).read_text(encoding="utf-8").strip() or path.name
-        except (OSError, UnicodeDecodeError):
-            name = path.name
-        if not (path / bundle.MANIFEST).exists():
-            return Entry(path.name, name, path, None, {}, None)
-        try:
+            if not (path / bundle.MANIFEST).exists():
+                return Entry(path.name, name, path, None, {}, None)
             manifest = bundle.Bundle(path).manifest
-            created = datetime.fromisoformat(manifest["created"])
-        except (BundleError, KeyError, ValueError) as error:
+            created = _checked_for_lists(manifest, f"{path}: {bundle.MANIFEST}")
+        except (BundleError, OSError) as error:
             return Entry(path.name, name, path, None, {}, str(error))
         return Entry(path.name, name, path, created, manifest, None)
 
@@ -231,3 +230,62 @@ class Workspace:
         from padim.model import Padim
 
         return Padim.load(self.get(model_id).path, work_dir=self.work_dir(model_id))
+
+
+def _name(folder: Path) -> str:
+    """What the user called the model in this folder; the folder's own name where that cannot be told."""
+    try:
+        with (folder / _NAME_FILE).open("rb") as file:
+            text = file.read(8 * LONGEST_NAME).decode("utf-8", "ignore")
+    except OSError:
+        return folder.name
+    return clipped(" ".join(text.split()), LONGEST_NAME) or folder.name
+
+
+def _checked_for_lists(manifest: Mapping[str, Any], where: str) -> datetime:
+    """When the model was saved, once all that lists of models read of its manifest is of the right kind.
+
+    A manifest is sealed, but anyone can seal one: a list shows the others whatever stands in it.
+
+    Raises:
+        BundleError: something is not; names it.
+    """
+
+    def wrong(what: str) -> BundleError:
+        return BundleError(f"{where} {what}; it was not written by padim")
+
+    for key in ("config", "counts", "files"):
+        if not isinstance(manifest.get(key), dict):
+            raise wrong(f"has no valid {key}")
+    if not all(isinstance(entry, dict) for entry in manifest["files"].values()):
+        raise wrong("has no valid files")
+    parts = manifest["counts"].get("parts")
+    if not isinstance(parts, int) or not 0 <= parts <= LARGEST_NUMBER:
+        raise wrong(f"counts {shown(parts)} parts")
+    if not isinstance(manifest.get("calibration", ""), str):
+        raise wrong("has no valid calibration")
+    threshold, quantizer = manifest.get("threshold"), manifest.get("quantizer")
+    if threshold and not (isinstance(threshold, dict) and _is_number(threshold.get("level"))):
+        raise wrong("has no valid threshold")
+    if quantizer and not (
+        isinstance(quantizer, dict) and all(_is_number(quantizer.get(key)) for key in ("offset", "step"))
+    ):
+        raise wrong("has no valid scale")
+    created = manifest.get("created")
+    try:
+        date = datetime.fromisoformat(created) if isinstance(created, str) else None
+    except ValueError:
+        date = None
+    if date is None or date.tzinfo is None:
+        raise wrong(f"has no date with a time zone ({shown(created)})")
+    try:
+        return date.astimezone(UTC)
+    except OverflowError as error:  # in the year 1 or 9999, and another year in UTC
+        raise wrong(f"has a date beyond all others ({shown(created)})") from error
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that a float can hold."""
+    if isinstance(value, int):
+        return abs(value) <= LARGEST_NUMBER
+    return isinstance(value, float) and math.isfinite(value)

@@ -1,12 +1,21 @@
-"""Numbers in a quality engineer's words, the same in the app and in the shell."""
+"""Numbers and values in a quality engineer's words, the same in the app and in the shell."""
 
 from __future__ import annotations
 
 import math
+import reprlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from padim.calibration import FalseRejectRate
+
+# Beyond it a number is told by its length: no setting and no count is that large.
+LARGEST_NUMBER = 2**64
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+_short.maxlist = _short.maxtuple = _short.maxset = _short.maxdict = 6
+_short.maxlevel = 3
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
@@ -89,3 +98,19 @@ def size(height_width: tuple[int, int]) -> str:
     """A picture's size as people write it: width × height."""
     height, width = height_width
     return f"{width} × {height}"
+
+
+def shown(value: object) -> str:
+    """A value as Python spells it, shortened, however large it is."""
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        return f"a whole number of {value.bit_length():,} bits"
+    try:
+        return clipped(_short.repr(value), 200)
+    except (ValueError, RecursionError):  # a number of more digits than Python writes, within a list
+        return f"a {type(value).__name__}"
+
+
+def clipped(text: str, most: int) -> str:
+    """Text in one line, its end left out where it is long; what cannot be printed is spelt as an escape."""
+    short = text if len(text) <= most else f"{text[: most - 1]}…"
+    return "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in short)

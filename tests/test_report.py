@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim.report import FileNames, Results, unusable
+from padim.report import FileNames, Results, csv_line, spelt, unusable
 
 names = st.lists(
     st.text(
@@ -115,3 +115,68 @@ def test_a_disk_that_fills_up_leaves_nothing_half(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="No space"), Results(tmp_path, {}, {}):
         pass
     assert not [*tmp_path.iterdir()]
+
+
+# What a spreadsheet leaves out before a formula, and the signs that begin one.
+BEFORE = [
+    "",
+    " ",
+    "   ",
+    "\u00a0",
+    "\ufeff",
+    "\u200b",
+    "\u2060",
+    "\u3000",
+    "\u2009",
+    "\t",
+    "\r",
+    "\n",
+    "\r\n",
+    "\x00",
+    "\x1f",
+    "\u00ad",
+    "\u202e",
+]
+SIGNS = ["=", "+", "-", "@", "＝", "＋", "－", "＠", "﹢", "﹣", "﹦", "﹫", "⁺"]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("before", BEFORE, ids=ascii)
+def test_nothing_that_begins_like_a_formula_is_one(before: str, sign: str) -> None:
+    (cell,) = next(csv.reader([csv_line([f"{before}{sign}cmd|' /c calc'!A1"])]))
+    assert cell.startswith("'")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a=1", "bolt-3.png", "'quoted'", "1.5", "-1.5", "+3", "-1e-05", " plain", "\u00a0a", "é"]
+)
+def test_what_is_no_formula_stays_as_it_is(text: str) -> None:
+    assert next(csv.reader([csv_line([text])]), [""]) == [text]
+
+
+def test_numbers_stay_numbers() -> None:
+    assert csv_line([-1, -2.5, None, True]) == "-1,-2.5,,True\r\n"
+
+
+def test_a_defused_cell_is_not_defused_twice() -> None:
+    assert spelt(spelt("=1")) == "'=1"
+
+
+def test_a_name_that_is_no_text_does_not_end_the_run(tmp_path: Path) -> None:
+    with Results(tmp_path, {}, {}) as results:
+        results.add(unusable("bolt\udcff.png", "cannot be read"))
+        results.add(unusable("=1+1.png", "cannot be read"))
+    assert "bolt?.png" in (tmp_path / "results.csv").read_text(encoding="utf-8-sig")
+    names = [row["name"] for row in json.loads((tmp_path / "results.json").read_bytes())["pictures"]]
+    assert names == ["bolt\udcff.png", "=1+1.png"]
+
+
+def test_every_csv_of_the_product_is_made_of_these_lines() -> None:
+    root = Path(__file__).parents[1]
+    own = [
+        str(path.relative_to(root))
+        for folder in ("padim", "ui", "pages")
+        for path in sorted((root / folder).rglob("*.py"))
+        if "csv.writer" in path.read_text(encoding="utf-8")
+    ]
+    assert own == ["padim/report.py"]

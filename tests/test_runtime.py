@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import onnxruntime as ort
 import pytest
 
 from padim import PadimError, runtime
+from padim.blocks import workers
 from padim.graph import tail_graph
 from padim.runtime import PROVIDERS, open_session, provider_in_use, threads, wanted_providers
 
@@ -82,6 +85,7 @@ def test_a_gpu_that_was_asked_for_must_start(error: bool, monkeypatch: pytest.Mo
 
 def test_threads_are_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads() == 0
+    monkeypatch.setattr(runtime, "cores", lambda: 4)
     monkeypatch.setenv("PADIM_THREADS", "3")
     assert threads() == 3
     assert runtime.session_options().intra_op_num_threads == 3
@@ -123,3 +127,21 @@ def test_the_next_provider_is_tried_where_the_first_does_not_start(monkeypatch: 
         session = open_session(TAIL)
     assert provider_in_use(session) == "openvino"
     assert tried == [PROVIDERS["cuda"], PROVIDERS["openvino"]]
+
+
+@pytest.mark.parametrize("asked", ["100000", "9" * 5000, "0" * 30 + "5000"])
+def test_there_are_never_more_threads_than_cores(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PADIM_THREADS", asked)
+    with pytest.warns(UserWarning, match=r"PADIM_THREADS=.* is more than the .* there are") as told:
+        assert threads() == runtime.cores()
+    assert len(str(told[0].message)) < 200
+    # Not said at every session again: here a warning would be an error.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert workers() == runtime.cores()
+        assert runtime.session_options().intra_op_num_threads == runtime.cores()
+
+
+def test_a_long_zero_is_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PADIM_THREADS", "0" * 50)
+    assert threads() == 0

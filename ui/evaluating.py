@@ -6,9 +6,8 @@ costs no more than a recount of the scores.
 
 from __future__ import annotations
 
-import csv
-import io
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -360,20 +359,17 @@ def _outlined(item: Item, model: Padim, level: int) -> Picture:
 
 def figures_csv(found: Report, evaluated: Evaluated, entry: Entry, level: int | None) -> bytes:
     """Every figure with its interval, one a line; those of a kind of defect name it."""
-    out = io.StringIO()
-    lines = csv.writer(out)
-    lines.writerow(
-        ("figure", "kind", "value", "low_95", "high_95", "count", "of", "why_not", "model", "data")
-    )
-    about = tuple(map(report.spelt, (entry.name, evaluated.label)))
+    lines: list[Iterable[object]] = []
+    lines.append(("figure", "kind", "value", "low_95", "high_95", "count", "of", "why_not", "model", "data"))
+    about = (entry.name, evaluated.label)
 
     def figure(name: str, one: Figure, kind: str = "") -> None:
         numbers = ("" if number is None else f"{number:.6g}" for number in (one.value, one.low, one.high))
-        lines.writerow((name, report.spelt(kind), *numbers, "", "", one.why, *about))
+        lines.append((name, kind, *numbers, "", "", one.why, *about))
 
     def rate(name: str, one: Rate, kind: str = "") -> None:
         numbers = (f"{number:.6g}" if one.of else "" for number in (one.share, one.low, one.high))
-        lines.writerow((name, report.spelt(kind), *numbers, one.count, one.of, "", *about))
+        lines.append((name, kind, *numbers, one.count, one.of, "", *about))
 
     for _, attribute, _ in RANKING:
         figure(attribute, getattr(found, attribute))
@@ -386,18 +382,17 @@ def figures_csv(found: Report, evaluated: Evaluated, entry: Entry, level: int | 
         figure("aupro", kind.aupro, kind.name)
         if level is not None:
             rate("caught", kind.caught, kind.name)
-    return out.getvalue().encode("utf-8-sig")
+    return report.csv_file(lines)
 
 
 def pictures_csv(evaluated: Evaluated, model: Padim, level: int | None) -> bytes:
     """Every picture with its label, score and verdict, one a line."""
-    out = io.StringIO()
-    lines = csv.writer(out)
-    lines.writerow(("name", "kind", "score", "threshold", "above_threshold", "verdict"))
+    lines: list[Iterable[object]] = []
+    lines.append(("name", "kind", "score", "threshold", "above_threshold", "verdict"))
     value = model.quantizer.to_value
     for item, score in zip(evaluated.items, evaluated.scores(model), strict=True):
         at: tuple[str, ...] = ("", "", "")
         if level is not None:
             at = (f"{value(level):.6g}", "yes" if score > level else "no", model.verdict(score, level))
-        lines.writerow((report.spelt(item.name), report.spelt(item.kind), f"{value(score):.6g}", *at))
-    return out.getvalue().encode("utf-8-sig")
+        lines.append((item.name, item.kind, f"{value(score):.6g}", *at))
+    return report.csv_file(lines)

@@ -6,11 +6,9 @@ the threshold of that moment: another threshold asks for another run.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -487,16 +485,15 @@ def thumbs(examples: Sequence[Example], unit: Unit) -> list[Thumb]:
 def figures_csv(found: Probed, entry: Entry) -> bytes:
     """Caught of tried for every kind, contrast and size, one a line."""
     probe = found.probe
-    out = io.StringIO()
-    lines = csv.writer(out)
-    lines.writerow(
+    lines: list[Iterable[object]] = []
+    lines.append(
         (
             *("kind", "contrast", "size_map_px", "size_px_across", "size_px_down"),
             *("caught", "tried", "share", "low_95", "high_95", "half_from_map_px", "nine_in_ten_from_map_px"),
             *("threshold", "model", "data"),
         )
     )
-    about = f"{found.threshold:.6g}", *map(report.spelt, (entry.name, found.label))
+    about = f"{found.threshold:.6g}", entry.name, found.label
     for kind, contrast in _kinds_and_contrasts(probe):
         curve = found.curve(kind, contrast)
         ends = ("" if reach.value is None else f"{reach.value:.4g}" for reach in (curve.at_50, curve.at_90))
@@ -504,8 +501,8 @@ def figures_csv(found: Probed, entry: Entry) -> bytes:
         for size, rate in zip(curve.values, curve.rates, strict=True):
             sizes = (f"{size * factor:.4g}" for factor in (1.0, *probe.scale))
             shares = (f"{number:.6g}" if rate.of else "" for number in (rate.share, rate.low, rate.high))
-            lines.writerow((kind, f"{contrast:g}", *sizes, rate.count, rate.of, *shares, half, nine, *about))
-    return out.getvalue().encode("utf-8-sig")
+            lines.append((kind, f"{contrast:g}", *sizes, rate.count, rate.of, *shares, half, nine, *about))
+    return report.csv_file(lines)
 
 
 def document(found: Probed, entry: Entry) -> bytes:

@@ -6,12 +6,10 @@ threshold of that moment: another threshold asks for another run. What is called
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -411,9 +409,8 @@ def figures_csv(found: Shifted, entry: Entry) -> bytes:
     """Counts at every severity of every change, one a line; those of a kind of defect name it."""
     from padim.shift import words
 
-    out = io.StringIO()
-    lines = csv.writer(out)
-    lines.writerow(
+    lines: list[Iterable[object]] = []
+    lines.append(
         (
             *(
                 "change",
@@ -431,7 +428,7 @@ def figures_csv(found: Shifted, entry: Entry) -> bytes:
         )
     )
     limit = "" if found.shift.limit is None else f"{found.shift.limit:.6g}"
-    about = limit, f"{found.threshold:.6g}", *map(report.spelt, (entry.name, found.label))
+    about = limit, f"{found.threshold:.6g}", entry.name, found.label
     for series in found.shift.series:
         named = {("false_rejects", ""): series.false_rejects, ("caught", ""): series.caught}
         named |= {("caught", kind): rates for kind, rates in series.by_defect.items()}
@@ -439,13 +436,13 @@ def figures_csv(found: Shifted, entry: Entry) -> bytes:
             for severity, rate in zip(series.severities, rates, strict=True):
                 if rate.of:
                     shares = (f"{number:.6g}" for number in (rate.share, rate.low, rate.high))
-                    lines.writerow(
+                    lines.append(
                         (
                             *(series.kind, f"{severity:g}", words(series.kind, severity)),
-                            *(figure, report.spelt(kind), rate.count, rate.of, *shares, *about),
+                            *(figure, kind, rate.count, rate.of, *shares, *about),
                         )
                     )
-    return out.getvalue().encode("utf-8-sig")
+    return report.csv_file(lines)
 
 
 def document(found: Shifted, entry: Entry, margin: float) -> bytes:

@@ -7,6 +7,7 @@ All of it is checked here, before any work is done, and errors name the entry.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -16,13 +17,17 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from padim import registry
-from padim.config import PadimConfig, explain, from_file, parse_yaml
+from padim.config import PadimConfig, explain
 from padim.errors import BackboneError, PadimError
+from padim.words import clipped, shown
+from padim.yaml_text import from_file, parse_yaml
 
 __all__ = ["MOST", "Plan", "Variant"]
 
 # Configurations in one study: beyond them nobody reads the table.
 MOST = 200
+# Combinations to look at, many of which may be the same configuration.
+_MOST_LOOKED_AT = 10 * MOST
 Layers = tuple[str, ...]
 
 
@@ -65,9 +70,9 @@ class Plan(BaseModel):
         """
         unknown = [key for key in choices if key not in cls.model_fields]
         if unknown:
-            close = difflib.get_close_matches(unknown[0], cls.model_fields, n=1, cutoff=0.5)
+            close = difflib.get_close_matches(unknown[0][:80], cls.model_fields, n=1, cutoff=0.5)
             hint = f"did you mean '{close[0]}'?" if close else f"valid keys: {', '.join(cls.model_fields)}"
-            raise PadimError(f"plan: unknown key '{unknown[0]}'; {hint}")
+            raise PadimError(f"plan: unknown key '{clipped(unknown[0], 80)}'; {hint}")
         try:
             plan = cls.model_validate(dict(choices))
         except ValidationError as error:
@@ -100,6 +105,12 @@ class Plan(BaseModel):
         Raises:
             PadimError: an entry that makes no configuration, two of one name, or too many; names it.
         """
+        combinations = math.prod(
+            max(1, len(one)) for one in (self.methods, self.backbones, self.layers, self.input_sizes)
+        )
+        asked = combinations + len(self.configurations)
+        if asked > _MOST_LOOKED_AT:
+            raise PadimError(f"plan: {asked:,} configurations; a study has at most {MOST}")
         found: dict[PadimConfig, str] = {}
         combined = self._combined()
         keys = {key: None for choices in combined for key in choices}
@@ -108,7 +119,9 @@ class Plan(BaseModel):
             # What all have in common tells none of them apart.
             told = {key: choices[key] for key in differing or keys if key in choices}
             words = _words(told or choices, self.base)
-            found.setdefault(_config(_over(self.base, choices), f"configuration '{words}'"), words)
+            found.setdefault(
+                _config(_over(self.base, choices), f"configuration '{clipped(words, 80)}'"), words
+            )
         named: dict[str, PadimConfig] = {name: config for config, name in found.items()}
         if len(named) < len(found):
             raise PadimError("plan: two configurations have the same name; list them under configurations")
@@ -117,11 +130,13 @@ class Plan(BaseModel):
             name = choices.pop("name", None) or _words(choices, self.base)
             place = f"configurations, entry {index}"
             if not isinstance(name, str) or not name.strip():
-                raise PadimError(f"plan: {place}: its name must be a word, got {name!r}")
+                raise PadimError(f"plan: {place}: its name must be a word, got {shown(name)}")
             name = name.strip()
-            config = _config(_over(self.base, choices), f"{place} ('{name}')")
+            config = _config(_over(self.base, choices), f"{place} ('{clipped(name, 80)}')")
             if named.get(name, config) != config:
-                raise PadimError(f"plan: {place}: there is another configuration called '{name}'")
+                raise PadimError(
+                    f"plan: {place}: there is another configuration called '{clipped(name, 80)}'"
+                )
             if config not in found:
                 named[name] = config
                 found[config] = name
@@ -142,8 +157,9 @@ class Plan(BaseModel):
             nets += [{**chosen, "layers": layers} for layers in own] or [chosen]
         strange = [one for one in self.layers if not any(net.get("layers") == one for net in nets)]
         if strange:
-            known = ", ".join(self.backbones or (self._base_backbone,))
-            raise PadimError(f"plan: layers: {', '.join(strange[0])} are not the layers of any of {known}")
+            known = clipped(", ".join(self.backbones or (self._base_backbone,)), 200)
+            names = clipped(", ".join(strange[0]), 120)
+            raise PadimError(f"plan: layers: {names} are not the layers of any of {known}")
         methods = [{"method": method} for method in self.methods] or [{}]
         sizes = [{"input_size": size} for size in self.input_sizes] or [{}]
         return [{**method, **net, **size} for method, net, size in product(methods, nets, sizes)]
@@ -157,7 +173,7 @@ class Plan(BaseModel):
         try:
             names = {layer.name for layer in registry.get(backbone).layers}
         except BackboneError as error:
-            raise PadimError(f"plan: backbones: {error}") from error
+            raise PadimError(f"plan: backbones: {clipped(str(error), 600)}") from error
         return [layers for layers in self.layers if layers and names.issuperset(layers)]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -12,7 +10,7 @@ from padim.config import PadimConfig
 from padim.files import write_atomic
 from padim.metrics import Figure
 from padim.operating import Rate
-from padim.report import spelt
+from padim.report import csv_file
 from padim.study.result import FIGURES
 from padim.study.running import Study
 from padim.study.table import NOTES, Overall, Standing, Table, overall, p_words, present, primary, table
@@ -39,10 +37,9 @@ def csv_bytes(study: Study) -> bytes:
     """
     names = [about.name for about in FIGURES]
     rows = {name: dict(table(study, name).rows) for name in names}
-    out = io.StringIO()
-    lines = csv.writer(out)
+    lines: list[Iterable[object]] = []
     of_figure = ("", "_low_95", "_high_95", "_best", "_p")
-    lines.writerow(
+    lines.append(
         (
             *("category", "configuration", "error"),
             *(f"{name}{end}" for name in names for end in of_figure),
@@ -55,7 +52,7 @@ def csv_bytes(study: Study) -> bytes:
     configs = {variant.name: variant.config for variant in study.variants}
     for one in study.runs:
         config, result = configs[one.variant], one.result
-        cells = [spelt(one.category), spelt(one.variant), spelt(one.why)]
+        cells = [one.category, one.variant, one.why]
         for name in names:
             standing = rows[name][one.category][place[one.variant]]
             figure, difference = standing.figure, standing.difference
@@ -73,8 +70,8 @@ def csv_bytes(study: Study) -> bytes:
         features = "all" if config.n_features is None else str(config.n_features)
         cells += [config.method, config.backbone, "+".join(config.active_layers), str(config.input_size)]
         cells += [str(config.grid_stride), features, str(config.seed), config.weights]
-        lines.writerow(cells)
-    return out.getvalue().encode("utf-8-sig")
+        lines.append(cells)
+    return csv_file(lines)
 
 
 def _number(value: float | None) -> str:

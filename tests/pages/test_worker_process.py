@@ -8,10 +8,9 @@ from typing import Any
 import psutil
 import pytest
 
-from padim import Padim
 from tests.pages.session import AddModel, Session
 from tests.pages.test_fit import GOOD, small
-from ui import amending, watch, work_queue
+from ui import amending, watch
 from ui.jobs import Job
 
 pytestmark = pytest.mark.worker_process
