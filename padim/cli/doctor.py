@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from padim.leftovers import Leftover
 
 _SHOWN = 30
+# More of a kind than this are not shown one by one where they are whole.
+_EACH = 8
 
 
 def doctor(
@@ -102,12 +105,18 @@ def _shown(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> list[Any]:
 
     shown: list[Any] = []
     table = columns([("what", False), ("where", False), ("", False)])
-    # What is damaged stands first.
-    for one in sorted(found.checked, key=lambda one: not one.problem):
-        state = (
-            f"[bold red]{summary.plain(one.problem)}[/]; {summary.plain(one.remedy)}" if one.problem else ""
-        )
-        table.add_row(one.kind, summary.plain(one.path), state or "[green]whole[/]")
+    # What is damaged stands first; many that are whole are one line.
+    for one in found.damaged:
+        state = f"[bold red]{summary.plain(one.problem)}[/]; {summary.plain(one.remedy)}"
+        table.add_row(one.kind, summary.plain(one.path), state)
+    whole = [one for one in found.checked if not one.problem]
+    numbers = Counter(one.kind for one in whole)
+    for kind, number in numbers.items():
+        if number > _EACH:
+            table.add_row(kind, f"{number}", "[green]whole[/]")
+    for one in whole:
+        if numbers[one.kind] <= _EACH:
+            table.add_row(one.kind, summary.plain(one.path), "[green]whole[/]")
     if found.checked:
         shown.append(titled("Checked", table))
     if found.stopped or found.scorings:
