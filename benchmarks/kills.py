@@ -22,6 +22,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -417,7 +418,7 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool 
         folder = fresh(str(at))
         ended = run_child(folder, scenario.first(folder), kill_at=at, full=full)
         if full:
-            if ended.code != 0 and not _told(ended, folder):
+            if ended.code != 0 and not _told(ended):
                 tally.untold += 1
                 tally.said.append(f"{scenario.name}, full at {at}: {ended.code} {ended.said[-400:]}")
         elif ended.code != -signal.SIGKILL:
@@ -448,12 +449,11 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool 
     return tally
 
 
-def _told(ended: Ended, folder: Path) -> bool:
+def _told(ended: Ended) -> bool:
     """Whether a command ended as it should on a full disk."""
     (*_, line) = [line for line in ended.said.splitlines() if line.startswith("error: ")] or [""]
-    return (
-        ended.code == 2 and "no space left" in line and str(folder) in line and "Traceback" not in ended.said
-    )
+    named = re.fullmatch(r"error: /\S+: no space left on the disk; .+", line) is not None
+    return ended.code == 2 and named and "Traceback" not in ended.said
 
 
 def _cut(folder: Path, rng: random.Random) -> None:
@@ -505,8 +505,8 @@ def main() -> None:
                 what = "full disks" if options.full else "kills"
                 untold = f", {tally.untold} without a sentence" if options.full else ""
                 print(
-                    f"{scenario.name:16} {tally.kills:3} {what}: {tally.blocked} blocked, {tally.differ} with "
-                    f"another result, {tally.leftovers} with leftovers{untold}",
+                    f"{scenario.name:16} {tally.kills:3} {what}: {tally.blocked} blocked, {tally.differ} "
+                    f"with another result, {tally.leftovers} with leftovers{untold}",
                     flush=True,
                 )
                 for line in tally.said[:6]:
