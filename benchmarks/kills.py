@@ -8,6 +8,9 @@ scenario's folder (opening, creating a folder, renaming, deleting, flushing) and
 before the one it was told: which one is drawn by the seed, spread over the whole run. After some kills, the
 end of the file that was written last is cut off, as a power cut does. Then the follow-up command runs.
 
+With ``--full`` the disk is full from that operation on instead: every further file that is to be written is
+refused. The command must end with exit code 2 and one sentence that names a file.
+
 Counted are the follow-ups that fail (blocked), those whose result differs from an undisturbed run's, and
 those after which temporary files are left.
 """
@@ -15,9 +18,11 @@ those after which temporary files are left.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -33,6 +38,7 @@ sys.path.insert(0, str(ROOT))
 SMALL = ("--input-size", "64", "--n-features", "20", "--smoothing", "2", "--min-area", "8")
 # Files that only ever grow: a power cut may take their end.
 _GROWING = {"features.f32", "records.txt", "batches.jsonl", "thumbnails.bin", "results.partial.jsonl"}
+_TAKES_SPACE = {"open", "os.mkdir", "os.fsync"}
 _EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.fsync"}
 
 
@@ -44,10 +50,11 @@ def _die() -> None:
 
 
 class Counter:
-    """Counts the operations below a folder, and acts before the one that was asked for."""
+    """Counts the operations below a folder, and kills the process before the one that was asked for, or finds
+    the disk full from there on."""
 
-    def __init__(self, root: Path, at: int, act: Callable[[], None] = _die) -> None:
-        self._prefix, self._at, self._act = str(root), at, act
+    def __init__(self, root: Path, at: int, *, full: bool = False) -> None:
+        self._prefix, self._at, self._full = str(root), at, full
         self.count = 0
 
     def install(self) -> None:
@@ -55,7 +62,7 @@ class Counter:
         flush = os.fsync
 
         def fsync(handle: Any) -> None:
-            self._one()
+            self._one("os.fsync", "")
             flush(handle)
 
         os.fsync = fsync  # type: ignore[assignment]
@@ -66,13 +73,17 @@ class Counter:
             return
         if event == "open" and _only_reads(arguments):
             return
-        if _place(event, arguments).startswith(self._prefix):
-            self._one()
+        place = _place(event, arguments)
+        if place.startswith(self._prefix):
+            self._one(event, place)
 
-    def _one(self) -> None:
+    def _one(self, event: str, place: str) -> None:
         self.count += 1
-        if self.count == self._at:
-            self._act()
+        if not self._full and self.count == self._at:
+            _die()
+        if self._full and 0 < self._at <= self.count and event in _TAKES_SPACE:
+            # Flushing an open file names none.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([place] if place else []))
 
 
 def _place(event: str, arguments: tuple[Any, ...]) -> str:
@@ -104,14 +115,14 @@ class Ended:
     said: str
 
 
-def run_child(root: Path, work: Callable[[], None], kill_at: int = 0) -> Ended:
+def run_child(root: Path, work: Callable[[], None], kill_at: int = 0, *, full: bool = False) -> Ended:
     """Run ``work`` in a fork, with the operations below ``root`` counted."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as counted:
         child = os.fork()
         if child == 0:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
-            counter = Counter(root, kill_at)
+            counter = Counter(root, kill_at, full=full)
             code = 1
             try:
                 counter.install()
@@ -179,6 +190,7 @@ class Tally:
     blocked: int = 0
     differ: int = 0
     leftovers: int = 0
+    untold: int = 0
     said: list[str] = field(default_factory=list)
 
 
@@ -225,6 +237,19 @@ def _files(folder: Path) -> dict[str, bytes]:
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != ".lock"
+    }
+
+
+def _exported(path: Path) -> Any:
+    """A scorer without what a clock says: when it was made, and the digits over all of it."""
+    import onnx
+
+    graph = onnx.load(path)
+    about = {entry.key: entry.value for entry in graph.metadata_props}
+    del graph.metadata_props[:]
+    changing = ("created", "sha256")
+    return graph.SerializeToString(), {
+        key: value for key, value in about.items() if not key.endswith(changing)
     }
 
 
@@ -289,16 +314,88 @@ def scenarios(materials: Materials) -> list[Scenario]:
         ),
         Scenario("score-force", earlier, score("--force"), score("--force"), lambda f: _files(f / "out")),
         Scenario("score-resume", _nothing, score(), score("--resume"), lambda f: _files(f / "out")),
-        Scenario("export", _nothing, export, export, lambda f: _files(f)),
+        Scenario("export", _nothing, export, export, lambda f: _exported(f / "scorer.onnx")),
+        Scenario("app", _nothing, _app_fit(good), _app_resume(good), _app_model),
         Scenario("study", _nothing, study, study, lambda f: _studied(f / "study")),
     ]
+
+
+def _app_fit(good: Path) -> Callable[[Path], Callable[[], None]]:
+    """A fit as the app's worker process does it, into a folder of the workspace."""
+
+    def of(folder: Path) -> Callable[[], None]:
+        def work() -> None:
+            from padim.config import PadimConfig
+            from padim.store import Workspace
+            from padim.worker.messages import Fit
+            from padim.worker.pictures import AtPath
+            from padim.worker.verbs import perform
+
+            config = PadimConfig(input_size=64, n_features=20, smoothing_sigma=2, min_area=8)
+            entry = Workspace(folder).create("Part")
+            request = Fit(
+                root=folder,
+                model=entry.id,
+                config=config.model_dump(mode="json"),
+                groups={},
+                pictures=AtPath(path=good),
+            )
+            perform(request, lambda *_, **__: None, lambda: False)
+
+        return work
+
+    return of
+
+
+def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
+    """What a user does on the Home page: resume what was stopped; fit anew where nothing was begun."""
+
+    def of(folder: Path) -> Callable[[], None]:
+        def work() -> None:
+            from padim import doctor, stopped_fits
+            from padim.store import Workspace
+            from padim.worker.messages import Fit
+            from padim.worker.pictures import AtPath
+            from padim.worker.verbs import perform
+
+            workspace = Workspace(folder)
+            doctor.sweep(doctor.leftovers_of_workspace(workspace))
+            for fit in stopped_fits.in_workspace(workspace):
+                request = fit.request
+                if not fit.can_go_on or request is None:
+                    stopped_fits.discard(fit, workspace)
+                    continue
+                again = Fit(
+                    root=folder,
+                    model=str(fit.model_id),
+                    config=dict(request.config or {}),
+                    groups=request.parts or {},
+                    pictures=AtPath(path=Path(str(request.pictures))),
+                )
+                perform(again, lambda *_, **__: None, lambda: False)
+            if not workspace.models():
+                _app_fit(good)(folder)()
+            # What the last save has left: the sweep of the next start.
+            doctor.sweep(doctor.leftovers_of_workspace(workspace))
+
+        return work
+
+    return of
+
+
+def _app_model(folder: Path) -> Any:
+    from padim.store import Workspace
+
+    (entry,) = Workspace(folder).models()
+    features = entry.path / "work" / "spool" / "features.f32"
+    return _model(entry.path), features.read_bytes(), entry.name
 
 
 # --- the kills ----------------------------------------------------------------------------------------------
 
 
-def attack(scenario: Scenario, base: Path, kills: int, seed: int) -> Tally:
-    """Kill a scenario's command at ``kills`` places."""
+def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool = False) -> Tally:
+    """Kill a scenario's command at ``kills`` places, or let the disk be full from there on."""
     rng = random.Random(f"{seed} {scenario.name}")
     tally = Tally()
 
@@ -319,11 +416,15 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int) -> Tally:
     places = sorted({1 + int((index + rng.random()) * stretch) for index in range(kills)})
     for at in places:
         folder = fresh(str(at))
-        ended = run_child(folder, scenario.first(folder), kill_at=at)
-        if ended.code != -signal.SIGKILL:
+        ended = run_child(folder, scenario.first(folder), kill_at=at, full=full)
+        if full:
+            if ended.code != 0 and not _told(ended):
+                tally.untold += 1
+                tally.said.append(f"{scenario.name}, full at {at}: {ended.code} {ended.said[-400:]}")
+        elif ended.code != -signal.SIGKILL:
             shutil.rmtree(folder)
             continue  # threads may take a different turn: this one ended before
-        if rng.random() < 0.3:
+        elif rng.random() < 0.3:
             _cut(folder, rng)
         tally.kills += 1
         after = run_child(folder, scenario.then(folder))
@@ -348,6 +449,13 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int) -> Tally:
     return tally
 
 
+def _told(ended: Ended) -> bool:
+    """Whether a command ended as it should on a full disk."""
+    (*_, line) = [line for line in ended.said.splitlines() if line.startswith("error: ")] or [""]
+    named = re.fullmatch(r"error: /\S+: no space left on the disk; .+", line) is not None
+    return ended.code == 2 and named and "Traceback" not in ended.said
+
+
 def _cut(folder: Path, rng: random.Random) -> None:
     """Take some bytes off the end of the growing file that was written last."""
     growing = [path for path in folder.rglob("*") if path.name in _GROWING and path.stat().st_size]
@@ -368,6 +476,7 @@ def main() -> None:
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 unless nothing is blocked or differs"
     )
+    parser.add_argument("--full", action="store_true", help="a full disk in place of a kill")
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     options = parser.parse_args()
     # What forks are to have ready; no session is opened here, for its threads would not come along.
@@ -387,11 +496,17 @@ def main() -> None:
         for scenario in scenarios(materials):
             if options.only and scenario.name not in options.only:
                 continue
-            tally = tallies[scenario.name] = attack(scenario, base, options.kills, options.seed)
+            if options.full and scenario.name == "app":
+                continue  # its errors are told by the pages, see tests/pages
+            tally = tallies[scenario.name] = attack(
+                scenario, base, options.kills, options.seed, full=options.full
+            )
             if not options.json:
+                what = "full disks" if options.full else "kills"
+                untold = f", {tally.untold} without a sentence" if options.full else ""
                 print(
-                    f"{scenario.name:16} {tally.kills:3} kills: {tally.blocked} blocked, {tally.differ} with "
-                    f"another result, {tally.leftovers} with leftovers",
+                    f"{scenario.name:16} {tally.kills:3} {what}: {tally.blocked} blocked, {tally.differ} "
+                    f"with another result, {tally.leftovers} with leftovers{untold}",
                     flush=True,
                 )
                 for line in tally.said[:6]:
@@ -400,7 +515,7 @@ def main() -> None:
         print(json.dumps({name: vars(tally) for name, tally in tallies.items()}, indent=1))
     else:
         print(f"{time.monotonic() - begun:.0f} s")
-    bad = sum(tally.blocked + tally.differ + tally.leftovers for tally in tallies.values())
+    bad = sum(tally.blocked + tally.differ + tally.leftovers + tally.untold for tally in tallies.values())
     if options.check and (bad or not any(tally.kills for tally in tallies.values())):
         sys.exit(1)
 

@@ -82,7 +82,8 @@ class Workspace:
     def models(self) -> list[Entry]:
         """All saved models, newest first; broken ones are listed with the reason.
 
-        A folder without a manifest is a fit under way or given up, and is not listed.
+        A folder without a manifest is a fit under way, or one that was stopped
+        (:func:`padim.stopped_fits.in_workspace`), and is not listed.
         """
         if not self.folder.is_dir():
             return []
@@ -94,8 +95,27 @@ class Workspace:
         never = datetime.min.replace(tzinfo=UTC)
         return sorted(found, key=lambda entry: (entry.created or never, entry.id), reverse=True)
 
+    def lock_file(self, model_id: str) -> Path:
+        """What :meth:`locked` locks."""
+        return (self.root / "locks" / f"{model_id}.lock").absolute()
+
+    @staticmethod
+    def is_id(name: str) -> bool:
+        """Whether a folder's name can be a model's id."""
+        return _ID.fullmatch(name) is not None
+
+    @staticmethod
+    def name_of(path: Path) -> str:
+        """What the user called the model in this folder; the folder's own name where that cannot be told."""
+        try:
+            with (path / _NAME_FILE).open("rb") as file:
+                text = file.read(8 * LONGEST_NAME).decode("utf-8", "ignore")
+        except OSError:
+            return path.name
+        return clipped(" ".join(text.split()), LONGEST_NAME) or path.name
+
     def _entry(self, path: Path) -> Entry:
-        name = _name(path)
+        name = self.name_of(path)
         try:
             if not (path / bundle.MANIFEST).exists():
                 return Entry(path.name, name, path, None, {}, None)
@@ -161,7 +181,7 @@ class Workspace:
         """
         if not _ID.fullmatch(model_id):
             raise PadimError(f"there is no model '{model_id}' in {self.folder}")
-        path = (self.root / "locks" / f"{model_id}.lock").absolute()
+        path = self.lock_file(model_id)
         with _LOCKS_GUARD:
             lock = _LOCKS.setdefault(path, FileLock(path))
         try:
@@ -230,16 +250,6 @@ class Workspace:
         from padim.model import Padim
 
         return Padim.load(self.get(model_id).path, work_dir=self.work_dir(model_id))
-
-
-def _name(folder: Path) -> str:
-    """What the user called the model in this folder; the folder's own name where that cannot be told."""
-    try:
-        with (folder / _NAME_FILE).open("rb") as file:
-            text = file.read(8 * LONGEST_NAME).decode("utf-8", "ignore")
-    except OSError:
-        return folder.name
-    return clipped(" ".join(text.split()), LONGEST_NAME) or folder.name
 
 
 def _checked_for_lists(manifest: Mapping[str, Any], where: str) -> datetime:

@@ -186,6 +186,7 @@ class Request:
         command: arguments of the shell's command, paths in full; empty for a fit of the app.
         replaces: revision of the model that it was allowed to replace; None where there was none.
         pictures: the folder or zip that they come from; None for uploads.
+        files: name and path of each upload, kept where another process can read them.
         label: what the pictures are, as the user knows them.
         config: the settings, as plain JSON; None where the command says them.
         parts: name to part, where repeat shots were told.
@@ -196,6 +197,7 @@ class Request:
     command: tuple[str, ...] = ()
     replaces: str | None = None
     pictures: str | None = None
+    files: tuple[tuple[str, str], ...] = ()
     label: str = ""
     config: dict[str, Any] | None = None
     parts: dict[str, str] | None = None
@@ -221,6 +223,7 @@ class Request:
                 tuple(map(str, told["command"])),
                 _text(told["replaces"]),
                 _text(told["pictures"]),
+                tuple((str(name), str(path)) for name, path in told["files"]),
                 str(told["label"]),
                 None if told["config"] is None else dict(told["config"]),
                 None if told["parts"] is None else {str(k): str(v) for k, v in told["parts"].items()},
