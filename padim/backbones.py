@@ -19,6 +19,7 @@ from padim import weights as weight_files
 from padim.errors import BackboneError
 from padim.files import write_atomic
 from padim.joining import joined
+from padim.randomness import drawing_from
 from padim.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, get, own_layers
 from padim.weights import Availability, available, cache_folder, provenance
 
@@ -117,10 +118,7 @@ def build(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretraine
     Raises:
         BackboneError: the architecture's package is missing, or the weights cannot be had.
     """
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(weight_files.random_seed(backbone.name))
+    with drawing_from(weight_files.random_seed(backbone.name)):
         network = _untrained(backbone)
         if weights == "random":
             _level(network)
@@ -150,7 +148,9 @@ def check_fit(name: str, layers: Sequence[str], path: Path) -> None:
             of another network.
     """
     backbone = get(name)
-    statedict.load(_untrained(backbone), name, backbone.select(layers)[-1].module, path)
+    with drawing_from(weight_files.random_seed(name)):
+        network = _untrained(backbone)
+    statedict.load(network, name, backbone.select(layers)[-1].module, path)
 
 
 def _level(network: torch.nn.Module) -> None:
@@ -216,10 +216,10 @@ def traced(network: torch.nn.Module, names: Sequence[str], *, side: int, axes: M
     import torch
 
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        # The TorchScript exporter is deprecated in favour of one that takes ten times as long and needs
-        # another package; requirements.txt bounds torch to the releases that have it.
-        warnings.simplefilter("ignore")
+    # The TorchScript exporter is deprecated in favour of one that takes ten times as long and needs another
+    # package; requirements.txt bounds torch to the releases that have it. What it warns of is not silenced:
+    # Python's filters are those of the whole program, and this may be one of its threads.
+    with torch.no_grad():
         torch.onnx.export(
             network.eval(),
             (torch.zeros(1, 3, side, side),),

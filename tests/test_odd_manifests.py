@@ -70,7 +70,7 @@ def check_listed(home: Workspace) -> str | None:
     return odd.broken
 
 
-DATES = [
+DATES: list[object] = [
     "2026-11-28T22:18:32",
     "2026-11-28",
     "",

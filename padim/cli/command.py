@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, TextIO, get_args, get_type_hints
 
 import typer
 
@@ -166,8 +166,21 @@ def _environment(options: Common) -> Iterator[None]:
 @contextmanager
 def _told(terminal: Terminal) -> Iterator[None]:
     """Python's warnings as sentences, without the line of code they come from."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        # What torch warns of while a network is exported tells its developers something, and nobody else.
+        if "torch" not in Path(filename).parts:
+            terminal.warn(str(message))
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_args, **_more: terminal.warn(str(message))
+        warnings.showwarning = show
         yield
 
 

@@ -35,6 +35,7 @@ from padim.methods import folds, patches
 from padim.methods.patches import Standard
 from padim.methods.training import Plan, Turn, initialise, train
 from padim.piece import FLOAT, Piece, constants, op, tensor
+from padim.randomness import drawing_from
 from padim.task import Learnt, Losses, Task
 
 if TYPE_CHECKING:
@@ -273,7 +274,8 @@ def network(features: int, couplings: int, seed: int) -> Module:
                 volume = volume + log_scale.sum(dim=1)
             return torch.cat(half, dim=1), volume
 
-    flow = Flow()
+    with drawing_from(seed):
+        flow = Flow()
     initialise(flow, seed)
     with torch.no_grad():
         for layer in flow.layers:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from padim.backbones import SPATIAL, traced
+from padim.randomness import drawing_from
 from padim.registry import Layer
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def build(layers: Sequence[Layer]) -> Module:
                 answers.append(head(x))
             return tuple(answers)
 
-    return Student()
+    with drawing_from(0):  # whoever trains it draws its weights anew
+        return Student()
 
 
 def weights(layers: Sequence[Layer]) -> int:

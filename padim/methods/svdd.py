@@ -35,6 +35,7 @@ from padim.methods import folds, patches
 from padim.methods.patches import Standard
 from padim.methods.training import Phase, Plan, Turn, initialise, train
 from padim.piece import FLOAT, Piece, op, tensor
+from padim.randomness import drawing_from
 from padim.task import Learnt, Losses, Task
 
 if TYPE_CHECKING:
@@ -199,12 +200,13 @@ def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:
     measured = taught[:: max(1, len(taught) // patches.MEASURING)]
 
     d = task.features
-    encoder = nn.Sequential(
-        nn.Linear(d, HIDDEN, bias=False), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, CODE, bias=False)
-    )
-    decoder = nn.Sequential(
-        nn.LeakyReLU(LEAK), nn.Linear(CODE, HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, d)
-    )
+    with drawing_from(turn.seed):
+        encoder = nn.Sequential(
+            nn.Linear(d, HIDDEN, bias=False), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, CODE, bias=False)
+        )
+        decoder = nn.Sequential(
+            nn.LeakyReLU(LEAK), nn.Linear(CODE, HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, d)
+        )
     autoencoder = nn.Sequential(encoder, decoder)
     initialise(autoencoder, turn.seed)
 

@@ -28,6 +28,7 @@ import hashlib
 import io
 import json
 import math
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -227,7 +228,7 @@ def train(
             total, count = total + value.item(), count + 1
         return total / count if count else math.nan
 
-    with _threads(threads or workers()):
+    with _alone(turn, phase), _threads(threads or workers()):
         while not run.ended(plan):
             shown = f", loss {run.train[-1]:.3g}" if run.train else ""
             turn.report(
@@ -367,6 +368,29 @@ def _below(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt
 def _generator(seed: int, name: str, epoch: int) -> np.random.Generator:
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     return np.random.default_rng([seed, digest, epoch])
+
+
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def _alone(turn: Turn, phase: Phase) -> Iterator[None]:
+    """One training at a time: how many threads torch takes is a setting of the whole process.
+
+    Two at once would take each other's number, round otherwise than by themselves, and leave behind the wrong
+    one. They would not be faster either: each takes all cores.
+
+    Raises:
+        Cancelled: ``turn.watch`` asked to stop while another training went on.
+    """
+    if not _one_at_a_time.acquire(blocking=False):
+        turn.report(phase.begin, "Waiting for another training to end")
+        while not _one_at_a_time.acquire(timeout=0.1):
+            turn.check()
+    try:
+        yield
+    finally:
+        _one_at_a_time.release()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -161,3 +162,10 @@ def test_a_server_that_others_can_reach_says_so(
     finally:
         config.set_option("server.address", before)
     assert any("other machines" in text and "no accounts" in text for text in told) is open_to_others
+
+
+def test_tables_offer_no_csv_of_their_own() -> None:
+    """Streamlit's would hand a spreadsheet names that are formulas; ``padim.report`` defuses them."""
+    settings = tomllib.loads((served.ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert settings["client"]["disableDataExport"] is True
+    assert config.get_option("client.disableDataExport") is True  # the release knows the option
