@@ -17,6 +17,11 @@ _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
+def refuses_writing(error: OSError) -> bool:
+    """Whether an error says that the disk is full or that nothing may be written there."""
+    return error.errno in _FULL | _READ_ONLY
+
+
 def explain_os_error(error: OSError, path: Path | None = None) -> StorageError:
     """The system's refusal to write, as a sentence with the file and the remedy.
 
@@ -46,9 +51,15 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
-    """Write ``content`` (bytes, or a function that writes to the open file) to ``path`` atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_atomic(
+    path: Path, content: bytes | Callable[[BinaryIO], None], *, make_folder: bool = True
+) -> None:
+    """Write ``content`` (bytes, or a function that writes to the open file) to ``path`` atomically.
+
+    Without ``make_folder`` a folder that is not there (any more) is not made, and FileNotFoundError raised.
+    """
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = open_beside(path)
     try:
         with naming(path), os.fdopen(handle, "wb") as file:

@@ -573,7 +573,7 @@ class Padim:
     def _extending_thumbnails(self) -> Iterator[Thumbnails]:
         """The thumbnails as working files, to be added to; what a failing block has added is taken away."""
         thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
-        here = thumbnails.nbytes > 0
+        here = thumbnails.path.exists()
         if isinstance(self._thumbnails, SavedThumbnails):
             thumbnails.fill(self._thumbnails, [normal.thumbnail for normal in self.normals_])
         small = thumbnails.nbytes
@@ -763,10 +763,14 @@ class Padim:
                 "the normals' features were deleted, and this method cannot go on without them; "
                 "give the same pictures again with rebuild_spool()"
             )
-        go_on = self._continue_statistics if kept is None else self._continue_features
+        # Before anything is touched: there may be nothing to go on from.
+        statistics = self.statistics() if kept is None else None
         with self._extending_thumbnails() as thumbnails:
             embedded = self._embedded(images, groups, len(former.normals), thumbnails, watch)
-            fitted = go_on(former, embedded, watch)
+            if statistics is None:
+                fitted = self._continue_features(former, embedded, watch)
+            else:
+                fitted = self._continue_statistics(former, embedded, statistics)
             # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
             if fitted is not None:
                 self._thumbnails = thumbnails
@@ -816,10 +820,9 @@ class Padim:
             kept.truncate(count)
 
     def _continue_statistics(
-        self, former: Fitted, embedded: Iterable[_Embedded], watch: Watch
+        self, former: Fitted, embedded: Iterable[_Embedded], statistics: PatchStatistics
     ) -> Fitted | None:
         """Exact Gaussians; the held-out distances of the former state are marked stale."""
-        statistics = self.statistics()
         added: list[Normal] = []
         for normals, features in embedded:
             statistics.update(features)
