@@ -481,7 +481,7 @@ class Padim:
             return self._relearn(join_duplicates(changed), Watch(progress, cancel))
 
     def _relearn(self, normals: tuple[Normal, ...], watch: Watch) -> Self:
-        self._need_spool()
+        self.require_features()
         self._install(self._learn(self._taken(), normals, self.config, watch))
         return self
 
@@ -525,7 +525,7 @@ class Padim:
                     "n_features": None if asked is None else min(asked, heard),
                 }
             )
-            self._need_spool()
+            self.require_features()
             fitted = self._learn(self._taken(), self.normals_, config, Watch(progress, cancel))
             self.config, self._features_asked = config, asked
             self._install(fitted)
@@ -553,7 +553,15 @@ class Padim:
             return False
         return self._taken().holds([normal.sha256 for normal in self.normals_])
 
-    def _need_spool(self) -> None:
+    @property
+    def features_problem(self) -> DamagedError | None:
+        """Why the features on disk cannot be used, as far as can be told without reading them.
+
+        None where they can, or where there are none.
+        """
+        return None if self._current is None or self.has_spool else self._taken().problem()
+
+    def require_features(self) -> None:
         """
         Raises:
             DamagedError: what the method learns from is damaged, or of an earlier version of this program.

@@ -233,6 +233,22 @@ class Workspace:
 
 
 @contextmanager
+def held(path: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock of a saved model, where its place is in a workspace; elsewhere there is none.
+
+    Args:
+        path: of the bundle.
+        patience: as for :meth:`Workspace.locked`, which says what is raised.
+    """
+    folder = path.absolute()
+    if _ID.fullmatch(folder.name) and folder.parent.name == "models" and (folder / _NAME_FILE).exists():
+        with Workspace(folder.parent.parent).locked(folder.name, patience):
+            yield
+    else:
+        yield
+
+
+@contextmanager
 def _explained(path: Path | None = None) -> Iterator[None]:
     """Let the system's refusal to write be a sentence; a :class:`StorageError` instead of an OSError."""
     try:

@@ -12,6 +12,7 @@ import pytest
 
 from padim import BundleError, Padim, PadimConfig, PadimError, Workspace
 from padim.bundle import MANIFEST
+from padim.store import held
 from tests.parts import normals
 
 
@@ -258,3 +259,27 @@ def test_a_change_that_fails_is_not_saved_and_frees_the_lock(workspace: Workspac
     assert "being changed" in str(refused[0])
     with pytest.raises(PadimError, match="there is no model"), workspace.locked("../out"):
         pass
+
+
+def test_the_shell_waits_for_a_change_in_a_workspace(
+    workspace: Workspace, tiny_model: Padim, tmp_path: Path
+) -> None:
+    entry = workspace.create("Held")
+    workspace.save(entry.id, tiny_model)
+    refused: list[str] = []
+
+    def other(path: Path) -> None:
+        try:
+            with held(path, 0.01):
+                refused.append("")
+        except PadimError as error:
+            refused.append(str(error))
+
+    for path in (entry.path, tiny_model.save(tmp_path / "models" / "elsewhere")):
+        with workspace.locked(entry.id):
+            thread = threading.Thread(target=other, args=(path,))
+            thread.start()
+            thread.join()
+    assert "being changed" in refused[0]
+    assert refused[1] == ""
+    assert not (tmp_path / "locks").exists()

@@ -150,6 +150,7 @@ def test_files_of_an_earlier_version_are_named_kept_and_replaced_by_a_new_fit(
     before = tree(work)
     model = Padim.load(path, work_dir=work)
     assert not model.has_spool
+    assert "earlier version" in str(model.features_problem)
     with pytest.raises(DamagedError, match=r"earlier version.*same pictures again"):
         model.exclude(0, "not_good")
     with pytest.raises(DamagedError, match="earlier version"):
@@ -159,6 +160,7 @@ def test_files_of_an_earlier_version_are_named_kept_and_replaced_by_a_new_fit(
     assert len(verify(work)) == 2
     model.rebuild_spool(normals(22))
     assert model.has_spool
+    assert model.features_problem is None
     assert Padim(small_config, work_dir=work).fit(normals(3)).has_spool
 
 
