@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +32,16 @@ VERSION = 3
 READABLE = (1, 2, VERSION)
 MANIFEST = "manifest.json"
 
-Content = bytes | npt.NDArray[Any] | Path
+# A function gives the content piece by piece, every time the same.
+Content = bytes | npt.NDArray[Any] | Path | Callable[[], Iterable[bytes]]
 _OWN_FILE = re.compile(r"[a-z0-9_]+-[0-9a-f]{16}\.[a-z0-9]+")
 # What a writer that was killed leaves behind.
 _OWN_TEMPORARY = re.compile(r"\.([a-z0-9_]+-[0-9a-f]{16}\.[a-z0-9]+|manifest\.json)\.[^.]+\.tmp")
 _LARGEST_MANIFEST = 64 * 2**20
 # Half of a factor is zeros, the rest hardly packs; a zip bomb packs a thousand times.
 _MOST_PACKED = 50
+# Of a packed file's copy; what is larger goes to the system's folder for temporary files.
+_IN_MEMORY = 16 * 2**20
 
 
 def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content]) -> None:
@@ -45,7 +50,8 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
     Args:
         path: a folder, or a file ending in ``.zip``.
         manifest: JSON-ready description; format, version, file list and seal are added here.
-        files: logical name such as ``mean.npy`` to bytes, array (stored as .npy) or file to copy.
+        files: logical name such as ``mean.npy`` to bytes, array (stored as .npy), file to copy, or a function
+            that gives the content in pieces.
     """
     pieces = {name: _pieces(content) for name, content in files.items()}
     listed: dict[str, dict[str, Any]] = {}
@@ -116,6 +122,8 @@ def _chunks(parts: list[Any], size: int = 2**20) -> Any:
             with part.open("rb") as file:
                 while piece := file.read(size):
                     yield piece
+        elif callable(part):
+            yield from part()
         else:
             view = memoryview(part)
             for start in range(0, len(view), size):
@@ -265,10 +273,29 @@ class Bundle:
             raise BundleError(f"{self.path}: {name} is not the array that belongs there")
         return np.ascontiguousarray(array)
 
-    def copy(self, name: str, target: Path) -> None:
-        """Check a file and copy it out."""
-        content = self.bytes(name)
-        write_atomic(target, content)
+    def open(self, name: str) -> tuple[BinaryIO, str]:
+        """A file, checked, to be read piece by piece, and its hex SHA-256.
+
+        It stays readable when the bundle is replaced or deleted.
+
+        Raises:
+            BundleError: as :meth:`bytes`.
+        """
+        entry = self._entry(name)
+        if os.name != "nt" and isinstance(self._place, _Folder):
+            try:
+                file = (self.path / entry["file"]).open("rb")
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise BundleError(f"{self.path}: {entry['file']} is missing or damaged ({error})") from error
+            if digest == entry["sha256"] and file.tell() == entry["bytes"]:
+                return file, digest
+            file.close()
+        content = self.bytes(name)  # says what is wrong with it
+        # On Windows an open file can be neither replaced nor deleted; a packed one cannot be sought in.
+        copy: Any = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        copy.write(content)
+        return copy, str(entry["sha256"])
 
 
 def half_made(path: Path) -> bool:

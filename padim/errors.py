@@ -77,3 +77,7 @@ class DamagedError(PadimError):
         self.what = what
         self.remedy = remedy
         self.row = row
+
+    def of(self, name: str) -> DamagedError:
+        """The same, with the image's name."""
+        return DamagedError(self.path, f"{self.what} ({name})", self.remedy, self.row)

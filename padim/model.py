@@ -12,11 +12,11 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +30,13 @@ from padim.errors import (
     BeyondScaleError,
     BundleError,
     CalibrationError,
+    DamagedError,
     ImageError,
     NotFittedError,
     PadimError,
 )
 from padim.factor import Factor
 from padim.features import FeatureExtractor, draw_channels, open_extractor
-from padim.files import sha256_of
 from padim.identity import scoring_files
 from padim.images import Preprocess
 from padim.judging import Judge, ScoredImage
@@ -44,7 +44,7 @@ from padim.learning import Fitted, learn, scale, with_room_for
 from padim.leftovers import ScratchFolder
 from padim.maps import Decision, Quantizer, decide, region_score
 from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
-from padim.normals import Groups, Normal, Status, Thumbnails, group_of, join_duplicates
+from padim.normals import Groups, Normal, Status, group_of, join_duplicates
 from padim.pictures import Pictures
 from padim.pipeline import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.repeatability import Guard, Verdict, verdict_of
@@ -54,14 +54,18 @@ from padim.roi import to_json as shapes_to_json
 from padim.scorer import NO_NUMBERS, Scorer
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
-from padim.taken import WORK, Taken
+from padim.taken import WORK, Taken, copy_features, naming_damage
 from padim.task import Calibration, Losses, Task
+from padim.thumbnails import SavedThumbnails, Thumbnails
 from padim.unfinished import Done, Unfinished
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
 
 # Longest side in pixels of what the bundle keeps of each normal.
 THUMBNAIL_SIDE = 512
+
+# New normals, and their embeddings of the kept channels: float32 ``(n, p, d)``.
+_Embedded: TypeAlias = tuple[list[Normal], npt.NDArray[np.float32]]
 
 
 class Padim:
@@ -97,7 +101,8 @@ class Padim:
         self._roi: npt.NDArray[np.bool_] | None = None
         self._roi_shapes: tuple[Shape, ...] = ()
         self._current: Judge | None = None
-        self._thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
+        # An opened model's are read out of its bundle; the working files are made by a change.
+        self._thumbnails: Thumbnails | SavedThumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
         # Held by whatever changes the model; readers take ``_current`` once and need no lock.
         self._writing = threading.RLock()
 
@@ -306,6 +311,7 @@ class Padim:
                         if (new / name).exists():
                             (new / name).replace(self.work_dir / name)
                     record.close()
+                self._thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
                 self._install(fitted)
             finally:
                 if not unfinished:
@@ -325,7 +331,8 @@ class Padim:
             taken.pictures,
             self.extractor.backbone_onnx,
         )
-        fitted = learn(task)
+        with naming_damage(normals):
+            fitted = learn(task)
         shutil.rmtree(progress, ignore_errors=True)
         return self._with_room(fitted)
 
@@ -355,16 +362,19 @@ class Padim:
         with self._writing:
             if not self.has_spool:
                 return self._continue_from_checkpoint(images, groups, watch)
-            former, small = self.normals_, self._thumbnails.nbytes
-            taken = self._taken().start()
-            taken.truncate(len(former), small)
-            try:
-                added = self._take_in(taken, images, groups, len(former), watch)
-                normals = join_duplicates([*former, *added])
-                self._install(self._learn(taken, normals, self.config, watch))
-            except BaseException:
-                taken.truncate(len(former), small)
-                raise
+            former = self.normals_
+            with self._extending_thumbnails() as thumbnails:
+                taken = replace(self._taken().start(), thumbnails=thumbnails)
+                taken.truncate(len(former))
+                try:
+                    added = self._take_in(taken, images, groups, len(former), watch)
+                    normals = join_duplicates([*former, *added])
+                    fitted = self._learn(taken, normals, self.config, watch)
+                except BaseException:
+                    taken.truncate(len(former))
+                    raise
+                self._thumbnails = thumbnails
+                self._install(fitted)
         return self
 
     def _take_in(
@@ -478,10 +488,7 @@ class Padim:
             return self._relearn(join_duplicates(changed), Watch(progress, cancel))
 
     def _relearn(self, normals: tuple[Normal, ...], watch: Watch) -> Self:
-        if not self.has_spool:
-            raise PadimError(
-                "the normals' features were deleted; give the same pictures again with rebuild_spool()"
-            )
+        self._need_spool()
         self._install(self._learn(self._taken(), normals, self.config, watch))
         return self
 
@@ -525,10 +532,7 @@ class Padim:
                     "n_features": None if asked is None else min(asked, heard),
                 }
             )
-            if not self.has_spool:
-                raise PadimError(
-                    "the normals' features were deleted; give the same pictures again with rebuild_spool()"
-                )
+            self._need_spool()
             fitted = self._learn(self._taken(), self.normals_, config, Watch(progress, cancel))
             self.config, self._features_asked = config, asked
             self._install(fitted)
@@ -556,6 +560,38 @@ class Padim:
             return False
         return self._taken().holds([normal.sha256 for normal in self.normals_])
 
+    def _need_spool(self) -> None:
+        """
+        Raises:
+            DamagedError: what the method learns from is damaged, or of an earlier version of this program.
+            PadimError: it was deleted.
+        """
+        if not self.has_spool:
+            raise self._unusable(
+                "the normals' features were deleted; give the same pictures again with rebuild_spool()"
+            )
+
+    def _unusable(self, otherwise: str) -> PadimError:
+        """What is wrong with the features at hand, or else this."""
+        kept = self._features_in(self._checkpoint_of(self.normals_))
+        return self._taken().problem() or kept.problem() or PadimError(otherwise)
+
+    @contextmanager
+    def _extending_thumbnails(self) -> Iterator[Thumbnails]:
+        """The thumbnails as working files, to be added to; what a failing block has added is taken away."""
+        thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
+        here = thumbnails.nbytes > 0
+        if isinstance(self._thumbnails, SavedThumbnails):
+            thumbnails.fill(self._thumbnails, [normal.thumbnail for normal in self.normals_])
+        small = thumbnails.nbytes
+        try:
+            yield thumbnails
+        except BaseException:
+            thumbnails.truncate(small)
+            if not here:
+                thumbnails.delete()
+            raise
+
     @property
     def spool_bytes(self) -> int:
         """Size of the embeddings on disk, and of the pictures where the method needs them."""
@@ -568,14 +604,17 @@ class Padim:
         Raises:
             PadimError: neither is at hand.
         """
+        features, channels = self._kept_features(self.normals_), self.channels
         if self.has_spool:
-            return gather(self._spool(), self.normals_, self.channels)
-        features = self._kept_features(self.normals_)
+            features = self._spool()
+        elif features is not None:
+            channels = np.arange(features.channels)
         if features is not None:
-            return gather(features, self.normals_, np.arange(features.channels))
+            with naming_damage(self.normals_):
+                return gather(features, self.normals_, channels)
         path = self._checkpoint_of(self.normals_).with_suffix(".npz")
         if not path.exists():
-            raise PadimError(
+            raise self._unusable(
                 "neither the normals' features nor a checkpoint of this model are here; "
                 "give its pictures again with rebuild_spool()"
             )
@@ -600,7 +639,8 @@ class Padim:
         if not folder.is_dir():
             return None
         spool = self._features_in(folder)
-        return spool if spool.keys() == [normal.sha256 for normal in normals] else None
+        keys = [normal.sha256 for normal in normals]
+        return spool if spool.keys() == keys and spool.holds(keys) else None
 
     @property
     def continues_exactly(self) -> bool:
@@ -645,9 +685,9 @@ class Padim:
         shutil.rmtree(new, ignore_errors=True)
         try:
             spool = self._features_in(new).start()
-            for row, normal in enumerate(normals):
-                record = source.read([row], channels)
-                spool.append(np.ascontiguousarray(record.transpose(0, 2, 1)), [normal.sha256])
+            with naming_damage(normals):
+                keys = [normal.sha256 for normal in normals]
+                copy_features(source, channels, range(len(normals)), keys, spool)
             shutil.rmtree(folder, ignore_errors=True)
             new.replace(folder)
         finally:
@@ -658,7 +698,8 @@ class Padim:
         with self._writing:
             # Without the pictures it learns from, a method cannot go on, and needs nothing to go on with.
             if self.has_spool and not self.config.needs_pictures:
-                self.save_checkpoint()
+                with suppress(DamagedError):  # nothing can be kept of what is damaged
+                    self.save_checkpoint()
             self._forget_features()
 
     def _forget_features(self) -> None:
@@ -710,8 +751,7 @@ class Padim:
                         "give the very files that the model was fitted on"
                     )
                 taken = self._taken(new).start()
-                for normal in normals:
-                    taken.copy(found, row[normal.sha256], normal.sha256)
+                taken.copy(found, [row[n.sha256] for n in normals], [n.sha256 for n in normals])
                 fitted = self._learn(taken, normals, self.config, watch)
                 self._forget_work()
                 for name in ("spool", "pictures"):
@@ -723,36 +763,35 @@ class Padim:
         return self
 
     def _continue_from_checkpoint(self, images: Iterable[Image], groups: Groups, watch: Watch) -> Self:
-        former, pictures = self.judge.fitted, self._thumbnails.nbytes
-        try:
-            kept = self._kept_features(former.normals)
-            if kept is None and self.config.method != "padim":
-                raise PadimError(
-                    "the normals' features were deleted, and this method cannot go on without them; "
-                    "give the same pictures again with rebuild_spool()"
-                )
-            go_on = self._continue_statistics if kept is None else self._continue_features
-            fitted = go_on(former, images, groups, watch)
-        except BaseException:
-            self._thumbnails.truncate(pictures)
-            raise
-        # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
-        if fitted is not None:
-            self._install(fitted)
+        former = self.judge.fitted
+        kept = self._kept_features(former.normals)
+        if kept is None and self.config.method != "padim":
+            raise self._unusable(
+                "the normals' features were deleted, and this method cannot go on without them; "
+                "give the same pictures again with rebuild_spool()"
+            )
+        go_on = self._continue_statistics if kept is None else self._continue_features
+        with self._extending_thumbnails() as thumbnails:
+            embedded = self._embedded(images, groups, len(former.normals), thumbnails, watch)
+            fitted = go_on(former, embedded, watch)
+            # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
+            if fitted is not None:
+                self._thumbnails = thumbnails
+                self._install(fitted)
         return self
 
     def _embedded(
-        self, images: Iterable[Image], groups: Groups, first_index: int, watch: Watch
-    ) -> Iterator[tuple[list[Normal], npt.NDArray[np.float32]]]:
+        self, images: Iterable[Image], groups: Groups, first_index: int, thumbnails: Thumbnails, watch: Watch
+    ) -> Iterator[_Embedded]:
         """New normals with their embeddings of the kept channels, ``(n, p, d)``, batch by batch."""
         for batch in self._fresh(images, watch):
             embeddings = self._embed(batch)
             chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, self.channels]
-            yield _records(batch, self._thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
+            yield _records(batch, thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
             first_index += len(batch)
 
     def _continue_features(
-        self, former: Fitted, images: Iterable[Image], groups: Groups, watch: Watch
+        self, former: Fitted, embedded: Iterable[_Embedded], watch: Watch
     ) -> Fitted | None:
         """With the kept channels of all normals at hand, the fit and its calibration are exact."""
         kept = self._kept_features(former.normals)
@@ -761,26 +800,20 @@ class Padim:
         everything, count = np.arange(kept.channels), len(former.normals)
         added: list[Normal] = []
         try:
-            for normals, features in self._embedded(images, groups, count, watch):
+            for normals, features in embedded:
                 records = np.ascontiguousarray(features.transpose(0, 2, 1))
                 kept.append(records, [normal.sha256 for normal in normals])
                 added += normals
             if not added:
                 return None
             all_normals = join_duplicates([*former.normals, *added])
-            fitted = learn(
-                Task(
-                    kept,
-                    all_normals,
-                    everything,
-                    self.config,
-                    watch,
-                    kept.folder / "training",
-                    drawn=self.channels,
+            training = kept.folder / "training"
+            with naming_damage(all_normals):
+                fitted = learn(
+                    Task(kept, all_normals, everything, self.config, watch, training, drawn=self.channels)
                 )
-            )
             fitted = self._with_room(fitted)
-            shutil.rmtree(kept.folder / "training", ignore_errors=True)
+            shutil.rmtree(training, ignore_errors=True)
             checkpoint = self._checkpoint_of(all_normals)
             if self._statistics_do(len(all_normals), kept.channels):
                 gather(kept, all_normals, everything).save(checkpoint.with_suffix(".npz"))
@@ -791,12 +824,12 @@ class Padim:
             kept.truncate(count)
 
     def _continue_statistics(
-        self, former: Fitted, images: Iterable[Image], groups: Groups, watch: Watch
+        self, former: Fitted, embedded: Iterable[_Embedded], watch: Watch
     ) -> Fitted | None:
         """Exact Gaussians; the held-out distances of the former state are marked stale."""
         statistics = self.statistics()
         added: list[Normal] = []
-        for normals, features in self._embedded(images, groups, len(former.normals), watch):
+        for normals, features in embedded:
             statistics.update(features)
             added += normals
         if not added:
@@ -1106,7 +1139,7 @@ class Padim:
                 "channels.npy": self.channels,
                 "held_out.npy": fitted.held_out,
                 "normals.json": normals.encode(),
-                "thumbnails.bin": self._thumbnails.path if self._thumbnails.nbytes else b"",
+                "thumbnails.bin": self._thumbnails.chunks,
                 "backbone.onnx": self.extractor.backbone_onnx,
             }
             if self._roi is not None:
@@ -1197,19 +1230,9 @@ class Padim:
                     model._roi_shapes = shapes_from_json(json.loads(content))
                 except (PadimError, ValueError, RecursionError) as error:
                     raise BundleError(f"{path}: roi_shapes.json is not readable ({error})") from error
-        if not model._has_thumbnails_of(saved):
-            saved.copy("thumbnails.bin", model._thumbnails.path)
+        model._thumbnails = SavedThumbnails(saved)
         model._install(Fitted(normals, detector, held_out, quantizer, calibration, losses))
         return model
-
-    def _has_thumbnails_of(self, saved: bundle.Bundle) -> bool:
-        """Whether the working copy is just the saved one: it may be of a fit that was never saved."""
-        entry = saved.manifest["files"].get("thumbnails.bin", {})
-        return (
-            self._thumbnails.nbytes > 0
-            and self._thumbnails.nbytes == entry.get("bytes")
-            and sha256_of(self._thumbnails.path) == entry.get("sha256")
-        )
 
 
 def _number(value: float) -> float:
@@ -1232,6 +1255,7 @@ def _part(groups: Groups, name: str, index: int) -> str:
 def _records(
     batch: Sequence[Prepared], thumbnails: Thumbnails, groups: Groups, first_index: int
 ) -> list[Normal]:
+    places = thumbnails.append([item.thumbnail or b"" for item in batch])
     return [
         Normal(
             item.name,
@@ -1239,7 +1263,7 @@ def _records(
             _part(groups, item.name, index),
             "fit",
             item.original_size,
-            thumbnails.append(item.thumbnail or b""),
+            place,
         )
-        for index, item in enumerate(batch, start=first_index)
+        for index, (item, place) in enumerate(zip(batch, places, strict=True), start=first_index)
     ]
