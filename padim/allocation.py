@@ -35,3 +35,18 @@ def keep_freed_memory() -> bool:
     )
     taken = [mallopt(name, value) for name, value in settings]
     return all(taken)
+
+
+def return_freed_memory() -> bool:
+    """Give the memory that was freed and kept back to the system; whether that can be done here.
+
+    For moments in which nothing is worked on: the next picture has to ask the system anew.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):  # another C library
+        return False
+    trim(0)
+    return True

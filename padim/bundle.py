@@ -24,7 +24,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from padim.errors import BundleError
-from padim.files import sha256_of, sync_folder, write_atomic
+from padim.files import remove_tree, sha256_of, sync_folder, write_atomic
 
 FORMAT = "padim-bundle"
 VERSION = 3
@@ -56,14 +56,10 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
     pieces = {name: _pieces(content) for name, content in files.items()}
     listed: dict[str, dict[str, Any]] = {}
     for name, parts in pieces.items():
-        digest = hashlib.sha256()
-        size = 0
-        for part in _chunks(parts):
-            digest.update(part)
-            size += len(part)
+        sha256, size = _hash(parts)
         stem, suffix = name.rsplit(".", 1)
-        stored = f"{stem}-{digest.hexdigest()[:16]}.{suffix}"
-        listed[name] = {"file": stored, "sha256": digest.hexdigest(), "bytes": size}
+        stored = f"{stem}-{sha256[:16]}.{suffix}"
+        listed[name] = {"file": stored, "sha256": sha256, "bytes": size}
     complete = {"format": FORMAT, "version": VERSION, **manifest, "files": listed}
     complete["seal"] = _seal(complete)
     text = json.dumps(complete, indent=1, ensure_ascii=False).encode()
@@ -93,6 +89,21 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
             if unused or _OWN_TEMPORARY.fullmatch(old.name):
                 old.unlink(missing_ok=True)
         sync_folder(path)
+
+
+def sha256_stored(content: Content) -> str:
+    """Hex SHA-256 of a file as a bundle stores it."""
+    return _hash(_pieces(content))[0]
+
+
+def _hash(parts: list[Any]) -> tuple[str, int]:
+    """Hex SHA-256 and length of a file in parts."""
+    digest = hashlib.sha256()
+    size = 0
+    for part in _chunks(parts):
+        digest.update(part)
+        size += len(part)
+    return digest.hexdigest(), size
 
 
 def _pieces(content: Content) -> list[Any]:
@@ -287,7 +298,22 @@ class Bundle:
         return copy, str(entry["sha256"])
 
 
+def half_made(path: Path) -> bool:
+    """Whether a save into this folder was cut short: it holds files of a bundle and nothing else, and no
+    manifest says which."""
+    return path.is_dir() and all(
+        path_inside.name == ".lock"
+        or _OWN_FILE.fullmatch(path_inside.name)
+        or _OWN_TEMPORARY.fullmatch(path_inside.name)
+        for path_inside in path.iterdir()
+    )
+
+
 def remove(path: Path) -> None:
-    """Delete a bundle folder with all in it: manifest first, so that what is left is no model."""
-    (path / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
+    """Delete a bundle folder with all in it, in one step for whoever looks."""
+    try:
+        remove_tree(path)
+    except OSError:
+        # Where the folder above takes no new name: manifest first, so that what is left is no model.
+        (path / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)

@@ -39,6 +39,10 @@ class CalibrationError(PadimError):
     """Held-out scores cannot be computed from the normals at hand."""
 
 
+class BeyondScaleError(CalibrationError):
+    """A threshold lies beyond the scale of a model's levels, so that nothing would ever be rejected."""
+
+
 class Cancelled(PadimError):
     """The caller's ``cancel`` asked to stop; nothing was changed."""
 

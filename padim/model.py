@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Thre
 from padim.config import PadimConfig, explain
 from padim.detector import Detector
 from padim.errors import (
+    BeyondScaleError,
     BundleError,
     CalibrationError,
     DamagedError,
@@ -37,10 +37,12 @@ from padim.errors import (
 )
 from padim.factor import Factor
 from padim.features import FeatureExtractor, draw_channels, open_extractor
+from padim.identity import scoring_files
 from padim.images import Preprocess
 from padim.judging import Judge, ScoredImage
-from padim.learning import Fitted, learn, scale
-from padim.maps import MAX_LEVEL, Decision, Quantizer, decide, region_score
+from padim.learning import Fitted, learn, scale, with_room_for
+from padim.leftovers import ScratchFolder
+from padim.maps import Decision, Quantizer, decide, region_score
 from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
 from padim.normals import Groups, Normal, Status, group_of, join_duplicates
 from padim.pictures import Pictures
@@ -91,7 +93,7 @@ class Padim:
         self.guard: Guard | None = None
         # What :meth:`set_layers` returns to where few layers have had fewer channels than that.
         self._features_asked = self.config.n_features
-        self._temporary = None if work_dir else tempfile.TemporaryDirectory(prefix="padim-")
+        self._temporary = None if work_dir else ScratchFolder()
         self.work_dir = Path(work_dir or self._temporary.name)  # type: ignore[union-attr]
         self._backbone_onnx: bytes | None = None
         self._provenance: dict[str, str] | None = None
@@ -186,6 +188,11 @@ class Padim:
     def fitted(self) -> bool:
         """Whether there is a model at all."""
         return self._current is not None
+
+    @property
+    def scoring_identity(self) -> str:
+        """Hex digest of everything that maps and scores depend on, see :mod:`padim.identity`."""
+        return self.judge.identity
 
     @property
     def normals_(self) -> tuple[Normal, ...]:
@@ -327,7 +334,7 @@ class Padim:
         with naming_damage(normals):
             fitted = learn(task)
         shutil.rmtree(progress, ignore_errors=True)
-        return fitted
+        return self._with_room(fitted)
 
     def _embedding_settings(self) -> dict[str, object]:
         """The settings that embeddings depend on, as plain JSON."""
@@ -817,6 +824,7 @@ class Padim:
                 fitted = learn(
                     Task(kept, all_normals, everything, self.config, watch, training, drawn=self.channels)
                 )
+            fitted = self._with_room(fitted)
             shutil.rmtree(training, ignore_errors=True)
             checkpoint = self._checkpoint_of(all_normals)
             if self._statistics_do(len(all_normals), kept.channels):
@@ -890,10 +898,12 @@ class Padim:
 
         Raises:
             CalibrationError: the model has no threshold and none is given.
-            PadimError: the picture was scored before the model changed.
+            PadimError: the picture was scored before the model changed, or by another model.
         """
         if scored.judged_by != self.judge.identity:
-            raise PadimError(f"{scored.name}: was scored before the model changed; score it again")
+            raise PadimError(
+                f"{scored.name}: was scored before the model changed, or by another model; score it again"
+            )
         return decide(
             scored.map,
             self.threshold_level if threshold is None else threshold,
@@ -947,6 +957,7 @@ class Padim:
 
         Raises:
             CalibrationError: a percentile, and there are no held-out scores.
+            BeyondScaleError: it lies beyond the scale of the levels, where nothing would be rejected.
         """
         return self.judge.threshold(choice, self._area(min_area))
 
@@ -962,10 +973,14 @@ class Padim:
 
     @property
     def threshold_(self) -> Threshold | None:
-        """The threshold in use; None for a percentile of fewer than three parts."""
+        """The threshold in use; None for a percentile of fewer than three parts, and where it lies beyond the
+        scale of the levels."""
         if self.calibration_ == "none" and self.choice.basis != "manual":
             return None
-        return self.threshold_for(self.choice)
+        try:
+            return self.threshold_for(self.choice)
+        except BeyondScaleError:
+            return None
 
     @property
     def threshold_level(self) -> int:
@@ -974,12 +989,11 @@ class Padim:
         Raises:
             CalibrationError: there is none.
         """
-        threshold = self.threshold_
-        if threshold is None:
+        if self.calibration_ == "none" and self.choice.basis != "manual":
             raise CalibrationError(
                 f"there is no threshold yet: it takes at least {FEWEST_PARTS} good parts, or a value by hand"
             )
-        return threshold.level
+        return self.threshold_for(self.choice).level
 
     def set_decision(
         self,
@@ -992,7 +1006,8 @@ class Padim:
     ) -> Self:
         """Choose threshold, smallest region and smoothing; what is not given stays.
 
-        After a change of smoothing, pictures must be scored again.
+        After a change of smoothing, pictures must be scored again. A threshold set by hand stays through it,
+        as through a new fit: where it would lie beyond the new scale of the levels, that becomes wider.
 
         Args:
             basis: ``image``, ``pixel`` or ``manual``; a ``value`` alone implies ``manual``.
@@ -1002,26 +1017,30 @@ class Padim:
             smoothing_sigma: map pixels.
 
         Raises:
-            ValueError: a value out of range; nothing is changed then.
+            ValueError: a value out of range, or a threshold by hand beyond the scale of the levels, where
+                nothing would be rejected; nothing is changed then.
         """
         with self._writing:
             choice = self.choice
             if value is not None:
-                choice = replace(choice, basis="manual", value=float(value))
+                choice = replace(choice, basis="manual", value=_number(value))
             if basis is not None:
                 choice = replace(choice, basis=basis)
             if percentile is not None:
                 choice = replace(choice, permille=to_permille(percentile))
-            if value is not None and self._current is not None:
-                largest = self.quantizer.to_value(MAX_LEVEL - 1)
-                if choice.basis == "manual" and value > largest:
-                    raise ValueError(
-                        f"the threshold can be at most {largest:.4g} on this model's scale, got {value}"
-                    )
             given = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
             changes = {name: setting for name, setting in given.items() if setting is not None}
             config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
             rejudge = config.smoothing_sigma != self.config.smoothing_sigma
+            if choice.value is not None and choice.basis == "manual" and self._current is not None:
+                # One that stays is not refused: it is given room, or the model says that it has none.
+                stays = value is None and basis is None
+                largest = (self._scale(config) if rejudge else self.quantizer).highest_threshold
+                if choice.value > largest and not stays:
+                    raise ValueError(
+                        f"the threshold can be at most {largest:.4g} on this model's scale, "
+                        f"got {choice.value:g}"
+                    )
             self.choice, self.config = choice, config
             if rejudge:
                 self._rejudge()
@@ -1080,9 +1099,18 @@ class Padim:
     def _rejudge(self) -> None:
         """The same Gaussians, judged anew; the scale of the maps depends on the smoothing."""
         if self._current is not None:
-            former = self._current.fitted
-            quantizer = scale(former.normals, former.held_out, former.detector, self.config)
-            self._install(replace(former, quantizer=quantizer))
+            former = replace(self._current.fitted, quantizer=self._scale(self.config))
+            self._install(self._with_room(former))
+
+    def _scale(self, config: PadimConfig) -> Quantizer:
+        """The scale of the maps by other settings, before it is widened for a threshold by hand."""
+        fitted = self.judge.fitted
+        return scale(fitted.normals, fitted.held_out, fitted.detector, config)
+
+    def _with_room(self, fitted: Fitted) -> Fitted:
+        """The same, on a scale that a threshold set by hand lies on."""
+        value = self.choice.value if self.choice.basis == "manual" else None
+        return replace(fitted, quantizer=with_room_for(fitted.quantizer, value))
 
     # --- saving ------------------------------------------------------------------------------------
 
@@ -1193,6 +1221,9 @@ class Padim:
             detector = methods.detector(config.method).load(saved, config, (p, d))
         except ValueError as error:
             raise BundleError(f"{path}: {error}") from error
+        own = {"backbone.onnx", "channels.npy", "roi.npy"}
+        hashes = scoring_files(saved.manifest)
+        detector.with_file_hashes({name: sha256 for name, sha256 in hashes.items() if name not in own})
         if (
             held_out.shape[1:] != (config.grid, config.grid)
             or len(held_out) > len(normals)
@@ -1213,6 +1244,17 @@ class Padim:
         model._thumbnails = SavedThumbnails(saved)
         model._install(Fitted(normals, detector, held_out, quantizer, calibration, losses))
         return model
+
+
+def _number(value: float) -> float:
+    """
+    Raises:
+        ValueError: beyond what a float holds.
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"the threshold must be a number of at least 0, got {value}") from None
 
 
 def _part(groups: Groups, name: str, index: int) -> str:

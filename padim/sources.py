@@ -33,7 +33,8 @@ from padim.images import (
     too_large,
 )
 
-File = bytes | IO[bytes]
+# What an upload is: its bytes, an open file, or where it lies on disk.
+File = bytes | IO[bytes] | Path
 
 # "img2" before "img10", folder by folder, whatever the case.
 _natural_key: Callable[[str], Any] = natsort_keygen(alg=ns.PATH | ns.IGNORECASE)
@@ -96,7 +97,7 @@ def _with_unique_names(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str
 
 
 class UploadSource(Source):
-    """Files handed over one by one, as (name, bytes or open binary file).
+    """Files handed over one by one, as (name, bytes, open binary file or path).
 
     Whatever is in the list is yielded, for its sender means it: what is not a picture is named by
     :func:`decode`. Open files need `getvalue()` or `seek()` and `read()`; a file over `max_bytes` is not
@@ -106,9 +107,11 @@ class UploadSource(Source):
     def __init__(self, files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> None:
         super().__init__()
         for name, file in files:
-            if not isinstance(file, bytes) and not hasattr(file, "getvalue") and not hasattr(file, "seek"):
+            known = isinstance(file, bytes | Path) or hasattr(file, "getvalue") or hasattr(file, "seek")
+            if not known:
+                kind = type(file).__name__
                 raise TypeError(
-                    f"files: {name!r} must be bytes or a seekable binary file, got {type(file).__name__}"
+                    f"files: {name!r} must be bytes, a path or a seekable binary file, got {kind}"
                 )
         self._uploads = sorted(files, key=lambda item: _order(item[0]))
         self._max_bytes = max_bytes
@@ -133,6 +136,9 @@ def _read(file: File, max_bytes: int) -> bytes:
     """The file from its start; at most one byte more than allowed is read."""
     if isinstance(file, bytes):
         return file
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return opened.read(max_bytes + 1)
     if hasattr(file, "getvalue"):
         # In memory already: nothing is copied, and no reading position is disturbed, which threads may share.
         return cast(bytes, file.getvalue())

@@ -80,7 +80,8 @@ class Workspace:
     def models(self) -> list[Entry]:
         """All saved models, newest first; broken ones are listed with the reason.
 
-        A folder without a manifest is a fit under way or given up, and is not listed.
+        A folder without a manifest is a fit under way, or one that was stopped
+        (:func:`padim.stopped_fits.in_workspace`), and is not listed.
         """
         if not self.folder.is_dir():
             return []
@@ -92,11 +93,25 @@ class Workspace:
         never = datetime.min.replace(tzinfo=UTC)
         return sorted(found, key=lambda entry: (entry.created or never, entry.id), reverse=True)
 
-    def _entry(self, path: Path) -> Entry:
+    def lock_file(self, model_id: str) -> Path:
+        """What :meth:`locked` locks."""
+        return (self.root / "locks" / f"{model_id}.lock").absolute()
+
+    @staticmethod
+    def is_id(name: str) -> bool:
+        """Whether a folder's name can be a model's id."""
+        return _ID.fullmatch(name) is not None
+
+    @staticmethod
+    def name_of(path: Path) -> str:
+        """What the user called the model in this folder."""
         try:
-            name = (path / _NAME_FILE).read_text(encoding="utf-8").strip() or path.name
+            return (path / _NAME_FILE).read_text(encoding="utf-8").strip() or path.name
         except (OSError, UnicodeDecodeError):
-            name = path.name
+            return path.name
+
+    def _entry(self, path: Path) -> Entry:
+        name = self.name_of(path)
         if not (path / bundle.MANIFEST).exists():
             return Entry(path.name, name, path, None, {}, None)
         try:
@@ -164,7 +179,7 @@ class Workspace:
         """
         if not _ID.fullmatch(model_id):
             raise PadimError(f"there is no model '{model_id}' in {self.folder}")
-        path = (self.root / "locks" / f"{model_id}.lock").absolute()
+        path = self.lock_file(model_id)
         with _LOCKS_GUARD:
             lock = _LOCKS.setdefault(path, FileLock(path))
         with _explained(self.root):

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xxhash
 
+from padim import leftovers
 from padim.errors import DamagedError, ImageError, PadimError
 from padim.files import naming, write_atomic
 from padim.images import Preprocess
@@ -24,6 +27,12 @@ from padim.taken import Taken
 
 _HEADER = "unfinished.json"
 _BATCHES = "batches.jsonl"
+_REQUEST = "request.json"
+# What a fit makes in its folder. Of the folders among it only what has such a name is ever inside.
+_OWN_FILES = {_HEADER, _BATCHES, _REQUEST, "thumbnails.bin", "thumbnails.txt"}
+_OWN_FOLDERS = re.compile(r"spool|pictures|training|new|found|teacher-[a-z0-9_]{8}|checkpoint-[0-9a-f]{16}")
+_OWN_INSIDE = re.compile(r"[a-z0-9_-]+\.(bin|crc|f16|f32|json|jsonl|lock|npy|npz|sums|txt|u8|xxh)")
+_OWN_CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{16}\.npz")
 FILES = (_HEADER, _BATCHES)
 
 
@@ -165,6 +174,114 @@ class Unfinished:
         # The header first: without it, the rest is no record.
         for name in FILES:
             (self.folder / name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a fit was asked to do, kept beside its record: enough to go on with it, and to say what it is.
+
+    Attributes:
+        total: pictures there were to fit on.
+        begun: when, in UTC.
+        command: arguments of the shell's command, paths in full; empty for a fit of the app.
+        replaces: revision of the model that it was allowed to replace; None where there was none.
+        pictures: the folder or zip that they come from; None for uploads.
+        files: name and path of each upload, kept where another process can read them.
+        label: what the pictures are, as the user knows them.
+        config: the settings, as plain JSON; None where the command says them.
+        parts: name to part, where repeat shots were told.
+    """
+
+    total: int
+    begun: datetime
+    command: tuple[str, ...] = ()
+    replaces: str | None = None
+    pictures: str | None = None
+    files: tuple[tuple[str, str], ...] = ()
+    label: str = ""
+    config: dict[str, Any] | None = None
+    parts: dict[str, str] | None = None
+
+    @classmethod
+    def now(cls, total: int, **more: Any) -> Request:
+        """One that begins now."""
+        return cls(total, datetime.now(UTC).replace(microsecond=0), **more)
+
+    def write(self, folder: Path) -> None:
+        """Keep it in the fit's folder, which is made."""
+        told = {**asdict(self), "begun": self.begun.isoformat()}
+        write_atomic(folder / _REQUEST, json.dumps(told, ensure_ascii=False).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> Request | None:
+        """That of a fit's folder; None where there is none that can be read."""
+        try:
+            told = json.loads((folder / _REQUEST).read_text(encoding="utf-8"))
+            return cls(
+                int(told["total"]),
+                datetime.fromisoformat(told["begun"]),
+                tuple(map(str, told["command"])),
+                _text(told["replaces"]),
+                _text(told["pictures"]),
+                tuple((str(name), str(path)) for name, path in told["files"]),
+                str(told["label"]),
+                None if told["config"] is None else dict(told["config"]),
+                None if told["parts"] is None else {str(k): str(v) for k, v in told["parts"].items()},
+            )
+        except (AttributeError, OSError, KeyError, TypeError, ValueError, RecursionError):
+            return None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+Found = Literal["nothing", "begun", "stopped", "foreign"]
+
+
+def look(folder: Path) -> Found:
+    """What is in a place for a fit that can be stopped.
+
+    Returns:
+        ``nothing``, or an empty folder. ``stopped``: a fit to go on with. ``begun``: made by this program,
+        but with nothing to go on with: the fit was killed before its first record, or while it was removed.
+        ``foreign``: somebody else's.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        return "foreign" if folder.exists() else "nothing"
+    if not any(folder.iterdir()):
+        return "nothing"
+    if _read_header(folder) is not None:
+        return "stopped"
+    return "begun" if _is_own(folder) else "foreign"
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nothing is in the folder but what a fit makes: it can be removed with all in it."""
+    return all(
+        _is_own(path)
+        if path.is_dir() and not path.is_symlink() and _OWN_FOLDERS.fullmatch(path.name)
+        else path.is_file()
+        and not path.is_symlink()
+        and (
+            path.name in _OWN_FILES
+            or _OWN_CHECKPOINT.fullmatch(path.name)
+            or leftovers.is_temporary_name(path.name)
+            or (_OWN_FOLDERS.fullmatch(folder.name) and _OWN_INSIDE.fullmatch(path.name))
+        )
+        for path in folder.iterdir()
+    )
+
+
+def forget(folder: Path) -> None:
+    """Remove the records of a fit that is complete and saved; its features stay."""
+    for name in (_HEADER, _BATCHES, _REQUEST):
+        (folder / name).unlink(missing_ok=True)
+
+
+def keys_done(folder: Path) -> list[str]:
+    """SHA-256 of the pictures that an unfinished fit in ``folder`` has done, in order."""
+    return [item.sha256 for batch in _recorded(folder) for item in batch]
 
 
 def damages(folder: Path) -> Iterator[DamagedError]:

@@ -6,16 +6,15 @@ One change of a model at a time, whoever asks: the job's key names the model, no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from padim.errors import ImageError, PadimError
-from ui import state, uploads, watch, workspace
+from padim.errors import ImageError
+from ui import state, uploads, watch, work_queue, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
-    from padim.normals import Normal
     from padim.store import Entry
     from ui.bring import Brought
     from ui.jobs import Job
@@ -54,8 +53,11 @@ class Started:
 
 def job(entry: Entry) -> Job[Amended] | None:
     """The change of this model under way, anybody's; or one of this session's that has ended."""
-    found = watch.registry().get(_key(entry))
-    if found is None or found.running or entry.id in state.of(Started).models:
+    key = _key(entry)
+    mine = entry.id in state.of(Started).models
+    # Its end is of interest to whoever started it; others see it run.
+    found = watch.find(key) if mine else watch.registry().get(key)
+    if found is None or found.running or mine:
         return found
     return None
 
@@ -113,7 +115,7 @@ def _start(
 def _begin(entry: Entry, title: str, work: Callable[[Job[Amended]], Amended]) -> None:
     state.of(Started).models.add(entry.id)
     state.of(Started).times += 1
-    watch.registry().start(_key(entry), title, work, tag=entry.id)
+    watch.start(_key(entry), title, work, tag=entry.id, goes_on=True)
 
 
 def rebuild(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
@@ -123,17 +125,15 @@ def rebuild(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
         PadimError: pictures are missing; names the first of them.
         Cancelled: the user stopped it; the model is as it was.
     """
-    failed: list[ImageError] = []
-    with workspace.edit(entry) as model:
-        stale = model.calibration_ == "stale"
-        model.rebuild_spool(
-            brought.source, progress=job.progress, cancel=job.cancelled, on_error=failed.append
-        )
-        job.progress(0, None, "Saving")
+    from padim.worker.messages import Rebuild
+
+    with work_queue.handed_over(brought, job) as pictures:
+        request = Rebuild(root=workspace.root(), model=entry.id, pictures=pictures)
+        done = work_queue.run("change", request, job)
     said = "The working features are back: parts can be excluded and put back again."
-    if stale:
+    if done.was_stale:
         said += " The calibration is up to date."
-    return Amended(said, (*brought.source.skipped, *failed))
+    return Amended(said, done.unusable)
 
 
 def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
@@ -143,27 +143,19 @@ def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
         PadimError: none of the pictures could be used.
         Cancelled: the user stopped it; the model is as it was.
     """
+    from padim.worker.messages import Add
     from ui.survey import survey
 
     looked = survey(brought.source, job)
-    with workspace.edit(entry) as model:
-        before = len(model.normals_)
-        parts_before = _parts(model.normals_)
-        groups = _shots(looked, before)
-        model.partial_fit(
-            brought.source,
-            groups=groups,
-            progress=job.progress,
-            cancel=job.cancelled,
-            on_error=lambda error: None,  # named by the survey
-        )
-        added = len(model.normals_) - before
-        if not added:
-            raise PadimError("None of the pictures could be used.")
-        parts = _parts(model.normals_) - parts_before
-        job.progress(0, None, "Saving")
-    shots = "" if parts == added else f" of {count(parts, 'new part')}; the others are repeat shots or copies"
-    return Amended(f"{count(added, 'picture')} added{shots}.", looked.failed)
+    with work_queue.handed_over(brought, job) as pictures:
+        request = Add(root=workspace.root(), model=entry.id, pictures=pictures, shots=_shots(looked))
+        done = work_queue.run("change", request, job)
+    shots = (
+        ""
+        if done.parts == done.pictures
+        else f" of {count(done.parts, 'new part')}; the others are repeat shots or copies"
+    )
+    return Amended(f"{count(done.pictures, 'picture')} added{shots}.", looked.failed)
 
 
 def relearn(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:
@@ -173,15 +165,15 @@ def relearn(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:
         PadimError: no layer, or the working features were deleted.
         Cancelled: the user stopped it; the model is as it was.
     """
-    with workspace.edit(entry) as model:
-        model.set_layers(active, progress=job.progress, cancel=job.cancelled)
-        used, off = model.config.active_layers, model.config.muted_layers
-        job.progress(0, None, "Saving")
-    if not off:
+    from padim.worker.messages import SetLayers
+
+    request = SetLayers(root=workspace.root(), model=entry.id, active=list(active))
+    done = work_queue.run("change", request, job)
+    if not done.muted:
         return Amended("The model uses all its layers again; its threshold has followed.")
     return Amended(
-        f"The model now uses {_listed(used)}; {_listed(off)} {'is' if len(off) == 1 else 'are'} off. "
-        "Its threshold has followed."
+        f"The model now uses {_listed(done.active)}; {_listed(done.muted)} "
+        f"{'is' if len(done.muted) == 1 else 'are'} off. Its threshold has followed."
     )
 
 
@@ -192,17 +184,17 @@ def exclude(entry: Entry, index: int, reason: Reason, job: Job[Amended]) -> Amen
         PadimError: the working features were deleted, or nothing would be left.
         Cancelled: the user stopped it; the model is as it was.
     """
-    with workspace.edit(entry) as model:
-        model.exclude(index, reason, progress=job.progress, cancel=job.cancelled)
-        job.progress(0, None, "Saving")
+    from padim.worker.messages import Exclude
+
+    work_queue.run("change", Exclude(root=workspace.root(), model=entry.id, index=index, reason=reason), job)
     return Amended("The part was taken out, and the threshold has followed.")
 
 
 def include(entry: Entry, index: int, job: Job[Amended]) -> Amended:
     """The job: the fit with a part that was out of it; raises as :func:`exclude`."""
-    with workspace.edit(entry) as model:
-        model.include(index, progress=job.progress, cancel=job.cancelled)
-        job.progress(0, None, "Saving")
+    from padim.worker.messages import Include
+
+    work_queue.run("change", Include(root=workspace.root(), model=entry.id, index=index), job)
     return Amended("The part is back in, and the threshold has followed.")
 
 
@@ -210,15 +202,7 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _parts(normals: Iterable[Normal]) -> int:
-    return len({normal.group for normal in normals})
-
-
-def _shots(looked: Survey, before: int) -> dict[str, str]:
-    """Names of repeat shots, each with a label of its part that no part of the model has."""
+def _shots(looked: Survey) -> dict[str, str]:
+    """Names of repeat shots, each with the name of the first of its part."""
     alike = (group for found in looked.proposals if found.rule == "near_identical" for group in found.groups)
-    return {
-        looked.seen[k].name: f"added after {before}: {looked.seen[group[0]].name}"
-        for group in alike
-        for k in group
-    }
+    return {looked.seen[k].name: looked.seen[group[0]].name for group in alike for k in group}

@@ -105,14 +105,13 @@ def lie(model: Padim) -> Job[Lie]:
     It depends on the pictures alone and is shared by all sessions: a threshold or a fit of other features on
     the same pictures measures nothing anew.
     """
-    registry = watch.registry()
     indices = [i for i, normal in enumerate(model.normals_) if normal.status != "not_good"]
     seen = [model.normals_[i].sha256 for i in indices], model.preprocess
     key = f"alignment:{hashlib.sha256(repr(seen).encode()).hexdigest()[:20]}"
-    found = registry.get(key)
+    found = watch.find(key)
     if found is not None:
         return cast("Job[Lie]", found)
-    return registry.start(key, "Measuring how the parts lie", lambda job: _measured(model, indices, job))
+    return watch.start(key, "Measuring how the parts lie", lambda job: _measured(model, indices, job))
 
 
 def measure_again(job: Job[Lie]) -> None:

@@ -11,8 +11,9 @@ import itertools
 import re
 import shutil
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from padim import backbones
 from padim.errors import PadimError
 from padim.methods import METHODS
-from ui import bring, fitting, folders, networks, state, uploads, watch, workspace
+from ui import bring, fitting, folders, networks, state, uploads, watch, work_queue, workspace
 from ui.tables import Cell
 from ui.words import count
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from padim.study.plan import Variant
     from padim.study.running import Study
     from padim.study.table import Overall, Standing, Table
+    from padim.worker.pictures import Labelled
     from ui.jobs import Job
 
 UPLOADER = "compare"
@@ -49,6 +51,7 @@ class Comparing:
 
     Attributes:
         categories: the pictures brought; none until some are.
+        brought: the same as they came.
         label: what they are, as the user knows it.
         folder: of their study; of an earlier one that is being looked at.
         key: of the job.
@@ -56,6 +59,7 @@ class Comparing:
     """
 
     categories: tuple[Category, ...] = ()
+    brought: bring.Brought | None = None
     label: str = ""
     folder: Path | None = None
     key: str | None = None
@@ -162,25 +166,32 @@ def take(brought: bring.Brought) -> None:
         uploads.release(UPLOADER, brought.files)
     clear()
     now = memory()
-    now.categories, now.label = found, brought.label
+    now.categories, now.brought, now.label = found, brought, brought.label
     now.folder = _folder(found, brought.label)
 
 
 def _categories(brought: bring.Brought) -> tuple[Category, ...]:
-    from padim.datasets import good_uploads, open_uploads
-    from padim.study.data import categories, category
+    from padim.study.data import categories
+    from padim.worker.pictures import categories_of_files
 
     if brought.path is not None:
-        # What lies beside a folder is open to the app only where the folder above is.
-        return categories(brought.path, beside=brought.path not in folders.roots())
-    try:
-        dataset = open_uploads(brought.files)
-    except PadimError as error:
-        try:
-            dataset = good_uploads(brought.files)
-        except PadimError:
-            raise error from None
-    return (category(Path(brought.label).stem or brought.label, dataset),)
+        return categories(brought.path, beside=_beside(brought.path))
+    return categories_of_files(brought.files, brought.label)
+
+
+def _beside(path: Path) -> bool:
+    """Whether what lies beside a folder is open to the app: only where the folder above is."""
+    return path not in folders.roots()
+
+
+@contextmanager
+def _handed_over(brought: bring.Brought, job: Job[Any], good_of: str | None = None) -> Iterator[Labelled]:
+    """The pictures, or the good ones to fit on of one category, for the process that does the work."""
+    from padim.worker.pictures import Labelled
+
+    with work_queue.handed_over(brought, job) as at:
+        beside = brought.path is not None and _beside(brought.path)
+        yield Labelled(at=at, label=brought.label, beside=beside, good_of=good_of)
 
 
 def sample() -> bring.Sample | None:
@@ -201,35 +212,46 @@ def clear() -> None:
     now = memory()
     if now.key is not None:
         watch.registry().discard(now.key)
-    now.categories, now.label, now.folder, now.key = (), "", None, None
+    now.categories, now.brought, now.label, now.folder, now.key = (), None, "", None, None
 
 
 def job() -> Job[Study] | None:
     """This session's study, running or ended."""
     key = memory().key
-    return None if key is None else watch.registry().get(key)
+    return None if key is None else watch.find(key)
 
 
 def start(variants: Sequence[Variant]) -> None:
     """Run the study of the pictures brought in the background, from where it stopped before."""
     now = memory()
-    folder, categories, former = now.folder, now.categories, job()
+    folder, brought, former = now.folder, now.brought, job()
     assert folder is not None
+    assert brought is not None
     if former is not None and former.running:
         return
     if now.key is not None:
         watch.registry().discard(now.key)
     now.key = f"study:{uuid.uuid4().hex}"
-    watch.registry().start(
-        now.key, f"Comparing on {now.label}", lambda job: _run(folder, variants, categories, job)
+    watch.start(
+        now.key,
+        f"Comparing on {now.label}",
+        lambda job: _run(folder, variants, brought, job),
+        goes_on=True,
     )
 
 
-def _run(folder: Path, variants: Sequence[Variant], categories: Sequence[Category], job: Job[Study]) -> Study:
-    job.progress(0, None, "Starting")
-    from padim.study.running import run
+def _run(folder: Path, variants: Sequence[Variant], brought: bring.Brought, job: Job[Study]) -> Study:
+    from padim.study.running import load
+    from padim.worker import messages
 
-    return run(folder, variants, categories, progress=job.progress, cancel=job.cancelled)
+    with _handed_over(brought, job) as pictures:
+        request = messages.Study(
+            folder=folder.absolute(),
+            variants=[(one.name, one.config.model_dump(mode="json")) for one in variants],
+            pictures=pictures,
+        )
+        done = work_queue.run("comparison", request, job)
+    return replace(load(folder), again=done.again)
 
 
 def found() -> Study | None:
@@ -320,21 +342,17 @@ def fit(category: Category, variant: Variant) -> None:
     Raises:
         PadimError: another fit is at work.
     """
-    now = fitting.memory()
     running = fitting.fit_job()
     if running is not None and running.running:
         raise PadimError("A fit is at work already; wait for it, or cancel it on the Fit page.")
-    store = workspace.store()
+    brought = memory().brought
+    assert brought is not None
     name = f"{category.name} {variant.name}".replace(" · ", " ")[:60]
-    entry_id = store.create(f"{name} {datetime.now():%d %b %H:%M}").id
-    source: Any = category.normals
-    now.tried = variant.config
-    now.fit_key = f"fit:{state.session_id()}"
-    watch.registry().start(
-        now.fit_key,
-        f"Fitting “{name}”",
-        lambda job: fitting.fit(store, entry_id, variant.config, source, {}, job),
-        tag="fit",
+    fitting.begin(
+        f"{name} {datetime.now():%d %b %H:%M}",
+        variant.config,
+        {},
+        lambda job: _handed_over(brought, job, category.name),
     )
 
 

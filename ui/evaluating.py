@@ -156,7 +156,7 @@ class _Sessions:
 def job(entry: Entry) -> Job[Evaluated] | None:
     """This session's evaluation of this model, running or ended; None: there is none."""
     key = state.of(_Sessions).keys.get(entry.id)
-    return None if key is None else watch.registry().get(key)
+    return None if key is None else watch.find(key)
 
 
 def clear(entry: Entry) -> None:
@@ -172,9 +172,7 @@ def start(entry: Entry, model: Padim, dataset: Dataset, label: str) -> None:
     key = f"evaluate:{uuid.uuid4().hex}"
     state.of(_Sessions).keys[entry.id] = key
     identity = workspace.scoring_identity(entry)
-    watch.registry().start(
-        key, f"Evaluating {label}", lambda job: _evaluated(model, dataset, label, identity, job)
-    )
+    watch.start(key, f"Evaluating {label}", lambda job: _evaluated(model, dataset, label, identity, job))
 
 
 def _evaluated(model: Padim, dataset: Dataset, label: str, identity: str, job: Job[Evaluated]) -> Evaluated:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from padim.errors import BackboneError, Cancelled, ImageError, PadimError
-from ui import bring, state, uploads, watch, workspace
+from padim.errors import BackboneError, ImageError, PadimError
+from padim.leftovers import held_folder
+from ui import bring, state, uploads, watch, work_queue, workspace
 from ui.bring import Brought
 from ui.grouping import Confirmed
 from ui.jobs import Job
@@ -16,8 +18,9 @@ from ui.survey import Survey, survey
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
-    from padim.sources import Source
+    from padim.stopped_fits import StoppedFit
     from padim.store import Workspace
+    from padim.worker.pictures import Pictures
 
 UPLOADER = "normals"
 
@@ -106,7 +109,7 @@ def take(brought: Brought) -> None:
     now.brought, now.sets, now.confirmed = brought, now.sets + 1, Confirmed()
     now.suggested_name = f"{brought.name} {datetime.now():%d %b %H:%M}"
     now.survey_key = f"survey:{state.session_id()}"
-    watch.registry().start(now.survey_key, "Looking at the pictures", lambda job: survey(brought.source, job))
+    watch.start(now.survey_key, "Looking at the pictures", lambda job: survey(brought.source, job))
 
 
 def take_sample() -> None:
@@ -120,13 +123,13 @@ def take_sample() -> None:
 def survey_job() -> Job[Survey] | None:
     """The job that looks at the chosen pictures, running or ended."""
     key = memory().survey_key
-    return watch.registry().get(key) if key else None
+    return watch.find(key) if key else None
 
 
 def fit_job() -> Job[Fitted] | None:
     """This session's fit, running or ended."""
     key = memory().fit_key
-    return watch.registry().get(key) if key else None
+    return watch.find(key) if key else None
 
 
 def lacking() -> str | None:
@@ -174,72 +177,132 @@ def start_fit(name: str, config: PadimConfig, parts: Mapping[str, str]) -> None:
     Raises:
         PadimError: no pictures chosen, or a name that cannot be used.
     """
-    now = memory()
-    if now.brought is None:
+    brought = memory().brought
+    if brought is None:
         raise PadimError("Choose pictures of good parts first.")
-    source = now.brought.source
-    store = workspace.store()
-    entry_id = store.create(name).id
+    begin(name, config, parts, lambda job: work_queue.handed_over(brought, job), brought.label)
+
+
+def begin(
+    name: str,
+    config: PadimConfig,
+    parts: Mapping[str, str],
+    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    label: str = "",
+) -> None:
+    """Start a fit of this session's, of whatever pictures.
+
+    Args:
+        name: the model's.
+        config: the settings.
+        parts: each picture's part, by picture name.
+        pictures: makes them readable for the process that fits, as long as that takes.
+        label: what they are, as the user knows them.
+
+    Raises:
+        PadimError: the name cannot be used.
+    """
+    _must_be_free()
+    _start(name, workspace.store().create(name).id, config, parts, pictures, label, resumed=False)
+
+
+def _must_be_free() -> None:
+    job = fit_job()
+    if job is not None and job.running:
+        raise PadimError("a fit of yours is under way; wait for it, or cancel it on the Fit page")
+
+
+def resume(fit: StoppedFit) -> None:
+    """Go on with a fit that was stopped, as one of this session's.
+
+    Raises:
+        PadimError: its pictures or its settings are not at hand any more, or it is at work again.
+    """
+    from padim.config import PadimConfig
+
+    request = fit.request
+    if fit.model_id is None or request is None or request.config is None or not fit.pictures_here:
+        raise PadimError(f"{fit.name}: its pictures are no longer on this server; fit anew with them")
+    _must_be_free()
+    _start(
+        fit.name,
+        fit.model_id,
+        PadimConfig.of(request.config),
+        request.parts or {},
+        lambda _: work_queue.kept(fit),
+        request.label,
+        resumed=True,
+    )
+
+
+def _start(
+    name: str,
+    entry_id: str,
+    config: PadimConfig,
+    parts: Mapping[str, str],
+    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    label: str,
+    *,
+    resumed: bool,
+) -> None:
+    now, store = memory(), workspace.store()
+    held = ExitStack()
+    # From now until the fit has ended nobody takes it for one that was stopped.
+    if not held.enter_context(held_folder(store.get(entry_id).path)):
+        held.close()
+        raise PadimError(f"{name}: is being fitted already")
     now.tried = config
     now.fit_key = f"fit:{state.session_id()}"
-    watch.registry().start(
+    watch.start(
         now.fit_key,
         f"Fitting “{name}”",
-        lambda job: fit(store, entry_id, config, source, parts, job),
+        lambda job: _held_fit(
+            held, store, entry_id, config, parts, pictures, job, label=label, resumed=resumed
+        ),
         tag="fit",
+        goes_on=True,
     )
+
+
+def _held_fit(held: ExitStack, *arguments: Any, **more: Any) -> Fitted:
+    with held:
+        return fit(*arguments, **more)
 
 
 def fit(
     store: Workspace,
     entry_id: str,
     config: PadimConfig,
-    source: Source,
     parts: Mapping[str, str],
+    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
     job: Job[Fitted],
+    *,
+    label: str = "",
+    resumed: bool = False,
 ) -> Fitted:
-    """Fit, calibrate and save one model into its prepared folder; removes that if it fails or is cancelled.
+    """Fit, calibrate and save one model into its prepared folder; removes that if it fails or is cancelled,
+    unless it goes on with what an earlier one has done.
 
     Raises:
-        PadimError: no picture can be used, or whatever ``Padim.fit`` refuses.
+        PadimError: no picture can be used, or whatever ``Padim.fit`` refuses; or the process was killed.
         Cancelled: the user stopped it.
     """
-    from padim.model import Padim
+    from padim.worker import messages
 
-    failed: list[ImageError] = []
     try:
-        fetch_weights(config, job)
-        # The first fit with these layers makes the network's file, which takes a while and reports nothing.
-        job.progress(0, None, "Preparing the network")
-        entry = store.get(entry_id)
-        model = Padim(config, work_dir=store.work_dir(entry_id))
-        model.fit(source, groups=parts, progress=job.progress, cancel=job.cancelled, on_error=failed.append)
-        store.save(entry_id, model)
+        name = store.get(entry_id).name
+        with pictures(job) as given:
+            request = messages.Fit(
+                root=store.root,
+                model=entry_id,
+                config=config.model_dump(mode="json"),
+                groups=dict(parts),
+                pictures=given,
+                label=label,
+            )
+            done = work_queue.run("fit", request, job)
     except BaseException:
-        store.delete(entry_id)
+        if not resumed:
+            store.delete(entry_id)
         raise
-    return Fitted(entry_id, entry.name, len(model.normals_), (*source.skipped, *failed))
-
-
-def fetch_weights(config: PadimConfig, job: Job[Fitted]) -> None:
-    """Download the network's weights, should they not be here.
-
-    Raises:
-        BackboneError: they cannot be had; says what to bring.
-        Cancelled: the user stopped it; nothing of the file is kept.
-    """
-    from padim import registry, weights
-
-    parts = registry.get(config.backbone).parts
-    missing = [part for part in parts if weights.find(part) is None]
-    if config.weights == "random" or not missing:
-        return
-
-    def told(had: int, total: int) -> None:
-        if job.cancelled():
-            raise Cancelled("stopped while fetching the network")
-        job.progress(had, total or None, "Fetching the network", in_bytes=True)
-
-    job.progress(0, None, "Fetching the network")
-    for part in missing:
-        weights.locate(part, told)
+    return Fitted(entry_id, name, done.pictures, done.unusable)

@@ -2,6 +2,9 @@
 
 Nothing here knows Streamlit: a page keeps a job's key, looks the job up in the server-wide registry at
 each rerun, and reads it. The work never touches the page, so it outlives page changes and reruns.
+
+A job belongs to the sessions that can see it, and what it found to them: when the last of them has left, the
+registry forgets it. The work itself is forgotten as soon as it has ended, with all that it held.
 """
 
 from __future__ import annotations
@@ -52,12 +55,14 @@ class Job(Generic[T]):
         key: what the registry knows it by.
         title: what the user reads above the progress bar.
         tag: anything the starter wants to find again with the job (a model id, say).
+        goes_on: what it makes is saved where others find it, so it is finished also if its session leaves.
     """
 
     key: str
     title: str
-    work: Callable[[Job[T]], T] = field(repr=False)
+    work: Callable[[Job[T]], T] | None = field(repr=False)
     tag: Any = None
+    goes_on: bool = False
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +72,7 @@ class Job(Generic[T]):
         self._result: T | None = None
         self._error: Exception | None = None
         self._cancel = threading.Event()
+        self._on_cancel: list[Callable[[], None]] = []
         self._finished = threading.Event()
         self._started_at = self.clock()
         self._stage_started_at = self._started_at
@@ -89,11 +95,26 @@ class Job(Generic[T]):
         """Whether the user has asked to stop; the work should then raise ``padim.errors.Cancelled``."""
         return self._cancel.is_set()
 
+    def on_cancel(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called when the user asks to stop, at once where that has happened already.
+
+        For work that waits for something and cannot look; it is called in the thread of whoever cancels.
+        """
+        with self._lock:
+            if not self._cancel.is_set():
+                self._on_cancel.append(call)
+                return
+        call()
+
     # -- called by the page ---------------------------------------------------------------------------
 
     def cancel(self) -> None:
         """Ask the work to stop. It stops at its next look; a job already finished stays as it is."""
-        self._cancel.set()
+        with self._lock:
+            self._cancel.set()
+            calls, self._on_cancel = self._on_cancel, []
+        for call in calls:
+            call()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the job has ended; False if ``timeout`` seconds passed first. For scripts and tests."""
@@ -148,52 +169,107 @@ class Job(Generic[T]):
         state: JobState = "done"
         result: T | None = None
         error: Exception | None = None
+        work, self.work = self.work, None
+        if work is None:
+            raise RuntimeError(f"job {self.key!r} has been run before")
         try:
-            result = self.work(self)
+            result = work(self)
         except Cancelled:
             state = "cancelled"
         except PadimError as problem:
             # Said to the user in these very words: no fault of the program.
             _LOGGER.info("job %s ended: %s", self.key, problem)
-            state, error = "failed", problem
+            state, error = "failed", _without_frames(problem)
         except Exception as problem:
             # Whatever went wrong must reach the page: a job that dies silently looks like one that hangs.
             _LOGGER.exception("job %s failed", self.key)
-            state, error = "failed", problem
+            state, error = "failed", _without_frames(problem)
+        # Its pictures, its model: whatever the work held goes now, not when the job is forgotten.
+        del work
         with self._lock:
             self._state, self._result, self._error = state, result, error
             self._ended_at = self.clock()
+            self._on_cancel.clear()
         self._finished.set()
 
 
+def _without_frames(error: BaseException) -> Any:
+    """The error without its traceback, whose frames hold everything that was being worked on."""
+    seen: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in seen:
+        seen.append(link.with_traceback(None))
+        link = link.__cause__ or link.__context__
+    return error
+
+
 class JobRegistry:
-    """Every job of the server, by key. Finished jobs stay until taken, the oldest leaving beyond ``keep``."""
+    """Every job of the server, by key, and which sessions see it.
+
+    Finished jobs stay until they are taken or the last of their sessions leaves; the oldest leave beyond
+    ``keep``.
+    """
 
     def __init__(self, keep: int = 64) -> None:
         self._keep = keep
         self._lock = threading.Lock()
         self._jobs: dict[str, Job[Any]] = {}
+        self._owners: dict[str, set[str]] = {}
 
-    def start(self, key: str, title: str, work: Callable[[Job[T]], T], *, tag: Any = None) -> Job[T]:
+    def start(
+        self,
+        key: str,
+        title: str,
+        work: Callable[[Job[T]], T],
+        *,
+        tag: Any = None,
+        owner: str | None = None,
+        goes_on: bool = False,
+    ) -> Job[T]:
         """Run ``work`` in a new thread under ``key``.
 
         A job still running under the same key is returned instead: a double click starts nothing twice.
+
+        Args:
+            key: what it is found by.
+            title: what the user reads.
+            work: what is to be done.
+            tag: anything to find with the job.
+            owner: the session that sees it; None: it belongs to nobody and stays until it is taken.
+            goes_on: also when its sessions have left.
         """
         with self._lock:
             existing = self._jobs.get(key)
             if existing is not None and existing.running:
+                self._own(key, owner)
                 return cast("Job[T]", existing)
-            job = Job(key, title, work, tag)
-            self._jobs.pop(key, None)
+            job = Job(key, title, work, tag, goes_on)
+            self._forget(key)
             self._jobs[key] = job
+            self._own(key, owner)
             self._drop_oldest_finished()
-        threading.Thread(target=job.run, name=f"job {key}", daemon=True).start()
+        threading.Thread(target=self._run, args=(job,), name=f"job {key}", daemon=True).start()
         return job
 
-    def get(self, key: str) -> Job[Any] | None:
-        """The job under ``key``, running or finished, or None."""
+    def _run(self, job: Job[Any]) -> None:
+        job.run()
         with self._lock:
-            return self._jobs.get(key)
+            owners = self._owners.get(job.key)
+            if owners is not None and not owners and self._jobs.get(job.key) is job:
+                self._forget(job.key)
+
+    def get(self, key: str, owner: str | None = None) -> Job[Any] | None:
+        """The job under ``key``, running or finished, or None.
+
+        Args:
+            key: the job's.
+            owner: a session that sees it from now on, besides those that do already.
+        """
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is not None and key in self._owners:
+                self._own(key, owner)
+            return job
 
     def running(self) -> list[Job[Any]]:
         """The jobs still at work, oldest first."""
@@ -203,14 +279,45 @@ class JobRegistry:
     def discard(self, key: str) -> None:
         """Forget a job; one still running is asked to stop."""
         with self._lock:
-            job = self._jobs.pop(key, None)
+            job = self._forget(key)
         if job is not None:
             job.cancel()
+
+    def leave(self, owner: str) -> None:
+        """A session has ended: what only it could see is stopped and forgotten; what is saved goes on."""
+        stopped = []
+        with self._lock:
+            for key in [key for key, owners in self._owners.items() if owner in owners]:
+                self._owners[key].discard(owner)
+                job = self._jobs[key]
+                if self._owners[key] or (job.running and job.goes_on):
+                    continue
+                self._forget(key)
+                stopped.append(job)
+        for job in stopped:
+            job.cancel()
+
+    def clear(self) -> None:
+        """Forget everything; what still runs is asked to stop."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+            self._jobs.clear()
+            self._owners.clear()
+        for job in jobs:
+            job.cancel()
+
+    def _own(self, key: str, owner: str | None) -> None:
+        if owner is not None:
+            self._owners.setdefault(key, set()).add(owner)
+
+    def _forget(self, key: str) -> Job[Any] | None:
+        self._owners.pop(key, None)
+        return self._jobs.pop(key, None)
 
     def _drop_oldest_finished(self) -> None:
         finished = [key for key, job in self._jobs.items() if not job.running]
         for key in finished[: max(0, len(finished) - self._keep)]:
-            del self._jobs[key]
+            self._forget(key)
 
 
 def spoken_duration(seconds: float) -> str:

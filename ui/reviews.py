@@ -50,7 +50,7 @@ class Review:
     @property
     def jobs(self) -> list[Job[None]]:
         """Its jobs, running or ended."""
-        found = (watch.registry().get(key) for key in self.job_keys)
+        found = (watch.find(key) for key in self.job_keys)
         return [job for job in found if job is not None]
 
     @property
@@ -101,7 +101,7 @@ class Review:
     def _start(self, title: str, work: Callable[[Job[None]], None]) -> None:
         key = f"{self.kind}:{self._name}:{len(self.job_keys)}"
         self.job_keys.append(key)
-        watch.registry().start(key, title, work)
+        watch.start(key, title, work)
 
     def clear(self) -> None:
         """Drop all pictures; jobs that still work are stopped."""

@@ -39,7 +39,7 @@ class Runs:
     def job(self, entry: Entry) -> Job[Any] | None:
         """The measurement of this model, running or ended; None: there is none."""
         key = self.keys.get(entry.id)
-        return None if key is None else watch.registry().get(key)
+        return None if key is None else watch.find(key)
 
     def brought(self, entry: Entry) -> Labelled | None:
         """The pictures brought for this model."""
@@ -55,7 +55,7 @@ class Runs:
         self.forget(entry)
         key = f"{self.sort}:{uuid.uuid4().hex}"
         self.keys[entry.id] = key
-        watch.registry().start(key, title, work)
+        watch.start(key, title, work)
 
     def forget(self, entry: Entry) -> None:
         """Drop the measurement; one that still runs is stopped."""

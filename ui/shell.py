@@ -14,7 +14,7 @@ import streamlit as st
 
 from padim.errors import PadimError, StorageError
 from padim.files import explain_os_error, refuses_writing
-from ui import amending, fitting, media, panels, watch, workspace
+from ui import amending, fitting, media, panels, sessions, watch, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def begin(title: str, lead: str) -> Entry | None:
         The model in use, which the URL names; None where there is none.
     """
     media.new_run()
+    sessions.current()
     st.set_page_config(
         page_title=f"{title} · {PRODUCT}",
         page_icon=_MARK,

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import streamlit as st
 
+from ui import sessions
 from ui.jobs import Job, JobRegistry, Progress, spoken_duration
 from ui.panels import plain
 from ui.words import count
 
+T = TypeVar("T")
 
-@st.cache_resource(show_spinner=False)
+# The server's one job registry, shared by all sessions. No cache of Streamlit's: any browser can have those
+# cleared, by the message "clear_cache".
+_REGISTRY = JobRegistry()
+sessions.at_end(_REGISTRY.leave)
+sessions.busy_while(lambda: bool(_REGISTRY.running()))
+
+
 def registry() -> JobRegistry:
     """The server's one job registry, shared by all sessions."""
-    return JobRegistry()
+    return _REGISTRY
+
+
+def start(
+    key: str, title: str, work: Callable[[Job[T]], T], *, tag: Any = None, goes_on: bool = False
+) -> Job[T]:
+    """Run ``work`` in the background for this session: when that ends, it is stopped and forgotten.
+
+    Args:
+        key: what it is found by; a job still running under it is returned instead.
+        title: above the progress bar.
+        work: what is to be done.
+        tag: anything to find with the job.
+        goes_on: its result is saved where others find it, so it is finished also when the session ends.
+    """
+    return _REGISTRY.start(key, title, work, tag=tag, owner=sessions.current(), goes_on=goes_on)
+
+
+def find(key: str) -> Job[Any] | None:
+    """The job under ``key``, running or ended, which this session sees from now on; None: there is none."""
+    return _REGISTRY.get(key, sessions.current())
 
 
 def watch(job: Job[Any], *, unit: str = "picture", cancellable: bool = True) -> None:

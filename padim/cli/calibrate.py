@@ -133,13 +133,17 @@ def _basis(model: Padim) -> Literal["image", "pixel"]:
 def _table(model: Padim) -> list[dict[str, Any]]:
     """The usual percentiles, and the choice in its place among them."""
     from padim.calibration import Choice
+    from padim.errors import BeyondScaleError
 
     basis, chosen = _basis(model), model.choice
     choices = {Choice(basis, permille) for permille in _PERCENTILES}
     here = chosen if chosen.basis == "manual" else Choice(basis, chosen.permille)
     rows = []
     for choice in {*choices, here}:
-        found = model.threshold_for(choice)
+        try:
+            found = model.threshold_for(choice)
+        except BeyondScaleError:
+            continue
         rate = model.false_rejects(found.level)
         rows.append(
             {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import streamlit as st
 
 from padim import Padim, Workspace
 from padim.store import Entry
+from padim.worker import messages, verbs
+from padim.worker.process import OnCancel
 from tests.pages.session import AddModel
-from ui import watch
+from ui import watch, work_queue
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty workspace, and caches that remember nothing of other tests."""
     st.cache_resource.clear()
     st.cache_data.clear()
+    watch.registry().clear()
     folder = tmp_path / "home"
     monkeypatch.setenv("PADIM_HOME", str(folder))
     monkeypatch.delenv("PADIM_FOLDERS", raising=False)
@@ -27,6 +32,28 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for job in watch.registry().running():
         job.cancel()
         job.wait(60)
+
+
+def perform_here(request: messages.Request, progress: verbs.Report, on_cancel: OnCancel) -> messages.Outcome:
+    """What the worker process does, in this one: quick, and within reach of a test's monkeypatch.
+
+    Requests, outcomes and errors still go through JSON, as they do between the processes.
+    """
+    cancelled = threading.Event()
+    on_cancel(cancelled.set)
+    request = messages.request_from_json(messages.request_to_json(request))
+    try:
+        outcome = verbs.perform(request, progress, cancelled.is_set)
+    except Exception as error:
+        raise messages.error_from_json(json.loads(json.dumps(messages.error_to_json(error)))) from error
+    return messages.Outcome.model_validate_json(outcome.model_dump_json())
+
+
+@pytest.fixture(autouse=True)
+def worker_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heavy work stays in this process, but for tests marked ``worker_process``."""
+    if request.node.get_closest_marker("worker_process") is None:
+        monkeypatch.setattr(work_queue, "perform", perform_here)
 
 
 @pytest.fixture

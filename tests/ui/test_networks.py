@@ -16,7 +16,8 @@ import pytest
 from padim import PadimConfig, backbones, weights
 from padim.errors import BackboneError, Cancelled
 from padim.registry import REGISTRY
-from ui import fitting, networks, watch
+from padim.worker import verbs
+from ui import networks, watch
 from ui.jobs import Job, Progress
 
 NAME = "mobilenet_v3_small"
@@ -150,7 +151,9 @@ def fetching(config: PadimConfig) -> tuple[Job[Any], list[Progress]]:
             super().progress(*args, **more)
             told.append(self.current)
 
-    job: Job[Any] = Listening("fit", "Fitting", lambda job: fitting.fetch_weights(config, job))
+    job: Job[Any] = Listening(
+        "fit", "Fitting", lambda job: verbs.fetch_weights(config, job.progress, job.cancelled)
+    )
     return job, told
 
 

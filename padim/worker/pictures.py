@@ -1,0 +1,99 @@
+"""Where the images of a request are: a folder or zip, files on disk, or part of a labelled data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from padim.errors import PadimError
+
+if TYPE_CHECKING:
+    from padim.datasets import Dataset
+    from padim.sources import File, Source
+    from padim.study.data import Category
+
+
+class AtPath(BaseModel):
+    """A folder or a zip file."""
+
+    kind: Literal["path"] = "path"
+    path: Path
+
+
+class Files(BaseModel):
+    """Files on disk, under the names their sender gave them; zips among them are opened."""
+
+    kind: Literal["files"] = "files"
+    files: list[tuple[str, Path]]
+
+
+class Labelled(BaseModel):
+    """Labelled images to compare configurations on.
+
+    Attributes:
+        at: where they are.
+        label: what they are, as the user knows it; single files have no other name.
+        beside: whether masks that lie beside a folder may be read.
+        good_of: only the good images to fit on, of the category of this name; None: all categories.
+    """
+
+    kind: Literal["labelled"] = "labelled"
+    at: Annotated[AtPath | Files, Field(discriminator="kind")]
+    label: str
+    beside: bool = False
+    good_of: str | None = None
+
+    def categories(self) -> tuple[Category, ...]:
+        """Its categories.
+
+        Raises:
+            PadimError: they cannot be told apart into good parts and others, or there are too few.
+        """
+        from padim.study.data import categories
+
+        if isinstance(self.at, AtPath):
+            return categories(self.at.path, beside=self.beside)
+        return categories_of_files(self.at.files, self.label)
+
+
+Pictures = Annotated[AtPath | Files | Labelled, Field(discriminator="kind")]
+
+
+def open_pictures(given: AtPath | Files | Labelled) -> Source | Dataset:
+    """The images, read lazily.
+
+    Raises:
+        PadimError: they are not there (any more).
+    """
+    from padim.sources import expand_uploads, open_source
+
+    if isinstance(given, AtPath):
+        return open_source(given.path)
+    if isinstance(given, Files):
+        return expand_uploads(given.files)
+    for category in given.categories():
+        if category.name == given.good_of:
+            return category.normals
+    raise PadimError(f"{given.label}: has no category '{given.good_of}' any more")
+
+
+def categories_of_files(files: Sequence[tuple[str, File]], label: str) -> tuple[Category, ...]:
+    """The one category that uploaded files are, labelled or good parts alone.
+
+    Raises:
+        PadimError: neither, or too few.
+    """
+    from padim.datasets import good_uploads, open_uploads
+    from padim.study.data import category
+
+    try:
+        dataset = open_uploads(files)
+    except PadimError as error:
+        try:
+            dataset = good_uploads(files)
+        except PadimError:
+            raise error from None
+    return (category(Path(label).stem or label, dataset),)

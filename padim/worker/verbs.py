@@ -1,0 +1,210 @@
+"""What the worker can be asked for: fits, changes of a model that fit anew, studies.
+
+A model is opened from the workspace, changed under its lock and saved there; whoever asked opens it again.
+Nothing is removed here when a fit fails: whoever prepared the folder does that, also after a kill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol, assert_never
+
+from padim.errors import Cancelled, ImageError, PadimError
+from padim.worker.messages import (
+    Add,
+    Exclude,
+    Fit,
+    Include,
+    Outcome,
+    Rebuild,
+    Request,
+    SetLayers,
+    Study,
+)
+from padim.worker.pictures import open_pictures
+
+if TYPE_CHECKING:
+    from padim import unfinished
+    from padim.config import PadimConfig
+    from padim.normals import Normal
+
+Cancel = Callable[[], bool]
+
+
+class Report(Protocol):
+    """Told how far the work is: ``done`` of ``total`` items, or bytes, of a stage."""
+
+    def __call__(
+        self, done: int, total: int | None = None, stage: str = "", *, in_bytes: bool = False
+    ) -> None: ...
+
+
+def perform(request: Request, progress: Report, cancel: Cancel) -> Outcome:
+    """Do what a request asks for.
+
+    Args:
+        request: the request.
+        progress: told how far it is.
+        cancel: asked between steps; True stops.
+
+    Raises:
+        PadimError: it cannot be done; a model that was to be changed is as it was.
+        Cancelled: ``cancel`` said so.
+    """
+    match request:
+        case Fit():
+            return _fit(request, progress, cancel)
+        case Rebuild():
+            return _rebuild(request, progress, cancel)
+        case Add():
+            return _add(request, progress, cancel)
+        case SetLayers() | Exclude() | Include():
+            return _refit(request, progress, cancel)
+        case Study():
+            return _study(request, progress, cancel)
+        case _:
+            assert_never(request)
+
+
+def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
+    """``pictures`` of the model, and what ``failed``.
+
+    What is done is kept in the model's working folder until it is saved: after a kill, the same request goes
+    on from there.
+    """
+    from padim import unfinished
+    from padim.config import PadimConfig
+
+    config = PadimConfig.of(request.config)
+    fetch_weights(config, progress, cancel)
+    # The first fit with these layers makes the network's file, which takes a while and reports nothing.
+    progress(0, None, "Preparing the network")
+    from padim.model import Padim
+    from padim.store import Workspace
+
+    store, failed = Workspace(request.root), list[ImageError]()
+    source = open_pictures(request.pictures)
+    work = store.work_dir(request.model)
+    if unfinished.Request.read(work) is None:
+        told = _kept_request(request, len(source))
+        told.write(work)
+    model = Padim(config, work_dir=work)
+    model.fit(
+        source,
+        groups=request.groups,
+        progress=progress,
+        cancel=cancel,
+        on_error=failed.append,
+        unfinished=work,
+    )
+    store.save(request.model, model)
+    unfinished.forget(work)
+    return Outcome(pictures=len(model.normals_), failed=_told((*source.skipped, *failed)))
+
+
+def _kept_request(request: Fit, total: int) -> unfinished.Request:
+    """What to keep of a request, to go on with it after a kill."""
+    from padim import unfinished
+    from padim.worker.pictures import AtPath, Files
+
+    given = request.pictures
+    return unfinished.Request.now(
+        total,
+        pictures=str(given.path) if isinstance(given, AtPath) else None,
+        files=tuple((name, str(path)) for name, path in given.files) if isinstance(given, Files) else (),
+        label=request.label,
+        config=request.config,
+        parts=request.groups,
+    )
+
+
+def fetch_weights(config: PadimConfig, progress: Report, cancel: Cancel) -> None:
+    """Download the network's weights, should they not be here.
+
+    Raises:
+        BackboneError: they cannot be had; says what to bring.
+        Cancelled: ``cancel`` said so; nothing of the file is kept.
+    """
+    from padim import registry, weights
+
+    parts = registry.get(config.backbone).parts
+    missing = [part for part in parts if weights.find(part) is None]
+    if config.weights == "random" or not missing:
+        return
+
+    def received(had: int, total: int) -> None:
+        if cancel():
+            raise Cancelled("stopped while fetching the network")
+        progress(had, total or None, "Fetching the network", in_bytes=True)
+
+    progress(0, None, "Fetching the network")
+    for part in missing:
+        weights.locate(part, received)
+
+
+def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
+    """Whether the calibration ``was_stale``, and what ``failed``."""
+    from padim.store import Workspace
+
+    failed: list[ImageError] = []
+    source = open_pictures(request.pictures)
+    with Workspace(request.root).edit(request.model) as model:
+        stale = model.calibration_ == "stale"
+        model.rebuild_spool(source, progress=progress, cancel=cancel, on_error=failed.append)
+        progress(0, None, "Saving")
+    return Outcome(was_stale=stale, failed=_told((*source.skipped, *failed)))
+
+
+def _add(request: Add, progress: Report, cancel: Cancel) -> Outcome:
+    """How many ``pictures`` were added, and how many new ``parts`` they show."""
+    from padim.store import Workspace
+
+    failed: list[ImageError] = []
+    source = open_pictures(request.pictures)
+    with Workspace(request.root).edit(request.model) as model:
+        before, parts_before = len(model.normals_), _parts(model.normals_)
+        # A label of its part that no part of the model has.
+        groups = {name: f"added after {before}: {first}" for name, first in request.shots.items()}
+        model.partial_fit(source, groups=groups, progress=progress, cancel=cancel, on_error=failed.append)
+        added = len(model.normals_) - before
+        if not added:
+            raise PadimError("None of the pictures could be used.")
+        parts = _parts(model.normals_) - parts_before
+        progress(0, None, "Saving")
+    return Outcome(pictures=added, parts=parts, failed=_told((*source.skipped, *failed)))
+
+
+def _refit(request: SetLayers | Exclude | Include, progress: Report, cancel: Cancel) -> Outcome:
+    """The layers now ``active`` and ``muted``."""
+    from padim.store import Workspace
+
+    with Workspace(request.root).edit(request.model) as model:
+        match request:
+            case SetLayers():
+                model.set_layers(request.active, progress=progress, cancel=cancel)
+            case Exclude():
+                model.exclude(request.index, request.reason, progress=progress, cancel=cancel)
+            case Include():
+                model.include(request.index, progress=progress, cancel=cancel)
+        config = model.config
+        progress(0, None, "Saving")
+    return Outcome(active=list(config.active_layers), muted=list(config.muted_layers))
+
+
+def _study(request: Study, progress: Report, cancel: Cancel) -> Outcome:
+    """How many runs were there ``again``; the study itself is in its folder."""
+    from padim.config import PadimConfig
+    from padim.study.plan import Variant
+    from padim.study.running import run
+
+    variants = [Variant(name, PadimConfig.of(config)) for name, config in request.variants]
+    done = run(request.folder, variants, request.pictures.categories(), progress=progress, cancel=cancel)
+    return Outcome(again=done.again)
+
+
+def _parts(normals: Iterable[Normal]) -> int:
+    return len({normal.group for normal in normals})
+
+
+def _told(errors: Iterable[ImageError]) -> list[tuple[str, str]]:
+    return [(error.name, error.reason) for error in errors]
