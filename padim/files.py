@@ -43,7 +43,7 @@ def is_about_writing(error: OSError) -> bool:
 
 
 def refuses_writing(error: OSError) -> bool:
-    """Whether an error of saving is a full or a read-only disk or folder; an error of reading may be one too."""
+    """Whether an error of saving is a full or a read-only disk or folder; one of reading may look alike."""
     return is_about_writing(error) or error.errno in _READ_ONLY
 
 

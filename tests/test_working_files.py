@@ -258,3 +258,17 @@ def test_strange_bytes_in_the_record_of_a_stopped_fit(
         (place / name).write_bytes(CHANGES[change]((place / name).read_bytes()))
         assert verify(place)
         assert case.use(place) == expected
+
+
+def test_a_fit_begun_by_an_earlier_version_is_refused_and_kept(
+    cases: list[bit_flips.Case], tmp_path: Path
+) -> None:
+    (case,) = [case for case in cases if case.name == "fit that was stopped"]
+    place = Path(shutil.copytree(case.folder, tmp_path / "stopped"))
+    header = json.loads((place / "unfinished.json").read_text())
+    former = {key: header[key] for key in ("identity", "settings")}
+    (place / "unfinished.json").write_text(json.dumps(former))
+    before = tree(place)
+    with pytest.raises(PadimError, match="another version of this program.*start afresh"):
+        case.use(place)
+    assert tree(place) == before
