@@ -269,6 +269,6 @@ def test_a_fit_begun_by_an_earlier_version_is_refused_and_kept(
     former = {key: header[key] for key in ("identity", "settings")}
     (place / "unfinished.json").write_text(json.dumps(former))
     before = tree(place)
-    with pytest.raises(PadimError, match="another version of this program.*start afresh"):
+    with pytest.raises(PadimError, match=r"another version of this program.*start afresh"):
         case.use(place)
     assert tree(place) == before
