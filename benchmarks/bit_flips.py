@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def cases(folder: Path) -> list[Case]:
     with contextlib.suppress(Cancelled):  # behind the first batch
         Padim(CONFIG).fit(parts, unfinished=folder / "stopped", cancel=lambda: next(asked) > 18)
     found.append(Case("fit that was stopped", folder / "stopped", resumed))
-    return [*found, training(folder), *scorer(folder, model)]
+    return [*found, training(folder), scorer(folder, model)]
 
 
 def training(folder: Path) -> Case:
@@ -144,22 +144,38 @@ def training(folder: Path) -> Case:
     return Case("training that was stopped", folder / "training", lambda place: run(place, Watch()))
 
 
-def scorer(folder: Path, model: Padim) -> Iterator[Case]:
-    """The exported scorer, as its receiver verifies it."""
-    if importlib.util.find_spec("padim.scorer_seal") is None:
-        return
+def scorer(folder: Path, model: Padim) -> Case:
+    """The exported scorer, as the engine and the example for its receiver verify it."""
+    from padim import scorer_seal
     from padim.export import export_onnx
 
-    seal = importlib.import_module("padim.scorer_seal")
+    place = Path(__file__).resolve().parent.parent / "examples" / "score_onnx.py"
+    spec = importlib.util.spec_from_file_location("score_onnx", place)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
 
     def verified(place: Path) -> bytes:
         path = place / "scorer.onnx"
-        seal.verify(path)
-        return path.read_bytes()
+        refused = []
+        try:
+            scorer_seal.verify(path)
+        except PadimError as error:
+            refused.append(error)
+        try:
+            content = example.checked(str(path), False)
+        except SystemExit as error:
+            refused.append(PadimError(str(error)))
+        if len(refused) == 1:
+            raise RuntimeError(f"one of two refuses it: {refused[0]}")
+        if refused:
+            raise refused[0]
+        return bytes(content)
 
     (folder / "scorer").mkdir()
     export_onnx(model, folder / "scorer" / "scorer.onnx")
-    yield Case("exported scorer", folder / "scorer", verified)
+    return Case("exported scorer", folder / "scorer", verified)
 
 
 def damage(path: Path, kind: str, rng: random.Random) -> str:

@@ -252,9 +252,9 @@ class Records:
         if len(content) != stop - start:
             raise self._damaged(row, "is cut short")
         view = content.data
-        for block in range(first, last):
-            begin = block * self._block - start
-            if xxhash.xxh3_64_intdigest(view[begin : begin + self._block]) != table[block]:
+        for number, checksum in enumerate(table[first:last].tolist()):
+            begin = number * self._block
+            if xxhash.xxh3_64_intdigest(view[begin : begin + self._block]) != checksum:
                 raise self._damaged(row, "does not match its checksum")
         return content
 

@@ -22,7 +22,9 @@ from padim.evaluation import judge
 from padim.features import FeatureExtractor
 from padim.metrics import Figure
 from padim.operating import Rate
+from padim.pipeline import Watch
 from padim.study.data import categories, category
+from padim.study.features import Features, union
 from padim.study.plan import Plan, Variant
 from padim.study.report import csv_bytes, html_bytes, write_files
 from padim.study.result import FIGURES, Result, Scored, read, write
@@ -727,3 +729,41 @@ def test_a_study_of_nothing_done_still_has_its_files(study: Study) -> None:
     nothing = Study(study.folder, study.variants, study.categories, runs)
     assert "0 of 4 runs done" in html_bytes(nothing).decode()
     assert len(csv_bytes(nothing).decode("utf-8-sig").splitlines()) == 5
+
+
+# --- features kept on disk --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["normals/features.f32", "tests/features.f32", "normals/records.txt", "masks.npy", "pictures.json"],
+)
+def test_damaged_features_are_extracted_again(data: Path, tmp_path: Path, file: str) -> None:
+    (only,) = categories(data)
+    config = PadimConfig.of(BASE)
+
+    def taken() -> Features:
+        features = Features(tmp_path / "features", union([config]))
+        features.take(only, Watch())
+        return features
+
+    def content(features: Features) -> list[Any]:
+        channels = np.arange(features.extractor.channels)
+        spools = ((features.normals, len(only.normals)), (features.tests, len(only.tests)))
+        arrays = [spool.read(range(count), channels).tobytes() for spool, count in spools]
+        masks = [
+            mask.tobytes() for seen in features.record.tests if (mask := features.mask(seen)) is not None
+        ]
+        return [*arrays, *masks, features.record.normals, features.record.tests]
+
+    features = taken()
+    expected = content(features)
+    runs = features.extractor.runs
+    assert content(taken()) == expected
+    assert features.extractor.runs == runs, "what is whole is not extracted again"
+    path = tmp_path / "features" / file
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    assert content(taken()) == expected
+    assert features.extractor.runs > runs
