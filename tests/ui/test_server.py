@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,3 +78,20 @@ def test_uploads_go_with_their_session(server: served.Server) -> None:
         held = process.memory_info().rss
         assert held - before > size * 0.9
     until(server, lambda: process.memory_info().rss < held - size * 0.8)
+
+
+def test_ctrl_c_does_not_wait_for_a_fit(tmp_path: Path) -> None:
+    environment = {"PADIM_HOME": str(tmp_path / "home")}
+    with served.serving(served.APP, log=tmp_path / "log", environment=environment) as server:
+        with Visitor(server.url, "fit") as me:
+            me.upload(PICTURES)
+            until(server, lambda: me.run().button("fit-go") is not None)
+            me.click("fit-go")
+            until(server, lambda: bool(psutil.Process(server.process.pid).children()))
+            (worker,) = psutil.Process(server.process.pid).children()
+            worker.suspend()  # a fit that takes for ever
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(30)
+        worker.resume()
+        worker.wait(30)
+    assert Workspace(tmp_path / "home").models() == []
