@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from padim import stopped_fits
 from padim.errors import PadimError
-from ui import exports, fitting, shell, workspace
+from ui import exports, fitting, leftover_files, shell, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
+    from padim.stopped_fits import StoppedFit
     from padim.store import Entry
 
 _STEPS = (
@@ -50,6 +52,50 @@ def _models(entries: list[Entry], in_use: Entry | None) -> None:
     for entry in entries:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row-{entry.id}"):
             _row(entry, in_use is not None and entry.id == in_use.id)
+
+
+def _stopped() -> None:
+    """Fits that a restart or a kill of the server has stopped, to go on with or to discard."""
+    found = stopped_fits.in_workspace(workspace.store())
+    if not found:
+        return
+    st.subheader("Fits that were stopped")
+    for fit in found:
+        with st.container(
+            border=True, horizontal=True, vertical_alignment="center", key=f"stopped-{fit.model_id}"
+        ):
+            _stopped_row(fit)
+
+
+def _stopped_row(fit: StoppedFit) -> None:
+    of = "" if fit.total is None else f" of {fit.total:,}"
+    detail = f"{fit.done:,}{of} pictures done · begun {fit.begun:%d %b %Y, %H:%M} UTC"
+    if fit.request is not None and fit.request.label:
+        detail += f" · {fit.request.label}"
+    if not fit.can_go_on:
+        detail += ". Its pictures are no longer on this server: fit anew with them"
+    st.html(f'<div class="pv-row"><b>{escape(fit.name)}</b><div>{escape(detail)}</div></div>')
+    if st.button(
+        "Resume",
+        key=f"resume-{fit.model_id}",
+        icon=":material/resume:",
+        disabled=not fit.can_go_on,
+        help="Go on from the pictures that are done. The model is the same as without the stop.",
+    ):
+        try:
+            fitting.resume(fit)
+        except (PadimError, OSError) as error:
+            shell.failure("The fit did not go on.", error)
+        else:
+            fitting.memory().view = "new"
+            shell.go_to("pages/fit.py")
+    if st.button("Discard", key=f"discard-{fit.model_id}", icon=":material/delete:"):
+        try:
+            stopped_fits.discard(fit, workspace.store())
+        except (PadimError, OSError) as error:
+            shell.failure("The fit was not discarded.", error)
+        else:
+            st.rerun()
 
 
 def _row(entry: Entry, in_use: bool) -> None:
@@ -123,6 +169,8 @@ current = shell.begin(
     "Fit on pictures of good parts, set a threshold with an honest false-reject rate, then review test "
     "pictures.",
 )
+leftover_files.sweep_once()
 saved = workspace.store().models()
 _start(saved)
+_stopped()
 _models(saved, current)

@@ -1,7 +1,8 @@
-"""Judge pictures as padim does and write their masks: python mask_onnx.py MODEL.onnx FOLDER PICTURE ...
+"""Judge pictures as padim does: python mask_onnx.py [--unsealed] MODEL.onnx FOLDER PICTURE ...
 
-Only regions of at least the model's smallest region count. A mask is a PNG of the picture's own size, 255
-where it is rejected. For 8-bit RGB and grey pictures; needs score_onnx.py beside it.
+Their masks are written into the folder. Only regions of at least the model's smallest region count. A mask
+is a PNG of the picture's own size, 255 where it is rejected. For 8-bit RGB and grey pictures; needs
+score_onnx.py beside it.
 """
 
 import sys
@@ -45,9 +46,10 @@ def resized(mask, length, axis):
 
 
 if __name__ == "__main__":
-    session, meta, threshold, low, high = opened(sys.argv[1])
+    model, folder, *pictures = (argument for argument in sys.argv[1:] if argument != "--unsealed")
+    session, meta, threshold, low, high = opened(model, "--unsealed" in sys.argv)
     area = int(meta["min_area"])
-    for path in sys.argv[3:]:
+    for path in pictures:
         feed, (top, left, height, width), (across, down) = prepared(path, meta)
         levels = session.run(["map"], feed)[0][0]
         mask = large_regions(levels > threshold, area)
@@ -55,6 +57,6 @@ if __name__ == "__main__":
         if large_regions(levels >= low, area).any() and not large_regions(levels > high, area).any():
             verdict = "review"
         mask = resized(resized(mask[top : top + height, left : left + width], down, 0), across, 1)
-        out = Path(sys.argv[2]) / f"{Path(path).stem}_mask.png"
+        out = Path(folder) / f"{Path(path).stem}_mask.png"
         Image.fromarray(mask.astype(np.uint8) * 255).save(out)
         print(f"{path}\t{verdict}\t{out}")

@@ -1,10 +1,13 @@
-"""Score pictures with an exported model: python score_onnx.py MODEL.onnx PICTURE ...
+"""Score pictures with an exported model: python score_onnx.py [--unsealed] MODEL.onnx PICTURE ...
 
-The score is the map's largest value and the verdict is at a smallest region of one pixel, so a speck that
-padim passes over may count; mask_onnx.py judges as padim does. For 8-bit RGB and grey pictures.
+The file's SHA-256 is checked first; --unsealed takes files from before they carried one. The score is the
+map's largest value and the verdict is at a smallest region of one pixel, so a speck that padim passes over
+may count; mask_onnx.py judges as padim does. For 8-bit RGB and grey pictures.
 """
 
+import hashlib
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -29,18 +32,43 @@ def prepared(path, meta):
     return feed, (top, left, high, wide), picture.size
 
 
-def opened(path):
-    """The session and what the file says of itself."""
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+def checked(path, unsealed):
+    """The file's bytes. The last 64 are the SHA-256 of the file with 64 zeros in their place."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        sys.exit(f"{path}: cannot be read ({error.strerror})")
+    if content[-76:-64] == b"rJ\n\x06sha256\x12@":
+        if hashlib.sha256(content[:-64] + b"0" * 64).hexdigest().encode() != content[-64:]:
+            sys.exit(f"{path}: was altered after it was exported; copy or export it again")
+    elif not unsealed:
+        sys.exit(f"{path}: is cut short, damaged or has no SHA-256 yet (see --unsealed); export it again")
+    return content
+
+
+def opened(path, unsealed=False):
+    """The session, made of the very bytes that were checked, and what the file says of itself."""
+    content = checked(path, unsealed)
+    # Numbers in a second file are found from the path only.
+    source = path if b"data_sha256" in content or (unsealed and b".data" in content) else content
+    try:
+        session = ort.InferenceSession(source, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common type
+        sys.exit(f"{path}: cannot be opened ({error}); export it again")
     meta = session.get_modelmeta().custom_metadata_map
+    if "data_sha256" in meta:
+        with Path(path).with_name(meta["data_file"]).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != meta["data_sha256"]:
+                sys.exit(f"{file.name}: was altered after it was exported; copy or export it again")
     if "threshold_level" not in meta:
         sys.exit(f"{path}: has no threshold, so there are no verdicts")
     return session, meta, *(int(meta[key]) for key in ("threshold_level", "review_from", "review_to"))
 
 
 if __name__ == "__main__":
-    session, meta, threshold, low, high = opened(sys.argv[1])
-    for path in sys.argv[2:]:
+    model, *pictures = (argument for argument in sys.argv[1:] if argument != "--unsealed")
+    session, meta, threshold, low, high = opened(model, "--unsealed" in sys.argv)
+    for path in pictures:
         feed, _, _ = prepared(path, meta)
         level = float(session.run(["score"], feed)[0][0])
         verdict = "review" if low <= level <= high else "reject" if level > threshold else "accept"

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -40,6 +39,7 @@ from padim.config import PadimConfig
 from padim.datasets import Dataset
 from padim.errors import PadimError
 from padim.fine_tuning import EPOCHS, fine_tune
+from padim.leftovers import ScratchFolder
 from padim.methods.folds import stop_parts
 from padim.methods.training import Turn
 from padim.model import Padim
@@ -339,7 +339,7 @@ def _teach(
 
     Only pictures that teach are ever put where the teaching reads.
     """
-    with tempfile.TemporaryDirectory(prefix="padim-") as folder:
+    with ScratchFolder() as folder:
         pictures = Pictures(Path(folder), config.input_size).start()
         preprocess = Padim(config).preprocess
         chosen = _Some(images, roles.teaching)

@@ -10,19 +10,21 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
 from padim.errors import BundleError
-from padim.files import sha256_of, sync_folder, write_atomic
+from padim.files import remove_tree, sha256_of, sync_folder, write_atomic
 
 FORMAT = "padim-bundle"
 VERSION = 3
@@ -30,13 +32,16 @@ VERSION = 3
 READABLE = (1, 2, VERSION)
 MANIFEST = "manifest.json"
 
-Content = bytes | npt.NDArray[Any] | Path
+# A function gives the content piece by piece, every time the same.
+Content = bytes | npt.NDArray[Any] | Path | Callable[[], Iterable[bytes]]
 _OWN_FILE = re.compile(r"[a-z0-9_]+-[0-9a-f]{16}\.[a-z0-9]+")
 # What a writer that was killed leaves behind.
 _OWN_TEMPORARY = re.compile(r"\.([a-z0-9_]+-[0-9a-f]{16}\.[a-z0-9]+|manifest\.json)\.[^.]+\.tmp")
 _LARGEST_MANIFEST = 64 * 2**20
 # Half of a factor is zeros, the rest hardly packs; a zip bomb packs a thousand times.
 _MOST_PACKED = 50
+# Of a packed file's copy; what is larger goes to the system's folder for temporary files.
+_IN_MEMORY = 16 * 2**20
 
 
 def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content]) -> None:
@@ -45,19 +50,16 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
     Args:
         path: a folder, or a file ending in ``.zip``.
         manifest: JSON-ready description; format, version, file list and seal are added here.
-        files: logical name such as ``mean.npy`` to bytes, array (stored as .npy) or file to copy.
+        files: logical name such as ``mean.npy`` to bytes, array (stored as .npy), file to copy, or a function
+            that gives the content in pieces.
     """
     pieces = {name: _pieces(content) for name, content in files.items()}
     listed: dict[str, dict[str, Any]] = {}
     for name, parts in pieces.items():
-        digest = hashlib.sha256()
-        size = 0
-        for part in _chunks(parts):
-            digest.update(part)
-            size += len(part)
+        sha256, size = _hash(parts)
         stem, suffix = name.rsplit(".", 1)
-        stored = f"{stem}-{digest.hexdigest()[:16]}.{suffix}"
-        listed[name] = {"file": stored, "sha256": digest.hexdigest(), "bytes": size}
+        stored = f"{stem}-{sha256[:16]}.{suffix}"
+        listed[name] = {"file": stored, "sha256": sha256, "bytes": size}
     complete = {"format": FORMAT, "version": VERSION, **manifest, "files": listed}
     complete["seal"] = _seal(complete)
     text = json.dumps(complete, indent=1, ensure_ascii=False).encode()
@@ -89,6 +91,21 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
         sync_folder(path)
 
 
+def sha256_stored(content: Content) -> str:
+    """Hex SHA-256 of a file as a bundle stores it."""
+    return _hash(_pieces(content))[0]
+
+
+def _hash(parts: list[Any]) -> tuple[str, int]:
+    """Hex SHA-256 and length of a file in parts."""
+    digest = hashlib.sha256()
+    size = 0
+    for part in _chunks(parts):
+        digest.update(part)
+        size += len(part)
+    return digest.hexdigest(), size
+
+
 def _pieces(content: Content) -> list[Any]:
     if isinstance(content, np.ndarray):
         array = np.ascontiguousarray(content)
@@ -105,6 +122,8 @@ def _chunks(parts: list[Any], size: int = 2**20) -> Any:
             with part.open("rb") as file:
                 while piece := file.read(size):
                     yield piece
+        elif callable(part):
+            yield from part()
         else:
             view = memoryview(part)
             for start in range(0, len(view), size):
@@ -254,13 +273,47 @@ class Bundle:
             raise BundleError(f"{self.path}: {name} is not the array that belongs there")
         return np.ascontiguousarray(array)
 
-    def copy(self, name: str, target: Path) -> None:
-        """Check a file and copy it out."""
-        content = self.bytes(name)
-        write_atomic(target, content)
+    def open(self, name: str) -> tuple[BinaryIO, str]:
+        """A file, checked, to be read piece by piece, and its hex SHA-256.
+
+        It stays readable when the bundle is replaced or deleted.
+
+        Raises:
+            BundleError: as :meth:`bytes`.
+        """
+        entry = self._entry(name)
+        if os.name != "nt" and isinstance(self._place, _Folder):
+            try:
+                file = (self.path / entry["file"]).open("rb")
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise BundleError(f"{self.path}: {entry['file']} is missing or damaged ({error})") from error
+            if digest == entry["sha256"] and file.tell() == entry["bytes"]:
+                return file, digest
+            file.close()
+        content = self.bytes(name)  # says what is wrong with it
+        # On Windows an open file can be neither replaced nor deleted; a packed one cannot be sought in.
+        copy: Any = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        copy.write(content)
+        return copy, str(entry["sha256"])
+
+
+def half_made(path: Path) -> bool:
+    """Whether a save into this folder was cut short: it holds files of a bundle and nothing else, and no
+    manifest says which."""
+    return path.is_dir() and all(
+        path_inside.name == ".lock"
+        or _OWN_FILE.fullmatch(path_inside.name)
+        or _OWN_TEMPORARY.fullmatch(path_inside.name)
+        for path_inside in path.iterdir()
+    )
 
 
 def remove(path: Path) -> None:
-    """Delete a bundle folder with all in it: manifest first, so that what is left is no model."""
-    (path / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
+    """Delete a bundle folder with all in it, in one step for whoever looks."""
+    try:
+        remove_tree(path)
+    except OSError:
+        # Where the folder above takes no new name: manifest first, so that what is left is no model.
+        (path / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)

@@ -70,7 +70,7 @@ class Choice:
         if self.value is None:
             if self.basis == "manual":
                 raise ValueError("basis 'manual' needs a value")
-        elif not (math.isfinite(self.value) and self.value >= 0):
+        elif isinstance(self.value, bool) or not (math.isfinite(self.value) and self.value >= 0):
             raise ValueError(f"the threshold must be a number of at least 0, got {self.value}")
 
 

@@ -16,6 +16,7 @@ from padim.methods.patchcore import NEIGHBOURS, memory_size
 from padim.methods.patches import MOST_BYTES
 from padim.methods.shared import WINDOW
 from padim.methods.stfpm import BATCH
+from padim.spool import bytes_per_image
 
 # Pictures reckoned with where their number is not known.
 MANY = 200
@@ -79,7 +80,7 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
     p = config.grid**2
     shares = {name: _SHARES[name](config, p, d, normals) for name in config.methods_used}
     pictures = 3 * config.input_size**2 if config.needs_pictures else 0
-    features = 4 * p * d * (MANY if normals is None else normals)
+    features = bytes_per_image(d, p) * (MANY if normals is None else normals)
     by_statistics = config.method == "padim" and (normals is None or normals > d)
     return Cost(
         positions=p,
@@ -90,7 +91,7 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
         fit_memory=sum(share.fit for share in shares.values()),
         score_memory=sum(share.score for share in shares.values()),
         bundle=sum(share.stored for share in shares.values()),
-        spool_per_image=4 * p * channels + pictures,
+        spool_per_image=bytes_per_image(channels, p) + pictures,
         checkpoint=0 if config.needs_pictures else 8 * p * d * (d + 1) if by_statistics else features,
     )
 

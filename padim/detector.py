@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from padim.bundle import sha256_stored
 from padim.config import PadimConfig
 from padim.piece import Piece
 
@@ -97,13 +99,20 @@ class Detector(ABC):
     def strange(self) -> float:
         """The distance of something quite different, to scale maps by where the normals have no spread."""
 
+    @cached_property
+    def file_hashes(self) -> Mapping[str, str]:
+        """Hex SHA-256 of every file of :meth:`files`, as a bundle stores it, by name."""
+        return {name: sha256_stored(content) for name, content in self.files().items()}
+
+    def with_file_hashes(self, hashes: Mapping[str, str]) -> Self:
+        """Take over the SHA-256 of the files it was loaded from, which then need not be hashed again."""
+        self.__dict__["file_hashes"] = dict(hashes)
+        return self
+
     def fingerprint(self) -> bytes:
-        """Differs between detectors that were learnt from different pictures."""
-        digest = hashlib.sha256(self.form.encode())
-        for name, array in sorted(self.inputs().items()):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        return digest.digest()
+        """SHA-256 of all that was learnt: any other number in any array gives another one."""
+        state = f"{self.form}/{self.shape}/{sorted(self.file_hashes.items())}"
+        return hashlib.sha256(state.encode()).digest()
 
     def scoring_bytes(self) -> int:
         """Memory that scoring one picture takes for a moment, beside the network's: bounds the batch."""

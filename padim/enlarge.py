@@ -47,8 +47,7 @@ def enlarging(grid: int, size: int, sigma: float) -> NDArray[np.float64]:
     matrix = np.zeros((size, grid))
     np.add.at(matrix, (pixels, low), 1 - (place - low))
     np.add.at(matrix, (pixels, np.minimum(low + 1, grid - 1)), place - low)
-    if sigma > 0:
-        radius = blur_radius(sigma)
+    if radius := blur_radius(sigma):  # of one pixel the kernel is 1, and sigma squared may be no number
         kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
         matrix = correlate1d(matrix, kernel / kernel.sum(), axis=0, mode="mirror")
     matrix.flags.writeable = False

@@ -39,6 +39,10 @@ class CalibrationError(PadimError):
     """Held-out scores cannot be computed from the normals at hand."""
 
 
+class BeyondScaleError(CalibrationError):
+    """A threshold lies beyond the scale of a model's levels, so that nothing would ever be rejected."""
+
+
 class Cancelled(PadimError):
     """The caller's ``cancel`` asked to stop; nothing was changed."""
 
@@ -73,3 +77,7 @@ class DamagedError(PadimError):
         self.what = what
         self.remedy = remedy
         self.row = row
+
+    def of(self, name: str) -> DamagedError:
+        """The same, with the image's name."""
+        return DamagedError(self.path, f"{self.what} ({name})", self.remedy, self.row)

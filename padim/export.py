@@ -13,7 +13,6 @@ import json
 import math
 import os
 import re
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -30,13 +29,14 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 import padim
-from padim import backbones
+from padim import backbones, leftovers
 from padim.errors import PadimError
 from padim.factor import Factor, LowRank
-from padim.files import sync_folder
+from padim.files import explain_os_error, sync_folder
 from padim.methods.patch_gaussians import PatchGaussians
 from padim.repeatability import guard_levels
 from padim.runtime import session_options
+from padim.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
 from padim.words import megabytes
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
     :func:`metadata`. Only operators of the ONNX standard are used.
 
     Over 2 GB the numbers are in a second file beside it, ``<name>.<digits>.data``, which must go with it
-    unrenamed. Files are replaced whole or not at all.
+    unrenamed. Files are replaced whole or not at all. The file carries a SHA-256 of itself, and of the second
+    file, see :mod:`padim.scorer_seal`.
 
     Args:
         model: a fitted one. Without a threshold it warns, and the metadata have none: there are scores, but
@@ -121,9 +122,15 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
                 array = baked.pop(key)
                 _described(proto, key, array).raw_data = b"".join(_little_endian(array))
         else:
-            _put_beside(proto, baked, target)
-        target.write_bytes(proto.SerializeToString())
+            name, sha256 = _put_beside(proto, baked, target)
+            proto.metadata_props.add(key=DATA_FILE, value=name)
+            proto.metadata_props.add(key=DATA_SHA256, value=sha256)
+        content = proto.SerializeToString()
         del proto, baked
+        with target.open("wb") as file:
+            file.write(content)
+            file.write(seal_entry(content))
+        del content
         _check(target, model)
     return path
 
@@ -154,7 +161,8 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
         "method": config.method,
         "n_features": fitted.detector.shape[1],
         "weights": config.weights,
-        "backbone_sha256": hashlib.sha256(model.extractor.backbone_onnx).hexdigest(),
+        "backbone_sha256": model.extractor.backbone_sha256,
+        "scoring_identity": model.scoring_identity,
         "smoothing_sigma": config.smoothing_sigma,
         "min_area": config.min_area,
         "quantizer_offset": quantizer.offset,
@@ -252,8 +260,12 @@ def _described(proto: onnx.ModelProto, key: str, array: Array) -> onnx.TensorPro
     return tensor
 
 
-def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -> None:
-    """Write the large arrays into a file beside ``target``, named by its content, and refer to them."""
+def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -> tuple[str, str]:
+    """Write the large arrays into a file beside ``target``, named by its content, and refer to them.
+
+    Returns:
+        The file's name and its SHA-256.
+    """
     part = target.with_name("data")
     places: list[tuple[onnx.TensorProto, int]] = []
     digest = hashlib.sha256()
@@ -278,6 +290,7 @@ def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -
             tensor.external_data.add(key=key, value=str(value))
         tensor.data_location = TensorProto.EXTERNAL
     part.rename(target.with_name(location))
+    return location, digest.hexdigest()
 
 
 def _little_endian(array: Array) -> Iterator[bytes]:
@@ -343,7 +356,8 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     ``grid``, ``fit``, ``position_tolerance``; ``pixel_scale``, ``pixel_offset`` float32 ``(3,)``; ``sigma``,
     ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units) and
     ``threshold_level``, if there is one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``,
-    ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``; ``format``, ``format_version``,
+    ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``;
+    ``scoring_identity`` (:mod:`padim.identity`); ``format``, ``format_version``,
     ``padim_version``, ``created``.
 
     Args:
@@ -394,7 +408,8 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "backbone": config.backbone,
         "weights": config.weights,
         "backbone_onnx": network_name,
-        "backbone_sha256": hashlib.sha256(network).hexdigest(),
+        "backbone_sha256": model.extractor.backbone_sha256,
+        "scoring_identity": model.scoring_identity,
     }
     threshold = model.threshold_
     if threshold is not None:
@@ -439,9 +454,8 @@ def _written(path: Path) -> Iterator[Path]:
         if path.is_dir():
             raise PadimError(f"{path}: is a folder; give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
-        ) as temporary:
+        leftovers.sweep(leftovers.beside(path.parent, path.name))
+        with leftovers.ScratchFolder(beside=path) as temporary:
             folder = Path(temporary)
             yield folder
             beside = sorted(file.name for file in folder.iterdir() if file.name != path.name)
@@ -453,7 +467,7 @@ def _written(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
         _forget_former_data(path, set(beside))
     except OSError as error:
-        raise PadimError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise explain_os_error(error, path) from error
 
 
 def _forget_former_data(path: Path, current: set[str]) -> None:

@@ -39,6 +39,7 @@ class FeatureExtractor:
 
     Attributes:
         backbone_onnx: the network as it goes into the bundle.
+        backbone_sha256: hex digest of that.
         identity: hex digest of everything that determines the embeddings.
         channels: c, channels of all layers together.
         grid: side of the square grid.
@@ -55,8 +56,10 @@ class FeatureExtractor:
         self.channels = sum(layer.channels for layer in layers)
         self.grid = config.grid
         self.input_size = config.input_size
+        network = hashlib.sha256(backbone_onnx)
+        self.backbone_sha256 = network.hexdigest()
         self.identity = hashlib.sha256(
-            hashlib.sha256(backbone_onnx).digest() + f"{config.input_size}/{config.grid_stride}".encode()
+            network.digest() + f"{config.input_size}/{config.grid_stride}".encode()
         ).hexdigest()
         self._backbone, self._grid_stride = backbone, config.grid_stride
         try:

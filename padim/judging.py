@@ -6,13 +6,14 @@ goes on with the same detector, scale and region of interest until it is through
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from padim.bundle import sha256_stored
 from padim.calibration import (
     FEWEST_PARTS,
     Choice,
@@ -23,11 +24,12 @@ from padim.calibration import (
     pixel_threshold,
 )
 from padim.config import PadimConfig
-from padim.errors import CalibrationError
+from padim.errors import BeyondScaleError, CalibrationError
 from padim.features import FeatureExtractor
+from padim.identity import scoring_identity
 from padim.images import Box, Preprocess
 from padim.learning import Fitted
-from padim.maps import MAX_LEVEL, Quantizer, inside, judged_map, region_score
+from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, inside, judged_map, region_score
 from padim.pipeline import Prepared
 from padim.scorer import Scorer
 
@@ -45,7 +47,8 @@ class ScoredImage:
         map: uint16 ``(input_size, input_size)``, the judged map.
         score: level that the strongest region of at least ``min_area`` reaches.
         quantizer: the scale the map was made with; levels of another scale do not compare.
-        judged_by: identity of the state that made the map; a verdict by another state would mix two.
+        judged_by: scoring identity (:mod:`padim.identity`) of the state that made the map; a decision by
+            another state would mix two.
         thumbnail: a small JPEG, if it was asked for.
     """
 
@@ -86,13 +89,24 @@ class Judge:
             quantizer=fitted.quantizer,
             roi=roi,
         )
-        where = b"" if roi is None else roi.tobytes()
-        state = f"{fitted.quantizer}/{config.smoothing_sigma}/{len(fitted.normals)}".encode()
-        self.identity = hashlib.sha256(state + fitted.detector.fingerprint() + where).hexdigest()
+        self._config = config
+        self._network_sha256 = extractor.backbone_sha256
         self._levels: dict[int, npt.NDArray[np.int64]] = {}
         self._known: npt.NDArray[np.uint16] | None = None
         self._histogram: npt.NDArray[np.int64] | None = None
         self._computing = threading.Lock()
+
+    @cached_property
+    def identity(self) -> str:
+        """See :mod:`padim.identity`. Worked out when first asked for: a large detector takes a while."""
+        files = {
+            **self.fitted.detector.file_hashes,
+            "channels.npy": sha256_stored(self.channels),
+            "backbone.onnx": self._network_sha256,
+        }
+        if self.roi is not None:
+            files["roi.npy"] = sha256_stored(self.roi.view(np.uint8))
+        return scoring_identity(self._config, self.fitted.quantizer, files)
 
     def content_box(self, original_size: tuple[int, int]) -> Box | None:
         """Where a picture of that size lies in the map; None when it fills it."""
@@ -199,6 +213,21 @@ class Judge:
 
     def threshold(self, choice: Choice, min_area: int) -> Threshold:
         """See :meth:`padim.Padim.threshold_for`."""
+        found = self._threshold(choice, min_area)
+        if found.level > HIGHEST_THRESHOLD:
+            # Nothing lies above the last level: every image would pass.
+            ends = f"this model's scale, which ends at {self.fitted.quantizer.highest_threshold:.4g}"
+            if found.basis == "manual":
+                raise BeyondScaleError(
+                    f"the threshold set by hand, {choice.value:.6g}, is beyond {ends}: set another one"
+                )
+            raise BeyondScaleError(
+                f"the percentile is the score of a good part beyond {ends}: take that part out as not good, "
+                "or set the threshold by hand"
+            )
+        return found
+
+    def _threshold(self, choice: Choice, min_area: int) -> Threshold:
         if choice.basis == "manual":
             assert choice.value is not None  # Choice sees to it
             return Threshold(self.fitted.quantizer.to_level(choice.value), "manual")

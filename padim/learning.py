@@ -21,6 +21,10 @@ from padim.maps import MAX_LEVEL, Quantizer, upsample_and_smooth
 from padim.normals import Normal
 from padim.task import Calibration, Losses, Task, check_fit, windows
 
+# A threshold by hand beyond that scale widens it, to this many times the threshold ...
+_ABOVE_THRESHOLD = 2.0
+# ... but not to more than so many times the scale itself, or the good parts would differ by too few levels.
+_MOST_WIDENED = 16.0
 # Head room of the judged map above the normals' largest held-out value (DESIGN 4.4).
 HEAD_ROOM = 16.0
 
@@ -84,3 +88,19 @@ def scale(
     # something quite different has to do.
     full_scale = HEAD_ROOM * peak if peak > 0 else max(4 * detector.strange(), 1.0)
     return Quantizer(offset=0.0, step=full_scale / MAX_LEVEL)
+
+
+def with_room_for(quantizer: Quantizer, threshold: float | None) -> Quantizer:
+    """The same scale, or a wider one where a threshold set by hand lies beyond it.
+
+    Beyond its scale a threshold rejects nothing. One that is more than eight times the scale away is left
+    there: the model then has no valid threshold and says so.
+
+    Args:
+        quantizer: as :func:`scale` gives it.
+        threshold: in map units; None where it was not set by hand.
+    """
+    if threshold is None or threshold <= quantizer.highest_threshold:
+        return quantizer
+    wider = Quantizer(quantizer.offset, _ABOVE_THRESHOLD * threshold / MAX_LEVEL)
+    return wider if wider.step <= _MOST_WIDENED * quantizer.step else quantizer

@@ -26,6 +26,7 @@ from padim.images import Box
 from padim.runtime import session_options
 
 __all__ = [
+    "HIGHEST_THRESHOLD",
     "MAX_LEVEL",
     "Decision",
     "Quantizer",
@@ -43,6 +44,9 @@ __all__ = [
 
 MAX_LEVEL = 65535
 """The highest level of a judged map. As a threshold it rejects nothing: no level lies above it."""
+
+HIGHEST_THRESHOLD = MAX_LEVEL - 1
+"""The highest level that is of use as a threshold: there is a level above it."""
 
 Levels = NDArray[np.uint16]
 Mask = NDArray[np.bool_]
@@ -126,6 +130,11 @@ class Quantizer:
         if not math.isfinite(value):
             raise ValueError(f"a threshold must be a finite number, not {value}")
         return int(self.quantize(np.asarray(value, np.float64)))
+
+    @property
+    def highest_threshold(self) -> float:
+        """The largest map value that is of use as a threshold: above it there is a level that is rejected."""
+        return self.to_value(HIGHEST_THRESHOLD)
 
     def to_value(self, level: float) -> float:
         """The map value in the middle of a level, for showing scores and thresholds."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,16 +26,25 @@ from padim import backbones, bundle, methods
 from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
 from padim.config import PadimConfig, explain
 from padim.detector import Detector
-from padim.errors import BundleError, CalibrationError, ImageError, NotFittedError, PadimError
+from padim.errors import (
+    BeyondScaleError,
+    BundleError,
+    CalibrationError,
+    DamagedError,
+    ImageError,
+    NotFittedError,
+    PadimError,
+)
 from padim.factor import Factor
 from padim.features import FeatureExtractor, draw_channels, open_extractor
-from padim.files import sha256_of
+from padim.identity import scoring_files
 from padim.images import Preprocess
 from padim.judging import Judge, ScoredImage
-from padim.learning import Fitted, learn, scale
-from padim.maps import MAX_LEVEL, Decision, Quantizer, decide, region_score
+from padim.learning import Fitted, learn, scale, with_room_for
+from padim.leftovers import ScratchFolder
+from padim.maps import Decision, Quantizer, decide, region_score
 from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
-from padim.normals import Groups, Normal, Status, Thumbnails, group_of, join_duplicates
+from padim.normals import Groups, Normal, Status, group_of, join_duplicates
 from padim.pictures import Pictures
 from padim.pipeline import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.repeatability import Guard, Verdict, verdict_of
@@ -46,14 +54,18 @@ from padim.roi import to_json as shapes_to_json
 from padim.scorer import NO_NUMBERS, Scorer
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
-from padim.taken import WORK, Taken
+from padim.taken import WORK, Taken, copy_features, naming_damage
 from padim.task import Calibration, Losses, Task
+from padim.thumbnails import SavedThumbnails, Thumbnails
 from padim.unfinished import Done, Unfinished
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
 
 # Longest side in pixels of what the bundle keeps of each normal.
 THUMBNAIL_SIDE = 512
+
+# New normals, and their embeddings of the kept channels: float32 ``(n, p, d)``.
+_Embedded: TypeAlias = tuple[list[Normal], npt.NDArray[np.float32]]
 
 
 class Padim:
@@ -81,7 +93,7 @@ class Padim:
         self.guard: Guard | None = None
         # What :meth:`set_layers` returns to where few layers have had fewer channels than that.
         self._features_asked = self.config.n_features
-        self._temporary = None if work_dir else tempfile.TemporaryDirectory(prefix="padim-")
+        self._temporary = None if work_dir else ScratchFolder()
         self.work_dir = Path(work_dir or self._temporary.name)  # type: ignore[union-attr]
         self._backbone_onnx: bytes | None = None
         self._provenance: dict[str, str] | None = None
@@ -89,7 +101,8 @@ class Padim:
         self._roi: npt.NDArray[np.bool_] | None = None
         self._roi_shapes: tuple[Shape, ...] = ()
         self._current: Judge | None = None
-        self._thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
+        # An opened model's are read out of its bundle; the working files are made by a change.
+        self._thumbnails: Thumbnails | SavedThumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
         # Held by whatever changes the model; readers take ``_current`` once and need no lock.
         self._writing = threading.RLock()
 
@@ -175,6 +188,11 @@ class Padim:
     def fitted(self) -> bool:
         """Whether there is a model at all."""
         return self._current is not None
+
+    @property
+    def scoring_identity(self) -> str:
+        """Hex digest of everything that maps and scores depend on, see :mod:`padim.identity`."""
+        return self.judge.identity
 
     @property
     def normals_(self) -> tuple[Normal, ...]:
@@ -293,6 +311,7 @@ class Padim:
                         if (new / name).exists():
                             (new / name).replace(self.work_dir / name)
                     record.close()
+                self._thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
                 self._install(fitted)
             finally:
                 if not unfinished:
@@ -312,9 +331,10 @@ class Padim:
             taken.pictures,
             self.extractor.backbone_onnx,
         )
-        fitted = learn(task)
+        with naming_damage(normals):
+            fitted = learn(task)
         shutil.rmtree(progress, ignore_errors=True)
-        return fitted
+        return self._with_room(fitted)
 
     def _embedding_settings(self) -> dict[str, object]:
         """The settings that embeddings depend on, as plain JSON."""
@@ -342,16 +362,19 @@ class Padim:
         with self._writing:
             if not self.has_spool:
                 return self._continue_from_checkpoint(images, groups, watch)
-            former, small = self.normals_, self._thumbnails.nbytes
-            taken = self._taken().start()
-            taken.truncate(len(former), small)
-            try:
-                added = self._take_in(taken, images, groups, len(former), watch)
-                normals = join_duplicates([*former, *added])
-                self._install(self._learn(taken, normals, self.config, watch))
-            except BaseException:
-                taken.truncate(len(former), small)
-                raise
+            former = self.normals_
+            with self._extending_thumbnails() as thumbnails:
+                taken = replace(self._taken().start(), thumbnails=thumbnails)
+                taken.truncate(len(former))
+                try:
+                    added = self._take_in(taken, images, groups, len(former), watch)
+                    normals = join_duplicates([*former, *added])
+                    fitted = self._learn(taken, normals, self.config, watch)
+                except BaseException:
+                    taken.truncate(len(former))
+                    raise
+                self._thumbnails = thumbnails
+                self._install(fitted)
         return self
 
     def _take_in(
@@ -465,10 +488,7 @@ class Padim:
             return self._relearn(join_duplicates(changed), Watch(progress, cancel))
 
     def _relearn(self, normals: tuple[Normal, ...], watch: Watch) -> Self:
-        if not self.has_spool:
-            raise PadimError(
-                "the normals' features were deleted; give the same pictures again with rebuild_spool()"
-            )
+        self.require_features()
         self._install(self._learn(self._taken(), normals, self.config, watch))
         return self
 
@@ -512,10 +532,7 @@ class Padim:
                     "n_features": None if asked is None else min(asked, heard),
                 }
             )
-            if not self.has_spool:
-                raise PadimError(
-                    "the normals' features were deleted; give the same pictures again with rebuild_spool()"
-                )
+            self.require_features()
             fitted = self._learn(self._taken(), self.normals_, config, Watch(progress, cancel))
             self.config, self._features_asked = config, asked
             self._install(fitted)
@@ -544,6 +561,46 @@ class Padim:
         return self._taken().holds([normal.sha256 for normal in self.normals_])
 
     @property
+    def features_problem(self) -> DamagedError | None:
+        """Why the features on disk cannot be used, as far as can be told without reading them.
+
+        None where they can, or where there are none.
+        """
+        return None if self._current is None or self.has_spool else self._taken().problem()
+
+    def require_features(self) -> None:
+        """
+        Raises:
+            DamagedError: what the method learns from is damaged, or of an earlier version of this program.
+            PadimError: it was deleted.
+        """
+        if not self.has_spool:
+            raise self._unusable(
+                "the normals' features were deleted; give the same pictures again with rebuild_spool()"
+            )
+
+    def _unusable(self, otherwise: str) -> PadimError:
+        """What is wrong with the features at hand, or else this."""
+        kept = self._features_in(self._checkpoint_of(self.normals_))
+        return self._taken().problem() or kept.problem() or PadimError(otherwise)
+
+    @contextmanager
+    def _extending_thumbnails(self) -> Iterator[Thumbnails]:
+        """The thumbnails as working files, to be added to; what a failing block has added is taken away."""
+        thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
+        here = thumbnails.path.exists()
+        if isinstance(self._thumbnails, SavedThumbnails):
+            thumbnails.fill(self._thumbnails, [normal.thumbnail for normal in self.normals_])
+        small = thumbnails.nbytes
+        try:
+            yield thumbnails
+        except BaseException:
+            thumbnails.truncate(small)
+            if not here:
+                thumbnails.delete()
+            raise
+
+    @property
     def spool_bytes(self) -> int:
         """Size of the embeddings on disk, and of the pictures where the method needs them."""
         folders = (self.work_dir / "spool", self.work_dir / "pictures")
@@ -555,14 +612,17 @@ class Padim:
         Raises:
             PadimError: neither is at hand.
         """
+        features, channels = self._kept_features(self.normals_), self.channels
         if self.has_spool:
-            return gather(self._spool(), self.normals_, self.channels)
-        features = self._kept_features(self.normals_)
+            features = self._spool()
+        elif features is not None:
+            channels = np.arange(features.channels)
         if features is not None:
-            return gather(features, self.normals_, np.arange(features.channels))
+            with naming_damage(self.normals_):
+                return gather(features, self.normals_, channels)
         path = self._checkpoint_of(self.normals_).with_suffix(".npz")
         if not path.exists():
-            raise PadimError(
+            raise self._unusable(
                 "neither the normals' features nor a checkpoint of this model are here; "
                 "give its pictures again with rebuild_spool()"
             )
@@ -587,7 +647,8 @@ class Padim:
         if not folder.is_dir():
             return None
         spool = self._features_in(folder)
-        return spool if spool.keys() == [normal.sha256 for normal in normals] else None
+        keys = [normal.sha256 for normal in normals]
+        return spool if spool.keys() == keys and spool.holds(keys) else None
 
     @property
     def continues_exactly(self) -> bool:
@@ -632,9 +693,9 @@ class Padim:
         shutil.rmtree(new, ignore_errors=True)
         try:
             spool = self._features_in(new).start()
-            for row, normal in enumerate(normals):
-                record = source.read([row], channels)
-                spool.append(np.ascontiguousarray(record.transpose(0, 2, 1)), [normal.sha256])
+            with naming_damage(normals):
+                keys = [normal.sha256 for normal in normals]
+                copy_features(source, channels, range(len(normals)), keys, spool)
             shutil.rmtree(folder, ignore_errors=True)
             new.replace(folder)
         finally:
@@ -645,7 +706,8 @@ class Padim:
         with self._writing:
             # Without the pictures it learns from, a method cannot go on, and needs nothing to go on with.
             if self.has_spool and not self.config.needs_pictures:
-                self.save_checkpoint()
+                with suppress(DamagedError):  # nothing can be kept of what is damaged
+                    self.save_checkpoint()
             self._forget_features()
 
     def _forget_features(self) -> None:
@@ -697,8 +759,7 @@ class Padim:
                         "give the very files that the model was fitted on"
                     )
                 taken = self._taken(new).start()
-                for normal in normals:
-                    taken.copy(found, row[normal.sha256], normal.sha256)
+                taken.copy(found, [row[n.sha256] for n in normals], [n.sha256 for n in normals])
                 fitted = self._learn(taken, normals, self.config, watch)
                 self._forget_work()
                 for name in ("spool", "pictures"):
@@ -710,36 +771,39 @@ class Padim:
         return self
 
     def _continue_from_checkpoint(self, images: Iterable[Image], groups: Groups, watch: Watch) -> Self:
-        former, pictures = self.judge.fitted, self._thumbnails.nbytes
-        try:
-            kept = self._kept_features(former.normals)
-            if kept is None and self.config.method != "padim":
-                raise PadimError(
-                    "the normals' features were deleted, and this method cannot go on without them; "
-                    "give the same pictures again with rebuild_spool()"
-                )
-            go_on = self._continue_statistics if kept is None else self._continue_features
-            fitted = go_on(former, images, groups, watch)
-        except BaseException:
-            self._thumbnails.truncate(pictures)
-            raise
-        # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
-        if fitted is not None:
-            self._install(fitted)
+        former = self.judge.fitted
+        kept = self._kept_features(former.normals)
+        if kept is None and self.config.method != "padim":
+            raise self._unusable(
+                "the normals' features were deleted, and this method cannot go on without them; "
+                "give the same pictures again with rebuild_spool()"
+            )
+        # Before anything is touched: there may be nothing to go on from.
+        statistics = self.statistics() if kept is None else None
+        with self._extending_thumbnails() as thumbnails:
+            embedded = self._embedded(images, groups, len(former.normals), thumbnails, watch)
+            if statistics is None:
+                fitted = self._continue_features(former, embedded, watch)
+            else:
+                fitted = self._continue_statistics(former, embedded, statistics)
+            # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
+            if fitted is not None:
+                self._thumbnails = thumbnails
+                self._install(fitted)
         return self
 
     def _embedded(
-        self, images: Iterable[Image], groups: Groups, first_index: int, watch: Watch
-    ) -> Iterator[tuple[list[Normal], npt.NDArray[np.float32]]]:
+        self, images: Iterable[Image], groups: Groups, first_index: int, thumbnails: Thumbnails, watch: Watch
+    ) -> Iterator[_Embedded]:
         """New normals with their embeddings of the kept channels, ``(n, p, d)``, batch by batch."""
         for batch in self._fresh(images, watch):
             embeddings = self._embed(batch)
             chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, self.channels]
-            yield _records(batch, self._thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
+            yield _records(batch, thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
             first_index += len(batch)
 
     def _continue_features(
-        self, former: Fitted, images: Iterable[Image], groups: Groups, watch: Watch
+        self, former: Fitted, embedded: Iterable[_Embedded], watch: Watch
     ) -> Fitted | None:
         """With the kept channels of all normals at hand, the fit and its calibration are exact."""
         kept = self._kept_features(former.normals)
@@ -748,25 +812,20 @@ class Padim:
         everything, count = np.arange(kept.channels), len(former.normals)
         added: list[Normal] = []
         try:
-            for normals, features in self._embedded(images, groups, count, watch):
+            for normals, features in embedded:
                 records = np.ascontiguousarray(features.transpose(0, 2, 1))
                 kept.append(records, [normal.sha256 for normal in normals])
                 added += normals
             if not added:
                 return None
             all_normals = join_duplicates([*former.normals, *added])
-            fitted = learn(
-                Task(
-                    kept,
-                    all_normals,
-                    everything,
-                    self.config,
-                    watch,
-                    kept.folder / "training",
-                    drawn=self.channels,
+            training = kept.folder / "training"
+            with naming_damage(all_normals):
+                fitted = learn(
+                    Task(kept, all_normals, everything, self.config, watch, training, drawn=self.channels)
                 )
-            )
-            shutil.rmtree(kept.folder / "training", ignore_errors=True)
+            fitted = self._with_room(fitted)
+            shutil.rmtree(training, ignore_errors=True)
             checkpoint = self._checkpoint_of(all_normals)
             if self._statistics_do(len(all_normals), kept.channels):
                 gather(kept, all_normals, everything).save(checkpoint.with_suffix(".npz"))
@@ -777,12 +836,11 @@ class Padim:
             kept.truncate(count)
 
     def _continue_statistics(
-        self, former: Fitted, images: Iterable[Image], groups: Groups, watch: Watch
+        self, former: Fitted, embedded: Iterable[_Embedded], statistics: PatchStatistics
     ) -> Fitted | None:
         """Exact Gaussians; the held-out distances of the former state are marked stale."""
-        statistics = self.statistics()
         added: list[Normal] = []
-        for normals, features in self._embedded(images, groups, len(former.normals), watch):
+        for normals, features in embedded:
             statistics.update(features)
             added += normals
         if not added:
@@ -840,10 +898,12 @@ class Padim:
 
         Raises:
             CalibrationError: the model has no threshold and none is given.
-            PadimError: the picture was scored before the model changed.
+            PadimError: the picture was scored before the model changed, or by another model.
         """
         if scored.judged_by != self.judge.identity:
-            raise PadimError(f"{scored.name}: was scored before the model changed; score it again")
+            raise PadimError(
+                f"{scored.name}: was scored before the model changed, or by another model; score it again"
+            )
         return decide(
             scored.map,
             self.threshold_level if threshold is None else threshold,
@@ -897,6 +957,7 @@ class Padim:
 
         Raises:
             CalibrationError: a percentile, and there are no held-out scores.
+            BeyondScaleError: it lies beyond the scale of the levels, where nothing would be rejected.
         """
         return self.judge.threshold(choice, self._area(min_area))
 
@@ -912,10 +973,14 @@ class Padim:
 
     @property
     def threshold_(self) -> Threshold | None:
-        """The threshold in use; None for a percentile of fewer than three parts."""
+        """The threshold in use; None for a percentile of fewer than three parts, and where it lies beyond the
+        scale of the levels."""
         if self.calibration_ == "none" and self.choice.basis != "manual":
             return None
-        return self.threshold_for(self.choice)
+        try:
+            return self.threshold_for(self.choice)
+        except BeyondScaleError:
+            return None
 
     @property
     def threshold_level(self) -> int:
@@ -924,12 +989,11 @@ class Padim:
         Raises:
             CalibrationError: there is none.
         """
-        threshold = self.threshold_
-        if threshold is None:
+        if self.calibration_ == "none" and self.choice.basis != "manual":
             raise CalibrationError(
                 f"there is no threshold yet: it takes at least {FEWEST_PARTS} good parts, or a value by hand"
             )
-        return threshold.level
+        return self.threshold_for(self.choice).level
 
     def set_decision(
         self,
@@ -942,7 +1006,8 @@ class Padim:
     ) -> Self:
         """Choose threshold, smallest region and smoothing; what is not given stays.
 
-        After a change of smoothing, pictures must be scored again.
+        After a change of smoothing, pictures must be scored again. A threshold set by hand stays through it,
+        as through a new fit: where it would lie beyond the new scale of the levels, that becomes wider.
 
         Args:
             basis: ``image``, ``pixel`` or ``manual``; a ``value`` alone implies ``manual``.
@@ -952,26 +1017,30 @@ class Padim:
             smoothing_sigma: map pixels.
 
         Raises:
-            ValueError: a value out of range; nothing is changed then.
+            ValueError: a value out of range, or a threshold by hand beyond the scale of the levels, where
+                nothing would be rejected; nothing is changed then.
         """
         with self._writing:
             choice = self.choice
             if value is not None:
-                choice = replace(choice, basis="manual", value=float(value))
+                choice = replace(choice, basis="manual", value=_number(value))
             if basis is not None:
                 choice = replace(choice, basis=basis)
             if percentile is not None:
                 choice = replace(choice, permille=to_permille(percentile))
-            if value is not None and self._current is not None:
-                largest = self.quantizer.to_value(MAX_LEVEL - 1)
-                if choice.basis == "manual" and value > largest:
-                    raise ValueError(
-                        f"the threshold can be at most {largest:.4g} on this model's scale, got {value}"
-                    )
             given = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
             changes = {name: setting for name, setting in given.items() if setting is not None}
             config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
             rejudge = config.smoothing_sigma != self.config.smoothing_sigma
+            if choice.value is not None and choice.basis == "manual" and self._current is not None:
+                # One that stays is not refused: it is given room, or the model says that it has none.
+                stays = value is None and basis is None
+                largest = (self._scale(config) if rejudge else self.quantizer).highest_threshold
+                if choice.value > largest and not stays:
+                    raise ValueError(
+                        f"the threshold can be at most {largest:.4g} on this model's scale, "
+                        f"got {choice.value:g}"
+                    )
             self.choice, self.config = choice, config
             if rejudge:
                 self._rejudge()
@@ -1030,9 +1099,18 @@ class Padim:
     def _rejudge(self) -> None:
         """The same Gaussians, judged anew; the scale of the maps depends on the smoothing."""
         if self._current is not None:
-            former = self._current.fitted
-            quantizer = scale(former.normals, former.held_out, former.detector, self.config)
-            self._install(replace(former, quantizer=quantizer))
+            former = replace(self._current.fitted, quantizer=self._scale(self.config))
+            self._install(self._with_room(former))
+
+    def _scale(self, config: PadimConfig) -> Quantizer:
+        """The scale of the maps by other settings, before it is widened for a threshold by hand."""
+        fitted = self.judge.fitted
+        return scale(fitted.normals, fitted.held_out, fitted.detector, config)
+
+    def _with_room(self, fitted: Fitted) -> Fitted:
+        """The same, on a scale that a threshold set by hand lies on."""
+        value = self.choice.value if self.choice.basis == "manual" else None
+        return replace(fitted, quantizer=with_room_for(fitted.quantizer, value))
 
     # --- saving ------------------------------------------------------------------------------------
 
@@ -1072,7 +1150,7 @@ class Padim:
                 "channels.npy": self.channels,
                 "held_out.npy": fitted.held_out,
                 "normals.json": normals.encode(),
-                "thumbnails.bin": self._thumbnails.path if self._thumbnails.nbytes else b"",
+                "thumbnails.bin": self._thumbnails.chunks,
                 "backbone.onnx": self.extractor.backbone_onnx,
             }
             if self._roi is not None:
@@ -1143,6 +1221,9 @@ class Padim:
             detector = methods.detector(config.method).load(saved, config, (p, d))
         except ValueError as error:
             raise BundleError(f"{path}: {error}") from error
+        own = {"backbone.onnx", "channels.npy", "roi.npy"}
+        hashes = scoring_files(saved.manifest)
+        detector.with_file_hashes({name: sha256 for name, sha256 in hashes.items() if name not in own})
         if (
             held_out.shape[1:] != (config.grid, config.grid)
             or len(held_out) > len(normals)
@@ -1160,19 +1241,20 @@ class Padim:
                     model._roi_shapes = shapes_from_json(json.loads(content))
                 except (PadimError, ValueError, RecursionError) as error:
                     raise BundleError(f"{path}: roi_shapes.json is not readable ({error})") from error
-        if not model._has_thumbnails_of(saved):
-            saved.copy("thumbnails.bin", model._thumbnails.path)
+        model._thumbnails = SavedThumbnails(saved)
         model._install(Fitted(normals, detector, held_out, quantizer, calibration, losses))
         return model
 
-    def _has_thumbnails_of(self, saved: bundle.Bundle) -> bool:
-        """Whether the working copy is just the saved one: it may be of a fit that was never saved."""
-        entry = saved.manifest["files"].get("thumbnails.bin", {})
-        return (
-            self._thumbnails.nbytes > 0
-            and self._thumbnails.nbytes == entry.get("bytes")
-            and sha256_of(self._thumbnails.path) == entry.get("sha256")
-        )
+
+def _number(value: float) -> float:
+    """
+    Raises:
+        ValueError: beyond what a float holds.
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"the threshold must be a number of at least 0, got {value}") from None
 
 
 def _part(groups: Groups, name: str, index: int) -> str:
@@ -1184,6 +1266,7 @@ def _part(groups: Groups, name: str, index: int) -> str:
 def _records(
     batch: Sequence[Prepared], thumbnails: Thumbnails, groups: Groups, first_index: int
 ) -> list[Normal]:
+    places = thumbnails.append([item.thumbnail or b"" for item in batch])
     return [
         Normal(
             item.name,
@@ -1191,7 +1274,7 @@ def _records(
             _part(groups, item.name, index),
             "fit",
             item.original_size,
-            thumbnails.append(item.thumbnail or b""),
+            place,
         )
-        for index, item in enumerate(batch, start=first_index)
+        for index, (item, place) in enumerate(zip(batch, places, strict=True), start=first_index)
     ]

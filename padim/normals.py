@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from padim.errors import BundleError
@@ -92,46 +91,3 @@ def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
         for normal in normals
         for group in (root(normal.group),)
     )
-
-
-class Thumbnails:
-    """JPEG pictures one after another in a file; (offset, length) finds one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def nbytes(self) -> int:
-        """Size on disk in bytes."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def append(self, jpeg: bytes) -> tuple[int, int]:
-        """Add a picture."""
-        offset = self.nbytes
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(jpeg)
-        return offset, len(jpeg)
-
-    def read(self, place: tuple[int, int]) -> bytes:
-        """One picture.
-
-        Raises:
-            BundleError: the file is missing or too short.
-        """
-        offset, length = place
-        try:
-            with self.path.open("rb") as file:
-                file.seek(offset)
-                content = file.read(length)
-        except OSError as error:
-            raise BundleError(f"{self.path}: the normals' pictures cannot be read ({error})") from error
-        if len(content) != length:
-            raise BundleError(f"{self.path}: the normals' pictures are truncated")
-        return content
-
-    def truncate(self, nbytes: int) -> None:
-        """Keep the first ``nbytes``."""
-        if self.nbytes > nbytes:
-            with self.path.open("r+b") as file:
-                file.truncate(nbytes)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
 
-from padim.maps import MAX_LEVEL
+from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL
 
 __all__ = ["Costs", "OperatingPoint", "Rate", "clopper_pearson", "evaluate_at", "operating_points"]
 
@@ -28,7 +28,7 @@ Levels = npt.NDArray[np.integer]
 Numbers = npt.NDArray[np.float64]
 
 # The highest threshold that can be set; a part at the top of the scale is rejected by every threshold.
-_HIGHEST = MAX_LEVEL - 1
+_HIGHEST = HIGHEST_THRESHOLD
 # Costs that differ by less than rounding are one cost: 0.3 is not worth more misses than 0.1 + 0.2.
 _SAME_COST = 1e-12
 # Expected costs are told per this many parts.

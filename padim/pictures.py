@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from padim.records import Records
 
+CONTENT = "pixels.u8"
+HEADER = "pictures.json"
+
 
 class Pictures(Records):
     """An append-only file of uint8 records ``(size, size, 3)``, one per normal, each with a key.
@@ -19,7 +22,7 @@ class Pictures(Records):
     """
 
     def __init__(self, folder: Path, size: int) -> None:
-        super().__init__(folder, "pixels.u8", "pictures.json", {"size": size}, 3 * size * size)
+        super().__init__(folder, CONTENT, HEADER, {"size": size}, 3 * size * size)
         self.size = size
 
     def append(self, rgb: npt.NDArray[np.uint8], keys: Sequence[str]) -> None:
@@ -28,16 +31,16 @@ class Pictures(Records):
             raise ValueError(f"pictures must be uint8 (n, {self.size}, {self.size}, 3), got {rgb.shape}")
         if len(keys) != len(rgb):
             raise ValueError(f"{len(rgb)} records need as many keys, got {len(keys)}")
-        self._append([np.ascontiguousarray(rgb).data], keys)
+        self._append((picture.data for picture in np.ascontiguousarray(rgb)), keys)
 
     def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Some of the pictures, uint8 ``(n, size, size, 3)``."""
+        """Some of the pictures, uint8 ``(n, size, size, 3)``.
+
+        Raises:
+            DamagedError: one is not what was written.
+        """
         result = np.empty((len(rows), self.size, self.size, 3), np.uint8)
-        held = len(self)
-        with self._path.open("rb", buffering=0) as file:
+        with self._open() as file:
             for index, row in enumerate(rows):
-                if row >= held:
-                    raise IndexError(f"{held} pictures are held, not {row + 1}")
-                file.seek(row * self._record)
-                result[index] = np.fromfile(file, np.uint8, self._record).reshape(result.shape[1:])
+                result[index] = self._content(file, row).reshape(result.shape[1:])
         return result

@@ -1,16 +1,67 @@
-"""Records: an append-only file of equal pieces, each with a key; what a fit keeps of every normal."""
+"""Append-only files of equal records, each with a key and checksums: what a fit keeps of every normal image.
+
+On disk a record is its content, followed by the XXH3-64 of every block of that content. The line of the
+record in ``records.txt`` holds its key, the XXH3-128 of those checksums, and the XXH3-64 of the line itself.
+The content is flushed to the disk before its line is written. So a reader of a few blocks notices any damage
+to them without reading the rest, and a line never promises what a power cut has lost.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
-from padim.files import write_atomic
+import numpy as np
+import numpy.typing as npt
+import xxhash
 
-_KEYS = "records.txt"
+from padim.errors import DamagedError
+from padim.files import naming, write_atomic
+
+KEYS = "records.txt"
+# Of the files' layout; 1 had no checksums.
+FORMAT = 2
+REMEDY = (
+    "give the same pictures again, or delete the working features; the saved model itself is not affected"
+)
+_SUM_BYTES = 8
+# A SHA-256, two checksums and what separates them.
+LINE_BYTES = 64 + 32 + 16 + 3
+
+
+@dataclass(frozen=True)
+class Line:
+    """A record's line in ``records.txt``.
+
+    Attributes:
+        key: whose record it is.
+        checksums: XXH3-128 of the checksums of its blocks, hex.
+    """
+
+    key: str
+    checksums: str
+
+    def text(self, row: int) -> str:
+        """As it is written; the row takes part, so that lines cannot change places."""
+        return f"{self.key} {self.checksums} {self._own(row)}\n"
+
+    def _own(self, row: int) -> str:
+        return xxhash.xxh3_64_hexdigest(f"{row} {self.key} {self.checksums}".encode())
+
+    @classmethod
+    def parse(cls, text: bytes, row: int) -> Line | None:
+        """None for a line that is not what was written."""
+        try:
+            key, checksums, own = text.decode("ascii").split(" ")
+        except ValueError:  # UnicodeDecodeError is one
+            return None
+        line = cls(key, checksums)
+        return line if own == line._own(row) else None
 
 
 class Records:
@@ -21,7 +72,13 @@ class Records:
     """
 
     def __init__(
-        self, folder: Path, content: str, header_file: str, header: Mapping[str, Any], record_bytes: int
+        self,
+        folder: Path,
+        content: str,
+        header_file: str,
+        header: Mapping[str, Any],
+        record_bytes: int,
+        block_bytes: int | None = None,
     ) -> None:
         """A view of what is in ``folder``; nothing is written before :meth:`start`.
 
@@ -29,13 +86,33 @@ class Records:
             folder: for these records alone.
             content, header_file: names of the files in it.
             header: as plain JSON; records of another header do not mix with these.
-            record_bytes: size of one.
+            record_bytes: size of one, without its checksums.
+            block_bytes: content that shares a checksum; default: a whole record.
         """
         self.folder = folder
         self._path = folder / content
         self._header_path = folder / header_file
-        self._wanted_header = dict(header)
         self._record = record_bytes
+        self._block = block_bytes or record_bytes
+        self._sums = -(-record_bytes // self._block)
+        self._stride = record_bytes + self._sums * _SUM_BYTES
+        sizes = {"format": FORMAT, "record_bytes": record_bytes, "block_bytes": self._block}
+        self._wanted_header = sealed({**header, **sizes})
+        self._read_lines: tuple[tuple[int, int, int] | None, list[Line]] = (None, [])
+        self._tables: dict[int, npt.NDArray[np.uint64]] = {}
+
+    @classmethod
+    def stored_in(cls, folder: Path, content: str, header_file: str) -> Records:
+        """The records that lie in ``folder``, whatever they are of, to be verified.
+
+        Raises:
+            DamagedError: the header is damaged, or of a version without checksums.
+        """
+        path = folder / header_file
+        header = read_header(path)
+        header.pop("xxh3")
+        sizes = header.pop("record_bytes"), header.pop("block_bytes")
+        return cls(folder, content, header_file, header, *sizes)
 
     def start(self) -> Self:
         """Make it ready to be written to, by the only one who does.
@@ -47,9 +124,9 @@ class Records:
             self.delete()
             self.folder.mkdir(parents=True, exist_ok=True)
             self._path.write_bytes(b"")
-            (self.folder / _KEYS).write_text("", encoding="ascii")
+            (self.folder / KEYS).write_bytes(b"")
             write_atomic(self._header_path, json.dumps(self._wanted_header).encode())
-        elif len(self.keys()) * self._record != self.nbytes:
+        elif len(self) * self._stride != self.nbytes or len(self) != self._count_lines():
             self.truncate(len(self))
         return self
 
@@ -60,45 +137,203 @@ class Records:
 
     def _stored_header(self) -> object:
         try:
-            if not self._path.is_file() or not (self.folder / _KEYS).is_file():
+            if not self._path.is_file() or not (self.folder / KEYS).is_file():
                 return None
-            return json.loads(self._header_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return json.loads(self._header_path.read_bytes())
+        except (OSError, ValueError, RecursionError):
             return None
 
     @property
     def nbytes(self) -> int:
-        """Size on disk in bytes."""
+        """Size on disk in bytes, with the checksums."""
         return self._path.stat().st_size if self._path.exists() else 0
 
     def keys(self) -> list[str]:
-        """The key of every record, in order; none of records of another kind."""
-        if not self.matches:
+        """The key of every record, in order, up to a damaged line; none of records of another kind."""
+        return [line.key for line in self._lines()] if self.matches else []
+
+    def _lines(self) -> list[Line]:
+        """The lines up to the first that is damaged; read again only when the file has changed."""
+        path = self.folder / KEYS
+        try:
+            about = path.stat()
+        except OSError:
             return []
-        return (self.folder / _KEYS).read_text(encoding="ascii").splitlines()
+        signature = (about.st_ino, about.st_size, about.st_mtime_ns)
+        if self._read_lines[0] != signature:
+            found: list[Line] = []
+            for row, text in enumerate(path.read_bytes().split(b"\n")[:-1]):
+                line = Line.parse(text, row)
+                if line is None:
+                    break
+                found.append(line)
+            self._tables = {}
+            self._read_lines = signature, found
+        return self._read_lines[1]
+
+    def _count_lines(self) -> int:
+        try:
+            return len((self.folder / KEYS).read_bytes().splitlines())
+        except OSError:
+            return 0
 
     def __len__(self) -> int:
-        return min(self.nbytes // self._record, len(self.keys()))
+        return min(self.nbytes // self._stride, len(self.keys()))
 
     def holds(self, keys: Sequence[str]) -> bool:
         """Whether the first records are just those."""
         return len(self) >= len(keys) and self.keys()[: len(keys)] == list(keys)
 
-    def _append(self, pieces: Iterable[Any], keys: Sequence[str]) -> None:
-        """Add records, as what a binary file can write, and then their keys."""
-        with self._path.open("ab") as file:
-            for piece in pieces:
-                file.write(piece)
-        with (self.folder / _KEYS).open("a", encoding="ascii") as file:
-            file.writelines(f"{key}\n" for key in keys)
+    # --- writing -----------------------------------------------------------------------------------
+
+    def _append(self, records: Iterable[memoryview], keys: Sequence[str]) -> None:
+        """Add records, each as its bytes, and then their keys."""
+        first, lines = len(self._lines()), []
+        with naming(self._path), self._path.open("ab") as file:
+            for row, (record, key) in enumerate(zip(records, keys, strict=True), start=first):
+                table = self._checksums(record)
+                file.write(record)
+                file.write(table)
+                lines.append(Line(key, xxhash.xxh3_128_hexdigest(table)).text(row))
+            file.flush()
+            os.fsync(file.fileno())
+        keys_path = self.folder / KEYS
+        with naming(keys_path), keys_path.open("a", encoding="ascii", newline="") as text:
+            text.writelines(lines)
+            text.flush()
+            os.fsync(text.fileno())
+
+    def _checksums(self, record: memoryview) -> bytes:
+        content = record.cast("B")
+        starts = range(0, self._record, self._block)
+        sums = [xxhash.xxh3_64_intdigest(content[start : start + self._block]) for start in starts]
+        return np.array(sums, "<u8").tobytes()
 
     def truncate(self, count: int) -> None:
         """Keep the first ``count`` records."""
-        keys = self.keys()[:count]
+        lines = self._lines()[:count]
+        text = "".join(line.text(row) for row, line in enumerate(lines))
+        # The lines first: what they do not name is no record.
+        write_atomic(self.folder / KEYS, text.encode("ascii"))
         with self._path.open("r+b") as file:
-            file.truncate(count * self._record)
-        write_atomic(self.folder / _KEYS, "".join(f"{key}\n" for key in keys).encode("ascii"))
+            file.truncate(len(lines) * self._stride)
 
     def delete(self) -> None:
         """Remove the files; what is derived from them stays."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    def _open(self) -> BinaryIO:
+        return self._path.open("rb", buffering=0)
+
+    def _content(
+        self, file: BinaryIO, row: int, first: int = 0, last: int | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """The content of some blocks of a record, checked.
+
+        Args:
+            file: as :meth:`_open` gives it.
+            row: which record.
+            first, last: blocks ``first`` to ``last - 1``; default: all.
+
+        Raises:
+            IndexError: there is no such record.
+            DamagedError: it is not what was written.
+        """
+        last = self._sums if last is None else last
+        lines = self._lines()
+        if row >= len(lines):
+            raise IndexError(f"{self._path}: {len(lines)} records are held, not {row + 1}")
+        table = self._table(file, row, lines[row])
+        start, stop = first * self._block, min(last * self._block, self._record)
+        file.seek(row * self._stride + start)
+        content = np.fromfile(file, np.uint8, stop - start)
+        if len(content) != stop - start:
+            raise self._damaged(row, "is cut short")
+        view = content.data
+        for block in range(first, last):
+            begin = block * self._block - start
+            if xxhash.xxh3_64_intdigest(view[begin : begin + self._block]) != table[block]:
+                raise self._damaged(row, "does not match its checksum")
+        return content
+
+    def _table(self, file: BinaryIO, row: int, line: Line) -> npt.NDArray[np.uint64]:
+        """The checksums of a record's blocks, themselves checked the first time."""
+        table = self._tables.get(row)
+        if table is None:
+            file.seek(row * self._stride + self._record)
+            content = file.read(self._sums * _SUM_BYTES)
+            if xxhash.xxh3_128_hexdigest(content) != line.checksums:
+                raise self._damaged(row, "does not match its checksum")
+            table = np.frombuffer(content, "<u8")
+            self._tables[row] = table
+        return table
+
+    def _damaged(self, row: int, what: str) -> DamagedError:
+        return DamagedError(self._path, f"the record of normal {row + 1} {what}", REMEDY, row)
+
+    def whole(self) -> int:
+        """How many records from the first on are as they were written; reads all of them."""
+        for row in range(len(self)):
+            try:
+                with self._open() as file:
+                    self._content(file, row)
+            except DamagedError:
+                return row
+        return len(self)
+
+    def problem(self) -> DamagedError | None:
+        """Why the records are not all usable, as far as can be told without reading them.
+
+        None where no records are kept.
+        """
+        if not self.folder.is_dir():
+            return None
+        try:
+            read_header(self._header_path)
+        except DamagedError as error:
+            return error
+        lines, held = self._lines(), self.nbytes // self._stride
+        if len(lines) != self._count_lines():
+            return DamagedError(self.folder / KEYS, f"line {len(lines) + 1} is damaged", REMEDY)
+        if held > len(lines):
+            return DamagedError(self.folder / KEYS, f"names {len(lines)} of {held} records", REMEDY)
+        return self._damaged(held, "is cut short") if held < len(lines) else None
+
+    def damages(self) -> Iterator[DamagedError]:
+        """Everything that is damaged; reads all records."""
+        if (problem := self.problem()) is not None:
+            yield problem
+        for row in range(len(self)):
+            try:
+                with self._open() as file:
+                    self._content(file, row)
+            except DamagedError as error:
+                yield error
+
+
+def sealed(header: Mapping[str, Any]) -> dict[str, Any]:
+    """A header with the XXH3-128 of all that it says."""
+    plain = {key: value for key, value in header.items() if key != "xxh3"}
+    text = json.dumps(plain, sort_keys=True)
+    return {**plain, "xxh3": xxhash.xxh3_128_hexdigest(text.encode())}
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """A header that :func:`sealed` has sealed, checked.
+
+    Raises:
+        DamagedError: missing, damaged, or of a version without checksums.
+    """
+    try:
+        header = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError(path, f"is missing or damaged ({error})", REMEDY) from error
+    if not isinstance(header, dict) or header.get("xxh3") != sealed(header)["xxh3"]:
+        if isinstance(header, dict) and not {"xxh3", "format"} & header.keys():
+            raise DamagedError(
+                path, "was written by an earlier version of this program, without checksums", REMEDY
+            )
+        raise DamagedError(path, "is damaged", REMEDY)
+    return header

@@ -5,19 +5,19 @@ The app's CSV and the shell's have the same columns with the same meaning; the s
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
-import os
 import re
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from padim.files import open_beside, sync_folder
+from padim.files import write_atomic
+from padim.scoring_journal import Journal
 
 if TYPE_CHECKING:
     from padim.maps import Decision, Quantizer
@@ -190,55 +190,64 @@ def _fit(part: str) -> str:
 
 
 class Results:
-    """results.csv and results.json, written while rows come and in place, whole, once closed.
+    """results.csv and results.json, in place and whole once closed; until then the rows are in a journal.
 
-    Rows are not kept: memory does not grow with them. Leaving the ``with`` by an error closes the files too,
-    marked as interrupted; what was judged is not lost.
+    Rows are not kept in memory. Leaving the ``with`` by an error writes the files too, marked as interrupted,
+    and leaves the journal, from which a later run goes on. What was judged is not lost, whatever stops it.
     """
 
-    def __init__(self, folder: Path, shared: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        shared: Mapping[str, Any],
+        about: Mapping[str, Any],
+        journal: Journal | None = None,
+    ) -> None:
         """
         Args:
             folder: where the files go.
             shared: columns that are the same in every row.
             about: what stands at the top of the JSON.
+            journal: of a scoring to go on with; default: a new one.
         """
         self.folder = folder
         self.counts: Counter[str] = Counter()
         self.interrupted: str | None = None
         self._shared = dict(shared)
         self._about = dict(about)
-        self._open: dict[str, tuple[TextIO, Path]] = {}
+        self._journal = journal
+        # The place of each row in the order of the pictures, and in the journal.
+        self._places: list[tuple[int, int]] = []
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._csv = self._begin("results.csv", "utf-8-sig")
-            self._json = self._begin("results.json", "utf-8")
-            self._csv.write(csv_line((*CSV_COLUMNS, *MORE_COLUMNS)))
-            head = json.dumps(self._about, indent=1, ensure_ascii=False).removesuffix("}").rstrip()
-            self._json.write(f'{head}{"," if self._about else ""}\n "pictures": [')
-        except BaseException:
-            self._discard()
-            raise
+        if self._journal is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._journal = Journal.begin(self.folder, {})
         return self
 
-    def _begin(self, name: str, encoding: str) -> TextIO:
-        handle, temporary = open_beside(self.folder / name)
-        file = os.fdopen(handle, "w", encoding=encoding, newline="")
-        self._open[name] = (file, temporary)
-        return file
+    @property
+    def journal(self) -> Journal:
+        """Where the rows are until the end."""
+        assert self._journal is not None
+        return self._journal
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Write a row of :func:`judged` or :func:`unusable`."""
-        row = {**row, **self._shared}
-        self._csv.write(csv_line(csv_cells(row, (*CSV_COLUMNS, *MORE_COLUMNS))))
-        self._json.write(",\n  " if self.counts.total() else "\n  ")
-        json.dump(
-            {key: value for key, value in row.items() if key not in self._shared},
-            self._json,
-            ensure_ascii=False,
-        )
+    def add(self, row: Mapping[str, Any], order: int | None = None) -> None:
+        """Write a row of :func:`judged` or :func:`unusable`.
+
+        Args:
+            row: one picture's.
+            order: its place among the pictures; default: the next one.
+        """
+        self._place(row, self.journal.add(row), order)
+
+    def keep(self, place: int, order: int) -> dict[str, Any]:
+        """Take a row of an earlier run from its place in the journal; returns it."""
+        row = self.journal.row(place)
+        self._place(row, place, order)
+        return row
+
+    def _place(self, row: Mapping[str, Any], place: int, order: int | None) -> None:
+        self._places.append((len(self._places) if order is None else order, place))
         self.counts["unreadable" if row.get("error") else str(row["verdict"])] += 1
 
     def interrupt(self, reason: str) -> None:
@@ -255,25 +264,31 @@ class Results:
     ) -> None:
         if error is not None and self.interrupted is None:
             self.interrupt(str(error) or kind.__name__ if kind else "stopped")
-        try:
-            if self.interrupted is not None:
-                # The CSV has no other place to say so; the row has no name and no verdict.
-                row = {"name": "", "error": f"interrupted: {self.interrupted}"}
-                self._csv.write(csv_line(csv_cells(row, (*CSV_COLUMNS, *MORE_COLUMNS))))
-            tail = json.dumps(self.document(), indent=1, ensure_ascii=False).removeprefix("{")
-            self._json.write(f"\n ],{tail}\n")
-            for name, (file, temporary) in self._open.items():
-                file.flush()
-                os.fsync(file.fileno())
-                file.close()
-                temporary.replace(self.folder / name)
-            sync_folder(self.folder)
-        except BaseException:
-            self._discard()
-            raise
+        with self.journal:
+            write_atomic(self.folder / "results.csv", self._write_csv)
+            write_atomic(self.folder / "results.json", self._write_json)
+        if self.interrupted is None:
+            self.journal.remove()
 
-    def _discard(self) -> None:
-        for file, temporary in self._open.values():
-            with suppress(OSError):  # the disk may be full: the rest in the buffer goes nowhere
-                file.close()
-            temporary.unlink(missing_ok=True)
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for _, place in sorted(self._places):
+            yield self.journal.row(place)
+
+    def _write_csv(self, file: BinaryIO) -> None:
+        columns = (*CSV_COLUMNS, *MORE_COLUMNS)
+        file.write(codecs.BOM_UTF8 + csv_line(columns).encode())
+        for row in self._rows():
+            file.write(csv_line(csv_cells({**row, **self._shared}, columns)).encode())
+        if self.interrupted is not None:
+            # The CSV has no other place to say so; the row has no name and no verdict.
+            last = {"name": "", "error": f"interrupted: {self.interrupted}"}
+            file.write(csv_line(csv_cells(last, columns)).encode())
+
+    def _write_json(self, file: BinaryIO) -> None:
+        head = json.dumps(self._about, indent=1, ensure_ascii=False).removesuffix("}").rstrip()
+        file.write(f'{head}{"," if self._about else ""}\n "pictures": ['.encode())
+        for index, row in enumerate(self._rows()):
+            own = {key: value for key, value in row.items() if key not in self._shared}
+            file.write(f"{',' if index else ''}\n  {json.dumps(own, ensure_ascii=False)}".encode())
+        tail = json.dumps(self.document(), indent=1, ensure_ascii=False).removeprefix("{")
+        file.write(f"\n ],{tail}\n".encode())

@@ -12,7 +12,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from padim.records import Records
+from padim.records import LINE_BYTES, Records
+
+CONTENT = "features.f32"
+HEADER = "spool.json"
+# Positions that share a checksum: a fit reads blocks of positions, at other places than these too.
+_POSITIONS_PER_CHECKSUM = 8
+
+
+def bytes_per_image(channels: int, positions: int) -> int:
+    """Disk that a record takes, with its checksums and its line."""
+    return 4 * channels * positions + 8 * -(-positions // _POSITIONS_PER_CHECKSUM) + LINE_BYTES
 
 
 class Spool(Records):
@@ -34,7 +44,8 @@ class Spool(Records):
             "positions": positions,
             "order": "position, channel",
         }
-        super().__init__(folder, "features.f32", "spool.json", header, channels * positions * 4)
+        block = _POSITIONS_PER_CHECKSUM * channels * 4
+        super().__init__(folder, CONTENT, HEADER, header, channels * positions * 4, block)
         self.identity = identity
         self.channels = channels
         self.positions = positions
@@ -68,15 +79,20 @@ class Spool(Records):
 
         Returns:
             float32 ``(n, p, d)``.
+
+        Raises:
+            DamagedError: a record is not what was written.
         """
         wanted = range(*positions.indices(self.positions))
         result = np.empty((len(rows), len(wanted), len(channels)), np.float32)
-        held, first = len(self), wanted.start * self.channels * 4
-        with self._path.open("rb", buffering=0) as file:
+        if not wanted:
+            return result
+        first = wanted.start // _POSITIONS_PER_CHECKSUM
+        last = -(-wanted.stop // _POSITIONS_PER_CHECKSUM)
+        before = wanted.start - first * _POSITIONS_PER_CHECKSUM
+        with self._open() as file:
             for index, row in enumerate(rows):
-                if row >= held:
-                    raise IndexError(f"the spool holds {held} records, not {row + 1}")
-                file.seek(row * self._record + first)
-                piece = np.fromfile(file, np.float32, len(wanted) * self.channels)
-                np.take(piece.reshape(-1, self.channels), channels, axis=1, out=result[index], mode="clip")
+                piece = self._content(file, row, first, last).view(np.float32).reshape(-1, self.channels)
+                chosen = piece[before : before + len(wanted)]
+                np.take(chosen, channels, axis=1, out=result[index], mode="clip")
         return result

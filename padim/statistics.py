@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.blocks import each_block, position_blocks
-from padim.errors import PadimError
-from padim.files import write_atomic
+from padim.errors import DamagedError, PadimError
+from padim.records import REMEDY
+from padim.sealed import is_whole, write_sealed
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
@@ -127,8 +128,8 @@ class PatchStatistics:
         return self
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint (``.npz``), atomically."""
-        write_atomic(
+        """Write a checkpoint (``.npz``), atomically and with a checksum."""
+        write_sealed(
             path,
             lambda file: np.savez(
                 file, count=np.int64(self.count), mean=self.mean, scatter=self.scatter, allow_pickle=False
@@ -140,8 +141,12 @@ class PatchStatistics:
         """Read a checkpoint; continuing from it gives the same bits as never having stopped.
 
         Raises:
+            DamagedError: it is not what was written.
             PadimError: the file is missing, truncated or not a checkpoint; names the file.
         """
+        # Checkpoints of earlier versions end with no checksum; the archive has one of every array.
+        if path.is_file() and is_whole(path) is False:
+            raise DamagedError(path, "does not match its checksum", REMEDY)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 count, mean, scatter = int(arrays["count"]), arrays["mean"], arrays["scatter"]

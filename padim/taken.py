@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,13 +11,17 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from padim.normals import Thumbnails
+from padim.errors import DamagedError
+from padim.normals import Normal
 from padim.pictures import Pictures
 from padim.pipeline import Prepared
 from padim.spool import Spool
+from padim.thumbnails import Thumbnails
 
 # Their names in a model's working folder.
-WORK = ("spool", "pictures", "thumbnails.bin")
+WORK = ("spool", "pictures", "thumbnails.bin", "thumbnails.txt")
+# Records that are copied at a time: the disk is waited for once each.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,13 @@ class Taken:
             self.pictures.append(np.stack([item.rgb for item in batch]), keys)
         self.spool.append(embeddings, keys)
 
-    def copy(self, other: Taken, row: int, key: str) -> None:
-        """Add one that another folder holds."""
-        record = other.spool.read([row], np.arange(other.spool.channels))
+    def copy(self, other: Taken, rows: Sequence[int], keys: Sequence[str]) -> None:
+        """Add some that another folder holds."""
         if self.pictures is not None and other.pictures is not None:
-            self.pictures.append(other.pictures.read([row]), [key])
-        self.spool.append(np.ascontiguousarray(record.transpose(0, 2, 1)), [key])
+            for start in range(0, len(rows), _AT_ONCE):
+                some = slice(start, start + _AT_ONCE)
+                self.pictures.append(other.pictures.read(rows[some]), keys[some])
+        copy_features(other.spool, np.arange(other.spool.channels), rows, keys, self.spool)
 
     def holds(self, keys: Sequence[str]) -> bool:
         """Whether the first records are of just these pictures."""
@@ -64,9 +70,39 @@ class Taken:
         keys = self.spool.keys()[: len(self.spool)]
         return keys if self.pictures is None else keys[: len(self.pictures)]
 
-    def truncate(self, count: int, thumbnail_bytes: int) -> None:
-        """Keep the first ``count``."""
+    def whole(self) -> int:
+        """How many pictures from the first on are there as they were written; reads all there is."""
+        counts = [records.whole() for records in (self.spool, self.pictures) if records is not None]
+        return min(counts)
+
+    def problem(self) -> DamagedError | None:
+        """What is wrong with the files, as far as can be told without reading the records."""
+        found = (records.problem() for records in (self.spool, self.pictures) if records is not None)
+        return next((problem for problem in found if problem is not None), None)
+
+    def truncate(self, count: int) -> None:
+        """Keep the first ``count``; thumbnails are left as they are."""
         self.spool.truncate(count)
         if self.pictures is not None:
             self.pictures.truncate(count)
-        self.thumbnails.truncate(thumbnail_bytes)
+
+
+def copy_features(
+    source: Spool, channels: npt.NDArray[np.int64], rows: Sequence[int], keys: Sequence[str], target: Spool
+) -> None:
+    """Append some records of a spool, reduced to the chosen channels, to another."""
+    for start in range(0, len(rows), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        records = source.read(rows[some], channels)
+        target.append(np.ascontiguousarray(records.transpose(0, 2, 1)), keys[some])
+
+
+@contextmanager
+def naming_damage(normals: Sequence[Normal]) -> Iterator[None]:
+    """Let the error of a damaged record say which picture it is of."""
+    try:
+        yield
+    except DamagedError as error:
+        if error.row is None or error.row >= len(normals):
+            raise
+        raise error.of(normals[error.row].name) from error

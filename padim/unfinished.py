@@ -7,19 +7,33 @@ cut short is dropped by whole batches, so that the network sees the rest in the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sized
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from padim.errors import ImageError, PadimError
-from padim.files import write_atomic
+import xxhash
+
+from padim import leftovers
+from padim.errors import DamagedError, ImageError, PadimError
+from padim.files import naming, write_atomic
 from padim.images import Preprocess
 from padim.pipeline import Image, Watch, content_hash, prepare
+from padim.records import FORMAT, sealed
 from padim.taken import Taken
 
 _HEADER = "unfinished.json"
 _BATCHES = "batches.jsonl"
+_REQUEST = "request.json"
+# What a fit makes in its folder. Of the folders among it only what has such a name is ever inside.
+_OWN_FILES = {_HEADER, _BATCHES, _REQUEST, "thumbnails.bin", "thumbnails.txt"}
+_OWN_FOLDERS = re.compile(r"spool|pictures|training|new|found|teacher-[a-z0-9_]{8}|checkpoint-[0-9a-f]{16}")
+_OWN_INSIDE = re.compile(r"[a-z0-9_-]+\.(bin|crc|f16|f32|json|jsonl|lock|npy|npz|sums|txt|u8|xxh)")
+_OWN_CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{16}\.npz")
+FILES = (_HEADER, _BATCHES)
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,7 @@ class Unfinished:
             PadimError: what lies there was begun with other settings or another network.
         """
         self.folder = folder
-        header = {"identity": identity, "settings": dict(settings)}
+        header = sealed({"format": FORMAT, "identity": identity, "settings": dict(settings)})
         known = _read_header(folder)
         if known is None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,28 +94,33 @@ class Unfinished:
 
     def add(self, batch: Iterable[Done]) -> None:
         """Record a batch; its embeddings and thumbnails are written already."""
-        with (self.folder / _BATCHES).open("a", encoding="ascii") as file:
-            file.write(json.dumps([asdict(item) for item in batch]) + "\n")
+        path = self.folder / _BATCHES
+        with naming(path), path.open("a", encoding="ascii", newline="") as file:
+            file.write(_line(list(batch)))
+            file.flush()
+            os.fsync(file.fileno())
 
     def take_up(self, taken: Taken) -> list[Done]:
         """What is done and whole; whatever else lies in the files is cut off.
 
+        All of it is read and checked: from the first damaged record on, the network sees the pictures again.
+
         Args:
             taken: the files, in the same folder.
         """
-        keys, size = taken.keys(), taken.thumbnails.nbytes
+        keys = taken.keys()[: taken.whole()]
         done: list[Done] = []
         kept: list[list[Done]] = []
         for batch in self.batches():
-            ends = [item.thumbnail[0] + item.thumbnail[1] for item in batch]
+            small = all(taken.thumbnails.holds(item.thumbnail) for item in batch)
             stored = keys[len(done) : len(done) + len(batch)]
-            if not batch or stored != [item.sha256 for item in batch] or max(ends) > size:
+            if not batch or stored != [item.sha256 for item in batch] or not small:
                 break
             done += batch
             kept.append(batch)
-        taken.truncate(len(done), sum(done[-1].thumbnail) if done else 0)
-        text = "".join(json.dumps([asdict(item) for item in batch]) + "\n" for batch in kept)
-        write_atomic(self.folder / _BATCHES, text.encode("ascii"))
+        taken.truncate(len(done))
+        taken.thumbnails.truncate(sum(done[-1].thumbnail) if done else 0)
+        write_atomic(self.folder / _BATCHES, "".join(map(_line, kept)).encode("ascii"))
         return done
 
     def pass_over(
@@ -152,13 +171,146 @@ class Unfinished:
 
     def close(self) -> None:
         """Forget the record: the fit is complete."""
-        for name in (_BATCHES, _HEADER):
+        # The header first: without it, the rest is no record.
+        for name in FILES:
             (self.folder / name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a fit was asked to do, kept beside its record: enough to go on with it, and to say what it is.
+
+    Attributes:
+        total: pictures there were to fit on.
+        begun: when, in UTC.
+        command: arguments of the shell's command, paths in full; empty for a fit of the app.
+        replaces: revision of the model that it was allowed to replace; None where there was none.
+        pictures: the folder or zip that they come from; None for uploads.
+        files: name and path of each upload, kept where another process can read them.
+        label: what the pictures are, as the user knows them.
+        config: the settings, as plain JSON; None where the command says them.
+        parts: name to part, where repeat shots were told.
+    """
+
+    total: int
+    begun: datetime
+    command: tuple[str, ...] = ()
+    replaces: str | None = None
+    pictures: str | None = None
+    files: tuple[tuple[str, str], ...] = ()
+    label: str = ""
+    config: dict[str, Any] | None = None
+    parts: dict[str, str] | None = None
+
+    @classmethod
+    def now(cls, total: int, **more: Any) -> Request:
+        """One that begins now."""
+        return cls(total, datetime.now(UTC).replace(microsecond=0), **more)
+
+    def write(self, folder: Path) -> None:
+        """Keep it in the fit's folder, which is made."""
+        told = {**asdict(self), "begun": self.begun.isoformat()}
+        write_atomic(folder / _REQUEST, json.dumps(told, ensure_ascii=False).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> Request | None:
+        """That of a fit's folder; None where there is none that can be read."""
+        try:
+            told = json.loads((folder / _REQUEST).read_text(encoding="utf-8"))
+            return cls(
+                int(told["total"]),
+                datetime.fromisoformat(told["begun"]),
+                tuple(map(str, told["command"])),
+                _text(told["replaces"]),
+                _text(told["pictures"]),
+                tuple((str(name), str(path)) for name, path in told["files"]),
+                str(told["label"]),
+                None if told["config"] is None else dict(told["config"]),
+                None if told["parts"] is None else {str(k): str(v) for k, v in told["parts"].items()},
+            )
+        except (AttributeError, OSError, KeyError, TypeError, ValueError, RecursionError):
+            return None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+Found = Literal["nothing", "begun", "stopped", "foreign"]
+
+
+def look(folder: Path) -> Found:
+    """What is in a place for a fit that can be stopped.
+
+    Returns:
+        ``nothing``, or an empty folder. ``stopped``: a fit to go on with. ``begun``: made by this program,
+        but with nothing to go on with: the fit was killed before its first record, or while it was removed.
+        ``foreign``: somebody else's.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        return "foreign" if folder.exists() else "nothing"
+    if not any(folder.iterdir()):
+        return "nothing"
+    if _read_header(folder) is not None:
+        return "stopped"
+    return "begun" if _is_own(folder) else "foreign"
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nothing is in the folder but what a fit makes: it can be removed with all in it."""
+    return all(
+        _is_own(path)
+        if path.is_dir() and not path.is_symlink() and _OWN_FOLDERS.fullmatch(path.name)
+        else path.is_file()
+        and not path.is_symlink()
+        and (
+            path.name in _OWN_FILES
+            or _OWN_CHECKPOINT.fullmatch(path.name)
+            or leftovers.is_temporary_name(path.name)
+            or (_OWN_FOLDERS.fullmatch(folder.name) and _OWN_INSIDE.fullmatch(path.name))
+        )
+        for path in folder.iterdir()
+    )
+
+
+def forget(folder: Path) -> None:
+    """Remove the records of a fit that is complete and saved; its features stay."""
+    for name in (_HEADER, _BATCHES, _REQUEST):
+        (folder / name).unlink(missing_ok=True)
+
+
+def keys_done(folder: Path) -> list[str]:
+    """SHA-256 of the pictures that an unfinished fit in ``folder`` has done, in order."""
+    return [item.sha256 for batch in _recorded(folder) for item in batch]
+
+
+def damages(folder: Path) -> Iterator[DamagedError]:
+    """What is damaged in the record of an unfinished fit in ``folder``; nothing where there is none."""
+    if not any((folder / name).exists() for name in FILES):
+        return
+    remedy = "start the fit afresh"
+    header = _read_header(folder)
+    if header is None:
+        yield DamagedError(folder / _HEADER, "is missing or damaged", remedy)
+    elif header.get("format") != FORMAT:
+        what = "was written by an earlier version of this program, without checksums"
+        yield DamagedError(folder / _HEADER, what, remedy)
+    elif (folder / _BATCHES).exists():
+        lines, whole = (folder / _BATCHES).read_bytes().splitlines(), len(_recorded(folder))
+        if len(lines) > whole:
+            what = f"line {whole + 1} is damaged"
+            yield DamagedError(folder / _BATCHES, what, "go on with the fit: what it tells of is done again")
 
 
 def pictures_done(folder: Path) -> int | None:
     """How many pictures an unfinished fit in ``folder`` has done; None where there is none."""
     return None if _read_header(folder) is None else sum(map(len, _recorded(folder)))
+
+
+def _line(batch: Sequence[Done]) -> str:
+    """A batch as it is recorded: its XXH3-64, and JSON."""
+    text = json.dumps([asdict(item) for item in batch])
+    return f"{xxhash.xxh3_64_hexdigest(text.encode())} {text}\n"
 
 
 def _recorded(folder: Path) -> list[list[Done]]:
@@ -169,11 +321,14 @@ def _recorded(folder: Path) -> list[list[Done]]:
         return []
     found = []
     for line in lines:
+        checksum, _, text = line.partition(b" ")
+        if checksum != xxhash.xxh3_64_hexdigest(text).encode():
+            break
         try:
             found.append(
                 [
                     Done(item["sha256"], _pair(item["original_size"]), _pair(item["thumbnail"]))
-                    for item in json.loads(line)
+                    for item in json.loads(text)
                 ]
             )
         except (ValueError, TypeError, KeyError):
@@ -183,13 +338,17 @@ def _recorded(folder: Path) -> list[list[Done]]:
 
 def _read_header(folder: Path) -> dict[str, Any] | None:
     try:
-        header = json.loads((folder / _HEADER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        header = json.loads((folder / _HEADER).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if isinstance(header, dict) and "format" in header and header != sealed(header):
         return None
     return header if isinstance(header, dict) and isinstance(header.get("settings"), dict) else None
 
 
 def _difference(known: Mapping[str, Any], header: Mapping[str, Any]) -> str:
+    if known.get("format") != header["format"]:
+        return "was begun by another version of this program, whose files have no checksums"
     was, now = known["settings"], header["settings"]
     for name in now:
         if was.get(name) != now[name]:

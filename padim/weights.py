@@ -10,7 +10,6 @@ import http.client
 import importlib.util
 import os
 import re
-import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import platformdirs
 from padim import registry
 from padim.errors import BackboneError
 from padim.files import sha256_of, write_atomic
+from padim.leftovers import ScratchFolder
 from padim.registry import Backbone
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".npz")
@@ -226,7 +226,7 @@ def keep(name: str, file: str, content: bytes, fits: Callable[[Path], None] | No
 
 def _try(base: str, content: bytes, fits: Callable[[Path], None]) -> None:
     """Let somebody look into a file that has no place yet; what it finds names the file without a folder."""
-    with tempfile.TemporaryDirectory(prefix="padim-") as place:
+    with ScratchFolder() as place:
         copy = Path(place) / base
         copy.write_bytes(content)
         try:

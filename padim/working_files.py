@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from padim import pictures, spool, unfinished
+from padim.bundle import Bundle
+from padim.errors import BundleError, DamagedError, PadimError
+from padim.normals import Normal
+from padim.records import REMEDY, Records
+from padim.sealed import is_whole
+from padim.statistics import PatchStatistics
+from padim.thumbnails import Thumbnails
+
+# What a training that was stopped, and a fit that was, cost when their files are damaged.
+_TRAINED_AGAIN = "nothing needs to be done: that training starts afresh, and the same model comes of it"
+_SEEN_AGAIN = "go on with the fit: the pictures from there on are read again, and the same model comes of it"
 
 
 @dataclass(frozen=True)
@@ -31,5 +46,62 @@ def verify(folder: Path) -> list[Damage]:
     Returns:
         What is damaged, and what was written by an earlier version that kept no checksums; empty where
         everything is whole.
+
+    Raises:
+        OSError: a file cannot be read.
     """
-    return []
+    folder = Path(folder)
+    stopped = any((folder / name).exists() for name in unfinished.FILES)
+    names = _names(folder)
+    found = []
+    for error in _damages(folder):
+        name = names.get(error.row) if error.row is not None else None
+        told = error.of(name) if name else error
+        # A fit that goes on reads the damaged pictures again by itself.
+        remedy = _SEEN_AGAIN if stopped and error.remedy == REMEDY else error.remedy
+        found.append(Damage(told.path, told.what, remedy))
+    return found
+
+
+def _damages(folder: Path) -> Iterator[DamagedError]:
+    for place in [folder, *sorted(folder.glob("checkpoint-*"))]:
+        for name, (content, header) in {
+            "spool" if place == folder else ".": (spool.CONTENT, spool.HEADER),
+            "pictures": (pictures.CONTENT, pictures.HEADER),
+        }.items():
+            if (place / name).is_dir():
+                yield from _of_records(place / name, content, header)
+        yield from _of_trainings(place / "training")
+    yield from Thumbnails(folder / "thumbnails.bin").damages()
+    for path in sorted(folder.glob("checkpoint-*.npz")):
+        try:
+            PatchStatistics.load(path)
+        except DamagedError as error:
+            yield error
+        except PadimError as error:
+            yield DamagedError(path, str(error).removeprefix(f"{path}: "), REMEDY)
+    yield from unfinished.damages(folder)
+
+
+def _of_records(folder: Path, content: str, header: str) -> Iterator[DamagedError]:
+    try:
+        records = Records.stored_in(folder, content, header)
+    except DamagedError as error:
+        yield error
+        return
+    yield from records.damages()
+
+
+def _of_trainings(folder: Path) -> Iterator[DamagedError]:
+    for path in sorted(folder.glob("*.npz")):
+        if not is_whole(path):
+            yield DamagedError(path, "is damaged, or of an earlier version of this program", _TRAINED_AGAIN)
+
+
+def _names(folder: Path) -> dict[int, str]:
+    """Names of the normals by their row, where the saved model beside the folder has them."""
+    try:
+        listed = json.loads(Bundle(folder.parent).bytes("normals.json"))
+        return {row: Normal.from_json(entry).name for row, entry in enumerate(listed)}
+    except (BundleError, ValueError, RecursionError):
+        return {}

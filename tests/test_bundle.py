@@ -263,8 +263,7 @@ def test_zip_with_names_that_lead_out(saved: Path, tmp_path: Path) -> None:
         archive.writestr("/evil.txt", "evil")
     before = {item.name for item in tmp_path.iterdir()}
     Padim.load(path, work_dir=tmp_path / "work")
-    assert {item.name for item in tmp_path.iterdir()} == before | {"work"}
-    assert {item.name for item in (tmp_path / "work").rglob("*")} == {"thumbnails.bin"}
+    assert {item.name for item in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(

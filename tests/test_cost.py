@@ -49,7 +49,7 @@ def test_few_normals_make_wide_networks_affordable() -> None:
     assert cost.bundle < 1.0e9
     assert cost.score_memory < 2.0e9
     assert estimate(config).score_memory > 3.5e9
-    assert cost.checkpoint == 4 * 200 * 4096 * 550
+    assert cost.checkpoint == pytest.approx(4 * 200 * 4096 * 550, rel=0.01)
     assert PatchStatistics(1, 550).scatter.nbytes * 4096 > 9e9
 
 

@@ -381,7 +381,10 @@ def test_nothing_is_half_written(
     with pytest.raises(PadimError if isinstance(fails, OSError) else KeyboardInterrupt) as told:
         write(small_model, path)
     if isinstance(fails, OSError):
-        assert str(told.value) == f"{path}: cannot be written (No space left on device)"
+        assert (
+            str(told.value)
+            == f"{path}: no space left on the disk; free some space there, and then do it again"
+        )
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"the former one"
 

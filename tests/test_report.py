@@ -99,14 +99,19 @@ def test_an_error_on_the_way_leaves_whole_files_that_say_so(tmp_path: Path) -> N
     document, lines = read(tmp_path)
     assert document["interrupted"] == "of all things"
     assert lines[-1]["error"] == "interrupted: of all things"
-    assert sorted(place.name for place in tmp_path.iterdir()) == ["results.csv", "results.json"]
+    # The journal stays, for a later run to go on from.
+    assert sorted(place.name for place in tmp_path.iterdir()) == [
+        "results.csv",
+        "results.json",
+        "results.partial.jsonl",
+    ]
 
 
 def test_a_disk_that_fills_up_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("padim.report.os.fsync", full)
+    monkeypatch.setattr("padim.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"), Results(tmp_path, {}, {}):
         pass
     assert not [*tmp_path.iterdir()]

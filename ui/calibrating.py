@@ -132,8 +132,12 @@ def draft_of(entry: Entry, model: Padim) -> Draft:
     draft = trying(entry).draft or saved(model)
     if draft.min_area > areas_for(model):  # tried when the one in use was larger still
         draft = replace(draft, min_area=areas_for(model))
+    highest = model.quantizer.highest_threshold
+    if draft.value is not None and draft.value > highest:
+        # Beyond the scale it would reject nothing: something to go on from is tried instead.
+        draft = replace(draft, basis="image" if draft.basis == "manual" else draft.basis, value=None)
     if model.calibration_ == "none" and draft.basis != "manual":
-        value = draft.value if draft.value is not None else 100.0
+        value = draft.value if draft.value is not None else min(100.0, highest / 2)
         return Draft("manual", draft.permille, value, draft.min_area)
     return draft
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from padim import report
-from ui import workspace
+from padim.leftovers import ScratchFolder
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -105,12 +104,14 @@ def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: st
 
 def scorer_hindrance(entry: Entry) -> str | None:
     """Why a model cannot be downloaded as a scorer; None where it can."""
+    from padim.identity import NOT_SCORING
+
     if not entry.manifest.get("threshold"):
         return "The model has no threshold yet. Set one on the Calibrate page."
     # As the bundle keeps them, which is how the scorer does.
     files = entry.manifest.get("files", {})
-    judging = files.keys() - workspace.NOT_JUDGING
-    if sum(int(files[name].get("bytes", 0)) for name in judging) > LARGEST_SCORER:
+    scoring = files.keys() - NOT_SCORING
+    if sum(int(files[name].get("bytes", 0)) for name in scoring) > LARGEST_SCORER:
         return "It is too large to download. Write it on the server with python -m padim export."
     return None
 
@@ -124,7 +125,7 @@ def scorer_bytes(entry: Entry) -> bytes:
     from padim.export import export_onnx
     from padim.model import Padim
 
-    with tempfile.TemporaryDirectory(prefix="padim-") as folder:
+    with ScratchFolder() as folder:
         # A model of its own: the shared one may be saved anew meanwhile.
         path = Path(folder) / "scorer.onnx"
         return export_onnx(Padim.load(entry.path), path, name=entry.name).read_bytes()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from padim.errors import BackboneError, ImageError, PadimError
+from padim.leftovers import held_folder
 from ui import bring, state, uploads, watch, work_queue, workspace
 from ui.bring import Brought
 from ui.grouping import Confirmed
@@ -17,6 +18,7 @@ from ui.survey import Survey, survey
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.stopped_fits import StoppedFit
     from padim.store import Workspace
     from padim.worker.pictures import Pictures
 
@@ -178,7 +180,7 @@ def start_fit(name: str, config: PadimConfig, parts: Mapping[str, str]) -> None:
     brought = memory().brought
     if brought is None:
         raise PadimError("Choose pictures of good parts first.")
-    begin(name, config, parts, lambda job: work_queue.handed_over(brought, job))
+    begin(name, config, parts, lambda job: work_queue.handed_over(brought, job), brought.label)
 
 
 def begin(
@@ -186,6 +188,7 @@ def begin(
     config: PadimConfig,
     parts: Mapping[str, str],
     pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    label: str = "",
 ) -> None:
     """Start a fit of this session's, of whatever pictures.
 
@@ -194,21 +197,76 @@ def begin(
         config: the settings.
         parts: each picture's part, by picture name.
         pictures: makes them readable for the process that fits, as long as that takes.
+        label: what they are, as the user knows them.
 
     Raises:
         PadimError: the name cannot be used.
     """
+    _must_be_free()
+    _start(name, workspace.store().create(name).id, config, parts, pictures, label, resumed=False)
+
+
+def _must_be_free() -> None:
+    job = fit_job()
+    if job is not None and job.running:
+        raise PadimError("a fit of yours is under way; wait for it, or cancel it on the Fit page")
+
+
+def resume(fit: StoppedFit) -> None:
+    """Go on with a fit that was stopped, as one of this session's.
+
+    Raises:
+        PadimError: its pictures or its settings are not at hand any more, or it is at work again.
+    """
+    from padim.config import PadimConfig
+
+    request = fit.request
+    if fit.model_id is None or request is None or request.config is None or not fit.pictures_here:
+        raise PadimError(f"{fit.name}: its pictures are no longer on this server; fit anew with them")
+    _must_be_free()
+    _start(
+        fit.name,
+        fit.model_id,
+        PadimConfig.of(request.config),
+        request.parts or {},
+        lambda _: work_queue.kept(fit),
+        request.label,
+        resumed=True,
+    )
+
+
+def _start(
+    name: str,
+    entry_id: str,
+    config: PadimConfig,
+    parts: Mapping[str, str],
+    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    label: str,
+    *,
+    resumed: bool,
+) -> None:
     now, store = memory(), workspace.store()
-    entry_id = store.create(name).id
+    held = ExitStack()
+    # From now until the fit has ended nobody takes it for one that was stopped.
+    if not held.enter_context(held_folder(store.get(entry_id).path)):
+        held.close()
+        raise PadimError(f"{name}: is being fitted already")
     now.tried = config
     now.fit_key = f"fit:{state.session_id()}"
     watch.start(
         now.fit_key,
         f"Fitting “{name}”",
-        lambda job: fit(store, entry_id, config, parts, pictures, job),
+        lambda job: _held_fit(
+            held, store, entry_id, config, parts, pictures, job, label=label, resumed=resumed
+        ),
         tag="fit",
         goes_on=True,
     )
+
+
+def _held_fit(held: ExitStack, *arguments: Any, **more: Any) -> Fitted:
+    with held:
+        return fit(*arguments, **more)
 
 
 def fit(
@@ -218,8 +276,12 @@ def fit(
     parts: Mapping[str, str],
     pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
     job: Job[Fitted],
+    *,
+    label: str = "",
+    resumed: bool = False,
 ) -> Fitted:
-    """Fit, calibrate and save one model into its prepared folder; removes that if it fails or is cancelled.
+    """Fit, calibrate and save one model into its prepared folder; removes that if it fails or is cancelled,
+    unless it goes on with what an earlier one has done.
 
     Raises:
         PadimError: no picture can be used, or whatever ``Padim.fit`` refuses; or the process was killed.
@@ -236,9 +298,11 @@ def fit(
                 config=config.model_dump(mode="json"),
                 groups=dict(parts),
                 pictures=given,
+                label=label,
             )
             done = work_queue.run("fit", request, job)
     except BaseException:
-        store.delete(entry_id)
+        if not resumed:
+            store.delete(entry_id)
         raise
     return Fitted(entry_id, name, done.pictures, done.unusable)

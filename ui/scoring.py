@@ -6,7 +6,6 @@ the judged map for the browser stay in memory: the network sees it once.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from padim.errors import ImageError
+from padim.leftovers import ScratchFolder
 from ui.media import Numbers, Picture
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Pile:
         self._names: set[str] = set()
         self._arrived = 0
         self._maps_kept = 0
-        self._folder = tempfile.TemporaryDirectory(prefix="padim-review-")
+        self._folder = ScratchFolder()
 
     @cached_property
     def folder(self) -> Path:

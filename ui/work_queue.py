@@ -22,6 +22,7 @@ from ui import workspace
 from ui.words import count
 
 if TYPE_CHECKING:
+    from padim.stopped_fits import StoppedFit
     from padim.worker.messages import Outcome, Request
     from padim.worker.pictures import AtPath, Files
     from padim.worker.process import OnCancel
@@ -142,6 +143,25 @@ def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
         lock.release()
         with suppress(OSError):
             (root / f"{name}.lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def kept(fit: StoppedFit) -> Iterator[AtPath | Files]:
+    """The pictures that a fit was begun with, where they still are; uploads go once it has succeeded."""
+    from padim.stopped_fits import kept_uploads
+    from padim.worker.pictures import AtPath, Files
+
+    assert fit.request is not None
+    if fit.request.pictures is not None:
+        yield AtPath(path=Path(fit.request.pictures))
+        return
+    folder = kept_uploads(fit)
+    assert folder is not None
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        yield Files(files=[(name, Path(path)) for name, path in fit.request.files])
+    rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
 
 
 def _written(brought: Brought, folder: Path, job: Job[Any]) -> Iterator[tuple[str, Path]]:

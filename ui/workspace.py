@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 APP = Path(__file__).resolve().parent.parent
 PARAMETER = "model"
 
-# What a bundle holds of the normals, and of how the region was drawn: no picture's score depends on them.
-NOT_JUDGING = frozenset({"held_out.npy", "normals.json", "roi_shapes.json", "thumbnails.bin"})
-
 
 def root() -> Path:
     """``PADIM_HOME``, or ``workspace`` beside ``app.py``."""
@@ -82,26 +79,22 @@ def random_weights(entry: Entry) -> bool:
 def scoring_identity(entry: Entry) -> str:
     """Changes when scores would: with what was learnt, the scale or the region of interest.
 
-    It does not change with threshold or smallest region: scored pictures outlive those, and only those.
+    It does not change with threshold or smallest region: scored pictures outlive those, and only those. It is
+    the opened model's ``scoring_identity``, read from the manifest.
     """
-    return _identity(entry, *_judging_files(entry))
+    from padim.identity import of_manifest
 
-
-def _judging_files(entry: Entry) -> list[str]:
-    return sorted(set(entry.manifest.get("files", {})) - NOT_JUDGING)
+    try:
+        return of_manifest(entry.manifest)
+    except (KeyError, TypeError, ValueError):
+        # It cannot be opened, so nothing will ever be scored by it.
+        return f"unusable {entry.revision}"
 
 
 def held_out_identity(entry: Entry) -> str:
     """Changes when the normals' held-out maps would: with all that scores depend on, and with the parts."""
-    return _identity(entry, *_judging_files(entry), "held_out.npy")
-
-
-def _identity(entry: Entry, *names: str) -> str:
-    manifest = entry.manifest
-    files = manifest.get("files", {})
-    parts = [(name, str(files.get(name, {}).get("sha256"))) for name in names]
-    config = {k: v for k, v in sorted(manifest.get("config", {}).items()) if k != "min_area"}
-    return hashlib.sha256(repr((parts, manifest.get("quantizer"), config)).encode()).hexdigest()
+    held_out = entry.manifest.get("files", {}).get("held_out.npy", {}).get("sha256")
+    return hashlib.sha256(f"{scoring_identity(entry)}/{held_out}".encode()).hexdigest()
 
 
 def changed(entry: Entry) -> bool:

@@ -11,8 +11,9 @@ import typer
 
 from padim import documents
 from padim.cli import options, summary
-from padim.cli.fit import GroupsBy, check_output, groups_of, weights_from
+from padim.cli.fit import GroupsBy, groups_of, weights_from
 from padim.cli.options import config_of
+from padim.cli.resuming import check_output, sweep_beside
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
@@ -103,6 +104,7 @@ def adapt(
     from padim.sources import open_source
 
     check_output(output, force=force)
+    sweep_beside(output)
     if (pictures / "train" / "good").is_dir():
         raise PadimError(
             f"{pictures}: holds more than good parts; give its folder {pictures / 'train' / 'good'}, "

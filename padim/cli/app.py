@@ -11,6 +11,7 @@ from padim.cli import (
     adapt,
     backbones,
     calibrate,
+    doctor,
     evaluate,
     export,
     fit,
@@ -31,7 +32,8 @@ scores, [bold]adapt[/] does so with a network taught by them if that is a gain; 
 the threshold and says what that means; [bold]score[/] judges pictures;
 [bold]evaluate[/] counts how well it did on labelled ones, [bold]study[/] which configuration does best;
 [bold]probe[/] and [bold]shift[/] ask how small a
-defect, and how great a change of light or fixture, may be. The common options may stand before a command
+defect, and how great a change of light or fixture, may be; [bold]doctor[/] checks what is on disk.
+The common options may stand before a command
 or after it.
 """
 
@@ -41,8 +43,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done · 1 rejected, with --fail-on-reject · 2 an error, told in one sentence · "
-    "130 stopped with Ctrl-C.",
+    epilog="Exit codes: 0 done · 1 rejected, with --fail-on-reject, or damaged, with doctor · "
+    "2 an error, told in one sentence · 130 stopped with Ctrl-C.",
 )
 
 
@@ -69,5 +71,19 @@ def common(
     ctx.obj = Common(quiet, as_json, threads, providers)
 
 
-for module in (fit, adapt, calibrate, score, evaluate, study, probe, shift, export, info, methods, backbones):
+for module in (
+    fit,
+    adapt,
+    calibrate,
+    score,
+    evaluate,
+    study,
+    probe,
+    shift,
+    export,
+    info,
+    methods,
+    backbones,
+    doctor,
+):
     command(app)(getattr(module, module.__name__.rpartition(".")[2]))

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
@@ -92,7 +93,7 @@ def command(
         def run(ctx: typer.Context, **given: Any) -> None:
             before = ctx.find_root().obj or Common()
             options = before.with_later(*(given.pop(parameter.name) for parameter in extra))
-            terminal = Terminal(quiet=options.quiet, as_json=options.as_json)
+            terminal = Terminal(quiet=options.quiet, as_json=options.as_json, arguments=_arguments(ctx))
             with _environment(options), _told(terminal), _one_sentence(terminal):
                 function(terminal, **given)
 
@@ -105,6 +106,29 @@ def command(
         return function
 
     return register
+
+
+def _arguments(context: typer.Context) -> tuple[str, ...]:
+    """The command at work and what was given to it, paths in full, so that it can be run from any folder."""
+    told = [context.info_name or ""]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = context.params.get(name)
+        source = context.get_parameter_source(name)
+        if value is None or value == () or source is None or source.name == "DEFAULT":
+            continue
+        if parameter.param_type_name == "argument":
+            told.append(_in_full(value))
+        elif isinstance(value, bool):
+            told += (parameter.opts if value else parameter.secondary_opts)[:1]
+        else:
+            for one in value if isinstance(value, list | tuple) else [value]:
+                told += [parameter.opts[0], _in_full(one)]
+    return tuple(told)
+
+
+def _in_full(value: Any) -> str:
+    return str(value.absolute()) if isinstance(value, Path) else str(value)
 
 
 def _without_type(annotation: Any) -> None:
@@ -158,9 +182,18 @@ def _one_sentence(terminal: Terminal) -> Iterator[None]:
     except BrokenPipeError:
         raise  # nobody reads any more, as under ``| head``
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        terminal.error(f"{place}{error.strerror or error}")
+        terminal.error(_sentence(error))
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         terminal.error("stopped")
         raise typer.Exit(130) from error
+
+
+def _sentence(error: OSError) -> str:
+    """What the system refused: to write, with the remedy, or something else in its own words."""
+    from padim.files import explain_os_error, is_about_writing
+
+    if is_about_writing(error):
+        return str(explain_os_error(error))
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ import typer
 from padim import documents
 from padim.cli import options, summary
 from padim.cli.options import config_of, decide
+from padim.cli.resuming import at_work, has_model, is_complete, may_be_replaced, sweep_beside
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
@@ -101,8 +101,8 @@ def fit(
     The threshold is the 95th percentile of the parts' held-out scores unless you say otherwise; what that
     means in false rejects is said at the end. Files that cannot be used are named and skipped.
 
-    Ctrl-C keeps what is done in [b]MODEL.partial[/]; [b]--resume[/] goes on from there, and the model is the
-    same to the bit.
+    Whatever stops it, what is done is kept in [b]MODEL.partial[/]; [b]--resume[/] goes on from there, and the
+    model is the same to the bit.
     """
     settings = config_of(
         config,
@@ -133,14 +133,19 @@ def fit(
         raise PadimError(f"{pictures}: holds no pictures; give a folder or a zip with pictures of good parts")
     if keep_features and output.suffix.lower() == ".zip":
         raise PadimError("--keep-features needs a folder: a .zip cannot hold the features")
-    check_output(output, force=force)
-    partial = output.with_name(f"{output.name}.partial")
-    _check_partial(partial, terminal, resume=resume, force=force)
-    terminal.say(facts(summary.of_cost(settings, len(source)), "Before it starts"))
-    if settings.weights == "random":
-        terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
-
-    with weights_from(weights), Stop(terminal) as stop:
+    replace = may_be_replaced(output, resume=resume, force=force)
+    sweep_beside(output)
+    if not replace:
+        _say_complete(terminal, settings, source, output, percentile=percentile, value=threshold)
+        return
+    with (
+        weights_from(weights),
+        at_work(output, terminal, resume=resume, force=force) as partial,
+        Stop(terminal) as stop,
+    ):
+        terminal.say(facts(summary.of_cost(settings, len(source)), "Before it starts"))
+        if settings.weights == "random":
+            terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
         _fit(
             terminal,
             stop,
@@ -151,10 +156,38 @@ def fit(
             groups_by=groups_by,
             strict=strict,
             keep_features=keep_features,
-            resumed=resume,
             percentile=percentile,
             value=threshold,
         )
+
+
+def _say_complete(
+    terminal: Terminal,
+    config: PadimConfig,
+    source: Source,
+    output: Path,
+    *,
+    percentile: float | None,
+    value: float | None,
+) -> None:
+    """The result of a fit that had come to its end before it was asked to go on.
+
+    Raises:
+        PadimError: the model there is of other pictures or settings.
+    """
+    from padim.model import Padim
+
+    asked = Padim(config)
+    decide(asked, percentile=percentile, value=value)
+    if not is_complete(output, config, asked.choice, source):
+        raise PadimError(
+            f"{output}: there is a model of other pictures or settings already, and no fit that was stopped; "
+            "choose another place or replace it with --force"
+        )
+    model = Padim.load(output)
+    terminal.note(f"the fit is complete, there is nothing to go on with: {output} is its model")
+    document = {**summary.document(model, output), "skipped": documents.skipped(source.skipped)}
+    terminal.result(document, "", facts(summary.of_model(model, output), f"Fitted and saved: {output}"))
 
 
 def _fit(
@@ -168,18 +201,23 @@ def _fit(
     groups_by: GroupsBy,
     strict: bool,
     keep_features: bool,
-    resumed: bool,
     percentile: float | None,
     value: float | None,
 ) -> None:
-    from padim import registry
+    from padim import bundle, registry
     from padim import weights as weights_files
+    from padim.files import remove_tree
     from padim.model import Padim
-    from padim.unfinished import pictures_done
+    from padim.unfinished import Request, look, pictures_done
 
     failed: list[ImageError] = []
-    own = not _has_something(partial)
-    partial.mkdir(parents=True, exist_ok=True)  # before any work: the place may not be writable
+    resumed = look(partial) == "stopped"
+    if Request.read(partial) is None:
+        replaces = bundle.Bundle(output).revision if has_model(output) else None
+        request = Request.now(
+            len(source), command=terminal.going_on(), replaces=replaces, label=str(output.absolute())
+        )
+        request.write(partial)
     try:
         # The features stay where they are until the model is saved: a full disk costs nothing but space.
         model = Padim(config, work_dir=partial)
@@ -201,8 +239,8 @@ def _fit(
             )
             skipped = [*source.skipped, *failed]
             if strict and skipped:
-                if own:
-                    shutil.rmtree(partial, ignore_errors=True)
+                if not resumed:
+                    remove_tree(partial)
                 terminal.skipped(skipped)
                 raise PadimError(f"{len(skipped)} files could not be used and --strict is given: not saved")
             progress(0, None, "Saving")
@@ -210,7 +248,8 @@ def _fit(
             model.save(output)
         if keep_features:
             _keep_features(partial, output / "work")
-        shutil.rmtree(partial, ignore_errors=True)
+        else:
+            remove_tree(partial)
     except (Cancelled, KeyboardInterrupt) as error:
         done = pictures_done(partial) or 0
         if done:
@@ -219,16 +258,16 @@ def _fit(
                 "run the same command with --resume to go on"
             )
         else:
-            if own:
-                shutil.rmtree(partial, ignore_errors=True)
+            if not resumed:
+                remove_tree(partial)
             terminal.error("stopped before any picture was done; nothing was kept")
         raise typer.Exit(stop.exit_code) from error
     except BaseException:
         done = pictures_done(partial) or 0
         if done and not resumed:
             terminal.note(f"{done} of {len(source)} pictures are done and kept in {partial} for --resume")
-        elif own and not done:
-            shutil.rmtree(partial, ignore_errors=True)
+        elif not resumed and not done:
+            _remove_quietly(partial)
         raise
     document = {**summary.document(model, output), "skipped": documents.skipped(skipped)}
     terminal.result(document, "", facts(summary.of_model(model, output), f"Fitted and saved: {output}"))
@@ -237,14 +276,23 @@ def _fit(
     terminal.skipped(skipped)
 
 
-def _keep_features(partial: Path, work: Path) -> None:
-    from padim.taken import WORK
+def _remove_quietly(partial: Path) -> None:
+    """Clean up where the error that led here is what is to be told."""
+    from padim.files import remove_tree
 
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    for name in WORK:
-        if (partial / name).exists():
-            (partial / name).replace(work / name)
+    with suppress(OSError):
+        remove_tree(partial)
+
+
+def _keep_features(partial: Path, work: Path) -> None:
+    """The features' folder goes to its place in one step: a kill leaves it in the one or in the other."""
+    from padim.files import remove_tree, sync_folder
+    from padim.unfinished import forget
+
+    remove_tree(work)
+    partial.rename(work)
+    sync_folder(work.parent)
+    forget(work)
 
 
 def _download(progress: Any, cancel: Stop) -> Callable[[int, int], None]:
@@ -265,56 +313,6 @@ def _check_value(model: Padim, value: float | None, terminal: Terminal) -> None:
     except PadimError as error:
         model.choice = Choice()
         terminal.warn(f"{error}; the 95 % percentile is used instead, see the calibrate command")
-
-
-def check_output(path: Path, *, force: bool) -> None:
-    """Refuse a place where something is that is no model, or one that was not to be replaced.
-
-    Raises:
-        PadimError: says which.
-    """
-    from padim import bundle
-
-    if not path.exists():
-        return
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    try:
-        bundle.Bundle(path)
-    except PadimError:
-        if not (path.is_dir() and (path / bundle.MANIFEST).exists()):
-            raise PadimError(f"{path}: is there already and is no model; choose another place") from None
-    if not force:
-        raise PadimError(f"{path}: there is a model already; choose another place or replace it with --force")
-
-
-def _check_partial(partial: Path, terminal: Terminal, *, resume: bool, force: bool) -> None:
-    from padim.unfinished import pictures_done
-    from padim.words import count
-
-    done = pictures_done(partial)
-    if done is None:
-        if _has_something(partial):
-            raise PadimError(
-                f"{partial}: is in the way and holds no fit that was stopped; move it away, or choose "
-                "another place for the model"
-            )
-        if resume:
-            terminal.note(f"there is nothing to go on from in {partial}; starting from the first picture")
-    elif resume:
-        terminal.say(f"Going on from {partial}: {count(done, 'picture')} done.")
-    elif force:
-        shutil.rmtree(partial, ignore_errors=True)
-    else:
-        raise PadimError(
-            f"{partial}: holds a fit that was stopped ({count(done, 'picture')} done); "
-            "go on with --resume, or start afresh with --force"
-        )
-
-
-def _has_something(place: Path) -> bool:
-    """Whether anything would be lost with it; an empty folder is nothing."""
-    return any(place.iterdir()) if place.is_dir() else place.exists()
 
 
 @contextmanager

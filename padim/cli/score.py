@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 
 from padim.cli import options, summary
 from padim.cli.options import decide
+from padim.cli.score_places import journal_in
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, columns, titled
 from padim.errors import Cancelled, ImageError, PadimError
@@ -19,6 +20,7 @@ from padim.errors import Cancelled, ImageError, PadimError
 if TYPE_CHECKING:
     from padim.model import Padim, ScoredImage
     from padim.report import Results
+    from padim.scoring_journal import Journal
     from padim.sources import Source
 
 _WORST, _NAMED = 10, 20
@@ -44,6 +46,14 @@ def score(
             "--masks/--no-masks", help="A mask at each picture's own size: 255 where it is rejected."
         ),
     ] = True,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a scoring that was stopped, or that pictures have come to since: what the same "
+            "model has judged at the same threshold is not judged again.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in OUT.")] = False,
     fail_on_reject: Annotated[
         bool,
@@ -63,12 +73,15 @@ def score(
     are kept. Threshold and smallest region are the model's unless given here; the model is not changed.
 
     Files that cannot be read are rows with an error. Without --fail-on-reject they and rejects leave the exit
-    code at 0. Ctrl-C keeps what was judged until then, marked as interrupted.
+    code at 0. Whatever stops it, the rows of what was judged are kept in [b]results.partial.jsonl[/], and
+    [b]--resume[/] goes on from there; after Ctrl-C they are in the results, too, marked as interrupted.
     """
     from padim import bundle
     from padim.model import Padim
     from padim.report import Results, of_model
+    from padim.scoring_journal import rows_kept
     from padim.sources import open_source
+    from padim.words import count
 
     if not 32 <= panel_side <= 8192:
         raise PadimError(f"--panel-side is 32 to 8192 pixels, not {panel_side}")
@@ -79,38 +92,56 @@ def score(
     source = open_source(pictures)
     if not len(source):
         raise PadimError(f"{pictures}: holds no pictures; give a folder or a zip with pictures to judge")
-    _check_output(output, pictures, force=force)
-    if summary.is_random(model):
-        terminal.warn(f"{path}: the network has random weights; its verdicts mean nothing")
+    shown_side = panel_side if panels else 0
     shared = {
         **of_model(model, path.resolve().name, identity),
         "backbone": model.config.backbone,
         "random_weights": summary.is_random(model),
     }
     about = {**shared, "threshold": float(f"{model.quantizer.to_value(level):.6g}"), "folder": str(pictures)}
-
-    # A few rows for the screen: the others are in the files and no longer in memory.
-    broken: list[ImageError] = []
-    worst: list[tuple[int, dict[str, Any]]] = []
-    with Stop(terminal) as stop, Results(output, shared, about) as results:
+    begun_with = {
+        **{key: about[key] for key in ("model_id", "threshold", "min_area")},
+        "panel_side": shown_side,
+        "masks": masks,
+    }
+    with ExitStack() as opened:
+        journal = opened.enter_context(
+            journal_in(output, pictures, begun_with, terminal, resume=resume, force=force)
+        )
+        if summary.is_random(model):
+            terminal.warn(f"{path}: the network has random weights; its verdicts mean nothing")
+        size = model.extractor.batch_size(model.detector_.scoring_bytes())
+        reading = _Reading(source, output, journal, size, panels=panels, masks=masks)
+        # A few rows for the screen: the others are in the files and no longer in memory.
+        broken: list[ImageError] = []
+        worst: list[dict[str, Any]] = []
+        stop = opened.enter_context(Stop(terminal))
+        results = opened.enter_context(Results(output, shared, about, journal))
         try:
             with terminal.progress() as progress:
-                rows = _rows(model, source, output, panel_side if panels else 0, masks, stop)
-                for done, (level_of, row) in enumerate(rows, start=1):
-                    results.add(row)
-                    progress(done, len(source), "Scoring pictures")
-                    if level_of < 0 and len(broken) < _NAMED:
+                for row in _rows(model, reading, results, output, shown_side, masks, size, stop):
+                    progress(results.counts.total(), len(source), "Scoring pictures")
+                    if row.get("error") and len(broken) < _NAMED:
                         broken.append(ImageError(row["name"], row["error"]))
-                    elif level_of >= 0:
-                        worst = sorted([*worst, (level_of, row)], key=lambda item: -item[0])[:_WORST]
+                    elif not row.get("error"):
+                        worst = sorted([*worst, row], key=lambda one: -one["score"])[:_WORST]
                     if stop():  # a batch of large pictures takes a while to draw
                         raise Cancelled("stopped on request")
         except (Cancelled, KeyboardInterrupt):
             results.interrupt(f"{results.counts.total()} of {len(source)} pictures were looked at")
+        except OSError:
+            if kept := rows_kept(output):
+                terminal.note(f"{count(kept, 'picture')} judged and kept in {output} for --resume")
+            raise
+    if reading.n_kept:
+        terminal.note(f"{count(reading.n_kept, 'picture')} judged before: taken as they are")
     _tell(terminal, results, worst, output)
     terminal.skipped(broken, results.counts["unreadable"])
     if results.interrupted is not None:
-        terminal.error(f"stopped; {results.interrupted}, and {output / 'results.csv'} says so")
+        terminal.error(
+            f"stopped; {results.interrupted}, and {output / 'results.csv'} says so; "
+            "run the same command with --resume to go on"
+        )
         raise typer.Exit(stop.exit_code)
     if results.counts.total() == results.counts["unreadable"]:
         raise PadimError(f"{pictures}: none of the files could be used")
@@ -119,18 +150,29 @@ def score(
 
 
 def _rows(
-    model: Padim, source: Source, output: Path, panel_side: int, masks: bool, cancel: Stop
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every file's score (a level; -1 without one) and row, with its evidence written already."""
-    from padim.pipeline import content_hash
-    from padim.report import FileNames, judged, unusable
+    model: Padim,
+    reading: _Reading,
+    results: Results,
+    output: Path,
+    panel_side: int,
+    masks: bool,
+    batch_size: int,
+    cancel: Stop,
+) -> Iterator[dict[str, Any]]:
+    """Every file's row, with its evidence written already and the row given to ``results``."""
+    from padim.report import judged
 
-    names = FileNames()
-    reading = _Reading(source)
-    for scored in model.score(reading, cancel=cancel, on_error=reading.failed.append):
-        for error, content in reading.bad():
-            yield -1, unusable(error.name, error.reason, None if content is None else content_hash(content))
-        content = reading.take(scored.name)
+    def others() -> Iterator[dict[str, Any]]:
+        for order, row in reading.bad():
+            results.add(row, order)
+            yield row
+        for order, place in reading.kept():
+            yield results.keep(place, order)
+
+    scoring = model.score(reading, batch_size=batch_size, cancel=cancel, on_error=reading.failed.append)
+    for scored in scoring:
+        yield from others()
+        file = reading.take(scored.name)
         decision = model.decide(scored)
         row = judged(
             scored.name,
@@ -141,19 +183,53 @@ def _rows(
             decision,
             model.verdict(scored.score),
         )
-        row |= _evidence(names.take(scored.name), content, scored, decision, output, panel_side, masks)
-        yield scored.score, row
-    for error, content in reading.bad():
-        yield -1, unusable(error.name, error.reason, None if content is None else content_hash(content))
+        row |= _evidence(file.stem, file.content, scored, decision, output, panel_side, masks)
+        results.add(row, file.order)
+        yield row
+    yield from others()
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file on its way through the network.
+
+    Attributes:
+        content: its bytes, for the panel.
+        order: its place among all files.
+        stem: names its evidence.
+    """
+
+    content: bytes
+    order: int
+    stem: str
 
 
 class _Reading:
-    """The source's files, each kept from when it is read until its result has come: for its panels."""
+    """The source's files that are not judged yet, each kept from its reading until its result has come."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._under_way: dict[str, bytes] = {}
-        self._told = 0
+    def __init__(
+        self, source: Source, output: Path, journal: Journal, batch: int, *, panels: bool, masks: bool
+    ) -> None:
+        """
+        Args:
+            source: the pictures.
+            output: where the evidence of those judged before is.
+            journal: their rows.
+            batch: how many pictures the network takes at once. Rows are taken over by whole batches, so that
+                the others come in the batches in which they would have come: the same numbers to the bit.
+            panels, masks: what evidence there is to be.
+        """
+        from padim.report import FileNames
+
+        self._source, self._output, self._journal = source, output, journal
+        self._folders = {"panel": "panels/{}.jpg" if panels else "", "mask": "masks/{}.png" if masks else ""}
+        self._names = FileNames()
+        self._to_keep = len(journal.rows) - len(journal.rows) % batch
+        self._under_way: dict[str, _File] = {}
+        self._order = self._told = 0
+        self._bad: list[tuple[int, dict[str, Any]]] = []
+        self._kept: list[tuple[int, int]] = []
+        self.n_kept = 0
         self.failed: list[ImageError] = []
 
     def __len__(self) -> int:
@@ -161,21 +237,62 @@ class _Reading:
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         for name, content in self._source:
-            self._under_way[name] = content
+            self._note_skipped()
+            file = _File(content, self._next(), self._names.take(name))
+            place = self._judged_before(name, file)
+            if place is not None:
+                self._kept.append((file.order, place))
+                self.n_kept += 1
+                continue
+            self._under_way[name] = file
             yield name, content
+        self._note_skipped()
 
-    def take(self, name: str) -> bytes:
+    def _next(self) -> int:
+        self._order += 1
+        return self._order
+
+    def _note_skipped(self) -> None:
+        """Files that the source has passed over since it was asked last; they stand where they were found."""
+        from padim.report import unusable
+
+        for error in self._source.skipped[self._told :]:
+            self._told += 1
+            self._bad.append((self._next(), unusable(error.name, error.reason)))
+
+    def _judged_before(self, name: str, file: _File) -> int | None:
+        """Where the row of this very file stands in the journal, if its evidence is all there."""
+        from padim.pipeline import content_hash
+
+        digest, place = self._journal.rows.get(name, ("", 0))
+        if self.n_kept >= self._to_keep or not digest or digest != content_hash(file.content):
+            return None
+        row = self._journal.row(place)
+        for kind, pattern in self._folders.items():
+            path = pattern.format(file.stem)
+            if row.get(kind, "") != path or (path and not (self._output / path).is_file()):
+                return None
+        return place
+
+    def take(self, name: str) -> _File:
         return self._under_way.pop(name)
 
-    def bad(self) -> Iterator[tuple[ImageError, bytes | None]]:
-        """The files passed over since the last call, with their content if it was read."""
-        skipped = self._source.skipped
-        while self._told < len(skipped):
-            self._told += 1
-            yield skipped[self._told - 1], None
+    def bad(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Places and rows of the files that cannot be used, found since the last call."""
+        from padim.pipeline import content_hash
+        from padim.report import unusable
+
+        while self._bad:
+            yield self._bad.pop(0)
         while self.failed:
             error = self.failed.pop(0)
-            yield error, self._under_way.pop(error.name, None)
+            file = self._under_way.pop(error.name)
+            yield file.order, unusable(error.name, error.reason, content_hash(file.content))
+
+    def kept(self) -> Iterator[tuple[int, int]]:
+        """Places among the files, and in the journal, of those judged before, found since the last call."""
+        while self._kept:
+            yield self._kept.pop(0)
 
 
 def _evidence(
@@ -203,63 +320,13 @@ def _evidence(
     return files
 
 
-def _check_output(output: Path, pictures: Path, *, force: bool) -> None:
-    """Refuse a place that would mix results with pictures or with other results; clear what may go.
-
-    Raises:
-        PadimError: says which.
-    """
-    if output.exists() and not output.is_dir():
-        raise PadimError(f"{output}: is a file; give a folder for the results")
-    if output.resolve().is_relative_to(pictures.resolve()):
-        raise PadimError(
-            f"{output}: lies in {pictures}, whose pictures are judged; choose a place outside it"
-        )
-    names = ("results.csv", "results.json", "panels", "masks")
-    earlier = [output / name for name in names if (output / name).exists()]
-    if not earlier:
-        return
-    written = _written(output / "results.json")
-    foreign = [place.name for place in earlier if place.name not in written]
-    if foreign:
-        raise PadimError(
-            f"{output}: holds {' and '.join(foreign)} that no earlier run has written; choose another "
-            "folder, or move what is there away"
-        )
-    if not force:
-        raise PadimError(
-            f"{output}: holds earlier results; choose another folder or replace them with --force"
-        )
-    for place in earlier:
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
-        else:
-            place.unlink(missing_ok=True)
-
-
-def _written(path: Path) -> set[str]:
-    """What an earlier run has written beside its results.json, with that; nothing if no run made the file."""
-    try:
-        document = json.loads(path.read_bytes())
-        rows = document["pictures"]
-        if not {"model_id", "threshold", "counts", "interrupted"} <= document.keys():
-            return set()
-        kinds = {"panels": "panel", "masks": "mask"}
-        evidence = {name for name, key in kinds.items() if any(key in row for row in rows)}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return set()
-    return {"results.csv", "results.json", *evidence}
-
-
-def _tell(
-    terminal: Terminal, results: Results, worst: list[tuple[int, dict[str, Any]]], output: Path
-) -> None:
+def _tell(terminal: Terminal, results: Results, worst: list[dict[str, Any]], output: Path) -> None:
     from padim.words import count, multiple
 
     table = columns(
         [("picture", False), ("verdict", False), ("score", True), ("× threshold", True), ("regions", True)]
     )
-    for _, row in worst:
+    for row in worst:
         table.add_row(
             summary.plain(row["name"]),
             f"[{_COLOURS[row['verdict']]}]{row['verdict']}[/]",

@@ -93,6 +93,9 @@ def threshold_words(model: Padim) -> str:
     """The threshold in use and where it comes from."""
     threshold = model.threshold_
     if threshold is None:
+        if model.choice.basis == "manual":
+            beyond = f"{model.choice.value:.6g}, set by hand, is beyond the scale"
+            return f"[red]none: {beyond}, which ends at {model.quantizer.highest_threshold:.4g}[/]"
         return "none yet: it takes at least 3 good parts, or a value by hand"
     value = f"{model.quantizer.to_value(threshold.level):.4g}"
     if threshold.permille is None:

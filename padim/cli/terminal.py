@@ -38,10 +38,13 @@ class Terminal:
     Attributes:
         quiet: only results that were asked for and errors.
         json: one JSON document on stdout and nothing else there.
+        arguments: the command and what was given to it, paths in full.
     """
 
-    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
-        self.quiet, self.json = quiet, as_json
+    def __init__(
+        self, *, quiet: bool = False, as_json: bool = False, arguments: tuple[str, ...] = ()
+    ) -> None:
+        self.quiet, self.json, self.arguments = quiet, as_json, arguments
         self._out = Console(file=sys.stdout, highlight=False)
         self._err = Console(file=sys.stderr, highlight=False)
         if self._out.is_terminal:
@@ -97,6 +100,11 @@ class Terminal:
             self._err.print(f"  {escape(error.name)}: {escape(error.reason)}", soft_wrap=True)
         if total > min(len(failed), _NAMED):
             self._err.print(f"  and {count(total - min(len(failed), _NAMED), 'other')}")
+
+    def going_on(self) -> tuple[str, ...]:
+        """The arguments that go on with this command once it has been stopped."""
+        left = (argument for argument in self.arguments if argument not in ("--force", "--resume"))
+        return (*left, "--resume")
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int | None, str], None]]:

@@ -203,9 +203,6 @@ class Ensemble(Detector):
         each = [np.array(member.strange()) for member in self.members]
         return float(self._mean(each))
 
-    def fingerprint(self) -> bytes:
-        return b"".join(member.fingerprint() for member in self.members)
-
     def scoring_bytes(self) -> int:
         positions = self.shape[0]
         knots = sum(len(scale.knots) for scale in self.scales)

@@ -140,9 +140,6 @@ class PatchGaussians(EmbeddingDetector):
         # At most that of an embedding of zeros, and no pass over the factors.
         return float(np.linalg.norm(self.mean, axis=1).max()) / np.sqrt(self.floor)
 
-    def fingerprint(self) -> bytes:
-        return self.mean[:1].tobytes()
-
 
 def gather(spool: Spool, normals: Sequence[Normal], channels: npt.NDArray[np.int64]) -> PatchStatistics:
     """Count, mean and scatter of the normals in the fit, at all positions."""

@@ -42,8 +42,8 @@ import numpy.typing as npt
 from padim.blocks import workers
 from padim.config import PadimConfig
 from padim.errors import PadimError
-from padim.files import write_atomic
 from padim.pipeline import Watch
+from padim.sealed import is_whole, write_sealed
 from padim.task import Losses
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ class _State:
         }
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **arrays)
-        write_atomic(self._path, content.getvalue())
+        write_sealed(self._path, content.getvalue())
         self._saved = time.monotonic()
 
     def take_up(self, module: Module, optimiser: Optimizer) -> _Run | None:
@@ -326,6 +326,8 @@ class _State:
         if self._path is None:
             return None
         try:
+            if not is_whole(self._path):
+                return None  # damaged, or of an earlier version: trained afresh, the same comes of it
             with np.load(self._path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             run = _Run()

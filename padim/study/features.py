@@ -7,6 +7,7 @@ that no picture is decoded twice.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from padim import registry
 from padim.config import PadimConfig
@@ -26,6 +28,7 @@ from padim.features import FeatureExtractor, open_extractor
 from padim.files import write_atomic
 from padim.images import Preprocess
 from padim.pipeline import Watch, batches
+from padim.records import sealed
 from padim.scorer import NO_NUMBERS
 from padim.spool import Spool
 from padim.study.data import Category
@@ -129,7 +132,7 @@ class Features:
             Cancelled: ``watch`` asked to stop.
             PadimError: none of the normals, or none of the others, can be used.
         """
-        if self._read():
+        if self._read() and self._whole():
             return
         shutil.rmtree(self.folder, ignore_errors=True)
         failed: list[ImageError] = []
@@ -145,12 +148,14 @@ class Features:
                 raise PadimError(f"{category.name}: none of the {len(dataset)} pictures could be used")
         side = self.config.input_size
         stacked = np.array(masks, np.bool_).reshape(len(masks), side * side)
-        with (self.folder / _MASKS).open("wb") as file:
-            np.save(file, np.packbits(stacked, axis=1), allow_pickle=False)
+        content = io.BytesIO()
+        np.save(content, np.packbits(stacked, axis=1), allow_pickle=False)
+        write_atomic(self.folder / _MASKS, content.getvalue())
         told = tuple((error.name, error.reason) for error in failed)
         # Last of all: with it, the rest is complete.
         record = _Record(normals, tests, seconds, told)
-        write_atomic(self.folder / _RECORD, json.dumps(asdict(record)).encode())
+        told_of = {**asdict(record), "masks": xxhash.xxh3_128_hexdigest(content.getvalue())}
+        write_atomic(self.folder / _RECORD, json.dumps(sealed(told_of)).encode())
         self._read()
 
     def _run(
@@ -182,18 +187,26 @@ class Features:
                         masks.append(at_map_resolution(mask, self.preprocess))
                 yield Seen(item.name, sample.kind, item.sha256, item.original_size, place)
 
+    def _whole(self) -> bool:
+        """Whether all features are as they were written: what is damaged is extracted again."""
+        return all(spool.whole() == len(spool) for spool in (self.normals, self.tests))
+
     def _read(self) -> bool:
         """Whether all of it is there."""
         try:
-            data = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
-            masks = np.load(self.folder / _MASKS, allow_pickle=False)
+            data = json.loads((self.folder / _RECORD).read_bytes())
+            content = (self.folder / _MASKS).read_bytes()
+            # Damaged, or of an earlier version without checksums.
+            if data != sealed(data) or data["masks"] != xxhash.xxh3_128_hexdigest(content):
+                return False
+            masks = np.load(io.BytesIO(content), allow_pickle=False)
             record = _Record(
                 _seen(data["normals"]),
                 _seen(data["tests"]),
                 float(data["seconds"]),
                 tuple((str(name), str(why)) for name, why in data["failed"]),
             )
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return False
         whole = len(self.normals) == len(record.normals) and len(self.tests) == len(record.tests)
         drawn = sum(seen.mask is not None for seen in record.tests)

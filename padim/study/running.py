@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from padim import __version__, backbones
+from padim import __version__, backbones, leftovers
 from padim.config import PadimConfig
 from padim.errors import Cancelled, ImageError, PadimError
 from padim.evaluation import judge as judge_pictures
@@ -133,6 +133,8 @@ def run(
     _own(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
+            # Of earlier runs that were killed; this folder is the study's own.
+            leftovers.sweep(leftovers.below(folder))
             work = _Work(folder, tuple(variants), tuple(categories), probe_pictures, on_run)
             return work.all(Watch(progress, cancel))
     except Timeout:
@@ -180,7 +182,7 @@ def _own(folder: Path) -> None:
     if folder.is_file() or (
         folder.is_dir()
         and not (folder / _ABOUT).exists()
-        and any(f.name != ".lock" for f in folder.iterdir())
+        and any(f.name != ".lock" and not leftovers.is_temporary_name(f.name) for f in folder.iterdir())
     ):
         raise PadimError(f"{folder}: is there already and holds no study; give another folder")
     folder.mkdir(parents=True, exist_ok=True)

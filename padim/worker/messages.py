@@ -35,12 +35,14 @@ class Fit(_OfModel):
         config: its settings.
         groups: each image's part, by name.
         pictures: the good parts.
+        label: what the pictures are, as the user knows them.
     """
 
     verb: Literal["fit"] = "fit"
     config: dict[str, Any]
     groups: dict[str, str]
     pictures: Pictures
+    label: str = ""
 
 
 class Rebuild(_OfModel):

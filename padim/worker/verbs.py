@@ -24,6 +24,7 @@ from padim.worker.messages import (
 from padim.worker.pictures import open_pictures
 
 if TYPE_CHECKING:
+    from padim import unfinished
     from padim.config import PadimConfig
     from padim.normals import Normal
 
@@ -66,7 +67,12 @@ def perform(request: Request, progress: Report, cancel: Cancel) -> Outcome:
 
 
 def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
-    """``pictures`` of the model, and what ``failed``."""
+    """``pictures`` of the model, and what ``failed``.
+
+    What is done is kept in the model's working folder until it is saved: after a kill, the same request goes
+    on from there.
+    """
+    from padim import unfinished
     from padim.config import PadimConfig
 
     config = PadimConfig.of(request.config)
@@ -78,10 +84,38 @@ def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
 
     store, failed = Workspace(request.root), list[ImageError]()
     source = open_pictures(request.pictures)
-    model = Padim(config, work_dir=store.work_dir(request.model))
-    model.fit(source, groups=request.groups, progress=progress, cancel=cancel, on_error=failed.append)
+    work = store.work_dir(request.model)
+    if unfinished.Request.read(work) is None:
+        told = _kept_request(request, len(source))
+        told.write(work)
+    model = Padim(config, work_dir=work)
+    model.fit(
+        source,
+        groups=request.groups,
+        progress=progress,
+        cancel=cancel,
+        on_error=failed.append,
+        unfinished=work,
+    )
     store.save(request.model, model)
+    unfinished.forget(work)
     return Outcome(pictures=len(model.normals_), failed=_told((*source.skipped, *failed)))
+
+
+def _kept_request(request: Fit, total: int) -> unfinished.Request:
+    """What to keep of a request, to go on with it after a kill."""
+    from padim import unfinished
+    from padim.worker.pictures import AtPath, Files
+
+    given = request.pictures
+    return unfinished.Request.now(
+        total,
+        pictures=str(given.path) if isinstance(given, AtPath) else None,
+        files=tuple((name, str(path)) for name, path in given.files) if isinstance(given, Files) else (),
+        label=request.label,
+        config=request.config,
+        parts=request.groups,
+    )
 
 
 def fetch_weights(config: PadimConfig, progress: Report, cancel: Cancel) -> None:

@@ -98,3 +98,25 @@ def test_two_parts_have_no_table_but_may_have_a_value(run: Run, tmp_path: Path, 
     done = run("calibrate", path, "--threshold", 2, "-w", "--json")
     assert done.json["percentiles"] == []
     assert Padim.load(path).choice.value == 2
+
+
+def test_a_threshold_beyond_the_scale_is_refused_or_said(run: Run, own_model: Path, tmp_path: Path) -> None:
+    done = run("calibrate", own_model, "--threshold", 1e9, "-w")
+    assert done.code != 0
+    assert "the threshold can be at most" in done.err
+    model = Padim.load(own_model)
+    model.choice = Choice("manual", 950, 1e9)  # as a model could be saved before this was looked at
+    model.save(own_model)
+    done = run("calibrate", own_model)
+    assert done.code == 0
+    assert "beyond the scale" in done.out
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, content in normals(1):
+        assert isinstance(content, bytes)
+        (folder / name).write_bytes(content)
+    done = run("score", own_model, folder, "-o", tmp_path / "out")
+    assert done.code != 0
+    assert "is beyond this model's scale" in done.err.replace("\n", " ")
+    assert run("calibrate", own_model, "--percentile", 90, "-w").code == 0
+    assert run("score", own_model, folder, "-o", tmp_path / "out").code == 0

@@ -228,14 +228,16 @@ def test_without_a_threshold_there_is_nothing_to_judge_by(
 def test_pictures_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
     """Of 200 pictures, the contents of no more than the pipeline's own are in memory."""
     from padim.cli.score import _Reading
+    from padim.scoring_journal import Journal
     from padim.sources import UploadSource
 
     content = png(part(1))
-    reading = _Reading(UploadSource([(f"{i:03d}.png", content) for i in range(200)]))
+    source = UploadSource([(f"{i:03d}.png", content) for i in range(200)])
+    reading = _Reading(source, tmp_path, Journal.begin(tmp_path, {}), 16, panels=False, masks=False)
     most = 0
     for scored in Padim.load(saved_model).score(reading):
         most = max(most, len(reading._under_way))
-        assert reading.take(scored.name) == content
+        assert reading.take(scored.name).content == content
     assert most <= 16 * 3 + 1
     assert not reading._under_way
 
@@ -249,8 +251,8 @@ import os
 from padim.cli import main
 from padim.report import Results
 add = Results.add
-def added(self, row):
-    add(self, row)
+def added(self, row, order=None):
+    add(self, row, order)
     if self.counts.total() == 20:
         os.kill(os.getpid(), {int(signal.SIGINT)})
 Results.add = added

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as h_settings
+from hypothesis import strategies as st
 
 from padim import Padim, PadimConfig
 from padim.bundle import Bundle
 from padim.errors import BundleError, Cancelled, PadimError
 from padim.export import export_npz, export_onnx
+from padim.judging import Judge
+from padim.methods.ensemble import Ensemble
 from padim.runtime import open_session
 from tests.parts import defects, normals
 
@@ -99,6 +107,50 @@ def test_alone_or_in_a_batch(model: Padim) -> None:
     for index, (name, content) in enumerate(defects(4)):
         (alone,) = model.score([(name, content)])
         np.testing.assert_array_equal(alone.map, together[index])
+
+
+def arrays_in(thing: Any) -> Iterator[np.ndarray]:
+    """All arrays of a detector, its members' too."""
+    if isinstance(thing, np.ndarray):
+        yield thing
+    elif isinstance(thing, tuple):
+        for one in thing:
+            yield from arrays_in(one)
+    elif is_dataclass(thing):
+        for field in fields(thing):
+            yield from arrays_in(getattr(thing, field.name))
+
+
+@h_settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_any_other_number_in_any_array_is_another_scoring_identity(model: Padim, data: st.DataObject) -> None:
+    changed = deepcopy(model.detector_)
+    changed.__dict__.pop("file_hashes", None)
+    assert changed.fingerprint() == model.detector_.fingerprint()
+    changed.__dict__.pop("file_hashes")
+    arrays = list(arrays_in(changed))
+    array = arrays[data.draw(st.integers(0, len(arrays) - 1))]
+    # The least bit of a number. Of a triangular matrix the zeros are kept, too.
+    number = array.reshape(-1).view(np.uint8)
+    number[data.draw(st.integers(0, array.size - 1)) * array.itemsize] ^= 1
+    assert changed.fingerprint() != model.detector_.fingerprint()
+    if array.dtype == np.int64 and isinstance(changed, Ensemble):
+        return  # a member's channels follow from the model's and its settings, which the identity covers
+    fitted = replace(model.judge.fitted, detector=changed)
+    judge = Judge(fitted, model.config, None, model.extractor, model.channels)
+    assert judge.identity != model.scoring_identity
+
+
+def test_a_map_of_another_detector_is_refused(model: Padim, tmp_path: Path) -> None:
+    other = Padim.load(model.save(tmp_path / "model"))
+    (scored,) = other.score(defects(1))
+    assert model.decide(scored).rejected == other.decide(scored).rejected
+    changed = deepcopy(model.detector_)
+    changed.__dict__.pop("file_hashes", None)
+    next(arrays_in(changed)).reshape(-1)[-1] += 1
+    other._install(replace(model.judge.fitted, detector=changed))
+    with pytest.raises(PadimError, match="scored before the model changed, or by another model"):
+        other.decide(scored)
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))

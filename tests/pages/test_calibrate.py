@@ -310,3 +310,17 @@ def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:
     assert "The model cannot be opened." in page.text
     assert mean.name in page.text
     assert str(entry.path.parent) not in page.text
+
+
+def test_a_threshold_beyond_the_scale_is_none_and_the_page_helps_on(add_model: AddModel, home: Path) -> None:
+    model = Workspace(home).open(add_model("Parts").id)
+    model.choice = Choice("manual", 950, 1e9)  # as a model could be saved before this was looked at
+    entry = add_model("Beyond", model)
+    page = Session("calibrate", model=entry.id)
+    assert page.viewer["saved"] is None
+    assert page.viewer["decision"]["basis"] == "image"
+    page.app.button(key="calibrate-use").click().run()
+    assert not page.app.exception
+    assert Workspace(home).open(entry.id).threshold_level == page.viewer["decision"]["level"]
+    for name in ("inspect", "fit", "evaluate", "region", "checks"):
+        assert not Session(name, model=add_model(name, model).id).app.exception

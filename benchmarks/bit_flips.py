@@ -1,0 +1,254 @@
+"""One flipped bit, a cut or a zeroed tail in any file that a model is kept in: is it noticed?
+
+For every file of a saved model, of its working folder, of a checkpoint, of fits and trainings that were
+stopped, and of an exported scorer, copies are damaged in one place each, seeded, and then used as they would
+be. What comes of it must be the very same model, bit for bit, or an error that names the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import importlib.util
+import json
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import pictures, report
+from padim import Padim, PadimConfig
+from padim.errors import Cancelled, PadimError
+
+CONFIG = PadimConfig(input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
+NORMALS = 20
+# Of a file's damages, one in three each.
+KINDS = ("one bit", "cut short", "tail of zeros")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that is kept in files.
+
+    Attributes:
+        name: for the table.
+        folder: the pristine files.
+        use: what comes of a folder like that, as bytes; it may change the folder.
+        files: which of them to damage, as a pattern.
+    """
+
+    name: str
+    folder: Path
+    use: Callable[[Path], bytes]
+    files: str = "**/*"
+
+
+def fingerprint(model: Padim) -> bytes:
+    """Of all that a model says and keeps."""
+    digest = hashlib.sha256()
+    threshold = model.threshold_
+    facts: list[Any] = [normal.to_json() for normal in model.normals_]
+    facts += [model.calibration_, asdict(model.quantizer), asdict(threshold) if threshold else None]
+    digest.update(json.dumps([*facts, model.config.model_dump(mode="json")]).encode())
+    arrays = [model.held_out_, model.channels, *model.detector_.files().values()]
+    for array in arrays:
+        digest.update(array if isinstance(array, bytes) else array.tobytes())
+    for index in range(len(model.normals_)):
+        digest.update(model.thumbnail(index))
+    q, scores = model.judge_arrays(pictures.picture(900, side=64, defect=True)[None])
+    digest.update(q.tobytes() + repr(scores).encode())
+    return digest.digest()
+
+
+def cases(folder: Path) -> list[Case]:
+    """Everything that is kept, made in ``folder``."""
+    parts = [(f"part {i}", pictures.picture(i, side=64)) for i in range(NORMALS)]
+    more = [(f"new {i}", pictures.picture(100 + i, side=64)) for i in range(2)]
+    model = Padim(CONFIG, work_dir=folder / "work").fit(parts)
+    bundle = model.save(folder / "bundle")
+    saved = folder / "continued"
+
+    def opened(place: Path) -> bytes:
+        return fingerprint(Padim.load(place))
+
+    def changed(place: Path) -> bytes:
+        """A part taken out and put back, parts added, saved and opened again."""
+        changed = Padim.load(bundle, work_dir=place).exclude(3, "not_good").partial_fit(more)
+        return fingerprint(Padim.load(changed.save(saved)))
+
+    def continued(place: Path) -> bytes:
+        changed = Padim.load(folder / place.with_suffix("").name, work_dir=place).partial_fit(more)
+        return fingerprint(Padim.load(changed.save(saved)))
+
+    def resumed(place: Path) -> bytes:
+        return fingerprint(Padim(CONFIG, work_dir=place / "work").fit(parts, unfinished=place))
+
+    found = [Case("saved model", bundle, opened), Case("working files", folder / "work", changed)]
+    for name, channels in (("features", 20), ("statistics", 6)):
+        config = CONFIG.model_copy(update={"n_features": channels})
+        place = folder / f"{name}.work"
+        kept = Padim(config, work_dir=place).fit(parts)
+        kept.delete_spool()
+        kept.save(folder / name)
+        found.append(Case(f"checkpoint of {name}", place, continued))
+    asked = iter(range(1000))
+    with contextlib.suppress(Cancelled):  # behind the first batch
+        Padim(CONFIG).fit(parts, unfinished=folder / "stopped", cancel=lambda: next(asked) > 18)
+    found.append(Case("fit that was stopped", folder / "stopped", resumed))
+    return [*found, training(folder), *scorer(folder, model)]
+
+
+def training(folder: Path) -> Case:
+    """A training that was stopped at its third epoch."""
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from padim.methods import training
+    from padim.pipeline import Watch
+
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32))
+    plan = training.Plan(epochs=5, patience=5, rate=0.02)
+
+    def run(place: Path, watch: Watch) -> bytes:
+        module = nn.Linear(4, 4)
+        turn = training.Turn("all parts", range(32), seed=1, watch=watch, folder=place, key="key")
+        training.initialise(module, turn.seed)
+        losses = training.train(
+            module,
+            turn,
+            plan,
+            batches=lambda rng: [rng.permutation(32)[:16] for _ in range(2)],
+            loss=lambda rows: ((module(x[rows]) - x[rows].flip(1)) ** 2).mean(),
+            threads=1,
+        )
+        state = b"".join(value.numpy().tobytes() for value in module.state_dict().values())
+        return state + repr(losses).encode()
+
+    asked = iter(range(1000))
+    former, training.SECONDS_BETWEEN_SAVES = training.SECONDS_BETWEEN_SAVES, 0.0
+    try:
+        with contextlib.suppress(Cancelled):
+            run(folder / "training", Watch(cancel=lambda: next(asked) > 8))
+    finally:
+        training.SECONDS_BETWEEN_SAVES = former
+    return Case("training that was stopped", folder / "training", lambda place: run(place, Watch()))
+
+
+def scorer(folder: Path, model: Padim) -> Iterator[Case]:
+    """The exported scorer, as its receiver verifies it."""
+    if importlib.util.find_spec("padim.scorer_seal") is None:
+        return
+    from padim.export import export_onnx
+
+    seal = importlib.import_module("padim.scorer_seal")
+
+    def verified(place: Path) -> bytes:
+        path = place / "scorer.onnx"
+        seal.verify(path)
+        return path.read_bytes()
+
+    (folder / "scorer").mkdir()
+    export_onnx(model, folder / "scorer" / "scorer.onnx")
+    yield Case("exported scorer", folder / "scorer", verified)
+
+
+def damage(path: Path, kind: str, rng: random.Random) -> str:
+    """Damage a file in one place, and say where."""
+    content = bytearray(path.read_bytes())
+    if kind == "one bit":
+        bit = rng.randrange(8 * len(content))
+        content[bit // 8] ^= 1 << bit % 8
+        said = f"bit {bit} flipped"
+    else:
+        lost = rng.randrange(1, min(len(content), 5000) + 1)
+        content[-lost:] = b"" if kind == "cut short" else bytes(lost)
+        said = f"{lost} bytes {'cut off' if kind == 'cut short' else 'zeroed'} at the end"
+    path.write_bytes(content)
+    return said
+
+
+def try_out(case: Case, times: int, rng: random.Random, at: Path) -> tuple[Counter[str], list[str]]:
+    """Damage every file of a case so often, in copies at ``at``.
+
+    Returns:
+        How often it came to ``named``, ``same``, ``silent`` (another model) or ``crashed`` (an error that
+        names nothing), and what was done where it was one of the last two.
+    """
+    at.mkdir(parents=True, exist_ok=True)
+    place = at / case.folder.name
+
+    def fresh() -> Path:
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(case.folder, place)
+        return place
+
+    expected = case.use(fresh())
+    if case.use(fresh()) != expected:
+        raise RuntimeError(f"{case.name}: does not come to the same twice; nothing can be told from it")
+    counts: Counter[str] = Counter()
+    bad: list[str] = []
+    files = sorted(path.relative_to(case.folder) for path in case.folder.glob(case.files) if path.is_file())
+    for file in files:
+        if not (case.folder / file).stat().st_size:
+            continue
+        for number in range(times):
+            path = fresh() / file
+            before = path.read_bytes()
+            said = damage(path, KINDS[number % len(KINDS)], rng)
+            if path.read_bytes() == before:
+                continue
+            try:
+                outcome = "same" if case.use(place) == expected else "silent"
+            except PadimError:
+                outcome = "named"
+            except Exception as error:  # whatever a damaged file can lead to is what is counted here
+                outcome = "crashed"
+                said += f", {type(error).__name__}: {error}"
+            counts[outcome] += 1
+            if outcome in ("silent", "crashed"):
+                bad.append(f"{case.name}, {file}: {said}: {outcome}")
+    return counts, bad
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    report.add_arguments(parser)
+    parser.add_argument("--times", type=int, default=40, help="damages a file")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", metavar="NAME", help="cases whose name contains this")
+    args = parser.parse_args(argv)
+    result = report.Report("bit_flips")
+    result.target("silent", "<=", 0)
+    result.target("crashed", "<=", 0)
+    report.run(parser, result, args)
+
+    rows, total, bad = [], Counter[str](), list[str]()
+    with tempfile.TemporaryDirectory() as folder:
+        for case in cases(Path(folder)):
+            if args.only and args.only not in case.name:
+                continue
+            counts, found = try_out(case, args.times, random.Random(args.seed), Path(folder) / "copies")
+            rows.append((case.name, *(counts[key] for key in ("named", "same", "silent", "crashed"))))
+            total += counts
+            bad += found
+    result.show("Damaged copies", ("files", "named", "same model", "another model", "crashed"), rows)
+    for line in bad[:50]:
+        print(line)
+    result.values = {key: float(total[key]) for key in ("named", "same", "silent", "crashed")}
+    result.details["bad"] = bad
+    return result.finish(args)
+
+
+if __name__ == "__main__":
+    report.utf8_output()
+    sys.exit(main())

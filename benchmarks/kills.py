@@ -1,0 +1,524 @@
+"""Kill the shell's commands and the app's fit anywhere, start them again, and compare the results.
+
+    python benchmarks/kills.py --check                  # 50 kills a scenario
+    python benchmarks/kills.py --kills 5 --only fit-resume
+
+A process that has imported the package forks one child a run. The child counts every file operation below the
+scenario's folder (opening, creating a folder, renaming, deleting, flushing) and kills itself with SIGKILL
+before the one it was told: which one is drawn by the seed, spread over the whole run. After some kills, the
+end of the file that was written last is cut off, as a power cut does. Then the follow-up command runs.
+
+With ``--full`` the disk is full from that operation on instead: every further file that is to be written is
+refused. The command must end with exit code 2 and one sentence that names a file.
+
+Counted are the follow-ups that fail (blocked), those whose result differs from an undisturbed run's, and
+those after which temporary files are left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+SMALL = ("--input-size", "64", "--n-features", "20", "--smoothing", "2", "--min-area", "8")
+# Files that only ever grow: a power cut may take their end.
+_GROWING = {"features.f32", "records.txt", "batches.jsonl", "thumbnails.bin", "results.partial.jsonl"}
+_TAKES_SPACE = {"open", "os.mkdir", "os.fsync"}
+_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.fsync"}
+
+
+# --- one run, in a child ------------------------------------------------------------------------------------
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Counter:
+    """Counts the operations below a folder, and kills the process before the one that was asked for, or finds
+    the disk full from there on."""
+
+    def __init__(self, root: Path, at: int, *, full: bool = False) -> None:
+        self._prefix, self._at, self._full = str(root), at, full
+        self.count = 0
+
+    def install(self) -> None:
+        """Start counting; there is no way back, so in a child only."""
+        flush = os.fsync
+
+        def fsync(handle: Any) -> None:
+            self._one("os.fsync", "")
+            flush(handle)
+
+        os.fsync = fsync  # type: ignore[assignment]
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in _EVENTS or not arguments or not isinstance(arguments[0], str | bytes | os.PathLike):
+            return
+        if event == "open" and _only_reads(arguments):
+            return
+        place = _place(event, arguments)
+        if place.startswith(self._prefix):
+            self._one(event, place)
+
+    def _one(self, event: str, place: str) -> None:
+        self.count += 1
+        if not self._full and self.count == self._at:
+            _die()
+        if self._full and 0 < self._at <= self.count and event in _TAKES_SPACE:
+            # Flushing an open file names none.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([place] if place else []))
+
+
+def _place(event: str, arguments: tuple[Any, ...]) -> str:
+    """What an operation is about; deleting a tree names files relative to an open folder."""
+    path = os.fsdecode(arguments[0])
+    folder = arguments[-1]
+    if event in ("os.remove", "os.rmdir") and isinstance(folder, int) and folder >= 0:
+        return str(Path(f"/proc/self/fd/{folder}").readlink() / path)
+    return path
+
+
+def _only_reads(arguments: tuple[Any, ...]) -> bool:
+    flags = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], int) else 0
+    return not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended.
+
+    Attributes:
+        code: exit code; -9 for one that was killed.
+        operations: counted, for one that was not killed.
+        said: the end of its output.
+    """
+
+    code: int
+    operations: int
+    said: str
+
+
+def run_child(root: Path, work: Callable[[], None], kill_at: int = 0, *, full: bool = False) -> Ended:
+    """Run ``work`` in a fork, with the operations below ``root`` counted."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as counted:
+        child = os.fork()
+        if child == 0:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            counter = Counter(root, kill_at, full=full)
+            code = 1
+            try:
+                counter.install()
+                work()
+                code = 0
+            except SystemExit as leaving:
+                code = leaving.code if isinstance(leaving.code, int) else 1
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os.write(counted.fileno(), str(counter.count).encode())
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        output.seek(0)
+        counted.seek(0)
+        text = output.read().decode("utf-8", "replace")
+        return Ended(os.waitstatus_to_exitcode(status), int(counted.read() or 0), text[-1500:])
+
+
+def command(*arguments: object) -> Callable[[], None]:
+    """A command line, as ``python -m padim`` runs it."""
+
+    def work() -> None:
+        from padim.cli import main
+
+        sys.argv = ["padim", *map(str, arguments)]
+        main()
+
+    return work
+
+
+# --- scenarios ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command to be killed, and what comes after.
+
+    Attributes:
+        name: on the command line.
+        prepare: what is there before; given the folder.
+        first: the command that is killed; given the folder.
+        then: what follows; given the folder.
+        result: what has to be equal; given the folder.
+        left: places that must be gone in the end, as patterns.
+    """
+
+    name: str
+    prepare: Callable[[Path], None]
+    first: Callable[[Path], Callable[[], None]]
+    then: Callable[[Path], Callable[[], None]]
+    result: Callable[[Path], Any]
+    left: tuple[str, ...] = ("**/.*.tmp", "*.partial", "**/*.partial.jsonl")
+
+
+@dataclass
+class Tally:
+    """What came of a scenario's kills."""
+
+    kills: int = 0
+    blocked: int = 0
+    differ: int = 0
+    leftovers: int = 0
+    untold: int = 0
+    said: list[str] = field(default_factory=list)
+
+
+class Materials:
+    """Pictures and a model, made once."""
+
+    def __init__(self, folder: Path) -> None:
+        from tests.parts import defects, normals
+
+        self.good, self.test, self.labelled = folder / "good", folder / "test", folder / "labelled"
+        _write(self.good, normals(20))
+        _write(self.test, [*normals(10, first=70), *defects(10), ("text.png", b"no picture")])
+        _write(self.labelled, [(f"train/good/{name}", data) for name, data in normals(8)])
+        _write(self.labelled, [(f"test/good/{name}", data) for name, data in normals(4, first=50)])
+        _write(self.labelled, [(f"test/chip/{name}", data) for name, data in defects(4)])
+        self.model = folder / "model"
+        ended = run_child(folder, command("fit", self.good, "-o", self.model, *SMALL))
+        if ended.code:
+            raise RuntimeError(ended.said)
+
+
+def _write(folder: Path, files: Sequence[tuple[str, Any]]) -> None:
+    for name, content in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _nothing(folder: Path) -> None:
+    """Nothing is there before."""
+
+
+def _model(path: Path) -> Any:
+    from padim.bundle import Bundle
+
+    bundle = Bundle(path)
+    for name in bundle.manifest["files"]:
+        bundle.bytes(name)
+    return {key: value for key, value in bundle.manifest.items() if key not in ("created", "seal")}
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def _exported(path: Path) -> Any:
+    """A scorer without what a clock says: when it was made, and the digits over all of it."""
+    import onnx
+
+    graph = onnx.load(path)
+    about = {entry.key: entry.value for entry in graph.metadata_props}
+    del graph.metadata_props[:]
+    changing = ("created", "sha256")
+    return graph.SerializeToString(), {
+        key: value for key, value in about.items() if not key.endswith(changing)
+    }
+
+
+def _kept(model: Path) -> Any:
+    """The model and the features kept beside it."""
+    features = (model / "work" / "spool" / "features.f32").read_bytes()
+    return _model(model), features
+
+
+def _studied(folder: Path) -> Any:
+    """A study without what a clock says."""
+    from padim.study.running import load
+
+    study = load(folder)
+    return [
+        (run.category, run.variant, run.why, None if run.result is None else run.result.pictures)
+        for run in study.runs
+    ]
+
+
+def scenarios(materials: Materials) -> list[Scenario]:
+    """All of them."""
+    good, test, model = materials.good, materials.test, materials.model
+
+    def fit(*options: str) -> Callable[[Path], Callable[[], None]]:
+        return lambda folder: command("fit", good, "-o", folder / "m", *SMALL, *options)
+
+    def another(folder: Path) -> None:
+        shutil.copytree(model, folder / "m")
+
+    def score(*options: str) -> Callable[[Path], Callable[[], None]]:
+        return lambda folder: command(
+            "score", model, test, "-o", folder / "out", "--panel-side", "64", *options
+        )
+
+    def earlier(folder: Path) -> None:
+        ended = run_child(folder, command("score", model, good, "-o", folder / "out", "--panel-side", "64"))
+        if ended.code:
+            raise RuntimeError(ended.said)
+
+    def export(folder: Path) -> Callable[[], None]:
+        return command("export", model, "-o", folder / "scorer.onnx", "--force")
+
+    def study(folder: Path) -> Callable[[], None]:
+        return command("study", materials.labelled, "-o", folder / "study", *SMALL, "--method", "padim")
+
+    return [
+        Scenario("fit-resume", _nothing, fit(), fit("--resume"), lambda f: _model(f / "m")),
+        Scenario(
+            "fit-keep-resume",
+            _nothing,
+            fit("--keep-features"),
+            fit("--keep-features", "--resume"),
+            lambda f: _kept(f / "m"),
+        ),
+        Scenario(
+            "fit-force",
+            another,
+            fit("--force", "--seed", "5"),
+            fit("--force", "--seed", "5"),
+            lambda f: _model(f / "m"),
+        ),
+        Scenario("score-force", earlier, score("--force"), score("--force"), lambda f: _files(f / "out")),
+        Scenario("score-resume", _nothing, score(), score("--resume"), lambda f: _files(f / "out")),
+        Scenario("export", _nothing, export, export, lambda f: _exported(f / "scorer.onnx")),
+        Scenario("app", _nothing, _app_fit(good), _app_resume(good), _app_model),
+        Scenario("study", _nothing, study, study, lambda f: _studied(f / "study")),
+    ]
+
+
+def _app_fit(good: Path) -> Callable[[Path], Callable[[], None]]:
+    """A fit as the app's worker process does it, into a folder of the workspace."""
+
+    def of(folder: Path) -> Callable[[], None]:
+        def work() -> None:
+            from padim.config import PadimConfig
+            from padim.store import Workspace
+            from padim.worker.messages import Fit
+            from padim.worker.pictures import AtPath
+            from padim.worker.verbs import perform
+
+            config = PadimConfig(input_size=64, n_features=20, smoothing_sigma=2, min_area=8)
+            entry = Workspace(folder).create("Part")
+            request = Fit(
+                root=folder,
+                model=entry.id,
+                config=config.model_dump(mode="json"),
+                groups={},
+                pictures=AtPath(path=good),
+            )
+            perform(request, lambda *_, **__: None, lambda: False)
+
+        return work
+
+    return of
+
+
+def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
+    """What a user does on the Home page: resume what was stopped; fit anew where nothing was begun."""
+
+    def of(folder: Path) -> Callable[[], None]:
+        def work() -> None:
+            from padim import doctor, stopped_fits
+            from padim.store import Workspace
+            from padim.worker.messages import Fit
+            from padim.worker.pictures import AtPath
+            from padim.worker.verbs import perform
+
+            workspace = Workspace(folder)
+            doctor.sweep(doctor.leftovers_of_workspace(workspace))
+            for fit in stopped_fits.in_workspace(workspace):
+                request = fit.request
+                if not fit.can_go_on or request is None:
+                    stopped_fits.discard(fit, workspace)
+                    continue
+                again = Fit(
+                    root=folder,
+                    model=str(fit.model_id),
+                    config=dict(request.config or {}),
+                    groups=request.parts or {},
+                    pictures=AtPath(path=Path(str(request.pictures))),
+                )
+                perform(again, lambda *_, **__: None, lambda: False)
+            if not workspace.models():
+                _app_fit(good)(folder)()
+            # What the last save has left: the sweep of the next start.
+            doctor.sweep(doctor.leftovers_of_workspace(workspace))
+
+        return work
+
+    return of
+
+
+def _app_model(folder: Path) -> Any:
+    from padim.store import Workspace
+
+    (entry,) = Workspace(folder).models()
+    features = entry.path / "work" / "spool" / "features.f32"
+    return _model(entry.path), features.read_bytes(), entry.name
+
+
+# --- the kills ----------------------------------------------------------------------------------------------
+
+
+def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool = False) -> Tally:
+    """Kill a scenario's command at ``kills`` places, or let the disk be full from there on."""
+    rng = random.Random(f"{seed} {scenario.name}")
+    tally = Tally()
+
+    def fresh(name: str) -> Path:
+        folder = base / f"{scenario.name}-{name}"
+        folder.mkdir()
+        scenario.prepare(folder)
+        return folder
+
+    folder = fresh("whole")
+    whole = run_child(folder, scenario.first(folder))
+    if whole.code:
+        raise RuntimeError(f"{scenario.name}: {whole.said}")
+    wanted = scenario.result(folder)
+    shutil.rmtree(folder)
+    # Spread over the whole run, and at a place of its own within each stretch.
+    stretch = whole.operations / kills
+    places = sorted({1 + int((index + rng.random()) * stretch) for index in range(kills)})
+    for at in places:
+        folder = fresh(str(at))
+        ended = run_child(folder, scenario.first(folder), kill_at=at, full=full)
+        if full:
+            if ended.code != 0 and not _told(ended):
+                tally.untold += 1
+                tally.said.append(f"{scenario.name}, full at {at}: {ended.code} {ended.said[-400:]}")
+        elif ended.code != -signal.SIGKILL:
+            shutil.rmtree(folder)
+            continue  # threads may take a different turn: this one ended before
+        elif rng.random() < 0.3:
+            _cut(folder, rng)
+        tally.kills += 1
+        after = run_child(folder, scenario.then(folder))
+        if after.code:
+            tally.blocked += 1
+            tally.said.append(f"{scenario.name} killed at {at}: {after.said.strip().splitlines()[-1]}")
+        else:
+            try:
+                same = scenario.result(folder) == wanted
+            except Exception as error:
+                # Whatever reading the result runs into, it is not the result that was wanted.
+                same = False
+                tally.said.append(f"{scenario.name} killed at {at}: {error!r}")
+            if not same:
+                tally.differ += 1
+                tally.said.append(f"{scenario.name} killed at {at}: another result")
+            left = [str(path) for pattern in scenario.left for path in folder.glob(pattern)]
+            if left:
+                tally.leftovers += 1
+                tally.said.append(f"{scenario.name} killed at {at}: left {', '.join(left)}")
+        shutil.rmtree(folder)
+    return tally
+
+
+def _told(ended: Ended) -> bool:
+    """Whether a command ended as it should on a full disk."""
+    (*_, line) = [line for line in ended.said.splitlines() if line.startswith("error: ")] or [""]
+    named = re.fullmatch(r"error: /\S+: no space left on the disk; .+", line) is not None
+    return ended.code == 2 and named and "Traceback" not in ended.said
+
+
+def _cut(folder: Path, rng: random.Random) -> None:
+    """Take some bytes off the end of the growing file that was written last."""
+    growing = [path for path in folder.rglob("*") if path.name in _GROWING and path.stat().st_size]
+    if growing:
+        last = max(growing, key=lambda path: path.stat().st_mtime_ns)
+        size = last.stat().st_size
+        # The head of the rows under way was flushed before anything else was done.
+        head = len(last.open("rb").readline()) if last.name == "results.partial.jsonl" else 0
+        os.truncate(last, max(head, size - rng.randrange(1, 400)))
+
+
+def main() -> None:
+    """Run the scenarios and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=50, help="kills a scenario; 50")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", action="append", help="only this scenario; may be repeated")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 unless nothing is blocked or differs"
+    )
+    parser.add_argument("--full", action="store_true", help="a full disk in place of a kill")
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    options = parser.parse_args()
+    # What forks are to have ready; no session is opened here, for its threads would not come along.
+    import cv2  # noqa: F401
+    import onnxruntime  # noqa: F401
+
+    import padim.cli.app
+    import padim.export
+    import padim.model
+    import padim.study.running  # noqa: F401
+
+    begun = time.monotonic()
+    tallies: dict[str, Tally] = {}
+    with tempfile.TemporaryDirectory(prefix="kills-") as name:
+        base = Path(name)
+        materials = Materials(base / "materials")
+        for scenario in scenarios(materials):
+            if options.only and scenario.name not in options.only:
+                continue
+            if options.full and scenario.name == "app":
+                continue  # its errors are told by the pages, see tests/pages
+            tally = tallies[scenario.name] = attack(
+                scenario, base, options.kills, options.seed, full=options.full
+            )
+            if not options.json:
+                what = "full disks" if options.full else "kills"
+                untold = f", {tally.untold} without a sentence" if options.full else ""
+                print(
+                    f"{scenario.name:16} {tally.kills:3} {what}: {tally.blocked} blocked, {tally.differ} "
+                    f"with another result, {tally.leftovers} with leftovers{untold}",
+                    flush=True,
+                )
+                for line in tally.said[:6]:
+                    print(f"    {line}", flush=True)
+    if options.json:
+        print(json.dumps({name: vars(tally) for name, tally in tallies.items()}, indent=1))
+    else:
+        print(f"{time.monotonic() - begun:.0f} s")
+    bad = sum(tally.blocked + tally.differ + tally.leftovers + tally.untold for tally in tallies.values())
+    if options.check and (bad or not any(tally.kills for tally in tallies.values())):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

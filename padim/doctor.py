@@ -1,0 +1,248 @@
+"""Whether models, working files, caches and scorers on disk are whole, and what killed processes have left.
+
+Nothing is changed by looking. :func:`sweep` removes leftovers: temporary files with this program's own names
+that no living process holds, and uploads that no stopped fit needs. It never removes a model, a user's file
+or a fit that can be gone on with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from padim import bundle, leftovers, scorer_seal, scoring_journal, stopped_fits, weights, working_files
+from padim.errors import PadimError
+from padim.leftovers import Leftover
+from padim.stopped_fits import StoppedFit
+from padim.store import Workspace
+from padim.unfinished import look
+
+__all__ = [
+    "Checked",
+    "Diagnosis",
+    "Kind",
+    "StoppedScoring",
+    "cache",
+    "examine",
+    "leftovers_of_workspace",
+    "sweep",
+    "workspace",
+]
+
+Kind = Literal["model", "working files", "cached network", "scorer", "folder"]
+Progress = Callable[[int, int | None, str], None]
+_UPLOADS = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One thing that was looked at.
+
+    Attributes:
+        path: where it is.
+        kind: what it is.
+        problem: what is wrong with it; empty where it is whole.
+        remedy: what can be done about it.
+    """
+
+    path: Path
+    kind: Kind
+    problem: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class StoppedScoring:
+    """A scoring that was stopped: its folder, and how many pictures it has judged."""
+
+    folder: Path
+    done: int
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        checked: everything that was looked at.
+        stopped: fits that can be gone on with or discarded.
+        scorings: scorings that can be gone on with.
+        leftovers: what :func:`sweep` would remove.
+    """
+
+    checked: tuple[Checked, ...] = ()
+    stopped: tuple[StoppedFit, ...] = ()
+    scorings: tuple[StoppedScoring, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+
+    @property
+    def damaged(self) -> tuple[Checked, ...]:
+        """What is not whole."""
+        return tuple(one for one in self.checked if one.problem)
+
+    def __add__(self, other: Diagnosis) -> Diagnosis:
+        return Diagnosis(
+            self.checked + other.checked,
+            self.stopped + other.stopped,
+            self.scorings + other.scorings,
+            self.leftovers + other.leftovers,
+        )
+
+
+def examine(path: Path, progress: Progress | None = None) -> Diagnosis:
+    """Look at a workspace, a model, an exported scorer, a folder of results or a folder of models.
+
+    Raises:
+        PadimError: there is nothing, or nothing that this program has made.
+    """
+    if not path.exists() and not path.with_name(f"{path.name}.partial").is_dir():
+        raise PadimError(f"{path}: does not exist; give a workspace, a model or an exported scorer")
+    if path.is_file():
+        beside = leftovers.beside(path.parent, path.name)
+        check = _scorer if path.suffix.lower() == ".onnx" else _model
+        return Diagnosis((check(path),), _stopped_beside(path), leftovers=tuple(beside))
+    if (path / "models").is_dir():
+        return workspace(Workspace(path), progress)
+    if (path / bundle.MANIFEST).exists() or not path.is_dir() or look(_partial(path)) == "stopped":
+        return _one_model(path)
+    done = scoring_journal.rows_kept(path)
+    if scoring_journal.begun_with(path) is not None:
+        return Diagnosis((Checked(path, "folder"),), scorings=(StoppedScoring(path, done),))
+    found = Diagnosis()
+    for inside in sorted(path.iterdir()):
+        if inside.is_dir() and ((inside / bundle.MANIFEST).exists() or look(_partial(inside)) == "stopped"):
+            found += _one_model(inside)
+        elif inside.is_file() and inside.suffix.lower() == ".onnx":
+            found += examine(inside)
+        elif inside.is_dir() and inside.name.endswith(".partial") and not _plain(inside).exists():
+            found += Diagnosis(stopped=_stopped_beside(_plain(inside)))
+    if found == Diagnosis():
+        raise PadimError(f"{path}: holds no workspace, no model and no exported scorer")
+    return found
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
+
+
+def _plain(partial: Path) -> Path:
+    return partial.with_name(partial.name.removesuffix(".partial"))
+
+
+def workspace(found: Workspace, progress: Progress | None = None) -> Diagnosis:
+    """Look at all models of a workspace, the fits that were stopped in it, and what was left there."""
+    entries = found.models()
+    checked: list[Checked] = []
+    for done, entry in enumerate(entries):
+        if progress is not None:
+            progress(done, len(entries), "Checking models")
+        checked += _one_model(entry.path).checked
+    return Diagnosis(
+        tuple(checked),
+        tuple(stopped_fits.in_workspace(found)),
+        leftovers=tuple(leftovers_of_workspace(found)),
+    )
+
+
+def cache() -> Diagnosis:
+    """Look at the networks that were converted once and are kept for later."""
+    folder = weights.cache_folder() / "backbones"
+    # Networks of other versions of this program are made by programs that may be older than these locks.
+    left = leftovers.beside(folder, older_than=leftovers.AN_HOUR)
+    return Diagnosis(tuple(_cached(path) for path in sorted(folder.glob("*.onnx"))), leftovers=tuple(left))
+
+
+def leftovers_of_workspace(found: Workspace) -> list[Leftover]:
+    """Temporary files and uploads of killed processes in a workspace, and this user's temporary folders."""
+    left = leftovers.in_system_folder()
+    for folder in (found.root, found.folder, found.root / "locks"):
+        left += leftovers.beside(folder)
+    if found.folder.is_dir():
+        for path in found.folder.iterdir():
+            if path.is_dir() and found.is_id(path.name) and not leftovers.is_held(found.lock_file(path.name)):
+                left += leftovers.beside(path)
+                left += leftovers.below(path / "work")
+    return left + list(_unused_uploads(found))
+
+
+def _unused_uploads(found: Workspace) -> Iterator[Leftover]:
+    """Uploads that were handed to a worker, if neither a living server nor a stopped fit needs them."""
+    jobs = found.root / "jobs"
+    if not jobs.is_dir():
+        return
+    needed = {stopped_fits.kept_uploads(fit) for fit in stopped_fits.in_workspace(found)}
+    needed |= {stopped_fits.kept_uploads(fit) for fit in stopped_fits.at_work(found)}
+    for path in sorted(jobs.iterdir()):
+        if path.suffix == ".lock" and not path.with_suffix("").exists() and not leftovers.is_held(path):
+            yield Leftover(path, 0)
+        if not path.is_dir() or path.is_symlink() or not _UPLOADS.fullmatch(path.name) or path in needed:
+            continue
+        if not leftovers.is_held(path.with_name(f"{path.name}.lock")):
+            yield Leftover(path, sum(file.lstat().st_size for file in path.rglob("*") if file.is_file()))
+
+
+def sweep(found: list[Leftover] | tuple[Leftover, ...]) -> list[Leftover]:
+    """Remove leftovers, and the folders of lock files that go with them; returns those that went."""
+    return leftovers.sweep(list(found))
+
+
+# --- one thing at a time ----------------------------------------------------------------------------------
+
+
+def _one_model(path: Path) -> Diagnosis:
+    checked = []
+    if (path / bundle.MANIFEST).exists():
+        checked.append(_model(path))
+    if (path / "work").is_dir():
+        damaged = working_files.verify(path / "work")
+        checked += [Checked(damage.path, "working files", damage.what, damage.remedy) for damage in damaged]
+        if not damaged:
+            checked.append(Checked(path / "work", "working files"))
+    left = leftovers.beside(path.parent, path.name) + leftovers.beside(path)
+    return Diagnosis(tuple(checked), _stopped_beside(path), leftovers=tuple(left))
+
+
+def _stopped_beside(path: Path) -> tuple[StoppedFit, ...]:
+    found = stopped_fits.beside(path)
+    return () if found is None else (found,)
+
+
+def _model(path: Path) -> Checked:
+    """Seal and every file's hash."""
+    try:
+        saved = bundle.Bundle(path)
+        for name in saved.manifest.get("files", {}):
+            saved.bytes(name)
+    except PadimError as error:
+        remedy = "bring the model back from a copy, or fit it anew"
+        return Checked(path, "model", _without(path, str(error)), remedy)
+    return Checked(path, "model")
+
+
+def _scorer(path: Path) -> Checked:
+    try:
+        scorer_seal.verify(path)
+    except PadimError as error:
+        return Checked(path, "scorer", _without(path, str(error)), "export the model again")
+    return Checked(path, "scorer")
+
+
+def _cached(path: Path) -> Checked:
+    remedy = "delete it; it is made anew when it is needed"
+    try:
+        told = path.with_suffix(".sha256").read_bytes().strip()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return Checked(path, "cached network", f"cannot be checked ({error.strerror})", remedy)
+    if digest.encode() != told:
+        return Checked(path, "cached network", "was altered after it was written", remedy)
+    return Checked(path, "cached network")
+
+
+def _without(path: Path, message: str) -> str:
+    return message.removeprefix(f"{path}: ")

@@ -1,0 +1,258 @@
+"""Small JPEG pictures of the normals: in the working folder, where they are written, and in a saved model.
+
+An opened model reads them out of its bundle. Only a change of the model makes working files of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import xxhash
+
+from padim.bundle import Bundle
+from padim.errors import BundleError, DamagedError
+from padim.files import naming, write_atomic
+from padim.records import REMEDY
+
+# (offset, length) in the file.
+Place = tuple[int, int]
+_PIECE = 2**20
+
+
+class Readable(Protocol):
+    """Thumbnails to be shown and saved."""
+
+    def read(self, place: Place) -> bytes:
+        """One picture."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole file, checked piece by piece."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Where a thumbnail lies, and the XXH3-64 of its bytes."""
+
+    offset: int
+    length: int
+    checksum: str
+
+    def text(self) -> str:
+        return f"{self.offset} {self.length} {self.checksum} {self._own()}\n"
+
+    def _own(self) -> str:
+        return xxhash.xxh3_64_hexdigest(f"{self.offset} {self.length} {self.checksum}".encode())
+
+    @classmethod
+    def parse(cls, text: bytes) -> _Line | None:
+        try:
+            offset, length, checksum, own = text.decode("ascii").split(" ")
+            line = cls(int(offset), int(length), checksum)
+        except ValueError:
+            return None
+        return line if line.text() == f"{offset} {length} {checksum} {own}\n" else None
+
+
+class Thumbnails:
+    """Working files: JPEG pictures one after another in a file, and a line for each in another.
+
+    A line holds the picture's place and checksum, and is written once the picture is flushed to the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """A view of the file ``path`` and of that with the same name ending in ``.txt``; writes nothing."""
+        self.path = path
+        self._lines_path = path.with_suffix(".txt")
+        self._read_lines: tuple[tuple[int, int, int] | None, dict[Place, _Line]] = (None, {})
+
+    @property
+    def nbytes(self) -> int:
+        """End of the last picture that has a line."""
+        return max((line.offset + line.length for line in self._lines().values()), default=0)
+
+    def _lines(self) -> dict[Place, _Line]:
+        """By place, up to the first line that is damaged; read again only when the file has changed."""
+        try:
+            about = self._lines_path.stat()
+        except OSError:
+            return {}
+        signature = (about.st_ino, about.st_size, about.st_mtime_ns)
+        if self._read_lines[0] != signature:
+            found = {}
+            for text in self._lines_path.read_bytes().split(b"\n")[:-1]:
+                line = _Line.parse(text)
+                if line is None:
+                    break
+                found[line.offset, line.length] = line
+            self._read_lines = signature, found
+        return self._read_lines[1]
+
+    def append(self, jpegs: Sequence[bytes]) -> list[Place]:
+        """Add pictures, and tell where they are."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        end, lines = self.nbytes, []
+        with naming(self.path), self.path.open("r+b" if self.path.exists() else "w+b") as file:
+            file.truncate(end)
+            file.seek(end)
+            for jpeg in jpegs:
+                file.write(jpeg)
+                lines.append(_Line(end, len(jpeg), xxhash.xxh3_64_hexdigest(jpeg)))
+                end += len(jpeg)
+            file.flush()
+            os.fsync(file.fileno())
+        with naming(self._lines_path), self._lines_path.open("a", encoding="ascii", newline="") as text:
+            text.writelines(line.text() for line in lines)
+            text.flush()
+            os.fsync(text.fileno())
+        return [(line.offset, line.length) for line in lines]
+
+    def fill(self, other: Readable, places: Iterable[Place]) -> None:
+        """Become a copy of other thumbnails, whatever was here."""
+        self._lines_path.unlink(missing_ok=True)
+        write_atomic(self.path, lambda file: file.writelines(other.chunks()))
+        size = self.path.stat().st_size
+        pieces: list[Place] = []
+        end = 0
+        for offset, length in sorted(set(places)):
+            if end < offset:  # what no picture claims stays where it is, so that the places hold
+                pieces.append((end, offset - end))
+            pieces.append((offset, length))
+            end = max(end, offset + length)
+        if end < size:
+            pieces.append((end, size - end))
+        lines = []
+        with self.path.open("rb") as file:
+            for offset, length in pieces:
+                file.seek(offset)
+                lines.append(_Line(offset, length, xxhash.xxh3_64_hexdigest(file.read(length))))
+        write_atomic(self._lines_path, "".join(line.text() for line in lines).encode("ascii"))
+
+    def read(self, place: Place) -> bytes:
+        """One picture.
+
+        Raises:
+            DamagedError: it is not what was written.
+        """
+        line = self._lines().get(place)
+        if line is None:
+            raise DamagedError(self._lines_path, f"has no small picture at byte {place[0]}", REMEDY)
+        return self._content(line)
+
+    def _content(self, line: _Line) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(line.offset)
+                content = file.read(line.length)
+        except FileNotFoundError as error:
+            raise DamagedError(self.path, "is missing", REMEDY) from error
+        if xxhash.xxh3_64_hexdigest(content) != line.checksum:
+            row = list(self._lines()).index((line.offset, line.length))
+            raise DamagedError(self.path, f"small picture {row + 1} does not match its checksum", REMEDY, row)
+        return content
+
+    def holds(self, place: Place) -> bool:
+        """Whether that picture is there, as it was written."""
+        try:
+            self.read(place)
+        except DamagedError:
+            return False
+        return True
+
+    def chunks(self) -> Iterator[bytes]:
+        """All pictures, one after another.
+
+        Raises:
+            DamagedError: one is not what was written.
+        """
+        end = 0
+        for (offset, _), line in sorted(self._lines().items()):
+            if offset != end:
+                raise DamagedError(self._lines_path, f"has no small picture at byte {end}", REMEDY)
+            yield self._content(line)
+            end += line.length
+
+    def truncate(self, nbytes: int) -> None:
+        """Keep the pictures that end within the first ``nbytes``."""
+        lines = [line for line in self._lines().values() if line.offset + line.length <= nbytes]
+        if not self._lines_path.exists():
+            return
+        write_atomic(self._lines_path, "".join(line.text() for line in lines).encode("ascii"))
+        if self.path.exists() and self.path.stat().st_size > self.nbytes:
+            with self.path.open("r+b") as file:
+                file.truncate(self.nbytes)
+
+    def delete(self) -> None:
+        """Remove the files."""
+        self._lines_path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def damages(self) -> Iterator[DamagedError]:
+        """Everything that is damaged; reads all pictures."""
+        if not self._lines_path.exists():
+            if self.path.exists() and self.path.stat().st_size:
+                what = "was written by an earlier version of this program, without checksums"
+                yield DamagedError(self.path, what, REMEDY)
+            return
+        lines = self._lines()
+        if len(lines) != len(self._lines_path.read_bytes().splitlines()):
+            yield DamagedError(self._lines_path, f"line {len(lines) + 1} is damaged", REMEDY)
+        for line in lines.values():
+            try:
+                self._content(line)
+            except DamagedError as error:
+                yield error
+
+
+class SavedThumbnails:
+    """The thumbnails of a saved model, read out of the bundle.
+
+    The file was checked when the model was opened, and stays readable while the model is in memory, also
+    when another session saves the model anew.
+    """
+
+    def __init__(self, saved: Bundle) -> None:
+        """
+        Raises:
+            BundleError: missing, truncated or altered; names the file.
+        """
+        self._name = f"{saved.path}: thumbnails.bin"
+        self._file: BinaryIO
+        self._file, self._sha256 = saved.open("thumbnails.bin")
+        self._reading = threading.Lock()
+
+    def read(self, place: Place) -> bytes:
+        """One picture.
+
+        Raises:
+            BundleError: there is none at that place.
+        """
+        offset, length = place
+        content = self._read_at(offset, length)
+        if len(content) != length:
+            raise BundleError(f"{self._name}: the normals' pictures are truncated")
+        return content
+
+    def _read_at(self, offset: int, length: int) -> bytes:
+        with self._reading:
+            self._file.seek(offset)
+            return self._file.read(length)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole file.
+
+        Raises:
+            BundleError: at its end, if it is no longer what was saved.
+        """
+        digest, offset = hashlib.sha256(), 0
+        while piece := self._read_at(offset, _PIECE):
+            digest.update(piece)
+            offset += len(piece)
+            yield piece
+        if digest.hexdigest() != self._sha256:
+            raise BundleError(f"{self._name} was altered after it was saved")
