@@ -45,7 +45,8 @@ from pathlib import Path
 import numpy as np
 from padim.allocation import keep_freed_memory, return_freed_memory
 def resident():
-    return int(next(l.split()[1] for l in Path("/proc/self/status").read_text().splitlines() if "RssAnon" in l))
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if "RssAnon" in line))
 keep_freed_memory()
 parts = [np.ones(2**20) for _ in range(25)]  # 8 MB each: kept when freed, not mapped one by one
 held = resident()
