@@ -9,6 +9,7 @@ import http.cookiejar
 import urllib.request
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,14 +43,17 @@ class Visitor:
         with self._http.open(f"{url}/_stcore/health", timeout=PATIENCE):
             pass
         self._token = next((cookie.value or "" for cookie in jar if "xsrf" in cookie.name), "")
-        self._socket = connect(
-            f"ws{url.removeprefix('http')}/_stcore/stream",
-            max_size=None,
-            origin=Origin(url),
-            additional_headers={"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)},
-            # Not a word is said while a page runs for long.
-            ping_interval=None,
-            ping_timeout=None,
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(
+            connect(
+                f"ws{url.removeprefix('http')}/_stcore/stream",
+                max_size=None,
+                origin=Origin(url),
+                additional_headers={"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)},
+                # Not a word is said while a page runs for long.
+                ping_interval=None,
+                ping_timeout=None,
+            )
         )
         self.run()
 
@@ -63,7 +67,7 @@ class Visitor:
 
     def leave(self) -> None:
         """Close the connection, as a closed tab does."""
-        self._socket.close()
+        self._open.close()
 
     def go(self, page: str) -> Self:
         """Another page of the app."""

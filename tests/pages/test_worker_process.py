@@ -10,7 +10,7 @@ import pytest
 
 from tests.pages.session import AddModel, Session
 from tests.pages.test_fit import GOOD, small
-from ui import amending, watch
+from ui import amending, watch, workspace
 from ui.jobs import Job
 
 pytestmark = pytest.mark.worker_process
@@ -62,21 +62,12 @@ def test_a_killed_fit_is_one_sentence_and_leaves_nothing(home: Path) -> None:
 def test_a_killed_change_leaves_the_model_as_it_was(add_model: AddModel) -> None:
     entry = add_model("Plate")
     page = Session("fit", model=entry.id)
-    amended: list[Job[Any]] = []
-
-    def start() -> None:
-        job = watch.registry().start(
-            "amend:test", "Fitting", lambda job: amending.relearn(entry, ["blocks.2", "blocks.4"], job)
-        )
-        amended.append(job)
-
-    start()
-    process = worker()
-    process.kill()
-    assert amended[0].wait(WAIT)
-    assert "killed by the system" in str(amended[0].error)
-    from ui import workspace
-
+    job = watch.registry().start(
+        "amend:test", "Fitting", lambda job: amending.relearn(entry, ["blocks.2", "blocks.4"], job)
+    )
+    worker().kill()
+    assert job.wait(WAIT)
+    assert "killed by the system" in str(job.error)
     assert workspace.store().get(entry.id).revision == entry.revision
     page.run()
 
@@ -92,7 +83,7 @@ def test_the_second_session_reads_its_place_and_can_cancel_there(home: Path) -> 
     second.app.run()
     assert "Waiting: 1 other fit goes first" in shown(second)
     second.app.button(key=f"cancel-{behind.key}").click().run()
-    second.settle_own(behind) if hasattr(second, "settle_own") else behind.wait(WAIT)
+    assert behind.wait(WAIT)
     second.app.run()
     assert "The fit was cancelled" in second.text
     process.resume()
