@@ -46,7 +46,7 @@ _LARGEST_SETTING = 2**16
 
 Shape = tuple[int, ...]
 
-# Every operator that the export makes, with its attributes. tests/test_network_check.py holds all networks of
+# Every operator that the export makes, with its attributes. tests/test_backbones.py holds all networks of
 # the registry against it.
 OPERATORS: Mapping[str, frozenset[str]] = {
     "Add": frozenset(),

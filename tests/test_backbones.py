@@ -15,6 +15,7 @@ import pytest
 from padim import backbones, weights
 from padim.backbones import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, onnx_bytes
 from padim.errors import BackboneError
+from padim.network_check import check_network
 
 DEFAULT = EFFICIENTNET_LITE0.default_layers
 SIDE = 96
@@ -80,6 +81,8 @@ def test_every_network_exported_equals_torch(backbone: Backbone, monkeypatch: py
         backbone.layers[:6] if backbone.name in ("efficientnet_b5", "wide_resnet50_2") else backbone.layers
     )
     content = backbones.export(backbone, layers, "random")
+    for size in (64, 256, 2048):
+        check_network(content, "backbone.onnx", layers, size)
     image = random_image(2, 64, SIDE)
     taken = layers_of(built[0], backbone, image)
     got = outputs(content, image)

@@ -661,5 +661,5 @@ def test_a_network_that_does_not_open_names_the_model(saved: Path) -> None:
     files["backbone.onnx"] = b"no network"
     own = ("format", "version", "files", "seal")
     bundle.write(saved, {k: v for k, v in whole.manifest.items() if k not in own}, files)
-    with pytest.raises(BundleError, match=f"{re.escape(str(saved))}: the backbone network"):
+    with pytest.raises(BundleError, match=f"{re.escape(str(saved))}: backbone.onnx is not a network"):
         Padim.load(saved)

@@ -664,3 +664,16 @@ def test_values_that_are_not_finite(small_state: dict[str, Any], tmp_path: Path)
     weights.use(save(tmp_path / "w.pth", state))
     with pytest.raises(BackboneError, match=r"features\.0\.0\.weight holds values that are not finite"):
         backbones.build(*chosen(NAME))
+
+
+def test_arrays_that_are_no_plain_ones_are_refused(tmp_path: Path) -> None:
+    """Of these, converting and comparing raises errors of their own."""
+    import torch
+
+    for index, odd in enumerate(
+        (torch.eye(3).to_sparse(), torch.zeros(3, dtype=torch.complex64), torch.zeros(3, device="meta"))
+    ):
+        path = tmp_path / f"{index}.pth"
+        torch.save({"features.0.0.weight": odd}, path)
+        with pytest.raises(BackboneError, match="something other than arrays"):
+            statedict.read(path)

@@ -38,7 +38,7 @@ from padim import backbones
 from padim.config import PadimConfig
 from padim.detector import MISFIT, Array, Detector, Saved
 from padim.enlarge import enlarging
-from padim.errors import PadimError
+from padim.errors import BundleError, PadimError
 from padim.features import FeatureExtractor, open_extractor
 from padim.maps import Quantizer, tail_inputs
 from padim.methods import folds
@@ -154,7 +154,10 @@ class StudentTeacher(Detector):
     @classmethod
     def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> StudentTeacher:
         student, layers = saved.bytes(STUDENT), _layers(config)
-        check_network(student, STUDENT, layers, config.input_size)
+        try:
+            check_network(student, STUDENT, layers, config.input_size)
+        except BundleError as error:
+            raise ValueError(error) from error
         graph = onnx.load_model_from_string(student).graph
         names = [value.name for value in graph.input], [value.name for value in graph.output]
         if names != (["image"], [layer.name for layer in layers]):

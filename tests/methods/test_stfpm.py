@@ -246,10 +246,10 @@ class Saved:
 
 def test_a_student_of_another_model_is_refused(model: Padim) -> None:
     p, d = CONFIG.grid**2, len(model.channels)
-    with pytest.raises(ValueError, match="no network"):
+    with pytest.raises(ValueError, match=r"student\.onnx is not a network .* it is no ONNX file"):
         StudentTeacher.load(Saved(b"no network"), CONFIG, (p, d))
     other = untrained(PadimConfig(method="stfpm", input_size=64))
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match=r"do not fit|does not give the layer"):
         StudentTeacher.load(Saved(other.student), CONFIG, (p, d))
 
 
