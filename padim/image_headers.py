@@ -145,8 +145,8 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
         length = int.from_bytes(data[at : at + 2], "big")
         if marker == _SCAN:
             scans += 1
-            if scans > max_scans:
-                break
+            if scans > max_scans or (frame in (0xC0, 0xC1) and data[at + 2] == components):
+                break  # in the usual file the first pass is the only one, and what follows is pixels
         elif marker in _START_OF_FRAME:
             frame = marker
             height, width, components = struct.unpack_from(">HHB", data, at + 3)
