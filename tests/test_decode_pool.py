@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -58,7 +59,7 @@ def test_pixels_are_those_decoded_here(pool: DecodePool, data: st.DataObject) ->
     image = np.squeeze(pixels, 2) if samples == 1 else pixels
     turned = Image.Exif()
     turned[274] = data.draw(st.integers(1, 8))
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "PNG": {"exif": turned},
         "TIFF": {"compression": data.draw(st.sampled_from(["raw", "tiff_lzw", "tiff_adobe_deflate"]))},
         "WEBP": {"lossless": data.draw(st.booleans()), "exif": turned},
