@@ -40,7 +40,7 @@ class Header:
         size: (width, height); None where it is not found.
         bytes_per_pixel: memory that decoding to RGB takes at its peak, for each pixel, copies included.
         most_pixels: more pixels cannot be packed into a file of this length; None where there is no bound.
-        scans: passes over the pixels in a JPEG, counted up to `count_scans`'s limit.
+        scans: passes over the pixels in a JPEG, counted up to one more than `read` was told.
         run_length: whether it is a run-length BMP.
         bounded: whether its decoding time follows from its size, whatever the bytes are.
     """
