@@ -49,7 +49,7 @@ TARGETS = {
     "server.lost": 0.0,
 }
 # Bytes of data that the server and each of its helpers may have: the limit that nothing may run into.
-SERVER_LIMIT = 6000 * MB
+SERVER_LIMIT = 4000 * MB
 FORTY = 40
 _SAMPLE_S = 0.01
 _PATIENCE_MS = 600_000
