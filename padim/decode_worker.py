@@ -34,8 +34,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _streams()
     # Imported before the first request, so that no request is charged for it.
+    from PIL import Image
+
     from padim.images import decode_here
 
+    Image.MAX_IMAGE_PIXELS = None  # the request says how many; here nobody else relies on Pillow's own limit
     answers.write(READY)
     answers.flush()
     while True:

@@ -40,7 +40,7 @@ class Header:
         size: (width, height); None where it is not found.
         bytes_per_pixel: memory that decoding to RGB takes at its peak, for each pixel, copies included.
         most_pixels: more pixels cannot be packed into a file of this length; None where there is no bound.
-        scans: passes over the pixels in a JPEG, counted up to `count_scans`'s limit.
+        scans: passes over the pixels in a JPEG, counted up to one more than `read` was told.
         run_length: whether it is a run-length BMP.
         bounded: whether its decoding time follows from its size, whatever the bytes are.
     """
@@ -145,8 +145,8 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
         length = int.from_bytes(data[at : at + 2], "big")
         if marker == _SCAN:
             scans += 1
-            if scans > max_scans:
-                break
+            if scans > max_scans or (frame in (0xC0, 0xC1) and data[at + 2] == components):
+                break  # in the usual file the first pass is the only one, and what follows is pixels
         elif marker in _START_OF_FRAME:
             frame = marker
             height, width, components = struct.unpack_from(">HHB", data, at + 3)

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any, Literal, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
@@ -558,6 +557,8 @@ def thumbnail(rgb: Rgb, max_side: int = 512, quality: int = 88) -> bytes:
 
     Colours are not subsampled: small coloured defects are what people look for in it.
     """
+    import cv2  # late: the helper processes that decode have no use for it
+
     height, width = _checked(rgb).shape[:2]
     scale = min(1.0, max_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,15 +145,17 @@ def batches(
             return error
 
     batch: list[Prepared] = []
-    for done, outcome in enumerate(_ahead(images, attempt, 2 * size, left), start=1):
-        if isinstance(outcome, ImageError):
-            watch.bad(outcome)
-        else:
-            batch.append(outcome)
-        if len(batch) == size:
-            yield batch
-            batch = []
-        watch.step(done, total, stage)
+    # Closed here and now: an exception keeps this frame, and with it what is being decoded ahead.
+    with closing(_ahead(images, attempt, 2 * size, left)) as ahead:
+        for done, outcome in enumerate(ahead, start=1):
+            if isinstance(outcome, ImageError):
+                watch.bad(outcome)
+            else:
+                batch.append(outcome)
+            if len(batch) == size:
+                yield batch
+                batch = []
+            watch.step(done, total, stage)
     if batch:
         yield batch
 
@@ -162,7 +165,7 @@ def _ahead(
     work: Callable[[Image], Prepared | ImageError],
     most: int,
     left: threading.Event,
-) -> Iterator[Prepared | ImageError]:
+) -> Generator[Prepared | ImageError]:
     """Results in order, computed at most ``most`` items ahead; ``left`` is set when nobody wants more."""
     with ThreadPoolExecutor(DECODERS) as pool:
         queue: deque[Future[Prepared | ImageError]] = deque()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 
 import numpy as np
@@ -209,33 +209,32 @@ def mpo(frames: int = 3000) -> bytes:
     return data[:2] + b"\xff\xe2" + struct.pack(">H", 2 + len(block)) + block + data[2:] + data * frames
 
 
-def full_set() -> dict[str, bytes]:
-    """Every attack at its full size, by file name."""
-    return {
-        "uniform 34 bytes.webp": webp_uniform(),
-        "claims 268 megapixels.webp": webp_uniform(16384, 16384),
-        "animation.webp": webp_animation(),
-        "run length.bmp": bmp_run_length(),
-        "run length 4.bmp": bmp_run_length(depth=4),
-        "5000 scans.jpg": jpeg_of_scans(5000),
-        "50 scans.jpg": jpeg_of_scans(50),
-        "a million comments.jpg": jpeg_of_comments(),
-        "300 metadata blocks.jpg": jpeg_of_exif_blocks(),
-        "overlapping metadata.jpg": jpeg_with_exif(),
-        "thousands of views.jpg": mpo(),
-        "overlapping metadata.png": png_with_exif(),
-        "a million chunks.png": png_of_empty_chunks(),
-        "packed texts.png": png_of_texts(),
-        "interlaced.png": png_deep(),
-        "claims 400 megapixels.png": hostile.png_header_bomb(),
-        "claims 25 megapixels.png": hostile.png_header_bomb(5000, 5000),
-        "holds 400 megapixels.png": hostile.png_bomb(),
-        "deflate.tif": tiff_compressed("tiff_adobe_deflate"),
-        "lzw.tif": tiff_compressed("tiff_lzw"),
-        "zstd.tif": tiff_compressed("zstd"),
-        "fax.tif": tiff_compressed("group4"),
-        "one row strips.tif": tiff_compressed("tiff_lzw", rows=1),
-        "overlapping entries.tif": tiff_of_tags(),
-        "tiny tiles.tif": tiff_of_tiles(),
-        "chain of pages.tif": tiff_of_pages(),
-    }
+# Every attack at its full size, by file name.
+FULL_SET: dict[str, Callable[[], bytes]] = {
+    "uniform 34 bytes.webp": lambda: webp_uniform(),
+    "claims 268 megapixels.webp": lambda: webp_uniform(16384, 16384),
+    "animation.webp": lambda: webp_animation(),
+    "run length.bmp": lambda: bmp_run_length(),
+    "run length 4.bmp": lambda: bmp_run_length(depth=4),
+    "5000 scans.jpg": lambda: jpeg_of_scans(5000),
+    "50 scans.jpg": lambda: jpeg_of_scans(50),
+    "a million comments.jpg": lambda: jpeg_of_comments(),
+    "300 metadata blocks.jpg": lambda: jpeg_of_exif_blocks(),
+    "overlapping metadata.jpg": lambda: jpeg_with_exif(),
+    "thousands of views.jpg": lambda: mpo(),
+    "overlapping metadata.png": lambda: png_with_exif(),
+    "a million chunks.png": lambda: png_of_empty_chunks(),
+    "packed texts.png": lambda: png_of_texts(),
+    "interlaced.png": lambda: png_deep(),
+    "claims 400 megapixels.png": lambda: hostile.png_header_bomb(),
+    "claims 25 megapixels.png": lambda: hostile.png_header_bomb(5000, 5000),
+    "holds 400 megapixels.png": lambda: hostile.png_bomb(),
+    "deflate.tif": lambda: tiff_compressed("tiff_adobe_deflate"),
+    "lzw.tif": lambda: tiff_compressed("tiff_lzw"),
+    "zstd.tif": lambda: tiff_compressed("zstd"),
+    "fax.tif": lambda: tiff_compressed("group4"),
+    "one row strips.tif": lambda: tiff_compressed("tiff_lzw", rows=1),
+    "overlapping entries.tif": lambda: tiff_of_tags(),
+    "tiny tiles.tif": lambda: tiff_of_tiles(),
+    "chain of pages.tif": lambda: tiff_of_pages(),
+}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -58,7 +60,7 @@ def test_pixels_are_those_decoded_here(pool: DecodePool, data: st.DataObject) ->
     image = np.squeeze(pixels, 2) if samples == 1 else pixels
     turned = Image.Exif()
     turned[274] = data.draw(st.integers(1, 8))
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "PNG": {"exif": turned},
         "TIFF": {"compression": data.draw(st.sampled_from(["raw", "tiff_lzw", "tiff_adobe_deflate"]))},
         "WEBP": {"lossless": data.draw(st.booleans()), "exif": turned},
@@ -257,3 +259,25 @@ print(len(pool.pids))
             check=True,
         )
     assert found.stdout.strip() == "1"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_ctrl_c_ends_the_decoding_and_its_helper(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(SLOW)
+    code = """
+import sys
+from padim.decode_pool import shared_pool
+busy = lambda: print(*shared_pool().pids, flush=True) is not None  # asked over and over while it waits
+shared_pool().decode(open(sys.argv[1], "rb").read(), pixels=10**8, memory=10**9, seconds=60.0, cancel=busy)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        helper = int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+    assert gone(helper)

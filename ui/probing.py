@@ -23,6 +23,7 @@ from ui.runs import Runs, outdated
 from ui.tables import Cell
 
 if TYPE_CHECKING:
+    from padim.decode_budget import Cancel
     from padim.errors import ImageError
     from padim.images import Box
     from padim.model import Padim
@@ -290,7 +291,7 @@ def typical_place(probe: Probe, kind: Kind, contrast: float) -> int | None:
 
 
 def _seen_again(
-    model: Padim, images: labelled.Some, probe: Probe, needed: set[int], cancel: Callable[[], bool]
+    model: Padim, images: labelled.Some, probe: Probe, needed: set[int], cancel: Cancel
 ) -> Iterator[tuple[int, tuple[npt.NDArray[np.uint8], Box | None, float]]]:
     """The pictures of these numbers as the model sees them, with where they lie and how far out of shape."""
     from padim.pipeline import prepare

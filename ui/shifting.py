@@ -27,6 +27,7 @@ from ui.words import count, multiple
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from padim.decode_budget import Cancel
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.shift import Bears, Kind, Series, Shift
@@ -234,7 +235,7 @@ def _examples(
     images: labelled.Some,
     shift: Shift,
     unusable: set[str],
-    cancel: Callable[[], bool],
+    cancel: Cancel,
 ) -> tuple[str, dict[Kind, tuple[Example, ...]]]:
     """The first picture that was judged, a good one where there are any, under every change."""
     from padim.images import decode

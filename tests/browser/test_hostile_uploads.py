@@ -10,7 +10,7 @@ import pytest
 from benchmarks import served
 from padim import Workspace
 from padim.store import Entry
-from tests import hostile
+from tests import bombs, hostile
 from tests.browser.conftest import Start, Visit
 from tests.browser.looking import Upload, Visitor, results
 from tests.parts import defects, normals, part, png
@@ -32,6 +32,9 @@ BAD: list[tuple[Upload, str]] = [
     (("cut short.jpg", hostile.encode(part(3, size=(300, 300)), "JPEG")[:1500]), "cut short.jpg"),
     (("claims 400 megapixels.png", hostile.png_header_bomb()), "claims 400 megapixels.png"),
     (("holds 400 megapixels.png", hostile.png_bomb()), "holds 400 megapixels.png"),
+    (("claims 25 megapixels.png", hostile.png_header_bomb(5000, 5000)), "claims 25 megapixels.png"),
+    (("run length.bmp", bombs.bmp_run_length(50, 40)), "run length.bmp"),
+    (("many scans.jpg", bombs.jpeg_of_scans(60, 64, 64)), "many scans.jpg"),
     (("not a zip.zip", b"PK, or so it says" * 20), "not a zip.zip"),
     (("bomb.zip", hostile.zip_bomb("unpacks.png")), "unpacks.png"),
     (

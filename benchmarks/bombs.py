@@ -1,0 +1,386 @@
+"""Image files made to take the memory or the time of a server, all of them, under a memory limit.
+
+    python benchmarks/bombs.py [--check] [--json] [--quick] [--only files,crowd,server]
+
+Each file by itself in a new process; forty of the worst at once in one process; and the whole set dropped on
+the Inspect page of a running server, which must go on answering others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import report, served
+from tests import bombs
+
+if TYPE_CHECKING:
+    from benchmarks.app import Bench
+
+MB = 1_000_000
+PARTS = ("files", "crowd", "server")
+TARGETS = {
+    # The default deadline, and the start of a helper process on a busy machine.
+    "files.longest_seconds": 25.0,
+    "files.peak_mb": 1000.0,
+    # The largest default budget for decoding, and what the processes take without an image.
+    "crowd.peak_mb": 2500.0,
+    "server.growth_mb": 2500.0,
+    "server.health_seconds": 2.0,
+    "server.page_seconds": 15.0,
+    "server.unanswered": 0.0,
+    # Every file is scored or named.
+    "server.lost": 0.0,
+}
+# Bytes of data that the server and each of its helpers may have: the limit that nothing may run into.
+SERVER_LIMIT = 4000 * MB
+FORTY = 40
+_SAMPLE_S = 0.01
+_PATIENCE_MS = 600_000
+_QUICK = (
+    "uniform 34 bytes.webp",
+    "run length 4.bmp",
+    "5000 scans.jpg",
+    "claims 25 megapixels.png",
+    "lzw.tif",
+)
+# [pictures listed, files refused]: what the page has come to so far.
+_DEALT_WITH = """
+() => {
+    const number = (text, pattern) => Number((pattern.exec(text || '') || [0, 0])[1]);
+    const choice = document.querySelector('.st-key-inspect-show');
+    return [
+        number(choice && choice.textContent, /All (\\d+)/),
+        number(document.body.innerText, /(\\d+) files? cannot be used/),
+    ];
+}
+"""
+# Applies to the command that follows, and to all that it starts.
+_LIMITED = """
+import os, resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    report.utf8_output()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    report.add_arguments(parser)
+    parser.add_argument("--quick", action="store_true", help="a few files, for tests: not the real check")
+    parser.add_argument(
+        "--only", default=",".join(PARTS), metavar="PARTS", help="some of the parts, by commas"
+    )
+    parser.add_argument("--decode", type=Path, nargs="+", help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    if args.decode:
+        decode_files(args.decode)
+        return 0
+    chosen = args.only.split(",")
+    if not set(chosen) <= set(PARTS):
+        parser.error(f"--only {args.only}: expected some of {', '.join(PARTS)}")
+    if "server" in chosen and served.chromium() is None:
+        parser.error("no Chromium found; install it, or set PADIM_CHROMIUM to an executable")
+
+    result = report.Report("bombs")
+    for name, bound in TARGETS.items():
+        if name.partition(".")[0] in chosen:
+            result.target(name, "<=", bound)
+    report.run(parser, result, args)
+    if args.quick:
+        result.note("--quick: a few of the files. This is not the real check.")
+    with tempfile.TemporaryDirectory() as folder:
+        files = written(Path(folder) / "bombs", quick=args.quick)
+        if "files" in chosen:
+            one_by_one(files, result)
+        if "crowd" in chosen:
+            crowd(files[0], 4 if args.quick else FORTY, result)
+        if "server" in chosen:
+            on_a_server(files, 4 if args.quick else FORTY, Path(folder), result)
+    return result.finish(args)
+
+
+def written(folder: Path, *, quick: bool) -> list[Path]:
+    """The set as files."""
+    folder.mkdir()
+    files = []
+    for name, build in bombs.FULL_SET.items():
+        if not quick or name in _QUICK:
+            files.append(folder / name)
+            files[-1].write_bytes(build())
+    return files
+
+
+# -- memory of a process and its helpers -----------------------------------------------------------------
+
+
+@dataclass
+class Watched:
+    """The memory of a process and all it has started, sampled from outside.
+
+    Attributes:
+        peak: most bytes of them together that no file backs.
+        first: the same at the first sample.
+    """
+
+    pid: int
+    peak: int = 0
+    first: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            now = anonymous(self.pid)
+            self.first = self.first or now
+            self.peak = max(self.peak, now)
+            self._stop.wait(_SAMPLE_S)
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.peak = self.first = anonymous(self.pid)
+
+
+@contextmanager
+def watching(pid: int) -> Iterator[Watched]:
+    """Sample until the block ends."""
+    watched = Watched(pid)
+    thread = threading.Thread(target=watched.run)
+    thread.start()
+    try:
+        yield watched
+    finally:
+        watched._stop.set()
+        thread.join()
+
+
+def anonymous(pid: int) -> int:
+    """Bytes of heap and stacks of a process and its descendants."""
+    total = 0
+    try:
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            try:
+                for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                    if line.startswith("RssAnon:"):
+                        total += int(line.split()[1]) * 1024
+            except OSError:
+                continue  # it has ended
+    except psutil.Error:
+        pass
+    return total
+
+
+# -- each file, and forty at once --------------------------------------------------------------------------
+
+
+def decode_files(files: Sequence[Path]) -> None:
+    """Decode files, all at once; a line of JSON for each. Runs in a process of its own."""
+    from padim.errors import ImageError
+    from padim.images import decode
+
+    def one(file: Path) -> None:
+        data = file.read_bytes()
+        begin = time.perf_counter()
+        try:
+            height, width, _ = decode(data, file.name).shape
+            outcome = f"{width} x {height}"
+        except ImageError as error:
+            outcome = error.reason
+        print(json.dumps({"seconds": time.perf_counter() - begin, "outcome": outcome}), flush=True)
+
+    with ThreadPoolExecutor(len(files)) as pool:
+        list(pool.map(one, files))
+
+
+def decoded_elsewhere(files: Sequence[Path]) -> tuple[list[dict[str, object]], int]:
+    """What :func:`decode_files` says, and the most memory it took, helpers included."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--decode", *map(str, files)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        watching(process.pid) as watched,
+    ):
+        lines, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"decoding {files[0].name} failed with {process.returncode}")
+    return [json.loads(line) for line in lines.splitlines()], watched.peak
+
+
+def one_by_one(files: Sequence[Path], result: report.Report) -> None:
+    """Each file in a process of its own. Targets: time and memory of the worst."""
+    rows = []
+    longest = most = 0.0
+    for file in files:
+        (found,), peak = decoded_elsewhere([file])
+        seconds = float(str(found["seconds"]))
+        longest, most = max(longest, seconds), max(most, peak / MB)
+        result.details[file.name] = {**found, "peak_mb": peak / MB, "bytes": file.stat().st_size}
+        rows.append(
+            (
+                file.name,
+                f"{file.stat().st_size:,}",
+                f"{seconds:.2f}",
+                f"{peak / MB:.0f}",
+                str(found["outcome"])[:60],
+            )
+        )
+    result.values["files.longest_seconds"] = longest
+    result.values["files.peak_mb"] = most
+    result.show("Each file by itself", ("file", "bytes", "seconds", "peak MB", "outcome"), rows)
+
+
+def crowd(file: Path, count: int, result: report.Report) -> None:
+    """The smallest file of the largest image, many times at once in one process. Target: memory."""
+    begin = time.perf_counter()
+    found, peak = decoded_elsewhere([file] * count)
+    result.values["crowd.peak_mb"] = peak / MB
+    result.values["crowd.seconds"] = time.perf_counter() - begin
+    result.show(
+        f"{count} times {file.name} at once",
+        ("decoded", "peak MB", "seconds"),
+        [(len(found), f"{peak / MB:.0f}", f"{time.perf_counter() - begin:.1f}")],
+    )
+
+
+# -- a running server ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Answers:
+    """How long a server took to answer, while something else went on.
+
+    Attributes:
+        seconds: of each answer.
+        failed: requests that got none within a minute.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    failed: int = 0
+
+
+@contextmanager
+def asking(url: str) -> Iterator[Answers]:
+    """Ask the health check ten times a second until the block ends."""
+    answers = Answers()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.wait(0.1):
+            begin = time.perf_counter()
+            try:
+                with urllib.request.urlopen(f"{url}/_stcore/health", timeout=60) as answer:
+                    answer.read()
+                answers.seconds.append(time.perf_counter() - begin)
+            except OSError:
+                answers.failed += 1
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        thread.join()
+
+
+def on_a_server(files: Sequence[Path], count: int, folder: Path, result: report.Report) -> None:
+    """The set, and the worst of it many times, dropped on Inspect; another visitor opens Home meanwhile."""
+    from benchmarks.app import SAMPLE, Bench
+
+    copies = folder / "copies"
+    copies.mkdir()
+    for number in range(count):
+        (copies / f"uniform {number}.webp").write_bytes(files[0].read_bytes())
+    dropped = [*files, *sorted(copies.iterdir())]
+    good = next((SAMPLE / "test" / "good").iterdir())
+    command = (sys.executable, "-c", _LIMITED, str(SERVER_LIMIT), *served.APP)
+    with served.launched() as browser:
+        bench = Bench(browser, folder)
+        bench.prepare_network()
+        home = bench.new_home()
+        fit(bench, home)
+        with (
+            bench.server(command, home) as server,
+            bench.page() as page,
+            watching(server.process.pid) as watched,
+        ):
+            page.set_default_timeout(_PATIENCE_MS)
+            page.goto(f"{server.url}/inspect")
+            page.get_by_test_id("stFileUploaderDropzone").wait_for()
+            page.locator("input[type=file]").set_input_files([good])
+            page.locator('[data-testid="stDataFrame"] table').wait_for(state="attached")
+            quiet = visits(bench, server.url, 3)
+            watched.reset()
+            begin = time.perf_counter()
+            with asking(server.url) as answers:
+                page.locator("input[type=file]").set_input_files(dropped)
+                busy: list[float] = []
+                listed = refused = 0
+                while listed + refused < 1 + len(dropped) and server.process.poll() is None:
+                    busy += visits(bench, server.url, 1)
+                    listed, refused = page.evaluate(_DEALT_WITH)
+                    if time.perf_counter() - begin > _PATIENCE_MS / 1000:
+                        break
+            seconds = time.perf_counter() - begin
+            growth = watched.peak - watched.first
+            if not server.alive:
+                answers.failed += 1
+    result.values |= {
+        "server.growth_mb": growth / MB,
+        "server.peak_mb": watched.peak / MB,
+        "server.health_seconds": max(answers.seconds),
+        "server.page_seconds": max(busy, default=0.0),
+        "server.quiet_page_seconds": max(quiet),
+        "server.unanswered": float(answers.failed),
+        "server.seconds": seconds,
+        "server.lost": float(1 + len(dropped) - listed - refused),
+    }
+    result.show(
+        f"{len(dropped)} files on the Inspect page: {listed - 1} scored, {refused} refused, {seconds:.0f} s",
+        ("", "before", "meanwhile"),
+        [
+            ("memory of server and helpers, MB", f"{watched.first / MB:.0f}", f"{watched.peak / MB:.0f}"),
+            ("Home for another visitor, longest, s", f"{max(quiet):.2f}", f"{max(busy, default=0):.2f}"),
+            (f"health check, longest of {len(answers.seconds)}, s", "", f"{max(answers.seconds):.3f}"),
+            ("requests without an answer", "", answers.failed),
+        ],
+    )
+
+
+def visits(bench: Bench, url: str, count: int) -> list[float]:
+    """Seconds from the navigation to the heading of Home, each in a new session."""
+    seconds = []
+    for _ in range(count):
+        with bench.page() as page:
+            begin = time.perf_counter()
+            page.goto(url, wait_until="commit")
+            page.locator('[data-testid="stMain"] h1').first.wait_for()
+            seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
+def fit(bench: Bench, home: Path) -> None:
+    """The sample's model, in the workspace."""
+    from benchmarks.app import fit_once
+
+    fit_once(bench, home)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
