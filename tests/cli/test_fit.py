@@ -374,7 +374,7 @@ def test_a_fit_that_cannot_be_saved_is_not_lost(
         patch.setattr(Padim, "save", full)
         done = run(*command)
         assert done.code == 2
-        assert "No space left on device" in done.err
+        assert "no space left on the disk" in done.err
         assert "--resume" in done.err
     assert not (tmp_path / "m").exists()
     runs = small_model.extractor.runs
