@@ -1,4 +1,4 @@
-"""Fits of the app that a killed server has left: listed, resumed to the bit, discarded; never a living one."""
+"""Fits of the app that a killed server has left: listed, resumed, discarded; never a living one."""
 
 from __future__ import annotations
 
