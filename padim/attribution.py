@@ -383,8 +383,7 @@ class _Normals:
             raise CalibrationError(
                 "held-out distances need at least 3 parts in the fit; add pictures of good parts"
             )
-        if not model.has_spool:
-            raise PadimError("the normals' features were deleted; give the same pictures again")
+        model.require_features()
         extractor = model.extractor
         self._channels = judge.channels
         self._spool = Spool(

@@ -42,6 +42,11 @@ def is_about_writing(error: OSError) -> bool:
     return error.errno in _FULL or error.errno in (errno.EROFS, errno.EFBIG, errno.EIO)
 
 
+def refuses_writing(error: OSError) -> bool:
+    """Whether an error of saving is a full or a read-only disk or folder; an error of reading may be one too."""
+    return is_about_writing(error) or error.errno in _READ_ONLY
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Let the system's errors name ``path`` where they name no file, as those of writing and flushing do."""
@@ -53,14 +58,19 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
+def write_atomic(
+    path: Path, content: bytes | Callable[[BinaryIO], None], *, make_folder: bool = True
+) -> None:
     """Write ``content`` (bytes, or a function that writes to the open file) to ``path`` atomically.
+
+    Without ``make_folder`` a folder that is not there (any more) is not made, and FileNotFoundError raised.
 
     Raises:
         OSError: it cannot be written; names ``path``, and nothing is left of it.
     """
     with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = open_beside(path)
         try:
             with os.fdopen(handle, "wb") as file:

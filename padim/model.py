@@ -488,7 +488,7 @@ class Padim:
             return self._relearn(join_duplicates(changed), Watch(progress, cancel))
 
     def _relearn(self, normals: tuple[Normal, ...], watch: Watch) -> Self:
-        self._need_spool()
+        self.require_features()
         self._install(self._learn(self._taken(), normals, self.config, watch))
         return self
 
@@ -532,7 +532,7 @@ class Padim:
                     "n_features": None if asked is None else min(asked, heard),
                 }
             )
-            self._need_spool()
+            self.require_features()
             fitted = self._learn(self._taken(), self.normals_, config, Watch(progress, cancel))
             self.config, self._features_asked = config, asked
             self._install(fitted)
@@ -560,7 +560,15 @@ class Padim:
             return False
         return self._taken().holds([normal.sha256 for normal in self.normals_])
 
-    def _need_spool(self) -> None:
+    @property
+    def features_problem(self) -> DamagedError | None:
+        """Why the features on disk cannot be used, as far as can be told without reading them.
+
+        None where they can, or where there are none.
+        """
+        return None if self._current is None or self.has_spool else self._taken().problem()
+
+    def require_features(self) -> None:
         """
         Raises:
             DamagedError: what the method learns from is damaged, or of an earlier version of this program.
@@ -580,7 +588,7 @@ class Padim:
     def _extending_thumbnails(self) -> Iterator[Thumbnails]:
         """The thumbnails as working files, to be added to; what a failing block has added is taken away."""
         thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
-        here = thumbnails.nbytes > 0
+        here = thumbnails.path.exists()
         if isinstance(self._thumbnails, SavedThumbnails):
             thumbnails.fill(self._thumbnails, [normal.thumbnail for normal in self.normals_])
         small = thumbnails.nbytes
@@ -770,10 +778,14 @@ class Padim:
                 "the normals' features were deleted, and this method cannot go on without them; "
                 "give the same pictures again with rebuild_spool()"
             )
-        go_on = self._continue_statistics if kept is None else self._continue_features
+        # Before anything is touched: there may be nothing to go on from.
+        statistics = self.statistics() if kept is None else None
         with self._extending_thumbnails() as thumbnails:
             embedded = self._embedded(images, groups, len(former.normals), thumbnails, watch)
-            fitted = go_on(former, embedded, watch)
+            if statistics is None:
+                fitted = self._continue_features(former, embedded, watch)
+            else:
+                fitted = self._continue_statistics(former, embedded, statistics)
             # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
             if fitted is not None:
                 self._thumbnails = thumbnails
@@ -824,10 +836,9 @@ class Padim:
             kept.truncate(count)
 
     def _continue_statistics(
-        self, former: Fitted, embedded: Iterable[_Embedded], watch: Watch
+        self, former: Fitted, embedded: Iterable[_Embedded], statistics: PatchStatistics
     ) -> Fitted | None:
         """Exact Gaussians; the held-out distances of the former state are marked stale."""
-        statistics = self.statistics()
         added: list[Normal] = []
         for normals, features in embedded:
             statistics.update(features)

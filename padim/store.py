@@ -137,21 +137,23 @@ class Workspace:
 
         Raises:
             PadimError: an empty or overlong name.
+            StorageError: the workspace is read-only, or its disk is full.
         """
         name = self._checked(name)
         plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
         slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-") or "model"
         path = self.folder / f"{slug}-{secrets.token_hex(3)}"
-        path.mkdir(parents=True)
-        write_atomic(path / _NAME_FILE, name.encode())
+        with _explained(path):
+            path.mkdir(parents=True)
+            write_atomic(path / _NAME_FILE, name.encode())
         return self._entry(path)
 
     def rename(self, model_id: str, name: str) -> Entry:
         """Another name; the id, and with it every link, stays."""
         name = self._checked(name)
-        with self.locked(model_id):
+        with self.locked(model_id), _explained():
             entry = self.get(model_id)
-            write_atomic(entry.path / _NAME_FILE, name.encode())
+            write_atomic(entry.path / _NAME_FILE, name.encode(), make_folder=False)
             return self._entry(entry.path)
 
     @staticmethod
@@ -180,15 +182,14 @@ class Workspace:
         path = self.lock_file(model_id)
         with _LOCKS_GUARD:
             lock = _LOCKS.setdefault(path, FileLock(path))
-        try:
+        with _explained(self.root):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=patience)
-        except Timeout as error:
-            raise PadimError(
-                "the model is being changed by somebody else; try again when that has finished"
-            ) from error
-        except OSError as error:
-            raise explain_os_error(error, self.root) from error
+            try:
+                lock.acquire(timeout=patience)
+            except Timeout as error:
+                raise PadimError(
+                    "the model is being changed by somebody else; try again when that has finished"
+                ) from error
         try:
             yield
         finally:
@@ -217,10 +218,8 @@ class Workspace:
         """
         with self.locked(model_id):
             path = self.get(model_id).path
-            try:
+            with _explained():
                 model.save(path)
-            except OSError as error:
-                raise explain_os_error(error) from error
 
     def delete(self, model_id: str, patience: float = PATIENCE) -> None:
         """Remove a model with all that belongs to it.
@@ -229,7 +228,7 @@ class Workspace:
             PadimError: no such model, or it is being changed.
             StorageError: the workspace is read-only.
         """
-        with self.locked(model_id, patience):
+        with self.locked(model_id, patience), _explained():
             bundle.remove(self.get(model_id).path)
 
     def work_dir(self, model_id: str) -> Path:
@@ -246,3 +245,30 @@ class Workspace:
         from padim.model import Padim
 
         return Padim.load(self.get(model_id).path, work_dir=self.work_dir(model_id))
+
+
+@contextmanager
+def held(path: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock of a saved model, where its place is in a workspace; elsewhere there is none.
+
+    Args:
+        path: of the bundle.
+        patience: as for :meth:`Workspace.locked`, which says what is raised.
+    """
+    folder = path.absolute()
+    if _ID.fullmatch(folder.name) and folder.parent.name == "models" and (folder / _NAME_FILE).exists():
+        with Workspace(folder.parent.parent).locked(folder.name, patience):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _explained(path: Path | None = None) -> Iterator[None]:
+    """Let the system's refusal to write be a sentence; a :class:`StorageError` instead of an OSError."""
+    try:
+        yield
+    except Timeout:  # an OSError too, but no refusal
+        raise
+    except OSError as error:
+        raise explain_os_error(error, path) from error

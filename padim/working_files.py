@@ -9,10 +9,11 @@ from pathlib import Path
 
 from padim import pictures, spool, unfinished
 from padim.bundle import Bundle
-from padim.errors import BundleError, DamagedError
+from padim.errors import BundleError, DamagedError, PadimError
 from padim.normals import Normal
 from padim.records import REMEDY, Records
 from padim.sealed import is_whole
+from padim.statistics import PatchStatistics
 from padim.thumbnails import Thumbnails
 
 # What a training that was stopped, and a fit that was, cost when their files are damaged.
@@ -73,8 +74,12 @@ def _damages(folder: Path) -> Iterator[DamagedError]:
         yield from _of_trainings(place / "training")
     yield from Thumbnails(folder / "thumbnails.bin").damages()
     for path in sorted(folder.glob("checkpoint-*.npz")):
-        if is_whole(path) is False:
-            yield DamagedError(path, "does not match its checksum", REMEDY)
+        try:
+            PatchStatistics.load(path)
+        except DamagedError as error:
+            yield error
+        except PadimError as error:
+            yield DamagedError(path, str(error).removeprefix(f"{path}: "), REMEDY)
     yield from unfinished.damages(folder)
 
 

@@ -97,7 +97,7 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
 def _problems(review: Review) -> None:
     unsaved = st.session_state.pop("calibrate-unsaved", None)
     if unsaved:
-        st.error(f"The label was not saved. The server reports: {panels.plain(unsaved)}.")
+        shell.failure("The label was not saved.", unsaved)
     for job in review.jobs:
         if job.state == "failed":
             shell.failure("The test pictures were not all scored.", job.error)
@@ -119,8 +119,8 @@ def _view(entry: Entry, model: Padim, held: viewing.HeldOut | None, draft: Draft
     def labelled() -> None:
         try:
             calibrating.hear_labels(entry, pictures, said("labels"))
-        except OSError as error:
-            st.session_state["calibrate-unsaved"] = error.strerror or "no reason given"
+        except (PadimError, OSError) as error:
+            st.session_state["calibrate-unsaved"] = error
 
     viewer.component()(
         key=_VIEWER,

@@ -221,7 +221,7 @@ def _normals(entry: Entry) -> None:
                 ("Taken out", f"{len(model.normals_) - len(in_fit):,}"),
                 ("Method", method_settings.titles(model.config)),
                 ("Layers in use", f"{len(model.config.active_layers)} of {len(model.config.layers)}"),
-                ("Working features on disk", megabytes(model.spool_bytes) if model.has_spool else "deleted"),
+                ("Working features on disk", _features_on_disk(model)),
                 ("Runs on", runs_on(model.extractor.provider, threads())),
             ]
         )
@@ -269,14 +269,28 @@ def _change_under_way(entry: Entry) -> bool:
     return False
 
 
+def _features_on_disk(model: Padim) -> str:
+    if model.has_spool:
+        return megabytes(model.spool_bytes)
+    return "deleted" if model.features_problem is None else "cannot be used"
+
+
 def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
-    """Where further good parts are added, and where deleted features come back."""
+    """Where further good parts are added, and where features that were deleted or damaged come back."""
+    problem = model.features_problem
+    if problem is not None:
+        st.warning(
+            f"The working features cannot be used: {panels.plain(problem.path.name)} "
+            f"{panels.plain(problem.what)}. The model itself is whole, and scores as before. To change its "
+            "fit, give the same pictures again.",
+            icon=":material/warning:",
+        )
     with st.container(horizontal=True, vertical_alignment="center"):
         # A count of the changes in the key: a popover starts closed after each.
         done = amending.times()
         with st.popover("Add good parts", icon=":material/add:", disabled=busy, key=f"fit-add-{done}"):
             st.markdown("**Continue the fit with more good parts**")
-            if not model.has_spool:
+            if not model.has_spool and (problem is None or model.continues_exactly):
                 st.caption(
                     "The working features were deleted, but the checkpoint suffices: the model learns from "
                     "the new pictures and is calibrated anew."

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from padim import BundleError, Padim, PadimConfig, PadimError, Workspace
 from padim.bundle import MANIFEST
+from padim.store import held
 from tests.parts import normals
 
 
@@ -147,3 +152,134 @@ def test_a_lost_or_odd_name_file(workspace: Workspace, tiny_model: Padim) -> Non
     assert workspace.get(entry.id).name == entry.id
     (entry.path / "name.txt").unlink()
     assert workspace.models()[0].name == entry.id
+
+
+# --- who changes a model, and when ---
+
+CHANGE = """
+import sys
+from padim.store import Workspace
+with Workspace(sys.argv[1]).edit(sys.argv[2]) as model:
+    print("changing", flush=True)
+    sys.stdin.readline()
+    model.set_decision(percentile=80)
+print("changed", flush=True)
+"""
+DELETE = """
+import sys
+from padim.errors import PadimError
+from padim.store import Workspace
+try:
+    Workspace(sys.argv[1]).delete(sys.argv[2], patience=float(sys.argv[3]))
+except PadimError as error:
+    print(error)
+else:
+    print("deleted")
+"""
+OPEN = """
+import sys
+from padim.store import Workspace
+model = Workspace(sys.argv[1]).open(sys.argv[2])
+print(model.choice.permille, model.thumbnail(2)[:2] == bytes([255, 216]))
+"""
+
+
+def process(script: str, workspace: Workspace, *args: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", script, str(workspace.root), *args]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[1])
+
+
+def test_three_processes_change_delete_and_open(workspace: Workspace, tiny_model: Padim) -> None:
+    entry = workspace.create("Shared")
+    workspace.save(entry.id, tiny_model)
+    changing = process(CHANGE, workspace, entry.id)
+    assert changing.stdin is not None
+    assert changing.stdout is not None
+    assert changing.stdout.readline() == "changing\n"
+    # Nobody else can delete it now, and everybody can open it.
+    assert "being changed" in process(DELETE, workspace, entry.id, "0.1").communicate()[0]
+    assert process(OPEN, workspace, entry.id).communicate()[0] == "950 True\n"
+    waiting = process(DELETE, workspace, entry.id, "60")
+    changing.communicate("\n")
+    assert waiting.communicate()[0] == "deleted\n"
+    assert not entry.path.exists()
+    assert workspace.models() == []
+
+
+def test_the_lock_of_a_killed_process_is_free(workspace: Workspace, tiny_model: Padim) -> None:
+    entry = workspace.create("Killed")
+    workspace.save(entry.id, tiny_model)
+    changing = process(CHANGE, workspace, entry.id)
+    assert changing.stdout is not None
+    assert changing.stdout.readline() == "changing\n"
+    changing.kill()
+    changing.communicate()
+    workspace.delete(entry.id, patience=10)
+    assert not entry.path.exists()
+
+
+def test_a_deleted_model_does_not_come_back(workspace: Workspace, tiny_model: Padim) -> None:
+    entry = workspace.create("Gone")
+    workspace.save(entry.id, tiny_model)
+    model = workspace.open(entry.id)
+    workspace.delete(entry.id)
+    for change in (
+        lambda: workspace.save(entry.id, model),
+        lambda: workspace.rename(entry.id, "Back"),
+        lambda: workspace.edit(entry.id).__enter__(),
+        lambda: workspace.delete(entry.id),
+    ):
+        with pytest.raises(PadimError, match="there is no model"):
+            change()
+        assert not entry.path.exists()
+    assert [path.name for path in workspace.folder.iterdir()] == []
+    assert model.thumbnail(0)[:2] == b"\xff\xd8"  # who has it open still sees it
+
+
+def test_a_change_that_fails_is_not_saved_and_frees_the_lock(workspace: Workspace, tiny_model: Padim) -> None:
+    entry = workspace.create("Failing")
+    workspace.save(entry.id, tiny_model)
+    with suppress(RuntimeError), workspace.edit(entry.id) as model:
+        model.set_decision(percentile=80)
+        raise RuntimeError("half way")
+    assert workspace.open(entry.id).choice.permille == 950
+    with workspace.locked(entry.id, 0.1), workspace.locked(entry.id, 0.1):  # the same thread may
+        refused: list[PadimError] = []
+
+        def other() -> None:
+            try:
+                workspace.delete(entry.id, 0.01)
+            except PadimError as error:
+                refused.append(error)
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert "being changed" in str(refused[0])
+    with pytest.raises(PadimError, match="there is no model"), workspace.locked("../out"):
+        pass
+
+
+def test_the_shell_waits_for_a_change_in_a_workspace(
+    workspace: Workspace, tiny_model: Padim, tmp_path: Path
+) -> None:
+    entry = workspace.create("Held")
+    workspace.save(entry.id, tiny_model)
+    refused: list[str] = []
+
+    def other(path: Path) -> None:
+        try:
+            with held(path, 0.01):
+                refused.append("")
+        except PadimError as error:
+            refused.append(str(error))
+
+    for path in (entry.path, tiny_model.save(tmp_path / "models" / "elsewhere")):
+        with workspace.locked(entry.id):
+            thread = threading.Thread(target=other, args=(path,))
+            thread.start()
+            thread.join()
+    assert "being changed" in refused[0]
+    assert refused[1] == ""
+    assert not (tmp_path / "locks").exists()

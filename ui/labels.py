@@ -63,7 +63,9 @@ def put(entry: Entry, sha256: str, label: Label | None) -> None:
             del known[sha256]
         else:
             known[sha256] = label
-        write_atomic(entry.path / _FILE, json.dumps(known, indent=0, sort_keys=True).encode())
+        content = json.dumps(known, indent=0, sort_keys=True).encode()
+        # A model that was deleted meanwhile does not come back as a folder with labels.
+        write_atomic(entry.path / _FILE, content, make_folder=False)
 
 
 def forget_kept(entry: Entry) -> None:

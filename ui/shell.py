@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from padim.errors import PadimError
+from padim.errors import PadimError, StorageError
+from padim.files import explain_os_error, refuses_writing
 from ui import amending, fitting, media, panels, sessions, watch, workspace
 from ui.words import count
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from padim.store import Entry
 
 PRODUCT = "PaDiM Inspection"
+READ_ONLY = (
+    "This workspace is read-only: its models can be used as they are, but changes cannot be saved. "
+    "Whoever runs the server can make its folder writable."
+)
 _STYLE = Path(__file__).with_name("style.css")
 _CHOICE = "model-in-use"
 
@@ -191,7 +196,11 @@ def opened(entry: Entry) -> Padim | None:
 
 def failure(what: str, error: BaseException | None) -> None:
     """Say that something did not work and why, in the engine's own words where it has some."""
-    if isinstance(error, PadimError):
+    if isinstance(error, OSError) and refuses_writing(error):
+        error = explain_os_error(error)
+    if isinstance(error, StorageError) and error.read_only:
+        st.error(f"{what} {READ_ONLY}", icon=":material/lock:")
+    elif isinstance(error, PadimError):
         st.error(f"{what} {panels.plain(_sentence(str(error)))}", icon=":material/error:")
     elif isinstance(error, OSError) and error.strerror:
         st.error(f"{what} The server reports: {panels.plain(error.strerror)}.", icon=":material/error:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -52,6 +53,7 @@ def calibrate(
     """
     from padim.calibration import FEWEST_PARTS
     from padim.model import Padim
+    from padim.store import held
 
     if sum(given is not None for given in (percentile, threshold, target)) > 1:
         raise PadimError(
@@ -59,25 +61,27 @@ def calibrate(
         )
     if threshold is not None and basis is not None:
         raise PadimError("--threshold is a value by hand and has no --basis: give one of them")
-    model = Padim.load(path)
-    decide(
-        model,
-        percentile=percentile,
-        value=threshold,
-        basis=basis,
-        min_area=min_area,
-        smoothing_sigma=smoothing,
-    )
-    if target is not None:
-        decide(model, percentile=_reaching(model, target) / 10, basis=basis or _basis(model))
-    if model.calibration_ == "none" and threshold is None:
-        raise PadimError(
-            f"{path}: there are no held-out scores, which take at least {FEWEST_PARTS} good parts; "
-            "add pictures, or give --threshold"
+    # The app may have the same model in a workspace, and somebody may be changing it there.
+    with held(path) if write else nullcontext():
+        model = Padim.load(path)
+        decide(
+            model,
+            percentile=percentile,
+            value=threshold,
+            basis=basis,
+            min_area=min_area,
+            smoothing_sigma=smoothing,
         )
-    rows = [] if model.calibration_ == "none" else _table(model)
-    if write:
-        model.save(path)
+        if target is not None:
+            decide(model, percentile=_reaching(model, target) / 10, basis=basis or _basis(model))
+        if model.calibration_ == "none" and threshold is None:
+            raise PadimError(
+                f"{path}: there are no held-out scores, which take at least {FEWEST_PARTS} good parts; "
+                "add pictures, or give --threshold"
+            )
+        rows = [] if model.calibration_ == "none" else _table(model)
+        if write:
+            model.save(path)
     table = columns(
         [
             ("", False),

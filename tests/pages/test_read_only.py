@@ -1,0 +1,95 @@
+"""A workspace that refuses writing: every page opens, and what cannot be saved is said in a sentence."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from padim import Workspace
+from tests.pages.session import AddModel, Session
+from tests.parts import defects
+from tests.refusing import refusing, tree
+from ui import labels
+from ui.calibrating import Draft
+from ui.shell import READ_ONLY
+
+DEFECTS = [(name, data) for name, data in defects(2) if isinstance(data, bytes)]
+PAGES = (
+    "fit",
+    "region",
+    "calibrate",
+    "checks",
+    "inspect",
+    "evaluate",
+    "compare",
+    "sensitivity",
+    "robustness",
+)
+
+
+@pytest.mark.parametrize("page", [None, *PAGES])
+def test_every_page_opens_and_leaves_the_workspace_alone(
+    page: str | None, add_model: AddModel, home: Path
+) -> None:
+    entry = add_model("Parts")
+    before = tree(home)
+    with refusing(home) as refused:
+        shown = Session(page, model=entry.id)
+    assert not refused
+    assert tree(home) == before
+    assert not [error.value for error in shown.app.error]
+
+
+def test_inspect_scores(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    with refusing(home) as refused:
+        page = Session("inspect", model=entry.id)
+        page.upload(DEFECTS)
+    assert not refused
+    assert {one["name"] for one in page.viewer["items"]} == {name for name, _ in DEFECTS}
+
+
+def test_a_threshold_is_tried_and_its_saving_is_refused_with_the_reason(
+    add_model: AddModel, home: Path
+) -> None:
+    entry = add_model("Parts")
+    page = Session("calibrate", model=entry.id).decide(entry.id, Draft("image", 900, None, 12))
+    with refusing(home):
+        page.click("calibrate-use")
+    said = [error.value for error in page.app.error]
+    assert said == [f"The threshold was not saved. {READ_ONLY}"]
+    assert Workspace(home).open(entry.id).choice.permille == 950
+    page.click("calibrate-use")  # and where it can be written again, it is
+    assert Workspace(home).open(entry.id).choice.permille == 900
+
+
+def test_a_label_is_refused_with_the_reason(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("calibrate", model=entry.id)
+    with refusing(home), pytest.raises(OSError, match="Read-only") as refused:
+        labels.put(entry, "0" * 64, "defect")
+    page.app.session_state["calibrate-unsaved"] = refused.value
+    page.run()
+    assert f"The label was not saved. {READ_ONLY}" in [error.value for error in page.app.error]
+    assert labels.labels(entry) == {}
+
+
+def test_a_full_disk_is_named_with_the_file(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session("calibrate", model=entry.id).decide(entry.id, Draft("image", 900, None, 12))
+    with refusing(Workspace(home).folder, errno.ENOSPC):
+        page.click("calibrate-use")
+    assert f"The threshold was not saved. {entry.id}" in page.text
+    assert "no space left on the disk; free some space there" in page.text
+    assert str(home) not in page.text
+
+
+def test_names_and_models_stay(add_model: AddModel, home: Path) -> None:
+    entry = add_model("Parts")
+    page = Session(None, model=entry.id)
+    with refusing(home):
+        page.click(f"delete-{entry.id}")
+    assert f"The model was not deleted. {READ_ONLY}" in [error.value for error in page.app.error]
+    assert Workspace(home).get(entry.id).name == "Parts"
