@@ -200,6 +200,15 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
         return extractor
 
 
+def forget_extractors() -> None:
+    """Let the sessions kept by :func:`open_extractor` go, with the memory they keep for their next run.
+
+    Those in use stay as long as they are; the next to be asked for is opened anew.
+    """
+    with _opening:
+        _opened.clear()
+
+
 def draw_channels(total: int, n_features: int | None, seed: int) -> npt.NDArray[np.int64]:
     """The channels kept: a seeded draw without replacement, in ascending order (paper, section III-A).
 

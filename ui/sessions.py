@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.state import SessionState
 
 from padim.allocation import return_freed_memory
 
@@ -97,11 +99,19 @@ def _close(session: str) -> None:
     server = runtime.get_instance()
 
     def close() -> None:
-        if not server.is_active_session(session):  # it has not come back meanwhile
-            server.close_session(session)
+        if server.is_active_session(session):  # it has come back meanwhile
+            return
+        left = server._session_mgr.get_session_info(session)
+        server.close_session(session)
+        if left is not None:
+            # Streamlit's loop still holds the last session it has served, until it serves another: what that
+            # holds goes now. Its widgets' and fragments' functions hold all that they were drawn from.
+            left.session._session_state = SessionState()
+            left.session._fragment_storage.clear()
 
     try:
-        # Sessions are closed in the server's own thread. Streamlit has no public way there (1.67).
+        # Sessions are closed in the server's own thread. Streamlit has no public way there, nor to one that
+        # has lost its connection (1.67).
         server._get_async_objs().eventloop.call_soon_threadsafe(close)
     except RuntimeError:  # the server is being stopped
         _LOGGER.debug("session %s is not closed: the server ends", session)
@@ -171,5 +181,9 @@ def tidy_up(*, alone: bool) -> None:
     if alone:
         st.cache_resource.clear()
         st.cache_data.clear()
+        if "padim.features" in sys.modules:  # else none has been opened, and nothing is imported for it
+            from padim.features import forget_extractors
+
+            forget_extractors()
     gc.collect()
     return_freed_memory()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
+from typing import Any
 
 import pytest
 
@@ -169,3 +172,86 @@ def test_fraction(progress: Progress, fraction: float) -> None:
 )
 def test_durations_are_spoken(seconds: float, spoken: str) -> None:
     assert spoken_duration(seconds) == spoken
+
+
+# -- what a job holds, and whose it is -------------------------------------------------------------------
+
+
+class Heavy:
+    """Something that must not be kept."""
+
+
+def test_the_work_and_all_it_held_goes_with_its_end() -> None:
+    registry = JobRegistry()
+
+    def started(fails: bool) -> tuple[Job[None], weakref.ref[Heavy]]:
+        held = Heavy()
+
+        def work(_: Job[None]) -> None:
+            assert held
+            if fails:
+                raise PadimError("it does not work")
+
+        return registry.start(f"fails {fails}", "Work", work), weakref.ref(held)
+
+    for fails in (False, True):
+        job, held = started(fails)
+        assert job.wait(WAIT)
+        for thread in threading.enumerate():
+            if thread.name == f"job {job.key}":
+                thread.join(WAIT)
+        gc.collect()
+        assert held() is None, "kept by the job, or by its error's traceback"
+        assert registry.get(job.key) is job
+
+
+def ended(registry: JobRegistry, key: str, **about: Any) -> Job[Any]:
+    job = registry.start(key, "Work", lambda _: 1, **about)
+    assert job.wait(WAIT)
+    return job
+
+
+def test_what_only_one_session_sees_goes_with_it() -> None:
+    registry = JobRegistry()
+    for key, owner in (("a", "me"), ("b", "you"), ("c", None)):
+        ended(registry, key, owner=owner)
+    both = ended(registry, "d", owner="me")
+    assert registry.get("d", "you") is both  # seen by another from now on
+    registry.leave("me")
+    assert [key for key in "abcd" if registry.get(key)] == ["b", "c", "d"]
+    registry.leave("you")
+    assert [key for key in "abcd" if registry.get(key)] == ["c"]
+
+
+def test_work_for_one_session_stops_with_it_and_what_is_saved_goes_on() -> None:
+    gate, registry = threading.Event(), JobRegistry()
+
+    def work(job: Job[int]) -> int:
+        assert gate.wait(WAIT)
+        if job.cancelled():
+            raise Cancelled("stopped")
+        return 1
+
+    scoring = registry.start("scoring", "Work", work, owner="me")
+    fit = registry.start("fit", "Work", work, owner="me", goes_on=True)
+    registry.leave("me")
+    assert registry.get("scoring") is None
+    assert registry.get("fit") is fit
+    gate.set()
+    assert scoring.wait(WAIT)
+    assert fit.wait(WAIT)
+    assert (scoring.state, fit.state) == ("cancelled", "done")
+    for thread in threading.enumerate():
+        if thread.name == "job fit":
+            thread.join(WAIT)
+    assert registry.get("fit") is None, "nobody is left to read it"
+
+
+def test_whoever_waits_is_told_of_a_cancellation_once() -> None:
+    job: Job[None] = Job("a", "Work", lambda _: None)
+    told: list[str] = []
+    job.on_cancel(lambda: told.append("first"))
+    job.cancel()
+    job.cancel()
+    job.on_cancel(lambda: told.append("too late"))
+    assert told == ["first", "too late"]
