@@ -140,7 +140,8 @@ def _scorer(entry: Entry) -> None:
         disabled=hindrance is not None,
         help=hindrance
         or "Network, Gaussians and threshold in one file that needs nothing but ONNX Runtime; the scripts in "
-        "examples/ show how. It takes a few seconds to make.",
+        "examples/ show how. It carries a SHA-256 of itself, by which they refuse a damaged copy. It takes a "
+        "few seconds to make.",
     )
 
 

@@ -21,10 +21,11 @@ from padim import backbones
 from padim.allocation import keep_freed_memory
 from padim.config import PadimConfig
 from padim.detector import Detector
-from padim.errors import BackboneError, BundleError, PadimError
+from padim.errors import BackboneError
 from padim.graph import embedding_graph, embedding_piece, scoring_graph
+from padim.network_check import check_network
 from padim.piece import Piece
-from padim.runtime import open_session, provider_in_use
+from padim.runtime import open_session, provider_in_use, run_session
 
 # Sessions kept for the next who asks. Each has the network's weights in memory; of scoring sessions, one is
 # in use, and one more for going back and forth between two sets of layers.
@@ -62,13 +63,8 @@ class FeatureExtractor:
             network.digest() + f"{config.input_size}/{config.grid_stride}".encode()
         ).hexdigest()
         self._backbone, self._grid_stride = backbone, config.grid_stride
-        try:
-            self.session = open_session(embedding_graph(self._piece(None), self.channels, self.grid))
-        except PadimError:
-            raise
-        except Exception as error:
-            # onnx and onnxruntime raise a score of unrelated types for a file that is no valid network.
-            raise BundleError(f"the backbone network cannot be opened: {error}") from error
+        check_network(backbone_onnx, "backbone.onnx", layers, config.input_size)
+        self.session = open_session(embedding_graph(self._piece(None), self.channels, self.grid))
         self.runs = 0
         self._count = threading.Lock()
         self._scoring: dict[tuple[str, bytes], ort.InferenceSession] = {}
@@ -89,7 +85,7 @@ class FeatureExtractor:
             float32 ``(n, channels, grid, grid)``. Safe to call from several threads.
         """
         feed = {"rgb": self.fed(rgb)}
-        return np.asarray(self.session.run_with_ort_values(["embedding"], feed)[0].numpy())
+        return np.asarray(run_session(self.session, ["embedding"], feed)[0])
 
     def score(
         self,
@@ -110,7 +106,7 @@ class FeatureExtractor:
         """
         session = self.scoring_session(detector, kept)
         feed = {"rgb": self.fed(rgb), **inputs}
-        return [value.numpy() for value in session.run_with_ort_values(list(outputs), feed)]
+        return run_session(session, outputs, feed)
 
     def scoring_session(self, detector: Detector, kept: npt.NDArray[np.int64]) -> ort.InferenceSession:
         """The session of the whole graph for these channels, opened when first asked for."""
@@ -118,12 +114,7 @@ class FeatureExtractor:
         with self._opening:
             session = self._scoring.pop(key, None)
             if session is None:
-                try:
-                    session = open_session(self.scoring_graph(detector, kept))
-                except PadimError:
-                    raise
-                except Exception as error:
-                    raise BundleError(f"the scoring graph cannot be opened: {error}") from error
+                session = open_session(self.scoring_graph(detector, kept))
             self._scoring[key] = session  # the last used comes last
             while len(self._scoring) > _MOST_SCORING:
                 self._scoring.pop(next(iter(self._scoring)))

@@ -42,6 +42,7 @@ CSV_COLUMNS = (
     "model",
     "model_id",
     "min_area",
+    "scoring_identity",
 )
 # What only the shell's CSV has, behind the others.
 MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json")
@@ -109,7 +110,12 @@ def unusable(name: str, reason: str, sha256: str | None = None) -> dict[str, Any
 
 def of_model(model: Padim, name: str, identity: str) -> dict[str, Any]:
     """What all rows of one run share."""
-    return {"model": name, "model_id": identity, "min_area": model.config.min_area}
+    return {
+        "model": name,
+        "model_id": identity,
+        "min_area": model.config.min_area,
+        "scoring_identity": model.scoring_identity,
+    }
 
 
 def csv_cells(row: Mapping[str, Any], columns: tuple[str, ...] = CSV_COLUMNS) -> list[str]:

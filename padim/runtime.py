@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from padim.errors import PadimError
+from padim.errors import BundleError, PadimError
 
 # In order of preference where nobody chose: the faster device first, the CPU always last.
 PROVIDERS = {
@@ -85,6 +88,7 @@ def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
 
     Raises:
         PadimError: a provider that was asked for cannot start.
+        BundleError: ONNX Runtime does not take the network.
     """
     content = model if isinstance(model, bytes) else model.SerializeToString()
     asked = bool(os.environ.get("PADIM_PROVIDERS", "").strip())
@@ -92,13 +96,46 @@ def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
         session, reason = _on_device(content, provider)
         if session is not None:
             return session
-        message = f"the execution provider '{_SHORT[provider]}' cannot be used ({reason})"
+        told = in_one_line(reason) if isinstance(reason, Exception) else reason
+        message = f"the execution provider '{_SHORT[provider]}' cannot be used ({told})"
         if asked:
             raise PadimError(f"{message}; mend its installation, or take it out of PADIM_PROVIDERS")
         if provider not in _told:
             _told.add(provider)
             warnings.warn(f"{message}; the next one is taken, at last the CPU", stacklevel=2)
-    return ort.InferenceSession(content, session_options(), providers=[PROVIDERS["cpu"]])
+    try:
+        return ort.InferenceSession(content, session_options(), providers=[PROVIDERS["cpu"]])
+    except Exception as error:
+        # onnxruntime raises a dozen unrelated types for a graph that it does not take.
+        raise BundleError(f"the network cannot be opened by ONNX Runtime ({in_one_line(error)})") from error
+
+
+def run_session(
+    session: ort.InferenceSession,
+    outputs: Sequence[str],
+    feed: Mapping[str, ort.OrtValue] | Mapping[str, npt.NDArray[Any]],
+) -> list[npt.NDArray[Any]]:
+    """Run a session on values or on arrays; what goes wrong in it is told in one sentence.
+
+    Raises:
+        PadimError: ONNX Runtime has failed, for want of memory or of a device, or by a damaged network.
+    """
+    try:
+        if any(isinstance(value, ort.OrtValue) for value in feed.values()):
+            return [value.numpy() for value in session.run_with_ort_values(list(outputs), dict(feed))]
+        return list(session.run(list(outputs), dict(feed)))
+    except Exception as error:
+        # As above; there is no common type, and memory that is wanting comes as one of them.
+        raise PadimError(
+            f"the network cannot be run by ONNX Runtime ({in_one_line(error)}); free memory, or choose a "
+            "smaller input size or another device"
+        ) from error
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says, without line breaks and not longer than a sentence."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _on_device(content: bytes, provider: str) -> tuple[ort.InferenceSession | None, object]:

@@ -58,9 +58,21 @@ def read(path: Path, most_bytes: int = 2**31) -> dict[str, torch.Tensor]:
     # Training scripts keep the state dict beside the optimiser's.
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+    if not isinstance(content, dict) or not all(_is_array(value) for value in content.values()):
         raise BackboneError(f"{path}: the file holds something other than arrays of weights")
     return {str(name).removeprefix("module."): array for name, array in content.items()}
+
+
+def _is_array(value: object) -> bool:
+    """Whether it is a plain tensor with numbers, not a sparse, nested, quantized or complex one."""
+    import torch
+
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_nested or value.is_quantized or value.is_complex())
+    )
 
 
 def _check_size(path: Path, most_bytes: int) -> None:

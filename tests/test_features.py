@@ -176,7 +176,7 @@ def test_input_in_any_memory_order() -> None:
 
 
 def test_a_broken_network_is_a_bundle_error() -> None:
-    with pytest.raises(BundleError, match="network cannot be opened"):
+    with pytest.raises(BundleError, match="is not a network that padim writes"):
         open_extractor(PadimConfig(input_size=64), b"not a network")
 
 

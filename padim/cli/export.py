@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from glob import escape as glob_escape
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,15 +71,22 @@ def export(
             written = exporting.export_npz(model, output, force=force)
     # A graph over 2 GB has its numbers in a second file; the two belong together.
     beside = [*network, *sorted(output.parent.glob(f"{glob_escape(output.name)}.*.data"))]
-    document = {
+    document: dict[str, Any] = {
         "model": str(path),
         "file": str(written),
         "beside": [str(place) for place in beside],
         "format": format.value,
         "bytes": written.stat().st_size,
     }
+    if format is Format.onnx:
+        from padim.scorer_seal import digest
+
+        # Read back from the disk: what is told is what is there.
+        document["sha256"] = digest(written)
     rows = [
         ("file" if place == written else "and", f"{summary.plain(place)}, {megabytes(place.stat().st_size)}")
         for place in (written, *beside)
     ]
+    if "sha256" in document:
+        rows.append(("SHA-256", f"{document['sha256']}, of the file with these digits as zeros"))
     terminal.result(document, facts(rows, "Exported"))

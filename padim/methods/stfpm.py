@@ -44,10 +44,11 @@ from padim.maps import Quantizer, tail_inputs
 from padim.methods import folds
 from padim.methods.student import build, export
 from padim.methods.training import Plan, Turn, initialise, train
+from padim.network_check import check_network
 from padim.pictures import Pictures
 from padim.piece import Piece, constants, op, renamed
 from padim.registry import Layer
-from padim.runtime import open_session
+from padim.runtime import open_session, run_session
 from padim.task import Learnt, Losses, Task
 
 STUDENT = "student.onnx"
@@ -153,10 +154,8 @@ class StudentTeacher(Detector):
     @classmethod
     def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> StudentTeacher:
         student, layers = saved.bytes(STUDENT), _layers(config)
-        try:
-            graph = onnx.load_model_from_string(student).graph
-        except Exception as error:  # protobuf has one of its own, which is not to be imported by name
-            raise ValueError(f"{STUDENT} is no network") from error
+        check_network(student, STUDENT, layers, config.input_size)
+        graph = onnx.load_model_from_string(student).graph
         names = [value.name for value in graph.input], [value.name for value in graph.output]
         if names != (["image"], [layer.name for layer in layers]):
             raise ValueError(MISFIT)
@@ -235,7 +234,7 @@ class Lessons:
             for start in range(0, len(rows), BATCH):
                 self._task.watch.step(start, len(rows), "Asking the teacher")
                 image = self._image(self._planes(rows[start : start + BATCH]))
-                answers = session.run(names, {"image": image})
+                answers = run_session(session, names, {"image": image})
                 lengths = [np.linalg.norm(answer, axis=1, keepdims=True) for answer in answers]
                 units = [a / (length + _TINY) for a, length in zip(answers, lengths, strict=True)]
                 for index in range(len(image)):
@@ -321,7 +320,7 @@ class Lessons:
         found = []
         for start in range(0, len(rows), size):
             rgb = self._pictures.read(rows[start : start + size])
-            found.append(session.run(["distance"], {**feed, "rgb": rgb})[0])
+            found.append(run_session(session, ["distance"], {**feed, "rgb": rgb})[0])
         return np.concatenate(found)
 
 

@@ -23,7 +23,7 @@ from padim.maps import inside, region_score
 from padim.model import Padim
 from padim.normals import Normal, join_duplicates
 from padim.pipeline import Watch
-from padim.runtime import device_of, open_session
+from padim.runtime import device_of, open_session, run_session
 from padim.scorer import NO_NUMBERS
 from padim.study.features import Features
 from padim.task import Task
@@ -82,7 +82,7 @@ def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int,
         if any(box is not None for box in boxes):
             own = np.stack([np.broadcast_to(inside((size,) * 2, None, box), (size,) * 2) for box in boxes])
             feed["inside"] = ort.OrtValue.ortvalue_from_numpy(own)
-        distance, maps = (value.numpy() for value in session.run_with_ort_values(["distance", "map"], feed))
+        distance, maps = run_session(session, ["distance", "map"], feed)
         if not np.isfinite(distance).all():
             raise PadimError(f"a picture: {NO_NUMBERS}")
         yield from zip(rows, maps, strict=True)

@@ -113,8 +113,7 @@ def test_a_threshold_beyond_the_scale_is_refused_or_said(run: Run, own_model: Pa
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name, content in normals(1):
-        assert isinstance(content, bytes)
-        (folder / name).write_bytes(content)
+        (folder / name).write_bytes(bytes(content))
     done = run("score", own_model, folder, "-o", tmp_path / "out")
     assert done.code != 0
     assert "is beyond this model's scale" in done.err.replace("\n", " ")

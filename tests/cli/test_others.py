@@ -14,6 +14,7 @@ import pytest
 from padim import Padim, PadimConfig, registry
 from padim.cost import estimate
 from padim.images import decode
+from padim.scorer_seal import digest, seal
 from tests.cli.conftest import Run
 from tests.parts import defects
 
@@ -90,10 +91,14 @@ def test_export_as_onnx(run: Run, saved_model: Path, small_model: Padim, tmp_pat
         "beside": [],
         "format": "onnx",
         "bytes": path.stat().st_size,
+        "sha256": digest(path),
     }
+    said = run("export", saved_model, "-o", tmp_path / "again.onnx").out
+    assert digest(tmp_path / "again.onnx") in said.replace("\n", "").replace(" ", "")
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     facts = session.get_modelmeta().custom_metadata_map
     assert facts["name"] == saved_model.name
+    assert facts["sha256"] == document["sha256"]
     assert int(facts["threshold_level"]) == small_model.threshold_level
     rgb = np.stack([small_model.preprocess(decode(c, n)) for n, c in defects(3) if isinstance(c, bytes)])
     (maps,) = session.run(["map"], {"rgb": rgb})
@@ -132,7 +137,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
             if kind == "npz":
                 path.with_name(f"{path.stem}_backbone.onnx").write_bytes(b"12")
             asked.append((kind, path))
-            path.write_bytes(b"1234")
+            path.write_bytes(b"1234" if kind == "npz" else seal(b"1234"))
             return path
 
         return write

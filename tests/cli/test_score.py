@@ -88,7 +88,9 @@ def test_results_are_the_engines_decisions(
     assert document["counts"] == {"accept": 4, "review": 0, "reject": 4, "unreadable": 2}
 
 
-def test_csv_and_json_say_the_same(run: Run, mixed: Path, tmp_path: Path, saved_model: Path) -> None:
+def test_csv_and_json_say_the_same(
+    run: Run, mixed: Path, tmp_path: Path, saved_model: Path, small_model: Padim
+) -> None:
     run("score", saved_model, mixed, "-o", tmp_path / "out", "--no-panels", "--no-masks")
     pictures, lines, document = rows(tmp_path / "out")
     assert tuple(lines[0])[: len(CSV_COLUMNS)] == CSV_COLUMNS
@@ -96,6 +98,7 @@ def test_csv_and_json_say_the_same(run: Run, mixed: Path, tmp_path: Path, saved_
     for row, line in zip(pictures, lines, strict=True):
         assert line["name"].removeprefix("'") == row["name"]
         assert line["model_id"] == document["model_id"]
+        assert line["scoring_identity"] == document["scoring_identity"] == small_model.scoring_identity
         assert line["model"] == document["model"] == "model"
         assert line["random_weights"] == "no"
         assert line["sha256"] == (row["sha256"] or "")
