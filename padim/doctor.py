@@ -28,6 +28,7 @@ __all__ = [
     "StoppedScoring",
     "cache",
     "examine",
+    "leftovers_of_cache",
     "leftovers_of_workspace",
     "sweep",
     "workspace",
@@ -148,11 +149,21 @@ def workspace(found: Workspace, progress: Progress | None = None) -> Diagnosis:
     )
 
 
+def leftovers_of_cache() -> list[Leftover]:
+    """Temporary files of killed processes where networks are kept."""
+    cache = weights.cache_folder()
+    # Versions of this program that are older than the locks write there, too.
+    return [
+        leftover
+        for folder in (cache / "backbones", weights.folder())
+        for leftover in leftovers.beside(folder, older_than=leftovers.AN_HOUR)
+    ]
+
+
 def cache() -> Diagnosis:
     """Look at the networks that were converted once and are kept for later."""
     folder = weights.cache_folder() / "backbones"
-    # Networks of other versions of this program are made by programs that may be older than these locks.
-    left = leftovers.beside(folder, older_than=leftovers.AN_HOUR)
+    left = leftovers_of_cache()
     return Diagnosis(tuple(_cached(path) for path in sorted(folder.glob("*.onnx"))), leftovers=tuple(left))
 
 

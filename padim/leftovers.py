@@ -30,6 +30,8 @@ except ImportError:  # Windows
 _BESIDE = re.compile(r"\.(?P<name>.+)\.[0-9a-z_]{8}\.tmp")
 # Folders in the system's place for temporary ones.
 _SCRATCH = "padim-scratch-"
+# Whether this process has swept those of killed ones there: once, before it makes the first of its own.
+_swept: list[bool] = []
 _SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + r"[0-9a-z_]{8}")
 # Seconds; for places that programs share which may be older than these locks.
 AN_HOUR = 3600.0
@@ -113,6 +115,9 @@ class ScratchFolder(tempfile.TemporaryDirectory[str]):
         Args:
             beside: make it in the folder of this file, named after it; default: the system's place.
         """
+        if beside is None and not _swept:
+            _swept.append(True)
+            sweep(in_system_folder())
         while True:
             if beside is None:
                 super().__init__(prefix=_SCRATCH)

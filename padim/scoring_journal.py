@@ -50,8 +50,7 @@ class Journal:
             rows: of an earlier scoring with the same.
         """
         head = {"format": _FORMAT, "begun_with": dict(begun_with)}
-        lines = [json.dumps(one) + "\n" for one in (head, *rows)]
-        write_atomic(folder / NAME, "".join(lines).encode())
+        write_atomic(folder / NAME, b"".join(map(_encoded, (head, *rows))))
         return cls(folder, *_read(folder)[1:])
 
     @classmethod
@@ -80,7 +79,7 @@ class Journal:
         """
         with naming(self.path):
             place = self._file.tell()
-            self._file.write(json.dumps(row).encode() + b"\n")
+            self._file.write(_encoded(row))
             self._file.flush()
             if time.monotonic() - self._flushed > _FLUSHED_EVERY:
                 os.fsync(self._file.fileno())
@@ -136,6 +135,11 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[str, int
     except OSError:
         return None, {}, 0
     return head["begun_with"], rows, end
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    """One line. A name on disk need not be text: what cannot be encoded becomes JSON's own escape for it."""
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _line(line: bytes) -> dict[str, Any] | None:

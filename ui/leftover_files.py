@@ -26,7 +26,7 @@ def _sweep() -> None:
     from padim import doctor
 
     try:
-        gone = doctor.sweep(doctor.leftovers_of_workspace(workspace.store()))
+        gone = doctor.sweep(doctor.leftovers_of_workspace(workspace.store()) + doctor.leftovers_of_cache())
     except OSError as error:
         _LOGGER.warning("the workspace was not swept: %s", error)
         return

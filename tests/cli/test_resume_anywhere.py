@@ -216,6 +216,13 @@ def test_a_journal_cut_anywhere_loses_its_last_row_at_most(
     assert rows_kept(out) == whole - unusable
 
 
+def test_a_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
+    row = {"name": "\udc80“ü”.png", "sha256": "0", "verdict": "accept"}
+    with Journal.begin(tmp_path, {}) as journal:
+        assert journal.row(journal.add(row)) == row
+    assert rows_kept(tmp_path) == 1
+
+
 def test_other_pictures_settings_and_models_are_told_apart(
     run: Run, saved_model: Path, judged: tuple[Path, Path], tmp_path: Path, own_model: Path
 ) -> None:

@@ -73,3 +73,31 @@ def test_the_scorer_is_offered_for_models_with_a_threshold(
     assert {proto.label for proto in buttons} == {"Scorer for the line PC (ONNX)"}
     states = {proto.id.rsplit("scorer-", 1)[1]: proto.disabled for proto in buttons}
     assert states == {ready.id: False, other.id: True}
+
+
+def test_a_stopped_fit_is_listed_resumed_and_discarded(home: Path, small_config: PadimConfig) -> None:
+    from padim.unfinished import Request
+    from tests.cli.conftest import write
+
+    store = Workspace(home)
+    pictures = write(home.parent / "good", normals(6))
+    for name, at in (("Can <go> on", str(pictures)), ("Without pictures", str(home / "gone"))):
+        entry = store.create(name)
+        config = small_config.model_dump(mode="json")
+        Request.now(6, pictures=at, label="good", config=config, parts={}).write(entry.path / "work")
+    page = Session()
+    assert "Fits that were stopped" in page.text
+    assert "Can &lt;go&gt; on" in page.text
+    assert "0 of 6 pictures done" in page.text
+    assert "no longer on this server" in page.text
+    ids = {entry.name: entry.path.name for entry in map(store.get, _folders(store))}
+    assert page.app.button(key=f"resume-{ids['Without pictures']}").disabled
+    page.click(f"discard-{ids['Without pictures']}")
+    assert "no longer on this server" not in page.text
+    page.click(f"resume-{ids['Can <go> on']}")
+    assert [entry.name for entry in store.models()] == ["Can <go> on"]
+    assert "Fits that were stopped" not in Session().text
+
+
+def _folders(store: Workspace) -> list[str]:
+    return [path.name for path in store.folder.iterdir()]
