@@ -39,7 +39,7 @@ _NOTE_NAMES = """viewer => {
 
 @pytest.fixture(scope="module")
 def gate(home: Path) -> Path:
-    """While this file exists no image gets through the scoring."""
+    """While this file exists, only as many images get through a scoring as it says."""
     return home.parent / "gate"
 
 
@@ -138,6 +138,30 @@ def test_the_hand_is_ahead_of_the_server_while_scoring_goes_on(
     visitor.see_list_of(len(FILES) + 1)
     assert live.root.evaluate("viewer => viewer.noted") == [names[4], names[5], names[6]]
     assert marked(live) == ([names[6]], [names[6]])
+
+
+def test_one_is_chosen_while_the_first_come_in(
+    server: served.Server, visit: Visit, small_entry: Entry, gate: Path
+) -> None:
+    visitor = visit(server)
+    gate.write_text("3")
+    visitor.open(f"/inspect?model={small_entry.id}")
+    visitor.see_heading("Inspect")
+    visitor.drop(FILES)
+    live = Live(visitor)
+    lines = live.part("tr[data-verdict]")
+    lines.nth(2).wait_for()
+    assert live.part(".detail").is_hidden(), "which is the worst is not known yet"
+    assert live.part(".gallery").is_hidden()
+    name = lines.nth(1).locator(".file").inner_text()
+    lines.nth(1).click()
+    live.part(".headline .name").get_by_text(name, exact=True).wait_for()
+    live.root.evaluate(_NOTE_NAMES)
+    gate.unlink()
+    visitor.see_list_of(len(FILES))
+    live.ready()
+    assert live.root.evaluate("viewer => viewer.noted") == [name]
+    assert marked(live) == ([name], [name])
 
 
 def test_one_row_of_steps_for_threshold_region_and_labels(
