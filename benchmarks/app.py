@@ -65,8 +65,11 @@ _ALL_LISTED = """
 count => new Promise(resolve => {
     const look = () => {
         const choice = document.querySelector('.st-key-inspect-show');
-        const hosts = [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"] *')];
-        const table = hosts.map(host => host.shadowRoot?.querySelector('table.results')).find(Boolean);
+        // The list is drawn by the viewer, in a shadow root of its own.
+        const viewer = '[data-testid^="stBidiComponent"]';
+        const table = [...document.querySelectorAll(`${viewer}, ${viewer} *`)]
+            .map(host => host.shadowRoot?.querySelector('table.results'))
+            .find(Boolean);
         const all = new RegExp(`All ${count}(?![0-9])`).test(choice ? choice.textContent : '');
         const rows = table && Number(table.getAttribute('aria-rowcount')) === count + 1;
         const verdict = table && /Reject|Accept/.test(table.textContent);

@@ -268,23 +268,23 @@ def hear_labels(entry: Entry, value: object) -> None:
     """Take over the labels that the viewer has given and not heard of yet; what makes no sense is ignored.
 
     Raises:
-        OSError: a label cannot be saved; it and those after it count as not heard.
+        OSError: a label cannot be saved. Those after it are dropped too, and all count as heard: the viewer
+            then shows the labels that there are.
     """
     heard = trying(entry).heard
     try:
         said = _LABELS.validate_python(value)
     except ValidationError:
         return
-    for one in said:
-        if one.count <= heard.labels:
-            continue
+    new = [one for one in said if one.count > heard.labels]
+    heard.labels = max([heard.labels, *(one.count for one in new)])
+    for one in new:
         if one.label == "kept" or one.label == "unkept":
             labels.keep(entry, one.sha256, off=one.label == "kept")
         elif one.undo:
             labels.put(entry, one.sha256, one.label, instead_of=one.instead_of)
         else:
             labels.put(entry, one.sha256, one.label)
-        heard.labels = one.count
 
 
 _LABELS = TypeAdapter(list[_Labelled])

@@ -2,8 +2,8 @@
 
     python tests/browser/gated.py run app.py
 
-The gate is a file, named by ``PADIM_TEST_GATE``: as long as it exists no image that is scored gets through.
-So a test has a scoring under way for as long as it wants, on a machine of any speed.
+The gate is a file, named by ``PADIM_TEST_GATE``: as long as it exists, only as many images of a scoring get
+through as it says. So a test has a scoring under way for as long as it wants, on a machine of any speed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from padim import Padim, ScoredImage
 
 
 def shut_by(file: str) -> None:
-    """Let no image come out of the scoring while this file exists."""
+    """Let only the first images out of a scoring while this file exists: as many as it says, or none."""
     score = Padim.score
     gate = Path(file)
 
     def waiting(self: Padim, *args: Any, **settings: Any) -> Iterator[ScoredImage]:
-        for one in score(self, *args, **settings):
-            while gate.exists():
+        for place, one in enumerate(score(self, *args, **settings)):
+            while gate.exists() and place >= int(gate.read_text() or 0):
                 time.sleep(0.02)  # between two looks, not instead of one
             yield one
 

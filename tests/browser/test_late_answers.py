@@ -39,7 +39,7 @@ _NOTE_NAMES = """viewer => {
 
 @pytest.fixture(scope="module")
 def gate(home: Path) -> Path:
-    """While this file exists no image gets through the scoring."""
+    """While this file exists, only as many images get through a scoring as it says."""
     return home.parent / "gate"
 
 
@@ -140,6 +140,30 @@ def test_the_hand_is_ahead_of_the_server_while_scoring_goes_on(
     assert marked(live) == ([names[6]], [names[6]])
 
 
+def test_one_is_chosen_while_the_first_come_in(
+    server: served.Server, visit: Visit, small_entry: Entry, gate: Path
+) -> None:
+    visitor = visit(server)
+    gate.write_text("3")
+    visitor.open(f"/inspect?model={small_entry.id}")
+    visitor.see_heading("Inspect")
+    visitor.drop(FILES)
+    live = Live(visitor)
+    lines = live.part("tr[data-verdict]")
+    lines.nth(2).wait_for()
+    assert live.part(".detail").is_hidden(), "which is the worst is not known yet"
+    assert live.part(".gallery").is_hidden()
+    name = lines.nth(1).locator(".file").inner_text()
+    lines.nth(1).click()
+    live.part(".headline .name").get_by_text(name, exact=True).wait_for()
+    live.root.evaluate(_NOTE_NAMES)
+    gate.unlink()
+    visitor.see_list_of(len(FILES))
+    live.ready()
+    assert live.root.evaluate("viewer => viewer.noted") == [name]
+    assert marked(live) == ([name], [name])
+
+
 def test_one_row_of_steps_for_threshold_region_and_labels(
     server: served.Server, visit: Visit, home: Path, small_model: Padim
 ) -> None:
@@ -187,9 +211,6 @@ def test_one_row_of_steps_for_threshold_region_and_labels(
     do(lambda: field(".percentile", "80"))
     do(lambda: label(first, "n"))
     do(lambda: label(second, "k"))
-    # In a field that is typed in, it is the field's own.
-    live.part(".threshold").press("Control+z")
-    assert state() == states[-1]
     live.part(".gallery").focus()
     for before in reversed(states[:-1]):
         keyboard.press("Control+z")
@@ -214,6 +235,10 @@ def test_one_row_of_steps_for_threshold_region_and_labels(
     visitor.main.get_by_text("This threshold is in use.").wait_for()
     saved = store.open(entry.id)
     assert (saved.threshold_level, saved.config.min_area) == states[3][0]
+    # In a field that is typed in, it is the field's own.
+    live.part(".threshold").press_sequentially("9")
+    live.part(".threshold").press("Control+z")
+    assert state()[1] == states[3][1]
 
 
 def test_two_sessions_label_one_picture(

@@ -260,6 +260,6 @@ def test_a_late_answer_does_not_take_a_drawing_away(
     np.testing.assert_array_equal(editor.dark(), ~model.roi)
     # One step at a time, also after the answers.
     for left in (1, 0):
-        visitor.page.keyboard.press("Control+z")
+        editor.button("Undo").click()
         editor.see("of the map is judged")
         assert len(editor.shapes()) == len(before) + left

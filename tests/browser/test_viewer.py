@@ -462,7 +462,7 @@ def test_names_are_text_and_one_more_picture_fetches_one(
 
 
 def test_inspect_judges_by_the_threshold_in_use(
-    server: served.Server, visit: Visit, padded: Entry, home: Path
+    server: served.Server, visit: Visit, padded: Entry, home: Path, tmp_path: Path
 ) -> None:
     visitor = visit(server)
     visitor.open(f"/inspect?model={padded.id}")
@@ -485,16 +485,15 @@ def test_inspect_judges_by_the_threshold_in_use(
         visitor.settle()
     # Chosen, searched away and come back to: the mask to take along is that of the picture shown.
     live.show("square_good_1.png")
-    mask = visitor.keyed("inspect-mask")
-    mask.get_by_text("square_good_1.png").first.wait_for()
+    assert visitor.download_mask(tmp_path).name == "square_good_1_mask.png"
     search = visitor.keyed("inspect-search").get_by_role("textbox")
     for words, shown in (("wide_bad_2", "wide_bad_2.png"), ("", "square_good_1.png")):
         search.fill(words)
         search.press("Enter")
-        mask.get_by_text(shown).first.wait_for()
         live.part(".headline .name").get_by_text(shown, exact=True).wait_for()
+        assert visitor.download_mask(tmp_path).name == shown.replace(".png", "_mask.png")
     live.show("wide_bad_2.png")
-    mask.get_by_text("wide_bad_2.png").first.wait_for()
+    assert visitor.download_mask(tmp_path).name == "wide_bad_2_mask.png"
     # More pictures: the viewer stays as it was set, and fetches what is new.
     live.part('[data-rows="2"]').click()
     live.ready()

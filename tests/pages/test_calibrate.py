@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -241,14 +242,23 @@ def test_labels_from_the_browser_are_taken_over_once_and_in_order(
     assert labels.labels(entry) == {ZERO: "defect", ONE: "good"}
     # Said again with what came since: only the new ones count.
     labels.put(entry, ZERO, "good")
-    calibrating.hear_labels(
-        entry, labels_said((ZERO, "defect", 5), (ONE, None, 8), (TWO, "kept", 9), (TWO, "unkept", 9))
-    )
+    calibrating.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, None, 8), (TWO, "kept", 9)))
     assert labels.labels(entry) == {ZERO: "good"}
     assert off == {TWO}
     assert tried.heard.labels == 9
     calibrating.hear_labels(entry, labels_said((TWO, "unkept", 11)))
     assert off == set()
+
+
+def test_a_label_that_is_not_saved_is_not_shown_as_if_it_were(
+    add_model: AddModel, tried: calibrating.Trying
+) -> None:
+    entry = add_model("Parts")
+    shutil.rmtree(entry.path)
+    with pytest.raises(OSError, match="deleted"):
+        calibrating.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, "good", 6)))
+    # All of them are heard, so that the viewer takes over the labels that there are.
+    assert tried.heard.labels == 6
 
 
 def test_undoing_puts_back_the_former_label_and_spares_anothers(

@@ -48,7 +48,8 @@ class ResultTable {
 
   _mark(line, active) {
     line.root.classList.toggle("active", active);
-    line.root.setAttribute("aria-selected", active);
+    if (active) line.root.setAttribute("aria-current", "true");
+    else line.root.removeAttribute("aria-current");
   }
 
   /** Make the lines in sight, drop the others. */

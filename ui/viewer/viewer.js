@@ -438,13 +438,14 @@ class Viewer {
       if (filter === "changes") return item.label === null && !item.kept && this.flips(item);
       return this.verdictOf(item) === filter;
     });
-    const same = wanted.length === this.list.length && wanted.every((item, i) => item === this.list[i]);
-    if (same) return;
-    this.list = wanted;
-    if (!this.items.has(this.selected)) {
+    const gone = !this.items.has(this.selected);
+    if (gone) {
       this.selected = wanted[0]?.id ?? this.ordered[0]?.id ?? null;
       if (this.selected && this.data.mode === "calibrate") this._tellSelected();
     }
+    const same = wanted.length === this.list.length && wanted.every((item, i) => item === this.list[i]);
+    if (same && !gone) return;
+    this.list = wanted;
     this.gallery.setItems(wanted);
     this.results.setItems(wanted);
     this.showRows();
