@@ -73,29 +73,30 @@ def _stopped_row(fit: StoppedFit) -> None:
     if fit.request is not None and fit.request.label:
         detail += f" · {fit.request.label}"
     if not fit.can_go_on:
-        detail += ". Its pictures are no longer on this server: fit anew with them"
+        detail += ". Its pictures are no longer on this server: fit anew with them."
     st.html(f'<div class="pv-row"><b>{escape(fit.name)}</b><div>{escape(detail)}</div></div>')
-    if st.button(
-        "Resume",
-        key=f"resume-{fit.model_id}",
-        icon=":material/resume:",
-        disabled=not fit.can_go_on,
-        help="Go on from the pictures that are done. The model is the same as without the stop.",
-    ):
-        try:
+    with st.container(horizontal=True, wrap=False, width="content"):
+        resume = st.button(
+            "Resume",
+            key=f"resume-{fit.model_id}",
+            icon=":material/resume:",
+            disabled=not fit.can_go_on,
+            help="Go on from the pictures that are done. The model is the same as without the stop.",
+        )
+        discard = st.button("Discard", key=f"discard-{fit.model_id}", icon=":material/delete:")
+    try:
+        if resume:
             fitting.resume(fit)
-        except (PadimError, OSError) as error:
-            shell.failure("The fit did not go on.", error)
-        else:
-            fitting.memory().view = "new"
-            shell.go_to("pages/fit.py")
-    if st.button("Discard", key=f"discard-{fit.model_id}", icon=":material/delete:"):
-        try:
+        elif discard:
             stopped_fits.discard(fit, workspace.store())
-        except (PadimError, OSError) as error:
-            shell.failure("The fit was not discarded.", error)
-        else:
-            st.rerun()
+    except (PadimError, OSError) as error:
+        shell.failure("The fit did not go on." if resume else "The fit was not discarded.", error)
+        return
+    if resume:
+        fitting.memory().view = "new"
+        shell.go_to("pages/fit.py")
+    elif discard:
+        st.rerun()
 
 
 def _row(entry: Entry, in_use: bool) -> None:
