@@ -112,7 +112,7 @@ def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
     one that was asked for by name is an error.
 
     Raises:
-        PadimError: a provider that was asked for cannot start.
+        PadimError: a provider that was asked for cannot start, or ``PADIM_THREADS`` is no number.
         BundleError: ONNX Runtime does not take the network.
     """
     content = model if isinstance(model, bytes) else model.SerializeToString()
@@ -128,8 +128,9 @@ def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
         if provider not in _told:
             _told.add(provider)
             warnings.warn(f"{message}; the next one is taken, at last the CPU", stacklevel=2)
+    options = session_options()  # outside: a setting that cannot be used is no fault of the network
     try:
-        return ort.InferenceSession(content, session_options(), providers=[PROVIDERS["cpu"]])
+        return ort.InferenceSession(content, options, providers=[PROVIDERS["cpu"]])
     except Exception as error:
         # onnxruntime raises a dozen unrelated types for a graph that it does not take.
         raise BundleError(f"the network cannot be opened by ONNX Runtime ({in_one_line(error)})") from error

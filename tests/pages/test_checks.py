@@ -291,7 +291,7 @@ def test_what_could_not_be_added_is_said(add_model: AddModel, monkeypatch: pytes
     monkeypatch.setattr(Padim, "save", full)
     page.click("checks-second-fit")
     assert "The model was not changed." in page.text
-    assert "No space left on device" in page.text
+    assert "No space left on the disk" in page.text
     assert "Rejected in this session" in page.text  # the list is still there
 
 
