@@ -175,8 +175,9 @@ def _told(terminal: Terminal) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        # What torch warns of while a network is exported tells its developers something, and nobody else.
-        if "torch" not in Path(filename).parts:
+        # What torch warns of while a network is exported, and what will be gone from a library one day, tells
+        # developers something, and nobody else.
+        if "torch" not in Path(filename).parts and not issubclass(category, DeprecationWarning):
             terminal.warn(str(message))
 
     with warnings.catch_warnings():
