@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
 sys.path.insert(0, str(ROOT))
 SMALL = ("--input-size", "64", "--n-features", "20", "--smoothing", "2", "--min-area", "8")
 # Files that only ever grow: a power cut may take their end.

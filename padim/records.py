@@ -121,8 +121,10 @@ class Records:
         short by a crash is dropped.
         """
         if not self.matches:
-            self.delete()
             self.folder.mkdir(parents=True, exist_ok=True)
+            # The folder itself stays: its maker may hold it, so that no other process sweeps it.
+            for path in self.folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             self._path.write_bytes(b"")
             (self.folder / KEYS).write_bytes(b"")
             write_atomic(self._header_path, json.dumps(self._wanted_header).encode())

@@ -264,8 +264,10 @@ print(len(pool.pids))
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 def test_ctrl_c_ends_the_decoding_and_its_helper(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(SLOW)
+    # Started by a shell in the background, the tests themselves ignore the signal, and children inherit that.
     code = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from padim.decode_pool import shared_pool
 busy = lambda: print(*shared_pool().pids, flush=True) is not None  # asked over and over while it waits
 shared_pool().decode(open(sys.argv[1], "rb").read(), pixels=10**8, memory=10**9, seconds=60.0, cancel=busy)

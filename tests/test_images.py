@@ -698,7 +698,7 @@ def test_a_released_upload_is_skipped() -> None:
 
 
 def test_uploads_must_be_files() -> None:
-    with pytest.raises(TypeError, match=r"files: 'a.png' must be bytes or .* got int"):
+    with pytest.raises(TypeError, match=r"files: 'a.png' must be bytes, a path or .* got int"):
         UploadSource([("a.png", 3)])  # type: ignore[list-item]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from padim import leftovers
 from padim.files import open_beside, remove_tree, write_atomic
+from padim.pictures import Pictures
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such locks")
 
@@ -99,3 +100,12 @@ def test_a_held_folder_is_nobody_elses(tmp_path: Path) -> None:
             assert not too
     assert not leftovers.is_held(tmp_path)
     assert not leftovers.is_held(tmp_path / "none")
+
+
+def test_records_made_in_a_scratch_folder_leave_it_held() -> None:
+    """A folder made anew under the same name would be nobody's, and the next process would sweep it."""
+    with leftovers.ScratchFolder() as place:
+        (Path(place) / "older.bin").write_bytes(b"x")
+        Pictures(Path(place), 4).start()
+        assert leftovers.is_held(Path(place))
+        assert not (Path(place) / "older.bin").exists()
