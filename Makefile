@@ -14,8 +14,9 @@ CHROMIUM := $(shell command -v chromium || command -v chromium-browser || comman
 run: $(VENV)/.ready
 	$(BIN)/streamlit run app.py $(if $(ADDRESS),--server.address $(ADDRESS))
 
+# One process a core, up to four; the tests of a file stay together, and share what they set up.
 test: $(VENV)/.ready-dev chromium strace
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

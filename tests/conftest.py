@@ -14,11 +14,13 @@ from tests.parts import normals
 
 @pytest.fixture(scope="session", autouse=True)
 def padim_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of the session's own: the real network is exported once, and the user's cache is left alone."""
+    """A cache and a workspace of the session's own: the real network is exported once, and the user's cache is left alone."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("padim-cache")
         # A developer may keep the exported networks between sessions; they are keyed by their content.
         patch.setenv("PADIM_CACHE", os.environ.get("PADIM_TEST_CACHE") or str(folder))
+        # What a test does not put elsewhere must not land in the developer's own workspace.
+        patch.setenv("PADIM_HOME", str(tmp_path_factory.mktemp("padim-home")))
         yield Path(os.environ["PADIM_CACHE"])
 
 
