@@ -14,7 +14,7 @@ from tests.parts import normals
 
 @pytest.fixture(scope="session", autouse=True)
 def padim_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache and a workspace of the session's own: the real network is exported once, and the user's cache is left alone."""
+    """A cache and a workspace of the tests' own: the network is exported once, the user's are left alone."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("padim-cache")
         # A developer may keep the exported networks between sessions; they are keyed by their content.
