@@ -29,7 +29,7 @@ $(VENV)/bin/python:
 # The backbone is exported once here, so that the first fit in the app does not wait for it.
 $(VENV)/.ready: requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
-	$(BIN)/python -c "from padim import backbones as b; b.onnx_bytes(b.EFFICIENTNET_LITE0.name, b.EFFICIENTNET_LITE0.default_layers)"
+	$(BIN)/python -W ignore -c "from padim import backbones as b; b.onnx_bytes(b.EFFICIENTNET_LITE0.name, b.EFFICIENTNET_LITE0.default_layers)"
 	touch $@
 
 $(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
