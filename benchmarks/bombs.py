@@ -323,6 +323,8 @@ def on_a_server(files: Sequence[Path], count: int, folder: Path, result: report.
             page.set_default_timeout(_PATIENCE_MS)
             page.goto(f"{server.url}/inspect")
             page.get_by_test_id("stFileUploaderDropzone").wait_for()
+            # While the first run of a page still loads libraries, Streamlit can lose the end of the next.
+            page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
             page.locator("input[type=file]").set_input_files([good])
             page.locator(".st-key-inspect-show").get_by_text("All 1").wait_for()
             quiet = visits(bench, server.url, 3)
