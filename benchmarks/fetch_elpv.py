@@ -2,15 +2,16 @@
 
     python benchmarks/fetch_elpv.py FOLDER [--seed 0] [--wheel FILE]
 
-FOLDER, which must be new or empty, then holds the categories ``mono`` and ``poly``, 300 x 300 gray PNG files of
-electroluminescence images, each with ``train/good``, ``test/good`` and ``test/defect``; there are no masks. It belongs
-outside the repository: the images are licensed CC BY-NC-SA 4.0 (not for commercial use), which is not this
-project's license. ``SOURCE.txt`` in FOLDER says so, with the papers to cite.
+FOLDER, which must be new or empty, then holds the categories ``mono`` and ``poly``, 300 x 300 gray PNG files
+of electroluminescence images, each with ``train/good``, ``test/good`` and ``test/defect``; there are no masks.
+It belongs outside the repository: the images are licensed CC BY-NC-SA 4.0 (not for commercial use), which is
+not this project's license. ``SOURCE.txt`` in FOLDER says so, with the papers to cite.
 
-The package gives each cell the probability of a defect, from how certain its annotators were. Good are the cells
-with probability 0, defects those with probability 1. Cells with 1/3 or 2/3 are left out: nobody was certain that they
-are good, and nobody that they are not, so that neither a false reject nor a missed defect could be counted on them.
-Of the good cells three quarters, drawn with the seed, go to ``train/good``, the others to ``test/good``.
+The package gives each cell the probability of a defect, from how certain its annotators were. Good are the
+cells with probability 0, defects those with probability 1. Cells with 1/3 or 2/3 are left out: nobody was
+certain that they are good, and nobody that they are not, so that neither a false reject nor a missed defect
+could be counted on them. Of the good cells three quarters, drawn with the seed, go to ``train/good``, the
+others to ``test/good``.
 
 The wheel is read as a zip archive. Nothing of the package is imported, installed or run.
 """
@@ -40,21 +41,23 @@ CATEGORIES = ("mono", "poly")
 TRAIN_SHARE = 0.75
 SOURCE = f"""Solar cells of the PyPI package {PACKAGE} {VERSION}, laid out by benchmarks/fetch_elpv.py.
 
-License of the images: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International (CC BY-NC-SA 4.0).
+License of the images: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International (CC
+BY-NC-SA 4.0).
 
 Please cite:
 
-Buerhop-Lutz, C.; Deitsch, S.; Maier, A.; Gallwitz, F.; Berger, S.; Doll, B.; Hauch, J.; Camus, C.; Brabec, C. J.
-A Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence Imagery. European PV Solar
-Energy Conference and Exhibition (EU PVSEC), 2018. DOI 10.4229/35thEUPVSEC20182018-5CV.3.15
+Buerhop-Lutz, C.; Deitsch, S.; Maier, A.; Gallwitz, F.; Berger, S.; Doll, B.; Hauch, J.; Camus, C.;
+Brabec, C. J. A Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence
+Imagery. European PV Solar Energy Conference and Exhibition (EU PVSEC), 2018. DOI
+10.4229/35thEUPVSEC20182018-5CV.3.15
 
-Deitsch, S.; Buerhop-Lutz, C.; Sovetkin, E.; Steland, A.; Maier, A.; Gallwitz, F.; Riess, C. Segmentation of
-photovoltaic module cells in uncalibrated electroluminescence images. Machine Vision and Applications 32(4), 2021.
-DOI 10.1007/s00138-021-01191-9
+Deitsch, S.; Buerhop-Lutz, C.; Sovetkin, E.; Steland, A.; Maier, A.; Gallwitz, F.; Riess, C.
+Segmentation of photovoltaic module cells in uncalibrated electroluminescence images. Machine Vision
+and Applications 32(4), 2021. DOI 10.1007/s00138-021-01191-9
 
-Deitsch, S.; Christlein, V.; Berger, S.; Buerhop-Lutz, C.; Maier, A.; Gallwitz, F.; Riess, C. Automatic
-classification of defective photovoltaic module cells in electroluminescence images. Solar Energy 185, 455-468, 2019.
-DOI 10.1016/j.solener.2019.02.067
+Deitsch, S.; Christlein, V.; Berger, S.; Buerhop-Lutz, C.; Maier, A.; Gallwitz, F.; Riess, C.
+Automatic classification of defective photovoltaic module cells in electroluminescence images. Solar
+Energy 185, 455-468, 2019. DOI 10.1016/j.solener.2019.02.067
 """
 
 
@@ -124,7 +127,7 @@ def fetch(folder: Path, seed: int = 0, wheel: Path | None = None) -> dict[str, i
 
 
 def download(folder: Path) -> Path:
-    """The package's wheel, fetched by pip into ``folder``; a wheel only, since building one would run its code.
+    """The package's wheel, fetched by pip into ``folder``: no source archive, whose build would run its code.
 
     Raises:
         ValueError: pip failed; with what it said.
@@ -135,8 +138,8 @@ def download(folder: Path) -> Path:
     wheels = sorted(folder.glob("*.whl")) if done.returncode == 0 else []
     if len(wheels) != 1:
         raise ValueError(
-            f"pip did not download {PACKAGE} {VERSION}: {done.stderr.strip() or 'no wheel'}. Where there is no "
-            "network, download the wheel elsewhere and name it with --wheel"
+            f"pip did not download {PACKAGE} {VERSION}: {done.stderr.strip() or 'no wheel'}. "
+            "Where there is no network, download the wheel elsewhere and name it with --wheel"
         )
     return wheels[0]
 

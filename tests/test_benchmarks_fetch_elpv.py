@@ -127,7 +127,7 @@ def test_pip_downloads_a_wheel_and_builds_nothing(tmp_path: Path, monkeypatch: p
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(ValueError, match="no such host.*--wheel"):
+    with pytest.raises(ValueError, match=r"no such host.*--wheel"):
         fetch_elpv.fetch(tmp_path / "elpv")
     assert names(tmp_path) == set()
     assert fetch_elpv.fetch(tmp_path / "elpv")["mono/train/good"] == 6
