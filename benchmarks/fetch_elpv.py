@@ -3,8 +3,8 @@
     python benchmarks/fetch_elpv.py FOLDER [--seed 0] [--wheel FILE]
 
 FOLDER, which must be new or empty, then holds the categories ``mono`` and ``poly``, 300 x 300 gray PNG files
-of electroluminescence images, each with ``train/good``, ``test/good`` and ``test/defect``; there are no masks.
-It belongs outside the repository: the images are licensed CC BY-NC-SA 4.0 (not for commercial use), which is
+of electroluminescence images, each with ``train/good``, ``test/good`` and ``test/defect``, without masks. It
+belongs outside the repository: the images are licensed CC BY-NC-SA 4.0 (not for commercial use), which is
 not this project's license. ``SOURCE.txt`` in FOLDER says so, with the papers to cite.
 
 The package gives each cell the probability of a defect, from how certain its annotators were. Good are the
@@ -41,8 +41,8 @@ CATEGORIES = ("mono", "poly")
 TRAIN_SHARE = 0.75
 SOURCE = f"""Solar cells of the PyPI package {PACKAGE} {VERSION}, laid out by benchmarks/fetch_elpv.py.
 
-License of the images: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International (CC
-BY-NC-SA 4.0).
+License of the images: CC BY-NC-SA 4.0 (Creative Commons Attribution-NonCommercial-ShareAlike 4.0
+International).
 
 Please cite:
 
