@@ -98,6 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("NAME", "KEY=VALUE"),
         help="a configuration to compare with the given one: its name, and what it changes or a YAML file",
     )
+    group.add_argument("--no-all", action="store_true", help="without the fit on all of train/good")
     group.add_argument(
         "--most-unseen", type=int, default=200, help="unseen good parts that a draw judges at most"
     )
@@ -126,12 +127,16 @@ def main(
     if min(args.most_unseen, args.most_defects) < 1 or options.draws < 1:
         raise ValueError("--draws, --most-unseen and --most-defects take at least 1")
     configs = variants.named(options.config, args.variant)
+    wanted = tuple(f"n{size}" for size in options.sizes) + (() if args.no_all else ("all",))
+    if not wanted:
+        raise ValueError("--no-all without --sizes leaves nothing to fit")
     result = report.Report("accuracy comparison")
     for name in list(configs)[1:]:
-        for size in sizes(options):
+        for size in wanted:
             result.target(f"{name}.{size}.image_auroc", ">=", LEAST_GAIN.get(size, 0.0))
     report.run(parser, result, args)
-    comparison = Comparison(options, configs, args.most_unseen, args.most_defects, KeptFigures(args.keep))
+    kept = KeptFigures(args.keep)
+    comparison = Comparison(options, configs, wanted, args.most_unseen, args.most_defects, kept)
     result.note(
         f"A draw judges at most {args.most_unseen} unseen good parts and {args.most_defects} defects, drawn "
         "with a fixed seed, the same for all configurations; fits with all good parts judge all of test."
@@ -142,7 +147,7 @@ def main(
         name = folder.resolve().name
         measured[name] = comparison.measure(folder)
         result.details.setdefault("seconds", {})[name] = time.perf_counter() - start
-    show(result, measured, options)
+    show(result, measured)
     result.details["configs"] = {name: config.model_dump(mode="json") for name, config in configs.items()}
     result.details["draws"] = {
         category: {
@@ -152,11 +157,6 @@ def main(
         for category, by_config in measured.items()
     }
     return result.finish(args)
-
-
-def sizes(options: Options) -> tuple[str, ...]:
-    """``n20``, ``n50``, ``all``."""
-    return (*(f"n{size}" for size in options.sizes), "all")
 
 
 def recall_at(scores_good: Sequence[float], scores_defects: Sequence[float], share: float) -> float:
@@ -180,12 +180,14 @@ class Comparison:
         self,
         options: Options,
         configs: dict[str, PadimConfig],
+        sizes: tuple[str, ...],
         most_unseen: int,
         most_defects: int,
         kept: KeptFigures,
     ) -> None:
         self.options = options
         self.configs = configs
+        self.sizes = sizes
         self.most_unseen = most_unseen
         self.most_defects = most_defects
         self.kept = kept
@@ -218,7 +220,7 @@ class Comparison:
                 options = self.options.of(self.configs[name])
                 lab = Lab(category, options, extractor, parts, defects)
                 start = time.perf_counter()
-                found[name] = {size: list(self._of_size(lab, size)) for size in sizes(options)}
+                found[name] = {size: list(self._of_size(lab, size)) for size in self.sizes}
                 print(f"{category.name}: {name}, {time.perf_counter() - start:.0f} s", flush=True)
         return {name: found[name] for name in self.configs}
 
@@ -276,10 +278,12 @@ def figures(lab: Lab, inside: Sequence[Rows], unseen: Sequence[Rows]) -> Figures
     )
 
 
-def show(result: report.Report, measured: Measured, options: Options) -> None:
+def show(result: report.Report, measured: Measured) -> None:
     """Print the tables and record the means and differences."""
-    names = list(next(iter(measured.values())))
-    for size in sizes(options):
+    some = next(iter(measured.values()))
+    names = list(some)
+    sizes = list(some[names[0]])
+    for size in sizes:
         draws = len(measured[next(iter(measured))][names[0]][size])
         rows = []
         for category in [*measured, None]:
@@ -295,7 +299,7 @@ def show(result: report.Report, measured: Measured, options: Options) -> None:
         result.show(f"{fits}: in percent", ("set", "configuration", *TITLES.values()), rows)
     for name in names[1:]:
         rows = []
-        for size in sizes(options):
+        for size in sizes:
             by_set = {one: _differences(of[name][size], of[names[0]][size]) for one, of in measured.items()}
             mean_of_sets = _over_sets(by_set)
             for label, differences in (*by_set.items(), (f"mean of {len(measured)}", mean_of_sets)):

@@ -34,14 +34,12 @@ def changed(config: PadimConfig, change: Mapping[str, Any]) -> PadimConfig:
     """The configuration with these keys changed.
 
     What was not chosen follows the change: another network brings its own layers, other layers their number
-    of features, another method its own settings. Chosen is what differs from the defaults.
+    of features, another method its own settings.
 
     Raises:
         PadimError: not a valid configuration.
     """
-    plain = PadimConfig.of({"method": config.method, "backbone": config.backbone}).model_dump()
-    chosen = {key: value for key, value in config.model_dump().items() if value != plain[key]}
-    chosen |= {"method": config.method, "backbone": config.backbone}
+    chosen = config.model_dump(exclude_unset=True)
     if "backbone" in change:
         chosen = {k: v for k, v in chosen.items() if k not in ("layers", "muted_layers", "n_features")}
     elif "layers" in change or "muted_layers" in change:
