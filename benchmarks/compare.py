@@ -53,6 +53,7 @@ _BEHIND_EMBEDDING = frozenset(
         "shrinkage",
         "position_tolerance",
         "coreset_percent",
+        "neighborhood",
         "folds",
         "max_epochs",
         "patience",

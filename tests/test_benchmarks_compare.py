@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,26 +211,37 @@ def test_the_fit_on_all_is_that_of_the_report(command: list[str], capsys: pytest
     ]
 
 
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.calls = function, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls += 1
+        return self.function(*arguments)
+
+
 def test_a_stopped_comparison_goes_on(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [*command, "--category", "plate", "--keep", str(tmp_path / "kept.json")]
-    command += ["--variant", "other", "seed=1"]
-    measured: list[PadimConfig] = []
+    command += ["--variant", "other", "seed=1", "--no-all"]
     figures = compare.figures
+    stopping = Counted(figures)
 
-    def watched(lab: Any, *rest: Any) -> compare.Figures:
-        if len(measured) == 4:
+    def watched(*arguments: Any) -> Any:
+        if stopping.calls == 3:
             raise KeyboardInterrupt
-        measured.append(lab.options.config)
-        return figures(lab, *rest)
+        return stopping(*arguments)
 
     monkeypatch.setattr(compare, "figures", watched)
     with pytest.raises(KeyboardInterrupt):
         accuracy.main(command)
-    measured[:] = measured[:2]
+    monkeypatch.setattr(compare, "figures", figures_counted := Counted(figures))
     _, document, _ = run(command, capsys)
-    assert len(measured) == 4, "two of six figures were left to measure"
+    assert figures_counted.calls == 1, "three of four figures were there"
+    assert not any(".all." in name for name in document["values"])
     monkeypatch.setattr(compare, "figures", None)
     assert run(command, capsys)[1]["values"] == document["values"]
     monkeypatch.setattr(compare, "figures", figures)
