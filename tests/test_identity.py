@@ -88,6 +88,7 @@ def test_what_is_kept_of_the_normals_changes_none(model: Padim) -> None:
         {"smoothing_sigma": 2.0000001},
         {"smoothing_sigma": 0},
         {"grid_stride": 16},
+        {"feature_norm": "none"},
         {"input_size": 96},
         {"layers": ("blocks.2", "blocks.4")},
         {"muted_layers": ("blocks.2",)},
