@@ -207,16 +207,21 @@ class Comparison:
             key = config.model_dump_json(exclude=set(_BEHIND_EMBEDDING))
             groups.setdefault(key, []).append(name)
         found: dict[str, dict[str, list[Figures]]] = {}
+        read: dict[tuple[int, str], tuple[mvtec.Category, list[list[int]]]] = {}
         for names in groups.values():
-            category = mvtec.read(folder, self.configs[names[0]])
-            parts, defects = parts_of(category, self.options.grouping), category.rows(good=False)
+            config = self.configs[names[0]]
+            if (config.input_size, config.fit) not in read:
+                category = mvtec.read(folder, config)
+                read[config.input_size, config.fit] = category, parts_of(category, self.options.grouping)
+            category, parts = read[config.input_size, config.fit]
+            defects = category.rows(good=False)
             if not defects or not category.rows(good=True, train=False):
                 raise SystemExit(f"{category.name} needs pictures in test/good and in test/<defect>")
             if len(parts) <= max(self.options.sizes, default=0):
                 raise SystemExit(
                     f"{category.name} has {len(parts)} good parts: too few to leave any to judge"
                 )
-            extractor = mvtec.Remembering(self.configs[names[0]])
+            extractor = mvtec.Remembering(config)
             for name in names:
                 options = self.options.of(self.configs[name])
                 lab = Lab(category, options, extractor, parts, defects)
