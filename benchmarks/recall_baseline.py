@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.draws import Options
+from padim.config import BEFORE_IT_WAS_A_SETTING
 
 BASELINE = Path(__file__).resolve().parent / "baseline.json"
 # Sums in another order (other threads, another processor) move a distance by about 1e-6 of itself, which can
@@ -32,10 +33,12 @@ class Baseline:
     def applies(self, category: str) -> bool:
         """Whether what is recorded of a category was measured in this setting.
 
-        A configuration key that did not exist then is no difference: its default changes nothing.
+        A configuration key that did not exist then is no difference where its default changes nothing; where
+        it does, the recorded one is what models did before.
         """
         recorded = self.known.get(category, {}).get("setting", {})
-        return bool(recorded) and all(self.setting.get(key) == value for key, value in recorded.items())
+        then = {**BEFORE_IT_WAS_A_SETTING, **recorded}
+        return bool(recorded) and all(self.setting.get(key) == value for key, value in then.items())
 
     def of(self, category: str, size: str) -> dict[str, float] | None:
         """``mean``, ``low`` and ``high``, if they were recorded for this very setting."""
