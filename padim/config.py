@@ -70,6 +70,11 @@ class PadimConfig(BaseModel):
     coreset_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
         1.0, description="patchcore: share of the normals' patches that is kept, in percent."
     )
+    neighborhood: Annotated[int, Field(ge=0, le=2)] = Field(
+        0,
+        description="patchcore: compare a position with all normals' vectors up to so many grid positions "
+        "away; coreset_percent is not read then. 0 compares with the coreset.",
+    )
     folds: Annotated[int, Field(ge=2, le=20)] = Field(
         5, description="Methods that train: in how many turns parts are left out for their held-out scores."
     )

@@ -10,7 +10,7 @@ from padim.blocks import workers
 from padim.config import PadimConfig
 from padim.coreset import PROJECTED
 from padim.factor import NARROW_ABOVE_BYTES, is_low_rank, split
-from padim.methods import flow, student, svdd
+from padim.methods import flow, local_nearest, student, svdd
 from padim.methods.patch_gaussians import BLOCK_BYTES, matrix_bytes
 from padim.methods.patchcore import NEIGHBOURS, memory_size
 from padim.methods.patches import MOST_BYTES
@@ -123,6 +123,8 @@ def _shared_window(p: int, d: int) -> int:
 
 
 def _patchcore(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
+    if config.neighborhood:
+        return _local_nearest(config, p, d, MANY if normals is None else normals)
     everything = p * (MANY if normals is None else normals)
     patches = memory_size(everything, config.coreset_percent)
     bank, around = 4 * patches * d, 8 * NEIGHBOURS * patches
@@ -131,6 +133,14 @@ def _patchcore(config: PadimConfig, p: int, d: int, normals: int | None) -> _Sha
     # The graph reads the memory by rows and by columns.
     score = 2 * bank + around + product
     return _Share(points + score, score, bank + around, patches=patches)
+
+
+def _local_nearest(config: PadimConfig, p: int, d: int, normals: int) -> _Share:
+    bank, half_squares = 4 * p * d * normals, 4 * p * normals
+    own = bank + half_squares + 4 * d
+    score = own + local_nearest.scoring_bytes(config.grid, d, normals, config.neighborhood)
+    # As with the Gaussians, the former model stays in use until the new one is complete.
+    return _Share(2 * own, score, bank, patches=p * normals)
 
 
 def _svdd(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:

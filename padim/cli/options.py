@@ -43,6 +43,16 @@ Coreset = Annotated[
         rich_help_panel=METHOD,
     ),
 ]
+Neighborhood = Annotated[
+    int | None,
+    typer.Option(
+        "--neighborhood",
+        metavar="N",
+        help="patchcore: compare a place with all good parts' patches up to N grid positions away, 1 or 2, "
+        "instead of with a share of all (--coreset is not read then); 0 is off.",
+        rich_help_panel=METHOD,
+    ),
+]
 Folds = Annotated[
     int | None,
     typer.Option(

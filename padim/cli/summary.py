@@ -43,7 +43,11 @@ def of_method(config: PadimConfig) -> Facts:
     if "padim" in config.methods_used and config.position_tolerance:
         details.append("parts may lie one grid position off")
     if "patchcore" in config.methods_used:
-        details.append(f"{config.coreset_percent:g} % of the patches remembered")
+        details.append(
+            f"all patches within {count(config.neighborhood, 'grid position')}"
+            if config.neighborhood
+            else f"{config.coreset_percent:g} % of the patches remembered"
+        )
     if config.trains:
         details.append(f"held-out scores from {config.folds} folds")
     return [("method", f"{titles}{': ' if details else ''}{', '.join(details)}")]

@@ -24,6 +24,8 @@ from scipy.special import softmax
 from padim.config import PadimConfig
 from padim.coreset import k_centre, projection
 from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
+from padim.methods import local_nearest
+from padim.methods.local_nearest import LocalNearest
 from padim.piece import FLOAT, INT64, Piece, constants, op, tensor
 from padim.task import Learnt, Task, in_windows
 
@@ -146,7 +148,11 @@ class PatchCore(EmbeddingDetector):
         return {"bank.npy": self.bank, "centre.npy": self.centre, "around.npy": self.around}
 
     @classmethod
-    def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> PatchCore:
+    def load(  # type: ignore[override]
+        cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]
+    ) -> PatchCore | LocalNearest:
+        if config.neighborhood:
+            return LocalNearest.load(saved, config, shape)
         bank = saved.array("bank.npy", np.float32, 2)
         centre, around = saved.array("centre.npy", np.float32, 1), saved.array("around.npy", np.int64, 2)
         positions, features = shape
@@ -249,6 +255,8 @@ def _neighbours(bank: Singles) -> npt.NDArray[np.int64]:
 
 def learn(task: Task) -> Learnt:
     """Choose the memory among all patches of the normals in the fit, and hold it against each of them."""
+    if task.config.neighborhood:
+        return local_nearest.learn(task)
     rows, positions = task.fit_rows, task.positions
     chosen = _choose(task)
     picture, place = np.divmod(chosen, positions)

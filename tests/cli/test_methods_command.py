@@ -26,6 +26,7 @@ def test_every_method_is_listed(run: Run) -> None:
     ("options", "said"),
     [
         (("--method", "patchcore", "--coreset", "5"), "PatchCore: 5 % of the patches remembered"),
+        (("--method", "patchcore", "--neighborhood", "1"), "PatchCore: all patches within 1 grid position"),
         (("--method", "shared"), "Shared Gaussian"),
         (("--method", "padim", "--position-tolerance"), "PaDiM: parts may lie one grid position off"),
         (("--method", "padim+shared"), "PaDiM + Shared Gaussian"),

@@ -468,6 +468,19 @@ def test_another_method_is_chosen_fitted_and_named(home: Path, method: str) -> N
     assert ("approximation" in page.text) == (method != "shared")
 
 
+def test_patches_near_the_same_place_are_a_choice(home: Path) -> None:
+    page = small(Session("fit").upload(GOOD))
+    page.set("selectbox", "fit-method", "patchcore")
+    page.set("selectbox", "fit-neighborhood", 1)
+    # All patches are remembered, and how many that is and what they take is said before.
+    assert not [slider for slider in page.app.select_slider if slider.key == "fit-coreset"]
+    assert f"Patches remembered</dt><dd>{6 * 64}</dd>" in page.text
+    page.click("fit-go")
+    assert only_model(home).config.neighborhood == 1
+    assert "PatchCore, nearest within 1 place" in page.text
+    assert "a model that has never seen it" in page.text
+
+
 def test_an_ensemble_of_one_is_refused_in_words() -> None:
     page = small(Session("fit").upload(GOOD))
     page.set("selectbox", "fit-method", "ensemble")
