@@ -28,7 +28,7 @@ Weights = Literal["pretrained", "random"]
 # Every network here halves the picture five times at most.
 COARSEST_STRIDE = 32
 # What models did before there was a setting for it.
-BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none"}
+BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none", "neighborhood": 0}
 
 
 class PadimConfig(BaseModel):

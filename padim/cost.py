@@ -12,7 +12,7 @@ from padim.coreset import PROJECTED
 from padim.factor import NARROW_ABOVE_BYTES, is_low_rank, split
 from padim.methods import flow, local_nearest, student, svdd
 from padim.methods.patch_gaussians import BLOCK_BYTES, matrix_bytes
-from padim.methods.patchcore import NEIGHBOURS, memory_size
+from padim.methods.patchcore import memory_size
 from padim.methods.patches import MOST_BYTES
 from padim.methods.shared import WINDOW
 from padim.methods.stfpm import BATCH
@@ -127,12 +127,10 @@ def _patchcore(config: PadimConfig, p: int, d: int, normals: int | None) -> _Sha
         return _local_nearest(config, p, d, MANY if normals is None else normals)
     everything = p * (MANY if normals is None else normals)
     patches = memory_size(everything, config.coreset_percent)
-    bank, around = 4 * patches * d, 8 * NEIGHBOURS * patches
-    product = 2 * 4 * patches * p
+    bank, half_squares = 4 * patches * d, 4 * patches
+    score = bank + half_squares + 2 * 4 * patches * p
     points = everything * 4 * min(d, PROJECTED)
-    # The graph reads the memory by rows and by columns.
-    score = 2 * bank + around + product
-    return _Share(points + score, score, bank + around, patches=patches)
+    return _Share(points + score, score, bank, patches=patches)
 
 
 def _local_nearest(config: PadimConfig, p: int, d: int, normals: int) -> _Share:

@@ -27,7 +27,7 @@ def anywhere(n: int, grid: int, d: int, seed: int = 0) -> Singles:
     return np.random.default_rng(seed).normal(5, 1, size=(n, grid * grid, d)).astype(np.float32)
 
 
-def plain(x: Singles, normals: Sequence[Singles], grid: int, reach: int) -> npt.NDArray[np.float64]:
+def plain(x: Singles, normals: Singles | Sequence[Singles], grid: int, reach: int) -> npt.NDArray[np.float64]:
     """Distances ``(p,)`` of one image to the nearest of the normals' vectors in the window."""
     result = np.full(grid * grid, np.inf)
     for row in range(grid):
