@@ -83,7 +83,8 @@ class PadimConfig(BaseModel):
         "to the Gaussians there.",
     )
     coreset_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
-        1.0, description="patchcore: share of the normals' patches that is kept, in percent."
+        1.0,
+        description="patchcore: share of the normals' patches that is kept, in percent, but 2,048 at least.",
     )
     neighborhood: Annotated[int, Field(ge=0, le=2)] = Field(
         0,

@@ -91,8 +91,8 @@ def _memory() -> dict[str, Any]:
         format_func=lambda share: f"{share:g} %",
         key="fit-coreset",
         persist_state="session",
-        help="Of all patches of the good parts. More finds subtler defects; fitting, scoring and memory "
-        "grow in proportion: ten times as many take about ten times as long.",
+        help="Of all patches of the good parts, and never fewer than 2,048. More may find subtler defects; "
+        "fitting, scoring and memory grow in proportion: ten times as many take about ten times as long.",
     )
     return chosen
 
@@ -148,8 +148,8 @@ def honesty(config: PadimConfig) -> str:
     said = [_EXACT] if ways == {"exact"} else []
     if "approximate" in ways:
         said.append(
-            "For PatchCore each good part is held against the memory without its own patches, which is an "
-            "approximation: its scores come out a little too high rather than too low."
+            "For PatchCore each good part is scored against the memory without its own patches, filled up "
+            "with what they had stood for: an approximation, close to a memory chosen without the part."
         )
     if "folds" in ways:
         said.append(

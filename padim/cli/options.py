@@ -39,7 +39,7 @@ Coreset = Annotated[
     typer.Option(
         "--coreset",
         metavar="PERCENT",
-        help="patchcore: share of the patches that is remembered; 1.",
+        help="patchcore: share of the patches that is remembered, never fewer than 2,048; 1.",
         rich_help_panel=METHOD,
     ),
 ]
