@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from padim.config import PadimConfig
 from padim.detector import MISFIT
-from padim.methods import local_nearest, patchcore
+from padim.methods import ensemble, local_nearest, patchcore
 from padim.methods.local_nearest import LocalNearest
 from padim.neighbours import neighbours, seen_from
 from padim.piece import FLOAT
@@ -134,3 +135,12 @@ def test_arrays_of_another_model_are_refused(bank: tuple[int, ...], centre: tupl
     files = Files(bank=np.zeros(bank, np.float32), centre=np.zeros(centre, np.float32))
     with pytest.raises(ValueError, match=MISFIT):
         patchcore.DETECTOR.load(files, config, (9, 4))  # type: ignore[arg-type]
+
+
+def test_it_can_be_a_member_of_an_ensemble(tmp_path: Path) -> None:
+    x, new = anywhere(6, 3, 5), anywhere(2, 3, 5, seed=4)
+    together: dict[str, Any] = {"method": "ensemble", "members": ("padim", "patchcore"), "n_features": 5}
+    detector = ensemble.learn(task(tmp_path, x, neighborhood=1, **together)).detector
+    assert isinstance(detector, ensemble.Ensemble)
+    assert isinstance(detector.members[1], LocalNearest)
+    np.testing.assert_allclose(by_graph(detector, new), by_numpy(detector, new), rtol=1e-3)
