@@ -72,6 +72,7 @@ def test_what_is_said_of_the_other_methods_is_what_they_take(method: str, tmp_pa
     # Of 12 x 64 patches none is left out: a memory is never smaller than FEWEST.
     remembered = dict.fromkeys(("patchcore", "ensemble", "local"), 12 * 64)
     assert cost.patches == remembered.get(method)
+    assert cost.kept_per_image == (4 * 64 * 40 if method == "local" else 0)
     saved = model.save(tmp_path / "model")
     aside = ("backbone-", "held_out-", "thumbnails-", "normals-", "channels-", "manifest", ".lock")
     stored = sum(path.stat().st_size for path in saved.iterdir() if not path.name.startswith(aside))

@@ -46,6 +46,16 @@ def test_a_model_of_any_method_is_fitted_described_and_used(
     assert (tmp_path / "scorer.onnx").is_file()
 
 
+def test_what_keeping_every_patch_takes_is_said_before(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "nearest.yaml"
+    path.write_text("method: patchcore\nneighborhood: 1\n")
+    told = run("info", "--config", path, "--pictures", 209)
+    # 32 x 32 positions of 100 channels, four bytes each.
+    assert "410 kB more for every picture" in " ".join(told.out.split())
+    cost = run("info", "--config", path, "--pictures", 209, "--json").json["cost"]
+    assert cost["bundle"] == 209 * cost["kept_per_image"] == 209 * 4 * 1024 * 100
+
+
 def test_a_method_there_is_not(run: Run, good: Path, tmp_path: Path) -> None:
     sentence = run("fit", good, "-o", tmp_path / "m", "--method", "magic").sentence
     assert "method" in sentence

@@ -475,6 +475,7 @@ def test_patches_near_the_same_place_are_a_choice(home: Path) -> None:
     # All patches are remembered, and how many that is and what they take is said before.
     assert not [slider for slider in page.app.select_slider if slider.key == "fit-coreset"]
     assert f"Patches remembered</dt><dd>{6 * 64}</dd>" in page.text
+    assert "every further picture adds" in page.text
     page.click("fit-go")
     assert only_model(home).config.neighborhood == 1
     assert "PatchCore, nearest within 1 place" in page.text
