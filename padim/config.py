@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from padim import methods, registry
 from padim.errors import BackboneError, PadimError
@@ -19,6 +27,8 @@ GridStride = Literal[4, 8, 16]
 Weights = Literal["pretrained", "random"]
 # Every network here halves the picture five times at most.
 COARSEST_STRIDE = 32
+# What models did before there was a setting for it.
+BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none"}
 
 
 class PadimConfig(BaseModel):
@@ -50,6 +60,11 @@ class PadimConfig(BaseModel):
     )
     fit: Literal["stretch", "pad"] = Field("stretch", description="Resize to a square, or pad to one.")
     grid_stride: GridStride = Field(8, description="Input pixels per grid position.")
+    feature_norm: methods.FeatureNorm = Field(
+        "l2",
+        description="l2: at every grid position the channels of a layer are scaled to a mean square of 1; "
+        "none: as the network gives them. Not given: the method's own choice.",
+    )
     n_features: Annotated[int, Field(ge=1, lt=2**31)] | None = Field(
         registry.EFFICIENTNET_LITE0.default_n_features,
         description="Channels kept by the seeded draw, d; null keeps all of the layers'.",
@@ -113,30 +128,16 @@ class PadimConfig(BaseModel):
                     raise ValueError(f"unknown key '{clipped(str(key), 80)}'; {hint}")
         return data
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _defaults_of_the_backbone(cls, data: Any) -> Any:
+    def _dependent_defaults(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Defaults that depend on method and backbone; ``model_fields_set`` has only what was given."""
         if not isinstance(data, dict):
-            return data
-        data = dict(data)
-        name = data.get("backbone", cls.model_fields["backbone"].default)
-        # Whatever is wrong with the names is told by the validators below.
-        if not isinstance(name, str):
-            return data
-        try:
-            backbone = registry.get(name)
-            data.setdefault("layers", backbone.default_layers)
-            if "n_features" not in data:
-                muted = data.get("muted_layers", ())
-                kept = [name for name in data["layers"] if name not in muted]
-                data["n_features"] = backbone.default_features(kept) or None
-        except (BackboneError, TypeError):
-            pass
-        if data.get("method") == "stfpm":
-            # A whole network, and not a small one on its features, is trained in every turn.
-            data.setdefault("folds", 3)
-            data.setdefault("max_epochs", 20)
-        return data
+            return handler(data)
+        defaults = _defaults_for(data, cls.model_fields["backbone"].default)
+        config = handler({**defaults, **data})
+        config.model_fields_set.difference_update(defaults.keys() - data.keys())
+        return config
 
     @field_validator("backbone")
     @classmethod
@@ -269,15 +270,17 @@ class PadimConfig(BaseModel):
     def of_saved(cls, choices: Mapping[str, Any]) -> PadimConfig:
         """The config of a saved model.
 
+        Settings that did not exist when it was saved are as they were then (:data:`BEFORE_IT_WAS_A_SETTING`).
         Models of former versions may ask for more features than their layers have channels, which then meant
         all of them. The number is brought down, so that it says what was fitted.
 
         Raises:
             ValidationError: as the constructor.
         """
+        choices = {**BEFORE_IT_WAS_A_SETTING, **choices}
         wanted = choices.get("n_features")
         if not isinstance(wanted, int):
-            return cls.model_validate(dict(choices))
+            return cls.model_validate(choices)
         every = cls.model_validate({**choices, "n_features": None})
         return cls.model_validate({**choices, "n_features": min(wanted, every.channels)})
 
@@ -307,6 +310,32 @@ class PadimConfig(BaseModel):
     def load(cls, path: str | Path) -> PadimConfig:
         """Read a YAML file; errors name the file."""
         return from_file(path, cls.from_yaml)
+
+
+def _defaults_for(choices: Mapping[str, Any], usual_backbone: str) -> dict[str, Any]:
+    """Defaults that the method and the backbone of these choices bring with them.
+
+    Whatever is wrong with the choices is told by the validators, not here.
+    """
+    defaults: dict[str, Any] = {}
+    method = choices.get("method", "padim")
+    if isinstance(method, str) and method in methods.METHODS:
+        defaults["feature_norm"] = methods.get(method).feature_norm
+    if method == "stfpm":
+        # A whole network, and not a small one on its features, is trained in every turn.
+        defaults |= {"folds": 3, "max_epochs": 20}
+    name = choices.get("backbone", usual_backbone)
+    if not isinstance(name, str):
+        return defaults
+    try:
+        backbone = registry.get(name)
+        defaults["layers"] = backbone.default_layers
+        muted = choices.get("muted_layers", ())
+        kept = [layer for layer in choices.get("layers", backbone.default_layers) if layer not in muted]
+        defaults["n_features"] = backbone.default_features(kept) or None
+    except (BackboneError, TypeError):
+        pass
+    return defaults
 
 
 # Of what a configuration's or a plan's check found, told at once.

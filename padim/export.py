@@ -47,6 +47,8 @@ __all__ = ["export_npz", "export_onnx", "inverse_covariance_bytes", "metadata"]
 FORMAT = "padim-scorer"
 VERSION = 1
 NPZ_FORMAT = "padim-params"
+# 2: features may be normalized, which readers of version 1 would not do.
+NPZ_VERSION = 2
 
 # An ONNX file is one protobuf message, and that ends at 2 GiB: what is larger has its numbers beside it.
 MOST_INLINE_BYTES = 2_000_000_000
@@ -156,6 +158,7 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
         "fit": config.fit,
         "grid": config.grid,
         "grid_stride": config.grid_stride,
+        "feature_norm": config.feature_norm,
         "backbone": config.backbone,
         "layers": ",".join(config.active_layers),
         "method": config.method,
@@ -346,16 +349,18 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     For pipelines of their own: mean and inverse covariance at every grid position, and all that leads to
     them. The network takes ``image``, float32 ``(n, 3, S, S)``, a pixel ``v`` entering as
     ``v * pixel_scale + pixel_offset``, and gives one output a layer. Layers finer than ``grid_stride`` are
-    averaged over areas to the grid, coarser ones enlarged bilinearly (half-pixel centres, clamped edges),
-    joined in the order of ``layer_names`` and reduced to ``channel_indices``. With ``delta`` the deviation
+    averaged over areas to the grid, coarser ones enlarged bilinearly (half-pixel centres, clamped edges).
+    Where ``feature_norm`` is ``l2``, each layer's vector x of all its c channels is then multiplied at every
+    position by ``sqrt(c) / max(|x|, 1e-6)``; ``none`` leaves it. The layers are joined in the order of
+    ``layer_names`` and reduced to ``channel_indices``. With ``delta`` the deviation
     from ``mean`` the distance is ``sqrt(delta @ inv_covariance @ delta)``; positions run row by row. With
     ``position_tolerance`` 1 it is the smallest of those to the Gaussians of the 3 x 3 positions around.
 
     Arrays: ``mean`` float32 ``(p, d)``; ``inv_covariance`` float32 ``(p, d, d)``; ``channel_indices`` int64
     ``(d,)``; ``layer_names``, ``layer_channels``, ``layer_strides``; ``input_size``, ``grid_stride``,
-    ``grid``, ``fit``, ``position_tolerance``; ``pixel_scale``, ``pixel_offset`` float32 ``(3,)``; ``sigma``,
-    ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units) and
-    ``threshold_level``, if there is one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``,
+    ``grid``, ``fit``, ``feature_norm``, ``position_tolerance``; ``pixel_scale``, ``pixel_offset`` float32
+    ``(3,)``; ``sigma``, ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units)
+    and ``threshold_level``, if there is one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``,
     ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``;
     ``scoring_identity`` (:mod:`padim.identity`); ``format``, ``format_version``,
     ``padim_version``, ``created``.
@@ -386,7 +391,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     network_name = f"{path.stem}_backbone.onnx"
     members: dict[str, object] = {
         "format": NPZ_FORMAT,
-        "format_version": VERSION,
+        "format_version": NPZ_VERSION,
         "padim_version": padim.__version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "mean": gaussians.mean,
@@ -398,6 +403,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "grid_stride": config.grid_stride,
         "grid": config.grid,
         "fit": config.fit,
+        "feature_norm": config.feature_norm,
         "position_tolerance": config.position_tolerance,
         "pixel_scale": np.array(backbone.scale, np.float32),
         "pixel_offset": np.array(backbone.offset, np.float32),

@@ -36,7 +36,7 @@ MOST_EMBEDDED_BYTES = 32 * 2**20
 
 
 class FeatureExtractor:
-    """The sessions for one backbone, set of layers, input size and grid.
+    """The sessions for one backbone, set of layers, input size, grid and feature normalization.
 
     Attributes:
         backbone_onnx: the network as it goes into the bundle.
@@ -59,10 +59,13 @@ class FeatureExtractor:
         self.input_size = config.input_size
         network = hashlib.sha256(backbone_onnx)
         self.backbone_sha256 = network.hexdigest()
+        # Without normalization as before there was any: features kept since then stay valid.
+        normalized = "" if config.feature_norm == "none" else f"/{config.feature_norm}"
         self.identity = hashlib.sha256(
-            network.digest() + f"{config.input_size}/{config.grid_stride}".encode()
+            network.digest() + f"{config.input_size}/{config.grid_stride}{normalized}".encode()
         ).hexdigest()
         self._backbone, self._grid_stride = backbone, config.grid_stride
+        self._feature_norm = config.feature_norm
         check_network(backbone_onnx, "backbone.onnx", layers, config.input_size)
         self.session = open_session(embedding_graph(self._piece(None), self.channels, self.grid))
         self.runs = 0
@@ -72,7 +75,13 @@ class FeatureExtractor:
 
     def _piece(self, kept: npt.NDArray[np.int64] | None) -> Piece:
         return embedding_piece(
-            self.backbone_onnx, self._backbone, self.layers, self.input_size, self._grid_stride, kept
+            self.backbone_onnx,
+            self._backbone,
+            self.layers,
+            self.input_size,
+            self._grid_stride,
+            kept,
+            self._feature_norm,
         )
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -159,7 +168,7 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
     """The extractor for a config, made once per process (sessions are costly to open, cheap to share).
 
     Args:
-        config: backbone, layers, input size and grid are read.
+        config: backbone, layers, input size, grid and feature normalization are read.
         backbone_onnx: the network out of a bundle; without it, the registry's.
 
     Raises:
@@ -181,6 +190,7 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
             layers,
             config.input_size,
             config.grid_stride,
+            config.feature_norm,
             os.environ.get("PADIM_PROVIDERS", ""),
             os.environ.get("PADIM_THREADS", ""),
         )

@@ -18,6 +18,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from padim.enlarge import enlarging
+from padim.methods import FeatureNorm
 from padim.piece import FLOAT, INT64, Piece, constants, op, tensor
 from padim.registry import Backbone, Layer
 
@@ -26,6 +27,8 @@ IR_VERSION = 9
 
 # What is not a number, or beyond all numbers, counts as very far away: never as good.
 FARTHEST = 1e30
+# A layer's vector is never divided by less than this (feature normalization).
+SHORTEST = 1e-6
 _MAX_LEVEL = 65535.0
 
 
@@ -36,24 +39,23 @@ def embedding_piece(
     input_size: int,
     grid_stride: int,
     kept: npt.NDArray[np.int64] | None = None,
+    feature_norm: FeatureNorm = "none",
 ) -> Piece:
     """Normalisation, the exported backbone, and the layers joined on one grid (DESIGN 4.1).
 
     Input ``rgb``: uint8 ``(n, input_size, input_size, 3)``. Gives ``embedding``: float32
     ``(n, c, grid, grid)``, the layers' channels from shallow to deep; a finer layer is area-averaged to
     the grid, a coarser one enlarged bilinearly with half-pixel centres. With ``kept``, int64 ``(d,)`` in
-    ascending order, only these channels, taken before they are enlarged, which is the dearer step.
+    ascending order, only these channels.
+
+    With ``feature_norm`` ``l2`` every layer's vector of all its c channels is multiplied, at each position of
+    the grid, by ``sqrt(c) / max(|x|, 1e-6)``: the mean square of its channels becomes 1, of those kept about
+    1. It is a fixed function of one picture, so that whatever is exact about held-out distances stays exact.
     """
     body = onnx.load_model_from_string(backbone_onnx).graph
-    scale, offset = (np.asarray(v, np.float32).reshape(1, 3, 1, 1) for v in (backbone.scale, backbone.offset))
-    fixed = constants(pixel_scale=scale, pixel_offset=offset)
-    before = [
-        op("Transpose", ["rgb"], ["rgb_planes"], perm=[0, 3, 1, 2]),
-        op("Cast", ["rgb_planes"], ["rgb_float"], to=FLOAT),
-        op("Mul", ["rgb_float", "pixel_scale"], ["rgb_scaled"]),
-        op("Add", ["rgb_scaled", "pixel_offset"], ["image"]),
-    ]
-    behind, on_grid, first = [], [], 0
+    before = _pixels(backbone)
+    nodes, fixed = [*before.nodes, *body.node], [*body.initializer, *before.constants]
+    on_grid, first = [], 0
     for layer in layers:
         own = np.arange(layer.channels)
         if kept is not None:
@@ -61,32 +63,104 @@ def embedding_piece(
             first += layer.channels
         if not len(own):
             continue
-        source = layer.name
-        if layer.stride < grid_stride:
-            side, finer = grid_stride // layer.stride, source
-            source = f"{layer.name}_pooled"
-            behind.append(
-                op("AveragePool", [finer], [source], kernel_shape=[side, side], strides=[side, side])
-            )
-        # Fewer channels make enlarging cheaper. Also where all are kept: both graphs then join the layers in
-        # the same memory layout, in which they round alike: fit and scoring see the same features to the bit.
-        chosen = f"{layer.name}_kept"
-        fixed += constants(**{f"{chosen}_channels": own})
-        behind.append(op("Gather", [source, f"{chosen}_channels"], [chosen], axis=1))
-        if layer.stride <= grid_stride:
-            on_grid.append(chosen)
-            continue
-        target = f"{layer.name}_on_grid"
-        rows = enlarging(input_size // layer.stride, input_size // grid_stride, 0.0).astype(np.float32)
-        fixed += constants(**{f"{target}_rows": rows, f"{target}_columns": np.ascontiguousarray(rows.T)})
-        behind += [
-            op("MatMul", [f"{target}_rows", chosen], [f"{target}_tall"]),
-            op("MatMul", [f"{target}_tall", f"{target}_columns"], [target]),
-        ]
-        on_grid.append(target)
-    behind.append(op("Concat", on_grid, ["embedding"], axis=1))
+        piece = _layer_piece(layer, own, input_size, grid_stride, feature_norm)
+        nodes += piece.nodes
+        fixed += piece.constants
+        on_grid.append(_on_grid(layer))
+    nodes.append(op("Concat", on_grid, ["embedding"], axis=1))
     rgb = tensor("rgb", TensorProto.UINT8, ["n", input_size, input_size, 3])
-    return Piece([*before, *body.node, *behind], [*body.initializer, *fixed], [rgb])
+    return Piece(nodes, fixed, [rgb])
+
+
+def _pixels(backbone: Backbone) -> Piece:
+    """``rgb`` to ``image``: float32 planes, a pixel v entering as ``v * scale + offset``."""
+    planes = op("Transpose", ["rgb"], ["rgb_planes"], perm=[0, 3, 1, 2])
+    zero = -backbone.offset[0] / backbone.scale[0]
+    if len({*backbone.scale}) == len({*backbone.offset}) == 1 and zero in range(256):
+        # One pass over the pixels instead of three, and the same numbers.
+        fixed = constants(pixel_scale=np.float32(backbone.scale[0]), pixel_zero=np.uint8(zero))
+        return Piece(
+            [planes, op("DequantizeLinear", ["rgb_planes", "pixel_scale", "pixel_zero"], ["image"])],
+            fixed,
+            [],
+        )
+    scale, offset = (np.asarray(v, np.float32).reshape(1, 3, 1, 1) for v in (backbone.scale, backbone.offset))
+    nodes = [
+        planes,
+        op("Cast", ["rgb_planes"], ["rgb_float"], to=FLOAT),
+        op("Mul", ["rgb_float", "pixel_scale"], ["rgb_scaled"]),
+        op("Add", ["rgb_scaled", "pixel_offset"], ["image"]),
+    ]
+    return Piece(nodes, constants(pixel_scale=scale, pixel_offset=offset), [])
+
+
+def _on_grid(layer: Layer) -> str:
+    """What a layer's kept channels on the grid are called in the graph."""
+    return f"{layer.name}_on_grid"
+
+
+def _layer_piece(
+    layer: Layer, own: npt.NDArray[np.int64], input_size: int, grid_stride: int, feature_norm: FeatureNorm
+) -> Piece:
+    """A layer's output to its kept channels on the grid, float32 ``(n, k, grid, grid)``.
+
+    Args:
+        layer: names the output.
+        own: int64 ``(k,)``, the channels kept, counted within the layer.
+    """
+    name, target = layer.name, _on_grid(layer)
+    grid = input_size // grid_stride
+    fixed = constants(**{f"{name}_channels": own})
+
+    # Also where all are kept: both graphs then join the layers in the same memory layout, in which they round
+    # alike: fit and scoring see the same features to the bit.
+    def chosen(source: str, result: str) -> onnx.NodeProto:
+        return op("Gather", [source, f"{name}_channels"], [result], axis=1)
+
+    def enlarged(source: str, result: str) -> list[onnx.NodeProto]:
+        rows = enlarging(input_size // layer.stride, grid, 0.0).astype(np.float32)
+        fixed.extend(constants(**{f"{name}_rows": rows, f"{name}_columns": np.ascontiguousarray(rows.T)}))
+        return [
+            op("MatMul", [f"{name}_rows", source], [f"{name}_tall"]),
+            op("MatMul", [f"{name}_tall", f"{name}_columns"], [result]),
+        ]
+
+    nodes, source = [], name
+    if layer.stride < grid_stride:
+        side, source = grid_stride // layer.stride, f"{name}_pooled"
+        nodes.append(op("AveragePool", [name], [source], kernel_shape=[side, side], strides=[side, side]))
+    if feature_norm == "none":
+        if layer.stride <= grid_stride:
+            return Piece([*nodes, chosen(source, target)], fixed, [])
+        # Fewer channels make enlarging cheaper.
+        nodes += [chosen(source, f"{name}_kept"), *enlarged(f"{name}_kept", target)]
+        return Piece(nodes, fixed, [])
+    if layer.stride > grid_stride:
+        # The length is that of all channels, and on the grid: taken before enlarging it finds less.
+        nodes += enlarged(source, f"{name}_large")
+        source = f"{name}_large"
+    # The sum of squares as a product with a row of ones, which is the quickest way over the channels.
+    fixed += constants(
+        **{
+            f"{name}_ones": np.ones((1, layer.channels), np.float32),
+            f"{name}_flat": np.array([0, layer.channels, -1]),
+            f"{name}_map": np.array([0, 1, grid, grid]),
+            f"{name}_tiny": np.float32(SHORTEST**2),
+            f"{name}_length": np.float32(np.sqrt(layer.channels)),
+        }
+    )
+    nodes += [
+        op("Mul", [source, source], [f"{name}_squares"]),
+        op("Reshape", [f"{name}_squares", f"{name}_flat"], [f"{name}_squares_flat"]),
+        op("MatMul", [f"{name}_ones", f"{name}_squares_flat"], [f"{name}_sum"]),
+        op("Max", [f"{name}_sum", f"{name}_tiny"], [f"{name}_above_zero"]),
+        op("Sqrt", [f"{name}_above_zero"], [f"{name}_root"]),
+        op("Div", [f"{name}_length", f"{name}_root"], [f"{name}_factor_flat"]),
+        op("Reshape", [f"{name}_factor_flat", f"{name}_map"], [f"{name}_factor"]),
+        chosen(source, f"{name}_kept"),
+        op("Mul", [f"{name}_kept", f"{name}_factor"], [target]),
+    ]
+    return Piece(nodes, fixed, [])
 
 
 def _checked_piece(*, guarded: bool) -> Piece:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from padim.config import PadimConfig
+from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
 
 if TYPE_CHECKING:
     from padim.maps import Quantizer
@@ -60,8 +60,14 @@ def of_manifest(manifest: Mapping[str, Any]) -> str:
 
 def _digest(config: PadimConfig, offset: float, step: float, files: Mapping[str, str]) -> str:
     settings = config.model_dump(mode="json")
+    # A setting that is as it was before it was one says nothing: models saved then keep their identity.
+    before = BEFORE_IT_WAS_A_SETTING.items()
     state = {
-        "settings": {name: value for name, value in settings.items() if name not in _NOT_SCORING_SETTINGS},
+        "settings": {
+            name: value
+            for name, value in settings.items()
+            if name not in _NOT_SCORING_SETTINGS and (name, value) not in before
+        },
         "scale": [offset, step],
         "files": dict(files),
     }

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from padim import backbones, bundle, methods
 from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
-from padim.config import PadimConfig, explain
+from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig, explain
 from padim.detector import Detector
 from padim.errors import (
     BeyondScaleError,
@@ -340,8 +340,10 @@ class Padim:
     def _embedding_settings(self) -> dict[str, object]:
         """The settings that embeddings depend on, as plain JSON."""
         settings = self.config.model_dump(mode="json")
-        names = ("backbone", "weights", "layers", "input_size", "fit", "grid_stride")
-        return {name: settings[name] for name in names}
+        names = ("backbone", "weights", "layers", "input_size", "fit", "grid_stride", "feature_norm")
+        # Where it is as it was before it was a setting, fits stopped then can go on.
+        before = BEFORE_IT_WAS_A_SETTING.items()
+        return {name: settings[name] for name in names if (name, settings[name]) not in before}
 
     def partial_fit(
         self,

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import xxhash
 
 from padim import leftovers
+from padim.config import BEFORE_IT_WAS_A_SETTING
 from padim.errors import DamagedError, ImageError, PadimError
 from padim.files import naming, write_atomic
 from padim.images import Preprocess
@@ -349,7 +350,7 @@ def _read_header(folder: Path) -> dict[str, Any] | None:
 def _difference(known: Mapping[str, Any], header: Mapping[str, Any]) -> str:
     if known.get("format") != header["format"]:
         return "was begun by another version of this program, whose files have no checksums"
-    was, now = known["settings"], header["settings"]
+    was, now = ({**BEFORE_IT_WAS_A_SETTING, **one["settings"]} for one in (known, header))
     for name in now:
         if was.get(name) != now[name]:
             return f"was begun with {name} {_plain(was.get(name))}, not {_plain(now[name])}"

@@ -26,6 +26,7 @@ def test_defaults() -> None:
         "input_size": 256,
         "fit": "stretch",
         "grid_stride": 8,
+        "feature_norm": "l2",
         "n_features": 100,
         "seed": 0,
         "eps": 0.01,

@@ -218,7 +218,7 @@ def resume(fit: StoppedFit) -> None:
     Raises:
         PadimError: its pictures or its settings are not at hand any more, or it is at work again.
     """
-    from padim.config import PadimConfig
+    from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
 
     request = fit.request
     if fit.model_id is None or request is None or request.config is None or not fit.pictures_here:
@@ -227,7 +227,8 @@ def resume(fit: StoppedFit) -> None:
     _start(
         fit.name,
         fit.model_id,
-        PadimConfig.of(request.config),
+        # Kept perhaps by a version that did not have all of today's settings.
+        PadimConfig.of({**BEFORE_IT_WAS_A_SETTING, **request.config}),
         request.parts or {},
         lambda _: work_queue.kept(fit),
         request.label,

@@ -61,6 +61,7 @@ def adapt(
     input_size: options.InputSize = None,
     resize: options.Fit = None,
     grid_stride: options.GridStride = None,
+    feature_norm: options.FeatureNorm = None,
     n_features: options.Features = None,
     seed: options.Seed = None,
     weights: Annotated[
@@ -92,6 +93,7 @@ def adapt(
         input_size=input_size,
         fit=resize,
         grid_stride=grid_stride,
+        feature_norm=feature_norm,
         n_features=n_features,
         seed=seed,
         min_area=min_area,

@@ -32,6 +32,7 @@ def info(
     input_size: options.InputSize = None,
     resize: options.Fit = None,
     grid_stride: options.GridStride = None,
+    feature_norm: options.FeatureNorm = None,
     n_features: options.Features = None,
     random_weights: options.Random = False,
 ) -> None:
@@ -42,6 +43,7 @@ def info(
         "input_size": input_size,
         "fit": resize,
         "grid_stride": grid_stride,
+        "feature_norm": feature_norm,
         "n_features": n_features,
         "weights": "random" if random_weights else None,
     }

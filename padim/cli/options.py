@@ -110,6 +110,16 @@ Seed = Annotated[
     int | None,
     typer.Option("--seed", metavar="N", help="Seed of the channel draw; 0.", rich_help_panel=NETWORK),
 ]
+FeatureNorm = Annotated[
+    str | None,
+    typer.Option(
+        "--feature-norm",
+        metavar="HOW",
+        help="l2 scales the channels of a layer at every position to a mean square of 1, none takes them as "
+        "they are; the method's own choice.",
+        rich_help_panel=NETWORK,
+    ),
+]
 Fit = Annotated[
     str | None,
     typer.Option(
@@ -173,7 +183,8 @@ def config_of(path: Path | None, **given: Any) -> PadimConfig:
     from padim.config import PadimConfig
     from padim.errors import PadimError
 
-    choices = {} if path is None else PadimConfig.load(path).model_dump()
+    # Only what the file says: other defaults come with another method or backbone.
+    choices = {} if path is None else PadimConfig.load(path).model_dump(exclude_unset=True)
     given = {name: value for name, value in given.items() if value is not None}
     if "+" in given.get("method", ""):
         given["members"] = tuple(name.strip() for name in given["method"].split("+"))

@@ -96,6 +96,7 @@ def study(
     ] = None,
     config: options.Config = None,
     grid_stride: options.GridStride = None,
+    feature_norm: options.FeatureNorm = None,
     features: options.Features = None,
     seed: options.Seed = None,
     resize: options.Fit = None,
@@ -117,6 +118,7 @@ def study(
 
     base = {
         "grid_stride": grid_stride,
+        "feature_norm": feature_norm,
         "n_features": features,
         "seed": seed,
         "fit": resize,

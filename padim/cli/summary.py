@@ -29,7 +29,7 @@ def of_network(config: PadimConfig) -> Facts:
         (
             "pictures",
             f"{how} to {side} × {side}; {config.grid} × {config.grid} positions, {kept} of {cost.channels} "
-            "channels",
+            f"channels{', normalized a layer' if config.feature_norm == 'l2' else ''}",
         ),
     ]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from padim.task import Learnt, Task
 
 Name = Literal["padim", "shared", "svdd", "flow", "patchcore", "stfpm", "ensemble"]
+FeatureNorm = Literal["none", "l2"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Method:
             (several models, each learnt without some of the parts), or as the ``members`` of an ensemble.
         trains: whether a network is trained, which takes minutes and has losses to show.
         settings: the keys of the config that only some methods read, and this one does.
+        feature_norm: its default for ``PadimConfig.feature_norm``, whichever finds more with this method.
     """
 
     name: Name
@@ -41,6 +43,7 @@ class Method:
     held_out: Literal["exact", "approximate", "folds", "members"]
     trains: bool = False
     settings: tuple[str, ...] = ()
+    feature_norm: FeatureNorm = "l2"
 
 
 _TRAINING = ("folds", "max_epochs", "patience")
@@ -103,6 +106,8 @@ METHODS: Mapping[str, Method] = {
             "folds",
             trains=True,
             settings=_TRAINING,
+            # It compares whole layers itself, each at length 1, and reads no embedding.
+            feature_norm="none",
         ),
         Method(
             "ensemble",

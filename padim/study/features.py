@@ -37,7 +37,7 @@ __all__ = ["Features", "Seen", "shared_by", "union"]
 
 _RECORD = "pictures.json"
 _MASKS = "masks.npy"
-_SHARED = ("backbone", "weights", "input_size", "fit", "grid_stride")
+_SHARED = ("backbone", "weights", "input_size", "fit", "grid_stride", "feature_norm")
 
 
 def shared_by(config: PadimConfig) -> tuple[object, ...]:

@@ -150,7 +150,9 @@ def load(folder: str | Path) -> Study:
     folder = Path(folder)
     try:
         data = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        variants = tuple(Variant(str(one["name"]), PadimConfig.of(one["config"])) for one in data["variants"])
+        variants = tuple(
+            Variant(str(one["name"]), PadimConfig.of_saved(one["config"])) for one in data["variants"]
+        )
         categories = tuple((str(name), str(about)) for name, about in data["categories"])
         runs = tuple(
             _found(folder, str(one["category"]), str(one["variant"]), str(one["key"]), str(one["why"]))
