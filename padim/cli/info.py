@@ -27,6 +27,7 @@ def info(
         int | None,
         typer.Option("--pictures", min=1, metavar="N", help="Good parts' pictures to reckon with."),
     ] = None,
+    preset: options.Preset = None,
     backbone: options.Backbone = None,
     layers: options.Layers = None,
     input_size: options.InputSize = None,
@@ -48,8 +49,8 @@ def info(
         "weights": "random" if random_weights else None,
     }
     if path is None:
-        _config(terminal, config_of(config, **given), pictures)
-    elif config is not None or pictures is not None or any(value is not None for value in given.values()):
+        _config(terminal, config_of(config, preset, **given), pictures)
+    elif any(value is not None for value in (config, preset, pictures, *given.values())):
         raise PadimError("give a model, or the settings of one to be made, not both")
     else:
         _model(terminal, path)
