@@ -629,6 +629,7 @@ def same(
             "n_features": registry.get(config.backbone).select((finest,))[0].channels,
             "eps": THEIR_EPS,
             "min_area": 1,
+            "feature_norm": "none",  # as theirs
         }
     )
     job = fit(site, alone, few, work / "alone", loaders, None, 1)

@@ -51,9 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         weights.use(args.weights)
-        config = PadimConfig.of(
-            {"backbone": args.backbone, "input_size": args.input_size, "grid_stride": 4, "min_area": 1}
-        )
+        # As the paper has it: its features are not normalized.
+        choices = {"backbone": args.backbone, "input_size": args.input_size, "grid_stride": 4, "min_area": 1}
+        config = PadimConfig.of({**choices, "feature_norm": "none"})
         origin = provenance(config.backbone, config.weights)
         (folder,) = mvtec.find(args.data, [] if (args.data / "train").is_dir() else [args.category])
     except (PadimError, ValueError) as error:

@@ -277,16 +277,17 @@ def region_score(q: Levels, min_area: int) -> int:
     floor = cv2.erode(q, window, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     low = int(floor.max())
 
+    # What is not above the level reached so far cannot matter any more: it is zeroed and cropped away.
+    hot = _crop(q, q > low)
+
     # From above: a region of min_area pixels holds one no hotter than the min_area-th hottest of all.
-    hotter = q[q > low]
+    hotter = hot[hot > low]
     if hotter.size < min_area:
         return low
     ceiling = np.partition(hotter, hotter.size - min_area)[hotter.size - min_area]
     levels = np.unique(hotter[hotter <= ceiling])
 
-    # Between the two, bisect over the levels that occur; {q >= t} only shrinks as t rises. What is not
-    # above the level reached so far cannot matter any more: it is zeroed and cropped away.
-    hot = _crop(q, q > low)
+    # Between the two, bisect over the levels that occur; {q >= t} only shrinks as t rises.
     while len(levels):
         middle = len(levels) // 2
         labels, _, keep = _large_regions(hot >= levels[middle], min_area)
@@ -381,8 +382,11 @@ def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
     x, y, width, height = cv2.boundingRect(above.view(np.uint8))
     if width:
         hot = above[y : y + height, x : x + width]
-        labels, _, keep = _large_regions(np.ascontiguousarray(hot), min_area)
-        hot[:] = keep[labels]
+        _, labels = cv2.connectedComponents(np.ascontiguousarray(hot).view(np.uint8), connectivity=8)
+        small = np.bincount(labels.ravel()) < min_area
+        small[0] = False  # label 0 is the background
+        if small.any():
+            hot &= ~small[labels]
     return above
 
 

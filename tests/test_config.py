@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from padim.cli.options import config_of
 from padim.config import PadimConfig
 from padim.errors import PadimError
+from padim.methods import METHODS
 from padim.registry import REGISTRY, Backbone
 
 
@@ -192,14 +194,52 @@ def test_muted_layers_give_no_channels() -> None:
 
 def test_a_saved_model_may_have_asked_for_more_than_there_was() -> None:
     saved = {"layers": ["blocks.2", "blocks.4"], "n_features": 100}
-    assert PadimConfig.of_saved(saved) == PadimConfig(layers=("blocks.2", "blocks.4"), n_features=64)
+    assert PadimConfig.of_saved(saved) == PadimConfig(
+        layers=("blocks.2", "blocks.4"), n_features=64, feature_norm="none"
+    )
     assert PadimConfig.of_saved({**saved, "n_features": 7}).n_features == 7
     assert PadimConfig.of_saved({**saved, "n_features": None}).n_features is None
-    assert PadimConfig.of_saved({}) == PadimConfig()
+    assert PadimConfig.of_saved({}) == PadimConfig(feature_norm="none")
     with pytest.raises(ValidationError, match="n_features"):
         PadimConfig.of_saved({**saved, "n_features": "many"})
     with pytest.raises(ValidationError, match="no layer"):
         PadimConfig.of_saved({"layers": ["layer1"], "n_features": 3})
+
+
+def test_feature_normalization_is_the_methods_choice_unless_given() -> None:
+    for method in METHODS.values():
+        assert PadimConfig(method=method.name).feature_norm == method.feature_norm
+        for norm in ("l2", "none"):
+            text = f"method: {method.name}\nfeature_norm: {norm}"
+            assert PadimConfig.from_yaml(text).feature_norm == norm
+    assert PadimConfig.from_yaml("").feature_norm == "l2"
+    with pytest.raises(PadimError, match="feature_norm"):
+        PadimConfig.from_yaml("feature_norm: l1")
+
+
+def test_models_saved_before_there_was_feature_normalization_have_none() -> None:
+    saved = PadimConfig(feature_norm="none").model_dump(mode="json")
+    del saved["feature_norm"]
+    assert PadimConfig.of_saved(saved) == PadimConfig(feature_norm="none")
+    assert PadimConfig.of_saved({**saved, "feature_norm": "l2"}) == PadimConfig()
+    assert PadimConfig.from_yaml(yaml.safe_dump(saved)) == PadimConfig()
+
+
+def test_only_what_was_given_counts_as_set() -> None:
+    assert PadimConfig().model_fields_set == set()
+    given = {"backbone": "resnet18", "method": "stfpm", "eps": 0.1}
+    config = PadimConfig.of(given)
+    assert config.model_fields_set == given.keys()
+    assert (config.folds, config.max_epochs, config.layers[0]) == (3, 20, "layer1")
+    assert PadimConfig.of(config.model_dump(exclude_unset=True)) == config
+
+
+def test_another_method_brings_its_own_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "padim.yaml"
+    path.write_text("eps: 0.1\n", encoding="utf-8")
+    assert config_of(path, method="stfpm") == PadimConfig(method="stfpm", eps=0.1)
+    path.write_text("folds: 4\nfeature_norm: l2\n", encoding="utf-8")
+    assert config_of(path, method="stfpm") == PadimConfig(method="stfpm", folds=4, feature_norm="l2")
 
 
 def test_an_input_size_between_is_answered_with_its_neighbours() -> None:

@@ -466,6 +466,9 @@ def distances_of(folder: Path, name: str, rgb: npt.NDArray[np.uint8]) -> npt.NDA
             shape[axis] = grid
             share = (place - low).reshape(shape)
             layer = layer.take(low, axis) * (1 - share) + layer.take(high, axis) * share
+        if str(params["feature_norm"]) == "l2":
+            length = np.linalg.norm(layer, axis=1, keepdims=True)
+            layer = layer * np.sqrt(layer.shape[1]) / np.maximum(length, 1e-6)
         on_grid.append(layer)
     joined = np.concatenate(on_grid, axis=1)[:, params["channel_indices"]]
     delta = joined.reshape(*joined.shape[:2], -1).transpose(0, 2, 1) - params["mean"]
@@ -473,12 +476,12 @@ def distances_of(folder: Path, name: str, rgb: npt.NDArray[np.uint8]) -> npt.NDA
     return np.asarray(np.sqrt(np.einsum("npi,pij,npj->np", delta, inverse, delta)))
 
 
-@pytest.mark.parametrize("count", [7, 22])
+@pytest.mark.parametrize(("count", "feature_norm"), [(7, "l2"), (22, "l2"), (22, "none")])
 def test_the_arrays_give_the_models_distances(
-    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    count: int, feature_norm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "_BLOCK_BYTES", 8 * 4 * 20 * 20 * 5)  # 64 positions, 5 at a time
-    model = fitted(count, grid_stride=8).set_roi(region_of_interest())
+    model = fitted(count, grid_stride=8, feature_norm=feature_norm).set_roi(region_of_interest())
     path = export_npz(model, tmp_path / "padim_params.npz")
     assert {file.name for file in tmp_path.iterdir()} == {"padim_params.npz", "padim_params_backbone.onnx"}
     rgb = np.stack([model.preprocess(decode(c, n)) for n, c in PICTURES if isinstance(c, bytes)])
@@ -487,6 +490,7 @@ def test_the_arrays_give_the_models_distances(
     np.testing.assert_allclose(found, grids.reshape(len(rgb), -1), rtol=1e-3)
     with np.load(path) as params:
         assert params["mean"].shape == (64, 20)
+        assert (params["format_version"], params["feature_norm"]) == (2, feature_norm)
         assert params["inv_covariance"].dtype == params["mean"].dtype == np.float32
         assert params["inv_covariance"].shape == (64, 20, 20)
         assert float(params["threshold"]) == model.quantizer.to_value(model.threshold_level)

@@ -9,13 +9,26 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from padim import PadimConfig, backbones, features
 from padim.errors import BackboneError, BundleError
 from padim.features import FeatureExtractor, draw_channels, open_extractor
+from padim.graph import _layer_piece, embedding_graph
+from padim.registry import Layer
+from padim.runtime import open_session
 from tests.parts import RGB, part
 
 SIZE = 128
+# fmt: off
+EXPECTED_L2 = [
+    -0.0785, -1.4706, -0.4669, -0.4338, 0.6632, 0.1558, -1.6205, -1.5861, 0.5005, 1.2246, 0.7453, 0.7153,
+]
+EXPECTED_NONE = [
+    -0.5851, -11.1269, -3.4795, -3.2818, 6.4059, 1.2641, -15.6516, -12.8694, 4.4757, 5.2234, 6.6652, 3.051,
+]
+# fmt: on
 
 
 def pictures(count: int, size: int = SIZE) -> RGB:
@@ -38,13 +51,16 @@ def reference(rgb: RGB, config: PadimConfig) -> np.ndarray:
             x = functional.avg_pool2d(x, config.grid_stride // layer.stride)
         elif layer.stride > config.grid_stride:
             x = functional.interpolate(x, size=(config.grid,) * 2, mode="bilinear", align_corners=False)
+        if config.feature_norm == "l2":
+            x = x * layer.channels**0.5 / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1e-6)
         on_grid.append(x.numpy())
     return np.concatenate(on_grid, axis=1)
 
 
+@pytest.mark.parametrize("feature_norm", ["none", "l2"])
 @pytest.mark.parametrize("grid_stride", [4, 8, 16])
-def test_embedding_equals_torch(grid_stride: Any) -> None:
-    config = PadimConfig(input_size=SIZE, grid_stride=grid_stride)
+def test_embedding_equals_torch(grid_stride: Any, feature_norm: Any) -> None:
+    config = PadimConfig(input_size=SIZE, grid_stride=grid_stride, feature_norm=feature_norm)
     rgb = pictures(3)
     got = open_extractor(config)(rgb)
     assert got.dtype == np.float32
@@ -55,11 +71,94 @@ def test_embedding_equals_torch(grid_stride: Any) -> None:
 
 def test_pixel_extremes_enter_the_network_as_documented() -> None:
     """0 and 255 would tell (x - 127) / 128 from any usual other normalisation."""
-    config = PadimConfig(input_size=64)
+    config = PadimConfig(input_size=64, feature_norm="none")
     rgb = np.zeros((2, 64, 64, 3), np.uint8)
     rgb[1] = 255
     expected = reference(rgb, config)
     np.testing.assert_allclose(open_extractor(config)(rgb), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def of_layer(layer: Layer, own: Any, size: int, stride: int, norm: Any, x: np.ndarray) -> np.ndarray:
+    """One layer's kept channels on the grid, from what the layer gives."""
+    piece = _layer_piece(layer, np.asarray(own), size, stride, norm)
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        piece.nodes,
+        "layer",
+        [value(layer.name, onnx.TensorProto.FLOAT, x.shape)],
+        [value(f"{layer.name}_on_grid", onnx.TensorProto.FLOAT, None)],
+        piece.constants,
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {layer.name: x})[0])
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    channels=st.integers(1, 12),
+    stride=st.sampled_from([4, 8, 16, 32]),
+    power=st.integers(-8, 8),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_normalized_layer_has_a_mean_square_of_one(
+    seed: int, channels: int, stride: int, power: int
+) -> None:
+    """Over all channels of the layer, on the grid, whichever are kept; and it has lost its scale."""
+    rng = np.random.default_rng(seed)
+    layer = Layer("layer", "layer", channels, stride)
+    x = rng.normal(size=(2, channels, 64 // stride, 64 // stride)).astype(np.float32)
+    every = of_layer(layer, range(channels), 64, 8, "l2", x)
+    raw = of_layer(layer, range(channels), 64, 8, "none", x)
+    np.testing.assert_allclose((every.astype(np.float64) ** 2).mean(axis=1), 1, rtol=1e-5)
+    length = np.sqrt((raw.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(every, raw * np.sqrt(channels) / length, rtol=1e-4, atol=1e-6)
+    # Brighter or fainter by a power of two it is the same picture to the layer, as long as it is above 1e-6.
+    shifted = of_layer(layer, range(channels), 64, 8, "l2", x * np.float32(2.0**power))
+    np.testing.assert_allclose(shifted, every, rtol=1e-5, atol=1e-6)
+    some = np.flatnonzero(rng.random(channels) < 0.5)
+    if len(some):
+        np.testing.assert_array_equal(of_layer(layer, some, 64, 8, "l2", x), every[:, some])
+
+
+def test_what_is_next_to_nothing_is_not_blown_up() -> None:
+    layer = Layer("layer", "layer", 4, 8)
+    x = np.zeros((1, 4, 8, 8), np.float32)
+    x[0, 0, 0, 0], x[0, 1, 0, 1] = 1e-7, -3.0
+    got = of_layer(layer, range(4), 64, 8, "l2", x)
+    assert np.isfinite(got).all()
+    assert got[0, 0, 0, 0] == pytest.approx(0.2)  # 1e-7 * sqrt(4) / 1e-6
+    assert got[0, 1, 0, 1] == pytest.approx(-2.0)
+    assert np.count_nonzero(got) == 2
+
+
+@pytest.mark.parametrize("feature_norm", ["none", "l2"])
+def test_scoring_sees_the_features_that_were_fitted_to_the_bit(feature_norm: Any) -> None:
+    config = PadimConfig(input_size=64, grid_stride=8, feature_norm=feature_norm)
+    extractor = open_extractor(config)
+    rgb = pictures(3, 64)
+    everything = extractor(rgb)
+    for seed, count in ((0, 20), (1, 100), (2, 176), (3, 1)):
+        kept = draw_channels(extractor.channels, count, seed)
+        session = open_session(embedding_graph(extractor._piece(kept), count, config.grid))
+        np.testing.assert_array_equal(session.run(None, {"rgb": rgb})[0], everything[:, kept])
+
+
+@pytest.mark.parametrize(
+    ("feature_norm", "expected"),
+    [
+        ("l2", EXPECTED_L2),
+        ("none", EXPECTED_NONE),
+    ],
+)
+def test_vectors_are_those_of_the_published_weights(feature_norm: Any, expected: list[float]) -> None:
+    """Channels of every layer at a corner and in the middle, for a picture that anybody can make."""
+    rows, columns = np.mgrid[0:128, 0:128]
+    rgb = np.stack([rows * 2, columns * 2, (rows * columns) % 256], axis=-1).astype(np.uint8)[None]
+    got = open_extractor(PadimConfig(input_size=128, feature_norm=feature_norm))(rgb)[0]
+    chosen = [got[c, y, x] for c in (0, 23, 24, 63, 64, 175) for y, x in ((0, 0), (8, 7))]
+    np.testing.assert_allclose(chosen, expected, rtol=2e-3, atol=2e-4)
 
 
 def test_embedding_does_not_depend_on_the_batch() -> None:
@@ -90,6 +189,7 @@ def test_session_is_shared_by_what_determines_it() -> None:
     assert open_extractor(config, extractor.backbone_onnx) is extractor
     assert open_extractor(PadimConfig(input_size=96)) is not extractor
     assert open_extractor(PadimConfig(input_size=64, grid_stride=16)) is not extractor
+    assert open_extractor(PadimConfig(input_size=64, feature_norm="none")) is not extractor
 
 
 def test_identity_names_all_that_determines_the_embedding() -> None:
@@ -97,6 +197,7 @@ def test_identity_names_all_that_determines_the_embedding() -> None:
         PadimConfig(input_size=64),
         PadimConfig(input_size=96),
         PadimConfig(input_size=64, grid_stride=16),
+        PadimConfig(input_size=64, feature_norm="none"),
     ]
     assert len({open_extractor(config).identity for config in configs}) == len(configs)
     network = open_extractor(configs[0]).backbone_onnx

@@ -88,6 +88,7 @@ def test_what_is_kept_of_the_normals_changes_none(model: Padim) -> None:
         {"smoothing_sigma": 2.0000001},
         {"smoothing_sigma": 0},
         {"grid_stride": 16},
+        {"feature_norm": "none"},
         {"input_size": 96},
         {"layers": ("blocks.2", "blocks.4")},
         {"muted_layers": ("blocks.2",)},
@@ -140,3 +141,16 @@ def test_undone_changes_come_back_to_it(model: Padim) -> None:
     assert model.scoring_identity != before
     model.set_roi(None).set_decision(smoothing_sigma=2.0)
     assert model.scoring_identity == before
+
+
+def test_models_saved_before_there_was_feature_normalization_keep_their_identity() -> None:
+    def identity(feature_norm: str, *, told: bool) -> str:
+        config = PadimConfig(feature_norm=feature_norm).model_dump(mode="json")
+        if not told:
+            del config["feature_norm"]
+        files = {"backbone.onnx": {"sha256": "12"}}
+        manifest = {"config": config, "quantizer": {"offset": 0.0, "step": 0.5}, "files": files}
+        return of_manifest(manifest)
+
+    assert identity("none", told=True) == identity("none", told=False)
+    assert identity("l2", told=True) != identity("none", told=True)

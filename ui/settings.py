@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
-from padim import backbones, presets
+from padim import backbones, methods, presets
 from padim.registry import JOIN, own_layers
 from ui import method_settings, networks, preset_control
 from ui.layers import sees
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
 # Side by side where there is room for a whole label, else one below the other.
 _NARROWEST = 150
+_NORMS = {"l2": "One length for each layer", "none": "As the network gives them"}
 _STRIDES = {4: "Fine (4 px)", 8: "Standard (8 px)", 16: "Coarse (16 px)"}
 
 
@@ -65,6 +66,7 @@ def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
     )
     with st.expander("Advanced"):
         chosen.update(_advanced())
+        chosen.update(_normalization(chosen["method"]))
         chosen.update(method_settings.advanced(chosen))
     with st.expander("For trials", key="fit-trials"):
         chosen["weights"] = _weights()
@@ -175,6 +177,27 @@ def _weights() -> Literal["pretrained", "random"]:
         "nothing; it is marked so on every page and in every file."
     )
     return "random" if random else "pretrained"
+
+
+def _normalization(method: str) -> dict[str, Any]:
+    """The feature normalization, by default the method's own; nothing for one that reads no features."""
+    if method == "stfpm":
+        return {}
+    default = methods.get(method).feature_norm
+    wanted = st.selectbox(
+        "Feature normalization",
+        list(_NORMS),
+        index=list(_NORMS).index(default),
+        format_func=lambda norm: (
+            f"{_NORMS[norm]} (usual for this method)" if norm == default else _NORMS[norm]
+        ),
+        # Another method has another default: its own key gives it its own.
+        key=f"fit-norm-{method}",
+        persist_state="session",
+        help="At every place the features of a layer are brought to one length, so that bright edges, glare "
+        "and grain do not set the threshold for faint defects elsewhere. It costs next to nothing.",
+    )
+    return {"feature_norm": wanted}
 
 
 def _advanced() -> dict[str, Any]:

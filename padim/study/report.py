@@ -46,6 +46,7 @@ def csv_bytes(study: Study) -> bytes:
             *("promised_false_rejects", "false_rejects", "good", "caught", "defects"),
             *("fit_seconds", "learn_seconds", "milliseconds", "model_bytes"),
             *("method", "backbone", "layers", "input_size", "grid_stride", "n_features", "seed", "weights"),
+            "feature_norm",
         )
     )
     place = {variant.name: i for i, variant in enumerate(study.variants)}
@@ -70,6 +71,7 @@ def csv_bytes(study: Study) -> bytes:
         features = "all" if config.n_features is None else str(config.n_features)
         cells += [config.method, config.backbone, "+".join(config.active_layers), str(config.input_size)]
         cells += [str(config.grid_stride), features, str(config.seed), config.weights]
+        cells.append(config.feature_norm)
         lines.append(cells)
     return csv_file(lines)
 

@@ -150,11 +150,11 @@ def test_threshold_and_area_can_be_others_for_once(
     common = ("--no-panels", "--no-masks", "--json")
     low = run("score", saved_model, mixed, "-o", tmp_path / "low", "--threshold", "0.5", *common).json
     assert low["counts"]["reject"] == 8
-    high = run("score", saved_model, mixed, "-o", tmp_path / "high", "--threshold", "500", *common).json
+    high = run("score", saved_model, mixed, "-o", tmp_path / "high", "--threshold", "90", *common).json
     assert high["counts"]["reject"] == 0
     run("score", saved_model, mixed, "-o", tmp_path / "half", "--percentile", 50, "--min-area", 99, *common)
     assert rows(tmp_path / "half")[2]["min_area"] == 99
-    assert 0.5 < rows(tmp_path / "half")[2]["threshold"] < 500
+    assert 0.5 < rows(tmp_path / "half")[2]["threshold"] < 90
     assert sorted((place.name, place.stat().st_mtime_ns) for place in saved_model.iterdir()) == before
 
 
