@@ -30,6 +30,7 @@ __all__ = [
     "Name",
     "Preset",
     "check",
+    "described",
     "expand",
     "gained",
     "matching",
@@ -119,8 +120,8 @@ SETS = 4
 
 
 def times(ratio: float) -> str:
-    """A ratio of times in words: "1.4 times the time", "about the same time"."""
-    return "about the same time" if 0.95 <= ratio <= 1.05 else f"{ratio:.1f} times the time"
+    """A ratio of times in words: "1.4 times the time", "about the time"."""
+    return "about the time" if 0.95 <= ratio <= 1.05 else f"{ratio:.1f} times the time"
 
 
 def gained(name: Name, backbone: str = TUNED_FOR) -> str:
@@ -137,6 +138,16 @@ def gained(name: Name, backbone: str = TUNED_FOR) -> str:
         f"On {SETS} public sets it caught {few} points of the defects with 20 good parts, {some} with 50 and "
         f"{every} with all, at the honest threshold."
     )
+
+
+def described(name: Name, backbone: str = TUNED_FOR) -> str:
+    """What a preset does, takes and gained, in a few sentences."""
+    tuned = backbone == TUNED_FOR
+    said = [PRESETS[name].summary if tuned else ELSEWHERE[name], gained(name, backbone)]
+    found = MEASURED.get(name)
+    if tuned and found is not None:
+        said.append(f"Scoring takes {times(found.scoring_time)} of the standard preset.")
+    return " ".join(text for text in said if text)
 
 
 def _points(value: float) -> str:

@@ -105,5 +105,5 @@ def _cost(now: presets.Name, backbone: str, config: PadimConfig | None, pictures
     )
     measured = presets.MEASURED.get(now) if backbone == presets.TUNED_FOR else None
     if measured is not None:
-        said += f", and {presets.times(measured.scoring_time)}"
+        said += f"; it takes {presets.times(measured.scoring_time)} of Standard"
     return f"{said}."

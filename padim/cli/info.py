@@ -57,10 +57,20 @@ def info(
 
 
 def _config(terminal: Terminal, config: Any, pictures: int | None) -> None:
-    document = {"config": config.model_dump(mode="json"), "cost": summary.cost_document(config, pictures)}
+    from padim import presets
+
+    preset = presets.matching(config.model_dump())
+    document = {
+        "preset": preset,
+        "config": config.model_dump(mode="json"),
+        "cost": summary.cost_document(config, pictures),
+    }
     if pictures is not None:
         document["cost"]["spool"] = document["cost"]["spool_per_image"] * pictures
-    terminal.result(document, facts(summary.of_cost(config, pictures), "What this will cost"))
+    rows = summary.of_cost(config, pictures)
+    if preset is not None:
+        rows.insert(0, ("preset", presets.described(preset, config.backbone)))
+    terminal.result(document, facts(rows, "What this will cost"))
     if config.weights == "random":
         terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
 
