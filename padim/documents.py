@@ -117,7 +117,7 @@ def learning_curve(found: LearningCurve) -> dict[str, Any]:
             }
             for size in found.sizes
         ],
-        "last_doubling": None if gain is None else {**asdict(gain), "flattened": gain.flattened},
+        "last_doubling": None if gain is None else {**asdict(gain), "told": gain.told},
         "odd_parts": {
             "tolerated": max(0, odd_parts_tolerated(found.permille, found.parts)),
             "parts_for_a_threshold": parts_needed(found.permille),

@@ -27,19 +27,18 @@ def odd_parts(permille: int, parts: int) -> str:
     tolerated = odd_parts_tolerated(permille, parts)
     if tolerated < 0:
         return (
-            f"{at} a threshold takes at least {count(parts_needed(permille), 'good part')}; of {parts:,} the "
-            f"highest held-out score stands in, so one odd part decides it. From {enough:,} on it no longer "
-            "does."
+            f"{at} a threshold takes at least {count(parts_needed(permille), 'good part')}. Of these "
+            f"{parts:,} the highest held-out score stands in, so one odd part decides it; from {enough:,} "
+            "on, one alone cannot."
         )
     if tolerated == 0:
         return (
-            f"{at} one odd part still decides the threshold of {count(parts, 'good part')}; from {enough:,} "
-            f"on, {enough - parts:,} more, it no longer does."
+            f"{at} one odd part among these {parts:,} still decides the threshold; from {enough:,} good "
+            f"parts on, {enough - parts:,} more, one alone cannot."
         )
-    which = "one does" if tolerated == 1 else f"up to {tolerated:,} do"
     return (
-        f"{at} one odd part no longer decides the threshold from {enough:,} good parts on; of the "
-        f"{parts:,} here {which} not."
+        f"{at} it takes {tolerated + 1:,} odd parts among these {parts:,} to decide the threshold; from "
+        f"{enough:,} good parts on, one alone cannot."
     )
 
 
@@ -71,17 +70,26 @@ def outlook(curve: LearningCurve) -> str:
         f"From {gain.low:,} to {gain.high:,} good parts the share of {what} defects caught {moved} by "
         f"{abs(points):.1f} points"
     )
-    if gain.flattened:
+    if gain.told == "flattened":
         return (
             f"{said}, no more than chance explains (standard error {error:.1f}): the curve has flattened, "
             f"and more good parts would hardly catch more. {_bound(curve)}"
         )
-    if points >= 2 * error:
+    if gain.told == "rising":
         return (
             f"{said} (standard error {error:.1f}): it is still rising, so more good parts are likely to "
             "catch more."
         )
-    return f"{said} (standard error {error:.1f}): it may still be rising, so more good parts are worth a try."
+    if gain.told == "perhaps":
+        return (
+            f"{said} (standard error {error:.1f}): it may still be rising, so more good parts are worth a "
+            "try."
+        )
+    more = "More labelled defects, or more" if curve.defects == "labelled" else "More"
+    return (
+        f"{said}, but with a standard error of {error:.1f}: too rough to say whether more good parts would "
+        f"catch more. {more} subsets of each size, tell more."
+    ).replace("More subsets of each size, tell", "More subsets of each size tell")
 
 
 def painted_note(curve: LearningCurve) -> str:

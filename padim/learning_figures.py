@@ -16,6 +16,9 @@ import numpy.typing as npt
 from padim.calibration import FalseRejectRate
 from padim.operating import Rate
 
+# A standard error of a gain above which no curve is said to have flattened, as a share: five points.
+ROUGH = 0.05
+
 __all__ = ["Defects", "Gain", "LearningCurve", "Size", "Spread", "Trial"]
 
 Defects = Literal["labelled", "painted"]
@@ -141,9 +144,14 @@ class Gain:
     standard_error: float
 
     @property
-    def flattened(self) -> bool:
-        """Whether it is no more than its standard error."""
-        return self.points <= self.standard_error
+    def told(self) -> Literal["rising", "flattened", "perhaps", "too rough"]:
+        """What it says: ``rising`` by two standard errors or more; ``flattened``, no more than one, which is
+        small enough to see a rise; ``perhaps`` rising, in between; ``too rough`` to say."""
+        if self.points >= 2 * self.standard_error and self.points > 0:
+            return "rising"
+        if self.standard_error > ROUGH:
+            return "too rough"
+        return "flattened" if self.points <= self.standard_error else "perhaps"
 
 
 @dataclass(frozen=True)

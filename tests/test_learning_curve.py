@@ -69,10 +69,10 @@ def test_the_numbers_people_ask_for() -> None:
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        (15, "takes at least 19 good parts; of 15 the highest"),
-        (22, "still decides the threshold of 22 good parts; from 39 on, 17 more"),
-        (39, "no longer decides the threshold from 39 good parts on; of the 39 here one does not"),
-        (209, "of the 209 here up to 9 do not"),
+        (15, "takes at least 19 good parts. Of these 15 the highest"),
+        (22, "one odd part among these 22 still decides the threshold; from 39 good parts on, 17 more"),
+        (39, "it takes 2 odd parts among these 39 to decide the threshold"),
+        (209, "it takes 10 odd parts among these 209 to decide the threshold; from 39 good parts on"),
     ],
 )
 def test_what_is_said_of_odd_parts(parts: int, said: str) -> None:
@@ -319,8 +319,9 @@ def test_what_is_said_of_the_curve() -> None:
     some = [1.0] * 10 + [0.0] * 10
     rising = of_recalls([some] * 2, [[1.0] * 19 + [0.0]])
     assert "still rising" in outlook(rising)
-    slightly = of_recalls([some] * 2, [[1.0] * 12 + [0.0] * 8])
-    assert "may still be rising" in outlook(slightly)
+    assert "too rough to say" in outlook(of_recalls([some] * 2, [[1.0] * 12 + [0.0] * 8]))
+    many = [1.0] * 50 + [0.0] * 50
+    assert "may still be rising" in outlook(of_recalls([many] * 2, [[1.0] * 53 + [0.0] * 47]))
     every = of_recalls([some] * 2, [[1.0] * 20] * 2, [[1.0] * 20])
     assert "From 40 parts on every one of the 20 defects given was caught" in outlook(every)
     painted = of_recalls([some] * 2, [[*some[:-1], math.nan]] * 2, kind="painted")
@@ -336,7 +337,7 @@ def test_without_defects_the_threshold_s_spread_is_told(small_model: Padim) -> N
     said = advice(curve)
     assert "Without defects nobody can say" in said
     assert "Between subsets of 10 parts the threshold differs by" in said
-    assert "one odd part still decides" in said
+    assert "one odd part among these 22 still decides" in said
     assert json.loads(json.dumps(document(curve)))["advice"] == said
     assert document(curve)["odd_parts"] == {
         "tolerated": 0,

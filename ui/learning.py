@@ -130,7 +130,7 @@ def rows(curve: LearningCurve) -> tuple[list[str], list[list[Cell]]]:
         varies = spread.low < spread.high
         line = [
             Cell(f"{size.parts:,}", "all" if size.parts == curve.parts else "", strong=True),
-            Cell("the model itself" if size.parts == curve.parts else f"{len(size.trials)}"),
+            Cell(f"{len(size.trials)}", "the model itself" if size.parts == curve.parts else ""),
             Cell(f"{spread.mean:.2f}", f"{spread.low:.2f} to {spread.high:.2f}" if varies else ""),
             Cell(f"{size.promised.mean * 100:.1f} %", f"at most {size.promised_at_most.mean * 100:.1f} %"),
             percent(size.left_out),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 _HEIGHT = 340
 # Neighbouring ticks closer than this factor would lie on one another on a narrow screen.
 _APART = 1.3
+# Room to either side of the curve, as a factor.
+_MARGIN = 1.12
 
 
 def caught(curve: LearningCurve, enough: int) -> go.Figure:
@@ -101,10 +104,16 @@ def _add(
 def _mark(figure: go.Figure, curve: LearningCurve, enough: int) -> None:
     """Where one odd part ceases to decide the threshold, if that lies within the curve."""
     if curve.sizes[0].parts < enough <= curve.parts:
-        figure.add_vline(
-            x=enough,
+        figure.add_shape(
+            type="line",
+            x0=enough,
+            x1=enough,
+            y0=0,
+            y1=1,
+            yref="paper",
             line={"color": "#888888", "width": 1, "dash": "dash"},
-            annotation={"text": f"{enough}", "font": {"size": 11}, "yanchor": "bottom", "y": 1},
+            # No annotation: on a logarithmic axis that takes another unit than a shape.
+            label={"text": f"{enough}", "textposition": "end", "textangle": 0, "font": {"size": 11}},
         )
 
 
@@ -113,6 +122,7 @@ def _layout(figure: go.Figure, curve: LearningCurve, title: str) -> None:
     for size in reversed(curve.sizes):
         if not ticks or ticks[-1] >= _APART * size.parts:
             ticks.append(size.parts)
+    ends = (curve.sizes[0], 1 / _MARGIN), (curve.sizes[-1], _MARGIN)
     figure.update_layout(
         height=_HEIGHT,
         margin={"l": 8, "r": 8, "t": 24, "b": 8},
@@ -121,6 +131,7 @@ def _layout(figure: go.Figure, curve: LearningCurve, title: str) -> None:
         xaxis={
             "title": "good parts",
             "type": "log",
+            "range": [math.log10(size.parts * factor) for size, factor in ends],
             "tickmode": "array",
             "tickvals": ticks[::-1],
             "ticktext": [f"{number:,}" for number in ticks[::-1]],

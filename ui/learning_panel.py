@@ -134,11 +134,12 @@ def _results(entry: Entry, found: Learnt) -> None:
 
     curve = found.curve
     shell.unusable(found.failed)
-    rising = curve.gain is not None and not curve.gain.flattened
+    told = None if curve.gain is None else curve.gain.told
     said = f"{outlook(curve)}\n\n{odd_parts(curve.permille, curve.parts)}"
-    (st.info if rising or curve.defects is None else st.success)(
-        said, icon=":material/trending_up:" if rising else ":material/check:"
-    )
+    if told == "flattened":
+        st.success(said, icon=":material/check:")
+    else:
+        st.info(said, icon=":material/trending_up:" if told == "rising" else ":material/info:")
     enough = parts_needed(curve.permille, 1)
     halves = st.grid(min_column_width=400, gap="medium", key="learning-halves")
     if curve.defects is not None:

@@ -19,7 +19,8 @@ _SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
 # Side by side where there is room for a whole label, else one below the other.
 _NARROWEST = 150
 _NORMS = {"l2": "One length for each layer", "none": "As the network gives them"}
-_STRIDES = {4: "Fine (4 px)", 8: "Standard (8 px)", 16: "Coarse (16 px)"}
+# Not "fine" or "standard": those are presets.
+STRIDES = {4: "4 px, closest", 8: "8 px", 16: "16 px, widest"}
 
 
 def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
@@ -33,6 +34,8 @@ def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
 
     from padim.config import PadimConfig, explain
 
+    # It says which preset the settings below it are, so it is drawn when they are known.
+    preset = st.container()
     chosen: dict[str, Any] = method_settings.choose()
     name = st.selectbox(
         "Network",
@@ -48,8 +51,6 @@ def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
     chosen["backbone"] = name
     # What it says of the weights depends on an answer further down.
     about = st.container()
-    # It says which preset the settings below it are.
-    preset = st.container()
     with st.expander("Layers, input size and grid", key="fit-closely", icon=":material/tune:"):
         chosen.update(_closeness(backbone, name))
     picked = chosen["layers"]
@@ -128,12 +129,12 @@ def _closeness(backbone: Backbone, name: str) -> dict[str, Any]:
         st.session_state.setdefault(preset_control.STRIDE, standard["grid_stride"])
         chosen["grid_stride"] = st.selectbox(
             "Grid",
-            list(_STRIDES),
-            format_func=lambda stride: _STRIDES[stride],
+            list(STRIDES),
+            format_func=lambda stride: STRIDES[stride],
             key=preset_control.STRIDE,
             persist_state="session",
-            help="How far apart the places lie at which the model learns what is normal. Fine places "
-            "defects more exactly and takes four times the memory of standard.",
+            help="How far apart the places lie at which the model learns what is normal. Half as far places "
+            "defects more exactly and takes four times the memory.",
         )
     channels = sum(layers[key].channels for key in picked)
     if channels:

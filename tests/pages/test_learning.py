@@ -27,8 +27,8 @@ BAD = [(name, data) for name, data in defects(3) if isinstance(data, bytes)]
 
 def drawn(page: Session, source: str = "none") -> Session:
     """The curve of this model, of few subsets."""
-    keys = [control.key for control in page.app.segmented_control if "learning-" in (control.key or "")]
-    page.app.segmented_control(key=keys[0]).set_value(source)
+    (control,) = [one for one in page.app.segmented_control if "learning-" in (one.key or "")]
+    control.set_value(source)
     page.app.number_input(key="learning-draws").set_value(2)
     return page.click("learning-start")
 
