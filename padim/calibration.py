@@ -111,9 +111,28 @@ def rank(permille: int, n: int) -> int:
     return -(-permille * (n + 1) // 1000)
 
 
-def parts_needed(permille: int) -> int:
-    """The smallest n whose r-th smallest score exists: rank(permille, n) <= n."""
-    return -(-permille // (1000 - permille))
+def parts_needed(permille: int, odd: int = 0) -> int:
+    """The smallest n from which on a percentile exists, and ``odd`` parts alone do not decide it.
+
+    The threshold is the r-th smallest of n scores, r = :func:`rank`. Parts that score higher than all others
+    decide it when it is one of their scores: k of them when r > n - k, one when it is the largest score. Now
+    n - r = floor(((1000 - permille) n - permille) / 1000) never falls as n grows, and reaches k at
+    n = ceil((1000 k + permille) / (1000 - permille)): for 95 %, 19 parts with k = 0, 39 with 1, 59 with 2.
+
+    Args:
+        permille: percentile in tenths of a percent.
+        odd: k, parts of which none is to decide the threshold; 0 asks only that it exists.
+    """
+    return -(-(1000 * odd + permille) // (1000 - permille))
+
+
+def odd_parts_tolerated(permille: int, n: int) -> int:
+    """How many of n parts may score as high as they like without deciding the threshold: n - rank.
+
+    The threshold then lies no higher than the largest score of the others. Below 0, n scores do not support
+    that percentile at all, and the largest of them stands in.
+    """
+    return n - rank(permille, n)
 
 
 def image_threshold(scores: Levels, permille: int) -> Threshold:

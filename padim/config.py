@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from padim import methods, registry
+from padim import methods, presets, registry
 from padim.errors import BackboneError, PadimError
 from padim.words import clipped, shown
 from padim.yaml_text import from_file, parse_yaml
@@ -295,10 +295,20 @@ class PadimConfig(BaseModel):
         """Parse YAML; missing keys take their defaults.
 
         The keys may stand below a single ``padim:``, as in files of other PaDiM programs, and those files'
-        ``distance_metric`` may be named if it is the one there is.
+        ``distance_metric`` may be named if it is the one there is. ``preset: fine`` stands for the settings
+        of that preset (:mod:`padim.presets`); what else the file says counts more.
 
         Raises:
             PadimError: not YAML, not a mapping, an unknown key (with a suggestion) or a value out of range.
+        """
+        return cls.of(presets.expand(*cls.choices_from_yaml(text)))
+
+    @classmethod
+    def choices_from_yaml(cls, text: str) -> tuple[presets.Name | None, dict[str, Any]]:
+        """What a YAML text itself says: the preset that it names, if any, and the keys it sets, unchecked.
+
+        Raises:
+            PadimError: not YAML, not a mapping, an unknown preset or metric.
         """
         data = parse_yaml(text, "the configuration")
         if isinstance(data, dict) and list(data) == ["padim"]:
@@ -310,12 +320,27 @@ class PadimConfig(BaseModel):
         metric = data.pop("distance_metric", "mahalanobis")
         if metric != "mahalanobis":
             raise PadimError(f"configuration: distance_metric must be mahalanobis (got {shown(metric)})")
-        return cls.of(data)
+        if "preset" not in data:
+            return None, data
+        try:
+            return presets.check(data.pop("preset")), data
+        except PadimError as error:
+            raise PadimError(f"configuration: {error}") from error
 
     @classmethod
     def load(cls, path: str | Path) -> PadimConfig:
         """Read a YAML file; errors name the file."""
         return from_file(path, cls.from_yaml)
+
+    @classmethod
+    def load_choices(cls, path: str | Path) -> tuple[presets.Name | None, dict[str, Any]]:
+        """As :meth:`choices_from_yaml`, of a file that makes a configuration; errors name the file."""
+
+        def checked(text: str) -> tuple[presets.Name | None, dict[str, Any]]:
+            cls.from_yaml(text)
+            return cls.choices_from_yaml(text)
+
+        return from_file(path, checked)
 
 
 def _defaults_for(choices: Mapping[str, Any], usual_backbone: str) -> dict[str, Any]:

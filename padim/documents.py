@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from padim.errors import ImageError
+    from padim.learning_figures import LearningCurve, Spread, Trial
     from padim.operating import Rate
     from padim.probe import Curve, Probe
     from padim.shift import Shift
@@ -79,6 +80,72 @@ def shift(found: Shift, margin: float) -> dict[str, Any]:
             }
             for series in found.series
         ],
+    }
+
+
+def learning_curve(found: LearningCurve) -> dict[str, Any]:
+    """Everything counted at each number of parts, what it says in words, and from how many parts on odd ones
+    do not decide the threshold."""
+    from padim.calibration import odd_parts_tolerated, parts_needed
+    from padim.learning_advice import advice
+
+    gain = found.gain
+    return {
+        "parts": found.parts,
+        "percentile": found.permille / 10,
+        "seed": found.seed,
+        "draws": found.draws,
+        "defects": None
+        if found.defects is None
+        else {
+            "kind": found.defects,
+            "count": found.painted or len(found.names),
+            "names": list(found.names),
+            "passed_over": found.passed_over,
+        },
+        "sizes": [
+            {
+                "parts": size.parts,
+                "threshold": asdict(size.threshold),
+                "promised": asdict(size.promised),
+                "promised_at_most_95": asdict(size.promised_at_most),
+                "left_out_rejected": _spread(size.left_out),
+                "left_out_rejected_at_threshold_of_all": _spread(size.left_out_at_full),
+                "caught": _spread(size.recall),
+                "caught_at_threshold_of_all": _spread(size.recall_at_full),
+                "fits": [_trial(trial) for trial in size.trials],
+            }
+            for size in found.sizes
+        ],
+        "last_doubling": None if gain is None else {**asdict(gain), "told": gain.told},
+        "odd_parts": {
+            "tolerated": max(0, odd_parts_tolerated(found.permille, found.parts)),
+            "parts_for_a_threshold": parts_needed(found.permille),
+            "parts_to_tolerate_one": parts_needed(found.permille, 1),
+            "parts_to_tolerate_two": parts_needed(found.permille, 2),
+        },
+        "advice": advice(found),
+    }
+
+
+def _spread(found: Spread | None) -> dict[str, float] | None:
+    return None if found is None else asdict(found)
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    """One fit; the share of defects caught is None without any."""
+    caught = [None if math.isnan(value) else value for value in trial.caught.tolist()]
+    return {
+        "threshold": trial.threshold,
+        "supported": trial.supported,
+        "promised": {
+            "above": trial.promise.above,
+            "parts": trial.promise.n,
+            "expected": trial.promise.expected,
+            "upper_95": trial.promise.upper,
+        },
+        "left_out_rejected": rate(trial.left_out),
+        "caught_by_defect": caught or None,
     }
 
 

@@ -543,6 +543,12 @@ class Padim:
 
     # --- the normals' embeddings, and the checkpoint that outlives them ------------------------------
 
+    @property
+    def spool(self) -> Spool:
+        """The normals' embeddings on disk, all channels, a record a normal; :meth:`require_features` says
+        whether they can be used."""
+        return self._spool()
+
     def _spool(self, folder: Path | None = None) -> Spool:
         extractor = self.extractor
         folder = folder or self.work_dir / "spool"

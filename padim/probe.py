@@ -61,6 +61,8 @@ __all__ = [
     "footprint",
     "measure",
     "paint",
+    "painted_pictures",
+    "place_at",
 ]
 
 Kind = Literal["scratch", "spot", "stain", "dent", "missing"]
@@ -469,7 +471,9 @@ def default_sizes(input_size: int) -> tuple[float, ...]:
     return tuple(max(SMALLEST_SIZE, input_size * share) for share in _SIZES)
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
+    """Centre of a painted defect in map pixels, and what it looks like there."""
+
     x: float
     y: float
     look: Look
@@ -528,7 +532,7 @@ def measure(
     read = _Read(status_of)
     total = min(len(images), most_pictures) * each if isinstance(images, Sized) else None
     names: list[str] = []
-    points: list[_Place] = []
+    points: list[Place] = []
     scales: list[tuple[float, float]] = []
     outcomes: list[npt.NDArray[np.bool_]] = []
     bare_rejected = 0
@@ -541,12 +545,12 @@ def measure(
             watch.bad(ImageError(picture.name, "no pixel of it lies inside the region of interest"))
             continue
         content = box or Box(0, 0, side, side)
-        here = [_place(judged, cells, seed, len(points) + i) for i in range(places)]
+        here = [place_at(judged, cells, seed, len(points) + i) for i in range(places)]
         _, maps = judge.scorer(picture.rgb[None], [box])
         bare = map_mask(maps[0], level, min_area)
         bare_rejected += bool(bare.any())
         found = np.zeros((3, each), np.bool_)
-        trials = _trials(picture.rgb, here, kinds, sizes, contrasts, content)
+        trials = painted_pictures(picture.rgb, here, kinds, sizes, contrasts, content)
         start = 0
         for pictures, areas in _chunks(trials, model.extractor.batch_size()):
             watch.step(len(names) * each + start, total, STAGE)
@@ -634,7 +638,7 @@ def _check(
             raise PadimError(f"{name.replace('_', ' ')} must be at least {least}, got {value}")
 
 
-def _place(judged: Mask, cells: int, seed: int, index: int) -> _Place:
+def place_at(judged: Mask, cells: int, seed: int, index: int) -> Place:
     """Place number ``index``: spread evenly over the judged pixels, with a look of its own.
 
     The pixels are lined up cell by cell, there and back, and a golden-ratio sequence walks along them: each
@@ -648,12 +652,12 @@ def _place(judged: Mask, cells: int, seed: int, index: int) -> _Place:
     rng = np.random.default_rng([seed, 1, index])
     pixel = order[int((start + index * _GOLDEN) % 1 * len(order))]
     x, y = columns[pixel] + rng.random(), rows[pixel] + rng.random()
-    return _Place(float(x), float(y), Look.drawn(rng))
+    return Place(float(x), float(y), Look.drawn(rng))
 
 
-def _trials(
+def painted_pictures(
     rgb: RGB,
-    places: Sequence[_Place],
+    places: Sequence[Place],
     kinds: Sequence[Kind],
     sizes: Sequence[float],
     contrasts: Sequence[float],

@@ -1,4 +1,5 @@
-"""Checks: how the good parts lie, how repeatable scores are, and whether another day keeps the promise."""
+"""Checks: how the good parts lie, how repeatable scores are, whether another day keeps the promise, and how
+many good parts a model needs."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import amending, bring, charts, checking, panels, shell, warm, watch
+from ui import amending, bring, charts, checking, learning_panel, panels, shell, warm, watch
 from ui.words import count, in_hundred, multiple, share_of
 
 if TYPE_CHECKING:
@@ -542,10 +543,14 @@ def _page(entry: Entry) -> None:
     _repeatability(entry, model)
     st.divider()
     _second(entry, model)
+    st.divider()
+    learning_panel.draw(entry, model)
 
 
 in_use = shell.begin(
-    "Checks", "How the parts lie, how repeatable their scores are, and whether another day keeps the promise."
+    "Checks",
+    "How the parts lie, how repeatable their scores are, whether another day keeps the promise, and how many "
+    "good parts it takes.",
 )
 if in_use is None:
     shell.needs_model()

@@ -18,6 +18,7 @@ from ui import (
     downloads,
     measuring,
     panels,
+    settings,
     shell,
     tables,
     warm,
@@ -132,9 +133,9 @@ def _choices() -> tuple[Variant, ...]:
     with st.expander("Advanced"):
         stride = st.selectbox(
             "Grid, of all configurations",
-            list(comparing.STRIDES),
+            list(settings.STRIDES),
             index=1,
-            format_func=lambda value: comparing.STRIDES[value],
+            format_func=lambda value: settings.STRIDES[value],
             key="compare-stride",
             persist_state="session",
             width=260,

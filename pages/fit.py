@@ -141,7 +141,7 @@ def _set_up(survey: Survey, accepted: list[Group], running: Job[fitting.Fitted] 
     # The settings are right for most: what they come to, and the button, stand above them.
     start = st.container()
     st.subheader("Settings")
-    config = settings.form(mixed_shapes=survey.mixed_shapes)
+    config = settings.form(mixed_shapes=survey.mixed_shapes, pictures=len(survey.seen))
     with start:
         _start(survey, parts, name, config, running)
 

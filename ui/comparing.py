@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 UPLOADER = "compare"
 SIZES = (128, 192, 256, 320, 384, 448, 512)
-STRIDES = {4: "Fine (4 px)", 8: "Standard (8 px)", 16: "Coarse (16 px)"}
 
 Way = Literal["standard", "early", "late"]
 WAYS: dict[Way, str] = {

@@ -6,31 +6,36 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
-from padim import backbones, methods
+from padim import backbones, methods, presets
 from padim.registry import JOIN, own_layers
-from ui import method_settings, networks
+from ui import method_settings, networks, preset_control
 from ui.layers import sees
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.registry import Backbone
 
 _SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
 # Side by side where there is room for a whole label, else one below the other.
 _NARROWEST = 150
 _NORMS = {"l2": "One length for each layer", "none": "As the network gives them"}
-_STRIDES = {4: "Fine (4 px)", 8: "Standard (8 px)", 16: "Coarse (16 px)"}
+# Not "fine" or "standard": those are presets.
+STRIDES = {4: "4 px, closest", 8: "8 px", 16: "16 px, widest"}
 
 
-def form(*, mixed_shapes: bool) -> PadimConfig | None:
+def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
     """Draw the widgets and return the config they stand for; None while they make no valid one.
 
     Args:
         mixed_shapes: the pictures' aspect ratios differ, which makes padding the better default.
+        pictures: of good parts, to say what a preset costs.
     """
     from pydantic import ValidationError
 
     from padim.config import PadimConfig, explain
 
+    # It says which preset the settings below it are, so it is drawn when they are known.
+    preset = st.container()
     chosen: dict[str, Any] = method_settings.choose()
     name = st.selectbox(
         "Network",
@@ -46,59 +51,9 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
     chosen["backbone"] = name
     # What it says of the weights depends on an answer further down.
     about = st.container()
-    layers = {layer.name: layer for layer in backbone.layers}
-    picked = st.pills(
-        "Layers",
-        list(layers),
-        selection_mode="multi",
-        wrap=True,
-        default=list(backbone.default_layers),
-        format_func=lambda key: f"{key} · {sees(layers[key])} · {layers[key].channels} ch",
-        key=f"fit-layers-{name}",
-        persist_state="session",
-        help="Each layer by the network’s own name, what it sees best, the distance between two of its "
-        "places (its stride) and how many features it gives at each (its channels, ch). Early layers see "
-        "texture and scratches, late ones shape and missing parts. A deeper layer makes every picture take "
-        "longer.",
-    )
-    chosen["layers"] = tuple(picked)
-    pair = st.grid(min_column_width=_NARROWEST, gap="small", key="fit-size-and-grid")
-    with pair.cell():
-        chosen["input_size"] = st.selectbox(
-            "Input size",
-            _SIZES,
-            index=_SIZES.index(256),
-            format_func=lambda side: f"{side} × {side}",
-            key="fit-size",
-            persist_state="session",
-            help="Every picture is brought to this size. Larger shows smaller defects; time and memory "
-            "grow with the area: twice the size is four times both.",
-        )
-    with pair.cell():
-        chosen["grid_stride"] = st.selectbox(
-            "Grid",
-            list(_STRIDES),
-            index=1,
-            format_func=lambda stride: _STRIDES[stride],
-            key="fit-stride",
-            persist_state="session",
-            help="How far apart the places lie at which the model learns what is normal. Fine places "
-            "defects more exactly and takes four times the memory of standard.",
-        )
-    channels = sum(layers[key].channels for key in picked)
-    if channels:
-        default = min(channels, backbone.default_n_features or channels)
-        chosen["n_features"] = st.slider(
-            "Features kept at each place (d)",
-            min_value=min(10, channels),
-            max_value=channels,
-            value=default,
-            # Another network or set of layers has another range: its own key gives it its own default.
-            key=f"fit-d-{name}-{channels}",
-            persist_state="session",
-            help="A seeded random choice among the layers’ channels. Memory grows with its square; below "
-            "about 50 subtle defects begin to fade.",
-        )
+    with st.expander("Layers, input size and grid", key="fit-closely", icon=":material/tune:"):
+        chosen.update(_closeness(backbone, name))
+    picked = chosen["layers"]
     chosen["fit"] = st.radio(
         "Shape",
         ["stretch", "pad"],
@@ -121,14 +76,80 @@ def form(*, mixed_shapes: bool) -> PadimConfig | None:
             own = own_layers(part, picked or backbone.default_layers) if backbone.joins else picked
             status = networks.status(part, chosen["weights"])
             networks.panel(part, own or backbones.get(part).default_layers, status)
+    config = None
     if not picked:
         st.error("Choose at least one layer.", icon=":material/error:")
-        return None
-    try:
-        return PadimConfig(**chosen)
-    except ValidationError as error:
-        st.error(explain(error), icon=":material/error:")
-        return None
+    else:
+        try:
+            config = PadimConfig(**chosen)
+        except ValidationError as error:
+            st.error(explain(error), icon=":material/error:")
+    with preset:
+        preset_control.draw(chosen, config, pictures)
+    return config
+
+
+def _closeness(backbone: Backbone, name: str) -> dict[str, Any]:
+    """The settings that presets decide, one by one.
+
+    Their defaults are put into the session and not given to the widgets, for a preset sets them there too.
+    """
+    standard = presets.settings("standard", name)
+    chosen: dict[str, Any] = {}
+    layers = {layer.name: layer for layer in backbone.layers}
+    key = preset_control.layers_key(name)
+    st.session_state.setdefault(key, list(standard["layers"]))
+    picked = st.pills(
+        "Layers",
+        list(layers),
+        selection_mode="multi",
+        wrap=True,
+        format_func=lambda key: f"{key} · {sees(layers[key])} · {layers[key].channels} ch",
+        key=key,
+        persist_state="session",
+        help="Each layer by the network’s own name, what it sees best, the distance between two of its "
+        "places (its stride) and how many features it gives at each (its channels, ch). Early layers see "
+        "texture and scratches, late ones shape and missing parts. A deeper layer makes every picture take "
+        "longer.",
+    )
+    chosen["layers"] = tuple(picked)
+    pair = st.grid(min_column_width=_NARROWEST, gap="small", key="fit-size-and-grid")
+    with pair.cell():
+        st.session_state.setdefault(preset_control.SIZE, standard["input_size"])
+        chosen["input_size"] = st.selectbox(
+            "Input size",
+            _SIZES,
+            format_func=lambda side: f"{side} × {side}",
+            key=preset_control.SIZE,
+            persist_state="session",
+            help="Every picture is brought to this size. Larger shows smaller defects; time and memory "
+            "grow with the area: twice the size is four times both.",
+        )
+    with pair.cell():
+        st.session_state.setdefault(preset_control.STRIDE, standard["grid_stride"])
+        chosen["grid_stride"] = st.selectbox(
+            "Grid",
+            list(STRIDES),
+            format_func=lambda stride: STRIDES[stride],
+            key=preset_control.STRIDE,
+            persist_state="session",
+            help="How far apart the places lie at which the model learns what is normal. Half as far places "
+            "defects more exactly and takes four times the memory.",
+        )
+    channels = sum(layers[key].channels for key in picked)
+    if channels:
+        key = preset_control.features_key(name, channels)
+        st.session_state.setdefault(key, min(channels, backbone.default_n_features or channels))
+        chosen["n_features"] = st.slider(
+            "Features kept at each place (d)",
+            min_value=min(10, channels),
+            max_value=channels,
+            key=key,
+            persist_state="session",
+            help="A seeded random choice among the layers’ channels. Memory grows with its square; below "
+            "about 50 subtle defects begin to fade.",
+        )
+    return chosen
 
 
 def _with_another(name: str) -> str:

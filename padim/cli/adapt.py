@@ -55,6 +55,7 @@ def adapt(
         ),
     ] = GroupsBy.likeness,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
+    preset: options.Preset = None,
     method: options.Method = None,
     backbone: options.Backbone = None,
     layers: options.Layers = None,
@@ -87,6 +88,7 @@ def adapt(
     """
     settings = config_of(
         config,
+        preset,
         method=method,
         backbone=backbone,
         layers=layers,

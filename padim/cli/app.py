@@ -16,6 +16,7 @@ from padim.cli import (
     export,
     fit,
     info,
+    learning_curve,
     methods,
     probe,
     score,
@@ -32,7 +33,8 @@ scores, [bold]adapt[/] does so with a network taught by them if that is a gain; 
 the threshold and says what that means; [bold]score[/] judges pictures;
 [bold]evaluate[/] counts how well it did on labelled ones, [bold]study[/] which configuration does best;
 [bold]probe[/] and [bold]shift[/] ask how small a
-defect, and how great a change of light or fixture, may be; [bold]doctor[/] checks what is on disk.
+defect, and how great a change of light or fixture, may be; [bold]learning-curve[/] how many good parts
+it takes; [bold]doctor[/] checks what is on disk.
 The common options may stand before a command
 or after it.
 """
@@ -80,10 +82,12 @@ for module in (
     study,
     probe,
     shift,
+    learning_curve,
     export,
     info,
     methods,
     backbones,
     doctor,
 ):
-    command(app)(getattr(module, module.__name__.rpartition(".")[2]))
+    function = module.__name__.rpartition(".")[2]
+    command(app, function.replace("_", "-"))(getattr(module, function))

@@ -69,6 +69,7 @@ def fit(
             help="Keep the pictures' features in MODEL/work, to take pictures out or put them back exactly.",
         ),
     ] = False,
+    preset: options.Preset = None,
     method: options.Method = None,
     position_tolerance: options.Tolerance = None,
     coreset: options.Coreset = None,
@@ -108,6 +109,7 @@ def fit(
     """
     settings = config_of(
         config,
+        preset,
         method=method,
         position_tolerance=None if position_tolerance is None else int(position_tolerance),
         coreset_percent=coreset,

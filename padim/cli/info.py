@@ -27,6 +27,7 @@ def info(
         int | None,
         typer.Option("--pictures", min=1, metavar="N", help="Good parts' pictures to reckon with."),
     ] = None,
+    preset: options.Preset = None,
     backbone: options.Backbone = None,
     layers: options.Layers = None,
     input_size: options.InputSize = None,
@@ -48,18 +49,28 @@ def info(
         "weights": "random" if random_weights else None,
     }
     if path is None:
-        _config(terminal, config_of(config, **given), pictures)
-    elif config is not None or pictures is not None or any(value is not None for value in given.values()):
+        _config(terminal, config_of(config, preset, **given), pictures)
+    elif any(value is not None for value in (config, preset, pictures, *given.values())):
         raise PadimError("give a model, or the settings of one to be made, not both")
     else:
         _model(terminal, path)
 
 
 def _config(terminal: Terminal, config: Any, pictures: int | None) -> None:
-    document = {"config": config.model_dump(mode="json"), "cost": summary.cost_document(config, pictures)}
+    from padim import presets
+
+    preset = presets.matching(config.model_dump())
+    document = {
+        "preset": preset,
+        "config": config.model_dump(mode="json"),
+        "cost": summary.cost_document(config, pictures),
+    }
     if pictures is not None:
         document["cost"]["spool"] = document["cost"]["spool_per_image"] * pictures
-    terminal.result(document, facts(summary.of_cost(config, pictures), "What this will cost"))
+    rows = summary.of_cost(config, pictures)
+    if preset is not None:
+        rows.insert(0, ("preset", presets.described(preset, config.backbone)))
+    terminal.result(document, facts(rows, "What this will cost"))
     if config.weights == "random":
         terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
 

@@ -16,6 +16,15 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="YAML", help="Settings from a file; options here count more."),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="How finely it looks: fast, standard or fine; standard. Other options here, and settings of a "
+        "file, count more.",
+    ),
+]
 Method = Annotated[
     str | None,
     typer.Option(
@@ -179,8 +188,10 @@ Threshold = Annotated[
 ]
 
 
-def config_of(path: Path | None, **given: Any) -> PadimConfig:
+def config_of(path: Path | None, preset: str | None = None, **given: Any) -> PadimConfig:
     """The configuration of a YAML file, if there is one, and of the options that were given.
+
+    Below both stand the settings of a preset: of the one given, or of the one that the file names.
 
     A method may be several, joined by ``+``: an ensemble of them.
 
@@ -190,11 +201,14 @@ def config_of(path: Path | None, **given: Any) -> PadimConfig:
     Raises:
         PadimError: a file that cannot be read, or values that make no configuration; in one sentence.
     """
+    from padim import presets
     from padim.config import PadimConfig
     from padim.errors import PadimError
 
     # Only what the file says: other defaults come with another method or backbone.
-    choices = {} if path is None else PadimConfig.load(path).model_dump(exclude_unset=True)
+    named, choices = (None, {}) if path is None else PadimConfig.load_choices(path)
+    if preset is not None:
+        named = presets.check(preset)
     given = {name: value for name, value in given.items() if value is not None}
     if "+" in given.get("method", ""):
         given["members"] = tuple(name.strip() for name in given["method"].split("+"))
@@ -207,11 +221,12 @@ def config_of(path: Path | None, **given: Any) -> PadimConfig:
             given["n_features"] = None if features.lower() == "all" else int(features)
         except ValueError:
             raise PadimError(f"--n-features takes a whole number or 'all', not '{features}'") from None
-    if given.get("backbone", choices.get("backbone")) != choices.get("backbone"):
+    of_file = choices.get("backbone", PadimConfig.model_fields["backbone"].default)
+    if given.get("backbone", of_file) != of_file:
         choices = {name: choices[name] for name in choices.keys() - {"layers", "muted_layers", "n_features"}}
     if "layers" in given:
         choices = {name: choices[name] for name in choices.keys() - {"muted_layers", "n_features"}}
-    return PadimConfig.of({**choices, **given})
+    return PadimConfig.of(presets.expand(named, {**choices, **given}))
 
 
 def decide(model: Any, **given: Any) -> None:

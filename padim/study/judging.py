@@ -12,19 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from padim import metrics
-from padim.errors import ImageError, PadimError
+from padim.embedding_scores import level_maps
+from padim.errors import ImageError
 from padim.evaluation import Judged, Picture
-from padim.graph import behind_embedding_graph
 from padim.learning import learn
-from padim.maps import inside, region_score
+from padim.maps import region_score
 from padim.model import Padim
 from padim.normals import Normal, join_duplicates
 from padim.pipeline import Watch
-from padim.runtime import device_of, open_session, run_session
-from padim.scorer import NO_NUMBERS
 from padim.study.features import Features
 from padim.task import Task
 
@@ -59,34 +56,18 @@ class LearntPadim(Padim):
 
 def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int, npt.NDArray[np.uint16]]]:
     """The judged map of every picture to judge, by its place among them."""
-    judge, seen = model.judge, features.record.tests
-    detector, size = judge.fitted.detector, model.config.input_size
-    channels = features.channels(model.config.layers, model.channels)
-    kept = np.arange(len(channels))
-    grid = model.config.grid
-    graph = behind_embedding_graph(detector.piece(len(channels)), kept, size)
-    session = open_session(graph)
-    # The OrtValues borrow the scorer's arrays, which live as long as the model.
-    inputs = {
-        name: ort.OrtValue.ortvalue_from_numpy(array, device_of(session), 0)
-        for name, array in judge.scorer.arrays.items()
-    }
-    at_once = features.extractor.batch_size(detector.scoring_bytes())
-    for start in range(0, len(seen), at_once):
-        rows = range(start, min(start + at_once, len(seen)))
-        watch.step(start, len(seen), "Judging pictures")
-        records = features.tests.read(rows, channels).transpose(0, 2, 1)
-        embedding = np.ascontiguousarray(records).reshape(len(rows), len(channels), grid, grid)
-        feed = {**inputs, "all_channels": ort.OrtValue.ortvalue_from_numpy(embedding)}
-        boxes = [judge.content_box(seen[row].original_size) for row in rows]
-        if any(box is not None for box in boxes):
-            own = np.stack([np.broadcast_to(inside((size,) * 2, None, box), (size,) * 2) for box in boxes])
-            feed["inside"] = ort.OrtValue.ortvalue_from_numpy(own)
-        distance, maps = run_session(session, ["distance", "map"], feed)
-        if not np.isfinite(distance).all():
-            raise PadimError(f"a picture: {NO_NUMBERS}")
-        yield from zip(rows, maps, strict=True)
-    watch.step(len(seen), len(seen), "Judging pictures")
+    seen = features.record.tests
+    maps = level_maps(
+        model.judge,
+        features.tests,
+        features.channels(model.config.layers, model.channels),
+        [one.original_size for one in seen],
+        model.config.input_size,
+        features.extractor.batch_size(model.judge.fitted.detector.scoring_bytes()),
+        watch,
+        "Judging pictures",
+    )
+    yield from enumerate(maps)
 
 
 def judge(model: LearntPadim, features: Features, layout: str, watch: Watch) -> Judged:

@@ -14,7 +14,10 @@ import padim
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("fit", "calibrate", "score", "evaluate", "study", "probe", "shift", "export", "info", "backbones")
+COMMANDS = (
+    *("fit", "calibrate", "score", "evaluate", "study", "probe", "shift", "learning-curve", "export", "info"),
+    "backbones",
+)
 
 
 def fresh(code: str) -> str:

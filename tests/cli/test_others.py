@@ -182,3 +182,41 @@ def test_what_cannot_be_exported_is_one_sentence(
         assert said in run("export", model, "-o", tmp_path / target, *options).sentence
     assert not written
     assert (tmp_path / "here.onnx").read_bytes() == b"mine"
+
+
+# --- presets ------------------------------------------------------------------------------------------
+
+
+def test_info_says_what_a_preset_costs_and_gained(run: Run) -> None:
+    fine, standard = (run("info", "--preset", name, "--json").json for name in ("fine", "standard"))
+    assert fine["preset"] == "fine"
+    assert fine["config"]["layers"] == ["blocks.4", "blocks.10"]
+    assert standard["preset"] == "standard"
+    assert fine["cost"]["score_memory"] > standard["cost"]["score_memory"]
+    said = " ".join(run("info", "--preset", "fine").out.split())
+    assert "public sets" in said
+    assert "the time" in said
+    # What stands beside it counts more, and makes it nobody's preset.
+    other = run("info", "--preset", "fine", "--grid-stride", 16, "--json").json
+    assert other["preset"] is None
+    assert other["config"]["grid_stride"] == 16
+    assert "did you mean 'fast'" in run("info", "--preset", "fas").sentence
+
+
+def test_a_preset_stands_below_the_file_and_the_options(run: Run, tmp_path: Path) -> None:
+    yaml = tmp_path / "own.yaml"
+    yaml.write_text("preset: fast\nseed: 7\n", encoding="utf-8")
+    assert run("info", "-c", yaml, "--json").json["config"]["grid_stride"] == 16
+    fine = run("info", "-c", yaml, "--preset", "fine", "--json").json["config"]
+    assert (fine["grid_stride"], fine["layers"], fine["seed"]) == (8, ["blocks.4", "blocks.10"], 7)
+    yaml.write_text("grid_stride: 4\n", encoding="utf-8")
+    assert run("info", "-c", yaml, "--preset", "fast", "--json").json["config"]["grid_stride"] == 4
+    elsewhere = run("info", "--preset", "fine", "--backbone", "resnet18", "--json").json["config"]
+    assert (elsewhere["grid_stride"], elsewhere["layers"]) == (4, ["layer1", "layer2", "layer3"])
+
+
+def test_a_model_is_fitted_by_a_preset(run: Run, good: Path, tmp_path: Path) -> None:
+    done = run("fit", good, "-o", tmp_path / "m", "--preset", "fast", "--input-size", 64, "--json")
+    assert done.code == 0, done.err
+    assert done.json["config"]["grid_stride"] == 16
+    assert done.json["config"]["input_size"] == 64

@@ -51,6 +51,7 @@ def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
         "Alignment",
         "Repeatability",
         "Second session",
+        "How many good parts do I need?",
     ]
     assert "Ten shots of one part" in page.text
     assert "Twenty or more good parts" in page.text

@@ -1,0 +1,110 @@
+"""What the presets cost: time to score an image, and memory, each against the standard preset.
+
+    python benchmarks/presets.py [--check] [--json] [--quick]
+
+Times are ratios between neighbours in time, as in ``benchmarks/speed.py``. ``--check`` holds the ratio of one
+image at a time to what ``padim/presets.py`` tells users. What the presets gain in recall is measured by
+``benchmarks/accuracy.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import pictures, report, speed
+from padim.config import PadimConfig
+from padim.cost import estimate
+from padim.maps import map_mask
+from padim.model import Padim
+from padim.presets import MEASURED, PRESETS, check, settings
+
+# How far the measured ratio may lie from the one that users are told.
+TOLERATED = 1.25
+
+
+def main(arguments: list[str] | None = None) -> int:
+    report.utf8_output()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    report.add_arguments(parser)
+    parser.add_argument("--quick", action="store_true", help="few pictures, for tests: not the real check")
+    args = parser.parse_args(arguments)
+    effort = speed.QUICK if args.quick else speed.FULL
+    result = report.Report("presets")
+    for name, measured in MEASURED.items():
+        result.target(f"{name}.scoring_time", "<=", TOLERATED * measured.scoring_time)
+    report.run(parser, result, args)
+    if args.quick:
+        result.note("--quick: a handful of pictures, for tests. This is not the real check.")
+    files = list(pictures.Generated(effort.normals))
+    with tempfile.TemporaryDirectory() as folder:
+        models = {
+            name: Padim(PadimConfig.of(settings(check(name))), work_dir=Path(folder) / name).fit(files)
+            for name in PRESETS
+        }
+        rows = []
+        for name, model in models.items():
+            cost = estimate(model.config, effort.normals)
+            few = estimate(model.config, 20)
+            ratios = {}
+            for batch, pairs in effort.pairs.items():
+                ratios[batch] = 1.0 if name == "standard" else _ratio(models["standard"], model, batch, pairs)
+                result.values[f"{name}.scoring_time_batch_{batch}"] = ratios[batch]
+            result.values[f"{name}.scoring_time"] = ratios[1]
+            result.values[f"{name}.score_memory_mb"] = cost.score_memory / 1e6
+            result.values[f"{name}.fit_memory_mb"] = cost.fit_memory / 1e6
+            rows.append(
+                (
+                    name,
+                    *(f"{ratio:.2f}" for ratio in ratios.values()),
+                    f"{cost.fit_memory / 1e6:.0f}",
+                    f"{cost.score_memory / 1e6:.0f}",
+                    f"{cost.bundle / 1e6:.0f}",
+                    f"{few.score_memory / 1e6:.0f}",
+                )
+            )
+    result.show(
+        f"Presets, {effort.normals} good parts (and 20)",
+        (
+            "preset",
+            *(f"time, batch {batch}" for batch in effort.pairs),
+            *("fit MB", "score MB", "model MB", "score MB (20)"),
+        ),
+        rows,
+    )
+    return result.finish(args)
+
+
+def _ratio(standard: Padim, other: Padim, batch: int, pairs: int) -> float:
+    """Median ratio of the time of scoring ``batch`` images at once."""
+    parts = [standard.preprocess(pictures.picture(i, defect=i % 2 == 1, seed=1)) for i in range(16)]
+    rgb = np.stack(parts)
+    turns = [rgb[i : i + batch] for i in range(0, len(rgb), batch)]
+    ratios, _, _ = speed.paired(_path(standard), _path(other), turns, pairs)
+    return statistics.median(ratios)
+
+
+def _path(model: Padim) -> Callable[[npt.NDArray[np.uint8]], object]:
+    threshold, min_area = model.threshold_level, model.config.min_area
+
+    def path(images: npt.NDArray[np.uint8]) -> None:
+        for q in model.judge_arrays(images)[0]:
+            map_mask(q, threshold, min_area)
+
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

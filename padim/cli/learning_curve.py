@@ -1,0 +1,215 @@
+"""``learning-curve``: how many good parts a model needs, from subsets of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from padim import documents
+from padim.cli import options, summary
+from padim.cli.measuring import measuring
+from padim.cli.terminal import Terminal, columns, facts
+from padim.errors import ImageError, PadimError
+
+if TYPE_CHECKING:
+    from padim.cli.stopping import Stop
+    from padim.learning_figures import LearningCurve, Spread
+    from padim.model import Padim
+    from padim.pipeline import Progress
+
+SUBSETS = "The subsets"
+
+
+def learning_curve(
+    terminal: Terminal,
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="A saved model whose good parts' features were kept."),
+    ],
+    labelled: Annotated[
+        Path | None,
+        typer.Option(
+            "--labelled",
+            metavar="DIR|ZIP|CSV",
+            help="Labelled pictures, as for evaluate; the defects among them are used.",
+        ),
+    ] = None,
+    painted: Annotated[
+        bool,
+        typer.Option("--painted", help="Paint defects on some of the good parts; an indication only."),
+    ] = False,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--pictures",
+            metavar="DIR",
+            help="The pictures that the model was fitted on, where their features were not kept.",
+        ),
+    ] = None,
+    draws: Annotated[
+        int,
+        typer.Option("--draws", min=1, metavar="N", help="Subsets of each size; 5.", rich_help_panel=SUBSETS),
+    ] = 5,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes",
+            metavar="A,B,C",
+            help="Numbers of parts, growing, with commas; 10,20,30,50 and so on to all.",
+            rich_help_panel=SUBSETS,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, metavar="N", help="Seed of the subsets; 0.", rich_help_panel=SUBSETS),
+    ] = 0,
+    percentile: options.Percentile = None,
+) -> None:
+    """Say how many good parts are enough, from subsets of the model's own.
+
+    The model is fitted anew on random subsets of its parts, from their features on disk, and each fit takes
+    its own honest threshold: what it promises, how many of the parts left out it rejects, and what share of
+    defects it catches. At the end one sentence says whether more parts would help, and from how many on one
+    odd part no longer decides the threshold.
+    """
+    from padim import learning_curve as engine
+
+    numbers = _numbers(sizes)
+    defects = None if labelled is None else _defects(labelled)
+    failed: list[ImageError] = []
+    with measuring(terminal) as (progress, stop), _opened(path, pictures, progress, stop) as model:
+        if summary.is_random(model):
+            terminal.warn(f"{path}: the network has random weights; its figures mean nothing")
+        found = engine.learning_curve(
+            model,
+            defects,
+            painted=painted,
+            sizes=numbers,
+            draws=draws,
+            percentile=percentile,
+            seed=seed,
+            progress=progress,
+            cancel=stop,
+            on_error=failed.append,
+        )
+        document = {
+            **summary.document(model, path),
+            "folder": None if labelled is None else str(labelled),
+            "learning_curve": documents.learning_curve(found),
+            "skipped": documents.skipped(failed),
+        }
+    terminal.result(document, *_shown(found, path))
+    if found.passed_over:
+        terminal.note(f"{found.passed_over} of the defects passed over: they are good parts of the model")
+    terminal.skipped(failed)
+
+
+@contextmanager
+def _opened(path: Path, pictures: Path | None, progress: Progress, stop: Stop) -> Iterator[Padim]:
+    """The model with its features: those kept beside it, or made anew from its pictures.
+
+    Raises:
+        PadimError: it has none; says what to do.
+    """
+    from padim.leftovers import ScratchFolder
+    from padim.model import Padim
+    from padim.sources import open_source
+
+    if pictures is not None:
+        scratch = ScratchFolder()
+        try:
+            model = Padim.load(path, work_dir=scratch.name)
+            model.rebuild_spool(open_source(pictures), progress=progress, cancel=stop)
+            yield model
+        finally:
+            scratch.cleanup()
+        return
+    work = path / "work"
+    model = Padim.load(path, work_dir=work if work.is_dir() else None)
+    if not model.has_spool and model.features_problem is None:
+        raise PadimError(
+            f"{path}: the features of its good parts were not kept; name the pictures it was fitted on with "
+            "--pictures, or fit it anew with --keep-features"
+        )
+    yield model
+
+
+def _defects(path: Path) -> Any:
+    """The defects of labelled pictures, as (name, content) pairs.
+
+    Raises:
+        PadimError: there are no labels, or no defects.
+    """
+    from padim.datasets import open_dataset
+
+    dataset = open_dataset(path)
+    wanted = {name for name, sample in dataset.samples.items() if not sample.good}
+    if not wanted:
+        raise PadimError(f"{path}: holds no pictures labelled as defects")
+    return ((name, content) for name, content in dataset if name in wanted)
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise PadimError(f"--sizes takes whole numbers with commas between, not '{text}'") from None
+
+
+def _shown(found: LearningCurve, path: Path) -> list[Any]:
+    from rich.text import Text
+
+    from padim.learning_advice import odd_parts, outlook, painted_note
+    from padim.words import count
+
+    rows = [
+        ("good parts", f"{found.parts:,}"),
+        ("threshold", f"at {found.permille / 10:g} % of each fit's own held-out scores"),
+    ]
+    if found.defects == "labelled":
+        rows.append(("defects", f"{count(len(found.names), 'labelled picture')}"))
+    elif found.defects == "painted":
+        rows.append(("defects", f"{found.painted:,} painted on {count(len(found.names), 'good part')}"))
+    heads = [("parts", True), ("fits", True), ("threshold", True), ("promised", True), ("at most", True)]
+    heads.append(("left out, rejected", True))
+    if found.defects is not None:
+        heads.append(("caught", True))
+    table = columns(heads)
+    for size in found.sizes:
+        cells = [
+            f"{size.parts:,}",
+            f"{len(size.trials)}",
+            _between(size.threshold, 1, ".3g"),
+            f"{size.promised.mean * 100:.1f} %",
+            f"{size.promised_at_most.mean * 100:.1f} %",
+            _percent(size.left_out),
+        ]
+        if found.defects is not None:
+            cells.append(_percent(size.recall))
+        table.add_row(*cells)
+    notes = "[dim]Means over the fits of a size, and in brackets the smallest and the largest.[/]"
+    said = [outlook(found), odd_parts(found.permille, found.parts), painted_note(found)]
+    return [
+        "",
+        facts(rows, summary.plain(f"{path.name}: how many good parts it takes")),
+        "",
+        table,
+        notes,
+        "",
+        *(Text(sentence) for sentence in said if sentence),
+    ]
+
+
+def _percent(found: Spread | None) -> str:
+    return "–" if found is None else f"{_between(found, 100, '.1f')} %"
+
+
+def _between(found: Spread, factor: float, form: str) -> str:
+    mean, low, high = (format(value * factor, form) for value in (found.mean, found.low, found.high))
+    return mean if low == high else f"{mean} ({low}–{high})"

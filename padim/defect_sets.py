@@ -1,0 +1,239 @@
+"""Defects as embeddings on disk, for judging many fits of one network on the same images.
+
+The network runs once for every image; a fit that is to be judged reads the embeddings of the channels it
+keeps. :class:`LabelledDefects` are real ones, :class:`PaintedDefects` are painted on good parts
+(:mod:`padim.probe`) and only an indication: by them, methods rank with a correlation of .3 to real defects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.embedding_scores import level_maps
+from padim.errors import PadimError
+from padim.images import Box, decode
+from padim.maps import map_mask, region_score
+from padim.pipeline import Image, Watch, batches
+from padim.probe import KINDS, default_sizes, painted_pictures, place_at
+from padim.scorer import NO_NUMBERS
+from padim.spool import Spool
+
+if TYPE_CHECKING:
+    from padim.judging import Judge
+    from padim.model import Padim
+    from padim.pipeline import RGB
+
+__all__ = ["CARRIERS", "LabelledDefects", "PaintedDefects"]
+
+# Good parts that are painted on, at most.
+CARRIERS = 8
+# Of the sizes and contrasts of the sensitivity probe, those in the middle: the others are nearly always, or
+# nearly never, caught.
+_SIZES, _CONTRASTS = slice(1, 4), (0.1, 0.2)
+# Grid of places that the painted defects are spread over.
+_CELLS = 8
+
+Shares = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    """Images of a model's network, as embeddings of the channels that the model keeps.
+
+    Attributes:
+        model: whose network, channels and region of interest they are for.
+        spool: their embeddings, one record an image.
+        original_sizes: (height, width) of each in pixels.
+    """
+
+    model: Padim
+    spool: Spool
+    original_sizes: tuple[tuple[int, int], ...]
+
+    def maps(self, judge: Judge, watch: Watch) -> Iterable[npt.NDArray[np.uint16]]:
+        """The level map of every image by a fitted state."""
+        extractor = self.model.extractor
+        size = extractor.batch_size(judge.fitted.detector.scoring_bytes())
+        quiet = Watch(None, watch.cancel)
+        return level_maps(
+            judge,
+            self.spool,
+            np.arange(self.spool.channels),
+            self.original_sizes,
+            self.model.config.input_size,
+            size,
+            quiet,
+            "",
+        )
+
+
+def _start_spool(model: Padim, folder: Path) -> Spool:
+    extractor = model.extractor
+    return Spool(folder, extractor.identity, len(model.channels), extractor.grid**2).start()
+
+
+def _append(model: Padim, spool: Spool, rgb: Sequence[RGB], keys: Sequence[str]) -> None:
+    """
+    Raises:
+        PadimError: the network gives no numbers.
+    """
+    embeddings = model.extractor(np.stack(rgb))
+    if not np.isfinite(embeddings).all():
+        raise PadimError(f"an image: {NO_NUMBERS}")
+    spool.append(np.ascontiguousarray(embeddings[:, model.channels]), keys)
+
+
+@dataclass(frozen=True)
+class LabelledDefects(_Embedded):
+    """Images of defective parts.
+
+    Attributes:
+        names: as given.
+        passed_over: images that are good parts of the model by their content, and so no defects to it.
+    """
+
+    names: tuple[str, ...]
+    passed_over: int
+
+    @classmethod
+    def read(cls, model: Padim, images: Iterable[Image], folder: Path, watch: Watch) -> LabelledDefects:
+        """Run the network on images of defective parts, once.
+
+        Args:
+            model: its network is used.
+            images: (name, file bytes or uint8 RGB array) pairs.
+            folder: for the embeddings.
+            watch: for progress, cancelling and images that cannot be used.
+
+        Raises:
+            PadimError: none of them can be used.
+        """
+        own = {normal.sha256 for normal in model.normals_ if normal.status != "not_good"} | model.taught_with
+        spool = _start_spool(model, folder)
+        names: list[str] = []
+        sizes: list[tuple[int, int]] = []
+        passed_over = 0
+        size = model.extractor.batch_size()
+        for batch in batches(images, model.preprocess, size, watch, "Reading pictures of defects"):
+            fresh = [item for item in batch if item.sha256 not in own]
+            passed_over += len(batch) - len(fresh)
+            if fresh:
+                _append(model, spool, [item.rgb for item in fresh], [item.sha256 for item in fresh])
+            names += [item.name for item in fresh]
+            sizes += [item.original_size for item in fresh]
+        if not names:
+            raise PadimError(
+                "none of the pictures of defects could be used; give pictures of defective parts that are "
+                "not among the model's good ones"
+            )
+        return cls(model, spool, tuple(sizes), tuple(names), passed_over)
+
+    def shares_caught(self, judge: Judge, levels: Sequence[int], watch: Watch) -> Shares:
+        """1 where a defect is rejected, else 0: float64 ``(len(levels), images)``."""
+        area = self.model.config.min_area
+        scores = np.array([region_score(q, area) for q in self.maps(judge, watch)], np.int64)
+        return (scores[None] > np.array(levels)[:, None]).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class PaintedDefects(_Embedded):
+    """Defects painted on good parts that no fit to be judged has seen.
+
+    Image 0 of each carrier is bare; the defects follow.
+
+    Attributes:
+        carriers: indices into ``model.normals_``.
+        areas: bool ``(carriers, defects, pixels / 8)`` packed: where each was painted.
+    """
+
+    carriers: tuple[int, ...]
+    areas: npt.NDArray[np.uint8]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the carriers."""
+        return tuple(self.model.normals_[index].name for index in self.carriers)
+
+    @property
+    def painted(self) -> int:
+        """Defects in all."""
+        return int(self.areas.shape[0] * self.areas.shape[1])
+
+    @classmethod
+    def paint(
+        cls, model: Padim, carriers: Sequence[int], folder: Path, watch: Watch, seed: int
+    ) -> PaintedDefects:
+        """Paint on the small copies of good parts that the model keeps, and run the network on them, once.
+
+        Args:
+            model: its network is used.
+            carriers: indices into ``model.normals_``.
+            folder: for the embeddings.
+            watch: for progress and cancelling.
+            seed: of places and looks.
+
+        Raises:
+            PadimError: no pixel of the carriers lies inside the region of interest.
+        """
+        side, stage = model.config.input_size, "Painting defects"
+        spool = _start_spool(model, folder)
+        size = model.extractor.batch_size()
+        used: list[int] = []
+        areas: list[npt.NDArray[np.uint8]] = []
+        sizes: list[tuple[int, int]] = []
+        for done, index in enumerate(carriers):
+            watch.step(done, len(carriers), stage)
+            normal = model.normals_[index]
+            box = model.judge.content_box(normal.original_size)
+            judged = model.judge.judged_area(normal.original_size)
+            if not judged.any():
+                continue
+            rgb = model.preprocess(decode(model.thumbnail(index), normal.name))
+            place = place_at(judged, _CELLS, seed, len(used))
+            found = list(
+                painted_pictures(
+                    rgb, [place], KINDS, default_sizes(side)[_SIZES], _CONTRASTS, box or Box(0, 0, side, side)
+                )
+            )
+            pictures = [rgb, *(picture for picture, _ in found)]
+            for start in range(0, len(pictures), size):
+                some = pictures[start : start + size]
+                watch.step(done, len(carriers), stage)
+                _append(model, spool, some, [f"{normal.sha256}-{start + i}" for i in range(len(some))])
+            areas.append(np.packbits(np.stack([area.ravel() for _, area in found]), axis=1))
+            sizes += [normal.original_size] * len(pictures)
+            used.append(index)
+        if not used:
+            raise PadimError("no pixel of the good parts lies inside the region of interest; redraw it")
+        return cls(model, spool, tuple(sizes), tuple(used), np.stack(areas))
+
+    def shares_caught(self, judge: Judge, levels: Sequence[int], watch: Watch) -> Shares:
+        """The share of each carrier's defects that a region lies on: float64 ``(len(levels), carriers)``.
+
+        Where the bare image has a region there already, nothing is counted; NaN where that is so for all.
+        """
+        count, each, _ = self.areas.shape
+        side, min_area = self.model.config.input_size, self.model.config.min_area
+        caught, void = (np.zeros((len(levels), count, each), np.bool_) for _ in range(2))
+        bare: list[npt.NDArray[np.bool_]] = []
+        for row, q in enumerate(self.maps(judge, watch)):
+            carrier, image = divmod(row, each + 1)
+            masks = [map_mask(q, level, min_area) for level in levels]
+            if image == 0:
+                bare = masks
+                continue
+            area = np.unpackbits(self.areas[carrier, image - 1], count=side * side)
+            painted = area.reshape(side, side) > 0
+            for at, mask in enumerate(masks):
+                void[at, carrier, image - 1] = (bare[at] & painted).any()
+                caught[at, carrier, image - 1] = (mask & painted).any()
+        tried = (~void).sum(axis=2)
+        return np.divide(
+            (caught & ~void).sum(axis=2), tried, out=np.full(tried.shape, np.nan), where=tried > 0
+        )

@@ -1,0 +1,84 @@
+"""Level maps from embeddings on disk: all of scoring but the network.
+
+The nodes behind the embedding are those of ordinary scoring, so the maps are the same, as long as the
+embeddings come out of a network that was cut at the same layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from padim.errors import PadimError
+from padim.graph import behind_embedding_graph
+from padim.maps import inside
+from padim.runtime import device_of, open_session, run_session
+from padim.scorer import NO_NUMBERS
+
+if TYPE_CHECKING:
+    from padim.judging import Judge
+    from padim.pipeline import Watch
+    from padim.spool import Spool
+
+__all__ = ["level_maps"]
+
+
+def level_maps(
+    judge: Judge,
+    spool: Spool,
+    channels: npt.NDArray[np.int64],
+    original_sizes: Sequence[tuple[int, int]],
+    input_size: int,
+    batch_size: int,
+    watch: Watch,
+    stage: str,
+) -> Iterator[npt.NDArray[np.uint16]]:
+    """Score the records of a spool, in their order.
+
+    Args:
+        judge: the fitted state that scores.
+        spool: embeddings, a record an image.
+        channels: int64 ``(d,)``, which channels of the spool the fitted state reads.
+        original_sizes: (height, width) in pixels of each image.
+        input_size: side of the map in pixels.
+        batch_size: images at a time.
+        watch: told of images scored, and asked whether to stop.
+        stage: what to call that.
+
+    Yields:
+        uint16 ``(input_size, input_size)`` for every image.
+
+    Raises:
+        Cancelled: ``watch`` asked to stop.
+        DamagedError: a record is not what was written.
+        PadimError: distances are not numbers.
+    """
+    detector, d, n = judge.fitted.detector, len(channels), len(original_sizes)
+    grid = math.isqrt(spool.positions)
+    session = open_session(behind_embedding_graph(detector.piece(d), np.arange(d), input_size))
+    # The OrtValues borrow the scorer's arrays, which live as long as the fitted state.
+    inputs = {
+        name: ort.OrtValue.ortvalue_from_numpy(array, device_of(session), 0)
+        for name, array in judge.scorer.arrays.items()
+    }
+    for start in range(0, n, batch_size):
+        rows = range(start, min(start + batch_size, n))
+        watch.step(start, n, stage)
+        records = spool.read(rows, channels).transpose(0, 2, 1)
+        embedding = np.ascontiguousarray(records).reshape(len(rows), d, grid, grid)
+        feed = {**inputs, "all_channels": ort.OrtValue.ortvalue_from_numpy(embedding)}
+        boxes = [judge.content_box(original_sizes[row]) for row in rows]
+        if any(box is not None for box in boxes):
+            size = (input_size, input_size)
+            own = np.stack([np.broadcast_to(inside(size, judge.roi, box), size) for box in boxes])
+            feed["inside"] = ort.OrtValue.ortvalue_from_numpy(own)
+        distance, maps = run_session(session, ["distance", "map"], feed)
+        if not np.isfinite(distance).all():
+            raise PadimError(f"an image: {NO_NUMBERS}")
+        yield from maps
+    watch.step(n, n, stage)

@@ -1,0 +1,377 @@
+"""How many good parts a model needs: the same fit on random subsets of its own parts (a learning curve).
+
+For each number of parts, subsets are drawn with a seed and fitted from the embeddings on disk, by the model's
+own method and settings: the network does not run. A part is drawn with all its images. Parts not drawn have
+the status ``kept_out`` in that fit, so that they are scored as unseen ones, and what share of them is
+rejected can be held against what was promised. Each fit takes its threshold from its own held-out scores, as
+a model of so many parts would (DESIGN 4.5).
+
+Defects, labelled or painted, are scored by every fit from their embeddings (:mod:`padim.defect_sets`). What
+the figures say in words is in :mod:`padim.learning_advice`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from padim import methods
+from padim.calibration import (
+    FEWEST_PARTS,
+    false_reject_rate,
+    image_threshold,
+    to_permille,
+)
+from padim.defect_sets import CARRIERS, LabelledDefects, PaintedDefects
+from padim.errors import PadimError
+from padim.judging import Judge
+from padim.learning import learn
+from padim.learning_figures import Defects, LearningCurve, Size, Trial
+from padim.leftovers import ScratchFolder
+from padim.operating import Rate
+from padim.pipeline import Cancel, Image, OnError, Progress, Watch
+from padim.taken import naming_damage
+from padim.task import Task
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.normals import Normal
+
+__all__ = [
+    "DRAWS",
+    "FEWEST",
+    "check_model",
+    "default_sizes",
+    "good_parts",
+    "learning_curve",
+    "subset_judge",
+]
+
+# Good parts that a curve takes at least, and the smallest subset drawn by default.
+FEWEST, SMALLEST = 20, 10
+# Subsets of each size.
+DRAWS = 5
+_LADDER = (10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000)
+# Subsets of nearly all parts leave too few out to tell anything.
+_LARGEST_SHARE = 0.8
+
+# --- subsets ------------------------------------------------------------------------------------------
+
+
+def default_sizes(parts: int) -> tuple[int, ...]:
+    """Numbers of parts to try with so many at hand: 10, 20, 30, 50 ... and all.
+
+    About half of all is among them, so that the last doubling can be told.
+    """
+    sizes = {size for size in _LADDER if size <= _LARGEST_SHARE * parts}
+    half = parts // 2
+    if half >= SMALLEST and not any(0.8 <= size / half <= 1.25 for size in sizes):
+        sizes.add(half)
+    return (*sorted(sizes), parts)
+
+
+def _parts_by_status(normals: Sequence[Normal]) -> tuple[list[str], list[str]]:
+    """The good parts in the fit, and those kept out of it, in order of their first images."""
+    status_of = {normal.group: normal.status for normal in normals}
+    fit, kept_out = (
+        [group for group, status in status_of.items() if status == wanted] for wanted in ("fit", "kept_out")
+    )
+    return fit, kept_out
+
+
+def _drawn(fit: Sequence[str], kept_out: Sequence[str], size: int, seed: int, draw: int) -> frozenset[str]:
+    """A random subset of the parts, with as large a share of kept-out ones as among all of them."""
+    rng = np.random.default_rng([seed, size, draw])
+    beside = _beside(len(fit), len(kept_out), size)
+    chosen = [
+        parts[int(place)]
+        for parts, count in ((fit, size - beside), (kept_out, beside))
+        for place in rng.permutation(len(parts))[:count]
+    ]
+    return frozenset(chosen)
+
+
+def _beside(fit: int, kept_out: int, size: int) -> int:
+    """How many of so many parts drawn are kept-out ones."""
+    return max(round(size * kept_out / (fit + kept_out)), size - fit)
+
+
+def subset_judge(model: Padim, drawn: Iterable[str], watch: Watch | None = None) -> Judge:
+    """The state of a model that was fitted on some of its parts only, from the embeddings on disk.
+
+    Args:
+        model: with its features; is not changed.
+        drawn: groups of the parts to keep as they are; all other good ones are kept out of the fit.
+        watch: for cancelling.
+
+    Raises:
+        PadimError: no part of the fit is among them, or the features cannot be used.
+    """
+    chosen = frozenset(drawn)
+    normals = tuple(
+        normal
+        if normal.group in chosen or normal.status == "not_good"
+        else replace(normal, status="kept_out")
+        for normal in model.normals_
+    )
+    model.require_features()
+    task = Task(
+        model.spool,
+        normals,
+        model.channels,
+        model.config,
+        watch or Watch(),
+        network=model.extractor.backbone_onnx,
+    )
+    with naming_damage(normals):
+        return Judge(learn(task), model.config, model.roi, model.extractor, model.channels)
+
+
+def _levels_by_part(judge: Judge, min_area: int) -> dict[str, int]:
+    """The held-out level of every good part, the largest of its images."""
+    best: dict[str, int] = {}
+    for normal, level in zip(judge.fitted.normals, judge.image_levels(min_area), strict=True):
+        if normal.status != "not_good":
+            best[normal.group] = max(best.get(normal.group, 0), int(level))
+    return best
+
+
+# --- the curve ----------------------------------------------------------------------------------------
+
+
+def learning_curve(
+    model: Padim,
+    labelled: Iterable[Image] | None = None,
+    *,
+    painted: bool = False,
+    sizes: Sequence[int] | None = None,
+    draws: int = DRAWS,
+    percentile: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    on_error: OnError | None = None,
+) -> LearningCurve:
+    """Fit on random subsets of a model's parts, and judge each fit as a model of so many parts.
+
+    The same arguments give the same result. The last size, all parts, is the model itself; with ``painted``,
+    some parts are painted on and never drawn, so that the model itself is not asked about them.
+
+    Args:
+        model: fitted, with its features on disk; is not changed.
+        labelled: (name, file bytes or uint8 RGB array) pairs of defective parts.
+        painted: paint defects on some good parts instead. An indication only.
+        sizes: numbers of parts, growing; None is :func:`default_sizes`.
+        draws: subsets of each size.
+        percentile: for the thresholds; None is the model's own.
+        seed: of the subsets, and of the painted defects.
+        progress: called as (done, total, stage), in images read, then in fits.
+        cancel: asked between steps; True stops.
+        on_error: takes images that cannot be used; without it the first one raises.
+
+    Raises:
+        NotFittedError: no model.
+        PadimError: too few parts, no features on disk, a method that trains, or a setting out of range; says
+            what to do.
+        DamagedError: the features cannot be used.
+        Cancelled: ``cancel`` asked to stop.
+        ImageError: an image cannot be used and ``on_error`` is not given.
+    """
+    fit, kept_out = _parts_by_status(model.normals_)
+    count = len(fit) + len(kept_out)
+    permille = model.choice.permille if percentile is None else _permille(percentile)
+    check_model(model)
+    model.require_features()
+    if labelled is not None and painted:
+        raise PadimError("give labelled defects, or paint some, not both")
+    if draws < 1:
+        raise PadimError(f"draws must be at least 1, got {draws}")
+    if seed < 0:
+        raise PadimError(f"seed must be at least 0, got {seed}")
+    carriers: list[int] = []
+    if painted:
+        carriers = _carriers(model, fit, seed)
+        taken = {model.normals_[index].group for index in carriers}
+        fit = [part for part in fit if part not in taken]
+    sizes = _sizes(sizes, count, len(fit) + len(kept_out))
+    smallest = sizes[0] if sizes[0] == count else sizes[0] - _beside(len(fit), len(kept_out), sizes[0])
+    if smallest < FEWEST_PARTS:
+        raise PadimError(
+            f"subsets of {sizes[0]} parts would have {smallest} in the fit, as so many are kept out of it; "
+            f"at least {FEWEST_PARTS} are needed"
+        )
+    watch = Watch(progress, cancel, on_error)
+    with closing(_Scratch()) as scratch:
+        defects: LabelledDefects | PaintedDefects | None = None
+        if labelled is not None:
+            defects = LabelledDefects.read(model, labelled, scratch.path, watch)
+        elif painted:
+            defects = PaintedDefects.paint(model, carriers, scratch.path, watch, seed)
+        found = tuple(_measured(model, fit, kept_out, sizes, count, draws, permille, seed, defects, watch))
+    kind: Defects | None = None if defects is None else "painted" if painted else "labelled"
+    return LearningCurve(
+        parts=count,
+        permille=permille,
+        seed=seed,
+        draws=draws,
+        sizes=found,
+        defects=kind,
+        names=() if defects is None else defects.names,
+        painted=defects.painted if isinstance(defects, PaintedDefects) else 0,
+        passed_over=defects.passed_over if isinstance(defects, LabelledDefects) else 0,
+    )
+
+
+class _Scratch:
+    """A temporary folder."""
+
+    def __init__(self) -> None:
+        self._folder = ScratchFolder()
+        self.path = Path(self._folder.name) / "defects"
+
+    def close(self) -> None:
+        self._folder.cleanup()
+
+
+def _measured(
+    model: Padim,
+    fit: Sequence[str],
+    kept_out: Sequence[str],
+    sizes: Sequence[int],
+    count: int,
+    draws: int,
+    permille: int,
+    seed: int,
+    defects: LabelledDefects | PaintedDefects | None,
+    watch: Watch,
+) -> Iterator[Size]:
+    everything = frozenset(normal.group for normal in model.normals_)
+    # The carriers of painted defects belong to the model itself, which so cannot be asked about them.
+    of_all = None if isinstance(defects, PaintedDefects) else defects
+    total = (len(sizes) - 1) * draws + (sizes[-1] == count)
+    full = _threshold(model.judge, everything, model.config.min_area, permille)
+    done = 0
+    for size in sizes:
+        trials = []
+        for draw in range(1 if size == count else draws):
+            stage = f"Fitting on subsets: {size:,} of {count:,} parts"
+            watch.step(done, total, stage)
+            if size == count:
+                trials.append(_trial(model, model.judge, everything, permille, full, of_all, watch))
+            else:
+                drawn = _drawn(fit, kept_out, size, seed, draw)
+                judge = subset_judge(model, drawn, Watch(None, watch.cancel))
+                trials.append(_trial(model, judge, drawn, permille, full, defects, watch))
+            done += 1
+        yield Size(size, tuple(trials))
+    watch.step(done, total, "Fitting on subsets")
+
+
+def _threshold(judge: Judge, drawn: frozenset[str], min_area: int, permille: int) -> float:
+    scores = [level for part, level in _levels_by_part(judge, min_area).items() if part in drawn]
+    return judge.fitted.quantizer.to_value(image_threshold(np.array(scores), permille).level)
+
+
+def _trial(
+    model: Padim,
+    judge: Judge,
+    drawn: frozenset[str],
+    permille: int,
+    full: float,
+    defects: LabelledDefects | PaintedDefects | None,
+    watch: Watch,
+) -> Trial:
+    """Judge one fit.
+
+    Args:
+        drawn: groups of the parts that it has for its own.
+        full: threshold of all parts, in map units.
+    """
+    by_part = _levels_by_part(judge, model.config.min_area)
+    own = np.array([level for part, level in by_part.items() if part in drawn], np.int64)
+    others = np.array([level for part, level in by_part.items() if part not in drawn], np.int64)
+    found = image_threshold(own, permille)
+    levels = (found.level, judge.fitted.quantizer.to_level(full))
+    caught = np.full((2, 0), np.nan) if defects is None else defects.shares_caught(judge, levels, watch)
+    rejected, rejected_at_full = (Rate.counted(int((others > t).sum()), len(others)) for t in levels)
+    return Trial(
+        judge.fitted.quantizer.to_value(found.level),
+        found.supported,
+        false_reject_rate(own, found.level),
+        rejected,
+        rejected_at_full,
+        caught[0],
+        caught[1],
+    )
+
+
+# --- what is asked of the model and the settings --------------------------------------------------------
+
+
+def _permille(percentile: float) -> int:
+    try:
+        return to_permille(percentile)
+    except ValueError as error:
+        raise PadimError(str(error)) from error
+
+
+def good_parts(model: Padim) -> int:
+    """Good parts of a model, those kept out of the fit included: what the largest size is."""
+    return sum(map(len, _parts_by_status(model.normals_)))
+
+
+def check_model(model: Padim) -> None:
+    """Look whether a learning curve can be made of a model, but for its features on disk.
+
+    Raises:
+        PadimError: it cannot; says what to do.
+    """
+    count = good_parts(model)
+    if model.config.trains:
+        title = methods.get(model.config.method).title
+        raise PadimError(
+            f"a learning curve fits the model anew some {DRAWS * 7} times, and {title} trains a network each "
+            "time, which would take hours; fit the same pictures by PaDiM and ask that model"
+        )
+    if count < FEWEST:
+        raise PadimError(
+            f"a learning curve takes at least {FEWEST} good parts, and this model has {count}; "
+            f"add {FEWEST - count} or more"
+        )
+
+
+def _sizes(sizes: Sequence[int] | None, count: int, available: int) -> tuple[int, ...]:
+    """
+    Raises:
+        PadimError: sizes that do not grow, or are out of range.
+    """
+    if sizes is None:
+        return tuple(size for size in default_sizes(count) if size <= available or size == count)
+    listed = ", ".join(map(str, sizes)) or "none"
+    growing = all(low < high for low, high in itertools.pairwise(sizes))
+    if not sizes or not growing or sizes[0] < FEWEST_PARTS or sizes[-1] > count:
+        raise PadimError(
+            f"numbers of parts must grow and be {FEWEST_PARTS} to {count}, as many as there are; got {listed}"
+        )
+    if any(available < size < count for size in sizes):
+        raise PadimError(
+            f"{count - available} of the {count} parts are painted on, so subsets can have at most "
+            f"{available}; got {listed}"
+        )
+    return tuple(sizes)
+
+
+def _carriers(model: Padim, fit: Sequence[str], seed: int) -> list[int]:
+    """Good parts to paint on, one image of each, as indices into ``normals_``; at most a fifth of them."""
+    first: dict[str, int] = {}
+    for index, normal in enumerate(model.normals_):
+        first.setdefault(normal.group, index)
+    count = min(CARRIERS, len(fit) // 5)
+    places = np.random.default_rng([seed, 0]).permutation(len(fit))[:count]
+    return sorted(first[fit[int(place)]] for place in places)

@@ -1,0 +1,74 @@
+"""The presets on the Fit page: one click sets the settings, and any other setting makes it one's own."""
+
+from __future__ import annotations
+
+from padim import Workspace
+from padim.presets import settings
+from tests.pages.session import Session
+from tests.pages.test_fit import GOOD
+
+LITE = "fit-layers-efficientnet_lite0"
+
+
+def preset(page: Session) -> str:
+    return str(page.app.segmented_control(key="fit-preset").value)
+
+
+def test_a_preset_sets_the_settings_below_it() -> None:
+    page = Session("fit").upload(GOOD)
+    assert preset(page) == "standard"
+    page.set("segmented_control", "fit-preset", "fine")
+    assert preset(page) == "fine"
+    assert page.app.pills(key=LITE).value == ["blocks.4", "blocks.10"]
+    assert page.app.slider(key="fit-d-efficientnet_lite0-152").value == 152
+    assert page.app.selectbox(key="fit-stride").value == 8
+    assert "scoring takes" in page.text
+    page.set("segmented_control", "fit-preset", "fast")
+    assert page.app.pills(key=LITE).value == list(settings("fast")["layers"])
+    assert page.app.slider(key="fit-d-efficientnet_lite0-176").value == 100
+    assert page.app.selectbox(key="fit-stride").value == 16
+    page.set("segmented_control", "fit-preset", "standard")
+    assert page.app.selectbox(key="fit-stride").value == 8
+
+
+def test_a_setting_of_ones_own_is_called_so_and_undone_by_a_preset() -> None:
+    page = Session("fit").upload(GOOD)
+    page.set("selectbox", "fit-size", 320)
+    assert preset(page) == "custom"
+    assert "Settings of your own" in page.text
+    page.set("selectbox", "fit-size", 256)
+    assert preset(page) == "standard"
+    page.app.pills(key=LITE).set_value([])
+    page.run()
+    assert preset(page) == "custom"
+    assert page.app.button(key="fit-go").disabled
+    page.set("segmented_control", "fit-preset", "fine")
+    assert preset(page) == "fine"
+    assert not page.app.button(key="fit-go").disabled
+
+
+def test_the_choice_outlives_a_visit_to_another_page() -> None:
+    page = Session("fit").upload(GOOD)
+    page.set("segmented_control", "fit-preset", "fast")
+    page.go("home").go("fit")
+    assert preset(page) == "fast"
+    assert page.app.selectbox(key="fit-stride").value == 16
+
+
+def test_another_network_has_presets_of_its_grid_alone() -> None:
+    page = Session("fit").upload(GOOD)
+    page.set("segmented_control", "fit-preset", "fine")
+    page.set("selectbox", "fit-backbone", "efficientnet_lite1")
+    assert preset(page) == "standard"
+    page.set("segmented_control", "fit-preset", "fine")
+    assert preset(page) == "fine"
+    assert page.app.selectbox(key="fit-stride").value == 4
+    assert "not measured with this network" in page.text
+
+
+def test_a_model_is_fitted_by_the_preset(home) -> None:  # type: ignore[no-untyped-def]
+    page = Session("fit").upload(GOOD)
+    page.set("segmented_control", "fit-preset", "fast").click("fit-go")
+    (entry,) = Workspace(home).models()
+    config = Workspace(home).open(entry.id).config
+    assert {key: getattr(config, key) for key in settings("fast")} == settings("fast")

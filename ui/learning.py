@@ -1,0 +1,185 @@
+"""What the Checks page works out about the number of good parts: the learning curve, as a background job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from padim import documents, report
+from ui import calibrating, checking, labels, state, workspace
+from ui.runs import Runs
+from ui.tables import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from padim.errors import ImageError
+    from padim.learning_figures import LearningCurve, Spread
+    from padim.model import Padim
+    from padim.store import Entry
+    from ui.jobs import Job
+    from ui.scoring import Scored
+
+Source = Literal["labelled", "painted", "none"]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A finished learning curve.
+
+    Attributes:
+        identity: what the scores depended on (``workspace.scoring_identity``).
+        curve: the figures.
+        failed: pictures of defects that could not be used.
+    """
+
+    identity: str
+    curve: LearningCurve
+    failed: tuple[ImageError, ...]
+
+    def outdated(self, entry: Entry, model: Padim) -> str:
+        """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
+        if self.identity != workspace.scoring_identity(entry):
+            return "model"
+        return "" if model.choice.permille == self.curve.permille else "threshold"
+
+
+class _Curves(Runs):
+    """This session's learning curves."""
+
+    sort = "learning"
+
+
+def runs() -> Runs:
+    """This session's learning curves."""
+    return state.of(_Curves)
+
+
+def defects(entry: Entry) -> list[Scored]:
+    """The pictures on the Calibrate page's list that are known to show defects."""
+    said = labels.labels(entry)
+    items = calibrating.tests(entry).pile.items
+    return [item for item in items if (said.get(item.sha256) or item.origin) == "defect"]
+
+
+def fits(parts: int, draws: int) -> int:
+    """How many subsets are fitted on."""
+    from padim.learning_curve import default_sizes
+
+    return (len(default_sizes(parts)) - 1) * draws
+
+
+def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
+    """Fit on subsets in the background, in place of what was drawn before."""
+    identity = workspace.scoring_identity(entry)
+    # The pile's files lie on disk as long as the pictures are held, whatever becomes of the list meanwhile.
+    pile = calibrating.tests(entry).pile
+    pictures = checking.Picked(pile, defects(entry)) if source == "labelled" else None
+    painted = source == "painted"
+    runs().start(
+        entry,
+        "Fitting on subsets of the good parts",
+        lambda job: _learnt(model, pictures, painted, draws, identity, job),
+    )
+
+
+def _learnt(
+    model: Padim,
+    pictures: checking.Picked | None,
+    painted: bool,
+    draws: int,
+    identity: str,
+    job: Job[Learnt],
+) -> Learnt:
+    from padim.learning_curve import learning_curve
+
+    failed: list[ImageError] = []
+    curve = learning_curve(
+        model,
+        cast("Any", pictures),
+        painted=painted,
+        draws=draws,
+        progress=job.progress,
+        cancel=job.cancelled,
+        on_error=failed.append,
+    )
+    return Learnt(identity, curve, tuple(failed))
+
+
+# -- words -----------------------------------------------------------------------------------------------
+
+
+def percent(found: Spread | None, *, strong: bool = False) -> Cell:
+    """A share with its range over the subsets below it."""
+    if found is None:
+        return Cell("–")
+    note = "" if found.low == found.high else f"{found.low * 100:.0f} to {found.high * 100:.0f} %"
+    return Cell(f"{found.mean * 100:.1f} %", note, strong)
+
+
+def rows(curve: LearningCurve) -> tuple[list[str], list[list[Cell]]]:
+    """Head and rows of the table: a row a number of parts."""
+    head = ["Good parts", "Subsets", "Threshold", "Promised false rejects", "Left-out parts rejected"]
+    if curve.defects is not None:
+        head.insert(2, "Defects caught" if curve.defects == "labelled" else "Painted defects caught")
+    lines = []
+    for size in curve.sizes:
+        spread = size.threshold
+        varies = spread.low < spread.high
+        line = [
+            Cell(f"{size.parts:,}", "all" if size.parts == curve.parts else "", strong=True),
+            Cell(f"{len(size.trials)}", "the model itself" if size.parts == curve.parts else ""),
+            Cell(f"{spread.mean:.2f}", f"{spread.low:.2f} to {spread.high:.2f}" if varies else ""),
+            Cell(f"{size.promised.mean * 100:.1f} %", f"at most {size.promised_at_most.mean * 100:.1f} %"),
+            percent(size.left_out),
+        ]
+        if curve.defects is not None:
+            line.insert(2, percent(size.recall, strong=True))
+        lines.append(line)
+    return head, lines
+
+
+# -- files -----------------------------------------------------------------------------------------------
+
+
+def figures_csv(found: Learnt, entry: Entry) -> bytes:
+    """Every fit on a line."""
+    curve = found.curve
+    lines: list[Iterable[object]] = []
+    lines.append(
+        (
+            *("parts", "draw", "threshold", "percentile_supported"),
+            *("promised", "promised_at_most_95", "left_out_rejected", "left_out"),
+            *("defects", "share_caught", "percentile", "seed", "model"),
+        )
+    )
+    for size in curve.sizes:
+        for draw, trial in enumerate(size.trials, 1):
+            caught = _share(trial.caught.tolist())
+            lines.append(
+                (
+                    *(size.parts, draw, f"{trial.threshold:.6g}", "yes" if trial.supported else "no"),
+                    *(f"{trial.promise.expected:.6g}", f"{trial.promise.upper:.6g}"),
+                    *(trial.left_out.count, trial.left_out.of),
+                    *(curve.defects or "", "" if caught is None else f"{caught:.6g}"),
+                    *(f"{curve.permille / 10:g}", curve.seed, entry.name),
+                )
+            )
+    return report.csv_file(lines)
+
+
+def _share(caught: Sequence[float]) -> float | None:
+    known = [value for value in caught if value == value]  # NaN: nothing could be judged there
+    return sum(known) / len(known) if known else None
+
+
+def document(found: Learnt, entry: Entry) -> bytes:
+    """All of it as JSON."""
+    whole = {
+        "model": {"id": entry.id, "name": entry.name},
+        **documents.learning_curve(found.curve),
+        "skipped": documents.skipped(found.failed),
+    }
+    return json.dumps(whole, indent=1, ensure_ascii=False).encode()
