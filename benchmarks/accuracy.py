@@ -1,42 +1,39 @@
 """How well defects are found, and whether the promised false-reject rate is the one that comes.
 
-    python benchmarks/accuracy.py --data FOLDER [--category bottle ...] [--method NAME] [--check] [--json]
+    python benchmarks/accuracy.py --data FOLDER ... [--category bottle ...] [--method NAME] [--check] [--json]
+    python benchmarks/accuracy.py --data FOLDER ... --variant NAME KEY=VALUE ... [--variant ...] [--check]
 
 FOLDER is a category in MVTec AD's layout, or holds several. The network runs once over every picture; all
 fits, thresholds and verdicts after that are the engine's own, on those embeddings.
+
+Without ``--variant`` every category is reported by itself and held to targets. With it, other configurations
+are compared with the given one on the same draws of all categories (:mod:`benchmarks.compare`).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
+import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import betabinom
 from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import mvtec, report
-from padim.calibration import rank
-from padim.config import PadimConfig
-from padim.groups import propose_groups, resolve
+from benchmarks import compare, mvtec, report, variants
+from benchmarks.draws import Draw, Lab, Options, PixelHistograms, fitted, judge, parts_of
+from benchmarks.recall_baseline import BASELINE, MEAN_RECALL_TOLERANCE, Baseline
+from padim.errors import PadimError
 from padim.maps import MAX_LEVEL
 from padim.methods import METHODS
-from padim.model import Padim
 
-BASELINE = Path(__file__).resolve().parent / "baseline.json"
 AUROC_TARGETS = {
     "bottle": {"image_auroc": 0.990, "pixel_auroc": 0.975},
     "magnetic_tile": {"image_auroc": 0.90},
@@ -47,100 +44,35 @@ METHOD_TARGETS = {
 }
 MOST_OFF_POINTS = 2.5
 MOST_ABOVE_BOUND = 0.15
-# Sums in another order (other threads, another processor) move a distance by about 1e-6 of itself, which can
-# carry single pictures across a threshold: half a point of a mean over draws, one picture of a single figure.
-MEAN_RECALL_TOLERANCE = 0.005
-
-Grouping = Literal["picture", "likeness"]
-Rows = Sequence[int]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is measured, apart from the targets."""
-
-    config: PadimConfig
-    permille: int
-    sizes: tuple[int, ...]
-    draws: int
-    grouping: Grouping
-    override: int | None
-
-
-@dataclass(frozen=True)
-class Draw:
-    """One fit and what became of the pictures it had not seen.
-
-    Attributes:
-        fitted: parts in the fit, n.
-        promised: (n + 1 - r) / (n + 1).
-        upper: the model's own 95 % bound on its false-reject rate.
-        unseen: good parts judged.
-        rejected: those of them rejected.
-        recall: share of the defect pictures rejected.
-        recall_by_kind: the same by defect.
-    """
-
-    fitted: int
-    promised: float
-    upper: float
-    unseen: int
-    rejected: int
-    recall: float
-    recall_by_kind: dict[str, float]
-
-    @property
-    def realised(self) -> float:
-        """Share of unseen good parts rejected."""
-        return self.rejected / self.unseen
-
-
-@dataclass
-class PixelHistograms:
-    """Judged pixels by level, those of defects and the others: enough for an exact AUROC.
-
-    Attributes:
-        sound, faulty: int64 ``(65536,)``.
-    """
-
-    sound: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_LEVEL + 1, np.int64))
-    faulty: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_LEVEL + 1, np.int64))
-
-    def add(self, q: npt.NDArray[np.uint16], mask: npt.NDArray[np.bool_] | None) -> None:
-        """Count a map, uint16 ``(S, S)``; no mask means no faulty pixel."""
-        everything = np.bincount(q.ravel(), minlength=MAX_LEVEL + 1)
-        inside = np.bincount(q[mask], minlength=MAX_LEVEL + 1) if mask is not None else 0
-        self.faulty += inside
-        self.sound += everything - inside
-
-    def auroc(self) -> float:
-        """Probability that a faulty pixel is above a sound one, ties counting half; NaN without either.
-
-        In integers throughout, so that it is the value that all pixels in one sorted list would give.
-        """
-        pairs = int(self.sound.sum()) * int(self.faulty.sum())
-        if not pairs:
-            return float("nan")
-        below = np.cumsum(self.sound) - self.sound
-        # Python's integers: 2 * pairs of a large set can pass 2^63.
-        twice = sum(
-            int(f) * (2 * int(b) + int(s))
-            for f, b, s in zip(self.faulty, below, self.sound, strict=True)
-            if f
-        )
-        return twice / (2 * pairs)
 
 
 def main(arguments: list[str] | None = None) -> int:
     report.utf8_output()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
-    report.add_data_argument(parser)
+    data = os.environ.get("PADIM_DATA")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        action="extend",
+        help="folders, each a category or with several in it; default: the environment's PADIM_DATA",
+    )
     parser.add_argument("--category", nargs="+", default=[], help="only these")
     parser.add_argument("--config", type=Path, help="a YAML configuration instead of the default one")
     parser.add_argument("--method", choices=list(METHODS), help="instead of the configuration's")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="changes to the configuration",
+    )
     parser.add_argument("--sizes", type=int, nargs="*", default=[20, 50], help="normals in the random fits")
-    parser.add_argument("--draws", type=int, default=30, help="random fits for each size")
+    parser.add_argument(
+        "--draws", type=int, help="random fits for each size; default 30, 10 for a comparison"
+    )
     parser.add_argument("--percentile", type=float, default=95.0)
     parser.add_argument(
         "--parts",
@@ -155,27 +87,40 @@ def main(arguments: list[str] | None = None) -> int:
         choices=["inf", "0"],
         help="judge at the highest or the lowest threshold, to prove that --check notices",
     )
+    compare.add_arguments(parser)
     args = parser.parse_args(arguments)
+    folders = args.data or ([Path(data)] if data else [])
+    if not folders:
+        parser.error("--data: name the folders (or set the environment's PADIM_DATA)")
     if args.write_baseline and args.threshold_override:
         parser.error(
             "--write-baseline records what the model does, not what --threshold-override makes of it"
         )
-    options = Options(
-        config=configuration(args.config, args.method),
-        permille=round(10 * args.percentile),
-        sizes=tuple(args.sizes),
-        draws=args.draws,
-        grouping=args.parts,
-        override={"inf": MAX_LEVEL, "0": 0, None: None}[args.threshold_override],
-    )
     try:
-        folders = mvtec.find(args.data, args.category)
-    except ValueError as error:
+        categories = mvtec.find_all(folders, args.category)
+        config = variants.configuration(args.config, args.method, args.set)
+        options = Options(
+            config=config,
+            permille=round(10 * args.percentile),
+            sizes=tuple(args.sizes),
+            draws=args.draws or (10 if args.variant else 30),
+            grouping=args.parts,
+            override={"inf": MAX_LEVEL, "0": 0, None: None}[args.threshold_override],
+        )
+        if args.variant:
+            return compare.main(parser, args, categories, options)
+    except (PadimError, ValueError) as error:
         parser.error(str(error))
+    return report_on(parser, args, categories, options)
 
+
+def report_on(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, folders: Sequence[Path], options: Options
+) -> int:
+    """Report on every category by itself; the exit code."""
     result = report.Report("accuracy")
     baseline = Baseline(args.baseline, options)
-    plain = ["config", "method", "draws", "percentile", "parts"]
+    plain = ["config", "method", "set", "draws", "percentile", "parts"]
     for folder in folders:
         name = folder.resolve().name
         if name in baseline.known and not baseline.applies(name) and not args.write_baseline:
@@ -198,57 +143,6 @@ def main(arguments: list[str] | None = None) -> int:
     if args.write_baseline:
         baseline.write()
     return result.finish(args)
-
-
-def configuration(path: Path | None, method: str | None) -> PadimConfig:
-    """Of the file, or the default one; by another method if one is named."""
-    config = PadimConfig.load(path) if path else PadimConfig()
-    if method is None:
-        return config
-    # Only what the file says counts for the method: it may have defaults of its own.
-    given = config.model_dump(exclude_unset=True) if path else {}
-    return PadimConfig.of({**given, "method": method})
-
-
-class Baseline:
-    """The recall that is not to be lost, by category, config and number of normals."""
-
-    def __init__(self, path: Path, options: Options) -> None:
-        self.path = path
-        self.known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        self.new: dict[str, Any] = {}
-        # Recall under another configuration, percentile or set of draws is another quantity.
-        self.setting = {
-            **options.config.model_dump(mode="json"),
-            "permille": options.permille,
-            "parts": options.grouping,
-            "draws": options.draws,
-        }
-
-    def applies(self, category: str) -> bool:
-        """Whether what is recorded of a category was measured in this setting.
-
-        A configuration key that did not exist then is no difference: its default changes nothing.
-        """
-        recorded = self.known.get(category, {}).get("setting", {})
-        return bool(recorded) and all(self.setting.get(key) == value for key, value in recorded.items())
-
-    def of(self, category: str, size: str) -> dict[str, float] | None:
-        """``mean``, ``low`` and ``high``, if they were recorded for this very setting."""
-        if not self.applies(category):
-            return None
-        recall: dict[str, dict[str, float]] = self.known[category]["recall"]
-        return recall.get(size)
-
-    def record(self, category: str, size: str, recall: dict[str, float]) -> None:
-        """Keep for :meth:`write`."""
-        entry = self.new.setdefault(category, {"setting": self.setting, "recall": {}})
-        entry["recall"][size] = recall
-
-    def write(self) -> None:
-        """Replace the categories measured; the others stay."""
-        text = json.dumps({**self.known, **self.new}, indent=2, sort_keys=True)
-        self.path.write_text(text + "\n", encoding="utf-8")
 
 
 def declare(result: report.Report, category: str, options: Options, baseline: Baseline) -> None:
@@ -277,22 +171,6 @@ def declare(result: report.Report, category: str, options: Options, baseline: Ba
                 result.target(
                     f"{category}.{size_name}.recall_low", ">=", known["low"] - known["tolerance_low"]
                 )
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A category and what is done with it.
-
-    Attributes:
-        parts: indices of the good pictures, by part.
-        defects: indices of the pictures with a defect.
-    """
-
-    category: mvtec.Category
-    options: Options
-    extractor: mvtec.Remembering
-    parts: list[list[int]]
-    defects: list[int]
 
 
 def measure(folder: Path, options: Options, result: report.Report, baseline: Baseline) -> None:
@@ -353,50 +231,6 @@ def measure(folder: Path, options: Options, result: report.Report, baseline: Bas
                 ", ".join(f"{kind} {share:.0%}" for kind, share in everything.recall_by_kind.items()),
             )
         ],
-    )
-
-
-def parts_of(category: mvtec.Category, grouping: Grouping) -> list[list[int]]:
-    """The good pictures by part. Identical files are one part in any case."""
-    good = category.rows(good=True)
-    pictures = [category.pictures[row] for row in good]
-    proposals = propose_groups(
-        [p.name for p in pictures], [p.sha256 for p in pictures], category.fingerprints[good]
-    )
-    wanted = ("identical", "near_identical") if grouping == "likeness" else ("identical",)
-    accepted = [group for proposal in proposals if proposal.rule in wanted for group in proposal.groups]
-    parts: dict[int, list[int]] = {}
-    for part, row in zip(resolve(len(good), accepted), good, strict=True):
-        parts.setdefault(part, []).append(row)
-    return list(parts.values())
-
-
-@contextmanager
-def fitted(lab: Lab, parts: Sequence[Rows]) -> Iterator[Padim]:
-    """A model of these parts, for as long as the block lasts."""
-    names = {lab.category.pictures[row].name: str(part) for part, rows in enumerate(parts) for row in rows}
-    with tempfile.TemporaryDirectory() as folder:
-        model = mvtec.RememberingPadim(lab.options.config, lab.extractor, Path(folder))
-        model.fit(lab.category.images([row for rows in parts for row in rows]), groups=names)
-        yield model.set_decision(percentile=lab.options.permille / 10)
-
-
-def judge(lab: Lab, model: Padim, unseen: Sequence[Rows], scores: Mapping[int, int]) -> Draw:
-    """Promise and outcome of one fit; ``scores`` by row, of all unseen good pictures and all defects."""
-    held_out = model.held_out_scores()
-    n, permille, override = len(held_out), lab.options.permille, lab.options.override
-    threshold = model.threshold_level if override is None else override
-    caught: dict[str, list[bool]] = {}
-    for row in lab.defects:
-        caught.setdefault(lab.category.pictures[row].kind, []).append(scores[row] > threshold)
-    return Draw(
-        fitted=n,
-        promised=(n + 1 - min(rank(permille, n), n)) / (n + 1),
-        upper=model.false_rejects(threshold).upper,
-        unseen=len(unseen),
-        rejected=sum(max(scores[row] for row in part) > threshold for part in unseen),
-        recall=float(np.mean(list(chain.from_iterable(caught.values())))),
-        recall_by_kind={kind: float(np.mean(hits)) for kind, hits in caught.items()},
     )
 
 

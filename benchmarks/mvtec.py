@@ -157,6 +157,24 @@ def find(data: Path, names: Sequence[str]) -> list[Path]:
     return folders
 
 
+def find_all(folders: Sequence[Path], names: Sequence[str]) -> list[Path]:
+    """The categories in several folders, as :func:`find`.
+
+    Raises:
+        ValueError: a folder holds none, none has one of the names asked for, or two have the same name.
+    """
+    known: dict[str, Path] = {}
+    for data in folders:
+        for folder in find(data, []):
+            name = folder.resolve().name
+            if known.setdefault(name, folder).resolve() != folder.resolve():
+                raise ValueError(f"{folder} and {known[name]} are both called {name}; rename one")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"there is no category {name}; there are {', '.join(known)}")
+    return [known[name] for name in names or known]
+
+
 def read(folder: Path, config: PadimConfig) -> Category:
     """Read every picture of a category.
 

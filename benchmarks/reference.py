@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import mvtec, report
-from benchmarks.accuracy import PixelHistograms
+from benchmarks.draws import PixelHistograms
 from padim import weights
 from padim.backbones import provenance
 from padim.config import PadimConfig

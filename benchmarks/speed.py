@@ -34,7 +34,7 @@ from padim.maps import decide, map_mask, region_score
 from padim.model import Padim
 from padim.runtime import session_options
 
-RATIO_TARGETS = {1: 1.5, 16: 1.3}
+RATIO_TARGETS = {1: 1.5, 16: 1.25}
 GROWTH_TARGET_MB = 50.0
 
 

@@ -28,7 +28,7 @@ Weights = Literal["pretrained", "random"]
 # Every network here halves the picture five times at most.
 COARSEST_STRIDE = 32
 # What models did before there was a setting for it.
-BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none"}
+BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none", "neighborhood": 0}
 
 
 class PadimConfig(BaseModel):
@@ -83,7 +83,13 @@ class PadimConfig(BaseModel):
         "to the Gaussians there.",
     )
     coreset_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
-        1.0, description="patchcore: share of the normals' patches that is kept, in percent."
+        1.0,
+        description="patchcore: share of the normals' patches that is kept, in percent, but 2,048 at least.",
+    )
+    neighborhood: Annotated[int, Field(ge=0, le=2)] = Field(
+        0,
+        description="patchcore: compare a position with all normals' vectors up to so many grid positions "
+        "away; coreset_percent is not read then. 0 compares with the coreset.",
     )
     folds: Annotated[int, Field(ge=2, le=20)] = Field(
         5, description="Methods that train: in how many turns parts are left out for their held-out scores."

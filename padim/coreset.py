@@ -2,6 +2,8 @@
 
 Each point taken is the one farthest from those taken so far, which is within twice the best radius there is
 (Gonzalez, 1985; the coreset of PatchCore, Roth et al., 2022, algorithm 1).
+
+:func:`refills` says what the selection lacks where the points of one group are left out of it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from padim.blocks import in_threads
+
+Ints = npt.NDArray[np.int64]
 Singles = npt.NDArray[np.float32]
 
 # Distances among the points hardly change when they are projected to so many dimensions at random
@@ -20,6 +25,8 @@ PROJECTED = 64
 _CANDIDATES = 4096
 _TOGETHER = 64
 _BLOCK = 65536
+# Distances held at once while looking for the nearest taken point: 64 MB.
+_PRODUCT = 2**24
 
 
 def projection(features: int, seed: int) -> Singles | None:
@@ -87,3 +94,69 @@ def _hear_of(points: Singles, halves: Singles, fresh: list[int], nearest: Single
         np.minimum(nearest[block], product.min(axis=1), out=nearest[block])
     # Nor must rounding bring back what is taken.
     nearest[fresh] = -np.inf
+
+
+def refills(
+    points: Singles, taken: Ints, groups: Ints, step: Callable[[int, int], None] = lambda *_: None
+) -> list[Ints]:
+    """The points that a selection lacks once the points of one group are left out of it, for every group.
+
+    A selection was made with the group's points in view: what is near to them was passed over, so that
+    leaving them out tears gaps that a selection without the group would not have. The gaps are filled by the
+    same greedy rule: the point farthest from what is left is taken, until no point of the other groups is
+    farther than the farthest one is from the whole selection.
+
+    Args:
+        points: float32 ``(n, d)``.
+        taken: int64 ``(m,)``, rows of the selection, as :func:`k_centre` gives them.
+        groups: int64 ``(n,)``, the group of every point, counted from 0.
+        step: told how many groups are done, and of how many; may raise to stop.
+
+    Returns:
+        For every group, rows of points of the other groups, int64 ``(k,)``, in the order they were taken.
+    """
+    count = int(groups.max()) + 1
+    bank, owner = points[taken], groups[taken]
+    halves = 0.5 * np.einsum("nd,nd->n", points, points)
+    nearest = np.empty(len(points), np.int64)
+    distance = np.empty(len(points), np.float32)
+
+    def look(block: slice) -> None:
+        beside = halves[taken] - points[block] @ bank.T
+        at = beside.argmin(axis=1)
+        nearest[block] = owner[at]
+        distance[block] = beside[np.arange(len(at)), at] + halves[block]
+
+    size = max(1, _PRODUCT // len(taken))
+    blocks = [slice(start, min(start + size, len(points))) for start in range(0, len(points), size)]
+    step(0, count)
+    for _ in in_threads(look, blocks):
+        step(0, count)
+    # Half the square of how far the farthest point is from the whole selection.
+    radius = float(distance.max())
+
+    def refill(group: int) -> Ints:
+        # All others are as near to the rest as to the whole.
+        bereft = np.flatnonzero((nearest == group) & (groups != group))
+        left, kept = bank[owner != group], halves[taken[owner != group]]
+        x, half = points[bereft], halves[bereft]
+        far = np.full(len(bereft), np.inf, np.float32)
+        if len(left):
+            for start in range(0, len(bereft), size):
+                block = slice(start, start + size)
+                far[block] = (kept - x[block] @ left.T).min(axis=1) + half[block]
+        fresh: list[int] = []
+        while len(fresh) < len(bereft):
+            best = int(far.argmax())
+            if far[best] <= radius:
+                break
+            fresh.append(best)
+            np.minimum(far, half + (half[best] - x @ x[best]), out=far)
+            far[best] = -np.inf
+        return np.asarray(bereft[fresh], np.int64)
+
+    result = []
+    for found in in_threads(refill, range(count)):
+        result.append(found)
+        step(len(result), count)
+    return result

@@ -10,9 +10,9 @@ from padim.blocks import workers
 from padim.config import PadimConfig
 from padim.coreset import PROJECTED
 from padim.factor import NARROW_ABOVE_BYTES, is_low_rank, split
-from padim.methods import flow, student, svdd
+from padim.methods import flow, local_nearest, student, svdd
 from padim.methods.patch_gaussians import BLOCK_BYTES, matrix_bytes
-from padim.methods.patchcore import NEIGHBOURS, memory_size
+from padim.methods.patchcore import memory_size
 from padim.methods.patches import MOST_BYTES
 from padim.methods.shared import WINDOW
 from padim.methods.stfpm import BATCH
@@ -32,6 +32,8 @@ class Cost:
         features: d, channels kept.
         rank: of the covariances kept, where the normals are too few to fill d dimensions; else None.
         patches: how many a memory of patches holds; None without one.
+        kept_per_image: bytes that every normal adds to a memory that keeps all of its patches, in RAM and in
+            the saved model; 0 for other methods.
         fit_memory: RAM for fitting; with PaDiM it grows with the number of pictures only while they are fewer
             than d / 2.
         score_memory: RAM for scoring.
@@ -46,6 +48,7 @@ class Cost:
     features: int
     rank: int | None
     patches: int | None
+    kept_per_image: int
     fit_memory: int
     score_memory: int
     bundle: int
@@ -62,6 +65,7 @@ class _Share:
     stored: int
     rank: int | None = None
     patches: int | None = None
+    per_image: int = 0
 
 
 def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
@@ -88,6 +92,7 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
         features=d,
         rank=next((share.rank for share in shares.values() if share.rank is not None), None),
         patches=next((share.patches for share in shares.values() if share.patches is not None), None),
+        kept_per_image=sum(share.per_image for share in shares.values()),
         fit_memory=sum(share.fit for share in shares.values()),
         score_memory=sum(share.score for share in shares.values()),
         bundle=sum(share.stored for share in shares.values()),
@@ -123,14 +128,23 @@ def _shared_window(p: int, d: int) -> int:
 
 
 def _patchcore(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
+    if config.neighborhood:
+        return _local_nearest(config, p, d, MANY if normals is None else normals)
     everything = p * (MANY if normals is None else normals)
     patches = memory_size(everything, config.coreset_percent)
-    bank, around = 4 * patches * d, 8 * NEIGHBOURS * patches
-    product = 2 * 4 * patches * p
+    bank, half_squares = 4 * patches * d, 4 * patches
+    score = bank + half_squares + 2 * 4 * patches * p
     points = everything * 4 * min(d, PROJECTED)
-    # The graph reads the memory by rows and by columns.
-    score = 2 * bank + around + product
-    return _Share(points + score, score, bank + around, patches=patches)
+    return _Share(points + score, score, bank, patches=patches)
+
+
+def _local_nearest(config: PadimConfig, p: int, d: int, normals: int) -> _Share:
+    each = 4 * p * d
+    bank, half_squares = each * normals, 4 * p * normals
+    own = bank + half_squares + 4 * d
+    score = own + local_nearest.scoring_bytes(config.grid, d, normals, config.neighborhood)
+    # As with the Gaussians, the former model stays in use until the new one is complete.
+    return _Share(2 * own, score, bank, patches=p * normals, per_image=each)
 
 
 def _svdd(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:

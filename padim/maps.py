@@ -248,6 +248,10 @@ def _checked(q: Levels, min_area: int) -> int:
 # --- the score ----------------------------------------------------------------------------------------------
 
 
+# Pixels that are looked at one by one rather than in arrays.
+_FEW = 256
+
+
 def region_score(q: Levels, min_area: int) -> int:
     """The largest level t such that ``{q >= t}`` has an 8-connected region of ``min_area`` pixels: the score.
 
@@ -277,13 +281,18 @@ def region_score(q: Levels, min_area: int) -> int:
     floor = cv2.erode(q, window, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     low = int(floor.max())
 
+    # Mostly a few dozen pixels are hotter than that.
+    places = np.flatnonzero(q > low)
+    if len(places) < min_area:
+        return low
+    if len(places) <= _FEW:
+        return _grown(places, q.ravel()[places], q.shape[1], min_area, low)
+
     # What is not above the level reached so far cannot matter any more: it is zeroed and cropped away.
     hot = _crop(q, q > low)
 
     # From above: a region of min_area pixels holds one no hotter than the min_area-th hottest of all.
     hotter = hot[hot > low]
-    if hotter.size < min_area:
-        return low
     ceiling = np.partition(hotter, hotter.size - min_area)[hotter.size - min_area]
     levels = np.unique(hotter[hotter <= ceiling])
 
@@ -348,6 +357,40 @@ def region_scores(q: Levels, max_area: int) -> Levels:
             if largest >= max_area:
                 break
     return scores
+
+
+def _grown(places: NDArray[np.intp], levels: Levels, width: int, min_area: int, low: int) -> int:
+    """The level at which the first of the regions that grow from the hottest pixels down is large enough.
+
+    One pixel after the other, and the regions that it touches become one (union by size). For a few dozen
+    pixels quicker than arrays are, whose every operation waits for memory that the network has just used up.
+
+    Args:
+        places: of the pixels above ``low``, in the flattened map.
+        levels: uint16, their levels.
+        width: of the map.
+        min_area: in pixels.
+        low: what is returned where no region is large enough.
+    """
+    region: dict[int, int] = {}
+    members: dict[int, list[int]] = {}
+    order = np.argsort(levels)[::-1]
+    for place, level in zip(places[order].tolist(), levels[order].tolist(), strict=True):
+        column = place % width
+        left, right = column > 0, column < width - 1
+        own = place
+        region[place], members[place] = place, [place]
+        for row in (place - width, place, place + width):
+            for near in (row - 1 if left else -1, row, row + 1 if right else -1):
+                other = region.get(near, own)
+                if other != own:
+                    small, own = sorted((other, own), key=lambda one: len(members[one]))
+                    moved = members.pop(small)
+                    members[own] += moved
+                    region.update(dict.fromkeys(moved, own))
+        if len(members[own]) >= min_area:
+            return level
+    return low
 
 
 def _crop(q: Levels, mask: Mask) -> Levels:

@@ -1,4 +1,4 @@
-"""The 3 x 3 neighbours of every position of a grid, for parts that sit a little differently each time."""
+"""The positions around every position of a grid, for parts that sit a little differently each time."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ COUNT = 9
 OWN = 4
 
 
-def neighbours(grid: int) -> Ints:
-    """int64 ``(p, 9)``: the positions around each; itself where the grid ends."""
+def neighbours(grid: int, reach: int = 1) -> Ints:
+    """int64 ``(p, (2 reach + 1)^2)``: the positions around each; itself where the grid ends.
+
+    Args:
+        grid: side of the grid; p is its square.
+        reach: positions to each side.
+    """
+    side = 2 * reach + 1
     rows, columns = np.divmod(np.arange(grid * grid), grid)
-    down, right = np.divmod(np.arange(COUNT), 3)
-    row, column = rows[:, None] + down - 1, columns[:, None] + right - 1
+    down, right = np.divmod(np.arange(side * side), side)
+    row, column = rows[:, None] + down - reach, columns[:, None] + right - reach
     inside = (row >= 0) & (row < grid) & (column >= 0) & (column < grid)
     return np.where(inside, row * grid + column, np.arange(grid * grid)[:, None])
 
 
-def seen_from(grid: int) -> Ints:
-    """int64 ``(p, 9)``: places in a flat array ``(p * 9,)`` of what each position makes of its neighbours,
-    turned round: row j holds what the neighbours of j make of j."""
-    around = neighbours(grid)
+def seen_from(grid: int, reach: int = 1) -> Ints:
+    """int64, shaped as :func:`neighbours`: places in a flat array ``(p * count,)`` of what each position
+    makes of its neighbours, turned round: row j holds what the neighbours of j make of j."""
+    around = neighbours(grid, reach)
+    count = around.shape[1]
     # Seen from the neighbour, j lies on the opposite side.
-    opposite = np.where(around == np.arange(grid * grid)[:, None], OWN, COUNT - 1 - np.arange(COUNT))
-    return around * COUNT + opposite
+    opposite = np.where(around == np.arange(grid * grid)[:, None], count // 2, count - 1 - np.arange(count))
+    return around * count + opposite

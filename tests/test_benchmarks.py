@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import accuracy, memory, mvtec, pictures, report, speed
+from benchmarks import accuracy, draws, memory, mvtec, pictures, recall_baseline, report, speed
 from padim import Padim, PadimConfig
 from padim.features import open_extractor
 from padim.images import Preprocess
@@ -97,11 +97,9 @@ def test_accuracy_passes_on_sound_data(
     assert document["details"]["image_auroc_by_kind"]["plate"]["hole"] == 1
     assert 0.1 < document["details"]["image_auroc_by_kind"]["plate"]["nothing"] < 0.9
     assert 0.5 < values["plate.pixel_auroc"] < 1
-    draws = document["details"]["draws"]
-    assert [draw["by_kind"]["hole"] for draw in (*draws["plate.n20"], *draws["plate.all"])] == [1] * 4
-    assert len({draw["recall"] + 10 * draw["realised"] for draw in draws["plate.n20"]}) > 1, (
-        "same draw thrice"
-    )
+    made = document["details"]["draws"]
+    assert [draw["by_kind"]["hole"] for draw in (*made["plate.n20"], *made["plate.all"])] == [1] * 4
+    assert len({draw["recall"] + 10 * draw["realised"] for draw in made["plate.n20"]}) > 1, "same draw thrice"
 
 
 @pytest.mark.parametrize(("threshold", "rate", "recall"), [("inf", 0, 0), ("0", 1, 1)])
@@ -150,8 +148,8 @@ def test_changed_defaults_do_not_switch_the_baseline_off(
 
 
 def test_committed_baseline_is_of_the_defaults() -> None:
-    options = accuracy.Options(PadimConfig(), 950, (20, 50), 30, "picture", None)
-    committed = accuracy.Baseline(accuracy.BASELINE, options)
+    options = draws.Options(PadimConfig(), 950, (20, 50), 30, "picture", None)
+    committed = recall_baseline.Baseline(recall_baseline.BASELINE, options)
     assert set(committed.known) == set(accuracy.AUROC_TARGETS)
     for category in committed.known:
         assert all(committed.of(category, size) for size in ("n20", "n50", "all"))
@@ -193,8 +191,8 @@ def test_by_likeness_all_shots_of_a_part_stay_together(small_config: PadimConfig
         shots.append(mvtec.Picture(f"{i}.png", str(i), noisy, True, "good", None))
     prints = np.array([mvtec.fingerprint(shot.rgb) for shot in shots])
     pairs = [[i, i + 1] for i in range(0, 40, 2)]
-    assert accuracy.parts_of(mvtec.Category("shots", tuple(shots), prints), "likeness") == pairs
-    assert len(accuracy.parts_of(mvtec.Category("shots", tuple(shots), prints), "picture")) == 40
+    assert draws.parts_of(mvtec.Category("shots", tuple(shots), prints), "likeness") == pairs
+    assert len(draws.parts_of(mvtec.Category("shots", tuple(shots), prints), "picture")) == 40
 
 
 @pytest.mark.parametrize("levels", [5, 60000])
@@ -204,14 +202,14 @@ def test_pixel_auroc_is_that_of_all_pixels_sorted(levels: int) -> None:
     masks = rng.random(maps.shape) < 0.1
     maps[masks] = np.minimum(maps[masks] + levels // 5, 65535)
     masks[0] = False
-    histograms = accuracy.PixelHistograms()
+    histograms = draws.PixelHistograms()
     for number, (q, mask) in enumerate(zip(maps, masks, strict=True)):
         histograms.add(q, mask if number else None)
     assert histograms.auroc() == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()), abs=1e-12)
 
 
 def test_pixel_auroc_without_a_faulty_pixel_is_no_number() -> None:
-    histograms = accuracy.PixelHistograms()
+    histograms = draws.PixelHistograms()
     histograms.add(np.ones((3, 3), np.uint16), None)
     assert np.isnan(histograms.auroc())
 
@@ -234,7 +232,7 @@ def test_interval_is_that_of_a_simulated_calibration() -> None:
     """Rejected parts when threshold and test parts are drawn anew each time, against the interval's law."""
     rng = np.random.default_rng(5)
     n, r, unseen = 50, 49, 40
-    draw = accuracy.Draw(n, (n + 1 - r) / (n + 1), 1.0, unseen, 0, 0.0, {})
+    draw = draws.Draw(n, (n + 1 - r) / (n + 1), 1.0, unseen, 0, 0.0, {})
     low, high = accuracy.accepted(draw)
     thresholds = np.sort(rng.random((20000, n)), axis=1)[:, r - 1]
     rejected = (rng.random((20000, unseen)) > thresholds[:, None]).sum(axis=1)

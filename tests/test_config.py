@@ -35,6 +35,7 @@ def test_defaults() -> None:
         "shrinkage": 0.0,
         "position_tolerance": 0,
         "coreset_percent": 1.0,
+        "neighborhood": 0,
         "folds": 5,
         "max_epochs": 30,
         "patience": 8,

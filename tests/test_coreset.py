@@ -67,3 +67,77 @@ def test_projection_keeps_distances_about_as_they_are() -> None:
     after = np.linalg.norm((x[:100] - x[100:]) @ matrix, axis=1)
     assert np.abs(after / before - 1).mean() < 0.12
     assert projection(64, 0) is None
+
+
+def plain_refill(points: np.ndarray, taken: np.ndarray, groups: np.ndarray, group: int) -> list[int]:
+    """The textbook rule, in float64, over all points of the other groups."""
+    x = points.astype(np.float64)
+    radius = min_distances(x, x[taken]).max()
+    left = [row for row in taken if groups[row] != group]
+    others = np.flatnonzero(groups != group)
+    fresh: list[int] = []
+    while True:
+        far = min_distances(x[others], x[[*left, *fresh]])
+        if far.max() <= radius + 1e-9:
+            return fresh
+        fresh.append(int(others[far.argmax()]))
+
+
+def min_distances(x: np.ndarray, bank: np.ndarray) -> np.ndarray:
+    if not len(bank):
+        return np.full(len(x), np.inf)
+    return np.linalg.norm(x[:, None] - bank[None], axis=2).min(axis=1)
+
+
+@pytest.mark.parametrize("block", [2**24, 100])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_refills_are_those_of_the_textbook(monkeypatch: pytest.MonkeyPatch, seed: int, block: int) -> None:
+    monkeypatch.setattr(coreset, "_PRODUCT", block)
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(120, 4)).astype(np.float32)
+    groups = np.repeat(np.arange(6), 20)
+    taken = k_centre(points, 25, seed)
+    found = coreset.refills(points, taken, groups)
+    assert len(found) == 6
+    assert any(len(rows) for rows in found)
+    for group, rows in enumerate(found):
+        assert rows.tolist() == plain_refill(points, taken, groups, group)
+
+
+def test_refills_leave_nobody_farther_than_the_whole_selection_does() -> None:
+    rng = np.random.default_rng(5)
+    points = rng.normal(size=(400, 8)).astype(np.float32)
+    groups = rng.integers(0, 7, 400)
+    taken = k_centre(points, 40, 0)
+    radius = min_distances(points, points[taken]).max()
+    for group, rows in enumerate(coreset.refills(points, taken, groups)):
+        assert (groups[rows] != group).all()
+        left = [*taken[groups[taken] != group], *rows]
+        assert min_distances(points[groups != group], points[left]).max() <= radius + 1e-4
+
+
+def test_a_group_that_has_the_whole_selection_is_replaced() -> None:
+    rng = np.random.default_rng(3)
+    points = rng.normal(size=(40, 3)).astype(np.float32)
+    points[:20] *= 5
+    groups = np.repeat([0, 1], 20)
+    first, second = coreset.refills(points, np.arange(20), groups)
+    assert len(first) >= 1
+    assert (groups[first] == 1).all()
+    assert len(second) == 0
+
+
+def test_nothing_is_lacking_where_every_point_is_taken() -> None:
+    points = np.random.default_rng(4).normal(size=(60, 5)).astype(np.float32)
+    found = coreset.refills(points, np.arange(60), np.repeat(np.arange(3), 20))
+    assert [len(rows) for rows in found] == [0, 0, 0]
+
+
+def test_refilling_can_be_stopped() -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise Cancelled("enough")
+
+    points = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    with pytest.raises(Cancelled):
+        coreset.refills(points, np.arange(10), np.repeat(np.arange(5), 10), stop)

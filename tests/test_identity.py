@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +14,10 @@ import pytest
 
 from padim import Padim, PadimConfig
 from padim.bundle import Bundle
+from padim.config import BEFORE_IT_WAS_A_SETTING
 from padim.errors import PadimError
 from padim.export import metadata
-from padim.identity import of_manifest
+from padim.identity import of_manifest, scoring_files
 from padim.judging import Judge
 from padim.maps import Quantizer
 from padim.repeatability import Guard
@@ -95,6 +99,7 @@ def test_what_is_kept_of_the_normals_changes_none(model: Padim) -> None:
         {"weights": "random"},
         {"backbone": "efficientnet_lite1", "layers": ("blocks.3", "blocks.6", "blocks.14")},
         {"position_tolerance": 1},
+        {"neighborhood": 1},
         {"eps": 0.02},
     ],
     ids=lambda settings: "-".join(f"{name}" for name in settings),
@@ -154,3 +159,18 @@ def test_models_saved_before_there_was_feature_normalization_keep_their_identity
 
     assert identity("none", told=True) == identity("none", told=False)
     assert identity("l2", told=True) != identity("none", told=True)
+
+
+def test_models_saved_before_a_setting_existed_keep_their_identity(saved_model: Path) -> None:
+    """The digest as it was made then: of the settings that there were."""
+    manifest = deepcopy(dict(Bundle(saved_model).manifest))
+    for setting in BEFORE_IT_WAS_A_SETTING:
+        del manifest["config"][setting]
+    scale = manifest["quantizer"]
+    state = {
+        "settings": {name: value for name, value in manifest["config"].items() if name != "min_area"},
+        "scale": [scale["offset"], scale["step"]],
+        "files": scoring_files(manifest),
+    }
+    assert of_manifest(manifest) == hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    assert "neighborhood" in BEFORE_IT_WAS_A_SETTING

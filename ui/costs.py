@@ -39,6 +39,11 @@ def note(config: PadimConfig, pictures: int) -> str:
             f"fitting takes {megabytes(whole.fit_memory)} and the saved model {megabytes(whole.bundle)}. "
             + said
         )
+    if cost.kept_per_image:
+        said = (
+            "PatchCore keeps all patches here: every further picture adds "
+            f"{megabytes(cost.kept_per_image)} to the model, on disk and in memory. {said}"
+        )
     return said
 
 

@@ -8,11 +8,14 @@ import streamlit as st
 
 from padim import methods
 from padim.methods import METHODS
+from ui.words import count
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
 
 _CORESETS = (0.5, 1.0, 2.0, 5.0, 10.0)
+# By how many grid positions to each side the nearest patch is looked for; 0 is everywhere, in a coreset.
+_NEIGHBORHOODS = {0: "Anywhere on the part", 1: "At most one place away", 2: "At most two places away"}
 _EXACT = "Each good part is scored by a model that has never seen it: so will the next good part score."
 
 
@@ -56,21 +59,41 @@ def choose() -> dict[str, Any]:
             )
         )
     if "patchcore" in used:
-        chosen["coreset_percent"] = st.select_slider(
-            "Patches remembered",
-            _CORESETS,
-            value=1.0,
-            format_func=lambda share: f"{share:g} %",
-            key="fit-coreset",
-            persist_state="session",
-            help="Of all patches of the good parts. More finds subtler defects; fitting, scoring and memory "
-            "grow in proportion: ten times as many take about ten times as long.",
-        )
+        chosen |= _memory()
     if any(METHODS[key].trains for key in used):
         st.info(
             "This method trains a network: fitting takes minutes, not seconds. It can be cancelled.",
             icon=":material/hourglass:",
         )
+    return chosen
+
+
+def _memory() -> dict[str, Any]:
+    """Draw what PatchCore remembers, and where it looks for the nearest."""
+    chosen: dict[str, Any] = {}
+    chosen["neighborhood"] = st.selectbox(
+        "Where the nearest patch is looked for",
+        list(_NEIGHBORHOODS),
+        format_func=_NEIGHBORHOODS.__getitem__,
+        key="fit-neighborhood",
+        persist_state="session",
+        help="Anywhere: for parts that lie differently each time; a share of the patches is remembered. Near "
+        "the same place: for parts that lie the same way; every patch of every good part is remembered, so "
+        "that memory grows with each, and each good part is scored exactly as if it had never been there.",
+    )
+    if chosen["neighborhood"]:
+        st.caption("All patches are remembered: the memory this takes is said below, and no share is drawn.")
+        return chosen
+    chosen["coreset_percent"] = st.select_slider(
+        "Patches remembered",
+        _CORESETS,
+        value=1.0,
+        format_func=lambda share: f"{share:g} %",
+        key="fit-coreset",
+        persist_state="session",
+        help="Of all patches of the good parts, and never fewer than 2,048. More may find subtler defects; "
+        "fitting, scoring and memory grow in proportion: ten times as many take about ten times as long.",
+    )
     return chosen
 
 
@@ -114,17 +137,19 @@ def titles(config: PadimConfig) -> str:
     text = " + ".join(methods.get(name).title for name in config.methods_used)
     if config.method == "padim" and config.position_tolerance:
         text += ", position-tolerant"
+    if config.method == "patchcore" and config.neighborhood:
+        text += f", nearest within {count(config.neighborhood, 'place')}"
     return text
 
 
 def honesty(config: PadimConfig) -> str:
     """How the good parts' own scores came about, in a sentence or two."""
-    ways = {methods.get(name).held_out for name in config.methods_used}
+    ways = {methods.held_out(name, config) for name in config.methods_used}
     said = [_EXACT] if ways == {"exact"} else []
     if "approximate" in ways:
         said.append(
-            "For PatchCore each good part is held against the memory without its own patches, which is an "
-            "approximation: its scores come out a little too high rather than too low."
+            "For PatchCore each good part is scored against the memory without its own patches, filled up "
+            "with what they had stood for: an approximation, close to a memory chosen without the part."
         )
     if "folds" in ways:
         said.append(

@@ -22,13 +22,16 @@ def methods(terminal: Terminal) -> None:
     """
     from padim.methods import METHODS
 
-    table = columns([("method", False), ("held-out scores", False), ("trains", False), ("", False)])
+    table = columns(
+        [("method", False), ("held-out scores", False), ("trains", False), ("features", False), ("", False)]
+    )
     documents: list[dict[str, Any]] = []
     for method in METHODS.values():
         table.add_row(
             f"[bold]{method.name}[/]",
             _HELD_OUT[method.held_out],
             "yes" if method.trains else "",
+            "normalized" if method.feature_norm == "l2" else "as they are",
             method.summary,
         )
         documents.append(
@@ -38,6 +41,7 @@ def methods(terminal: Terminal) -> None:
                 "summary": method.summary,
                 "held_out": method.held_out,
                 "trains": method.trains,
+                "feature_norm": method.feature_norm,
                 "settings": list(method.settings),
             }
         )

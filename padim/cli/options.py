@@ -48,7 +48,17 @@ Coreset = Annotated[
     typer.Option(
         "--coreset",
         metavar="PERCENT",
-        help="patchcore: share of the patches that is remembered; 1.",
+        help="patchcore: share of the patches that is remembered, never fewer than 2,048; 1.",
+        rich_help_panel=METHOD,
+    ),
+]
+Neighborhood = Annotated[
+    int | None,
+    typer.Option(
+        "--neighborhood",
+        metavar="N",
+        help="patchcore: compare a place with all good parts' patches up to N grid positions away, 1 or 2, "
+        "instead of with a share of all (--coreset is not read then); 0 is off.",
         rich_help_panel=METHOD,
     ),
 ]

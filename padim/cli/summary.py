@@ -43,7 +43,11 @@ def of_method(config: PadimConfig) -> Facts:
     if "padim" in config.methods_used and config.position_tolerance:
         details.append("parts may lie one grid position off")
     if "patchcore" in config.methods_used:
-        details.append(f"{config.coreset_percent:g} % of the patches remembered")
+        details.append(
+            f"all patches within {count(config.neighborhood, 'grid position')}"
+            if config.neighborhood
+            else f"{config.coreset_percent:g} % of the patches remembered"
+        )
     if config.trains:
         details.append(f"held-out scores from {config.folds} folds")
     return [("method", f"{titles}{': ' if details else ''}{', '.join(details)}")]
@@ -61,6 +65,7 @@ def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
     disk = f"{megabytes(cost.spool_per_image)} a picture"
     if pictures is not None:
         disk += f", {megabytes(cost.spool_per_image * pictures)} for {count(pictures, 'picture')},"
+    more = f"; {megabytes(cost.kept_per_image)} more for every picture" if cost.kept_per_image else ""
     return [
         *of_method(config),
         *of_network(config),
@@ -69,7 +74,7 @@ def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
             f"{megabytes(cost.fit_memory)} to fit, {megabytes(cost.score_memory)} to score, "
             "beside the network",
         ),
-        ("model", f"{megabytes(cost.bundle)}, beside the network and small pictures of the good parts"),
+        ("model", f"{megabytes(cost.bundle)}, beside the network and small pictures of the good parts{more}"),
         ("disk", f"{disk} while it is fitted"),
         (
             "to continue",

@@ -12,9 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
+    from padim.config import PadimConfig
     from padim.detector import Detector
     from padim.task import Learnt, Task
 
+HeldOut = Literal["exact", "approximate", "folds", "members"]
 Name = Literal["padim", "shared", "svdd", "flow", "patchcore", "stfpm", "ensemble"]
 FeatureNorm = Literal["none", "l2"]
 
@@ -40,7 +42,7 @@ class Method:
     title: str
     summary: str
     module: str
-    held_out: Literal["exact", "approximate", "folds", "members"]
+    held_out: HeldOut
     trains: bool = False
     settings: tuple[str, ...] = ()
     feature_norm: FeatureNorm = "l2"
@@ -67,7 +69,7 @@ METHODS: Mapping[str, Method] = {
             "that lie differently each time.",
             "patchcore",
             "approximate",
-            settings=("coreset_percent",),
+            settings=("coreset_percent", "neighborhood"),
         ),
         Method(
             "shared",
@@ -125,6 +127,18 @@ assert set(METHODS) == set(get_args(Name))
 def get(name: str) -> Method:
     """The description of a method; the config has checked the name."""
     return METHODS[name]
+
+
+def held_out(name: str, config: PadimConfig) -> HeldOut:
+    """How a method's held-out scores come about with these settings.
+
+    Args:
+        name: of the method, or of one in an ensemble.
+        config: the settings.
+    """
+    if name == "patchcore" and config.neighborhood:
+        return "exact"
+    return METHODS[name].held_out
 
 
 def _module(name: str) -> Any:

@@ -26,6 +26,7 @@ def test_every_method_is_listed(run: Run) -> None:
     ("options", "said"),
     [
         (("--method", "patchcore", "--coreset", "5"), "PatchCore: 5 % of the patches remembered"),
+        (("--method", "patchcore", "--neighborhood", "1"), "PatchCore: all patches within 1 grid position"),
         (("--method", "shared"), "Shared Gaussian"),
         (("--method", "padim", "--position-tolerance"), "PaDiM: parts may lie one grid position off"),
         (("--method", "padim+shared"), "PaDiM + Shared Gaussian"),
@@ -43,6 +44,16 @@ def test_a_model_of_any_method_is_fitted_described_and_used(
     assert run("score", tmp_path / "m", labelled / "test", "-o", tmp_path / "out").code == 0
     assert run("export", tmp_path / "m", "-o", tmp_path / "scorer.onnx").code == 0
     assert (tmp_path / "scorer.onnx").is_file()
+
+
+def test_what_keeping_every_patch_takes_is_said_before(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "nearest.yaml"
+    path.write_text("method: patchcore\nneighborhood: 1\n")
+    told = run("info", "--config", path, "--pictures", 209)
+    # 32 x 32 positions of 100 channels, four bytes each.
+    assert "410 kB more for every picture" in " ".join(told.out.split())
+    cost = run("info", "--config", path, "--pictures", 209, "--json").json["cost"]
+    assert cost["bundle"] == 209 * cost["kept_per_image"] == 209 * 4 * 1024 * 100
 
 
 def test_a_method_there_is_not(run: Run, good: Path, tmp_path: Path) -> None:

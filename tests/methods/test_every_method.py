@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "tolerant": {"method": "padim", "position_tolerance": 1},
     "shared": {"method": "shared"},
     "patchcore": {"method": "patchcore", "coreset_percent": 10},
+    "local": {"method": "patchcore", "neighborhood": 1},
     "svdd": {"method": "svdd", "max_epochs": 4, "folds": 3},
     "soft": {"method": "svdd", "max_epochs": 4, "folds": 3, "svdd_objective": "soft_boundary"},
     "flow": {"method": "flow", "max_epochs": 4, "folds": 3, "flow_couplings": 4},
@@ -203,7 +204,7 @@ def test_cancelling_leaves_the_model_as_it_was(name: str, tmp_path: Path) -> Non
     assert not list(tmp_path.glob("new*"))
 
 
-@pytest.mark.parametrize("name", ["shared", "patchcore", "ensemble"])
+@pytest.mark.parametrize("name", ["shared", "patchcore", "local", "ensemble"])
 def test_what_only_gaussians_have_is_refused_in_words(name: str, tmp_path: Path) -> None:
     model = Padim(config(name)).fit(normals(5))
     with pytest.raises(PadimError, match="only PaDiM has a Gaussian at every position"):

@@ -1,13 +1,19 @@
-"""PatchCore: memory, distances and weight against plain loops."""
+"""PatchCore: memory, distances and held-out distances against plain loops."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from padim.config import PadimConfig
+from padim.coreset import k_centre, refills
+from padim.detector import MISFIT
 from padim.methods import patchcore
 from padim.methods.patchcore import NEIGHBOURS, PatchCore, pooled
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
@@ -24,11 +30,13 @@ def plain_pooled(x: npt.NDArray[np.float32], grid: int) -> npt.NDArray[np.float6
 
 
 def plain_distances(
-    patches: npt.NDArray[np.float64], bank: npt.NDArray[np.float64]
+    patches: npt.NDArray[np.float64], bank: npt.NDArray[np.float64], *, weighted: bool = False
 ) -> npt.NDArray[np.float64]:
-    """Equations 6 and 7 of the paper, the weight on the whole map."""
+    """Equation 6 of the paper at every position; weighted, equation 7 on the whole map."""
     each = np.array([[np.linalg.norm(patch - own) for own in bank] for patch in patches])
     least = each.min(axis=1)
+    if not weighted:
+        return least
     star = int(least.argmax())
     nearest = bank[each[star].argmin()]
     order = np.argsort([np.linalg.norm(own - nearest) for own in bank], kind="stable")[:NEIGHBOURS]
@@ -43,7 +51,14 @@ def test_locally_aware_features() -> None:
         np.testing.assert_allclose(one, plain_pooled(expected, 5), rtol=1e-5, atol=1e-6)
 
 
-def test_distances_and_weight(tmp_path: Path) -> None:
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small memories, for images of a few patches."""
+    monkeypatch.setattr(patchcore, "FEWEST", 8)
+
+
+@pytest.mark.usefixtures("few")
+def test_distances_to_the_memory(tmp_path: Path) -> None:
     grid = 4
     x, new = embeddings(6, grid, 5), embeddings(3, grid, 5, seed=4)
     learnt = patchcore.learn(task(tmp_path, x, coreset_percent=80))
@@ -60,6 +75,64 @@ def test_distances_and_weight(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     for row in range(3):
         np.testing.assert_array_equal(by_graph(detector, new[row : row + 1])[0], found[row])
+
+
+def weighted(patches: npt.NDArray[np.float32], positions: int) -> PatchCore:
+    """As models were saved when maps were weighted, with the neighbors of every patch of the memory."""
+    plain = PatchCore.of(patches, positions)
+    each = np.linalg.norm(plain.bank[:, None] - plain.bank[None], axis=2)
+    around = np.argsort(each, axis=1, kind="stable")[:, :NEIGHBOURS]
+    return replace(plain, around=around.astype(np.int64))
+
+
+def test_a_model_saved_with_weights_keeps_them() -> None:
+    grid = 4
+    memory, new = embeddings(3, grid, 5).reshape(-1, 5), embeddings(3, grid, 5, seed=4)
+    saved = weighted(memory, grid**2)
+    detector = PatchCore.load(Files(saved.files()), PadimConfig(method="patchcore"), (grid**2, 5))
+    assert isinstance(detector, PatchCore)
+    expected = np.stack(
+        [plain_distances(plain_pooled(one, grid), memory.astype(float), weighted=True) for one in new]
+    )
+    np.testing.assert_allclose(by_numpy(detector, new), expected, rtol=1e-4)
+    np.testing.assert_allclose(by_graph(detector, new), expected, rtol=1e-4)
+    assert set(detector.files()) == {"bank.npy", "centre.npy", "around.npy"}
+    assert detector.form != PatchCore.of(memory, grid**2).form
+
+
+class Files:
+    """A bundle's arrays, by file name."""
+
+    def __init__(self, files: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._files = files
+
+    def bytes(self, name: str) -> bytes:
+        raise NotImplementedError
+
+    def array(self, name: str, dtypes: Any, ndim: int) -> npt.NDArray[Any]:
+        assert self._files[name].dtype == dtypes
+        assert self._files[name].ndim == ndim
+        return self._files[name]
+
+    def arrays(self, kinds: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        return {name: self._files[name] for name in kinds if name in self._files}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"bank.npy": np.zeros((0, 4), np.float32)},
+        {"bank.npy": np.zeros((12, 3), np.float32)},
+        {"centre.npy": np.zeros(3, np.float32)},
+        {"around.npy": np.zeros((12, 8), np.int64)},
+        {"around.npy": np.full((12, 9), 12, np.int64)},
+        {"around.npy": np.full((12, 9), -1, np.int64)},
+    ],
+)
+def test_arrays_of_another_model_are_refused(broken: dict[str, npt.NDArray[Any]]) -> None:
+    files = Files({**weighted(embeddings(1, 4, 4)[0, :12], 9).files(), **broken})
+    with pytest.raises(ValueError, match=MISFIT):
+        PatchCore.load(files, PadimConfig(method="patchcore"), (9, 4))
 
 
 def test_held_out_is_the_memory_without_the_part(tmp_path: Path) -> None:
@@ -79,6 +152,26 @@ def test_held_out_is_the_memory_without_the_part(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.usefixtures("few")
+def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) -> None:
+    """Of a small memory: what a part's own patches had made superfluous takes their place."""
+    grid, features = 4, 5
+    x = embeddings(7, grid, features)
+    parts = ["a", "a", "b", "c", "d", "e", "f"]
+    learnt = patchcore.learn(task(tmp_path, x, parts, coreset_percent=12))
+    patches = np.stack([pooled(one[None])[0] for one in x])
+    points = patches.reshape(-1, features) - patches.mean(axis=(0, 1))
+    chosen = k_centre(points.astype(np.float32), round(0.12 * len(points)), 0)
+    number = np.repeat([0, 0, 1, 2, 3, 4, 5], grid**2)
+    missing = refills(points.astype(np.float32), chosen, number)
+    assert any(len(rows) for rows in missing)
+    for row in range(7):
+        own = number[row * grid**2]
+        left = [*chosen[number[chosen] != own], *missing[own]]
+        expected = plain_distances(patches[row], patches.reshape(-1, features)[left].astype(np.float64))
+        np.testing.assert_allclose(learnt.held_out[row], expected, rtol=1e-3, err_msg=str(row))
+
+
 def test_a_part_is_never_its_own_judge(tmp_path: Path) -> None:
     """A picture twice, as one part: in the memory it would be at no distance from itself."""
     x = embeddings(6, 4, 5)
@@ -89,6 +182,7 @@ def test_a_part_is_never_its_own_judge(tmp_path: Path) -> None:
     assert apart.held_out[0].max() < 1e-2
 
 
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_pictures(tmp_path: Path, n: int) -> None:
     learnt = patchcore.learn(task(tmp_path, embeddings(n, 3, 4), coreset_percent=0.01))
@@ -104,9 +198,15 @@ def test_equal_pictures(tmp_path: Path) -> None:
     assert learnt.held_out.max() < 1e-2
 
 
-def test_the_first_patch_of_a_memory_of_one_has_no_weight(tmp_path: Path) -> None:
-    detector = PatchCore.of(np.ones((1, 4), np.float32), 9)
+def test_a_memory_of_one_patch_has_nothing_to_weight_by() -> None:
     x = embeddings(2, 3, 4)
     expected = np.linalg.norm(pooled(x) - 1, axis=2)
-    np.testing.assert_allclose(by_numpy(detector, x), expected, rtol=1e-5)
-    np.testing.assert_allclose(by_graph(detector, x), expected, rtol=1e-5)
+    for detector in (PatchCore.of(np.ones((1, 4), np.float32), 9), weighted(np.ones((1, 4), np.float32), 9)):
+        np.testing.assert_allclose(by_numpy(detector, x), expected, rtol=1e-5)
+        np.testing.assert_allclose(by_graph(detector, x), expected, rtol=1e-5)
+
+
+def test_a_small_memory_is_no_smaller_than_two_thousand_patches() -> None:
+    assert patchcore.memory_size(20 * 1024, 1.0) == 2048
+    assert patchcore.memory_size(209 * 1024, 1.0) == 2140
+    assert patchcore.memory_size(1024, 1.0) == 1024

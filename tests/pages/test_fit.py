@@ -459,13 +459,27 @@ def test_another_method_is_chosen_fitted_and_named(home: Path, method: str) -> N
     page.set("selectbox", "fit-method", method)
     if method == "patchcore":
         page.set("select_slider", "fit-coreset", 10.0)
-        assert "Patches remembered</dt><dd>64</dd>" in page.text  # never fewer
+        assert "Patches remembered</dt><dd>384</dd>" in page.text  # all: never fewer than 2,048
     page.click("fit-go")
     model = only_model(home)
     assert model.config.method == method
     titles = {"patchcore": "PatchCore", "shared": "Shared Gaussian", "ensemble": "PaDiM + PatchCore"}
     assert f"Method</dt><dd>{titles[method]}</dd>" in page.text
     assert ("approximation" in page.text) == (method != "shared")
+
+
+def test_patches_near_the_same_place_are_a_choice(home: Path) -> None:
+    page = small(Session("fit").upload(GOOD))
+    page.set("selectbox", "fit-method", "patchcore")
+    page.set("selectbox", "fit-neighborhood", 1)
+    # All patches are remembered, and how many that is and what they take is said before.
+    assert not [slider for slider in page.app.select_slider if slider.key == "fit-coreset"]
+    assert f"Patches remembered</dt><dd>{6 * 64}</dd>" in page.text
+    assert "every further picture adds" in page.text
+    page.click("fit-go")
+    assert only_model(home).config.neighborhood == 1
+    assert "PatchCore, nearest within 1 place" in page.text
+    assert "a model that has never seen it" in page.text
 
 
 def test_an_ensemble_of_one_is_refused_in_words() -> None:

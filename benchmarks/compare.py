@@ -1,0 +1,351 @@
+"""Configurations compared over several data sets, on the same draws: ``accuracy.py --variant``.
+
+For n = 20 and 50 (``--sizes``) good parts are drawn at random ten times (``--draws``); each configuration is
+fitted on the very same ones and judges the very same others and defects. With all of ``train/good`` there is
+one fit. By set, and as a mean over sets with the paired difference to the baseline configuration and its
+standard error over sets, stand
+
+- the image AUROC;
+- recall at 5 % realised: the share of the defects above the threshold that at most 5 % of the draw's own
+  unseen good parts exceed. It tells sharper eyes from a luckier threshold, and no user can set it;
+- recall at the honest threshold, the model's own, from the held-out scores of its normals;
+- the false rejects promised by that threshold and realised on the unseen good parts;
+- the pixel AUROC, of sets with masks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from benchmarks import mvtec, report, variants
+from benchmarks.draws import Lab, Options, PixelHistograms, Rows, fitted, judge, parts_of
+from benchmarks.kept_figures import KeptFigures
+from benchmarks.paired_differences import Mean, difference, mean, over_sets
+from padim.config import PadimConfig
+
+FALSE_REJECT_SHARE = 0.05
+# A variant is accepted when few good parts serve it better and many not noticeably worse.
+LEAST_GAIN = {"all": -0.005}
+TITLES = {
+    "image_auroc": "image AUROC",
+    "recall_at_5": "recall at 5 %",
+    "recall": "honest recall",
+    "realised": "realised",
+    "promised": "promised",
+    "pixel_auroc": "pixel AUROC",
+}
+# What two configurations may differ in and still read the same embeddings.
+_BEHIND_EMBEDDING = frozenset(
+    {
+        "method",
+        "muted_layers",
+        "n_features",
+        "seed",
+        "eps",
+        "shrinkage",
+        "position_tolerance",
+        "coreset_percent",
+        "neighborhood",
+        "folds",
+        "max_epochs",
+        "patience",
+        "svdd_objective",
+        "svdd_nu",
+        "flow_couplings",
+        "members",
+        "smoothing_sigma",
+        "min_area",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one fit gave; shares from 0 to 1.
+
+    Attributes:
+        pixel_auroc: None without masks.
+    """
+
+    image_auroc: float
+    recall_at_5: float
+    recall: float
+    realised: float
+    promised: float
+    pixel_auroc: float | None
+
+
+METRICS = tuple(one.name for one in fields(Figures))
+# By category, configuration and size: the figures of every draw.
+Measured = dict[str, dict[str, dict[str, list[Figures]]]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of the comparison alone."""
+    group = parser.add_argument_group("comparison")
+    group.add_argument(
+        "--variant",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("NAME", "KEY=VALUE"),
+        help="a configuration to compare with the given one: its name, and what it changes or a YAML file",
+    )
+    group.add_argument("--no-all", action="store_true", help="without the fit on all of train/good")
+    group.add_argument(
+        "--most-unseen", type=int, default=200, help="unseen good parts that a draw judges at most"
+    )
+    group.add_argument("--most-defects", type=int, default=200, help="defects that a draw judges at most")
+    group.add_argument(
+        "--keep",
+        type=Path,
+        help="a JSON file that keeps every draw's figures: what is in it is not measured again, so that a "
+        "stopped run goes on and another variant costs only itself. Delete it when the code changes",
+    )
+
+
+def main(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, folders: Sequence[Path], options: Options
+) -> int:
+    """Compare; the exit code. ``parser`` reports wrong arguments.
+
+    Raises:
+        PadimError: a variant is no valid configuration.
+        ValueError: a wrong argument.
+    """
+    if args.write_baseline or args.threshold_override:
+        raise ValueError(
+            "--variant compares configurations: without --write-baseline and --threshold-override"
+        )
+    if min(args.most_unseen, args.most_defects) < 1 or options.draws < 1:
+        raise ValueError("--draws, --most-unseen and --most-defects take at least 1")
+    configs = variants.named(options.config, args.variant)
+    wanted = tuple(f"n{size}" for size in options.sizes) + (() if args.no_all else ("all",))
+    if not wanted:
+        raise ValueError("--no-all without --sizes leaves nothing to fit")
+    result = report.Report("accuracy comparison")
+    for name in list(configs)[1:]:
+        for size in wanted:
+            result.target(f"{name}.{size}.image_auroc", ">=", LEAST_GAIN.get(size, 0.0))
+    report.run(parser, result, args)
+    kept = KeptFigures(args.keep)
+    comparison = Comparison(options, configs, wanted, args.most_unseen, args.most_defects, kept)
+    result.note(
+        f"A draw judges at most {args.most_unseen} unseen good parts and {args.most_defects} defects, drawn "
+        "with a fixed seed, the same for all configurations; fits with all good parts judge all of test."
+    )
+    measured: Measured = {}
+    for folder in folders:
+        start = time.perf_counter()
+        name = folder.resolve().name
+        measured[name] = comparison.measure(folder)
+        result.details.setdefault("seconds", {})[name] = time.perf_counter() - start
+    show(result, measured)
+    result.details["configs"] = {name: config.model_dump(mode="json") for name, config in configs.items()}
+    result.details["draws"] = {
+        category: {
+            name: {size: [asdict(draw) for draw in draws] for size, draws in by_size.items()}
+            for name, by_size in by_config.items()
+        }
+        for category, by_config in measured.items()
+    }
+    return result.finish(args)
+
+
+def recall_at(scores_good: Sequence[float], scores_defects: Sequence[float], share: float) -> float:
+    """The share of the defects above the lowest threshold that at most ``share`` of the good parts exceed.
+
+    Args:
+        scores_good: of unseen good parts, at least one.
+        scores_defects: at least one.
+        share: 0 to below 1.
+    """
+    # A share such as 0.05 is not exact in binary: 5 % of 60 parts are 3.
+    allowed = math.floor(share * len(scores_good) + 1e-9)
+    threshold = sorted(scores_good, reverse=True)[allowed]
+    return float(np.mean(np.asarray(scores_defects) > threshold))
+
+
+class Comparison:
+    """What is measured of every category."""
+
+    def __init__(
+        self,
+        options: Options,
+        configs: dict[str, PadimConfig],
+        sizes: tuple[str, ...],
+        most_unseen: int,
+        most_defects: int,
+        kept: KeptFigures,
+    ) -> None:
+        self.options = options
+        self.configs = configs
+        self.sizes = sizes
+        self.most_unseen = most_unseen
+        self.most_defects = most_defects
+        self.kept = kept
+
+    def measure(self, folder: Path) -> dict[str, dict[str, list[Figures]]]:
+        """All configurations on one category; by configuration and size.
+
+        Configurations that read the same embeddings are measured one after the other, so that the network
+        runs once for them and one set of embeddings is in memory at a time.
+
+        Raises:
+            SystemExit: the category lacks images to judge.
+        """
+        groups: dict[str, list[str]] = {}
+        for name, config in self.configs.items():
+            key = config.model_dump_json(exclude=set(_BEHIND_EMBEDDING))
+            groups.setdefault(key, []).append(name)
+        found: dict[str, dict[str, list[Figures]]] = {}
+        read: dict[tuple[int, str], tuple[mvtec.Category, list[list[int]]]] = {}
+        for names in groups.values():
+            config = self.configs[names[0]]
+            if (config.input_size, config.fit) not in read:
+                category = mvtec.read(folder, config)
+                read[config.input_size, config.fit] = category, parts_of(category, self.options.grouping)
+            category, parts = read[config.input_size, config.fit]
+            defects = category.rows(good=False)
+            if not defects or not category.rows(good=True, train=False):
+                raise SystemExit(f"{category.name} needs pictures in test/good and in test/<defect>")
+            if len(parts) <= max(self.options.sizes, default=0):
+                raise SystemExit(
+                    f"{category.name} has {len(parts)} good parts: too few to leave any to judge"
+                )
+            extractor = mvtec.Remembering(config)
+            for name in names:
+                options = self.options.of(self.configs[name])
+                lab = Lab(category, options, extractor, parts, defects)
+                start = time.perf_counter()
+                found[name] = {size: list(self._of_size(lab, size)) for size in self.sizes}
+                print(f"{category.name}: {name}, {time.perf_counter() - start:.0f} s", flush=True)
+        return {name: found[name] for name in self.configs}
+
+    def _of_size(self, lab: Lab, size: str) -> Iterator[Figures]:
+        draws = 1 if size == "all" else self.options.draws
+        judged = (self.most_unseen, self.most_defects) if size != "all" else None
+        images = [picture.sha256 for picture in lab.category.pictures]
+        options = lab.options
+        key = [lab.category.name, images, options.config.model_dump(mode="json")]
+        with self.kept.of([*key, options.permille, options.grouping, size, judged]) as kept:
+            for number in range(draws):
+                if str(number) not in kept:
+                    kept[str(number)] = asdict(self._draw(lab, size, number))
+                yield Figures(**kept[str(number)])
+
+    def _draw(self, lab: Lab, size: str, number: int) -> Figures:
+        parts, defects = lab.parts, lab.defects
+        if size == "all":
+            train = set(lab.category.rows(good=True, train=True))
+            inside = [rows for part in parts if (rows := [row for row in part if row in train])]
+            # A test picture of a part that is in the fit is no unseen part.
+            unseen = [part for part in parts if not train.intersection(part)]
+        else:
+            n = int(size[1:])
+            order = np.random.default_rng([n, number]).permutation(len(parts))
+            inside = [parts[i] for i in sorted(order[:n])]
+            unseen = [parts[i] for i in sorted(order[n : n + self.most_unseen])]
+            chosen = np.random.default_rng(0).permutation(len(defects))[: self.most_defects]
+            defects = [defects[i] for i in sorted(chosen)]
+        return figures(lab.only(defects), inside, unseen)
+
+
+def figures(lab: Lab, inside: Sequence[Rows], unseen: Sequence[Rows]) -> Figures:
+    """Fit on some parts; judge the unseen ones and the lab's defects."""
+    pictures = lab.category.pictures
+    good = [row for part in unseen for row in part]
+    rows = [*good, *lab.defects]
+    masked = any(pictures[row].mask is not None for row in lab.defects)
+    pixels, scores = PixelHistograms(), {}
+    with fitted(lab, inside) as model:
+        for row, scored in zip(rows, model.score(lab.category.images(rows)), strict=True):
+            scores[row] = scored.score
+            if masked and (pictures[row].good or pictures[row].mask is not None):
+                pixels.add(scored.map, pictures[row].mask)
+        draw = judge(lab, model, unseen, scores)
+    parts = [max(scores[row] for row in part) for part in unseen]
+    faulty = [not pictures[row].good for row in rows]
+    return Figures(
+        image_auroc=float(roc_auc_score(faulty, [scores[row] for row in rows])),
+        recall_at_5=recall_at(parts, [scores[row] for row in lab.defects], FALSE_REJECT_SHARE),
+        recall=draw.recall,
+        realised=draw.realised,
+        promised=draw.promised,
+        pixel_auroc=pixels.auroc() if masked else None,
+    )
+
+
+def show(result: report.Report, measured: Measured) -> None:
+    """Print the tables and record the means and differences."""
+    some = next(iter(measured.values()))
+    names = list(some)
+    sizes = list(some[names[0]])
+    for size in sizes:
+        draws = len(measured[next(iter(measured))][names[0]][size])
+        rows = []
+        for category in [*measured, None]:
+            for name in names:
+                of_sets = {one: _means(measured[one][name][size]) for one in measured}
+                means = of_sets[category] if category else _over_sets(of_sets)
+                label = category or f"mean of {len(measured)}"
+                rows.append((label, name, *(_percent(means[metric]) for metric in METRICS)))
+                if category is None:
+                    for metric, value in means.items():
+                        result.values[f"mean.{name}.{size}.{metric}"] = value.value if value else None
+        fits = f"{size[1:]} good parts, {draws} draws" if size != "all" else "all of train/good, one fit"
+        result.show(f"{fits}: in percent", ("set", "configuration", *TITLES.values()), rows)
+    for name in names[1:]:
+        rows = []
+        for size in sizes:
+            by_set = {one: _differences(of[name][size], of[names[0]][size]) for one, of in measured.items()}
+            mean_of_sets = _over_sets(by_set)
+            for label, differences in (*by_set.items(), (f"mean of {len(measured)}", mean_of_sets)):
+                rows.append((size, label, *(_points(differences[metric]) for metric in METRICS)))
+            for metric, found in mean_of_sets.items():
+                # The difference itself bears the plain name, for --target.
+                result.values[f"{name}.{size}.{metric}"] = found.value if found else None
+                result.values[f"{name}.{size}.{metric}_error"] = found.error if found else None
+        result.show(
+            f"{name} minus {names[0]}: points, +- standard error over draws (a set) or over sets (the mean)",
+            ("size", "set", *TITLES.values()),
+            rows,
+        )
+
+
+Means = dict[str, Mean | None]
+
+
+def _values(draws: Sequence[Figures], metric: str) -> list[float | None]:
+    return [getattr(draw, metric) for draw in draws]
+
+
+def _means(draws: Sequence[Figures]) -> Means:
+    return {m: mean([v for v in _values(draws, m) if v is not None]) for m in METRICS}
+
+
+def _differences(variant: Sequence[Figures], baseline: Sequence[Figures]) -> Means:
+    return {m: difference(_values(variant, m), _values(baseline, m)) for m in METRICS}
+
+
+def _over_sets(by_set: dict[str, Means]) -> Means:
+    return {m: over_sets({name: means[m] for name, means in by_set.items()}) for m in METRICS}
+
+
+def _percent(found: Mean | None) -> str:
+    return "" if found is None else f"{100 * found.value:.1f}"
+
+
+def _points(found: Mean | None) -> str:
+    if found is None:
+        return ""
+    error = "" if found.error is None else f" +- {100 * found.error:.1f}"
+    return f"{100 * found.value:+.1f}{error}"
