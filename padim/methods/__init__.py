@@ -86,6 +86,8 @@ METHODS: Mapping[str, Method] = {
             "folds",
             trains=True,
             settings=("svdd_objective", "svdd_nu", *_TRAINING),
+            # With it, recall fell on two of three real sets: it finds spread by itself.
+            feature_norm="none",
         ),
         Method(
             "flow",
