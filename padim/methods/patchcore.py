@@ -267,9 +267,7 @@ def learn(task: Task) -> Learnt:
             points,
             chosen,
             np.repeat(part, task.positions),
-            lambda done, parts: task.watch.step(
-                done * total // parts, total, "Finding what each part stands for"
-            ),
+            lambda done, parts: task.watch.step(done * total // parts, total, "Preparing held-out scores"),
         )
     del points
     patches = _Patches(task, np.concatenate([chosen, *refilled]))
