@@ -25,8 +25,8 @@ PROJECTED = 64
 _CANDIDATES = 4096
 _TOGETHER = 64
 _BLOCK = 65536
-# Distances held at once while looking for the nearest taken point: 64 MB.
-_PRODUCT = 2**24
+# Distances that a thread holds at once while it looks for the nearest taken points.
+PRODUCT = 2**22
 
 
 def projection(features: int, seed: int) -> Singles | None:
@@ -122,12 +122,13 @@ def refills(
     distance = np.empty(len(points), np.float32)
 
     def look(block: slice) -> None:
-        beside = halves[taken] - points[block] @ bank.T
+        beside = points[block] @ bank.T
+        np.subtract(halves[taken], beside, out=beside)
         at = beside.argmin(axis=1)
         nearest[block] = owner[at]
         distance[block] = beside[np.arange(len(at)), at] + halves[block]
 
-    size = max(1, _PRODUCT // len(taken))
+    size = max(1, PRODUCT // len(taken))
     blocks = [slice(start, min(start + size, len(points))) for start in range(0, len(points), size)]
     step(0, count)
     for _ in in_threads(look, blocks):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from padim import backbones
 from padim.blocks import workers
 from padim.config import PadimConfig
-from padim.coreset import PROJECTED
+from padim.coreset import PRODUCT, PROJECTED
 from padim.factor import NARROW_ABOVE_BYTES, is_low_rank, split
 from padim.methods import flow, local_nearest, student, svdd
 from padim.methods.patch_gaussians import BLOCK_BYTES, matrix_bytes
@@ -135,7 +135,8 @@ def _patchcore(config: PadimConfig, p: int, d: int, normals: int | None) -> _Sha
     bank, half_squares = 4 * patches * d, 4 * patches
     score = bank + half_squares + 2 * 4 * patches * p
     points = everything * 4 * min(d, PROJECTED)
-    return _Share(points + score, score, bank, patches=patches)
+    looking = min(4 * everything * patches, workers() * 4 * PRODUCT)
+    return _Share(points + looking + score, score, bank, patches=patches)
 
 
 def _local_nearest(config: PadimConfig, p: int, d: int, normals: int) -> _Share:

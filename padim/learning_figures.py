@@ -18,6 +18,8 @@ from padim.operating import Rate
 
 # A standard error of a gain above which no curve is said to have flattened, as a share: five points.
 ROUGH = 0.05
+# The smaller of two sizes that are compared has at most so many of the parts of the larger.
+_HALF = 0.6
 
 __all__ = ["Defects", "Gain", "LearningCurve", "Size", "Spread", "Trial"]
 
@@ -130,7 +132,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Gain:
-    """What the last doubling of the parts has brought in recall.
+    """What about the last doubling of the parts has brought in recall.
 
     Attributes:
         low, high: numbers of parts compared.
@@ -181,26 +183,36 @@ class LearningCurve:
 
     @property
     def gain(self) -> Gain | None:
-        """Recall at the largest number of parts, against about half as many; None where that is not known.
+        """Recall at the largest number of parts with several subsets, against about half as many.
 
         The standard error has two parts: which defects there happen to be (both sizes are asked the same
-        ones, so their differences count), and which parts happen to be drawn. Of the largest size there is
-        but one fit; it is taken to vary as those of the smaller one do.
+        ones, so their differences count), and which parts happened to be drawn. The model itself, of all
+        parts, is one fit only and so tells less than the mean over subsets of nearly as many; where nothing
+        else is there, it is compared, and taken to vary as the subsets of the smaller size do.
+
+        None where fewer than two sizes, or fewer than two subsets of the smaller one, say anything.
         """
         known = [size for size in self.sizes if size.recall is not None]
-        if len(known) < 2:
-            return None
-        high = known[-1]
-        low = min(known[:-1], key=lambda size: abs(math.log(2 * size.parts / high.parts)))
-        with np.errstate(invalid="ignore"):
-            difference = _means(high) - _means(low)
-        difference = difference[~np.isnan(difference)]
-        recalls = [_mean(trial.caught) for trial in low.trials]
-        if not len(difference) or len(recalls) < 2:
-            return None
-        variance = float(np.var(difference, ddof=1)) / len(difference) if len(difference) > 1 else 0.0
-        variance += float(np.var(recalls, ddof=1)) * (1 / len(low.trials) + 1 / len(high.trials))
-        return Gain(low.parts, high.parts, float(difference.mean()), math.sqrt(variance))
+        several = [size for size in known if len(size.trials) > 1]
+        for high in (*several[::-1][:1], *known[::-1][:1]):
+            smaller = [size for size in several if size.parts <= _HALF * high.parts]
+            if smaller:
+                return _gain(min(smaller, key=lambda size: abs(math.log(2 * size.parts / high.parts))), high)
+        return None
+
+
+def _gain(low: Size, high: Size) -> Gain | None:
+    difference = _means(high) - _means(low)
+    difference = difference[~np.isnan(difference)]
+    if not len(difference):
+        return None
+    variance = float(np.var(difference, ddof=1)) / len(difference) if len(difference) > 1 else 0.0
+    of_low = float(np.var([_mean(trial.caught) for trial in low.trials], ddof=1))
+    of_high = of_low
+    if len(high.trials) > 1:
+        of_high = float(np.var([_mean(trial.caught) for trial in high.trials], ddof=1))
+    variance += of_low / len(low.trials) + of_high / len(high.trials)
+    return Gain(low.parts, high.parts, float(difference.mean()), math.sqrt(variance))
 
 
 def _means(size: Size) -> Floats:

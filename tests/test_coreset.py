@@ -92,7 +92,7 @@ def min_distances(x: np.ndarray, bank: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("block", [2**24, 100])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_refills_are_those_of_the_textbook(monkeypatch: pytest.MonkeyPatch, seed: int, block: int) -> None:
-    monkeypatch.setattr(coreset, "_PRODUCT", block)
+    monkeypatch.setattr(coreset, "PRODUCT", block)
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(120, 4)).astype(np.float32)
     groups = np.repeat(np.arange(6), 20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -273,7 +274,7 @@ def test_default_sizes_grow_to_all_and_hold_about_half(parts: int) -> None:
     assert len(sizes) <= 16
 
 
-def of_recalls(*recalls: list[list[float]], kind: str = "labelled") -> LearningCurve:
+def of_recalls(*recalls: Sequence[Sequence[float]], kind: str = "labelled") -> LearningCurve:
     """A curve of so many parts, from what each fit has caught of each defect."""
     sizes = []
     for index, trials in enumerate(recalls):
@@ -301,15 +302,24 @@ def _rate():  # type: ignore[no-untyped-def]
 
 
 def test_the_gain_and_its_standard_error() -> None:
-    curve = of_recalls([[1, 0, 0, 0], [0, 0, 0, 0]], [[1, 1, 0, 0], [1, 0, 0, 0]], [[1, 1, 1, 0]])
-    gain = curve.gain
+    first = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    second = [[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    # The model itself is one fit: the largest number of parts with several subsets tells more.
+    gain = of_recalls(first, second, [[1, 1, 1, 0]]).gain
     assert gain is not None
-    assert (gain.low, gain.high) == (40, 80)
-    difference = np.array([0.0, 0.5, 1.0, 0.0])
+    assert (gain.low, gain.high) == (20, 40)
+    difference = np.array([0.5, 0.5, 0.0, 0.0])
     assert gain.points == pytest.approx(difference.mean())
-    of_defects = difference.var(ddof=1) / 4
+    of_draws = np.var([0.25, 0.0], ddof=1) / 2 + np.var([0.5, 0.25], ddof=1) / 2
+    assert gain.standard_error == pytest.approx(math.sqrt(difference.var(ddof=1) / 4 + of_draws))
+    # Where nothing else is there, it is taken to vary as the subsets do.
+    alone = of_recalls(second, [[1, 1, 1, 0]]).gain
+    assert alone is not None
+    assert (alone.low, alone.high) == (20, 40)
+    difference = np.array([0.0, 0.5, 1.0, 0.0])
     of_draws = np.var([0.5, 0.25], ddof=1) * (1 / 2 + 1)
-    assert gain.standard_error == pytest.approx(math.sqrt(of_defects + of_draws))
+    assert alone.standard_error == pytest.approx(math.sqrt(difference.var(ddof=1) / 4 + of_draws))
+    assert of_recalls([[1, 0]], [[1, 1]]).gain is None  # one subset says nothing of others
 
 
 def test_what_is_said_of_the_curve() -> None:

@@ -88,6 +88,8 @@ METHODS: Mapping[str, Method] = {
             "folds",
             trains=True,
             settings=("svdd_objective", "svdd_nu", *_TRAINING),
+            # With it, recall at the honest threshold fell on two of three real sets.
+            feature_norm="none",
         ),
         Method(
             "flow",

@@ -3,8 +3,8 @@
 The memory is a coreset of the normals' locally aware patch features, their averages over 3 x 3 positions. The
 paper multiplies the largest distance of an image by a weight (equation 7): less where the memory is sparse,
 too, around the patch it is nearest to. Only the image's score is weighted there; here score and mask are
-readings of one map, and a weight on the whole map changed no ranking on four real sets. So there is none.
-Models saved before had it, and keep it.
+readings of one map, and a weight on the whole map gained nothing on four real sets. So there is none. Models
+saved before had it, and keep it.
 
 A normal's held-out distances are those to the memory without the patches of its part, completed by what its
 patches had made superfluous (:func:`padim.coreset.refills`). That is close to choosing a memory without the
@@ -267,9 +267,7 @@ def learn(task: Task) -> Learnt:
             points,
             chosen,
             np.repeat(part, task.positions),
-            lambda done, parts: task.watch.step(
-                done * total // parts, total, "Finding what each part stands for"
-            ),
+            lambda done, parts: task.watch.step(done * total // parts, total, "Preparing held-out scores"),
         )
     del points
     patches = _Patches(task, np.concatenate([chosen, *refilled]))

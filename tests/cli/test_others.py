@@ -197,9 +197,9 @@ def test_info_says_what_a_preset_costs_and_gained(run: Run) -> None:
     assert "public sets" in said
     assert "the time" in said
     # What stands beside it counts more, and makes it nobody's preset.
-    other = run("info", "--preset", "fine", "--grid-stride", 16, "--json").json
+    other = run("info", "--preset", "fine", "--input-size", 320, "--json").json
     assert other["preset"] is None
-    assert other["config"]["grid_stride"] == 16
+    assert other["config"]["layers"] == ["blocks.4", "blocks.10"]
     assert "did you mean 'fast'" in run("info", "--preset", "fas").sentence
 
 
