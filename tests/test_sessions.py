@@ -47,6 +47,7 @@ def test_p_values_count_arrangements(of: int, n: int, data: st.DataObject) -> No
 
 
 @given(of=st.integers(1, 300), n=st.integers(1, 300), data=st.data())
+@settings(deadline=None)
 def test_p_values_are_beta_binomial(of: int, n: int, data: st.DataObject) -> None:
     k, rejected = data.draw(st.integers(0, of)), data.draw(st.integers(0, n))
     found = check(k, of, rejected, n)
