@@ -100,7 +100,7 @@ PRESETS: Mapping[str, Preset] = {
         Preset(
             "fine",
             "Fine",
-            "Every channel of a middle and a deep layer: finds a little more, and takes more memory.",
+            "Every channel of a middle and a deep layer: may find a little more, and takes more memory.",
             _DEEP,
             {"grid_stride": 4},
         ),
