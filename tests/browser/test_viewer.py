@@ -276,8 +276,10 @@ def test_counts_on_either_side_follow_the_line(
 def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: Entry, home: Path) -> None:
     visitor = visit(server)
     files = [(name, bytes(data)) for name, data in [*normals(8, first=60), *defects(4)]]
+    # Whatever another test has put to use: between the good parts and the defects.
+    model = opened(home, small_entry).set_decision(basis="image", percentile=95)
+    model.save(small_entry.path)
     live = calibrating(visitor, small_entry, files)
-    model = opened(home, small_entry)
     saved = model.threshold_level
     live.part(".kinds").select_option("unknown")
     live.part('[data-filter="changes"]').click()
@@ -526,7 +528,8 @@ def test_a_guard_band_calls_for_review(
     visitor = visit(server)
     live = calibrating(visitor, entry, files)
     live.part(".kinds").select_option("unknown")
-    for share in (0.25, 0.5):
+    seen: set[str] = set()
+    for share in (0.1, 0.25, 0.5):
         live.line_to(share)
         level, _ = live.decided
         expected = {name: model.verdict(item.score, level) for name, item in scored.items()}
@@ -535,9 +538,11 @@ def test_a_guard_band_calls_for_review(
         counted = [row.locator(f".{kind}").inner_text() for kind in ("below", "above", "review")]
         said = list(expected.values())
         assert counted == [str(said.count(verdict)) for verdict in ("accept", "reject", "review")]
-        assert "review" in said
-    # Outside the region of interest nothing is drawn as rejected, and its border is shown.
-    live.line_to(0.0)
+        seen.update(said)
+    assert seen >= {"accept", "review"}
+    # Outside the region of interest nothing is drawn as rejected, and its border is shown: where not all of it
+    # is rejected, or the outline would lie on the border.
+    live.line_to(0.25)
     name = max(scored, key=lambda one: scored[one].score)
     live.show(name)
     (drawn,) = live.masks()
