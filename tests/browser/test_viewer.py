@@ -540,8 +540,8 @@ def test_a_guard_band_calls_for_review(
         assert counted == [str(said.count(verdict)) for verdict in ("accept", "reject", "review")]
         seen.update(said)
     assert seen >= {"accept", "review"}
-    # Outside the region of interest nothing is drawn as rejected, and its border is shown: where not all of it
-    # is rejected, or the outline would lie on the border.
+    # Outside the region of interest nothing is drawn as rejected, and its border is shown: where not all of
+    # it is rejected, or the outline would lie on the border.
     live.line_to(0.25)
     name = max(scored, key=lambda one: scored[one].score)
     live.show(name)
