@@ -113,8 +113,8 @@ def training(folder: Path) -> Case:
     import torch
     from torch import nn
 
+    from padim.data.loading import Watch
     from padim.methods import training
-    from padim.pipeline import Watch
 
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32))
     plan = training.Plan(epochs=5, patience=5, rate=0.02)

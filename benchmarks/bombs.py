@@ -192,8 +192,8 @@ def anonymous(pid: int) -> int:
 
 def decode_files(files: Sequence[Path]) -> None:
     """Decode files, all at once; a line of JSON for each. Runs in a process of its own."""
+    from padim.data.decode import decode
     from padim.errors import ImageError
-    from padim.images import decode
 
     def one(file: Path) -> None:
         data = file.read_bytes()

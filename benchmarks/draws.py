@@ -19,7 +19,7 @@ import numpy.typing as npt
 from benchmarks import mvtec
 from padim.calibration import rank
 from padim.config import PadimConfig
-from padim.groups import propose_groups, resolve
+from padim.data.grouping import propose_groups, resolve
 from padim.maps import MAX_LEVEL
 from padim.model import Padim
 

@@ -23,12 +23,12 @@ from benchmarks import report
 from benchmarks.accuracy import AUROC_TARGETS, METHOD_TARGETS
 from benchmarks.speed import paired
 from padim.config import PadimConfig
-from padim.datasets import open_dataset
+from padim.data.datasets import open_dataset
+from padim.data.loading import prepare
+from padim.data.sources import FolderSource
 from padim.evaluation import judge
 from padim.methods import METHODS
 from padim.model import Padim
-from padim.pipeline import prepare
-from padim.sources import FolderSource
 
 PAIRS = 40
 # On 209 pictures of 256 px at stride 8, two cores.

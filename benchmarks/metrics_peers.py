@@ -24,7 +24,7 @@ from benchmarks import mvtec, report
 from benchmarks.peers import cache_folder, make_venv
 from padim import metrics
 from padim.config import PadimConfig
-from padim.datasets import GOOD
+from padim.data.datasets import GOOD
 from padim.model import Padim
 
 WORKER = Path(__file__).with_name("metrics_worker.py")

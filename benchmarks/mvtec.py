@@ -17,15 +17,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from padim.config import PadimConfig
-from padim.datasets import at_map_resolution
+from padim.data.datasets import at_map_resolution
+from padim.data.decode import decode, sha256
+from padim.data.grouping import fingerprint
+from padim.data.preprocess import Preprocess
+from padim.data.sources import FolderSource
 from padim.detector import Detector
 from padim.features import FeatureExtractor, open_extractor
 from padim.graph import behind_embedding_graph
-from padim.groups import fingerprint
-from padim.images import Preprocess, decode, sha256
 from padim.model import Padim
 from padim.runtime import open_session
-from padim.sources import FolderSource
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
 import onnxruntime as ort

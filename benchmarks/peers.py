@@ -34,8 +34,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import memory, pictures, report
 from padim import registry, weights
 from padim.config import PadimConfig
-from padim.images import Preprocess, decode
-from padim.sources import FolderSource
+from padim.data.decode import decode
+from padim.data.preprocess import Preprocess
+from padim.data.sources import FolderSource
 from padim.weights import cache_folder
 
 HERE = Path(__file__).resolve().parent

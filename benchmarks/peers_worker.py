@@ -86,7 +86,7 @@ class Ours:
         self.model.extractor(np.zeros((1, size, size, 3), np.uint8))
 
     def fit(self, job: dict[str, Any]) -> dict[str, Any]:
-        from padim.sources import FolderSource
+        from padim.data.sources import FolderSource
 
         self.model.fit(FolderSource(Path(job["images"])))
         _ = self.model.threshold_level  # calibration is part of a fit

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import memory, pictures, report
 from padim import backbones
 from padim.config import PadimConfig
-from padim.images import decode
+from padim.data.decode import decode
 from padim.maps import decide, map_mask, region_score
 from padim.model import Padim
 from padim.runtime import session_options

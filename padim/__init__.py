@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from padim.alignment import Alignment, advise, align
     from padim.config import PadimConfig
+    from padim.data.opening import open_source
     from padim.errors import (
         BackboneError,
         BundleError,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from padim.repeatability import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
     from padim.roi import Shape, cry_wolf, mean_normal, rasterize, rejudged_levels
     from padim.sessions import SessionCheck, check_session
-    from padim.sources import open_source
     from padim.store import Workspace
 
 __version__ = "0.1.0"
@@ -52,7 +52,7 @@ _HOME = {
     "Cancelled": "padim.errors",
     "ImageError": "padim.errors",
     "NotFittedError": "padim.errors",
-    "open_source": "padim.sources",
+    "open_source": "padim.data.opening",
     "Padim": "padim.model",
     "ScoredImage": "padim.model",
     "Costs": "padim.operating",

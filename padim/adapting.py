@@ -36,7 +36,8 @@ from scipy.stats import binom
 
 from padim import probe
 from padim.config import PadimConfig
-from padim.datasets import Dataset
+from padim.data.datasets import Dataset
+from padim.data.loading import Cancel, Image, OnError, Progress, Watch, batches, content_hash
 from padim.errors import PadimError
 from padim.fine_tuning import EPOCHS, fine_tune
 from padim.leftovers import ScratchFolder
@@ -45,7 +46,6 @@ from padim.methods.training import Turn
 from padim.model import Padim
 from padim.normals import Groups, Normal, group_of, join_duplicates
 from padim.pictures import Pictures
-from padim.pipeline import Cancel, Image, OnError, Progress, Watch, batches, content_hash
 from padim.study.significance import SIGNIFICANCE, Difference, against, delong, resampled
 from padim.task import Losses
 from padim.weights import provenance

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from padim.calibration import FEWEST_PARTS
-from padim.pipeline import Cancel, Progress, Watch
+from padim.data.loading import Cancel, Progress, Watch
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from padim.data.decode import decode
+from padim.data.loading import Image, Watch, batches
+from padim.data.preprocess import Box
 from padim.embedding_scores import level_maps
 from padim.errors import PadimError
-from padim.images import Box, decode
 from padim.maps import map_mask, region_score
-from padim.pipeline import Image, Watch, batches
 from padim.probe import KINDS, default_sizes, painted_pictures, place_at
 from padim.scorer import NO_NUMBERS
 from padim.spool import Spool
 
 if TYPE_CHECKING:
+    from padim.data.loading import RGB
     from padim.judging import Judge
     from padim.model import Padim
-    from padim.pipeline import RGB
 
 __all__ = ["CARRIERS", "LabelledDefects", "PaintedDefects"]
 

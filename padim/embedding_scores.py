@@ -21,8 +21,8 @@ from padim.runtime import device_of, open_session, run_session
 from padim.scorer import NO_NUMBERS
 
 if TYPE_CHECKING:
+    from padim.data.loading import Watch
     from padim.judging import Judge
-    from padim.pipeline import Watch
     from padim.spool import Spool
 
 __all__ = ["level_maps"]

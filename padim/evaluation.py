@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from padim import metrics
-from padim.datasets import GOOD, Dataset, at_map_resolution
+from padim.data.datasets import GOOD, Dataset, at_map_resolution
 from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:

@@ -24,13 +24,13 @@ from padim.calibration import (
     pixel_threshold,
 )
 from padim.config import PadimConfig
+from padim.data.loading import Prepared
+from padim.data.preprocess import Box, Preprocess
 from padim.errors import BeyondScaleError, CalibrationError
 from padim.features import FeatureExtractor
 from padim.identity import scoring_identity
-from padim.images import Box, Preprocess
 from padim.learning import Fitted
 from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, inside, judged_map, region_score
-from padim.pipeline import Prepared
 from padim.scorer import Scorer
 
 

@@ -28,6 +28,7 @@ from padim.calibration import (
     image_threshold,
     to_permille,
 )
+from padim.data.loading import Cancel, Image, OnError, Progress, Watch
 from padim.defect_sets import CARRIERS, LabelledDefects, PaintedDefects
 from padim.errors import PadimError
 from padim.judging import Judge
@@ -35,7 +36,6 @@ from padim.learning import learn
 from padim.learning_figures import Defects, LearningCurve, Size, Trial
 from padim.leftovers import ScratchFolder
 from padim.operating import Rate
-from padim.pipeline import Cancel, Image, OnError, Progress, Watch
 from padim.taken import naming_damage
 from padim.task import Task
 

@@ -20,9 +20,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from padim.data.preprocess import Box
 from padim.enlarge import enlarging
 from padim.graph import tail_graph
-from padim.images import Box
 from padim.runtime import session_options
 
 __all__ = [

@@ -25,6 +25,8 @@ from pydantic import ValidationError
 from padim import backbones, bundle, methods
 from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
 from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig, explain
+from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
+from padim.data.preprocess import Preprocess
 from padim.detector import Detector
 from padim.errors import (
     BeyondScaleError,
@@ -38,7 +40,6 @@ from padim.errors import (
 from padim.factor import Factor
 from padim.features import FeatureExtractor, draw_channels, open_extractor
 from padim.identity import scoring_files
-from padim.images import Preprocess
 from padim.judging import Judge, ScoredImage
 from padim.learning import Fitted, learn, scale, with_room_for
 from padim.leftovers import ScratchFolder
@@ -46,7 +47,6 @@ from padim.maps import Decision, Quantizer, decide, region_score
 from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
 from padim.normals import Groups, Normal, Status, group_of, join_duplicates
 from padim.pictures import Pictures
-from padim.pipeline import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.repeatability import Guard, Verdict, verdict_of
 from padim.roi import MAX_SHAPES, Shape
 from padim.roi import from_json as shapes_from_json

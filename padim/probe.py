@@ -39,11 +39,11 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, logit
 
+from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
+from padim.data.preprocess import Box
 from padim.errors import ImageError, PadimError
-from padim.images import Box
 from padim.maps import inside, map_mask
 from padim.operating import Rate
-from padim.pipeline import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 
 if TYPE_CHECKING:
     from padim.model import Padim

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from padim.images import Box
+from padim.data.preprocess import Box
 from padim.maps import MAX_LEVEL, Decision, mask_to_original
 
 __all__ = [

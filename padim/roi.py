@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from padim.data.decode import decode
 from padim.errors import PadimError
-from padim.images import decode
 from padim.maps import judged_map, region_score
 
 if TYPE_CHECKING:

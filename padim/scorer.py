@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from padim.data.preprocess import Box
 from padim.detector import Detector
 from padim.errors import PadimError
 from padim.features import FeatureExtractor
-from padim.images import Box
 from padim.maps import Quantizer, inside, tail_inputs
 from padim.runtime import device_of
 

@@ -36,12 +36,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from padim.datasets import GOOD
+from padim.data.datasets import GOOD
+from padim.data.decode import decode
+from padim.data.loading import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
+from padim.data.preprocess import Box
 from padim.errors import ImageError, PadimError
-from padim.images import Box, decode
 from padim.maps import region_score
 from padim.operating import Rate
-from padim.pipeline import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
 
 if TYPE_CHECKING:
     from padim.model import Padim

@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from padim.data.loading import Prepared
 from padim.errors import DamagedError
 from padim.normals import Normal
 from padim.pictures import Pictures
-from padim.pipeline import Prepared
 from padim.spool import Spool
 from padim.thumbnails import Thumbnails
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from padim.calibration import FEWEST_PARTS
 from padim.config import PadimConfig
+from padim.data.loading import Watch
 from padim.detector import Detector
 from padim.errors import BundleError, PadimError
 from padim.normals import Normal, Status
 from padim.pictures import Pictures
-from padim.pipeline import Watch
 from padim.spool import Spool
 
 # Fixed, so that statistics have the same batch boundaries however the pictures arrived.

@@ -19,10 +19,10 @@ import xxhash
 
 from padim import leftovers
 from padim.config import BEFORE_IT_WAS_A_SETTING
+from padim.data.loading import Image, Watch, content_hash, prepare
+from padim.data.preprocess import Preprocess
 from padim.errors import DamagedError, ImageError, PadimError
 from padim.files import naming, write_atomic
-from padim.images import Preprocess
-from padim.pipeline import Image, Watch, content_hash, prepare
 from padim.records import FORMAT, sealed
 from padim.taken import Taken
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError, adapting, backbones, probe
 from padim.adapting import Exam, Outcome, adapt
-from padim.datasets import open_dataset
+from padim.data.datasets import open_dataset
 from padim.evaluation import judge
 from padim.export import export_onnx
 from padim.fine_tuning import fine_tune, paste

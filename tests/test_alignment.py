@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from padim import Cancelled, alignment
 from padim.alignment import Alignment, advise, align
-from padim.images import Preprocess, decode
+from padim.data.decode import decode
+from padim.data.preprocess import Preprocess
 from sample_data import make_sample
 from tests.parts import part
 

@@ -28,8 +28,8 @@ from padim.attribution import (
     region_masks,
     strongest_place,
 )
+from padim.data.loading import prepare
 from padim.maps import decide
-from padim.pipeline import prepare
 from padim.spool import Spool
 from padim.statistics import PatchStatistics
 from tests.parts import defects, normals

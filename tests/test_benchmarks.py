@@ -16,8 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks import accuracy, draws, memory, mvtec, pictures, recall_baseline, report, speed
 from padim import Padim, PadimConfig
+from padim.data.preprocess import Preprocess
 from padim.features import open_extractor
-from padim.images import Preprocess
 from padim.maps import map_mask, mask_to_original
 
 SIDE = 96

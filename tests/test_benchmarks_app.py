@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import app, served
-from padim.images import decode
+from padim.data.decode import decode
 from tests.browser.looking import require_chromium
 
 FAST = {

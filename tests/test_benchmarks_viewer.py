@@ -13,7 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from benchmarks import served, viewer
-from padim.images import decode
+from padim.data.decode import decode
 from tests.browser.looking import require_chromium
 
 GOOD = {

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
 from padim.calibration import odd_parts_tolerated, parts_needed, rank
+from padim.data.decode import decode
+from padim.data.loading import Watch
 from padim.defect_sets import LabelledDefects, PaintedDefects
 from padim.documents import learning_curve as document
-from padim.images import decode
 from padim.learning_advice import advice, odd_parts, outlook
 from padim.learning_curve import default_sizes, learning_curve, subset_judge
 from padim.learning_figures import Gain, LearningCurve, Size, Spread, Trial
 from padim.maps import map_mask
 from padim.model import Choice
 from padim.operating import Rate
-from padim.pipeline import Watch
 from tests.parts import defects, normals, part, png
 
 PERMILLE = 900
@@ -149,7 +149,7 @@ def test_painted_defects_are_those_of_the_probe(shots: Padim, tmp_path: Path) ->
     level = int(np.median(judge.image_levels(8)))
     (shares,) = painted.shares_caught(judge, [level], Watch())
     # By hand: the same defects through the whole network.
-    from padim.images import Box
+    from padim.data.preprocess import Box
     from padim.probe import KINDS, painted_pictures, place_at
     from padim.probe import default_sizes as probe_sizes
 

@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from skimage.morphology import area_opening
 
+from padim.data.preprocess import Box
 from padim.enlarge import blur_radius
-from padim.images import Box
 from padim.maps import (
     MAX_LEVEL,
     Quantizer,

@@ -20,7 +20,7 @@ from padim import (
     PadimConfig,
     PadimError,
 )
-from padim.images import decode
+from padim.data.decode import decode
 from padim.maps import decide, map_mask, region_score
 from padim.model import Choice
 from tests.parts import RGB, defects, normals, part, png

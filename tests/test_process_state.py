@@ -16,10 +16,10 @@ from torch import nn
 
 from benchmarks.served import ROOT
 from padim import Padim, PadimConfig, backbones, methods
+from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.methods import student
 from padim.methods.training import Plan, Turn, train
-from padim.pipeline import Watch
 from padim.randomness import drawing_from
 from tests.parts import normals
 

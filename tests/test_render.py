@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from padim import render
-from padim.images import Box
+from padim.data.preprocess import Box
 from padim.maps import MAX_LEVEL, Decision, decide
 from padim.render import (
     COLORMAPS,

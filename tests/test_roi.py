@@ -18,7 +18,7 @@ from PIL import Image
 
 from padim import BundleError, CalibrationError, Padim, PadimConfig, PadimError, bundle
 from padim.bundle import MANIFEST
-from padim.images import Preprocess
+from padim.data.preprocess import Preprocess
 from padim.roi import (
     MAX_POINTS,
     MAX_SHAPES,

@@ -8,12 +8,12 @@ import pytest
 
 from padim import Padim
 from padim.config import PadimConfig
+from padim.data.decode import decode
 from padim.detector import Detector
 from padim.factor import Factor, LowRank, Triangular
 from padim.features import open_extractor
 from padim.gaussian import Regularization, Span, squared_distances, whitening
 from padim.graph import FARTHEST, behind_embedding_graph
-from padim.images import decode
 from padim.maps import Quantizer, judged_map, tail_inputs
 from padim.methods.patch_gaussians import PatchGaussians
 from padim.runtime import open_session

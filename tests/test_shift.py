@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
-from padim.images import Box
+from padim.data.preprocess import Box
 from padim.operating import Rate
 from padim.scorer import Scorer
 from padim.shift import KINDS, SEVERITIES, Kind, Series, Shift, alter, measure, words
@@ -217,7 +217,7 @@ def shift(small_model: Padim) -> Shift:
 
 
 def test_counts_are_those_of_judging_each_altered_picture(small_model: Padim, shift: Shift) -> None:
-    from padim.pipeline import content_hash
+    from padim.data.loading import content_hash
 
     level = small_model.threshold_level
     assert (shift.good, shift.defects, shift.in_fit) == (6, 5, 0)

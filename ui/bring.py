@@ -15,7 +15,7 @@ from ui.panels import plain
 from ui.words import count
 
 if TYPE_CHECKING:
-    from padim.sources import Source
+    from padim.data.sources import Source
     from ui.uploads import Named
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -124,7 +124,7 @@ def _on_server(name: str, take: Callable[[Brought], None]) -> None:
 
 def from_uploads(files: list[Named]) -> Brought:
     """Uploaded pictures and zips, mixed as they may be."""
-    from padim.sources import expand_uploads
+    from padim.data.opening import expand_uploads
 
     label = files[0][0] if len(files) == 1 else count(len(files), "uploaded file")
     return Brought(expand_uploads(files), label, "Model", files)
@@ -136,14 +136,14 @@ def from_folder(path: Path, label: str) -> Brought:
     Raises:
         ImageError: it is neither.
     """
-    from padim.sources import open_source
+    from padim.data.opening import open_source
 
     return Brought(open_source(path), label, path.stem, path=path)
 
 
 def from_files(paths: list[tuple[str, Path]], label: str, name: str) -> Brought:
     """A few files of this server, read now."""
-    from padim.sources import UploadSource
+    from padim.data.sources import UploadSource
 
     return Brought(UploadSource([(shown, path.read_bytes()) for shown, path in paths]), label, name)
 

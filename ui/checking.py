@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from padim.alignment import Alignment
+    from padim.data.sources import Source
     from padim.model import Padim
     from padim.repeatability import Guard, Repeatability
     from padim.sessions import SessionCheck
-    from padim.sources import Source
     from padim.store import Entry
     from ui.amending import Amended
     from ui.jobs import Job
@@ -92,7 +92,7 @@ class _AsSeen:
         return len(self._indices)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
-        from padim.images import decode
+        from padim.data.decode import decode
 
         for index in self._indices:
             rgb = decode(self._model.thumbnail(index), self._model.normals_[index].name)
@@ -197,7 +197,7 @@ def splits(items: Sequence[Scored]) -> dict[Split, list[tuple[str, list[int]]]]:
 
     The most telling comes first: folders, then names; that all show one part always comes last.
     """
-    from padim.groups import SIDE, propose_groups
+    from padim.data.grouping import SIDE, propose_groups
 
     names = [item.name.replace("\\", "/") for item in items]
     # Told by names alone: without several other parts to compare with, likeness cannot tell shots apart.
@@ -457,7 +457,7 @@ def session(model: Padim, items: Sequence[Scored], level: int) -> Session:
 
 
 def _parts(items: Sequence[Scored]) -> tuple[tuple[Scored, ...], ...]:
-    from padim.groups import propose_groups, resolve
+    from padim.data.grouping import propose_groups, resolve
 
     proposals = propose_groups(
         [item.name for item in items],
@@ -474,8 +474,8 @@ def _parts(items: Sequence[Scored]) -> tuple[tuple[Scored, ...], ...]:
 
 @st.cache_resource(max_entries=2000, show_spinner=False)
 def _fingerprint(_thumb: Picture, sha256: str) -> npt.NDArray[np.float32]:
-    from padim.groups import fingerprint
-    from padim.images import decode
+    from padim.data.decode import decode
+    from padim.data.grouping import fingerprint
 
     return fingerprint(decode(_thumb.data, "a scored picture"))
 
@@ -516,7 +516,7 @@ def overlay_of(entry: Entry, item: Scored, model: Padim, level: int) -> Picture:
 
 @st.cache_resource(max_entries=500, show_spinner=False)
 def _overlay_of(_item: Scored, _model: Padim, identity: str, sha256: str, level: int, min_area: int) -> bytes:
-    from padim.images import decode
+    from padim.data.decode import decode
 
     rgb = decode(_item.thumb.data, _item.name)
     return normals.small_overlay(rgb, _item.levels(_model), level, min_area, _item.content_box)

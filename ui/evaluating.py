@@ -22,9 +22,9 @@ from ui.panels import Thumb
 from ui.words import count, multiple
 
 if TYPE_CHECKING:
-    from padim.datasets import Dataset
+    from padim.data.datasets import Dataset
+    from padim.data.preprocess import Box
     from padim.evaluation import Judged
-    from padim.images import Box
     from padim.metrics import Figure, Report
     from padim.model import Padim, ScoredImage
     from padim.operating import Rate
@@ -205,7 +205,7 @@ def take_uploads(entry: Entry, model: Padim, files: list[Named]) -> None:
     Raises:
         PadimError: no labelled pictures among them.
     """
-    from padim.datasets import open_uploads
+    from padim.data.datasets import open_uploads
 
     label = files[0][0] if len(files) == 1 else count(len(files), "uploaded file")
     try:
@@ -232,7 +232,7 @@ def sample() -> Path | None:
 
 def take_sample(entry: Entry, model: Padim) -> None:
     """Evaluate the sample's labelled pictures."""
-    from padim.datasets import open_dataset
+    from padim.data.datasets import open_dataset
 
     part = sample()
     if part is not None:
@@ -337,7 +337,7 @@ def thumbs(pairs: list[tuple[Item, int]], model: Padim, level: int) -> list[Thum
 
 
 def _outlined(item: Item, model: Padim, level: int) -> Picture:
-    from padim.images import decode
+    from padim.data.decode import decode
     from padim.maps import decide
     from padim.render import encode_jpeg, overlay
 

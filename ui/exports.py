@@ -68,7 +68,7 @@ def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: st
     Returns:
         The ZIP's bytes: Streamlit keeps a download in memory whatever it is given.
     """
-    from padim.images import decode
+    from padim.data.decode import decode
     from padim.render import encode_jpeg, four_panel
 
     out = io.BytesIO()

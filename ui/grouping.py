@@ -14,7 +14,7 @@ from ui import panels
 from ui.words import count
 
 if TYPE_CHECKING:
-    from padim.groups import GroupProposal
+    from padim.data.grouping import GroupProposal
     from ui.survey import Group, Survey
 
 _SHOWN = 12

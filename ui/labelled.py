@@ -11,7 +11,7 @@ from padim.errors import PadimError
 from ui import bring, folders
 
 if TYPE_CHECKING:
-    from padim.datasets import Dataset
+    from padim.data.datasets import Dataset
     from padim.errors import ImageError
 
 
@@ -36,7 +36,7 @@ class Labelled:
     @property
     def good(self) -> int:
         """How many are good, or taken for good."""
-        from padim.datasets import GOOD
+        from padim.data.datasets import GOOD
 
         return self.count if self.kinds is None else sum(kind == GOOD for kind in self.kinds.values())
 
@@ -47,7 +47,7 @@ class Labelled:
 
     def kind_of(self, name: str) -> str:
         """``good``, or what is wrong with that picture."""
-        from padim.datasets import GOOD
+        from padim.data.datasets import GOOD
 
         return GOOD if self.kinds is None else self.kinds[name]
 
@@ -82,7 +82,7 @@ def of(brought: bring.Brought) -> Labelled:
 
 
 def _dataset(brought: bring.Brought) -> Dataset | None:
-    from padim.datasets import open_uploads
+    from padim.data.datasets import open_uploads
 
     if brought.path is not None:
         return open_folder(brought.path)
@@ -95,7 +95,7 @@ def open_folder(path: Path) -> Dataset:
     Raises:
         PadimError: it has none.
     """
-    from padim.datasets import open_dataset
+    from padim.data.datasets import open_dataset
 
     # What lies beside a folder is open to the app only where the folder above is.
     return open_dataset(path, beside=path not in folders.roots())

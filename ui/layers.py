@@ -170,14 +170,14 @@ def _explained(
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _embedding(_model: Padim, _item: Scored, identity: str, sha256: str) -> npt.NDArray[np.float32]:
     from padim.attribution import embed
-    from padim.pipeline import prepare
+    from padim.data.loading import prepare
 
     return embed(_model, prepare((_item.name, _item.file.read_bytes()), _model.preprocess).rgb)
 
 
 def outlined(item: Scored, model: Padim, level: int, place: Place) -> Picture:
     """The small picture with that place outlined."""
-    from padim.images import decode
+    from padim.data.decode import decode
     from padim.maps import mask_to_original
     from padim.render import encode_jpeg, overlay
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from padim.calibration import FalseRejectRate
-    from padim.images import Box
+    from padim.data.preprocess import Box
     from padim.model import Padim
     from padim.store import Entry
 
@@ -101,7 +101,7 @@ def overlay_of(
 
 @st.cache_resource(max_entries=1000, show_spinner=False)
 def _overlay_of(_model: Padim, identity: str, index: int, level: int, min_area: int) -> bytes:
-    from padim.images import decode
+    from padim.data.decode import decode
 
     rgb = decode(_model.thumbnail(index), _model.normals_[index].name)
     box = _model.preprocess.content_box(rgb.shape[:2]) if _model.config.fit == "pad" else None

@@ -23,9 +23,9 @@ from ui.runs import Runs, outdated
 from ui.tables import Cell
 
 if TYPE_CHECKING:
-    from padim.decode_budget import Cancel
+    from padim.data.decode_budget import Cancel
+    from padim.data.preprocess import Box
     from padim.errors import ImageError
-    from padim.images import Box
     from padim.model import Padim
     from padim.probe import Curve, Kind, Probe, Reach
     from padim.store import Entry
@@ -294,7 +294,7 @@ def _seen_again(
     model: Padim, images: labelled.Some, probe: Probe, needed: set[int], cancel: Cancel
 ) -> Iterator[tuple[int, tuple[npt.NDArray[np.uint8], Box | None, float]]]:
     """The pictures of these numbers as the model sees them, with where they lie and how far out of shape."""
-    from padim.pipeline import prepare
+    from padim.data.loading import prepare
 
     number_of = {probe.pictures[number]: number for number in needed}
     for name, data in images:
@@ -329,7 +329,7 @@ def _examples(
     shape: float,
 ) -> Iterator[Example]:
     """Every size at one place."""
-    from padim.images import Box
+    from padim.data.preprocess import Box
     from padim.maps import map_mask
     from padim.probe import paint
 

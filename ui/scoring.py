@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from padim.images import Box
+    from padim.data.preprocess import Box
+    from padim.data.sources import Source
     from padim.maps import Decision
     from padim.model import Padim
-    from padim.sources import Source
     from ui.jobs import Job
 
 # Longest side in pixels of the picture that galleries show, and panels until the full one is there.

@@ -27,7 +27,7 @@ from ui.words import count, multiple
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from padim.decode_budget import Cancel
+    from padim.data.decode_budget import Cancel
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.shift import Bears, Kind, Series, Shift
@@ -238,8 +238,8 @@ def _examples(
     cancel: Cancel,
 ) -> tuple[str, dict[Kind, tuple[Example, ...]]]:
     """The first picture that was judged, a good one where there are any, under every change."""
-    from padim.images import decode
-    from padim.pipeline import content_hash
+    from padim.data.decode import decode
+    from padim.data.loading import content_hash
 
     own = {normal.sha256 for normal in model.normals_ if normal.status == "fit"}
     for name, data in images:
@@ -260,7 +260,8 @@ def _examples(
 def _altered(
     model: Padim, rgb: npt.NDArray[np.uint8], series: Series, shift: Shift, seed: list[int]
 ) -> Iterator[Example]:
-    from padim.images import decode, thumbnail
+    from padim.data.decode import decode
+    from padim.data.preprocess import thumbnail
     from padim.maps import decide, region_score
     from padim.render import encode_jpeg, overlay
     from padim.shift import alter, words

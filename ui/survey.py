@@ -15,8 +15,8 @@ from ui.media import Picture
 from ui.words import count, size
 
 if TYPE_CHECKING:
-    from padim.groups import GroupProposal
-    from padim.sources import Source
+    from padim.data.grouping import GroupProposal
+    from padim.data.sources import Source
     from ui.jobs import Job
 
 THUMB_SIDE = 192
@@ -74,7 +74,7 @@ class Survey:
             confirmed: groups of positions in ``seen`` that show one part each, by the user's word; the groups
                 of automatic proposals always count. They may overlap.
         """
-        from padim.groups import resolve
+        from padim.data.grouping import resolve
 
         certain = (group for proposal in self.proposals if proposal.automatic for group in proposal.groups)
         part_of = resolve(len(self.seen), [*certain, *confirmed])
@@ -86,8 +86,9 @@ class Survey:
 
 def survey(source: Source, job: Job[Any]) -> Survey:
     """Look at every picture of a source once. Runs as a background job."""
-    from padim.groups import fingerprint, propose_groups
-    from padim.images import decoded, sha256, thumbnail
+    from padim.data.decode import decoded, sha256
+    from padim.data.grouping import fingerprint, propose_groups
+    from padim.data.preprocess import thumbnail
 
     total = len(source) if isinstance(source, Sized) else None
     seen: list[Seen] = []

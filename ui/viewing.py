@@ -19,7 +19,7 @@ from ui.media import Numbers, Picture, mimetype_of
 from ui.scoring import areas_for, map_numbers
 
 if TYPE_CHECKING:
-    from padim.images import Box
+    from padim.data.preprocess import Box
     from padim.model import Padim
     from padim.store import Entry
     from ui.labels import Label
@@ -367,8 +367,8 @@ def _numbers_of(one: Shown, model: Padim, held: HeldOut | None) -> Numbers | Non
 @st.cache_resource(max_entries=4, show_spinner=False, scope="session")
 def _full(_item: Scored, sha256: str) -> Picture | None:
     """The picture as it came where a browser can show it, or losslessly; None where it is gone."""
+    from padim.data.decode import decode
     from padim.errors import ImageError
-    from padim.images import decode
     from padim.render import encode_png
 
     if not runtime.exists():

@@ -103,9 +103,9 @@ def adapt(
         weights="random" if random_weights else None,
     )
     from padim import adapting
-    from padim.datasets import open_dataset
+    from padim.data.datasets import open_dataset
+    from padim.data.opening import open_source
     from padim.fine_tuning import EPOCHS
-    from padim.sources import open_source
 
     check_output(output, force=force)
     sweep_beside(output)

@@ -41,7 +41,7 @@ def evaluate(
     own, or at the one given here. Pixel figures need masks. What cannot be counted says why. The 95 %
     intervals come from drawing the pictures anew with replacement.
     """
-    from padim.datasets import open_dataset
+    from padim.data.datasets import open_dataset
     from padim.evaluation import judge
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)

@@ -21,8 +21,8 @@ from padim.errors import Cancelled, ImageError, PadimError
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.data.sources import Source
     from padim.model import Padim
-    from padim.sources import Source
 
 
 class GroupsBy(StrEnum):
@@ -128,7 +128,7 @@ def fit(
         smoothing_sigma=smoothing,
         weights="random" if random_weights else None,
     )
-    from padim.sources import open_source
+    from padim.data.opening import open_source
 
     if (pictures / "train" / "good").is_dir():
         raise PadimError(
@@ -342,9 +342,9 @@ def groups_of(
         return None, None
     if by is GroupsBy.folder:
         return _folder_of, None
-    from padim.groups import fingerprint, propose_groups, resolve
-    from padim.images import decode
-    from padim.pipeline import content_hash
+    from padim.data.decode import decode
+    from padim.data.grouping import fingerprint, propose_groups, resolve
+    from padim.data.loading import content_hash
 
     names, hashes, prints = [], [], []
     for done, (name, data) in enumerate(source):

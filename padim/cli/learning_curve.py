@@ -17,9 +17,9 @@ from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
     from padim.cli.stopping import Stop
+    from padim.data.loading import Progress
     from padim.learning_figures import LearningCurve, Spread
     from padim.model import Padim
-    from padim.pipeline import Progress
 
 SUBSETS = "The subsets"
 
@@ -115,9 +115,9 @@ def _opened(path: Path, pictures: Path | None, progress: Progress, stop: Stop) -
     Raises:
         PadimError: it has none; says what to do.
     """
+    from padim.data.opening import open_source
     from padim.leftovers import ScratchFolder
     from padim.model import Padim
-    from padim.sources import open_source
 
     if pictures is not None:
         scratch = ScratchFolder()
@@ -144,7 +144,7 @@ def _defects(path: Path) -> Any:
     Raises:
         PadimError: there are no labels, or no defects.
     """
-    from padim.datasets import open_dataset
+    from padim.data.datasets import open_dataset
 
     dataset = open_dataset(path)
     wanted = {name for name, sample in dataset.samples.items() if not sample.good}

@@ -16,8 +16,8 @@ from padim.cli.terminal import Terminal
 from padim.errors import Cancelled
 
 if TYPE_CHECKING:
+    from padim.data.loading import Progress
     from padim.model import Padim
-    from padim.pipeline import Progress
 
 
 def model_at(

@@ -133,8 +133,8 @@ def good_pictures(path: Path) -> Any:
     Raises:
         PadimError: no pictures there.
     """
-    from padim.datasets import open_dataset
-    from padim.sources import open_source
+    from padim.data.datasets import open_dataset
+    from padim.data.opening import open_source
 
     try:
         dataset = open_dataset(path)

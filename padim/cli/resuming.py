@@ -15,7 +15,7 @@ from padim.errors import ImageError, PadimError
 if TYPE_CHECKING:
     from padim.calibration import Choice
     from padim.config import PadimConfig
-    from padim.sources import Source
+    from padim.data.sources import Source
 
 
 def partial_of(output: Path) -> Path:
@@ -140,8 +140,8 @@ def may_be_replaced(output: Path, *, resume: bool, force: bool) -> bool:
 def is_complete(output: Path, config: PadimConfig, choice: Choice, source: Source) -> bool:
     """Whether the model in this place is what a fit with these settings on these pictures gives."""
     from padim import bundle
-    from padim.images import decode
-    from padim.pipeline import content_hash
+    from padim.data.decode import decode
+    from padim.data.loading import content_hash
 
     saved = bundle.Bundle(output)
     wanted = {"config": config.model_dump(mode="json"), "choice": asdict(choice)}

@@ -18,10 +18,10 @@ from padim.cli.terminal import Terminal, columns, titled
 from padim.errors import Cancelled, ImageError, PadimError
 
 if TYPE_CHECKING:
+    from padim.data.sources import Source
     from padim.model import Padim, ScoredImage
     from padim.report import Results
     from padim.scoring_journal import Journal
-    from padim.sources import Source
 
 _WORST, _NAMED = 10, 20
 _COLOURS = {"reject": "bold red", "review": "yellow", "accept": "green"}
@@ -77,10 +77,10 @@ def score(
     [b]--resume[/] goes on from there; after Ctrl-C they are in the results, too, marked as interrupted.
     """
     from padim import bundle
+    from padim.data.opening import open_source
     from padim.model import Padim
     from padim.report import Results, of_model
     from padim.scoring_journal import rows_kept
-    from padim.sources import open_source
     from padim.words import count
 
     if not 32 <= panel_side <= 8192:
@@ -262,7 +262,7 @@ class _Reading:
 
     def _judged_before(self, name: str, file: _File) -> int | None:
         """Where the row of this very file stands in the journal, if its evidence is all there."""
-        from padim.pipeline import content_hash
+        from padim.data.loading import content_hash
 
         digest, place = self._journal.rows.get(name, ("", 0))
         if self.n_kept >= self._to_keep or not digest or digest != content_hash(file.content):
@@ -279,7 +279,7 @@ class _Reading:
 
     def bad(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Places and rows of the files that cannot be used, found since the last call."""
-        from padim.pipeline import content_hash
+        from padim.data.loading import content_hash
         from padim.report import unusable
 
         while self._bad:
@@ -298,8 +298,8 @@ class _Reading:
 def _evidence(
     stem: str, content: bytes, scored: ScoredImage, decision: Any, output: Path, panel_side: int, masks: bool
 ) -> dict[str, str]:
+    from padim.data.decode import decode
     from padim.files import write_atomic
-    from padim.images import decode
     from padim.render import encode_jpeg, encode_png, four_panel, mask_image
 
     files = {}

@@ -111,8 +111,8 @@ def _labelled(path: Path) -> tuple[Any, Any]:
     Raises:
         PadimError: neither labelled pictures nor any others.
     """
-    from padim.datasets import open_dataset
-    from padim.sources import open_source
+    from padim.data.datasets import open_dataset
+    from padim.data.opening import open_source
 
     try:
         dataset = open_dataset(path)

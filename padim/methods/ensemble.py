@@ -24,10 +24,10 @@ import numpy.typing as npt
 
 from padim import methods, registry
 from padim.config import PadimConfig
+from padim.data.loading import Progress, Watch
 from padim.detector import MISFIT, Array, Detector, EmbeddingDetector, Saved
 from padim.errors import PadimError
 from padim.piece import FLOAT, Piece, constants, op, renamed, tensor
-from padim.pipeline import Progress, Watch
 from padim.task import Learnt, Task
 
 Singles = npt.NDArray[np.float32]

@@ -42,8 +42,8 @@ import numpy.typing as npt
 
 from padim.blocks import workers
 from padim.config import PadimConfig
+from padim.data.loading import Watch
 from padim.errors import PadimError
-from padim.pipeline import Watch
 from padim.sealed import is_whole, write_sealed
 from padim.task import Losses
 

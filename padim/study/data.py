@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from padim.calibration import FEWEST_PARTS
-from padim.datasets import Dataset, Sample, open_dataset, open_good
+from padim.data.datasets import Dataset, Sample, open_dataset, open_good
+from padim.data.loading import Watch
 from padim.errors import ImageError, PadimError
-from padim.pipeline import Watch
 from padim.words import count
 
 __all__ = ["Category", "categories", "category", "digest"]

@@ -22,12 +22,12 @@ import xxhash
 
 from padim import registry
 from padim.config import PadimConfig
-from padim.datasets import Dataset, at_map_resolution
+from padim.data.datasets import Dataset, at_map_resolution
+from padim.data.loading import Watch, batches
+from padim.data.preprocess import Preprocess
 from padim.errors import ImageError, PadimError
 from padim.features import FeatureExtractor, open_extractor
 from padim.files import write_atomic
-from padim.images import Preprocess
-from padim.pipeline import Watch, batches
 from padim.records import sealed
 from padim.scorer import NO_NUMBERS
 from padim.spool import Spool

@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from padim import metrics, probe
 from padim.config import PadimConfig
-from padim.datasets import GOOD
+from padim.data.datasets import GOOD
+from padim.data.loading import Watch
 from padim.errors import CalibrationError
 from padim.evaluation import Judged
 from padim.metrics import Figure
 from padim.model import Padim
 from padim.operating import Rate
-from padim.pipeline import Watch
 from padim.study.data import Category
 from padim.study.result import FIGURES, Result, Scored
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim import metrics
+from padim.data.loading import Watch
 from padim.embedding_scores import level_maps
 from padim.errors import ImageError
 from padim.evaluation import Judged, Picture
@@ -21,7 +22,6 @@ from padim.learning import learn
 from padim.maps import region_score
 from padim.model import Padim
 from padim.normals import Normal, join_duplicates
-from padim.pipeline import Watch
 from padim.study.features import Features
 from padim.task import Task
 

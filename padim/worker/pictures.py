@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from padim.errors import PadimError
 
 if TYPE_CHECKING:
-    from padim.datasets import Dataset
-    from padim.sources import File, Source
+    from padim.data.datasets import Dataset
+    from padim.data.sources import File, Source
     from padim.study.data import Category
 
 
@@ -68,7 +68,7 @@ def open_pictures(given: AtPath | Files | Labelled) -> Source | Dataset:
     Raises:
         PadimError: they are not there (any more).
     """
-    from padim.sources import expand_uploads, open_source
+    from padim.data.opening import expand_uploads, open_source
 
     if isinstance(given, AtPath):
         return open_source(given.path)
@@ -86,7 +86,7 @@ def categories_of_files(files: Sequence[tuple[str, File]], label: str) -> tuple[
     Raises:
         PadimError: neither, or too few.
     """
-    from padim.datasets import good_uploads, open_uploads
+    from padim.data.datasets import good_uploads, open_uploads
     from padim.study.data import category
 
     try:

@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks import served
 from padim import Padim, Workspace
-from padim.images import decode
+from padim.data.decode import decode
 from padim.store import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
@@ -320,7 +320,7 @@ def test_what_is_typed_and_given_up_decides_nothing(
 
 def test_a_mask_to_take_along_is_the_engines(visit: Visit, server: served.Server) -> None:
     """Random maps, with and without margins, for images smaller and larger than the map."""
-    from padim.images import Box
+    from padim.data.preprocess import Box
     from padim.maps import decide
     from ui import viewer
 

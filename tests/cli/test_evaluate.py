@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from padim import Padim
-from padim.datasets import at_map_resolution, open_dataset
+from padim.data.datasets import at_map_resolution, open_dataset
 from tests.cli.conftest import Run, write
 from tests.parts import defects, normals, part, png
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from padim import Padim, PadimConfig
+from padim.data.sources import FolderSource
 from padim.errors import Cancelled, PadimError
-from padim.sources import FolderSource
 from padim.unfinished import pictures_done
 from tests.cli.conftest import SMALL, Run, write
 from tests.parts import normals, part, png

@@ -13,7 +13,7 @@ import pytest
 
 from padim import Padim, PadimConfig, registry
 from padim.cost import estimate
-from padim.images import decode
+from padim.data.decode import decode
 from padim.scorer_seal import digest, seal
 from tests.cli.conftest import Run
 from tests.parts import defects

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from padim import Guard, Padim
-from padim.images import decode
+from padim.data.decode import decode
+from padim.data.opening import open_source
 from padim.report import CSV_COLUMNS
-from padim.sources import open_source
 from tests.cli.conftest import Run, write
 from tests.parts import defects, normals, part, png
 
@@ -231,8 +231,8 @@ def test_without_a_threshold_there_is_nothing_to_judge_by(
 def test_pictures_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
     """Of 200 pictures, the contents of no more than the pipeline's own are in memory."""
     from padim.cli.score import _Reading
+    from padim.data.sources import UploadSource
     from padim.scoring_journal import Journal
-    from padim.sources import UploadSource
 
     content = png(part(1))
     source = UploadSource([(f"{i:03d}.png", content) for i in range(200)])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from padim import Padim
-from padim.datasets import open_dataset
+from padim.data.datasets import open_dataset
 from padim.shift import SEVERITIES, Kind, measure
 from tests.cli.conftest import Run, write
 from tests.parts import normals

@@ -98,7 +98,7 @@ def test_the_exported_scorer_is_the_model(model: Padim, tmp_path: Path) -> None:
 
 
 def _decoded(content: Any) -> np.ndarray:
-    from padim.images import decode
+    from padim.data.decode import decode
 
     return decode(content, "x.png") if isinstance(content, bytes) else content
 

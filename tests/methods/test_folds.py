@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.methods import folds
 from padim.methods.training import Turn
 from padim.normals import Status
-from padim.pipeline import Watch
 from padim.task import Losses, Task
 from tests.methods import arrays
 

@@ -13,6 +13,7 @@ import onnxruntime as ort
 import pytest
 
 from padim import BundleError, Cancelled, Padim, PadimConfig, PadimError, backbones, methods
+from padim.data.loading import Watch
 from padim.detector import EmbeddingDetector
 from padim.export import export_onnx
 from padim.features import open_extractor
@@ -22,7 +23,6 @@ from padim.methods.student import build, export
 from padim.methods.training import Turn, initialise
 from padim.normals import Normal
 from padim.pictures import Pictures
-from padim.pipeline import Watch
 from padim.spool import Spool
 from padim.task import Task
 from tests.parts import defects, normals, part

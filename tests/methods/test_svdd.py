@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from padim import Padim, PadimConfig
+from padim.data.loading import Cancel
 from padim.errors import Cancelled
 from padim.methods import patches, svdd, training
 from padim.methods.patches import Standard
 from padim.methods.svdd import Sphere, center_of, learn, objective, radius_of
-from padim.pipeline import Cancel
 from padim.task import Task
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 from tests.parts import normals

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.methods import flow, svdd, training
-from padim.pipeline import Watch
 from padim.task import Learnt, Task
 from tests.methods.arrays import embeddings, task
 

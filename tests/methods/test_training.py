@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import nn
 
+from padim.data.loading import Watch
 from padim.errors import Cancelled, PadimError
 from padim.methods import training
 from padim.methods.training import Phase, Plan, Turn, initialise, train
-from padim.pipeline import Watch
 from padim.task import Losses
 
 PLAN = Plan(epochs=6, patience=4, rate=0.02)

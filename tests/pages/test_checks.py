@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from padim import Guard, Padim, Workspace, advise, align, check_session, pooled
+from padim.data.decode import decode
 from padim.errors import Cancelled, PadimError
-from padim.images import decode
 from padim.store import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import normals, part, png

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from padim import Padim, PadimConfig, Workspace
-from padim.datasets import open_dataset
+from padim.data.datasets import open_dataset
 from padim.errors import Cancelled
 from padim.evaluation import Judged, judge
 from tests.pages.session import AddModel, Session

@@ -16,13 +16,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from padim import Padim, PadimConfig, PadimError
-from padim.datasets import open_dataset, open_good, open_uploads
+from padim.data.datasets import open_dataset, open_good, open_uploads
+from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.evaluation import judge
 from padim.features import FeatureExtractor
 from padim.metrics import Figure
 from padim.operating import Rate
-from padim.pipeline import Watch
 from padim.study.data import categories, category
 from padim.study.features import Features, union
 from padim.study.plan import Plan, Variant

@@ -15,7 +15,7 @@ import onnxruntime as ort
 import pytest
 
 from padim import Padim, Workspace
-from padim.sources import UploadSource
+from padim.data.sources import UploadSource
 from padim.store import Entry
 from tests.parts import defects, normals, part
 from ui import exports

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padim import Padim
+from padim.data.decode import decode
 from padim.errors import Cancelled
-from padim.images import decode
 from padim.maps import map_mask
 from padim.probe import KINDS, Probe, paint
 from tests.parts import normals, part

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from padim import Padim
+from padim.data.sources import UploadSource
 from padim.errors import Cancelled
-from padim.sources import UploadSource
 from tests.parts import defects, normals, part
 from ui.jobs import Job
 from ui.scoring import THUMB_SIDE, Pile

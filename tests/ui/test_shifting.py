@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from padim import Padim
+from padim.data.decode import decode
+from padim.data.loading import content_hash
 from padim.errors import PadimError
-from padim.images import decode
 from padim.operating import Rate
-from padim.pipeline import content_hash
 from padim.shift import KINDS, SEVERITIES, Kind, Series, Shift, alter
 from tests.parts import defects, normals, part
 from ui import labelled, shift_charts, shifting

@@ -6,8 +6,8 @@ import threading
 
 import numpy as np
 
-from padim.decode_pool import shared_pool
-from padim.sources import UploadSource
+from padim.data.decode_pool import shared_pool
+from padim.data.sources import UploadSource
 from tests import bombs, hostile
 from ui.jobs import Job
 from ui.survey import Survey, survey

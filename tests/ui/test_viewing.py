@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from padim import Padim, PadimConfig, Workspace
+from padim.data.sources import UploadSource
 from padim.maps import region_scores
-from padim.sources import UploadSource
 from padim.store import Entry
 from tests.parts import defects, normals
 from ui import viewing

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
 from io import BytesIO
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +21,11 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from padim import decode_limits, image_headers
-from padim.decode_budget import Cancel, memory_budget
-from padim.decode_pool import TooSlow, shared_pool
+from padim.data import decode_limits, image_headers
+from padim.data.decode_budget import Cancel, memory_budget
+from padim.data.decode_pool import TooSlow, shared_pool
+from padim.data.image_headers import Header
 from padim.errors import ImageError, PadimError
-from padim.image_headers import Header
 
 MIB = 1024 * 1024
 MAX_BYTES = 256 * MIB
@@ -57,8 +56,6 @@ ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz",
 # Transparent pixels carry arbitrary hidden colours. They are shown on white, as paper and image viewers show
 # them, so that what is judged is what the engineer sees.
 ALPHA_BACKGROUND = (255, 255, 255)
-# The border of fit="pad": mid-grey is (almost) the zero of the networks' normalised input.
-PAD_COLOUR = (127, 127, 127)
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -126,7 +123,7 @@ def decode(
       unseen. Pages that are declared previews or masks of the first do not count, nor do the extra views in a
       phone's JPEG.
 
-    Its cost is limited (``padim.decode_limits``): the size by the header before anything is decoded, the
+    Its cost is limited (``padim.data.decode_limits``): the size by the header before anything is decoded, the
     memory of all decoding in this process together by a budget, for which this waits, and, where the time
     does not follow from the size, the time: such files are decoded in a helper process that can be stopped.
     Refused for their cost are run-length BMPs, JPEGs of more than ``MAX_SCANS`` scans, and files that declare
@@ -479,97 +476,4 @@ def _turn(rgb: Rgb, orientation: int) -> Rgb:
         rgb = rgb[:, ::-1]
     if orientation in (3, 4, 7, 8):
         rgb = rgb[::-1]
-    return rgb
-
-
-# --- preprocessing ------------------------------------------------------------------------------------------
-
-
-class Box(NamedTuple):
-    """A rectangle in pixels of the model's input, which are also those of the anomaly map."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """The one way from a picture to model input, kept in the model bundle (DESIGN 4.1, promise 4).
-
-    Attributes:
-        size: side S of the square model input, in pixels.
-        fit: "stretch" resizes the whole picture to S x S; "pad" keeps its aspect ratio, centred on mid-grey.
-    """
-
-    size: int = 256
-    fit: Literal["stretch", "pad"] = "stretch"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(f"size must be a positive integer, got {self.size!r}")
-        if self.fit not in ("stretch", "pad"):
-            raise ValueError(f"fit must be 'stretch' or 'pad', got {self.fit!r}")
-
-    def __call__(self, rgb: Rgb) -> Rgb:
-        """Model input of a picture.
-
-        Args:
-            rgb: uint8 (h, w, 3), h and w at least 1.
-
-        Returns:
-            uint8 (S, S, 3), resized with Pillow's antialiasing bilinear filter.
-        """
-        box = self.content_box(_checked(rgb).shape[:2])
-        content = np.array(Image.fromarray(rgb).resize((box.width, box.height), Image.Resampling.BILINEAR))
-        if self.fit == "stretch":
-            return content
-        canvas = np.empty((self.size, self.size, 3), np.uint8)
-        canvas[:] = PAD_COLOUR
-        canvas[box.top : box.top + box.height, box.left : box.left + box.width] = content
-        return canvas
-
-    def content_box(self, original_size: tuple[int, ...]) -> Box:
-        """Where a picture of `original_size` (h, w) lies in the input: everywhere for "stretch"."""
-        height, width = original_size
-        if height < 1 or width < 1:
-            raise ValueError(f"original_size must be positive, got {original_size!r}")
-        if self.fit == "stretch":
-            return Box(0, 0, self.size, self.size)
-        longest = max(height, width)
-        # Rounded half up in integers, and at least one pixel: a 1 x 5000 strip is still a picture.
-        high, wide = (max(1, (2 * side * self.size + longest) // (2 * longest)) for side in (height, width))
-        return Box((self.size - high) // 2, (self.size - wide) // 2, high, wide)
-
-    def to_dict(self) -> dict[str, int | str]:
-        """JSON-ready; :meth:`from_dict` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
-        """The inverse of :meth:`to_dict`; ValueError for values out of range, TypeError for unknown keys."""
-        return cls(**values)
-
-
-def thumbnail(rgb: Rgb, max_side: int = 512, quality: int = 88) -> bytes:
-    """A JPEG of the whole picture, uint8 (h, w, 3): its longer side at most `max_side`, never enlarged.
-
-    Colours are not subsampled: small coloured defects are what people look for in it.
-    """
-    import cv2  # late: the helper processes that decode have no use for it
-
-    height, width = _checked(rgb).shape[:2]
-    scale = min(1.0, max_side / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    # Averaged over areas: as free of aliasing as Pillow's, in half the time. What is judged is never made so.
-    small = np.ascontiguousarray(rgb) if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    buffer = BytesIO()
-    Image.fromarray(small).save(buffer, "JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()
-
-
-def _checked(rgb: Rgb) -> Rgb:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise ValueError(f"rgb must be uint8 (h, w, 3), got {rgb.dtype} {rgb.shape}")
     return rgb

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from padim import image_headers
-from padim.images import decode
+from padim.data import image_headers
+from padim.data.decode import decode
 from tests import bombs, hostile
 
 KINDS = ("PNG", "JPEG", "BMP", "TIFF", "WebP")

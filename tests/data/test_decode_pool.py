@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from padim import images
-from padim.decode_pool import DecodePool, TooSlow, WorkerDied
+from padim.data import decode
+from padim.data.decode import decode_here
+from padim.data.decode_pool import DecodePool, TooSlow, WorkerDied
 from padim.errors import Cancelled, ImageError
-from padim.images import decode_here
 from tests import bombs, hostile
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 600_000_000
 WEBP = hostile.encode(np.full((9, 8, 3), 7, np.uint8), "WEBP", lossless=True)
 # Some seconds of work for any machine, which a helper process would do to the end.
@@ -94,15 +94,15 @@ def test_every_kind_of_pixels_fits_into_what_is_reserved_for_it(monkeypatch: pyt
         hostile.tiff([shade.astype(np.int32) << 22], compression=8),
     ]
     # All of them in a helper process, whatever their header says.
-    real = images.image_headers.read
+    real = decode.image_headers.read
 
-    def unbounded(data: bytes, kind: str, **options: int) -> images.Header:
+    def unbounded(data: bytes, kind: str, **options: int) -> decode.Header:
         header = real(data, kind, **options)
-        return images.Header(header.size, header.bytes_per_pixel, scans=header.scans, bounded=False)
+        return decode.Header(header.size, header.bytes_per_pixel, scans=header.scans, bounded=False)
 
-    monkeypatch.setattr(images.image_headers, "read", unbounded)
+    monkeypatch.setattr(decode.image_headers, "read", unbounded)
     for file in files:
-        assert images.decode(file, "a").shape == (side, side, 3)
+        assert decode.decode(file, "a").shape == (side, side, 3)
 
 
 def test_reasons_come_back(pool: DecodePool) -> None:
@@ -188,7 +188,7 @@ def test_idle_ones_are_ended() -> None:
 
 _PARENT = """
 import os, sys, threading
-from padim.decode_pool import DecodePool
+from padim.data.decode_pool import DecodePool
 pool = DecodePool(2)
 data, slow = (open(name, "rb").read() for name in sys.argv[1:3])
 ask = lambda data: pool.decode(data, pixels=10**8, memory=10**9, seconds=0.5)
@@ -221,9 +221,9 @@ def test_libraries_complaints_do_not_reach_standard_error(capfd: pytest.CaptureF
     for at in range(8, len(packed), 7):
         damaged = packed[:at] + bytes([packed[at] ^ 0x55]) + packed[at + 1 :]
         with contextlib.suppress(ImageError):
-            images.decode(damaged, "a")
+            decode.decode(damaged, "a")
     for file in (bombs.jpeg_with_exif(1000), bombs.png_with_exif(1000), bombs.tiff_of_tags(1000)):
-        images.decode(file, "a")
+        decode.decode(file, "a")
     assert capfd.readouterr() == ("", "")
 
 
@@ -232,7 +232,7 @@ def test_a_forked_process_has_helpers_of_its_own() -> None:
         pytest.skip("no fork here")
     code = """
 import os, sys
-from padim.decode_pool import shared_pool
+from padim.data.decode_pool import shared_pool
 pool = shared_pool()
 ask = lambda: shared_pool().decode(open(sys.argv[1], "rb").read(), pixels=100, memory=10**8, seconds=60.0)
 ask()
@@ -268,7 +268,7 @@ def test_ctrl_c_ends_the_decoding_and_its_helper(tmp_path: Path) -> None:
     code = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from padim.decode_pool import shared_pool
+from padim.data.decode_pool import shared_pool
 busy = lambda: print(*shared_pool().pids, flush=True) is not None  # asked over and over while it waits
 shared_pool().decode(open(sys.argv[1], "rb").read(), pixels=10**8, memory=10**9, seconds=60.0, cancel=busy)
 """

@@ -16,9 +16,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from padim.data.archives import ZipSource
+from padim.data.decode import MIB, decode
+from padim.data.preprocess import Preprocess
+from padim.data.sources import File, FolderSource, UploadSource, read_plain
 from padim.errors import ImageError, PadimError
-from padim.images import MIB, Preprocess, decode
-from padim.sources import File, FolderSource, UploadSource, ZipSource, read_plain
 
 GOOD = "good"
 # A defect of which no more is known.

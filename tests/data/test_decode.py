@@ -21,10 +21,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, WebPImagePlugin
 
-from padim import images
+from padim.data import decode as images
+from padim.data.archives import ZipLimits, ZipSource
+from padim.data.decode import ALPHA_BACKGROUND, decode, sha256
+from padim.data.opening import expand_uploads, open_source
+from padim.data.preprocess import PAD_COLOUR, Box, Preprocess, thumbnail
+from padim.data.sources import FolderSource, UploadSource
 from padim.errors import ImageError
-from padim.images import ALPHA_BACKGROUND, PAD_COLOUR, Box, Preprocess, decode, sha256, thumbnail
-from padim.sources import FolderSource, UploadSource, ZipLimits, ZipSource, expand_uploads, open_source
 from tests import hostile
 
 RNG = np.random.default_rng(7)

@@ -2,7 +2,7 @@
 
 It reads requests from standard input and answers on standard output until its input ends, so it ends with
 the process that started it. Each request sets the memory it may take and the time after which the operating
-system kills it. ``padim.decode_pool`` is the other side.
+system kills it. ``padim.data.decode_pool`` is the other side.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     # Imported before the first request, so that no request is charged for it.
     from PIL import Image
 
-    from padim.images import decode_here
+    from padim.data.decode import decode_here
 
     Image.MAX_IMAGE_PIXELS = None  # the request says how many; here nobody else relies on Pillow's own limit
     answers.write(READY)

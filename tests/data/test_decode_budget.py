@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padim import decode_limits
-from padim.decode_budget import Budget, memory_budget
+from padim.data import decode_limits
+from padim.data.decode_budget import Budget, memory_budget
 from padim.errors import Cancelled, PadimError
 
 

@@ -9,9 +9,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 
-from padim.datasets import open_dataset, open_uploads, read_mask
+from padim.data.datasets import open_dataset, open_uploads, read_mask
+from padim.data.decode import MIB
 from padim.errors import ImageError, PadimError
-from padim.images import MIB
 from tests.parts import part, png
 
 PICTURE = png(part(1, size=(20, 30)))

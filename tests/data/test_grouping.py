@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from padim.groups import SIDE, GroupProposal, fingerprint, near_identical, propose_groups, resolve
+from padim.data.grouping import SIDE, GroupProposal, fingerprint, near_identical, propose_groups, resolve
 
 Picture = NDArray[np.uint8]
 SIZE = 256

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from padim import ImageError, Padim, PadimConfig, PadimError
-from padim.sources import UploadSource, ZipSource, expand_uploads
+from padim.data.archives import ZipSource
+from padim.data.opening import expand_uploads
+from padim.data.sources import UploadSource
 from tests import hostile
 from tests.parts import RGB, normals, part, png
 

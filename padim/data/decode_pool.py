@@ -1,7 +1,7 @@
 """Helper processes that decode, so that a decoding can be stopped: at its deadline, or when nobody waits.
 
 They are started when first needed, stay for the next file, and are ended when idle. Bytes go in and pixels
-come out through pipes (``padim.decode_worker``); nothing is pickled.
+come out through pipes (``padim.data.decode_worker``); nothing is pickled.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from padim.decode_budget import POLL_S, Budget, Cancel
-from padim.decode_worker import ANSWER, READY, REQUEST
+from padim.data.decode_budget import POLL_S, Budget, Cancel
+from padim.data.decode_worker import ANSWER, READY, REQUEST
 from padim.errors import Cancelled, PadimError
 
 Rgb = npt.NDArray[np.uint8]
@@ -44,10 +44,10 @@ class _Worker:
     """One helper process; used by one thread at a time."""
 
     def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[1])
+        root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "padim.decode_worker"],
+            [sys.executable, "-m", "padim.data.decode_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # libtiff prints a line for every oddity; what matters of them is in the answer.
@@ -94,7 +94,7 @@ class _Worker:
             if stdout.read(len(READY)) != READY:
                 raise PadimError(
                     f"the helper process that decodes images did not start; run {sys.executable} "
-                    "-m padim.decode_worker in a terminal to see why"
+                    "-m padim.data.decode_worker in a terminal to see why"
                 )
             self._ready = True
         self.began = time.monotonic()

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from padim.decode_budget import Cancel
+from padim.data.decode import decoded
+from padim.data.decode_budget import Cancel
+from padim.data.preprocess import Preprocess, thumbnail
 from padim.errors import Cancelled, ImageError
-from padim.images import Preprocess, decoded, thumbnail
 
 RGB = npt.NDArray[np.uint8]
 Image = tuple[str, bytes | RGB]

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from padim import decode_limits, image_headers, images
-from padim.decode_budget import memory_budget
-from padim.decode_pool import shared_pool
+from padim.data import decode as images
+from padim.data import decode_limits, image_headers
+from padim.data.decode import decode
+from padim.data.decode_budget import memory_budget
+from padim.data.decode_pool import shared_pool
+from padim.data.loading import Watch, batches, prepare
+from padim.data.preprocess import Preprocess
 from padim.errors import Cancelled, ImageError, PadimError
-from padim.images import Preprocess, decode
-from padim.pipeline import Watch, batches, prepare
 from tests import bombs, hostile
 
 RGB = np.full((8, 9, 3), 40, np.uint8)

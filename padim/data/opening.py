@@ -1,0 +1,54 @@
+"""Open a folder, a zip file or a mixed set of uploads as one source of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from padim.data.archives import ZipSource
+from padim.data.decode import MAX_BYTES
+from padim.data.sources import File, FolderSource, Source, UploadSource, _Log, _order
+from padim.errors import ImageError
+
+
+def open_source(path: str | Path, *, max_bytes: int = MAX_BYTES) -> FolderSource | ZipSource:
+    """A folder or a zip file as a source; ImageError where it is neither."""
+    path = Path(path)
+    if path.is_dir():
+        return FolderSource(path, max_bytes=max_bytes)
+    if path.is_file():
+        return ZipSource(path, max_bytes=max_bytes)
+    raise ImageError(str(path), "does not exist; give a folder of pictures or a zip file")
+
+
+def expand_uploads(files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> Source:
+    """One source over uploads that may be pictures and zips (told by the ending .zip) mixed.
+
+    Uploads come in natural order of their names; a zip's pictures come together, in its place. A broken zip
+    is put into `skipped` like a broken picture.
+    """
+    return _MixedSource(files, max_bytes)
+
+
+class _MixedSource(Source):
+    def __init__(self, files: Sequence[tuple[str, File]], max_bytes: int) -> None:
+        super().__init__()
+        self._parts: list[Source | ImageError] = []
+        for name, file in sorted(files, key=lambda item: _order(item[0])):
+            if not name.lower().endswith(".zip"):
+                self._parts.append(UploadSource([(name, file)], max_bytes=max_bytes))
+                continue
+            try:
+                self._parts.append(ZipSource(file, name, max_bytes=max_bytes))
+            except ImageError as error:
+                self._parts.append(error)
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts if isinstance(part, Source))
+
+    def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
+        for part in self._parts:
+            if isinstance(part, ImageError):
+                log.skipped.append(part)
+            else:
+                yield from part._files(log)
