@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from padim import stopped_fits
 from padim.errors import PadimError
+from padim.storage import stopped_fits
 from ui import exports, fitting, leftover_files, shell, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
-    from padim.stopped_fits import StoppedFit
-    from padim.store import Entry
+    from padim.storage.stopped_fits import StoppedFit
+    from padim.storage.workspace import Entry
 
 _STEPS = (
     ("Fit", "Drag in pictures of good parts. The model learns what good looks like, place by place."),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from padim.files import write_atomic
+from padim.storage.atomic import write_atomic
 
 
 class KeptFigures:

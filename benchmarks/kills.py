@@ -225,7 +225,7 @@ def _nothing(folder: Path) -> None:
 
 
 def _model(path: Path) -> Any:
-    from padim.bundle import Bundle
+    from padim.storage.bundle import Bundle
 
     bundle = Bundle(path)
     for name in bundle.manifest["files"]:
@@ -327,7 +327,7 @@ def _app_fit(good: Path) -> Callable[[Path], Callable[[], None]]:
     def of(folder: Path) -> Callable[[], None]:
         def work() -> None:
             from padim.config import PadimConfig
-            from padim.store import Workspace
+            from padim.storage.workspace import Workspace
             from padim.worker.messages import Fit
             from padim.worker.pictures import AtPath
             from padim.worker.verbs import perform
@@ -353,8 +353,9 @@ def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
 
     def of(folder: Path) -> Callable[[], None]:
         def work() -> None:
-            from padim import doctor, stopped_fits
-            from padim.store import Workspace
+            from padim import doctor
+            from padim.storage import stopped_fits
+            from padim.storage.workspace import Workspace
             from padim.worker.messages import Fit
             from padim.worker.pictures import AtPath
             from padim.worker.verbs import perform
@@ -385,7 +386,7 @@ def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
 
 
 def _app_model(folder: Path) -> Any:
-    from padim.store import Workspace
+    from padim.storage.workspace import Workspace
 
     (entry,) = Workspace(folder).models()
     features = entry.path / "work" / "spool" / "features.f32"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from padim.repeatability import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
     from padim.roi import Shape, cry_wolf, mean_normal, rasterize, rejudged_levels
     from padim.sessions import SessionCheck, check_session
-    from padim.store import Workspace
+    from padim.storage.workspace import Workspace
 
 __version__ = "0.1.0"
 
@@ -73,7 +73,7 @@ _HOME = {
     "rejudged_levels": "padim.roi",
     "SessionCheck": "padim.sessions",
     "check_session": "padim.sessions",
-    "Workspace": "padim.store",
+    "Workspace": "padim.storage.workspace",
 }
 
 __all__ = [

@@ -25,8 +25,8 @@ from padim.errors import CalibrationError, PadimError
 from padim.gaussian import LeaveOut
 from padim.maps import decide, map_mask, region_score
 from padim.methods.patch_gaussians import PatchGaussians, regularization
-from padim.spool import Spool
 from padim.statistics import PatchStatistics
+from padim.storage.feature_store import Spool
 from padim.task import windows
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from padim import statedict
 from padim import weights as weight_files
 from padim.errors import BackboneError
-from padim.files import write_atomic
 from padim.joining import joined
 from padim.randomness import drawing_from
 from padim.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, get, own_layers
+from padim.storage.atomic import write_atomic
 from padim.weights import Availability, available, cache_folder, provenance
 
 if TYPE_CHECKING:

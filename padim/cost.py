@@ -16,7 +16,7 @@ from padim.methods.patchcore import memory_size
 from padim.methods.patches import MOST_BYTES
 from padim.methods.shared import WINDOW
 from padim.methods.stfpm import BATCH
-from padim.spool import bytes_per_image
+from padim.storage.feature_store import bytes_per_image
 
 # Pictures reckoned with where their number is not known.
 MANY = 200

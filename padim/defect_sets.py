@@ -23,7 +23,7 @@ from padim.errors import PadimError
 from padim.maps import map_mask, region_score
 from padim.probe import KINDS, default_sizes, painted_pictures, place_at
 from padim.scorer import NO_NUMBERS
-from padim.spool import Spool
+from padim.storage.feature_store import Spool
 
 if TYPE_CHECKING:
     from padim.data.loading import RGB

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from padim.bundle import sha256_stored
 from padim.config import PadimConfig
 from padim.piece import Piece
+from padim.storage.bundle import sha256_stored
 
 Array = npt.NDArray[Any]
 # What a bundle keeps of a detector: arrays as .npy, anything else as it is.

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from padim import bundle, leftovers, scorer_seal, scoring_journal, stopped_fits, weights, working_files
+from padim import scorer_seal, scoring_journal, weights
 from padim.errors import PadimError
-from padim.leftovers import Leftover
-from padim.stopped_fits import StoppedFit
-from padim.store import Workspace
-from padim.unfinished import look
+from padim.storage import bundle, leftovers, stopped_fits, working_files
+from padim.storage.leftovers import Leftover
+from padim.storage.resume import look
+from padim.storage.stopped_fits import StoppedFit
+from padim.storage.workspace import Workspace
 
 __all__ = [
     "Checked",

@@ -23,7 +23,7 @@ from padim.scorer import NO_NUMBERS
 if TYPE_CHECKING:
     from padim.data.loading import Watch
     from padim.judging import Judge
-    from padim.spool import Spool
+    from padim.storage.feature_store import Spool
 
 __all__ = ["level_maps"]
 

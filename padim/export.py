@@ -29,14 +29,15 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 import padim
-from padim import backbones, leftovers
+from padim import backbones
 from padim.errors import PadimError
 from padim.factor import Factor, LowRank
-from padim.files import explain_os_error, sync_folder
 from padim.methods.patch_gaussians import PatchGaussians
 from padim.repeatability import guard_levels
 from padim.runtime import session_options
 from padim.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
+from padim.storage import leftovers
+from padim.storage.atomic import explain_os_error, sync_folder
 from padim.words import megabytes
 
 if TYPE_CHECKING:

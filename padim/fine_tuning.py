@@ -25,8 +25,8 @@ import numpy.typing as npt
 from padim import backbones
 from padim.config import PadimConfig
 from padim.methods.training import Phase, Plan, Turn, train
-from padim.pictures import Pictures
 from padim.randomness import drawing_from
+from padim.storage.image_store import Pictures
 from padim.task import Losses
 
 if TYPE_CHECKING:

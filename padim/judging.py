@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from padim.bundle import sha256_stored
 from padim.calibration import (
     FEWEST_PARTS,
     Choice,
@@ -32,6 +31,7 @@ from padim.identity import scoring_identity
 from padim.learning import Fitted
 from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, inside, judged_map, region_score
 from padim.scorer import Scorer
+from padim.storage.bundle import sha256_stored
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from padim import methods
 from padim.config import PadimConfig
 from padim.detector import Detector
 from padim.maps import MAX_LEVEL, Quantizer, upsample_and_smooth
-from padim.normals import Normal
+from padim.storage.normals import Normal
 from padim.task import Calibration, Losses, Task, check_fit, windows
 
 # A threshold by hand beyond that scale widens it, to this many times the threshold ...

@@ -34,14 +34,14 @@ from padim.errors import PadimError
 from padim.judging import Judge
 from padim.learning import learn
 from padim.learning_figures import Defects, LearningCurve, Size, Trial
-from padim.leftovers import ScratchFolder
 from padim.operating import Rate
-from padim.taken import naming_damage
+from padim.storage.leftovers import ScratchFolder
+from padim.storage.working_set import naming_damage
 from padim.task import Task
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.normals import Normal
+    from padim.storage.normals import Normal
 
 __all__ = [
     "DRAWS",

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from padim import backbones, bundle, methods
+from padim import backbones, methods
 from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
 from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig, explain
 from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
@@ -42,22 +42,23 @@ from padim.features import FeatureExtractor, draw_channels, open_extractor
 from padim.identity import scoring_files
 from padim.judging import Judge, ScoredImage
 from padim.learning import Fitted, learn, scale, with_room_for
-from padim.leftovers import ScratchFolder
 from padim.maps import Decision, Quantizer, decide, region_score
 from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
-from padim.normals import Groups, Normal, Status, group_of, join_duplicates
-from padim.pictures import Pictures
 from padim.repeatability import Guard, Verdict, verdict_of
 from padim.roi import MAX_SHAPES, Shape
 from padim.roi import from_json as shapes_from_json
 from padim.roi import to_json as shapes_to_json
 from padim.scorer import NO_NUMBERS, Scorer
-from padim.spool import Spool
 from padim.statistics import PatchStatistics
-from padim.taken import WORK, Taken, copy_features, naming_damage
+from padim.storage import bundle
+from padim.storage.feature_store import Spool
+from padim.storage.image_store import Pictures
+from padim.storage.leftovers import ScratchFolder
+from padim.storage.normals import Groups, Normal, Status, group_of, join_duplicates
+from padim.storage.resume import Done, Unfinished
+from padim.storage.thumbnails import SavedThumbnails, Thumbnails
+from padim.storage.working_set import WORK, Taken, copy_features, naming_damage
 from padim.task import Calibration, Losses, Task
-from padim.thumbnails import SavedThumbnails, Thumbnails
-from padim.unfinished import Done, Unfinished
 from padim.words import clipped
 
 __all__ = ["Choice", "Padim", "ScoredImage"]

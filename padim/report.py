@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from padim.files import write_atomic
 from padim.scoring_journal import Journal
+from padim.storage.atomic import write_atomic
 
 if TYPE_CHECKING:
     from padim.maps import Decision, Quantizer

@@ -15,7 +15,7 @@ import mmap
 from pathlib import Path
 
 from padim.errors import PadimError
-from padim.files import sha256_of
+from padim.storage.atomic import sha256_of
 
 __all__ = ["DATA_FILE", "DATA_SHA256", "SHA256", "digest", "seal", "seal_entry", "verify"]
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from padim.errors import PadimError
-from padim.files import naming, sync_folder, write_atomic
+from padim.storage.atomic import naming, sync_folder, write_atomic
 
 NAME = "results.partial.jsonl"
 _FORMAT = "padim-scoring"

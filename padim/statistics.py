@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from padim.blocks import each_block, position_blocks
 from padim.errors import DamagedError, PadimError
-from padim.records import REMEDY
-from padim.sealed import is_whole, write_sealed
+from padim.storage.record_file import REMEDY
+from padim.storage.sealed import is_whole, write_sealed
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]

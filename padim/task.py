@@ -17,9 +17,9 @@ from padim.config import PadimConfig
 from padim.data.loading import Watch
 from padim.detector import Detector
 from padim.errors import BundleError, PadimError
-from padim.normals import Normal, Status
-from padim.pictures import Pictures
-from padim.spool import Spool
+from padim.storage.feature_store import Spool
+from padim.storage.image_store import Pictures
+from padim.storage.normals import Normal, Status
 
 # Fixed, so that statistics have the same batch boundaries however the pictures arrived.
 WINDOW = 64

@@ -21,9 +21,9 @@ import platformdirs
 
 from padim import registry
 from padim.errors import BackboneError
-from padim.files import sha256_of, write_atomic
-from padim.leftovers import ScratchFolder
 from padim.registry import Backbone
+from padim.storage.atomic import sha256_of, write_atomic
+from padim.storage.leftovers import ScratchFolder
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".npz")
 VARIABLE = "PADIM_WEIGHTS"

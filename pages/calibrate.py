@@ -13,7 +13,7 @@ from ui.words import count, share_of
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.operating import Costs, OperatingPoint
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.calibrating import Draft
     from ui.reviews import Review
     from ui.scoring import Origin

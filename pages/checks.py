@@ -16,7 +16,7 @@ from ui.words import count, in_hundred, multiple, share_of
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.repeatability import Guard
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.checking import Band, Lie, Session, Shots, Split
     from ui.reviews import Review
 

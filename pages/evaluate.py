@@ -25,7 +25,7 @@ from ui.words import count, in_hundred
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.evaluating import Cell, Evaluated
 
 _LAYOUTS = (

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from padim.config import PadimConfig
     from padim.errors import ImageError
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.normals import Ranked, Reason
     from ui.survey import Group, Survey

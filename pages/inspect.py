@@ -26,7 +26,7 @@ from ui.words import size
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.inspecting import Row, Show
     from ui.reviews import Review
 

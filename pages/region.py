@@ -12,7 +12,7 @@ from ui import regions, roi, shell, viewing, workspace
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.regions import Drawing, Promise, Region
 
 _EDITOR = "region-editor"

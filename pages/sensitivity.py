@@ -13,7 +13,7 @@ from ui.words import count
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.probe import Kind
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.labelled import Labelled
     from ui.probing import Probed, Unit, Wanted
 

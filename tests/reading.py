@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from padim.pictures import Pictures
+from padim.storage.image_store import Pictures
 
 
 def rows_read(monkeypatch: pytest.MonkeyPatch) -> set[int]:

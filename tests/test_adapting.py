@@ -25,7 +25,7 @@ from padim.evaluation import judge
 from padim.export import export_onnx
 from padim.fine_tuning import fine_tune, paste
 from padim.methods.training import Turn
-from padim.pictures import Pictures
+from padim.storage.image_store import Pictures
 from padim.study.significance import Difference
 from padim.task import Losses
 from tests.parts import defects, normals, part, png

@@ -30,8 +30,8 @@ from padim.attribution import (
 )
 from padim.data.loading import prepare
 from padim.maps import decide
-from padim.spool import Spool
 from padim.statistics import PatchStatistics
+from padim.storage.feature_store import Spool
 from tests.parts import defects, normals
 
 Doubles = npt.NDArray[np.float64]

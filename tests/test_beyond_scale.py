@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padim import Padim, PadimConfig, bundle
-from padim.bundle import Bundle
+from padim import Padim, PadimConfig
 from padim.calibration import Basis, Choice
 from padim.errors import BeyondScaleError, BundleError, CalibrationError
 from padim.learning import with_room_for
 from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, upsample_and_smooth
+from padim.storage import bundle
+from padim.storage.bundle import Bundle
 from tests.parts import defects, normals
 
 SMALL = PadimConfig(input_size=64, grid_stride=8, n_features=12, smoothing_sigma=2, min_area=1)

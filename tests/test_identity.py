@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from padim import Padim, PadimConfig
-from padim.bundle import Bundle
 from padim.config import BEFORE_IT_WAS_A_SETTING
 from padim.errors import PadimError
 from padim.export import metadata
@@ -21,6 +20,7 @@ from padim.identity import of_manifest, scoring_files
 from padim.judging import Judge
 from padim.maps import Quantizer
 from padim.repeatability import Guard
+from padim.storage.bundle import Bundle
 from tests.parts import defects, normals
 
 SMALL = {"input_size": 64, "grid_stride": 8, "n_features": 12, "smoothing_sigma": 2.0, "min_area": 8}

@@ -16,11 +16,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from padim import Padim, PadimConfig, backbones, bundle, network_check, runtime
-from padim.bundle import Bundle
+from padim import Padim, PadimConfig, backbones, network_check, runtime
 from padim.errors import BundleError, PadimError
 from padim.network_check import OPERATORS, check_network
 from padim.registry import REGISTRY, Layer
+from padim.storage import bundle
+from padim.storage.bundle import Bundle
 from tests.parts import defects
 
 LAYER = Layer("out", "out", 4, 2)

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from padim import BundleError, CalibrationError, Padim, PadimConfig, bundle
+from padim import BundleError, CalibrationError, Padim, PadimConfig
 from padim.maps import MAX_LEVEL, Quantizer, decide
 from padim.repeatability import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
+from padim.storage import bundle
 from tests.parts import normals
 
 NO_LEVELS = (1, 0)

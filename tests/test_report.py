@@ -111,7 +111,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half(tmp_path: Path, monkeypatch: p
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("padim.files.os.fsync", full)
+    monkeypatch.setattr("padim.storage.atomic.os.fsync", full)
     with pytest.raises(OSError, match="No space"), Results(tmp_path, {}, {}):
         pass
     assert not [*tmp_path.iterdir()]

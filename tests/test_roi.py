@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from padim import BundleError, CalibrationError, Padim, PadimConfig, PadimError, bundle
-from padim.bundle import MANIFEST
+from padim import BundleError, CalibrationError, Padim, PadimConfig, PadimError
 from padim.data.preprocess import Preprocess
 from padim.roi import (
     MAX_POINTS,
@@ -30,7 +29,9 @@ from padim.roi import (
     rejudged_levels,
     to_json,
 )
-from padim.store import Workspace
+from padim.storage import bundle
+from padim.storage.bundle import MANIFEST
+from padim.storage.workspace import Workspace
 from tests.parts import normals, part, png
 from ui import workspace
 

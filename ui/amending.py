@@ -15,7 +15,7 @@ from ui import state, uploads, watch, work_queue, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.bring import Brought
     from ui.jobs import Job
     from ui.normals import Reason

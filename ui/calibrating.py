@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from padim.calibration import FalseRejectRate, Threshold
     from padim.model import Padim
     from padim.operating import Costs, OperatingPoint
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.scoring import Origin
 
 UPLOADER = "known"

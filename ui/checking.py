@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.repeatability import Guard, Repeatability
     from padim.sessions import SessionCheck
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.amending import Amended
     from ui.jobs import Job
     from ui.scoring import Pile

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from padim.metrics import Figure, Report
     from padim.model import Padim, ScoredImage
     from padim.operating import Rate
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.uploads import Named
 

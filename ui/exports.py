@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from padim import report
-from padim.leftovers import ScratchFolder
+from padim.storage.leftovers import ScratchFolder
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.inspecting import Row
 
 # The shell's columns of these names say the same.

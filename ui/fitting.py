@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from padim.errors import BackboneError, ImageError, PadimError
-from padim.leftovers import held_folder
+from padim.storage.leftovers import held_folder
 from ui import bring, state, uploads, watch, work_queue, workspace
 from ui.bring import Brought
 from ui.grouping import Confirmed
@@ -18,8 +18,8 @@ from ui.survey import Survey, survey
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
-    from padim.stopped_fits import StoppedFit
-    from padim.store import Workspace
+    from padim.storage.stopped_fits import StoppedFit
+    from padim.storage.workspace import Workspace
     from padim.worker.pictures import Pictures
 
 UPLOADER = "normals"

@@ -12,7 +12,7 @@ from ui.scoring import Scored
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.repeatability import Verdict
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
 
 UPLOADER = "tests"
 Order = Literal["worst", "best", "name", "arrival"]

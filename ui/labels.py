@@ -12,13 +12,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from padim.files import write_atomic
+from padim.storage.atomic import write_atomic
 from ui import state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
 
 Label = Literal["good", "defect"]
 _FILE = "labels.json"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from padim.attribution import Explanation
     from padim.model import Padim
     from padim.registry import Layer
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.scoring import Scored
 
 # What a layer of that stride sees, as far as one word can say it.

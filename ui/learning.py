@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from padim.errors import ImageError
     from padim.learning_figures import LearningCurve, Spread
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.scoring import Scored
 

@@ -13,7 +13,7 @@ from ui.words import count
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.learning import Learnt, Source
 
 _MOST_DRAWS = 20

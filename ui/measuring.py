@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.labelled import Labelled
     from ui.runs import Runs

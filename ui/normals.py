@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from padim.calibration import FalseRejectRate
     from padim.data.preprocess import Box
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
 
 Reason = Literal["not_good", "kept_out"]
 REASONS: dict[Reason, str] = {

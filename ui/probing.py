@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.probe import Curve, Kind, Probe, Reach
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.labelled import Labelled
 

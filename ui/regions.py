@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from padim.calibration import FalseRejectRate, Threshold
     from padim.model import Padim
     from padim.roi import Shape
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
 
 Mask = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.int64]

@@ -17,7 +17,7 @@ from ui.scoring import Kept, Pile
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.bring import Brought
     from ui.jobs import Job
     from ui.scoring import Origin

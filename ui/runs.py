@@ -15,7 +15,7 @@ from ui import watch, workspace
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.labelled import Labelled
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from padim.errors import ImageError
-from padim.leftovers import ScratchFolder
+from padim.storage.leftovers import ScratchFolder
 from ui.media import Numbers, Picture
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from urllib.parse import quote
 import streamlit as st
 
 from padim.errors import PadimError, StorageError
-from padim.files import explain_os_error, refuses_writing
+from padim.storage.atomic import explain_os_error, refuses_writing
 from ui import amending, fitting, media, panels, server, sessions, watch, workspace
 from ui.words import count
 
 if TYPE_CHECKING:
     from padim.errors import ImageError
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
 
 PRODUCT = "PaDiM Inspection"
 READ_ONLY = (

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.shift import Bears, Kind, Series, Shift
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.labelled import Labelled
 

@@ -21,7 +21,7 @@ from ui.scoring import areas_for, map_numbers
 if TYPE_CHECKING:
     from padim.data.preprocess import Box
     from padim.model import Padim
-    from padim.store import Entry
+    from padim.storage.workspace import Entry
     from ui.labels import Label
     from ui.scoring import Scored
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock
 
 from padim.errors import Cancelled
-from padim.files import explain_os_error
+from padim.storage.atomic import explain_os_error
 from ui import workspace
 from ui.words import count
 
 if TYPE_CHECKING:
-    from padim.stopped_fits import StoppedFit
+    from padim.storage.stopped_fits import StoppedFit
     from padim.worker.messages import Outcome, Request
     from padim.worker.pictures import AtPath, Files
     from padim.worker.process import OnCancel
@@ -148,7 +148,7 @@ def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
 @contextmanager
 def kept(fit: StoppedFit) -> Iterator[AtPath | Files]:
     """The pictures that a fit was begun with, where they still are; uploads go once it has succeeded."""
-    from padim.stopped_fits import kept_uploads
+    from padim.storage.stopped_fits import kept_uploads
     from padim.worker.pictures import AtPath, Files
 
     assert fit.request is not None

@@ -13,7 +13,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.store import Entry, Workspace
+    from padim.storage.workspace import Entry, Workspace
 
 APP = Path(__file__).resolve().parent.parent
 PARAMETER = "model"
@@ -27,7 +27,7 @@ def root() -> Path:
 
 def store() -> Workspace:
     """The saved models. Cheap to make: it holds a path."""
-    from padim.store import Workspace
+    from padim.storage.workspace import Workspace
 
     return Workspace(root())
 
@@ -130,7 +130,7 @@ def open_model(entry: Entry) -> Padim:
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the model")
 def _open(home: str, entry_id: str, revision: str) -> Padim:
-    from padim.store import Workspace
+    from padim.storage.workspace import Workspace
 
     kept = Workspace(home)
     model = kept.open(entry_id)

@@ -53,7 +53,7 @@ def calibrate(
     """
     from padim.calibration import FEWEST_PARTS
     from padim.model import Padim
-    from padim.store import held
+    from padim.storage.workspace import held
 
     if sum(given is not None for given in (percentile, threshold, target)) > 1:
         raise PadimError(

@@ -205,7 +205,7 @@ def _one_sentence(terminal: Terminal) -> Iterator[None]:
 
 def _sentence(error: OSError) -> str:
     """What the system refused: to write, with the remedy, or something else in its own words."""
-    from padim.files import explain_os_error, is_about_writing
+    from padim.storage.atomic import explain_os_error, is_about_writing
 
     if is_about_writing(error):
         return str(explain_os_error(error))

@@ -15,7 +15,7 @@ from padim.errors import PadimError
 
 if TYPE_CHECKING:
     from padim.doctor import Diagnosis
-    from padim.leftovers import Leftover
+    from padim.storage.leftovers import Leftover
 
 _SHOWN = 30
 # More of a kind than this are not shown one by one where they are whole.
@@ -59,7 +59,7 @@ def doctor(
             home = os.environ.get("PADIM_HOME", "").strip()
             root = Path(home).expanduser() if home else Path("workspace")
             if root.is_dir():
-                from padim.store import Workspace
+                from padim.storage.workspace import Workspace
 
                 found += engine.workspace(Workspace(root), progress)
             elif home:

@@ -210,11 +210,12 @@ def _fit(
     percentile: float | None,
     value: float | None,
 ) -> None:
-    from padim import bundle, registry
+    from padim import registry
     from padim import weights as weights_files
-    from padim.files import remove_tree
     from padim.model import Padim
-    from padim.unfinished import Request, look, pictures_done
+    from padim.storage import bundle
+    from padim.storage.atomic import remove_tree
+    from padim.storage.resume import Request, look, pictures_done
 
     failed: list[ImageError] = []
     resumed = look(partial) == "stopped"
@@ -284,7 +285,7 @@ def _fit(
 
 def _remove_quietly(partial: Path) -> None:
     """Clean up where the error that led here is what is to be told."""
-    from padim.files import remove_tree
+    from padim.storage.atomic import remove_tree
 
     with suppress(OSError):
         remove_tree(partial)
@@ -292,8 +293,8 @@ def _remove_quietly(partial: Path) -> None:
 
 def _keep_features(partial: Path, work: Path) -> None:
     """The features' folder goes to its place in one step: a kill leaves it in the one or in the other."""
-    from padim.files import remove_tree, sync_folder
-    from padim.unfinished import forget
+    from padim.storage.atomic import remove_tree, sync_folder
+    from padim.storage.resume import forget
 
     remove_tree(work)
     partial.rename(work)

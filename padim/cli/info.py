@@ -76,8 +76,8 @@ def _config(terminal: Terminal, config: Any, pictures: int | None) -> None:
 
 
 def _model(terminal: Terminal, path: Path) -> None:
-    from padim import bundle
     from padim.model import Padim
+    from padim.storage import bundle
     from padim.words import count, megabytes
 
     saved = bundle.Bundle(path)

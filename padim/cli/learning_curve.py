@@ -116,8 +116,8 @@ def _opened(path: Path, pictures: Path | None, progress: Progress, stop: Stop) -
         PadimError: it has none; says what to do.
     """
     from padim.data.opening import open_source
-    from padim.leftovers import ScratchFolder
     from padim.model import Padim
+    from padim.storage.leftovers import ScratchFolder
 
     if pictures is not None:
         scratch = ScratchFolder()

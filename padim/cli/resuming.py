@@ -25,7 +25,7 @@ def partial_of(output: Path) -> Path:
 
 def sweep_beside(output: Path) -> None:
     """Remove what killed fits for this place have left that nobody can go on from."""
-    from padim import leftovers
+    from padim.storage import leftovers
 
     for name in (output.name, partial_of(output).name):
         leftovers.sweep(leftovers.beside(output.parent, name))
@@ -49,7 +49,7 @@ def has_model(path: Path) -> bool:
     Raises:
         PadimError: something else is there.
     """
-    from padim import bundle
+    from padim.storage import bundle
 
     if not path.exists() or bundle.half_made(path):
         return False
@@ -71,9 +71,9 @@ def at_work(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> I
         PadimError: somebody else's files are there, another fit is at work, or there is one that was stopped
             and neither ``resume`` nor ``force`` says what is to become of it.
     """
-    from padim import leftovers
-    from padim.files import remove_tree
-    from padim.unfinished import look, pictures_done
+    from padim.storage import leftovers
+    from padim.storage.atomic import remove_tree
+    from padim.storage.resume import look, pictures_done
     from padim.words import count
 
     partial = partial_of(output)
@@ -119,8 +119,8 @@ def may_be_replaced(output: Path, *, resume: bool, force: bool) -> bool:
     Raises:
         PadimError: it may not, or something else is there.
     """
-    from padim import bundle
-    from padim.unfinished import Request, keys_done, look
+    from padim.storage import bundle
+    from padim.storage.resume import Request, keys_done, look
 
     if not has_model(output) or force:
         return True
@@ -139,9 +139,9 @@ def may_be_replaced(output: Path, *, resume: bool, force: bool) -> bool:
 
 def is_complete(output: Path, config: PadimConfig, choice: Choice, source: Source) -> bool:
     """Whether the model in this place is what a fit with these settings on these pictures gives."""
-    from padim import bundle
     from padim.data.decode import decode
     from padim.data.loading import content_hash
+    from padim.storage import bundle
 
     saved = bundle.Bundle(output)
     wanted = {"config": config.model_dump(mode="json"), "choice": asdict(choice)}

@@ -76,11 +76,11 @@ def score(
     code at 0. Whatever stops it, the rows of what was judged are kept in [b]results.partial.jsonl[/], and
     [b]--resume[/] goes on from there; after Ctrl-C they are in the results, too, marked as interrupted.
     """
-    from padim import bundle
     from padim.data.opening import open_source
     from padim.model import Padim
     from padim.report import Results, of_model
     from padim.scoring_journal import rows_kept
+    from padim.storage import bundle
     from padim.words import count
 
     if not 32 <= panel_side <= 8192:
@@ -299,8 +299,8 @@ def _evidence(
     stem: str, content: bytes, scored: ScoredImage, decision: Any, output: Path, panel_side: int, masks: bool
 ) -> dict[str, str]:
     from padim.data.decode import decode
-    from padim.files import write_atomic
     from padim.render import encode_jpeg, encode_png, four_panel, mask_image
+    from padim.storage.atomic import write_atomic
 
     files = {}
     if panel_side:

@@ -43,8 +43,8 @@ def journal_in(
         PadimError: results would be mixed with pictures, with somebody else's files or with other results, or
             another scoring is at work there.
     """
-    from padim import leftovers
     from padim.scoring_journal import NAME
+    from padim.storage import leftovers
 
     if output.exists() and not output.is_dir():
         raise PadimError(f"{output}: is a file; give a folder for the results")
@@ -85,8 +85,8 @@ def _journal(
     force: bool,
 ) -> Journal:
     from padim import scoring_journal
-    from padim.files import remove_tree
     from padim.scoring_journal import Journal
+    from padim.storage.atomic import remove_tree
     from padim.words import count
 
     stopped = scoring_journal.begun_with(output) is not None

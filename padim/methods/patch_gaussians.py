@@ -22,10 +22,10 @@ from padim.factor import FILES as FACTOR_FILES
 from padim.factor import Factor, LowRank, Triangular, from_files, is_low_rank
 from padim.gaussian import LeaveOut, LeaveOutOfSpan, Regularization, Span, squared_distances, whitening
 from padim.neighbours import COUNT, OWN, neighbours, seen_from
-from padim.normals import Normal
 from padim.piece import FLOAT, INT64, Piece, constants, op, tensor
-from padim.spool import Spool
 from padim.statistics import PatchStatistics
+from padim.storage.feature_store import Spool
+from padim.storage.normals import Normal
 from padim.task import Learnt, Task, in_windows, windows
 
 # Float64 matrices held at once while learning: positions are learnt in blocks that fit.

@@ -45,10 +45,10 @@ from padim.methods import folds
 from padim.methods.student import build, export
 from padim.methods.training import Plan, Turn, initialise, train
 from padim.network_check import check_network
-from padim.pictures import Pictures
 from padim.piece import Piece, constants, op, renamed
 from padim.registry import Layer
 from padim.runtime import open_session, run_session
+from padim.storage.image_store import Pictures
 from padim.task import Learnt, Losses, Task
 
 STUDENT = "student.onnx"

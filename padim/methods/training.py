@@ -44,7 +44,7 @@ from padim.blocks import workers
 from padim.config import PadimConfig
 from padim.data.loading import Watch
 from padim.errors import PadimError
-from padim.sealed import is_whole, write_sealed
+from padim.storage.sealed import is_whole, write_sealed
 from padim.task import Losses
 
 if TYPE_CHECKING:

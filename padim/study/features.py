@@ -27,10 +27,10 @@ from padim.data.loading import Watch, batches
 from padim.data.preprocess import Preprocess
 from padim.errors import ImageError, PadimError
 from padim.features import FeatureExtractor, open_extractor
-from padim.files import write_atomic
-from padim.records import sealed
 from padim.scorer import NO_NUMBERS
-from padim.spool import Spool
+from padim.storage.atomic import write_atomic
+from padim.storage.feature_store import Spool
+from padim.storage.record_file import sealed
 from padim.study.data import Category
 
 __all__ = ["Features", "Seen", "shared_by", "union"]

@@ -21,7 +21,7 @@ from padim.evaluation import Judged, Picture
 from padim.learning import learn
 from padim.maps import region_score
 from padim.model import Padim
-from padim.normals import Normal, join_duplicates
+from padim.storage.normals import Normal, join_duplicates
 from padim.study.features import Features
 from padim.task import Task
 

@@ -7,10 +7,10 @@ from html import escape
 from pathlib import Path
 
 from padim.config import PadimConfig
-from padim.files import write_atomic
 from padim.metrics import Figure
 from padim.operating import Rate
 from padim.report import csv_file
+from padim.storage.atomic import write_atomic
 from padim.study.result import FIGURES
 from padim.study.running import Study
 from padim.study.table import NOTES, Overall, Standing, Table, overall, p_words, present, primary, table

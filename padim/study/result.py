@@ -16,9 +16,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from padim.config import PadimConfig
-from padim.files import write_atomic
 from padim.metrics import Figure
 from padim.operating import Rate
+from padim.storage.atomic import write_atomic
 
 __all__ = ["FIGURES", "Name", "Result", "Scored", "by_name", "read", "write"]
 

@@ -21,13 +21,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from padim import __version__, backbones, leftovers
+from padim import __version__, backbones
 from padim.config import PadimConfig
 from padim.data.loading import Cancel, Progress, Watch
 from padim.errors import Cancelled, ImageError, PadimError
 from padim.evaluation import judge as judge_pictures
-from padim.files import write_atomic
 from padim.model import Padim
+from padim.storage import leftovers
+from padim.storage.atomic import write_atomic
 from padim.study.data import Category, digest
 from padim.study.features import Features, shared_by, union
 from padim.study.figures import Draws, counted, milliseconds, probed

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from padim import errors
 from padim.errors import ImageError, PadimError
-from padim.files import explain_os_error
+from padim.storage.atomic import explain_os_error
 from padim.worker.pictures import Labelled, Pictures
 
 

@@ -24,9 +24,9 @@ from padim.worker.messages import (
 from padim.worker.pictures import open_pictures
 
 if TYPE_CHECKING:
-    from padim import unfinished
     from padim.config import PadimConfig
-    from padim.normals import Normal
+    from padim.storage import resume
+    from padim.storage.normals import Normal
 
 Cancel = Callable[[], bool]
 
@@ -72,20 +72,20 @@ def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
     What is done is kept in the model's working folder until it is saved: after a kill, the same request goes
     on from there.
     """
-    from padim import unfinished
     from padim.config import PadimConfig
+    from padim.storage import resume
 
     config = PadimConfig.of(request.config)
     fetch_weights(config, progress, cancel)
     # The first fit with these layers makes the network's file, which takes a while and reports nothing.
     progress(0, None, "Preparing the network")
     from padim.model import Padim
-    from padim.store import Workspace
+    from padim.storage.workspace import Workspace
 
     store, failed = Workspace(request.root), list[ImageError]()
     source = open_pictures(request.pictures)
     work = store.work_dir(request.model)
-    if unfinished.Request.read(work) is None:
+    if resume.Request.read(work) is None:
         told = _kept_request(request, len(source))
         told.write(work)
     model = Padim(config, work_dir=work)
@@ -98,17 +98,17 @@ def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
         unfinished=work,
     )
     store.save(request.model, model)
-    unfinished.forget(work)
+    resume.forget(work)
     return Outcome(pictures=len(model.normals_), failed=_told((*source.skipped, *failed)))
 
 
-def _kept_request(request: Fit, total: int) -> unfinished.Request:
+def _kept_request(request: Fit, total: int) -> resume.Request:
     """What to keep of a request, to go on with it after a kill."""
-    from padim import unfinished
+    from padim.storage import resume
     from padim.worker.pictures import AtPath, Files
 
     given = request.pictures
-    return unfinished.Request.now(
+    return resume.Request.now(
         total,
         pictures=str(given.path) if isinstance(given, AtPath) else None,
         files=tuple((name, str(path)) for name, path in given.files) if isinstance(given, Files) else (),
@@ -144,7 +144,7 @@ def fetch_weights(config: PadimConfig, progress: Report, cancel: Cancel) -> None
 
 def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
     """Whether the calibration ``was_stale``, and what ``failed``."""
-    from padim.store import Workspace
+    from padim.storage.workspace import Workspace
 
     failed: list[ImageError] = []
     source = open_pictures(request.pictures)
@@ -157,7 +157,7 @@ def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
 
 def _add(request: Add, progress: Report, cancel: Cancel) -> Outcome:
     """How many ``pictures`` were added, and how many new ``parts`` they show."""
-    from padim.store import Workspace
+    from padim.storage.workspace import Workspace
 
     failed: list[ImageError] = []
     source = open_pictures(request.pictures)
@@ -176,7 +176,7 @@ def _add(request: Add, progress: Report, cancel: Cancel) -> Outcome:
 
 def _refit(request: SetLayers | Exclude | Include, progress: Report, cancel: Cancel) -> Outcome:
     """The layers now ``active`` and ``muted``."""
-    from padim.store import Workspace
+    from padim.storage.workspace import Workspace
 
     with Workspace(request.root).edit(request.model) as model:
         match request:

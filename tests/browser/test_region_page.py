@@ -12,7 +12,7 @@ import pytest
 from benchmarks import served
 from padim import Padim, Workspace
 from padim.roi import Shape, rasterize
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.looking import Visitor
 from tests.browser.wire import Wire

@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from tests.browser.conftest import Start, Visit
 from tests.parts import normals
 

@@ -15,7 +15,7 @@ from padim import Padim, PadimConfig, ScoredImage, Workspace
 from padim.calibration import false_reject_rate, parts_needed, rank
 from padim.maps import Quantizer, map_mask, region_score
 from padim.repeatability import Guard
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor

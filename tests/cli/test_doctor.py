@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from padim import Padim, Workspace, leftovers
-from padim.files import open_beside
-from padim.unfinished import Request
+from padim import Padim, Workspace
+from padim.storage import leftovers
+from padim.storage.atomic import open_beside
+from padim.storage.resume import Request
 from tests.cli.conftest import SMALL, Run, write
 from tests.parts import normals
 

@@ -15,7 +15,7 @@ import pytest
 from padim import Padim, PadimConfig
 from padim.data.sources import FolderSource
 from padim.errors import Cancelled, PadimError
-from padim.unfinished import pictures_done
+from padim.storage.resume import pictures_done
 from tests.cli.conftest import SMALL, Run, write
 from tests.parts import normals, part, png
 
@@ -248,7 +248,7 @@ def test_a_signal_leaves_what_resume_goes_on_from(
     stopping = f"""
 import os
 from padim.cli import main
-from padim.unfinished import Unfinished
+from padim.storage.resume import Unfinished
 add = Unfinished.add
 def added(self, batch):
     add(self, batch)

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from padim import Padim, leftovers
+from padim import Padim
 from padim.scoring_journal import NAME, Journal, rows_kept
-from padim.unfinished import Request, look
+from padim.storage import leftovers
+from padim.storage.resume import Request, look
 from tests.cli.conftest import SMALL, Run, write
 from tests.cli.test_fit import same
 from tests.parts import defects, normals, part, png
@@ -293,7 +294,7 @@ def test_whatever_refuses_to_write_is_one_sentence_with_a_file(
     def refuse(_handle: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("padim.files.os.fsync", refuse)
+    monkeypatch.setattr("padim.storage.atomic.os.fsync", refuse)
     said = run("fit", good, "-o", tmp_path / "m", *SMALL, "--json").sentence
     assert said.startswith(f"{tmp_path / 'm.partial'}")
     assert ("read-only" if number == errno.EROFS else "no space left") in said

@@ -14,9 +14,9 @@ from padim.detector import Detector, EmbeddingDetector
 from padim.graph import behind_embedding_graph
 from padim.maps import Quantizer, tail_inputs
 from padim.methods.ensemble import Ensemble
-from padim.normals import Normal, Status
 from padim.runtime import open_session
-from padim.spool import Spool
+from padim.storage.feature_store import Spool
+from padim.storage.normals import Normal, Status
 from padim.task import Task
 
 Singles = npt.NDArray[np.float32]

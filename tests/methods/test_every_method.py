@@ -15,12 +15,12 @@ from hypothesis import settings as h_settings
 from hypothesis import strategies as st
 
 from padim import Padim, PadimConfig
-from padim.bundle import Bundle
 from padim.errors import BundleError, Cancelled, PadimError
 from padim.export import export_npz, export_onnx
 from padim.judging import Judge
 from padim.methods.ensemble import Ensemble
 from padim.runtime import open_session
+from padim.storage.bundle import Bundle
 from tests.parts import defects, normals
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -74,7 +74,7 @@ def test_a_bundle_with_arrays_of_another_model_is_refused(model: Padim, tmp_path
     other = Padim(model.config.model_copy(update={"n_features": 12})).fit(normals(5))
     other.save(tmp_path / "other")
     saved, strange = Bundle(path), Bundle(tmp_path / "other")
-    from padim import bundle
+    from padim.storage import bundle
 
     own = ("format", "version", "files", "seal")
     manifest = {key: value for key, value in saved.manifest.items() if key not in own}

@@ -16,7 +16,7 @@ from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.methods import folds
 from padim.methods.training import Turn
-from padim.normals import Status
+from padim.storage.normals import Status
 from padim.task import Losses, Task
 from tests.methods import arrays
 

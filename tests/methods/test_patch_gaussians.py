@@ -11,7 +11,7 @@ import pytest
 from padim.methods import patch_gaussians
 from padim.methods.patch_gaussians import PatchGaussians
 from padim.neighbours import COUNT, OWN, neighbours, seen_from
-from padim.normals import Status
+from padim.storage.normals import Status
 from padim.task import Task
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 

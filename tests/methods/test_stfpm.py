@@ -21,9 +21,9 @@ from padim.maps import Quantizer, tail_inputs
 from padim.methods.stfpm import STUDENT, Lessons, StudentTeacher, learn
 from padim.methods.student import build, export
 from padim.methods.training import Turn, initialise
-from padim.normals import Normal
-from padim.pictures import Pictures
-from padim.spool import Spool
+from padim.storage.feature_store import Spool
+from padim.storage.image_store import Pictures
+from padim.storage.normals import Normal
 from padim.task import Task
 from tests.parts import defects, normals, part
 from tests.reading import rows_read

@@ -10,7 +10,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from ui import calibrating, watch
 from ui.calibrating import Draft
 

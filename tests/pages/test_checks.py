@@ -12,7 +12,7 @@ import pytest
 from padim import Guard, Padim, Workspace, advise, align, check_session, pooled
 from padim.data.decode import decode
 from padim.errors import Cancelled, PadimError
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import normals, part, png
 from ui import checking

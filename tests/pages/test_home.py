@@ -76,7 +76,7 @@ def test_the_scorer_is_offered_for_models_with_a_threshold(
 
 
 def test_a_stopped_fit_is_listed_resumed_and_discarded(home: Path, small_config: PadimConfig) -> None:
-    from padim.unfinished import Request
+    from padim.storage.resume import Request
     from tests.cli.conftest import write
 
     store = Workspace(home)

@@ -16,7 +16,7 @@ from padim.documents import learning_curve as document
 from padim.errors import Cancelled
 from padim.learning_advice import odd_parts, outlook
 from padim.learning_curve import learning_curve
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui import learning, learning_chart, workspace

@@ -12,8 +12,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from padim import Padim, PadimConfig, Workspace, backbones, bundle, weights
+from padim import Padim, PadimConfig, Workspace, backbones, weights
 from padim.registry import REGISTRY
+from padim.storage import bundle
 from tests.pages.session import AddModel, Session
 from tests.parts import normals
 

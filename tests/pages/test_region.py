@@ -8,7 +8,7 @@ import numpy as np
 
 from padim import Padim, Workspace
 from padim.roi import Shape, rasterize
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import normals
 from ui import regions

@@ -16,7 +16,7 @@ import pytest
 
 from padim import Padim, Workspace
 from padim.data.sources import UploadSource
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from tests.parts import defects, normals, part
 from ui import exports
 from ui.inspecting import Row

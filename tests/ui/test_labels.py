@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from padim import Workspace
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from ui import labels
 
 ONE, OTHER = "1" * 64, "2" * 64

@@ -20,7 +20,7 @@ from PIL import Image
 from padim import Padim, PadimConfig, Workspace
 from padim.errors import PadimError
 from padim.roi import Shape, rasterize
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from tests.parts import normals
 from ui import regions, workspace
 from ui.media import Picture

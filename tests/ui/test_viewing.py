@@ -13,7 +13,7 @@ import pytest
 from padim import Padim, PadimConfig, Workspace
 from padim.data.sources import UploadSource
 from padim.maps import region_scores
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from tests.parts import defects, normals
 from ui import viewing
 from ui.jobs import Job

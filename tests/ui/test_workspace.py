@@ -11,7 +11,7 @@ import pytest
 
 from padim import Padim, Workspace
 from padim.errors import PadimError
-from padim.store import Entry
+from padim.storage.workspace import Entry
 from ui import workspace
 
 

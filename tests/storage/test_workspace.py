@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from padim import BundleError, Padim, PadimConfig, PadimError, Workspace
-from padim.bundle import MANIFEST
-from padim.store import held
+from padim.storage.bundle import MANIFEST
+from padim.storage.workspace import held
 from tests.parts import normals
 
 
@@ -158,7 +158,7 @@ def test_a_lost_or_odd_name_file(workspace: Workspace, tiny_model: Padim) -> Non
 
 CHANGE = """
 import sys
-from padim.store import Workspace
+from padim.storage.workspace import Workspace
 with Workspace(sys.argv[1]).edit(sys.argv[2]) as model:
     print("changing", flush=True)
     sys.stdin.readline()
@@ -168,7 +168,7 @@ print("changed", flush=True)
 DELETE = """
 import sys
 from padim.errors import PadimError
-from padim.store import Workspace
+from padim.storage.workspace import Workspace
 try:
     Workspace(sys.argv[1]).delete(sys.argv[2], patience=float(sys.argv[3]))
 except PadimError as error:
@@ -178,7 +178,7 @@ else:
 """
 OPEN = """
 import sys
-from padim.store import Workspace
+from padim.storage.workspace import Workspace
 model = Workspace(sys.argv[1]).open(sys.argv[2])
 print(model.choice.permille, model.thumbnail(2)[:2] == bytes([255, 216]))
 """
@@ -187,7 +187,7 @@ print(model.choice.permille, model.thumbnail(2)[:2] == bytes([255, 216]))
 def process(script: str, workspace: Workspace, *args: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", script, str(workspace.root), *args]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[1])
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[2])
 
 
 def test_three_processes_change_delete_and_open(workspace: Workspace, tiny_model: Padim) -> None:

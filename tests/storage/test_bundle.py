@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from padim import BackboneError, BundleError, Padim, PadimConfig, bundle
-from padim.bundle import MANIFEST, Bundle
+from padim import BackboneError, BundleError, Padim, PadimConfig
 from padim.factor import Triangular
+from padim.storage import bundle
+from padim.storage.bundle import MANIFEST, Bundle
 from tests.parts import normals
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOGICAL = (
     "mean.npy",
     "left.npy",

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from padim.data.loading import Prepared
 from padim.errors import DamagedError
-from padim.normals import Normal
-from padim.pictures import Pictures
-from padim.spool import Spool
-from padim.thumbnails import Thumbnails
+from padim.storage.feature_store import Spool
+from padim.storage.image_store import Pictures
+from padim.storage.normals import Normal
+from padim.storage.thumbnails import Thumbnails
 
 # Their names in a model's working folder.
 WORK = ("spool", "pictures", "thumbnails.bin", "thumbnails.txt")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from padim import Padim, PadimConfig, PadimError, Workspace
-from padim.bundle import MANIFEST, _seal
+from padim.storage.bundle import MANIFEST, _seal
 from tests.parts import normals
 from ui import exports, workspace
 

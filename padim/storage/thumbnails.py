@@ -15,10 +15,10 @@ from typing import BinaryIO, Protocol
 
 import xxhash
 
-from padim.bundle import Bundle
 from padim.errors import BundleError, DamagedError
-from padim.files import naming, write_atomic
-from padim.records import REMEDY
+from padim.storage.atomic import naming, write_atomic
+from padim.storage.bundle import Bundle
+from padim.storage.record_file import REMEDY
 
 # (offset, length) in the file.
 Place = tuple[int, int]

@@ -17,14 +17,14 @@ from typing import Any, Literal
 
 import xxhash
 
-from padim import leftovers
 from padim.config import BEFORE_IT_WAS_A_SETTING
 from padim.data.loading import Image, Watch, content_hash, prepare
 from padim.data.preprocess import Preprocess
 from padim.errors import DamagedError, ImageError, PadimError
-from padim.files import naming, write_atomic
-from padim.records import FORMAT, sealed
-from padim.taken import Taken
+from padim.storage import leftovers
+from padim.storage.atomic import naming, write_atomic
+from padim.storage.record_file import FORMAT, sealed
+from padim.storage.working_set import Taken
 
 _HEADER = "unfinished.json"
 _BATCHES = "batches.jsonl"

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from padim import leftovers
-from padim.files import open_beside, remove_tree, write_atomic
-from padim.pictures import Pictures
+from padim.storage import leftovers
+from padim.storage.atomic import open_beside, remove_tree, write_atomic
+from padim.storage.image_store import Pictures
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such locks")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HOLDS = """
 import os, signal, sys
 from pathlib import Path
-from padim.files import open_beside
-from padim.leftovers import ScratchFolder
+from padim.storage.atomic import open_beside
+from padim.storage.leftovers import ScratchFolder
 handle, path = open_beside(Path(sys.argv[1]))
 os.write(handle, b"half")
 folder = ScratchFolder(beside=Path(sys.argv[1]))
@@ -85,7 +85,7 @@ def test_a_folder_goes_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "folder" / "sub").mkdir(parents=True)
     (tmp_path / "folder" / "sub" / "file").write_bytes(b"x")
     with monkeypatch.context() as patch:
-        patch.setattr("padim.files.shutil.rmtree", lambda *_, **__: None)  # the kill
+        patch.setattr("padim.storage.atomic.shutil.rmtree", lambda *_, **__: None)  # the kill
         remove_tree(tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
     assert [one.bytes for one in leftovers.sweep(leftovers.beside(tmp_path, "folder"))] == [1]

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from padim import bundle, leftovers
 from padim.errors import PadimError
-from padim.files import remove_tree
-from padim.store import Workspace
-from padim.unfinished import Request, look, pictures_done
+from padim.storage import bundle, leftovers
+from padim.storage.atomic import remove_tree
+from padim.storage.resume import Request, look, pictures_done
+from padim.storage.workspace import Workspace
 
 __all__ = ["StoppedFit", "at_work", "beside", "discard", "in_folder", "in_workspace", "kept_uploads"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from padim.records import Records
+from padim.storage.record_file import Records
 
 CONTENT = "pixels.u8"
 HEADER = "pictures.json"

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import xxhash
 
-from padim.files import write_atomic
+from padim.storage.atomic import write_atomic
 
 _NAME = b"XXH3-128"
 _TRAILER = len(_NAME) + 16

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from padim.records import LINE_BYTES, Records
+from padim.storage.record_file import LINE_BYTES, Records
 
 CONTENT = "features.f32"
 HEADER = "spool.json"

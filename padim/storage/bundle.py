@@ -24,7 +24,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from padim.errors import BundleError
-from padim.files import remove_tree, sha256_of, sync_folder, write_atomic
+from padim.storage.atomic import remove_tree, sha256_of, sync_folder, write_atomic
 from padim.words import clipped, shown
 
 FORMAT = "padim-bundle"

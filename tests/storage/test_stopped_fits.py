@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from padim import Padim, Workspace, doctor, leftovers, stopped_fits
+from padim import Padim, Workspace, doctor
 from padim.errors import PadimError
+from padim.storage import leftovers, stopped_fits
 from padim.worker.messages import Fit, request_to_json
 from padim.worker.pictures import AtPath, Files
 from tests.parts import normals
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # The worker's own work, killed when the first batch is recorded, or held there.
 WORK = """
 import os, signal, sys
-from padim.unfinished import Unfinished
+from padim.storage.resume import Unfinished
 from padim.worker.messages import request_from_json
 from padim.worker.verbs import perform
 add = Unfinished.add
@@ -122,7 +123,7 @@ def test_a_fit_of_a_living_process_is_neither_listed_nor_discarded(
     asked = request(store, entry.id, small_model.config.model_dump(mode="json"), pictures)
     holding = f"""
 import subprocess, sys
-from padim.leftovers import held_folder
+from padim.storage.leftovers import held_folder
 from pathlib import Path
 with held_folder(Path({str(entry.path)!r})):
     subprocess.run({command(asked, "os.read(0, 1)")!r}, check=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from padim.spool import Spool
+from padim.storage.feature_store import Spool
 
 # Of a record of nine positions: one for eight of them, and one for the last.
 CHECKSUMS = 2 * 8

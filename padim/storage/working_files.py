@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from padim import pictures, spool, unfinished
-from padim.bundle import Bundle
 from padim.errors import BundleError, DamagedError, PadimError
-from padim.normals import Normal
-from padim.records import REMEDY, Records
-from padim.sealed import is_whole
 from padim.statistics import PatchStatistics
-from padim.thumbnails import Thumbnails
+from padim.storage import feature_store, image_store, resume
+from padim.storage.bundle import Bundle
+from padim.storage.normals import Normal
+from padim.storage.record_file import REMEDY, Records
+from padim.storage.sealed import is_whole
+from padim.storage.thumbnails import Thumbnails
 
 # What a training that was stopped, and a fit that was, cost when their files are damaged.
 _TRAINED_AGAIN = "nothing needs to be done: that training starts afresh, and the same model comes of it"
@@ -51,7 +51,7 @@ def verify(folder: Path) -> list[Damage]:
         OSError: a file cannot be read.
     """
     folder = Path(folder)
-    stopped = any((folder / name).exists() for name in unfinished.FILES)
+    stopped = any((folder / name).exists() for name in resume.FILES)
     names = _names(folder)
     found = []
     for error in _damages(folder):
@@ -66,8 +66,8 @@ def verify(folder: Path) -> list[Damage]:
 def _damages(folder: Path) -> Iterator[DamagedError]:
     for place in [folder, *sorted(folder.glob("checkpoint-*"))]:
         for name, (content, header) in {
-            "spool" if place == folder else ".": (spool.CONTENT, spool.HEADER),
-            "pictures": (pictures.CONTENT, pictures.HEADER),
+            "spool" if place == folder else ".": (feature_store.CONTENT, feature_store.HEADER),
+            "pictures": (image_store.CONTENT, image_store.HEADER),
         }.items():
             if (place / name).is_dir():
                 yield from _of_records(place / name, content, header)
@@ -80,7 +80,7 @@ def _damages(folder: Path) -> Iterator[DamagedError]:
             yield error
         except PadimError as error:
             yield DamagedError(path, str(error).removeprefix(f"{path}: "), REMEDY)
-    yield from unfinished.damages(folder)
+    yield from resume.damages(folder)
 
 
 def _of_records(folder: Path, content: str, header: str) -> Iterator[DamagedError]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from padim.errors import StorageError
-from padim.leftovers import hold, still_there
+from padim.storage.leftovers import hold, still_there
 
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -94,7 +94,7 @@ def open_beside(path: Path) -> tuple[int, Path]:
     """A new file in the folder of ``path``, to be given its name once complete.
 
     It is held until it is closed: what lies there with such a name and is held by nobody was left by a
-    process that was killed (:mod:`padim.leftovers`). Unlike ``tempfile``'s it can be read by whom the
+    process that was killed (:mod:`padim.storage.leftovers`). Unlike ``tempfile``'s it can be read by whom the
     system's settings let read: a result is no secret.
 
     Returns:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import xxhash
 
 from padim.errors import DamagedError
-from padim.files import naming, write_atomic
+from padim.storage.atomic import naming, write_atomic
 
 KEYS = "records.txt"
 # Of the files' layout; 1 had no checksums.

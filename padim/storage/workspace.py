@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from padim import bundle
 from padim.errors import BundleError, PadimError
-from padim.files import explain_os_error, write_atomic
+from padim.storage import bundle
+from padim.storage.atomic import explain_os_error, write_atomic
 from padim.words import LARGEST_NUMBER, clipped, shown
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Workspace:
         """All saved models, newest first; broken ones are listed with the reason.
 
         A folder without a manifest is a fit under way, or one that was stopped
-        (:func:`padim.stopped_fits.in_workspace`), and is not listed.
+        (:func:`padim.storage.stopped_fits.in_workspace`), and is not listed.
         """
         if not self.folder.is_dir():
             return []
