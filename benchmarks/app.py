@@ -180,7 +180,7 @@ class Bench:
     def prepare_network(self) -> None:
         """Export the backbone once, as ``make run`` does before it starts the app."""
         program = (
-            "from padim import backbones as b;"
+            "from padim.network import backbone as b;"
             "b.onnx_bytes(b.EFFICIENTNET_LITE0.name, b.EFFICIENTNET_LITE0.default_layers)"
         )
         with_cache = {**os.environ, "PADIM_CACHE": str(self.cache)}

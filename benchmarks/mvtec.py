@@ -22,11 +22,11 @@ from padim.data.decode import decode, sha256
 from padim.data.grouping import fingerprint
 from padim.data.preprocess import Preprocess
 from padim.data.sources import FolderSource
-from padim.detector import Detector
-from padim.features import FeatureExtractor, open_extractor
-from padim.graph import behind_embedding_graph
 from padim.model import Padim
-from padim.runtime import open_session
+from padim.network.detector import Detector
+from padim.network.extractor import FeatureExtractor, open_extractor
+from padim.network.graph import behind_embedding_graph
+from padim.network.runtime import open_session
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
 import onnxruntime as ort

@@ -32,12 +32,12 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import memory, pictures, report
-from padim import registry, weights
 from padim.config import PadimConfig
 from padim.data.decode import decode
 from padim.data.preprocess import Preprocess
 from padim.data.sources import FolderSource
-from padim.weights import cache_folder
+from padim.network import registry, weights
+from padim.network.weights import cache_folder
 
 HERE = Path(__file__).resolve().parent
 WORKER, REQUIREMENTS = HERE / "peers_worker.py", HERE / "peers-requirements.txt"

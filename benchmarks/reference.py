@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import mvtec, report
 from benchmarks.draws import PixelHistograms
-from padim import weights
-from padim.backbones import provenance
 from padim.config import PadimConfig
 from padim.errors import PadimError
 from padim.maps import region_score
 from padim.model import Padim
+from padim.network import weights
+from padim.network.backbone import provenance
 
 CATEGORY = "bottle"
 # The paper's table for ResNet-18, and what a sound implementation reaches: draws, libraries and the

@@ -27,12 +27,12 @@ import onnxruntime as ort
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import memory, pictures, report
-from padim import backbones
 from padim.config import PadimConfig
 from padim.data.decode import decode
 from padim.maps import decide, map_mask, region_score
 from padim.model import Padim
-from padim.runtime import session_options
+from padim.network import backbone as backbones
+from padim.network.runtime import session_options
 
 RATIO_TARGETS = {1: 1.5, 16: 1.25}
 GROWTH_TARGET_MB = 50.0

@@ -43,12 +43,12 @@ from padim.fine_tuning import EPOCHS, fine_tune
 from padim.methods.folds import stop_parts
 from padim.methods.training import Turn
 from padim.model import Padim
+from padim.network.weights import provenance
 from padim.storage.image_store import Pictures
 from padim.storage.leftovers import ScratchFolder
 from padim.storage.normals import Groups, Normal, group_of, join_duplicates
 from padim.study.significance import SIGNIFICANCE, Difference, against, delong, resampled
 from padim.task import Losses
-from padim.weights import provenance
 from padim.words import count
 
 __all__ = ["FEWEST_PARTS", "Exam", "Outcome", "adapt"]

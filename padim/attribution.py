@@ -30,9 +30,9 @@ from padim.storage.feature_store import Spool
 from padim.task import windows
 
 if TYPE_CHECKING:
-    from padim.backbones import Layer
     from padim.judging import Judge
     from padim.model import Padim
+    from padim.network.backbone import Layer
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]

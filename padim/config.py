@@ -18,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from padim import methods, presets, registry
+from padim import methods, presets
 from padim.errors import BackboneError, PadimError
+from padim.network import registry
 from padim.words import clipped, shown
 from padim.yaml_text import from_file, parse_yaml
 

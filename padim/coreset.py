@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from padim.blocks import in_threads
+from padim.network.threads import in_threads
 
 Ints = npt.NDArray[np.int64]
 Singles = npt.NDArray[np.float32]

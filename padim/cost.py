@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from padim import backbones
-from padim.blocks import workers
 from padim.config import PadimConfig
 from padim.coreset import PRODUCT, PROJECTED
 from padim.factor import NARROW_ABOVE_BYTES, is_low_rank, split
@@ -16,6 +14,8 @@ from padim.methods.patchcore import memory_size
 from padim.methods.patches import MOST_BYTES
 from padim.methods.shared import WINDOW
 from padim.methods.stfpm import BATCH
+from padim.network import backbone
+from padim.network.threads import workers
 from padim.storage.feature_store import bytes_per_image
 
 # Pictures reckoned with where their number is not known.
@@ -78,7 +78,7 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
     Raises:
         BackboneError: unknown backbone or layer.
     """
-    layers = backbones.get(config.backbone).select(config.layers)
+    layers = backbone.get(config.backbone).select(config.layers)
     channels = sum(layer.channels for layer in layers)
     d = config.channels if config.n_features is None else min(config.n_features, config.channels)
     p = config.grid**2
@@ -165,7 +165,7 @@ def _learnt_from_patches(own: int, p: int, d: int, normals: int | None) -> _Shar
 
 
 def _stfpm(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
-    layers = backbones.get(config.backbone).select(config.active_layers)
+    layers = backbone.get(config.backbone).select(config.active_layers)
     own = 4 * student.weights(layers)
     # What the layers of the student leave behind for one batch, and its gradients and moments.
     left = 4 * BATCH * sum(8 * layer.channels * (config.input_size // layer.stride) ** 2 for layer in layers)

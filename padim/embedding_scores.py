@@ -15,9 +15,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from padim.errors import PadimError
-from padim.graph import behind_embedding_graph
 from padim.maps import inside
-from padim.runtime import device_of, open_session, run_session
+from padim.network.graph import behind_embedding_graph
+from padim.network.runtime import device_of, open_session, run_session
 from padim.scorer import NO_NUMBERS
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """A model for other programs: one ONNX file from picture to score, or its bare numbers as ``.npz``.
 
-The exported scorer is :func:`padim.graph.scoring_graph` with all its inputs but the pictures baked in, so it
-computes what this program computes; ``examples/`` shows how little it takes to use it. What a verdict needs
-besides is in the file's metadata.
+The exported scorer is :func:`padim.network.graph.scoring_graph` with all its inputs but the pictures baked
+in, so it computes what this program computes; ``examples/`` shows how little it takes to use it. What a
+verdict needs besides is in the file's metadata.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 import padim
-from padim import backbones
 from padim.errors import PadimError
 from padim.factor import Factor, LowRank
 from padim.methods.patch_gaussians import PatchGaussians
+from padim.network import backbone as backbones
+from padim.network.runtime import session_options
 from padim.repeatability import guard_levels
-from padim.runtime import session_options
 from padim.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
 from padim.storage import leftovers
 from padim.storage.atomic import explain_os_error, sync_folder

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from padim.piece import FLOAT, Piece, constants, op, tensor
+from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 
 FactorKind = Literal["triangular", "low_rank"]
 

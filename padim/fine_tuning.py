@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from padim import backbones
 from padim.config import PadimConfig
 from padim.methods.training import Phase, Plan, Turn, train
-from padim.randomness import drawing_from
+from padim.network import backbone as backbones
+from padim.network.randomness import drawing_from
 from padim.storage.image_store import Pictures
 from padim.task import Losses
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from padim.registry import Layer
+    from padim.network.registry import Layer
 
 Planes = npt.NDArray[np.uint8]
 Singles = npt.NDArray[np.float32]
@@ -60,7 +60,7 @@ def fine_tune(config: PadimConfig, pictures: Pictures, turn: Turn, epochs: int) 
         epochs: at most.
 
     Returns:
-        The network as :func:`padim.backbones.onnx_bytes` gives it, and how it went.
+        The network as :func:`padim.network.backbone.onnx_bytes` gives it, and how it went.
 
     Raises:
         BackboneError: the weights cannot be had.

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
 
-from padim.blocks import each_block
 from padim.errors import CalibrationError
+from padim.network.threads import each_block
 from padim.statistics import PatchStatistics
 
 Floats = npt.NDArray[np.floating]

@@ -26,10 +26,10 @@ from padim.config import PadimConfig
 from padim.data.loading import Prepared
 from padim.data.preprocess import Box, Preprocess
 from padim.errors import BeyondScaleError, CalibrationError
-from padim.features import FeatureExtractor
 from padim.identity import scoring_identity
 from padim.learning import Fitted
 from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, inside, judged_map, region_score
+from padim.network.extractor import FeatureExtractor
 from padim.scorer import Scorer
 from padim.storage.bundle import sha256_stored
 

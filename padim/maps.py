@@ -21,9 +21,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from padim.data.preprocess import Box
-from padim.enlarge import enlarging
-from padim.graph import tail_graph
-from padim.runtime import session_options
+from padim.network.graph import tail_graph
+from padim.network.resample import enlarging
+from padim.network.runtime import session_options
 
 __all__ = [
     "HIGHEST_THRESHOLD",

@@ -22,12 +22,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from padim import backbones, methods
+from padim import methods
 from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
 from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig, explain
 from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.data.preprocess import Preprocess
-from padim.detector import Detector
 from padim.errors import (
     BeyondScaleError,
     BundleError,
@@ -38,12 +37,14 @@ from padim.errors import (
     PadimError,
 )
 from padim.factor import Factor
-from padim.features import FeatureExtractor, draw_channels, open_extractor
 from padim.identity import scoring_files
 from padim.judging import Judge, ScoredImage
 from padim.learning import Fitted, learn, scale, with_room_for
 from padim.maps import Decision, Quantizer, decide, region_score
 from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
+from padim.network import backbone
+from padim.network.detector import Detector
+from padim.network.extractor import FeatureExtractor, draw_channels, open_extractor
 from padim.repeatability import Guard, Verdict, verdict_of
 from padim.roi import MAX_SHAPES, Shape
 from padim.roi import from_json as shapes_from_json
@@ -160,14 +161,15 @@ class Padim:
         Empty for a model saved before that was recorded.
         """
         if self._provenance is None:
-            self._provenance = backbones.provenance(self.config.backbone, self.config.weights)
+            self._provenance = backbone.provenance(self.config.backbone, self.config.weights)
         return self._provenance
 
     def use_network(self, content: bytes, provenance: Mapping[str, str]) -> Self:
         """Take the features from this network instead of the registry's; before anything is fitted.
 
         Args:
-            content: as :func:`padim.backbones.onnx_bytes` gives it, of the config's backbone and layers.
+            content: as :func:`padim.network.backbone.onnx_bytes` gives it, of the config's backbone and
+            layers.
             provenance: as :attr:`provenance`; ``learnt_from``, if it is there, names the SHA-256 of pictures.
 
         Raises:

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from padim import registry
 from padim.errors import PadimError
+from padim.network import registry
 from padim.words import shown
 
 __all__ = [

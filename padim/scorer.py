@@ -13,11 +13,11 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from padim.data.preprocess import Box
-from padim.detector import Detector
 from padim.errors import PadimError
-from padim.features import FeatureExtractor
 from padim.maps import Quantizer, inside, tail_inputs
-from padim.runtime import device_of
+from padim.network.detector import Detector
+from padim.network.extractor import FeatureExtractor
+from padim.network.runtime import device_of
 
 NO_NUMBERS = "the network gives values for it that are not numbers; the weights of the network are damaged"
 

@@ -13,8 +13,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from padim.blocks import each_block, position_blocks
 from padim.errors import DamagedError, PadimError
+from padim.network.threads import each_block, position_blocks
 from padim.storage.record_file import REMEDY
 from padim.storage.sealed import is_whole, write_sealed
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from padim.calibration import FEWEST_PARTS
 from padim.config import PadimConfig
 from padim.data.loading import Watch
-from padim.detector import Detector
 from padim.errors import BundleError, PadimError
+from padim.network.detector import Detector
 from padim.storage.feature_store import Spool
 from padim.storage.image_store import Pictures
 from padim.storage.normals import Normal, Status

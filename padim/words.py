@@ -85,7 +85,7 @@ def runs_on(provider: str, threads: int) -> str:
     """ "CPU, 2 threads", "CPU, all cores", "CUDA".
 
     Args:
-        provider: a short name, as :func:`padim.runtime.provider_in_use` gives it.
+        provider: a short name, as :func:`padim.network.runtime.provider_in_use` gives it.
         threads: of the CPU; 0 is all cores.
     """
     if provider != "cpu":

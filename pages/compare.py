@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from padim import backbones
 from padim.errors import PadimError
 from padim.methods import METHODS
+from padim.network import backbone
 from ui import (
     bring,
     charts,
@@ -94,7 +94,7 @@ def _choices() -> tuple[Variant, ...]:
         selection_mode="multi",
         wrap=True,
         default=here[:1],
-        format_func=lambda name: backbones.REGISTRY[name].title if name in backbones.REGISTRY else name,
+        format_func=lambda name: backbone.REGISTRY[name].title if name in backbone.REGISTRY else name,
         key="compare-networks",
         persist_state="session",
         help="Those whose weights are on this server.",

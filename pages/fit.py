@@ -201,7 +201,7 @@ def _start(
 
 
 def _normals(entry: Entry) -> None:
-    from padim.runtime import threads
+    from padim.network.runtime import threads
 
     try:
         model = workspace.open_model(entry)

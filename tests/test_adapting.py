@@ -18,13 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError, adapting, backbones, probe
+from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError, adapting, probe
 from padim.adapting import Exam, Outcome, adapt
 from padim.data.datasets import open_dataset
 from padim.evaluation import judge
 from padim.export import export_onnx
 from padim.fine_tuning import fine_tune, paste
 from padim.methods.training import Turn
+from padim.network import backbone
 from padim.storage.image_store import Pictures
 from padim.study.significance import Difference
 from padim.task import Losses
@@ -91,7 +92,7 @@ def test_teaching_changes_the_layers_a_little_and_can_be_repeated(store: Picture
     assert one == again
     assert len(losses.train) == len(losses.held_out) == 2
     assert losses.train[1] < losses.train[0]
-    published = backbones.onnx_bytes(CONFIG.backbone, CONFIG.layers)
+    published = backbone.onnx_bytes(CONFIG.backbone, CONFIG.layers)
     before, after, differently = map(answers, (published, one, other))
     assert before.shape == after.shape
     change = np.abs(after - before).mean() / before.std()
@@ -103,7 +104,7 @@ def test_an_adapted_network_is_exported_like_any_other(store: Pictures) -> None:
     content, _ = fine_tune(CONFIG, store, Turn("3 pictures", [0, 1, 3], [4]), 1)
     ours, theirs = (
         onnx.load_model_from_string(each).graph
-        for each in (content, backbones.onnx_bytes(CONFIG.backbone, CONFIG.layers))
+        for each in (content, backbone.onnx_bytes(CONFIG.backbone, CONFIG.layers))
     )
     assert [value.name for value in ours.output] == [value.name for value in theirs.output]
     assert [node.op_type for node in ours.node] == [node.op_type for node in theirs.node]
@@ -125,7 +126,7 @@ class Used:
         self.taught: set[str] = set()
         self.fitted: list[set[str]] = []
         self.probed: set[str] = set()
-        self.network = backbones.onnx_bytes(CONFIG.backbone, CONFIG.layers)
+        self.network = backbone.onnx_bytes(CONFIG.backbone, CONFIG.layers)
         fit = Padim.fit
 
         def teaching(_config: Any, pictures: Pictures, turn: Turn, _epochs: int) -> tuple[bytes, Losses]:
@@ -306,7 +307,7 @@ def adapted() -> tuple[Padim, Outcome]:
 
 def test_its_origin_is_told(adapted: tuple[Padim, Outcome]) -> None:
     model, outcome = adapted
-    published = backbones.provenance(CONFIG.backbone, CONFIG.weights)
+    published = backbone.provenance(CONFIG.backbone, CONFIG.weights)
     assert model.provenance["weights"] == "adapted"
     assert model.provenance["sha256"] == published["sha256"]
     assert model.provenance["source"] == f"{published['source']}, adapted with 4 pictures, seed 0, 1 epoch"

@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 from benchmarks import accuracy, draws, memory, mvtec, pictures, recall_baseline, report, speed
 from padim import Padim, PadimConfig
 from padim.data.preprocess import Preprocess
-from padim.features import open_extractor
 from padim.maps import map_mask, mask_to_original
+from padim.network.extractor import open_extractor
 
 SIDE = 96
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import pictures, reference
-from padim import weights
+from padim.network import weights
 
 SIDE = 96
 

@@ -15,7 +15,7 @@ from padim.cli.options import config_of
 from padim.config import PadimConfig
 from padim.errors import PadimError
 from padim.methods import METHODS
-from padim.registry import REGISTRY, Backbone
+from padim.network.registry import REGISTRY, Backbone
 
 
 def test_defaults() -> None:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from skimage.morphology import area_opening
 
 from padim.data.preprocess import Box
-from padim.enlarge import blur_radius
 from padim.maps import (
     MAX_LEVEL,
     Quantizer,
@@ -28,6 +27,7 @@ from padim.maps import (
     region_scores,
     upsample_and_smooth,
 )
+from padim.network.resample import blur_radius
 
 EIGHT = np.ones((3, 3), np.int64)
 Levels = NDArray[np.uint16]

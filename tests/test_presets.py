@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim import PadimConfig, PadimError, registry
+from padim import PadimConfig, PadimError
+from padim.network import registry
 from padim.presets import CONTROLLED, ELSEWHERE, MEASURED, PRESETS, Name, expand, gained, matching, settings
 
 NAMES = get_args(Name)

@@ -15,15 +15,16 @@ import torch
 from torch import nn
 
 from benchmarks.served import ROOT
-from padim import Padim, PadimConfig, backbones, methods
+from padim import Padim, PadimConfig, methods
 from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.methods import student
 from padim.methods.training import Plan, Turn, train
-from padim.randomness import drawing_from
+from padim.network import backbone
+from padim.network.randomness import drawing_from
 from tests.parts import normals
 
-SMALL = backbones.get("mobilenet_v3_small")
+SMALL = backbone.get("mobilenet_v3_small")
 LAYERS = SMALL.select(SMALL.default_layers[:1])
 
 
@@ -41,8 +42,8 @@ def fit(method: methods.Name) -> None:
 
 
 WORK: dict[str, Callable[[], object]] = {
-    "a network of random weights": lambda: backbones.build(SMALL, LAYERS, "random"),
-    "its export": lambda: backbones.export(SMALL, LAYERS, "random"),
+    "a network of random weights": lambda: backbone.build(SMALL, LAYERS, "random"),
+    "its export": lambda: backbone.export(SMALL, LAYERS, "random"),
     "a student": lambda: student.build(LAYERS),
     "a fit of padim": partial(fit, "padim"),
     "a fit of svdd": partial(fit, "svdd"),

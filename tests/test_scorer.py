@@ -9,14 +9,14 @@ import pytest
 from padim import Padim
 from padim.config import PadimConfig
 from padim.data.decode import decode
-from padim.detector import Detector
 from padim.factor import Factor, LowRank, Triangular
-from padim.features import open_extractor
 from padim.gaussian import Regularization, Span, squared_distances, whitening
-from padim.graph import FARTHEST, behind_embedding_graph
 from padim.maps import Quantizer, judged_map, tail_inputs
 from padim.methods.patch_gaussians import PatchGaussians
-from padim.runtime import open_session
+from padim.network.detector import Detector
+from padim.network.extractor import open_extractor
+from padim.network.graph import FARTHEST, behind_embedding_graph
+from padim.network.runtime import open_session
 from padim.statistics import PatchStatistics
 from tests.parts import defects, normals
 

@@ -18,9 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from padim import backbones
 from padim.errors import PadimError
 from padim.methods import METHODS
+from padim.network import backbone
 from ui import bring, fitting, folders, networks, state, uploads, watch, work_queue, workspace
 from ui.tables import Cell
 from ui.words import count
@@ -96,7 +96,7 @@ class Wanted:
         ):
             words = [
                 (self.methods, METHODS[method].title),
-                (self.networks, backbones.get(network).title),
+                (self.networks, backbone.get(network).title),
                 (self.ways, WAYS[way].lower()),
                 (self.sizes, f"{size} px"),
             ]
@@ -116,14 +116,14 @@ class Wanted:
 
 def layers(network: str, way: Way) -> tuple[str, ...]:
     """Which of a network's standard layers are read."""
-    standard = backbones.get(network).default_layers
+    standard = backbone.get(network).default_layers
     return {"standard": standard, "early": standard[:-1], "late": standard[1:]}[way]
 
 
 def offered() -> tuple[list[str], int]:
     """Networks whose weights are on this server, and how many others there are."""
-    here = [name for name in backbones.REGISTRY if networks.status(name).kind == "here"]
-    return here, len(backbones.REGISTRY) - len(here)
+    here = [name for name in backbone.REGISTRY if networks.status(name).kind == "here"]
+    return here, len(backbone.REGISTRY) - len(here)
 
 
 def estimate(variants: Sequence[Variant], categories: Sequence[Category]) -> str:

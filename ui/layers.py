@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from padim.attribution import Explanation
     from padim.model import Padim
-    from padim.registry import Layer
+    from padim.network.registry import Layer
     from padim.storage.workspace import Entry
     from ui.scoring import Scored
 

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from padim import backbones, weights
 from padim.errors import BackboneError, PadimError
-from padim.registry import WeightsFile
+from padim.network import backbone as backbones
+from padim.network import weights
+from padim.network.registry import WeightsFile
 from ui import fitting, shell, state, uploads
 from ui.panels import plain
 

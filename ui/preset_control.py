@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
-from padim import presets, registry
+from padim import presets
+from padim.network import registry
 from padim.presets import PRESETS
 from ui.words import count, megabytes
 

@@ -23,7 +23,7 @@ from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.state import SessionState
 
-from padim.allocation import return_freed_memory
+from padim.network.allocation import return_freed_memory
 
 _LOGGER = logging.getLogger(__name__)
 # Seconds for which a session is kept whose connection was lost. Streamlit itself keeps none for over 120.
@@ -181,8 +181,10 @@ def tidy_up(*, alone: bool) -> None:
     if alone:
         st.cache_resource.clear()
         st.cache_data.clear()
-        if "padim.features" in sys.modules:  # else none has been opened, and nothing is imported for it
-            from padim.features import forget_extractors
+        if (
+            "padim.network.extractor" in sys.modules
+        ):  # else none has been opened, and nothing is imported for it
+            from padim.network.extractor import forget_extractors
 
             forget_extractors()
     gc.collect()

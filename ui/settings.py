@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
-from padim import backbones, methods, presets
-from padim.registry import JOIN, own_layers
+from padim import methods, presets
+from padim.network import backbone as backbones
+from padim.network.registry import JOIN, own_layers
 from ui import method_settings, networks, preset_control
 from ui.layers import sees
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
-    from padim.registry import Backbone
+    from padim.network.registry import Backbone
 
 _SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
 # Side by side where there is room for a whole label, else one below the other.

@@ -17,7 +17,7 @@ def backbones(
     ] = None,
 ) -> None:
     """List the networks, their layers, and whether their weights are at hand."""
-    from padim import registry
+    from padim.network import registry
 
     chosen = list(registry.REGISTRY.values()) if name is None else [registry.get(name)]
     documents = [_document(backbone) for backbone in chosen]
@@ -38,7 +38,7 @@ def backbones(
 
 
 def _document(backbone: Any) -> dict[str, Any]:
-    from padim import weights
+    from padim.network import weights
 
     found = weights.available(backbone.name)
     d = backbone.default_features(backbone.default_layers)

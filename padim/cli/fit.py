@@ -210,9 +210,9 @@ def _fit(
     percentile: float | None,
     value: float | None,
 ) -> None:
-    from padim import registry
-    from padim import weights as weights_files
     from padim.model import Padim
+    from padim.network import registry
+    from padim.network import weights as weights_files
     from padim.storage import bundle
     from padim.storage.atomic import remove_tree
     from padim.storage.resume import Request, look, pictures_done
@@ -325,7 +325,7 @@ def _check_value(model: Padim, value: float | None, terminal: Terminal) -> None:
 @contextmanager
 def weights_from(path: Path | None) -> Iterator[None]:
     """Take the network's weights from this file or folder."""
-    from padim import weights
+    from padim.network import weights
 
     if path is not None:
         weights.use(path)

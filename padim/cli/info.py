@@ -127,7 +127,7 @@ def _model(terminal: Terminal, path: Path) -> None:
 
 def _running(model: Padim) -> dict[str, Any]:
     """Where the network runs, and on how many threads."""
-    from padim.runtime import provider_in_use, threads
+    from padim.network.runtime import provider_in_use, threads
 
     number = threads()
     provider = provider_in_use(model.extractor.session)

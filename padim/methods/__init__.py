@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
-    from padim.detector import Detector
+    from padim.network.detector import Detector
     from padim.task import Learnt, Task
 
 HeldOut = Literal["exact", "approximate", "folds", "members"]

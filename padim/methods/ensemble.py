@@ -22,12 +22,13 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from padim import methods, registry
+from padim import methods
 from padim.config import PadimConfig
 from padim.data.loading import Progress, Watch
-from padim.detector import MISFIT, Array, Detector, EmbeddingDetector, Saved
 from padim.errors import PadimError
-from padim.piece import FLOAT, Piece, constants, op, renamed, tensor
+from padim.network import registry
+from padim.network.detector import MISFIT, Array, Detector, EmbeddingDetector, Saved
+from padim.network.nodes import FLOAT, Piece, constants, op, renamed, tensor
 from padim.task import Learnt, Task
 
 Singles = npt.NDArray[np.float32]
@@ -183,7 +184,7 @@ class Ensemble(Detector):
         return cls(tuple(members), tuple(scales), tuple(channels for _, _, channels in seats))
 
     def distances(self, x: Singles) -> npt.NDArray[np.float64]:
-        """As :meth:`padim.detector.EmbeddingDetector.distances`, of members that are such.
+        """As :meth:`padim.network.detector.EmbeddingDetector.distances`, of members that are such.
 
         Raises:
             ValueError: a member judges the pictures themselves.

@@ -29,13 +29,13 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.errors import PadimError
 from padim.methods import folds, patches
 from padim.methods.patches import Standard
 from padim.methods.training import Plan, Turn, initialise, train
-from padim.piece import FLOAT, Piece, constants, op, tensor
-from padim.randomness import drawing_from
+from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
+from padim.network.nodes import FLOAT, Piece, constants, op, tensor
+from padim.network.randomness import drawing_from
 from padim.task import Learnt, Losses, Task
 
 if TYPE_CHECKING:

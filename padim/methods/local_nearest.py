@@ -18,11 +18,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from padim.blocks import in_threads
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.neighbours import neighbours, seen_from
-from padim.piece import FLOAT, Piece, constants, op, tensor
+from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
+from padim.network.nodes import FLOAT, Piece, constants, op, tensor
+from padim.network.threads import in_threads
 from padim.task import Learnt, Task, in_windows
 
 Singles = npt.NDArray[np.float32]

@@ -15,14 +15,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from padim.blocks import POSITIONS_PER_BLOCK, in_threads, workers
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.factor import FILES as FACTOR_FILES
 from padim.factor import Factor, LowRank, Triangular, from_files, is_low_rank
 from padim.gaussian import LeaveOut, LeaveOutOfSpan, Regularization, Span, squared_distances, whitening
 from padim.neighbours import COUNT, OWN, neighbours, seen_from
-from padim.piece import FLOAT, INT64, Piece, constants, op, tensor
+from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
+from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
+from padim.network.threads import POSITIONS_PER_BLOCK, in_threads, workers
 from padim.statistics import PatchStatistics
 from padim.storage.feature_store import Spool
 from padim.storage.normals import Normal

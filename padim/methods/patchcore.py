@@ -24,10 +24,10 @@ from scipy.special import softmax
 
 from padim.config import PadimConfig
 from padim.coreset import k_centre, projection, refills
-from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.methods import local_nearest
 from padim.methods.local_nearest import LocalNearest
-from padim.piece import FLOAT, INT64, Piece, constants, op, tensor
+from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
+from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
 from padim.task import Learnt, Task, in_windows
 
 Singles = npt.NDArray[np.float32]

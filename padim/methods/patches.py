@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from padim.piece import FLOAT, Piece, constants, op, tensor
+from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 from padim.task import Task, in_windows
 
 OWN_SHARE = 0.5

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
-from padim.blocks import in_threads
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.gaussian import Regularization
 from padim.methods.patch_gaussians import regularization
-from padim.piece import FLOAT, Piece, constants, op, tensor
+from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
+from padim.network.nodes import FLOAT, Piece, constants, op, tensor
+from padim.network.threads import in_threads
 from padim.task import Learnt, Task, in_windows
 
 Doubles = npt.NDArray[np.float64]

@@ -34,20 +34,20 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from padim import backbones
 from padim.config import PadimConfig
-from padim.detector import MISFIT, Array, Detector, Saved
-from padim.enlarge import enlarging
 from padim.errors import BundleError, PadimError
-from padim.features import FeatureExtractor, open_extractor
 from padim.maps import Quantizer, tail_inputs
 from padim.methods import folds
 from padim.methods.student import build, export
 from padim.methods.training import Plan, Turn, initialise, train
-from padim.network_check import check_network
-from padim.piece import Piece, constants, op, renamed
-from padim.registry import Layer
-from padim.runtime import open_session, run_session
+from padim.network import backbone as backbones
+from padim.network.check import check_network
+from padim.network.detector import MISFIT, Array, Detector, Saved
+from padim.network.extractor import FeatureExtractor, open_extractor
+from padim.network.nodes import Piece, constants, op, renamed
+from padim.network.registry import Layer
+from padim.network.resample import enlarging
+from padim.network.runtime import open_session, run_session
 from padim.storage.image_store import Pictures
 from padim.task import Learnt, Losses, Task
 
@@ -129,7 +129,7 @@ class StudentTeacher(Detector):
     def _on_grid(
         self, layer: Layer, source: str, target: str
     ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """As :func:`padim.graph.embedding_piece` brings the layers' channels to the grid."""
+        """As :func:`padim.network.graph.embedding_piece` brings the layers' channels to the grid."""
         if layer.stride == self.grid_stride:
             return [op("Identity", [source], [target])], []
         if layer.stride < self.grid_stride:

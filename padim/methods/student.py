@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from padim.backbones import SPATIAL, traced
-from padim.randomness import drawing_from
-from padim.registry import Layer
+from padim.network.backbone import SPATIAL, traced
+from padim.network.randomness import drawing_from
+from padim.network.registry import Layer
 
 if TYPE_CHECKING:
     from torch import Tensor

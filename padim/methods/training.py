@@ -40,10 +40,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from padim.blocks import workers
 from padim.config import PadimConfig
 from padim.data.loading import Watch
 from padim.errors import PadimError
+from padim.network.threads import workers
 from padim.storage.sealed import is_whole, write_sealed
 from padim.task import Losses
 

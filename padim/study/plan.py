@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from padim import registry
 from padim.config import PadimConfig, explain
 from padim.errors import BackboneError, PadimError
+from padim.network import registry
 from padim.words import clipped, shown
 from padim.yaml_text import from_file, parse_yaml
 

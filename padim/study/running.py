@@ -21,12 +21,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from padim import __version__, backbones
+from padim import __version__
 from padim.config import PadimConfig
 from padim.data.loading import Cancel, Progress, Watch
 from padim.errors import Cancelled, ImageError, PadimError
 from padim.evaluation import judge as judge_pictures
 from padim.model import Padim
+from padim.network import backbone
 from padim.storage import leftovers
 from padim.storage.atomic import write_atomic
 from padim.study.data import Category, digest
@@ -259,7 +260,7 @@ class _Work:
         """Of all that the result depends on; empty where the weights are not to be had."""
         config = variant.config
         try:
-            weights = backbones.provenance(config.backbone, config.weights)
+            weights = backbone.provenance(config.backbone, config.weights)
         except PadimError:
             return ""
         told: dict[str, Any] = {

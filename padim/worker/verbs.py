@@ -125,7 +125,7 @@ def fetch_weights(config: PadimConfig, progress: Report, cancel: Cancel) -> None
         BackboneError: they cannot be had; says what to bring.
         Cancelled: ``cancel`` said so; nothing of the file is kept.
     """
-    from padim import registry, weights
+    from padim.network import registry, weights
 
     parts = registry.get(config.backbone).parts
     missing = [part for part in parts if weights.find(part) is None]

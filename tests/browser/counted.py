@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from padim.features import FeatureExtractor
+from padim.network.extractor import FeatureExtractor
 
 
 def count(file: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from padim import Padim, adapting, backbones
+from padim import Padim, adapting
 from padim.adapting import Exam
+from padim.network import backbone
 from padim.study.significance import Difference
 from padim.task import Losses
 from tests.cli.conftest import Run, write
@@ -32,7 +33,7 @@ def untaught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Teaching that changes nothing and takes no time."""
 
     def same(config: Any, _pictures: Any, turn: Any, _epochs: int) -> tuple[bytes, Losses]:
-        return backbones.onnx_bytes(config.backbone, config.layers), Losses(turn.name, (1.0,), (1.0,), 0)
+        return backbone.onnx_bytes(config.backbone, config.layers), Losses(turn.name, (1.0,), (1.0,), 0)
 
     monkeypatch.setattr(adapting, "fine_tune", same)
 

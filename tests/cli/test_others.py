@@ -11,9 +11,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from padim import Padim, PadimConfig, registry
+from padim import Padim, PadimConfig
 from padim.cost import estimate
 from padim.data.decode import decode
+from padim.network import registry
 from padim.scorer_seal import digest, seal
 from tests.cli.conftest import Run
 from tests.parts import defects

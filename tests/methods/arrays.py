@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.detector import Detector, EmbeddingDetector
-from padim.graph import behind_embedding_graph
 from padim.maps import Quantizer, tail_inputs
 from padim.methods.ensemble import Ensemble
-from padim.runtime import open_session
+from padim.network.detector import Detector, EmbeddingDetector
+from padim.network.graph import behind_embedding_graph
+from padim.network.runtime import open_session
 from padim.storage.feature_store import Spool
 from padim.storage.normals import Normal, Status
 from padim.task import Task

@@ -19,7 +19,7 @@ from padim.errors import BundleError, Cancelled, PadimError
 from padim.export import export_npz, export_onnx
 from padim.judging import Judge
 from padim.methods.ensemble import Ensemble
-from padim.runtime import open_session
+from padim.network.runtime import open_session
 from padim.storage.bundle import Bundle
 from tests.parts import defects, normals
 

@@ -12,15 +12,16 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from padim import BundleError, Cancelled, Padim, PadimConfig, PadimError, backbones, methods
+from padim import BundleError, Cancelled, Padim, PadimConfig, PadimError, methods
 from padim.data.loading import Watch
-from padim.detector import EmbeddingDetector
 from padim.export import export_onnx
-from padim.features import open_extractor
 from padim.maps import Quantizer, tail_inputs
 from padim.methods.stfpm import STUDENT, Lessons, StudentTeacher, learn
 from padim.methods.student import build, export
 from padim.methods.training import Turn, initialise
+from padim.network import backbone as backbones
+from padim.network.detector import EmbeddingDetector
+from padim.network.extractor import open_extractor
 from padim.storage.feature_store import Spool
 from padim.storage.image_store import Pictures
 from padim.storage.normals import Normal

@@ -12,7 +12,7 @@ import pytest
 
 from padim import Padim, Workspace
 from padim.calibration import Choice
-from padim.features import FeatureExtractor
+from padim.network.extractor import FeatureExtractor
 from padim.operating import Costs, operating_points
 from padim.repeatability import Guard
 from tests.pages.session import AddModel, Session

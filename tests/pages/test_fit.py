@@ -16,8 +16,8 @@ import pytest
 
 from padim import Padim, PadimConfig, Workspace
 from padim.errors import ImageError
-from padim.registry import REGISTRY
-from padim.weights import available
+from padim.network.registry import REGISTRY
+from padim.network.weights import available
 from tests.pages.session import AddModel, Session
 from tests.parts import normals, part, png
 

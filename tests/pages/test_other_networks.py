@@ -12,8 +12,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from padim import Padim, PadimConfig, Workspace, backbones, weights
-from padim.registry import REGISTRY
+from padim import Padim, PadimConfig, Workspace
+from padim.network import backbone as backbones
+from padim.network import weights
+from padim.network.registry import REGISTRY
 from padim.storage import bundle
 from tests.pages.session import AddModel, Session
 from tests.parts import normals

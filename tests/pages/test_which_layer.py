@@ -11,7 +11,7 @@ import pytest
 from padim import Padim, Workspace, attribution
 from padim.attribution import embed, explain, region_masks
 from padim.data.loading import prepare
-from padim.features import FeatureExtractor
+from padim.network.extractor import FeatureExtractor
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui.layers import percents

@@ -20,8 +20,8 @@ from padim.data.datasets import open_dataset, open_good, open_uploads
 from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.evaluation import judge
-from padim.features import FeatureExtractor
 from padim.metrics import Figure
+from padim.network.extractor import FeatureExtractor
 from padim.operating import Rate
 from padim.study.data import categories, category
 from padim.study.features import Features, union

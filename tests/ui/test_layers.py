@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim.registry import REGISTRY
+from padim.network.registry import REGISTRY
 from ui.layers import colours, percents, sees, where
 from ui.panels import Bar, bars, legend, stack
 

@@ -13,9 +13,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from padim import PadimConfig, backbones, weights
+from padim import PadimConfig
 from padim.errors import BackboneError, Cancelled
-from padim.registry import REGISTRY
+from padim.network import backbone as backbones
+from padim.network import weights
+from padim.network.registry import REGISTRY
 from padim.worker import verbs
 from ui import networks, watch
 from ui.jobs import Job, Progress

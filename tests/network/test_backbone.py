@@ -12,10 +12,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from padim import backbones, weights
-from padim.backbones import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, onnx_bytes
 from padim.errors import BackboneError
-from padim.network_check import check_network
+from padim.network import backbone as backbones
+from padim.network import weights
+from padim.network.backbone import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, onnx_bytes
+from padim.network.check import check_network
 
 DEFAULT = EFFICIENTNET_LITE0.default_layers
 SIDE = 96

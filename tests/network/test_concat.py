@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from padim import Padim, PadimConfig, registry
-from padim.backbones import onnx_bytes
+from padim import Padim, PadimConfig
 from padim.errors import BackboneError, PadimError
-from padim.features import open_extractor
 from padim.methods.ensemble import Ensemble
-from padim.runtime import open_session
+from padim.network import registry
+from padim.network.backbone import onnx_bytes
+from padim.network.extractor import open_extractor
+from padim.network.runtime import open_session
 from tests.parts import defects, normals
 
 BOTH = "efficientnet_lite0+mobilenet_v3_small"

@@ -17,10 +17,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from padim.enlarge import enlarging
 from padim.methods import FeatureNorm
-from padim.piece import FLOAT, INT64, Piece, constants, op, tensor
-from padim.registry import Backbone, Layer
+from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
+from padim.network.registry import Backbone, Layer
+from padim.network.resample import enlarging
 
 OPSET = 17
 IR_VERSION = 9
@@ -255,7 +255,7 @@ def scoring_graph(embedding: Piece, detector: Piece, size: int, *, guarded: bool
 
     Args:
         embedding: from :func:`embedding_piece`, of the channels kept.
-        detector: from :meth:`padim.detector.Detector.piece`.
+        detector: from :meth:`padim.network.detector.Detector.piece`.
         size: side of the map.
         guarded: pictures whose distances are no numbers are told by the map as well.
 

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padim import PadimConfig, backbones, features
+from padim import PadimConfig
 from padim.errors import BackboneError, BundleError
-from padim.features import FeatureExtractor, draw_channels, open_extractor
-from padim.graph import _layer_piece, embedding_graph
-from padim.registry import Layer
-from padim.runtime import open_session
+from padim.network import backbone
+from padim.network import extractor as features
+from padim.network.extractor import FeatureExtractor, draw_channels, open_extractor
+from padim.network.graph import _layer_piece, embedding_graph
+from padim.network.registry import Layer
+from padim.network.runtime import open_session
 from tests.parts import RGB, part
 
 SIZE = 128
@@ -41,8 +43,8 @@ def reference(rgb: RGB, config: PadimConfig) -> np.ndarray:
     from torch.nn import functional
 
     image = (rgb.astype(np.float32) - 127) / 128
-    layers = backbones.get(config.backbone).select(config.layers)
-    session = ort.InferenceSession(backbones.onnx_bytes(config.backbone, config.layers))
+    layers = backbone.get(config.backbone).select(config.layers)
+    session = ort.InferenceSession(backbone.onnx_bytes(config.backbone, config.layers))
     maps = session.run([layer.name for layer in layers], {"image": image.transpose(0, 3, 1, 2)})
     on_grid = []
     for layer, raw in zip(layers, maps, strict=True):

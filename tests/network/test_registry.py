@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from padim import registry
 from padim.errors import BackboneError
-from padim.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, get
+from padim.network import registry
+from padim.network.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, get
 
 ALL = list(REGISTRY.values())
 

@@ -1,6 +1,6 @@
 """Where a backbone's weights come from: a named path, the cache folder, a package, or the publisher.
 
-Nothing here loads torch; :mod:`padim.statedict` reads the files found.
+Nothing here loads torch; :mod:`padim.network.state_dict` reads the files found.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import BinaryIO
 
 import platformdirs
 
-from padim import registry
 from padim.errors import BackboneError
-from padim.registry import Backbone
+from padim.network import registry
+from padim.network.registry import Backbone
 from padim.storage.atomic import sha256_of, write_atomic
 from padim.storage.leftovers import ScratchFolder
 

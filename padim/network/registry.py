@@ -1,7 +1,8 @@
 """The backbone registry: what every network offers, as descriptions without any I/O.
 
 A ``Backbone`` says which layers exist, how pixels are normalised, what the weights' files are called and
-what is sensible by default. :mod:`padim.weights` finds the files, :mod:`padim.backbones` builds and exports.
+what is sensible by default. :mod:`padim.network.weights` finds the files, :mod:`padim.network.backbone`
+builds and exports.
 """
 
 from __future__ import annotations

@@ -8,16 +8,16 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from padim.piece import Piece, constants, op, renamed
-from padim.registry import OF, Backbone, get
+from padim.network.nodes import Piece, constants, op, renamed
+from padim.network.registry import OF, Backbone, get
 
 
 def joined(backbone: Backbone, parts: Mapping[str, bytes]) -> bytes:
     """One ONNX network of several.
 
     Args:
-        backbone: of :func:`padim.registry.get`, joined.
-        parts: the networks, by name, as :func:`padim.backbones.onnx_bytes` gives each.
+        backbone: of :func:`padim.network.registry.get`, joined.
+        parts: the networks, by name, as :func:`padim.network.backbone.onnx_bytes` gives each.
 
     Returns:
         the same for all of them: input ``image`` is normalised as the first one's, outputs are named

@@ -18,9 +18,10 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from padim import backbones, registry, statedict, weights
 from padim.errors import BackboneError
-from padim.registry import REGISTRY, Backbone, WeightsFile
+from padim.network import backbone as backbones
+from padim.network import registry, state_dict, weights
+from padim.network.registry import REGISTRY, Backbone, WeightsFile
 
 # Small, and without any weights on this computer.
 NAME = "mobilenet_v3_small"
@@ -458,16 +459,16 @@ def test_safetensors(small_state: dict[str, Any], tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     path = tmp_path / "any.safetensors"
     safetensors.save_file(small_state, path)
-    arrays = statedict.read(path)
+    arrays = state_dict.read(path)
     assert all(np.array_equal(arrays[key], small_state[key]) for key in small_state)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(BackboneError, match="damaged"):
-        statedict.read(path)
+        state_dict.read(path)
 
 
 def test_a_training_scripts_file(small_state: dict[str, Any], tmp_path: Path) -> None:
     nested = {"state_dict": {f"module.{key}": value for key, value in small_state.items()}}
-    assert statedict.read(save(tmp_path / "a.pth", nested)).keys() == small_state.keys()
+    assert state_dict.read(save(tmp_path / "a.pth", nested)).keys() == small_state.keys()
 
 
 def test_what_lies_behind_the_deepest_layer_may_be_missing(
@@ -495,7 +496,7 @@ def test_every_array_in_use_is_needed(small_state: dict[str, Any], tmp_path: Pat
         and not key.endswith("num_batches_tracked")
     ]
     network = backbones.build(backbone, layers, "random")
-    assert statedict.used(network, "features.8").keys == set(inside)
+    assert state_dict.used(network, "features.8").keys == set(inside)
     for key in (inside[0], inside[-1], inside[len(inside) // 2]):
         part = {name: value for name, value in small_state.items() if name != key}
         weights.use(save(tmp_path / "part.pth", part))
@@ -537,7 +538,7 @@ def test_batch_norms_folded_into_the_convolutions(resnet_state: dict[str, Any], 
     }
     backbone, layers = chosen("resnet18")
     network = backbones.build(backbone, layers, "random")
-    assert statedict.used(network, "layer3").norms == norms
+    assert state_dict.used(network, "layer3").norms == norms
     weights.use(save(tmp_path / "folded.npz", fold(resnet_state, norms)))
     got = output(backbones.build(backbone, layers), "layer3", image())
     expected = reference("resnet18", resnet_state, "layer3", image())
@@ -550,7 +551,7 @@ def test_the_norm_behind_each_convolution_is_found_in_every_family(name: str) ->
 
     backbone = registry.get(name)
     network = backbones.build(backbone, backbone.layers, "random")
-    norms = statedict.used(network, backbone.layers[-1].module).norms
+    norms = state_dict.used(network, backbone.layers[-1].module).norms
     modules = dict(network.named_modules())
     plain = [
         key
@@ -598,7 +599,7 @@ def test_nothing_in_a_file_is_executed(suffix: str, tmp_path: Path, monkeypatch:
     else:
         path.write_bytes(pickle.dumps({"conv1.weight": Hostile()}))
     with pytest.raises(BackboneError, match=r"hostile.*(damaged|holds)"):
-        statedict.read(path)
+        state_dict.read(path)
     assert not (tmp_path / "executed").exists()
 
 
@@ -614,7 +615,7 @@ def test_a_damaged_file(
     path = save(tmp_path / f"w{suffix}", small_state)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(BackboneError, match=rf"w\{suffix}: "):
-        statedict.read(path)
+        state_dict.read(path)
 
 
 def test_a_small_file_that_unpacks_to_much_is_not_unpacked(
@@ -648,13 +649,13 @@ def test_a_state_dict_can_be_packed_too(tmp_path: Path) -> None:
             packed.writestr(entry.filename, stored.read(entry))
     assert (tmp_path / "w.pth").stat().st_size < 2**16
     with pytest.raises(BackboneError, match=r"unpacked it takes 4\.2 MB"):
-        statedict.read(tmp_path / "w.pth", 2**20)
+        state_dict.read(tmp_path / "w.pth", 2**20)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"state_dict": {"a": "b"}}])
 def test_a_file_of_something_else(content: Any, tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="something other than arrays"):
-        statedict.read(save(tmp_path / "w.pth", content))
+        state_dict.read(save(tmp_path / "w.pth", content))
 
 
 def test_values_that_are_not_finite(small_state: dict[str, Any], tmp_path: Path) -> None:
@@ -676,4 +677,4 @@ def test_arrays_that_are_no_plain_ones_are_refused(tmp_path: Path) -> None:
         path = tmp_path / f"{index}.pth"
         torch.save({"features.0.0.weight": odd}, path)
         with pytest.raises(BackboneError, match="something other than arrays"):
-            statedict.read(path)
+            state_dict.read(path)

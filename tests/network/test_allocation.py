@@ -12,7 +12,7 @@ SCRIPT = """
 import os, resource, sys
 os.environ.update(dict(pair.split("=") for pair in sys.argv[1:]))
 import numpy as np
-from padim.allocation import keep_freed_memory
+from padim.network.allocation import keep_freed_memory
 print(keep_freed_memory(), keep_freed_memory())
 np.ones(2**20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -43,7 +43,7 @@ def test_settings_of_ones_own_are_left_alone() -> None:
 RETURNED = """
 from pathlib import Path
 import numpy as np
-from padim.allocation import keep_freed_memory, return_freed_memory
+from padim.network.allocation import keep_freed_memory, return_freed_memory
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if "RssAnon" in line))

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from padim.runtime import cores, threads
+from padim.network.runtime import cores, threads
 
 T = TypeVar("T")
 Block = TypeVar("Block")

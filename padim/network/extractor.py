@@ -17,15 +17,15 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from padim import backbones
-from padim.allocation import keep_freed_memory
 from padim.config import PadimConfig
-from padim.detector import Detector
 from padim.errors import BackboneError
-from padim.graph import embedding_graph, embedding_piece, scoring_graph
-from padim.network_check import check_network
-from padim.piece import Piece
-from padim.runtime import open_session, provider_in_use, run_session
+from padim.network import backbone as backbones
+from padim.network.allocation import keep_freed_memory
+from padim.network.check import check_network
+from padim.network.detector import Detector
+from padim.network.graph import embedding_graph, embedding_piece, scoring_graph
+from padim.network.nodes import Piece
+from padim.network.runtime import open_session, provider_in_use, run_session
 
 # Sessions kept for the next who asks. Each has the network's weights in memory; of scoring sessions, one is
 # in use, and one more for going back and forth between two sets of layers.
@@ -104,7 +104,7 @@ class FeatureExtractor:
         inputs: dict[str, ort.OrtValue],
         outputs: Sequence[str],
     ) -> list[npt.NDArray[Any]]:
-        """Run the scoring graph (:func:`padim.graph.scoring_graph`).
+        """Run the scoring graph (:func:`padim.network.graph.scoring_graph`).
 
         Args:
             rgb: as above.
@@ -132,7 +132,7 @@ class FeatureExtractor:
     def scoring_graph(
         self, detector: Detector, kept: npt.NDArray[np.int64], *, guarded: bool = False
     ) -> onnx.ModelProto:
-        """See :func:`padim.graph.scoring_graph`."""
+        """See :func:`padim.network.graph.scoring_graph`."""
         return scoring_graph(self._piece(kept), detector.piece(len(kept)), self.input_size, guarded=guarded)
 
     def fed(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:

@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from padim import statedict
-from padim import weights as weight_files
 from padim.errors import BackboneError
-from padim.joining import joined
-from padim.randomness import drawing_from
-from padim.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, get, own_layers
+from padim.network import state_dict
+from padim.network import weights as weight_files
+from padim.network.concat import joined
+from padim.network.randomness import drawing_from
+from padim.network.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, get, own_layers
+from padim.network.weights import Availability, available, cache_folder, provenance
 from padim.storage.atomic import write_atomic
-from padim.weights import Availability, available, cache_folder, provenance
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,7 @@ def build(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretraine
             _level(network)
         else:
             path = weight_files.locate(backbone.name)
-            statedict.load(network, backbone.name, layers[-1].module, path)
+            state_dict.load(network, backbone.name, layers[-1].module, path)
     return network
 
 
@@ -150,7 +150,7 @@ def check_fit(name: str, layers: Sequence[str], path: Path) -> None:
     backbone = get(name)
     with drawing_from(weight_files.random_seed(name)):
         network = _untrained(backbone)
-    statedict.load(network, name, backbone.select(layers)[-1].module, path)
+    state_dict.load(network, name, backbone.select(layers)[-1].module, path)
 
 
 def _level(network: torch.nn.Module) -> None:

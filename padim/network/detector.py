@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.piece import Piece
+from padim.network.nodes import Piece
 from padim.storage.bundle import sha256_stored
 
 Array = npt.NDArray[Any]
@@ -46,7 +46,7 @@ class Detector(ABC):
     Attributes:
         method: the name in ``PadimConfig.method``.
         needs_image: the piece reads ``image`` and the layers' own tensors besides ``embedding``, or instead:
-            :func:`padim.graph.behind_embedding_graph` cannot serve it.
+            :func:`padim.network.graph.behind_embedding_graph` cannot serve it.
     """
 
     method: ClassVar[str]

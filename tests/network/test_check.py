@@ -16,10 +16,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from padim import Padim, PadimConfig, backbones, network_check, runtime
+from padim import Padim, PadimConfig
 from padim.errors import BundleError, PadimError
-from padim.network_check import OPERATORS, check_network
-from padim.registry import REGISTRY, Layer
+from padim.network import backbone, runtime
+from padim.network import check as network_check
+from padim.network.check import OPERATORS, check_network
+from padim.network.registry import REGISTRY, Layer
 from padim.storage import bundle
 from padim.storage.bundle import Bundle
 from tests.parts import defects
@@ -56,7 +58,7 @@ def test_no_operator_is_allowed_that_no_network_has() -> None:
     some = {"efficientnet_lite0": "blocks.2", "efficientnet_b0": "features.2", "resnet18": "maxpool"}
     for name in (*some, "mobilenet_v3_small"):
         layers = [some[name]] if name in some else [layer.name for layer in REGISTRY[name].layers]
-        graph = onnx.load_model_from_string(backbones.onnx_bytes(name, layers, "random")).graph
+        graph = onnx.load_model_from_string(backbone.onnx_bytes(name, layers, "random")).graph
         for node in graph.node:
             used[node.op_type] |= {attribute.name for attribute in node.attribute}
     assert used == OPERATORS
@@ -382,7 +384,7 @@ import numpy as np
 from padim import Padim
 from padim.errors import PadimError
 saved, folder, pixels = Padim.load(sys.argv[1]), Path(sys.argv[2]), np.load(sys.argv[3])
-from padim.features import FeatureExtractor
+from padim.network.extractor import FeatureExtractor
 for line in sys.stdin:
     content = Path(line.strip()).read_bytes()
     try:

@@ -21,7 +21,7 @@ import onnx
 from onnx import AttributeProto, TensorProto, numpy_helper
 
 from padim.errors import BundleError
-from padim.registry import Layer
+from padim.network.registry import Layer
 from padim.words import megabytes
 
 __all__ = ["OPERATORS", "check_network"]
@@ -46,8 +46,8 @@ _LARGEST_SETTING = 2**16
 
 Shape = tuple[int, ...]
 
-# Every operator that the export makes, with its attributes. tests/test_backbones.py holds all networks of
-# the registry against it.
+# Every operator that the export makes, with its attributes. tests/network/test_backbone.py holds all networks
+# of the registry against it.
 OPERATORS: Mapping[str, frozenset[str]] = {
     "Add": frozenset(),
     "Cast": frozenset({"to"}),

@@ -8,10 +8,11 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from padim import PadimError, runtime
-from padim.blocks import workers
-from padim.graph import tail_graph
-from padim.runtime import PROVIDERS, open_session, provider_in_use, threads, wanted_providers
+from padim import PadimError
+from padim.network import runtime
+from padim.network.graph import tail_graph
+from padim.network.runtime import PROVIDERS, open_session, provider_in_use, threads, wanted_providers
+from padim.network.threads import workers
 
 TAIL = tail_graph().SerializeToString()
 

@@ -1,0 +1,1 @@
+"""Pretrained networks: registry, weights, ONNX graphs, and the feature extractor that runs them."""
