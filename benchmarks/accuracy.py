@@ -31,8 +31,8 @@ from benchmarks import compare, mvtec, report, variants
 from benchmarks.draws import Draw, Lab, Options, PixelHistograms, fitted, judge, parts_of
 from benchmarks.recall_baseline import BASELINE, MEAN_RECALL_TOLERANCE, Baseline
 from padim import methods
+from padim.decision.anomaly_map import MAX_LEVEL
 from padim.errors import PadimError
-from padim.maps import MAX_LEVEL
 
 AUROC_TARGETS = {
     "bottle": {"image_auroc": 0.990, "pixel_auroc": 0.975},

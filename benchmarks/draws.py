@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import mvtec
-from padim.calibration import rank
 from padim.config import PadimConfig
 from padim.data.grouping import propose_groups, resolve
-from padim.maps import MAX_LEVEL
+from padim.decision.anomaly_map import MAX_LEVEL
+from padim.decision.calibration import rank
 from padim.model import Padim
 
 Grouping = Literal["picture", "likeness"]

@@ -103,7 +103,7 @@ class Ours:
     def open(self, job: dict[str, Any]) -> dict[str, Any]:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
         from padim import Padim
-        from padim.maps import map_mask
+        from padim.decision.regions import map_mask
 
         self.model = Padim.load(job["model"])
         self.map_mask, self.level = map_mask, self.model.threshold_level

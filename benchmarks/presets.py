@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import pictures, report, speed
 from padim.config import PadimConfig
 from padim.cost import estimate
-from padim.maps import map_mask
+from padim.decision.regions import map_mask
 from padim.model import Padim
 from padim.presets import MEASURED, PRESETS, check, settings
 

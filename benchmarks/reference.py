@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import mvtec, report
 from benchmarks.draws import PixelHistograms
 from padim.config import PadimConfig
+from padim.decision.regions import region_score
 from padim.errors import PadimError
-from padim.maps import region_score
 from padim.model import Padim
 from padim.network import weights
 from padim.network.backbone import provenance

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from padim.alignment import Alignment, advise, align
     from padim.config import PadimConfig
     from padim.data.opening import open_source
+    from padim.decision.guard_band import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
+    from padim.decision.operating_points import Costs, OperatingPoint, Rate, evaluate_at, operating_points
+    from padim.decision.roi import Shape, cry_wolf, mean_normal, rasterize, rejudged_levels
     from padim.errors import (
         BackboneError,
         BundleError,
@@ -28,9 +31,6 @@ if TYPE_CHECKING:
         PadimError,
     )
     from padim.model import Padim, ScoredImage
-    from padim.operating import Costs, OperatingPoint, Rate, evaluate_at, operating_points
-    from padim.repeatability import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
-    from padim.roi import Shape, cry_wolf, mean_normal, rasterize, rejudged_levels
     from padim.sessions import SessionCheck, check_session
     from padim.storage.workspace import Workspace
 
@@ -55,22 +55,22 @@ _HOME = {
     "open_source": "padim.data.opening",
     "Padim": "padim.model",
     "ScoredImage": "padim.model",
-    "Costs": "padim.operating",
-    "OperatingPoint": "padim.operating",
-    "Rate": "padim.operating",
-    "evaluate_at": "padim.operating",
-    "operating_points": "padim.operating",
-    "Guard": "padim.repeatability",
-    "Repeatability": "padim.repeatability",
-    "guard_levels": "padim.repeatability",
-    "half_width": "padim.repeatability",
-    "pooled": "padim.repeatability",
-    "verdict_of": "padim.repeatability",
-    "Shape": "padim.roi",
-    "cry_wolf": "padim.roi",
-    "mean_normal": "padim.roi",
-    "rasterize": "padim.roi",
-    "rejudged_levels": "padim.roi",
+    "Costs": "padim.decision.operating_points",
+    "OperatingPoint": "padim.decision.operating_points",
+    "Rate": "padim.decision.operating_points",
+    "evaluate_at": "padim.decision.operating_points",
+    "operating_points": "padim.decision.operating_points",
+    "Guard": "padim.decision.guard_band",
+    "Repeatability": "padim.decision.guard_band",
+    "guard_levels": "padim.decision.guard_band",
+    "half_width": "padim.decision.guard_band",
+    "pooled": "padim.decision.guard_band",
+    "verdict_of": "padim.decision.guard_band",
+    "Shape": "padim.decision.roi",
+    "cry_wolf": "padim.decision.roi",
+    "mean_normal": "padim.decision.roi",
+    "rasterize": "padim.decision.roi",
+    "rejudged_levels": "padim.decision.roi",
     "SessionCheck": "padim.sessions",
     "check_session": "padim.sessions",
     "Workspace": "padim.storage.workspace",

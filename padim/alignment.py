@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from padim.calibration import FEWEST_PARTS
 from padim.data.loading import Cancel, Progress, Watch
+from padim.decision.calibration import FEWEST_PARTS
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

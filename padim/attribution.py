@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
 
+from padim.decision.regions import decide, map_mask, region_score
 from padim.errors import CalibrationError, PadimError
 from padim.gaussian import LeaveOut
-from padim.maps import decide, map_mask, region_score
 from padim.methods.patch_gaussians import PatchGaussians, regularization
 from padim.statistics import PatchStatistics
 from padim.storage.feature_store import Spool

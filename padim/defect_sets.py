@@ -18,11 +18,11 @@ import numpy.typing as npt
 from padim.data.decode import decode
 from padim.data.loading import Image, Watch, batches
 from padim.data.preprocess import Box
+from padim.decision.regions import map_mask, region_score
+from padim.decision.scorer import NO_NUMBERS
 from padim.embedding_scores import level_maps
 from padim.errors import PadimError
-from padim.maps import map_mask, region_score
 from padim.probe import KINDS, default_sizes, painted_pictures, place_at
-from padim.scorer import NO_NUMBERS
 from padim.storage.feature_store import Spool
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from padim.decision.operating_points import Rate
     from padim.errors import ImageError
     from padim.learning_figures import LearningCurve, Spread, Trial
-    from padim.operating import Rate
     from padim.probe import Curve, Probe
     from padim.shift import Shift
 
@@ -86,7 +86,7 @@ def shift(found: Shift, margin: float) -> dict[str, Any]:
 def learning_curve(found: LearningCurve) -> dict[str, Any]:
     """Everything counted at each number of parts, what it says in words, and from how many parts on odd ones
     do not decide the threshold."""
-    from padim.calibration import odd_parts_tolerated, parts_needed
+    from padim.decision.calibration import odd_parts_tolerated, parts_needed
     from padim.learning_advice import advice
 
     gain = found.gain

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from padim.decision.anomaly_map import inside
+from padim.decision.scorer import NO_NUMBERS
 from padim.errors import PadimError
-from padim.maps import inside
 from padim.network.graph import behind_embedding_graph
 from padim.network.runtime import device_of, open_session, run_session
-from padim.scorer import NO_NUMBERS
 
 if TYPE_CHECKING:
     from padim.data.loading import Watch

@@ -29,12 +29,12 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 import padim
+from padim.decision.guard_band import guard_levels
 from padim.errors import PadimError
 from padim.factor import Factor, LowRank
 from padim.methods.patch_gaussians import PatchGaussians
 from padim.network import backbone as backbones
 from padim.network.runtime import session_options
-from padim.repeatability import guard_levels
 from padim.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
 from padim.storage import leftovers
 from padim.storage.atomic import explain_os_error, sync_folder

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
 
 if TYPE_CHECKING:
-    from padim.maps import Quantizer
+    from padim.decision.anomaly_map import Quantizer
 
 __all__ = ["NOT_SCORING", "of_manifest", "scoring_files", "scoring_identity"]
 

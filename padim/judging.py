@@ -13,7 +13,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from padim.calibration import (
+from padim.config import PadimConfig
+from padim.data.loading import Prepared
+from padim.data.preprocess import Box, Preprocess
+from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, inside, judged_map
+from padim.decision.calibration import (
     FEWEST_PARTS,
     Choice,
     FalseRejectRate,
@@ -22,15 +26,12 @@ from padim.calibration import (
     image_threshold,
     pixel_threshold,
 )
-from padim.config import PadimConfig
-from padim.data.loading import Prepared
-from padim.data.preprocess import Box, Preprocess
+from padim.decision.regions import region_score
+from padim.decision.scorer import Scorer
 from padim.errors import BeyondScaleError, CalibrationError
 from padim.identity import scoring_identity
 from padim.learning import Fitted
-from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, inside, judged_map, region_score
 from padim.network.extractor import FeatureExtractor
-from padim.scorer import Scorer
 from padim.storage.bundle import sha256_stored
 
 
@@ -159,7 +160,7 @@ class Judge:
 
         Args:
             levels: uint16 ``(n, areas)``, column ``a - 1`` for a smallest region of ``a`` pixels
-                (``padim.maps.region_scores`` of every held-out map).
+                (``padim.decision.regions.region_scores`` of every held-out map).
 
         Raises:
             ValueError: another number of normals.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from padim import methods
 from padim.config import PadimConfig
-from padim.maps import MAX_LEVEL, Quantizer, upsample_and_smooth
+from padim.decision.anomaly_map import MAX_LEVEL, Quantizer, upsample_and_smooth
 from padim.network.detector import Detector
 from padim.storage.normals import Normal
 from padim.task import Calibration, Losses, Task, check_fit, windows

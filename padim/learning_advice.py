@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from padim.calibration import odd_parts_tolerated, parts_needed
+from padim.decision.calibration import odd_parts_tolerated, parts_needed
 from padim.words import count, in_hundred
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["advice", "odd_parts", "outlook", "painted_note"]
 def odd_parts(permille: int, parts: int) -> str:
     """From how many good parts on one odd part no longer decides the threshold, and how it is with these.
 
-    It depends on the percentile and the number alone (:func:`padim.calibration.parts_needed`).
+    It depends on the percentile and the number alone (:func:`padim.decision.calibration.parts_needed`).
 
     Args:
         permille: percentile in tenths of a percent.

@@ -22,19 +22,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from padim import methods
-from padim.calibration import (
-    FEWEST_PARTS,
-    false_reject_rate,
-    image_threshold,
-    to_permille,
-)
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch
+from padim.decision.calibration import FEWEST_PARTS, false_reject_rate, image_threshold, to_permille
+from padim.decision.operating_points import Rate
 from padim.defect_sets import CARRIERS, LabelledDefects, PaintedDefects
 from padim.errors import PadimError
 from padim.judging import Judge
 from padim.learning import learn
 from padim.learning_figures import Defects, LearningCurve, Size, Trial
-from padim.operating import Rate
 from padim.storage.leftovers import ScratchFolder
 from padim.storage.working_set import naming_damage
 from padim.task import Task

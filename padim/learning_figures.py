@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from padim.calibration import FalseRejectRate
-from padim.operating import Rate
+from padim.decision.calibration import FalseRejectRate
+from padim.decision.operating_points import Rate
 
 # A standard error of a gain above which no curve is said to have flattened, as a share: five points.
 ROUGH = 0.05

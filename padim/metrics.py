@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from padim.maps import MAX_LEVEL
-from padim.operating import Rate
+from padim.decision.anomaly_map import MAX_LEVEL
+from padim.decision.operating_points import Rate
 
 Levels = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.float64]

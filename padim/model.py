@@ -23,10 +23,17 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from padim import methods
-from padim.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
 from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig, explain
 from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.data.preprocess import Preprocess
+from padim.decision.anomaly_map import Quantizer
+from padim.decision.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
+from padim.decision.guard_band import Guard, Verdict, verdict_of
+from padim.decision.regions import Decision, decide, region_score
+from padim.decision.roi import MAX_SHAPES, Shape
+from padim.decision.roi import from_json as shapes_from_json
+from padim.decision.roi import to_json as shapes_to_json
+from padim.decision.scorer import NO_NUMBERS, Scorer
 from padim.errors import (
     BeyondScaleError,
     BundleError,
@@ -40,16 +47,10 @@ from padim.factor import Factor
 from padim.identity import scoring_files
 from padim.judging import Judge, ScoredImage
 from padim.learning import Fitted, learn, scale, with_room_for
-from padim.maps import Decision, Quantizer, decide, region_score
 from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
 from padim.network import backbone
 from padim.network.detector import Detector
 from padim.network.extractor import FeatureExtractor, draw_channels, open_extractor
-from padim.repeatability import Guard, Verdict, verdict_of
-from padim.roi import MAX_SHAPES, Shape
-from padim.roi import from_json as shapes_from_json
-from padim.roi import to_json as shapes_to_json
-from padim.scorer import NO_NUMBERS, Scorer
 from padim.statistics import PatchStatistics
 from padim.storage import bundle
 from padim.storage.feature_store import Spool

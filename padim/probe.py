@@ -41,9 +41,10 @@ from scipy.special import expit, logit
 
 from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.data.preprocess import Box
+from padim.decision.anomaly_map import inside
+from padim.decision.operating_points import Rate
+from padim.decision.regions import map_mask
 from padim.errors import ImageError, PadimError
-from padim.maps import inside, map_mask
-from padim.operating import Rate
 
 if TYPE_CHECKING:
     from padim.model import Padim

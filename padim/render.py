@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from padim.data.preprocess import Box
-from padim.maps import MAX_LEVEL, Decision, mask_to_original
+from padim.decision.anomaly_map import MAX_LEVEL
+from padim.decision.regions import Decision, mask_to_original
 
 __all__ = [
     "COLORMAPS",

@@ -21,7 +21,8 @@ from padim.scoring_journal import Journal
 from padim.storage.atomic import write_atomic
 
 if TYPE_CHECKING:
-    from padim.maps import Decision, Quantizer
+    from padim.decision.anomaly_map import Quantizer
+    from padim.decision.regions import Decision
     from padim.model import Padim
 
 CSV_COLUMNS = (

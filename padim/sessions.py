@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaln
 
-from padim.calibration import false_reject_rate
-from padim.operating import clopper_pearson
+from padim.decision.calibration import false_reject_rate
+from padim.decision.operating_points import clopper_pearson
 
 __all__ = ["SessionCheck", "check_session"]
 

@@ -40,9 +40,9 @@ from padim.data.datasets import GOOD
 from padim.data.decode import decode
 from padim.data.loading import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
 from padim.data.preprocess import Box
+from padim.decision.operating_points import Rate
+from padim.decision.regions import region_score
 from padim.errors import ImageError, PadimError
-from padim.maps import region_score
-from padim.operating import Rate
 
 if TYPE_CHECKING:
     from padim.model import Padim

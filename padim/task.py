@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from padim.calibration import FEWEST_PARTS
 from padim.config import PadimConfig
 from padim.data.loading import Watch
+from padim.decision.calibration import FEWEST_PARTS
 from padim.errors import BundleError, PadimError
 from padim.network.detector import Detector
 from padim.storage.feature_store import Spool

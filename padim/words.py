@@ -7,7 +7,7 @@ import reprlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from padim.calibration import FalseRejectRate
+    from padim.decision.calibration import FalseRejectRate
 
 # Beyond it a number is told by its length: no setting and no count is that large.
 LARGEST_NUMBER = 2**64

@@ -11,8 +11,8 @@ from ui import bring, calibrating, normals, panels, shell, viewer, viewing, watc
 from ui.words import count, share_of
 
 if TYPE_CHECKING:
+    from padim.decision.operating_points import Costs, OperatingPoint
     from padim.model import Padim
-    from padim.operating import Costs, OperatingPoint
     from padim.storage.workspace import Entry
     from ui.calibrating import Draft
     from ui.reviews import Review
@@ -137,7 +137,7 @@ def _view(entry: Entry, model: Padim, held: viewing.HeldOut | None, draft: Draft
 
 
 def _costs() -> Costs | None:
-    from padim.operating import Costs
+    from padim.decision.operating_points import Costs
 
     with st.container(horizontal=True, vertical_alignment="bottom", key="calibrate-costs"):
         miss = st.number_input(

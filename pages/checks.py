@@ -14,8 +14,8 @@ from ui import amending, bring, charts, checking, learning_panel, panels, shell,
 from ui.words import count, in_hundred, multiple, share_of
 
 if TYPE_CHECKING:
+    from padim.decision.guard_band import Guard
     from padim.model import Padim
-    from padim.repeatability import Guard
     from padim.storage.workspace import Entry
     from ui.checking import Band, Lie, Session, Shots, Split
     from ui.reviews import Review
@@ -338,7 +338,7 @@ def _band_facts(model: Padim, band: Band) -> None:
     if threshold is None or limit is None:
         st.caption("There is no threshold yet, so it cannot be said whom the band would call for review.")
         return
-    from padim.repeatability import guard_levels
+    from padim.decision.guard_band import guard_levels
 
     # As it is judged, in whole levels; a band of less than one is none.
     low, high = (
@@ -464,7 +464,7 @@ def _outcome(entry: Entry) -> None:
 
 
 def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
-    from padim.operating import clopper_pearson
+    from padim.decision.operating_points import clopper_pearson
 
     n, check = len(found.scores), found.check
     rejected = found.rejected(model, level)

@@ -29,7 +29,7 @@ from padim.attribution import (
     strongest_place,
 )
 from padim.data.loading import prepare
-from padim.maps import decide
+from padim.decision.regions import decide
 from padim.statistics import PatchStatistics
 from padim.storage.feature_store import Spool
 from tests.parts import defects, normals

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks import accuracy, draws, memory, mvtec, pictures, recall_baseline, report, speed
 from padim import Padim, PadimConfig
 from padim.data.preprocess import Preprocess
-from padim.maps import map_mask, mask_to_original
+from padim.decision.regions import map_mask, mask_to_original
 from padim.network.extractor import open_extractor
 
 SIDE = 96

@@ -23,11 +23,11 @@ from PIL import Image
 import padim
 from padim import Padim, PadimConfig, export
 from padim.data.decode import decode
+from padim.decision.guard_band import Guard
+from padim.decision.regions import decide, map_mask, mask_to_original, region_score
 from padim.errors import NotFittedError, PadimError
 from padim.export import export_npz, export_onnx, inverse_covariance_bytes, metadata
 from padim.factor import LowRank
-from padim.maps import decide, map_mask, mask_to_original, region_score
-from padim.repeatability import Guard
 from tests.parts import defects, normals, part, png
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -14,12 +14,12 @@ import pytest
 
 from padim import Padim, PadimConfig
 from padim.config import BEFORE_IT_WAS_A_SETTING
+from padim.decision.anomaly_map import Quantizer
+from padim.decision.guard_band import Guard
 from padim.errors import PadimError
 from padim.export import metadata
 from padim.identity import of_manifest, scoring_files
 from padim.judging import Judge
-from padim.maps import Quantizer
-from padim.repeatability import Guard
 from padim.storage.bundle import Bundle
 from tests.parts import defects, normals
 

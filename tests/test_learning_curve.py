@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
-from padim.calibration import odd_parts_tolerated, parts_needed, rank
 from padim.data.decode import decode
 from padim.data.loading import Watch
+from padim.decision.calibration import odd_parts_tolerated, parts_needed, rank
+from padim.decision.operating_points import Rate
+from padim.decision.regions import map_mask
 from padim.defect_sets import LabelledDefects, PaintedDefects
 from padim.documents import learning_curve as document
 from padim.learning_advice import advice, odd_parts, outlook
 from padim.learning_curve import default_sizes, learning_curve, subset_judge
 from padim.learning_figures import Gain, LearningCurve, Size, Spread, Trial
-from padim.maps import map_mask
 from padim.model import Choice
-from padim.operating import Rate
 from tests.parts import defects, normals, part, png
 
 PERMILLE = 900
@@ -296,7 +296,7 @@ def of_recalls(*recalls: Sequence[Sequence[float]], kind: str = "labelled") -> L
 
 
 def _rate():  # type: ignore[no-untyped-def]
-    from padim.calibration import false_reject_rate
+    from padim.decision.calibration import false_reject_rate
 
     return false_reject_rate(np.arange(40), 38)
 

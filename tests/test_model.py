@@ -21,7 +21,7 @@ from padim import (
     PadimError,
 )
 from padim.data.decode import decode
-from padim.maps import decide, map_mask, region_score
+from padim.decision.regions import decide, map_mask, region_score
 from padim.model import Choice
 from tests.parts import RGB, defects, normals, part, png
 

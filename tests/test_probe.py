@@ -14,7 +14,7 @@ from scipy.optimize import brute
 
 from padim import CalibrationError, Cancelled, ImageError, Padim, PadimConfig, PadimError
 from padim.data.preprocess import Box, Preprocess
-from padim.maps import decide
+from padim.decision.regions import decide
 from padim.probe import KINDS, Kind, Look, Probe, curve_of, default_sizes, footprint, measure, paint
 from tests.parts import RGB, defects, normals, part
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from padim import render
 from padim.data.preprocess import Box
-from padim.maps import MAX_LEVEL, Decision, decide
+from padim.decision.anomaly_map import MAX_LEVEL
+from padim.decision.regions import Decision, decide
 from padim.render import (
     COLORMAPS,
     color_table,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import betabinom, binomtest
 
-from padim.calibration import image_threshold
+from padim.decision.calibration import image_threshold
 from padim.sessions import SessionCheck, check_session
 
 LEVEL = 100

@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_filter
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
 from padim.data.preprocess import Box
-from padim.operating import Rate
-from padim.scorer import Scorer
+from padim.decision.operating_points import Rate
+from padim.decision.scorer import Scorer
 from padim.shift import KINDS, SEVERITIES, Kind, Series, Shift, alter, measure, words
 from tests.parts import RGB, defects, normals, part
 

@@ -18,9 +18,9 @@ from ui.scoring import areas_for
 from ui.words import count, in_hundred
 
 if TYPE_CHECKING:
-    from padim.calibration import FalseRejectRate, Threshold
+    from padim.decision.calibration import FalseRejectRate, Threshold
+    from padim.decision.operating_points import Costs, OperatingPoint
     from padim.model import Padim
-    from padim.operating import Costs, OperatingPoint
     from padim.storage.workspace import Entry
     from ui.scoring import Origin
 
@@ -331,7 +331,7 @@ def known(entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], min_are
 
 def points(found: Known, costs: Costs | None) -> tuple[OperatingPoint, ...]:
     """The operating points; none where goods or defects are missing."""
-    from padim.operating import operating_points
+    from padim.decision.operating_points import operating_points
 
     if not len(found.good) or not len(found.defect):
         return ()
@@ -347,7 +347,7 @@ def message(
     entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], held: viewing.HeldOut | None, draft: Draft
 ) -> dict[str, Any]:
     """What the viewer is given on this page."""
-    from padim.repeatability import band_levels
+    from padim.decision.guard_band import band_levels
 
     tried = trying(entry)
     return viewing.message(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from padim.operating import Rate
+    from padim.decision.operating_points import Rate
 
 # Legible on light and on dark, and apart for colour-blind eyes; the same hues as style.css.
 GOOD = "#5b8fb0"

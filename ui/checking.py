@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from padim.alignment import Alignment
     from padim.data.sources import Source
+    from padim.decision.guard_band import Guard, Repeatability
     from padim.model import Padim
-    from padim.repeatability import Guard, Repeatability
     from padim.sessions import SessionCheck
     from padim.storage.workspace import Entry
     from ui.amending import Amended
@@ -294,7 +294,7 @@ class Band:
 
 def band(shots: Iterable[Shots]) -> Band | None:
     """The guard band that these shots give; None if no part was shot twice."""
-    from padim.repeatability import Guard, pooled
+    from padim.decision.guard_band import Guard, pooled
 
     counted = [part.values for part in shots if len(part.values) > 1]
     found = pooled(counted)
@@ -321,7 +321,7 @@ class UnderReview:
 
 def under_review(model: Padim, guard: Guard) -> UnderReview | None:
     """How many good parts would be called for review; None without threshold or held-out scores."""
-    from padim.repeatability import guard_levels
+    from padim.decision.guard_band import guard_levels
 
     threshold = model.threshold_
     if threshold is None or model.calibration_ == "none":

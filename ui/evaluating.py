@@ -24,10 +24,10 @@ from ui.words import count, multiple
 if TYPE_CHECKING:
     from padim.data.datasets import Dataset
     from padim.data.preprocess import Box
+    from padim.decision.operating_points import Rate
     from padim.evaluation import Judged
     from padim.metrics import Figure, Report
     from padim.model import Padim, ScoredImage
-    from padim.operating import Rate
     from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.uploads import Named
@@ -93,7 +93,7 @@ class Evaluated:
 
     def scores(self, model: Padim) -> list[int]:
         """Levels, in order of ``items``, for the smallest region in use."""
-        from padim.maps import region_score
+        from padim.decision.regions import region_score
 
         area = model.config.min_area
         if area == self.min_area:
@@ -338,7 +338,7 @@ def thumbs(pairs: list[tuple[Item, int]], model: Padim, level: int) -> list[Thum
 
 def _outlined(item: Item, model: Padim, level: int) -> Picture:
     from padim.data.decode import decode
-    from padim.maps import decide
+    from padim.decision.regions import decide
     from padim.render import encode_jpeg, overlay
 
     rgb = decode(item.thumb.data, item.name)

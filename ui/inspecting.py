@@ -10,8 +10,8 @@ from ui.reviews import Review, Reviews
 from ui.scoring import Scored
 
 if TYPE_CHECKING:
+    from padim.decision.guard_band import Verdict
     from padim.model import Padim
-    from padim.repeatability import Verdict
     from padim.storage.workspace import Entry
 
 UPLOADER = "tests"
@@ -164,7 +164,7 @@ def message(
         shown: the one of them that the rest of the page is about.
         listing: show the list alone until a picture is chosen.
     """
-    from padim.repeatability import band_levels
+    from padim.decision.guard_band import band_levels
 
     area = model.config.min_area
     return viewing.message(

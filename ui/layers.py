@@ -178,7 +178,7 @@ def _embedding(_model: Padim, _item: Scored, identity: str, sha256: str) -> npt.
 def outlined(item: Scored, model: Padim, level: int, place: Place) -> Picture:
     """The small picture with that place outlined."""
     from padim.data.decode import decode
-    from padim.maps import mask_to_original
+    from padim.decision.regions import mask_to_original
     from padim.render import encode_jpeg, overlay
 
     if place.whole:

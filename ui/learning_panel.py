@@ -129,7 +129,7 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
 
 
 def _results(entry: Entry, found: Learnt) -> None:
-    from padim.calibration import parts_needed
+    from padim.decision.calibration import parts_needed
     from padim.learning_advice import odd_parts, outlook, painted_note
 
     curve = found.curve

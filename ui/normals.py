@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from padim.calibration import FalseRejectRate
     from padim.data.preprocess import Box
+    from padim.decision.calibration import FalseRejectRate
     from padim.model import Padim
     from padim.storage.workspace import Entry
 
@@ -112,7 +112,7 @@ def small_overlay(
     rgb: npt.NDArray[np.uint8], q: npt.NDArray[np.uint16], level: int, min_area: int, box: Box | None
 ) -> bytes:
     """JPEG of a small picture with its heat and the outline of what is rejected."""
-    from padim.maps import decide
+    from padim.decision.regions import decide
     from padim.render import encode_jpeg, overlay
 
     size = (rgb.shape[0], rgb.shape[1])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ui.media import Picture
 
 if TYPE_CHECKING:
-    from padim.repeatability import Verdict
+    from padim.decision.guard_band import Verdict
 
 # Everything that Markdown or one of Streamlit's own marks (":red[...]", "$...$") could begin with.
 _MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")

@@ -330,7 +330,7 @@ def _examples(
 ) -> Iterator[Example]:
     """Every size at one place."""
     from padim.data.preprocess import Box
-    from padim.maps import map_mask
+    from padim.decision.regions import map_mask
     from padim.probe import paint
 
     (kind, contrast), side = key, probe.map_size

@@ -21,9 +21,9 @@ from ui.media import Picture
 from ui.words import count
 
 if TYPE_CHECKING:
-    from padim.calibration import FalseRejectRate, Threshold
+    from padim.decision.calibration import FalseRejectRate, Threshold
+    from padim.decision.roi import Shape
     from padim.model import Padim
-    from padim.roi import Shape
     from padim.storage.workspace import Entry
 
 Mask = npt.NDArray[np.bool_]
@@ -96,8 +96,8 @@ def hear(entry: Entry, model: Padim, value: object) -> None:
 
     What makes no sense, or belongs to another model, is ignored; the editor then shows the server’s shapes.
     """
+    from padim.decision.roi import from_json
     from padim.errors import PadimError
-    from padim.roi import from_json
 
     try:
         said = _Said.model_validate(value)
@@ -155,7 +155,7 @@ def draft(drawn: Drawing, model: Padim) -> Region:
 
 @lru_cache(maxsize=8)
 def _rasterized(shapes: tuple[Shape, ...], size: int) -> Mask | None:
-    from padim.roi import rasterize
+    from padim.decision.roi import rasterize
 
     mask = rasterize(shapes, size)
     if mask is not None:
@@ -174,7 +174,7 @@ def same(model: Padim, region: Region) -> bool:
 
 def too_small(model: Padim, region: Region) -> bool:
     """Whether no region of defects could ever be large enough to count inside."""
-    from padim.maps import region_score
+    from padim.decision.regions import region_score
 
     if region.mask is None:
         return False
@@ -209,7 +209,7 @@ def promise(entry: Entry, model: Padim, region: Region) -> Promise:
         model: as it is in use.
         region: not empty.
     """
-    from padim.calibration import false_reject_rate, image_threshold, pixel_threshold
+    from padim.decision.calibration import false_reject_rate, image_threshold, pixel_threshold
 
     choice, now = model.choice, model.threshold_
     if model.calibration_ == "none":
@@ -237,7 +237,7 @@ def _part_levels(entry: Entry, model: Padim, region: Region) -> Levels:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _rejudged(_model: Padim, identity: str, digest: str, min_area: int, _mask: Mask | None) -> Levels:
-    from padim.roi import rejudged_levels
+    from padim.decision.roi import rejudged_levels
 
     return rejudged_levels(_model, _mask, min_area)
 
@@ -251,7 +251,7 @@ def _pixel_histogram(entry: Entry, model: Padim, region: Region) -> Levels:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _rejudged_pixels(_model: Padim, identity: str, digest: str, _mask: Mask | None) -> Levels:
     """Judged pixels per level under another region, as ``Padim.pixel_histogram``: int64 ``(65536,)``."""
-    from padim.maps import MAX_LEVEL, judged_map
+    from padim.decision.anomaly_map import MAX_LEVEL, judged_map
 
     judge, size = _model.judge, _model.config.input_size
     histogram = np.zeros(MAX_LEVEL + 1, np.int64)
@@ -349,7 +349,7 @@ def wolf(entry: Entry, model: Padim) -> Wolf | None:
 
 @st.cache_resource(max_entries=8, show_spinner="Looking where good parts alarm")
 def _wolf(_model: Padim, identity: str, level: int) -> Wolf:
-    from padim.roi import cry_wolf
+    from padim.decision.roi import cry_wolf
 
     share = cry_wolf(_model, level)
     parts = len(_model.held_out_scores())
@@ -382,8 +382,8 @@ def mean_picture(entry: Entry, model: Padim) -> Picture:
 
 @st.cache_resource(max_entries=4, show_spinner="Averaging the good parts")
 def _mean(_model: Padim, shown: str, size: int, fit: str) -> Picture:
+    from padim.decision.roi import mean_normal
     from padim.render import encode_png
-    from padim.roi import mean_normal
 
     return Picture(encode_png(mean_normal(_model)))
 
@@ -414,7 +414,7 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> dict[
     Raises:
         PadimError: there is no mean picture to draw on.
     """
-    from padim.roi import MAX_POINTS, MAX_SHAPES, to_json
+    from padim.decision.roi import MAX_POINTS, MAX_SHAPES, to_json
 
     found = wolf(entry, model)
     mask = excluded(region)

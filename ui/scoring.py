@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from padim.data.preprocess import Box
     from padim.data.sources import Source
-    from padim.maps import Decision
+    from padim.decision.regions import Decision
     from padim.model import Padim
     from ui.jobs import Job
 
@@ -51,7 +51,7 @@ def areas_for(model: Padim) -> int:
 
 def map_numbers(q: npt.NDArray[np.uint16], areas: int) -> Numbers:
     """What the browser judges by: the scores for smallest regions of 1 to ``areas`` pixels, then the map."""
-    from padim.maps import region_scores
+    from padim.decision.regions import region_scores
 
     return Numbers.of(region_scores(q, areas)[None], q)
 
@@ -97,7 +97,7 @@ class Scored:
             model: judges.
             q: the judged map, where it is at hand.
         """
-        from padim.maps import region_scores
+        from padim.decision.regions import region_scores
 
         areas = areas_for(model)
         q = self.levels(model) if q is None else q
@@ -120,7 +120,7 @@ class Scored:
 
     def score(self, model: Padim, min_area: int) -> int:
         """The image score, a level, for that smallest region."""
-        from padim.maps import region_score
+        from padim.decision.regions import region_score
 
         if min_area not in self._scores:
             self._scores[min_area] = region_score(self.levels(model), min_area)
@@ -128,7 +128,7 @@ class Scored:
 
     def regions(self, model: Padim, threshold: int, min_area: int) -> int:
         """How many regions the mask has."""
-        from padim.maps import decide
+        from padim.decision.regions import decide
 
         if self.score(model, min_area) <= threshold:
             return 0
@@ -141,7 +141,7 @@ class Scored:
 
     def decide(self, model: Padim, threshold: int, min_area: int) -> Decision:
         """Mask, regions and verdict, at the picture's own size."""
-        from padim.maps import decide
+        from padim.decision.regions import decide
 
         return decide(
             self.levels(model),

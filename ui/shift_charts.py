@@ -12,7 +12,7 @@ from ui.charts import DEFECT, DRAFT, GOOD, LINE
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from padim.operating import Rate
+    from padim.decision.operating_points import Rate
 
 
 @dataclass(frozen=True)

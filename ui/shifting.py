@@ -262,7 +262,7 @@ def _altered(
 ) -> Iterator[Example]:
     from padim.data.decode import decode
     from padim.data.preprocess import thumbnail
-    from padim.maps import decide, region_score
+    from padim.decision.regions import decide, region_score
     from padim.render import encode_jpeg, overlay
     from padim.shift import alter, words
 

@@ -113,8 +113,8 @@ def _standing(model: Padim) -> str:
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the good parts’ scores")
 def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOut:
-    from padim.calibration import false_reject_rate
-    from padim.maps import region_scores
+    from padim.decision.calibration import false_reject_rate
+    from padim.decision.regions import region_scores
 
     model = _model
     normals = model.normals_[: len(model.held_out_)]
@@ -156,7 +156,7 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
 
 
 def _pixel_levels(model: Padim) -> tuple[int, ...]:
-    from padim.calibration import pixel_thresholds
+    from padim.decision.calibration import pixel_thresholds
 
     histogram = model.pixel_histogram()
     if not histogram.any():

@@ -51,7 +51,7 @@ def calibrate(
     All numbers come from the good parts' held-out scores: every part was judged by the model without it.
     Nothing is saved without [b]--write[/].
     """
-    from padim.calibration import FEWEST_PARTS
+    from padim.decision.calibration import FEWEST_PARTS
     from padim.model import Padim
     from padim.storage.workspace import held
 
@@ -132,7 +132,7 @@ def _basis(model: Padim) -> Literal["image", "pixel"]:
 
 def _table(model: Padim) -> list[dict[str, Any]]:
     """The usual percentiles, and the choice in its place among them."""
-    from padim.calibration import Choice
+    from padim.decision.calibration import Choice
     from padim.errors import BeyondScaleError
 
     basis, chosen = _basis(model), model.choice
@@ -168,7 +168,7 @@ def _reaching(model: Padim, target: float) -> int:
     Raises:
         PadimError: too few parts to expect so few, or a target out of range.
     """
-    from padim.calibration import Choice
+    from padim.decision.calibration import Choice
 
     if not 0 < target < 100:
         raise PadimError(f"--target-false-rejects is a number of parts in 100, more than 0, not {target:g}")

@@ -13,10 +13,10 @@ from padim.cli.measuring import measuring, model_at
 from padim.cli.terminal import Terminal, columns, facts
 
 if TYPE_CHECKING:
+    from padim.decision.operating_points import Rate
     from padim.evaluation import Judged
     from padim.metrics import Figure, Report
     from padim.model import Padim
-    from padim.operating import Rate
 
 
 def evaluate(

@@ -313,7 +313,7 @@ def _download(progress: Any, cancel: Stop) -> Callable[[int, int], None]:
 
 def _check_value(model: Padim, value: float | None, terminal: Terminal) -> None:
     """A threshold by hand can be checked only now that the model has its scale; the fit is not to be lost."""
-    from padim.calibration import Choice
+    from padim.decision.calibration import Choice
 
     try:
         decide(model, value=value)

@@ -13,9 +13,9 @@ from padim.cli.terminal import Terminal
 from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
-    from padim.calibration import Choice
     from padim.config import PadimConfig
     from padim.data.sources import Source
+    from padim.decision.calibration import Choice
 
 
 def partial_of(output: Path) -> Path:

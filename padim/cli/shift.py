@@ -14,8 +14,8 @@ from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
+    from padim.decision.operating_points import Rate
     from padim.model import Padim
-    from padim.operating import Rate
     from padim.shift import Bears, Shift
 
 CHANGES = "The changes"

@@ -16,7 +16,7 @@ from padim.cli.terminal import Terminal, columns, titled
 from padim.errors import Cancelled, PadimError
 
 if TYPE_CHECKING:
-    from padim.operating import Rate
+    from padim.decision.operating_points import Rate
     from padim.study.plan import Plan
     from padim.study.running import Run, Study
     from padim.study.table import Overall, Standing, Table

@@ -35,8 +35,8 @@ import numpy.typing as npt
 import onnx
 
 from padim.config import PadimConfig
+from padim.decision.anomaly_map import Quantizer, tail_inputs
 from padim.errors import BundleError, PadimError
-from padim.maps import Quantizer, tail_inputs
 from padim.methods import folds
 from padim.methods.student import build, export
 from padim.methods.training import Plan, Turn, initialise, train

@@ -181,8 +181,9 @@ def _checked_piece(*, guarded: bool) -> Piece:
 def _tail_piece() -> Piece:
     """``distance`` to ``map``, uint16 ``(n, size, size)``, and ``score``, its largest level.
 
-    Enlarging and smoothing are one linear operator on rows and columns (``padim.maps.enlarging``); the row
-    operator is divided by the levels' step, so that what comes out is a level.
+    Enlarging and smoothing are one linear operator on rows and columns
+    (``padim.decision.anomaly_map.enlarging``); the row operator is divided by the levels' step, so that what
+    comes out is a level.
     """
     nodes = [
         op("Reshape", ["distance", "grid_shape"], ["grid"]),

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from padim.calibration import FEWEST_PARTS
 from padim.data.datasets import Dataset, Sample, open_dataset, open_good
 from padim.data.loading import Watch
+from padim.decision.calibration import FEWEST_PARTS
 from padim.errors import ImageError, PadimError
 from padim.words import count
 

@@ -24,10 +24,10 @@ from padim.config import PadimConfig
 from padim.data.datasets import Dataset, at_map_resolution
 from padim.data.loading import Watch, batches
 from padim.data.preprocess import Preprocess
+from padim.decision.scorer import NO_NUMBERS
 from padim.errors import ImageError, PadimError
 from padim.network import registry
 from padim.network.extractor import FeatureExtractor, open_extractor
-from padim.scorer import NO_NUMBERS
 from padim.storage.atomic import write_atomic
 from padim.storage.feature_store import Spool
 from padim.storage.record_file import sealed

@@ -11,11 +11,11 @@ from padim import metrics, probe
 from padim.config import PadimConfig
 from padim.data.datasets import GOOD
 from padim.data.loading import Watch
+from padim.decision.operating_points import Rate
 from padim.errors import CalibrationError
 from padim.evaluation import Judged
 from padim.metrics import Figure
 from padim.model import Padim
-from padim.operating import Rate
 from padim.study.data import Category
 from padim.study.result import FIGURES, Result, Scored
 

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from padim import metrics
 from padim.data.loading import Watch
+from padim.decision.regions import region_score
 from padim.embedding_scores import level_maps
 from padim.errors import ImageError
 from padim.evaluation import Judged, Picture
 from padim.learning import learn
-from padim.maps import region_score
 from padim.model import Padim
 from padim.storage.normals import Normal, join_duplicates
 from padim.study.features import Features

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 from padim.config import PadimConfig
+from padim.decision.operating_points import Rate
 from padim.metrics import Figure
-from padim.operating import Rate
 from padim.report import csv_file
 from padim.storage.atomic import write_atomic
 from padim.study.result import FIGURES

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from padim.config import PadimConfig
+from padim.decision.operating_points import Rate
 from padim.metrics import Figure
-from padim.operating import Rate
 from padim.storage.atomic import write_atomic
 
 __all__ = ["FIGURES", "Name", "Result", "Scored", "by_name", "read", "write"]

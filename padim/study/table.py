@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from padim.decision.operating_points import Rate
 from padim.metrics import Figure
-from padim.operating import Rate
 from padim.study.result import FIGURES, About, Name, Result, by_name
 from padim.study.running import Run, Study
 from padim.study.significance import Difference, against, delong, resampled

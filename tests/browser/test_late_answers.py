@@ -321,7 +321,7 @@ def test_what_is_typed_and_given_up_decides_nothing(
 def test_a_mask_to_take_along_is_the_engines(visit: Visit, server: served.Server) -> None:
     """Random maps, with and without margins, for images smaller and larger than the map."""
     from padim.data.preprocess import Box
-    from padim.maps import decide
+    from padim.decision.regions import decide
     from ui import viewer
 
     random = np.random.default_rng(7)

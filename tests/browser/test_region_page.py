@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import served
 from padim import Padim, Workspace
-from padim.roi import Shape, rasterize
+from padim.decision.roi import Shape, rasterize
 from padim.storage.workspace import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.looking import Visitor

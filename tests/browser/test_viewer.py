@@ -12,9 +12,10 @@ import pytest
 
 from benchmarks import served
 from padim import Padim, PadimConfig, ScoredImage, Workspace
-from padim.calibration import false_reject_rate, parts_needed, rank
-from padim.maps import Quantizer, map_mask, region_score
-from padim.repeatability import Guard
+from padim.decision.anomaly_map import Quantizer
+from padim.decision.calibration import false_reject_rate, parts_needed, rank
+from padim.decision.guard_band import Guard
+from padim.decision.regions import map_mask, region_score
 from padim.storage.workspace import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from padim import Padim
-from padim.calibration import Choice
+from padim.decision.calibration import Choice
 from tests.cli.conftest import Run
 from tests.parts import normals
 

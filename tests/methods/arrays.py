@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.maps import Quantizer, tail_inputs
+from padim.decision.anomaly_map import Quantizer, tail_inputs
 from padim.methods.ensemble import Ensemble
 from padim.network.detector import Detector, EmbeddingDetector
 from padim.network.graph import behind_embedding_graph

@@ -14,8 +14,8 @@ import pytest
 
 from padim import BundleError, Cancelled, Padim, PadimConfig, PadimError, methods
 from padim.data.loading import Watch
+from padim.decision.anomaly_map import Quantizer, tail_inputs
 from padim.export import export_onnx
-from padim.maps import Quantizer, tail_inputs
 from padim.methods.stfpm import STUDENT, Lessons, StudentTeacher, learn
 from padim.methods.student import build, export
 from padim.methods.training import Turn, initialise

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from padim import Padim, Workspace
-from padim.calibration import Choice
+from padim.decision.calibration import Choice
+from padim.decision.guard_band import Guard
+from padim.decision.operating_points import Costs, operating_points
 from padim.network.extractor import FeatureExtractor
-from padim.operating import Costs, operating_points
-from padim.repeatability import Guard
 from tests.pages.session import AddModel, Session
 from tests.parts import defects
 from ui import calibrating, labels

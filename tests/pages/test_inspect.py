@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from padim import Workspace
-from padim.maps import Quantizer
-from padim.repeatability import Guard
+from padim.decision.anomaly_map import Quantizer
+from padim.decision.guard_band import Guard
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui.calibrating import Draft

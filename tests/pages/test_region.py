@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from padim import Padim, Workspace
-from padim.roi import Shape, rasterize
+from padim.decision.roi import Shape, rasterize
 from padim.storage.workspace import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import normals

@@ -18,11 +18,11 @@ from sklearn.metrics import roc_auc_score
 from padim import Padim, PadimConfig, PadimError
 from padim.data.datasets import open_dataset, open_good, open_uploads
 from padim.data.loading import Watch
+from padim.decision.operating_points import Rate
 from padim.errors import Cancelled
 from padim.evaluation import judge
 from padim.metrics import Figure
 from padim.network.extractor import FeatureExtractor
-from padim.operating import Rate
 from padim.study.data import categories, category
 from padim.study.features import Features, union
 from padim.study.plan import Plan, Variant

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from padim.calibration import false_reject_rate, image_threshold
+from padim.decision.calibration import false_reject_rate, image_threshold
 from ui import calibrating
 
 

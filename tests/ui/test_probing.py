@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from padim import Padim
 from padim.data.decode import decode
+from padim.decision.regions import map_mask
 from padim.errors import Cancelled
-from padim.maps import map_mask
 from padim.probe import KINDS, Probe, paint
 from tests.parts import normals, part
 from ui import labelled, probe_charts, probing

@@ -18,8 +18,8 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from padim import Padim, PadimConfig, Workspace
+from padim.decision.roi import Shape, rasterize
 from padim.errors import PadimError
-from padim.roi import Shape, rasterize
 from padim.storage.workspace import Entry
 from tests.parts import normals
 from ui import regions, workspace

@@ -12,7 +12,7 @@ import pytest
 
 from padim import Padim, PadimConfig, Workspace
 from padim.data.sources import UploadSource
-from padim.maps import region_scores
+from padim.decision.regions import region_scores
 from padim.storage.workspace import Entry
 from tests.parts import defects, normals
 from ui import viewing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from padim.calibration import FalseRejectRate
+from padim.decision.calibration import FalseRejectRate
 from ui import words
 
 

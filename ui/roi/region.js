@@ -1,5 +1,5 @@
 // The region editor. Shapes are drawn here, in map pixels (x to the right, y down, pixel i covers [i, i + 1));
-// which pixels they come to is worked out in Python (padim.roi.rasterize), whose mask is shown as soon as it is
+// which pixels they come to is worked out in Python (padim.decision.roi.rasterize), whose mask is shown as soon as it is
 // there. Until then the canvas fills the same shapes itself.
 
 const SVG = "http://www.w3.org/2000/svg";

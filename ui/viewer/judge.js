@@ -1,9 +1,9 @@
-// What decides, in integers: the same arithmetic as padim/maps.py and padim/calibration.py on the same levels.
+// What decides, in integers: the same arithmetic as padim/decision/anomaly_map.py and padim/decision/calibration.py on the same levels.
 // Nothing here touches the page.
 
 const MAX_LEVEL = 65535;
 
-/** A model's fixed scale between map units and levels (padim.maps.Quantizer). */
+/** A model's fixed scale between map units and levels (padim.decision.anomaly_map.Quantizer). */
 class Quantizer {
   constructor({ offset, step }) {
     this.offset = offset;
@@ -112,7 +112,7 @@ class Runs {
 }
 
 /**
- * The mask of a map (padim.maps.map_mask): pixels strictly above the threshold, in 8-connected regions of at
+ * The mask of a map (padim.decision.regions.map_mask): pixels strictly above the threshold, in 8-connected regions of at
  * least minArea pixels, as runs in reading order.
  */
 function findMask(map, threshold, minArea, runs) {
@@ -147,7 +147,7 @@ function findMask(map, threshold, minArea, runs) {
   return runs;
 }
 
-/** Which of n sorted scores a percentile is, counted from 1 (padim.calibration.rank). */
+/** Which of n sorted scores a percentile is, counted from 1 (padim.decision.calibration.rank). */
 function rank(permille, n) {
   return Math.floor((permille * (n + 1) + 999) / 1000);
 }
@@ -199,13 +199,13 @@ class HeldOut {
     return this.curves[part * this.areas + Math.min(minArea, this.areas) - 1];
   }
 
-  /** Threshold at a percentile (padim.calibration.image_threshold). */
+  /** Threshold at a percentile (padim.decision.calibration.image_threshold). */
   threshold(permille, minArea) {
     const sorted = this.sorted(minArea);
     return sorted[Math.min(rank(permille, this.n), this.n) - 1];
   }
 
-  /** What a threshold promises (padim.calibration.false_reject_rate). */
+  /** What a threshold promises (padim.decision.calibration.false_reject_rate). */
   falseRejects(level, minArea) {
     const above = countAbove(this.sorted(minArea), level);
     return { above, n: this.n, expected: (above + 1) / (this.n + 1), upper: this.upper[above] };

@@ -1,7 +1,7 @@
 // The mask of the picture on the screen as a file. Made here, from what is on the screen, so that it can never
 // be another picture's, however far the server is behind.
 
-/** Along one axis: from a map of `cells` pixels to a picture of `pixels` (padim.maps.mask_to_original). */
+/** Along one axis: from a map of `cells` pixels to a picture of `pixels` (padim.decision.regions.mask_to_original). */
 function axisOf(cells, pixels) {
   if (pixels >= cells) {
     const source = Int32Array.from({ length: pixels }, (_, i) => Math.floor(((2 * i + 1) * cells) / (2 * pixels)));

@@ -776,7 +776,7 @@ class Viewer {
     const { box } = item;
     let text = `x ${x}, y ${y}`;
     if (map) {
-      // The map pixel under this pixel's centre (padim.maps): integers, as the mask is enlarged.
+      // The map pixel under this pixel's centre (padim.decision.anomaly_map): integers, as the mask is enlarged.
       const column = box.left + Math.floor(((2 * x + 1) * box.width) / (2 * item.width));
       const line = box.top + Math.floor(((2 * y + 1) * box.height) / (2 * item.height));
       const value = this.quantizer.toValue(map.levels[line * map.size + column]);

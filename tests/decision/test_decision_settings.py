@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from padim import Padim
-from padim.maps import judged_map
+from padim.decision.anomaly_map import judged_map
 from tests.parts import normals
 
 

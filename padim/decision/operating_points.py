@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
 
-from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL
+from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL
 
 __all__ = ["Costs", "OperatingPoint", "Rate", "clopper_pearson", "evaluate_at", "operating_points"]
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from padim.data.preprocess import Box
+from padim.decision.anomaly_map import Quantizer, inside, tail_inputs
 from padim.errors import PadimError
-from padim.maps import Quantizer, inside, tail_inputs
 from padim.network.detector import Detector
 from padim.network.extractor import FeatureExtractor
 from padim.network.runtime import device_of

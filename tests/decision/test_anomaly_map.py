@@ -16,17 +16,8 @@ from numpy.typing import NDArray
 from skimage.morphology import area_opening
 
 from padim.data.preprocess import Box
-from padim.maps import (
-    MAX_LEVEL,
-    Quantizer,
-    decide,
-    judged_map,
-    map_mask,
-    mask_to_original,
-    region_score,
-    region_scores,
-    upsample_and_smooth,
-)
+from padim.decision.anomaly_map import MAX_LEVEL, Quantizer, judged_map, upsample_and_smooth
+from padim.decision.regions import decide, map_mask, mask_to_original, region_score, region_scores
 from padim.network.resample import blur_radius
 
 EIGHT = np.ones((3, 3), np.int64)

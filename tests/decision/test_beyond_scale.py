@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from padim import Padim, PadimConfig
-from padim.calibration import Basis, Choice
+from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, upsample_and_smooth
+from padim.decision.calibration import Basis, Choice
 from padim.errors import BeyondScaleError, BundleError, CalibrationError
 from padim.learning import with_room_for
-from padim.maps import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, upsample_and_smooth
 from padim.storage import bundle
 from padim.storage.bundle import Bundle
 from tests.parts import defects, normals

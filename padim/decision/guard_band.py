@@ -21,7 +21,7 @@ from typing import Literal
 
 from scipy.special import stdtrit
 
-from padim.maps import MAX_LEVEL, Quantizer
+from padim.decision.anomaly_map import MAX_LEVEL, Quantizer
 
 __all__ = [
     "Guard",

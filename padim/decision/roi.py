@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.data.decode import decode
+from padim.decision.anomaly_map import judged_map
+from padim.decision.regions import region_score
 from padim.errors import PadimError
-from padim.maps import judged_map, region_score
 
 if TYPE_CHECKING:
     from padim.model import Padim

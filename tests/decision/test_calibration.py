@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from padim.calibration import (
+from padim.decision.calibration import (
     false_reject_rate,
     image_threshold,
     parts_needed,

@@ -18,7 +18,7 @@ from PIL import Image
 
 from padim import BundleError, CalibrationError, Padim, PadimConfig, PadimError
 from padim.data.preprocess import Preprocess
-from padim.roi import (
+from padim.decision.roi import (
     MAX_POINTS,
     MAX_SHAPES,
     Shape,

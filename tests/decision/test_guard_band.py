@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from padim import BundleError, CalibrationError, Padim, PadimConfig
-from padim.maps import MAX_LEVEL, Quantizer, decide
-from padim.repeatability import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
+from padim.decision.anomaly_map import MAX_LEVEL, Quantizer
+from padim.decision.guard_band import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
+from padim.decision.regions import decide
 from padim.storage import bundle
 from tests.parts import normals
 

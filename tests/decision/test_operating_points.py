@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
-from padim.operating import Costs, OperatingPoint, Rate, clopper_pearson, evaluate_at, operating_points
+from padim.decision.operating_points import (
+    Costs,
+    OperatingPoint,
+    Rate,
+    clopper_pearson,
+    evaluate_at,
+    operating_points,
+)
 
 TOP = 65535
 # Few different levels, so that scores tie; both ends of the scale among them.

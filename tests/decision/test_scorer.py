@@ -9,9 +9,9 @@ import pytest
 from padim import Padim
 from padim.config import PadimConfig
 from padim.data.decode import decode
+from padim.decision.anomaly_map import Quantizer, judged_map, tail_inputs
 from padim.factor import Factor, LowRank, Triangular
 from padim.gaussian import Regularization, Span, squared_distances, whitening
-from padim.maps import Quantizer, judged_map, tail_inputs
 from padim.methods.patch_gaussians import PatchGaussians
 from padim.network.detector import Detector
 from padim.network.extractor import open_extractor

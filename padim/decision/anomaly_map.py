@@ -1,0 +1,217 @@
+"""From a distance grid to a verdict: anomaly map, image score, mask and regions (DESIGN 4.4).
+
+Everything that decides is integer arithmetic on one array, the *judged map* (uint16). The score, the mask and
+the regions are three readings of it, so that for every threshold T an image is rejected (score > T) exactly
+when its mask has a pixel, at map resolution and at the picture's own.
+
+    grid -- upsample_and_smooth --> anomaly map -- Quantizer, roi --> judged map -- decide --> Decision
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from padim.data.preprocess import Box
+from padim.network.graph import tail_graph
+from padim.network.resample import enlarging
+from padim.network.runtime import session_options
+
+MAX_LEVEL = 65535
+"""The highest level of a judged map. As a threshold it rejects nothing: no level lies above it."""
+
+HIGHEST_THRESHOLD = MAX_LEVEL - 1
+"""The highest level that is of use as a threshold: there is a level above it."""
+
+Levels = NDArray[np.uint16]
+Mask = NDArray[np.bool_]
+
+
+# --- the anomaly map ----------------------------------------------------------------------------------------
+
+
+def upsample_and_smooth(grid: NDArray[np.float32], size: int, sigma: float) -> NDArray[np.float32]:
+    """Enlarge a distance grid to the model's input size and smooth it; see :func:`enlarging`.
+
+    Args:
+        grid: float32 ``(H, H)`` or ``(n, H, H)``, distances.
+        size: side S of the square map, in pixels.
+        sigma: standard deviation of the Gaussian in map pixels; 0 leaves the enlarged map as it is.
+
+    Returns:
+        float32 ``(S, S)`` or ``(n, S, S)``.
+
+    Raises:
+        ValueError: a grid of another rank, an empty one or one that is not square, ``size`` < 1, or ``sigma``
+            negative or not finite.
+    """
+    grid = np.asarray(grid, dtype=np.float32)
+    if grid.ndim not in (2, 3) or 0 in grid.shape[-2:] or grid.shape[-1] != grid.shape[-2]:
+        raise ValueError(f"grid must be (H, H) or (n, H, H) and not empty, not {grid.shape}")
+    matrix = enlarging(grid.shape[-1], size, sigma).astype(np.float32)
+    return np.asarray(matrix @ grid @ matrix.T)
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """The model's fixed scale from map values to levels: ``q = clip(rint((v - offset) / step), 0, 65535)``.
+
+    Rounded half to even (IEEE 754's default, ``np.rint``), here in float64; the scoring graph does the same
+    in float32, so a value within a few millionths of the border between two levels may get either.
+
+    Attributes:
+        offset: the map value of level 0.
+        step: map units per level, greater than 0.
+
+    Raises:
+        ValueError: offset or step is not finite, or step is not positive.
+    """
+
+    offset: float
+    step: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.offset):
+            raise ValueError(f"offset must be finite, not {self.offset}")
+        if not (math.isfinite(self.step) and self.step > 0):
+            raise ValueError(f"step must be finite and greater than 0, not {self.step}")
+
+    def quantize(self, values: NDArray[np.floating]) -> Levels:
+        """Levels of map values of any shape; values outside the scale are clipped to it.
+
+        Raises:
+            ValueError: a value is NaN or infinite.
+        """
+        values = np.asarray(values)
+        if not np.isfinite(values).all():
+            raise ValueError("the anomaly map holds NaN or infinite values")
+        with np.errstate(over="ignore"):  # beyond float64 is beyond the scale: clipped below like any other
+            levels = values.astype(np.float64)
+            levels -= self.offset
+            levels /= self.step
+        np.rint(levels, out=levels)
+        np.clip(levels, 0, MAX_LEVEL, out=levels)
+        return levels.astype(np.uint16)
+
+    def to_level(self, value: float) -> int:
+        """The level of a threshold given as a map value: the one that a pixel of exactly that value gets.
+
+        So a pixel equal to the threshold is not rejected, nor one within half a step above it. Values off the
+        scale give 0 or 65535, and ``to_level(to_value(level)) == level``.
+
+        Raises:
+            ValueError: the value is NaN or infinite.
+        """
+        if not math.isfinite(value):
+            raise ValueError(f"a threshold must be a finite number, not {value}")
+        return int(self.quantize(np.asarray(value, np.float64)))
+
+    @property
+    def highest_threshold(self) -> float:
+        """The largest map value that is of use as a threshold: above it there is a level that is rejected."""
+        return self.to_value(HIGHEST_THRESHOLD)
+
+    def to_value(self, level: float) -> float:
+        """The map value in the middle of a level, for showing scores and thresholds."""
+        return float(self.offset + self.step * level)
+
+
+def judged_map(
+    grid: NDArray[np.float32],
+    *,
+    size: int,
+    sigma: float,
+    quantizer: Quantizer,
+    roi: Mask | None = None,
+    content_box: Box | None = None,
+) -> Levels:
+    """The one map that every verdict reads, from a distance grid.
+
+    By the last nodes of the scoring graph itself: a held-out normal and a test picture with the same
+    distances have the same map, to the bit.
+
+    Args:
+        grid: float32 ``(H, H)``, distances.
+        size: side S of the map, in pixels.
+        sigma: smoothing in map pixels.
+        quantizer: the model's scale.
+        roi: bool ``(S, S)``, True where defects count; None: everywhere.
+        content_box: where the picture lies in the map when it was padded; None: it fills the map.
+
+    Returns:
+        uint16 ``(S, S)``, 0 outside the region of interest and outside the content box. Level 0 is never
+        rejected, whatever the threshold.
+
+    Raises:
+        ValueError: the grid is not 2-D, square and finite, or roi or content box do not fit the map.
+    """
+    grid = np.asarray(grid, np.float32)
+    if grid.ndim != 2 or grid.shape[0] != grid.shape[1]:
+        raise ValueError(f"grid must be (H, H), not {grid.shape}")
+    if not np.isfinite(grid).all():
+        raise ValueError("the distances hold NaN or infinite values")
+    feed = {
+        "distance": grid.reshape(1, -1),
+        **tail_inputs(len(grid), size, sigma, quantizer),
+        "inside": inside((size, size), roi, content_box)[None],
+    }
+    return np.asarray(_tail_session().run(["map"], feed)[0][0])
+
+
+@lru_cache(maxsize=1)
+def _tail_session() -> ort.InferenceSession:
+    options = session_options()
+    return ort.InferenceSession(tail_graph().SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+@lru_cache(maxsize=32)
+def tail_inputs(grid: int, size: int, sigma: float, quantizer: Quantizer) -> dict[str, NDArray[Any]]:
+    """What the graph's tail needs besides distances and ``inside``: operators, scale and shape."""
+    matrix = enlarging(grid, size, sigma)
+    return {
+        "grid_shape": np.array([-1, grid, grid], np.int64),
+        "rows_to_levels": (matrix / quantizer.step).astype(np.float32),
+        "columns": np.ascontiguousarray(matrix.T, np.float32),
+        "level_offset": np.array(-quantizer.offset / quantizer.step, np.float32),
+    }
+
+
+def inside(shape: tuple[int, int], roi: Mask | None, content_box: Box | None) -> NDArray[np.float32]:
+    """1 where a picture is judged and 0 elsewhere: float32 of that shape, or ``(1, 1)`` if it is everywhere.
+
+    Raises:
+        ValueError: roi or content box do not fit the map.
+    """
+    if roi is None and content_box is None:
+        return np.ones((1, 1), np.float32)
+    if roi is None:
+        result = np.ones(shape, np.float32)
+    elif roi.shape != shape or roi.dtype != np.bool_:
+        raise ValueError(f"roi must be bool {shape}, not {roi.dtype} {roi.shape}")
+    else:
+        result = roi.astype(np.float32)
+    if content_box is not None:
+        box = _checked_box(content_box, shape)
+        rows, cols = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        content = result[rows, cols]
+        result = np.zeros_like(result)
+        result[rows, cols] = content
+    return result
+
+
+def _checked_box(box: Box | None, shape: tuple[int, ...]) -> Box:
+    height, width = shape
+    if box is None:
+        return Box(0, 0, height, width)
+    inside = (
+        box.top >= 0 and box.left >= 0 and box.top + box.height <= height and box.left + box.width <= width
+    )
+    if not inside or box.height < 1 or box.width < 1:
+        raise ValueError(f"content_box {tuple(box)} does not lie in a map of {height} x {width}")
+    return box
