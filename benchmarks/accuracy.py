@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import compare, mvtec, report, variants
 from benchmarks.draws import Draw, Lab, Options, PixelHistograms, fitted, judge, parts_of
 from benchmarks.recall_baseline import BASELINE, MEAN_RECALL_TOLERANCE, Baseline
-from padim import methods
 from padim.decision.anomaly_map import MAX_LEVEL
 from padim.errors import PadimError
+from padim.methods import catalogue
 
 AUROC_TARGETS = {
     "bottle": {"image_auroc": 0.990, "pixel_auroc": 0.975},
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--category", nargs="+", default=[], help="only these")
     parser.add_argument("--config", type=Path, help="a YAML configuration instead of the default one")
-    parser.add_argument("--method", choices=list(methods.METHODS), help="instead of the configuration's")
+    parser.add_argument("--method", choices=list(catalogue.METHODS), help="instead of the configuration's")
     parser.add_argument(
         "--set",
         nargs="+",
@@ -154,7 +154,7 @@ def declare(result: report.Report, category: str, options: Options, baseline: Ba
     elif method in METHOD_TARGETS.get(category, {}):
         result.target(f"{category}.image_auroc", ">=", METHOD_TARGETS[category][method])
     # Held-out scores that are not exact may err, but only towards rejecting fewer good parts than promised.
-    exact = methods.held_out(method, options.config) == "exact"
+    exact = catalogue.held_out(method, options.config) == "exact"
     for size in options.sizes:
         name = "off_points" if exact else "above_promise_points"
         result.target(f"{category}.n{size}.{name}", "<=", MOST_OFF_POINTS)

@@ -27,7 +27,7 @@ from padim.data.datasets import open_dataset
 from padim.data.loading import prepare
 from padim.data.sources import FolderSource
 from padim.evaluation import judge
-from padim.methods import METHODS
+from padim.methods.catalogue import METHODS
 from padim.model import Padim
 
 PAIRS = 40

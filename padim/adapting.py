@@ -40,7 +40,8 @@ from padim.data.datasets import Dataset
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch, batches, content_hash
 from padim.errors import PadimError
 from padim.fine_tuning import EPOCHS, fine_tune
-from padim.methods.folds import stop_parts
+from padim.methods.base import Losses
+from padim.methods.cross_fitting import stop_parts
 from padim.methods.training import Turn
 from padim.model import Padim
 from padim.network.weights import provenance
@@ -48,7 +49,6 @@ from padim.storage.image_store import Pictures
 from padim.storage.leftovers import ScratchFolder
 from padim.storage.normals import Groups, Normal, group_of, join_duplicates
 from padim.study.significance import SIGNIFICANCE, Difference, against, delong, resampled
-from padim.task import Losses
 from padim.words import count
 
 __all__ = ["FEWEST_PARTS", "Exam", "Outcome", "adapt"]

@@ -23,11 +23,11 @@ from scipy.linalg import lapack
 
 from padim.decision.regions import decide, map_mask, region_score
 from padim.errors import CalibrationError, PadimError
-from padim.gaussian import LeaveOut
-from padim.methods.patch_gaussians import PatchGaussians, regularization
-from padim.statistics import PatchStatistics
+from padim.methods.base import windows
+from padim.methods.gaussian import LeaveOut
+from padim.methods.moments import PatchStatistics
+from padim.methods.padim import PatchGaussians, regularization
 from padim.storage.feature_store import Spool
-from padim.task import windows
 
 if TYPE_CHECKING:
     from padim.judging import Judge

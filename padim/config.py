@@ -18,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from padim import methods, presets
+from padim import presets
 from padim.errors import BackboneError, PadimError
+from padim.methods import catalogue
 from padim.network import registry
 from padim.words import clipped, shown
 from padim.yaml_text import from_file, parse_yaml
@@ -41,7 +42,7 @@ class PadimConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    method: methods.Name = Field("padim", description="How what is normal is learnt.")
+    method: catalogue.Name = Field("padim", description="How what is normal is learnt.")
     backbone: str = Field("efficientnet_lite0", description="Name in the backbone registry.")
     weights: Weights = Field(
         "pretrained", description="The published weights, or random ones, which are good for trials only."
@@ -61,7 +62,7 @@ class PadimConfig(BaseModel):
     )
     fit: Literal["stretch", "pad"] = Field("stretch", description="Resize to a square, or pad to one.")
     grid_stride: GridStride = Field(8, description="Input pixels per grid position.")
-    feature_norm: methods.FeatureNorm = Field(
+    feature_norm: catalogue.FeatureNorm = Field(
         "l2",
         description="l2: at every grid position the channels of a layer are scaled to a mean square of 1; "
         "none: as the network gives them. Not given: the method's own choice.",
@@ -110,7 +111,7 @@ class PadimConfig(BaseModel):
     flow_couplings: Annotated[int, Field(ge=2, le=32)] = Field(
         6, description="flow: coupling layers one after another."
     )
-    members: tuple[methods.Name, ...] = Field(
+    members: tuple[catalogue.Name, ...] = Field(
         ("padim", "patchcore"), description="ensemble: the methods that judge together."
     )
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = Field(
@@ -227,14 +228,14 @@ class PadimConfig(BaseModel):
         return self
 
     @property
-    def methods_used(self) -> tuple[methods.Name, ...]:
+    def methods_used(self) -> tuple[catalogue.Name, ...]:
         """The method, or those of the ensemble."""
         return self.members if self.method == "ensemble" else (self.method,)
 
     @property
     def trains(self) -> bool:
         """Whether a network is trained, which takes minutes."""
-        return any(methods.get(name).trains for name in self.methods_used)
+        return any(catalogue.get(name).trains for name in self.methods_used)
 
     @property
     def needs_pictures(self) -> bool:
@@ -351,8 +352,8 @@ def _defaults_for(choices: Mapping[str, Any], usual_backbone: str) -> dict[str, 
     """
     defaults: dict[str, Any] = {}
     method = choices.get("method", "padim")
-    if isinstance(method, str) and method in methods.METHODS:
-        defaults["feature_norm"] = methods.get(method).feature_norm
+    if isinstance(method, str) and method in catalogue.METHODS:
+        defaults["feature_norm"] = catalogue.get(method).feature_norm
     if method == "stfpm":
         # A whole network, and not a small one on its features, is trained in every turn.
         defaults |= {"folds": 3, "max_epochs": 20}

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from padim.config import PadimConfig
-from padim.coreset import PRODUCT, PROJECTED
-from padim.factor import NARROW_ABOVE_BYTES, is_low_rank, split
 from padim.methods import flow, local_nearest, student, svdd
-from padim.methods.patch_gaussians import BLOCK_BYTES, matrix_bytes
+from padim.methods.coreset import PRODUCT, PROJECTED
+from padim.methods.factor import NARROW_ABOVE_BYTES, is_low_rank, split
+from padim.methods.padim import BLOCK_BYTES, matrix_bytes
 from padim.methods.patchcore import memory_size
 from padim.methods.patches import MOST_BYTES
 from padim.methods.shared import WINDOW

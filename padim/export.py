@@ -31,8 +31,8 @@ from onnx import TensorProto, helper
 import padim
 from padim.decision.guard_band import guard_levels
 from padim.errors import PadimError
-from padim.factor import Factor, LowRank
-from padim.methods.patch_gaussians import PatchGaussians
+from padim.methods.factor import Factor, LowRank
+from padim.methods.padim import PatchGaussians
 from padim.network import backbone as backbones
 from padim.network.runtime import session_options
 from padim.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry

@@ -23,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
+from padim.methods.base import Losses
 from padim.methods.training import Phase, Plan, Turn, train
 from padim.network import backbone as backbones
 from padim.network.randomness import drawing_from
 from padim.storage.image_store import Pictures
-from padim.task import Losses
 
 if TYPE_CHECKING:
     from torch import Tensor

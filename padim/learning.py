@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from padim import methods
 from padim.config import PadimConfig
 from padim.decision.anomaly_map import MAX_LEVEL, Quantizer, upsample_and_smooth
+from padim.methods import lookup
+from padim.methods.base import Calibration, Losses, Task, check_fit, windows
 from padim.network.detector import Detector
 from padim.storage.normals import Normal
-from padim.task import Calibration, Losses, Task, check_fit, windows
 
 # A threshold by hand beyond that scale widens it, to this many times the threshold ...
 _ABOVE_THRESHOLD = 2.0
@@ -61,7 +61,7 @@ def learn(task: Task) -> Fitted:
         Cancelled: the task's ``watch`` asked to stop.
     """
     check_fit(task)
-    learnt = methods.learner(task.config.method)(task)
+    learnt = lookup.learner(task.config.method)(task)
     grids = learnt.held_out.reshape(-1, task.config.grid, task.config.grid)
     return Fitted(
         tuple(task.normals),

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from padim import methods
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch
 from padim.decision.calibration import FEWEST_PARTS, false_reject_rate, image_threshold, to_permille
 from padim.decision.operating_points import Rate
@@ -30,9 +29,10 @@ from padim.errors import PadimError
 from padim.judging import Judge
 from padim.learning import learn
 from padim.learning_figures import Defects, LearningCurve, Size, Trial
+from padim.methods import catalogue
+from padim.methods.base import Task
 from padim.storage.leftovers import ScratchFolder
 from padim.storage.working_set import naming_damage
-from padim.task import Task
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -329,7 +329,7 @@ def check_model(model: Padim) -> None:
     """
     count = good_parts(model)
     if model.config.trains:
-        title = methods.get(model.config.method).title
+        title = catalogue.get(model.config.method).title
         raise PadimError(
             f"a learning curve fits the model anew some {DRAWS * 7} times, and {title} trains a network each "
             "time, which would take hours; fit the same pictures by PaDiM and ask that model"

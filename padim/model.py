@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from padim import methods
 from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig, explain
 from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.data.preprocess import Preprocess
@@ -43,15 +42,17 @@ from padim.errors import (
     NotFittedError,
     PadimError,
 )
-from padim.factor import Factor
 from padim.identity import scoring_files
 from padim.judging import Judge, ScoredImage
 from padim.learning import Fitted, learn, scale, with_room_for
-from padim.methods.patch_gaussians import PatchGaussians, gather, of_statistics
+from padim.methods import catalogue, lookup
+from padim.methods.base import Calibration, Losses, Task
+from padim.methods.factor import Factor
+from padim.methods.moments import PatchStatistics
+from padim.methods.padim import PatchGaussians, gather, of_statistics
 from padim.network import backbone
 from padim.network.detector import Detector
 from padim.network.extractor import FeatureExtractor, draw_channels, open_extractor
-from padim.statistics import PatchStatistics
 from padim.storage import bundle
 from padim.storage.feature_store import Spool
 from padim.storage.image_store import Pictures
@@ -60,7 +61,6 @@ from padim.storage.normals import Groups, Normal, Status, group_of, join_duplica
 from padim.storage.resume import Done, Unfinished
 from padim.storage.thumbnails import SavedThumbnails, Thumbnails
 from padim.storage.working_set import WORK, Taken, copy_features, naming_damage
-from padim.task import Calibration, Losses, Task
 from padim.words import clipped
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
@@ -229,7 +229,7 @@ class Padim:
         """
         detector = self.detector_
         if not isinstance(detector, PatchGaussians):
-            title = methods.get(self.config.method).title
+            title = catalogue.get(self.config.method).title
             raise PadimError(f"only PaDiM has a Gaussian at every position; this model was fitted by {title}")
         return detector
 
@@ -1233,7 +1233,7 @@ class Padim:
         channels = saved.array("channels.npy", np.int64, 1)
         p, d = config.grid**2, len(channels)
         try:
-            detector = methods.detector(config.method).load(saved, config, (p, d))
+            detector = lookup.detector(config.method).load(saved, config, (p, d))
         except ValueError as error:
             raise BundleError(f"{path}: {error}") from error
         own = {"backbone.onnx", "channels.npy", "roi.npy"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from padim.errors import PadimError
-from padim.methods import METHODS
+from padim.methods.catalogue import METHODS
 from padim.network import backbone
 from ui import (
     bring,

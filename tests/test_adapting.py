@@ -24,11 +24,11 @@ from padim.data.datasets import open_dataset
 from padim.evaluation import judge
 from padim.export import export_onnx
 from padim.fine_tuning import fine_tune, paste
+from padim.methods.base import Losses
 from padim.methods.training import Turn
 from padim.network import backbone
 from padim.storage.image_store import Pictures
 from padim.study.significance import Difference
-from padim.task import Losses
 from tests.parts import defects, normals, part, png
 from tests.reading import rows_read
 

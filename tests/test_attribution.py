@@ -30,7 +30,7 @@ from padim.attribution import (
 )
 from padim.data.loading import prepare
 from padim.decision.regions import decide
-from padim.statistics import PatchStatistics
+from padim.methods.moments import PatchStatistics
 from padim.storage.feature_store import Spool
 from tests.parts import defects, normals
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from padim.cli.options import config_of
 from padim.config import PadimConfig
 from padim.errors import PadimError
-from padim.methods import METHODS
+from padim.methods.catalogue import METHODS
 from padim.network.registry import REGISTRY, Backbone
 
 

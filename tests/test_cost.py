@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from padim import Padim, PadimConfig
-from padim import factor as factors
 from padim.cost import estimate
-from padim.statistics import PatchStatistics
+from padim.methods import factor as factors
+from padim.methods.moments import PatchStatistics
 from tests.parts import normals
 
 

@@ -27,7 +27,7 @@ from padim.decision.guard_band import Guard
 from padim.decision.regions import decide, map_mask, mask_to_original, region_score
 from padim.errors import NotFittedError, PadimError
 from padim.export import export_npz, export_onnx, inverse_covariance_bytes, metadata
-from padim.factor import LowRank
+from padim.methods.factor import LowRank
 from tests.parts import defects, normals, part, png
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -334,8 +334,8 @@ def test_a_replaced_export_leaves_nothing(
 
 
 def test_a_narrow_basis_is_stored_narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("padim.factor.NARROW_ABOVE_BYTES", 1)
-    monkeypatch.setattr("padim.methods.patch_gaussians.NARROW_TOLERANCE", 1.0)
+    monkeypatch.setattr("padim.methods.factor.NARROW_ABOVE_BYTES", 1)
+    monkeypatch.setattr("padim.methods.padim.NARROW_TOLERANCE", 1.0)
     model = fitted(7)
     assert isinstance(model.factor_, LowRank)
     assert model.factor_.narrow

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from benchmarks.served import ROOT
-from padim import Padim, PadimConfig, methods
+from padim import Padim, PadimConfig
 from padim.data.loading import Watch
 from padim.errors import Cancelled
-from padim.methods import student
+from padim.methods import catalogue, student
 from padim.methods.training import Plan, Turn, train
 from padim.network import backbone
 from padim.network.randomness import drawing_from
@@ -28,7 +28,7 @@ SMALL = backbone.get("mobilenet_v3_small")
 LAYERS = SMALL.select(SMALL.default_layers[:1])
 
 
-def fit(method: methods.Name) -> None:
+def fit(method: catalogue.Name) -> None:
     config = PadimConfig(
         input_size=64,
         grid_stride=16,

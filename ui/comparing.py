@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from padim.errors import PadimError
-from padim.methods import METHODS
+from padim.methods.catalogue import METHODS
 from padim.network import backbone
 from ui import bring, fitting, folders, networks, state, uploads, watch, work_queue, workspace
 from ui.tables import Cell

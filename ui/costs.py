@@ -56,7 +56,7 @@ def checkpoint(config: PadimConfig, pictures: int) -> str:
 
 def enough(features: int) -> int:
     """From how many pictures on a model has its full size, whatever their number."""
-    from padim.factor import is_low_rank
+    from padim.methods.factor import is_low_rank
 
     # By the engine's own rule, which lies near half the features.
     return next(n for n in range(features // 2, features + 2) if n and not is_low_rank(n, features))

@@ -10,7 +10,7 @@ from ui.charts import GOOD, KINDS, LINE
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from padim.task import Losses
+    from padim.methods.base import Losses
 
 
 def figure(trainings: Sequence[Losses]) -> go.Figure:

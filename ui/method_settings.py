@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from padim import methods
-from padim.methods import METHODS
+from padim.methods import catalogue
+from padim.methods.catalogue import METHODS
 from ui.words import count
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def advanced(chosen: dict[str, Any]) -> dict[str, Any]:
 
 def titles(config: PadimConfig) -> str:
     """The method in a few words."""
-    text = " + ".join(methods.get(name).title for name in config.methods_used)
+    text = " + ".join(catalogue.get(name).title for name in config.methods_used)
     if config.method == "padim" and config.position_tolerance:
         text += ", position-tolerant"
     if config.method == "patchcore" and config.neighborhood:
@@ -144,7 +144,7 @@ def titles(config: PadimConfig) -> str:
 
 def honesty(config: PadimConfig) -> str:
     """How the good parts' own scores came about, in a sentence or two."""
-    ways = {methods.held_out(name, config) for name in config.methods_used}
+    ways = {catalogue.held_out(name, config) for name in config.methods_used}
     said = [_EXACT] if ways == {"exact"} else []
     if "approximate" in ways:
         said.append(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
-from padim import methods, presets
+from padim import presets
+from padim.methods import catalogue
 from padim.network import backbone as backbones
 from padim.network.registry import JOIN, own_layers
 from ui import method_settings, networks, preset_control
@@ -185,7 +186,7 @@ def _normalization(method: str) -> dict[str, Any]:
     """The feature normalization, by default the method's own; nothing for one that reads no features."""
     if method == "stfpm":
         return {}
-    default = methods.get(method).feature_norm
+    default = catalogue.get(method).feature_norm
     wanted = st.selectbox(
         "Feature normalization",
         list(_NORMS),

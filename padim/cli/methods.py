@@ -20,7 +20,7 @@ def methods(terminal: Terminal) -> None:
     The false-reject rate that a threshold promises comes from scores of good parts by a model that has not
     learnt from them; how those come about differs.
     """
-    from padim.methods import METHODS
+    from padim.methods.catalogue import METHODS
 
     table = columns(
         [("method", False), ("held-out scores", False), ("trains", False), ("features", False), ("", False)]

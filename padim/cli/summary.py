@@ -36,9 +36,9 @@ def of_network(config: PadimConfig) -> Facts:
 
 def of_method(config: PadimConfig) -> Facts:
     """How what is normal is learnt."""
-    from padim import methods
+    from padim.methods import catalogue
 
-    titles = " + ".join(methods.get(name).title for name in config.methods_used)
+    titles = " + ".join(catalogue.get(name).title for name in config.methods_used)
     details = []
     if "padim" in config.methods_used and config.position_tolerance:
         details.append("parts may lie one grid position off")

@@ -22,14 +22,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from padim import methods
 from padim.config import PadimConfig
 from padim.data.loading import Progress, Watch
 from padim.errors import PadimError
+from padim.methods import catalogue, lookup
+from padim.methods.base import Learnt, Task
 from padim.network import registry
 from padim.network.detector import MISFIT, Array, Detector, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, renamed, tensor
-from padim.task import Learnt, Task
 
 Singles = npt.NDArray[np.float32]
 
@@ -176,7 +176,7 @@ class Ensemble(Detector):
         for index, (name, _, channels) in enumerate(seats):
             own = _Prefixed(saved, f"member{index}_")
             place = positions, len(channels)
-            members.append(methods.detector(name).load(own, of_member(config, name), place))
+            members.append(lookup.detector(name).load(own, of_member(config, name), place))
             knots, slopes = (own.array(f"{part}.npy", np.float32, 1) for part in ("knots", "slopes"))
             if not 0 < len(knots) == len(slopes) or (np.diff(knots) <= 0).any():
                 raise ValueError(MISFIT)
@@ -227,7 +227,7 @@ class _Prefixed:
         return {name.removeprefix(self._prefix): array for name, array in there.items()}
 
 
-def of_member(config: PadimConfig, name: methods.Name) -> PadimConfig:
+def of_member(config: PadimConfig, name: catalogue.Name) -> PadimConfig:
     """The settings that a member learns by."""
     return config.model_copy(update={"method": name})
 
@@ -253,7 +253,7 @@ def learn(task: Task) -> Learnt:
             watch=_share(task.watch, index, len(seats), title),
             folder=None if task.folder is None else task.folder / f"member{index}",
         )
-        learnt = methods.learner(name)(own)
+        learnt = lookup.learner(name)(own)
         members.append(learnt)
         losses += [replace(one, name=f"{title}: {one.name}") for one in learnt.losses]
     # What is out of the fit stays unseen: it has no share in the scales either.
@@ -265,7 +265,7 @@ def learn(task: Task) -> Learnt:
     return Learnt(ensemble, held_out.astype(np.float32), tuple(losses))
 
 
-Seat = tuple[methods.Name, str, npt.NDArray[np.int64]]
+Seat = tuple[catalogue.Name, str, npt.NDArray[np.int64]]
 
 
 def _seats(config: PadimConfig, drawn: npt.NDArray[np.int64]) -> list[Seat]:
@@ -281,7 +281,7 @@ def _seats(config: PadimConfig, drawn: npt.NDArray[np.int64]) -> list[Seat]:
     backbone = registry.get(config.backbone)
     if not backbone.joins:
         everything = np.arange(len(drawn))
-        return [(name, methods.get(name).title, everything) for name in config.members]
+        return [(name, catalogue.get(name).title, everything) for name in config.members]
     layers = backbone.select(config.layers)
     part_of = np.repeat(
         [layer.name.partition(registry.OF)[0] for layer in layers], [layer.channels for layer in layers]
@@ -292,7 +292,7 @@ def _seats(config: PadimConfig, drawn: npt.NDArray[np.int64]) -> list[Seat]:
         if not len(channels):
             raise PadimError(f"no channel of {part} is in use; choose layers of each backbone")
         title = registry.get(part).title
-        seats += [(name, f"{methods.get(name).title} on {title}", channels) for name in config.members]
+        seats += [(name, f"{catalogue.get(name).title} on {title}", channels) for name in config.members]
     return seats
 
 

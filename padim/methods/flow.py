@@ -30,13 +30,13 @@ import numpy.typing as npt
 
 from padim.config import PadimConfig
 from padim.errors import PadimError
-from padim.methods import folds, patches
+from padim.methods import cross_fitting, patches
+from padim.methods.base import Learnt, Losses, Task
 from padim.methods.patches import Standard
 from padim.methods.training import Plan, Turn, initialise, train
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 from padim.network.randomness import drawing_from
-from padim.task import Learnt, Losses, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -244,7 +244,7 @@ def learn(task: Task) -> Learnt:
     """
     if task.features < 2:
         raise PadimError("the flow splits every patch's features in two; keep at least 2 (n_features)")
-    return folds.learn(task, lambda turn: fit(task, turn))
+    return cross_fitting.learn(task, lambda turn: fit(task, turn))
 
 
 def network(features: int, couplings: int, seed: int) -> Module:

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.neighbours import neighbours, seen_from
+from padim.methods.base import Learnt, Task, in_windows
+from padim.methods.neighborhood import neighbours, seen_from
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 from padim.network.threads import in_threads
-from padim.task import Learnt, Task, in_windows
 
 Singles = npt.NDArray[np.float32]
 

@@ -7,9 +7,9 @@ readings of one map, and a weight on the whole map gained nothing on four real s
 saved before had it, and keep it.
 
 A normal's held-out distances are those to the memory without the patches of its part, completed by what its
-patches had made superfluous (:func:`padim.coreset.refills`). That is close to choosing a memory without the
-part, and costs little; it is no exact leave-one-out. ``benchmarks/accuracy.py --method patchcore`` holds the
-promise against the outcome.
+patches had made superfluous (:func:`padim.methods.coreset.refills`). That is close to choosing a memory
+without the part, and costs little; it is no exact leave-one-out. ``benchmarks/accuracy.py --method
+patchcore`` holds the promise against the outcome.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import onnx
 from scipy.special import softmax
 
 from padim.config import PadimConfig
-from padim.coreset import k_centre, projection, refills
 from padim.methods import local_nearest
+from padim.methods.base import Learnt, Task, in_windows
+from padim.methods.coreset import k_centre, projection, refills
 from padim.methods.local_nearest import LocalNearest
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
-from padim.task import Learnt, Task, in_windows
 
 Singles = npt.NDArray[np.float32]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from padim.methods.base import Task, in_windows
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
-from padim.task import Task, in_windows
 
 OWN_SHARE = 0.5
 # What training holds in memory, however many normals there are.

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from padim.config import PadimConfig
-from padim.gaussian import Regularization
-from padim.methods.patch_gaussians import regularization
+from padim.methods.base import Learnt, Task, in_windows
+from padim.methods.gaussian import Regularization
+from padim.methods.padim import regularization
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 from padim.network.threads import in_threads
-from padim.task import Learnt, Task, in_windows
 
 Doubles = npt.NDArray[np.float64]
 

@@ -37,7 +37,8 @@ import onnx
 from padim.config import PadimConfig
 from padim.decision.anomaly_map import Quantizer, tail_inputs
 from padim.errors import BundleError, PadimError
-from padim.methods import folds
+from padim.methods import cross_fitting
+from padim.methods.base import Learnt, Losses, Task
 from padim.methods.student import build, export
 from padim.methods.training import Plan, Turn, initialise, train
 from padim.network import backbone as backbones
@@ -49,7 +50,6 @@ from padim.network.registry import Layer
 from padim.network.resample import enlarging
 from padim.network.runtime import open_session, run_session
 from padim.storage.image_store import Pictures
-from padim.task import Learnt, Losses, Task
 
 STUDENT = "student.onnx"
 # Keeps answers that are zero everywhere at zero, and is lost beside all others.
@@ -196,7 +196,7 @@ def learn(task: Task) -> Learnt:
         task.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="teacher-", dir=task.folder) as folder:
         lessons = Lessons(task, task.pictures, extractor, Path(folder))
-        return folds.learn(task, lessons.fit, lessons.distances)
+        return cross_fitting.learn(task, lessons.fit, lessons.distances)
 
 
 class Lessons:

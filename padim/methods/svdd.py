@@ -30,13 +30,13 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.methods import folds, patches
+from padim.methods import cross_fitting, patches
+from padim.methods.base import Learnt, Losses, Task
 from padim.methods.patches import Standard
 from padim.methods.training import Phase, Plan, Turn, initialise, train
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, op, tensor
 from padim.network.randomness import drawing_from
-from padim.task import Learnt, Losses, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,7 +185,7 @@ def learn(task: Task) -> Learnt:
         Cancelled: the task's ``watch`` asked to stop.
         PadimError: the embeddings are no numbers.
     """
-    return folds.learn(task, lambda turn: fit(task, turn))
+    return cross_fitting.learn(task, lambda turn: fit(task, turn))
 
 
 def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:

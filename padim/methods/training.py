@@ -1,6 +1,6 @@
 """The training loop of the methods that train a network: seeded, stops early, goes on after a stop.
 
-    def fit(turn):                          # for padim.methods.folds.learn, which says what each turn is
+    def fit(turn):                          # for padim.methods.cross_fitting.learn, which says what each turn is
         module = Student()                  # any torch.nn.Module, on any device
         initialise(module, turn.seed)       # the same weights for the same seed
         losses = train(
@@ -43,9 +43,9 @@ import numpy.typing as npt
 from padim.config import PadimConfig
 from padim.data.loading import Watch
 from padim.errors import PadimError
+from padim.methods.base import Losses
 from padim.network.threads import workers
 from padim.storage.sealed import is_whole, write_sealed
-from padim.task import Losses
 
 if TYPE_CHECKING:
     from torch import Tensor

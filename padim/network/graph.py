@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from padim.methods import FeatureNorm
+from padim.methods.catalogue import FeatureNorm
 from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
 from padim.network.registry import Backbone, Layer
 from padim.network.resample import enlarging

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from padim.errors import BundleError, DamagedError, PadimError
-from padim.statistics import PatchStatistics
+from padim.methods.moments import PatchStatistics
 from padim.storage import feature_store, image_store, resume
 from padim.storage.bundle import Bundle
 from padim.storage.normals import Normal

@@ -20,10 +20,10 @@ from padim.embedding_scores import level_maps
 from padim.errors import ImageError
 from padim.evaluation import Judged, Picture
 from padim.learning import learn
+from padim.methods.base import Task
 from padim.model import Padim
 from padim.storage.normals import Normal, join_duplicates
 from padim.study.features import Features
-from padim.task import Task
 
 __all__ = ["LearntPadim", "judge"]
 

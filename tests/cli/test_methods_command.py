@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from padim import Padim
-from padim.methods import METHODS
+from padim.methods.catalogue import METHODS
 from tests.cli.conftest import SMALL, Run
 
 

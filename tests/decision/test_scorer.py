@@ -10,14 +10,14 @@ from padim import Padim
 from padim.config import PadimConfig
 from padim.data.decode import decode
 from padim.decision.anomaly_map import Quantizer, judged_map, tail_inputs
-from padim.factor import Factor, LowRank, Triangular
-from padim.gaussian import Regularization, Span, squared_distances, whitening
-from padim.methods.patch_gaussians import PatchGaussians
+from padim.methods.factor import Factor, LowRank, Triangular
+from padim.methods.gaussian import Regularization, Span, squared_distances, whitening
+from padim.methods.moments import PatchStatistics
+from padim.methods.padim import PatchGaussians
 from padim.network.detector import Detector
 from padim.network.extractor import open_extractor
 from padim.network.graph import FARTHEST, behind_embedding_graph
 from padim.network.runtime import open_session
-from padim.statistics import PatchStatistics
 from tests.parts import defects, normals
 
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from padim.config import PadimConfig
 from padim.decision.anomaly_map import Quantizer, tail_inputs
+from padim.methods.base import Task
 from padim.methods.ensemble import Ensemble
 from padim.network.detector import Detector, EmbeddingDetector
 from padim.network.graph import behind_embedding_graph
 from padim.network.runtime import open_session
 from padim.storage.feature_store import Spool
 from padim.storage.normals import Normal, Status
-from padim.task import Task
 
 Singles = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padim.errors import PadimError
-from padim.methods import patch_gaussians, patchcore, shared
+from padim.methods import padim, patchcore, shared
 from padim.methods.ensemble import Ensemble, Surprise, learn
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
@@ -51,7 +51,7 @@ def test_it_is_the_mean_of_its_members_surprise(tmp_path: Path) -> None:
     settings = {"method": "ensemble", "members": ("padim", "patchcore", "shared"), "n_features": 6}
     one = task(tmp_path, x, None, {11: "not_good"}, **settings)
     learnt = learn(one)
-    alone = [module.learn(one) for module in (patch_gaussians, patchcore, shared)]
+    alone = [module.learn(one) for module in (padim, patchcore, shared)]
     scales = [Surprise.of(member.held_out[:11]) for member in alone]
     for found, held in (
         (learnt.held_out, [member.held_out for member in alone]),

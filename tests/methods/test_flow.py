@@ -13,9 +13,9 @@ from scipy.stats import multivariate_normal
 
 from padim.errors import PadimError
 from padim.methods import flow, training
+from padim.methods.base import Task
 from padim.methods.flow import Likelihood, learn, network, whitening_of
 from padim.methods.patches import Standard
-from padim.task import Task
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 SHORT: dict[str, Any] = {"method": "flow", "max_epochs": 4, "folds": 3, "flow_couplings": 4}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from padim.config import PadimConfig
 from padim.methods import ensemble, local_nearest, patchcore
 from padim.methods.local_nearest import LocalNearest
-from padim.neighbours import neighbours, seen_from
+from padim.methods.neighborhood import neighbours, seen_from
 from padim.network.detector import MISFIT
 from padim.network.nodes import FLOAT
 from tests.methods.arrays import by_graph, by_numpy, task

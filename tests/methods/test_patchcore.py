@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from padim.config import PadimConfig
-from padim.coreset import k_centre, refills
 from padim.methods import patchcore
+from padim.methods.coreset import k_centre, refills
 from padim.methods.patchcore import NEIGHBOURS, PatchCore, pooled
 from padim.network.detector import MISFIT
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task

@@ -12,10 +12,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from padim import BundleError, Cancelled, Padim, PadimConfig, PadimError, methods
+from padim import BundleError, Cancelled, Padim, PadimConfig, PadimError
 from padim.data.loading import Watch
 from padim.decision.anomaly_map import Quantizer, tail_inputs
 from padim.export import export_onnx
+from padim.methods import lookup
+from padim.methods.base import Task
 from padim.methods.stfpm import STUDENT, Lessons, StudentTeacher, learn
 from padim.methods.student import build, export
 from padim.methods.training import Turn, initialise
@@ -25,7 +27,6 @@ from padim.network.extractor import open_extractor
 from padim.storage.feature_store import Spool
 from padim.storage.image_store import Pictures
 from padim.storage.normals import Normal
-from padim.task import Task
 from tests.parts import defects, normals, part
 from tests.reading import rows_read
 
@@ -275,7 +276,7 @@ def test_the_exported_scorer_agrees(model: Padim, tmp_path: Path) -> None:
 def test_distances_do_not_follow_from_embeddings(model: Padim) -> None:
     detector = model.detector_
     assert detector.needs_image
-    assert not methods.detector("padim").needs_image
+    assert not lookup.detector("padim").needs_image
     assert not isinstance(detector, EmbeddingDetector)
     assert detector.strange() == 2
     assert detector.shape == (CONFIG.grid**2, len(model.channels))

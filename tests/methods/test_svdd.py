@@ -14,9 +14,9 @@ from padim import Padim, PadimConfig
 from padim.data.loading import Cancel
 from padim.errors import Cancelled
 from padim.methods import patches, svdd, training
+from padim.methods.base import Task
 from padim.methods.patches import Standard
 from padim.methods.svdd import Sphere, center_of, learn, objective, radius_of
-from padim.task import Task
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 from tests.parts import normals
 

@@ -12,7 +12,7 @@ import pytest
 from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.methods import flow, svdd, training
-from padim.task import Learnt, Task
+from padim.methods.base import Learnt, Task
 from tests.methods.arrays import embeddings, task
 
 

@@ -16,8 +16,8 @@ from torch import nn
 from padim.data.loading import Watch
 from padim.errors import Cancelled, PadimError
 from padim.methods import training
+from padim.methods.base import Losses
 from padim.methods.training import Phase, Plan, Turn, initialise, train
-from padim.task import Losses
 
 PLAN = Plan(epochs=6, patience=4, rate=0.02)
 RNG = np.random.default_rng(3)
@@ -231,7 +231,7 @@ def test_threads_are_put_back() -> None:
 
 def test_importing_the_methods_loads_no_torch() -> None:
     code = (
-        "import sys; from padim.methods import flow, folds, patches, svdd, training; "
+        "import sys; from padim.methods import flow, cross_fitting as folds, patches, svdd, training; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from padim import BackboneError, BundleError, Padim, PadimConfig
-from padim.factor import Triangular
+from padim.methods.factor import Triangular
 from padim.storage import bundle
 from padim.storage.bundle import MANIFEST, Bundle
 from tests.parts import normals

@@ -15,7 +15,7 @@ import pytest
 from benchmarks import bit_flips
 from padim import Padim, PadimConfig, PadimError
 from padim.errors import BundleError, DamagedError
-from padim.statistics import PatchStatistics
+from padim.methods.moments import PatchStatistics
 from padim.storage.working_files import verify
 from tests.parts import defects, normals
 from tests.refusing import refusing, tree

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from padim import PadimConfig
 from padim.cost import estimate
-from padim.factor import is_low_rank
+from padim.methods.factor import is_low_rank
 from ui import costs
 from ui.words import megabytes
 

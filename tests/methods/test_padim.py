@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from padim.methods import patch_gaussians
-from padim.methods.patch_gaussians import PatchGaussians
-from padim.neighbours import COUNT, OWN, neighbours, seen_from
+from padim.methods import padim
+from padim.methods.base import Task
+from padim.methods.neighborhood import COUNT, OWN, neighbours, seen_from
+from padim.methods.padim import PatchGaussians
 from padim.storage.normals import Status
-from padim.task import Task
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 
@@ -53,7 +53,7 @@ def refitted(
 
 
 def check(one: Task, x: npt.NDArray[np.float32], grid: int) -> PatchGaussians:
-    learnt = patch_gaussians.learn(one)
+    learnt = padim.learn(one)
     group = [normal.group for normal in one.normals]
     inside = one.fit_rows
     for row in range(len(one.normals)):
@@ -90,9 +90,9 @@ def test_held_out_distances_equal_a_refit_of_all_neighbours(
 
 def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = embeddings(9, 6, 4)
-    whole = patch_gaussians.learn(task(tmp_path / "a", x, position_tolerance=1))
-    monkeypatch.setattr(patch_gaussians, "BLOCK_BYTES", 1)
-    pieces = patch_gaussians.learn(task(tmp_path / "b", x, position_tolerance=1))
+    whole = padim.learn(task(tmp_path / "a", x, position_tolerance=1))
+    monkeypatch.setattr(padim, "BLOCK_BYTES", 1)
+    pieces = padim.learn(task(tmp_path / "b", x, position_tolerance=1))
     np.testing.assert_allclose(pieces.held_out, whole.held_out, rtol=1e-6)
 
 
@@ -107,8 +107,8 @@ def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
 
     x = np.array([picture(0, 0) for _ in range(30)], np.float32)
     shifted = np.array([picture(0, 1)], np.float32)
-    strict = patch_gaussians.learn(task(tmp_path / "a", x))
-    tolerant = patch_gaussians.learn(task(tmp_path / "b", x, position_tolerance=1))
+    strict = padim.learn(task(tmp_path / "a", x))
+    tolerant = padim.learn(task(tmp_path / "b", x, position_tolerance=1))
     assert by_numpy(strict.detector, shifted).max() > 3 * strict.held_out.max()
     # The last column comes from outside the grid: nothing there can know it.
     inside = np.arange(grid * grid) % grid < grid - 1
@@ -117,5 +117,5 @@ def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
 
 def test_fewer_than_three_parts_are_not_held_out(tmp_path: Path) -> None:
     x = embeddings(2, 3, 4)
-    learnt = patch_gaussians.learn(task(tmp_path, x, position_tolerance=1))
+    learnt = padim.learn(task(tmp_path, x, position_tolerance=1))
     assert not learnt.held_out.any()

@@ -23,9 +23,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from padim.methods.base import Learnt, Losses, Task, in_windows
 from padim.methods.training import Turn
 from padim.network.detector import Detector, EmbeddingDetector
-from padim.task import Learnt, Losses, Task, in_windows
 
 # What a method makes of one training's rows: a detector, and the curves.
 Fit: TypeAlias = Callable[[Turn], tuple[Detector, tuple[Losses, ...]]]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import mahalanobis
 
 from padim.errors import CalibrationError
-from padim.gaussian import LeaveOut, Regularization, squared_distances, whitening
-from padim.statistics import PatchStatistics
+from padim.methods.gaussian import LeaveOut, Regularization, squared_distances, whitening
+from padim.methods.moments import PatchStatistics
 
 Doubles = npt.NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from padim.errors import PadimError
-from padim.gaussian import Regularization, squared_distances, whitening
-from padim.statistics import PatchStatistics
+from padim.methods.gaussian import Regularization, squared_distances, whitening
+from padim.methods.moments import PatchStatistics
 
 Doubles = npt.NDArray[np.float64]
 P, D = 5, 4

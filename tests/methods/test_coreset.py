@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from padim import coreset
-from padim.coreset import k_centre, projection
 from padim.errors import Cancelled
+from padim.methods import coreset
+from padim.methods.coreset import k_centre, projection
 
 
 def plain(points: np.ndarray, count: int, first: int) -> list[int]:

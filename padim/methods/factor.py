@@ -24,7 +24,7 @@ Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 
 # A basis larger than this is kept in 16 bits, if that moves no distance by a thousandth; see
-# padim/methods/patch_gaussians.py.
+# padim/methods/padim.py.
 NARROW_ABOVE_BYTES = 512 * 2**20
 
 _LARGEST_16 = np.iinfo(np.int16).max

@@ -11,10 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from padim import Padim, PadimConfig
-from padim import factor as factors
-from padim.factor import Factor, LowRank, Triangular, from_files, is_low_rank
-from padim.gaussian import LeaveOut, LeaveOutOfSpan, Regularization, Span, squared_distances, whitening
-from padim.statistics import PatchStatistics
+from padim.methods import factor as factors
+from padim.methods.factor import Factor, LowRank, Triangular, from_files, is_low_rank
+from padim.methods.gaussian import (
+    LeaveOut,
+    LeaveOutOfSpan,
+    Regularization,
+    Span,
+    squared_distances,
+    whitening,
+)
+from padim.methods.moments import PatchStatistics
 from tests.parts import normals
 
 Doubles = npt.NDArray[np.float64]

@@ -1,7 +1,7 @@
 """``padim``: a Gaussian at every position (Defard et al., 2020, arXiv 2011.08785).
 
-Held-out distances are exact and take no refit (:mod:`padim.gaussian`). With position tolerance, what is seen
-at a position may also fit the Gaussians around it: the distance is the smallest of nine.
+Held-out distances are exact and take no refit (:mod:`padim.methods.gaussian`). With position tolerance, what
+is seen at a position may also fit the Gaussians around it: the distance is the smallest of nine.
 """
 
 from __future__ import annotations
@@ -16,17 +16,24 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.factor import FILES as FACTOR_FILES
-from padim.factor import Factor, LowRank, Triangular, from_files, is_low_rank
-from padim.gaussian import LeaveOut, LeaveOutOfSpan, Regularization, Span, squared_distances, whitening
-from padim.neighbours import COUNT, OWN, neighbours, seen_from
+from padim.methods.base import Learnt, Task, in_windows, windows
+from padim.methods.factor import FILES as FACTOR_FILES
+from padim.methods.factor import Factor, LowRank, Triangular, from_files, is_low_rank
+from padim.methods.gaussian import (
+    LeaveOut,
+    LeaveOutOfSpan,
+    Regularization,
+    Span,
+    squared_distances,
+    whitening,
+)
+from padim.methods.moments import PatchStatistics
+from padim.methods.neighborhood import COUNT, OWN, neighbours, seen_from
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
 from padim.network.threads import POSITIONS_PER_BLOCK, in_threads, workers
-from padim.statistics import PatchStatistics
 from padim.storage.feature_store import Spool
 from padim.storage.normals import Normal
-from padim.task import Learnt, Task, in_windows, windows
 
 # Float64 matrices held at once while learning: positions are learnt in blocks that fit.
 BLOCK_BYTES = 96 * 2**20
@@ -276,7 +283,7 @@ class _Block(ABC):
         """What the Gaussians of the block make of the positions around them.
 
         Args:
-            around: int64 ``(9, positions)``, from :func:`padim.neighbours.neighbours`.
+            around: int64 ``(9, positions)``, from :func:`padim.methods.neighborhood.neighbours`.
         """
         read = _Reader(self._task, around)
         # Where the grid ends, a position stands for its neighbour; it need not be seen twice.

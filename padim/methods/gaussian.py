@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy.linalg import lapack
 
 from padim.errors import CalibrationError
+from padim.methods.moments import PatchStatistics
 from padim.network.threads import each_block
-from padim.statistics import PatchStatistics
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from padim.data.loading import Watch
 from padim.errors import Cancelled
-from padim.methods import folds
+from padim.methods import cross_fitting
+from padim.methods.base import Losses, Task
 from padim.methods.training import Turn
 from padim.storage.normals import Status
-from padim.task import Losses, Task
 from tests.methods import arrays
 
 
@@ -47,7 +47,7 @@ class Spy:
 
 def learnt(task: Task) -> tuple[Spy, npt.NDArray[np.float32], tuple[Losses, ...]]:
     spy = Spy()
-    result = folds.learn(task, spy.fit, spy.measure)  # type: ignore[arg-type]
+    result = cross_fitting.learn(task, spy.fit, spy.measure)  # type: ignore[arg-type]
     assert result.detector is spy.turns[-1]  # type: ignore[comparison-overlap]
     return spy, result.held_out, result.losses
 
@@ -145,7 +145,7 @@ def test_progress_counts_all_trainings_and_cancel_stops_between_them(tmp_path: P
         return spy.fit(turn)
 
     with pytest.raises(Cancelled):
-        folds.learn(task, fit, spy.measure)  # type: ignore[arg-type]
+        cross_fitting.learn(task, fit, spy.measure)  # type: ignore[arg-type]
     assert len(spy.turns) == 4
     assert [done / (total or 1) for done, total in seen] == pytest.approx(
         [0.5 / 6, 1.5 / 6, 2.5 / 6, 3.5 / 6]
@@ -155,9 +155,9 @@ def test_progress_counts_all_trainings_and_cancel_stops_between_them(tmp_path: P
 @given(st.integers(1, 300), st.integers(2, 20))
 def test_folds_are_even_and_whole(count: int, asked: int) -> None:
     parts = [str(index) for index in range(count)]
-    dealt = folds.deal(parts, asked)
+    dealt = cross_fitting.deal(parts, asked)
     assert len(dealt) == min(asked, count)
     assert sorted(part for fold in dealt for part in fold) == sorted(parts)
     assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
-    assert 0 <= folds.stop_parts(count) < count
-    assert (folds.stop_parts(count) > 0) == (count > 1)
+    assert 0 <= cross_fitting.stop_parts(count) < count
+    assert (cross_fitting.stop_parts(count) > 0) == (count > 1)

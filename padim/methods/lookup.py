@@ -1,0 +1,29 @@
+"""Find the code of a method by its name; a method's module is imported when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from padim.methods.catalogue import METHODS
+
+if TYPE_CHECKING:
+    from padim.methods.base import Learnt, Task
+    from padim.network.detector import Detector
+
+
+def _module(name: str) -> Any:
+    return import_module(f"padim.methods.{METHODS[name].module}")
+
+
+def learner(name: str) -> Callable[[Task], Learnt]:
+    """What learns by that method."""
+    function: Callable[[Task], Learnt] = _module(name).learn
+    return function
+
+
+def detector(name: str) -> type[Detector]:
+    """The class of what is learnt."""
+    kind: type[Detector] = _module(name).DETECTOR
+    return kind
