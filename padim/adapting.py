@@ -49,7 +49,7 @@ from padim.storage.image_store import Pictures
 from padim.storage.leftovers import ScratchFolder
 from padim.storage.normals import Groups, Normal, group_of, join_duplicates
 from padim.study.significance import SIGNIFICANCE, Difference, against, delong, resampled
-from padim.words import count
+from padim.text import count
 
 __all__ = ["FEWEST_PARTS", "Exam", "Outcome", "adapt"]
 

@@ -30,9 +30,9 @@ from padim.methods.padim import PatchGaussians, regularization
 from padim.storage.feature_store import Spool
 
 if TYPE_CHECKING:
-    from padim.judging import Judge
     from padim.model import Padim
     from padim.network.backbone import Layer
+    from padim.scoring import Judge
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]

@@ -22,7 +22,7 @@ from padim import presets
 from padim.errors import BackboneError, PadimError
 from padim.methods import catalogue
 from padim.network import registry
-from padim.words import clipped, shown
+from padim.text import clipped, shown
 from padim.yaml_text import from_file, parse_yaml
 
 GridStride = Literal[4, 8, 16]

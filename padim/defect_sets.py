@@ -27,8 +27,8 @@ from padim.storage.feature_store import Spool
 
 if TYPE_CHECKING:
     from padim.data.loading import RGB
-    from padim.judging import Judge
     from padim.model import Padim
+    from padim.scoring import Judge
 
 __all__ = ["CARRIERS", "LabelledDefects", "PaintedDefects"]
 

@@ -22,7 +22,7 @@ from padim.network.runtime import device_of, open_session, run_session
 
 if TYPE_CHECKING:
     from padim.data.loading import Watch
-    from padim.judging import Judge
+    from padim.scoring import Judge
     from padim.storage.feature_store import Spool
 
 __all__ = ["level_maps"]

@@ -38,7 +38,7 @@ from padim.network.runtime import session_options
 from padim.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
 from padim.storage import leftovers
 from padim.storage.atomic import explain_os_error, sync_folder
-from padim.words import megabytes
+from padim.text import megabytes
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -363,7 +363,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     ``(3,)``; ``sigma``, ``min_area``, ``quantizer_offset``, ``quantizer_step``; ``threshold`` (map units)
     and ``threshold_level``, if there is one; ``roi`` bool ``(S, S)``, if there is one; ``backbone``,
     ``weights``, ``backbone_onnx`` (the file's name), ``backbone_sha256``;
-    ``scoring_identity`` (:mod:`padim.identity`); ``format``, ``format_version``,
+    ``scoring_identity`` (:mod:`padim.scoring_identity`); ``format``, ``format_version``,
     ``padim_version``, ``created``.
 
     Args:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from padim.decision.calibration import odd_parts_tolerated, parts_needed
-from padim.words import count, in_hundred
+from padim.text import count, in_hundred
 
 if TYPE_CHECKING:
     from padim.learning_figures import LearningCurve, Size

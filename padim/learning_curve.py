@@ -26,11 +26,11 @@ from padim.decision.calibration import FEWEST_PARTS, false_reject_rate, image_th
 from padim.decision.operating_points import Rate
 from padim.defect_sets import CARRIERS, LabelledDefects, PaintedDefects
 from padim.errors import PadimError
-from padim.judging import Judge
-from padim.learning import learn
+from padim.fitting import learn
 from padim.learning_figures import Defects, LearningCurve, Size, Trial
 from padim.methods import catalogue
 from padim.methods.base import Task
+from padim.scoring import Judge
 from padim.storage.leftovers import ScratchFolder
 from padim.storage.working_set import naming_damage
 

@@ -42,9 +42,7 @@ from padim.errors import (
     NotFittedError,
     PadimError,
 )
-from padim.identity import scoring_files
-from padim.judging import Judge, ScoredImage
-from padim.learning import Fitted, learn, scale, with_room_for
+from padim.fitting import Fitted, learn, scale, with_room_for
 from padim.methods import catalogue, lookup
 from padim.methods.base import Calibration, Losses, Task
 from padim.methods.factor import Factor
@@ -53,6 +51,8 @@ from padim.methods.padim import PatchGaussians, gather, of_statistics
 from padim.network import backbone
 from padim.network.detector import Detector
 from padim.network.extractor import FeatureExtractor, draw_channels, open_extractor
+from padim.scoring import Judge, ScoredImage
+from padim.scoring_identity import scoring_files
 from padim.storage import bundle
 from padim.storage.feature_store import Spool
 from padim.storage.image_store import Pictures
@@ -61,7 +61,7 @@ from padim.storage.normals import Groups, Normal, Status, group_of, join_duplica
 from padim.storage.resume import Done, Unfinished
 from padim.storage.thumbnails import SavedThumbnails, Thumbnails
 from padim.storage.working_set import WORK, Taken, copy_features, naming_damage
-from padim.words import clipped
+from padim.text import clipped
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
 
@@ -196,7 +196,7 @@ class Padim:
 
     @property
     def scoring_identity(self) -> str:
-        """Hex digest of everything that maps and scores depend on, see :mod:`padim.identity`."""
+        """Hex digest of everything that maps and scores depend on, see :mod:`padim.scoring_identity`."""
         return self.judge.identity
 
     @property

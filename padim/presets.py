@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from padim.errors import PadimError
 from padim.network import registry
-from padim.words import shown
+from padim.text import shown
 
 __all__ = [
     "CONTROLLED",

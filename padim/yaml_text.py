@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from padim.errors import PadimError
-from padim.words import LARGEST_NUMBER, clipped, megabytes, shown
+from padim.text import LARGEST_NUMBER, clipped, megabytes, shown
 
 T = TypeVar("T")
 

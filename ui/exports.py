@@ -97,7 +97,7 @@ def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: st
 
 def scorer_hindrance(entry: Entry) -> str | None:
     """Why a model cannot be downloaded as a scorer; None where it can."""
-    from padim.identity import NOT_SCORING
+    from padim.scoring_identity import NOT_SCORING
 
     if not entry.manifest.get("threshold"):
         return "The model has no threshold yet. Set one on the Calibrate page."

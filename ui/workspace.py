@@ -82,7 +82,7 @@ def scoring_identity(entry: Entry) -> str:
     It does not change with threshold or smallest region: scored pictures outlive those, and only those. It is
     the opened model's ``scoring_identity``, read from the manifest.
     """
-    from padim.identity import of_manifest
+    from padim.scoring_identity import of_manifest
 
     try:
         return of_manifest(entry.manifest)

@@ -161,7 +161,7 @@ def adapt(
 
 
 def _rows(outcome: Outcome) -> list[tuple[str, str]]:
-    from padim.words import count
+    from padim.text import count
 
     by_probe = outcome.judged_by == "probe"
     what = "painted defects caught" if by_probe else "image AUROC"

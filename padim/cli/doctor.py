@@ -101,7 +101,7 @@ def _document(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> dict[st
 
 
 def _shown(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> list[Any]:
-    from padim.words import count
+    from padim.text import count
 
     shown: list[Any] = []
     table = columns([("what", False), ("where", False), ("", False)])
@@ -146,7 +146,7 @@ def _stopped(found: Diagnosis) -> Any:
 
 
 def _left(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> Any:
-    from padim.words import count, megabytes
+    from padim.text import count, megabytes
 
     listed = gone if swept else found.leftovers
     table = columns([("temporary", False), ("size", True)])

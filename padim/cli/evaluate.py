@@ -121,7 +121,7 @@ def _threshold(level: int | None, model: Padim) -> float | None:
 
 
 def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any]:
-    from padim.words import count, share_of
+    from padim.text import count, share_of
 
     def said(figure: Figure, more: str = "") -> str:
         if figure.value is None:

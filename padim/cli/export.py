@@ -58,7 +58,7 @@ def export(
         raise PadimError(f"{output.parent}: there is no such folder")
     from padim import export as exporting
     from padim.model import Padim
-    from padim.words import megabytes
+    from padim.text import megabytes
 
     model = Padim.load(path)
     if summary.is_random(model):

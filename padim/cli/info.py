@@ -78,7 +78,7 @@ def _config(terminal: Terminal, config: Any, pictures: int | None) -> None:
 def _model(terminal: Terminal, path: Path) -> None:
     from padim.model import Padim
     from padim.storage import bundle
-    from padim.words import count, megabytes
+    from padim.text import count, megabytes
 
     saved = bundle.Bundle(path)
     model = Padim.load(path, work_dir=path / "work" if (path / "work").is_dir() else None)

@@ -166,7 +166,7 @@ def _shown(found: LearningCurve, path: Path) -> list[Any]:
     from rich.text import Text
 
     from padim.learning_advice import odd_parts, outlook, painted_note
-    from padim.words import count
+    from padim.text import count
 
     rows = [
         ("good parts", f"{found.parts:,}"),

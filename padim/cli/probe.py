@@ -197,7 +197,7 @@ def _document(found: Probe) -> dict[str, Any]:
 
 
 def _shown(found: Probe, model: Padim, path: Path) -> list[Any]:
-    from padim.words import count
+    from padim.text import count
 
     across, down = found.scale
     scale = f"{across:.3g}" if round(across, 6) == round(down, 6) else f"{across:.3g} × {down:.3g}"
@@ -262,7 +262,7 @@ def _map(found: Probe) -> list[Any]:
 
 
 def _remark(terminal: Terminal, found: Probe) -> None:
-    from padim.words import count
+    from padim.text import count
 
     if found.in_fit:
         terminal.note(

@@ -74,7 +74,7 @@ def at_work(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> I
     from padim.storage import leftovers
     from padim.storage.atomic import remove_tree
     from padim.storage.resume import look, pictures_done
-    from padim.words import count
+    from padim.text import count
 
     partial = partial_of(output)
     found = look(partial)

@@ -81,7 +81,7 @@ def score(
     from padim.report import Results, of_model
     from padim.scoring_journal import rows_kept
     from padim.storage import bundle
-    from padim.words import count
+    from padim.text import count
 
     if not 32 <= panel_side <= 8192:
         raise PadimError(f"--panel-side is 32 to 8192 pixels, not {panel_side}")
@@ -321,7 +321,7 @@ def _evidence(
 
 
 def _tell(terminal: Terminal, results: Results, worst: list[dict[str, Any]], output: Path) -> None:
-    from padim.words import count, multiple
+    from padim.text import count, multiple
 
     table = columns(
         [("picture", False), ("verdict", False), ("score", True), ("× threshold", True), ("regions", True)]

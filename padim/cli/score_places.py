@@ -87,7 +87,7 @@ def _journal(
     from padim import scoring_journal
     from padim.scoring_journal import Journal
     from padim.storage.atomic import remove_tree
-    from padim.words import count
+    from padim.text import count
 
     stopped = scoring_journal.begun_with(output) is not None
     if resume:

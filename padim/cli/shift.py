@@ -126,7 +126,7 @@ def _labelled(path: Path) -> tuple[Any, Any]:
 
 def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
     from padim.shift import words
-    from padim.words import count
+    from padim.text import count
 
     limit = "nothing promised" if found.limit is None else f"{found.limit * 100:.1f} % of good parts rejected"
     rows = [

@@ -329,7 +329,7 @@ def _share(rate: Rate | None) -> str:
 
 
 def _remark(terminal: Terminal, done: Study) -> None:
-    from padim.words import count
+    from padim.text import count
 
     if done.again:
         terminal.note(f"{done.again} of {count(len(done.runs), 'run')} done before: taken as they are")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from padim.words import count, false_rejects, megabytes
+from padim.text import count, false_rejects, megabytes
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig

@@ -92,7 +92,7 @@ class Terminal:
         """
         if self.quiet or not failed:
             return
-        from padim.words import count
+        from padim.text import count
 
         total = len(failed) if total is None else total
         self._err.print(f"[yellow]{count(total, 'file')} could not be used:[/]")

@@ -22,7 +22,7 @@ from onnx import AttributeProto, TensorProto, numpy_helper
 
 from padim.errors import BundleError
 from padim.network.registry import Layer
-from padim.words import megabytes
+from padim.text import megabytes
 
 __all__ = ["OPERATORS", "check_network"]
 

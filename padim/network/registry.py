@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from padim.errors import BackboneError
-from padim.words import clipped
+from padim.text import clipped
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 

@@ -17,7 +17,7 @@ import onnx
 import onnxruntime as ort
 
 from padim.errors import BundleError, PadimError
-from padim.words import clipped, count
+from padim.text import clipped, count
 
 # In order of preference where nobody chose: the faster device first, the CPU always last.
 PROVIDERS = {

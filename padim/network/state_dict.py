@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from padim.errors import BackboneError
-from padim.words import megabytes
+from padim.text import megabytes
 
 if TYPE_CHECKING:
     import torch

@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from padim.errors import BundleError
 from padim.storage.atomic import remove_tree, sha256_of, sync_folder, write_atomic
-from padim.words import clipped, shown
+from padim.text import clipped, shown
 
 FORMAT = "padim-bundle"
 VERSION = 3

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from padim.errors import BundleError, PadimError
 from padim.storage import bundle
 from padim.storage.atomic import explain_os_error, write_atomic
-from padim.words import LARGEST_NUMBER, clipped, shown
+from padim.text import LARGEST_NUMBER, clipped, shown
 
 if TYPE_CHECKING:
     from padim.model import Padim

@@ -17,7 +17,7 @@ from padim.data.datasets import Dataset, Sample, open_dataset, open_good
 from padim.data.loading import Watch
 from padim.decision.calibration import FEWEST_PARTS
 from padim.errors import ImageError, PadimError
-from padim.words import count
+from padim.text import count
 
 __all__ = ["Category", "categories", "category", "digest"]
 

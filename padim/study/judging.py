@@ -19,7 +19,7 @@ from padim.decision.regions import region_score
 from padim.embedding_scores import level_maps
 from padim.errors import ImageError
 from padim.evaluation import Judged, Picture
-from padim.learning import learn
+from padim.fitting import learn
 from padim.methods.base import Task
 from padim.model import Padim
 from padim.storage.normals import Normal, join_duplicates

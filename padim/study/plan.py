@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from padim.config import PadimConfig, explain
 from padim.errors import BackboneError, PadimError
 from padim.network import registry
-from padim.words import clipped, shown
+from padim.text import clipped, shown
 from padim.yaml_text import from_file, parse_yaml
 
 __all__ = ["MOST", "Plan", "Variant"]

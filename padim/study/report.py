@@ -14,7 +14,7 @@ from padim.storage.atomic import write_atomic
 from padim.study.result import FIGURES
 from padim.study.running import Study
 from padim.study.table import NOTES, Overall, Standing, Table, overall, p_words, present, primary, table
-from padim.words import count, megabytes
+from padim.text import count, megabytes
 
 __all__ = ["csv_bytes", "html_bytes", "write_files"]
 

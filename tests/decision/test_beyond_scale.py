@@ -17,7 +17,7 @@ from padim import Padim, PadimConfig
 from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, upsample_and_smooth
 from padim.decision.calibration import Basis, Choice
 from padim.errors import BeyondScaleError, BundleError, CalibrationError
-from padim.learning import with_room_for
+from padim.fitting import with_room_for
 from padim.storage import bundle
 from padim.storage.bundle import Bundle
 from tests.parts import defects, normals

@@ -29,9 +29,9 @@ from padim.decision.calibration import (
 from padim.decision.regions import region_score
 from padim.decision.scorer import Scorer
 from padim.errors import BeyondScaleError, CalibrationError
-from padim.identity import scoring_identity
-from padim.learning import Fitted
+from padim.fitting import Fitted
 from padim.network.extractor import FeatureExtractor
+from padim.scoring_identity import scoring_identity
 from padim.storage.bundle import sha256_stored
 
 
@@ -48,8 +48,8 @@ class ScoredImage:
         map: uint16 ``(input_size, input_size)``, the judged map.
         score: level that the strongest region of at least ``min_area`` reaches.
         quantizer: the scale the map was made with; levels of another scale do not compare.
-        judged_by: scoring identity (:mod:`padim.identity`) of the state that made the map; a decision by
-            another state would mix two.
+        judged_by: scoring identity (:mod:`padim.scoring_identity`) of the state that made the map; a decision
+            by another state would mix two.
         thumbnail: a small JPEG, if it was asked for.
     """
 
@@ -99,7 +99,7 @@ class Judge:
 
     @cached_property
     def identity(self) -> str:
-        """See :mod:`padim.identity`. Worked out when first asked for: a large detector takes a while."""
+        """See :mod:`padim.scoring_identity`. Worked out when first asked for: a large detector takes a while."""
         files = {
             **self.fitted.detector.file_hashes,
             "channels.npy": sha256_stored(self.channels),

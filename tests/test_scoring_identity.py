@@ -18,8 +18,8 @@ from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
 from padim.errors import PadimError
 from padim.export import metadata
-from padim.identity import of_manifest, scoring_files
-from padim.judging import Judge
+from padim.scoring import Judge
+from padim.scoring_identity import of_manifest, scoring_files
 from padim.storage.bundle import Bundle
 from tests.parts import defects, normals
 
