@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report
 from benchmarks.accuracy import AUROC_TARGETS, METHOD_TARGETS
 from benchmarks.speed import paired
+from padim.analysis.evaluation import judge
 from padim.config import PadimConfig
 from padim.data.datasets import open_dataset
 from padim.data.loading import prepare
 from padim.data.sources import FolderSource
-from padim.evaluation import judge
 from padim.methods.catalogue import METHODS
 from padim.model import Padim
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import mvtec, report
 from benchmarks.peers import cache_folder, make_venv
-from padim import metrics
+from padim.analysis import metrics
 from padim.config import PadimConfig
 from padim.data.datasets import GOOD
 from padim.model import Padim

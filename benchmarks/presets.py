@@ -25,8 +25,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: noth
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pictures, report, speed
+from padim.analysis.cost import estimate
 from padim.config import PadimConfig
-from padim.cost import estimate
 from padim.decision.regions import map_mask
 from padim.model import Padim
 from padim.presets import MEASURED, PRESETS, check, settings

@@ -21,8 +21,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import memory, pictures, report
+from padim.analysis.cost import estimate
 from padim.config import PadimConfig
-from padim.cost import estimate
 from padim.model import Padim
 
 CONFIG = PadimConfig(backbone="wide_resnet50_2", weights="random", grid_stride=4, input_size=256)

@@ -15,7 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from padim.alignment import Alignment, advise, align
+    from padim.analysis.alignment import Alignment, advise, align
+    from padim.analysis.session_check import SessionCheck, check_session
     from padim.config import PadimConfig
     from padim.data.opening import open_source
     from padim.decision.guard_band import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
         PadimError,
     )
     from padim.model import Padim, ScoredImage
-    from padim.sessions import SessionCheck, check_session
     from padim.storage.workspace import Workspace
 
 __version__ = "0.1.0"
@@ -41,9 +41,9 @@ __version__ = "0.1.0"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOME = {
-    "Alignment": "padim.alignment",
-    "advise": "padim.alignment",
-    "align": "padim.alignment",
+    "Alignment": "padim.analysis.alignment",
+    "advise": "padim.analysis.alignment",
+    "align": "padim.analysis.alignment",
     "PadimConfig": "padim.config",
     "PadimError": "padim.errors",
     "BackboneError": "padim.errors",
@@ -71,8 +71,8 @@ _HOME = {
     "mean_normal": "padim.decision.roi",
     "rasterize": "padim.decision.roi",
     "rejudged_levels": "padim.decision.roi",
-    "SessionCheck": "padim.sessions",
-    "check_session": "padim.sessions",
+    "SessionCheck": "padim.analysis.session_check",
+    "check_session": "padim.analysis.session_check",
     "Workspace": "padim.storage.workspace",
 }
 

@@ -5,7 +5,8 @@ The parts are dealt into three, identical files and shots of one part together:
 - a few *teach* the network (:mod:`padim.fine_tuning`). They are never in the fit: to a network that has
   learnt from them they are not what parts to come will be, and their held-out scores would promise too much;
 - others *examine*: neither network nor fit has seen them when defects are painted on them
-  (:mod:`padim.probe`). With labelled pictures at hand those examine instead, and no part is set aside for it;
+  (:mod:`padim.analysis.sensitivity`). With labelled pictures at hand those examine instead, and no part is
+  set aside for it;
 - all others are fitted on.
 
 The rival is what one would have otherwise: the published network, fitted on all parts but the examining ones,
@@ -13,7 +14,7 @@ those that teach included. So an adapted network has to win back, first of all, 
 
 It is kept only if it does better beyond chance: on the same painted pictures, in draws of the pictures anew
 (the same draws for both); on labelled ones by image AUROC and DeLong's test; at the level of
-:data:`padim.study.significance.SIGNIFICANCE`. And it must keep its word: if it rejects more unseen good
+:data:`padim.analysis.significance.SIGNIFICANCE`. And it must keep its word: if it rejects more unseen good
 parts than the published network, and more than chance makes of the promised rate, it is not kept, whatever
 it catches.
 
@@ -34,7 +35,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binom
 
-from padim import probe
+from padim.analysis import sensitivity
+from padim.analysis.significance import SIGNIFICANCE, Difference, against, delong, resampled
 from padim.config import PadimConfig
 from padim.data.datasets import Dataset
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch, batches, content_hash
@@ -48,7 +50,6 @@ from padim.network.weights import provenance
 from padim.storage.image_store import Pictures
 from padim.storage.leftovers import ScratchFolder
 from padim.storage.normals import Groups, Normal, group_of, join_duplicates
-from padim.study.significance import SIGNIFICANCE, Difference, against, delong, resampled
 from padim.text import count
 
 __all__ = ["FEWEST_PARTS", "Exam", "Outcome", "adapt"]
@@ -376,7 +377,9 @@ def _by_probe(
 ) -> tuple[tuple[Exam, Exam], Difference, int]:
     """Painted defects, on the same places for both."""
     found = [
-        probe.measure(model, images, places=1, seed=model.config.seed, most_pictures=_MOST_PAINTED, **its)
+        sensitivity.measure(
+            model, images, places=1, seed=model.config.seed, most_pictures=_MOST_PAINTED, **its
+        )
         for model, its in zip(models, ears, strict=True)
     ]
     one, other = (
@@ -387,7 +390,7 @@ def _by_probe(
     return (one, other), _shares_apart(counts, models[0].config.seed), len(found[0].pictures)
 
 
-def _by_picture(found: probe.Probe) -> npt.NDArray[np.int64]:
+def _by_picture(found: sensitivity.Probe) -> npt.NDArray[np.int64]:
     """Caught and tried on each picture: int64 ``(2, pictures)``."""
     result = np.zeros((2, len(found.pictures)), np.int64)
     for row, trials in zip(result, (found.caught, ~found.void), strict=True):

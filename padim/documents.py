@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from padim.analysis.learning_figures import LearningCurve, Spread, Trial
+    from padim.analysis.robustness import Shift
+    from padim.analysis.sensitivity import Curve, Probe
     from padim.decision.operating_points import Rate
     from padim.errors import ImageError
-    from padim.learning_figures import LearningCurve, Spread, Trial
-    from padim.probe import Curve, Probe
-    from padim.shift import Shift
 
 
 def rate(of: Rate) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def shift(found: Shift, margin: float) -> dict[str, Any]:
 def learning_curve(found: LearningCurve) -> dict[str, Any]:
     """Everything counted at each number of parts, what it says in words, and from how many parts on odd ones
     do not decide the threshold."""
+    from padim.analysis.learning_advice import advice
     from padim.decision.calibration import odd_parts_tolerated, parts_needed
-    from padim.learning_advice import advice
 
     gain = found.gain
     return {

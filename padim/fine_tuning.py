@@ -6,8 +6,8 @@ much of it is pasted. So the layers come to tell apart what they took for the sa
 answers on untouched squares near the published network's, whose features are why this works at all: its
 squared change, as a share of its variance, channel by channel.
 
-What is pasted is cut out of good parts. It is none of the defects that :mod:`padim.probe` paints: a network
-must not be examined with what it was taught with.
+What is pasted is cut out of good parts. It is none of the defects that :mod:`padim.analysis.sensitivity`
+paints: a network must not be examined with what it was taught with.
 
 Batch normalisation keeps its published statistics: those of a few squares would be noise, and what an
 exported network computes must not depend on which pictures came last. Importing this file loads no torch.

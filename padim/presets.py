@@ -4,8 +4,8 @@ A preset fixes only how finely a model looks: layers, channels, input size and g
 else stay what they are. Anything that is set beside it counts more.
 
 This file is data and a few functions over it; it imports neither numpy nor the rest of the engine. Memory is
-computed for the user's own number of images by :mod:`padim.cost`. Times and gains were measured, all for the
-method ``padim`` on ``efficientnet_lite0``; :data:`MEASURED` is the only place that holds them.
+computed for the user's own number of images by :mod:`padim.analysis.cost`. Times and gains were measured, all
+for the method ``padim`` on ``efficientnet_lite0``; :data:`MEASURED` is the only place that holds them.
 """
 
 from __future__ import annotations

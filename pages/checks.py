@@ -57,7 +57,7 @@ def _alignment(model: Padim) -> None:
 
 
 def _lie(model: Padim, lie: Lie) -> None:
-    from padim.alignment import advise
+    from padim.analysis.alignment import advise
 
     cell, side = model.config.grid_stride, model.config.input_size
     found = lie.alignment

@@ -126,7 +126,7 @@ def _about(found: Evaluated) -> None:
 
 
 def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
-    from padim import metrics
+    from padim.analysis import metrics
 
     value = model.quantizer.to_value
     threshold = None if level is None else value(level)

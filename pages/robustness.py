@@ -12,8 +12,8 @@ from ui import charts, downloads, measuring, panels, shell, shift_charts, shifti
 from ui.words import count
 
 if TYPE_CHECKING:
+    from padim.analysis.robustness import Kind
     from padim.model import Padim
-    from padim.shift import Kind
     from padim.storage.workspace import Entry
     from ui.labelled import Labelled
     from ui.shifting import Shifted
@@ -42,7 +42,7 @@ def _bring(entry: Entry) -> None:
 
 def _severities() -> dict[Kind, tuple[float, ...]] | None:
     """Draw the changes and how far each goes; None while something is wrong."""
-    from padim.shift import SEVERITIES
+    from padim.analysis.robustness import SEVERITIES
 
     kinds = st.pills(
         "Changes to try",
@@ -166,7 +166,7 @@ def _bears(found: Shifted, margin: float) -> None:
 
 
 def _small_multiples(found: Shifted, margin: float) -> None:
-    from padim.shift import words
+    from padim.analysis.robustness import words
 
     shift = found.shift
     st.subheader("Against severity", anchor=False)
@@ -243,7 +243,7 @@ def _results(entry: Entry, found: Shifted) -> None:
     # This part runs by itself at most clicks, with the model it was first given.
     if workspace.changed(entry):
         st.rerun()
-    from padim.shift import MARGIN
+    from padim.analysis.robustness import MARGIN
 
     top = st.container()
     margin = MARGIN

@@ -11,8 +11,8 @@ from ui import charts, downloads, measuring, panels, probe_charts, probing, shel
 from ui.words import count
 
 if TYPE_CHECKING:
+    from padim.analysis.sensitivity import Kind
     from padim.model import Padim
-    from padim.probe import Kind
     from padim.storage.workspace import Entry
     from ui.labelled import Labelled
     from ui.probing import Probed, Unit, Wanted
@@ -51,7 +51,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
         persist_state="session",
         help="\n\n".join(f"**{name}**: {about}." for name, about in probing.KINDS.values()),
     )
-    from padim.probe import CONTRASTS, default_sizes
+    from padim.analysis.sensitivity import CONTRASTS, default_sizes
 
     sizes = st.pills(
         "Sizes",

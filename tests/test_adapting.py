@@ -18,17 +18,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError, adapting, probe
+from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError, adapting
 from padim.adapting import Exam, Outcome, adapt
+from padim.analysis import sensitivity
+from padim.analysis.evaluation import judge
+from padim.analysis.significance import Difference
 from padim.data.datasets import open_dataset
-from padim.evaluation import judge
 from padim.export import export_onnx
 from padim.fine_tuning import fine_tune, paste
 from padim.methods.base import Losses
 from padim.methods.training import Turn
 from padim.network import backbone
 from padim.storage.image_store import Pictures
-from padim.study.significance import Difference
 from tests.parts import defects, normals, part, png
 from tests.reading import rows_read
 
@@ -239,7 +240,9 @@ def test_a_gain_on_every_picture_is_one_and_luck_on_a_few_is_none() -> None:
 
 
 def test_the_share_of_a_probe_is_counted_by_picture(small_model: Padim) -> None:
-    found = probe.measure(small_model, normals(3, first=60), places=2, sizes=(4, 16), contrasts=(0.1, 0.4))
+    found = sensitivity.measure(
+        small_model, normals(3, first=60), places=2, sizes=(4, 16), contrasts=(0.1, 0.4)
+    )
     caught, tried = adapting._by_picture(found)
     for picture in range(3):
         on_it = found.picture_of == picture
@@ -355,7 +358,7 @@ def test_what_taught_it_is_not_new_to_it(adapted: tuple[Padim, Outcome], tmp_pat
     model, _ = adapted
     taught = [(name, content) for name, content in normals(COUNT) if sha(content) in model.taught_with]
     with pytest.raises(PadimError, match="fitted on 4 of them"):
-        probe.measure(model, taught)
+        sensitivity.measure(model, taught)
     labelled = dataset(tmp_path, taught, defects(2))
     assert judge(model, labelled).known == 4
     again = Padim(CONFIG, work_dir=tmp_path / "work").use_network(

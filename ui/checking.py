@@ -25,11 +25,11 @@ from ui.words import count, in_hundred
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from padim.alignment import Alignment
+    from padim.analysis.alignment import Alignment
+    from padim.analysis.session_check import SessionCheck
     from padim.data.sources import Source
     from padim.decision.guard_band import Guard, Repeatability
     from padim.model import Padim
-    from padim.sessions import SessionCheck
     from padim.storage.workspace import Entry
     from ui.amending import Amended
     from ui.jobs import Job
@@ -120,7 +120,7 @@ def measure_again(job: Job[Lie]) -> None:
 
 
 def _measured(model: Padim, indices: list[int], job: Job[Lie]) -> Lie:
-    from padim.alignment import align
+    from padim.analysis.alignment import align
 
     n = len(indices)
     # Evenly over all: pictures often come in the order they were taken, and a station drifts.
@@ -446,7 +446,7 @@ def session(model: Padim, items: Sequence[Scored], level: int) -> Session:
         items: at least one picture, none of them the model's own.
         level: the threshold.
     """
-    from padim.sessions import check_session
+    from padim.analysis.session_check import check_session
 
     area = model.config.min_area
     parts = _parts(items)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def facts(config: PadimConfig, pictures: int) -> list[tuple[str, str]]:
     """What these settings take with that many pictures of good parts, as label and value."""
-    from padim.cost import estimate
+    from padim.analysis.cost import estimate
 
     cost = estimate(config, pictures)
     remembered = [] if cost.patches is None else [("Patches remembered", f"{cost.patches:,}")]
@@ -28,7 +28,7 @@ def facts(config: PadimConfig, pictures: int) -> list[tuple[str, str]]:
 
 def note(config: PadimConfig, pictures: int) -> str:
     """What is to be known beside the numbers."""
-    from padim.cost import estimate
+    from padim.analysis.cost import estimate
 
     cost = estimate(config, pictures)
     said = "The network itself comes on top."
@@ -49,7 +49,7 @@ def note(config: PadimConfig, pictures: int) -> str:
 
 def checkpoint(config: PadimConfig, pictures: int) -> str:
     """What is left on disk when the working features of that many pictures are deleted."""
-    from padim.cost import estimate
+    from padim.analysis.cost import estimate
 
     return megabytes(estimate(config, pictures).checkpoint)
 

@@ -22,11 +22,11 @@ from ui.panels import Thumb
 from ui.words import count, multiple
 
 if TYPE_CHECKING:
+    from padim.analysis.evaluation import Judged
+    from padim.analysis.metrics import Figure, Report
     from padim.data.datasets import Dataset
     from padim.data.preprocess import Box
     from padim.decision.operating_points import Rate
-    from padim.evaluation import Judged
-    from padim.metrics import Figure, Report
     from padim.model import Padim, ScoredImage
     from padim.storage.workspace import Entry
     from ui.jobs import Job
@@ -176,7 +176,7 @@ def start(entry: Entry, model: Padim, dataset: Dataset, label: str) -> None:
 
 def _evaluated(model: Padim, dataset: Dataset, label: str, identity: str, job: Job[Evaluated]) -> Evaluated:
     job.progress(0, len(dataset), "Scoring")
-    from padim.evaluation import judge
+    from padim.analysis.evaluation import judge
 
     items: list[Item] = []
     area, level = model.config.min_area, None if model.threshold_ is None else model.threshold_.level

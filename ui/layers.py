@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from padim.attribution import Explanation
+    from padim.analysis.attribution import Explanation
     from padim.model import Padim
     from padim.network.registry import Layer
     from padim.storage.workspace import Entry
@@ -79,7 +79,7 @@ def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) ->
     """
     import numpy as np
 
-    from padim.attribution import kept_layers
+    from padim.analysis.attribution import kept_layers
 
     layers, layer_of = kept_layers(model)
     kept = np.bincount(layer_of, minlength=len(layers))
@@ -115,7 +115,7 @@ class Place:
 
 def places(item: Scored, model: Padim, level: int) -> list[Place]:
     """The regions of a picture's mask, strongest first, or the place its score comes from; then all of it."""
-    from padim.attribution import region_masks, strongest_place
+    from padim.analysis.attribution import region_masks, strongest_place
 
     area, q = model.config.min_area, item.levels(model)
     regions = item.decide(model, level, area).regions
@@ -162,14 +162,14 @@ def explained(entry: Entry, model: Padim, item: Scored, place: Place) -> Explana
 def _explained(
     _model: Padim, _item: Scored, identity: str, sha256: str, region: bytes, _mask: npt.NDArray[np.bool_]
 ) -> Explanation:
-    from padim.attribution import explain
+    from padim.analysis.attribution import explain
 
     return explain(_model, _embedding(_model, _item, identity, sha256), _mask)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _embedding(_model: Padim, _item: Scored, identity: str, sha256: str) -> npt.NDArray[np.float32]:
-    from padim.attribution import embed
+    from padim.analysis.attribution import embed
     from padim.data.loading import prepare
 
     return embed(_model, prepare((_item.name, _item.file.read_bytes()), _model.preprocess).rgb)
@@ -201,7 +201,7 @@ def of_normals(entry: Entry, model: Padim) -> Explanation:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _of_normals(_model: Padim, identity: str) -> Explanation:
-    from padim.attribution import normals_layers
+    from padim.analysis.attribution import normals_layers
 
     return normals_layers(_model)
 
@@ -214,7 +214,7 @@ def of_each(entry: Entry, model: Padim, indices: Iterable[int]) -> dict[int, Exp
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _of_each(_model: Padim, identity: str, indices: tuple[int, ...], min_area: int) -> dict[int, Explanation]:
-    from padim.attribution import explain_held_out, strongest_place
+    from padim.analysis.attribution import explain_held_out, strongest_place
 
     regions = [(index, strongest_place(_model.held_out_map(index), min_area)) for index in indices]
     return dict(zip(indices, explain_held_out(_model, regions), strict=True))

@@ -15,8 +15,8 @@ from ui.tables import Cell
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from padim.analysis.learning_figures import LearningCurve, Spread
     from padim.errors import ImageError
-    from padim.learning_figures import LearningCurve, Spread
     from padim.model import Padim
     from padim.storage.workspace import Entry
     from ui.jobs import Job
@@ -66,7 +66,7 @@ def defects(entry: Entry) -> list[Scored]:
 
 def fits(parts: int, draws: int) -> int:
     """How many subsets are fitted on."""
-    from padim.learning_curve import default_sizes
+    from padim.analysis.learning_curve import default_sizes
 
     return (len(default_sizes(parts)) - 1) * draws
 
@@ -93,7 +93,7 @@ def _learnt(
     identity: str,
     job: Job[Learnt],
 ) -> Learnt:
-    from padim.learning_curve import learning_curve
+    from padim.analysis.learning_curve import learning_curve
 
     failed: list[ImageError] = []
     curve = learning_curve(

@@ -11,7 +11,7 @@ from ui.charts import DEFECT, DRAFT, GOOD, LINE
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from padim.learning_figures import LearningCurve, Spread
+    from padim.analysis.learning_figures import LearningCurve, Spread
 
 _HEIGHT = 340
 # Neighbouring ticks closer than this factor would lie on one another on a narrow screen.

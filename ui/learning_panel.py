@@ -21,8 +21,8 @@ _MOST_DRAWS = 20
 
 def draw(entry: Entry, model: Padim) -> None:
     """Draw it, in whatever state it is."""
-    from padim.learning_advice import odd_parts
-    from padim.learning_curve import good_parts
+    from padim.analysis.learning_advice import odd_parts
+    from padim.analysis.learning_curve import good_parts
 
     st.subheader("How many good parts do I need?")
     st.caption(
@@ -61,7 +61,7 @@ def draw(entry: Entry, model: Padim) -> None:
 
 def _cannot(model: Padim) -> str:
     """Why there can be no curve, as Markdown; empty where there can."""
-    from padim.learning_curve import check_model
+    from padim.analysis.learning_curve import check_model
 
     try:
         check_model(model)
@@ -129,8 +129,8 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
 
 
 def _results(entry: Entry, found: Learnt) -> None:
+    from padim.analysis.learning_advice import odd_parts, outlook, painted_note
     from padim.decision.calibration import parts_needed
-    from padim.learning_advice import odd_parts, outlook, painted_note
 
     curve = found.curve
     shell.unusable(found.failed)

@@ -96,7 +96,7 @@ def _cost(now: presets.Name, backbone: str, config: PadimConfig | None, pictures
     """Memory for these pictures, and time, against the standard preset."""
     if config is None:
         return ""
-    from padim.cost import estimate
+    from padim.analysis.cost import estimate
 
     usual = config.model_validate({**config.model_dump(), **presets.settings("standard", backbone)})
     own, other = (estimate(one, pictures).score_memory for one in (config, usual))

@@ -16,7 +16,7 @@ from ui.charts import LINE
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from padim.probe import Curve
+    from padim.analysis.sensitivity import Curve
     from ui.probing import Spot
 
 # From faint to strong, apart for colour-blind eyes and on light and dark; marks tell them apart as well.

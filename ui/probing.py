@@ -23,11 +23,11 @@ from ui.runs import Runs, outdated
 from ui.tables import Cell
 
 if TYPE_CHECKING:
+    from padim.analysis.sensitivity import Curve, Kind, Probe, Reach
     from padim.data.decode_budget import Cancel
     from padim.data.preprocess import Box
     from padim.errors import ImageError
     from padim.model import Padim
-    from padim.probe import Curve, Kind, Probe, Reach
     from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.labelled import Labelled
@@ -119,7 +119,7 @@ def scale_of(model: Padim) -> tuple[float, float]:
 
 def sizes_offered(side: int) -> list[float]:
     """Sizes to choose from, in map pixels: each twice the one before, around those tried by default."""
-    from padim.probe import SMALLEST_SIZE, default_sizes
+    from padim.analysis.sensitivity import SMALLEST_SIZE, default_sizes
 
     defaults = default_sizes(side)
     wider = {*defaults, defaults[0] / 2, defaults[-1] * 2}
@@ -196,7 +196,7 @@ class Probed:
 
     def curve(self, kind: Kind | None, contrast: float) -> Curve:
         """Detection against size; of all kinds together for None."""
-        from padim.probe import curve_of
+        from padim.analysis.sensitivity import curve_of
 
         key = kind, contrast
         if key not in self._curves:
@@ -236,7 +236,7 @@ def start(entry: Entry, model: Padim, pictures: Labelled, wanted: Wanted) -> Non
 
 
 def _probed(model: Padim, pictures: Labelled, wanted: Wanted, identity: str, job: Job[Probed]) -> Probed:
-    from padim.probe import STAGE, measure
+    from padim.analysis.sensitivity import STAGE, measure
     from padim.render import encode_jpeg
 
     images = labelled.good_ones(pictures)
@@ -311,7 +311,7 @@ def _seen_again(
 
 def look_at(probe: Probe, place: int) -> Any:
     """The angle and outline that the probe drew for a place."""
-    from padim.probe import Look
+    from padim.analysis.sensitivity import Look
 
     # As the probe draws: first the two coordinates, then the look.
     rng = np.random.default_rng([probe.seed, 1, place])
@@ -329,9 +329,9 @@ def _examples(
     shape: float,
 ) -> Iterator[Example]:
     """Every size at one place."""
+    from padim.analysis.sensitivity import paint
     from padim.data.preprocess import Box
     from padim.decision.regions import map_mask
-    from padim.probe import paint
 
     (kind, contrast), side = key, probe.map_size
     x, y = map(float, probe.places[place])

@@ -27,10 +27,10 @@ from ui.words import count, multiple
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from padim.analysis.robustness import Bears, Kind, Series, Shift
     from padim.data.decode_budget import Cancel
     from padim.errors import ImageError
     from padim.model import Padim
-    from padim.shift import Bears, Kind, Series, Shift
     from padim.storage.workspace import Entry
     from ui.jobs import Job
     from ui.labelled import Labelled
@@ -80,7 +80,7 @@ def severities_of(kind: Kind, text: str) -> tuple[float, ...]:
     Raises:
         PadimError: no numbers with commas between, or numbers that do not grow or mean nothing.
     """
-    from padim.shift import alter
+    from padim.analysis.robustness import alter
 
     name = CHANGES[kind].name
     try:
@@ -198,7 +198,7 @@ def _shifted(
     identity: str,
     job: Job[Shifted],
 ) -> Shifted:
-    from padim.shift import STAGE, measure
+    from padim.analysis.robustness import STAGE, measure
 
     images = labelled.at_most(pictures, most)
     job.progress(0, None, STAGE)
@@ -260,11 +260,11 @@ def _examples(
 def _altered(
     model: Padim, rgb: npt.NDArray[np.uint8], series: Series, shift: Shift, seed: list[int]
 ) -> Iterator[Example]:
+    from padim.analysis.robustness import alter, words
     from padim.data.decode import decode
     from padim.data.preprocess import thumbnail
     from padim.decision.regions import decide, region_score
     from padim.render import encode_jpeg, overlay
-    from padim.shift import alter, words
 
     box = model.judge.content_box((rgb.shape[0], rgb.shape[1]))
     changed = [alter(rgb, series.kind, severity, seed) for severity in series.severities]
@@ -319,7 +319,7 @@ def bearable(shift: Shift, margin: float) -> str:
 
 def borne(bears: Bears, kind: Kind) -> str:
     """What is borne of a kind of change, in a few words."""
-    from padim.shift import words
+    from padim.analysis.robustness import words
 
     if bears.severity is None:
         return "–"
@@ -409,7 +409,7 @@ def judged(found: Shifted) -> str:
 
 def figures_csv(found: Shifted, entry: Entry) -> bytes:
     """Counts at every severity of every change, one a line; those of a kind of defect name it."""
-    from padim.shift import words
+    from padim.analysis.robustness import words
 
     lines: list[Iterable[object]] = []
     lines.append(

@@ -13,9 +13,9 @@ from padim.cli.measuring import measuring, model_at
 from padim.cli.terminal import Terminal, columns, facts
 
 if TYPE_CHECKING:
+    from padim.analysis.evaluation import Judged
+    from padim.analysis.metrics import Figure, Report
     from padim.decision.operating_points import Rate
-    from padim.evaluation import Judged
-    from padim.metrics import Figure, Report
     from padim.model import Padim
 
 
@@ -41,8 +41,8 @@ def evaluate(
     own, or at the one given here. Pixel figures need masks. What cannot be counted says why. The 95 %
     intervals come from drawing the pictures anew with replacement.
     """
+    from padim.analysis.evaluation import judge
     from padim.data.datasets import open_dataset
-    from padim.evaluation import judge
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     level = model.threshold_level

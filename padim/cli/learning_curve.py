@@ -16,9 +16,9 @@ from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
+    from padim.analysis.learning_figures import LearningCurve, Spread
     from padim.cli.stopping import Stop
     from padim.data.loading import Progress
-    from padim.learning_figures import LearningCurve, Spread
     from padim.model import Padim
 
 SUBSETS = "The subsets"
@@ -76,7 +76,7 @@ def learning_curve(
     defects it catches. At the end one sentence says whether more parts would help, and from how many on one
     odd part no longer decides the threshold.
     """
-    from padim import learning_curve as engine
+    from padim.analysis import learning_curve as engine
 
     numbers = _numbers(sizes)
     defects = None if labelled is None else _defects(labelled)
@@ -165,7 +165,7 @@ def _numbers(text: str | None) -> list[int] | None:
 def _shown(found: LearningCurve, path: Path) -> list[Any]:
     from rich.text import Text
 
-    from padim.learning_advice import odd_parts, outlook, painted_note
+    from padim.analysis.learning_advice import odd_parts, outlook, painted_note
     from padim.text import count
 
     rows = [

@@ -15,8 +15,8 @@ from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
+    from padim.analysis.sensitivity import Probe, Reach
     from padim.model import Padim
-    from padim.probe import Probe, Reach
 
 PAINTED = "What is painted"
 
@@ -92,7 +92,7 @@ def probe(
 
     Real defects look different: what this calls visible must still be tried with real parts.
     """
-    from padim import probe as engine
+    from padim.analysis import sensitivity as engine
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     images = good_pictures(pictures)

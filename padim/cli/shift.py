@@ -14,9 +14,9 @@ from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
+    from padim.analysis.robustness import Bears, Shift
     from padim.decision.operating_points import Rate
     from padim.model import Padim
-    from padim.shift import Bears, Shift
 
 CHANGES = "The changes"
 
@@ -66,7 +66,7 @@ def shift(
     judged at the model's threshold, or at the one given here. It bears a change while good parts are rejected
     no more often than the threshold promises at most, and defects are caught nearly as often as before.
     """
-    from padim import shift as engine
+    from padim.analysis import robustness as engine
 
     if not 0 < margin <= 100:
         raise PadimError(f"--margin is above 0 and at most 100 percentage points, not {margin:g}")
@@ -125,7 +125,7 @@ def _labelled(path: Path) -> tuple[Any, Any]:
 
 
 def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
-    from padim.shift import words
+    from padim.analysis.robustness import words
     from padim.text import count
 
     limit = "nothing promised" if found.limit is None else f"{found.limit * 100:.1f} % of good parts rejected"

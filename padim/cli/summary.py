@@ -18,7 +18,7 @@ Facts = list[tuple[str, str]]
 
 def of_network(config: PadimConfig) -> Facts:
     """Which network is read where."""
-    from padim.cost import estimate
+    from padim.analysis.cost import estimate
 
     cost = estimate(config)
     how, side = "stretched" if config.fit == "stretch" else "padded", config.input_size
@@ -59,7 +59,7 @@ def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
     Args:
         pictures: of good parts; None is many.
     """
-    from padim.cost import estimate
+    from padim.analysis.cost import estimate
 
     cost = estimate(config, pictures)
     disk = f"{megabytes(cost.spool_per_image)} a picture"
@@ -89,7 +89,7 @@ def cost_document(config: PadimConfig, pictures: int | None = None) -> dict[str,
     """The same, in bytes."""
     from dataclasses import asdict
 
-    from padim.cost import estimate
+    from padim.analysis.cost import estimate
 
     return asdict(estimate(config, pictures))
 

@@ -7,14 +7,14 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from padim import metrics, probe
+from padim.analysis import metrics, sensitivity
+from padim.analysis.evaluation import Judged
+from padim.analysis.metrics import Figure
 from padim.config import PadimConfig
 from padim.data.datasets import GOOD
 from padim.data.loading import Watch
 from padim.decision.operating_points import Rate
 from padim.errors import CalibrationError
-from padim.evaluation import Judged
-from padim.metrics import Figure
 from padim.model import Padim
 from padim.study.data import Category
 from padim.study.result import FIGURES, Result, Scored
@@ -108,7 +108,7 @@ def probed(
     good = [sample for sample in category.tests.samples.values() if sample.kind == GOOD]
     none = np.full(metrics.RESAMPLES, np.nan)
     try:
-        found = probe.measure(
+        found = sensitivity.measure(
             model,
             category.tests.only(good),
             places=_PLACES,

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from padim import metrics
+from padim.analysis import metrics
+from padim.analysis.embedding_scores import level_maps
+from padim.analysis.evaluation import Judged, Picture
 from padim.data.loading import Watch
 from padim.decision.regions import region_score
-from padim.embedding_scores import level_maps
 from padim.errors import ImageError
-from padim.evaluation import Judged, Picture
 from padim.fitting import learn
 from padim.methods.base import Task
 from padim.model import Padim
@@ -71,7 +71,7 @@ def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int,
 
 
 def judge(model: LearntPadim, features: Features, layout: str, watch: Watch) -> Judged:
-    """As :func:`padim.evaluation.judge`, without the network; its seconds are those of the rest.
+    """As :func:`padim.analysis.evaluation.judge`, without the network; its seconds are those of the rest.
 
     Args:
         model: learnt from the same features.

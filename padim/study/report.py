@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from padim.analysis.metrics import Figure
 from padim.config import PadimConfig
 from padim.decision.operating_points import Rate
-from padim.metrics import Figure
 from padim.report import csv_file
 from padim.storage.atomic import write_atomic
 from padim.study.result import FIGURES

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from padim.analysis.metrics import Figure
 from padim.config import PadimConfig
 from padim.decision.operating_points import Rate
-from padim.metrics import Figure
 from padim.storage.atomic import write_atomic
 
 __all__ = ["FIGURES", "Name", "Result", "Scored", "by_name", "read", "write"]

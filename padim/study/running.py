@@ -22,10 +22,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from padim import __version__
+from padim.analysis.evaluation import judge as judge_pictures
 from padim.config import PadimConfig
 from padim.data.loading import Cancel, Progress, Watch
 from padim.errors import Cancelled, ImageError, PadimError
-from padim.evaluation import judge as judge_pictures
 from padim.model import Padim
 from padim.network import backbone
 from padim.storage import leftovers

@@ -1,7 +1,7 @@
 """A study's results side by side: which configuration is best, and which are no worse for all one can tell.
 
 A table has a row for each category and one for their mean, and a column for each configuration. Every row
-has its best one, and the others are tested against it (:mod:`padim.study.significance`): image AUROC by
+has its best one, and the others are tested against it (:mod:`padim.analysis.significance`): image AUROC by
 DeLong's test, everything else by the draws that all results share. In the mean the categories are as they
 are, and the pictures of each are drawn by themselves.
 """
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from padim.analysis.metrics import Figure
+from padim.analysis.significance import Difference, against, delong, resampled
 from padim.decision.operating_points import Rate
-from padim.metrics import Figure
 from padim.study.result import FIGURES, About, Name, Result, by_name
 from padim.study.running import Run, Study
-from padim.study.significance import Difference, against, delong, resampled
 
 __all__ = ["NOTES", "Overall", "Standing", "Table", "overall", "p_words", "present", "primary", "table"]
 

@@ -9,9 +9,9 @@ import pytest
 
 from padim import Padim, adapting
 from padim.adapting import Exam
+from padim.analysis.significance import Difference
 from padim.methods.base import Losses
 from padim.network import backbone
-from padim.study.significance import Difference
 from tests.cli.conftest import Run, write
 from tests.parts import normals
 

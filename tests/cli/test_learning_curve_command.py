@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from padim import Padim
+from padim.analysis.learning_curve import learning_curve
 from padim.documents import learning_curve as document
-from padim.learning_curve import learning_curve
 from tests.cli.conftest import SMALL, Run, write
 from tests.parts import defects, normals
 

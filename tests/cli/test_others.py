@@ -12,7 +12,7 @@ import onnxruntime as ort
 import pytest
 
 from padim import Padim, PadimConfig
-from padim.cost import estimate
+from padim.analysis.cost import estimate
 from padim.data.decode import decode
 from padim.network import registry
 from padim.scorer_seal import digest, seal

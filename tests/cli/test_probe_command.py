@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from padim import Padim
-from padim.probe import measure
+from padim.analysis.sensitivity import measure
 from tests.cli.conftest import Run, write
 from tests.parts import defects, normals
 

@@ -209,7 +209,7 @@ def test_what_only_gaussians_have_is_refused_in_words(name: str, tmp_path: Path)
     model = Padim(config(name)).fit(normals(5))
     with pytest.raises(PadimError, match="only PaDiM has a Gaussian at every position"):
         export_npz(model, tmp_path / "x.npz")
-    from padim.attribution import embed, explain
+    from padim.analysis.attribution import embed, explain
 
     with pytest.raises(PadimError, match="only for PaDiM without position tolerance"):
         explain(model, embed(model, np.zeros((64, 64, 3), np.uint8)))

@@ -115,7 +115,7 @@ def test_a_cancelled_measurement_can_be_made_again(
         raise Cancelled("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr("padim.alignment.align", cancelled)
+        patch.setattr("padim.analysis.alignment.align", cancelled)
         page = Session("checks", model=add_model("Parts").id)
     assert "The measurement was cancelled." in page.text
     page.click("checks-measure")
@@ -128,7 +128,7 @@ def test_a_failed_measurement_says_why_and_the_rest_works(
     def failing(*_: object) -> None:
         raise PadimError("the pictures are gone")
 
-    monkeypatch.setattr("padim.alignment.align", failing)
+    monkeypatch.setattr("padim.analysis.alignment.align", failing)
     page = Session("checks", model=add_model("Parts").id)
     assert "could not be measured. The pictures are gone." in page.text
     assert len(page.app.file_uploader) == 2

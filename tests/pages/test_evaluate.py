@@ -11,9 +11,9 @@ from zipfile import ZipFile
 import pytest
 
 from padim import Padim, PadimConfig, Workspace
+from padim.analysis.evaluation import Judged, judge
 from padim.data.datasets import open_dataset
 from padim.errors import Cancelled
-from padim.evaluation import Judged, judge
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals, part, png
 from ui import evaluating
@@ -217,7 +217,7 @@ def test_a_cancelled_evaluation_has_no_figures(
         assert not cancel()
         return judge(*arguments, cancel=lambda: True, **options)
 
-    monkeypatch.setattr("padim.evaluation.judge", at_once)
+    monkeypatch.setattr("padim.analysis.evaluation.judge", at_once)
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
     assert "Stopped." in page.text
     assert "AUPRO" not in page.text

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from padim import Padim, Workspace
+from padim.analysis.learning_advice import odd_parts, outlook
+from padim.analysis.learning_curve import learning_curve
 from padim.documents import learning_curve as document
 from padim.errors import Cancelled
-from padim.learning_advice import odd_parts, outlook
-from padim.learning_curve import learning_curve
 from padim.storage.workspace import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
@@ -109,7 +109,7 @@ def test_a_cancelled_curve_says_so(add_model: AddModel, monkeypatch: pytest.Monk
 
     page = Session("checks", model=add_model("Parts").id)
     with monkeypatch.context() as patch:
-        patch.setattr("padim.learning_curve.learning_curve", cancelled)
+        patch.setattr("padim.analysis.learning_curve.learning_curve", cancelled)
         drawn(page)
     assert "Stopped. Figures over some of the subsets" in page.text
     assert page.app.button(key="learning-start")

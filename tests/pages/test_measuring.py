@@ -42,8 +42,10 @@ class Page:
 @pytest.fixture(params=["robustness", "sensitivity"])
 def kind(request: pytest.FixtureRequest) -> Page:
     return {
-        "robustness": Page("robustness", "padim.shift", {"kinds": ["darker"]}),
-        "sensitivity": Page("sensitivity", "padim.probe", {"sizes-64": [4.0, 16.0], "contrasts": [0.1, 0.4]}),
+        "robustness": Page("robustness", "padim.analysis.robustness", {"kinds": ["darker"]}),
+        "sensitivity": Page(
+            "sensitivity", "padim.analysis.sensitivity", {"sizes-64": [4.0, 16.0], "contrasts": [0.1, 0.4]}
+        ),
     }[request.param]
 
 

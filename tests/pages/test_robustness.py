@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import pytest
 
 from padim import Workspace
-from padim.shift import Kind, Shift, measure
+from padim.analysis.robustness import Kind, Shift, measure
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui import shifting

@@ -8,7 +8,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from padim import Workspace
-from padim.probe import measure
+from padim.analysis.sensitivity import measure
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui import probing

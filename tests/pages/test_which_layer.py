@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from padim import Padim, Workspace, attribution
-from padim.attribution import embed, explain, region_masks
+from padim import Padim, Workspace
+from padim.analysis import attribution
+from padim.analysis.attribution import embed, explain, region_masks
 from padim.data.loading import prepare
 from padim.network.extractor import FeatureExtractor
 from tests.pages.session import AddModel, Session

@@ -16,12 +16,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from padim import Padim, PadimConfig, PadimError
+from padim.analysis.evaluation import judge
+from padim.analysis.metrics import Figure
+from padim.analysis.significance import delong
 from padim.data.datasets import open_dataset, open_good, open_uploads
 from padim.data.loading import Watch
 from padim.decision.operating_points import Rate
 from padim.errors import Cancelled
-from padim.evaluation import judge
-from padim.metrics import Figure
 from padim.network.extractor import FeatureExtractor
 from padim.study.data import categories, category
 from padim.study.features import Features, union
@@ -29,7 +30,6 @@ from padim.study.plan import Plan, Variant
 from padim.study.report import csv_bytes, html_bytes, write_files
 from padim.study.result import FIGURES, Result, Scored, read, write
 from padim.study.running import Run, Study, load, run
-from padim.study.significance import delong
 from padim.study.table import overall, present, primary, table
 from tests.parts import defects, normals, part, png
 
@@ -456,10 +456,10 @@ def test_without_defects_painted_ones_rank(tmp_path: Path) -> None:
     ranked = [one.standings["probe"].figure.value or 0 for one in overall(done)]
     assert ranked == sorted(ranked, reverse=True)
     assert "painted" in html_bytes(done).decode()
-    from padim import probe
+    from padim.analysis import sensitivity
 
     model = Padim(plan.variants()[0].config, work_dir=tmp_path / "model").fit(categories(own)[0].normals)
-    same = probe.measure(model, categories(own)[0].tests, places=2, most_pictures=3)
+    same = sensitivity.measure(model, categories(own)[0].tests, places=2, most_pictures=3)
     assert done.runs[0].result is not None
     assert done.runs[0].result.figures["probe"].value == pytest.approx(same.share, abs=0.02)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padim import PadimConfig
-from padim.cost import estimate
+from padim.analysis.cost import estimate
 from padim.methods.factor import is_low_rank
 from ui import costs
 from ui.words import megabytes

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padim import Padim
+from padim.analysis.sensitivity import KINDS, Probe, paint
 from padim.data.decode import decode
 from padim.decision.regions import map_mask
 from padim.errors import Cancelled
-from padim.probe import KINDS, Probe, paint
 from tests.parts import normals, part
 from ui import labelled, probe_charts, probing
 from ui.jobs import Job

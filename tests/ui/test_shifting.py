@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from padim import Padim
+from padim.analysis.robustness import KINDS, SEVERITIES, Kind, Series, Shift, alter
 from padim.data.decode import decode
 from padim.data.loading import content_hash
 from padim.decision.operating_points import Rate
 from padim.errors import PadimError
-from padim.shift import KINDS, SEVERITIES, Kind, Series, Shift, alter
 from tests.parts import defects, normals, part
 from ui import labelled, shift_charts, shifting
 from ui.jobs import Job

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from padim import Padim, PadimConfig
-from padim.cost import estimate
+from padim.analysis.cost import estimate
 from padim.methods import factor as factors
 from padim.methods.moments import PatchStatistics
 from tests.parts import normals
@@ -20,7 +20,7 @@ def test_the_estimate_is_what_a_model_takes(
 ) -> None:
     if narrow:
         monkeypatch.setattr(factors, "NARROW_ABOVE_BYTES", 0)
-        monkeypatch.setattr("padim.cost.NARROW_ABOVE_BYTES", 0)
+        monkeypatch.setattr("padim.analysis.cost.NARROW_ABOVE_BYTES", 0)
     config = PadimConfig(input_size=64, grid_stride=8, n_features=40, eps=1.0)
     model = Padim(config, work_dir=tmp_path / "work").fit(normals(count))
     cost = estimate(config, count)

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
+from padim.analysis.defect_sets import LabelledDefects, PaintedDefects
+from padim.analysis.learning_advice import advice, odd_parts, outlook
+from padim.analysis.learning_curve import default_sizes, learning_curve, subset_judge
+from padim.analysis.learning_figures import Gain, LearningCurve, Size, Spread, Trial
 from padim.data.decode import decode
 from padim.data.loading import Watch
 from padim.decision.calibration import odd_parts_tolerated, parts_needed, rank
 from padim.decision.operating_points import Rate
 from padim.decision.regions import map_mask
-from padim.defect_sets import LabelledDefects, PaintedDefects
 from padim.documents import learning_curve as document
-from padim.learning_advice import advice, odd_parts, outlook
-from padim.learning_curve import default_sizes, learning_curve, subset_judge
-from padim.learning_figures import Gain, LearningCurve, Size, Spread, Trial
 from padim.model import Choice
 from tests.parts import defects, normals, part, png
 
@@ -110,7 +110,7 @@ def test_the_curve_is_what_such_models_would_say(
     assert [len(size.trials) for size in curve.sizes] == [2, 1]
     groups = {normal.name: normal.group for normal in shots.normals_}
     good = {normal.group for normal in shots.normals_ if normal.status != "not_good"}
-    from padim.learning_curve import _drawn, _parts_by_status
+    from padim.analysis.learning_curve import _drawn, _parts_by_status
 
     for draw, trial in enumerate(curve.sizes[0].trials):
         drawn = _drawn(*_parts_by_status(shots.normals_), 12, 3, draw)
@@ -149,9 +149,9 @@ def test_painted_defects_are_those_of_the_probe(shots: Padim, tmp_path: Path) ->
     level = int(np.median(judge.image_levels(8)))
     (shares,) = painted.shares_caught(judge, [level], Watch())
     # By hand: the same defects through the whole network.
+    from padim.analysis.sensitivity import KINDS, painted_pictures, place_at
+    from padim.analysis.sensitivity import default_sizes as probe_sizes
     from padim.data.preprocess import Box
-    from padim.probe import KINDS, painted_pictures, place_at
-    from padim.probe import default_sizes as probe_sizes
 
     for at, index in enumerate(painted.carriers):
         rgb = shots.preprocess(decode(shots.thumbnail(index), "small copy"))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from padim import metrics
+from padim.analysis import metrics
 from padim.data.datasets import GOOD, Dataset, at_map_resolution
 from padim.errors import ImageError, PadimError
 

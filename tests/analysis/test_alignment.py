@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padim import Cancelled, alignment
-from padim.alignment import Alignment, advise, align
+from padim import Cancelled
+from padim.analysis import alignment
+from padim.analysis.alignment import Alignment, advise, align
 from padim.data.decode import decode
 from padim.data.preprocess import Preprocess
 from sample_data import make_sample
@@ -22,7 +23,7 @@ from tests.parts import part
 
 RGB = npt.NDArray[np.uint8]
 Motions = npt.NDArray[np.float64]  # (n, 3): dx, dy in pixels, degrees counter-clockwise
-FLANGE = Path(__file__).parents[1] / "sample_data" / "flange" / "train" / "good"
+FLANGE = Path(__file__).parents[2] / "sample_data" / "flange" / "train" / "good"
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padim import CalibrationError, Padim, PadimConfig, PadimError, attribution
-from padim.attribution import (
+from padim import CalibrationError, Padim, PadimConfig, PadimError
+from padim.analysis import attribution
+from padim.analysis.attribution import (
     MOST_LAYERS,
     embed,
     explain,

@@ -15,10 +15,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
+from padim.analysis.robustness import KINDS, SEVERITIES, Kind, Series, Shift, alter, measure, words
 from padim.data.preprocess import Box
 from padim.decision.operating_points import Rate
 from padim.decision.scorer import Scorer
-from padim.shift import KINDS, SEVERITIES, Kind, Series, Shift, alter, measure, words
 from tests.parts import RGB, defects, normals, part
 
 RGB_PART: RGB = part(3, size=(60, 80))
@@ -260,7 +260,7 @@ def test_the_order_of_pictures_does_not_matter_and_the_seed_does(
         asked.append((int(rgb.sum()), kind, severity, tuple(seed)))
         return alter(rgb, kind, severity, seed)
 
-    monkeypatch.setattr("padim.shift.alter", spy)
+    monkeypatch.setattr("padim.analysis.robustness.alter", spy)
     images = [*normals(6, first=100), *defects(5)]
     assert measure(small_model, iter(images[::-1]), kind_of, severities=SOME) == shift
     backwards, asked = asked, []

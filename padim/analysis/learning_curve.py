@@ -6,8 +6,9 @@ the status ``kept_out`` in that fit, so that they are scored as unseen ones, and
 rejected can be held against what was promised. Each fit takes its threshold from its own held-out scores, as
 a model of so many parts would (DESIGN 4.5).
 
-Defects, labelled or painted, are scored by every fit from their embeddings (:mod:`padim.defect_sets`). What
-the figures say in words is in :mod:`padim.learning_advice`.
+Defects, labelled or painted, are scored by every fit from their embeddings
+(:mod:`padim.analysis.defect_sets`). What the figures say in words is in
+:mod:`padim.analysis.learning_advice`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from padim.analysis.defect_sets import CARRIERS, LabelledDefects, PaintedDefects
+from padim.analysis.learning_figures import Defects, LearningCurve, Size, Trial
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch
 from padim.decision.calibration import FEWEST_PARTS, false_reject_rate, image_threshold, to_permille
 from padim.decision.operating_points import Rate
-from padim.defect_sets import CARRIERS, LabelledDefects, PaintedDefects
 from padim.errors import PadimError
 from padim.fitting import learn
-from padim.learning_figures import Defects, LearningCurve, Size, Trial
 from padim.methods import catalogue
 from padim.methods.base import Task
 from padim.scoring import Judge

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from padim.study.significance import against, delong, holm, resampled
+from padim.analysis.significance import against, delong, holm, resampled
 
 Numbers = npt.NDArray[np.float64]
 

@@ -2,7 +2,8 @@
 
 The network runs once for every image; a fit that is to be judged reads the embeddings of the channels it
 keeps. :class:`LabelledDefects` are real ones, :class:`PaintedDefects` are painted on good parts
-(:mod:`padim.probe`) and only an indication: by them, methods rank with a correlation of .3 to real defects.
+(:mod:`padim.analysis.sensitivity`) and only an indication: by them, methods rank with a correlation of .3 to
+real defects.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from padim.analysis.embedding_scores import level_maps
+from padim.analysis.sensitivity import KINDS, default_sizes, painted_pictures, place_at
 from padim.data.decode import decode
 from padim.data.loading import Image, Watch, batches
 from padim.data.preprocess import Box
 from padim.decision.regions import map_mask, region_score
 from padim.decision.scorer import NO_NUMBERS
-from padim.embedding_scores import level_maps
 from padim.errors import PadimError
-from padim.probe import KINDS, default_sizes, painted_pictures, place_at
 from padim.storage.feature_store import Spool
 
 if TYPE_CHECKING:

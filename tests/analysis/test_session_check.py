@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import betabinom, binomtest
 
+from padim.analysis.session_check import SessionCheck, check_session
 from padim.decision.calibration import image_threshold
-from padim.sessions import SessionCheck, check_session
 
 LEVEL = 100
 

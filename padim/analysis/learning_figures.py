@@ -1,6 +1,6 @@
 """The figures of a learning curve: what fits on subsets of a model's good parts come to.
 
-How they are measured is in :mod:`padim.learning_curve`.
+How they are measured is in :mod:`padim.analysis.learning_curve`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from padim.decision.calibration import odd_parts_tolerated, parts_needed
 from padim.text import count, in_hundred
 
 if TYPE_CHECKING:
-    from padim.learning_figures import LearningCurve, Size
+    from padim.analysis.learning_figures import LearningCurve, Size
 
 __all__ = ["advice", "odd_parts", "outlook", "painted_note"]
 

@@ -13,9 +13,19 @@ from hypothesis import strategies as st
 from scipy.optimize import brute
 
 from padim import CalibrationError, Cancelled, ImageError, Padim, PadimConfig, PadimError
+from padim.analysis.sensitivity import (
+    KINDS,
+    Kind,
+    Look,
+    Probe,
+    curve_of,
+    default_sizes,
+    footprint,
+    measure,
+    paint,
+)
 from padim.data.preprocess import Box, Preprocess
 from padim.decision.regions import decide
-from padim.probe import KINDS, Kind, Look, Probe, curve_of, default_sizes, footprint, measure, paint
 from tests.parts import RGB, defects, normals, part
 
 SIDE = 48

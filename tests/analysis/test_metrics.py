@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from padim import metrics
+from padim.analysis import metrics
 from padim.decision.operating_points import clopper_pearson
 
 levels = st.lists(st.integers(0, 12), min_size=1, max_size=12).map(lambda values: np.array(values, np.int64))
