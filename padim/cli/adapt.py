@@ -19,7 +19,7 @@ from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
 
 if TYPE_CHECKING:
-    from padim.adapting import Exam, Outcome
+    from padim.adaptation.adapt import Exam, Outcome
 
 
 def adapt(
@@ -102,10 +102,10 @@ def adapt(
         smoothing_sigma=smoothing,
         weights="random" if random_weights else None,
     )
-    from padim import adapting
+    from padim.adaptation import adapt as adapting
+    from padim.adaptation.finetune import EPOCHS
     from padim.data.datasets import open_dataset
     from padim.data.opening import open_source
-    from padim.fine_tuning import EPOCHS
 
     check_output(output, force=force)
     sweep_beside(output)

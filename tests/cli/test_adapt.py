@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from padim import Padim, adapting
-from padim.adapting import Exam
+from padim import Padim
+from padim.adaptation import adapt
+from padim.adaptation.adapt import Exam
 from padim.analysis.significance import Difference
 from padim.methods.base import Losses
 from padim.network import backbone
@@ -35,12 +36,12 @@ def untaught(monkeypatch: pytest.MonkeyPatch) -> None:
     def same(config: Any, _pictures: Any, turn: Any, _epochs: int) -> tuple[bytes, Losses]:
         return backbone.onnx_bytes(config.backbone, config.layers), Losses(turn.name, (1.0,), (1.0,), 0)
 
-    monkeypatch.setattr(adapting, "fine_tune", same)
+    monkeypatch.setattr(adapt, "fine_tune", same)
 
 
 def examined(monkeypatch: pytest.MonkeyPatch, difference: Difference) -> None:
     found = (Exam(0.4, 0, 4, 0.05), Exam(0.6, 1, 4, 0.05))
-    monkeypatch.setattr(adapting, "_by_probe", lambda *_: (found, difference, 4))
+    monkeypatch.setattr(adapt, "_by_probe", lambda *_: (found, difference, 4))
 
 
 def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 The parts are dealt into three, identical files and shots of one part together:
 
-- a few *teach* the network (:mod:`padim.fine_tuning`). They are never in the fit: to a network that has
-  learnt from them they are not what parts to come will be, and their held-out scores would promise too much;
+- a few *teach* the network (:mod:`padim.adaptation.finetune`). They are never in the fit: to a network that
+  has learnt from them they are not what parts to come will be, and their held-out scores would promise too
+  much;
 - others *examine*: neither network nor fit has seen them when defects are painted on them
   (:mod:`padim.analysis.sensitivity`). With labelled pictures at hand those examine instead, and no part is
   set aside for it;
@@ -35,13 +36,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binom
 
+from padim.adaptation.finetune import EPOCHS, fine_tune
 from padim.analysis import sensitivity
 from padim.analysis.significance import SIGNIFICANCE, Difference, against, delong, resampled
 from padim.config import PadimConfig
 from padim.data.datasets import Dataset
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch, batches, content_hash
 from padim.errors import PadimError
-from padim.fine_tuning import EPOCHS, fine_tune
 from padim.methods.base import Losses
 from padim.methods.cross_fitting import stop_parts
 from padim.methods.training import Turn

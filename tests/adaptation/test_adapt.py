@@ -18,14 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError, adapting
-from padim.adapting import Exam, Outcome, adapt
+from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
+from padim.adaptation import adapt as adapting
+from padim.adaptation.adapt import Exam, Outcome, adapt
+from padim.adaptation.finetune import fine_tune, paste
 from padim.analysis import sensitivity
 from padim.analysis.evaluation import judge
 from padim.analysis.significance import Difference
 from padim.data.datasets import open_dataset
 from padim.export import export_onnx
-from padim.fine_tuning import fine_tune, paste
 from padim.methods.base import Losses
 from padim.methods.training import Turn
 from padim.network import backbone
@@ -431,7 +432,7 @@ def test_importing_it_loads_no_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, padim.adapting, padim.fine_tuning, padim.methods.stfpm; print('torch' in sys.modules)"
+    code = "import sys, padim.adaptation.adapt, padim.adaptation.finetune, padim.methods.stfpm; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

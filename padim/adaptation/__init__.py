@@ -1,0 +1,1 @@
+"""Adapt a pretrained network to the product before fitting."""
