@@ -146,8 +146,8 @@ def training(folder: Path) -> Case:
 
 def scorer(folder: Path, model: Padim) -> Case:
     """The exported scorer, as the engine and the example for its receiver verify it."""
-    from padim import scorer_seal
-    from padim.export import export_onnx
+    from padim.output import scorer_seal
+    from padim.output.export import export_onnx
 
     place = Path(__file__).resolve().parent.parent / "examples" / "score_onnx.py"
     spec = importlib.util.spec_from_file_location("score_onnx", place)

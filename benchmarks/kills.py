@@ -486,8 +486,8 @@ def main() -> None:
     import onnxruntime  # noqa: F401
 
     import padim.cli.app
-    import padim.export
     import padim.model
+    import padim.output.export
     import padim.study.running  # noqa: F401
 
     begun = time.monotonic()

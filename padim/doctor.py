@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from padim import scorer_seal, scoring_journal
 from padim.errors import PadimError
 from padim.network import weights
+from padim.output import scorer_seal, scoring_journal
 from padim.storage import bundle, leftovers, stopped_fits, working_files
 from padim.storage.leftovers import Leftover
 from padim.storage.resume import look

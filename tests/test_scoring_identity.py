@@ -17,7 +17,7 @@ from padim.config import BEFORE_IT_WAS_A_SETTING
 from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
 from padim.errors import PadimError
-from padim.export import metadata
+from padim.output.export import metadata
 from padim.scoring import Judge
 from padim.scoring_identity import of_manifest, scoring_files
 from padim.storage.bundle import Bundle

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from padim import report
+from padim.output import results
 from ui import bring, folders, labelled, state, uploads, watch, workspace
 from ui.media import Picture
 from ui.panels import Thumb
@@ -339,7 +339,7 @@ def thumbs(pairs: list[tuple[Item, int]], model: Padim, level: int) -> list[Thum
 def _outlined(item: Item, model: Padim, level: int) -> Picture:
     from padim.data.decode import decode
     from padim.decision.regions import decide
-    from padim.render import encode_jpeg, overlay
+    from padim.output.render import encode_jpeg, overlay
 
     rgb = decode(item.thumb.data, item.name)
     levels = model.judge.map(item.grid, item.original_size)
@@ -382,7 +382,7 @@ def figures_csv(found: Report, evaluated: Evaluated, entry: Entry, level: int | 
         figure("aupro", kind.aupro, kind.name)
         if level is not None:
             rate("caught", kind.caught, kind.name)
-    return report.csv_file(lines)
+    return results.csv_file(lines)
 
 
 def pictures_csv(evaluated: Evaluated, model: Padim, level: int | None) -> bytes:
@@ -395,4 +395,4 @@ def pictures_csv(evaluated: Evaluated, model: Padim, level: int | None) -> bytes
         if level is not None:
             at = (f"{value(level):.6g}", "yes" if score > level else "no", model.verdict(score, level))
         lines.append((item.name, item.kind, f"{value(score):.6g}", *at))
-    return report.csv_file(lines)
+    return results.csv_file(lines)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from padim import report
+from padim.output import results
 from padim.storage.leftovers import ScratchFolder
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ui.inspecting import Row
 
 # The shell's columns of these names say the same.
-CSV_COLUMNS = (*report.CSV_COLUMNS, "random_weights")
+CSV_COLUMNS = (*results.CSV_COLUMNS, "random_weights")
 # Larger pictures are reduced to this in the ZIP: of a 24-megapixel picture four panels make a strip that no
 # viewer opens.
 STRIP_SIDE = 2048
@@ -35,17 +35,17 @@ def csv_bytes(rows: Sequence[Row], model: Padim, entry: Entry, level: int | None
         entry: its entry, for name and id.
         level: the threshold they were judged by; None: verdict columns stay empty.
     """
-    shared = {**report.of_model(model, entry.name, entry.id), "random_weights": model.random_weights}
-    lines = [report.csv_line(CSV_COLUMNS)]
+    shared = {**results.of_model(model, entry.name, entry.id), "random_weights": model.random_weights}
+    lines = [results.csv_line(CSV_COLUMNS)]
     for row in rows:
         item = row.item
         # The file says what the page says: regions in pixels of the picture, from the same decision.
         decision = None if level is None else item.decide(model, level, model.config.min_area)
         verdict = None if level is None else model.verdict(row.score, level)
-        facts = report.judged(
+        facts = results.judged(
             item.name, item.sha256, item.original_size, row.score, model.quantizer, decision, verdict
         )
-        lines.append(report.csv_line(report.csv_cells({**facts, **shared}, CSV_COLUMNS)))
+        lines.append(results.csv_line(results.csv_cells({**facts, **shared}, CSV_COLUMNS)))
     return "".join(lines).encode("utf-8-sig")
 
 
@@ -69,7 +69,7 @@ def zip_of_panels(rows: Iterable[Row], model: Padim, level: int, *, colormap: st
         The ZIP's bytes: Streamlit keeps a download in memory whatever it is given.
     """
     from padim.data.decode import decode
-    from padim.render import encode_jpeg, four_panel
+    from padim.output.render import encode_jpeg, four_panel
 
     out = io.BytesIO()
     taken: set[str] = set()
@@ -110,13 +110,13 @@ def scorer_hindrance(entry: Entry) -> str | None:
 
 
 def scorer_bytes(entry: Entry) -> bytes:
-    """The model as one ONNX file (:func:`padim.export.export_onnx`).
+    """The model as one ONNX file (:func:`padim.output.export.export_onnx`).
 
     Raises:
         PadimError: the model is damaged or cannot be exported.
     """
-    from padim.export import export_onnx
     from padim.model import Padim
+    from padim.output.export import export_onnx
 
     with ScratchFolder() as folder:
         # A model of its own: the shared one may be saved anew meanwhile.

@@ -179,7 +179,7 @@ def outlined(item: Scored, model: Padim, level: int, place: Place) -> Picture:
     """The small picture with that place outlined."""
     from padim.data.decode import decode
     from padim.decision.regions import mask_to_original
-    from padim.render import encode_jpeg, overlay
+    from padim.output.render import encode_jpeg, overlay
 
     if place.whole:
         return item.thumb

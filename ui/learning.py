@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from padim import documents, report
+from padim.output import results, to_json
 from ui import calibrating, checking, labels, state, workspace
 from ui.runs import Runs
 from ui.tables import Cell
@@ -167,7 +167,7 @@ def figures_csv(found: Learnt, entry: Entry) -> bytes:
                     *(f"{curve.permille / 10:g}", curve.seed, entry.name),
                 )
             )
-    return report.csv_file(lines)
+    return results.csv_file(lines)
 
 
 def _share(caught: Sequence[float]) -> float | None:
@@ -179,7 +179,7 @@ def document(found: Learnt, entry: Entry) -> bytes:
     """All of it as JSON."""
     whole = {
         "model": {"id": entry.id, "name": entry.name},
-        **documents.learning_curve(found.curve),
-        "skipped": documents.skipped(found.failed),
+        **to_json.learning_curve(found.curve),
+        "skipped": to_json.skipped(found.failed),
     }
     return json.dumps(whole, indent=1, ensure_ascii=False).encode()

@@ -113,7 +113,7 @@ def small_overlay(
 ) -> bytes:
     """JPEG of a small picture with its heat and the outline of what is rejected."""
     from padim.decision.regions import decide
-    from padim.render import encode_jpeg, overlay
+    from padim.output.render import encode_jpeg, overlay
 
     size = (rgb.shape[0], rgb.shape[1])
     decision = decide(q, level, min_area, original_size=size, content_box=box)

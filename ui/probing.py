@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from padim import documents, report
+from padim.output import results, to_json
 from ui import labelled, state, workspace
 from ui.media import Picture
 from ui.panels import Thumb
@@ -237,7 +237,7 @@ def start(entry: Entry, model: Padim, pictures: Labelled, wanted: Wanted) -> Non
 
 def _probed(model: Padim, pictures: Labelled, wanted: Wanted, identity: str, job: Job[Probed]) -> Probed:
     from padim.analysis.sensitivity import STAGE, measure
-    from padim.render import encode_jpeg
+    from padim.output.render import encode_jpeg
 
     images = labelled.good_ones(pictures)
     job.progress(0, None, STAGE)
@@ -355,7 +355,7 @@ def _cut(rgb: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], shape: float) 
     """A cut-out, enlarged to its part's own shape, with the mask's outline."""
     import cv2
 
-    from padim.render import encode_jpeg, overlay
+    from padim.output.render import encode_jpeg, overlay
 
     # Longer side fixed; the other by how far the model sees pictures out of shape.
     size = (
@@ -503,7 +503,7 @@ def figures_csv(found: Probed, entry: Entry) -> bytes:
             sizes = (f"{size * factor:.4g}" for factor in (1.0, *probe.scale))
             shares = (f"{number:.6g}" if rate.of else "" for number in (rate.share, rate.low, rate.high))
             lines.append((kind, f"{contrast:g}", *sizes, rate.count, rate.of, *shares, half, nine, *about))
-    return report.csv_file(lines)
+    return results.csv_file(lines)
 
 
 def document(found: Probed, entry: Entry) -> bytes:
@@ -513,8 +513,8 @@ def document(found: Probed, entry: Entry) -> bytes:
         "data": found.label,
         "threshold": found.threshold,
         "min_area": found.probe.min_area,
-        **documents.probe(found.probe),
+        **to_json.probe(found.probe),
         "places": [asdict(spot) for spot in spots(found.probe, None)],
-        "skipped": documents.skipped(found.failed),
+        "skipped": to_json.skipped(found.failed),
     }
     return json.dumps(whole, indent=1, ensure_ascii=False).encode()

@@ -383,7 +383,7 @@ def mean_picture(entry: Entry, model: Padim) -> Picture:
 @st.cache_resource(max_entries=4, show_spinner="Averaging the good parts")
 def _mean(_model: Padim, shown: str, size: int, fit: str) -> Picture:
     from padim.decision.roi import mean_normal
-    from padim.render import encode_png
+    from padim.output.render import encode_png
 
     return Picture(encode_png(mean_normal(_model)))
 

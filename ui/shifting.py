@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from padim import documents, report
 from padim.errors import PadimError
+from padim.output import results, to_json
 from ui import labelled, state, workspace
 from ui.media import Picture
 from ui.panels import Thumb
@@ -264,7 +264,7 @@ def _altered(
     from padim.data.decode import decode
     from padim.data.preprocess import thumbnail
     from padim.decision.regions import decide, region_score
-    from padim.render import encode_jpeg, overlay
+    from padim.output.render import encode_jpeg, overlay
 
     box = model.judge.content_box((rgb.shape[0], rgb.shape[1]))
     changed = [alter(rgb, series.kind, severity, seed) for severity in series.severities]
@@ -444,7 +444,7 @@ def figures_csv(found: Shifted, entry: Entry) -> bytes:
                             *(figure, kind, rate.count, rate.of, *shares, *about),
                         )
                     )
-    return report.csv_file(lines)
+    return results.csv_file(lines)
 
 
 def document(found: Shifted, entry: Entry, margin: float) -> bytes:
@@ -454,7 +454,7 @@ def document(found: Shifted, entry: Entry, margin: float) -> bytes:
         "data": found.label,
         "threshold": found.threshold,
         "min_area": found.shift.min_area,
-        **documents.shift(found.shift, margin),
-        "skipped": documents.skipped(found.failed),
+        **to_json.shift(found.shift, margin),
+        "skipped": to_json.skipped(found.failed),
     }
     return json.dumps(whole, indent=1, ensure_ascii=False).encode()

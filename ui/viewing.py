@@ -217,7 +217,7 @@ def tests_shown(model: Padim, items: Sequence[Scored], min_area: int) -> list[Sh
 
 @cache
 def _palettes() -> dict[str, str]:
-    from padim.render import COLORMAPS, color_table
+    from padim.output.render import COLORMAPS, color_table
 
     return {name: base64.b64encode(color_table(name).tobytes()).decode() for name in COLORMAPS}
 
@@ -369,7 +369,7 @@ def _full(_item: Scored, sha256: str) -> Picture | None:
     """The picture as it came where a browser can show it, or losslessly; None where it is gone."""
     from padim.data.decode import decode
     from padim.errors import ImageError
-    from padim.render import encode_png
+    from padim.output.render import encode_png
 
     if not runtime.exists():
         return None
@@ -413,7 +413,7 @@ def selection(value: object) -> Selection | None:
 
 def hear_look(look: dict[str, Any], value: object) -> None:
     """Take over how the heat is drawn; what makes no sense is ignored."""
-    from padim.render import COLORMAPS
+    from padim.output.render import COLORMAPS
 
     if not isinstance(value, dict):
         return

@@ -15,8 +15,8 @@ _GUARD = threading.Lock()
 
 # Not pandas, which the first table needs: Plotly takes it from sys.modules, half imported as it may be, so it
 # must never be imported beside a page that draws a figure.
-FIT = ("padim.model", "padim.data.grouping", "padim.render", "plotly.graph_objects")
-LIST = ("padim.model", "natsort", "padim.render")
+FIT = ("padim.model", "padim.data.grouping", "padim.output.render", "plotly.graph_objects")
+LIST = ("padim.model", "natsort", "padim.output.render")
 
 
 def up(modules: tuple[str, ...]) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from padim import documents
 from padim.cli import options, summary
 from padim.cli.fit import GroupsBy, groups_of, weights_from
 from padim.cli.options import config_of
@@ -17,6 +16,7 @@ from padim.cli.resuming import check_output, sweep_beside
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
+from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.adaptation.adapt import Exam, Outcome
@@ -145,7 +145,7 @@ def adapt(
         **summary.document(model, output),
         "adapting": _document(outcome),
         "network": {key: model.provenance.get(key, "") for key in ("weights", "source", "sha256")},
-        "skipped": documents.skipped(skipped),
+        "skipped": to_json.skipped(skipped),
     }
     shown = [
         facts(_rows(outcome), "Published network, adapted network"),

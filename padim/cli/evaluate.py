@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from padim import documents
 from padim.cli import options, summary
 from padim.cli.measuring import measuring, model_at
 from padim.cli.terminal import Terminal, columns, facts
+from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.analysis.evaluation import Judged
@@ -60,7 +60,7 @@ def evaluate(
         "fitted_on": judged.known,
         "milliseconds_per_picture": round(judged.seconds / len(judged.pictures) * 1000, 2),
         **_figures(report, model),
-        "skipped": documents.skipped(judged.failed),
+        "skipped": to_json.skipped(judged.failed),
     }
     terminal.result(document, *_shown(report, model, judged, path))
     if judged.known:
@@ -95,8 +95,8 @@ def _figures(report: Report, model: Padim) -> dict[str, Any]:
         "best_f1": None
         if best is None
         else {"f1": best.f1, "level": best.level, "threshold": model.quantizer.to_value(best.level)},
-        "counted_false_rejects": documents.rate(report.false_rejects),
-        "misses": documents.rate(report.misses),
+        "counted_false_rejects": to_json.rate(report.false_rejects),
+        "misses": to_json.rate(report.misses),
         "review": {"good": report.review_good, "defects": report.review_defects},
         "kinds": [
             {
@@ -104,7 +104,7 @@ def _figures(report: Report, model: Padim) -> dict[str, Any]:
                 "auroc": _figure(kind.auroc),
                 "pixel_auroc": _figure(kind.pixel_auroc),
                 "aupro": _figure(kind.aupro),
-                "caught": documents.rate(kind.caught),
+                "caught": to_json.rate(kind.caught),
                 "review": kind.review,
             }
             for kind in report.kinds

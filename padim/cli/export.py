@@ -56,8 +56,8 @@ def export(
             raise PadimError(f"{place}: is there already; choose another name or replace it with --force")
     if not output.absolute().parent.is_dir():
         raise PadimError(f"{output.parent}: there is no such folder")
-    from padim import export as exporting
     from padim.model import Padim
+    from padim.output import export as exporting
     from padim.text import megabytes
 
     model = Padim.load(path)
@@ -79,7 +79,7 @@ def export(
         "bytes": written.stat().st_size,
     }
     if format is Format.onnx:
-        from padim.scorer_seal import digest
+        from padim.output.scorer_seal import digest
 
         # Read back from the disk: what is told is what is there.
         document["sha256"] = digest(written)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from padim import documents
 from padim.cli import options, summary
 from padim.cli.options import config_of, decide
 from padim.cli.resuming import at_work, has_model, is_complete, may_be_replaced, sweep_beside
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
+from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -192,7 +192,7 @@ def _say_complete(
         )
     model = Padim.load(output)
     terminal.note(f"the fit is complete, there is nothing to go on with: {output} is its model")
-    document = {**summary.document(model, output), "skipped": documents.skipped(source.skipped)}
+    document = {**summary.document(model, output), "skipped": to_json.skipped(source.skipped)}
     terminal.result(document, "", facts(summary.of_model(model, output), f"Fitted and saved: {output}"))
 
 
@@ -276,7 +276,7 @@ def _fit(
         elif not resumed and not done:
             _remove_quietly(partial)
         raise
-    document = {**summary.document(model, output), "skipped": documents.skipped(skipped)}
+    document = {**summary.document(model, output), "skipped": to_json.skipped(skipped)}
     terminal.result(document, "", facts(summary.of_model(model, output), f"Fitted and saved: {output}"))
     if hint:
         terminal.note(hint)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from padim import documents
 from padim.cli import options, summary
 from padim.cli.measuring import measuring
 from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import ImageError, PadimError
+from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.analysis.learning_figures import LearningCurve, Spread
@@ -99,8 +99,8 @@ def learning_curve(
         document = {
             **summary.document(model, path),
             "folder": None if labelled is None else str(labelled),
-            "learning_curve": documents.learning_curve(found),
-            "skipped": documents.skipped(failed),
+            "learning_curve": to_json.learning_curve(found),
+            "skipped": to_json.skipped(failed),
         }
     terminal.result(document, *_shown(found, path))
     if found.passed_over:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from padim import documents
 from padim.cli import options, summary
 from padim.cli.measuring import measuring, model_at
 from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import ImageError, PadimError
+from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.analysis.sensitivity import Probe, Reach
@@ -120,7 +120,7 @@ def probe(
         **summary.document(model, path),
         "folder": str(pictures),
         **_document(found),
-        "skipped": documents.skipped(failed),
+        "skipped": to_json.skipped(failed),
     }
     terminal.result(document, *_shown(found, model, path))
     _remark(terminal, found)
@@ -182,10 +182,10 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
 def _document(found: Probe) -> dict[str, Any]:
     share, places = found.by_place()
     return {
-        **documents.probe(found),
+        **to_json.probe(found),
         "places": len(found.places),
         "over_contrast": [
-            {"kind": kind, "size": size, **documents.curve(found.over_contrast(kind, size))}
+            {"kind": kind, "size": size, **to_json.curve(found.over_contrast(kind, size))}
             for kind in found.kinds
             for size in found.sizes
         ],

@@ -20,8 +20,8 @@ from padim.errors import Cancelled, ImageError, PadimError
 if TYPE_CHECKING:
     from padim.data.sources import Source
     from padim.model import Padim, ScoredImage
-    from padim.report import Results
-    from padim.scoring_journal import Journal
+    from padim.output.results import Results
+    from padim.output.scoring_journal import Journal
 
 _WORST, _NAMED = 10, 20
 _COLOURS = {"reject": "bold red", "review": "yellow", "accept": "green"}
@@ -78,8 +78,8 @@ def score(
     """
     from padim.data.opening import open_source
     from padim.model import Padim
-    from padim.report import Results, of_model
-    from padim.scoring_journal import rows_kept
+    from padim.output.results import Results, of_model
+    from padim.output.scoring_journal import rows_kept
     from padim.storage import bundle
     from padim.text import count
 
@@ -160,7 +160,7 @@ def _rows(
     cancel: Stop,
 ) -> Iterator[dict[str, Any]]:
     """Every file's row, with its evidence written already and the row given to ``results``."""
-    from padim.report import judged
+    from padim.output.results import judged
 
     def others() -> Iterator[dict[str, Any]]:
         for order, row in reading.bad():
@@ -219,7 +219,7 @@ class _Reading:
                 the others come in the batches in which they would have come: the same numbers to the bit.
             panels, masks: what evidence there is to be.
         """
-        from padim.report import FileNames
+        from padim.output.results import FileNames
 
         self._source, self._output, self._journal = source, output, journal
         self._folders = {"panel": "panels/{}.jpg" if panels else "", "mask": "masks/{}.png" if masks else ""}
@@ -254,7 +254,7 @@ class _Reading:
 
     def _note_skipped(self) -> None:
         """Files that the source has passed over since it was asked last; they stand where they were found."""
-        from padim.report import unusable
+        from padim.output.results import unusable
 
         for error in self._source.skipped[self._told :]:
             self._told += 1
@@ -280,7 +280,7 @@ class _Reading:
     def bad(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Places and rows of the files that cannot be used, found since the last call."""
         from padim.data.loading import content_hash
-        from padim.report import unusable
+        from padim.output.results import unusable
 
         while self._bad:
             yield self._bad.pop(0)
@@ -299,7 +299,7 @@ def _evidence(
     stem: str, content: bytes, scored: ScoredImage, decision: Any, output: Path, panel_side: int, masks: bool
 ) -> dict[str, str]:
     from padim.data.decode import decode
-    from padim.render import encode_jpeg, encode_png, four_panel, mask_image
+    from padim.output.render import encode_jpeg, encode_png, four_panel, mask_image
     from padim.storage.atomic import write_atomic
 
     files = {}

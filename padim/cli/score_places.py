@@ -13,7 +13,7 @@ from padim.cli.terminal import Terminal
 from padim.errors import PadimError
 
 if TYPE_CHECKING:
-    from padim.scoring_journal import Journal
+    from padim.output.scoring_journal import Journal
 
 _NAMES = ("results.csv", "results.json", "panels", "masks")
 # What a scoring that was killed has left before there were journals.
@@ -43,7 +43,7 @@ def journal_in(
         PadimError: results would be mixed with pictures, with somebody else's files or with other results, or
             another scoring is at work there.
     """
-    from padim.scoring_journal import NAME
+    from padim.output.scoring_journal import NAME
     from padim.storage import leftovers
 
     if output.exists() and not output.is_dir():
@@ -84,8 +84,8 @@ def _journal(
     resume: bool,
     force: bool,
 ) -> Journal:
-    from padim import scoring_journal
-    from padim.scoring_journal import Journal
+    from padim.output import scoring_journal
+    from padim.output.scoring_journal import Journal
     from padim.storage.atomic import remove_tree
     from padim.text import count
 
@@ -129,7 +129,7 @@ def _journal(
 
 def _own(output: Path) -> set[str]:
     """Which of the places in a folder of results some run has made."""
-    from padim import scoring_journal
+    from padim.output import scoring_journal
 
     if scoring_journal.begun_with(output) is not None:
         return set(_NAMES)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from padim import documents
 from padim.cli import options, summary
 from padim.cli.measuring import measuring, model_at
 from padim.cli.terminal import Terminal, columns, facts
 from padim.errors import ImageError, PadimError
+from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.analysis.robustness import Bears, Shift
@@ -93,8 +93,8 @@ def shift(
     document = {
         **summary.document(model, path),
         "folder": str(pictures),
-        **documents.shift(found, margin / 100),
-        "skipped": documents.skipped(failed),
+        **to_json.shift(found, margin / 100),
+        "skipped": to_json.skipped(failed),
     }
     terminal.result(document, *_shown(found, model, path, margin / 100))
     if found.in_fit:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group
 
-from padim import documents
 from padim.cli import options, summary
 from padim.cli.options import config_of
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, columns, titled
 from padim.errors import Cancelled, PadimError
+from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.decision.operating_points import Rate
@@ -223,8 +223,8 @@ def _run(one: Run) -> dict[str, Any]:
     told.update(result.model_dump(mode="json", exclude=left_out))
     for name, figure in result.figures.items():
         told[name] = {"value": figure.value, "why": figure.why, "low_95": figure.low, "high_95": figure.high}
-    told["false_rejects"] = documents.rate(result.false_rejects)
-    told["caught"] = documents.rate(result.caught)
+    told["false_rejects"] = to_json.rate(result.false_rejects)
+    told["caught"] = to_json.rate(result.caught)
     told["skipped"] = [{"name": name, "error": why} for name, why in result.failed]
     return told
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from padim.analysis.metrics import Figure
 from padim.config import PadimConfig
 from padim.decision.operating_points import Rate
-from padim.report import csv_file
+from padim.output.results import csv_file
 from padim.storage.atomic import write_atomic
 from padim.study.result import FIGURES
 from padim.study.running import Study

@@ -26,10 +26,10 @@ from padim.analysis import sensitivity
 from padim.analysis.evaluation import judge
 from padim.analysis.significance import Difference
 from padim.data.datasets import open_dataset
-from padim.export import export_onnx
 from padim.methods.base import Losses
 from padim.methods.training import Turn
 from padim.network import backbone
+from padim.output.export import export_onnx
 from padim.storage.image_store import Pictures
 from tests.parts import defects, normals, part, png
 from tests.reading import rows_read

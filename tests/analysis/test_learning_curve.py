@@ -22,8 +22,8 @@ from padim.data.loading import Watch
 from padim.decision.calibration import odd_parts_tolerated, parts_needed, rank
 from padim.decision.operating_points import Rate
 from padim.decision.regions import map_mask
-from padim.documents import learning_curve as document
 from padim.model import Choice
+from padim.output.to_json import learning_curve as document
 from tests.parts import defects, normals, part, png
 
 PERMILLE = 900

@@ -138,7 +138,7 @@ def test_a_stopped_scoring_is_listed(run: Run, tmp_path: Path, saved_model: Path
     out = tmp_path / "out"
     assert run("score", saved_model, good, "-o", out, "--no-panels", "--no-masks").code == 0
     document = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    from padim.scoring_journal import Journal
+    from padim.output.scoring_journal import Journal
 
     with Journal.begin(out, {}, document["pictures"][:5]):
         pass

@@ -8,7 +8,7 @@ import pytest
 
 from padim import Padim
 from padim.analysis.learning_curve import learning_curve
-from padim.documents import learning_curve as document
+from padim.output.to_json import learning_curve as document
 from tests.cli.conftest import SMALL, Run, write
 from tests.parts import defects, normals
 

@@ -15,7 +15,7 @@ from padim import Padim, PadimConfig
 from padim.analysis.cost import estimate
 from padim.data.decode import decode
 from padim.network import registry
-from padim.scorer_seal import digest, seal
+from padim.output.scorer_seal import digest, seal
 from tests.cli.conftest import Run
 from tests.parts import defects
 
@@ -130,7 +130,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
     import padim
 
     asked: list[tuple[str, Path]] = []
-    stub: Any = ModuleType("padim.export")
+    stub: Any = ModuleType("padim.output.export")
 
     def writer(kind: str) -> Any:
         def write(model: Padim, path: Path, **options: object) -> Path:
@@ -144,7 +144,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
         return write
 
     stub.export_onnx, stub.export_npz = writer("onnx"), writer("npz")
-    monkeypatch.setitem(sys.modules, "padim.export", stub)
+    monkeypatch.setitem(sys.modules, "padim.output.export", stub)
     monkeypatch.setattr(padim, "export", stub, raising=False)
     return asked
 

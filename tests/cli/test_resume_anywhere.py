@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from padim import Padim
-from padim.scoring_journal import NAME, Journal, rows_kept
+from padim.output.scoring_journal import NAME, Journal, rows_kept
 from padim.storage import leftovers
 from padim.storage.resume import Request, look
 from tests.cli.conftest import SMALL, Run, write

@@ -18,7 +18,7 @@ import pytest
 from padim import Guard, Padim
 from padim.data.decode import decode
 from padim.data.opening import open_source
-from padim.report import CSV_COLUMNS
+from padim.output.results import CSV_COLUMNS
 from tests.cli.conftest import Run, write
 from tests.parts import defects, normals, part, png
 
@@ -232,7 +232,7 @@ def test_pictures_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
     """Of 200 pictures, the contents of no more than the pipeline's own are in memory."""
     from padim.cli.score import _Reading
     from padim.data.sources import UploadSource
-    from padim.scoring_journal import Journal
+    from padim.output.scoring_journal import Journal
 
     content = png(part(1))
     source = UploadSource([(f"{i:03d}.png", content) for i in range(200)])
@@ -252,7 +252,7 @@ def test_stopped_half_way_the_files_are_whole_and_say_so(saved_model: Path, tmp_
     code = f"""
 import os
 from padim.cli import main
-from padim.report import Results
+from padim.output.results import Results
 add = Results.add
 def added(self, row, order=None):
     add(self, row, order)

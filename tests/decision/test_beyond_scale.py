@@ -77,7 +77,7 @@ def test_set_before_a_fit(value: float) -> None:
 
 
 def test_without_a_threshold_it_is_saved_and_exported_without(tmp_path: Path) -> None:
-    from padim.export import metadata
+    from padim.output.export import metadata
 
     model = Padim(SMALL).set_decision(value=1e9).fit(normals(5))
     path = model.save(tmp_path / "model")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from padim import Padim, PadimConfig
 from padim.errors import BundleError, Cancelled, PadimError
-from padim.export import export_npz, export_onnx
 from padim.methods.ensemble import Ensemble
 from padim.network.runtime import open_session
+from padim.output.export import export_npz, export_onnx
 from padim.scoring import Judge
 from padim.storage.bundle import Bundle
 from tests.parts import defects, normals

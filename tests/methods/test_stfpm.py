@@ -15,7 +15,6 @@ import pytest
 from padim import BundleError, Cancelled, Padim, PadimConfig, PadimError
 from padim.data.loading import Watch
 from padim.decision.anomaly_map import Quantizer, tail_inputs
-from padim.export import export_onnx
 from padim.methods import lookup
 from padim.methods.base import Task
 from padim.methods.stfpm import STUDENT, Lessons, StudentTeacher, learn
@@ -24,6 +23,7 @@ from padim.methods.training import Turn, initialise
 from padim.network import backbone as backbones
 from padim.network.detector import EmbeddingDetector
 from padim.network.extractor import open_extractor
+from padim.output.export import export_onnx
 from padim.storage.feature_store import Spool
 from padim.storage.image_store import Pictures
 from padim.storage.normals import Normal

@@ -14,8 +14,8 @@ import pytest
 from padim import Padim, Workspace
 from padim.analysis.learning_advice import odd_parts, outlook
 from padim.analysis.learning_curve import learning_curve
-from padim.documents import learning_curve as document
 from padim.errors import Cancelled
+from padim.output.to_json import learning_curve as document
 from padim.storage.workspace import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals

@@ -147,7 +147,7 @@ def test_a_scorer_that_cannot_be_downloaded_says_why(
 def test_what_leaves_says_so_where_the_weights_are_random(
     rows: list[Row], small_model: Padim, entry: Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from padim import render
+    from padim.output import render
 
     level = small_model.threshold_level
     drawn: list[str] = []

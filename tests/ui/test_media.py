@@ -17,7 +17,7 @@ from streamlit import runtime
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 
-from padim.render import encode_png
+from padim.output.render import encode_png
 from ui import panels
 from ui.media import Numbers, Picture, mimetype_of, new_run
 

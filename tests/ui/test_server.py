@@ -165,7 +165,7 @@ def test_a_server_that_others_can_reach_says_so(
 
 
 def test_tables_offer_no_csv_of_their_own() -> None:
-    """Streamlit's would hand a spreadsheet names that are formulas; ``padim.report`` defuses them."""
+    """Streamlit's would hand a spreadsheet names that are formulas; ``padim.output.results`` defuses them."""
     settings = tomllib.loads((served.ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
     assert settings["client"]["disableDataExport"] is True
     assert config.get_option("client.disableDataExport") is True  # the release knows the option

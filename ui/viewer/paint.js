@@ -1,6 +1,6 @@
-// From levels and runs to pixels. Colours lie on the scale that the threshold fixes (padim.render).
+// From levels and runs to pixels. Colours lie on the scale that the threshold fixes (padim.output.render).
 
-const CONTOUR = [0, 229, 255]; // padim.render.CONTOUR_COLOR
+const CONTOUR = [0, 229, 255]; // padim.output.render.CONTOUR_COLOR
 const HALO = "rgba(16, 20, 24, 0.85)";
 
 const pixel = (r, g, b, a = 255) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;

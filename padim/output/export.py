@@ -35,7 +35,7 @@ from padim.methods.factor import Factor, LowRank
 from padim.methods.padim import PatchGaussians
 from padim.network import backbone as backbones
 from padim.network.runtime import session_options
-from padim.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
+from padim.output.scorer_seal import DATA_FILE, DATA_SHA256, seal_entry
 from padim.storage import leftovers
 from padim.storage.atomic import explain_os_error, sync_folder
 from padim.text import megabytes
@@ -91,7 +91,7 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
 
     Over 2 GB the numbers are in a second file beside it, ``<name>.<digits>.data``, which must go with it
     unrenamed. Files are replaced whole or not at all. The file carries a SHA-256 of itself, and of the second
-    file, see :mod:`padim.scorer_seal`.
+    file, see :mod:`padim.output.scorer_seal`.
 
     Args:
         model: a fitted one. Without a threshold it warns, and the metadata have none: there are scores, but

@@ -17,12 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padim import Padim, export, scorer_seal
+from padim import Padim
 from padim.errors import PadimError
-from padim.export import export_onnx
-from padim.scorer_seal import digest, seal, verify
+from padim.output import export, scorer_seal
+from padim.output.export import export_onnx
+from padim.output.scorer_seal import digest, seal, verify
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = b"\x08\x09:\x00"
 
 
@@ -148,7 +149,7 @@ def test_numbers_in_a_second_file_are_checked(
 
 def test_checking_loads_no_runtime() -> None:
     loaded = "any(name in sys.modules for name in ('onnxruntime', 'torch'))"
-    code = f"import sys, padim.scorer_seal; sys.exit({loaded})"
+    code = f"import sys, padim.output.scorer_seal; sys.exit({loaded})"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

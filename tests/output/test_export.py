@@ -21,16 +21,17 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 import padim
-from padim import Padim, PadimConfig, export
+from padim import Padim, PadimConfig
 from padim.data.decode import decode
 from padim.decision.guard_band import Guard
 from padim.decision.regions import decide, map_mask, mask_to_original, region_score
 from padim.errors import NotFittedError, PadimError
-from padim.export import export_npz, export_onnx, inverse_covariance_bytes, metadata
 from padim.methods.factor import LowRank
+from padim.output import export
+from padim.output.export import export_npz, export_onnx, inverse_covariance_bytes, metadata
 from tests.parts import defects, normals, part, png
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = PadimConfig(input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
 
 # Run in a fresh interpreter: whatever a line PC does not have is refused.

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from padim.scoring_journal import Journal
+from padim.output.scoring_journal import Journal
 from padim.storage.atomic import write_atomic
 
 if TYPE_CHECKING:

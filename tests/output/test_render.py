@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from padim import render
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL
 from padim.decision.regions import Decision, decide
-from padim.render import (
+from padim.output import render
+from padim.output.render import (
     COLORMAPS,
     color_table,
     encode_jpeg,
