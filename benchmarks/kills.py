@@ -262,7 +262,7 @@ def _kept(model: Path) -> Any:
 
 def _studied(folder: Path) -> Any:
     """A study without what a clock says."""
-    from padim.study.running import load
+    from padim.study.runner import load
 
     study = load(folder)
     return [
@@ -488,7 +488,7 @@ def main() -> None:
     import padim.cli.app
     import padim.model
     import padim.output.export
-    import padim.study.running  # noqa: F401
+    import padim.study.runner  # noqa: F401
 
     begun = time.monotonic()
     tallies: dict[str, Tally] = {}

@@ -28,8 +28,8 @@ from ui.words import count
 
 if TYPE_CHECKING:
     from padim.study.plan import Variant
-    from padim.study.running import Study
-    from padim.study.table import Overall
+    from padim.study.ranking import Overall
+    from padim.study.runner import Study
 
 _LAYOUTS = (
     "Good parts and defects in MVTec AD’s or VisA’s layout, or one folder **good** and one for each kind of "
@@ -217,7 +217,7 @@ def _notes(study: Study) -> None:
 def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
     import pandas as pd  # type: ignore[import-untyped]
 
-    from padim.study.table import present
+    from padim.study.ranking import present
 
     frame = pd.DataFrame(comparing.rows(ranked, study))
     titles = {about.title: about for about in present(study)}
@@ -267,7 +267,7 @@ def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
 
 
 def _figure(ranked: tuple[Overall, ...], study: Study) -> None:
-    from padim.study.table import present, primary, table
+    from padim.study.ranking import present, primary, table
 
     shown = {about.name: about for about in present(study)}
     if not shown:
@@ -360,7 +360,7 @@ def _hand_over(ranked: tuple[Overall, ...], study: Study) -> None:
 
 
 def _results(study: Study) -> None:
-    from padim.study.table import overall
+    from padim.study.ranking import overall
 
     ranked = overall(study)
     st.subheader("Side by side", anchor=False)

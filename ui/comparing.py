@@ -28,8 +28,8 @@ from ui.words import count
 if TYPE_CHECKING:
     from padim.study.data import Category
     from padim.study.plan import Variant
-    from padim.study.running import Study
-    from padim.study.table import Overall, Standing, Table
+    from padim.study.ranking import Overall, Standing, Table
+    from padim.study.runner import Study
     from padim.worker.pictures import Labelled
     from ui.jobs import Job
 
@@ -240,7 +240,7 @@ def start(variants: Sequence[Variant]) -> None:
 
 
 def _run(folder: Path, variants: Sequence[Variant], brought: bring.Brought, job: Job[Study]) -> Study:
-    from padim.study.running import load
+    from padim.study.runner import load
     from padim.worker import messages
 
     with _handed_over(brought, job) as pictures:
@@ -264,7 +264,7 @@ def found() -> Study | None:
 
 def _load(folder: Path) -> Study | None:
     """A study in the workspace, read anew where it has changed."""
-    from padim.study.running import load
+    from padim.study.runner import load
 
     now = memory()
     try:
@@ -360,7 +360,7 @@ def fit(category: Category, variant: Variant) -> None:
 
 def headline(ranked: Sequence[Overall], study: Study) -> str:
     """Which one is best, and what that is worth; Markdown with names as they are spelt."""
-    from padim.study.table import primary
+    from padim.study.ranking import primary
     from ui.panels import plain
 
     by = primary(study)
@@ -390,7 +390,7 @@ def headline(ranked: Sequence[Overall], study: Study) -> str:
 
 def against(standing: Standing | None) -> str:
     """What a configuration's lag behind the best is worth, in words."""
-    from padim.study.table import p_words
+    from padim.study.ranking import p_words
 
     if standing is None or standing.figure.value is None:
         return "–"
@@ -406,7 +406,7 @@ def against(standing: Standing | None) -> str:
 
 def rows(ranked: Sequence[Overall], study: Study) -> dict[str, list[Any]]:
     """The columns of the sortable table, the best first."""
-    from padim.study.table import present, primary
+    from padim.study.ranking import present, primary
 
     by = primary(study)
     columns: dict[str, list[Any]] = {

@@ -18,8 +18,8 @@ from padim.output import to_json
 if TYPE_CHECKING:
     from padim.decision.operating_points import Rate
     from padim.study.plan import Plan
-    from padim.study.running import Run, Study
-    from padim.study.table import Overall, Standing, Table
+    from padim.study.ranking import Overall, Standing, Table
+    from padim.study.runner import Run, Study
 
 COMPARED = "What is compared"
 # Names of configurations side by side beyond this width become numbers, told below the tables.
@@ -114,7 +114,7 @@ def study(
     """
     from padim.study.data import categories
     from padim.study.report import write_files
-    from padim.study.running import run
+    from padim.study.runner import run
 
     base = {
         "grid_stride": grid_stride,
@@ -194,7 +194,7 @@ def _teller(terminal: Terminal) -> Any:
 
 def document(done: Study) -> dict[str, Any]:
     """All of it as plain JSON."""
-    from padim.study.table import overall, present, primary, table
+    from padim.study.ranking import overall, present, primary, table
 
     names = [about.name for about in present(done)]
     return {
@@ -252,7 +252,7 @@ def _standing(one: Standing) -> dict[str, Any]:
 
 
 def _shown(done: Study) -> list[Any]:
-    from padim.study.table import NOTES, overall, present, primary, table
+    from padim.study.ranking import NOTES, overall, present, primary, table
 
     heads, legend = _heads([one.name for one in done.variants])
     shown: list[Any] = []
@@ -296,7 +296,7 @@ def _cell(one: Standing) -> str:
 
 
 def _ranking(ranked: tuple[Overall, ...], title: str, heads: dict[str, str], done: Study) -> Any:
-    from padim.study.table import p_words, primary
+    from padim.study.ranking import p_words, primary
 
     numbers = (title, "p", "rejected", "promised", "caught", "fit s", "ms", "MB")
     table = columns([("configuration", False), *((head, True) for head in numbers)])

@@ -1,4 +1,4 @@
 """Studies: which of many configurations suits a part. :mod:`~padim.study.plan` says what is compared,
-:mod:`~padim.study.running` does it, :mod:`~padim.study.table` compares the results by
+:mod:`~padim.study.runner` does it, :mod:`~padim.study.ranking` compares the results by
 :mod:`~padim.analysis.significance`, and :mod:`~padim.study.report` writes them down.
 """

@@ -11,9 +11,9 @@ from padim.config import PadimConfig
 from padim.decision.operating_points import Rate
 from padim.output.results import csv_file
 from padim.storage.atomic import write_atomic
+from padim.study.ranking import NOTES, Overall, Standing, Table, overall, p_words, present, primary, table
 from padim.study.result import FIGURES
-from padim.study.running import Study
-from padim.study.table import NOTES, Overall, Standing, Table, overall, p_words, present, primary, table
+from padim.study.runner import Study
 from padim.text import count, megabytes
 
 __all__ = ["csv_bytes", "html_bytes", "write_files"]

@@ -195,7 +195,7 @@ def _study(request: Study, progress: Report, cancel: Cancel) -> Outcome:
     """How many runs were there ``again``; the study itself is in its folder."""
     from padim.config import PadimConfig
     from padim.study.plan import Variant
-    from padim.study.running import run
+    from padim.study.runner import run
 
     variants = [Variant(name, PadimConfig.of(config)) for name, config in request.variants]
     done = run(request.folder, variants, request.pictures.categories(), progress=progress, cancel=cancel)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from padim.study.running import load
+from padim.study.runner import load
 from tests.cli.conftest import SMALL, Done, Run, write
 from tests.parts import defects, normals, png
 

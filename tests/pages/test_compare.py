@@ -12,8 +12,8 @@ from padim import Workspace
 from padim.errors import Cancelled, PadimError
 from padim.study.data import categories
 from padim.study.plan import Plan
-from padim.study.running import Study, load
-from padim.study.table import overall, table
+from padim.study.ranking import overall, table
+from padim.study.runner import Study, load
 from tests.pages.session import Session
 from tests.parts import defects, normals, part, png
 from ui import comparing, watch
@@ -129,7 +129,7 @@ def test_the_same_pictures_again_go_on_with_their_study(brought: Session, tmp_pa
 
 def raised_by_shared(monkeypatch: pytest.MonkeyPatch, error: PadimError) -> None:
     """Let one of the two methods compared end with an error."""
-    from padim.study import running as engine
+    from padim.study import runner as engine
 
     real = engine.LearntPadim.learn
 
@@ -189,7 +189,7 @@ def test_one_of_them_becomes_a_model(brought: Session, home: Path) -> None:
 
 
 def test_without_defects_it_ranks_by_painted_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from padim.study import running as engine
+    from padim.study import runner as engine
 
     defaults = {**(engine.run.__kwdefaults__ or {}), "probe_pictures": 1}
     monkeypatch.setattr(engine.run, "__kwdefaults__", defaults)
@@ -257,7 +257,7 @@ def test_files_are_the_engines(brought: Session) -> None:
 
 def test_the_page_and_the_shell_make_the_same_study(tmp_path: Path) -> None:
     """Whatever was computed by one of them, the other takes as it is."""
-    from padim.study.running import run
+    from padim.study.runner import run
 
     wanted = Wanted(("padim",), ("efficientnet_lite0",), ("standard",), (128,), 16).variants()
     data = categories(lay(tmp_path / "ring"))

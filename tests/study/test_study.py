@@ -27,10 +27,10 @@ from padim.network.extractor import FeatureExtractor
 from padim.study.data import categories, category
 from padim.study.features import Features, union
 from padim.study.plan import Plan, Variant
+from padim.study.ranking import overall, present, primary, table
 from padim.study.report import csv_bytes, html_bytes, write_files
 from padim.study.result import FIGURES, Result, Scored, read, write
-from padim.study.running import Run, Study, load, run
-from padim.study.table import overall, present, primary, table
+from padim.study.runner import Run, Study, load, run
 from tests.parts import defects, normals, part, png
 
 BASE = {"input_size": 64, "n_features": 20, "smoothing_sigma": 2.0, "min_area": 8}
@@ -380,7 +380,7 @@ def test_a_damaged_result_is_made_anew(data: Path, variants: tuple[Variant, ...]
 def test_a_run_that_fails_is_told_and_the_others_go_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from padim.study import running as engine
+    from padim.study import runner as engine
 
     real = engine.LearntPadim.learn
 

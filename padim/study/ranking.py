@@ -18,7 +18,7 @@ from padim.analysis.metrics import Figure
 from padim.analysis.significance import Difference, against, delong, resampled
 from padim.decision.operating_points import Rate
 from padim.study.result import FIGURES, About, Name, Result, by_name
-from padim.study.running import Run, Study
+from padim.study.runner import Run, Study
 
 __all__ = ["NOTES", "Overall", "Standing", "Table", "overall", "p_words", "present", "primary", "table"]
 

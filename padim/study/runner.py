@@ -33,9 +33,9 @@ from padim.storage.atomic import write_atomic
 from padim.study.data import Category, digest
 from padim.study.features import Features, shared_by, union
 from padim.study.figures import Draws, counted, milliseconds, probed
-from padim.study.judging import LearntPadim, judge
 from padim.study.plan import Variant
 from padim.study.result import Result, read, write
+from padim.study.scoring import LearntPadim, judge
 
 __all__ = ["Run", "Study", "load", "run"]
 
