@@ -10,8 +10,11 @@ import streamlit as st
 
 from padim.errors import PadimError
 from padim.storage import stopped_fits
-from ui import exports, fitting, leftover_files, shell, workspace
-from ui.words import count
+from ui import exports
+from ui import fit as fitting
+from ui.app import shell, workspace
+from ui.app.text import count
+from ui.widgets import leftover_files
 
 if TYPE_CHECKING:
     from padim.storage.stopped_fits import StoppedFit

@@ -35,7 +35,7 @@ from benchmarks.visitor import Visitor
 # What may stay above a server that one small session has used before. Measured: 60 MB after three sessions,
 # 190 MB after ten.
 MOST_LEFT = 250 * MB
-# Seconds for which the server keeps a session that has left, where nothing else is set (ui.sessions).
+# Seconds for which the server keeps a session that has left, where nothing else is set (ui.app.sessions).
 GRACE = 90.0
 PATIENCE = 900.0
 

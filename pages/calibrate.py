@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import CalibrationError, PadimError
-from ui import bring, calibrating, normals, panels, shell, viewer, viewing, watch, workspace
-from ui.words import count, share_of
+from ui import calibrate, viewing
+from ui.app import shell, workspace
+from ui.app.text import count, share_of
+from ui.components import viewer
+from ui.files import bring
+from ui.jobs import watch
+from ui.widgets import normals, panels
 
 if TYPE_CHECKING:
     from padim.decision.operating_points import Costs, OperatingPoint
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.calibrating import Draft
+    from ui.calibrate import Draft
     from ui.reviews import Review
     from ui.scoring import Origin
 
@@ -49,16 +54,16 @@ def _bring(entry: Entry, model: Padim) -> None:
     )
     what = {"defect": "pictures of defects", "good": "good parts not in the fit", "unknown": "pictures"}
     bring.pictures(
-        calibrating.UPLOADER,
+        calibrate.UPLOADER,
         what[origin],
-        lambda brought: calibrating.take(entry, model, brought, origin),
-        sample=calibrating.sample(origin),
+        lambda brought: calibrate.take(entry, model, brought, origin),
+        sample=calibrate.sample(origin),
     )
 
 
 def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
     """The row above the viewer: put the threshold to use, bring pictures, clear them."""
-    unchanged = calibrating.same(model, draft, calibrating.saved(model))
+    unchanged = calibrate.same(model, draft, calibrate.saved(model))
     with st.container(horizontal=True, vertical_alignment="center", key="calibrate-bar"):
         if st.button(
             "Use this threshold",
@@ -69,7 +74,7 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
         ):
             try:
                 with st.spinner("Saving"):
-                    calibrating.put_to_use(entry, draft)
+                    calibrate.put_to_use(entry, draft)
             except (PadimError, OSError, ValueError) as error:
                 shell.failure("The threshold was not saved.", error)
             else:
@@ -111,23 +116,23 @@ def _problems(review: Review) -> None:
 
 
 def _view(entry: Entry, model: Padim, held: viewing.HeldOut | None, draft: Draft) -> list[viewing.Shown]:
-    pictures = calibrating.shown(entry, model, held, draft.min_area)
+    pictures = calibrate.shown(entry, model, held, draft.min_area)
 
     def said(name: str) -> object:
         return viewing.said(_VIEWER, name)
 
     def labelled() -> None:
         try:
-            calibrating.hear_labels(entry, said("labels"))
+            calibrate.hear_labels(entry, said("labels"))
         except (PadimError, OSError) as error:
             st.session_state["calibrate-unsaved"] = error
 
     viewer.component()(
         key=_VIEWER,
-        data=calibrating.message(entry, model, pictures, held, draft),
-        on_decision_change=lambda: calibrating.hear_decision(entry, model, said("decision")),
-        on_look_change=lambda: viewing.hear_look(calibrating.trying(entry).look, said("look")),
-        on_selected_change=lambda: calibrating.hear_selected(entry, said("selected")),
+        data=calibrate.message(entry, model, pictures, held, draft),
+        on_decision_change=lambda: calibrate.hear_decision(entry, model, said("decision")),
+        on_look_change=lambda: viewing.hear_look(calibrate.trying(entry).look, said("look")),
+        on_selected_change=lambda: calibrate.hear_selected(entry, said("selected")),
         on_labels_change=labelled,
     )
     return pictures
@@ -201,18 +206,18 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft) -> N
     with st.container(border=True, width=258, key=f"point-{point.kind}"):
         st.markdown(f"**{title}**", help=help_text)
         st.html(panels.facts(facts))
-        current = calibrating.same(model, draft, calibrating.draft_at(model, point.level, draft.min_area))
+        current = calibrate.same(model, draft, calibrate.draft_at(model, point.level, draft.min_area))
         st.button(
             "Being tried" if current else "Try this threshold",
             key=f"try-{point.kind}",
             disabled=current,
-            on_click=calibrating.impose,
-            args=(entry, calibrating.draft_at(model, point.level, draft.min_area)),
+            on_click=calibrate.impose,
+            args=(entry, calibrate.draft_at(model, point.level, draft.min_area)),
         )
 
 
 def _points(entry: Entry, model: Padim, draft: Draft, pictures: list[viewing.Shown]) -> None:
-    found = calibrating.known(entry, model, pictures, draft.min_area)
+    found = calibrate.known(entry, model, pictures, draft.min_area)
     for index in found.doubted:
         _doubted(entry, model, index)
     st.subheader("Thresholds worth trying")
@@ -231,7 +236,7 @@ def _points(entry: Entry, model: Padim, draft: Draft, pictures: list[viewing.Sho
     )
     costs = _costs()
     with st.container(horizontal=True, key="calibrate-points"):
-        for point in calibrating.points(found, costs):
+        for point in calibrate.points(found, costs):
             _point(model, entry, point, draft)
 
 
@@ -258,15 +263,15 @@ def _live(entry: Entry, model: Padim) -> None:
     # This part runs by itself at most changes, with the model it was first given.
     if workspace.changed(entry):
         st.rerun()
-    review = calibrating.tests(entry)
+    review = calibrate.tests(entry)
     held = viewing.held_out(entry, model)
-    draft = calibrating.draft_of(entry, model)
+    draft = calibrate.draft_of(entry, model)
     try:
-        calibrating.threshold(model, draft)
+        calibrate.threshold(model, draft)
     except (CalibrationError, ValueError) as error:
         shell.failure("There is no threshold yet.", error)
         # What cannot be had must not lock the page: its controls come back with what is in use.
-        if calibrating.give_up(entry) and st.button("Back to the threshold in use", key="calibrate-back"):
+        if calibrate.give_up(entry) and st.button("Back to the threshold in use", key="calibrate-back"):
             st.rerun()
         return
     _tests(entry, model, review, draft)
@@ -275,8 +280,8 @@ def _live(entry: Entry, model: Padim) -> None:
         _problems(review)
     pictures = _view(entry, model, held, draft)
     if model.calibration_ != "none":
-        level = calibrating.threshold(model, draft).level
-        more = calibrating.outlook(model.false_rejects(level, draft.min_area))
+        level = calibrate.threshold(model, draft).level
+        more = calibrate.outlook(model.false_rejects(level, draft.min_area))
         if more is not None:
             st.caption(more)
     _points(entry, model, draft, pictures)
@@ -286,7 +291,7 @@ def _page(entry: Entry) -> None:
     model = shell.opened(entry)
     if model is None:
         return
-    review = calibrating.tests(entry)
+    review = calibrate.tests(entry)
     if not review.follow(entry, model):
         st.info(
             "The model has changed. When the test pictures are through, all are scored again by the model as "

@@ -10,14 +10,18 @@ import numpy as np
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import amending, bring, charts, checking, learning_panel, panels, shell, warm, watch
-from ui.words import count, in_hundred, multiple, share_of
+from ui import amending, checks
+from ui.app import preload, shell
+from ui.app.text import count, in_hundred, multiple, share_of
+from ui.files import bring
+from ui.jobs import watch
+from ui.widgets import charts, learning_panel, panels
 
 if TYPE_CHECKING:
     from padim.decision.guard_band import Guard
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.checking import Band, Lie, Session, Shots, Split
+    from ui.checks import Band, Lie, Session, Shots, Split
     from ui.reviews import Review
 
 # Parts listed, and pictures drawn, before the rest is only counted.
@@ -40,7 +44,7 @@ def _alignment(model: Padim) -> None:
         "The model compares each place of a part with the same place of the good parts. How far apart they "
         "lie in their pictures decides how well that works."
     )
-    job = checking.lie(model)
+    job = checks.lie(model)
     if job.running:
         watch.watch(job)
         return
@@ -50,7 +54,7 @@ def _alignment(model: Padim) -> None:
         else:
             st.info("The measurement was cancelled.", icon=":material/info:")
         if st.button("Measure again", key="checks-measure", icon=":material/refresh:"):
-            checking.measure_again(job)
+            checks.measure_again(job)
             st.rerun()
         return
     _lie(model, job.result)
@@ -190,8 +194,8 @@ def _repeatability(entry: Entry, model: Padim) -> None:
         "threshold may be accepted today and rejected tomorrow: a guard band calls it for review instead."
     )
     _guard_in_use(entry, model)
-    review = checking.repeats(entry)
-    of_normals = checking.of_normals(model)
+    review = checks.repeats(entry)
+    of_normals = checks.of_normals(model)
     source = "drop"
     if of_normals:
         choices = {
@@ -225,9 +229,9 @@ def _guard_in_use(entry: Entry, model: Padim) -> None:
         share = ""
         if threshold is not None:
             limit = model.quantizer.to_value(threshold.level)
-            share = f", {checking.in_thresholds(guard.half_width, limit)} threshold"
+            share = f", {checks.in_thresholds(guard.half_width, limit)} threshold"
         st.markdown(
-            f"**A guard band is in use:** ± {checking.amount(guard.half_width)}{share}, from "
+            f"**A guard band is in use:** ± {checks.amount(guard.half_width)}{share}, from "
             f"{count(guard.shots, 'shot')} of {count(guard.parts, 'part')}. Measure it anew after a new fit.",
             width="content",
         )
@@ -238,9 +242,9 @@ def _guard_in_use(entry: Entry, model: Padim) -> None:
 def _brought(entry: Entry, model: Padim, review: Review) -> None:
     def draw() -> None:
         bring.pictures(
-            checking.REPEATS,
+            checks.REPEATS,
             "repeat shots",
-            lambda brought: checking.take_repeats(entry, model, brought),
+            lambda brought: checks.take_repeats(entry, model, brought),
             note="Ten shots of one part, taken out and put back in between, make a start; a few shots each "
             "of several parts that score near the threshold tell more. Give each part a folder, or name the "
             "pictures part017_1, part017_2 and so on. The parts must not be among those of the fit.",
@@ -253,15 +257,15 @@ def _brought(entry: Entry, model: Padim, review: Review) -> None:
         draw()
         return
     _more_or_none("repeats", review, "Add repeat shots", draw)
-    fresh = checking.unknown(model, items)
+    fresh = checks.unknown(model, items)
     _own_pictures(len(items) - len(fresh), len(items))
-    shots = checking.distinct(fresh)
+    shots = checks.distinct(fresh)
     if len(shots) < len(fresh):
         n = len(fresh) - len(shots)
         st.caption(f"{count(n, 'copy', 'copies')} of the same file left out: a copy is no second shot.")
     if not shots:
         return
-    ways = checking.splits(shots)
+    ways = checks.splits(shots)
     # Another set of pictures is another question.
     chosen: Split = next(iter(ways))
     if len(ways) > 1:
@@ -269,19 +273,19 @@ def _brought(entry: Entry, model: Padim, review: Review) -> None:
             "Which shots show the same part?",
             list(ways),
             format_func=lambda way: (
-                checking.SPLITS[way] + ("" if way == "one" else f": {count(len(ways[way]), 'part')}")
+                checks.SPLITS[way] + ("" if way == "one" else f": {count(len(ways[way]), 'part')}")
             ),
             default=chosen,
             required=True,
             wrap=True,
             key=_key(entry, f"split-{len(review.job_keys)}-{'-'.join(ways)}"),
         )
-    _band(entry, model, checking.of_pile(model, shots, ways[chosen]))
+    _band(entry, model, checks.of_pile(model, shots, ways[chosen]))
 
 
 def _band(entry: Entry, model: Padim, shots: Sequence[Shots]) -> None:
     """The guard band that these shots give, and the button that puts it to use."""
-    band = checking.band(shots)
+    band = checks.band(shots)
     if band is None:
         shell.empty(
             "No part was shot twice",
@@ -325,13 +329,13 @@ def _band_facts(model: Padim, band: Band) -> None:
     found, threshold = band.repeatability, model.threshold_
     limit = None if threshold is None else model.quantizer.to_value(threshold.level)
     facts = [
-        ("Standard deviation between shots", checking.amount(found.sd)),
+        ("Standard deviation between shots", checks.amount(found.sd)),
         ("From", f"{count(found.shots, 'shot')} of {count(found.parts, 'part')}"),
-        ("Guard band", f"± {checking.amount(band.guard.half_width)}"),
+        ("Guard band", f"± {checks.amount(band.guard.half_width)}"),
     ]
     if limit is not None:
         facts += [
-            ("Guard band / threshold", f"± {checking.in_thresholds(band.guard.half_width, limit)}"),
+            ("Guard band / threshold", f"± {checks.in_thresholds(band.guard.half_width, limit)}"),
             ("The shots score", f"{multiple(band.mean, limit)} threshold on average"),
         ]
     st.html(panels.facts(facts))
@@ -350,7 +354,7 @@ def _band_facts(model: Padim, band: Band) -> None:
             f"At the threshold of {limit:.2f} that is in use: **accept** below {low:.2f}, **review** from "
             f"there to {high:.2f}, **reject** above."
         )
-    inside = checking.under_review(model, band.guard)
+    inside = checks.under_review(model, band.guard)
     if inside is not None:
         said += (
             f" Of the model’s own {count(inside.of, 'good part')} (held-out), "
@@ -386,7 +390,7 @@ def _part(model: Padim, part: Shots) -> str:
 def _save_guard(entry: Entry, model: Padim, guard: Guard | None) -> None:
     try:
         with st.spinner("Saving"):
-            checking.use_guard(entry, model, guard)
+            checks.use_guard(entry, model, guard)
     except (PadimError, OSError) as error:
         shell.failure("The guard band was not saved.", error)
     else:
@@ -410,20 +414,20 @@ def _second(entry: Entry, model: Padim) -> None:
         # The list waits: what it is scored by is about to change.
         watch.watch(change)
         return
-    checking.clear_joined(entry, model)
-    review = checking.second(entry)
+    checks.clear_joined(entry, model)
+    review = checks.second(entry)
     _outcome(entry)
     if not _ready(entry, model, review):
         return
 
     def draw(*, with_sample: bool = False) -> None:
         bring.pictures(
-            checking.SECOND,
+            checks.SECOND,
             "good parts of another day",
-            lambda brought: checking.take_second(entry, model, brought),
+            lambda brought: checks.take_second(entry, model, brought),
             note="Twenty or more good parts that are not in the fit, each of them known to be good: what is "
             "rejected here counts as a false reject.",
-            sample=checking.sample_second() if with_sample else None,
+            sample=checks.sample_second() if with_sample else None,
         )
 
     items = review.pile.items
@@ -438,15 +442,15 @@ def _second(entry: Entry, model: Padim) -> None:
             icon=":material/info:",
         )
         return
-    fresh = checking.unknown(model, items)
+    fresh = checks.unknown(model, items)
     _own_pictures(len(items) - len(fresh), len(items))
     if fresh:
-        _session(entry, model, checking.session(model, fresh, threshold.level), threshold.level)
+        _session(entry, model, checks.session(model, fresh, threshold.level), threshold.level)
 
 
 def _outcome(entry: Entry) -> None:
     """What became of the last second session, if it was added to the fit or was the model's own."""
-    added, cleared = checking.outcome(entry)
+    added, cleared = checks.outcome(entry)
     if added is None:
         _own_pictures(cleared, cleared)
     elif added.state == "failed":
@@ -487,9 +491,9 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
             icon=":material/warning:",
         )
     elif check.disagrees is None:
-        st.success(checking.verdict(check), icon=":material/check:")
+        st.success(checks.verdict(check), icon=":material/check:")
     else:
-        st.warning(checking.verdict(check), icon=":material/warning:")
+        st.warning(checks.verdict(check), icon=":material/warning:")
     if rejected:
         value = model.quantizer.to_value
         said = "Rejected, the worst first"
@@ -501,7 +505,7 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
             panels.gallery(
                 (
                     panels.Thumb(
-                        checking.overlay_of(entry, item, model, level),
+                        checks.overlay_of(entry, item, model, level),
                         item.name,
                         f"{multiple(value(score), value(level))} threshold",
                         model.verdict(score, level),
@@ -517,7 +521,7 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
         key="checks-second-fit",
         icon=":material/add:",
     ):
-        checking.add_to_fit(entry, found)
+        checks.add_to_fit(entry, found)
         st.rerun()
     said = "All of them, the rejected ones too: add them only if you are sure that every one is a good part."
     if not model.has_spool:
@@ -556,4 +560,4 @@ if in_use is None:
     shell.needs_model()
 else:
     _page(in_use)
-    warm.up(warm.FIT)
+    preload.up(preload.FIT)

@@ -10,21 +10,12 @@ import streamlit as st
 from padim.errors import PadimError
 from padim.methods.catalogue import METHODS
 from padim.network import backbone
-from ui import (
-    bring,
-    charts,
-    compare_charts,
-    comparing,
-    downloads,
-    measuring,
-    panels,
-    settings,
-    shell,
-    tables,
-    warm,
-    watch,
-)
-from ui.words import count
+from ui import compare, measuring
+from ui.app import preload, shell
+from ui.app.text import count
+from ui.files import bring
+from ui.jobs import watch
+from ui.widgets import charts, compare_charts, downloads, panels, settings, tables
 
 if TYPE_CHECKING:
     from padim.study.plan import Variant
@@ -44,11 +35,11 @@ _LAYOUTS = (
 def _bring() -> None:
     try:
         bring.pictures(
-            comparing.UPLOADER,
+            compare.UPLOADER,
             "a zip of labelled pictures",
-            comparing.take,
+            compare.take,
             note=_LAYOUTS,
-            sample=comparing.sample(),
+            sample=compare.sample(),
             also=("csv",),
         )
     except PadimError as error:
@@ -56,7 +47,7 @@ def _bring() -> None:
 
 
 def _earlier() -> None:
-    studies = comparing.earlier()
+    studies = compare.earlier()
     if not studies:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -70,13 +61,13 @@ def _earlier() -> None:
             width=420,
         )
         if st.button("Open", key="compare-open", disabled=chosen is None) and chosen is not None:
-            comparing.look_at(studies[chosen])
+            compare.look_at(studies[chosen])
             st.rerun()
 
 
 def _choices() -> tuple[Variant, ...]:
     """Draw what can be compared; none while something is missing."""
-    here, others = comparing.offered()
+    here, others = compare.offered()
     methods = st.pills(
         "Methods",
         list(METHODS),
@@ -108,11 +99,11 @@ def _choices() -> tuple[Variant, ...]:
     with pair.cell():
         ways = st.pills(
             "Layers",
-            list(comparing.WAYS),
+            list(compare.WAYS),
             selection_mode="multi",
             wrap=True,
             default=["standard"],
-            format_func=lambda way: comparing.WAYS.get(way, way),
+            format_func=lambda way: compare.WAYS.get(way, way),
             key="compare-layers",
             persist_state="session",
             help="Early layers see texture and scratches, deep ones shape and missing parts; a network that "
@@ -121,7 +112,7 @@ def _choices() -> tuple[Variant, ...]:
     with pair.cell():
         sizes = st.pills(
             "Input sizes",
-            list(comparing.SIZES),
+            list(compare.SIZES),
             selection_mode="multi",
             wrap=True,
             default=[256],
@@ -143,10 +134,10 @@ def _choices() -> tuple[Variant, ...]:
     if not (methods and chosen and ways and sizes):
         st.error("Choose at least one of each.", icon=":material/error:")
         return ()
-    wanted = comparing.Wanted(
+    wanted = compare.Wanted(
         tuple(name for name in METHODS if name in methods),
         tuple(name for name in here if name in chosen),
-        tuple(way for way in comparing.WAYS if way in ways),
+        tuple(way for way in compare.WAYS if way in ways),
         tuple(sorted(sizes)),
         stride,
     )
@@ -158,7 +149,7 @@ def _choices() -> tuple[Variant, ...]:
 
 
 def _set_up(*, again: bool, open_: bool) -> None:
-    now = comparing.memory()
+    now = compare.memory()
     facts = [("Pictures", now.label)]
     for one in now.categories[:6]:
         facts.append((one.name if len(now.categories) > 1 else "Which are", one.about))
@@ -169,15 +160,15 @@ def _set_up(*, again: bool, open_: bool) -> None:
     with st.expander("What is compared", expanded=open_) if again else st.container():
         variants = _choices()
     if variants:
-        st.caption(comparing.estimate(variants, now.categories))
+        st.caption(compare.estimate(variants, now.categories))
     if measuring.started(
         "compare",
         "Compare again" if again else "Compare",
         ready=bool(variants),
-        clear=comparing.clear,
+        clear=compare.clear,
         help="What has been computed before is not computed again.",
     ):
-        comparing.start(variants)
+        compare.start(variants)
         st.rerun()
 
 
@@ -219,7 +210,7 @@ def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
 
     from padim.study.ranking import present
 
-    frame = pd.DataFrame(comparing.rows(ranked, study))
+    frame = pd.DataFrame(compare.rows(ranked, study))
     titles = {about.title: about for about in present(study)}
     best = {
         title: [(at := one.standings.get(about.name)) is not None and at.best for one in ranked]
@@ -312,7 +303,7 @@ def _figure(ranked: tuple[Overall, ...], study: Study) -> None:
             "best: good and quick."
         )
     if len(study.categories) > 1:
-        st.html(tables.table(*comparing.by_category(table(study, about.name))))
+        st.html(tables.table(*compare.by_category(table(study, about.name))))
         st.caption("\\* cannot be told apart from the best of its row.")
 
 
@@ -335,7 +326,7 @@ def _downloads(study: Study) -> None:
 
 
 def _hand_over(ranked: tuple[Overall, ...], study: Study) -> None:
-    categories = comparing.memory().categories
+    categories = compare.memory().categories
     if not categories:
         return
     variants = {variant.name: variant for variant in study.variants}
@@ -351,7 +342,7 @@ def _hand_over(ranked: tuple[Overall, ...], study: Study) -> None:
             part = next(one for one in categories if one.name == picked)
         if st.button("Fit this one", key="compare-fit", icon=":material/deployed_code:"):
             try:
-                comparing.fit(part, variants[name])
+                compare.fit(part, variants[name])
             except PadimError as error:
                 shell.failure("The model was not fitted.", error)
             else:
@@ -364,7 +355,7 @@ def _results(study: Study) -> None:
 
     ranked = overall(study)
     st.subheader("Side by side", anchor=False)
-    st.markdown(comparing.headline(ranked, study))
+    st.markdown(compare.headline(ranked, study))
     _notes(study)
     _ranking(ranked, study)
     _figure(ranked, study)
@@ -373,11 +364,11 @@ def _results(study: Study) -> None:
 
 
 def _page() -> None:
-    now, job = comparing.memory(), comparing.job()
+    now, job = compare.memory(), compare.job()
     if job is not None and job.running:
         watch.watch(job)
         return
-    study = comparing.found()
+    study = compare.found()
     with st.container():
         if job is not None and job.state == "failed":
             shell.failure("The comparison was not finished.", job.error)
@@ -392,10 +383,10 @@ def _page() -> None:
             st.html(panels.facts([("Data sets", about), ("Runs", f"{study.done} of {len(study.runs)} done")]))
             with st.container(horizontal=True):
                 if st.button("Close", key="compare-clear", icon=":material/close:"):
-                    comparing.clear()
+                    compare.clear()
                     st.rerun()
                 if st.button("Delete", key="compare-delete", icon=":material/delete:"):
-                    comparing.delete(study.folder)
+                    compare.delete(study.folder)
                     st.rerun()
             st.caption("To go on with it, or add to it, bring the same pictures again.")
         else:
@@ -416,4 +407,4 @@ shell.begin(
     "Several methods, networks and sizes on the same pictures: which does best, and by more than chance.",
 )
 _page()
-warm.up(warm.LIST)
+preload.up(preload.LIST)

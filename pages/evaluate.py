@@ -8,25 +8,17 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import (
-    charts,
-    downloads,
-    evaluating,
-    folders,
-    measuring,
-    panels,
-    shell,
-    uploads,
-    warm,
-    watch,
-    workspace,
-)
-from ui.words import count, in_hundred
+from ui import evaluate, measuring
+from ui.app import preload, shell, workspace
+from ui.app.text import count, in_hundred
+from ui.files import folders, uploads
+from ui.jobs import watch
+from ui.widgets import charts, downloads, panels
 
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.evaluating import Cell, Evaluated
+    from ui.evaluate import Cell, Evaluated
 
 _LAYOUTS = (
     "One folder **good** and one folder for each kind of defect. Masks, where there are any, go into "
@@ -63,21 +55,21 @@ def _bring(entry: Entry, model: Padim) -> None:
                 else "Choose a folder with a sub-folder a kind"
             )
             files = uploads.uploader(
-                evaluating.UPLOADER,
+                evaluate.UPLOADER,
                 wording,
                 kind="folder" if kind == "folder" else "files",
                 also=() if kind == "files" else ("csv",),
             )
             if files:
-                evaluating.take_uploads(entry, model, files)
+                evaluate.take_uploads(entry, model, files)
                 st.rerun()
     except PadimError as error:
         shell.failure("These pictures cannot be evaluated.", error)
     st.caption(_LAYOUTS)
-    if evaluating.sample() is not None:
+    if evaluate.sample() is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Use the sample", key="evaluate-sample", icon=":material/science:"):
-                evaluating.take_sample(entry, model)
+                evaluate.take_sample(entry, model)
                 st.rerun()
             st.caption("Good parts and five kinds of defects with masks, to try it out.")
 
@@ -91,7 +83,7 @@ def _on_server(entry: Entry, model: Padim) -> bool:
             key="evaluate-server-path",
         )
         if st.form_submit_button("Evaluate this folder"):
-            evaluating.take_folder(entry, model, named)
+            evaluate.take_folder(entry, model, named)
             return True
     return False
 
@@ -215,14 +207,14 @@ def _kinds(found: Evaluated, model: Padim, level: int | None) -> None:
             (kind.caught.low, kind.caught.high) for kind in told.kinds
         ]
         texts = [f"{kind.caught.count} of {kind.caught.of}" for kind in told.kinds]
-        notes = [f"{kind.name}: {' · '.join(evaluating.rate_said(kind.caught))}" for kind in told.kinds]
+        notes = [f"{kind.name}: {' · '.join(evaluate.rate_said(kind.caught))}" for kind in told.kinds]
     else:
         figures = [getattr(kind, measure) for kind in told.kinds]
         values = [figure.value for figure in figures]
         intervals = [(figure.low, figure.high) for figure in figures]
         texts = []
         notes = [
-            f"{name}: {' · '.join(evaluating.said(figure))}"
+            f"{name}: {' · '.join(evaluate.said(figure))}"
             for name, figure in zip(names, figures, strict=True)
         ]
     if all(one is None for one in values):
@@ -249,7 +241,7 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     chosen: Cell = st.segmented_control(
         "Pictures",
         list(cells),
-        format_func=lambda cell: f"{evaluating.CELLS[cell]}: {len(cells[cell]):,}",
+        format_func=lambda cell: f"{evaluate.CELLS[cell]}: {len(cells[cell]):,}",
         default=next((cell for cell in cells if cells[cell]), "passed"),
         required=True,
         wrap=True,
@@ -267,12 +259,10 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     st.caption(f"{text[:1].upper()}{text[1:]}. The threshold is set on the Calibrate page.")
     pairs = cells[chosen]
     if not pairs:
-        shell.empty("No pictures here", f"None of these pictures is “{evaluating.CELLS[chosen].lower()}”.")
+        shell.empty("No pictures here", f"None of these pictures is “{evaluate.CELLS[chosen].lower()}”.")
         return
     st.html(
-        panels.gallery(
-            evaluating.thumbs(pairs, model, level), more=len(pairs) - min(len(pairs), evaluating.MOST)
-        )
+        panels.gallery(evaluate.thumbs(pairs, model, level), more=len(pairs) - min(len(pairs), evaluate.MOST))
     )
     worst = {
         "false_reject": "The highest score comes first. What is marked is outlined.",
@@ -287,14 +277,14 @@ def _downloads(found: Evaluated, entry: Entry, model: Padim, level: int | None) 
     with st.container(horizontal=True):
         downloads.button(
             "Figures (CSV)",
-            partial(evaluating.figures_csv, found.report(model, level), found, entry, level),
+            partial(evaluate.figures_csv, found.report(model, level), found, entry, level),
             f"{entry.name} figures",
             ".csv",
             key="evaluate-figures",
         )
         downloads.button(
             "Pictures (CSV)",
-            partial(evaluating.pictures_csv, found, model, level),
+            partial(evaluate.pictures_csv, found, model, level),
             f"{entry.name} pictures",
             ".csv",
             key="evaluate-pictures",
@@ -313,9 +303,7 @@ def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
         left, right = st.columns([5, 6], gap="large")
     with left:
         told = found.report(model, level)
-        st.html(
-            panels.figures(("Figure", "Value", "95 % interval"), evaluating.table(told, level is not None))
-        )
+        st.html(panels.figures(("Figure", "Value", "95 % interval"), evaluate.table(told, level is not None)))
         st.caption(
             "Intervals say how far a figure may move with other pictures of the same kinds.",
             help="They come from drawing the pictures anew with replacement a thousand times, good parts and "
@@ -333,7 +321,7 @@ def _page(entry: Entry) -> None:
     model = shell.opened(entry)
     if model is None:
         return
-    job = evaluating.job(entry)
+    job = evaluate.job(entry)
     if job is not None and job.running:
         watch.watch(job)
         return
@@ -359,7 +347,7 @@ def _page(entry: Entry) -> None:
                     "tells them apart.",
                 )
         elif st.button("Evaluate other pictures", key="evaluate-clear", icon=":material/close:"):
-            evaluating.clear(entry)
+            evaluate.clear(entry)
             st.rerun()
     if found is not None:
         _results(entry, model, found)
@@ -373,4 +361,4 @@ if in_use is None:
     shell.needs_model()
 else:
     _page(in_use)
-    warm.up(warm.LIST)
+    preload.up(preload.LIST)

@@ -10,37 +10,21 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import (
-    amending,
-    bring,
-    calibrating,
-    charts,
-    costs,
-    fitting,
-    grouping,
-    layers,
-    loss_chart,
-    method_settings,
-    networks,
-    normals,
-    panels,
-    settings,
-    shell,
-    uploads,
-    warm,
-    watch,
-    workspace,
-)
-from ui.words import count, false_rejects, megabytes, multiple, runs_on
+from ui import amending, calibrate, fit
+from ui.app import preload, shell, workspace
+from ui.app.text import count, false_rejects, megabytes, multiple, runs_on
+from ui.files import bring, grouping, uploads
+from ui.jobs import watch
+from ui.widgets import charts, costs, layers, loss_chart, method_settings, networks, normals, panels, settings
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.jobs import Job
-    from ui.normals import Ranked, Reason
-    from ui.survey import Group, Survey
+    from ui.files.survey import Group, Survey
+    from ui.jobs.jobs import Job
+    from ui.widgets.normals import Ranked, Reason
 
 _SHOWN = 60
 _NOTE = (
@@ -57,7 +41,7 @@ _REVIEWED = 12
 def _pictures(survey: Survey) -> list[Group]:
     """Show what was found; returns the groups that the user takes for shots of one part."""
     shell.unusable(survey.failed, open_up_to=5)
-    now = fitting.memory()
+    now = fit.memory()
     # Other pictures, other groups: what was confirmed for one set says nothing about the next.
     accepted = grouping.ask(survey, now.confirmed, f"fit-group-{now.sets}")
     part_of = survey.parts(accepted)
@@ -84,8 +68,8 @@ def _pictures(survey: Survey) -> list[Group]:
 
 
 def _new_model() -> None:
-    now = fitting.memory()
-    job = fitting.fit_job()
+    now = fit.memory()
+    job = fit.fit_job()
     if job is not None and job.state == "failed":
         shell.failure("The model was not fitted.", job.error)
     elif job is not None and job.state == "cancelled":
@@ -94,20 +78,18 @@ def _new_model() -> None:
         )
     running = job is not None and job.running
 
-    looked = fitting.survey_job()
+    looked = fit.survey_job()
     if looked is None or now.brought is None:
         if job is not None and running:
             watch.watch(job)
             return
-        bring.pictures(
-            fitting.UPLOADER, "pictures of good parts", fitting.take, note=_NOTE, sample=fitting.sample()
-        )
+        bring.pictures(fit.UPLOADER, "pictures of good parts", fit.take, note=_NOTE, sample=fit.sample())
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         # As HTML, for the name of a file may spell Markdown.
         st.html(f'<div class="pv-label">{escape(now.brought.label)}</div>')
         if st.button("Choose other pictures", key="fit-other", icon=":material/undo:", disabled=running):
-            fitting.start_afresh()
+            fit.start_afresh()
             st.rerun()
     if looked.running:
         watch.watch(looked)
@@ -128,8 +110,8 @@ def _new_model() -> None:
         _set_up(survey, accepted, job if running else None)
 
 
-def _set_up(survey: Survey, accepted: list[Group], running: Job[fitting.Fitted] | None) -> None:
-    now = fitting.memory()
+def _set_up(survey: Survey, accepted: list[Group], running: Job[fit.Fitted] | None) -> None:
+    now = fit.memory()
     parts = survey.parts(accepted)
     name = st.text_input(
         "Name of the model",
@@ -151,7 +133,7 @@ def _start(
     parts: dict[str, str],
     name: str,
     config: PadimConfig | None,
-    running: Job[fitting.Fitted] | None,
+    running: Job[fit.Fitted] | None,
 ) -> None:
     n_parts = len(set(parts.values()))
     if config is not None:
@@ -190,7 +172,7 @@ def _start(
     ):
         assert config is not None
         try:
-            fitting.start_fit(name, config, parts)
+            fit.start_fit(name, config, parts)
         except (PadimError, OSError) as error:
             shell.failure("The fit did not start.", error)
         else:
@@ -208,7 +190,7 @@ def _normals(entry: Entry) -> None:
     except PadimError as error:
         shell.failure("The model cannot be opened.", error)
         return
-    now = fitting.memory()
+    now = fit.memory()
     if now.failed:
         _failed(now.failed, "could not be used")
     busy = _change_under_way(entry)
@@ -348,7 +330,7 @@ def _promise(model: Padim) -> None:
         key="fit-histogram",
     )
     st.caption(method_settings.honesty(model.config))
-    warning = None if level is None else calibrating.unsupported(level)
+    warning = None if level is None else calibrate.unsupported(level)
     if warning is not None:
         st.warning(warning, icon=":material/warning:")
     both = normals.both_ways(model)
@@ -567,26 +549,26 @@ _VIEW = "fit-view"
 
 
 def _chosen() -> None:
-    fitting.memory().view = st.session_state[_VIEW]
+    fit.memory().view = st.session_state[_VIEW]
 
 
 # Before anything reads the URL: to run the page again for the new model instead would let a request of the
 # browser that is under way, with the former model in its URL, take the place of that run.
-if fitting.finish():
-    fitting.memory().view = "normals"
+if fit.finish():
+    fit.memory().view = "normals"
 entry = shell.begin("Fit", "Teach a model what good parts look like, from pictures of good parts alone.")
-if fitting.memory().afresh:
-    fitting.memory().view = "new"
-    fitting.memory().afresh = False
-if fitting.memory().sample_asked:
-    fitting.take_sample()
+if fit.memory().afresh:
+    fit.memory().view = "new"
+    fit.memory().afresh = False
+if fit.memory().sample_asked:
+    fit.take_sample()
 if entry is None:
     _new_model()
 else:
     views = {"new": "New model", "normals": f"Normals of “{panels.plain(entry.name)}”"}
     # The page knows which view it shows; the control only says so, and when it is clicked. A request that is
     # under way when the control first appears knows nothing of it, and would take it to its first option.
-    st.session_state[_VIEW] = fitting.memory().view
+    st.session_state[_VIEW] = fit.memory().view
     view = st.segmented_control(
         "View",
         list(views),
@@ -600,4 +582,4 @@ else:
         _normals(entry)
     else:
         _new_model()
-warm.up(warm.FIT)
+preload.up(preload.FIT)

@@ -8,26 +8,18 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import (
-    bring,
-    downloads,
-    exports,
-    inspecting,
-    layers,
-    panels,
-    shell,
-    viewer,
-    viewing,
-    warm,
-    watch,
-    workspace,
-)
-from ui.words import size
+from ui import exports, inspect, viewing
+from ui.app import preload, shell, workspace
+from ui.app.text import size
+from ui.components import viewer
+from ui.files import bring
+from ui.jobs import watch
+from ui.widgets import downloads, layers, panels
 
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.inspecting import Row, Show
+    from ui.inspect import Row, Show
     from ui.reviews import Review
 
 _VIEWER = "inspect-viewer"
@@ -38,10 +30,10 @@ _VIEWER = "inspect-viewer"
 
 def _bring(entry: Entry, model: Padim) -> None:
     bring.pictures(
-        inspecting.UPLOADER,
+        inspect.UPLOADER,
         "test pictures",
-        lambda brought: inspecting.take(entry, model, brought),
-        sample=inspecting.sample(),
+        lambda brought: inspect.take(entry, model, brought),
+        sample=inspect.sample(),
     )
 
 
@@ -77,8 +69,8 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
     with middle:
         order = st.selectbox(
             "Order",
-            list(inspecting.ORDERS),
-            format_func=lambda key: inspecting.ORDERS[key],
+            list(inspect.ORDERS),
+            format_func=lambda key: inspect.ORDERS[key],
             key="inspect-order",
             persist_state="session",
             label_visibility="collapsed",
@@ -91,7 +83,7 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
             persist_state="session",
             label_visibility="collapsed",
         )
-    return inspecting.arranged(found, order, show, search)
+    return inspect.arranged(found, order, show, search)
 
 
 def _scores(rows: list[Row], model: Padim) -> None:
@@ -121,9 +113,9 @@ def _scores(rows: list[Row], model: Padim) -> None:
 def _viewer(entry: Entry, model: Padim, rows: list[Row], shown: Row, *, listing: bool) -> None:
     viewer.component()(
         key=_VIEWER,
-        data=inspecting.message(entry, model, rows, shown, listing=listing),
-        on_selected_change=lambda: inspecting.hear_selected(entry, viewing.said(_VIEWER, "selected")),
-        on_look_change=lambda: viewing.hear_look(inspecting.look(), viewing.said(_VIEWER, "look")),
+        data=inspect.message(entry, model, rows, shown, listing=listing),
+        on_selected_change=lambda: inspect.hear_selected(entry, viewing.said(_VIEWER, "selected")),
+        on_look_change=lambda: viewing.hear_look(inspect.look(), viewing.said(_VIEWER, "look")),
     )
 
 
@@ -135,7 +127,7 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
     )
     if not panel.open:
         return
-    with panel, st.container(key=inspecting.follower(row)):
+    with panel, st.container(key=inspect.follower(row)):
         if not layers.tell(model):
             st.caption(layers.UNTOLD)
             return
@@ -175,7 +167,7 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
 
 def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -> None:
     """Files of the rows listed, made when asked for."""
-    look = inspecting.look()
+    look = inspect.look()
     with st.container(horizontal=True):
         downloads.button(
             "Results (CSV)",
@@ -204,7 +196,7 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
 
 def _results(entry: Entry, model: Padim) -> None:
     """All below the place for new pictures."""
-    review = inspecting.review(entry)
+    review = inspect.review(entry)
     running, pile = review.running, review.pile
     # In a place of their own: what comes and goes above the viewer must not make the browser build it anew.
     with st.container():
@@ -214,7 +206,7 @@ def _results(entry: Entry, model: Padim) -> None:
         shell.unusable(pile.failed)
     threshold = model.threshold_
     level = None if threshold is None else threshold.level
-    found = inspecting.rows(entry, model, level)
+    found = inspect.rows(entry, model, level)
     if not found:
         if not running and not pile.failed:
             shell.empty("No pictures yet", "Drop test pictures above. The worst comes first.")
@@ -230,10 +222,10 @@ def _results(entry: Entry, model: Padim) -> None:
         )
         _scores(rows, model)
     else:
-        shown = rows[inspecting.position(entry, rows)]
+        shown = rows[inspect.position(entry, rows)]
         # While the first pictures come in the worst changes all the time: drawing it can wait. Once it was
         # drawn it stays.
-        review.drawn = review.drawn or not running or inspecting.chosen(entry, rows)
+        review.drawn = review.drawn or not running or inspect.chosen(entry, rows)
         _viewer(entry, model, rows, shown, listing=not review.drawn)
         if review.drawn:
             _which_layer(entry, model, shown, level)
@@ -259,7 +251,7 @@ def _page(entry: Entry) -> None:
     model = shell.opened(entry)
     if model is None:
         return
-    review = inspecting.review(entry)
+    review = inspect.review(entry)
     if not review.follow(entry, model):
         st.info(
             "The model has changed. When these pictures are through, all are scored again by the model as it "
@@ -300,5 +292,5 @@ if in_use is None:
     shell.needs_model()
 else:
     _page(in_use)
-    warm.up(warm.LIST)
-    warm.table()
+    preload.up(preload.LIST)
+    preload.table()

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import regions, roi, shell, viewing, workspace
+from ui import region as regions
+from ui import viewing
+from ui.app import shell, workspace
+from ui.components import roi
 
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.regions import Drawing, Promise, Region
+    from ui.region import Drawing, Promise, Region
 
 _EDITOR = "region-editor"
 

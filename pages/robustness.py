@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import charts, downloads, measuring, panels, shell, shift_charts, shifting, tables, warm, workspace
-from ui.words import count
+from ui import measuring, robustness
+from ui.app import preload, shell, workspace
+from ui.app.text import count
+from ui.widgets import charts, downloads, panels, robustness_charts, tables
 
 if TYPE_CHECKING:
     from padim.analysis.robustness import Kind
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.labelled import Labelled
-    from ui.shifting import Shifted
+    from ui.files.labelled import Labelled
+    from ui.robustness import Shifted
 
 _NOTE = (
     "Labelled pictures as on the Evaluate page: one folder **good** and one for each kind of defect, MVTec "
@@ -30,9 +32,9 @@ _NOTE = (
 
 def _bring(entry: Entry) -> None:
     measuring.bring_to(
-        shifting.runs(),
+        robustness.runs(),
         entry,
-        shifting.UPLOADER,
+        robustness.UPLOADER,
         "labelled pictures, or good parts",
         note=_NOTE,
         sample="Good parts and five kinds of defects.",
@@ -46,20 +48,20 @@ def _severities() -> dict[Kind, tuple[float, ...]] | None:
 
     kinds = st.pills(
         "Changes to try",
-        list(shifting.CHANGES),
+        list(robustness.CHANGES),
         selection_mode="multi",
         wrap=True,
-        default=list(shifting.CHANGES),
-        format_func=lambda kind: shifting.CHANGES[kind].name,
+        default=list(robustness.CHANGES),
+        format_func=lambda kind: robustness.CHANGES[kind].name,
         key="robustness-kinds",
         persist_state="session",
-        help="\n\n".join(f"**{change.name}**: {change.about}." for change in shifting.CHANGES.values()),
+        help="\n\n".join(f"**{change.name}**: {change.about}." for change in robustness.CHANGES.values()),
     )
     wrong: list[str] = []
     chosen: dict[Kind, tuple[float, ...]] = {}
     with st.expander("How far each change goes", icon=":material/tune:"):
         fields = st.grid(min_column_width=230, gap="small", key="robustness-severities")
-        for kind, change in shifting.CHANGES.items():
+        for kind, change in robustness.CHANGES.items():
             if kind not in kinds:
                 continue
             with fields.cell():
@@ -70,7 +72,7 @@ def _severities() -> dict[Kind, tuple[float, ...]] | None:
                     persist_state="session",
                 )
             try:
-                chosen[kind] = shifting.severities_of(kind, text)
+                chosen[kind] = robustness.severities_of(kind, text)
             except PadimError as error:
                 wrong.append(str(error))
     if not kinds:
@@ -116,15 +118,15 @@ def _set_up(entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> N
         "run longer.",
     )
     if severities is not None:
-        st.caption(f"{count(shifting.to_score(pictures, int(most), severities), 'picture')} to judge.")
+        st.caption(f"{count(robustness.to_score(pictures, int(most), severities), 'picture')} to judge.")
     if measuring.started(
         "robustness",
         "Judge under changes again" if again else "Judge under changes",
         ready=severities is not None,
-        clear=partial(shifting.runs().clear, entry),
+        clear=partial(robustness.runs().clear, entry),
     ):
         assert severities is not None
-        shifting.start(entry, model, pictures, severities, int(most))
+        robustness.start(entry, model, pictures, severities, int(most))
         st.rerun()
 
 
@@ -138,7 +140,7 @@ def _about(found: Shifted) -> None:
         panels.facts(
             [
                 ("Pictures", found.label),
-                ("Judged", shifting.judged(found)),
+                ("Judged", robustness.judged(found)),
                 ("Threshold", f"{found.threshold:.2f}"),
                 ("It promises", limit),
             ]
@@ -155,10 +157,10 @@ def _about(found: Shifted) -> None:
 
 def _bears(found: Shifted, margin: float) -> None:
     st.subheader("What the model bears", anchor=False)
-    st.markdown(shifting.summary(found.shift, margin))
-    st.html(tables.table(*shifting.table(found.shift, margin)))
+    st.markdown(robustness.summary(found.shift, margin))
+    st.html(tables.table(*robustness.table(found.shift, margin)))
     st.caption(
-        shifting.bearable(found.shift, margin),
+        robustness.bearable(found.shift, margin),
         help="A change is borne up to the largest severity tried at which, and at every milder one, this "
         "holds. The counted shares are compared, not their intervals: on few pictures one more or less "
         "decides.",
@@ -172,27 +174,27 @@ def _small_multiples(found: Shifted, margin: float) -> None:
     st.subheader("Against severity", anchor=False)
     legend = []
     if shift.good:
-        legend.append(panels.Bar("Good parts rejected", "", 0, shift_charts.REJECTED))
+        legend.append(panels.Bar("Good parts rejected", "", 0, robustness_charts.REJECTED))
     if shift.defects:
-        legend.append(panels.Bar("Defects caught", "", 0, shift_charts.CAUGHT))
+        legend.append(panels.Bar("Defects caught", "", 0, robustness_charts.CAUGHT))
     if shift.limit is not None and shift.good:
-        legend.append(panels.Bar("Promised at most", "good parts rejected", 0, shift_charts.LIMIT))
-    legend.append(panels.Bar("Borne", "shaded", 0, shift_charts.BORNE))
+        legend.append(panels.Bar("Promised at most", "good parts rejected", 0, robustness_charts.LIMIT))
+    legend.append(panels.Bar("Borne", "shaded", 0, robustness_charts.BORNE))
     st.html(panels.legend(legend))
     places = st.grid(min_column_width=265, gap="small", key="robustness-charts")
     for series in shift.series:
-        change = shifting.CHANGES[series.kind]
+        change = robustness.CHANGES[series.kind]
         with places.cell():
             st.markdown(f"**{change.name}**")
             st.plotly_chart(
-                shift_charts.against_severity(
-                    shift_charts.Line("good parts rejected", series.false_rejects),
-                    shift_charts.Line("defects caught", series.caught),
-                    ticks=shifting.ticks(series),
+                robustness_charts.against_severity(
+                    robustness_charts.Line("good parts rejected", series.false_rejects),
+                    robustness_charts.Line("defects caught", series.caught),
+                    ticks=robustness.ticks(series),
                     said=[words(series.kind, severity) for severity in series.severities],
                     title=change.axis,
                     limit=shift.limit if shift.good else None,
-                    borne=shifting.borne_up_to(series, shift.limit, margin),
+                    borne=robustness.borne_up_to(series, shift.limit, margin),
                 ),
                 config=charts.CONFIG,
                 key=f"robustness-chart-{series.kind}",
@@ -207,16 +209,16 @@ def _examples(found: Shifted) -> None:
     kind = st.segmented_control(
         "Change",
         list(found.examples),
-        format_func=lambda key: shifting.CHANGES[key].name,
+        format_func=lambda key: robustness.CHANGES[key].name,
         default=next(iter(found.examples)),
         required=True,
         wrap=True,
         key=f"robustness-change-{'-'.join(found.examples)}",
         label_visibility="collapsed",
     )
-    st.html(panels.gallery(shifting.thumbs(found.examples[kind])))
+    st.html(panels.gallery(robustness.thumbs(found.examples[kind])))
     what = "a good part" if found.shown_kind == "good" else f"a defect ({found.shown_kind})"
-    piece = " A piece of its middle, pixel for pixel." if kind in shifting.FINE else ""
+    piece = " A piece of its middle, pixel for pixel." if kind in robustness.FINE else ""
     st.caption(panels.plain(f"{found.shown}, {what}.{piece}"))
 
 
@@ -224,14 +226,14 @@ def _downloads(found: Shifted, entry: Entry, margin: float) -> None:
     with st.container(horizontal=True):
         downloads.button(
             "Figures (CSV)",
-            partial(shifting.figures_csv, found, entry),
+            partial(robustness.figures_csv, found, entry),
             f"{entry.name} robustness",
             ".csv",
             key="robustness-csv",
         )
         downloads.button(
             "All of it (JSON)",
-            partial(shifting.document, found, entry, margin),
+            partial(robustness.document, found, entry, margin),
             f"{entry.name} robustness",
             ".json",
             key="robustness-json",
@@ -270,7 +272,7 @@ def _results(entry: Entry, found: Shifted) -> None:
 def _page() -> measuring.Page:
     return measuring.Page(
         name="robustness",
-        runs=shifting.runs(),
+        runs=robustness.runs(),
         why_threshold="Whether a changed picture is rejected is a matter of the threshold.",
         not_done="These pictures were not judged.",
         stopped="Stopped. Figures over some of the pictures would say nothing, so there are none.",
@@ -295,4 +297,4 @@ if in_use is None:
     shell.needs_model()
 else:
     _page().show(in_use)
-    warm.up(warm.LIST)
+    preload.up(preload.LIST)

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ui import charts, downloads, measuring, panels, probe_charts, probing, shell, tables, warm, workspace
-from ui.words import count
+from ui import measuring, sensitivity
+from ui.app import preload, shell, workspace
+from ui.app.text import count
+from ui.widgets import charts, downloads, panels, sensitivity_charts, tables
 
 if TYPE_CHECKING:
     from padim.analysis.sensitivity import Kind
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.labelled import Labelled
-    from ui.probing import Probed, Unit, Wanted
+    from ui.files.labelled import Labelled
+    from ui.sensitivity import Probed, Unit, Wanted
 
 
 # -- pictures and settings -------------------------------------------------------------------------------
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
 
 def _bring(entry: Entry) -> None:
     measuring.bring_to(
-        probing.runs(),
+        sensitivity.runs(),
         entry,
-        probing.UPLOADER,
+        sensitivity.UPLOADER,
         "pictures of good parts",
         note="Good parts that the model was **not** fitted on: new ones, or those kept out of the fit. "
         "Ten are a beginning, two dozen are plenty. Of labelled pictures only the good ones are used.",
@@ -39,23 +41,23 @@ def _bring(entry: Entry) -> None:
 def _settings(model: Padim, good: int) -> Wanted | None:
     """Draw the settings; None while something is missing."""
     side = model.config.input_size
-    unit = probing.Unit.of(probing.scale_of(model))
+    unit = sensitivity.Unit.of(sensitivity.scale_of(model))
     kinds = st.pills(
         "Defects to paint",
-        list(probing.KINDS),
+        list(sensitivity.KINDS),
         selection_mode="multi",
         wrap=True,
-        default=list(probing.KINDS),
-        format_func=lambda kind: probing.KINDS[kind][0],
+        default=list(sensitivity.KINDS),
+        format_func=lambda kind: sensitivity.KINDS[kind][0],
         key="sensitivity-kinds",
         persist_state="session",
-        help="\n\n".join(f"**{name}**: {about}." for name, about in probing.KINDS.values()),
+        help="\n\n".join(f"**{name}**: {about}." for name, about in sensitivity.KINDS.values()),
     )
     from padim.analysis.sensitivity import CONTRASTS, default_sizes
 
     sizes = st.pills(
         "Sizes",
-        probing.sizes_offered(side),
+        sensitivity.sizes_offered(side),
         selection_mode="multi",
         wrap=True,
         default=list(default_sizes(side)),
@@ -67,11 +69,11 @@ def _settings(model: Padim, good: int) -> Wanted | None:
     )
     contrasts = st.pills(
         "Contrasts",
-        list(probing.CONTRASTS),
+        list(sensitivity.CONTRASTS),
         selection_mode="multi",
         wrap=True,
         default=list(CONTRASTS),
-        format_func=probing.percent,
+        format_func=sensitivity.percent,
         key="sensitivity-contrasts",
         persist_state="session",
         help="How much a defect differs from what it lies on, as a share of black to white: 10 % are 25 of "
@@ -102,8 +104,8 @@ def _settings(model: Padim, good: int) -> Wanted | None:
     if not (kinds and sizes and contrasts):
         st.error("Choose at least one kind, one size and one contrast.", icon=":material/error:")
         return None
-    wanted = probing.Wanted(
-        tuple(kind for kind in probing.KINDS if kind in kinds),
+    wanted = sensitivity.Wanted(
+        tuple(kind for kind in sensitivity.KINDS if kind in kinds),
         tuple(sorted(sizes)),
         tuple(sorted(contrasts)),
         int(pictures),
@@ -133,10 +135,10 @@ def _set_up(entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> N
         "sensitivity",
         "Paint and judge again" if again else "Paint and judge",
         ready=wanted is not None,
-        clear=partial(probing.runs().clear, entry),
+        clear=partial(sensitivity.runs().clear, entry),
     ):
         assert wanted is not None
-        probing.start(entry, model, pictures, wanted)
+        sensitivity.start(entry, model, pictures, wanted)
         st.rerun()
 
 
@@ -185,7 +187,7 @@ def _about(found: Probed) -> None:
 
 def _headline(found: Probed, unit: Unit) -> None:
     st.subheader("The smallest defect caught", anchor=False)
-    st.html(tables.table(*probing.smallest(found, unit)))
+    st.html(tables.table(*sensitivity.smallest(found, unit)))
     st.caption(
         "Bold: the size from which 9 in 10 are caught at this threshold. Below it: from which half are.",
         help="Caught means that a region of the mask lies on the painted defect; that the picture is "
@@ -201,16 +203,17 @@ def _headline(found: Probed, unit: Unit) -> None:
 
 def _curves(found: Probed, kind: Kind | None, unit: Unit) -> None:
     factor, name = unit.axis
-    colours = zip(found.probe.contrasts, probe_charts.CONTRASTS, strict=False)
+    colours = zip(found.probe.contrasts, sensitivity_charts.CONTRASTS, strict=False)
     st.html(
         panels.legend(
-            panels.Bar(f"Contrast {probing.percent(contrast)}", "", 0, colour) for contrast, colour in colours
+            panels.Bar(f"Contrast {sensitivity.percent(contrast)}", "", 0, colour)
+            for contrast, colour in colours
         )
     )
     st.plotly_chart(
-        probe_charts.detection(
+        sensitivity_charts.detection(
             [
-                (f"contrast {probing.percent(contrast)}", found.curve(kind, contrast))
+                (f"contrast {sensitivity.percent(contrast)}", found.curve(kind, contrast))
                 for contrast in found.probe.contrasts
             ],
             factor=factor,
@@ -229,9 +232,9 @@ def _map(found: Probed, kind: Kind | None) -> None:
     probe = found.probe
     share, _ = probe.by_place(kind)
     st.plotly_chart(
-        probe_charts.place_map(
+        sensitivity_charts.place_map(
             share,
-            probing.spots(probe, kind),
+            sensitivity.spots(probe, kind),
             side=probe.map_size,
             shape=probe.scale[0] / probe.scale[1],
             backdrop=found.seen.data,
@@ -239,18 +242,18 @@ def _map(found: Probed, kind: Kind | None) -> None:
         config=charts.CONFIG,
         key="sensitivity-map",
     )
-    st.caption(probing.weakest(probe, kind))
+    st.caption(sensitivity.weakest(probe, kind))
 
 
 def _examples(found: Probed, kind: Kind | None, unit: Unit) -> None:
     probe = found.probe
     kind = kind or probe.kinds[0]
-    name, about = probing.KINDS[kind]
+    name, about = sensitivity.KINDS[kind]
     st.subheader(f"Examples: {name.lower()}", anchor=False)
     contrast = st.segmented_control(
         "Contrast",
         list(probe.contrasts),
-        format_func=lambda share: f"Contrast {probing.percent(share)}",
+        format_func=lambda share: f"Contrast {sensitivity.percent(share)}",
         default=probe.contrasts[len(probe.contrasts) // 2],
         required=True,
         wrap=True,
@@ -261,7 +264,7 @@ def _examples(found: Probed, kind: Kind | None, unit: Unit) -> None:
     if not shown:
         st.info("Nothing could be judged here: the bare pictures alarm already.", icon=":material/info:")
         return
-    st.html(panels.gallery(probing.thumbs(shown, unit)))
+    st.html(panels.gallery(sensitivity.thumbs(shown, unit)))
     st.caption(
         f"{about[:1].upper()}{about[1:]}. The same piece of one part with every size, at a place where "
         "about as much is caught as at most others. What the model marks is outlined."
@@ -272,14 +275,14 @@ def _downloads(found: Probed, entry: Entry) -> None:
     with st.container(horizontal=True):
         downloads.button(
             "Figures (CSV)",
-            partial(probing.figures_csv, found, entry),
+            partial(sensitivity.figures_csv, found, entry),
             f"{entry.name} sensitivity",
             ".csv",
             key="sensitivity-csv",
         )
         downloads.button(
             "All of it (JSON)",
-            partial(probing.document, found, entry),
+            partial(sensitivity.document, found, entry),
             f"{entry.name} sensitivity",
             ".json",
             key="sensitivity-json",
@@ -307,13 +310,13 @@ def _results(entry: Entry, found: Probed) -> None:
         persist_state="session",
         help="If you know how much of the part a pixel shows, sizes are told in millimetres.",
     )
-    unit = probing.Unit.of(probe.scale, millimetres)
+    unit = sensitivity.Unit.of(probe.scale, millimetres)
     with top:
         _about(found)
         _headline(found, unit)
     st.subheader("By size and by place", anchor=False)
     kinds: dict[str, str] = {"all": "All kinds"} if len(probe.kinds) > 1 else {}
-    kinds |= {kind: probing.KINDS[kind][0] for kind in probe.kinds}
+    kinds |= {kind: sensitivity.KINDS[kind][0] for kind in probe.kinds}
     chosen = st.segmented_control(
         "Kind of defect",
         list(kinds),
@@ -341,7 +344,7 @@ def _results(entry: Entry, found: Probed) -> None:
 def _page() -> measuring.Page:
     return measuring.Page(
         name="sensitivity",
-        runs=probing.runs(),
+        runs=sensitivity.runs(),
         why_threshold="Whether a painted defect is caught is a matter of the threshold.",
         not_done="These pictures were not probed.",
         stopped="Stopped. Figures over some of the pictures would say less than they seem to, so there are "
@@ -367,4 +370,4 @@ if in_use is None:
     shell.needs_model()
 else:
     _page().show(in_use)
-    warm.up(warm.LIST)
+    preload.up(preload.LIST)

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from padim.errors import ImageError
-from ui import state, uploads, watch, work_queue, workspace
-from ui.words import count
+from ui.app import state, workspace
+from ui.app.text import count
+from ui.files import uploads
+from ui.jobs import watch, work_queue
 
 if TYPE_CHECKING:
     from padim.storage.workspace import Entry
-    from ui.bring import Brought
-    from ui.jobs import Job
-    from ui.normals import Reason
-    from ui.survey import Survey
+    from ui.files.bring import Brought
+    from ui.files.survey import Survey
+    from ui.jobs.jobs import Job
+    from ui.widgets.normals import Reason
 
 REBUILD = "rebuild"
 ADD = "add"
@@ -144,7 +146,7 @@ def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
         Cancelled: the user stopped it; the model is as it was.
     """
     from padim.worker.messages import Add
-    from ui.survey import survey
+    from ui.files.survey import survey
 
     looked = survey(brought.source, job)
     with work_queue.handed_over(brought, job) as pictures:

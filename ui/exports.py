@@ -15,7 +15,7 @@ from padim.storage.leftovers import ScratchFolder
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.inspecting import Row
+    from ui.inspect import Row
 
 # The shell's columns of these names say the same.
 CSV_COLUMNS = (*results.CSV_COLUMNS, "random_weights")

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from padim.output import results, to_json
-from ui import calibrating, checking, labels, state, workspace
-from ui.runs import Runs
-from ui.tables import Cell
+from ui import calibrate, checks
+from ui.app import state, workspace
+from ui.jobs.runs import Runs
+from ui.widgets import labels
+from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.jobs import Job
+    from ui.jobs.jobs import Job
     from ui.scoring import Scored
 
 Source = Literal["labelled", "painted", "none"]
@@ -60,7 +62,7 @@ def runs() -> Runs:
 def defects(entry: Entry) -> list[Scored]:
     """The pictures on the Calibrate page's list that are known to show defects."""
     said = labels.labels(entry)
-    items = calibrating.tests(entry).pile.items
+    items = calibrate.tests(entry).pile.items
     return [item for item in items if (said.get(item.sha256) or item.origin) == "defect"]
 
 
@@ -75,8 +77,8 @@ def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
     """Fit on subsets in the background, in place of what was drawn before."""
     identity = workspace.scoring_identity(entry)
     # The pile's files lie on disk as long as the pictures are held, whatever becomes of the list meanwhile.
-    pile = calibrating.tests(entry).pile
-    pictures = checking.Picked(pile, defects(entry)) if source == "labelled" else None
+    pile = calibrate.tests(entry).pile
+    pictures = checks.Picked(pile, defects(entry)) if source == "labelled" else None
     painted = source == "painted"
     runs().start(
         entry,
@@ -87,7 +89,7 @@ def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
 
 def _learnt(
     model: Padim,
-    pictures: checking.Picked | None,
+    pictures: checks.Picked | None,
     painted: bool,
     draws: int,
     identity: str,

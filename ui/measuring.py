@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import bring, labelled, shell, uploads, watch, workspace
+from ui.app import shell, workspace
+from ui.files import bring, labelled, uploads
+from ui.jobs import watch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.jobs import Job
-    from ui.labelled import Labelled
-    from ui.runs import Runs
+    from ui.files.labelled import Labelled
+    from ui.jobs.jobs import Job
+    from ui.jobs.runs import Runs
 
 
 class SetUp(Protocol):

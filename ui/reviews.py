@@ -12,14 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ui import uploads, viewing, watch, workspace
+from ui import viewing
+from ui.app import workspace
+from ui.files import uploads
+from ui.jobs import watch
 from ui.scoring import Kept, Pile
 
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.bring import Brought
-    from ui.jobs import Job
+    from ui.files.bring import Brought
+    from ui.jobs.jobs import Job
     from ui.scoring import Origin
 
 # Models of which a session keeps pictures: another one makes room by dropping the longest unused.

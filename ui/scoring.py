@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from padim.errors import ImageError
 from padim.storage.leftovers import ScratchFolder
-from ui.media import Numbers, Picture
+from ui.files.media import Numbers, Picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from padim.data.sources import Source
     from padim.decision.regions import Decision
     from padim.model import Padim
-    from ui.jobs import Job
+    from ui.jobs.jobs import Job
 
 # Longest side in pixels of the picture that galleries show, and panels until the full one is there.
 THUMB_SIDE = 384

@@ -13,17 +13,17 @@ import streamlit as st
 from pydantic import BaseModel, Field, ValidationError
 from streamlit import runtime
 
-from ui import workspace
+from ui.app import workspace
 from ui.exports import file_name
-from ui.media import Numbers, Picture, mimetype_of
+from ui.files.media import Numbers, Picture, mimetype_of
 from ui.scoring import areas_for, map_numbers
 
 if TYPE_CHECKING:
     from padim.data.preprocess import Box
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.labels import Label
     from ui.scoring import Scored
+    from ui.widgets.labels import Label
 
 Group = Literal["normal", "kept", "good", "defect", "unknown"]
 

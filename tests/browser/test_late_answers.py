@@ -24,7 +24,7 @@ from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor
 from tests.browser.wire import Wire
 from tests.parts import defects, normals, part, png
-from ui import labels
+from ui.widgets import labels
 
 FILES: list[Upload] = [(name, bytes(data)) for name, data in [*normals(8, first=60), *defects(4)]]
 # Notes every name that is shown from now on.
@@ -322,7 +322,7 @@ def test_a_mask_to_take_along_is_the_engines(visit: Visit, server: served.Server
     """Random maps, with and without margins, for images smaller and larger than the map."""
     from padim.data.preprocess import Box
     from padim.decision.regions import decide
-    from ui import viewer
+    from ui.components import viewer
 
     random = np.random.default_rng(7)
     page = visit(server).page

@@ -21,7 +21,7 @@ from padim import Padim, ScoredImage, Workspace
 from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor, results
-from ui.words import false_rejects, multiple
+from ui.app.text import false_rejects, multiple
 
 PART = served.ROOT / "sample_data" / "flange"
 # The first of each kind is the most obvious one.

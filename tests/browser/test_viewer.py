@@ -21,8 +21,8 @@ from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor
 from tests.parts import defects, normals, part, png
-from ui import viewer
-from ui.words import false_rejects, multiple
+from ui.app.text import false_rejects, multiple
+from ui.components import viewer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -33,7 +33,7 @@ from padim.storage import bundle
 from padim.storage.bundle import MANIFEST
 from padim.storage.workspace import Workspace
 from tests.parts import normals, part, png
-from ui import workspace
+from ui.app import workspace
 
 Points = tuple[tuple[float, float], ...]
 SIZE = 12

@@ -16,7 +16,7 @@ from padim.storage.workspace import Entry
 from padim.worker import messages, verbs
 from padim.worker.process import OnCancel
 from tests.pages.session import AddModel
-from ui import watch, work_queue
+from ui.jobs import watch, work_queue
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,9 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 
 from padim.storage.workspace import Entry
-from ui import calibrating, watch
-from ui.calibrating import Draft
+from ui import calibrate
+from ui.calibrate import Draft
+from ui.jobs import watch
 
 APP = Path(__file__).parents[2] / "home.py"
 
@@ -105,7 +106,7 @@ class Session:
 
     def decide(self, model_id: str, draft: Draft) -> Session:
         """Try a threshold, as the viewer would have it."""
-        name = f"padim:{calibrating.__name__}._Tried"
+        name = f"padim:{calibrate.__name__}._Tried"
         self.app.session_state[name].of[model_id].draft = draft
         return self.run()
 

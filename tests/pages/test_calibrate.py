@@ -17,8 +17,9 @@ from padim.decision.operating_points import Costs, operating_points
 from padim.network.extractor import FeatureExtractor
 from tests.pages.session import AddModel, Session
 from tests.parts import defects
-from ui import calibrating, labels
-from ui.calibrating import Draft
+from ui import calibrate
+from ui.calibrate import Draft
+from ui.widgets import labels
 
 DEFECTS = [(name, data) for name, data in defects(4) if isinstance(data, bytes)]
 
@@ -124,27 +125,27 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
     ],
 )
 def test_nonsense_from_the_browser_is_no_decision(
-    said: object, add_model: AddModel, home: Path, tried: calibrating.Trying
+    said: object, add_model: AddModel, home: Path, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     if isinstance(said, dict):
         said = {"scale": [model.quantizer.offset, model.quantizer.step], "count": 3, **said}
-    calibrating.hear_decision(entry, model, said)
+    calibrate.hear_decision(entry, model, said)
     assert tried.draft is None
 
 
-def test_a_decision_from_the_browser(add_model: AddModel, home: Path, tried: calibrating.Trying) -> None:
+def test_a_decision_from_the_browser(add_model: AddModel, home: Path, tried: calibrate.Trying) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     scale = [model.quantizer.offset, model.quantizer.step]
     said = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "scale": scale, "count": 3}
-    calibrating.hear_decision(entry, model, said)
+    calibrate.hear_decision(entry, model, said)
     wanted = Draft("manual", 900, model.quantizer.to_value(1234), 9)
     assert (tried.draft, tried.heard.decision) == (wanted, 3)
-    assert calibrating.threshold(model, wanted).level == 1234
+    assert calibrate.threshold(model, wanted).level == 1234
     # A level of a scale that the model had before would be another threshold now.
-    calibrating.hear_decision(
+    calibrate.hear_decision(
         entry, model, {**said, "level": 999, "scale": [scale[0], 2 * scale[1]], "count": 4}
     )
     assert (tried.draft, tried.heard.decision) == (wanted, 4), "heard, so that the viewer takes the draft"
@@ -154,7 +155,7 @@ def test_the_viewer_is_told_what_was_heard(add_model: AddModel, home: Path) -> N
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     assert page.viewer["heard"] == {"decision": 0, "selected": 0, "labels": 0}
-    heard = page.app.session_state[f"padim:{calibrating.__name__}._Tried"].of[entry.id].heard
+    heard = page.app.session_state[f"padim:{calibrate.__name__}._Tried"].of[entry.id].heard
     heard.decision, heard.selected, heard.labels = 5, 6, 7
     page.run()
     assert page.viewer["heard"] == {"decision": 5, "selected": 6, "labels": 7}
@@ -225,44 +226,44 @@ def labels_said(*said: tuple[str, str | None, int]) -> list[dict[str, object]]:
 
 
 @pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> calibrating.Trying:
+def tried(monkeypatch: pytest.MonkeyPatch) -> calibrate.Trying:
     """What a session outside a browser tries."""
-    found = calibrating.Trying()
-    monkeypatch.setattr(calibrating, "trying", lambda _entry: found)
+    found = calibrate.Trying()
+    monkeypatch.setattr(calibrate, "trying", lambda _entry: found)
     return found
 
 
 def test_labels_from_the_browser_are_taken_over_once_and_in_order(
-    add_model: AddModel, monkeypatch: pytest.MonkeyPatch, tried: calibrating.Trying
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
     off: set[str] = set()
     monkeypatch.setattr(labels, "kept", lambda _entry: off)
-    calibrating.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, "good", 6)))
+    calibrate.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, "good", 6)))
     assert labels.labels(entry) == {ZERO: "defect", ONE: "good"}
     # Said again with what came since: only the new ones count.
     labels.put(entry, ZERO, "good")
-    calibrating.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, None, 8), (TWO, "kept", 9)))
+    calibrate.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, None, 8), (TWO, "kept", 9)))
     assert labels.labels(entry) == {ZERO: "good"}
     assert off == {TWO}
     assert tried.heard.labels == 9
-    calibrating.hear_labels(entry, labels_said((TWO, "unkept", 11)))
+    calibrate.hear_labels(entry, labels_said((TWO, "unkept", 11)))
     assert off == set()
 
 
 def test_a_label_that_is_not_saved_is_not_shown_as_if_it_were(
-    add_model: AddModel, tried: calibrating.Trying
+    add_model: AddModel, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
     shutil.rmtree(entry.path)
     with pytest.raises(OSError, match="deleted"):
-        calibrating.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, "good", 6)))
+        calibrate.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, "good", 6)))
     # All of them are heard, so that the viewer takes over the labels that there are.
     assert tried.heard.labels == 6
 
 
 def test_undoing_puts_back_the_former_label_and_spares_anothers(
-    add_model: AddModel, tried: calibrating.Trying
+    add_model: AddModel, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
 
@@ -270,15 +271,15 @@ def test_undoing_puts_back_the_former_label_and_spares_anothers(
         return [{"sha256": sha256, "label": label, "count": count, "undo": True, "instead_of": instead_of}]
 
     labels.put(entry, ZERO, "good")
-    calibrating.hear_labels(entry, labels_said((ZERO, "defect", 1), (ONE, "defect", 2)))
-    calibrating.hear_labels(entry, undone(ONE, None, 3, "defect"))
-    calibrating.hear_labels(entry, undone(ZERO, "good", 4, "defect"))
+    calibrate.hear_labels(entry, labels_said((ZERO, "defect", 1), (ONE, "defect", 2)))
+    calibrate.hear_labels(entry, undone(ONE, None, 3, "defect"))
+    calibrate.hear_labels(entry, undone(ZERO, "good", 4, "defect"))
     assert labels.labels(entry) == {ZERO: "good"}
     # Done again, and labelled anew by another session before it is undone once more.
-    calibrating.hear_labels(entry, undone(ONE, "defect", 5, None))
+    calibrate.hear_labels(entry, undone(ONE, "defect", 5, None))
     assert labels.labels(entry) == {ZERO: "good", ONE: "defect"}
     labels.put(entry, ONE, "good")
-    calibrating.hear_labels(entry, undone(ONE, None, 6, "defect"))
+    calibrate.hear_labels(entry, undone(ONE, None, 6, "defect"))
     assert labels.labels(entry) == {ZERO: "good", ONE: "good"}
     assert tried.heard.labels == 6
 
@@ -299,10 +300,10 @@ def test_undoing_puts_back_the_former_label_and_spares_anothers(
     ],
 )
 def test_labels_that_make_no_sense_are_ignored(
-    add_model: AddModel, said: object, tried: calibrating.Trying
+    add_model: AddModel, said: object, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
-    calibrating.hear_labels(entry, said)
+    calibrate.hear_labels(entry, said)
     assert labels.labels(entry) == {}
     assert tried.heard.labels == 0
 

@@ -15,8 +15,8 @@ from padim.errors import Cancelled, PadimError
 from padim.storage.workspace import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import normals, part, png
-from ui import checking
-from ui.words import share_of
+from ui import checks
+from ui.app.text import share_of
 
 File = tuple[str, bytes]
 GOOD = [(name, data) for name, data in normals(6, first=200) if isinstance(data, bytes)]
@@ -152,10 +152,10 @@ def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddMode
     guard = expected_guard(model, SHOTS, [slice(0, 4), slice(4, 8), slice(8, 12)])
     limit = model.quantizer.to_value(model.threshold_level)
     assert "12 shots of 3 parts" in page.text
-    assert f"± {checking.amount(guard.half_width)}" in page.text
-    assert f"± {checking.in_thresholds(guard.half_width, limit)}" in page.text
+    assert f"± {checks.amount(guard.half_width)}" in page.text
+    assert f"± {checks.in_thresholds(guard.half_width, limit)}" in page.text
     assert f"smallest region of {model.config.min_area} px²" in page.text
-    inside = checking.under_review(model, guard)
+    inside = checks.under_review(model, guard)
     assert inside is not None
     assert f"{inside.count} would fall into review" in page.text
     assert Workspace(home).open(entry.id).guard is None  # a measurement changes nothing
@@ -176,7 +176,7 @@ def test_a_band_that_decides_little_is_said_to(add_model: AddModel, home: Path) 
     unlike = [(f"part01_{k}.png", data) for k, (_, data) in enumerate([*GOOD[:3], *BRIGHT[:3]])]
     page = drop(Session("checks", model=entry.id), "repeats", unlike)
     model = Workspace(home).open(entry.id)
-    inside = checking.under_review(model, expected_guard(model, unlike, [slice(0, 6)]))
+    inside = checks.under_review(model, expected_guard(model, unlike, [slice(0, 6)]))
     assert inside is not None
     assert inside.count > inside.of / 4
     assert "A band this wide decides little" in page.text
@@ -218,7 +218,7 @@ def test_good_parts_photographed_repeatedly_need_no_upload(home: Path, small_mod
     assert "12 shots of 3 parts" in page.text
     page.click("checks-guard-use")
     model = Workspace(home).open(entry.id)
-    band = checking.band(checking.of_normals(model))
+    band = checks.band(checks.of_normals(model))
     assert band is not None
     assert model.guard == band.guard
     page.set("segmented_control", f"checks-{entry.id}-source", "drop")

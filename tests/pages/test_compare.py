@@ -16,8 +16,9 @@ from padim.study.ranking import overall, table
 from padim.study.runner import Study, load
 from tests.pages.session import Session
 from tests.parts import defects, normals, part, png
-from ui import comparing, watch
-from ui.comparing import Wanted
+from ui import compare
+from ui.compare import Wanted
+from ui.jobs import watch
 
 
 def lay(root: Path, *, defective: bool = True) -> Path:
@@ -60,7 +61,7 @@ def small(page: Session) -> Session:
 
 def shown(page: Session) -> Study:
     """What the session's job came to."""
-    key = page.app.session_state[f"padim:{comparing.__name__}.Comparing"].key
+    key = page.app.session_state[f"padim:{compare.__name__}.Comparing"].key
     job = watch.registry().get(key)
     assert job is not None
     found: Study = job.result
@@ -102,7 +103,7 @@ def test_the_table_has_the_engines_figures_the_best_first(brought: Session) -> N
         wanted = {one.variant: one.figure.value for one in table(study, name).rows[0][1]}  # type: ignore[arg-type]
         assert frame[title].tolist() == pytest.approx([wanted[one.variant] for one in ranked])
     assert frame["Against the best"][0] == "best"
-    assert comparing.headline(ranked, study) in brought.app.markdown[0].value
+    assert compare.headline(ranked, study) in brought.app.markdown[0].value
     assert len(brought.app.get("plotly_chart")) == 1
     brought.set("segmented_control", next(iter(_figure_keys(brought))), "aupro")
     assert "The share of each defect found" in brought.text

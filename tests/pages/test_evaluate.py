@@ -16,7 +16,7 @@ from padim.data.datasets import open_dataset
 from padim.errors import Cancelled
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals, part, png
-from ui import evaluating
+from ui import evaluate
 
 GOOD = [(name, data) for name, data in normals(5, first=100) if isinstance(data, bytes)]
 BAD = [(name, data) for name, data in defects(4) if isinstance(data, bytes)]
@@ -69,7 +69,7 @@ def test_a_zip_gives_the_engines_figures(add_model: AddModel, home: Path, tmp_pa
     judged = judge(model, open_dataset(root))
     report = judged.report(model, model.threshold_level)
     for figure in (report.image_auroc, report.aupro, report.pixel_f1, report.zero_miss):
-        value, between = evaluating.said(figure)
+        value, between = evaluate.said(figure)
         assert f"<b>{value}</b></td><td>{between}</td>" in page.text
     assert f"{report.misses.count} of 4" in page.text
     titles = [tab.label for tab in page.app.tabs]
@@ -175,9 +175,9 @@ def test_a_model_that_has_changed_asks_for_the_pictures_again(
     assert "has changed since" in page.text
 
 
-def evaluated(page: Session, model_id: str) -> evaluating.Evaluated:
+def evaluated(page: Session, model_id: str) -> evaluate.Evaluated:
     """What the session has evaluated with that model."""
-    found: evaluating.Evaluated = page.outcome(evaluating._Sessions, model_id)
+    found: evaluate.Evaluated = page.outcome(evaluate._Sessions, model_id)
     return found
 
 
@@ -187,7 +187,7 @@ def test_files_say_what_the_page_says(add_model: AddModel, home: Path, tmp_path:
     model, found = Workspace(home).open(entry.id), evaluated(page, entry.id)
     level = model.threshold_level
     told = found.report(model, level)
-    text = evaluating.figures_csv(told, found, entry, level).decode("utf-8-sig")
+    text = evaluate.figures_csv(told, found, entry, level).decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert {row["data"] for row in rows} == {"'=set.zip"}
     (aupro,) = [row for row in rows if row["figure"] == "aupro" and not row["kind"]]
@@ -197,7 +197,7 @@ def test_files_say_what_the_page_says(add_model: AddModel, home: Path, tmp_path:
     assert hole["value"] == ""
     assert "masks" in hole["why_not"]
     assert {row["of"] for row in rows if row["figure"] == "caught"} == {"3", "1"}
-    text = evaluating.pictures_csv(found, model, level).decode("utf-8-sig")
+    text = evaluate.pictures_csv(found, model, level).decode("utf-8-sig")
     pictures = list(csv.DictReader(io.StringIO(text)))
     assert len(pictures) == 9
     for row, score in zip(pictures, found.scores(model), strict=True):

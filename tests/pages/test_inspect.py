@@ -9,8 +9,8 @@ from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui.calibrating import Draft
-from ui.words import ratio
+from ui.app.text import ratio
+from ui.calibrate import Draft
 
 FILES = [(name, data) for name, data in (*normals(3, first=100), *defects(3)) if isinstance(data, bytes)]
 

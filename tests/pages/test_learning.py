@@ -19,8 +19,10 @@ from padim.output.to_json import learning_curve as document
 from padim.storage.workspace import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui import learning, learning_chart, workspace
+from ui import learning
+from ui.app import workspace
 from ui.learning import Learnt
+from ui.widgets import learning_chart
 
 BAD = [(name, data) for name, data in defects(3) if isinstance(data, bytes)]
 

@@ -11,9 +11,9 @@ from padim import Workspace
 from tests.pages.session import AddModel, Session
 from tests.parts import defects
 from tests.refusing import refusing, tree
-from ui import labels
-from ui.calibrating import Draft
-from ui.shell import READ_ONLY
+from ui.app.shell import READ_ONLY
+from ui.calibrate import Draft
+from ui.widgets import labels
 
 DEFECTS = [(name, data) for name, data in defects(2) if isinstance(data, bytes)]
 PAGES = (

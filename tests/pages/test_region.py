@@ -11,7 +11,7 @@ from padim.decision.roi import Shape, rasterize
 from padim.storage.workspace import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import normals
-from ui import regions
+from ui import region
 
 TOP = Shape("polygon", "exclude", ((0.0, 0.0), (64.0, 0.0), (64.0, 24.0), (0.0, 24.0)))
 ALL = Shape("brush", "exclude", ((32.0, 32.0),), 90.0)
@@ -19,7 +19,7 @@ ALL = Shape("brush", "exclude", ((32.0, 32.0),), 90.0)
 
 def draw(page: Session, entry: Entry, *shapes: Shape, size: int = 64) -> Session:
     """As if the editor had said so."""
-    key = f"padim:{regions.__name__}.{regions._Drawn.__qualname__}"
+    key = f"padim:{region.__name__}.{region._Drawn.__qualname__}"
     drawn = page.app.session_state[key].of[entry.id]
     drawn.shapes, drawn.size = shapes, size
     return page.run()

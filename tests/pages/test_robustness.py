@@ -12,7 +12,7 @@ from padim import Workspace
 from padim.analysis.robustness import Kind, Shift, measure
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui import shifting
+from ui import robustness
 
 NEW = [(name, data) for name, data in normals(4, first=100) if isinstance(data, bytes)]
 BAD = [(name, data) for name, data in defects(3) if isinstance(data, bytes)]
@@ -40,9 +40,9 @@ def opened(add_model: AddModel, data: bytes | None = None) -> tuple[Session, str
     return page, entry.id
 
 
-def shifted(page: Session, model_id: str) -> shifting.Shifted:
+def shifted(page: Session, model_id: str) -> robustness.Shifted:
     """What the session has found with that model."""
-    found: shifting.Shifted = page.outcome(shifting._Shifts, model_id)
+    found: robustness.Shifted = page.outcome(robustness._Shifts, model_id)
     return found
 
 
@@ -65,12 +65,12 @@ def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) 
     page.click("robustness-start")
     found = shifted(page, model_id)
     assert found.shift == engine(home, model_id)
-    _, rows = shifting.table(found.shift, 0.05)
+    _, rows = robustness.table(found.shift, 0.05)
     for row in rows:
         assert f"<b>{row[1].text}</b>" in page.text
         assert row[2].text in page.text
-    assert shifting.summary(found.shift, 0.05) in page.text
-    assert shifting.bearable(found.shift, 0.05) in page.text
+    assert robustness.summary(found.shift, 0.05) in page.text
+    assert robustness.bearable(found.shift, 0.05) in page.text
     assert len(page.app.get("plotly_chart")) == 2
     assert page.text.count('class="pv-verdict') == 3
     page.set("button_group", "robustness-change-darker-blur", "blur")
@@ -83,8 +83,8 @@ def test_what_may_be_lost_is_chosen_without_another_run(add_model: AddModel) -> 
     found = shifted(page, model_id)
     page.set("number_input", "robustness-margin", 70)
     assert shifted(page, model_id) is found
-    assert shifting.bearable(found.shift, 0.7) in page.text
-    for row in shifting.table(found.shift, 0.7)[1]:
+    assert robustness.bearable(found.shift, 0.7) in page.text
+    for row in robustness.table(found.shift, 0.7)[1]:
         assert f"<b>{row[1].text}</b>" in page.text
 
 

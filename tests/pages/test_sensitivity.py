@@ -11,7 +11,7 @@ from padim import Workspace
 from padim.analysis.sensitivity import measure
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui import probing
+from ui import sensitivity
 
 NEW = [(name, data) for name, data in normals(3, first=100) if isinstance(data, bytes)]
 SIZES, CONTRASTS = [4.0, 16.0], [0.1, 0.4]
@@ -26,9 +26,9 @@ def opened(add_model: AddModel, files: list[tuple[str, bytes]] | None = None) ->
     return page, entry.id
 
 
-def probed(page: Session, model_id: str) -> probing.Probed:
+def probed(page: Session, model_id: str) -> sensitivity.Probed:
     """What the session has found with that model."""
-    found: probing.Probed = page.outcome(probing._Probes, model_id)
+    found: sensitivity.Probed = page.outcome(sensitivity._Probes, model_id)
     return found
 
 
@@ -46,18 +46,18 @@ def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) 
     same = measure(Workspace(home).open(model_id), NEW, sizes=SIZES, contrasts=CONTRASTS, cells=2)
     assert (found.probe.caught == same.caught).all()
     assert (found.probe.places == same.places).all()
-    _, rows = probing.smallest(found, probing.Unit.of((1.5, 1.5)))
+    _, rows = sensitivity.smallest(found, sensitivity.Unit.of((1.5, 1.5)))
     for row in rows:
         for cell in row[1:]:
             # The table's HTML escapes the "more than".
             text = cell.text.replace(">", "&gt;")
             assert f"<td><b>{text}</b><small>{cell.note.replace('>', '&gt;')}</small></td>" in page.text
-    assert probing.weakest(found.probe, None) in page.text
+    assert sensitivity.weakest(found.probe, None) in page.text
     assert len(page.app.get("plotly_chart")) == 2
     assert page.text.count("Caught</span>") + page.text.count("Missed</span>") == 2
     # Another kind has other words below its map.
     page.set("button_group", "sensitivity-kind-scratch-spot-stain-dent-missing", "dent")
-    assert probing.weakest(found.probe, "dent") in page.text
+    assert sensitivity.weakest(found.probe, "dent") in page.text
     assert "Examples: dent" in page.text
 
 
@@ -65,7 +65,7 @@ def test_sizes_are_told_in_millimetres_where_a_pixel_is_known(add_model: AddMode
     page, model_id = opened(add_model)
     page.click("sensitivity-start")
     page.set("number_input", "sensitivity-mm", 0.02)
-    _, rows = probing.smallest(probed(page, model_id), probing.Unit.of((1.5, 1.5), 0.02))
+    _, rows = sensitivity.smallest(probed(page, model_id), sensitivity.Unit.of((1.5, 1.5), 0.02))
     assert rows[1][2].text.endswith("mm")
     assert rows[1][2].text.replace(">", "&gt;") in page.text
 
@@ -133,7 +133,7 @@ def test_files_say_what_the_page_says(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
     page.click("sensitivity-start")
     found = probed(page, model_id)
-    whole = json.loads(probing.document(found, Workspace(home).get(model_id)))
+    whole = json.loads(sensitivity.document(found, Workspace(home).get(model_id)))
     assert whole["threshold"] == found.threshold
     assert whole["painted_on"] == [name for name, _ in NEW]
     assert len(page.app.get("download_button")) == 2

@@ -15,7 +15,7 @@ from padim.data.loading import prepare
 from padim.network.extractor import FeatureExtractor
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui.layers import percents
+from ui.widgets.layers import percents
 
 FILES = [(name, data) for name, data in (*normals(2, first=100), *defects(2)) if isinstance(data, bytes)]
 BAR_CHART, STACK, LEGEND = (f'class="pv-{kind}"' for kind in ("bars", "stack", "legend"))

@@ -10,8 +10,10 @@ import pytest
 
 from tests.pages.session import AddModel, Session
 from tests.pages.test_fit import GOOD, small
-from ui import amending, watch, workspace
-from ui.jobs import Job
+from ui import amending
+from ui.app import workspace
+from ui.jobs import watch
+from ui.jobs.jobs import Job
 
 pytestmark = pytest.mark.worker_process
 WAIT = 60

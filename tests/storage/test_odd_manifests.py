@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from padim import Padim, PadimConfig, PadimError, Workspace
 from padim.storage.bundle import MANIFEST, _seal
 from tests.parts import normals
-from ui import exports, workspace
+from ui import exports
+from ui.app import workspace
 
 
 @pytest.fixture(scope="module")

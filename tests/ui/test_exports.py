@@ -19,8 +19,8 @@ from padim.data.sources import UploadSource
 from padim.storage.workspace import Entry
 from tests.parts import defects, normals, part
 from ui import exports
-from ui.inspecting import Row
-from ui.jobs import Job
+from ui.inspect import Row
+from ui.jobs.jobs import Job
 from ui.scoring import Pile
 
 FILES = [(name, data) for name, data in (*normals(2, first=60), *defects(2)) if isinstance(data, bytes)]

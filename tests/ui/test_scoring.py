@@ -12,7 +12,7 @@ from padim import Padim
 from padim.data.sources import UploadSource
 from padim.errors import Cancelled
 from tests.parts import defects, normals, part
-from ui.jobs import Job
+from ui.jobs.jobs import Job
 from ui.scoring import THUMB_SIDE, Pile
 
 # In natural order, as a source yields them.

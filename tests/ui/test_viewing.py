@@ -16,8 +16,8 @@ from padim.decision.regions import region_scores
 from padim.storage.workspace import Entry
 from tests.parts import defects, normals
 from ui import viewing
-from ui.jobs import Job
-from ui.media import Numbers
+from ui.files.media import Numbers
+from ui.jobs.jobs import Job
 from ui.scoring import Pile, areas_for
 
 

@@ -1,0 +1,245 @@
+"""Painted defects: units, words and figures as the engine's counts have them; examples are its trials."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from padim import Padim
+from padim.analysis.sensitivity import KINDS, Probe, paint
+from padim.data.decode import decode
+from padim.decision.regions import map_mask
+from padim.errors import Cancelled
+from tests.parts import normals, part
+from ui import sensitivity
+from ui.files import labelled
+from ui.files.media import Picture
+from ui.jobs.jobs import Job
+from ui.sensitivity import Probed, Unit, Wanted
+from ui.widgets import sensitivity_charts
+
+WANTED = Wanted(KINDS, (4.0, 12.0, 30.0), (0.1, 0.5), 4, 3)
+
+
+class _Images(list[tuple[str, Any]]):
+    skipped: tuple[Any, ...] = ()
+
+
+def run(model: Padim, wanted: Wanted = WANTED) -> Probed:
+    """Probe four good parts that the model has not seen."""
+    pictures = labelled.Labelled(_Images(normals(6, first=100)), 6, "new parts")
+    job: Job[Any] = Job("key", "title", lambda job: None)
+    return sensitivity._probed(model, pictures, wanted, "identity", job)
+
+
+@pytest.fixture(scope="module")
+def found(small_model: Padim) -> Probed:
+    return run(small_model)
+
+
+def made(caught: Any, void: Any = None) -> Probe:
+    """A probe of these trials, bool (places, kinds, sizes, contrasts), places along the diagonal."""
+    caught = np.asarray(caught, bool)
+    places, kinds, sizes, contrasts = caught.shape
+    at = (np.arange(places) + 0.5) * 64 / places
+    return Probe(
+        kinds=KINDS[:kinds],
+        sizes=tuple(4.0 * 2**i for i in range(sizes)),
+        contrasts=tuple(0.1 * 2**i for i in range(contrasts)),
+        pictures=("a.png",),
+        picture_of=np.zeros(places, np.int64),
+        places=np.stack([at, at], axis=1),
+        caught=caught,
+        rejected=caught,
+        void=np.zeros_like(caught) if void is None else np.asarray(void, bool),
+        bare_rejected=0,
+        in_fit=0,
+        not_good=0,
+        map_size=64,
+        cells=3,
+        scale=(2.0, 2.0),
+        threshold=100,
+        min_area=8,
+        seed=0,
+    )
+
+
+# -- the run ---------------------------------------------------------------------------------------------
+
+
+def test_examples_are_the_trials_of_the_probe(small_model: Padim, found: Probed) -> None:
+    probe = found.probe
+    assert len(found.examples) == 10
+    for (kind, contrast), examples in found.examples.items():
+        place = sensitivity.typical_place(probe, kind, contrast)
+        assert place is not None
+        name = probe.pictures[probe.picture_of[place]]
+        rgb = small_model.preprocess(part(int(name[5:8])))
+        x, y = probe.places[place]
+        assert [example.size for example in examples] == list(probe.sizes)
+        for j, example in enumerate(examples):
+            look = sensitivity.look_at(probe, place)
+            painted, area = paint(rgb, kind, example.size, contrast, look, float(x), float(y))
+            q = small_model.judge_arrays(painted[None])[0][0]
+            hit = bool((map_mask(q, probe.threshold, probe.min_area) & area).any())
+            # The look is the one that the probe drew: judging it anew gives what was counted.
+            assert example.caught == hit
+            i, k = probe.kinds.index(kind), probe.contrasts.index(contrast)
+            assert example.caught == probe.caught[place, i, j, k]
+            assert max(decode(example.picture.data, name).shape) == 288
+
+
+def test_the_first_picture_is_the_backdrop(small_model: Padim, found: Probed) -> None:
+    shown = decode(found.seen.data, "seen").astype(int)
+    bare = small_model.preprocess(part(100)).astype(int)
+    assert shown.shape == (64, 64, 3)
+    assert np.abs(shown - bare).mean() < 6
+
+
+def test_a_typical_place_is_neither_the_best_nor_the_worst() -> None:
+    caught = np.zeros((5, 1, 4, 1), bool)
+    for place, sizes in enumerate((4, 0, 2, 3, 1)):
+        caught[place, 0, 4 - sizes :, 0] = True
+    assert sensitivity.typical_place(made(caught), "scratch", 0.1) == 2
+    void = np.zeros_like(caught)
+    void[2, 0, 1] = True
+    assert sensitivity.typical_place(made(caught & ~void, void), "scratch", 0.1) == 4
+    assert sensitivity.typical_place(made(caught & False, void | True), "scratch", 0.1) is None
+
+
+def test_all_kinds_together_are_the_sum_of_the_kinds(found: Probed) -> None:
+    probe = found.probe
+    for contrast in probe.contrasts:
+        together = found.curve(None, contrast)
+        for j in range(len(probe.sizes)):
+            alone = [found.curve(kind, contrast).rates[j] for kind in probe.kinds]
+            assert together.rates[j].count == sum(rate.count for rate in alone)
+            assert together.rates[j].of == sum(rate.of for rate in alone)
+
+
+def test_a_cancelled_probe_is_none(small_model: Padim) -> None:
+    job: Job[Any] = Job("key", "title", lambda job: None)
+    job.cancel()
+    pictures = labelled.Labelled(_Images(normals(2, first=100)), 2, "new parts")
+    with pytest.raises(Cancelled):
+        sensitivity._probed(small_model, pictures, WANTED, "identity", job)
+
+
+@pytest.mark.parametrize("places", [1, 12, 27, 48, 300, 10_000])
+def test_cells_leave_some_places_to_each(places: int) -> None:
+    cells = sensitivity.cells_for(places)
+    assert 2 <= cells <= 10
+    assert cells == 2 or places / cells**2 >= 3
+
+
+# -- units and words -------------------------------------------------------------------------------------
+
+
+def test_sizes_are_told_in_pixels_or_millimetres() -> None:
+    assert Unit.of((2.0, 2.0)).said(8) == "16 px"
+    assert Unit.of((2.0, 2.0), 0.05).said(8) == "0.8 mm"
+    assert Unit.of((2.0, 1.0)).said(8) == "16 × 8 px"
+    assert Unit.of((2.0, 2.0)).axis == (2.0, "px")
+    factor, name = Unit.of((2.0, 1.0)).axis
+    assert factor == 1
+    assert "model" in name
+
+
+@given(number=st.floats(0.001, 1e6))
+def test_a_size_is_spelt_to_a_few_hundredths(number: float) -> None:
+    text = Unit(1.0, 1.0, "mm").said(number).removesuffix(" mm").replace(",", "")
+    assert "e" not in text
+    assert float(text) == pytest.approx(number, rel=0.051)
+
+
+def test_what_lies_beyond_the_sizes_tried_is_said(found: Probed) -> None:
+    probe = made([[[[False], [True]]]] * 20 + [[[[True], [True]]]] * 20)
+    unit = Unit.of(probe.scale)
+    curves = Probed("x", "", 1.0, probe, (), Picture(b""), {})
+    _, rows = sensitivity.smallest(curves, unit)
+    at_90 = curves.curve("scratch", 0.1).at_90.value
+    assert at_90 is not None
+    assert rows[0][1].text == unit.said(at_90)
+    assert rows[0][1].note == "half: ≤ 8 px"
+    never = replace(curves, probe=made([[[[False], [False]]]] * 9), _curves={})
+    assert sensitivity.smallest(never, unit)[1][0][1].text == "> 16 px"
+    void = replace(curves, probe=made([[[[False]]]], [[[[True]]]]), _curves={})
+    assert sensitivity.smallest(void, unit)[1][0][1].text == "–"
+    head, rows = sensitivity.smallest(found, unit)
+    assert len(rows) == 5
+    assert head == ["Defect", "Contrast 10 %", "Contrast 50 %"]
+
+
+def test_blind_places_and_the_weakest_cell_are_named() -> None:
+    caught = np.ones((9, 2, 2, 2), bool)
+    assert "no blind spot" in sensitivity.weakest(made(caught), None)
+    caught[0] = False
+    probe = made(caught)
+    text = sensitivity.weakest(probe, None)
+    assert "the top left of the picture: 67 %, judged from 3 places" in text
+    assert "at 1 of 9 places" in text
+    assert [spot.blind for spot in sensitivity.spots(probe, "spot")] == [True] + [False] * 8
+    assert "could be judged" in sensitivity.weakest(made(caught & False, caught | True), "scratch")
+    assert sensitivity.where(1, 1, 3) == "the middle"
+    assert sensitivity.where(3, 0, 4) == "the bottom left"
+    assert sensitivity.where(1, 1, 2) == "the bottom right"
+    assert sensitivity.where(9, 5, 10) == "the bottom"
+
+
+def test_percentages_are_short() -> None:
+    assert [sensitivity.percent(share) for share in (0.025, 0.1, 0.4)] == ["2.5 %", "10 %", "40 %"]
+
+
+# -- files and figures -----------------------------------------------------------------------------------
+
+
+def test_files_hold_the_counts(found: Probed) -> None:
+    class _Entry:
+        id, name = "m1", "=Plate"
+
+    entry: Any = _Entry()
+    rows = list(csv.DictReader(io.StringIO(sensitivity.figures_csv(found, entry).decode("utf-8-sig"))))
+    assert len(rows) == 5 * 3 * 2
+    for row in rows:
+        kind: Any = row["kind"]
+        rate = found.probe.rate(kind, float(row["size_map_px"]), float(row["contrast"]))
+        assert (int(row["caught"]), int(row["tried"])) == (rate.count, rate.of)
+        assert float(row["size_px_across"]) == pytest.approx(1.5 * float(row["size_map_px"]))
+        assert row["model"] == "'=Plate"
+    whole = json.loads(sensitivity.document(found, entry))
+    assert whole["share_caught"] == found.probe.share
+    assert len(whole["places"]) == len(found.probe.places)
+    assert len(whole["over_size"]) == 10
+
+
+def test_curves_are_drawn_through_the_counts(found: Probed) -> None:
+    curves = [(f"{c}", found.curve(None, c)) for c in found.probe.contrasts]
+    figure = sensitivity_charts.detection(curves, factor=1.5, unit="px")
+    points = [trace for trace in figure.data if "markers" in trace.mode]
+    assert len(points) == 2
+    for trace, (_, curve) in zip(points, curves, strict=True):
+        assert list(trace.y) == [rate.share for rate in curve.rates]
+    assert list(figure.layout.xaxis.tickvals) == [6, 18, 45]
+    nothing = made([[[[False]]]], [[[[True]]]])
+    empty = sensitivity_charts.detection([("x", nothing.over_size("scratch", 0.1))], factor=1, unit="px")
+    assert not empty.data
+
+
+def test_the_map_shows_every_place_on_the_part(found: Probed) -> None:
+    probe = found.probe
+    share, _ = probe.by_place()
+    spots = sensitivity.spots(probe, None)
+    figure = sensitivity_charts.place_map(share, spots, side=64, shape=2.0, backdrop=found.seen.data)
+    shown = sorted((x, y) for trace in figure.data[1:] for x, y in zip(trace.x, trace.y, strict=True))
+    assert shown == sorted(map(tuple, probe.places.tolist()))
+    assert figure.layout.images[0].source.startswith("data:image/jpeg;base64,")
+    assert list(figure.layout.yaxis.range) == [64, 0]
+    assert figure.layout.yaxis.scaleratio == 0.5

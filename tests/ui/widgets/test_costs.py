@@ -1,0 +1,46 @@
+"""What settings cost, in words: the engine's own numbers, and when few pictures make them small."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from padim import PadimConfig
+from padim.analysis.cost import estimate
+from padim.methods.factor import is_low_rank
+from ui.app.text import megabytes
+from ui.widgets import costs
+
+
+@given(features=st.integers(1, 2000))
+def test_from_enough_pictures_on_a_model_is_whole_and_below_it_is_not(features: int) -> None:
+    enough = costs.enough(features)
+    assert enough >= 1
+    assert not any(is_low_rank(n, features) for n in range(enough, features + 3))
+    # A single picture spans nothing at all, and is no low rank to the engine's rule.
+    assert all(is_low_rank(n, features) for n in range(2, enough))
+
+
+@pytest.mark.parametrize("pictures", [1, 12, 50, 51, 4000])
+def test_the_page_says_what_the_engine_estimates(pictures: int) -> None:
+    config = PadimConfig()
+    cost = estimate(config, pictures)
+    facts = dict(costs.facts(config, pictures))
+    assert facts["Memory while fitting"] == megabytes(cost.fit_memory)
+    assert facts["Memory while scoring"] == megabytes(cost.score_memory)
+    assert facts["Saved model"] == megabytes(cost.bundle)
+    assert facts["Working features"] == megabytes(pictures * cost.spool_per_image)
+    assert facts["Checkpoint, optional"] == megabytes(cost.checkpoint)
+    assert costs.checkpoint(config, pictures) == megabytes(cost.checkpoint)
+
+
+def test_few_pictures_are_told_apart_from_enough() -> None:
+    config = PadimConfig(n_features=100)
+    whole = megabytes(estimate(config).bundle)
+    few = costs.note(config, 12)
+    assert "With only 12 pictures" in few
+    assert "from 51 on" in few
+    assert f"the saved model {whole}" in few
+    assert "With only 50 pictures" in costs.note(config, 50)
+    assert costs.note(config, 51) == "The network itself comes on top."

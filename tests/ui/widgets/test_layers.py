@@ -1,0 +1,60 @@
+"""Layers in words and shares in percent."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from padim.network.registry import REGISTRY
+from ui.widgets.layers import colours, percents, sees, where
+from ui.widgets.panels import Bar, bars, legend, stack
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=8))
+def test_percents_sum_to_a_hundred_and_are_off_by_less_than_one(amounts: list[float]) -> None:
+    got, whole = percents(amounts), sum(amounts)
+    if whole <= 0:
+        assert got == [0] * len(amounts)
+        return
+    assert sum(got) == 100
+    for percent, amount in zip(got, amounts, strict=True):
+        assert abs(percent - 100 * amount / whole) < 1 + 1e-6
+
+
+def test_thirds_do_not_lose_a_percent() -> None:
+    assert percents([1, 1, 1]) == [34, 33, 33]
+    assert percents([0.0, 0.0]) == [0, 0]
+
+
+def test_every_layer_there_is_has_plain_words() -> None:
+    for backbone in REGISTRY.values():
+        for layer in backbone.layers:
+            assert sees(layer).endswith(f", {layer.stride} px")
+            assert not sees(layer).startswith("detail,"), layer
+        assert len(set(colours(len(backbone.layers)))) == len(backbone.layers) or len(backbone.layers) > 7
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        (0, 0, "upper left"),
+        (299, 0, "upper right"),
+        (150, 0, "upper middle"),
+        (150, 50, "centre"),
+        (0, 50, "left"),
+        (299, 99, "lower right"),
+    ],
+)
+def test_where_a_region_lies(x: float, y: float, said: str) -> None:
+    assert where(x, y, (100, 300)) == said
+
+
+def test_bars_say_what_they_draw_and_names_are_no_markup() -> None:
+    rows = [Bar("<a>", "fine, 4 px", 30, "#123456"), Bar("b", "shape", 70, "#654321")]
+    drawn = bars(rows)
+    assert "&lt;a&gt;" in drawn
+    assert "30 %" in drawn
+    assert "width:70%" in drawn
+    assert ">b 70 %<" in stack(rows)
+    assert "<a>" not in drawn + stack(rows) + legend(rows)

@@ -1,0 +1,1 @@
+"""The application around the pages: shell, session state, workspace, server."""

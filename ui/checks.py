@@ -1,0 +1,582 @@
+"""What the Checks page works out: how parts lie, how repeatable their scores are, and how another day scores.
+
+Nothing of it changes a model but :func:`use_guard` and :func:`add_to_fit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import amending
+from ui.app import state, workspace
+from ui.app.text import count, in_hundred
+from ui.files import bring
+from ui.files.media import Picture
+from ui.jobs import watch
+from ui.reviews import Review, Reviews
+from ui.scoring import Kept, Scored
+from ui.widgets import normals
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from padim.analysis.alignment import Alignment
+    from padim.analysis.session_check import SessionCheck
+    from padim.data.sources import Source
+    from padim.decision.guard_band import Guard, Repeatability
+    from padim.model import Padim
+    from padim.storage.workspace import Entry
+    from ui.amending import Amended
+    from ui.jobs.jobs import Job
+    from ui.scoring import Pile
+
+REPEATS = "repeats"
+SECOND = "second"
+
+# Pictures that the alignment is measured on: more tell the same percentiles, and take longer.
+MOST_ALIGNED = 300
+
+
+# -- alignment -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lie:
+    """How the good parts of a model lie.
+
+    Attributes:
+        alignment: of the pictures measured.
+        measured: which those are, as indices into ``model.normals_``.
+        good: how many pictures of good parts there are.
+    """
+
+    alignment: Alignment
+    measured: tuple[int, ...]
+    good: int
+
+    @property
+    def lengths(self) -> npt.NDArray[np.float32]:
+        """float32 ``(n,)``: length of each shift in map pixels; NaN where there is none."""
+        shifts = self.alignment.shifts
+        return np.asarray(np.hypot(shifts[:, 0], shifts[:, 1]), np.float32)
+
+    @property
+    def typical(self) -> float:
+        """Median length of the shifts, in map pixels."""
+        return float(np.nanmedian(self.lengths))
+
+    @property
+    def without_outline(self) -> int:
+        """Pictures that share no outline with the others, and so have no shift."""
+        return int(np.isnan(self.lengths).sum())
+
+    def farthest(self, beyond: float, most: int = 5) -> list[tuple[int, float]]:
+        """Pictures shifted by more than this, the farthest first: indices into ``normals_``, and lengths."""
+        pairs = [(index, float(length)) for index, length in zip(self.measured, self.lengths, strict=True)]
+        return sorted((pair for pair in pairs if pair[1] > beyond), key=lambda pair: -pair[1])[:most]
+
+
+class _AsSeen:
+    """The normals' small pictures as the model sees them, decoded one at a time."""
+
+    def __init__(self, model: Padim, indices: Sequence[int]) -> None:
+        self._model = model
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        from padim.data.decode import decode
+
+        for index in self._indices:
+            rgb = decode(self._model.thumbnail(index), self._model.normals_[index].name)
+            yield self._model.preprocess(rgb)
+
+
+def lie(model: Padim) -> Job[Lie]:
+    """The measurement of how the good parts lie, running or ended; started at the first call.
+
+    It depends on the pictures alone and is shared by all sessions: a threshold or a fit of other features on
+    the same pictures measures nothing anew.
+    """
+    indices = [i for i, normal in enumerate(model.normals_) if normal.status != "not_good"]
+    seen = [model.normals_[i].sha256 for i in indices], model.preprocess
+    key = f"alignment:{hashlib.sha256(repr(seen).encode()).hexdigest()[:20]}"
+    found = watch.find(key)
+    if found is not None:
+        return cast("Job[Lie]", found)
+    return watch.start(key, "Measuring how the parts lie", lambda job: _measured(model, indices, job))
+
+
+def measure_again(job: Job[Lie]) -> None:
+    """Forget a measurement that was cancelled or failed; the next :func:`lie` starts another."""
+    watch.registry().discard(job.key)
+
+
+def _measured(model: Padim, indices: list[int], job: Job[Lie]) -> Lie:
+    from padim.analysis.alignment import align
+
+    n = len(indices)
+    # Evenly over all: pictures often come in the order they were taken, and a station drifts.
+    chosen = [indices[i * n // MOST_ALIGNED] for i in range(MOST_ALIGNED)] if n > MOST_ALIGNED else indices
+    found = align(_AsSeen(model, chosen), job.progress, job.cancelled)
+    return Lie(found, tuple(chosen), n)
+
+
+# -- pictures that the model has seen ----------------------------------------------------------------------
+
+
+def unknown(model: Padim, items: Iterable[Scored]) -> list[Scored]:
+    """The pictures that are none of the model's own, by content, in order of arrival.
+
+    A model's own picture scores lower than it would unseen, and a good part kept out of the fit has already
+    gone into the promise: neither tells anything here.
+    """
+    own = {normal.sha256 for normal in model.normals_}
+    return sorted((item for item in items if item.sha256 not in own), key=lambda item: item.number)
+
+
+# -- repeatability -----------------------------------------------------------------------------------------
+
+
+class _Repeats(Reviews):
+    """The repeat shots of this session, by model."""
+
+    kind = REPEATS
+
+
+def repeats(entry: Entry) -> Review:
+    """This session's repeat shots for this model."""
+    return state.of(_Repeats).of(entry)
+
+
+def take_repeats(entry: Entry, model: Padim, brought: bring.Brought) -> None:
+    """Score repeat shots in the background."""
+    repeats(entry).take("Scoring the repeat shots", brought, model, REPEATS)
+
+
+Split = Literal["one", "folder", "name"]
+SPLITS: dict[Split, str] = {
+    "one": "All show one part",
+    "folder": "A part for each folder",
+    "name": "Parts by file name",
+}
+
+
+@dataclass(frozen=True)
+class Shots:
+    """Shots of one part.
+
+    Attributes:
+        part: a name for it.
+        names: of the pictures.
+        values: their scores in map units.
+    """
+
+    part: str
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+def distinct(items: Iterable[Scored]) -> list[Scored]:
+    """Each file once: a copy of a file scores the same, which says nothing about repeatability."""
+    first: dict[str, Scored] = {}
+    for item in items:
+        first.setdefault(item.sha256, item)
+    return list(first.values())
+
+
+def splits(items: Sequence[Scored]) -> dict[Split, list[tuple[str, list[int]]]]:
+    """The ways in which these pictures may be shots of several parts: name and positions of each part.
+
+    The most telling comes first: folders, then names; that all show one part always comes last.
+    """
+    from padim.data.grouping import SIDE, propose_groups
+
+    names = [item.name.replace("\\", "/") for item in items]
+    # Told by names alone: without several other parts to compare with, likeness cannot tell shots apart.
+    blank = np.zeros((len(items), SIDE * SIDE), np.float32)
+    proposed = {p.rule: p.groups for p in propose_groups(names, [str(i) for i in range(len(names))], blank)}
+    found: dict[Split, list[tuple[str, list[int]]]] = {}
+    folders = proposed.get("sub_folder") or _by_folder(names)
+    if folders:
+        found["folder"] = [(_folder(names, group), list(group)) for group in folders]
+    if "name_prefix" in proposed:
+        found["name"] = [(_prefix(names, group), list(group)) for group in proposed["name_prefix"]]
+    found["one"] = [("The part", list(range(len(names))))]
+    return found
+
+
+def _by_folder(names: Sequence[str]) -> list[tuple[int, ...]]:
+    """Two or more folders with at least two pictures each.
+
+    ``propose_groups`` asks for three folders of at most twenty: it looks for repeat shots among normals,
+    where a folder is more often a day. Here the pictures are repeat shots by the user's word.
+    """
+    by_folder: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        by_folder.setdefault(str(PurePosixPath(name).parent), []).append(i)
+    groups = [tuple(group) for group in by_folder.values() if len(group) > 1]
+    return groups if len(groups) > 1 else []
+
+
+def _folder(names: Sequence[str], group: Sequence[int]) -> str:
+    common = PurePosixPath(names[group[0]]).parent
+    while any(not PurePosixPath(names[i]).is_relative_to(common) for i in group):
+        common = common.parent
+    return str(common)
+
+
+def _prefix(names: Sequence[str], group: Sequence[int]) -> str:
+    stems = [names[i].removesuffix(PurePosixPath(names[i]).suffix) for i in group]
+    end = 0
+    while all(len(stem) > end and stem[end] == stems[0][end] for stem in stems):
+        end += 1
+    return stems[0][:end].rstrip("-_ .(") or stems[0]
+
+
+def of_pile(model: Padim, items: Sequence[Scored], parts: Iterable[tuple[str, list[int]]]) -> list[Shots]:
+    """The shots of each part, with their scores."""
+    area, value = model.config.min_area, model.quantizer.to_value
+    return [
+        Shots(
+            part,
+            tuple(items[i].name for i in group),
+            tuple(value(items[i].score(model, area)) for i in group),
+        )
+        for part, group in parts
+    ]
+
+
+def of_normals(model: Padim) -> list[Shots]:
+    """The good parts that were photographed more than once, with their held-out scores.
+
+    Held-out by part: no shot vouches for another. Copies of a file are one shot.
+    """
+    if model.calibration_ == "none":
+        return []
+    parts: dict[str, dict[str, tuple[str, float]]] = {}
+    for normal, level in zip(model.normals_, model.image_levels(), strict=False):
+        if normal.status != "not_good":
+            shot = normal.name, model.quantizer.to_value(int(level))
+            parts.setdefault(normal.group, {}).setdefault(normal.sha256, shot)
+    return [
+        Shots(
+            next(iter(shots.values()))[0],
+            tuple(name for name, _ in shots.values()),
+            tuple(value for _, value in shots.values()),
+        )
+        for shots in parts.values()
+        if len(shots) > 1
+    ]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A guard band that could be used.
+
+    Attributes:
+        repeatability: what it comes from.
+        guard: the band.
+        mean: mean score of the shots, in map units.
+    """
+
+    repeatability: Repeatability
+    guard: Guard
+    mean: float
+
+
+def band(shots: Iterable[Shots]) -> Band | None:
+    """The guard band that these shots give; None if no part was shot twice."""
+    from padim.decision.guard_band import Guard, pooled
+
+    counted = [part.values for part in shots if len(part.values) > 1]
+    found = pooled(counted)
+    if found is None:
+        return None
+    mean = math.fsum(value for values in counted for value in values) / found.shots
+    return Band(found, Guard.of(found), mean)
+
+
+@dataclass(frozen=True)
+class UnderReview:
+    """Good parts, by their held-out scores, within a guard band at the threshold in use.
+
+    Attributes:
+        count: of them in all.
+        above: of those, how many lie above the threshold.
+        of: good parts.
+    """
+
+    count: int
+    above: int
+    of: int
+
+
+def under_review(model: Padim, guard: Guard) -> UnderReview | None:
+    """How many good parts would be called for review; None without threshold or held-out scores."""
+    from padim.decision.guard_band import guard_levels
+
+    threshold = model.threshold_
+    if threshold is None or model.calibration_ == "none":
+        return None
+    scores = model.held_out_scores()
+    low, high = guard_levels(threshold.level, guard, model.quantizer)
+    inside = scores[(scores >= low) & (scores <= high)]
+    return UnderReview(len(inside), int(np.count_nonzero(inside > threshold.level)), len(scores))
+
+
+def use_guard(entry: Entry, seen: Padim, guard: Guard | None) -> None:
+    """Put a guard band to use, or remove it, and save.
+
+    Args:
+        entry: the model.
+        seen: the opened model that the band was measured with.
+        guard: None removes it.
+
+    Raises:
+        PadimError: the model has changed since, so that the band is no longer its own.
+    """
+    with workspace.edit(entry) as model:
+        same = model.quantizer == seen.quantizer and model.config == seen.config
+        if guard is not None and not same:
+            raise PadimError("the model was changed meanwhile; measure the guard band anew")
+        model.set_guard(guard)
+
+
+def amount(value: float) -> str:
+    """A width in map units: as thresholds are written, and to two significant digits where that is finer."""
+    return f"{value:,.2f}" if value >= 0.1 or value <= 0 else f"{value:.2g}"
+
+
+def in_thresholds(width: float, threshold: float) -> str:
+    """A width as a multiple of the threshold, to two significant digits: "0.12 ×", "0.0034 ×"."""
+    if threshold <= 0:
+        return "–"
+    multiple = width / threshold
+    digits = 2 if multiple >= 0.1 or multiple <= 0 else min(6, 1 - math.floor(math.log10(multiple)))
+    return f"{multiple:,.{digits}f} ×"
+
+
+# -- second session ----------------------------------------------------------------------------------------
+
+
+class _Second(Reviews):
+    """The second session's pictures, by model."""
+
+    kind = SECOND
+
+
+@dataclass
+class _Joined:
+    """What became of second sessions, by model.
+
+    Attributes:
+        added: the job that was to add one to the fit.
+        cleared: pictures that were found to be the model's own, and so taken off the list.
+    """
+
+    added: dict[str, Job[Amended]] = field(default_factory=dict)
+    cleared: dict[str, int] = field(default_factory=dict)
+
+
+def second(entry: Entry) -> Review:
+    """This session's pictures of another day, for this model."""
+    return state.of(_Second).of(entry)
+
+
+def take_second(entry: Entry, model: Padim, brought: bring.Brought) -> None:
+    """Score pictures of good parts of another day in the background."""
+    forget_outcome(entry)
+    second(entry).take(f"Scoring {brought.label}", brought, model, SECOND, "good")
+
+
+def sample_second() -> bring.Sample | None:
+    """The sample's unseen good parts, or None where the sample is not installed."""
+    part = bring.sample_part()
+    if part is None or not (part / "test" / "good").is_dir():
+        return None
+    return bring.Sample(
+        "The sample has good parts that its model has not seen.",
+        lambda: bring.from_folder(part / "test" / "good", f"Sample: {part.name}, more good parts"),
+    )
+
+
+@dataclass(frozen=True)
+class Session:
+    """Another day's good parts against the promise.
+
+    Attributes:
+        parts: the pictures of each part; pictures so alike that they must be shots of one part are together.
+        scores: int64 ``(parts,)`` levels, each part's highest.
+        check: the comparison; None where there are no held-out scores, and so no promise.
+    """
+
+    parts: tuple[tuple[Scored, ...], ...]
+    scores: npt.NDArray[np.int64]
+    check: SessionCheck | None
+
+    @property
+    def pictures(self) -> int:
+        """In all parts."""
+        return sum(map(len, self.parts))
+
+    def rejected(self, model: Padim, level: int) -> list[tuple[int, Scored]]:
+        """Each rejected part's picture with the highest score, and the score; the worst part first."""
+        area = model.config.min_area
+        worst = [max(((item.score(model, area), item) for item in part), key=_score) for part in self.parts]
+        return sorted((pair for pair in worst if pair[0] > level), key=lambda pair: -pair[0])
+
+
+def _score(pair: tuple[int, Scored]) -> int:
+    return pair[0]
+
+
+def session(model: Padim, items: Sequence[Scored], level: int) -> Session:
+    """Compare good parts with the promise at a threshold.
+
+    Args:
+        model: that scored them.
+        items: at least one picture, none of them the model's own.
+        level: the threshold.
+    """
+    from padim.analysis.session_check import check_session
+
+    area = model.config.min_area
+    parts = _parts(items)
+    scores = np.array([max(item.score(model, area) for item in part) for part in parts], np.int64)
+    promised = model.calibration_ != "none"
+    check = check_session(model.held_out_scores(), scores, level) if promised else None
+    return Session(parts, scores, check)
+
+
+def _parts(items: Sequence[Scored]) -> tuple[tuple[Scored, ...], ...]:
+    from padim.data.grouping import propose_groups, resolve
+
+    proposals = propose_groups(
+        [item.name for item in items],
+        [item.sha256 for item in items],
+        np.stack([_fingerprint(item.thumb, item.sha256) for item in items]),
+    )
+    # As when they are added to the fit: what is certain enough without asking. Names are not.
+    alike = [group for p in proposals if p.rule in ("identical", "near_identical") for group in p.groups]
+    parts: dict[int, list[Scored]] = {}
+    for item, part in zip(items, resolve(len(items), alike), strict=True):
+        parts.setdefault(part, []).append(item)
+    return tuple(tuple(part) for part in parts.values())
+
+
+@st.cache_resource(max_entries=2000, show_spinner=False)
+def _fingerprint(_thumb: Picture, sha256: str) -> npt.NDArray[np.float32]:
+    from padim.data.decode import decode
+    from padim.data.grouping import fingerprint
+
+    return fingerprint(decode(_thumb.data, "a scored picture"))
+
+
+def verdict(check: SessionCheck) -> str:
+    """Whether the session keeps to the promise, in plain words."""
+    realised = f"{check.rejected:,} of {count(check.n, 'good part')} {'is' if check.rejected == 1 else 'are'}"
+    promised = f"about {in_hundred(check.expected)}"
+    if check.disagrees == "more":
+        return (
+            f"**More good parts are rejected than promised.** {realised} rejected where {promised} were "
+            f"promised; chance alone brings that about in {_chance(check.p_more)} such sessions. Something "
+            "differs from what the model was fitted on: light, camera, position or the parts themselves. "
+            "Until that is put right, or these parts are in the fit, the promise does not hold."
+        )
+    if check.disagrees == "fewer":
+        return (
+            f"**Fewer good parts are rejected than promised.** {realised} rejected where {promised} were "
+            f"promised; chance alone brings that about in {_chance(check.p_fewer)} such sessions. These "
+            "parts are more alike than those the model was fitted on: the promise is too high for them, and "
+            "a lower threshold might do."
+        )
+    return (
+        f"{realised} rejected where {promised} were promised: no further apart than chance explains. As far "
+        f"as {count(check.n, 'part')} can tell, the promise holds for this session."
+    )
+
+
+def _chance(p: float) -> str:
+    return "fewer than 1 in 1,000" if p < 0.001 else in_hundred(p)
+
+
+def overlay_of(entry: Entry, item: Scored, model: Padim, level: int) -> Picture:
+    """A scored picture's small copy with its heat at this threshold."""
+    identity = workspace.scoring_identity(entry)
+    return Picture(_overlay_of(item, model, identity, item.sha256, level, model.config.min_area))
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _overlay_of(_item: Scored, _model: Padim, identity: str, sha256: str, level: int, min_area: int) -> bytes:
+    from padim.data.decode import decode
+
+    rgb = decode(_item.thumb.data, _item.name)
+    return normals.small_overlay(rgb, _item.levels(_model), level, min_area, _item.content_box)
+
+
+class Picked(Kept):
+    """Some pictures of a pile, as a source."""
+
+    def __init__(self, pile: Pile, items: Iterable[Scored]) -> None:
+        super().__init__(pile)
+        self._picked = list(items)
+
+    def __len__(self) -> int:
+        return len(self._picked)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        for item in self._picked:
+            yield item.name, item.file.read_bytes()
+
+
+def add_to_fit(entry: Entry, found: Session) -> None:
+    """Continue the fit with these good parts, in the background."""
+    pictures = Picked(second(entry).pile, (item for part in found.parts for item in part))
+    # The pile's files lie on disk as long as the source is held, whatever becomes of the list meanwhile.
+    source = cast("Source", pictures)
+    amending.start_adding(entry, bring.Brought(source, "a second session", "Second session"))
+    job = amending.job(entry)
+    if job is not None:
+        state.of(_Joined).added[entry.id] = job
+
+
+def clear_joined(entry: Entry, model: Padim) -> None:
+    """Clear the second session once all its pictures are the model's own.
+
+    Scored by a model that has learnt from them, they would only confirm themselves.
+    """
+    review = second(entry)
+    items = review.pile.items
+    if items and not review.running and not unknown(model, items):
+        state.of(_Joined).cleared[entry.id] = len(items)
+        review.clear()
+
+
+def outcome(entry: Entry) -> tuple[Job[Amended] | None, int]:
+    """What became of this model's second session since pictures were last brought.
+
+    Returns:
+        The job that was to add it to the fit, if one was asked for; how many pictures were taken off the
+        list, because they are the model's own.
+    """
+    joined = state.of(_Joined)
+    return joined.added.get(entry.id), joined.cleared.get(entry.id, 0)
+
+
+def forget_outcome(entry: Entry) -> None:
+    """Another second session begins."""
+    joined = state.of(_Joined)
+    joined.added.pop(entry.id, None)
+    joined.cleared.pop(entry.id, None)

@@ -1,0 +1,464 @@
+"""What the Compare page works out: which configurations, a study of them in the background, what came of it.
+
+A study has a folder of its own in the workspace, named after the pictures brought: bringing the same ones
+again goes on with it, also in another session. What was computed once is never computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from padim.errors import PadimError
+from padim.methods.catalogue import METHODS
+from padim.network import backbone
+from ui import fit as fitting
+from ui.app import state, workspace
+from ui.app.text import count
+from ui.files import bring, folders, uploads
+from ui.jobs import watch, work_queue
+from ui.widgets import networks
+from ui.widgets.tables import Cell
+
+if TYPE_CHECKING:
+    from padim.study.data import Category
+    from padim.study.plan import Variant
+    from padim.study.ranking import Overall, Standing, Table
+    from padim.study.runner import Study
+    from padim.worker.pictures import Labelled
+    from ui.jobs.jobs import Job
+
+UPLOADER = "compare"
+SIZES = (128, 192, 256, 320, 384, 448, 512)
+
+Way = Literal["standard", "early", "late"]
+WAYS: dict[Way, str] = {
+    "standard": "Standard set",
+    "early": "Without the deepest",
+    "late": "Without the earliest",
+}
+
+
+@dataclass
+class Comparing:
+    """The Compare page's memory for one session.
+
+    Attributes:
+        categories: the pictures brought; none until some are.
+        brought: the same as they came.
+        label: what they are, as the user knows it.
+        folder: of their study; of an earlier one that is being looked at.
+        key: of the job.
+        loaded: folder, time of change and content of the study last read.
+    """
+
+    categories: tuple[Category, ...] = ()
+    brought: bring.Brought | None = None
+    label: str = ""
+    folder: Path | None = None
+    key: str | None = None
+    loaded: tuple[Path, int, Study] | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be compared: everything with everything.
+
+    Attributes:
+        methods, networks: names.
+        ways: which of each network's standard layers are read.
+        sizes: sides of the input in pixels.
+        stride: pixels per grid position.
+    """
+
+    methods: tuple[str, ...]
+    networks: tuple[str, ...]
+    ways: tuple[Way, ...]
+    sizes: tuple[int, ...]
+    stride: int = 8
+
+    def variants(self) -> tuple[Variant, ...]:
+        """The configurations, named after what they differ in.
+
+        Raises:
+            PadimError: choices that do not go together; says which.
+        """
+        from padim.study.plan import Plan
+
+        entries = []
+        for method, network, way, size in itertools.product(
+            self.methods, self.networks, self.ways, self.sizes
+        ):
+            words = [
+                (self.methods, METHODS[method].title),
+                (self.networks, backbone.get(network).title),
+                (self.ways, WAYS[way].lower()),
+                (self.sizes, f"{size} px"),
+            ]
+            told = [word for choices, word in words if len(choices) > 1]
+            entries.append(
+                {
+                    "name": " · ".join(told) or METHODS[method].title,
+                    "method": method,
+                    "backbone": network,
+                    "layers": layers(network, way),
+                    "input_size": size,
+                    "grid_stride": self.stride,
+                }
+            )
+        return Plan.of({"configurations": entries}).variants()
+
+
+def layers(network: str, way: Way) -> tuple[str, ...]:
+    """Which of a network's standard layers are read."""
+    standard = backbone.get(network).default_layers
+    return {"standard": standard, "early": standard[:-1], "late": standard[1:]}[way]
+
+
+def offered() -> tuple[list[str], int]:
+    """Networks whose weights are on this server, and how many others there are."""
+    here = [name for name in backbone.REGISTRY if networks.status(name).kind == "here"]
+    return here, len(backbone.REGISTRY) - len(here)
+
+
+def estimate(variants: Sequence[Variant], categories: Sequence[Category]) -> str:
+    """How much work that is, in words."""
+    from padim.study.features import shared_by
+
+    own = [one.config for one in variants if not one.config.needs_pictures]
+    passes = len({shared_by(config) for config in own}) + len(variants) - len(own)
+    pictures = sum(len(one.normals) + len(one.tests) for one in categories)
+    on = count(len(categories), "data set")
+    trained = [one for one in variants if any(METHODS[name].trains for name in one.config.methods_used)]
+    more = (
+        f" {count(len(trained), 'of them trains', 'of them train')}, which takes minutes." if trained else ""
+    )
+    return (
+        f"{count(len(variants), 'configuration')} on {on}: {count(len(variants) * len(categories), 'run')}. "
+        f"{count(passes, 'pass', 'passes')} of a network over {count(pictures, 'picture')}.{more}"
+    )
+
+
+# -- the session's ---------------------------------------------------------------------------------------
+
+
+def memory() -> Comparing:
+    """This session's state of the page."""
+    return state.of(Comparing)
+
+
+def take(brought: bring.Brought) -> None:
+    """Use these pictures.
+
+    Raises:
+        PadimError: there are too few good parts among them, or none at all.
+    """
+    try:
+        found = _categories(brought)
+    finally:
+        # The data set holds the files as long as it is wanted; the upload store need not.
+        uploads.release(UPLOADER, brought.files)
+    clear()
+    now = memory()
+    now.categories, now.brought, now.label = found, brought, brought.label
+    now.folder = _folder(found, brought.label)
+
+
+def _categories(brought: bring.Brought) -> tuple[Category, ...]:
+    from padim.study.data import categories
+    from padim.worker.pictures import categories_of_files
+
+    if brought.path is not None:
+        return categories(brought.path, beside=_beside(brought.path))
+    return categories_of_files(brought.files, brought.label)
+
+
+def _beside(path: Path) -> bool:
+    """Whether what lies beside a folder is open to the app: only where the folder above is."""
+    return path not in folders.roots()
+
+
+@contextmanager
+def _handed_over(brought: bring.Brought, job: Job[Any], good_of: str | None = None) -> Iterator[Labelled]:
+    """The pictures, or the good ones to fit on of one category, for the process that does the work."""
+    from padim.worker.pictures import Labelled
+
+    with work_queue.handed_over(brought, job) as at:
+        beside = brought.path is not None and _beside(brought.path)
+        yield Labelled(at=at, label=brought.label, beside=beside, good_of=good_of)
+
+
+def sample() -> bring.Sample | None:
+    """The sample's pictures, or None where the sample is not installed."""
+    part = bring.sample_part()
+    if part is None:
+        return None
+    return bring.Sample(
+        "Good parts and five kinds of defects with masks, to try it out.",
+        lambda: bring.Brought(
+            bring.from_folder(part, part.name).source, f"Sample: {part.name}", part.name, path=part
+        ),
+    )
+
+
+def clear() -> None:
+    """Forget pictures and job; one that still runs is stopped."""
+    now = memory()
+    if now.key is not None:
+        watch.registry().discard(now.key)
+    now.categories, now.brought, now.label, now.folder, now.key = (), None, "", None, None
+
+
+def job() -> Job[Study] | None:
+    """This session's study, running or ended."""
+    key = memory().key
+    return None if key is None else watch.find(key)
+
+
+def start(variants: Sequence[Variant]) -> None:
+    """Run the study of the pictures brought in the background, from where it stopped before."""
+    now = memory()
+    folder, brought, former = now.folder, now.brought, job()
+    assert folder is not None
+    assert brought is not None
+    if former is not None and former.running:
+        return
+    if now.key is not None:
+        watch.registry().discard(now.key)
+    now.key = f"study:{uuid.uuid4().hex}"
+    watch.start(
+        now.key,
+        f"Comparing on {now.label}",
+        lambda job: _run(folder, variants, brought, job),
+        goes_on=True,
+    )
+
+
+def _run(folder: Path, variants: Sequence[Variant], brought: bring.Brought, job: Job[Study]) -> Study:
+    from padim.study.runner import load
+    from padim.worker import messages
+
+    with _handed_over(brought, job) as pictures:
+        request = messages.Study(
+            folder=folder.absolute(),
+            variants=[(one.name, one.config.model_dump(mode="json")) for one in variants],
+            pictures=pictures,
+        )
+        done = work_queue.run("comparison", request, job)
+    return replace(load(folder), again=done.again)
+
+
+def found() -> Study | None:
+    """What there is of the study in hand, all of it or as far as it came; None: nothing yet."""
+    now, ended = memory(), job()
+    if ended is not None and ended.state == "done":
+        result: Study = ended.result
+        return result
+    return None if now.folder is None else _load(now.folder)
+
+
+def _load(folder: Path) -> Study | None:
+    """A study in the workspace, read anew where it has changed."""
+    from padim.study.runner import load
+
+    now = memory()
+    try:
+        stamp = (folder / "study.json").stat().st_mtime_ns
+        if now.loaded is None or now.loaded[:2] != (folder, stamp):
+            now.loaded = folder, stamp, load(folder)
+    except (OSError, PadimError):
+        return None
+    study = now.loaded[2]
+    return study if study.done else None
+
+
+# -- earlier studies -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A study in the workspace.
+
+    Attributes:
+        folder: its own.
+        label: what it was made on, and when.
+    """
+
+    folder: Path
+    label: str
+
+
+def _root() -> Path:
+    return workspace.root() / "studies"
+
+
+def _folder(categories: Sequence[Category], label: str) -> Path:
+    """Named after the pictures: the same ones have the same folder."""
+    told = [(one.name, *one.normals.samples, "", *one.tests.samples) for one in categories]
+    digest = hashlib.sha256(repr(told).encode()).hexdigest()[:12]
+    slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:40] or "study"
+    return _root() / f"{slug}-{digest}"
+
+
+def earlier() -> list[Earlier]:
+    """Those with any result, the newest first."""
+    found = []
+    for file in _root().glob("*/study.json"):
+        try:
+            when = datetime.fromtimestamp(file.stat().st_mtime)
+        except OSError:  # deleted meanwhile
+            continue
+        if any((file.parent / "results").glob("*.json")):
+            name = file.parent.name.rpartition("-")[0].replace("-", " ")
+            found.append((when, Earlier(file.parent, f"{name}, {when:%d %b %Y %H:%M}")))
+    return [one for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def look_at(one: Earlier) -> None:
+    """Show an earlier study."""
+    clear()
+    memory().folder = one.folder
+
+
+def delete(folder: Path) -> None:
+    """Remove a study for good."""
+    clear()
+    if folder.parent == _root():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- fitting one of them ---------------------------------------------------------------------------------
+
+
+def fit(category: Category, variant: Variant) -> None:
+    """Fit a model of one configuration on the good parts of a data set; the Fit page shows it.
+
+    Raises:
+        PadimError: another fit is at work.
+    """
+    running = fitting.fit_job()
+    if running is not None and running.running:
+        raise PadimError("A fit is at work already; wait for it, or cancel it on the Fit page.")
+    brought = memory().brought
+    assert brought is not None
+    name = f"{category.name} {variant.name}".replace(" · ", " ")[:60]
+    fitting.begin(
+        f"{name} {datetime.now():%d %b %H:%M}",
+        variant.config,
+        {},
+        lambda job: _handed_over(brought, job, category.name),
+    )
+
+
+# -- words and rows --------------------------------------------------------------------------------------
+
+
+def headline(ranked: Sequence[Overall], study: Study) -> str:
+    """Which one is best, and what that is worth; Markdown with names as they are spelt."""
+    from padim.study.ranking import primary
+    from ui.widgets.panels import plain
+
+    by = primary(study)
+    standings = [(one, one.standings[by.name]) for one in ranked if by.name in one.standings]
+    known = [(one, at) for one, at in standings if at.figure.value is not None]
+    if not known:
+        return "There is nothing to rank the configurations by."
+    best = [one for one, at in known if at.best]
+    value = known[0][1].figure.value
+    names = " and ".join(f"**{plain(one.variant)}**" for one in best[:3])
+    more = f" and {len(best) - 3} more" if len(best) > 3 else ""
+    verb = "rank first together" if len(best) > 1 else "ranks first"
+    text = f"{names}{more} {verb}: {by.title[:1].lower()}{by.title[1:]} {value:.3f}."
+    close = [one for one, at in known if at.close]
+    if close:
+        whom = "them" if best[1:] else "it"
+        text += f" {count(len(close), 'other')} cannot be told apart from {whom} on these pictures."
+    elif len(known) > len(best):
+        rest = len(known) - len(best)
+        text += f" {'The other is' if rest == 1 else 'All others are'} behind by more than chance explains."
+    timed = [one for one in best if one.milliseconds]
+    if len(timed) > 1:
+        quickest = min(timed, key=lambda one: one.milliseconds or 0.0)
+        text += f" The quicker of these is **{plain(quickest.variant)}**: {quickest.milliseconds:.0f} ms."
+    return text
+
+
+def against(standing: Standing | None) -> str:
+    """What a configuration's lag behind the best is worth, in words."""
+    from padim.study.ranking import p_words
+
+    if standing is None or standing.figure.value is None:
+        return "–"
+    if standing.best:
+        return "best"
+    difference = standing.difference
+    if difference is None or difference.p is None:
+        return "not tested"
+    p = p_words(standing)
+    p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    return f"behind ({p})" if difference.real else f"not told apart ({p})"
+
+
+def rows(ranked: Sequence[Overall], study: Study) -> dict[str, list[Any]]:
+    """The columns of the sortable table, the best first."""
+    from padim.study.ranking import present, primary
+
+    by = primary(study)
+    columns: dict[str, list[Any]] = {
+        "No.": list(range(1, len(ranked) + 1)),
+        "Configuration": [one.variant for one in ranked],
+    }
+
+    def values(name: Any) -> list[float | None]:
+        found = [one.standings.get(name) for one in ranked]
+        return [None if at is None else at.figure.value for at in found]
+
+    columns[by.title] = values(by.name)
+    columns["95 % interval"] = [_between(one.standings.get(by.name)) for one in ranked]
+    columns["Against the best"] = [against(one.standings.get(by.name)) for one in ranked]
+    columns["Good parts rejected"] = [_percent(one.false_rejects) for one in ranked]
+    columns["Promised"] = [None if one.promised is None else one.promised * 100 for one in ranked]
+    columns["Defects caught"] = [_percent(one.caught) for one in ranked]
+    columns["Time per image"] = [one.milliseconds for one in ranked]
+    columns["Fit"] = [one.fit_seconds for one in ranked]
+    columns["Model"] = [None if one.model_bytes is None else one.model_bytes / 1e6 for one in ranked]
+    for about in present(study):
+        if about != by:
+            columns[about.title] = values(about.name)
+    return columns
+
+
+def _between(standing: Standing | None) -> str:
+    if standing is None or standing.figure.low is None or standing.figure.high is None:
+        return "–"
+    return f"{standing.figure.low:.3f} to {standing.figure.high:.3f}"
+
+
+def _percent(rate: Any) -> float | None:
+    return None if rate is None else float(rate.share * 100)
+
+
+def by_category(shown: Table) -> tuple[list[str], list[list[Cell]]]:
+    """Head and rows of a table of one figure: a row a category, and their mean."""
+
+    def cell(standing: Standing) -> Cell:
+        value = standing.figure.value
+        if value is None:
+            return Cell("–", standing.figure.why)
+        star = " *" if standing.close else ""
+        return Cell(f"{value:.3f}{star}", _between(standing), strong=standing.best)
+
+    head = ["Data set", *(one.variant for one in shown.rows[0][1])]
+    lines = [[Cell(category), *map(cell, standings)] for category, standings in shown.rows]
+    if shown.mean is not None:
+        lines.append([Cell("Mean"), *map(cell, shown.mean)])
+    return head, lines

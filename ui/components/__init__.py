@@ -1,0 +1,1 @@
+"""The two browser components: the viewer and the region editor."""

@@ -1,0 +1,137 @@
+"""Asking which pictures show the same part: a rule's proposal as a whole, or group by group.
+
+What is confirmed lives in :class:`Confirmed`, not in the checkboxes: of sixty groups only some are drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from ui.app.text import count
+from ui.widgets import panels
+
+if TYPE_CHECKING:
+    from padim.data.grouping import GroupProposal
+    from ui.files.survey import Group, Survey
+
+_SHOWN = 12
+# Pictures drawn of one group; a part has been seen photographed twenty times.
+_SHOTS = 6
+
+
+@dataclass
+class Confirmed:
+    """The groups of one set of pictures that the user takes for shots of one part.
+
+    Attributes:
+        groups: positions of confirmed groups in their rule's proposal, by rule; no entry: not yet asked.
+        shown: how many groups of a rule are drawn.
+    """
+
+    groups: dict[str, set[int]] = field(default_factory=dict)
+    shown: dict[str, int] = field(default_factory=dict)
+
+    def of(self, proposal: GroupProposal) -> set[int]:
+        """The confirmed groups of a proposal."""
+        # A repeat shot counted as a part of its own makes the false-reject rate look far too good; near
+        # copies are certain enough to be taken for shots of one part unless the user says otherwise.
+        taken = range(proposal.n_groups) if proposal.rule == "near_identical" else ()
+        return self.groups.setdefault(proposal.rule, set(taken))
+
+
+def ask(survey: Survey, confirmed: Confirmed, key: str) -> list[Group]:
+    """Draw the questions; returns the groups that are confirmed.
+
+    Args:
+        survey: the pictures.
+        confirmed: this set's answers so far; changed by the checkboxes.
+        key: another set of pictures has another key, so that its checkboxes start afresh.
+    """
+    accepted: list[Group] = []
+    known: set[Group] = set()
+    for proposal in survey.proposals:
+        if known.issuperset(proposal.groups):
+            continue  # another rule has found the same: one question is enough
+        known.update(proposal.groups)
+        if proposal.automatic:
+            st.caption(
+                f":material/content_copy: {panels.plain(proposal.reason)} They count as one part each."
+                if proposal.n_groups > 1
+                else f":material/content_copy: {panels.plain(proposal.reason)} They count as one part."
+            )
+            continue
+        chosen = confirmed.of(proposal)
+        _ask_about(proposal, survey, confirmed, f"{key}-{proposal.rule}")
+        accepted += (group for i, group in enumerate(proposal.groups) if i in chosen)
+    return accepted
+
+
+def _ask_about(proposal: GroupProposal, survey: Survey, confirmed: Confirmed, key: str) -> None:
+    chosen = confirmed.of(proposal)
+    st.session_state[key] = len(chosen) == proposal.n_groups
+    st.checkbox(
+        f"These are repeat shots: {count(proposal.n_images, 'picture')} of "
+        f"{count(proposal.n_groups, 'part')}",
+        key=key,
+        on_change=_choose_all,
+        args=(chosen, proposal.n_groups, key),
+        help="Shots of one part leave the model together when it is calibrated. Otherwise each would "
+        "vouch for the other, and the promised false-reject rate would be far too low.",
+    )
+    st.caption(panels.plain(proposal.reason))
+    if proposal.n_groups > 1 and 0 < len(chosen) < proposal.n_groups:
+        st.caption(f"**{len(chosen):,} of the {proposal.n_groups:,} groups are confirmed.**")
+    with st.expander("Look at them one by one", key=f"{key}-each"):
+        shown = confirmed.shown.get(proposal.rule, _SHOWN)
+        grid = st.grid(min_column_width=170, gap="small", border=True, key=f"{key}-groups")
+        for i, group in enumerate(proposal.groups[:shown]):
+            with grid.cell():
+                _group(i, group, survey, chosen, f"{key}-{i}")
+        left = proposal.n_groups - shown
+        if left > 0:
+            st.button(
+                f"Show {min(left, _SHOWN * 2):,} more of {proposal.n_groups:,}",
+                key=f"{key}-more",
+                on_click=_show_more,
+                args=(confirmed, proposal.rule),
+            )
+
+
+def _group(i: int, group: Group, survey: Survey, chosen: set[int], key: str) -> None:
+    st.html(
+        panels.gallery(
+            (panels.Thumb(survey.seen[k].thumb, survey.seen[k].name) for k in group[:_SHOTS]),
+            small=True,
+            more=len(group) - _SHOTS,
+        )
+    )
+    st.session_state[key] = i in chosen
+    # Named after a picture of it, for readers of the screen: sixty boxes "One part" would all sound alike.
+    st.checkbox(
+        panels.plain(f"One part: {survey.seen[group[0]].name}"),
+        key=key,
+        on_change=_choose,
+        args=(chosen, i, key),
+        wrap=False,
+    )
+
+
+def _choose_all(chosen: set[int], n_groups: int, key: str) -> None:
+    if st.session_state[key]:
+        chosen.update(range(n_groups))
+    else:
+        chosen.clear()
+
+
+def _choose(chosen: set[int], i: int, key: str) -> None:
+    if st.session_state[key]:
+        chosen.add(i)
+    else:
+        chosen.discard(i)
+
+
+def _show_more(confirmed: Confirmed, rule: str) -> None:
+    confirmed.shown[rule] = confirmed.shown.get(rule, _SHOWN) + 2 * _SHOWN

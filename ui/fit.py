@@ -1,0 +1,311 @@
+"""From pictures to a saved model: what the Fit page remembers, and the background work behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from padim.errors import BackboneError, ImageError, PadimError
+from padim.storage.leftovers import held_folder
+from ui.app import state, workspace
+from ui.files import bring, uploads
+from ui.files.bring import Brought
+from ui.files.grouping import Confirmed
+from ui.files.survey import Survey, survey
+from ui.jobs import watch, work_queue
+from ui.jobs.jobs import Job
+
+if TYPE_CHECKING:
+    from padim.config import PadimConfig
+    from padim.storage.stopped_fits import StoppedFit
+    from padim.storage.workspace import Workspace
+    from padim.worker.pictures import Pictures
+
+UPLOADER = "normals"
+
+
+@dataclass
+class FitState:
+    """The Fit page's memory for one session.
+
+    Attributes:
+        brought: the pictures chosen; None until some are.
+        sets: how many sets of pictures were chosen so far; keeps their answers apart.
+        suggested_name: offered for the model.
+        survey_key: the job that looks at them.
+        fit_key: the job that fits.
+        sample_asked: the sample was asked for on another page and is to be loaded.
+        afresh: a new model was asked for on another page.
+        failed: files that the last fit could not use.
+        confirmed: which of these pictures show the same part.
+        tried: the settings of the last fit that was started.
+        view: what the page shows where there is a model: a ``new`` one, or its ``normals``.
+    """
+
+    brought: Brought | None = None
+    sets: int = 0
+    suggested_name: str = ""
+    survey_key: str | None = None
+    fit_key: str | None = None
+    sample_asked: bool = False
+    afresh: bool = False
+    failed: tuple[ImageError, ...] = ()
+    confirmed: Confirmed = field(default_factory=Confirmed)
+    tried: PadimConfig | None = None
+    view: Literal["new", "normals"] = "new"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit leaves: the model's id in the workspace, and the files it passed over."""
+
+    model_id: str
+    name: str
+    n_pictures: int
+    failed: tuple[ImageError, ...]
+
+
+def memory() -> FitState:
+    """This session's state of the Fit page."""
+    return state.of(FitState)
+
+
+def sample() -> bring.Sample | None:
+    """The sample's good parts, or None where the sample is not installed."""
+    part = bring.sample_part()
+    if part is None:
+        return None
+    return bring.Sample(
+        "No pictures at hand? Generated pictures of one part show the whole way.",
+        lambda: replace(
+            bring.from_folder(part / "train" / "good", f"Sample: {part.name}, good parts"),
+            name=f"Sample {part.name}",
+        ),
+    )
+
+
+def show_normals() -> None:
+    """Let the Fit page open on the normals of the model in use."""
+    memory().view = "normals"
+
+
+def start_afresh(*, with_sample: bool = False) -> None:
+    """Forget the chosen pictures and give their memory back; or ask the Fit page to load the sample."""
+    now = memory()
+    if now.survey_key:
+        watch.registry().discard(now.survey_key)
+    if now.brought is not None:
+        uploads.release(UPLOADER, now.brought.files)
+    now.brought, now.suggested_name, now.survey_key = None, "", None
+    now.sample_asked, now.afresh = with_sample, True
+
+
+def take(brought: Brought) -> None:
+    """Take these pictures, and start looking at them in the background."""
+    now = memory()
+    if now.survey_key:
+        watch.registry().discard(now.survey_key)
+    now.brought, now.sets, now.confirmed = brought, now.sets + 1, Confirmed()
+    now.suggested_name = f"{brought.name} {datetime.now():%d %b %H:%M}"
+    now.survey_key = f"survey:{state.session_id()}"
+    watch.start(now.survey_key, "Looking at the pictures", lambda job: survey(brought.source, job))
+
+
+def take_sample() -> None:
+    """Take the sample's good parts."""
+    memory().sample_asked = False
+    found = sample()
+    if found is not None:
+        take(found.load())
+
+
+def survey_job() -> Job[Survey] | None:
+    """The job that looks at the chosen pictures, running or ended."""
+    key = memory().survey_key
+    return watch.find(key) if key else None
+
+
+def fit_job() -> Job[Fitted] | None:
+    """This session's fit, running or ended."""
+    key = memory().fit_key
+    return watch.find(key) if key else None
+
+
+def lacking() -> str | None:
+    """The network that the last fit failed for: its weights could not be had, or could not be used."""
+    job, tried = fit_job(), memory().tried
+    if job is None or tried is None or not isinstance(job.error, BackboneError):
+        return None
+    return tried.backbone
+
+
+def forget_failure() -> None:
+    """What the last fit failed for has been put right."""
+    job = fit_job()
+    if job is not None and job.state == "failed":
+        watch.registry().discard(job.key)
+        memory().fit_key = None
+
+
+def finish() -> bool:
+    """Take a fit that has succeeded since the last look: its model comes into use, its uploads are let go.
+
+    Returns:
+        Whether there was one.
+    """
+    now = memory()
+    job = fit_job()
+    if job is None or job.state != "done":
+        return False
+    fitted = job.result
+    watch.registry().discard(job.key)
+    start_afresh()
+    now.fit_key, now.failed, now.afresh = None, fitted.failed, False
+    workspace.use(fitted.model_id)
+    return True
+
+
+def start_fit(name: str, config: PadimConfig, parts: Mapping[str, str]) -> None:
+    """Fit a model on the chosen pictures, in the background.
+
+    Args:
+        name: the model's name, as the user typed it.
+        config: the settings.
+        parts: each picture's part, by picture name; pictures of one part carry the same label.
+
+    Raises:
+        PadimError: no pictures chosen, or a name that cannot be used.
+    """
+    brought = memory().brought
+    if brought is None:
+        raise PadimError("Choose pictures of good parts first.")
+    begin(name, config, parts, lambda job: work_queue.handed_over(brought, job), brought.label)
+
+
+def begin(
+    name: str,
+    config: PadimConfig,
+    parts: Mapping[str, str],
+    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    label: str = "",
+) -> None:
+    """Start a fit of this session's, of whatever pictures.
+
+    Args:
+        name: the model's.
+        config: the settings.
+        parts: each picture's part, by picture name.
+        pictures: makes them readable for the process that fits, as long as that takes.
+        label: what they are, as the user knows them.
+
+    Raises:
+        PadimError: the name cannot be used.
+    """
+    _must_be_free()
+    _start(name, workspace.store().create(name).id, config, parts, pictures, label, resumed=False)
+
+
+def _must_be_free() -> None:
+    job = fit_job()
+    if job is not None and job.running:
+        raise PadimError("a fit of yours is under way; wait for it, or cancel it on the Fit page")
+
+
+def resume(fit: StoppedFit) -> None:
+    """Go on with a fit that was stopped, as one of this session's.
+
+    Raises:
+        PadimError: its pictures or its settings are not at hand any more, or it is at work again.
+    """
+    from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
+
+    request = fit.request
+    if fit.model_id is None or request is None or request.config is None or not fit.pictures_here:
+        raise PadimError(f"{fit.name}: its pictures are no longer on this server; fit anew with them")
+    _must_be_free()
+    _start(
+        fit.name,
+        fit.model_id,
+        # Kept perhaps by a version that did not have all of today's settings.
+        PadimConfig.of({**BEFORE_IT_WAS_A_SETTING, **request.config}),
+        request.parts or {},
+        lambda _: work_queue.kept(fit),
+        request.label,
+        resumed=True,
+    )
+
+
+def _start(
+    name: str,
+    entry_id: str,
+    config: PadimConfig,
+    parts: Mapping[str, str],
+    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    label: str,
+    *,
+    resumed: bool,
+) -> None:
+    now, store = memory(), workspace.store()
+    held = ExitStack()
+    # From now until the fit has ended nobody takes it for one that was stopped.
+    if not held.enter_context(held_folder(store.get(entry_id).path)):
+        held.close()
+        raise PadimError(f"{name}: is being fitted already")
+    now.tried = config
+    now.fit_key = f"fit:{state.session_id()}"
+    watch.start(
+        now.fit_key,
+        f"Fitting “{name}”",
+        lambda job: _held_fit(
+            held, store, entry_id, config, parts, pictures, job, label=label, resumed=resumed
+        ),
+        tag="fit",
+        goes_on=True,
+    )
+
+
+def _held_fit(held: ExitStack, *arguments: Any, **more: Any) -> Fitted:
+    with held:
+        return fit(*arguments, **more)
+
+
+def fit(
+    store: Workspace,
+    entry_id: str,
+    config: PadimConfig,
+    parts: Mapping[str, str],
+    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    job: Job[Fitted],
+    *,
+    label: str = "",
+    resumed: bool = False,
+) -> Fitted:
+    """Fit, calibrate and save one model into its prepared folder; removes that if it fails or is cancelled,
+    unless it goes on with what an earlier one has done.
+
+    Raises:
+        PadimError: no picture can be used, or whatever ``Padim.fit`` refuses; or the process was killed.
+        Cancelled: the user stopped it.
+    """
+    from padim.worker import messages
+
+    try:
+        name = store.get(entry_id).name
+        with pictures(job) as given:
+            request = messages.Fit(
+                root=store.root,
+                model=entry_id,
+                config=config.model_dump(mode="json"),
+                groups=dict(parts),
+                pictures=given,
+                label=label,
+            )
+            done = work_queue.run("fit", request, job)
+    except BaseException:
+        if not resumed:
+            store.delete(entry_id)
+        raise
+    return Fitted(entry_id, name, done.pictures, done.unusable)

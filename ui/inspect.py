@@ -1,0 +1,192 @@
+"""What the Inspect page remembers and works out: scored pictures as rows, and what the viewer is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ui import viewing
+from ui.app import state
+from ui.files import bring
+from ui.reviews import Review, Reviews
+from ui.scoring import Scored
+
+if TYPE_CHECKING:
+    from padim.decision.guard_band import Verdict
+    from padim.model import Padim
+    from padim.storage.workspace import Entry
+
+UPLOADER = "tests"
+Order = Literal["worst", "best", "name", "arrival"]
+ORDERS: dict[Order, str] = {
+    "worst": "Worst first",
+    "best": "Best first",
+    "name": "Name",
+    "arrival": "As they came",
+}
+Show = Literal["all", "reject", "review", "accept"]
+
+
+class InspectState(Reviews):
+    """The Inspect page's memory for one session: a list of pictures for every model in use."""
+
+    kind = "inspect"
+
+
+def review(entry: Entry) -> Review:
+    """This session's pictures for this model."""
+    return state.of(InspectState).of(entry)
+
+
+def take(entry: Entry, model: Padim, brought: bring.Brought) -> None:
+    """Score these pictures in the background, after those already there."""
+    review(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER)
+
+
+def sample() -> bring.Sample | None:
+    """The sample's test pictures, or None where the sample is not installed."""
+    part = bring.sample_part()
+    if part is None:
+        return None
+    return bring.Sample(
+        "Good parts and five kinds of defects, to try it out.",
+        lambda: bring.from_folder(part / "test", f"Sample: {part.name}, test pictures"),
+    )
+
+
+# -- rows ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One line of the results.
+
+    Attributes:
+        item: the scored picture.
+        score: its score, a level.
+        verdict: None where there is no threshold.
+        regions: regions of its mask.
+    """
+
+    item: Scored
+    score: int
+    verdict: Verdict | None
+    regions: int
+
+
+def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
+    """Every scored picture, judged at this threshold, in order of arrival."""
+    found = []
+    area = model.config.min_area
+    for item in review(entry).pile.items:
+        score = item.score(model, area)
+        if level is None:
+            found.append(Row(item, score, None, 0))
+            continue
+        found.append(Row(item, score, model.verdict(score, level), item.regions(model, level, area)))
+    return found
+
+
+def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Row]:
+    """The rows wanted, in the order wanted; equal scores in order of arrival."""
+    from natsort import natsort_keygen, ns
+
+    words = search.lower().split()
+    kept = [
+        row
+        for row in found
+        if (show == "all" or row.verdict == show) and all(word in row.item.name.lower() for word in words)
+    ]
+    if order == "name":
+        by_name = natsort_keygen(key=lambda row: row.item.name, alg=ns.IGNORECASE)
+        return sorted(kept, key=by_name)
+    if order == "arrival":
+        return sorted(kept, key=lambda row: row.item.number)
+    sign = -1 if order == "worst" else 1
+    return sorted(kept, key=lambda row: (sign * row.score, row.item.number))
+
+
+def chosen(entry: Entry, arranged_rows: list[Row]) -> bool:
+    """Whether the user has chosen one of these pictures."""
+    number = review(entry).selected
+    return any(row.item.number == number for row in arranged_rows)
+
+
+def position(entry: Entry, arranged_rows: list[Row]) -> int:
+    """Where in the list the picture shown is; the first, where it is not in the list."""
+    number = review(entry).selected
+    return next((i for i, row in enumerate(arranged_rows) if row.item.number == number), 0)
+
+
+# -- the viewer ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Looks:
+    """How this session's heat is drawn; nothing of it changes a verdict."""
+
+    look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})
+
+
+def look() -> dict[str, Any]:
+    """Opacity and colours, which the exports take over."""
+    return state.of(_Looks).look
+
+
+def hear_selected(entry: Entry, value: object) -> None:
+    """Take over from the viewer which picture is looked at."""
+    said = viewing.selection(value)
+    if said is None:
+        return
+    found = review(entry)
+    found.heard.selected = max(found.heard.selected, said.count)
+    item = next((one for one in found.pile.items if viewing.test_id(one) == said.id), None)
+    if item is not None:
+        found.selected = item.number
+
+
+# Begins the keys of the page's containers that are about the one picture shown.
+FOLLOWER = "inspect-of"
+
+
+def follower(row: Row) -> str:
+    """Key of a container with what the page says about one picture."""
+    return f"{FOLLOWER}-{viewing.test_id(row.item)}"
+
+
+def message(
+    entry: Entry, model: Padim, found: list[Row], shown: Row, *, listing: bool = False
+) -> dict[str, Any]:
+    """What the viewer is given on this page: these rows, judged by the threshold in use.
+
+    Args:
+        entry: the model's entry.
+        model: judges.
+        found: in the order wanted.
+        shown: the one of them that the rest of the page is about.
+        listing: show the list alone until a picture is chosen.
+    """
+    from padim.decision.guard_band import band_levels
+
+    area = model.config.min_area
+    return viewing.message(
+        model,
+        viewing.tests_shown(model, [row.item for row in found], area),
+        mode="inspect",
+        decision={
+            "basis": "manual",
+            "permille": model.choice.permille,
+            "level": model.threshold_level,
+            "min_area": area,
+        },
+        selected=viewing.test_id(shown.item),
+        look=look(),
+        labels={},
+        kept=set(),
+        heard=review(entry).heard,
+        band=band_levels(model.guard, model.quantizer),
+        arranged=True,
+        regions={viewing.test_id(row.item): row.regions for row in found},
+        listing=listing,
+        follower=FOLLOWER,
+    )

@@ -1,0 +1,1 @@
+"""Long work: jobs, their queue, and watching them from a page."""

@@ -1,0 +1,1 @@
+"""Parts of pages: panels, tables, charts, settings."""

@@ -1,0 +1,62 @@
+"""What a choice of settings will cost, in words, before it is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ui.app.text import count, megabytes
+
+if TYPE_CHECKING:
+    from padim.config import PadimConfig
+
+
+def facts(config: PadimConfig, pictures: int) -> list[tuple[str, str]]:
+    """What these settings take with that many pictures of good parts, as label and value."""
+    from padim.analysis.cost import estimate
+
+    cost = estimate(config, pictures)
+    remembered = [] if cost.patches is None else [("Patches remembered", f"{cost.patches:,}")]
+    return [
+        *remembered,
+        ("Memory while fitting", megabytes(cost.fit_memory)),
+        ("Memory while scoring", megabytes(cost.score_memory)),
+        ("Saved model", megabytes(cost.bundle)),
+        ("Working features", megabytes(cost.spool_per_image * pictures)),
+        ("Checkpoint, optional", megabytes(cost.checkpoint) if cost.checkpoint else "none"),
+    ]
+
+
+def note(config: PadimConfig, pictures: int) -> str:
+    """What is to be known beside the numbers."""
+    from padim.analysis.cost import estimate
+
+    cost = estimate(config, pictures)
+    said = "The network itself comes on top."
+    if cost.rank is not None:
+        whole = estimate(config)
+        said = (
+            f"With only {count(pictures, 'picture')} the model stays small: from {enough(cost.features)} on, "
+            f"fitting takes {megabytes(whole.fit_memory)} and the saved model {megabytes(whole.bundle)}. "
+            + said
+        )
+    if cost.kept_per_image:
+        said = (
+            "PatchCore keeps all patches here: every further picture adds "
+            f"{megabytes(cost.kept_per_image)} to the model, on disk and in memory. {said}"
+        )
+    return said
+
+
+def checkpoint(config: PadimConfig, pictures: int) -> str:
+    """What is left on disk when the working features of that many pictures are deleted."""
+    from padim.analysis.cost import estimate
+
+    return megabytes(estimate(config, pictures).checkpoint)
+
+
+def enough(features: int) -> int:
+    """From how many pictures on a model has its full size, whatever their number."""
+    from padim.methods.factor import is_low_rank
+
+    # By the engine's own rule, which lies near half the features.
+    return next(n for n in range(features // 2, features + 2) if n and not is_low_rank(n, features))

@@ -1,0 +1,179 @@
+"""The Checks page's part on how many good parts a model needs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import learning, measuring
+from ui.app import shell
+from ui.app.text import count
+from ui.jobs import watch
+from ui.widgets import charts, downloads, learning_chart, panels, tables
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.storage.workspace import Entry
+    from ui.learning import Learnt, Source
+
+_MOST_DRAWS = 20
+
+
+def draw(entry: Entry, model: Padim) -> None:
+    """Draw it, in whatever state it is."""
+    from padim.analysis.learning_advice import odd_parts
+    from padim.analysis.learning_curve import good_parts
+
+    st.subheader("How many good parts do I need?")
+    st.caption(
+        "The model is fitted again on random subsets of its own good parts. Each fit takes its own honest "
+        "threshold, so that the curve shows what more good parts have brought, and whether still more would "
+        "bring anything."
+    )
+    parts = good_parts(model)
+    job = learning.runs().job(entry)
+    if job is not None and job.running:
+        watch.watch(job)
+        return
+    found = measuring.result(
+        job,
+        "The learning curve was not drawn.",
+        "Stopped. Figures over some of the subsets would say less than they seem to, so there are none.",
+    )
+    changed = "" if found is None else found.outdated(entry, model)
+    if changed == "model":
+        st.info("The model has changed since. Draw the curve again.", icon=":material/info:")
+        found = None
+    elif changed:
+        st.warning(
+            f"The percentile has changed since. What follows is for {found.curve.permille / 10:g} %; draw "
+            "the curve again for the one in use.",
+            icon=":material/warning:",
+        )
+    if found is None:
+        st.markdown(odd_parts(model.choice.permille, parts))
+        _set_up(entry, model, parts, again=False)
+        return
+    _results(entry, found)
+    with st.expander("Draw it again", icon=":material/tune:"):
+        _set_up(entry, model, parts, again=True)
+
+
+def _cannot(model: Padim) -> str:
+    """Why there can be no curve, as Markdown; empty where there can."""
+    from padim.analysis.learning_curve import check_model
+
+    try:
+        check_model(model)
+    except PadimError as error:
+        text = panels.plain(str(error))
+        return f"{text[:1].upper()}{text[1:]}."
+    if not model.has_spool:
+        return (
+            "The working features were deleted or cannot be used. “Give the same pictures again” on the Fit "
+            "page brings them back; until then no subset can be fitted."
+        )
+    return ""
+
+
+def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
+    cannot = _cannot(model)
+    if cannot:
+        st.info(cannot, icon=":material/info:")
+        return
+    labelled = len(learning.defects(entry))
+    sources: dict[Source, str] = {}
+    if labelled:
+        sources["labelled"] = f"{count(labelled, 'defect')} labelled on Calibrate"
+    sources |= {"painted": "Painted defects", "none": "No defects"}
+    source: Source = st.segmented_control(
+        "Count what is caught on",
+        list(sources),
+        format_func=lambda key: sources[key],
+        default=next(iter(sources)),
+        required=True,
+        wrap=True,
+        # Labelled defects, once there are any, come first.
+        key=f"learning-{entry.id}-source-{bool(labelled)}",
+        persist_state="session",
+        help="Real defects tell most: bring or label some on the Calibrate page. Painted ones are an "
+        "indication only. Without any, the curve shows thresholds and false rejects.",
+    )
+    draws = st.number_input(
+        "Subsets of each size",
+        min_value=1,
+        max_value=_MOST_DRAWS,
+        value=5,
+        width=190,
+        key="learning-draws",
+        persist_state="session",
+        help="More make the ranges truer, and take longer in proportion.",
+    )
+    if st.button(
+        "Draw the curve again" if again else "Draw the curve",
+        key="learning-start",
+        type="primary",
+        icon=":material/play_arrow:",
+    ):
+        learning.start(entry, model, source, int(draws))
+        st.rerun()
+    st.caption(
+        f"{count(learning.fits(parts, int(draws)), 'fit')} on subsets of {parts:,} good parts, from the "
+        "features on disk: the network runs only for the defects."
+        + (
+            " A few of the good parts are painted on and stay out of every subset."
+            if source == "painted"
+            else ""
+        )
+    )
+
+
+def _results(entry: Entry, found: Learnt) -> None:
+    from padim.analysis.learning_advice import odd_parts, outlook, painted_note
+    from padim.decision.calibration import parts_needed
+
+    curve = found.curve
+    shell.unusable(found.failed)
+    told = None if curve.gain is None else curve.gain.told
+    said = f"{outlook(curve)}\n\n{odd_parts(curve.permille, curve.parts)}"
+    if told == "flattened":
+        st.success(said, icon=":material/check:")
+    else:
+        st.info(said, icon=":material/trending_up:" if told == "rising" else ":material/info:")
+    enough = parts_needed(curve.permille, 1)
+    halves = st.grid(min_column_width=400, gap="medium", key="learning-halves")
+    if curve.defects is not None:
+        with halves.cell():
+            st.plotly_chart(learning_chart.caught(curve, enough), config=charts.CONFIG, key="learning-caught")
+    with halves.cell():
+        st.plotly_chart(
+            learning_chart.false_rejects(curve, enough), config=charts.CONFIG, key="learning-false"
+        )
+    note = painted_note(curve)
+    marked = curve.sizes[0].parts < enough <= curve.parts
+    st.caption(
+        "Lines are means over the subsets of a size, shaded from the smallest to the largest."
+        + (f" From {enough:,} on (dashed) one odd part no longer decides the threshold." if marked else "")
+        + (f" {note}" if note else "")
+    )
+    if curve.passed_over:
+        st.caption(f"{count(curve.passed_over, 'picture')} passed over: good parts of the model.")
+    st.html(tables.table(*learning.rows(curve)))
+    with st.container(horizontal=True):
+        downloads.button(
+            "Figures (CSV)",
+            partial(learning.figures_csv, found, entry),
+            f"{entry.name} learning curve",
+            ".csv",
+            key="learning-csv",
+        )
+        downloads.button(
+            "All of it (JSON)",
+            partial(learning.document, found, entry),
+            f"{entry.name} learning curve",
+            ".json",
+            key="learning-json",
+        )

@@ -1,0 +1,35 @@
+"""What killed servers have left on this machine: swept when the app starts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from ui.app import workspace
+
+_LOGGER = logging.getLogger(__name__)
+_ONCE = threading.Lock()
+_SWEPT: set[str] = set()
+
+
+def sweep_once() -> None:
+    """Remove temporary files and uploads that no living process and no stopped fit needs; once a server."""
+    root = str(workspace.root())
+    with _ONCE:
+        if root in _SWEPT:
+            return
+        _SWEPT.add(root)
+    threading.Thread(target=_sweep, name="sweep", daemon=True).start()
+
+
+def _sweep() -> None:
+    from padim import doctor
+
+    try:
+        gone = doctor.sweep(doctor.leftovers_of_workspace(workspace.store()) + doctor.leftovers_of_cache())
+    except OSError as error:
+        _LOGGER.warning("the workspace was not swept: %s", error)
+        return
+    if gone:
+        size = sum(leftover.bytes for leftover in gone)
+        _LOGGER.info("removed %d temporary files of killed processes, %.1f MB", len(gone), size / 1e6)

@@ -1,0 +1,101 @@
+"""Plotly figure of the Robustness page: errors against the severity of one kind of change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ui.widgets import charts
+from ui.widgets.charts import DEFECT, DRAFT, GOOD, LINE
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from padim.decision.operating_points import Rate
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve.
+
+    Attributes:
+        name: of it.
+        rates: at each severity; all of none where there are no such pictures.
+    """
+
+    name: str
+    rates: Sequence[Rate]
+
+
+REJECTED, CAUGHT, LIMIT, BORNE = GOOD, DEFECT, LINE, DRAFT
+"""Colours: good parts rejected, defects caught, the promise, what is borne."""
+
+
+def against_severity(
+    rejected: Line,
+    caught: Line,
+    *,
+    ticks: Sequence[str],
+    said: Sequence[str],
+    title: str,
+    limit: float | None,
+    borne: int | None,
+    height: int = 250,
+) -> go.Figure:
+    """Shares at each severity, with their intervals.
+
+    Args:
+        rejected: good parts.
+        caught: defects.
+        ticks: a short word for each severity.
+        said: the severities with their units.
+        title: of the axis.
+        limit: share of good parts that may be rejected; None: nothing is promised.
+        borne: index of the largest severity that is borne; None where nothing can be said.
+        height: pixels.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    if borne is not None:
+        figure.add_vrect(
+            x0=-0.3, x1=borne + 0.3, fillcolor=BORNE, opacity=0.14, line={"width": 0}, layer="below"
+        )
+    if limit is not None:
+        figure.add_hline(y=limit, line={"color": LIMIT, "width": 1.5, "dash": "dash"})
+    for line, colour, symbol, aside in (
+        (rejected, REJECTED, "circle", -0.04),
+        (caught, CAUGHT, "square", 0.04),
+    ):
+        known = [(i, rate) for i, rate in enumerate(line.rates) if rate.of]
+        if not known:
+            continue
+        figure.add_scatter(
+            x=[i + aside for i, _ in known],
+            y=[rate.share for _, rate in known],
+            customdata=[charts.counted(said[i], rate) for i, rate in known],
+            mode="lines+markers",
+            name=line.name,
+            line={"color": colour, "width": 2},
+            marker={"symbol": symbol, "size": 7},
+            error_y=charts.whiskers([rate for _, rate in known], colour),
+            hovertemplate="%{customdata}<extra>" + line.name + "</extra>",
+        )
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        showlegend=False,
+        xaxis={
+            "title": title,
+            "range": [-0.35, len(ticks) - 0.65],
+            "tickmode": "array",
+            "tickvals": list(range(len(ticks))),
+            "ticktext": list(ticks),
+            "showgrid": False,
+            "zeroline": False,
+        },
+        yaxis={"range": [-0.04, 1.04], "tickformat": ".0%", "dtick": 0.25, "zeroline": False},
+        hoverlabel={"namelength": -1},
+    )
+    return figure

@@ -1,0 +1,200 @@
+"""Plotly figures of the Sensitivity page: how often painted defects are caught, and where."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ui.widgets import charts
+from ui.widgets.charts import LINE
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from padim.analysis.sensitivity import Curve
+    from ui.sensitivity import Spot
+
+# From faint to strong, apart for colour-blind eyes and on light and dark; marks tell them apart as well.
+CONTRASTS = ("#8a6fb0", "#5b8fb0", "#2f9e8f", "#c9a227", "#d9622b", "#b5567e")
+_MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "x")
+# Missed, in part, caught: the verdicts' hues.
+_SCALE = ((0.0, "#b3400c"), (0.5, "#e6c35c"), (1.0, "#1f8a70"))
+_STEPS = 60
+
+
+def detection(
+    curves: Sequence[tuple[str, Curve]], *, factor: float, unit: str, height: int = 430
+) -> go.Figure:
+    """Share caught over size: a curve for each contrast, with counts as points and their intervals.
+
+    Args:
+        curves: name and curve of each contrast, sizes in map pixels.
+        factor: units a map pixel is.
+        unit: what to call those.
+        height: pixels.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    # Points of one size side by side, or their intervals would lie on one another.
+    apart = 1.03
+    for i, (name, curve) in enumerate(curves):
+        colour, mark = CONTRASTS[i % len(CONTRASTS)], _MARKS[i % len(_MARKS)]
+        aside = apart ** (i - (len(curves) - 1) / 2)
+        known = [
+            (value * factor, rate) for value, rate in zip(curve.values, curve.rates, strict=True) if rate.of
+        ]
+        if not known:
+            continue
+        xs = np.geomspace(curve.values[0], curve.values[-1], _STEPS)
+        fitted = curve.share(xs)
+        if fitted is not None:
+            figure.add_scatter(
+                x=(xs * factor).tolist(),
+                y=fitted.tolist(),
+                mode="lines",
+                line={"color": colour, "width": 2},
+                hoverinfo="skip",
+            )
+        figure.add_scatter(
+            x=[value * aside for value, _ in known],
+            y=[rate.share for _, rate in known],
+            customdata=[charts.counted(f"{value:.3g} {unit}", rate) for value, rate in known],
+            # All or none caught: no curve, but a line still shows which points belong together.
+            mode="markers" if fitted is not None else "markers+lines",
+            marker={"color": colour, "symbol": mark, "size": 8},
+            line={"color": colour, "width": 2},
+            error_y=charts.whiskers([rate for _, rate in known], colour),
+            name=name,
+            hovertemplate="%{customdata}<extra>" + escape(name) + "</extra>",
+        )
+    for share in (0.5, 0.9):
+        figure.add_hline(y=share, line={"color": LINE, "width": 1, "dash": "dot"})
+    sizes = [value * factor for value in curves[0][1].values] if curves else []
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 16, "b": 8},
+        # Plotly's own legend ends up on the curves when the window is made narrower.
+        showlegend=False,
+        xaxis={
+            "title": f"size of the defect ({unit})",
+            "type": "log",
+            "tickmode": "array",
+            "tickvals": sizes,
+            "ticktext": [f"{size:.3g}" for size in sizes],
+            "zeroline": False,
+        },
+        yaxis={
+            "title": "caught",
+            "range": [-0.03, 1.03],
+            "tickformat": ".0%",
+            "tickvals": [0, 0.25, 0.5, 0.75, 0.9, 1],
+            "zeroline": False,
+        },
+        hoverlabel={"namelength": -1},
+    )
+    return figure
+
+
+def place_map(
+    share: npt.NDArray[np.float64],
+    spots: Sequence[Spot],
+    *,
+    side: int,
+    shape: float,
+    backdrop: bytes,
+    height: int = 430,
+) -> go.Figure:
+    """Share caught by place, as a grid of colours and the places themselves, on a picture of the part.
+
+    Args:
+        share: float64 ``(cells, cells)``, NaN where nothing was tried.
+        spots: the places.
+        side: of the map, in its pixels.
+        shape: width over height of a map pixel as it lies in the pictures.
+        backdrop: JPEG of the part as the model sees it.
+        height: pixels.
+    """
+    import plotly.graph_objects as go
+
+    cells = len(share)
+    middles = [(i + 0.5) * side / cells for i in range(cells)]
+    texts = [["" if np.isnan(value) else f"{value * 100:.0f} %" for value in row] for row in share]
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=middles,
+        y=middles,
+        z=[[None if np.isnan(value) else float(value) for value in row] for row in share],
+        zmin=0,
+        zmax=1,
+        colorscale=[list(step) for step in _SCALE],
+        opacity=0.5,
+        xgap=1,
+        ygap=1,
+        hoverinfo="skip",
+        colorbar={"tickformat": ".0%", "thickness": 12, "len": 0.9, "title": {"text": "caught"}},
+    )
+    for blind, name, symbol, size in ((False, "Place", "circle", 9), (True, "Blind spot", "x", 11)):
+        chosen = [spot for spot in spots if spot.blind == blind]
+        figure.add_scatter(
+            x=[spot.x for spot in chosen],
+            y=[spot.y for spot in chosen],
+            customdata=[
+                f"{spot.count} of {spot.of} caught<br>{escape(spot.picture)}"
+                + ("<br>even the largest and strongest missed" if spot.blind else "")
+                for spot in chosen
+            ],
+            mode="markers",
+            name=name,
+            marker={
+                "color": [spot.count / spot.of for spot in chosen],
+                "cmin": 0,
+                "cmax": 1,
+                "colorscale": [list(step) for step in _SCALE],
+                "symbol": symbol,
+                "size": size,
+                "line": {"color": "#ffffff", "width": 1.2},
+            },
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            if text:
+                figure.add_annotation(
+                    x=middles[column],
+                    y=middles[row],
+                    text=text,
+                    showarrow=False,
+                    font={"color": "#ffffff", "size": 12},
+                    bgcolor="rgba(20, 25, 29, 0.55)",
+                    borderpad=2,
+                )
+    axis: dict[str, Any] = {"visible": False, "constrain": "domain"}
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 0, "t": 8, "b": 8},
+        showlegend=False,
+        plot_bgcolor="rgba(0,0,0,0)",
+        images=[
+            {
+                "source": f"data:image/jpeg;base64,{base64.b64encode(backdrop).decode()}",
+                "xref": "x",
+                "yref": "y",
+                "x": 0,
+                "y": 0,
+                "sizex": side,
+                "sizey": side,
+                "sizing": "stretch",
+                "layer": "below",
+            }
+        ],
+        xaxis={**axis, "range": [0, side]},
+        # Downwards, as in a picture, and in the part's own shape.
+        yaxis={**axis, "range": [side, 0], "scaleanchor": "x", "scaleratio": 1 / shape},
+    )
+    return figure

@@ -1,0 +1,250 @@
+"""The settings of a new model, in a quality engineer's words, as one form's worth of widgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import streamlit as st
+
+from padim import presets
+from padim.methods import catalogue
+from padim.network import backbone as backbones
+from padim.network.registry import JOIN, own_layers
+from ui.widgets import method_settings, networks, preset_control
+from ui.widgets.layers import sees
+
+if TYPE_CHECKING:
+    from padim.config import PadimConfig
+    from padim.network.registry import Backbone
+
+_SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
+# Side by side where there is room for a whole label, else one below the other.
+_NARROWEST = 150
+_NORMS = {"l2": "One length for each layer", "none": "As the network gives them"}
+# Not "fine" or "standard": those are presets.
+STRIDES = {4: "4 px, closest", 8: "8 px", 16: "16 px, widest"}
+
+
+def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
+    """Draw the widgets and return the config they stand for; None while they make no valid one.
+
+    Args:
+        mixed_shapes: the pictures' aspect ratios differ, which makes padding the better default.
+        pictures: of good parts, to say what a preset costs.
+    """
+    from pydantic import ValidationError
+
+    from padim.config import PadimConfig, explain
+
+    # It says which preset the settings below it are, so it is drawn when they are known.
+    preset = st.container()
+    chosen: dict[str, Any] = method_settings.choose()
+    name = st.selectbox(
+        "Network",
+        list(backbones.REGISTRY),
+        format_func=lambda key: backbones.REGISTRY[key].title,
+        key="fit-backbone",
+        persist_state="session",
+        help="The pretrained network whose features describe the pictures. It is never trained here.",
+    )
+    if chosen["method"] == "ensemble":
+        name = _with_another(name)
+    backbone = backbones.get(name)
+    chosen["backbone"] = name
+    # What it says of the weights depends on an answer further down.
+    about = st.container()
+    with st.expander("Layers, input size and grid", key="fit-closely", icon=":material/tune:"):
+        chosen.update(_closeness(backbone, name))
+    picked = chosen["layers"]
+    chosen["fit"] = st.radio(
+        "Shape",
+        ["stretch", "pad"],
+        index=1 if mixed_shapes else 0,
+        format_func={"stretch": "Stretch to a square", "pad": "Keep the shape, pad the rest"}.__getitem__,
+        key=f"fit-shape-{mixed_shapes}",
+        persist_state="session",
+        horizontal=True,
+        help="Stretching uses every pixel and is right when all pictures have one shape. Padding keeps "
+        "proportions when they differ." + (" These pictures differ in shape." if mixed_shapes else ""),
+    )
+    with st.expander("Advanced"):
+        chosen.update(_advanced())
+        chosen.update(_normalization(chosen["method"]))
+        chosen.update(method_settings.advanced(chosen))
+    with st.expander("For trials", key="fit-trials"):
+        chosen["weights"] = _weights()
+    with about:
+        for part in backbone.parts:
+            own = own_layers(part, picked or backbone.default_layers) if backbone.joins else picked
+            status = networks.status(part, chosen["weights"])
+            networks.panel(part, own or backbones.get(part).default_layers, status)
+    config = None
+    if not picked:
+        st.error("Choose at least one layer.", icon=":material/error:")
+    else:
+        try:
+            config = PadimConfig(**chosen)
+        except ValidationError as error:
+            st.error(explain(error), icon=":material/error:")
+    with preset:
+        preset_control.draw(chosen, config, pictures)
+    return config
+
+
+def _closeness(backbone: Backbone, name: str) -> dict[str, Any]:
+    """The settings that presets decide, one by one.
+
+    Their defaults are put into the session and not given to the widgets, for a preset sets them there too.
+    """
+    standard = presets.settings("standard", name)
+    chosen: dict[str, Any] = {}
+    layers = {layer.name: layer for layer in backbone.layers}
+    key = preset_control.layers_key(name)
+    st.session_state.setdefault(key, list(standard["layers"]))
+    picked = st.pills(
+        "Layers",
+        list(layers),
+        selection_mode="multi",
+        wrap=True,
+        format_func=lambda key: f"{key} · {sees(layers[key])} · {layers[key].channels} ch",
+        key=key,
+        persist_state="session",
+        help="Each layer by the network’s own name, what it sees best, the distance between two of its "
+        "places (its stride) and how many features it gives at each (its channels, ch). Early layers see "
+        "texture and scratches, late ones shape and missing parts. A deeper layer makes every picture take "
+        "longer.",
+    )
+    chosen["layers"] = tuple(picked)
+    pair = st.grid(min_column_width=_NARROWEST, gap="small", key="fit-size-and-grid")
+    with pair.cell():
+        st.session_state.setdefault(preset_control.SIZE, standard["input_size"])
+        chosen["input_size"] = st.selectbox(
+            "Input size",
+            _SIZES,
+            format_func=lambda side: f"{side} × {side}",
+            key=preset_control.SIZE,
+            persist_state="session",
+            help="Every picture is brought to this size. Larger shows smaller defects; time and memory "
+            "grow with the area: twice the size is four times both.",
+        )
+    with pair.cell():
+        st.session_state.setdefault(preset_control.STRIDE, standard["grid_stride"])
+        chosen["grid_stride"] = st.selectbox(
+            "Grid",
+            list(STRIDES),
+            format_func=lambda stride: STRIDES[stride],
+            key=preset_control.STRIDE,
+            persist_state="session",
+            help="How far apart the places lie at which the model learns what is normal. Half as far places "
+            "defects more exactly and takes four times the memory.",
+        )
+    channels = sum(layers[key].channels for key in picked)
+    if channels:
+        key = preset_control.features_key(name, channels)
+        st.session_state.setdefault(key, min(channels, backbone.default_n_features or channels))
+        chosen["n_features"] = st.slider(
+            "Features kept at each place (d)",
+            min_value=min(10, channels),
+            max_value=channels,
+            key=key,
+            persist_state="session",
+            help="A seeded random choice among the layers’ channels. Memory grows with its square; below "
+            "about 50 subtle defects begin to fade.",
+        )
+    return chosen
+
+
+def _with_another(name: str) -> str:
+    """The network's name, or its and another's, on which the same methods judge as well."""
+    another = st.selectbox(
+        "And on another network",
+        [None, *(key for key in backbones.REGISTRY if key != name)],
+        format_func=lambda key: "None" if key is None else backbones.REGISTRY[key].title,
+        key=f"fit-another-{name}",
+        persist_state="session",
+        help="Every method of the ensemble then judges on both networks. Time and memory double.",
+    )
+    return name if another is None else f"{name}{JOIN}{another}"
+
+
+def _weights() -> Literal["pretrained", "random"]:
+    random = st.checkbox(
+        "Random weights instead of trained ones",
+        key="fit-random",
+        persist_state="session",
+        help="The network is built but was never trained. It needs no file, and takes the same time and "
+        "memory.",
+    )
+    st.caption(
+        "To try out speed, memory and export without the weights’ file. The verdicts of such a model mean "
+        "nothing; it is marked so on every page and in every file."
+    )
+    return "random" if random else "pretrained"
+
+
+def _normalization(method: str) -> dict[str, Any]:
+    """The feature normalization, by default the method's own; nothing for one that reads no features."""
+    if method == "stfpm":
+        return {}
+    default = catalogue.get(method).feature_norm
+    wanted = st.selectbox(
+        "Feature normalization",
+        list(_NORMS),
+        index=list(_NORMS).index(default),
+        format_func=lambda norm: (
+            f"{_NORMS[norm]} (usual for this method)" if norm == default else _NORMS[norm]
+        ),
+        # Another method has another default: its own key gives it its own.
+        key=f"fit-norm-{method}",
+        persist_state="session",
+        help="At every place the features of a layer are brought to one length, so that bright edges, glare "
+        "and grain do not set the threshold for faint defects elsewhere. It costs next to nothing.",
+    )
+    return {"feature_norm": wanted}
+
+
+def _advanced() -> dict[str, Any]:
+    pair = st.grid(min_column_width=_NARROWEST, gap="small", key="fit-advanced")
+    with pair.cell():
+        seed = st.number_input(
+            "Seed",
+            min_value=0,
+            max_value=2**31 - 1,
+            value=0,
+            key="fit-seed",
+            persist_state="session",
+            help="Which channels the random choice keeps. The same seed gives the same model.",
+        )
+        sigma = st.number_input(
+            "Smoothing (px)",
+            min_value=0.0,
+            max_value=64.0,
+            value=4.0,
+            step=0.5,
+            key="fit-sigma",
+            persist_state="session",
+            help="Blur of the anomaly map, in pixels of the input size. More is calmer, less is sharper.",
+        )
+    with pair.cell():
+        eps = st.number_input(
+            "Regularisation (eps)",
+            min_value=1e-6,
+            max_value=10.0,
+            value=0.01,
+            format="%.4g",
+            key="fit-eps",
+            persist_state="session",
+            help="Added to every feature’s variance, so that a few pictures do not make a model that is "
+            "too sure of itself. The paper’s value is 0.01.",
+        )
+        area = st.number_input(
+            "Smallest region (px²)",
+            min_value=1,
+            max_value=4096,
+            value=16,
+            key="fit-area",
+            persist_state="session",
+            help="Smaller hot spots do not count, in pixels of the input size. It can be changed later, on "
+            "the Calibrate page.",
+        )
+    return {"seed": int(seed), "smoothing_sigma": float(sigma), "eps": float(eps), "min_area": int(area)}
