@@ -21,7 +21,7 @@ from padim.decision.regions import map_mask, mask_to_original
 from padim.network.extractor import open_extractor
 
 SIDE = 96
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def save_jpeg(path: Path, rgb: pictures.RGB) -> None:
