@@ -154,7 +154,7 @@ def declare(result: report.Report, category: str, options: Options, baseline: Ba
     elif method in METHOD_TARGETS.get(category, {}):
         result.target(f"{category}.image_auroc", ">=", METHOD_TARGETS[category][method])
     # Held-out scores that are not exact may err, but only towards rejecting fewer good parts than promised.
-    exact = catalogue.held_out(method, options.config) == "exact"
+    exact = catalogue.held_out(method, neighborhood=options.config.neighborhood) == "exact"
     for size in options.sizes:
         name = "off_points" if exact else "above_promise_points"
         result.target(f"{category}.n{size}.{name}", "<=", MOST_OFF_POINTS)

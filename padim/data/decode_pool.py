@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.data.decode_budget import POLL_S, Budget, Cancel
-from padim.data.decode_worker import ANSWER, READY, REQUEST
+from padim.data.decode_protocol import ANSWER, READY, REQUEST
 from padim.errors import Cancelled, PadimError
 
 Rgb = npt.NDArray[np.uint8]

@@ -10,17 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-# length of the file, largest number of pixels, bytes of memory, seconds
-REQUEST = struct.Struct("<QQQd")
-# whether it is an image, height, width, length of the reason otherwise
-ANSWER = struct.Struct("<?III")
-READY = b"padim decode worker 1\n"
+from padim.data.decode_protocol import ANSWER, READY, REQUEST
 
 # Address space beside the image: thread stacks and what the libraries take for themselves.
 _SLACK = 96 * 1024 * 1024

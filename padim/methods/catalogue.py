@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
-
-if TYPE_CHECKING:
-    from padim.config import PadimConfig
-
+from typing import Literal, get_args
 
 HeldOut = Literal["exact", "approximate", "folds", "members"]
 Name = Literal["padim", "shared", "svdd", "flow", "patchcore", "stfpm", "ensemble"]
@@ -125,13 +121,14 @@ def get(name: str) -> Method:
     return METHODS[name]
 
 
-def held_out(name: str, config: PadimConfig) -> HeldOut:
-    """How a method's held-out scores come about with these settings.
+def held_out(name: str, *, neighborhood: int) -> HeldOut:
+    """How a method's held-out scores come about.
 
     Args:
         name: of the method, or of one in an ensemble.
-        config: the settings.
+        neighborhood: as in the settings; PatchCore with one compares every position with the other parts
+            themselves, so that leaving one out is exact.
     """
-    if name == "patchcore" and config.neighborhood:
+    if name == "patchcore" and neighborhood:
         return "exact"
     return METHODS[name].held_out

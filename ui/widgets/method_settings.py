@@ -144,7 +144,7 @@ def titles(config: PadimConfig) -> str:
 
 def honesty(config: PadimConfig) -> str:
     """How the good parts' own scores came about, in a sentence or two."""
-    ways = {catalogue.held_out(name, config) for name in config.methods_used}
+    ways = {catalogue.held_out(name, neighborhood=config.neighborhood) for name in config.methods_used}
     said = [_EXACT] if ways == {"exact"} else []
     if "approximate" in ways:
         said.append(
