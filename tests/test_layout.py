@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# From the lowest floor to the highest; a module stands on the floor of its longest prefix. What the settings are
-# checked against (the catalogue of methods, the registry of networks, the presets) is data and stands beside them.
+# From the lowest floor to the highest; a module stands on the floor of its longest prefix. What settings are
+# checked against (the catalogue of methods, the registry of networks, presets) is data and stands beside them.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("padim._version", "padim.errors"),
     (
