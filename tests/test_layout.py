@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # From the lowest floor to the highest; a module stands on the floor of its longest prefix. What settings are
-# checked against (the catalogue of methods, the registry of networks, presets) is data and stands beside them.
+# checked against (catalogue of methods, registry of networks, presets) is data and stands beside them.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("padim._version", "padim.errors"),
     (

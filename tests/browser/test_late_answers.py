@@ -164,6 +164,24 @@ def test_one_is_chosen_while_the_first_come_in(
     assert marked(live) == ([name], [name])
 
 
+def test_a_lost_run_at_the_end_of_a_job_is_made_up_for(
+    server: served.Server, visit: Visit, small_entry: Entry, gate: Path
+) -> None:
+    visitor = visit(server)
+    wire = Wire(visitor.page)
+    gate.write_text("0")
+    visitor.open(f"/inspect?model={small_entry.id}")
+    visitor.see_heading("Inspect")
+    visitor.drop(FILES)
+    visitor.page.locator("[class*='st-key-job-inspect']").wait_for()
+    visitor.settle()
+    wire.lose_a_run()
+    gate.unlink()
+    visitor.see_list_of(len(FILES))
+    assert wire.lost == 1
+    visitor.page.locator("[class*='st-key-job-inspect']").wait_for(state="detached")
+
+
 def test_one_row_of_steps_for_threshold_region_and_labels(
     server: served.Server, visit: Visit, home: Path, small_model: Padim
 ) -> None:

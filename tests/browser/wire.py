@@ -1,9 +1,11 @@
-"""The line between page and server, with the server's answers held back for as long as a test wants."""
+"""The line between page and server: a test can hold the server's answers back, or lose a run of the page."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.browser.looking import PATIENCE
 
@@ -18,7 +20,10 @@ class Wire:
         """To be made before the page is opened."""
         self.page = page
         self.sent = 0
+        self.lost = 0
         self._held = False
+        self._to_lose = 0
+        self._losing = False
         self._waiting: list[tuple[WebSocketRoute, str | bytes]] = []
         page.route_web_socket(re.compile(r"/_stcore/stream"), self._connect)
 
@@ -30,6 +35,8 @@ class Wire:
             server.send(message)
 
         def inward(message: str | bytes) -> None:
+            if self._is_lost(message):
+                return
             if self._held:
                 self._waiting.append((here, message))
             else:
@@ -37,6 +44,22 @@ class Wire:
 
         here.on_message(outward)
         server.on_message(inward)
+
+    def _is_lost(self, message: str | bytes) -> bool:
+        told = ForwardMsg.FromString(message if isinstance(message, bytes) else message.encode())
+        kind = told.WhichOneof("type")
+        if self._to_lose and kind == "new_session" and not told.metadata.run.fragment_ids:
+            self._to_lose -= 1
+            self._losing = True
+        lost = self._losing
+        if lost and kind == "script_finished":
+            self._losing = False
+            self.lost += 1
+        return lost
+
+    def lose_a_run(self) -> None:
+        """Lose all messages of the next whole run; what parts of it say on their own still comes."""
+        self._to_lose = 1
 
     def hold(self) -> None:
         """From now on the page hears nothing."""

@@ -18,7 +18,7 @@ from ui import amending, fit
 from ui.app import server, sessions, workspace
 from ui.app.text import count
 from ui.files import media
-from ui.jobs import watch
+from ui.jobs import missed_runs, watch
 from ui.widgets import panels
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
                 st.caption(":material/warning: Calibration out of date")
             if workspace.random_weights(entry):
                 st.caption(":material/warning: Random weights, for trials only")
+    missed_runs.place()
     if title != "Fit":
         _work_elsewhere(entry)
     if server.reachable_from_elsewhere():

@@ -9,6 +9,7 @@ import streamlit as st
 
 from ui.app import sessions
 from ui.app.text import count
+from ui.jobs import missed_runs
 from ui.jobs.jobs import Job, JobRegistry, Progress, spoken_duration
 from ui.widgets.panels import plain
 
@@ -52,6 +53,7 @@ def watch(job: Job[Any], *, unit: str = "picture", cancellable: bool = True) -> 
     Only this part of the page runs again while the job works. Call it for a running job only: the page
     itself deals with a finished one, which it then does not show here, and so the polling stops.
     """
+    missed_runs.watch_for(job)
     _poll(job, unit, cancellable)
 
 
@@ -62,9 +64,14 @@ def _poll(job: Job[Any], unit: str, cancellable: bool) -> None:
     bar(job, unit, cancellable)
 
 
-@st.fragment(run_every=1.0)
 def glance(job: Job[Any]) -> None:
     """One line about a running job, for pages about something else; they run once more at its end."""
+    missed_runs.watch_for(job)
+    _glance(job)
+
+
+@st.fragment(run_every=1.0)
+def _glance(job: Job[Any]) -> None:
     if not job.running:
         st.rerun()
     now = job.current
