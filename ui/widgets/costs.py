@@ -58,5 +58,6 @@ def enough(features: int) -> int:
     """From how many pictures on a model has its full size, whatever their number."""
     from padim.methods.factor import is_low_rank
 
-    # By the engine's own rule, which lies near half the features.
-    return next(n for n in range(features // 2, features + 2) if n and not is_low_rank(n, features))
+    # By the engine's own rule, which lies near half the features. A single picture spans nothing, and
+    # says nothing about those to come.
+    return next(n for n in range(max(2, features // 2), features + 3) if not is_low_rank(n, features))
