@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--parts",
         choices=["picture", "likeness"],
         default="picture",
-        help="what a part is: every picture, or all pictures that padim.data.grouping takes for shots of one part",
+        help="what a part is: every picture, or all that padim.data.grouping takes for shots of one part",
     )
     parser.add_argument("--baseline", type=Path, default=BASELINE, help="recall to hold against")
     parser.add_argument("--write-baseline", action="store_true", help="record the recall of this run")

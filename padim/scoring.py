@@ -99,7 +99,7 @@ class Judge:
 
     @cached_property
     def identity(self) -> str:
-        """See :mod:`padim.scoring_identity`. Worked out when first asked for: a large detector takes a while."""
+        """See :mod:`padim.scoring_identity`. Worked out when first asked for: it can take a while."""
         files = {
             **self.fitted.detector.file_hashes,
             "channels.npy": sha256_stored(self.channels),

@@ -212,7 +212,7 @@ def learn(task: Task) -> Learnt:
 
 
 def matrix_bytes(features: int, rank: int | None) -> int:
-    """Of the float64 matrices that learning one position takes; ``rank`` as in :class:`padim.analysis.cost.Cost`."""
+    """Bytes of the float64 matrices of one position; ``rank`` as in :class:`padim.analysis.cost.Cost`."""
     # Scatter and two factors; or deviations, basis and what the eigenvectors take.
     numbers = 3 * features**2 if rank is None else 3 * (rank + 1) * features + 4 * (rank + 1) ** 2
     return 8 * numbers

@@ -1,6 +1,6 @@
 """The training loop of the methods that train a network: seeded, stops early, goes on after a stop.
 
-    def fit(turn):                          # for padim.methods.cross_fitting.learn, which says what each turn is
+    def fit(turn):                          # for padim.methods.cross_fitting.learn, which describes a turn
         module = Student()                  # any torch.nn.Module, on any device
         initialise(module, turn.seed)       # the same weights for the same seed
         losses = train(

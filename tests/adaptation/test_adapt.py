@@ -432,7 +432,8 @@ def test_importing_it_loads_no_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, padim.adaptation.adapt, padim.adaptation.finetune, padim.methods.stfpm; print('torch' in sys.modules)"
+    modules = "padim.adaptation.adapt, padim.adaptation.finetune, padim.methods.stfpm"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
