@@ -23,6 +23,10 @@ class ImageError(PadimError):
         self.reason = reason
 
 
+class InputError(PadimError, ValueError, TypeError):
+    """What was given as images is nothing of the kind; the message says which kinds are right."""
+
+
 class BackboneError(PadimError):
     """A backbone, a layer or its weights cannot be had."""
 
@@ -31,8 +35,12 @@ class BundleError(PadimError):
     """A saved model is truncated, altered or of an unknown version; the message names the file."""
 
 
-class NotFittedError(PadimError):
-    """The model has seen no normal image yet."""
+class NotFittedError(PadimError, ValueError, AttributeError):
+    """The model has seen no normal image yet.
+
+    An ``AttributeError`` too, so that ``hasattr(model, "threshold_")`` says whether it is fitted, and a
+    ``ValueError``, as in scikit-learn.
+    """
 
 
 class CalibrationError(PadimError):

@@ -19,7 +19,9 @@ from padim.data.preprocess import Preprocess, thumbnail
 from padim.errors import Cancelled, ImageError
 
 RGB = npt.NDArray[np.uint8]
-Image = tuple[str, bytes | RGB]
+Image = tuple[str, bytes | RGB | ImageError]
+"""A name, and a file's bytes, pixels (uint8 ``(h, w, 3)``), or why there is neither."""
+
 Progress = Callable[[int, int | None, str], None]
 OnError = Callable[[ImageError], None]
 
@@ -90,6 +92,8 @@ def prepare(
         Cancelled: ``cancel`` returned True while it was decoded.
     """
     name, content = image
+    if isinstance(content, ImageError):
+        raise content
     if isinstance(content, np.ndarray):
         if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or content.size == 0:
             raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")

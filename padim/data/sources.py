@@ -11,12 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from natsort import natsort_keygen, ns
 
 from padim.data.decode import FORMATS, IMAGE_SUFFIXES, MAX_BYTES, UNREADABLE_SUFFIXES, Refusal, too_large
 from padim.errors import ImageError
+
+T = TypeVar("T")
 
 # What an upload is: its bytes, an open file, or where it lies on disk.
 File = bytes | IO[bytes] | Path
@@ -58,7 +60,7 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         self._log = _Log()
-        return _with_unique_names(self._files(self._log))
+        return unique_names(self._files(self._log))
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -68,7 +70,8 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
         """(name, bytes) in natural order; names may repeat."""
 
 
-def _with_unique_names(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+def unique_names(files: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+    """The same files, where a second "a.png" becomes "a (2).png"."""
     taken: set[str] = set()
     counts: dict[str, int] = {}
     for name, data in files:

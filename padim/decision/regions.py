@@ -198,7 +198,7 @@ def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
         ValueError: another dtype or rank, or a threshold or ``min_area`` out of range.
     """
     min_area = _checked(q, min_area)
-    above = q > _checked_threshold(threshold)
+    above = q > checked_threshold(threshold)
     if min_area == 1:
         return above
     # Most maps are cold but for a spot: only its surroundings are searched for regions.
@@ -213,7 +213,8 @@ def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
     return above
 
 
-def _checked_threshold(threshold: int) -> int:
+def checked_threshold(threshold: int) -> int:
+    """The threshold, a level from 0 to 65535; ValueError for anything else."""
     threshold = operator.index(threshold)
     if not 0 <= threshold <= MAX_LEVEL:
         raise ValueError(f"a threshold is a level from 0 to {MAX_LEVEL}, not {threshold}")
@@ -345,60 +346,71 @@ class Region:
     centroid_y: float
 
 
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """The verdict on one image under one threshold; every field follows from the judged map.
-
-    Attributes:
-        rejected: ``score > threshold``, which is ``mask.any()``, which is ``len(regions) > 0``.
-        score: the image score, a level.
-        threshold: the threshold, a level.
-        mask: bool ``(h, w)`` at the original size.
-        regions: strongest first (by level, then peak, then area, then reading order).
-    """
-
-    rejected: bool
-    score: int
-    threshold: int
-    mask: Mask
-    regions: tuple[Region, ...]
-
-
-def decide(
+def within(
     q: Levels,
-    threshold: int,
     min_area: int,
     *,
     roi: Mask | None = None,
     original_size: tuple[int, int] | None = None,
     content_box: Box | None = None,
-) -> Decision:
-    """Score, mask, regions and verdict of one judged map.
+) -> tuple[Levels, tuple[int, int]]:
+    """A level map without what lies outside a region of interest or the image, and the image's size.
 
     Args:
-        q: uint16 ``(S, S)``, a judged map.
-        threshold: a level, 0..65535; what lies strictly above it is rejected.
-        min_area: smallest region that counts, in *map* pixels, at least 1.
-        roi: bool ``(S, S)``, a further region of interest (``judged_map`` has already applied the model's).
-        original_size: ``(h, w)`` of the picture; None: the content box as it is.
-        content_box: where the picture lies in the map when it was padded; None: it fills the map.
+        q: uint16 ``(S, S)``, a level map.
+        min_area: smallest region that counts, in map pixels; only checked.
+        roi: bool ``(S, S)``; None: everywhere.
+        original_size: ``(h, w)`` of the image; None: the content box as it is.
+        content_box: where the image lies in the map when it was padded; None: it fills the map.
+
+    Returns:
+        uint16 ``(S, S)``, the same array where nothing is taken away, and ``(h, w)``.
 
     Raises:
         ValueError: another dtype or rank, or an argument out of range.
     """
-    min_area = _checked(q, min_area)
-    threshold = _checked_threshold(threshold)
+    _checked(q, min_area)
     if roi is not None or content_box is not None:
         q = np.where(inside((q.shape[0], q.shape[1]), roi, content_box) > 0, q, np.uint16(0))
     box = _checked_box(content_box, q.shape)
     size = (box.height, box.width) if original_size is None else _checked_size(original_size)
+    return q, size
 
-    score = region_score(q, min_area)
-    if score <= threshold:
-        return Decision(False, score, threshold, np.zeros(size, np.bool_), ())
+
+def mask_and_regions(
+    q: Levels,
+    threshold: int,
+    min_area: int,
+    *,
+    original_size: tuple[int, int] | None = None,
+    content_box: Box | None = None,
+) -> tuple[Mask, tuple[Region, ...]]:
+    """The mask of one level map at the image's own size, and its regions.
+
+    The mask has a pixel, and there is a region, exactly when the map's score (:func:`region_score`) is above
+    the threshold.
+
+    Args:
+        q: uint16 ``(S, S)``, a level map.
+        threshold: a level, 0..65535; what lies strictly above it is rejected.
+        min_area: smallest region that counts, in *map* pixels, at least 1.
+        original_size: ``(h, w)`` of the image; None: the content box as it is.
+        content_box: where the image lies in the map when it was padded; None: it fills the map.
+
+    Returns:
+        bool ``(h, w)``, and the regions, strongest first (by level, peak, area, then reading order).
+
+    Raises:
+        ValueError: another dtype or rank, or an argument out of range.
+    """
+    threshold = checked_threshold(threshold)
+    q, size = within(q, min_area, original_size=original_size, content_box=content_box)
+    if region_score(q, min_area) <= threshold:
+        return np.zeros(size, np.bool_), ()
+    box = _checked_box(content_box, q.shape)
     labels, stats, keep = _large_regions(q > threshold, min_area)
     regions = _regions(q, labels, stats, keep, min_area, size, box)
-    return Decision(True, score, threshold, mask_to_original(keep[labels], size, box), regions)
+    return mask_to_original(keep[labels], size, box), regions
 
 
 def _regions(

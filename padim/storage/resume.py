@@ -148,8 +148,9 @@ class Unfinished:
                     "missing); give the same ones, or start afresh"
                 )
             seen += 1
-            if content_hash(image[1]) == done[len(names)].sha256:
-                names.append(image[0])
+            name, content = image
+            if not isinstance(content, ImageError) and content_hash(content) == done[len(names)].sha256:
+                names.append(name)
             else:
                 self._must_be_broken(image, preprocess, watch)
             watch.step(seen, total, "Finding where it stopped")

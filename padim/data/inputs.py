@@ -1,0 +1,271 @@
+"""Images handed over in any usual way, as one stream of named images: what ``fit`` and ``predict`` take.
+
+Nothing is read before it is asked for, and one image is looked at at a time, so that a generator over a
+million files works in constant memory. What is no image at all (a number, a data set of pairs with labels)
+is an :class:`padim.errors.InputError` with the remedy; a single file or array that cannot be used is an
+:class:`padim.errors.ImageError` in its place, as everywhere, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from io import BytesIO
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+from padim.data.archives import ZipSource
+from padim.data.decode import FORMATS, MAX_BYTES, too_large
+from padim.data.loading import Image
+from padim.data.sources import FolderSource, Source, unique_names
+from padim.errors import ImageError, InputError
+
+RIGHT = (
+    "a folder, a zip or an image file; a list of image files; arrays of uint8 or uint16, (h, w), (h, w, 3) "
+    "or (n, 3, h, w); PIL images; tensors; or (name, image) pairs"
+)
+"""The kinds of input, for messages."""
+
+_LONGEST_NAME = 300
+
+
+def as_images(data: Any) -> Iterable[Image]:
+    """A stream of (name, file bytes or RGB array) of whatever holds images.
+
+    Args:
+        data: a path (folder, zip, image file); an iterable of paths, arrays, PIL images, tensors, file
+            contents or batches; (name, image) pairs or a mapping of them; a single image; or a
+            :class:`padim.data.sources.Source`, which is returned as it is. Arrays are uint8 or 16-bit,
+            ``(h, w)`` or ``(h, w, 3)``; batches ``(n, 3, h, w)`` or ``(n, h, w, 3)``; tensors ``(3, h, w)``
+            too.
+
+    Returns:
+        An iterable, with a length where ``data`` has one, that can be read as often as ``data`` can. Names
+        are text, printable, not empty, and used once; images without a name are ``image 0001`` and so on.
+
+    Raises:
+        InputError: it is nothing of the kind, the path does not exist, or there is no image in it. A wrong
+            kind among the items of a stream is found when the stream comes to it.
+    """
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, str | PurePath):
+        return _of_path(Path(data))
+    if isinstance(data, Mapping):
+        return _stream(data.items(), len(data))
+    if _is_image(data):
+        return _stream((data,), len(data) if _is_batch(data) else 1)
+    if not isinstance(data, Iterable):
+        raise InputError(f"{_kind(data)} holds no images: give {RIGHT}")
+    return _stream(data, len(data) if isinstance(data, Sized) else None)
+
+
+def _of_path(path: Path) -> Iterable[Image]:
+    if path.is_dir():
+        source: Source = FolderSource(path)
+    elif not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; give {RIGHT}")
+    elif path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
+        source = ZipSource(path)
+    else:
+        return _stream(((path.name, path),), 1)
+    if not len(source):
+        raise InputError(f"{path}: holds no image ({FORMATS})")
+    return _Files(source)
+
+
+class _Files:
+    """A source whose unreadable files come in their place, as errors, instead of in a list beside it."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Image]:
+        told = 0
+        for item in self._source:
+            for error in self._source.skipped[told:]:
+                yield error.name, error
+            told = len(self._source.skipped)
+            yield item
+        for error in self._source.skipped[told:]:
+            yield error.name, error
+
+
+class _Stream:
+    """Items of any kind as named images, in a number that is not known."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Image]:
+        return unique_names(self._named())
+
+    def _named(self) -> Iterator[Image]:
+        for number, (name, image) in enumerate(_singles(self._items), start=1):
+            named = f"image {number:04}" if name is None else _text(name) or f"image {number:04}"
+            try:
+                yield named, _content(named, image)
+            except ImageError as error:
+                yield named, error
+
+
+class _SizedStream(_Stream):
+    """The same, in a known number."""
+
+    def __init__(self, items: Iterable[Any], length: int) -> None:
+        super().__init__(items)
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+
+def _stream(items: Iterable[Any], length: int | None) -> _Stream:
+    return _Stream(items) if length is None else _SizedStream(items, length)
+
+
+def _singles(items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """(name or None, image), batches taken apart."""
+    for item in items:
+        name, image = None, item
+        if isinstance(item, tuple | list) and len(item) == 2:
+            name, image = item
+            if _is_image(name) and not isinstance(name, bytes):
+                raise InputError(
+                    "the data give (image, label) pairs; give the images alone, as in "
+                    "(image for image, label in data), or (name, image) pairs"
+                )
+        elif isinstance(item, str | PurePath):
+            name = Path(item).name
+        if not (_is_image(image) or isinstance(image, str | PurePath | ImageError)):
+            raise InputError(f"{_kind(image)} among the images: give {RIGHT}")
+        if _is_batch(image):
+            for one in _batch(image):
+                yield None if name is None else _text(name), one
+        else:
+            yield name, image
+
+
+def _is_tensor(data: Any) -> bool:
+    torch = sys.modules.get("torch")  # one who has a tensor has loaded it; nobody else should
+    return torch is not None and isinstance(data, torch.Tensor)
+
+
+def _is_image(data: Any) -> bool:
+    return isinstance(data, np.ndarray | bytes | bytearray | PillowImage.Image) or _is_tensor(data)
+
+
+def _is_batch(data: Any) -> bool:
+    return (isinstance(data, np.ndarray) or _is_tensor(data)) and data.ndim == 4
+
+
+def _array(data: Any) -> npt.NDArray[Any]:
+    return data if isinstance(data, np.ndarray) else np.asarray(data.detach().cpu())
+
+
+def _batch(data: Any) -> Iterator[npt.NDArray[Any]]:
+    images = _array(data)
+    first, last = images.shape[1] == 3, images.shape[3] == 3
+    if first and last:
+        raise InputError(
+            f"a batch of shape {images.shape} may have its colors first or last; give the images one by one"
+        )
+    if not first and not last:
+        raise InputError(f"a batch is (n, 3, h, w) or (n, h, w, 3), got {images.shape}")
+    yield from (image.transpose(1, 2, 0) if first else image for image in images)
+
+
+def _content(name: str, image: Any) -> bytes | npt.NDArray[np.uint8]:
+    """File bytes, or uint8 ``(h, w, 3)``."""
+    if isinstance(image, ImageError):
+        raise image
+    if isinstance(image, bytes | bytearray):
+        return bytes(image)
+    if isinstance(image, str | PurePath):
+        return _read(name, Path(image))
+    if isinstance(image, PillowImage.Image):
+        return _png(name, image)
+    pixels = _array(image)
+    if _is_tensor(image) and pixels.ndim == 3 and pixels.shape[0] == 3:
+        pixels = pixels.transpose(1, 2, 0)
+    return _rgb(name, pixels)
+
+
+def _read(name: str, path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise ImageError(name, "is a folder; give it by itself, or the image files in it")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ImageError(name, f"cannot be read ({error.strerror or error})") from None
+    if len(content) > MAX_BYTES:
+        raise ImageError(name, too_large(MAX_BYTES))
+    return content
+
+
+def _png(name: str, image: PillowImage.Image) -> bytes:
+    """As a file without loss, so that depth, transparency and orientation mean what they do in files."""
+    buffer = BytesIO()
+    try:
+        if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+            image = image.convert("RGB")
+        image.save(buffer, "PNG", exif=image.getexif(), compress_level=1)
+    except (OSError, ValueError) as error:
+        raise ImageError(name, f"is a PIL image of mode {image.mode} that cannot be used ({error})") from None
+    return buffer.getvalue()
+
+
+def _rgb(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """uint8 ``(h, w, 3)`` of grey or color, 8 or 16 bits; of 16 the upper 8 count, as in files."""
+    said = f"got {pixels.dtype} {pixels.shape}"
+    if pixels.dtype.kind == "f":
+        raise ImageError(
+            name, f"must be uint8 or uint16, {said}; scale it: (255 * x).round().astype('uint8')"
+        )
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ImageError(name, f"must be uint8 or uint16, {said}")
+    if pixels.size == 0:
+        raise ImageError(name, f"has no pixels, {said}")
+    if pixels.ndim == 3 and pixels.shape[2] != 3 and pixels.shape[0] == 3:
+        raise ImageError(name, f"must be (h, w) or (h, w, 3), {said}; transpose it: x.transpose(1, 2, 0)")
+    if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] != 3):
+        raise ImageError(name, f"must be (h, w) or (h, w, 3), {said}")
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2)
+    return np.ascontiguousarray(pixels)
+
+
+def _text(name: Any) -> str:
+    """A name that any file and table can hold; empty where nothing is left of it.
+
+    Raises:
+        InputError: it is no name.
+    """
+    if isinstance(name, PurePath):
+        name = name.as_posix()
+    elif isinstance(name, int | np.integer) and not isinstance(name, bool):
+        name = str(int(name))
+    if not isinstance(name, str):
+        raise InputError(f"{_kind(name)} is no name for an image: names are text")
+    name = str(name).encode("utf-8", "backslashreplace").decode("utf-8")  # lone surrogates cannot be saved
+    name = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in name).strip()
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _kind(data: Any) -> str:
+    """What it is, for a message: ``None``, ``a float``, ``an int`` ..."""
+    if data is None:
+        return "None"
+    kind = type(data).__name__
+    return f"an {kind}" if kind[:1].lower() in "aeiou" else f"a {kind}"

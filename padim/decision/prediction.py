@@ -1,0 +1,199 @@
+"""What is said of one image: score, decision, mask and regions, all read from one level map.
+
+A prediction carries its level map, so it can be decided again at another threshold or smallest region without
+the network (:meth:`Prediction.at`); mask and regions are computed when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.data.preprocess import Box
+from padim.decision.anomaly_map import Levels, Mask, Quantizer
+from padim.decision.guard_band import Guard, Verdict, verdict_of
+from padim.decision.regions import (
+    Region,
+    checked_threshold,
+    mask_and_regions,
+    region_score,
+    within,
+)
+from padim.errors import CalibrationError
+
+# Of a bare level map, whose model is not known: levels are their own units.
+_LEVELS_THEMSELVES = Quantizer(0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Everything a model says of one image.
+
+    Attributes:
+        name: file name as given; empty for a bare level map.
+        sha256: of the file's bytes (of shape and pixels, if given as an array); empty for a bare level map.
+        original_size: (height, width) of the image in pixels.
+        content_box: where the image lies in the map when it was padded; None when it fills it.
+        levels: uint16 ``(S, S)``, the level map, at the model's input size.
+        score_level: the largest level that a region of ``min_area`` pixels reaches.
+        threshold_level: the threshold as a level; None where the model has none.
+        min_area: smallest region that counts, in map pixels.
+        quantizer: the scale of the levels; levels of another scale do not compare.
+        guard: the band around the threshold whose scores call for review; None is none.
+        scored_by: identity of the scoring state that made the map; a decision by another would mix two.
+        grid: float32 ``(G, G)``, the distances the map was made from; None for a bare level map.
+        thumbnail: a small JPEG, if it was asked for.
+    """
+
+    name: str
+    sha256: str
+    original_size: tuple[int, int]
+    content_box: Box | None
+    levels: Levels
+    score_level: int
+    threshold_level: int | None
+    min_area: int
+    quantizer: Quantizer
+    guard: Guard | None = None
+    scored_by: str = ""
+    grid: npt.NDArray[np.float32] | None = None
+    thumbnail: bytes | None = None
+
+    def __repr__(self) -> str:
+        if self.threshold_level is None:
+            return f"Prediction({self.name!r}, score={self.score:.4g}, no threshold)"
+        return f"Prediction({self.name!r}, score={self.score:.4g}, {self.verdict} at {self.threshold:.4g})"
+
+    @property
+    def score(self) -> float:
+        """The anomaly score, in map units: the value of ``score_level``."""
+        return self.quantizer.to_value(self.score_level)
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold, in map units; None where the model has none."""
+        return None if self.threshold_level is None else self.quantizer.to_value(self.threshold_level)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the score is above the threshold, which is whether the mask has a pixel.
+
+        Raises:
+            CalibrationError: there is no threshold.
+        """
+        return self.score_level > self._threshold
+
+    @property
+    def verdict(self) -> Verdict:
+        """``accept``, ``review`` (within the guard band) or ``reject``.
+
+        Raises:
+            CalibrationError: there is no threshold.
+        """
+        return verdict_of(self.score_level, self._threshold, self.guard, self.quantizer)
+
+    @property
+    def mask(self) -> Mask:
+        """bool ``(h, w)`` at the image's own size: True where it is rejected.
+
+        Raises:
+            CalibrationError: there is no threshold.
+        """
+        return self._mask_and_regions[0]
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of the mask, strongest first (by level, then peak, then area, then reading order).
+
+        Raises:
+            CalibrationError: there is no threshold.
+        """
+        return self._mask_and_regions[1]
+
+    @property
+    def anomaly_map(self) -> npt.NDArray[np.float32]:
+        """float32 ``(S, S)``, the level map in map units; to within half a level the smoothed distances."""
+        return (self.levels * self.quantizer.step + self.quantizer.offset).astype(np.float32)
+
+    def at(
+        self, threshold: float | None = None, *, level: int | None = None, min_area: int | None = None
+    ) -> Prediction:
+        """The same image decided at another threshold or smallest region; what is not given stays.
+
+        Args:
+            threshold: in map units.
+            level: the threshold as a level, instead.
+            min_area: in map pixels, at least 1.
+
+        Raises:
+            ValueError: both a threshold and a level, or one out of range.
+        """
+        if threshold is not None:
+            if level is not None:
+                raise ValueError("give a threshold or a level, not both")
+            level = self.quantizer.to_level(threshold)
+        area = self.min_area if min_area is None else min_area
+        return replace(
+            self,
+            threshold_level=self.threshold_level if level is None else checked_threshold(level),
+            min_area=area,
+            score_level=self.score_level if area == self.min_area else region_score(self.levels, area),
+        )
+
+    @property
+    def _threshold(self) -> int:
+        if self.threshold_level is None:
+            raise CalibrationError(
+                f"{self.name or 'this image'}: there is no threshold to decide by; calibrate the model, "
+                "or give one with at(threshold)"
+            )
+        return self.threshold_level
+
+    @cached_property
+    def _mask_and_regions(self) -> tuple[Mask, tuple[Region, ...]]:
+        return mask_and_regions(
+            self.levels,
+            self._threshold,
+            self.min_area,
+            original_size=self.original_size,
+            content_box=self.content_box,
+        )
+
+
+def decide(
+    levels: Levels,
+    threshold: int,
+    min_area: int,
+    *,
+    roi: Mask | None = None,
+    original_size: tuple[int, int] | None = None,
+    content_box: Box | None = None,
+) -> Prediction:
+    """The prediction of a bare level map: score, mask and regions, in levels.
+
+    Args:
+        levels: uint16 ``(S, S)``, a level map.
+        threshold: a level, 0..65535; what lies strictly above it is rejected.
+        min_area: smallest region that counts, in *map* pixels, at least 1.
+        roi: bool ``(S, S)``, a further region of interest (a model's level maps have its own already).
+        original_size: ``(h, w)`` of the image; None: the content box as it is.
+        content_box: where the image lies in the map when it was padded; None: it fills the map.
+
+    Raises:
+        ValueError: another dtype or rank, or an argument out of range.
+    """
+    levels, size = within(levels, min_area, roi=roi, original_size=original_size, content_box=content_box)
+    return Prediction(
+        name="",
+        sha256="",
+        original_size=size,
+        content_box=content_box,
+        levels=levels,
+        score_level=region_score(levels, min_area),
+        threshold_level=checked_threshold(threshold),
+        min_area=min_area,
+        quantizer=_LEVELS_THEMSELVES,
+    )
