@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         PadimError,
     )
     from padim.model import Padim, ScoredImage
-    from padim.storage.workspace import Workspace
+    from padim.workspace import Workspace
 
 __version__ = "0.1.0"
 
@@ -73,7 +73,7 @@ _HOME = {
     "rejudged_levels": "padim.decision.roi",
     "SessionCheck": "padim.analysis.session_check",
     "check_session": "padim.analysis.session_check",
-    "Workspace": "padim.storage.workspace",
+    "Workspace": "padim.workspace",
 }
 
 __all__ = [

@@ -12,7 +12,7 @@ import streamlit as st
 from padim.errors import PadimError
 from ui import amending, calibrate, fit
 from ui.app import preload, shell, workspace
-from ui.app.text import count, false_rejects, megabytes, multiple, runs_on
+from ui.app.text import count, megabytes, multiple, runs_on
 from ui.files import bring, grouping, uploads
 from ui.jobs import watch
 from ui.widgets import charts, costs, layers, loss_chart, method_settings, networks, normals, panels, settings
@@ -336,13 +336,13 @@ def _promise(model: Padim) -> None:
     both = normals.both_ways(model)
     if both is None:
         if level is not None:
-            st.markdown(f"**Good parts rejected.** {false_rejects(model.false_rejects())}")
+            st.markdown(f"**Good parts rejected.** {model.false_rejects().sentence}")
         return
     st.markdown(
-        f"**Good parts rejected.** {false_rejects(both.all_good)} This counts the "
+        f"**Good parts rejected.** {both.all_good.sentence} This counts the "
         f"{count(both.kept_out_parts, 'good part')} you kept out of the fit.\n\n"
         f"Without {'it' if both.kept_out_parts == 1 else 'them'} it would read: "
-        f"{false_rejects(both.fit_only)} That holds only if such parts never come again."
+        f"{both.fit_only.sentence} That holds only if such parts never come again."
     )
 
 

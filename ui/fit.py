@@ -21,7 +21,7 @@ from ui.jobs.jobs import Job
 if TYPE_CHECKING:
     from padim.config import PadimConfig
     from padim.storage.stopped_fits import StoppedFit
-    from padim.storage.workspace import Workspace
+    from padim.storage.workspace import ModelFolders
     from padim.worker.pictures import Pictures
 
 UPLOADER = "normals"
@@ -273,7 +273,7 @@ def _held_fit(held: ExitStack, *arguments: Any, **more: Any) -> Fitted:
 
 
 def fit(
-    store: Workspace,
+    store: ModelFolders,
     entry_id: str,
     config: PadimConfig,
     parts: Mapping[str, str],

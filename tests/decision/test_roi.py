@@ -31,7 +31,7 @@ from padim.decision.roi import (
 )
 from padim.storage import bundle
 from padim.storage.bundle import MANIFEST
-from padim.storage.workspace import Workspace
+from padim.workspace import Workspace
 from tests.parts import normals, part, png
 from ui.app import workspace
 
