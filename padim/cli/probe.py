@@ -15,7 +15,8 @@ from padim.errors import ImageError, PadimError
 from padim.output import to_json
 
 if TYPE_CHECKING:
-    from padim.analysis.sensitivity import Probe, Reach
+    from padim.analysis.detection_curve import Reach
+    from padim.analysis.sensitivity import Probe
     from padim.model import Padim
 
 PAINTED = "What is painted"
@@ -93,12 +94,13 @@ def probe(
     Real defects look different: what this calls visible must still be tried with real parts.
     """
     from padim.analysis import sensitivity as engine
+    from padim.analysis.synthetic_defects import KINDS
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     images = good_pictures(pictures)
     shares = _numbers("--contrasts", contrasts)
     settings: dict[str, Any] = {
-        "kinds": engine.KINDS if kinds is None else [name.strip() for name in kinds.split(",")],
+        "kinds": KINDS if kinds is None else [name.strip() for name in kinds.split(",")],
         "sizes": _numbers("--sizes", sizes),
         "contrasts": engine.CONTRASTS if shares is None else [share / 100 for share in shares],
     }
