@@ -217,8 +217,10 @@ def _examples(found: Shifted) -> None:
         label_visibility="collapsed",
     )
     st.html(panels.gallery(robustness.thumbs(found.examples[kind])))
+    from padim.analysis.robustness_examples import PIXEL_FOR_PIXEL
+
     what = "a good part" if found.shown_kind == "good" else f"a defect ({found.shown_kind})"
-    piece = " A piece of its middle, pixel for pixel." if kind in robustness.FINE else ""
+    piece = " A piece of its middle, pixel for pixel." if kind in PIXEL_FOR_PIXEL else ""
     st.caption(panels.plain(f"{found.shown}, {what}.{piece}"))
 
 
