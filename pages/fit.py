@@ -14,16 +14,17 @@ from ui import amending, calibrate, fit
 from ui.app import preload, shell, workspace
 from ui.app.text import count, megabytes, multiple, runs_on
 from ui.files import bring, grouping, uploads
+from ui.files.survey import size_note
 from ui.jobs import watch
 from ui.widgets import charts, costs, layers, loss_chart, method_settings, networks, normals, panels, settings
 
 if TYPE_CHECKING:
     from padim.analysis.good_parts import RankedNormal
     from padim.config import PadimConfig
+    from padim.data.survey import Group, Survey
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.survey import Group, Survey
     from ui.jobs.jobs import Job
     from ui.widgets.normals import Reason
 
@@ -51,13 +52,13 @@ def _pictures(survey: Survey) -> list[Group]:
             [
                 ("Pictures", f"{len(survey.seen):,}"),
                 ("Parts", f"{len(set(part_of.values())):,}"),
-                ("Size (px)", survey.size_note()),
+                ("Size (px)", size_note(survey)),
             ]
         )
     )
     st.html(
         panels.gallery(
-            (panels.Thumb(item.thumb, item.name) for item in survey.seen[:_SHOWN]),
+            (panels.Thumb(panels.Picture(item.thumbnail or b""), item.name) for item in survey.seen[:_SHOWN]),
             small=True,
             more=len(survey.seen) - _SHOWN,
         )
