@@ -14,9 +14,9 @@ from ui.widgets import charts, downloads, panels, sensitivity_charts, tables
 
 if TYPE_CHECKING:
     from padim.analysis.synthetic_defects import Kind
+    from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.labelled import Labelled
     from ui.sensitivity import Probed, Unit, Wanted
 
 
@@ -126,7 +126,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
     return wanted
 
 
-def _set_up(entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> None:
+def _set_up(entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool) -> None:
     good = pictures.good
     facts = [("Pictures", pictures.label), ("Good parts", f"{good:,}")]
     if pictures.defects:

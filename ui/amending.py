@@ -150,7 +150,7 @@ def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
     looked = survey(brought.source, job)
     with work_queue.handed_over(brought, job) as pictures:
         request = Add(
-            root=workspace.root(), model=entry.id, pictures=pictures, shots=looked.shots(("near_identical",))
+            root=workspace.root(), model=entry.id, pictures=pictures, shots=looked.shots("near_identical")
         )
         done = work_queue.run("change", request, job)
     shots = (

@@ -17,7 +17,6 @@ import numpy as np
 from padim.errors import PadimError
 from ui.app import state, workspace
 from ui.app.text import count, multiple
-from ui.files import labelled
 from ui.files.media import Picture
 from ui.jobs.runs import Runs, outdated
 from ui.widgets.panels import Thumb
@@ -26,10 +25,10 @@ from ui.widgets.tables import Cell
 if TYPE_CHECKING:
     from padim.analysis.robustness import Bears, Kind, Series, Shift
     from padim.analysis.robustness_examples import Example
+    from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.labelled import Labelled
     from ui.jobs.jobs import Job
 
 UPLOADER = "robustness"
@@ -154,7 +153,7 @@ def runs() -> Runs:
     return state.of(_Shifts)
 
 
-def to_score(pictures: Labelled, most: int, severities: Mapping[Kind, tuple[float, ...]]) -> int:
+def to_score(pictures: LabeledImages, most: int, severities: Mapping[Kind, tuple[float, ...]]) -> int:
     """How many pictures the network will see."""
     chosen = min(pictures.good, most) + min(pictures.defects, most)
     return chosen * (1 + sum(map(len, severities.values())))
@@ -163,7 +162,7 @@ def to_score(pictures: Labelled, most: int, severities: Mapping[Kind, tuple[floa
 def start(
     entry: Entry,
     model: Padim,
-    pictures: Labelled,
+    pictures: LabeledImages,
     severities: Mapping[Kind, tuple[float, ...]],
     most: int,
 ) -> None:
@@ -185,15 +184,16 @@ def start(
 
 def _shifted(
     model: Padim,
-    pictures: Labelled,
+    pictures: LabeledImages,
     severities: Mapping[Kind, tuple[float, ...]],
     most: int,
     identity: str,
     job: Job[Shifted],
 ) -> Shifted:
     from padim.analysis.robustness import STAGE, measure
+    from padim.data.labeled_images import at_most
 
-    images = labelled.at_most(pictures, most)
+    images = at_most(pictures, most)
     job.progress(0, None, STAGE)
     failed: list[ImageError] = []
     shift = measure(

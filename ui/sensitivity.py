@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from ui.app import state, workspace
 from ui.app.text import count
-from ui.files import labelled
 from ui.files.media import Picture
 from ui.jobs.runs import Runs, outdated
 from ui.widgets.panels import Thumb
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
     from padim.analysis.sensitivity import Probe
     from padim.analysis.sensitivity_examples import Example
     from padim.analysis.synthetic_defects import Kind
+    from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.labelled import Labelled
     from ui.jobs.jobs import Job
 
 UPLOADER = "sensitivity"
@@ -204,7 +203,7 @@ def runs() -> Runs:
     return state.of(_Probes)
 
 
-def start(entry: Entry, model: Padim, pictures: Labelled, wanted: Wanted) -> None:
+def start(entry: Entry, model: Padim, pictures: LabeledImages, wanted: Wanted) -> None:
     """Paint and judge in the background, in place of what was probed before."""
     identity = workspace.scoring_identity(entry)
     runs().start(
@@ -214,11 +213,12 @@ def start(entry: Entry, model: Padim, pictures: Labelled, wanted: Wanted) -> Non
     )
 
 
-def _probed(model: Padim, pictures: Labelled, wanted: Wanted, identity: str, job: Job[Probed]) -> Probed:
+def _probed(model: Padim, pictures: LabeledImages, wanted: Wanted, identity: str, job: Job[Probed]) -> Probed:
     from padim.analysis.sensitivity import STAGE, cells_for, measure
+    from padim.data.labeled_images import good_ones
     from padim.output.render import encode_jpeg
 
-    images = labelled.good_ones(pictures)
+    images = good_ones(pictures)
     job.progress(0, None, STAGE)
     failed: list[ImageError] = []
     probe = measure(

@@ -359,7 +359,7 @@ def groups_of(
         option = {"name_prefix": "prefix", "sub_folder": "folder"}[left[0].rule]
         hint = f"{left[0].reason} --groups-by {option} says so."
     # Pictures that are parts of their own need no name for them.
-    return looked.shots(rules), hint
+    return looked.shots(*rules), hint
 
 
 def _folder_of(name: str) -> str | None:

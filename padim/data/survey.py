@@ -6,7 +6,7 @@ Each image is decoded once and dropped; a thumbnail, its hash and a fingerprint 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sized
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,7 @@ class Survey:
             first.setdefault(part, item.name)
         return {item.name: first[part] for item, part in zip(self.seen, part_of, strict=True)}
 
-    def shots(self, rules: Collection[Rule]) -> dict[str, str]:
+    def shots(self, *rules: Rule) -> dict[str, str]:
         """Images of parts that were photographed more than once, each with the name of the first of its part.
 
         Args:

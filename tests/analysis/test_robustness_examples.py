@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from padim import Padim
 from padim.analysis.robustness import Kind, Shift, alter, measure
 from padim.analysis.robustness_examples import SIDE, ExampleKeeper, Examples
-from padim.data.loading import content_hash
+from padim.data.loading import Image, content_hash
 from padim.decision.regions import region_score
 from tests.parts import defects, normals, part
 
 SEVERITIES: dict[Kind, tuple[float, ...]] = {"noise": (30.0,), "darker": (5.0, 60.0), "blur": (2.0,)}
 
 
-def run(model: Padim, images: list[tuple[str, object]], *, examples: bool = True) -> Shift:
+def run(model: Padim, images: Sequence[Image], *, examples: bool = True) -> Shift:
     labels = {name: "good" if name.startswith("good") else "chip" for name, _ in images}
     return measure(
         model,
-        images,  # type: ignore[arg-type]
+        images,
         labels.__getitem__,
         severities=SEVERITIES,
         examples=examples,

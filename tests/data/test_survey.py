@@ -43,10 +43,10 @@ def test_what_is_there_is_told() -> None:
 
 def test_shots_of_one_part_by_the_rules_taken_for_true() -> None:
     found = survey(UploadSource(FILES))
-    assert found.shots(("identical",)) == {"copy.png": "copy.png", "part00_0.png": "copy.png"}
+    assert found.shots("identical") == {"copy.png": "copy.png", "part00_0.png": "copy.png"}
     expected = {name: f"{name[:6]}_0.png" for name in SHOTS}
     expected |= {"part00_0.png": "copy.png", "part00_1.png": "copy.png", "copy.png": "copy.png"}
-    assert found.shots(("near_identical",)) == expected
+    assert found.shots("near_identical") == expected
     # By the user's word, on top of what is certain.
     positions = [i for i, item in enumerate(found.seen) if item.name in ("1.png", "2.png")]
     parts = found.parts([tuple(positions)])

@@ -19,10 +19,10 @@ from padim.analysis.sensitivity import Probe, cells_for, measure
 from padim.analysis.sensitivity_examples import Example
 from padim.analysis.synthetic_defects import KINDS
 from padim.data.decode import decode
+from padim.data.labeled_images import LabeledImages
 from padim.errors import Cancelled
 from tests.parts import normals, part
 from ui import sensitivity
-from ui.files import labelled
 from ui.files.media import Picture
 from ui.jobs.jobs import Job
 from ui.sensitivity import Probed, Unit, Wanted
@@ -37,7 +37,7 @@ class _Images(list[tuple[str, Any]]):
 
 def run(model: Padim, wanted: Wanted = WANTED) -> Probed:
     """Probe four good parts that the model has not seen."""
-    pictures = labelled.Labelled(_Images(normals(6, first=100)), 6, "new parts")
+    pictures = LabeledImages(_Images(normals(6, first=100)), 6, "new parts")
     job: Job[Any] = Job("key", "title", lambda job: None)
     return sensitivity._probed(model, pictures, wanted, "identity", job)
 
@@ -129,7 +129,7 @@ def test_all_kinds_together_are_the_sum_of_the_kinds(found: Probed) -> None:
 def test_a_cancelled_probe_is_none(small_model: Padim) -> None:
     job: Job[Any] = Job("key", "title", lambda job: None)
     job.cancel()
-    pictures = labelled.Labelled(_Images(normals(2, first=100)), 2, "new parts")
+    pictures = LabeledImages(_Images(normals(2, first=100)), 2, "new parts")
     with pytest.raises(Cancelled):
         sensitivity._probed(small_model, pictures, WANTED, "identity", job)
 
