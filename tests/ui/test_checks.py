@@ -26,16 +26,15 @@ def scored(*names: str, scores: dict[str, int] | None = None, area: int = 8) -> 
     """Pictures of these names as if scored, each with a content of its own."""
     return [
         Scored(
-            number,
             name,
             hashlib.sha256(name.encode()).hexdigest(),
             (96, 96),
             None,
             np.zeros((8, 8), np.float32),
-            Path(name),
-            Picture(b""),
-            "unknown",
-            {area: (scores or {}).get(name, 0)},
+            _scores={area: (scores or {}).get(name, 0)},
+            number=number,
+            file=Path(name),
+            thumb=Picture(b""),
         )
         for number, name in enumerate(names, 1)
     ]
