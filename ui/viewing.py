@@ -13,8 +13,8 @@ import streamlit as st
 from pydantic import BaseModel, Field, ValidationError
 from streamlit import runtime
 
+from padim.output.file_names import flat_name
 from ui.app import workspace
-from ui.exports import file_name
 from ui.files.media import Numbers, Picture, mimetype_of
 from ui.scoring import areas_for, map_numbers
 
@@ -288,7 +288,7 @@ def message(
         if regions is not None:
             items[-1] |= {
                 "regions": regions[one.id],
-                "mask_name": file_name(one.name, "_mask.png", set()),
+                "mask_name": flat_name(one.name, "_mask.png", set()),
             }
     return {
         "mode": mode,
