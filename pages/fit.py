@@ -357,6 +357,8 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
     panel = st.expander("Tune layers", key="fit-layers", icon=":material/layers:", on_change="rerun")
     if not panel.open:
         return
+    from padim.analysis.layer_questions import can_be_told
+
     with panel:
         if not model.has_spool:
             st.write(
@@ -367,7 +369,7 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
         left, right = st.columns(2, gap="large")
         with left:
             st.markdown("**How far good parts lie from the model, by layer**")
-            if layers.tell(model):
+            if can_be_told(model):
                 _normals_shares(entry, model)
             else:
                 st.caption(layers.UNTOLD)
@@ -467,7 +469,9 @@ def _least_normal(entry: Entry, model: Padim, items: list[RankedNormal], busy: b
 
 def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[RankedNormal]) -> dict[int, str]:
     """By index, HTML of which layers find each of these odd; empty unless it was asked for."""
-    if model.calibration_ != "exact" or not model.has_spool or not shown or not layers.tell(model):
+    from padim.analysis.layer_questions import can_be_told
+
+    if model.calibration_ != "exact" or not model.has_spool or not shown or not can_be_told(model):
         return {}
     if not st.toggle(
         "Show which layer finds each one odd",

@@ -23,7 +23,6 @@ from ui.files.media import Picture
 from ui.jobs import watch
 from ui.reviews import Review, Reviews
 from ui.scoring import Kept, Scored
-from ui.widgets import normals
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -322,9 +321,10 @@ def overlay_of(entry: Entry, item: Scored, model: Padim, level: int) -> Picture:
 @st.cache_resource(max_entries=500, show_spinner=False)
 def _overlay_of(_item: Scored, _model: Padim, identity: str, sha256: str, level: int, min_area: int) -> bytes:
     from padim.data.decode import decode
+    from padim.output.small_overlays import overlay_jpeg
 
     rgb = decode(_item.thumb.data, _item.name)
-    return normals.small_overlay(rgb, _item.levels(_model), level, min_area, _item.content_box)
+    return overlay_jpeg(rgb, _item.levels(_model), level, min_area, _item.content_box)
 
 
 class Picked(Kept):

@@ -246,11 +246,8 @@ def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> l
 
 def _outlined(image: LabeledScore, model: Padim, level: int) -> Picture:
     from padim.data.decode import decode
-    from padim.output.render import encode_jpeg, overlay
+    from padim.output.small_overlays import overlay_jpeg
 
     rgb = decode(image.thumbnail or b"", image.name)
-    decision = image.decide(model, level, model.config.min_area, (rgb.shape[0], rgb.shape[1]))
-    levels = image.levels(model)
-    return Picture(
-        encode_jpeg(overlay(rgb, levels, decision.mask, level, opacity=0, content_box=image.content_box), 88)
-    )
+    q, area = image.levels(model), model.config.min_area
+    return Picture(overlay_jpeg(rgb, q, level, area, image.content_box, heat=False))

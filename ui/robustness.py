@@ -229,16 +229,14 @@ def _shifted(
 
 def _shown(model: Padim, shift: Shift, kind: Kind, example: Example) -> Shown:
     from padim.analysis.robustness import words
-    from padim.decision.regions import decide
-    from padim.output.render import encode_jpeg, overlay
+    from padim.output.render import encode_jpeg
+    from padim.output.small_overlays import overlay_jpeg
 
     rgb, value = example.rgb, model.quantizer.to_value
     if example.whole:
-        size = (rgb.shape[0], rgb.shape[1])
-        box = example.content_box
-        decision = decide(example.map, shift.threshold, shift.min_area, original_size=size, content_box=box)
-        drawn = overlay(rgb, example.map, decision.mask, shift.threshold, opacity=0, content_box=box)
-        picture = encode_jpeg(drawn, 88)
+        picture = overlay_jpeg(
+            rgb, example.map, shift.threshold, shift.min_area, example.content_box, heat=False
+        )
     else:
         picture = encode_jpeg(rgb, 95)
     return Shown(

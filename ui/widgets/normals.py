@@ -10,10 +10,6 @@ from ui.app import workspace
 from ui.files.media import Picture
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from padim.data.preprocess import Box
     from padim.model import Padim
     from padim.storage.workspace import Entry
 
@@ -48,22 +44,11 @@ def overlay_of(
 @st.cache_resource(max_entries=1000, show_spinner=False)
 def _overlay_of(_model: Padim, identity: str, index: int, level: int, min_area: int) -> bytes:
     from padim.data.decode import decode
+    from padim.output.small_overlays import overlay_jpeg
 
     rgb = decode(_model.thumbnail(index), _model.normals_[index].name)
     box = _model.preprocess.content_box(rgb.shape[:2]) if _model.config.fit == "pad" else None
-    return small_overlay(rgb, _model.held_out_map(index), level, min_area, box)
-
-
-def small_overlay(
-    rgb: npt.NDArray[np.uint8], q: npt.NDArray[np.uint16], level: int, min_area: int, box: Box | None
-) -> bytes:
-    """JPEG of a small picture with its heat and the outline of what is rejected."""
-    from padim.decision.regions import decide
-    from padim.output.render import encode_jpeg, overlay
-
-    size = (rgb.shape[0], rgb.shape[1])
-    decision = decide(q, level, min_area, original_size=size, content_box=box)
-    return encode_jpeg(overlay(rgb, q, decision.mask, level, content_box=box), 88)
+    return overlay_jpeg(rgb, _model.held_out_map(index), level, min_area, box)
 
 
 def exclude(entry: Entry, index: int, reason: Reason) -> None:
