@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
+from padim.output.file_names import flat_name
 from padim.storage import stopped_fits
 from ui import exports
 from ui import fit as fitting
@@ -136,7 +137,7 @@ def _scorer(entry: Entry) -> None:
     st.download_button(
         "Scorer for the line PC (ONNX)",
         partial(exports.scorer_bytes, entry),
-        file_name=exports.file_name(f"{entry.name} scorer", ".onnx", set()),
+        file_name=flat_name(f"{entry.name} scorer", ".onnx", set()),
         mime="application/octet-stream",
         on_click="ignore",
         icon=":material/download:",

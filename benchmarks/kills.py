@@ -327,10 +327,10 @@ def _app_fit(good: Path) -> Callable[[Path], Callable[[], None]]:
     def of(folder: Path) -> Callable[[], None]:
         def work() -> None:
             from padim.config import PadimConfig
-            from padim.storage.workspace import Workspace
             from padim.worker.messages import Fit
             from padim.worker.pictures import AtPath
             from padim.worker.verbs import perform
+            from padim.workspace import Workspace
 
             config = PadimConfig(input_size=64, n_features=20, smoothing_sigma=2, min_area=8)
             entry = Workspace(folder).create("Part")
@@ -355,10 +355,10 @@ def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
         def work() -> None:
             from padim import doctor
             from padim.storage import stopped_fits
-            from padim.storage.workspace import Workspace
             from padim.worker.messages import Fit
             from padim.worker.pictures import AtPath
             from padim.worker.verbs import perform
+            from padim.workspace import Workspace
 
             workspace = Workspace(folder)
             doctor.sweep(doctor.leftovers_of_workspace(workspace))
@@ -386,7 +386,7 @@ def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
 
 
 def _app_model(folder: Path) -> Any:
-    from padim.storage.workspace import Workspace
+    from padim.workspace import Workspace
 
     (entry,) = Workspace(folder).models()
     features = entry.path / "work" / "spool" / "features.f32"

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from padim.analysis.alignment import Alignment, advise, align
+    from padim.analysis.region_preview import cry_wolf, mean_normal, rejudged_levels
     from padim.analysis.session_check import SessionCheck, check_session
     from padim.config import PadimConfig
     from padim.data.opening import open_source
     from padim.decision.guard_band import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
     from padim.decision.operating_points import Costs, OperatingPoint, Rate, evaluate_at, operating_points
-    from padim.decision.roi import Shape, cry_wolf, mean_normal, rasterize, rejudged_levels
+    from padim.decision.roi import Shape, rasterize
     from padim.errors import (
         BackboneError,
         BundleError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         PadimError,
     )
     from padim.model import Padim, ScoredImage
-    from padim.storage.workspace import Workspace
+    from padim.workspace import Workspace
 
 __version__ = "0.1.0"
 
@@ -67,13 +68,13 @@ _HOME = {
     "pooled": "padim.decision.guard_band",
     "verdict_of": "padim.decision.guard_band",
     "Shape": "padim.decision.roi",
-    "cry_wolf": "padim.decision.roi",
-    "mean_normal": "padim.decision.roi",
+    "cry_wolf": "padim.analysis.region_preview",
+    "mean_normal": "padim.analysis.region_preview",
     "rasterize": "padim.decision.roi",
-    "rejudged_levels": "padim.decision.roi",
+    "rejudged_levels": "padim.analysis.region_preview",
     "SessionCheck": "padim.analysis.session_check",
     "check_session": "padim.analysis.session_check",
-    "Workspace": "padim.storage.workspace",
+    "Workspace": "padim.workspace",
 }
 
 __all__ = [

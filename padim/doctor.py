@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Literal
 
 from padim.errors import PadimError
+from padim.methods.moments import PatchStatistics
 from padim.network import weights
 from padim.output import scorer_seal, scoring_journal
 from padim.storage import bundle, leftovers, stopped_fits, working_files
 from padim.storage.leftovers import Leftover
 from padim.storage.resume import look
 from padim.storage.stopped_fits import StoppedFit
-from padim.storage.workspace import Workspace
+from padim.storage.workspace import ModelFolders
 
 __all__ = [
     "Checked",
@@ -109,7 +110,7 @@ def examine(path: Path, progress: Progress | None = None) -> Diagnosis:
         check = _scorer if path.suffix.lower() == ".onnx" else _model
         return Diagnosis((check(path),), _stopped_beside(path), leftovers=tuple(beside))
     if (path / "models").is_dir():
-        return workspace(Workspace(path), progress)
+        return workspace(ModelFolders(path), progress)
     if (path / bundle.MANIFEST).exists() or not path.is_dir() or look(_partial(path)) == "stopped":
         return _one_model(path)
     done = scoring_journal.rows_kept(path)
@@ -136,7 +137,7 @@ def _plain(partial: Path) -> Path:
     return partial.with_name(partial.name.removesuffix(".partial"))
 
 
-def workspace(found: Workspace, progress: Progress | None = None) -> Diagnosis:
+def workspace(found: ModelFolders, progress: Progress | None = None) -> Diagnosis:
     """Look at all models of a workspace, the fits that were stopped in it, and what was left there."""
     entries = found.models()
     checked: list[Checked] = []
@@ -169,7 +170,7 @@ def cache() -> Diagnosis:
     return Diagnosis(tuple(_cached(path) for path in sorted(folder.glob("*.onnx"))), leftovers=tuple(left))
 
 
-def leftovers_of_workspace(found: Workspace) -> list[Leftover]:
+def leftovers_of_workspace(found: ModelFolders) -> list[Leftover]:
     """Temporary files and uploads of killed processes in a workspace, and this user's temporary folders."""
     left = leftovers.in_system_folder()
     for folder in (found.root, found.folder, found.root / "locks"):
@@ -182,7 +183,7 @@ def leftovers_of_workspace(found: Workspace) -> list[Leftover]:
     return left + list(_unused_uploads(found))
 
 
-def _unused_uploads(found: Workspace) -> Iterator[Leftover]:
+def _unused_uploads(found: ModelFolders) -> Iterator[Leftover]:
     """Uploads that were handed to a worker, if neither a living server nor a stopped fit needs them."""
     jobs = found.root / "jobs"
     if not jobs.is_dir():
@@ -211,7 +212,7 @@ def _one_model(path: Path) -> Diagnosis:
     if (path / bundle.MANIFEST).exists():
         checked.append(_model(path))
     if (path / "work").is_dir():
-        damaged = working_files.verify(path / "work")
+        damaged = working_files.verify(path / "work", PatchStatistics.load)
         checked += [Checked(damage.path, "working files", damage.what, damage.remedy) for damage in damaged]
         if not damaged:
             checked.append(Checked(path / "work", "working files"))

@@ -82,20 +82,25 @@ class Judge:
         self._size = config.input_size
         self._sigma = config.smoothing_sigma
         self._preprocess = Preprocess(size=config.input_size, fit=config.fit)
-        self.scorer = Scorer(
-            extractor,
-            fitted.detector,
-            channels,
-            sigma=config.smoothing_sigma,
-            quantizer=fitted.quantizer,
-            roi=roi,
-        )
+        self._extractor = extractor
         self._config = config
         self._network_sha256 = extractor.backbone_sha256
         self._levels: dict[int, npt.NDArray[np.int64]] = {}
         self._known: npt.NDArray[np.uint16] | None = None
         self._histogram: npt.NDArray[np.int64] | None = None
         self._computing = threading.Lock()
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The scoring graph with this state's numbers; made when first asked for."""
+        return Scorer(
+            self._extractor,
+            self.fitted.detector,
+            self.channels,
+            sigma=self._sigma,
+            quantizer=self.fitted.quantizer,
+            roi=self.roi,
+        )
 
     @cached_property
     def identity(self) -> str:

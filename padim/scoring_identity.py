@@ -21,7 +21,7 @@ from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
 if TYPE_CHECKING:
     from padim.decision.anomaly_map import Quantizer
 
-__all__ = ["NOT_SCORING", "of_manifest", "scoring_files", "scoring_identity"]
+__all__ = ["NOT_SCORING", "of_manifest", "scoring_bytes", "scoring_files", "scoring_identity"]
 
 # What a bundle holds of the normals, and of how the region was drawn: no image's score depends on them.
 NOT_SCORING = frozenset({"held_out.npy", "normals.json", "roi_shapes.json", "thumbnails.bin"})
@@ -33,6 +33,12 @@ def scoring_files(manifest: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of the files in a bundle that scores depend on, by name."""
     files = manifest.get("files", {})
     return {name: str(files[name].get("sha256")) for name in sorted(files.keys() - NOT_SCORING)}
+
+
+def scoring_bytes(manifest: Mapping[str, Any]) -> int:
+    """Size of the files in a bundle that scores depend on, in bytes: about what a scorer takes."""
+    files = manifest.get("files", {})
+    return sum(int(files[name].get("bytes", 0)) for name in files.keys() - NOT_SCORING)
 
 
 def scoring_identity(config: PadimConfig, quantizer: Quantizer, files: Mapping[str, str]) -> str:

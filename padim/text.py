@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import math
 import reprlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from padim.decision.calibration import FalseRejectRate
 
 # Beyond it a number is told by its length: no setting and no count is that large.
 LARGEST_NUMBER = 2**64
@@ -40,14 +36,6 @@ def in_hundred(share: float, *, up: bool = False) -> str:
 
 def _half_up(number: float) -> int:
     return math.floor(number + 0.5)
-
-
-def false_rejects(rate: FalseRejectRate) -> str:
-    """ "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; judged from 40 parts." """
-    return (
-        f"About {in_hundred(rate.expected)} good parts; at most {in_hundred(rate.upper, up=True)} "
-        f"with 95 % confidence; judged from {count(rate.n, 'part')}."
-    )
 
 
 def share_of(n: int, of: int, low: float, high: float) -> str:

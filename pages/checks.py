@@ -18,10 +18,13 @@ from ui.jobs import watch
 from ui.widgets import charts, learning_panel, panels
 
 if TYPE_CHECKING:
+    from padim.analysis.pose_spread import PoseSpread
+    from padim.analysis.repeat_shots import Band, Shots
+    from padim.data.parts_by_name import Split
     from padim.decision.guard_band import Guard
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.checks import Band, Lie, Session, Shots, Split
+    from ui.checks import Session
     from ui.reviews import Review
 
 # Parts listed, and pictures drawn, before the rest is only counted.
@@ -60,7 +63,7 @@ def _alignment(model: Padim) -> None:
     _lie(model, job.result)
 
 
-def _lie(model: Padim, lie: Lie) -> None:
+def _lie(model: Padim, lie: PoseSpread) -> None:
     from padim.analysis.alignment import advise
 
     cell, side = model.config.grid_stride, model.config.input_size
@@ -131,7 +134,7 @@ def _lie(model: Padim, lie: Lie) -> None:
         )
 
 
-def _measured(lie: Lie) -> str:
+def _measured(lie: PoseSpread) -> str:
     n = len(lie.measured)
     return count(n, "picture") if n == lie.good else f"{n:,} of {count(lie.good, 'picture')}"
 
@@ -194,8 +197,10 @@ def _repeatability(entry: Entry, model: Padim) -> None:
         "threshold may be accepted today and rejected tomorrow: a guard band calls it for review instead."
     )
     _guard_in_use(entry, model)
+    from padim.analysis.repeat_shots import shots_in_fit
+
     review = checks.repeats(entry)
-    of_normals = checks.of_normals(model)
+    of_normals = shots_in_fit(model)
     source = "drop"
     if of_normals:
         choices = {
@@ -285,7 +290,9 @@ def _brought(entry: Entry, model: Padim, review: Review) -> None:
 
 def _band(entry: Entry, model: Padim, shots: Sequence[Shots]) -> None:
     """The guard band that these shots give, and the button that puts it to use."""
-    band = checks.band(shots)
+    from padim.analysis.repeat_shots import band_of
+
+    band = band_of(shots)
     if band is None:
         shell.empty(
             "No part was shot twice",
@@ -342,6 +349,7 @@ def _band_facts(model: Padim, band: Band) -> None:
     if threshold is None or limit is None:
         st.caption("There is no threshold yet, so it cannot be said whom the band would call for review.")
         return
+    from padim.analysis.repeat_shots import under_review
     from padim.decision.guard_band import guard_levels
 
     # As it is judged, in whole levels; a band of less than one is none.
@@ -354,7 +362,7 @@ def _band_facts(model: Padim, band: Band) -> None:
             f"At the threshold of {limit:.2f} that is in use: **accept** below {low:.2f}, **review** from "
             f"there to {high:.2f}, **reject** above."
         )
-    inside = checks.under_review(model, band.guard)
+    inside = under_review(model, band.guard)
     if inside is not None:
         said += (
             f" Of the model’s own {count(inside.of, 'good part')} (held-out), "

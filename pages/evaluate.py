@@ -16,9 +16,10 @@ from ui.jobs import watch
 from ui.widgets import charts, downloads, panels
 
 if TYPE_CHECKING:
+    from padim.analysis.scored_dataset import Outcome
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.evaluate import Cell, Evaluated
+    from ui.evaluate import Evaluated
 
 _LAYOUTS = (
     "One folder **good** and one folder for each kind of defect. Masks, where there are any, go into "
@@ -92,10 +93,10 @@ def _on_server(entry: Entry, model: Padim) -> bool:
 
 
 def _about(found: Evaluated) -> None:
-    judged = found.judged
+    judged = found.scored.judged
     kinds = judged.kinds
-    good = sum(item.good for item in found.items)
-    defects = len(found.items) - good
+    good = sum(item.good for item in found.scored.images)
+    defects = len(found.scored.images) - good
     st.html(
         panels.facts(
             [
@@ -104,7 +105,7 @@ def _about(found: Evaluated) -> None:
                 ("Good parts", f"{good:,}"),
                 ("Defects", f"{defects:,} of {count(len(kinds) - (good > 0), 'kind')}" if defects else "0"),
                 ("With a mask", f"{judged.masks:,}"),
-                ("Time per image", f"{judged.seconds / len(found.items) * 1000:.0f} ms"),
+                ("Time per image", f"{judged.seconds / len(found.scored.images) * 1000:.0f} ms"),
             ]
         )
     )
@@ -122,10 +123,10 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
 
     value = model.quantizer.to_value
     threshold = None if level is None else value(level)
-    told = found.report(model, level)
+    told = found.scored.report(model, level)
     scores, ranks, precision, kinds = st.tabs(["Scores", "ROC", "Precision and recall", "Kinds of defect"])
     with scores:
-        by_kind = found.by_kind(model)
+        by_kind = found.scored.by_kind(model)
         st.plotly_chart(
             charts.kind_histogram(by_kind, threshold=threshold),
             config=charts.CONFIG,
@@ -135,7 +136,7 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
         beyond = sum(score > end for values in by_kind.values() for score in values)
         more = f" {count(beyond, 'picture')} beyond the scale: drawn at its right end." if beyond else ""
         st.caption(f"What lies right of the threshold is rejected.{more}")
-    good, defect = found.classes(model)
+    good, defect = found.scored.classes(model)
     if not len(good) or not len(defect):
         why = told.image_auroc.why
         for place in (ranks, precision):
@@ -183,7 +184,7 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
 
 
 def _kinds(found: Evaluated, model: Padim, level: int | None) -> None:
-    told = found.report(model, level)
+    told = found.scored.report(model, level)
     if not told.kinds:
         st.info("There are no defects among these pictures.", icon=":material/info:")
         return
@@ -237,8 +238,8 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
             icon=":material/info:",
         )
         return
-    cells = found.confusion(model, level)
-    chosen: Cell = st.segmented_control(
+    cells = found.scored.confusion(model, level)
+    chosen: Outcome = st.segmented_control(
         "Pictures",
         list(cells),
         format_func=lambda cell: f"{evaluate.CELLS[cell]}: {len(cells[cell]):,}",
@@ -249,7 +250,7 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
         persist_state="session",
         label_visibility="collapsed",
     )
-    told = found.report(model, level)
+    told = found.scored.report(model, level)
     wrong = [
         f"{what} {rate.count} of {rate.of} ({in_hundred(rate.share)})"
         for what, rate in (("good parts rejected", told.false_rejects), ("defects missed", told.misses))
@@ -274,17 +275,25 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
 
 
 def _downloads(found: Evaluated, entry: Entry, model: Padim, level: int | None) -> None:
+    from padim.output import evaluation_files
+
     with st.container(horizontal=True):
         downloads.button(
             "Figures (CSV)",
-            partial(evaluate.figures_csv, found.report(model, level), found, entry, level),
+            partial(
+                evaluation_files.figures_csv,
+                found.scored.report(model, level),
+                at_threshold=level is not None,
+                model=entry.name,
+                data=found.label,
+            ),
             f"{entry.name} figures",
             ".csv",
             key="evaluate-figures",
         )
         downloads.button(
             "Pictures (CSV)",
-            partial(evaluate.pictures_csv, found, model, level),
+            partial(evaluation_files.images_csv, found.scored, model, level),
             f"{entry.name} pictures",
             ".csv",
             key="evaluate-pictures",
@@ -302,7 +311,7 @@ def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
     with st.container(key="evaluate-halves"):
         left, right = st.columns([5, 6], gap="large")
     with left:
-        told = found.report(model, level)
+        told = found.scored.report(model, level)
         st.html(panels.figures(("Figure", "Value", "95 % interval"), evaluate.table(told, level is not None)))
         st.caption(
             "Intervals say how far a figure may move with other pictures of the same kinds.",

@@ -12,19 +12,21 @@ import streamlit as st
 from padim.errors import PadimError
 from ui import amending, calibrate, fit
 from ui.app import preload, shell, workspace
-from ui.app.text import count, false_rejects, megabytes, multiple, runs_on
+from ui.app.text import count, megabytes, multiple, runs_on
 from ui.files import bring, grouping, uploads
+from ui.files.survey import size_note
 from ui.jobs import watch
 from ui.widgets import charts, costs, layers, loss_chart, method_settings, networks, normals, panels, settings
 
 if TYPE_CHECKING:
+    from padim.analysis.good_parts import RankedNormal
     from padim.config import PadimConfig
+    from padim.data.survey import Group, Survey
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.survey import Group, Survey
     from ui.jobs.jobs import Job
-    from ui.widgets.normals import Ranked, Reason
+    from ui.widgets.normals import Reason
 
 _SHOWN = 60
 _NOTE = (
@@ -50,13 +52,13 @@ def _pictures(survey: Survey) -> list[Group]:
             [
                 ("Pictures", f"{len(survey.seen):,}"),
                 ("Parts", f"{len(set(part_of.values())):,}"),
-                ("Size (px)", survey.size_note()),
+                ("Size (px)", size_note(survey)),
             ]
         )
     )
     st.html(
         panels.gallery(
-            (panels.Thumb(item.thumb, item.name) for item in survey.seen[:_SHOWN]),
+            (panels.Thumb(panels.Picture(item.thumbnail or b""), item.name) for item in survey.seen[:_SHOWN]),
             small=True,
             more=len(survey.seen) - _SHOWN,
         )
@@ -220,10 +222,12 @@ def _normals(entry: Entry) -> None:
     else:
         _promise(model)
         _layers(entry, model, busy)
-    taken_out = normals.taken_out(model)
+    from padim.analysis import good_parts
+
+    taken_out = good_parts.taken_out(model)
     if taken_out:
         _taken_out(entry, model, taken_out, busy)
-    _least_normal(entry, model, normals.ranked(model), busy)
+    _least_normal(entry, model, good_parts.ranked(model), busy)
     _features(entry, model, busy)
 
 
@@ -318,7 +322,9 @@ def _training(model: Padim) -> None:
 
 def _promise(model: Padim) -> None:
     level = model.threshold_
-    values, kept_out = normals.part_values(model)
+    from padim.analysis import good_parts
+
+    values, kept_out = good_parts.part_values(model)
     st.subheader("Held-out scores")
     st.plotly_chart(
         charts.score_histogram(
@@ -333,16 +339,16 @@ def _promise(model: Padim) -> None:
     warning = None if level is None else calibrate.unsupported(level)
     if warning is not None:
         st.warning(warning, icon=":material/warning:")
-    both = normals.both_ways(model)
+    both = good_parts.both_promises(model)
     if both is None:
         if level is not None:
-            st.markdown(f"**Good parts rejected.** {false_rejects(model.false_rejects())}")
+            st.markdown(f"**Good parts rejected.** {model.false_rejects().sentence}")
         return
     st.markdown(
-        f"**Good parts rejected.** {false_rejects(both.all_good)} This counts the "
+        f"**Good parts rejected.** {both.all_good.sentence} This counts the "
         f"{count(both.kept_out_parts, 'good part')} you kept out of the fit.\n\n"
         f"Without {'it' if both.kept_out_parts == 1 else 'them'} it would read: "
-        f"{false_rejects(both.fit_only)} That holds only if such parts never come again."
+        f"{both.fit_only.sentence} That holds only if such parts never come again."
     )
 
 
@@ -351,6 +357,8 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
     panel = st.expander("Tune layers", key="fit-layers", icon=":material/layers:", on_change="rerun")
     if not panel.open:
         return
+    from padim.analysis.layer_questions import can_be_told
+
     with panel:
         if not model.has_spool:
             st.write(
@@ -361,7 +369,7 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
         left, right = st.columns(2, gap="large")
         with left:
             st.markdown("**How far good parts lie from the model, by layer**")
-            if layers.tell(model):
+            if can_be_told(model):
                 _normals_shares(entry, model)
             else:
                 st.caption(layers.UNTOLD)
@@ -417,7 +425,7 @@ def _tune(entry: Entry, model: Padim, busy: bool) -> None:
     )
 
 
-def _taken_out(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -> None:
+def _taken_out(entry: Entry, model: Padim, items: list[RankedNormal], busy: bool) -> None:
     st.subheader("Taken out of the fit")
     locked = busy or not model.has_spool
     grid = st.grid(min_column_width=160, gap="small", key="fit-taken-out")
@@ -435,11 +443,11 @@ def _taken_out(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -> N
                 _change(entry, partial(normals.include, entry, item.index))
 
 
-def _reason(model: Padim, item: Ranked) -> Reason:
+def _reason(model: Padim, item: RankedNormal) -> Reason:
     return "kept_out" if model.normals_[item.index].status == "kept_out" else "not_good"
 
 
-def _least_normal(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -> None:
+def _least_normal(entry: Entry, model: Padim, items: list[RankedNormal], busy: bool) -> None:
     st.subheader("The least normal-looking")
     st.caption(
         "A picture that does not belong among the good ones blunts the model. Take out what is not a good "
@@ -459,9 +467,11 @@ def _least_normal(entry: Entry, model: Padim, items: list[Ranked], busy: bool) -
         st.rerun()
 
 
-def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[Ranked]) -> dict[int, str]:
+def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[RankedNormal]) -> dict[int, str]:
     """By index, HTML of which layers find each of these odd; empty unless it was asked for."""
-    if model.calibration_ != "exact" or not model.has_spool or not shown or not layers.tell(model):
+    from padim.analysis.layer_questions import can_be_told
+
+    if model.calibration_ != "exact" or not model.has_spool or not shown or not can_be_told(model):
         return {}
     if not st.toggle(
         "Show which layer finds each one odd",
@@ -482,7 +492,7 @@ def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[Ranked]) -> dict
     return {index: panels.stack(rows) for index, rows in bars.items()}
 
 
-def _normal(entry: Entry, model: Padim, item: Ranked, limit: float, locked: bool, split: str) -> None:
+def _normal(entry: Entry, model: Padim, item: RankedNormal, limit: float, locked: bool, split: str) -> None:
     note = f"{multiple(item.value, limit)} threshold" if limit > 0 and item.level is not None else ""
     odd = limit > 0 and item.level is not None and item.value > limit
     verdict: panels.Verdict | None = "reject" if odd else None

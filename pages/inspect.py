@@ -127,17 +127,20 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
     )
     if not panel.open:
         return
+    from padim.analysis.layer_questions import asked_places, can_be_told
+
     with panel, st.container(key=inspect.follower(row)):
-        if not layers.tell(model):
+        if not can_be_told(model):
             st.caption(layers.UNTOLD)
             return
-        places = layers.places(row.item, model, level)
+        places = asked_places(row.item, model, level)
+        labels = layers.labels(places, row.item)
         left, right = st.columns([1, 2], gap="large")
         with right:
             at = st.selectbox(
                 "Where",
                 range(len(places)),
-                format_func=lambda i: places[i].label,
+                format_func=lambda i: labels[i],
                 # Another picture has other regions.
                 key=f"inspect-where-{row.item.number}-{level}",
                 help="The place outlined on the left. The strongest region comes first.",

@@ -14,9 +14,10 @@ from ui.app import shell, workspace
 from ui.components import roi
 
 if TYPE_CHECKING:
+    from padim.analysis.region_preview import RegionPreview
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.region import Drawing, Promise, Region
+    from ui.region import Drawing, Region
 
 _EDITOR = "region-editor"
 
@@ -40,7 +41,7 @@ def _draw(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> None:
 # -- what it changes -------------------------------------------------------------------------------------
 
 
-def _table(model: Padim, now: Promise, then: Promise | None) -> str:
+def _table(model: Padim, now: RegionPreview, then: RegionPreview | None) -> str:
     def cell(value: str, note: str) -> str:
         small = f"<small>{escape(note)}</small>" if note else ""
         return f"<td><b>{escape(value)}</b>{small}</td>"

@@ -15,9 +15,9 @@ from ui.widgets import charts, downloads, panels, robustness_charts, tables
 
 if TYPE_CHECKING:
     from padim.analysis.robustness import Kind
+    from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.labelled import Labelled
     from ui.robustness import Shifted
 
 _NOTE = (
@@ -82,7 +82,7 @@ def _severities() -> dict[Kind, tuple[float, ...]] | None:
     return None if wrong else chosen
 
 
-def _shows(pictures: Labelled) -> Labelled:
+def _shows(pictures: LabeledImages) -> LabeledImages:
     """Ask what is shown, where labels name no good part; a folder's name may be no label."""
     if pictures.good:
         return pictures
@@ -99,7 +99,7 @@ def _shows(pictures: Labelled) -> Labelled:
     return pictures.all_good() if shows == "good" else pictures
 
 
-def _set_up(entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> None:
+def _set_up(entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool) -> None:
     pictures = _shows(pictures)
     facts = [("Pictures", pictures.label), ("Good parts", f"{pictures.good:,}")]
     facts.append(("Defects", f"{pictures.defects:,}"))
@@ -217,8 +217,10 @@ def _examples(found: Shifted) -> None:
         label_visibility="collapsed",
     )
     st.html(panels.gallery(robustness.thumbs(found.examples[kind])))
+    from padim.analysis.robustness_examples import PIXEL_FOR_PIXEL
+
     what = "a good part" if found.shown_kind == "good" else f"a defect ({found.shown_kind})"
-    piece = " A piece of its middle, pixel for pixel." if kind in robustness.FINE else ""
+    piece = " A piece of its middle, pixel for pixel." if kind in PIXEL_FOR_PIXEL else ""
     st.caption(panels.plain(f"{found.shown}, {what}.{piece}"))
 
 

@@ -13,10 +13,10 @@ from ui.app.text import count
 from ui.widgets import charts, downloads, panels, sensitivity_charts, tables
 
 if TYPE_CHECKING:
-    from padim.analysis.sensitivity import Kind
+    from padim.analysis.synthetic_defects import Kind
+    from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.labelled import Labelled
     from ui.sensitivity import Probed, Unit, Wanted
 
 
@@ -41,7 +41,9 @@ def _bring(entry: Entry) -> None:
 def _settings(model: Padim, good: int) -> Wanted | None:
     """Draw the settings; None while something is missing."""
     side = model.config.input_size
-    unit = sensitivity.Unit.of(sensitivity.scale_of(model))
+    from padim.analysis.map_scale import fitted_scale
+
+    unit = sensitivity.Unit.of(fitted_scale(model))
     kinds = st.pills(
         "Defects to paint",
         list(sensitivity.KINDS),
@@ -124,7 +126,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
     return wanted
 
 
-def _set_up(entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> None:
+def _set_up(entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool) -> None:
     good = pictures.good
     facts = [("Pictures", pictures.label), ("Good parts", f"{good:,}")]
     if pictures.defects:
@@ -229,12 +231,14 @@ def _curves(found: Probed, kind: Kind | None, unit: Unit) -> None:
 
 
 def _map(found: Probed, kind: Kind | None) -> None:
+    from padim.analysis.blind_spots import counts_by_place
+
     probe = found.probe
     share, _ = probe.by_place(kind)
     st.plotly_chart(
         sensitivity_charts.place_map(
             share,
-            sensitivity.spots(probe, kind),
+            counts_by_place(probe, kind),
             side=probe.map_size,
             shape=probe.scale[0] / probe.scale[1],
             backdrop=found.seen.data,

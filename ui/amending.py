@@ -19,7 +19,6 @@ from ui.jobs import watch, work_queue
 if TYPE_CHECKING:
     from padim.storage.workspace import Entry
     from ui.files.bring import Brought
-    from ui.files.survey import Survey
     from ui.jobs.jobs import Job
     from ui.widgets.normals import Reason
 
@@ -150,7 +149,9 @@ def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
 
     looked = survey(brought.source, job)
     with work_queue.handed_over(brought, job) as pictures:
-        request = Add(root=workspace.root(), model=entry.id, pictures=pictures, shots=_shots(looked))
+        request = Add(
+            root=workspace.root(), model=entry.id, pictures=pictures, shots=looked.shots("near_identical")
+        )
         done = work_queue.run("change", request, job)
     shots = (
         ""
@@ -202,9 +203,3 @@ def include(entry: Entry, index: int, job: Job[Amended]) -> Amended:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _shots(looked: Survey) -> dict[str, str]:
-    """Names of repeat shots, each with the name of the first of its part."""
-    alike = (group for found in looked.proposals if found.rule == "near_identical" for group in found.groups)
-    return {looked.seen[k].name: looked.seen[group[0]].name for group in alike for k in group}

@@ -374,19 +374,16 @@ def message(
 
 def outlook(rate: FalseRejectRate) -> str | None:
     """What more normals would bring, for a threshold judged from few; None where there are enough."""
-    from scipy.stats import beta
+    from padim.analysis.more_parts import bound_with_more_parts
 
-    if rate.n >= 100:
+    more = bound_with_more_parts(rate)
+    if more is None:
         return None
-    more = next(n for n in (40, 100, 200) if n >= 1.6 * rate.n)
-    # The same rate to expect, told from more parts: only the certainty grows.
-    above = max(0, round(rate.expected * (more + 1)) - 1)
-    upper = 1.0 if above >= more else float(beta.ppf(0.95, above + 1, more - above))
     return (
         f"Judged from {count(rate.n, 'part')}, the true rate may be as high as "
         f"{in_hundred(rate.upper, up=True)}. "
-        f"If {more} parts scored alike, that bound would be {in_hundred(upper, up=True)}; and a model that "
-        "has seen more good parts tells defects apart better."
+        f"If {more.parts} parts scored alike, that bound would be {in_hundred(more.upper, up=True)}; and a "
+        "model that has seen more good parts tells defects apart better."
     )
 
 

@@ -9,8 +9,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import streamlit as st
@@ -24,15 +23,16 @@ from ui.files.media import Picture
 from ui.jobs import watch
 from ui.reviews import Review, Reviews
 from ui.scoring import Kept, Scored
-from ui.widgets import normals
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from padim.analysis.alignment import Alignment
+    from padim.analysis.pose_spread import PoseSpread
+    from padim.analysis.repeat_shots import Shots
     from padim.analysis.session_check import SessionCheck
+    from padim.data.parts_by_name import Part, Split
     from padim.data.sources import Source
-    from padim.decision.guard_band import Guard, Repeatability
+    from padim.decision.guard_band import Guard
     from padim.model import Padim
     from padim.storage.workspace import Entry
     from ui.amending import Amended
@@ -42,95 +42,32 @@ if TYPE_CHECKING:
 REPEATS = "repeats"
 SECOND = "second"
 
-# Pictures that the alignment is measured on: more tell the same percentiles, and take longer.
-MOST_ALIGNED = 300
-
-
 # -- alignment -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Lie:
-    """How the good parts of a model lie.
-
-    Attributes:
-        alignment: of the pictures measured.
-        measured: which those are, as indices into ``model.normals_``.
-        good: how many pictures of good parts there are.
-    """
-
-    alignment: Alignment
-    measured: tuple[int, ...]
-    good: int
-
-    @property
-    def lengths(self) -> npt.NDArray[np.float32]:
-        """float32 ``(n,)``: length of each shift in map pixels; NaN where there is none."""
-        shifts = self.alignment.shifts
-        return np.asarray(np.hypot(shifts[:, 0], shifts[:, 1]), np.float32)
-
-    @property
-    def typical(self) -> float:
-        """Median length of the shifts, in map pixels."""
-        return float(np.nanmedian(self.lengths))
-
-    @property
-    def without_outline(self) -> int:
-        """Pictures that share no outline with the others, and so have no shift."""
-        return int(np.isnan(self.lengths).sum())
-
-    def farthest(self, beyond: float, most: int = 5) -> list[tuple[int, float]]:
-        """Pictures shifted by more than this, the farthest first: indices into ``normals_``, and lengths."""
-        pairs = [(index, float(length)) for index, length in zip(self.measured, self.lengths, strict=True)]
-        return sorted((pair for pair in pairs if pair[1] > beyond), key=lambda pair: -pair[1])[:most]
-
-
-class _AsSeen:
-    """The normals' small pictures as the model sees them, decoded one at a time."""
-
-    def __init__(self, model: Padim, indices: Sequence[int]) -> None:
-        self._model = model
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
-        from padim.data.decode import decode
-
-        for index in self._indices:
-            rgb = decode(self._model.thumbnail(index), self._model.normals_[index].name)
-            yield self._model.preprocess(rgb)
-
-
-def lie(model: Padim) -> Job[Lie]:
+def lie(model: Padim) -> Job[PoseSpread]:
     """The measurement of how the good parts lie, running or ended; started at the first call.
 
     It depends on the pictures alone and is shared by all sessions: a threshold or a fit of other features on
     the same pictures measures nothing anew.
     """
-    indices = [i for i, normal in enumerate(model.normals_) if normal.status != "not_good"]
-    seen = [model.normals_[i].sha256 for i in indices], model.preprocess
+    from padim.analysis.pose_spread import good_images, pose_spread
+
+    seen = [model.normals_[i].sha256 for i in good_images(model)], model.preprocess
     key = f"alignment:{hashlib.sha256(repr(seen).encode()).hexdigest()[:20]}"
     found = watch.find(key)
     if found is not None:
-        return cast("Job[Lie]", found)
-    return watch.start(key, "Measuring how the parts lie", lambda job: _measured(model, indices, job))
+        return cast("Job[PoseSpread]", found)
+    return watch.start(
+        key,
+        "Measuring how the parts lie",
+        lambda job: pose_spread(model, progress=job.progress, cancel=job.cancelled),
+    )
 
 
-def measure_again(job: Job[Lie]) -> None:
+def measure_again(job: Job[PoseSpread]) -> None:
     """Forget a measurement that was cancelled or failed; the next :func:`lie` starts another."""
     watch.registry().discard(job.key)
-
-
-def _measured(model: Padim, indices: list[int], job: Job[Lie]) -> Lie:
-    from padim.analysis.alignment import align
-
-    n = len(indices)
-    # Evenly over all: pictures often come in the order they were taken, and a station drifts.
-    chosen = [indices[i * n // MOST_ALIGNED] for i in range(MOST_ALIGNED)] if n > MOST_ALIGNED else indices
-    found = align(_AsSeen(model, chosen), job.progress, job.cancelled)
-    return Lie(found, tuple(chosen), n)
 
 
 # -- pictures that the model has seen ----------------------------------------------------------------------
@@ -165,27 +102,11 @@ def take_repeats(entry: Entry, model: Padim, brought: bring.Brought) -> None:
     repeats(entry).take("Scoring the repeat shots", brought, model, REPEATS)
 
 
-Split = Literal["one", "folder", "name"]
 SPLITS: dict[Split, str] = {
     "one": "All show one part",
     "folder": "A part for each folder",
     "name": "Parts by file name",
 }
-
-
-@dataclass(frozen=True)
-class Shots:
-    """Shots of one part.
-
-    Attributes:
-        part: a name for it.
-        names: of the pictures.
-        values: their scores in map units.
-    """
-
-    part: str
-    names: tuple[str, ...]
-    values: tuple[float, ...]
 
 
 def distinct(items: Iterable[Scored]) -> list[Scored]:
@@ -196,57 +117,17 @@ def distinct(items: Iterable[Scored]) -> list[Scored]:
     return list(first.values())
 
 
-def splits(items: Sequence[Scored]) -> dict[Split, list[tuple[str, list[int]]]]:
-    """The ways in which these pictures may be shots of several parts: name and positions of each part.
+def splits(items: Sequence[Scored]) -> dict[Split, list[Part]]:
+    """The ways in which these pictures may be shots of several parts, the most telling first."""
+    from padim.data import parts_by_name
 
-    The most telling comes first: folders, then names; that all show one part always comes last.
-    """
-    from padim.data.grouping import SIDE, propose_groups
-
-    names = [item.name.replace("\\", "/") for item in items]
-    # Told by names alone: without several other parts to compare with, likeness cannot tell shots apart.
-    blank = np.zeros((len(items), SIDE * SIDE), np.float32)
-    proposed = {p.rule: p.groups for p in propose_groups(names, [str(i) for i in range(len(names))], blank)}
-    found: dict[Split, list[tuple[str, list[int]]]] = {}
-    folders = proposed.get("sub_folder") or _by_folder(names)
-    if folders:
-        found["folder"] = [(_folder(names, group), list(group)) for group in folders]
-    if "name_prefix" in proposed:
-        found["name"] = [(_prefix(names, group), list(group)) for group in proposed["name_prefix"]]
-    found["one"] = [("The part", list(range(len(names))))]
-    return found
+    return parts_by_name.splits([item.name for item in items])
 
 
-def _by_folder(names: Sequence[str]) -> list[tuple[int, ...]]:
-    """Two or more folders with at least two pictures each.
-
-    ``propose_groups`` asks for three folders of at most twenty: it looks for repeat shots among normals,
-    where a folder is more often a day. Here the pictures are repeat shots by the user's word.
-    """
-    by_folder: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        by_folder.setdefault(str(PurePosixPath(name).parent), []).append(i)
-    groups = [tuple(group) for group in by_folder.values() if len(group) > 1]
-    return groups if len(groups) > 1 else []
-
-
-def _folder(names: Sequence[str], group: Sequence[int]) -> str:
-    common = PurePosixPath(names[group[0]]).parent
-    while any(not PurePosixPath(names[i]).is_relative_to(common) for i in group):
-        common = common.parent
-    return str(common)
-
-
-def _prefix(names: Sequence[str], group: Sequence[int]) -> str:
-    stems = [names[i].removesuffix(PurePosixPath(names[i]).suffix) for i in group]
-    end = 0
-    while all(len(stem) > end and stem[end] == stems[0][end] for stem in stems):
-        end += 1
-    return stems[0][:end].rstrip("-_ .(") or stems[0]
-
-
-def of_pile(model: Padim, items: Sequence[Scored], parts: Iterable[tuple[str, list[int]]]) -> list[Shots]:
+def of_pile(model: Padim, items: Sequence[Scored], parts: Iterable[Part]) -> list[Shots]:
     """The shots of each part, with their scores."""
+    from padim.analysis.repeat_shots import Shots
+
     area, value = model.config.min_area, model.quantizer.to_value
     return [
         Shots(
@@ -256,84 +137,6 @@ def of_pile(model: Padim, items: Sequence[Scored], parts: Iterable[tuple[str, li
         )
         for part, group in parts
     ]
-
-
-def of_normals(model: Padim) -> list[Shots]:
-    """The good parts that were photographed more than once, with their held-out scores.
-
-    Held-out by part: no shot vouches for another. Copies of a file are one shot.
-    """
-    if model.calibration_ == "none":
-        return []
-    parts: dict[str, dict[str, tuple[str, float]]] = {}
-    for normal, level in zip(model.normals_, model.image_levels(), strict=False):
-        if normal.status != "not_good":
-            shot = normal.name, model.quantizer.to_value(int(level))
-            parts.setdefault(normal.group, {}).setdefault(normal.sha256, shot)
-    return [
-        Shots(
-            next(iter(shots.values()))[0],
-            tuple(name for name, _ in shots.values()),
-            tuple(value for _, value in shots.values()),
-        )
-        for shots in parts.values()
-        if len(shots) > 1
-    ]
-
-
-@dataclass(frozen=True)
-class Band:
-    """A guard band that could be used.
-
-    Attributes:
-        repeatability: what it comes from.
-        guard: the band.
-        mean: mean score of the shots, in map units.
-    """
-
-    repeatability: Repeatability
-    guard: Guard
-    mean: float
-
-
-def band(shots: Iterable[Shots]) -> Band | None:
-    """The guard band that these shots give; None if no part was shot twice."""
-    from padim.decision.guard_band import Guard, pooled
-
-    counted = [part.values for part in shots if len(part.values) > 1]
-    found = pooled(counted)
-    if found is None:
-        return None
-    mean = math.fsum(value for values in counted for value in values) / found.shots
-    return Band(found, Guard.of(found), mean)
-
-
-@dataclass(frozen=True)
-class UnderReview:
-    """Good parts, by their held-out scores, within a guard band at the threshold in use.
-
-    Attributes:
-        count: of them in all.
-        above: of those, how many lie above the threshold.
-        of: good parts.
-    """
-
-    count: int
-    above: int
-    of: int
-
-
-def under_review(model: Padim, guard: Guard) -> UnderReview | None:
-    """How many good parts would be called for review; None without threshold or held-out scores."""
-    from padim.decision.guard_band import guard_levels
-
-    threshold = model.threshold_
-    if threshold is None or model.calibration_ == "none":
-        return None
-    scores = model.held_out_scores()
-    low, high = guard_levels(threshold.level, guard, model.quantizer)
-    inside = scores[(scores >= low) & (scores <= high)]
-    return UnderReview(len(inside), int(np.count_nonzero(inside > threshold.level)), len(scores))
 
 
 def use_guard(entry: Entry, seen: Padim, guard: Guard | None) -> None:
@@ -461,17 +264,14 @@ def session(model: Padim, items: Sequence[Scored], level: int) -> Session:
 
 
 def _parts(items: Sequence[Scored]) -> tuple[tuple[Scored, ...], ...]:
-    from padim.data.grouping import propose_groups, resolve
+    from padim.data.survey import alike
 
-    proposals = propose_groups(
-        [item.name for item in items],
-        [item.sha256 for item in items],
-        np.stack([_fingerprint(item.thumb, item.sha256) for item in items]),
-    )
-    # As when they are added to the fit: what is certain enough without asking. Names are not.
-    alike = [group for p in proposals if p.rule in ("identical", "near_identical") for group in p.groups]
+    prints = np.stack([_fingerprint(item.thumb, item.sha256) for item in items])
     parts: dict[int, list[Scored]] = {}
-    for item, part in zip(items, resolve(len(items), alike), strict=True):
+    # As when they are added to the fit: what is certain enough without asking.
+    for item, part in zip(
+        items, alike([item.name for item in items], [item.sha256 for item in items], prints), strict=True
+    ):
         parts.setdefault(part, []).append(item)
     return tuple(tuple(part) for part in parts.values())
 
@@ -521,9 +321,10 @@ def overlay_of(entry: Entry, item: Scored, model: Padim, level: int) -> Picture:
 @st.cache_resource(max_entries=500, show_spinner=False)
 def _overlay_of(_item: Scored, _model: Padim, identity: str, sha256: str, level: int, min_area: int) -> bytes:
     from padim.data.decode import decode
+    from padim.output.small_overlays import overlay_jpeg
 
     rgb = decode(_item.thumb.data, _item.name)
-    return normals.small_overlay(rgb, _item.levels(_model), level, min_area, _item.content_box)
+    return overlay_jpeg(rgb, _item.levels(_model), level, min_area, _item.content_box)
 
 
 class Picked(Kept):

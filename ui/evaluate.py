@@ -7,15 +7,10 @@ costs no more than a recount of the scores.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from padim.output import results
 from ui.app import state, workspace
 from ui.app.text import count, multiple
 from ui.files import bring, folders, labelled, uploads
@@ -24,12 +19,11 @@ from ui.jobs import watch
 from ui.widgets.panels import Thumb
 
 if TYPE_CHECKING:
-    from padim.analysis.evaluation import Judged
     from padim.analysis.metrics import Figure, Report
+    from padim.analysis.scored_dataset import LabeledScore, Outcome, ScoredDataset
     from padim.data.datasets import Dataset
-    from padim.data.preprocess import Box
     from padim.decision.operating_points import Rate
-    from padim.model import Padim, ScoredImage
+    from padim.model import Padim
     from padim.storage.workspace import Entry
     from ui.files.uploads import Named
     from ui.jobs.jobs import Job
@@ -41,36 +35,12 @@ THUMB_SIDE = 256
 MOST = 24
 _BATCH = 8
 
-Cell = Literal["false_reject", "miss", "caught", "passed"]
-CELLS: dict[Cell, str] = {
+CELLS: dict[Outcome, str] = {
     "false_reject": "Good, rejected",
     "miss": "Defect, accepted",
     "caught": "Defect, rejected",
     "passed": "Good, accepted",
 }
-
-
-@dataclass(frozen=True)
-class Item:
-    """One scored picture.
-
-    Attributes:
-        name: in its data set.
-        kind: ``good``, or what is wrong with it.
-        good: whether the part is good.
-        grid: float32 ``(grid, grid)``, distances: its score for another smallest region comes from them.
-        original_size: (height, width) in pixels.
-        content_box: where it lies in the map, None when it fills it.
-        thumb: a small JPEG.
-    """
-
-    name: str
-    kind: str
-    good: bool
-    grid: npt.NDArray[np.float32]
-    original_size: tuple[int, int]
-    content_box: Box | None
-    thumb: Picture
 
 
 @dataclass(frozen=True)
@@ -80,68 +50,12 @@ class Evaluated:
     Attributes:
         label: what it is, as the user knows it.
         identity: what the scores depend on (``workspace.scoring_identity``).
-        judged: scores, labels and pixels.
-        items: its pictures, in the same order.
-        min_area: the smallest region they were scored for.
+        scored: its pictures.
     """
 
     label: str
     identity: str
-    judged: Judged
-    items: tuple[Item, ...]
-    min_area: int
-    _scores: dict[int, list[int]] = field(default_factory=dict, repr=False)
-    _reports: dict[tuple[int, int | None, str], Report] = field(default_factory=dict, repr=False)
-
-    def scores(self, model: Padim) -> list[int]:
-        """Levels, in order of ``items``, for the smallest region in use."""
-        from padim.decision.regions import region_score
-
-        area = model.config.min_area
-        if area == self.min_area:
-            return [picture.score for picture in self.judged.pictures]
-        if area not in self._scores:
-            self._scores[area] = [
-                region_score(model.judge.map(item.grid, item.original_size), area) for item in self.items
-            ]
-        return self._scores[area]
-
-    def report(self, model: Padim, level: int | None) -> Report:
-        """All figures at a threshold; None: those that need none."""
-        key = model.config.min_area, level, repr(model.guard)
-        if key not in self._reports:
-            self._reports[key] = self.judged.report(model, level, self.scores(model))
-        return self._reports[key]
-
-    def by_kind(self, model: Padim) -> dict[str, list[float]]:
-        """Scores in map units, good parts first, then kinds by name."""
-        found: dict[str, list[float]] = {}
-        pairs = zip(self.items, self.scores(model), strict=True)
-        for item, score in sorted(pairs, key=lambda pair: (not pair[0].good, pair[0].kind)):
-            found.setdefault(item.kind, []).append(model.quantizer.to_value(score))
-        return found
-
-    def classes(self, model: Padim) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Levels of the good parts, and of the defects."""
-        scores = np.array(self.scores(model), np.int64)
-        good = np.array([item.good for item in self.items], np.bool_)
-        return scores[good], scores[~good]
-
-    def confusion(self, model: Padim, level: int) -> dict[Cell, list[tuple[Item, int]]]:
-        """The pictures of every cell with their scores: errors worst first, the others closest to one."""
-        cells: dict[Cell, list[tuple[Item, int]]] = {cell: [] for cell in CELLS}
-        for item, score in zip(self.items, self.scores(model), strict=True):
-            rejected = score > level
-            cell: Cell
-            if item.good:
-                cell = "false_reject" if rejected else "passed"
-            else:
-                cell = "caught" if rejected else "miss"
-            cells[cell].append((item, score))
-        for cell, pairs in cells.items():
-            # A good part is worse the higher it scores, a defect the lower.
-            pairs.sort(key=lambda pair: -pair[1] if cell in ("false_reject", "passed") else pair[1])
-        return cells
+    scored: ScoredDataset
 
 
 # -- one session's ---------------------------------------------------------------------------------------
@@ -177,25 +91,17 @@ def start(entry: Entry, model: Padim, dataset: Dataset, label: str) -> None:
 
 
 def _evaluated(model: Padim, dataset: Dataset, label: str, identity: str, job: Job[Evaluated]) -> Evaluated:
-    job.progress(0, len(dataset), "Scoring")
-    from padim.analysis.evaluation import judge
+    from padim.analysis.scored_dataset import score_dataset
 
-    items: list[Item] = []
-    area, level = model.config.min_area, None if model.threshold_ is None else model.threshold_.level
-
-    def scored(one: ScoredImage, kind: str) -> None:
-        thumb = Picture(one.thumbnail or b"")
-        good = dataset.samples[one.name].good
-        items.append(Item(one.name, kind, good, one.grid, one.original_size, one.content_box, thumb))
-        job.progress(len(items), len(dataset), "Scoring")
-
-    judged = judge(
-        model, dataset, cancel=job.cancelled, on_scored=scored, thumbnail_side=THUMB_SIDE, batch_size=_BATCH
+    scored = score_dataset(
+        model,
+        dataset,
+        thumbnail_side=THUMB_SIDE,
+        batch_size=_BATCH,
+        progress=job.progress,
+        cancel=job.cancelled,
     )
-    job.progress(0, None, "Counting")
-    found = Evaluated(label, identity, judged, tuple(items), area)
-    found.report(model, level)  # here, so that the page need not wait for the intervals
-    return found
+    return Evaluated(label, identity, scored)
 
 
 # -- bringing pictures -----------------------------------------------------------------------------------
@@ -325,76 +231,23 @@ def table(found: Report, at_threshold: bool) -> list[tuple[str, str, str, str]]:
     return lines
 
 
-def thumbs(pairs: list[tuple[Item, int]], model: Padim, level: int) -> list[Thumb]:
+def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> list[Thumb]:
     """The first pictures of a cell, with what is marked in them outlined."""
     value = model.quantizer.to_value
     return [
         Thumb(
-            _outlined(item, model, level) if score > level else item.thumb,
-            item.name,
+            _outlined(image, model, level) if score > level else Picture(image.thumbnail or b""),
+            image.name,
             f"{multiple(value(score), value(level))} threshold",
         )
-        for item, score in pairs[:MOST]
+        for image, score in pairs[:MOST]
     ]
 
 
-def _outlined(item: Item, model: Padim, level: int) -> Picture:
+def _outlined(image: LabeledScore, model: Padim, level: int) -> Picture:
     from padim.data.decode import decode
-    from padim.decision.regions import decide
-    from padim.output.render import encode_jpeg, overlay
+    from padim.output.small_overlays import overlay_jpeg
 
-    rgb = decode(item.thumb.data, item.name)
-    levels = model.judge.map(item.grid, item.original_size)
-    decision = decide(
-        levels,
-        level,
-        model.config.min_area,
-        original_size=(rgb.shape[0], rgb.shape[1]),
-        content_box=item.content_box,
-    )
-    drawn = overlay(rgb, levels, decision.mask, level, opacity=0, content_box=item.content_box)
-    return Picture(encode_jpeg(drawn, 88))
-
-
-# -- files -----------------------------------------------------------------------------------------------
-
-
-def figures_csv(found: Report, evaluated: Evaluated, entry: Entry, level: int | None) -> bytes:
-    """Every figure with its interval, one a line; those of a kind of defect name it."""
-    lines: list[Iterable[object]] = []
-    lines.append(("figure", "kind", "value", "low_95", "high_95", "count", "of", "why_not", "model", "data"))
-    about = (entry.name, evaluated.label)
-
-    def figure(name: str, one: Figure, kind: str = "") -> None:
-        numbers = ("" if number is None else f"{number:.6g}" for number in (one.value, one.low, one.high))
-        lines.append((name, kind, *numbers, "", "", one.why, *about))
-
-    def rate(name: str, one: Rate, kind: str = "") -> None:
-        numbers = (f"{number:.6g}" if one.of else "" for number in (one.share, one.low, one.high))
-        lines.append((name, kind, *numbers, one.count, one.of, "", *about))
-
-    for _, attribute, _ in RANKING:
-        figure(attribute, getattr(found, attribute))
-    if level is not None:
-        rate("false_rejects", found.false_rejects)
-        rate("misses", found.misses)
-    for kind in found.kinds:
-        figure("image_auroc", kind.auroc, kind.name)
-        figure("pixel_auroc", kind.pixel_auroc, kind.name)
-        figure("aupro", kind.aupro, kind.name)
-        if level is not None:
-            rate("caught", kind.caught, kind.name)
-    return results.csv_file(lines)
-
-
-def pictures_csv(evaluated: Evaluated, model: Padim, level: int | None) -> bytes:
-    """Every picture with its label, score and verdict, one a line."""
-    lines: list[Iterable[object]] = []
-    lines.append(("name", "kind", "score", "threshold", "above_threshold", "verdict"))
-    value = model.quantizer.to_value
-    for item, score in zip(evaluated.items, evaluated.scores(model), strict=True):
-        at: tuple[str, ...] = ("", "", "")
-        if level is not None:
-            at = (f"{value(level):.6g}", "yes" if score > level else "no", model.verdict(score, level))
-        lines.append((item.name, item.kind, f"{value(score):.6g}", *at))
-    return results.csv_file(lines)
+    rgb = decode(image.thumbnail or b"", image.name)
+    q, area = image.levels(model), model.config.min_area
+    return Picture(overlay_jpeg(rgb, q, level, area, image.content_box, heat=False))

@@ -14,14 +14,15 @@ from ui.app import state, workspace
 from ui.files import bring, uploads
 from ui.files.bring import Brought
 from ui.files.grouping import Confirmed
-from ui.files.survey import Survey, survey
+from ui.files.survey import survey
 from ui.jobs import watch, work_queue
 from ui.jobs.jobs import Job
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.data.survey import Survey
     from padim.storage.stopped_fits import StoppedFit
-    from padim.storage.workspace import Workspace
+    from padim.storage.workspace import ModelFolders
     from padim.worker.pictures import Pictures
 
 UPLOADER = "normals"
@@ -273,7 +274,7 @@ def _held_fit(held: ExitStack, *arguments: Any, **more: Any) -> Fitted:
 
 
 def fit(
-    store: Workspace,
+    store: ModelFolders,
     entry_id: str,
     config: PadimConfig,
     parts: Mapping[str, str],

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from padim.output import results, to_json
 from ui import calibrate, checks
 from ui.app import state, workspace
 from ui.jobs.runs import Runs
@@ -15,8 +12,6 @@ from ui.widgets import labels
 from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from padim.analysis.learning_figures import LearningCurve, Spread
     from padim.errors import ImageError
     from padim.model import Padim
@@ -64,13 +59,6 @@ def defects(entry: Entry) -> list[Scored]:
     said = labels.labels(entry)
     items = calibrate.tests(entry).pile.items
     return [item for item in items if (said.get(item.sha256) or item.origin) == "defect"]
-
-
-def fits(parts: int, draws: int) -> int:
-    """How many subsets are fitted on."""
-    from padim.analysis.learning_curve import default_sizes
-
-    return (len(default_sizes(parts)) - 1) * draws
 
 
 def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
@@ -148,40 +136,13 @@ def rows(curve: LearningCurve) -> tuple[list[str], list[list[Cell]]]:
 
 def figures_csv(found: Learnt, entry: Entry) -> bytes:
     """Every fit on a line."""
-    curve = found.curve
-    lines: list[Iterable[object]] = []
-    lines.append(
-        (
-            *("parts", "draw", "threshold", "percentile_supported"),
-            *("promised", "promised_at_most_95", "left_out_rejected", "left_out"),
-            *("defects", "share_caught", "percentile", "seed", "model"),
-        )
-    )
-    for size in curve.sizes:
-        for draw, trial in enumerate(size.trials, 1):
-            caught = _share(trial.caught.tolist())
-            lines.append(
-                (
-                    *(size.parts, draw, f"{trial.threshold:.6g}", "yes" if trial.supported else "no"),
-                    *(f"{trial.promise.expected:.6g}", f"{trial.promise.upper:.6g}"),
-                    *(trial.left_out.count, trial.left_out.of),
-                    *(curve.defects or "", "" if caught is None else f"{caught:.6g}"),
-                    *(f"{curve.permille / 10:g}", curve.seed, entry.name),
-                )
-            )
-    return results.csv_file(lines)
+    from padim.output.learning_curve_files import learning_curve_csv
 
-
-def _share(caught: Sequence[float]) -> float | None:
-    known = [value for value in caught if value == value]  # NaN: nothing could be judged there
-    return sum(known) / len(known) if known else None
+    return learning_curve_csv(found.curve, model=entry.name)
 
 
 def document(found: Learnt, entry: Entry) -> bytes:
     """All of it as JSON."""
-    whole = {
-        "model": {"id": entry.id, "name": entry.name},
-        **to_json.learning_curve(found.curve),
-        "skipped": to_json.skipped(found.failed),
-    }
-    return json.dumps(whole, indent=1, ensure_ascii=False).encode()
+    from padim.output.learning_curve_files import learning_curve_json
+
+    return learning_curve_json(found.curve, found.failed, model={"id": entry.id, "name": entry.name})

@@ -20,9 +20,9 @@ from ui.jobs import watch
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.labelled import Labelled
     from ui.jobs.jobs import Job
     from ui.jobs.runs import Runs
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class SetUp(Protocol):
     """Draws the settings of a measurement; ``again``: it has been made before."""
 
-    def __call__(self, entry: Entry, model: Padim, pictures: Labelled, *, again: bool) -> None: ...
+    def __call__(self, entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def bring_to(
     note: str,
     sample: str,
     sample_folder: Callable[[Path], Path] = lambda part: part,
-    kept: Callable[[Labelled], Labelled] = lambda found: found,
+    kept: Callable[[LabeledImages], LabeledImages] = lambda found: found,
     also: tuple[str, ...] = (),
 ) -> None:
     """Draw the ways to bring pictures for a measurement, labelled or not.

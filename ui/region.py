@@ -22,7 +22,8 @@ from ui.files.media import Picture
 from ui.widgets import labels
 
 if TYPE_CHECKING:
-    from padim.decision.calibration import FalseRejectRate, Threshold
+    from padim.analysis.region_preview import HeldOutUnder, RegionPreview
+    from padim.decision.calibration import FalseRejectRate
     from padim.decision.roi import Shape
     from padim.model import Padim
     from padim.storage.workspace import Entry
@@ -175,34 +176,15 @@ def same(model: Padim, region: Region) -> bool:
 
 def too_small(model: Padim, region: Region) -> bool:
     """Whether no region of defects could ever be large enough to count inside."""
-    from padim.decision.regions import region_score
+    from padim.analysis.region_preview import too_small
 
-    if region.mask is None:
-        return False
-    return region_score(region.mask.astype(np.uint16), model.config.min_area) == 0
+    return too_small(model, region.mask)
 
 
 # -- what saving would change ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Promise:
-    """What a region promises for good parts.
-
-    Attributes:
-        share: of the map that is judged.
-        at_use: false rejects at the threshold in use; None without held-out scores or without a threshold.
-        threshold: what the model's choice of threshold comes to under this region; None: to nothing.
-        at_own: false rejects at that threshold.
-    """
-
-    share: float
-    at_use: FalseRejectRate | None
-    threshold: Threshold | None
-    at_own: FalseRejectRate | None
-
-
-def promise(entry: Entry, model: Padim, region: Region) -> Promise:
+def promise(entry: Entry, model: Padim, region: Region) -> RegionPreview:
     """Work out what saving a region would come to; the model stays as it is.
 
     Args:
@@ -210,69 +192,22 @@ def promise(entry: Entry, model: Padim, region: Region) -> Promise:
         model: as it is in use.
         region: not empty.
     """
-    from padim.decision.calibration import false_reject_rate, image_threshold, pixel_threshold
+    from padim.analysis.region_preview import preview
 
-    choice, now = model.choice, model.threshold_
-    if model.calibration_ == "none":
-        return Promise(region.share, None, now, None)
-    levels = _part_levels(entry, model, region)
-    own: Threshold | None = now
-    if choice.basis == "image":
-        own = image_threshold(levels, choice.permille)
-    elif choice.basis == "pixel":
-        histogram = _pixel_histogram(entry, model, region)
-        own = pixel_threshold(histogram, choice.permille) if histogram.any() else None
-    return Promise(
-        region.share,
-        None if now is None else false_reject_rate(levels, now.level),
-        own,
-        None if own is None else false_reject_rate(levels, own.level),
-    )
-
-
-def _part_levels(entry: Entry, model: Padim, region: Region) -> Levels:
-    if region.mask is model.roi:
-        return model.held_out_scores()
-    return _rejudged(model, _identity(entry), _digest(region.mask), model.config.min_area, region.mask)
+    held_out = None
+    if model.calibration_ != "none":
+        settings = model.config.min_area, model.choice.basis == "pixel"
+        held_out = _held_out(model, _identity(entry), _digest(region.mask), settings, region.mask)
+    return preview(model, region.mask, held_out)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _rejudged(_model: Padim, identity: str, digest: str, min_area: int, _mask: Mask | None) -> Levels:
-    from padim.decision.roi import rejudged_levels
+def _held_out(
+    _model: Padim, identity: str, digest: str, settings: tuple[int, bool], _mask: Mask | None
+) -> HeldOutUnder:
+    from padim.analysis.region_preview import held_out_under
 
-    return rejudged_levels(_model, _mask, min_area)
-
-
-def _pixel_histogram(entry: Entry, model: Padim, region: Region) -> Levels:
-    if region.mask is model.roi:
-        return model.pixel_histogram()
-    return _rejudged_pixels(model, _identity(entry), _digest(region.mask), region.mask)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _rejudged_pixels(_model: Padim, identity: str, digest: str, _mask: Mask | None) -> Levels:
-    """Judged pixels per level under another region, as ``Padim.pixel_histogram``: int64 ``(65536,)``."""
-    from padim.decision.anomaly_map import MAX_LEVEL, judged_map
-
-    judge, size = _model.judge, _model.config.input_size
-    histogram = np.zeros(MAX_LEVEL + 1, np.int64)
-    for grid, normal in zip(judge.fitted.held_out, judge.fitted.normals, strict=False):
-        if normal.status == "not_good":
-            continue
-        q = judged_map(
-            grid,
-            size=size,
-            sigma=_model.config.smoothing_sigma,
-            quantizer=judge.fitted.quantizer,
-        )
-        inside = np.ones((size, size), bool) if _mask is None else _mask
-        box = judge.content_box(normal.original_size)
-        if box is not None:
-            # Pixels of the padding are nobody's pixels.
-            rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-            q, inside = q[rows, columns], inside[rows, columns]
-        histogram += np.bincount(q[inside], minlength=MAX_LEVEL + 1)
-    return histogram
+    return held_out_under(_model, _mask)
 
 
 def _identity(entry: Entry) -> str:
@@ -350,7 +285,7 @@ def wolf(entry: Entry, model: Padim) -> Wolf | None:
 
 @st.cache_resource(max_entries=8, show_spinner="Looking where good parts alarm")
 def _wolf(_model: Padim, identity: str, level: int) -> Wolf:
-    from padim.decision.roi import cry_wolf
+    from padim.analysis.region_preview import cry_wolf
 
     share = cry_wolf(_model, level)
     parts = len(_model.held_out_scores())
@@ -383,7 +318,7 @@ def mean_picture(entry: Entry, model: Padim) -> Picture:
 
 @st.cache_resource(max_entries=4, show_spinner="Averaging the good parts")
 def _mean(_model: Padim, shown: str, size: int, fit: str) -> Picture:
-    from padim.decision.roi import mean_normal
+    from padim.analysis.region_preview import mean_normal
     from padim.output.render import encode_png
 
     return Picture(encode_png(mean_normal(_model)))
@@ -493,7 +428,7 @@ def follows(model: Padim) -> str:
 
 
 def compared(
-    model: Padim, now: Promise, then: Promise | None
+    model: Padim, now: RegionPreview, then: RegionPreview | None
 ) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """The table of what is and what would be.
 
@@ -539,13 +474,13 @@ def compared(
     return rows
 
 
-def more_sensitive(now: Promise, then: Promise) -> bool:
+def more_sensitive(now: RegionPreview, then: RegionPreview) -> bool:
     """Whether a percentile turns what a region wins into a lower threshold."""
     one, other = now.threshold, then.threshold
     return one is not None and other is not None and other.level < one.level
 
 
-def _threshold(promise: Promise, value: float) -> tuple[str, str]:
+def _threshold(promise: RegionPreview, value: float) -> tuple[str, str]:
     own = promise.threshold
     if own is None or own.supported:
         return f"{value:.2f}", ""

@@ -7,42 +7,33 @@ threshold of that moment: another threshold asks for another run. What is called
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from padim.errors import PadimError
-from padim.output import results, to_json
 from ui.app import state, workspace
 from ui.app.text import count, multiple
-from ui.files import labelled
 from ui.files.media import Picture
 from ui.jobs.runs import Runs, outdated
 from ui.widgets.panels import Thumb
 from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from padim.analysis.robustness import Bears, Kind, Series, Shift
-    from padim.data.decode_budget import Cancel
+    from padim.analysis.robustness_examples import Example
+    from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.labelled import Labelled
     from ui.jobs.jobs import Job
 
 UPLOADER = "robustness"
-# Side of the examples' pictures.
-EXAMPLE_SIDE = 256
 # Below so many pictures of a sort one of them is more than 5 in 100.
 _FEW = 20
-# What shows only pixel for pixel: of these a piece of the middle is shown, of others the whole picture.
-FINE = ("blur", "noise", "jpeg")
 
 
 @dataclass(frozen=True)
@@ -104,7 +95,7 @@ def severities_of(kind: Kind, text: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class Example:
+class Shown:
     """One picture under one change.
 
     Attributes:
@@ -144,7 +135,7 @@ class Shifted:
     failed: tuple[ImageError, ...]
     shown: str
     shown_kind: str
-    examples: Mapping[Kind, tuple[Example, ...]]
+    examples: Mapping[Kind, tuple[Shown, ...]]
 
     def outdated(self, entry: Entry, model: Padim) -> str:
         """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
@@ -162,7 +153,7 @@ def runs() -> Runs:
     return state.of(_Shifts)
 
 
-def to_score(pictures: Labelled, most: int, severities: Mapping[Kind, tuple[float, ...]]) -> int:
+def to_score(pictures: LabeledImages, most: int, severities: Mapping[Kind, tuple[float, ...]]) -> int:
     """How many pictures the network will see."""
     chosen = min(pictures.good, most) + min(pictures.defects, most)
     return chosen * (1 + sum(map(len, severities.values())))
@@ -171,7 +162,7 @@ def to_score(pictures: Labelled, most: int, severities: Mapping[Kind, tuple[floa
 def start(
     entry: Entry,
     model: Padim,
-    pictures: Labelled,
+    pictures: LabeledImages,
     severities: Mapping[Kind, tuple[float, ...]],
     most: int,
 ) -> None:
@@ -193,15 +184,16 @@ def start(
 
 def _shifted(
     model: Padim,
-    pictures: Labelled,
+    pictures: LabeledImages,
     severities: Mapping[Kind, tuple[float, ...]],
     most: int,
     identity: str,
     job: Job[Shifted],
 ) -> Shifted:
     from padim.analysis.robustness import STAGE, measure
+    from padim.data.labeled_images import at_most
 
-    images = labelled.at_most(pictures, most)
+    images = at_most(pictures, most)
     job.progress(0, None, STAGE)
     failed: list[ImageError] = []
     shift = measure(
@@ -209,93 +201,50 @@ def _shifted(
         images,
         pictures.kind_of,
         severities=severities,
+        examples=True,
         progress=job.progress,
         cancel=job.cancelled,
         on_error=failed.append,
     )
     failed += images.skipped
     job.progress(0, None, "Drawing examples")
-    unusable = {error.name for error in failed}
-    name, examples = _examples(model, pictures, images, shift, unusable, job.cancelled)
+    seen = shift.examples
+    assert seen is not None  # they were asked for
     return Shifted(
         label=pictures.label,
         of=pictures.count,
         identity=identity,
         threshold=model.quantizer.to_value(shift.threshold),
-        shift=shift,
+        # Small pictures of its examples are kept instead of them.
+        shift=replace(shift, examples=None),
         failed=tuple(failed),
-        shown=name,
-        shown_kind=pictures.kind_of(name),
-        examples=examples,
+        shown=seen.name,
+        shown_kind=seen.label,
+        examples={
+            series.kind: tuple(_shown(model, shift, series.kind, one) for one in seen.by_change[series.kind])
+            for series in shift.series
+        },
     )
 
 
-def _examples(
-    model: Padim,
-    pictures: Labelled,
-    images: labelled.Some,
-    shift: Shift,
-    unusable: set[str],
-    cancel: Cancel,
-) -> tuple[str, dict[Kind, tuple[Example, ...]]]:
-    """The first picture that was judged, a good one where there are any, under every change."""
-    from padim.data.decode import decode
-    from padim.data.loading import content_hash
+def _shown(model: Padim, shift: Shift, kind: Kind, example: Example) -> Shown:
+    from padim.analysis.robustness import words
+    from padim.output.render import encode_jpeg
+    from padim.output.small_overlays import overlay_jpeg
 
-    own = {normal.sha256 for normal in model.normals_ if normal.status == "fit"}
-    for name, data in images:
-        good = pictures.kind_of(name) == "good"
-        digest = content_hash(data)
-        # As it was judged: good ones of the fit were passed over.
-        if name in unusable or good != (shift.good > 0) or (good and digest in own):
-            continue
-        rgb = decode(data, name, cancel=cancel)
-        # Altered as the measurement alters this very picture.
-        seed = [shift.seed, int(digest[:16], 16)]
-        return name, {
-            series.kind: tuple(_altered(model, rgb, series, shift, seed)) for series in shift.series
-        }
-    return "", {}
-
-
-def _altered(
-    model: Padim, rgb: npt.NDArray[np.uint8], series: Series, shift: Shift, seed: list[int]
-) -> Iterator[Example]:
-    from padim.analysis.robustness import alter, words
-    from padim.data.decode import decode
-    from padim.data.preprocess import thumbnail
-    from padim.decision.regions import decide, region_score
-    from padim.output.render import encode_jpeg, overlay
-
-    box = model.judge.content_box((rgb.shape[0], rgb.shape[1]))
-    changed = [alter(rgb, series.kind, severity, seed) for severity in series.severities]
-    _, maps = model.judge.scorer(np.stack([model.preprocess(one) for one in changed]), [box] * len(changed))
-    value = model.quantizer.to_value
-    for severity, one, q in zip(series.severities, changed, maps, strict=True):
-        score = region_score(q, shift.min_area)
-        if series.kind in FINE:
-            picture = encode_jpeg(_middle(one), 95)
-        else:
-            small = decode(thumbnail(one, EXAMPLE_SIDE), series.kind)
-            size = (small.shape[0], small.shape[1])
-            decision = decide(q, shift.threshold, shift.min_area, original_size=size, content_box=box)
-            picture = encode_jpeg(
-                overlay(small, q, decision.mask, shift.threshold, opacity=0, content_box=box), 88
-            )
-        yield Example(
-            words(series.kind, severity),
-            score > shift.threshold,
-            multiple(value(score), value(shift.threshold)),
-            Picture(picture),
+    rgb, value = example.rgb, model.quantizer.to_value
+    if example.whole:
+        picture = overlay_jpeg(
+            rgb, example.map, shift.threshold, shift.min_area, example.content_box, heat=False
         )
-
-
-def _middle(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The middle of a picture, pixel for pixel."""
-    height, width = rgb.shape[:2]
-    side = min(height, width, EXAMPLE_SIDE)
-    top, left = (height - side) // 2, (width - side) // 2
-    return np.ascontiguousarray(rgb[top : top + side, left : left + side])
+    else:
+        picture = encode_jpeg(rgb, 95)
+    return Shown(
+        words(kind, example.severity),
+        example.score > shift.threshold,
+        multiple(value(example.score), value(shift.threshold)),
+        Picture(picture),
+    )
 
 
 # -- words -----------------------------------------------------------------------------------------------
@@ -384,7 +333,7 @@ def borne_up_to(series: Series, limit: float | None, margin: float) -> int | Non
     return None if found.severity is None else series.severities.index(found.severity)
 
 
-def thumbs(examples: tuple[Example, ...]) -> list[Thumb]:
+def thumbs(examples: tuple[Shown, ...]) -> list[Thumb]:
     """The examples as tiles."""
     return [
         Thumb(
@@ -410,52 +359,20 @@ def judged(found: Shifted) -> str:
 
 def figures_csv(found: Shifted, entry: Entry) -> bytes:
     """Counts at every severity of every change, one a line; those of a kind of defect name it."""
-    from padim.analysis.robustness import words
+    from padim.output.robustness_files import robustness_csv
 
-    lines: list[Iterable[object]] = []
-    lines.append(
-        (
-            *(
-                "change",
-                "severity",
-                "in_words",
-                "figure",
-                "kind",
-                "count",
-                "of",
-                "share",
-                "low_95",
-                "high_95",
-            ),
-            *("promised_at_most", "threshold", "model", "data"),
-        )
-    )
-    limit = "" if found.shift.limit is None else f"{found.shift.limit:.6g}"
-    about = limit, f"{found.threshold:.6g}", entry.name, found.label
-    for series in found.shift.series:
-        named = {("false_rejects", ""): series.false_rejects, ("caught", ""): series.caught}
-        named |= {("caught", kind): rates for kind, rates in series.by_defect.items()}
-        for (figure, kind), rates in named.items():
-            for severity, rate in zip(series.severities, rates, strict=True):
-                if rate.of:
-                    shares = (f"{number:.6g}" for number in (rate.share, rate.low, rate.high))
-                    lines.append(
-                        (
-                            *(series.kind, f"{severity:g}", words(series.kind, severity)),
-                            *(figure, kind, rate.count, rate.of, *shares, *about),
-                        )
-                    )
-    return results.csv_file(lines)
+    return robustness_csv(found.shift, threshold=found.threshold, model=entry.name, data=found.label)
 
 
 def document(found: Shifted, entry: Entry, margin: float) -> bytes:
     """Everything counted, and what is borne, as JSON."""
-    whole = {
-        "model": {"id": entry.id, "name": entry.name},
-        "data": found.label,
-        "threshold": found.threshold,
-        "min_area": found.shift.min_area,
-        **to_json.shift(found.shift, margin),
-        "skipped": to_json.skipped(found.failed),
-    }
-    return json.dumps(whole, indent=1, ensure_ascii=False).encode()
+    from padim.output.robustness_files import robustness_json
+
+    return robustness_json(
+        found.shift,
+        found.failed,
+        margin,
+        threshold=found.threshold,
+        model={"id": entry.id, "name": entry.name},
+        data=found.label,
+    )

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from padim.analysis.stored_score import StoredScore
 from padim.errors import ImageError
 from padim.storage.leftovers import ScratchFolder
 from ui.files.media import Numbers, Picture
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from padim.data.preprocess import Box
     from padim.data.sources import Source
-    from padim.decision.regions import Decision
     from padim.model import Padim
     from ui.jobs.jobs import Job
 
@@ -56,33 +55,21 @@ def map_numbers(q: npt.NDArray[np.uint16], areas: int) -> Numbers:
     return Numbers.of(region_scores(q, areas)[None], q)
 
 
-@dataclass(frozen=True, eq=False)
-class Scored:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scored(StoredScore):
     """One scored picture.
 
     Attributes:
         number: its place in the order of arrival, unique in its pile.
-        name: its file name.
-        sha256: of the file's bytes.
-        original_size: (height, width) in pixels.
-        content_box: where the picture lies in the map, None when it fills it.
-        grid: float32 ``(grid, grid)``, Mahalanobis distances.
         file: its bytes on disk, as they came.
         thumb: a small JPEG.
         origin: what who brought it knew of it.
     """
 
     number: int
-    name: str
-    sha256: str
-    original_size: tuple[int, int]
-    content_box: Box | None
-    grid: npt.NDArray[np.float32]
     file: Path
     thumb: Picture
     origin: Origin = "unknown"
-    _scores: dict[int, int] = field(default_factory=dict, repr=False)
-    _regions: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
     _numbers: dict[int, Numbers] = field(default_factory=dict, repr=False)
 
     def numbers(self, model: Padim) -> Numbers:
@@ -113,43 +100,6 @@ class Scored:
         if self._numbers and areas_for(model) not in self._numbers:
             self.keep_numbers(model)  # the smallest region in use has outgrown the scores kept, or shrunk
         return self._numbers.get(areas_for(model))
-
-    def levels(self, model: Padim) -> npt.NDArray[np.uint16]:
-        """The judged map, uint16 ``(S, S)``, from the grid: the same array the engine made when it scored."""
-        return model.judge.map(self.grid, self.original_size)
-
-    def score(self, model: Padim, min_area: int) -> int:
-        """The image score, a level, for that smallest region."""
-        from padim.decision.regions import region_score
-
-        if min_area not in self._scores:
-            self._scores[min_area] = region_score(self.levels(model), min_area)
-        return self._scores[min_area]
-
-    def regions(self, model: Padim, threshold: int, min_area: int) -> int:
-        """How many regions the mask has."""
-        from padim.decision.regions import decide
-
-        if self.score(model, min_area) <= threshold:
-            return 0
-        key = (threshold, min_area)
-        if key not in self._regions:
-            # Counted on the map, which is quicker; the regions at the picture's own size are the same ones.
-            decision = decide(self.levels(model), threshold, min_area, content_box=self.content_box)
-            self._regions[key] = len(decision.regions)
-        return self._regions[key]
-
-    def decide(self, model: Padim, threshold: int, min_area: int) -> Decision:
-        """Mask, regions and verdict, at the picture's own size."""
-        from padim.decision.regions import decide
-
-        return decide(
-            self.levels(model),
-            threshold,
-            min_area,
-            original_size=self.original_size,
-            content_box=self.content_box,
-        )
 
 
 class Pile:
@@ -244,16 +194,16 @@ class Pile:
         for done, one in enumerate(scored, 1):
             number, file = arrivals.pop(one.name)
             item = Scored(
-                number,
                 one.name,
                 one.sha256,
                 one.original_size,
                 one.content_box,
                 one.grid,
-                file,
-                Picture(one.thumbnail or b""),
-                origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
-                {area: one.score},
+                _scores={area: one.score},
+                number=number,
+                file=file,
+                thumb=Picture(one.thumbnail or b""),
+                origin=origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
             )
             if self._maps_kept < MAPS_KEPT:
                 self._maps_kept += item.keep_numbers(model, one.map)

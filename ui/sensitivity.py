@@ -6,36 +6,33 @@ the threshold of that moment: another threshold asks for another run.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from padim.output import results, to_json
 from ui.app import state, workspace
-from ui.files import labelled
+from ui.app.text import count
 from ui.files.media import Picture
 from ui.jobs.runs import Runs, outdated
 from ui.widgets.panels import Thumb
 from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
-    from padim.analysis.sensitivity import Curve, Kind, Probe, Reach
-    from padim.data.decode_budget import Cancel
-    from padim.data.preprocess import Box
+    from padim.analysis.detection_curve import Curve, Reach
+    from padim.analysis.sensitivity import Probe
+    from padim.analysis.sensitivity_examples import Example
+    from padim.analysis.synthetic_defects import Kind
+    from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.labelled import Labelled
     from ui.jobs.jobs import Job
 
 UPLOADER = "sensitivity"
-# The map over the part has no more cells than leave this many places to each, and no more a side than that.
-_PLACES_A_CELL, _MOST_CELLS = 3, 10
 # Side of the examples' pictures, and of what they show at least, as a share of the input's side.
 _EXAMPLE_SIDE, _LEAST_SHOWN = 288, 0.25
 # Pixels are called square up to this difference of their sides.
@@ -106,30 +103,14 @@ def _plain(number: float) -> str:
     return f"{number:.{min(digits, 4)}f}".rstrip("0").rstrip(".")
 
 
-def scale_of(model: Padim) -> tuple[float, float]:
-    """Picture pixels a map pixel is, (x, y), in the pictures of the fit: the median."""
-    side = model.config.input_size
-    boxes = [(size, model.judge.content_box(size)) for size in {n.original_size for n in model.normals_}]
-    scales = {
-        size: (size[1] / (box.width if box else side), size[0] / (box.height if box else side))
-        for size, box in boxes
-    }
-    found = np.median(np.array([scales[n.original_size] for n in model.normals_]), axis=0)
-    return float(found[0]), float(found[1])
-
-
 def sizes_offered(side: int) -> list[float]:
     """Sizes to choose from, in map pixels: each twice the one before, around those tried by default."""
-    from padim.analysis.sensitivity import SMALLEST_SIZE, default_sizes
+    from padim.analysis.sensitivity import default_sizes
+    from padim.analysis.synthetic_defects import SMALLEST_SIZE
 
     defaults = default_sizes(side)
     wider = {*defaults, defaults[0] / 2, defaults[-1] * 2}
     return sorted(size for size in wider if SMALLEST_SIZE <= size <= side)
-
-
-def cells_for(places: int) -> int:
-    """Rows and columns of the map over the part for so many places: each cell needs some."""
-    return max(2, min(_MOST_CELLS, math.isqrt(places // _PLACES_A_CELL)))
 
 
 # -- the run ---------------------------------------------------------------------------------------------
@@ -158,7 +139,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Example:
+class Shown:
     """One painted picture, around the defect.
 
     Attributes:
@@ -183,7 +164,7 @@ class Probed:
         probe: the counts.
         failed: files that could not be used.
         seen: the first picture painted on, unpainted, as the model sees it; the map's backdrop.
-        examples: of each kind and contrast, at a place where a middling number of sizes is caught.
+        examples: trials of each kind and contrast, at a place where a middling number of sizes is caught.
     """
 
     label: str
@@ -192,22 +173,18 @@ class Probed:
     probe: Probe
     failed: tuple[ImageError, ...]
     seen: Picture
-    examples: Mapping[tuple[Kind, float], tuple[Example, ...]]
+    examples: Mapping[tuple[Kind, float], tuple[Shown, ...]]
     _curves: dict[tuple[Kind | None, float], Curve] = field(default_factory=dict, repr=False)
 
     def curve(self, kind: Kind | None, contrast: float) -> Curve:
         """Detection against size; of all kinds together for None."""
-        from padim.analysis.sensitivity import curve_of
-
         key = kind, contrast
         if key not in self._curves:
-            if kind is not None:
-                self._curves[key] = self.probe.over_size(kind, contrast)
-            else:
-                at = self.probe.contrasts.index(contrast)
-                caught = self.probe.caught[..., at].sum(axis=(0, 1))
-                tried = (~self.probe.void[..., at]).sum(axis=(0, 1))
-                self._curves[key] = curve_of(self.probe.sizes, caught.tolist(), tried.tolist())
+            self._curves[key] = (
+                self.probe.over_size_of_all(contrast)
+                if kind is None
+                else self.probe.over_size(kind, contrast)
+            )
         return self._curves[key]
 
     def outdated(self, entry: Entry, model: Padim) -> str:
@@ -226,7 +203,7 @@ def runs() -> Runs:
     return state.of(_Probes)
 
 
-def start(entry: Entry, model: Padim, pictures: Labelled, wanted: Wanted) -> None:
+def start(entry: Entry, model: Padim, pictures: LabeledImages, wanted: Wanted) -> None:
     """Paint and judge in the background, in place of what was probed before."""
     identity = workspace.scoring_identity(entry)
     runs().start(
@@ -236,11 +213,12 @@ def start(entry: Entry, model: Padim, pictures: Labelled, wanted: Wanted) -> Non
     )
 
 
-def _probed(model: Padim, pictures: Labelled, wanted: Wanted, identity: str, job: Job[Probed]) -> Probed:
-    from padim.analysis.sensitivity import STAGE, measure
+def _probed(model: Padim, pictures: LabeledImages, wanted: Wanted, identity: str, job: Job[Probed]) -> Probed:
+    from padim.analysis.sensitivity import STAGE, cells_for, measure
+    from padim.data.labeled_images import good_ones
     from padim.output.render import encode_jpeg
 
-    images = labelled.good_ones(pictures)
+    images = good_ones(pictures)
     job.progress(0, None, STAGE)
     failed: list[ImageError] = []
     probe = measure(
@@ -252,104 +230,39 @@ def _probed(model: Padim, pictures: Labelled, wanted: Wanted, identity: str, job
         places=wanted.places,
         most_pictures=wanted.pictures,
         cells=cells_for(min(wanted.pictures, len(images)) * wanted.places),
+        examples=True,
         progress=job.progress,
         cancel=job.cancelled,
         on_error=failed.append,
     )
     failed += images.skipped
     job.progress(0, None, "Drawing examples")
-    places = {key: typical_place(probe, *key) for key in _kinds_and_contrasts(probe)}
-    needed = {int(probe.picture_of[place]) for place in places.values() if place is not None} | {0}
-    seen = dict(_seen_again(model, images, probe, needed, job.cancelled))
-    examples = {
-        key: tuple(_examples(model, probe, key, place, *seen[int(probe.picture_of[place])]))
-        for key, place in places.items()
-        if place is not None
-    }
+    first = probe.first
     return Probed(
         label=pictures.label,
         identity=identity,
         threshold=model.quantizer.to_value(probe.threshold),
-        probe=probe,
+        # Small pictures of its examples are kept instead of them.
+        probe=replace(probe, examples={}, first=None),
         failed=tuple(failed),
-        seen=Picture(encode_jpeg(seen[0][0], 88)),
-        examples=examples,
+        seen=Picture(b"" if first is None else encode_jpeg(first.rgb, 88)),
+        examples={key: _shown(trials) for key, trials in probe.examples.items()},
     )
 
 
-def _kinds_and_contrasts(probe: Probe) -> list[tuple[Kind, float]]:
-    return [(kind, contrast) for kind in probe.kinds for contrast in probe.contrasts]
-
-
-def typical_place(probe: Probe, kind: Kind, contrast: float) -> int | None:
-    """A place where as many sizes are caught as at half of all places; None where none can be judged."""
-    i, k = probe.kinds.index(kind), probe.contrasts.index(contrast)
-    usable = np.flatnonzero(~probe.void[:, i, :, k].any(axis=1))
-    if not len(usable):
-        return None
-    order = np.argsort(probe.caught[usable, i, :, k].sum(axis=1), kind="stable")
-    return int(usable[order[(len(order) - 1) // 2]])
-
-
-def _seen_again(
-    model: Padim, images: labelled.Some, probe: Probe, needed: set[int], cancel: Cancel
-) -> Iterator[tuple[int, tuple[npt.NDArray[np.uint8], Box | None, float]]]:
-    """The pictures of these numbers as the model sees them, with where they lie and how far out of shape."""
-    from padim.data.loading import prepare
-
-    number_of = {probe.pictures[number]: number for number in needed}
-    for name, data in images:
-        number = number_of.pop(name, None)
-        if number is not None:
-            found = prepare((name, data), model.preprocess, cancel=cancel)
-            box = model.judge.content_box(found.original_size)
-            width, height = (box.width, box.height) if box else (probe.map_size, probe.map_size)
-            shape = (found.original_size[1] / width) / (found.original_size[0] / height)
-            yield number, (found.rgb, box, shape)
-        if not number_of:
-            return
-
-
-def look_at(probe: Probe, place: int) -> Any:
-    """The angle and outline that the probe drew for a place."""
-    from padim.analysis.sensitivity import Look
-
-    # As the probe draws: first the two coordinates, then the look.
-    rng = np.random.default_rng([probe.seed, 1, place])
-    rng.random(2)
-    return Look.drawn(rng)
-
-
-def _examples(
-    model: Padim,
-    probe: Probe,
-    key: tuple[Kind, float],
-    place: int,
-    rgb: npt.NDArray[np.uint8],
-    box: Box | None,
-    shape: float,
-) -> Iterator[Example]:
-    """Every size at one place."""
-    from padim.analysis.sensitivity import paint
-    from padim.data.preprocess import Box
-    from padim.decision.regions import map_mask
-
-    (kind, contrast), side = key, probe.map_size
-    x, y = map(float, probe.places[place])
-    look, content = look_at(probe, place), box or Box(0, 0, side, side)
-    painted = [paint(rgb, kind, size, contrast, look, x, y, content)[0] for size in probe.sizes]
-    _, maps = model.judge.scorer(np.stack(painted), [box] * len(painted))
-    shown = round(min(side, max(_LEAST_SHOWN * side, 1.5 * probe.sizes[-1])))
-    left, top = (min(max(0, round(at - shown / 2)), side - shown) for at in (x, y))
+def _shown(trials: Sequence[Example]) -> tuple[Shown, ...]:
+    """Trials at one place, around the defect; as much of the image for every size."""
+    first = trials[0]
+    side, place, content = len(first.mask), first.place, first.unpainted.content
+    shown = round(min(side, max(_LEAST_SHOWN * side, 1.5 * trials[-1].size)))
+    left, top = (min(max(0, round(at - shown / 2)), side - shown) for at in (place.x, place.y))
     window = slice(top, top + shown), slice(left, left + shown)
-    i, k = probe.kinds.index(kind), probe.contrasts.index(contrast)
-    for j, (size, rgb_painted, q) in enumerate(zip(probe.sizes, painted, maps, strict=True)):
-        mask = map_mask(q, probe.threshold, probe.min_area)
-        yield Example(
-            size,
-            bool(probe.caught[place, i, j, k]),
-            _cut(rgb_painted[window], mask[window], shape),
-        )
+    height, width = first.unpainted.original_size
+    shape = (width / content.width) / (height / content.height)
+    return tuple(
+        Shown(trial.size, trial.caught, _cut(trial.rgb[window], trial.mask[window], shape))
+        for trial in trials
+    )
 
 
 def _cut(rgb: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], shape: float) -> Picture:
@@ -400,39 +313,6 @@ def smallest(found: Probed, unit: Unit) -> tuple[list[str], list[list[Cell]]]:
     return ["Defect", *(f"Contrast {percent(contrast)}" for contrast in probe.contrasts)], rows
 
 
-@dataclass(frozen=True)
-class Spot:
-    """One place of the map.
-
-    Attributes:
-        x, y: in map pixels.
-        count: caught there.
-        of: tried there.
-        blind: even the largest and strongest was missed.
-        picture: that it lies on.
-    """
-
-    x: float
-    y: float
-    count: int
-    of: int
-    blind: bool
-    picture: str
-
-
-def spots(probe: Probe, kind: Kind | None) -> list[Spot]:
-    """The places and what was caught there, of one kind or of all."""
-    chosen = slice(None) if kind is None else [probe.kinds.index(kind)]
-    caught, void = probe.caught[:, chosen], probe.void[:, chosen]
-    count, of = caught.sum(axis=(1, 2, 3)), (~void).sum(axis=(1, 2, 3))
-    blind = np.any((~caught & ~void)[:, :, -1, -1], axis=1).tolist()
-    return [
-        Spot(float(x), float(y), int(k), int(n), b, probe.pictures[picture])
-        for (x, y), k, n, b, picture in zip(probe.places, count, of, blind, probe.picture_of, strict=True)
-        if n
-    ]
-
-
 _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "middle", "right")
 
 
@@ -447,19 +327,17 @@ def where(row: int, column: int, cells: int) -> str:
 
 def weakest(probe: Probe, kind: Kind | None) -> str:
     """What the map says, in words."""
-    found = spots(probe, kind)
+    from padim.analysis.blind_spots import counts_by_place, overall_share, weakest_cell
+
+    found = counts_by_place(probe, kind)
     if not found:
         return "Nothing could be judged here: the bare pictures alarm at every place."
-    share, places = probe.by_place(kind)
-    overall = sum(spot.count for spot in found) / sum(spot.of for spot in found)
-    row, column = map(int, np.unravel_index(np.nanargmin(share), share.shape))
-    least = share[row, column]
+    overall, cell = overall_share(found), weakest_cell(probe, kind)
     text = f"Of all that was painted, {overall * 100:.0f} % were caught."
-    if least < overall - 0.1:
-        n = int(places[row, column])
+    if cell.share < overall - 0.1:
         text += (
-            f" Least is caught at {where(row, column, probe.cells)} of the picture: {least * 100:.0f} %, "
-            f"judged from {n} {'place' if n == 1 else 'places'}."
+            f" Least is caught at {where(cell.row, cell.column, probe.cells)} of the picture: "
+            f"{cell.share * 100:.0f} %, judged from {count(cell.places, 'place')}."
         )
     blind = sum(spot.blind for spot in found)
     if blind:
@@ -473,7 +351,7 @@ def weakest(probe: Probe, kind: Kind | None) -> str:
     return text
 
 
-def thumbs(examples: Sequence[Example], unit: Unit) -> list[Thumb]:
+def thumbs(examples: Sequence[Shown], unit: Unit) -> list[Thumb]:
     """The examples as tiles."""
     return [
         Thumb(example.picture, unit.said(example.size), "Caught" if example.caught else "Missed")
@@ -486,36 +364,19 @@ def thumbs(examples: Sequence[Example], unit: Unit) -> list[Thumb]:
 
 def figures_csv(found: Probed, entry: Entry) -> bytes:
     """Caught of tried for every kind, contrast and size, one a line."""
-    probe = found.probe
-    lines: list[Iterable[object]] = []
-    lines.append(
-        (
-            *("kind", "contrast", "size_map_px", "size_px_across", "size_px_down"),
-            *("caught", "tried", "share", "low_95", "high_95", "half_from_map_px", "nine_in_ten_from_map_px"),
-            *("threshold", "model", "data"),
-        )
-    )
-    about = f"{found.threshold:.6g}", entry.name, found.label
-    for kind, contrast in _kinds_and_contrasts(probe):
-        curve = found.curve(kind, contrast)
-        ends = ("" if reach.value is None else f"{reach.value:.4g}" for reach in (curve.at_50, curve.at_90))
-        half, nine = ends
-        for size, rate in zip(curve.values, curve.rates, strict=True):
-            sizes = (f"{size * factor:.4g}" for factor in (1.0, *probe.scale))
-            shares = (f"{number:.6g}" if rate.of else "" for number in (rate.share, rate.low, rate.high))
-            lines.append((kind, f"{contrast:g}", *sizes, rate.count, rate.of, *shares, half, nine, *about))
-    return results.csv_file(lines)
+    from padim.output.sensitivity_files import sensitivity_csv
+
+    return sensitivity_csv(found.probe, threshold=found.threshold, model=entry.name, data=found.label)
 
 
 def document(found: Probed, entry: Entry) -> bytes:
     """Settings, counts, curves and places as JSON; sizes and places in map pixels."""
-    whole = {
-        "model": {"id": entry.id, "name": entry.name},
-        "data": found.label,
-        "threshold": found.threshold,
-        "min_area": found.probe.min_area,
-        **to_json.probe(found.probe),
-        "places": [asdict(spot) for spot in spots(found.probe, None)],
-        "skipped": to_json.skipped(found.failed),
-    }
-    return json.dumps(whole, indent=1, ensure_ascii=False).encode()
+    from padim.output.sensitivity_files import sensitivity_json
+
+    return sensitivity_json(
+        found.probe,
+        found.failed,
+        threshold=found.threshold,
+        model={"id": entry.id, "name": entry.name},
+        data=found.label,
+    )

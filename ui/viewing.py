@@ -13,12 +13,15 @@ import streamlit as st
 from pydantic import BaseModel, Field, ValidationError
 from streamlit import runtime
 
+from padim.output.file_names import flat_name
 from ui.app import workspace
-from ui.exports import file_name
 from ui.files.media import Numbers, Picture, mimetype_of
 from ui.scoring import areas_for, map_numbers
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from padim.analysis.held_out_scores import HeldOutScores
     from padim.data.preprocess import Box
     from padim.model import Padim
     from padim.storage.workspace import Entry
@@ -72,26 +75,13 @@ class HeldOut:
     """The good parts' held-out scores and maps, for the browser.
 
     Attributes:
-        indices: which of the model's normals these are: all but those found not good.
-        curves: uint16 ``(pictures, areas)``, each one's scores for smallest regions from 1 pixel up.
-        part: of each picture, its part; parts in the fit come first.
-        parts: how many parts there are.
-        in_fit: how many of them are in the fit.
-        levels: uint16 ``(normals, areas)``, the scores of all the model's normals, good or not.
-        upper: the 95 % bound of the false-reject rate with 0, 1, ... ``parts`` parts above.
-        pixel_levels: the threshold at each pixel percentile, 0.1 to 99.9 %; empty where there is none.
+        scores: for every smallest region that the browser can judge by.
         maps: by picture, its judged map; None where there is no room.
         pictures: by picture, a small JPEG.
+        numbers: the scores, packed.
     """
 
-    indices: tuple[int, ...]
-    curves: np.ndarray[tuple[int, int], np.dtype[np.uint16]]
-    part: tuple[int, ...]
-    parts: int
-    in_fit: int
-    levels: np.ndarray[tuple[int, int], np.dtype[np.uint16]]
-    upper: tuple[float, ...]
-    pixel_levels: tuple[int, ...]
+    scores: HeldOutScores
     maps: tuple[Numbers | None, ...]
     pictures: tuple[Picture, ...]
     numbers: Numbers
@@ -102,7 +92,7 @@ def held_out(entry: Entry, model: Padim) -> HeldOut | None:
     if model.calibration_ == "none":
         return None
     held = _held_out(model, workspace.held_out_identity(entry), _standing(model), areas_for(model))
-    model.judge.know_levels(held.levels)
+    model.judge.know_levels(held.scores.levels)
     return held
 
 
@@ -113,62 +103,37 @@ def _standing(model: Padim) -> str:
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the good parts’ scores")
 def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOut:
-    from padim.decision.calibration import false_reject_rate
-    from padim.decision.regions import region_scores
+    from padim.analysis.held_out_scores import held_out_scores
 
-    model = _model
-    normals = model.normals_[: len(model.held_out_)]
-    indices = tuple(i for i, normal in enumerate(normals) if normal.status != "not_good")
-    groups: dict[str, int] = {}
-    for status in ("fit", "kept_out"):
-        for normal in normals:
-            if normal.status == status:
-                groups.setdefault(normal.group, len(groups))
-    in_fit = len({normal.group for normal in normals if normal.status == "fit"})
-    levels = np.zeros((len(normals), areas), np.uint16)
-    maps: list[Numbers | None] = []
-    for index, normal in enumerate(normals):
-        q = model.held_out_map(index)
-        levels[index] = region_scores(q, areas)
-        if normal.status != "not_good":
-            maps.append(Numbers.of(levels[index : index + 1], q))
-    curves = levels[list(indices)]
+    maps: dict[int, Numbers] = {}
+
+    def keep(index: int, q: npt.NDArray[np.uint16], levels: npt.NDArray[np.uint16]) -> None:
+        if _model.normals_[index].status != "not_good":
+            maps[index] = Numbers.of(levels[None], q)
+
+    scores = held_out_scores(_model, areas, keep)
+    curves = scores.curves
+    shown: list[Numbers | None] = [maps[index] for index in scores.indices]
     taken = 0
     for row in np.argsort(-curves[:, 0].astype(np.int64), kind="stable"):
-        numbers = maps[row]
+        numbers = shown[row]
         taken += len(numbers.data) if numbers is not None else 0
         if taken > HELD_OUT_KEPT:
-            maps[row] = None
-    n = len(groups)
+            shown[row] = None
     return HeldOut(
-        indices,
-        curves,
-        tuple(groups[normals[index].group] for index in indices),
-        n,
-        in_fit,
-        levels,
-        tuple(false_reject_rate(np.arange(n), n - 1 - k).upper for k in range(n + 1)),
-        _pixel_levels(model),
-        tuple(maps),
-        tuple(Picture(model.thumbnail(index)) for index in indices),
+        scores,
+        tuple(shown),
+        tuple(Picture(_model.thumbnail(index)) for index in scores.indices),
         Numbers.of(curves),
     )
-
-
-def _pixel_levels(model: Padim) -> tuple[int, ...]:
-    from padim.decision.calibration import pixel_thresholds
-
-    histogram = model.pixel_histogram()
-    if not histogram.any():
-        return ()
-    return tuple(threshold.level for threshold in pixel_thresholds(histogram, range(1, 1000)))
 
 
 def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
     """The good parts' pictures, each with its held-out map."""
     found = []
-    column = min(min_area, held.curves.shape[1]) - 1
-    for row, index in enumerate(held.indices):
+    levels, indices = held.scores.levels, held.scores.indices
+    column = min(min_area, levels.shape[1]) - 1
+    for row, index in enumerate(indices):
         normal = model.normals_[index]
         found.append(
             Shown(
@@ -177,7 +142,7 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
                 normal.sha256,
                 "normal" if normal.status == "fit" else "kept",
                 normal.original_size,
-                int(held.curves[row, column]),
+                int(levels[index, column]),
                 held.pictures[row],
                 held.maps[row],
                 model.judge.content_box(normal.original_size),
@@ -323,7 +288,7 @@ def message(
         if regions is not None:
             items[-1] |= {
                 "regions": regions[one.id],
-                "mask_name": file_name(one.name, "_mask.png", set()),
+                "mask_name": flat_name(one.name, "_mask.png", set()),
             }
     return {
         "mode": mode,
@@ -343,14 +308,14 @@ def message(
         "palettes": _palettes(),
         "held": {
             "url": held.numbers.url(),
-            "part": held.part,
-            "parts": held.parts,
-            "in_fit": held.in_fit,
-            "upper": held.upper,
+            "part": held.scores.part,
+            "parts": held.scores.parts,
+            "in_fit": held.scores.in_fit,
+            "upper": held.scores.upper,
         }
         if held is not None
         else {"url": None, "part": [], "parts": 0, "in_fit": 0, "upper": []},
-        "pixel_levels": held.pixel_levels if held is not None and held.pixel_levels else None,
+        "pixel_levels": (held.scores.pixel_levels or None) if held is not None else None,
         "items": items,
     }
 
@@ -360,7 +325,7 @@ def _numbers_of(one: Shown, model: Padim, held: HeldOut | None) -> Numbers | Non
     if one.item is not None:
         return one.item.numbers(model)
     if one.held is not None and held is not None:
-        return map_numbers(model.held_out_map(held.indices[one.held]), areas_for(model))
+        return map_numbers(model.held_out_map(held.scores.indices[one.held]), areas_for(model))
     return None
 
 

@@ -180,3 +180,14 @@ _SHARES: dict[str, Callable[[PadimConfig, int, int, int | None], _Share]] = {
     "flow": _flow,
     "stfpm": _stfpm,
 }
+
+
+def images_for_full_size(features: int) -> int:
+    """From how many images on a Gaussian model has its full size, whatever their number.
+
+    Args:
+        features: d, channels kept.
+    """
+    # By the engine's own rule, which lies near half the features. A single image spans nothing, and so has no
+    # rank to be low.
+    return next(n for n in range(max(2, features // 2), features + 3) if not is_low_rank(n, features))

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.analysis.embedding_scores import level_maps
-from padim.analysis.sensitivity import KINDS, default_sizes, painted_pictures, place_at
+from padim.analysis.sensitivity import default_sizes, painted_pictures, place_at
+from padim.analysis.synthetic_defects import KINDS
 from padim.data.decode import decode
 from padim.data.loading import Image, Watch, batches
 from padim.data.preprocess import Box

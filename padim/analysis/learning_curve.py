@@ -44,6 +44,7 @@ __all__ = [
     "FEWEST",
     "check_model",
     "default_sizes",
+    "fits_of",
     "good_parts",
     "learning_curve",
     "subset_judge",
@@ -70,6 +71,11 @@ def default_sizes(parts: int) -> tuple[int, ...]:
     if half >= SMALLEST and not any(0.8 <= size / half <= 1.25 for size in sizes):
         sizes.add(half)
     return (*sorted(sizes), parts)
+
+
+def fits_of(parts: int, draws: int) -> int:
+    """How many subsets are fitted on by default: ``draws`` of every number of parts but all of them."""
+    return (len(default_sizes(parts)) - 1) * draws
 
 
 def _parts_by_status(normals: Sequence[Normal]) -> tuple[list[str], list[str]]:

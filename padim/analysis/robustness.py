@@ -36,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
+from padim.analysis.robustness_examples import ExampleKeeper, Examples
 from padim.data.datasets import GOOD
 from padim.data.decode import decode
 from padim.data.loading import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
@@ -261,6 +262,7 @@ class Shift:
         threshold: level judged at.
         min_area: smallest region judged with.
         seed: of noise and directions.
+        examples: one picture under every change; None unless asked for.
     """
 
     series: tuple[Series, ...]
@@ -271,6 +273,7 @@ class Shift:
     threshold: int
     min_area: int
     seed: int
+    examples: Examples | None = None
 
 
 def measure(
@@ -280,6 +283,7 @@ def measure(
     *,
     severities: Mapping[Kind, Sequence[float]] | None = None,
     seed: int = 0,
+    examples: bool = False,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
@@ -296,6 +300,7 @@ def measure(
         kind_of: from a name to ``good`` or the kind of defect; None if all are good.
         severities: growing and above 0, of each kind to try; None is ``SEVERITIES``.
         seed: of noise and directions; every picture has its own, by its content.
+        examples: keep what the first good picture, or else the first one, looks like under every change.
         progress: called as (done, total or None, stage), in pictures scored.
         cancel: asked between batches; True stops.
         on_error: takes pictures that cannot be used; without it the first one raises.
@@ -321,6 +326,7 @@ def measure(
     in_fit = done = 0
     total = len(images) * len(settings) if isinstance(images, Sized) else None
     size = model.extractor.batch_size()
+    keeper = ExampleKeeper(GOOD) if examples else None
     for name, content in images:
         watch.step(done, total, STAGE)
         kind = GOOD if kind_of is None else kind_of(name)
@@ -338,12 +344,18 @@ def measure(
         box = judge.content_box((rgb.shape[0], rgb.shape[1]))
         # Of its own content: the same picture is altered alike wherever it stands in the list.
         own = [seed, int(digest[:16], 16)]
-        inputs = (model.preprocess(alter(rgb, *setting, own)) for setting in settings)
+        if keeper is not None:
+            keeper.begin(name, kind, box)
+        inputs = _inputs(model, rgb, settings, own, keeper)
         above = np.zeros(len(settings), np.int64)
         for start, batch in _chunks(inputs, size):
             watch.step(done + start, total, STAGE)
             _, maps = judge.scorer(np.stack(batch), _boxes(box, len(batch)))
-            above[start : start + len(batch)] = [region_score(q, min_area) > level for q in maps]
+            for place, q in enumerate(maps, start):
+                score = region_score(q, min_area)
+                above[place] = score > level
+                if keeper is not None:
+                    keeper.scored(score, q)
         rejected[kind] = rejected.get(kind, np.zeros(len(settings), np.int64)) + above
         tried[kind] = tried.get(kind, 0) + 1
         done += len(settings)
@@ -364,7 +376,23 @@ def measure(
         threshold=level,
         min_area=min_area,
         seed=seed,
+        examples=None if keeper is None else keeper.examples(tuple(chosen)),
     )
+
+
+def _inputs(
+    model: Padim,
+    rgb: RGB,
+    settings: Sequence[tuple[Kind, float]],
+    seed: Sequence[int],
+    keeper: ExampleKeeper | None,
+) -> Iterator[RGB]:
+    """The picture under every change, one at a time, as the network takes it."""
+    for kind, severity in settings:
+        changed = alter(rgb, kind, severity, seed)
+        if keeper is not None:
+            keeper.altered(kind, severity, changed)
+        yield model.preprocess(changed)
 
 
 def _check(chosen: Mapping[Kind, Sequence[float]]) -> None:

@@ -59,9 +59,9 @@ def doctor(
             home = os.environ.get("PADIM_HOME", "").strip()
             root = Path(home).expanduser() if home else Path("workspace")
             if root.is_dir():
-                from padim.storage.workspace import Workspace
+                from padim.storage.workspace import ModelFolders
 
-                found += engine.workspace(Workspace(root), progress)
+                found += engine.workspace(ModelFolders(root), progress)
             elif home:
                 raise PadimError(f"{root}: PADIM_HOME names no folder")
             found += engine.cache()

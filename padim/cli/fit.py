@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -21,6 +20,7 @@ from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.data.grouping import Rule
     from padim.data.sources import Source
     from padim.model import Padim
 
@@ -343,37 +343,23 @@ def groups_of(
         return None, None
     if by is GroupsBy.folder:
         return _folder_of, None
-    from padim.data.decode import decode
-    from padim.data.grouping import fingerprint, propose_groups, resolve
-    from padim.data.loading import content_hash
+    from padim.data.survey import survey
 
-    names, hashes, prints = [], [], []
-    for done, (name, data) in enumerate(source):
-        if cancel():
-            raise Cancelled("stopped while looking for repeat shots")
-        progress(done, len(source), "Looking for repeat shots")
-        try:
-            prints.append(fingerprint(decode(data, name, cancel=cancel)))
-        except ImageError:
-            continue  # named when the fit comes to it
-        names.append(name)
-        hashes.append(content_hash(data))
-    proposals = propose_groups(names, hashes, prints)
-    rules = {"identical", "near_identical"} | ({"name_prefix"} if by is GroupsBy.prefix else set())
-    accepted = [group for proposal in proposals if proposal.rule in rules for group in proposal.groups]
-    if by is GroupsBy.prefix and not any(proposal.rule == "name_prefix" for proposal in proposals):
-        raise PadimError("no file names read as a part and a shot (part017_1); leave --groups-by prefix out")
-    left = [proposal for proposal in proposals if proposal.rule not in rules]
+    looked = survey(source, progress=progress, cancel=cancel)
+    rules: set[Rule] = {"identical", "near_identical"}
+    if by is GroupsBy.prefix:
+        rules.add("name_prefix")
+        if not any(proposal.rule == "name_prefix" for proposal in looked.proposals):
+            raise PadimError(
+                "no file names read as a part and a shot (part017_1); leave --groups-by prefix out"
+            )
+    left = [proposal for proposal in looked.proposals if proposal.rule not in rules]
     hint = None
     if left:
         option = {"name_prefix": "prefix", "sub_folder": "folder"}[left[0].rule]
         hint = f"{left[0].reason} --groups-by {option} says so."
-    parts = resolve(len(names), accepted)
-    shots = Counter(parts)
     # Pictures that are parts of their own need no name for them.
-    return {
-        name: names[parts.index(part)] for name, part in zip(names, parts, strict=True) if shots[part] > 1
-    }, hint
+    return looked.shots(*rules), hint
 
 
 def _folder_of(name: str) -> str | None:

@@ -15,7 +15,9 @@ from padim.errors import ImageError, PadimError
 from padim.output import to_json
 
 if TYPE_CHECKING:
-    from padim.analysis.sensitivity import Probe, Reach
+    from padim.analysis.detection_curve import Reach
+    from padim.analysis.sensitivity import Probe
+    from padim.data.labeled_images import Selection
     from padim.model import Padim
 
 PAINTED = "What is painted"
@@ -93,12 +95,13 @@ def probe(
     Real defects look different: what this calls visible must still be tried with real parts.
     """
     from padim.analysis import sensitivity as engine
+    from padim.analysis.synthetic_defects import KINDS
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     images = good_pictures(pictures)
     shares = _numbers("--contrasts", contrasts)
     settings: dict[str, Any] = {
-        "kinds": engine.KINDS if kinds is None else [name.strip() for name in kinds.split(",")],
+        "kinds": KINDS if kinds is None else [name.strip() for name in kinds.split(",")],
         "sizes": _numbers("--sizes", sizes),
         "contrasts": engine.CONTRASTS if shares is None else [share / 100 for share in shares],
     }
@@ -127,44 +130,17 @@ def probe(
     terminal.skipped(failed)
 
 
-def good_pictures(path: Path) -> Any:
+def good_pictures(path: Path) -> Selection:
     """The good ones of labelled pictures; of any others, all.
 
     Raises:
         PadimError: no pictures there.
     """
-    from padim.data.datasets import open_dataset
-    from padim.data.opening import open_source
+    from padim.data.labeled_images import good_ones, open_labeled
 
-    try:
-        dataset = open_dataset(path)
-    except PadimError:
-        dataset = None  # pictures without labels are fine here
-    good = [] if dataset is None else [sample.name for sample in dataset.samples.values() if sample.good]
-    if good:
-        return _Only(dataset, frozenset(good))
-    source = open_source(path)
-    if not len(source):
-        raise PadimError(f"{path}: holds no pictures; give a folder or a zip with pictures of good parts")
-    return source
-
-
-class _Only:
-    """Some of the pictures of a data set, one at a time."""
-
-    def __init__(self, images: Any, names: frozenset[str]) -> None:
-        self._images, self._names = images, names
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __iter__(self) -> Any:
-        return ((name, data) for name, data in self._images if name in self._names)
-
-    @property
-    def skipped(self) -> list[ImageError]:
-        """Files passed over so far."""
-        return list(self._images.skipped)
+    found = open_labeled(path, "holds no pictures; give a folder or a zip with pictures of good parts")
+    # Without a single good one the labels are no labels: a folder's name, more likely.
+    return good_ones(found if found.good else found.all_good())
 
 
 def _numbers(option: str, text: str | None) -> list[float] | None:

@@ -67,6 +67,7 @@ def shift(
     no more often than the threshold promises at most, and defects are caught nearly as often as before.
     """
     from padim.analysis import robustness as engine
+    from padim.data.labeled_images import open_labeled
 
     if not 0 < margin <= 100:
         raise PadimError(f"--margin is above 0 and at most 100 percentage points, not {margin:g}")
@@ -75,21 +76,21 @@ def shift(
     if unknown:
         raise PadimError(f"--kinds are {', '.join(engine.KINDS)}; not '{', '.join(unknown)}'")
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
-    images, kind_of = _labelled(pictures)
+    labeled = open_labeled(pictures)
     failed: list[ImageError] = []
     severities: Any = {name: of for name, of in engine.SEVERITIES.items() if name in names}
     with measuring(terminal) as (progress, stop):
         found = engine.measure(
             model,
-            images,
-            kind_of,
+            labeled.images,
+            labeled.kind_of,
             severities=severities,
             seed=seed,
             progress=progress,
             cancel=stop,
             on_error=failed.append,
         )
-    failed += images.skipped
+    failed += labeled.images.skipped
     document = {
         **summary.document(model, path),
         "folder": str(pictures),
@@ -103,25 +104,6 @@ def shift(
             "of those than of new ones"
         )
     terminal.skipped(failed)
-
-
-def _labelled(path: Path) -> tuple[Any, Any]:
-    """Pictures and what their names are kinds of; None where all are good.
-
-    Raises:
-        PadimError: neither labelled pictures nor any others.
-    """
-    from padim.data.datasets import open_dataset
-    from padim.data.opening import open_source
-
-    try:
-        dataset = open_dataset(path)
-    except PadimError:
-        source = open_source(path)
-        if not len(source):
-            raise
-        return source, None
-    return dataset, lambda name: dataset.samples[name].kind
 
 
 def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:

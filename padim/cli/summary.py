@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from padim.text import count, false_rejects, megabytes
+from padim.text import count, megabytes
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -119,7 +119,7 @@ def promise_words(model: Padim) -> str:
     """What the threshold means for good parts, in the app's words."""
     if model.threshold_ is None or model.calibration_ == "none":
         return "none: fewer than 3 good parts say nothing about the next one"
-    text = false_rejects(model.false_rejects())
+    text = model.false_rejects().sentence
     if model.calibration_ == "stale":
         text += " [yellow](from before the last pictures were added)[/]"
     return text

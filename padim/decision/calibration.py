@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
 
+from padim.text import count, in_hundred
+
 Basis = Literal["image", "pixel", "manual"]
 Levels = npt.NDArray[np.integer]
 
@@ -82,13 +84,21 @@ class FalseRejectRate:
         above: k, held-out parts strictly above the threshold.
         n: parts judged from.
         expected: (k + 1) / (n + 1).
-        upper: 95 % upper bound, the 0.95 quantile of Beta(k + 1, n - k); 1 if k = n.
+        upper: 95 % upper bound (:func:`upper_bound`).
     """
 
     above: int
     n: int
     expected: float
     upper: float
+
+    @property
+    def sentence(self) -> str:
+        """ "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; judged from 40 parts." """
+        return (
+            f"About {in_hundred(self.expected)} good parts; at most {in_hundred(self.upper, up=True)} "
+            f"with 95 % confidence; judged from {count(self.n, 'part')}."
+        )
 
 
 def to_permille(percentile: float) -> int:
@@ -174,6 +184,25 @@ def pixel_thresholds(histogram: npt.NDArray[np.int64], permilles: Sequence[int])
     ]
 
 
+def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
+    """One-sided upper confidence bound of a share, of which k in n were counted (Clopper and Pearson, 1934).
+
+    Args:
+        k: counted, 0 to n.
+        n: out of how many.
+        confidence: between 0 and 1.
+
+    Returns:
+        The ``confidence`` quantile of Beta(k + 1, n - k); 1 if k = n.
+
+    Raises:
+        ValueError: counts that cannot be, or a confidence out of range.
+    """
+    if not 0 <= k <= n or not 0 < confidence < 1:
+        raise ValueError(f"need 0 <= k <= n and a confidence between 0 and 1, got {k}, {n}, {confidence}")
+    return 1.0 if k == n else float(betaincinv(k + 1, n - k, confidence))
+
+
 def false_reject_rate(scores: Levels, level: int) -> FalseRejectRate:
     """Expected share of good parts rejected at ``level``, with its 95 % upper bound.
 
@@ -185,5 +214,4 @@ def false_reject_rate(scores: Levels, level: int) -> FalseRejectRate:
     """
     n = len(scores)
     k = int(np.count_nonzero(np.asarray(scores) > level))
-    upper = 1.0 if k == n else float(betaincinv(k + 1, n - k, 0.95))
-    return FalseRejectRate(k, n, (k + 1) / (n + 1), upper)
+    return FalseRejectRate(k, n, (k + 1) / (n + 1), upper_bound(k, n))

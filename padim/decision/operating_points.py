@@ -20,6 +20,7 @@ import numpy.typing as npt
 from scipy.special import betaincinv
 
 from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL
+from padim.decision.calibration import upper_bound
 
 __all__ = ["Costs", "OperatingPoint", "Rate", "clopper_pearson", "evaluate_at", "operating_points"]
 
@@ -52,8 +53,7 @@ def clopper_pearson(count: int, of: int, confidence: float = 0.95) -> tuple[floa
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
     tail = (1 - confidence) / 2
     low = 0.0 if count == 0 else float(betaincinv(count, of - count + 1, tail))
-    high = 1.0 if count == of else float(betaincinv(count + 1, of - count, 1 - tail))
-    return low, high
+    return low, upper_bound(count, of, 1 - tail)
 
 
 @dataclass(frozen=True)

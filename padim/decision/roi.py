@@ -1,8 +1,6 @@
-"""Region of interest: shapes drawn on the part, the pixels they come to, and what a draft would change.
+"""Region of interest: shapes drawn on the part, and the pixels they come to.
 
-Shapes are kept so that they can be drawn again and altered; what is judged is the mask made of them. The
-other functions show where a region is worth drawing: on the good parts' mean picture, under the places where
-good parts alarm, with the held-out scores that a draft would give.
+Shapes are kept so that they can be drawn again and altered; what is judged is the mask made of them.
 """
 
 from __future__ import annotations
@@ -10,18 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from padim.data.decode import decode
-from padim.decision.anomaly_map import judged_map
-from padim.decision.regions import region_score
 from padim.errors import PadimError
-
-if TYPE_CHECKING:
-    from padim.model import Padim
 
 Kind = Literal["polygon", "brush"]
 Mode = Literal["exclude", "include"]
@@ -301,103 +293,3 @@ def _add(
     """Count ``value`` from a column of a row on; columns outside are those at the border."""
     size = counts.shape[1] - 1
     np.add.at(counts, (row, np.clip(column, 0, size).astype(np.int64)), value)
-
-
-# --- what a region is drawn by ------------------------------------------------------------------------------
-
-
-def rejudged_levels(
-    model: Padim, roi: npt.NDArray[np.bool_] | None, min_area: int | None = None
-) -> npt.NDArray[np.int64]:
-    """Held-out part scores under another region of interest; the model stays as it is.
-
-    The same as ``held_out_scores`` after ``set_roi``, without the change.
-
-    Args:
-        model: fitted.
-        roi: bool ``(S, S)``, True where defects count; None: everywhere.
-        min_area: map pixels; defaults to the model's.
-
-    Returns:
-        int64 ``(parts,)`` levels.
-
-    Raises:
-        CalibrationError: fewer than three parts are in the fit.
-        ValueError: the region does not fit the map.
-    """
-    judge, area = model.judge, model.config.min_area if min_area is None else min_area
-    best: dict[str, int] = {}
-    for index, group in _good(model):
-        q = judged_map(
-            judge.fitted.held_out[index],
-            size=model.config.input_size,
-            sigma=model.config.smoothing_sigma,
-            quantizer=judge.fitted.quantizer,
-            roi=roi,
-            content_box=judge.content_box(judge.fitted.normals[index].original_size),
-        )
-        best[group] = max(best.get(group, 0), region_score(q, area))
-    return np.fromiter(best.values(), np.int64, len(best))
-
-
-def cry_wolf(model: Padim, level: int) -> npt.NDArray[np.float32]:
-    """At each pixel, the share of good parts that alarm there.
-
-    A part counts once, however many of its pictures do. The maps are the judged ones: 0 outside the region
-    of interest in use. ``min_area`` plays no part: single pixels are shown, too.
-
-    Args:
-        model: fitted.
-        level: threshold T; a pixel alarms when it is above it.
-
-    Returns:
-        float32 ``(S, S)``, from 0 to 1.
-
-    Raises:
-        CalibrationError: fewer than three parts are in the fit.
-    """
-    pictures: dict[str, list[int]] = {}
-    for index, group in _good(model):
-        pictures.setdefault(group, []).append(index)
-    judge, size = model.judge, model.config.input_size
-    count = np.zeros((size, size), np.int64)
-    for indices in pictures.values():
-        alarmed = judge.held_out_map(indices[0]) > level
-        for index in indices[1:]:
-            alarmed |= judge.held_out_map(index) > level
-        count += alarmed
-    return (count / max(1, len(pictures))).astype(np.float32)
-
-
-def _good(model: Padim) -> Iterator[tuple[int, str]]:
-    """(index, part) of every picture of a good part that has a held-out map."""
-    judge = model.judge
-    if judge.fitted.calibration == "none":
-        judge.image_levels(model.config.min_area)  # says what is missing
-    for index, normal in enumerate(judge.fitted.normals[: len(judge.fitted.held_out)]):
-        if normal.status != "not_good":
-            yield index, normal.group
-
-
-def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
-    """The mean picture of the good parts in the fit, at the map's resolution, to draw on.
-
-    It is made of the kept thumbnails (at most 512 px, JPEG): for the eye, not for measuring.
-
-    Returns:
-        uint8 ``(S, S, 3)``.
-
-    Raises:
-        BundleError: the kept pictures are missing or truncated.
-        PadimError: no picture is in the fit.
-    """
-    preprocess = model.preprocess
-    total = np.zeros((preprocess.size, preprocess.size, 3), np.int64)
-    count = 0
-    for index, normal in enumerate(model.normals_):
-        if normal.status == "fit":
-            total += preprocess(decode(model.thumbnail(index), normal.name))
-            count += 1
-    if not count:
-        raise PadimError("no picture is in the fit; there is nothing to show")
-    return np.rint(total / count).astype(np.uint8)

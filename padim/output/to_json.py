@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from padim.analysis.detection_curve import Curve
     from padim.analysis.learning_figures import LearningCurve, Spread, Trial
     from padim.analysis.robustness import Shift
-    from padim.analysis.sensitivity import Curve, Probe
+    from padim.analysis.sensitivity import Probe
     from padim.decision.operating_points import Rate
     from padim.errors import ImageError
 

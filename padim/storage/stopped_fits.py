@@ -16,7 +16,7 @@ from padim.errors import PadimError
 from padim.storage import bundle, leftovers
 from padim.storage.atomic import remove_tree
 from padim.storage.resume import Request, look, pictures_done
-from padim.storage.workspace import Workspace
+from padim.storage.workspace import ModelFolders
 
 __all__ = ["StoppedFit", "at_work", "beside", "discard", "in_folder", "in_workspace", "kept_uploads"]
 
@@ -68,17 +68,17 @@ class StoppedFit:
         return self.request is not None and self.request.config is not None and self.pictures_here
 
 
-def in_workspace(workspace: Workspace) -> list[StoppedFit]:
+def in_workspace(workspace: ModelFolders) -> list[StoppedFit]:
     """The stopped fits of the app, newest first."""
     return _unsaved(workspace, at_work=False)
 
 
-def at_work(workspace: Workspace) -> list[StoppedFit]:
+def at_work(workspace: ModelFolders) -> list[StoppedFit]:
     """The fits of the app that a living process is at work on: not stopped, but what they need is needed."""
     return _unsaved(workspace, at_work=True)
 
 
-def _unsaved(workspace: Workspace, *, at_work: bool) -> list[StoppedFit]:
+def _unsaved(workspace: ModelFolders, *, at_work: bool) -> list[StoppedFit]:
     found = [
         _described(workspace.name_of(path), path, path / "work", path.name)
         for path in _folders(workspace.folder)
@@ -103,7 +103,7 @@ def beside(output: Path) -> StoppedFit | None:
     return _described(str(output), partial, partial, None)
 
 
-def discard(fit: StoppedFit, workspace: Workspace | None = None) -> None:
+def discard(fit: StoppedFit, workspace: ModelFolders | None = None) -> None:
     """Remove a stopped fit, with uploads that were kept for it.
 
     Raises:
@@ -131,7 +131,7 @@ def kept_uploads(fit: StoppedFit) -> Path | None:
     return Path(fit.request.files[0][1]).parent
 
 
-def _busy(workspace: Workspace, path: Path) -> bool:
+def _busy(workspace: ModelFolders, path: Path) -> bool:
     """Whether a living process is at work on a model."""
     return leftovers.is_held(path) or leftovers.is_held(workspace.lock_file(path.name))
 

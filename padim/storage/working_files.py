@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from padim.errors import BundleError, DamagedError, PadimError
-from padim.methods.moments import PatchStatistics
 from padim.storage import feature_store, image_store, resume
 from padim.storage.bundle import Bundle
 from padim.storage.normals import Normal
@@ -36,12 +35,14 @@ class Damage:
     remedy: str
 
 
-def verify(folder: Path) -> list[Damage]:
+def verify(folder: Path, read_checkpoint: Callable[[Path], object]) -> list[Damage]:
     """Check all working files in one model's working folder against their checksums; nothing is changed.
 
     Args:
         folder: the model's working folder, or that of a fit that was stopped; one that does not exist holds
             no damage.
+        read_checkpoint: reads a checkpoint of the statistics; what it raises is the damage. The method that
+            wrote it knows how.
 
     Returns:
         What is damaged, and what was written by an earlier version that kept no checksums; empty where
@@ -54,7 +55,7 @@ def verify(folder: Path) -> list[Damage]:
     stopped = any((folder / name).exists() for name in resume.FILES)
     names = _names(folder)
     found = []
-    for error in _damages(folder):
+    for error in _damages(folder, read_checkpoint):
         name = names.get(error.row) if error.row is not None else None
         told = error.of(name) if name else error
         # A fit that goes on reads the damaged pictures again by itself.
@@ -63,7 +64,7 @@ def verify(folder: Path) -> list[Damage]:
     return found
 
 
-def _damages(folder: Path) -> Iterator[DamagedError]:
+def _damages(folder: Path, read_checkpoint: Callable[[Path], object]) -> Iterator[DamagedError]:
     for place in [folder, *sorted(folder.glob("checkpoint-*"))]:
         for name, (content, header) in {
             "spool" if place == folder else ".": (feature_store.CONTENT, feature_store.HEADER),
@@ -75,7 +76,7 @@ def _damages(folder: Path) -> Iterator[DamagedError]:
     yield from Thumbnails(folder / "thumbnails.bin").damages()
     for path in sorted(folder.glob("checkpoint-*.npz")):
         try:
-            PatchStatistics.load(path)
+            read_checkpoint(path)
         except DamagedError as error:
             yield error
         except PadimError as error:

@@ -1,4 +1,4 @@
-"""Workspace: the folder that keeps models between sessions, one sub-folder a model.
+"""Folders of saved models: what the workspace is on disk, one sub-folder a model.
 
 ``<root>/models/<id>/`` is the bundle; ``work/`` inside it holds the normals' embeddings and the
 checkpoint while the model is worked on. ``<root>/locks/`` holds a lock file a model, outside the model's
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -26,9 +26,6 @@ from padim.errors import BundleError, PadimError
 from padim.storage import bundle
 from padim.storage.atomic import explain_os_error, write_atomic
 from padim.text import LARGEST_NUMBER, clipped, shown
-
-if TYPE_CHECKING:
-    from padim.model import Padim
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _NAME_FILE = "name.txt"
@@ -72,8 +69,11 @@ class Entry:
         return int(self.manifest.get("counts", {}).get("parts", 0))
 
 
-class Workspace:
-    """Models below one folder."""
+class ModelFolders:
+    """The folders of saved models below one root: names, ids and locks.
+
+    What is in a model is not looked at; :class:`padim.workspace.Workspace` opens and saves them.
+    """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
@@ -147,7 +147,7 @@ class Workspace:
         plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
         slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-") or "model"
         path = self.folder / f"{slug}-{secrets.token_hex(3)}"
-        with _explained(path):
+        with explained(path):
             path.mkdir(parents=True)
             write_atomic(path / _NAME_FILE, name.encode())
         return self._entry(path)
@@ -155,7 +155,7 @@ class Workspace:
     def rename(self, model_id: str, name: str) -> Entry:
         """Another name; the id, and with it every link, stays."""
         name = self._checked(name)
-        with self.locked(model_id), _explained():
+        with self.locked(model_id), explained():
             entry = self.get(model_id)
             write_atomic(entry.path / _NAME_FILE, name.encode(), make_folder=False)
             return self._entry(entry.path)
@@ -186,7 +186,7 @@ class Workspace:
         path = self.lock_file(model_id)
         with _LOCKS_GUARD:
             lock = _LOCKS.setdefault(path, FileLock(path))
-        with _explained(self.root):
+        with explained(self.root):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=patience)
@@ -199,32 +199,6 @@ class Workspace:
         finally:
             lock.release()
 
-    @contextmanager
-    def edit(self, model_id: str, patience: float = PATIENCE) -> Iterator[Padim]:
-        """A private copy of the model to change; saved when the block ends without an exception.
-
-        Raises:
-            PadimError: no such model, or another change of it takes longer than ``patience`` seconds.
-            BundleError: damaged; names the file.
-            StorageError: it cannot be saved.
-        """
-        with self.locked(model_id, patience):
-            model = self.open(model_id)
-            yield model
-            self.save(model_id, model)
-
-    def save(self, model_id: str, model: Padim) -> None:
-        """Save a model into its folder; one that was deleted meanwhile does not come back.
-
-        Raises:
-            PadimError: the model was deleted.
-            StorageError: it cannot be saved.
-        """
-        with self.locked(model_id):
-            path = self.get(model_id).path
-            with _explained():
-                model.save(path)
-
     def delete(self, model_id: str, patience: float = PATIENCE) -> None:
         """Remove a model with all that belongs to it.
 
@@ -232,23 +206,12 @@ class Workspace:
             PadimError: no such model, or it is being changed.
             StorageError: the workspace is read-only.
         """
-        with self.locked(model_id, patience), _explained():
+        with self.locked(model_id, patience), explained():
             bundle.remove(self.get(model_id).path)
 
     def work_dir(self, model_id: str) -> Path:
         """Where the model's embeddings are kept while it is worked on."""
         return self.get(model_id).path / "work"
-
-    def open(self, model_id: str) -> Padim:
-        """Load a model, with its embeddings if they are kept.
-
-        Raises:
-            BundleError: damaged; names the file.
-        """
-        # Late: a list of models must not wait for the network runtime to load.
-        from padim.model import Padim
-
-        return Padim.load(self.get(model_id).path, work_dir=self.work_dir(model_id))
 
 
 def _checked_for_lists(manifest: Mapping[str, Any], where: str) -> datetime:
@@ -306,18 +269,18 @@ def held(path: Path, patience: float = PATIENCE) -> Iterator[None]:
 
     Args:
         path: of the bundle.
-        patience: as for :meth:`Workspace.locked`, which says what is raised.
+        patience: as for :meth:`ModelFolders.locked`, which says what is raised.
     """
     folder = path.absolute()
     if _ID.fullmatch(folder.name) and folder.parent.name == "models" and (folder / _NAME_FILE).exists():
-        with Workspace(folder.parent.parent).locked(folder.name, patience):
+        with ModelFolders(folder.parent.parent).locked(folder.name, patience):
             yield
     else:
         yield
 
 
 @contextmanager
-def _explained(path: Path | None = None) -> Iterator[None]:
+def explained(path: Path | None = None) -> Iterator[None]:
     """Let the system's refusal to write be a sentence; a :class:`StorageError` instead of an OSError."""
     try:
         yield

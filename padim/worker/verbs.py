@@ -80,7 +80,7 @@ def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
     # The first fit with these layers makes the network's file, which takes a while and reports nothing.
     progress(0, None, "Preparing the network")
     from padim.model import Padim
-    from padim.storage.workspace import Workspace
+    from padim.workspace import Workspace
 
     store, failed = Workspace(request.root), list[ImageError]()
     source = open_pictures(request.pictures)
@@ -144,7 +144,7 @@ def fetch_weights(config: PadimConfig, progress: Report, cancel: Cancel) -> None
 
 def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
     """Whether the calibration ``was_stale``, and what ``failed``."""
-    from padim.storage.workspace import Workspace
+    from padim.workspace import Workspace
 
     failed: list[ImageError] = []
     source = open_pictures(request.pictures)
@@ -157,7 +157,7 @@ def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
 
 def _add(request: Add, progress: Report, cancel: Cancel) -> Outcome:
     """How many ``pictures`` were added, and how many new ``parts`` they show."""
-    from padim.storage.workspace import Workspace
+    from padim.workspace import Workspace
 
     failed: list[ImageError] = []
     source = open_pictures(request.pictures)
@@ -176,7 +176,7 @@ def _add(request: Add, progress: Report, cancel: Cancel) -> Outcome:
 
 def _refit(request: SetLayers | Exclude | Include, progress: Report, cancel: Cancel) -> Outcome:
     """The layers now ``active`` and ``muted``."""
-    from padim.storage.workspace import Workspace
+    from padim.workspace import Workspace
 
     with Workspace(request.root).edit(request.model) as model:
         match request:

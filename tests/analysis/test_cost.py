@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from padim import Padim, PadimConfig
-from padim.analysis.cost import estimate
+from padim.analysis.cost import estimate, images_for_full_size
 from padim.methods import factor as factors
+from padim.methods.factor import is_low_rank
 from padim.methods.moments import PatchStatistics
 from tests.parts import normals
 
@@ -92,3 +95,12 @@ def test_a_tenth_of_the_patches_costs_ten_times_a_hundredth() -> None:
     )
     assert few.patches == 2140
     assert many.score_memory == pytest.approx(10 * few.score_memory, rel=0.01)
+
+
+@given(features=st.integers(1, 2000))
+def test_from_enough_pictures_on_a_model_is_whole_and_below_it_is_not(features: int) -> None:
+    enough = images_for_full_size(features)
+    assert enough >= 1
+    assert not any(is_low_rank(n, features) for n in range(enough, features + 3))
+    # A single picture spans nothing at all, and is no low rank to the engine's rule.
+    assert all(is_low_rank(n, features) for n in range(2, enough))

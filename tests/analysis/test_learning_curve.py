@@ -149,8 +149,9 @@ def test_painted_defects_are_those_of_the_probe(shots: Padim, tmp_path: Path) ->
     level = int(np.median(judge.image_levels(8)))
     (shares,) = painted.shares_caught(judge, [level], Watch())
     # By hand: the same defects through the whole network.
-    from padim.analysis.sensitivity import KINDS, painted_pictures, place_at
     from padim.analysis.sensitivity import default_sizes as probe_sizes
+    from padim.analysis.sensitivity import painted_pictures, place_at
+    from padim.analysis.synthetic_defects import KINDS
     from padim.data.preprocess import Box
 
     for at, index in enumerate(painted.carriers):

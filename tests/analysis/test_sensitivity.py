@@ -13,17 +13,9 @@ from hypothesis import strategies as st
 from scipy.optimize import brute
 
 from padim import CalibrationError, Cancelled, ImageError, Padim, PadimConfig, PadimError
-from padim.analysis.sensitivity import (
-    KINDS,
-    Kind,
-    Look,
-    Probe,
-    curve_of,
-    default_sizes,
-    footprint,
-    measure,
-    paint,
-)
+from padim.analysis.detection_curve import curve_of
+from padim.analysis.sensitivity import Probe, default_sizes, measure
+from padim.analysis.synthetic_defects import KINDS, Kind, Look, footprint, paint
 from padim.data.preprocess import Box, Preprocess
 from padim.decision.regions import decide
 from tests.parts import RGB, defects, normals, part

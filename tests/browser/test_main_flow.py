@@ -21,7 +21,7 @@ from padim import Padim, ScoredImage, Workspace
 from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor, results
-from ui.app.text import false_rejects, multiple
+from ui.app.text import multiple
 
 PART = served.ROOT / "sample_data" / "flange"
 # The first of each kind is the most obvious one.
@@ -114,7 +114,7 @@ def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
     by_rank = [model.normals_[i].name for i in np.argsort(-levels, kind="stable")]
     assert ranked.all_inner_texts() == by_rank[: ranked.count()]
     assert ranked.count() >= 12
-    promise = false_rejects(model.false_rejects())
+    promise = model.false_rejects().sentence
     visitor.main.get_by_text(promise).wait_for()
 
     worst = int(np.argmax(levels))
@@ -201,7 +201,7 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
 
 
 def promise(model: Padim, level: int) -> str:
-    return false_rejects(model.false_rejects(level)).replace("good parts;", "good parts rejected;")
+    return model.false_rejects(level).sentence.replace("good parts;", "good parts rejected;")
 
 
 def see_caught(live: Live, scored: list[ScoredImage], level: int) -> None:

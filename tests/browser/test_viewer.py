@@ -21,7 +21,7 @@ from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor
 from tests.parts import defects, normals, part, png
-from ui.app.text import false_rejects, multiple
+from ui.app.text import multiple
 from ui.components import viewer
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def test_three_readings_of_one_value(
         assert live.part(".percentile").input_value() == percentile
         assert live.part(".threshold").input_value() == f"{value(level):.2f}"
         assert live.part(".share").input_value() == f"{100 * rate.expected:.1f}"
-        words = false_rejects(rate)
+        words = rate.sentence
         assert live.part(".promise").inner_text() == words.replace("good parts;", "good parts rejected;")
 
     live.part('[data-basis="image"]').click()
@@ -578,7 +578,7 @@ def test_the_browser_rounds_and_reads_as_the_engine_does(browser: Browser) -> No
         [[rate.n, rate.above, rate.expected, rate.upper] for rate in rates],
     )
     for rate, (words, *numbers) in zip(rates, found, strict=True):
-        assert words == false_rejects(rate).replace("good parts;", "good parts rejected;")
+        assert words == rate.sentence.replace("good parts;", "good parts rejected;")
         n, r = rate.n, rate.n - rate.above
         permille = min(999, max(1, 1000 * r // (n + 1)))
         assert numbers == [rank(950, n), rank(333, n), parts_needed(950), permille]

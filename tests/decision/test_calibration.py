@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
 from padim.decision.calibration import (
+    FalseRejectRate,
     false_reject_rate,
     image_threshold,
     parts_needed,
     pixel_threshold,
     rank,
     to_permille,
+    upper_bound,
 )
 
 
@@ -113,3 +115,21 @@ def test_nothing_to_take_a_percentile_of() -> None:
         image_threshold(np.array([], int), 950)
     with pytest.raises(ValueError, match="no held-out pixels"):
         pixel_threshold(np.zeros(65536, np.int64), 950)
+
+
+def test_the_upper_bound_leaves_one_in_twenty_below_its_count() -> None:
+    """By its definition: at that share, at most k of n are seen with a probability of 5 %."""
+    for k, n in ((0, 1), (0, 19), (1, 40), (7, 12), (39, 40)):
+        assert binom.cdf(k, n, upper_bound(k, n)) == pytest.approx(0.05, rel=1e-9)
+        assert binom.cdf(k, n, upper_bound(k, n, 0.8)) == pytest.approx(0.2, rel=1e-9)
+    assert upper_bound(5, 5) == upper_bound(0, 0) == 1
+    for k, n, confidence in ((-1, 5, 0.95), (6, 5, 0.95), (1, 5, 0.0), (1, 5, 1.0)):
+        with pytest.raises(ValueError, match="0 <= k <= n"):
+            upper_bound(k, n, confidence)
+
+
+def test_a_rate_as_a_sentence() -> None:
+    rate = FalseRejectRate(above=1, n=40, expected=2 / 41, upper=0.1134)
+    assert rate.sentence == (
+        "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; judged from 40 parts."
+    )

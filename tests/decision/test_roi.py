@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from fractions import Fraction
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from padim import BundleError, CalibrationError, Padim, PadimConfig, PadimError
-from padim.data.preprocess import Preprocess
-from padim.decision.roi import (
-    MAX_POINTS,
-    MAX_SHAPES,
-    Shape,
-    cry_wolf,
-    from_json,
-    mean_normal,
-    rasterize,
-    rejudged_levels,
-    to_json,
-)
+from padim import BundleError, Padim, PadimError
+from padim.decision.roi import MAX_POINTS, MAX_SHAPES, Shape, from_json, rasterize, to_json
 from padim.storage import bundle
 from padim.storage.bundle import MANIFEST
-from padim.storage.workspace import Workspace
-from tests.parts import normals, part, png
+from padim.workspace import Workspace
 from ui.app import workspace
 
 Points = tuple[tuple[float, float], ...]
@@ -368,79 +354,3 @@ def test_damaged_shapes_are_named(model: Padim, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(BundleError, match=file.name):
         Padim.load(path)
-
-
-# --- what a draft would change ---
-
-
-@pytest.fixture(scope="module")
-def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts with two shots, one kept out and one that is no good part; pictures wider than high, padded."""
-    config = PadimConfig(
-        input_size=64, grid_stride=8, n_features=10, smoothing_sigma=1, min_area=4, fit="pad"
-    )
-    shots = [(f"{i}_{shot}.png", png(part(i, size=(48, 96), shot=shot))) for i in range(8) for shot in (0, 1)]
-    model = Padim(config, work_dir=tmp_path_factory.mktemp("grouped"))
-    model.fit(shots, groups=lambda name: name.split("_")[0])
-    return model.exclude(2, "kept_out").exclude(6, "not_good").save(tmp_path_factory.mktemp("saved") / "m")
-
-
-def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path) -> None:
-    for one in (model, Padim.load(grouped)):
-        size = one.config.input_size
-        before = one.held_out_scores().copy()
-        for roi in (region(one, *DRAWN), region(one, brush((20, 30), radius=12)), None):
-            for min_area in (None, 1, 40):
-                drafted = rejudged_levels(one, roi, min_area)
-                assert drafted.dtype == np.int64
-                expected = Padim.load(one.save(one.work_dir / "copy")).set_roi(roi).held_out_scores(min_area)
-                np.testing.assert_array_equal(drafted, expected)
-        # Also from a region in use to a larger one.
-        one.set_roi(region(one, *DRAWN))
-        np.testing.assert_array_equal(rejudged_levels(one, None), before)
-        np.testing.assert_array_equal(rejudged_levels(one, one.roi), one.held_out_scores())
-        with pytest.raises(ValueError, match="roi"):
-            rejudged_levels(one, np.ones((size, size + 1), bool))
-
-
-def test_cry_wolf_counts_parts(model: Padim, grouped: Path) -> None:
-    for one in (model, Padim.load(grouped)):
-        normals_ = one.normals_
-        for level in (0, int(np.median(one.held_out_scores())), 65535):
-            expected = np.zeros((64, 64))
-            groups = {n.group for n in normals_ if n.status != "not_good"}
-            for group in groups:
-                maps = [one.held_out_map(i) for i, n in enumerate(normals_) if n.group == group]
-                expected += np.any([q > level for q in maps], axis=0)
-            share = cry_wolf(one, level)
-            assert share.dtype == np.float32
-            np.testing.assert_allclose(share, expected / len(groups), rtol=1e-6)
-        assert not cry_wolf(one, 65535).any()
-        assert cry_wolf(one, 0).max() == 1
-        one.set_roi(region(one, *DRAWN))
-        assert not cry_wolf(one, 0)[~region(one, *DRAWN)].any()
-
-
-def test_without_held_out_scores_it_says_what_is_missing(small_config: PadimConfig) -> None:
-    two = Padim(small_config).fit(normals(2))
-    with pytest.raises(CalibrationError, match="at least 3 parts"):
-        rejudged_levels(two, None)
-    with pytest.raises(CalibrationError, match="at least 3 parts"):
-        cry_wolf(two, 1)
-    assert mean_normal(two).shape == (64, 64, 3)
-
-
-def test_mean_normal_is_the_mean_of_the_fit(grouped: Path) -> None:
-    model = Padim.load(grouped)
-    preprocess = Preprocess(64, "pad")
-    pictures = [
-        preprocess(np.asarray(Image.open(BytesIO(model.thumbnail(i))).convert("RGB")))
-        for i, normal in enumerate(model.normals_)
-        if normal.status == "fit"
-    ]
-    assert len(pictures) == 12
-    mean = mean_normal(model)
-    assert mean.dtype == np.uint8
-    assert mean.shape == (64, 64, 3)
-    np.testing.assert_allclose(mean, np.mean(pictures, axis=0), atol=0.5 + 1e-9)
-    assert (mean[:16] == 127).all()  # the padding

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from padim import Guard, Padim, Workspace, advise, align, check_session, pooled
+from padim.analysis.repeat_shots import band_of, shots_in_fit, under_review
 from padim.data.decode import decode
 from padim.errors import Cancelled, PadimError
 from padim.storage.workspace import Entry
@@ -115,7 +116,7 @@ def test_a_cancelled_measurement_can_be_made_again(
         raise Cancelled("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr("padim.analysis.alignment.align", cancelled)
+        patch.setattr("padim.analysis.pose_spread.align", cancelled)
         page = Session("checks", model=add_model("Parts").id)
     assert "The measurement was cancelled." in page.text
     page.click("checks-measure")
@@ -128,7 +129,7 @@ def test_a_failed_measurement_says_why_and_the_rest_works(
     def failing(*_: object) -> None:
         raise PadimError("the pictures are gone")
 
-    monkeypatch.setattr("padim.analysis.alignment.align", failing)
+    monkeypatch.setattr("padim.analysis.pose_spread.align", failing)
     page = Session("checks", model=add_model("Parts").id)
     assert "could not be measured. The pictures are gone." in page.text
     assert len(page.app.file_uploader) == 2
@@ -155,7 +156,7 @@ def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddMode
     assert f"± {checks.amount(guard.half_width)}" in page.text
     assert f"± {checks.in_thresholds(guard.half_width, limit)}" in page.text
     assert f"smallest region of {model.config.min_area} px²" in page.text
-    inside = checks.under_review(model, guard)
+    inside = under_review(model, guard)
     assert inside is not None
     assert f"{inside.count} would fall into review" in page.text
     assert Workspace(home).open(entry.id).guard is None  # a measurement changes nothing
@@ -176,7 +177,7 @@ def test_a_band_that_decides_little_is_said_to(add_model: AddModel, home: Path) 
     unlike = [(f"part01_{k}.png", data) for k, (_, data) in enumerate([*GOOD[:3], *BRIGHT[:3]])]
     page = drop(Session("checks", model=entry.id), "repeats", unlike)
     model = Workspace(home).open(entry.id)
-    inside = checks.under_review(model, expected_guard(model, unlike, [slice(0, 6)]))
+    inside = under_review(model, expected_guard(model, unlike, [slice(0, 6)]))
     assert inside is not None
     assert inside.count > inside.of / 4
     assert "A band this wide decides little" in page.text
@@ -218,7 +219,7 @@ def test_good_parts_photographed_repeatedly_need_no_upload(home: Path, small_mod
     assert "12 shots of 3 parts" in page.text
     page.click("checks-guard-use")
     model = Workspace(home).open(entry.id)
-    band = checks.band(checks.of_normals(model))
+    band = band_of(shots_in_fit(model))
     assert band is not None
     assert model.guard == band.guard
     page.set("segmented_control", f"checks-{entry.id}-source", "drop")

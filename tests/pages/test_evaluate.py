@@ -14,6 +14,7 @@ from padim import Padim, PadimConfig, Workspace
 from padim.analysis.evaluation import Judged, judge
 from padim.data.datasets import open_dataset
 from padim.errors import Cancelled
+from padim.output.evaluation_files import figures_csv, images_csv
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals, part, png
 from ui import evaluate
@@ -169,7 +170,7 @@ def test_a_model_that_has_changed_asks_for_the_pictures_again(
     model.set_decision(min_area=20).save(entry.path)
     page.run()
     scores = [one.score for one in judge(model, open_dataset(tmp_path / "set")).pictures]
-    assert evaluated(page, entry.id).scores(model) == scores
+    assert evaluated(page, entry.id).scored.scores(model) == scores
     model.exclude(0, "not_good").save(entry.path)
     page.run()
     assert "has changed since" in page.text
@@ -186,8 +187,8 @@ def test_files_say_what_the_page_says(add_model: AddModel, home: Path, tmp_path:
     page = Session("evaluate", model=entry.id).upload([("=set.zip", packed(labelled(tmp_path / "set")))])
     model, found = Workspace(home).open(entry.id), evaluated(page, entry.id)
     level = model.threshold_level
-    told = found.report(model, level)
-    text = evaluate.figures_csv(told, found, entry, level).decode("utf-8-sig")
+    told = found.scored.report(model, level)
+    text = figures_csv(told, at_threshold=True, model=entry.name, data=found.label).decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert {row["data"] for row in rows} == {"'=set.zip"}
     (aupro,) = [row for row in rows if row["figure"] == "aupro" and not row["kind"]]
@@ -197,10 +198,10 @@ def test_files_say_what_the_page_says(add_model: AddModel, home: Path, tmp_path:
     assert hole["value"] == ""
     assert "masks" in hole["why_not"]
     assert {row["of"] for row in rows if row["figure"] == "caught"} == {"3", "1"}
-    text = evaluate.pictures_csv(found, model, level).decode("utf-8-sig")
+    text = images_csv(found.scored, model, level).decode("utf-8-sig")
     pictures = list(csv.DictReader(io.StringIO(text)))
     assert len(pictures) == 9
-    for row, score in zip(pictures, found.scores(model), strict=True):
+    for row, score in zip(pictures, found.scored.scores(model), strict=True):
         assert (row["above_threshold"] == "yes") == (score > level)
 
 
@@ -217,7 +218,7 @@ def test_a_cancelled_evaluation_has_no_figures(
         assert not cancel()
         return judge(*arguments, cancel=lambda: True, **options)
 
-    monkeypatch.setattr("padim.analysis.evaluation.judge", at_once)
+    monkeypatch.setattr("padim.analysis.scored_dataset.judge", at_once)
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
     assert "Stopped." in page.text
     assert "AUPRO" not in page.text

@@ -11,11 +11,11 @@ import pytest
 from padim import Padim, Workspace
 from padim.analysis import attribution
 from padim.analysis.attribution import embed, explain, region_masks
+from padim.analysis.layer_questions import whole_percents
 from padim.data.loading import prepare
 from padim.network.extractor import FeatureExtractor
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui.widgets.layers import percents
 
 FILES = [(name, data) for name, data in (*normals(2, first=100), *defects(2)) if isinstance(data, bytes)]
 BAR_CHART, STACK, LEGEND = (f'class="pv-{kind}"' for kind in ("bars", "stack", "legend"))
@@ -44,7 +44,7 @@ def network_runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         runs.append(1)
         return real(model, rgb)
 
-    monkeypatch.setattr(attribution, "embed", counted)
+    monkeypatch.setattr("padim.analysis.layer_questions.embed", counted)
     return runs
 
 
@@ -66,11 +66,11 @@ def test_the_bars_are_the_engines(add_model: AddModel, home: Path, network_runs:
     (box,) = [box for box in page.app.selectbox if (box.key or "").startswith("inspect-where-")]
     assert len(box.options) == len(masks) + 1
     assert box.options[-1] == "Whole picture"
-    expected = percents(explain(model, embedding, masks[0]).shares.tolist())
+    expected = whole_percents(explain(model, embedding, masks[0]).shares.tolist())
     assert shares(page) == dict(zip(model.config.layers, expected, strict=True))
     box.set_value(len(masks))
     page.run()
-    expected = percents(explain(model, embedding).shares.tolist())
+    expected = whole_percents(explain(model, embedding).shares.tolist())
     assert shares(page) == dict(zip(model.config.layers, expected, strict=True))
     assert len(network_runs) == 1
 

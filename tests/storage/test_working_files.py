@@ -16,9 +16,13 @@ from benchmarks import bit_flips
 from padim import Padim, PadimConfig, PadimError
 from padim.errors import BundleError, DamagedError
 from padim.methods.moments import PatchStatistics
-from padim.storage.working_files import verify
+from padim.storage import working_files
 from tests.parts import defects, normals
 from tests.refusing import refusing, tree
+
+
+def verify(folder: Path) -> list[working_files.Damage]:
+    return working_files.verify(folder, PatchStatistics.load)
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ def test_a_lost_or_odd_name_file(workspace: Workspace, tiny_model: Padim) -> Non
 
 CHANGE = """
 import sys
-from padim.storage.workspace import Workspace
+from padim.workspace import Workspace
 with Workspace(sys.argv[1]).edit(sys.argv[2]) as model:
     print("changing", flush=True)
     sys.stdin.readline()
@@ -168,7 +168,7 @@ print("changed", flush=True)
 DELETE = """
 import sys
 from padim.errors import PadimError
-from padim.storage.workspace import Workspace
+from padim.workspace import Workspace
 try:
     Workspace(sys.argv[1]).delete(sys.argv[2], patience=float(sys.argv[3]))
 except PadimError as error:
@@ -178,7 +178,7 @@ else:
 """
 OPEN = """
 import sys
-from padim.storage.workspace import Workspace
+from padim.workspace import Workspace
 model = Workspace(sys.argv[1]).open(sys.argv[2])
 print(model.choice.permille, model.thumbnail(2)[:2] == bytes([255, 216]))
 """

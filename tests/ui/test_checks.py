@@ -7,161 +7,45 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from padim import (
-    Alignment,
     Guard,
     Padim,
-    PadimConfig,
     PadimError,
     Workspace,
     check_session,
-    pooled,
-    verdict_of,
 )
 from tests.parts import part, png
 from ui import checks
-from ui.checks import Lie, Shots
 from ui.files.media import Picture
 from ui.jobs.jobs import Job
 from ui.scoring import Pile, Scored
-
-SHOTS = {f"part{i:02d}_{k}.png": png(part(i, shot=k)) for i in range(4) for k in range(3)}
 
 
 def scored(*names: str, scores: dict[str, int] | None = None, area: int = 8) -> list[Scored]:
     """Pictures of these names as if scored, each with a content of its own."""
     return [
         Scored(
-            number,
             name,
             hashlib.sha256(name.encode()).hexdigest(),
             (96, 96),
             None,
             np.zeros((8, 8), np.float32),
-            Path(name),
-            Picture(b""),
-            "unknown",
-            {area: (scores or {}).get(name, 0)},
+            _scores={area: (scores or {}).get(name, 0)},
+            number=number,
+            file=Path(name),
+            thumb=Picture(b""),
         )
         for number, name in enumerate(names, 1)
     ]
 
 
-@pytest.fixture(scope="module")
-def repeated_model(small_config: PadimConfig, tmp_path_factory: pytest.TempPathFactory) -> Padim:
-    """12 good parts shot once, four shot three times, and a copy of one file. Not to be changed."""
-    files = {
-        **{f"good_{i:03d}.png": png(part(100 + i)) for i in range(12)},
-        **SHOTS,
-        "copy.png": SHOTS["part00_0.png"],
-    }
-    groups = {name: name.split("_")[0] for name in SHOTS}
-    return Padim(small_config, work_dir=tmp_path_factory.mktemp("repeated")).fit(files.items(), groups=groups)
-
-
-# -- which shots show the same part ------------------------------------------------------------------------
-
-
-def test_a_folder_a_part() -> None:
-    # Two parts of thirty shots each: among normals that would be two days.
-    names = [f"shots.zip/{part}/{i:02d}.png" for part in ("left", "right") for i in range(30)]
-    ways = checks.splits(scored(*names))
-    assert list(ways) == ["folder", "one"]
-    assert ways["folder"] == [
-        ("shots.zip/left", list(range(30))),
-        ("shots.zip/right", list(range(30, 60))),
-    ]
-    assert ways["one"] == [("The part", list(range(60)))]
-
-
-def test_a_folder_a_shot_below_a_folder_a_part() -> None:
-    names = [f"p{part}/shot{shot}/image.png" for part in range(3) for shot in range(2)]
-    assert checks.splits(scored(*names))["folder"] == [(f"p{i}", [2 * i, 2 * i + 1]) for i in range(3)]
-
-
-def test_parts_by_name() -> None:
-    names = [f"part{part:03d}_{shot}.png" for part in (7, 8, 9) for shot in "abc"]
-    ways = checks.splits(scored(*names))
-    assert list(ways) == ["name", "one"]
-    assert [name for name, _ in ways["name"]] == ["part007", "part008", "part009"]
-    assert [group for _, group in ways["name"]] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["shot_01.png", "shot_02.png", "shot_03.png"],
-        ["IMG_0001.png", "IMG_0002.png"],
-        ["folder/a.png", "folder/b.png"],
-        ["one.png"],
-    ],
-)
-def test_otherwise_all_are_one_part(names: list[str]) -> None:
-    assert list(checks.splits(scored(*names))) == ["one"]
-
-
-@given(st.lists(st.text("ab01_/. -", min_size=1, max_size=9), max_size=12, unique=True))
-def test_no_picture_is_in_two_parts(names: list[str]) -> None:
-    for parts in checks.splits(scored(*names)).values():
-        taken = [i for _, group in parts for i in group]
-        assert len(taken) == len(set(taken))
-        assert set(taken) <= set(range(len(names)))
+# -- repeat shots --------------------------------------------------------------------------------------------
 
 
 def test_a_copy_is_no_second_shot() -> None:
     items = scored("a.png", "b.png", "a.png")
     assert checks.distinct(items) == items[:2]
-
-
-# -- guard band ----------------------------------------------------------------------------------------------
-
-
-def test_normals_that_were_shot_repeatedly(repeated_model: Padim) -> None:
-    levels = repeated_model.image_levels()
-    value = repeated_model.quantizer.to_value
-    expected = {
-        frozenset(
-            value(int(level))
-            for normal, level in zip(repeated_model.normals_, levels, strict=True)
-            if normal.name.startswith(f"part{i:02d}")
-        )
-        for i in range(4)
-    }
-    found = checks.of_normals(repeated_model)
-    assert {frozenset(shots.values) for shots in found} == expected
-    assert all(len(shots.values) == 3 for shots in found)  # the copy is none
-    band = checks.band(found)
-    assert band is not None
-    assert band.repeatability == pooled([shots.values for shots in found])
-    assert band.guard == Guard.of(band.repeatability)
-    assert band.mean == pytest.approx(np.mean([value for shots in found for value in shots.values]))
-
-
-def test_a_model_without_repeat_shots_offers_none(small_model: Padim) -> None:
-    assert checks.of_normals(small_model) == []
-    assert checks.band([Shots("a", ("a.png",), (3.0,))]) is None
-
-
-def test_single_shots_do_not_count() -> None:
-    band = checks.band([Shots("a", ("1", "2"), (1.0, 3.0)), Shots("b", ("3",), (100.0,))])
-    assert band is not None
-    assert (band.repeatability.shots, band.mean) == (2, 2.0)
-
-
-@pytest.mark.parametrize("width", [0.0, 0.4, 3.0, 60.0, 1e6])
-def test_under_review_counts_as_the_verdicts(small_model: Padim, width: float) -> None:
-    guard = Guard(width, width / 2, 9, 10, 1)
-    level, scores = small_model.threshold_level, small_model.held_out_scores()
-    verdicts = [verdict_of(int(score), level, guard, small_model.quantizer) for score in scores]
-    found = checks.under_review(small_model, guard)
-    assert found is not None
-    assert (found.count, found.of) == (verdicts.count("review"), len(scores))
-    assert found.above == sum(
-        score > level and verdict == "review" for score, verdict in zip(scores, verdicts, strict=True)
-    )
 
 
 def test_a_band_of_another_model_is_refused(
@@ -279,28 +163,13 @@ def test_too_few_rejected_is_said_as_well() -> None:
 # -- alignment -----------------------------------------------------------------------------------------------
 
 
-def test_the_farthest_and_the_typical() -> None:
-    shifts = np.array([[0, 1], [3, 4], [np.nan, np.nan], [0, -2], [6, 8]], np.float32)
-    angles = np.zeros(5, np.float32)
-    lie = Lie(Alignment(shifts, angles, angles, True, 9.0, 0.0, 9.0), (10, 11, 12, 13, 14), 5)
-    assert lie.typical == 3.5
-    assert lie.without_outline == 1
-    assert lie.farthest(2.0) == [(14, 10.0), (11, 5.0)]
-    assert lie.farthest(0.0, most=1) == [(14, 10.0)]
-
-
-def test_of_many_pictures_some_are_measured_evenly(
-    repeated_model: Padim, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checks, "MOST_ALIGNED", 10)
-    job = checks.lie(repeated_model)
+def test_the_measurement_is_shared_until_it_is_forgotten(small_model: Padim) -> None:
+    job = checks.lie(small_model)
     assert job.wait(60)
-    lie = job.result
-    assert (len(lie.measured), lie.good) == (10, 25)
-    assert set(np.diff(lie.measured)) == {2, 3}
-    assert checks.lie(repeated_model) is job  # shared, and measured once
+    assert job.result.good == len(small_model.normals_)
+    assert checks.lie(small_model) is job
     checks.measure_again(job)
-    again = checks.lie(repeated_model)
+    again = checks.lie(small_model)
     assert again is not job
     assert again.wait(60)
     checks.measure_again(again)

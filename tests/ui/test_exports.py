@@ -16,6 +16,7 @@ import pytest
 
 from padim import Padim, Workspace
 from padim.data.sources import UploadSource
+from padim.output.inspection_files import CSV_COLUMNS
 from padim.storage.workspace import Entry
 from tests.parts import defects, normals, part
 from ui import exports
@@ -51,7 +52,7 @@ def entry(tmp_path: Path) -> Entry:
 def test_the_csv_says_what_the_engine_decides(rows: list[Row], small_model: Padim, entry: Entry) -> None:
     text = exports.csv_bytes(rows, small_model, entry, small_model.threshold_level).decode("utf-8-sig")
     lines = list(csv.DictReader(io.StringIO(text)))
-    assert tuple(lines[0]) == exports.CSV_COLUMNS
+    assert tuple(lines[0]) == CSV_COLUMNS
     assert {line["verdict"] for line in lines} == {"accept", "reject"}
     for line, row in zip(lines, rows, strict=True):
         decision = row.item.decide(small_model, small_model.threshold_level, small_model.config.min_area)
@@ -95,29 +96,6 @@ def test_the_zip_has_one_picture_each_in_its_verdicts_folder(rows: list[Row], sm
             picture = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR)
             assert picture is not None
             assert picture.shape[1] > 4 * 96
-
-
-@pytest.mark.parametrize(
-    ("name", "plain"),
-    [
-        ("a.png", "a.jpg"),
-        ("part 1/shot:2.tiff", "part_1__shot__2.jpg"),
-        ("../../etc/passwd", "etc__passwd.jpg"),
-        ("C:\\x\\y.png", "C__x__y.jpg"),
-        ("...", "picture.jpg"),
-        ("ü.png", "ü.jpg"),
-    ],
-)
-def test_file_names_are_plain(name: str, plain: str) -> None:
-    assert exports.file_name(name, ".jpg", set()) == plain
-
-
-def test_file_names_are_unique() -> None:
-    taken: set[str] = set()
-    assert [exports.file_name("A.png", ".jpg", taken), exports.file_name("a.bmp", ".jpg", taken)] == [
-        "A.jpg",
-        "a_2.jpg",
-    ]
 
 
 def test_the_scorer_is_the_saved_model(small_model: Padim, entry: Entry, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def entry(small_model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def opened(entry: Entry) -> tuple[Entry, Padim]:
     """The entry as it is now, and a model of the test's own."""
-    return workspace.store().get(entry.id), workspace.store().open(entry.id)
+    return workspace.store().get(entry.id), Workspace(workspace.root()).open(entry.id)
 
 
 def said(entry: Entry, *shapes: Shape, **other: Any) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def held_against_saving(entry: Entry, shapes: tuple[Shape, ...]) -> None:
     entry, model = opened(entry)
     region = Region(shapes, rasterize(shapes, 64))
     promised = regions.promise(entry, model, region)
-    peer = workspace.store().open(entry.id).set_roi(region.mask, shapes)
+    peer = Workspace(workspace.root()).open(entry.id).set_roi(region.mask, shapes)
     assert model.threshold_ is not None
     assert promised.at_use == peer.false_rejects(model.threshold_.level)
     assert promised.threshold == peer.threshold_

@@ -12,12 +12,12 @@ import pytest
 from padim import Padim
 from padim.analysis.robustness import KINDS, SEVERITIES, Kind, Series, Shift, alter
 from padim.data.decode import decode
+from padim.data.labeled_images import LabeledImages
 from padim.data.loading import content_hash
 from padim.decision.operating_points import Rate
 from padim.errors import PadimError
 from tests.parts import defects, normals, part
 from ui import robustness
-from ui.files import labelled
 from ui.jobs.jobs import Job
 from ui.robustness import Shifted
 from ui.widgets import robustness_charts
@@ -29,13 +29,13 @@ class _Images(list[tuple[str, Any]]):
     skipped: tuple[Any, ...] = ()
 
 
-def pictures(good: int = 4, bad: int = 3) -> labelled.Labelled:
+def pictures(good: int = 4, bad: int = 3) -> LabeledImages:
     images = _Images([*normals(good, first=100), *defects(bad)])
     kinds = {name: "good" if name.startswith("good") else "chip" for name, _ in images}
-    return labelled.Labelled(images, len(images), "set", kinds, "one folder a kind")
+    return LabeledImages(images, len(images), "set", kinds, "one folder a kind")
 
 
-def run(model: Padim, of: labelled.Labelled, most: int = 60) -> Shifted:
+def run(model: Padim, of: LabeledImages, most: int = 60) -> Shifted:
     job: Job[Any] = Job("key", "title", lambda job: None)
     return robustness._shifted(model, of, SOME, most, "identity", job)
 
@@ -85,7 +85,7 @@ def test_defects_alone_show_a_defect(small_model: Padim) -> None:
 
 def test_pictures_of_the_fit_are_not_shown(small_model: Padim) -> None:
     images = _Images([*normals(1), *normals(1, first=100)])
-    found = run(small_model, labelled.Labelled(images, 2, "set"))
+    found = run(small_model, LabeledImages(images, 2, "set"))
     assert found.shift.in_fit == 1
     assert found.shown == "good_100.png"
 

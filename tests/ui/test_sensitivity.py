@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padim import Padim
-from padim.analysis.sensitivity import KINDS, Probe, paint
+from padim.analysis.blind_spots import counts_by_place
+from padim.analysis.sensitivity import Probe, cells_for, measure
+from padim.analysis.sensitivity_examples import Example
+from padim.analysis.synthetic_defects import KINDS
 from padim.data.decode import decode
-from padim.decision.regions import map_mask
+from padim.data.labeled_images import LabeledImages
 from padim.errors import Cancelled
 from tests.parts import normals, part
 from ui import sensitivity
-from ui.files import labelled
 from ui.files.media import Picture
 from ui.jobs.jobs import Job
 from ui.sensitivity import Probed, Unit, Wanted
@@ -35,7 +37,7 @@ class _Images(list[tuple[str, Any]]):
 
 def run(model: Padim, wanted: Wanted = WANTED) -> Probed:
     """Probe four good parts that the model has not seen."""
-    pictures = labelled.Labelled(_Images(normals(6, first=100)), 6, "new parts")
+    pictures = LabeledImages(_Images(normals(6, first=100)), 6, "new parts")
     job: Job[Any] = Job("key", "title", lambda job: None)
     return sensitivity._probed(model, pictures, wanted, "identity", job)
 
@@ -75,26 +77,36 @@ def made(caught: Any, void: Any = None) -> Probe:
 # -- the run ---------------------------------------------------------------------------------------------
 
 
-def test_examples_are_the_trials_of_the_probe(small_model: Padim, found: Probed) -> None:
-    probe = found.probe
-    assert len(found.examples) == 10
-    for (kind, contrast), examples in found.examples.items():
-        place = sensitivity.typical_place(probe, kind, contrast)
-        assert place is not None
-        name = probe.pictures[probe.picture_of[place]]
-        rgb = small_model.preprocess(part(int(name[5:8])))
-        x, y = probe.places[place]
-        assert [example.size for example in examples] == list(probe.sizes)
-        for j, example in enumerate(examples):
-            look = sensitivity.look_at(probe, place)
-            painted, area = paint(rgb, kind, example.size, contrast, look, float(x), float(y))
-            q = small_model.judge_arrays(painted[None])[0][0]
-            hit = bool((map_mask(q, probe.threshold, probe.min_area) & area).any())
-            # The look is the one that the probe drew: judging it anew gives what was counted.
-            assert example.caught == hit
-            i, k = probe.kinds.index(kind), probe.contrasts.index(contrast)
-            assert example.caught == probe.caught[place, i, j, k]
-            assert max(decode(example.picture.data, name).shape) == 288
+def test_examples_show_the_trials_of_the_measurement(small_model: Padim, found: Probed) -> None:
+    peer = measure(
+        small_model,
+        normals(6, first=100),
+        kinds=WANTED.kinds,
+        sizes=WANTED.sizes,
+        contrasts=WANTED.contrasts,
+        places=WANTED.places,
+        most_pictures=WANTED.pictures,
+        cells=cells_for(WANTED.pictures * WANTED.places),
+        examples=True,
+    )
+    assert found.examples.keys() == peer.examples.keys()
+    for key, trials in peer.examples.items():
+        shown = found.examples[key]
+        assert [(one.size, one.caught) for one in shown] == [(one.size, one.caught) for one in trials]
+        assert [one.picture for one in shown] == [one.picture for one in sensitivity._shown(trials)]
+        for one, trial in zip(shown, trials, strict=True):
+            assert decode(one.picture.data, "example").shape == (288, 288, 3)
+            # What is caught is outlined.
+            inside = _window(trial)
+            plain = sensitivity._cut(trial.rgb[inside], trial.mask[inside] & False, 1.0)
+            assert (one.picture == plain) == (not trial.mask[inside].any())
+
+
+def _window(trial: Example) -> tuple[slice, slice]:
+    """The piece shown, 45 pixels of the 64 around the largest size: as near to the centre as it fits."""
+    corners = (min(max(0, round(at - 22.5)), 19) for at in (trial.place.y, trial.place.x))
+    top, left = corners
+    return slice(top, top + 45), slice(left, left + 45)
 
 
 def test_the_first_picture_is_the_backdrop(small_model: Padim, found: Probed) -> None:
@@ -102,17 +114,6 @@ def test_the_first_picture_is_the_backdrop(small_model: Padim, found: Probed) ->
     bare = small_model.preprocess(part(100)).astype(int)
     assert shown.shape == (64, 64, 3)
     assert np.abs(shown - bare).mean() < 6
-
-
-def test_a_typical_place_is_neither_the_best_nor_the_worst() -> None:
-    caught = np.zeros((5, 1, 4, 1), bool)
-    for place, sizes in enumerate((4, 0, 2, 3, 1)):
-        caught[place, 0, 4 - sizes :, 0] = True
-    assert sensitivity.typical_place(made(caught), "scratch", 0.1) == 2
-    void = np.zeros_like(caught)
-    void[2, 0, 1] = True
-    assert sensitivity.typical_place(made(caught & ~void, void), "scratch", 0.1) == 4
-    assert sensitivity.typical_place(made(caught & False, void | True), "scratch", 0.1) is None
 
 
 def test_all_kinds_together_are_the_sum_of_the_kinds(found: Probed) -> None:
@@ -128,16 +129,9 @@ def test_all_kinds_together_are_the_sum_of_the_kinds(found: Probed) -> None:
 def test_a_cancelled_probe_is_none(small_model: Padim) -> None:
     job: Job[Any] = Job("key", "title", lambda job: None)
     job.cancel()
-    pictures = labelled.Labelled(_Images(normals(2, first=100)), 2, "new parts")
+    pictures = LabeledImages(_Images(normals(2, first=100)), 2, "new parts")
     with pytest.raises(Cancelled):
         sensitivity._probed(small_model, pictures, WANTED, "identity", job)
-
-
-@pytest.mark.parametrize("places", [1, 12, 27, 48, 300, 10_000])
-def test_cells_leave_some_places_to_each(places: int) -> None:
-    cells = sensitivity.cells_for(places)
-    assert 2 <= cells <= 10
-    assert cells == 2 or places / cells**2 >= 3
 
 
 # -- units and words -------------------------------------------------------------------------------------
@@ -186,7 +180,6 @@ def test_blind_places_and_the_weakest_cell_are_named() -> None:
     text = sensitivity.weakest(probe, None)
     assert "the top left of the picture: 67 %, judged from 3 places" in text
     assert "at 1 of 9 places" in text
-    assert [spot.blind for spot in sensitivity.spots(probe, "spot")] == [True] + [False] * 8
     assert "could be judged" in sensitivity.weakest(made(caught & False, caught | True), "scratch")
     assert sensitivity.where(1, 1, 3) == "the middle"
     assert sensitivity.where(3, 0, 4) == "the bottom left"
@@ -236,7 +229,7 @@ def test_curves_are_drawn_through_the_counts(found: Probed) -> None:
 def test_the_map_shows_every_place_on_the_part(found: Probed) -> None:
     probe = found.probe
     share, _ = probe.by_place()
-    spots = sensitivity.spots(probe, None)
+    spots = counts_by_place(probe)
     figure = sensitivity_charts.place_map(share, spots, side=64, shape=2.0, backdrop=found.seen.data)
     shown = sorted((x, y) for trace in figure.data[1:] for x, y in zip(trace.x, trace.y, strict=True))
     assert shown == sorted(map(tuple, probe.places.tolist()))

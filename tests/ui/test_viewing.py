@@ -58,22 +58,22 @@ def unpacked(
 def test_the_good_parts_are_counted_as_parts(entry: Entry, model: Padim) -> None:
     held = viewing.held_out(entry, model)
     assert held is not None
-    assert [model.normals_[i].status for i in held.indices].count("not_good") == 0
-    assert len(held.indices) == 11
+    assert [model.normals_[i].status for i in held.scores.indices].count("not_good") == 0
+    assert len(held.scores.indices) == 11
     areas = areas_for(model)
-    assert held.curves.shape == (11, areas)
+    assert held.scores.curves.shape == (11, areas)
     for area in (1, 8, 40, areas):
-        best = np.zeros(held.parts, np.int64)
-        np.maximum.at(best, np.array(held.part), held.curves[:, area - 1])
+        best = np.zeros(held.scores.parts, np.int64)
+        np.maximum.at(best, np.array(held.scores.part), held.scores.curves[:, area - 1])
         assert sorted(best) == sorted(model.held_out_scores(area))
         in_fit = model.held_out_scores(area, include_kept_out=False)
-        assert sorted(best[: held.in_fit]) == sorted(in_fit), "parts in the fit come first"
-    assert (held.parts, held.in_fit) == (9, 8)
+        assert sorted(best[: held.scores.in_fit]) == sorted(in_fit), "parts in the fit come first"
+    assert (held.scores.parts, held.scores.in_fit) == (9, 8)
     scores = model.held_out_scores(8)
     for level in (*scores, 0):
         rate = model.false_rejects(int(level), 8)
-        assert held.upper[rate.above] == rate.upper, "rounded, the page would promise another bound"
-    for row, index in enumerate(held.indices):
+        assert held.scores.upper[rate.above] == rate.upper, "rounded, the page would promise another bound"
+    for row, index in enumerate(held.scores.indices):
         numbers = held.maps[row]
         assert numbers is not None
         curve, q = unpacked(numbers, areas, model.config.input_size)
@@ -88,7 +88,7 @@ def test_who_is_in_the_fit_is_not_remembered_wrongly(entry: Entry, model: Padim)
     changed.include(0)
     after = viewing.held_out(entry, changed)
     assert after is not None
-    assert after.in_fit == before.in_fit + 1
+    assert after.scores.in_fit == before.scores.in_fit + 1
 
 
 def test_without_held_out_scores_there_is_nothing_to_give(tmp_path: Path, small_config: PadimConfig) -> None:
@@ -109,7 +109,7 @@ def test_where_room_is_short_the_hottest_keep_their_maps(
     assert held is not None
     kept = [numbers is not None for numbers in held.maps]
     assert 0 < sum(kept) < len(kept)
-    hottest = held.curves[:, 0]
+    hottest = held.scores.curves[:, 0]
     assert min(hottest[kept]) >= max(hottest[np.logical_not(kept)])
     # The one looked at has its map all the same.
     pictures = viewing.normals_shown(model, held, 8)

@@ -13,7 +13,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.storage.workspace import Entry, Workspace
+    from padim.storage.workspace import Entry, ModelFolders
 
 APP = Path(__file__).resolve().parents[2]
 PARAMETER = "model"
@@ -25,11 +25,11 @@ def root() -> Path:
     return Path(given).expanduser().resolve() if given else APP / "workspace"
 
 
-def store() -> Workspace:
-    """The saved models. Cheap to make: it holds a path."""
-    from padim.storage.workspace import Workspace
+def store() -> ModelFolders:
+    """The folders of the saved models; a list of them does not wait for the network runtime to load."""
+    from padim.storage.workspace import ModelFolders
 
-    return Workspace(root())
+    return ModelFolders(root())
 
 
 # -- the model in use ------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def open_model(entry: Entry) -> Padim:
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the model")
 def _open(home: str, entry_id: str, revision: str) -> Padim:
-    from padim.storage.workspace import Workspace
+    from padim.workspace import Workspace
 
     kept = Workspace(home)
     model = kept.open(entry_id)
@@ -156,5 +156,7 @@ def edit(entry: Entry, patience: float = 20.0) -> Iterator[Padim]:
         BundleError: damaged; names the file.
         StorageError: it cannot be saved: a read-only workspace or a full disk.
     """
-    with store().edit(entry.id, patience) as model:
+    from padim.workspace import Workspace
+
+    with Workspace(root()).edit(entry.id, patience) as model:
         yield model

@@ -15,7 +15,7 @@ from ui.widgets import panels
 
 if TYPE_CHECKING:
     from padim.data.grouping import GroupProposal
-    from ui.files.survey import Group, Survey
+    from padim.data.survey import Group, Survey
 
 _SHOWN = 12
 # Pictures drawn of one group; a part has been seen photographed twenty times.
@@ -103,7 +103,10 @@ def _ask_about(proposal: GroupProposal, survey: Survey, confirmed: Confirmed, ke
 def _group(i: int, group: Group, survey: Survey, chosen: set[int], key: str) -> None:
     st.html(
         panels.gallery(
-            (panels.Thumb(survey.seen[k].thumb, survey.seen[k].name) for k in group[:_SHOTS]),
+            (
+                panels.Thumb(panels.Picture(survey.seen[k].thumbnail or b""), survey.seen[k].name)
+                for k in group[:_SHOTS]
+            ),
             small=True,
             more=len(group) - _SHOTS,
         )

@@ -15,9 +15,9 @@ from ui.app import workspace
 from ui.jobs import watch
 
 if TYPE_CHECKING:
+    from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.workspace import Entry
-    from ui.files.labelled import Labelled
     from ui.jobs.jobs import Job
 
 
@@ -35,18 +35,18 @@ class Runs:
     sort: ClassVar[str] = "run"
     keys: dict[str, str] = field(default_factory=dict)
     model: str = ""
-    pictures: Labelled | None = None
+    pictures: LabeledImages | None = None
 
     def job(self, entry: Entry) -> Job[Any] | None:
         """The measurement of this model, running or ended; None: there is none."""
         key = self.keys.get(entry.id)
         return None if key is None else watch.find(key)
 
-    def brought(self, entry: Entry) -> Labelled | None:
+    def brought(self, entry: Entry) -> LabeledImages | None:
         """The pictures brought for this model."""
         return self.pictures if self.model == entry.id else None
 
-    def bring(self, entry: Entry, pictures: Labelled) -> None:
+    def bring(self, entry: Entry, pictures: LabeledImages) -> None:
         """Keep these pictures for this model, in place of any others, and forget what came of the last."""
         self.forget(entry)
         self.model, self.pictures = entry.id, pictures

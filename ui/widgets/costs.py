@@ -28,16 +28,16 @@ def facts(config: PadimConfig, pictures: int) -> list[tuple[str, str]]:
 
 def note(config: PadimConfig, pictures: int) -> str:
     """What is to be known beside the numbers."""
-    from padim.analysis.cost import estimate
+    from padim.analysis.cost import estimate, images_for_full_size
 
     cost = estimate(config, pictures)
     said = "The network itself comes on top."
     if cost.rank is not None:
         whole = estimate(config)
         said = (
-            f"With only {count(pictures, 'picture')} the model stays small: from {enough(cost.features)} on, "
-            f"fitting takes {megabytes(whole.fit_memory)} and the saved model {megabytes(whole.bundle)}. "
-            + said
+            f"With only {count(pictures, 'picture')} the model stays small: from "
+            f"{images_for_full_size(cost.features)} on, fitting takes "
+            f"{megabytes(whole.fit_memory)} and the saved model {megabytes(whole.bundle)}. " + said
         )
     if cost.kept_per_image:
         said = (
@@ -52,12 +52,3 @@ def checkpoint(config: PadimConfig, pictures: int) -> str:
     from padim.analysis.cost import estimate
 
     return megabytes(estimate(config, pictures).checkpoint)
-
-
-def enough(features: int) -> int:
-    """From how many pictures on a model has its full size, whatever their number."""
-    from padim.methods.factor import is_low_rank
-
-    # By the engine's own rule, which lies near half the features. A single picture spans nothing, and
-    # says nothing about those to come.
-    return next(n for n in range(max(2, features // 2), features + 3) if not is_low_rank(n, features))

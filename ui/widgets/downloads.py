@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from ui import exports
+from padim.output.file_names import flat_name
 
 _MIME = {
     "csv": "text/csv",
@@ -41,7 +41,7 @@ def button(
     st.download_button(
         words,
         make,
-        file_name=exports.file_name(name, suffix, set()),
+        file_name=flat_name(name, suffix, set()),
         mime=_MIME[suffix.rpartition(".")[2]],
         on_click="ignore",
         icon=":material/download:",

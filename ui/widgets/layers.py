@@ -6,9 +6,7 @@ thresholds and regions it is then looked at with.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from padim.analysis.attribution import Explanation
+    from padim.analysis.layer_questions import AskedPlace
     from padim.model import Padim
     from padim.network.registry import Layer
     from padim.storage.workspace import Entry
@@ -45,28 +44,10 @@ def colours(count: int) -> list[str]:
     return [_RAMP[round(i * (len(_RAMP) - 1) / (count - 1))] for i in range(count)]
 
 
-def percents(shares: Sequence[float]) -> list[int]:
-    """Shares as whole percents that sum to 100, the largest remainders rounded up; all 0 stay 0."""
-    whole = math.fsum(shares)
-    if whole <= 0:
-        return [0] * len(shares)
-    exact = [100 * share / whole for share in shares]
-    found = [math.floor(percent) for percent in exact]
-    by_remainder = sorted(range(len(shares)), key=lambda i: found[i] - exact[i])
-    for i in by_remainder[: 100 - sum(found)]:
-        found[i] += 1
-    return found
-
-
 UNTOLD = (
     "Which layer saw it can be told for PaDiM without position tolerance: only there a distance is a sum of "
     "what the layers add."
 )
-
-
-def tell(model: Padim) -> bool:
-    """Whether the layers' shares in a distance can be told."""
-    return model.config.method == "padim" and not model.config.position_tolerance
 
 
 def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) -> list[Bar]:
@@ -77,20 +58,19 @@ def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) ->
         shares: of one, a layer each, from shallow to deep.
         features: say how many of the features kept come from each layer.
     """
-    import numpy as np
+    from padim.analysis.layer_questions import features_by_layer, whole_percents
 
-    from padim.analysis.attribution import kept_layers
-
-    layers, layer_of = kept_layers(model)
-    kept = np.bincount(layer_of, minlength=len(layers))
-    notes = [
-        f"{sees(layer)} · {n} of {len(layer_of)} features" if features else sees(layer)
-        for layer, n in zip(layers, kept, strict=True)
-    ]
+    kept = features_by_layer(model)
+    of = sum(n for _, n in kept)
     return [
-        Bar(layer.name, note, percent, colour)
-        for layer, note, percent, colour in zip(
-            layers, notes, percents(list(shares)), colours(len(layers)), strict=True
+        Bar(
+            layer.name,
+            f"{sees(layer)} · {n} of {of} features" if features else sees(layer),
+            percent,
+            colour,
+        )
+        for (layer, n), percent, colour in zip(
+            kept, whole_percents(list(shares)), colours(len(kept)), strict=True
         )
     ]
 
@@ -98,40 +78,22 @@ def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) ->
 # -- a test picture --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Somewhere in a picture that can be asked about.
+def labels(places: Sequence[AskedPlace], item: Scored) -> list[str]:
+    """What the places of a picture that can be asked about are called."""
+    regions = sum(place.region is not None for place in places)
 
-    Attributes:
-        label: what it is called.
-        mask: bool ``(S, S)`` in map pixels.
-        whole: it is all that is judged of the picture.
-    """
+    def label(number: int, place: AskedPlace) -> str:
+        if place.whole:
+            return "Whole picture"
+        region = place.region
+        if region is None:
+            return "Strongest place, below the threshold"
+        which = "The region" if regions == 1 else f"Region {number} of {regions}"
+        at = where(region.centroid_x, region.centroid_y, item.original_size)
+        return f"{which}: {at}, {region.area:,} px"
 
-    label: str
-    mask: npt.NDArray[np.bool_]
-    whole: bool = False
-
-
-def places(item: Scored, model: Padim, level: int) -> list[Place]:
-    """The regions of a picture's mask, strongest first, or the place its score comes from; then all of it."""
-    from padim.analysis.attribution import region_masks, strongest_place
-
-    area, q = model.config.min_area, item.levels(model)
-    regions = item.decide(model, level, area).regions
-    found = [
-        Place(
-            f"{'The region' if len(regions) == 1 else f'Region {i} of {len(regions)}'}: "
-            f"{where(region.centroid_x, region.centroid_y, item.original_size)}, {region.area:,} px",
-            mask,
-        )
-        for i, (region, mask) in enumerate(zip(regions, region_masks(q, level, area), strict=True), start=1)
-    ]
-    if not found:
-        found.append(Place("Strongest place, below the threshold", strongest_place(q, area)))
-    # Outside the region of interest, and in the padding, the map is 0 throughout.
-    found.append(Place("Whole picture", q > 0, whole=True))
-    return found
+    # Regions come first.
+    return [label(number, place) for number, place in enumerate(places, 1)]
 
 
 def where(x: float, y: float, height_width: tuple[int, int]) -> str:
@@ -146,7 +108,7 @@ def where(x: float, y: float, height_width: tuple[int, int]) -> str:
     return f"{row} {column}".strip()
 
 
-def explained(entry: Entry, model: Padim, item: Scored, place: Place) -> Explanation:
+def explained(entry: Entry, model: Padim, item: Scored, place: AskedPlace) -> Explanation:
     """What each layer has to do with the distance at a place of a picture.
 
     Raises:
@@ -169,26 +131,20 @@ def _explained(
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _embedding(_model: Padim, _item: Scored, identity: str, sha256: str) -> npt.NDArray[np.float32]:
-    from padim.analysis.attribution import embed
-    from padim.data.loading import prepare
+    from padim.analysis.layer_questions import embed_file
 
-    return embed(_model, prepare((_item.name, _item.file.read_bytes()), _model.preprocess).rgb)
+    return embed_file(_model, _item.name, _item.file.read_bytes())
 
 
-def outlined(item: Scored, model: Padim, level: int, place: Place) -> Picture:
+def outlined(item: Scored, model: Padim, level: int, place: AskedPlace) -> Picture:
     """The small picture with that place outlined."""
     from padim.data.decode import decode
-    from padim.decision.regions import mask_to_original
-    from padim.output.render import encode_jpeg, overlay
+    from padim.output.small_overlays import outlined_jpeg
 
     if place.whole:
         return item.thumb
     rgb = decode(item.thumb.data, item.name)
-    mask = mask_to_original(place.mask, (rgb.shape[0], rgb.shape[1]), item.content_box)
-    levels = item.levels(model)
-    return Picture(
-        encode_jpeg(overlay(rgb, levels, mask, level, opacity=0, content_box=item.content_box), 88)
-    )
+    return Picture(outlined_jpeg(rgb, item.levels(model), place.mask, level, item.content_box))
 
 
 # -- normals ---------------------------------------------------------------------------------------------
@@ -214,7 +170,6 @@ def of_each(entry: Entry, model: Padim, indices: Iterable[int]) -> dict[int, Exp
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _of_each(_model: Padim, identity: str, indices: tuple[int, ...], min_area: int) -> dict[int, Explanation]:
-    from padim.analysis.attribution import explain_held_out, strongest_place
+    from padim.analysis.layer_questions import explain_each
 
-    regions = [(index, strongest_place(_model.held_out_map(index), min_area)) for index in indices]
-    return dict(zip(indices, explain_held_out(_model, regions), strict=True))
+    return explain_each(_model, indices)

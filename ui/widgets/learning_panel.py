@@ -84,6 +84,8 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
     if cannot:
         st.info(cannot, icon=":material/info:")
         return
+    from padim.analysis.learning_curve import fits_of
+
     labelled = len(learning.defects(entry))
     sources: dict[Source, str] = {}
     if labelled:
@@ -121,7 +123,7 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
         learning.start(entry, model, source, int(draws))
         st.rerun()
     st.caption(
-        f"{count(learning.fits(parts, int(draws)), 'fit')} on subsets of {parts:,} good parts, from the "
+        f"{count(fits_of(parts, int(draws)), 'fit')} on subsets of {parts:,} good parts, from the "
         "features on disk: the network runs only for the defects."
         + (
             " A few of the good parts are painted on and stay out of every subset."

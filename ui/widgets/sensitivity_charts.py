@@ -16,8 +16,8 @@ from ui.widgets.charts import LINE
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from padim.analysis.sensitivity import Curve
-    from ui.sensitivity import Spot
+    from padim.analysis.blind_spots import PlaceCount
+    from padim.analysis.detection_curve import Curve
 
 # From faint to strong, apart for colour-blind eyes and on light and dark; marks tell them apart as well.
 CONTRASTS = ("#8a6fb0", "#5b8fb0", "#2f9e8f", "#c9a227", "#d9622b", "#b5567e")
@@ -103,7 +103,7 @@ def detection(
 
 def place_map(
     share: npt.NDArray[np.float64],
-    spots: Sequence[Spot],
+    spots: Sequence[PlaceCount],
     *,
     side: int,
     shape: float,

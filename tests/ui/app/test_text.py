@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from padim.decision.calibration import FalseRejectRate
 from ui.app import text
 
 
@@ -22,13 +21,6 @@ from ui.app import text
 )
 def test_shares_in_hundreds(share: float, up: bool, said: str) -> None:
     assert text.in_hundred(share, up=up) == said
-
-
-def test_false_rejects_in_plain_words() -> None:
-    rate = FalseRejectRate(above=1, n=40, expected=2 / 41, upper=0.1134)
-    assert text.false_rejects(rate) == (
-        "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; judged from 40 parts."
-    )
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import itertools
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from padim.data.labeled_images import good_ones
 from padim.errors import PadimError
 from tests.parts import normals
 from ui.files import bring, labelled
@@ -47,7 +45,7 @@ def test_labels_are_found_where_there_are_any(place: str, tmp_path: Path) -> Non
     assert (found.good, found.defects, found.count) == (2, 2, 4)
     assert found.kind_of("chip/c.png") == "chip"
     assert found.layout == "one folder a kind"
-    assert [name for name, _ in labelled.good_ones(found)] == ["good/a.png", "good/b.png"]
+    assert [name for name, _ in good_ones(found)] == ["good/a.png", "good/b.png"]
     without = found.all_good()
     assert (without.good, without.defects, without.layout) == (4, 0, "")
     assert without.kind_of("chip/c.png") == "good"
@@ -59,14 +57,14 @@ def test_without_labels_all_are_good(place: str, tmp_path: Path) -> None:
     found = labelled.of(folder(tmp_path, names) if place == "folder" else zipped(names))
     assert found.kinds is None
     assert (found.good, found.defects) == (2, 0)
-    assert [name for name, _ in labelled.good_ones(found)] == names
-    assert len(labelled.good_ones(found)) == 2
+    assert [name for name, _ in good_ones(found)] == names
+    assert len(good_ones(found)) == 2
 
 
 def test_a_single_folder_is_no_good_part_until_someone_says_so() -> None:
     found = labelled.of(zipped(["line3/a.png", "line3/b.png"]))
     assert (found.good, found.defects) == (0, 2)
-    assert len(list(labelled.good_ones(found.all_good()))) == 2
+    assert len(list(good_ones(found.all_good()))) == 2
 
 
 def test_nothing_to_read_is_one_sentence(tmp_path: Path) -> None:
@@ -82,26 +80,3 @@ def test_masks_beside_an_open_folder_stay_closed(tmp_path: Path, monkeypatch: py
     assert labelled.open_folder(tmp_path / "set").masks == 1
     monkeypatch.setenv("PADIM_FOLDERS", str(tmp_path / "set"))
     assert labelled.open_folder((tmp_path / "set").resolve()).masks == 0
-
-
-class _Images(list[tuple[str, bytes]]):
-    skipped: tuple[Any, ...] = ()
-
-
-@given(good=st.integers(0, 30), bad=st.integers(0, 30), most=st.integers(1, 12), known=st.booleans())
-def test_at_most_so_many_evenly_over_all(good: int, bad: int, most: int, known: bool) -> None:
-    names = [f"g{i:02d}" for i in range(good)] + [f"b{i:02d}" for i in range(bad)]
-    kinds = {name: "good" if name[0] == "g" else "chip" for name in names} if known else None
-    pictures = labelled.Labelled(_Images((name, b"") for name in names), len(names), "set", kinds)
-    chosen = labelled.at_most(pictures, most)
-    found = [name for name, _ in chosen]
-    assert len(found) == len(chosen)
-    assert found == [name for name, _ in chosen], "as often as needed"
-    sorts = [[n for n in names if n[0] == letter] for letter in "gb"] if known else [names]
-    for of in sorts:
-        here = [name for name in found if name in of]
-        assert len(here) == min(most, len(of))
-        places = [of.index(name) for name in here]
-        gaps = [b - a for a, b in itertools.pairwise(places)]
-        assert not gaps or max(gaps) - min(gaps) <= 1, "evenly"
-        assert not here or places[0] == 0

@@ -8,8 +8,9 @@ import numpy as np
 
 from padim.data.decode_pool import shared_pool
 from padim.data.sources import UploadSource
+from padim.data.survey import Survey
 from tests import bombs, hostile
-from ui.files.survey import Survey, survey
+from ui.files.survey import survey
 from ui.jobs.jobs import Job
 
 

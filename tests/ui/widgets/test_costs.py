@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from padim import PadimConfig
 from padim.analysis.cost import estimate
-from padim.methods.factor import is_low_rank
 from ui.app.text import megabytes
 from ui.widgets import costs
-
-
-@given(features=st.integers(1, 2000))
-def test_from_enough_pictures_on_a_model_is_whole_and_below_it_is_not(features: int) -> None:
-    enough = costs.enough(features)
-    assert enough >= 1
-    assert not any(is_low_rank(n, features) for n in range(enough, features + 3))
-    # A single picture spans nothing at all, and is no low rank to the engine's rule.
-    assert all(is_low_rank(n, features) for n in range(2, enough))
 
 
 @pytest.mark.parametrize("pictures", [1, 12, 50, 51, 4000])

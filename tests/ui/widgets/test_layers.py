@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from padim.network.registry import REGISTRY
-from ui.widgets.layers import colours, percents, sees, where
+from ui.widgets.layers import colours, sees, where
 from ui.widgets.panels import Bar, bars, legend, stack
-
-
-@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=8))
-def test_percents_sum_to_a_hundred_and_are_off_by_less_than_one(amounts: list[float]) -> None:
-    got, whole = percents(amounts), sum(amounts)
-    if whole <= 0:
-        assert got == [0] * len(amounts)
-        return
-    assert sum(got) == 100
-    for percent, amount in zip(got, amounts, strict=True):
-        assert abs(percent - 100 * amount / whole) < 1 + 1e-6
-
-
-def test_thirds_do_not_lose_a_percent() -> None:
-    assert percents([1, 1, 1]) == [34, 33, 33]
-    assert percents([0.0, 0.0]) == [0, 0]
 
 
 def test_every_layer_there_is_has_plain_words() -> None:

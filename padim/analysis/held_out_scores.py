@@ -1,0 +1,92 @@
+"""The good parts' held-out scores for every smallest region at once, and what thresholds promise by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.decision.calibration import pixel_thresholds, upper_bound
+from padim.decision.regions import region_scores
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+
+__all__ = ["HeldOutScores", "OnMap", "held_out_scores"]
+
+OnMap = Callable[[int, npt.NDArray[np.uint16], npt.NDArray[np.uint16]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutScores:
+    """Held-out scores of a model's normal images, by smallest region.
+
+    Attributes:
+        indices: the images that count, as indices into ``model.normals_``: all but those found not good.
+        levels: uint16 ``(normals, areas)``, scores of all images, good or not; column ``a - 1`` is for a
+            smallest region of ``a`` pixels.
+        part: of each image that counts, its part; parts in the fit come first.
+        parts: how many parts there are.
+        in_fit: how many of them are in the fit.
+        upper: the 95 % bound of the false-reject rate with 0, 1, ... ``parts`` parts above a threshold.
+        pixel_levels: the threshold at each pixel percentile, 0.1 to 99.9 %; empty where no pixel is judged.
+    """
+
+    indices: tuple[int, ...]
+    levels: npt.NDArray[np.uint16]
+    part: tuple[int, ...]
+    parts: int
+    in_fit: int
+    upper: tuple[float, ...]
+    pixel_levels: tuple[int, ...]
+
+    @property
+    def curves(self) -> npt.NDArray[np.uint16]:
+        """uint16 ``(images, areas)``: scores of the images that count."""
+        return np.asarray(self.levels[list(self.indices)])
+
+
+def held_out_scores(model: Padim, areas: int, on_map: OnMap | None = None) -> HeldOutScores:
+    """Score every held-out map for every smallest region; one map is in memory at a time.
+
+    Args:
+        model: calibrated.
+        areas: smallest regions of 1 to so many map pixels.
+        on_map: called with each image's index, its level map and its scores, in order.
+
+    Raises:
+        CalibrationError: the model has no held-out scores.
+    """
+    normals = model.normals_[: len(model.held_out_)]
+    indices = tuple(i for i, normal in enumerate(normals) if normal.status != "not_good")
+    groups: dict[str, int] = {}
+    for status in ("fit", "kept_out"):
+        for normal in normals:
+            if normal.status == status:
+                groups.setdefault(normal.group, len(groups))
+    levels = np.zeros((len(normals), areas), np.uint16)
+    for index in range(len(normals)):
+        q = model.held_out_map(index)
+        levels[index] = region_scores(q, areas)
+        if on_map is not None:
+            on_map(index, q, levels[index])
+    n = len(groups)
+    return HeldOutScores(
+        indices,
+        levels,
+        tuple(groups[normals[index].group] for index in indices),
+        n,
+        len({normal.group for normal in normals if normal.status == "fit"}),
+        tuple(upper_bound(k, n) for k in range(n + 1)),
+        _pixel_levels(model),
+    )
+
+
+def _pixel_levels(model: Padim) -> tuple[int, ...]:
+    histogram = model.pixel_histogram()
+    if not histogram.any():
+        return ()
+    return tuple(threshold.level for threshold in pixel_thresholds(histogram, range(1, 1000)))

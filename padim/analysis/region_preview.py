@@ -1,0 +1,222 @@
+"""What another region of interest would change, before it is put to use, and where one is worth drawing.
+
+The good parts' held-out grids are judged under the other region by the very code that judges them in use
+(:class:`padim.scoring.Judge`); the network does not run, and the model stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.data.decode import decode
+from padim.decision.calibration import (
+    FalseRejectRate,
+    Threshold,
+    false_reject_rate,
+    image_threshold,
+    pixel_threshold,
+)
+from padim.decision.regions import region_score
+from padim.errors import PadimError
+from padim.scoring import Judge
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+
+__all__ = [
+    "HeldOutUnder",
+    "RegionPreview",
+    "cry_wolf",
+    "held_out_under",
+    "judged_under",
+    "mean_normal",
+    "preview",
+    "rejudged_levels",
+    "too_small",
+]
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class RegionPreview:
+    """What a region of interest comes to for good parts.
+
+    Attributes:
+        share: of the map that is judged.
+        at_use: false rejects at the threshold in use; None without held-out scores or without a threshold.
+        threshold: what the model's choice of threshold comes to under this region; None: to nothing.
+        at_own: false rejects at that threshold.
+    """
+
+    share: float
+    at_use: FalseRejectRate | None
+    threshold: Threshold | None
+    at_own: FalseRejectRate | None
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutUnder:
+    """The good parts' held-out scores under a region of interest.
+
+    Attributes:
+        scores: int64 ``(parts,)``, levels.
+        pixels: int64 ``(65536,)``, judged pixels a level; None where the threshold is not taken over them.
+    """
+
+    scores: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.int64] | None
+
+
+def held_out_under(model: Padim, roi: Mask | None) -> HeldOutUnder:
+    """What the model's choice of threshold is taken over, under a region of interest.
+
+    Args:
+        model: fitted.
+        roi: bool ``(S, S)``, True where defects count; None: everywhere.
+
+    Raises:
+        CalibrationError: fewer than three parts are in the fit.
+        ValueError: the region does not fit the map.
+    """
+    judge = judged_under(model, roi)
+    scores = judge.part_scores(model.config.min_area)
+    return HeldOutUnder(scores, judge.pixel_histogram() if model.choice.basis == "pixel" else None)
+
+
+def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> RegionPreview:
+    """Work out what a region of interest would come to; the model stays as it is.
+
+    Args:
+        model: fitted.
+        roi: bool ``(S, S)``, True where defects count, somewhere; None: everywhere.
+        held_out: the good parts' scores under it; None where nothing is calibrated.
+    """
+    share = 1.0 if roi is None else float(roi.mean())
+    choice, now = model.choice, model.threshold_
+    if held_out is None:
+        return RegionPreview(share, None, now, None)
+    own: Threshold | None = now
+    if choice.basis == "image":
+        own = image_threshold(held_out.scores, choice.permille)
+    elif choice.basis == "pixel" and held_out.pixels is not None:
+        # No pixel of a good part may lie inside.
+        own = pixel_threshold(held_out.pixels, choice.permille) if held_out.pixels.any() else None
+    return RegionPreview(
+        share,
+        None if now is None else false_reject_rate(held_out.scores, now.level),
+        own,
+        None if own is None else false_reject_rate(held_out.scores, own.level),
+    )
+
+
+def judged_under(model: Padim, roi: Mask | None) -> Judge:
+    """The model's scoring state under another region of interest; its own where that is the one in use.
+
+    Args:
+        model: fitted.
+        roi: bool ``(S, S)``, True where defects count; None: everywhere.
+
+    Raises:
+        ValueError: the region does not fit the map.
+    """
+    if roi is model.roi:
+        return model.judge
+    size = (model.config.input_size,) * 2
+    if roi is not None and (roi.dtype != np.bool_ or roi.shape != size):
+        raise ValueError(f"roi must be bool {size}, got {roi.dtype} {roi.shape}")
+    return Judge(model.judge.fitted, model.config, roi, model.extractor, model.judge.channels)
+
+
+def rejudged_levels(model: Padim, roi: Mask | None, min_area: int | None = None) -> npt.NDArray[np.int64]:
+    """Held-out part scores under another region of interest; the model stays as it is.
+
+    The same as ``held_out_scores`` after ``set_roi``, without the change.
+
+    Args:
+        model: fitted.
+        roi: bool ``(S, S)``, True where defects count; None: everywhere.
+        min_area: map pixels; defaults to the model's.
+
+    Returns:
+        int64 ``(parts,)`` levels.
+
+    Raises:
+        CalibrationError: fewer than three parts are in the fit.
+        ValueError: the region does not fit the map.
+    """
+    area = model.config.min_area if min_area is None else min_area
+    return judged_under(model, roi).part_scores(area)
+
+
+def too_small(model: Padim, roi: Mask | None) -> bool:
+    """Whether no region of defects could ever be large enough to count inside this region of interest."""
+    return roi is not None and region_score(roi.astype(np.uint16), model.config.min_area) == 0
+
+
+def cry_wolf(model: Padim, level: int) -> npt.NDArray[np.float32]:
+    """At each pixel, the share of good parts that alarm there.
+
+    A part counts once, however many of its pictures do. The maps are the judged ones: 0 outside the region
+    of interest in use. ``min_area`` plays no part: single pixels are shown, too.
+
+    Args:
+        model: fitted.
+        level: threshold T; a pixel alarms when it is above it.
+
+    Returns:
+        float32 ``(S, S)``, from 0 to 1.
+
+    Raises:
+        CalibrationError: fewer than three parts are in the fit.
+    """
+    pictures: dict[str, list[int]] = {}
+    for index, group in _good(model):
+        pictures.setdefault(group, []).append(index)
+    judge, size = model.judge, model.config.input_size
+    count = np.zeros((size, size), np.int64)
+    for indices in pictures.values():
+        alarmed = judge.held_out_map(indices[0]) > level
+        for index in indices[1:]:
+            alarmed |= judge.held_out_map(index) > level
+        count += alarmed
+    return (count / max(1, len(pictures))).astype(np.float32)
+
+
+def _good(model: Padim) -> Iterator[tuple[int, str]]:
+    """(index, part) of every picture of a good part that has a held-out map."""
+    judge = model.judge
+    if judge.fitted.calibration == "none":
+        judge.image_levels(model.config.min_area)  # says what is missing
+    for index, normal in enumerate(judge.fitted.normals[: len(judge.fitted.held_out)]):
+        if normal.status != "not_good":
+            yield index, normal.group
+
+
+def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
+    """The mean picture of the good parts in the fit, at the map's resolution, to draw on.
+
+    It is made of the kept thumbnails (at most 512 px, JPEG): for the eye, not for measuring.
+
+    Returns:
+        uint8 ``(S, S, 3)``.
+
+    Raises:
+        BundleError: the kept pictures are missing or truncated.
+        PadimError: no picture is in the fit.
+    """
+    preprocess = model.preprocess
+    total = np.zeros((preprocess.size, preprocess.size, 3), np.int64)
+    count = 0
+    for index, normal in enumerate(model.normals_):
+        if normal.status == "fit":
+            total += preprocess(decode(model.thumbnail(index), normal.name))
+            count += 1
+    if not count:
+        raise PadimError("no picture is in the fit; there is nothing to show")
+    return np.rint(total / count).astype(np.uint8)

@@ -1,0 +1,158 @@
+"""A labelled data set scored once, and what any threshold and smallest region make of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.analysis.evaluation import Judged, judge
+from padim.analysis.metrics import Report
+from padim.analysis.stored_score import StoredScore
+
+if TYPE_CHECKING:
+    from padim.data.datasets import Dataset
+    from padim.data.loading import Cancel, Progress
+    from padim.model import Padim, ScoredImage
+
+__all__ = ["OUTCOMES", "LabeledScore", "Outcome", "ScoredDataset", "score_dataset"]
+
+Outcome = Literal["false_reject", "miss", "caught", "passed"]
+OUTCOMES: tuple[Outcome, ...] = ("false_reject", "miss", "caught", "passed")
+"""Good but rejected, defective but accepted, defective and rejected, good and accepted."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledScore(StoredScore):
+    """One scored image whose content is known.
+
+    Attributes:
+        kind: ``good``, or what is wrong with it.
+        good: whether the part is good.
+        thumbnail: a small JPEG; None if none was asked for.
+    """
+
+    kind: str
+    good: bool
+    thumbnail: bytes | None
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredDataset:
+    """A data set, scored by one state of a model.
+
+    Attributes:
+        judged: scores, labels and pixels.
+        images: in the same order.
+        min_area: the smallest region they were scored for.
+    """
+
+    judged: Judged
+    images: tuple[LabeledScore, ...]
+    min_area: int
+    _reports: dict[tuple[int, int | None, str], Report] = field(default_factory=dict, repr=False)
+
+    def scores(self, model: Padim) -> list[int]:
+        """Levels, in order of ``images``, for the smallest region in use."""
+        return [image.score(model, model.config.min_area) for image in self.images]
+
+    def report(self, model: Padim, level: int | None) -> Report:
+        """All figures at a threshold; None: those that need none."""
+        key = model.config.min_area, level, repr(model.guard)
+        if key not in self._reports:
+            self._reports[key] = self.judged.report(model, level, self.scores(model))
+        return self._reports[key]
+
+    def by_kind(self, model: Padim) -> dict[str, list[float]]:
+        """Scores in map units, good parts first, then kinds by name."""
+        found: dict[str, list[float]] = {}
+        pairs = zip(self.images, self.scores(model), strict=True)
+        for image, score in sorted(pairs, key=lambda pair: (not pair[0].good, pair[0].kind)):
+            found.setdefault(image.kind, []).append(model.quantizer.to_value(score))
+        return found
+
+    def classes(self, model: Padim) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Levels of the good parts, and of the defects."""
+        scores = np.array(self.scores(model), np.int64)
+        good = np.array([image.good for image in self.images], np.bool_)
+        return scores[good], scores[~good]
+
+    def confusion(self, model: Padim, level: int) -> dict[Outcome, list[tuple[LabeledScore, int]]]:
+        """The images of every outcome with their scores: errors worst first, the others closest to one."""
+        cells: dict[Outcome, list[tuple[LabeledScore, int]]] = {outcome: [] for outcome in OUTCOMES}
+        for image, score in zip(self.images, self.scores(model), strict=True):
+            rejected = score > level
+            outcome: Outcome
+            if image.good:
+                outcome = "false_reject" if rejected else "passed"
+            else:
+                outcome = "caught" if rejected else "miss"
+            cells[outcome].append((image, score))
+        for outcome, pairs in cells.items():
+            # A good part is worse the higher it scores, a defect the lower.
+            pairs.sort(key=lambda pair: -pair[1] if outcome in ("false_reject", "passed") else pair[1])
+        return cells
+
+
+def score_dataset(
+    model: Padim,
+    dataset: Dataset,
+    *,
+    thumbnail_side: int | None = None,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ScoredDataset:
+    """Score a labelled data set; its figures at the model's threshold are counted as well.
+
+    Args:
+        model: fitted.
+        dataset: the labelled images.
+        thumbnail_side: longest side of the small JPEGs in pixels; None makes none.
+        batch_size: images a run of the network.
+        progress: called as (done, total or None, stage).
+        cancel: asked between batches; True stops.
+
+    Raises:
+        Cancelled: ``cancel`` said so.
+        PadimError: none of the images can be used.
+    """
+    images: list[LabeledScore] = []
+    area, total = model.config.min_area, len(dataset)
+
+    def tell(done: int, of: int | None, stage: str) -> None:
+        if progress is not None:
+            progress(done, of, stage)
+
+    def scored(one: ScoredImage, kind: str) -> None:
+        images.append(
+            LabeledScore(
+                one.name,
+                one.sha256,
+                one.original_size,
+                one.content_box,
+                one.grid,
+                kind,
+                dataset.samples[one.name].good,
+                one.thumbnail,
+                _scores={area: one.score},
+            )
+        )
+        tell(len(images), total, "Scoring")
+
+    tell(0, total, "Scoring")
+    judged = judge(
+        model,
+        dataset,
+        cancel=cancel,
+        on_scored=scored,
+        thumbnail_side=thumbnail_side,
+        batch_size=batch_size,
+    )
+    tell(0, None, "Counting")
+    found = ScoredDataset(judged, tuple(images), area)
+    # Here, where somebody waits for it anyway: the intervals take a while.
+    found.report(model, None if model.threshold_ is None else model.threshold_.level)
+    return found

@@ -1,0 +1,165 @@
+"""A first look at images someone brought: sizes, copies, repeat shots, what cannot be read.
+
+Each image is decoded once and dropped; a thumbnail, its hash and a fingerprint stay.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sized
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from padim.data.decode import decoded, sha256
+from padim.data.grouping import GroupProposal, Rule, fingerprint, propose_groups, resolve
+from padim.data.preprocess import thumbnail
+from padim.errors import Cancelled, ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from padim.data.sources import Source
+
+__all__ = ["Group", "Seen", "Survey", "alike", "survey"]
+
+# Positions of images that show the same part.
+Group = tuple[int, ...]
+
+_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One readable image.
+
+    Attributes:
+        name: in its source.
+        original_size: (height, width) in pixels.
+        sha256: of the file's bytes.
+        thumbnail: a small JPEG; None if none was asked for.
+    """
+
+    name: str
+    original_size: tuple[int, int]
+    sha256: str
+    thumbnail: bytes | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        seen: the readable images in natural order, names unique.
+        failed: the files that cannot be used, each with its reason.
+        ignored: files passed over because they are no images at all.
+        proposals: images that may show the same part, by rule.
+    """
+
+    seen: tuple[Seen, ...]
+    failed: tuple[ImageError, ...]
+    ignored: int
+    proposals: tuple[GroupProposal, ...]
+
+    @property
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """How many images there are of each (height, width)."""
+        return Counter(item.original_size for item in self.seen)
+
+    @property
+    def mixed_shapes(self) -> bool:
+        """Whether the images differ in aspect ratio by over a hundredth: stretching is then unfair."""
+        ratios = [w / h for h, w in self.sizes]
+        return bool(ratios) and max(ratios) > 1.01 * min(ratios)
+
+    def parts(self, confirmed: Iterable[Group]) -> dict[str, str]:
+        """Each image's part, by image name: images of one part carry the same label.
+
+        Args:
+            confirmed: groups of positions in ``seen`` that show one part each, by the user's word; the groups
+                of automatic proposals always count. They may overlap.
+        """
+        certain = (group for proposal in self.proposals if proposal.automatic for group in proposal.groups)
+        part_of = resolve(len(self.seen), [*certain, *confirmed])
+        first: dict[int, str] = {}
+        for item, part in zip(self.seen, part_of, strict=True):
+            first.setdefault(part, item.name)
+        return {item.name: first[part] for item, part in zip(self.seen, part_of, strict=True)}
+
+    def shots(self, *rules: Rule) -> dict[str, str]:
+        """Images of parts that were photographed more than once, each with the name of the first of its part.
+
+        Args:
+            rules: whose proposals are taken for true.
+        """
+        accepted = (group for found in self.proposals if found.rule in rules for group in found.groups)
+        part_of = resolve(len(self.seen), accepted)
+        first: dict[int, str] = {}
+        for item, part in zip(self.seen, part_of, strict=True):
+            first.setdefault(part, item.name)
+        counts = Counter(part_of)
+        return {
+            item.name: first[part] for item, part in zip(self.seen, part_of, strict=True) if counts[part] > 1
+        }
+
+
+def survey(
+    source: Source,
+    *,
+    thumbnail_side: int | None = None,
+    progress: Callable[[int, int | None, str], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Survey:
+    """Look at every image of a source once.
+
+    Args:
+        source: named files.
+        thumbnail_side: longest side of the small JPEGs in pixels; None makes none.
+        progress: called as (done, total or None, stage).
+        cancel: asked between images and while one is decoded; True stops.
+
+    Raises:
+        Cancelled: ``cancel`` said so.
+    """
+    total = len(source) if isinstance(source, Sized) else None
+    seen: list[Seen] = []
+    failed: list[ImageError] = []
+    prints = []
+    for done, (name, data) in enumerate(source):
+        if cancel is not None and cancel():
+            raise Cancelled("The pictures were not read to the end.")
+        if progress is not None:
+            progress(done, total, "Looking at the pictures")
+        try:
+            with decoded(data, name, cancel=cancel) as rgb:
+                small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side, _QUALITY)
+                seen.append(Seen(name, (rgb.shape[0], rgb.shape[1]), sha256(data), small))
+                prints.append(fingerprint(rgb))
+        except ImageError as error:
+            failed.append(error)
+    if progress is not None:
+        progress(len(seen), len(seen), "Looking for repeat shots")
+    proposals = propose_groups([s.name for s in seen], [s.sha256 for s in seen], prints) if seen else ()
+    return Survey(tuple(seen), (*source.skipped, *failed), source.ignored, tuple(proposals))
+
+
+def alike(names: list[str], hashes: list[str], fingerprints: npt.NDArray[np.float32]) -> list[int]:
+    """The part of each image, where only copies and near-identical images count as one: names prove nothing.
+
+    Args:
+        names: n names.
+        hashes: n content hashes.
+        fingerprints: float32 ``(n, 1024)``, from :func:`padim.data.grouping.fingerprint`.
+
+    Returns:
+        n part numbers from 0, in order of the parts' first images.
+    """
+    proposals = propose_groups(names, hashes, fingerprints)
+    certain = [
+        group
+        for found in proposals
+        if found.rule in ("identical", "near_identical")
+        for group in found.groups
+    ]
+    return resolve(len(names), certain)

@@ -1,0 +1,82 @@
+"""The evaluation of a labelled data set as CSV: every figure with its interval, and every image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from padim.analysis.scored_dataset import ScoredDataset
+from padim.output import results
+
+if TYPE_CHECKING:
+    from padim.analysis.metrics import Figure, Report
+    from padim.decision.operating_points import Rate
+    from padim.model import Padim
+
+__all__ = ["FIGURES", "figures_csv", "images_csv"]
+
+FIGURES = (
+    "image_auroc",
+    "image_ap",
+    "image_f1",
+    "zero_miss",
+    "pixel_auroc",
+    "pixel_ap",
+    "aupro",
+    "pixel_f1",
+)
+"""The figures that need no threshold, as :class:`padim.analysis.metrics.Report` names them."""
+
+
+def figures_csv(found: Report, *, at_threshold: bool, model: str, data: str) -> bytes:
+    """Every figure with its interval, one a line; those of a kind of defect name it.
+
+    Args:
+        found: the figures.
+        at_threshold: whether they include counts at one.
+        model: its name.
+        data: what the images are, as the user knows them.
+    """
+    lines: list[Iterable[object]] = []
+    lines.append(("figure", "kind", "value", "low_95", "high_95", "count", "of", "why_not", "model", "data"))
+    about = (model, data)
+
+    def figure(name: str, one: Figure, kind: str = "") -> None:
+        numbers = ("" if number is None else f"{number:.6g}" for number in (one.value, one.low, one.high))
+        lines.append((name, kind, *numbers, "", "", one.why, *about))
+
+    def rate(name: str, one: Rate, kind: str = "") -> None:
+        numbers = (f"{number:.6g}" if one.of else "" for number in (one.share, one.low, one.high))
+        lines.append((name, kind, *numbers, one.count, one.of, "", *about))
+
+    for name in FIGURES:
+        figure(name, getattr(found, name))
+    if at_threshold:
+        rate("false_rejects", found.false_rejects)
+        rate("misses", found.misses)
+    for kind in found.kinds:
+        figure("image_auroc", kind.auroc, kind.name)
+        figure("pixel_auroc", kind.pixel_auroc, kind.name)
+        figure("aupro", kind.aupro, kind.name)
+        if at_threshold:
+            rate("caught", kind.caught, kind.name)
+    return results.csv_file(lines)
+
+
+def images_csv(found: ScoredDataset, model: Padim, level: int | None) -> bytes:
+    """Every image with its label, score and verdict, one a line.
+
+    Args:
+        found: the images.
+        model: scored them.
+        level: the threshold; None leaves the verdict columns empty.
+    """
+    lines: list[Iterable[object]] = []
+    lines.append(("name", "kind", "score", "threshold", "above_threshold", "verdict"))
+    value = model.quantizer.to_value
+    for image, score in zip(found.images, found.scores(model), strict=True):
+        at: tuple[str, ...] = ("", "", "")
+        if level is not None:
+            at = (f"{value(level):.6g}", "yes" if score > level else "no", model.verdict(score, level))
+        lines.append((image.name, image.kind, f"{value(score):.6g}", *at))
+    return results.csv_file(lines)

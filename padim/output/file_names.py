@@ -1,0 +1,29 @@
+"""Plain file names for things that users named as they liked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+__all__ = ["flat_name"]
+
+_LONGEST = 120
+
+
+def flat_name(name: str, suffix: str, taken: set[str]) -> str:
+    """A plain, unused file name without folders.
+
+    Args:
+        name: what was named, which may hold folders or worse.
+        suffix: of the file, with its dot.
+        taken: names in use, in lower case; the new one is added.
+    """
+    folders = [part for part in re.split(r"[\\/:]+", name) if part.strip(". ")]
+    stem = "__".join([*folders[:-1], PurePosixPath(folders[-1]).stem]) if folders else ""
+    plain = re.sub(r"[^\w.()-]+", "_", stem).strip("._") or "picture"
+    plain = plain[:_LONGEST]
+    chosen, again = f"{plain}{suffix}", 2
+    while chosen.lower() in taken:
+        chosen, again = f"{plain}_{again}{suffix}", again + 1
+    taken.add(chosen.lower())
+    return chosen
