@@ -244,11 +244,11 @@ def all_normals(lab: Lab, result: report.Report) -> Draw:
     rows = [*sorted(test), *lab.defects]
     pixels, scores = PixelHistograms(), {}
     with fitted(lab, [part for part in inside if part]) as model:
-        for row, scored in zip(rows, model.score(category.images(rows)), strict=True):
-            scores[row] = scored.score
+        for row, scored in zip(rows, model.predict(category.images(rows)), strict=True):
+            scores[row] = scored.score_level
             picture = category.pictures[row]
             if picture.good or picture.mask is not None:
-                pixels.add(scored.map, picture.mask)
+                pixels.add(scored.levels, picture.mask)
         draw = judge(lab, model, unseen, scores)
     kinds = [category.pictures[row].kind for row in rows]
     faulty = np.array([kind != "good" for kind in kinds])
@@ -277,8 +277,8 @@ def random_draws(lab: Lab, n: int) -> list[Draw]:
         inside, unseen = ([parts[i] for i in sorted(some)] for some in (order[:n], order[n:]))
         rows = [*chain.from_iterable(unseen), *lab.defects]
         with fitted(lab, inside) as model:
-            scored = model.score(lab.category.images(rows))
-            scores = {row: one.score for row, one in zip(rows, scored, strict=True)}
+            scored = model.predict(lab.category.images(rows))
+            scores = {row: one.score_level for row, one in zip(rows, scored, strict=True)}
             draws.append(judge(lab, model, unseen, scores))
     return draws
 

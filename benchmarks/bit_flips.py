@@ -55,7 +55,7 @@ class Case:
 def fingerprint(model: Padim) -> bytes:
     """Of all that a model says and keeps."""
     digest = hashlib.sha256()
-    threshold = model.threshold_
+    threshold = model.current_threshold
     facts: list[Any] = [normal.to_json() for normal in model.normals_]
     facts += [model.calibration_, asdict(model.quantizer), asdict(threshold) if threshold else None]
     digest.update(json.dumps([*facts, model.config.model_dump(mode="json")]).encode())

@@ -267,10 +267,10 @@ def figures(lab: Lab, inside: Sequence[Rows], unseen: Sequence[Rows]) -> Figures
     masked = any(pictures[row].mask is not None for row in lab.defects)
     pixels, scores = PixelHistograms(), {}
     with fitted(lab, inside) as model:
-        for row, scored in zip(rows, model.score(lab.category.images(rows)), strict=True):
-            scores[row] = scored.score
+        for row, scored in zip(rows, model.predict(lab.category.images(rows)), strict=True):
+            scores[row] = scored.score_level
             if masked and (pictures[row].good or pictures[row].mask is not None):
-                pixels.add(scored.map, pictures[row].mask)
+                pixels.add(scored.levels, pictures[row].mask)
         draw = judge(lab, model, unseen, scores)
     parts = [max(scores[row] for row in part) for part in unseen]
     faulty = [not pictures[row].good for row in rows]

@@ -120,13 +120,13 @@ def judged(
     category = mvtec.read(folder, config)
     model = Padim(config).fit(category.images(category.rows(good=True, train=True)))
     rows = [*category.rows(good=True, train=False), *category.rows(good=False)]
-    scored = list(model.score(category.images(rows)))
+    scored = list(model.predict(category.images(rows)))
     size = (config.input_size,) * 2
     masks = [category.pictures[row].mask for row in rows]
     return (
-        np.stack([one.map for one in scored]),
+        np.stack([one.levels for one in scored]),
         np.stack([np.zeros(size, np.bool_) if mask is None else mask for mask in masks]),
-        np.array([one.score for one in scored], np.int64),
+        np.array([one.score_level for one in scored], np.int64),
     )
 
 

@@ -81,12 +81,12 @@ def measure(category: mvtec.Category, config: PadimConfig, seeds: int, result: r
         highest, regions = [], []
         with tempfile.TemporaryDirectory() as work:
             model = Padim(config.model_copy(update={"seed": seed}), work_dir=work).fit(normals)
-            for row, scored in zip(rows, model.score(category.images(rows)), strict=True):
+            for row, scored in zip(rows, model.predict(category.images(rows)), strict=True):
                 picture = category.pictures[row]
-                highest.append(scored.score)
-                regions.append(region_score(scored.map, SMALLEST_REGION))
+                highest.append(scored.score_level)
+                regions.append(region_score(scored.levels, SMALLEST_REGION))
                 if picture.good or picture.mask is not None:
-                    pixels.add(scored.map, picture.mask)
+                    pixels.add(scored.levels, picture.mask)
         draw = {
             "image_auroc": float(roc_auc_score(faulty, highest)),
             "pixel_auroc": pixels.auroc(),

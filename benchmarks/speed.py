@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import memory, pictures, report
 from padim.config import PadimConfig
 from padim.data.decode import decode
-from padim.decision.regions import decide, map_mask, region_score
+from padim.decision.prediction import decide
+from padim.decision.regions import map_mask, region_score
 from padim.model import Padim
 from padim.network import backbone as backbones
 from padim.network.runtime import session_options

@@ -103,7 +103,7 @@ def score(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
     model = Padim.load(folder / "model", work_dir=folder / "work")
     files = [*pictures.Generated(2), ("defect.jpg", pictures.jpeg(pictures.picture(7, defect=True)))]
     start = time.perf_counter()
-    scored = list(model.score(files, batch_size=1))
+    scored = list(model.predict(files, batch_size=1))
     seconds = (time.perf_counter() - start) / len(files)
     rgb = np.stack([model.preprocess(pictures.picture(7, defect=True))])
     embedding = model.extractor(rgb)[0].reshape(model.extractor.channels, -1)

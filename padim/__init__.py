@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from padim.data.opening import open_source
     from padim.decision.guard_band import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
     from padim.decision.operating_points import Costs, OperatingPoint, Rate, evaluate_at, operating_points
+    from padim.decision.prediction import Prediction
     from padim.decision.roi import Shape, rasterize
     from padim.errors import (
         BackboneError,
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
         CalibrationError,
         Cancelled,
         ImageError,
+        InputError,
         NotFittedError,
         PadimError,
     )
-    from padim.model import Padim, ScoredImage
+    from padim.model import Padim
     from padim.workspace import Workspace
 
 __version__ = "0.1.0"
@@ -52,10 +54,11 @@ _HOME = {
     "CalibrationError": "padim.errors",
     "Cancelled": "padim.errors",
     "ImageError": "padim.errors",
+    "InputError": "padim.errors",
     "NotFittedError": "padim.errors",
     "open_source": "padim.data.opening",
     "Padim": "padim.model",
-    "ScoredImage": "padim.model",
+    "Prediction": "padim.decision.prediction",
     "Costs": "padim.decision.operating_points",
     "OperatingPoint": "padim.decision.operating_points",
     "Rate": "padim.decision.operating_points",
@@ -86,14 +89,15 @@ __all__ = [
     "Costs",
     "Guard",
     "ImageError",
+    "InputError",
     "NotFittedError",
     "OperatingPoint",
     "Padim",
     "PadimConfig",
     "PadimError",
+    "Prediction",
     "Rate",
     "Repeatability",
-    "ScoredImage",
     "SessionCheck",
     "Shape",
     "Workspace",

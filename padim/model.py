@@ -1,7 +1,7 @@
 """Padim: fit on good parts, score test pictures, decide.
 
-This file holds the verbs and the files they keep; what fitting computes is in ``learning.py``, what a
-verdict is made of in ``judging.py``.
+This file holds the verbs and the files they keep; what fitting computes is in ``fitting.py``, what a
+decision is made of in ``scoring.py``.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
-from typing import Literal, Self, TypeAlias, get_args
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
 from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig, explain
-from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
+from padim.data.inputs import as_images
+from padim.data.loading import RGB, Cancel, Named, OnError, Prepared, Progress, Watch, batches
 from padim.data.preprocess import Preprocess
 from padim.decision.anomaly_map import Quantizer
 from padim.decision.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold, to_permille
 from padim.decision.guard_band import Guard, Verdict, verdict_of
-from padim.decision.regions import Decision, decide, region_score
+from padim.decision.prediction import Prediction
+from padim.decision.regions import region_score
 from padim.decision.roi import MAX_SHAPES, Shape
 from padim.decision.roi import from_json as shapes_from_json
 from padim.decision.roi import to_json as shapes_to_json
@@ -51,7 +54,7 @@ from padim.methods.padim import PatchGaussians, gather, of_statistics
 from padim.network import backbone
 from padim.network.detector import Detector
 from padim.network.extractor import FeatureExtractor, draw_channels, open_extractor
-from padim.scoring import Judge, ScoredImage
+from padim.scoring import Judge
 from padim.scoring_identity import scoring_files
 from padim.storage import bundle
 from padim.storage.feature_store import Spool
@@ -63,7 +66,7 @@ from padim.storage.thumbnails import SavedThumbnails, Thumbnails
 from padim.storage.working_set import WORK, Taken, copy_features, naming_damage
 from padim.text import clipped
 
-__all__ = ["Choice", "Padim", "ScoredImage"]
+__all__ = ["Choice", "Padim", "Prediction"]
 
 # Longest side in pixels of what the bundle keeps of each normal.
 THUMBNAIL_SIDE = 512
@@ -83,22 +86,29 @@ class Padim:
         config: every choice, including ``min_area``; immutable, replaced by :meth:`set_decision`.
         choice: how the threshold is chosen.
         guard: the band around the threshold whose scores call for review; None is none.
-        work_dir: where the normals' embeddings and thumbnails are while the model is worked on.
     """
 
-    def __init__(self, config: PadimConfig | None = None, *, work_dir: str | Path | None = None) -> None:
-        """
+    def __init__(
+        self, config: PadimConfig | None = None, *, work_dir: str | Path | None = None, **settings: Any
+    ) -> None:
+        """Choose the settings; nothing is read, written or loaded before the first fit.
+
         Args:
-            config: defaults to ``PadimConfig()``.
-            work_dir: a folder for the normals' embeddings; without it a temporary one, gone with the model.
+            config: all settings; default: ``PadimConfig()``.
+            work_dir: a folder for the images' embeddings while the model is worked on; without it a temporary
+                one, gone with the model.
+            **settings: single ones, named as in :class:`padim.PadimConfig`; they count more than ``config``.
+
+        Raises:
+            ValueError: a setting that does not exist, or is out of range.
         """
-        self.config = config or PadimConfig()
+        self.config = _with_settings(config, settings)
         self.choice = Choice()
         self.guard: Guard | None = None
         # What :meth:`set_layers` returns to where few layers have had fewer channels than that.
         self._features_asked = self.config.n_features
-        self._temporary = None if work_dir else ScratchFolder()
-        self.work_dir = Path(work_dir or self._temporary.name)  # type: ignore[union-attr]
+        self._temporary: ScratchFolder | None = None
+        self._work_dir = None if work_dir is None else Path(work_dir)
         self._backbone_onnx: bytes | None = None
         self._provenance: dict[str, str] | None = None
         self._extractor: FeatureExtractor | None = None
@@ -106,9 +116,68 @@ class Padim:
         self._roi_shapes: tuple[Shape, ...] = ()
         self._current: Judge | None = None
         # An opened model's are read out of its bundle; the working files are made by a change.
-        self._thumbnails: Thumbnails | SavedThumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
+        self._kept_thumbnails: Thumbnails | SavedThumbnails | None = None
         # Held by whatever changes the model; readers take ``_current`` once and need no lock.
         self._writing = threading.RLock()
+
+    def __repr__(self) -> str:
+        given = [f"{name}={getattr(self.config, name)!r}" for name in sorted(self.config.model_fields_set)]
+        if self._current is None:
+            return f"Padim({', '.join([*given, 'not fitted'])})"
+        parts = len({normal.group for normal in self.normals_ if normal.status == "fit"})
+        threshold = self.current_threshold
+        at = (
+            "no threshold"
+            if threshold is None
+            else f"threshold {self.quantizer.to_value(threshold.level):.4g}"
+        )
+        return f"Padim({', '.join([*given, f'fitted on {parts} parts', at])})"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.fitted
+
+    def __sklearn_clone__(self) -> Padim:
+        return Padim(self.config)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """All settings by name, as scikit-learn's estimators give them; ``deep`` changes nothing here."""
+        return {name: getattr(self.config, name) for name in type(self.config).model_fields}
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings before a fit.
+
+        Raises:
+            ValueError: a setting that does not exist, or is out of range.
+            PadimError: the model is fitted; what it was fitted with stays with it.
+        """
+        config = _with_settings(self.config, settings)
+        if self._current is not None:
+            raise PadimError(
+                "the settings of a fitted model cannot be changed; set_decision changes how it decides, and "
+                "Padim(model.config, ...) makes a new one"
+            )
+        self.config, self._features_asked, self._extractor = config, config.n_features, None
+        return self
+
+    @property
+    def work_dir(self) -> Path:
+        """Where embeddings and thumbnails are while the model is worked on; a temporary folder by default."""
+        with self._writing:
+            if self._work_dir is None:
+                self._temporary = ScratchFolder()
+                self._work_dir = Path(self._temporary.name)
+            return self._work_dir
+
+    @property
+    def _thumbnails(self) -> Thumbnails | SavedThumbnails:
+        with self._writing:
+            if self._kept_thumbnails is None:
+                self._kept_thumbnails = Thumbnails(self.work_dir / "thumbnails.bin")
+            return self._kept_thumbnails
+
+    @_thumbnails.setter
+    def _thumbnails(self, thumbnails: Thumbnails | SavedThumbnails) -> None:
+        self._kept_thumbnails = thumbnails
 
     # --- what the model is made of -----------------------------------------------------------------
 
@@ -269,7 +338,7 @@ class Padim:
 
     def fit(
         self,
-        images: Iterable[Image],
+        images: Any,
         *,
         groups: Groups = None,
         progress: Progress | None = None,
@@ -280,7 +349,8 @@ class Padim:
         """Fit on pictures of good parts, and calibrate on their held-out scores.
 
         Args:
-            images: (name, file bytes or uint8 RGB array) pairs; read once, never held in memory.
+            images: anything :func:`padim.data.inputs.as_images` takes: a folder, a zip, files, arrays ...;
+                read once, never held in memory.
             groups: name to part, for parts photographed more than once; identical files are always
                 one part.
             progress: called as (done, total or None, stage).
@@ -293,10 +363,11 @@ class Padim:
 
         Raises:
             Cancelled: the model is as it was before.
+            InputError: ``images`` is nothing of the kind.
             ImageError: a picture cannot be used and ``on_error`` is not given.
             PadimError: no picture could be used, or ``unfinished`` was begun with other pictures or settings.
         """
-        watch = Watch(progress, cancel, on_error)
+        watch, given = Watch(progress, cancel, on_error), as_images(images)
         with self._writing:
             # Made beside the former model's files, which go only once all has succeeded.
             new = Path(unfinished) if unfinished else self.work_dir / "new"
@@ -305,7 +376,7 @@ class Padim:
             try:
                 record = Unfinished(new, self.extractor.identity, self._embedding_settings())
                 taken = self._taken(new).start()
-                normals = self._take_in(taken, images, groups, 0, watch, record)
+                normals = self._take_in(taken, given, groups, 0, watch, record)
                 if not normals:
                     raise PadimError("none of the pictures could be used; the model needs at least one")
                 fitted = self._learn(taken, join_duplicates(normals), self.config, watch)
@@ -351,7 +422,7 @@ class Padim:
 
     def partial_fit(
         self,
-        images: Iterable[Image],
+        images: Any,
         *,
         groups: Groups = None,
         progress: Progress | None = None,
@@ -365,16 +436,16 @@ class Padim:
         """
         if self._current is None:
             return self.fit(images, groups=groups, progress=progress, cancel=cancel, on_error=on_error)
-        watch = Watch(progress, cancel, on_error)
+        watch, given = Watch(progress, cancel, on_error), as_images(images)
         with self._writing:
             if not self.has_spool:
-                return self._continue_from_checkpoint(images, groups, watch)
+                return self._continue_from_checkpoint(given, groups, watch)
             former = self.normals_
             with self._extending_thumbnails() as thumbnails:
                 taken = replace(self._taken().start(), thumbnails=thumbnails)
                 taken.truncate(len(former))
                 try:
-                    added = self._take_in(taken, images, groups, len(former), watch)
+                    added = self._take_in(taken, given, groups, len(former), watch)
                     normals = join_duplicates([*former, *added])
                     fitted = self._learn(taken, normals, self.config, watch)
                 except BaseException:
@@ -387,7 +458,7 @@ class Padim:
     def _take_in(
         self,
         taken: Taken,
-        images: Iterable[Image],
+        images: Iterable[Named],
         groups: Groups,
         first_index: int,
         watch: Watch,
@@ -408,7 +479,7 @@ class Padim:
             normals += added
         return normals
 
-    def _fresh(self, images: Iterable[Image], watch: Watch) -> Iterator[list[Prepared]]:
+    def _fresh(self, images: Iterable[Named], watch: Watch) -> Iterator[list[Prepared]]:
         """Batches of pictures to learn from. Those that the network itself has learnt from are refused: held
         out or not, they are not new to it."""
         taught = self.taught_with
@@ -433,7 +504,7 @@ class Padim:
 
     def _batches(
         self,
-        images: Iterable[Image],
+        images: Iterable[Named],
         watch: Watch,
         stage: str,
         *,
@@ -738,7 +809,7 @@ class Padim:
 
     def rebuild_spool(
         self,
-        images: Iterable[Image],
+        images: Iterable[Named],
         *,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -759,7 +830,7 @@ class Padim:
             shutil.rmtree(new, ignore_errors=True)
             try:
                 found = self._taken(new / "found").start()
-                for batch in self._batches(images, watch, "Reading pictures"):
+                for batch in self._batches(as_images(images), watch, "Reading pictures"):
                     known = set(found.spool.keys())
                     fresh = {item.sha256: item for item in batch if item.sha256 in wanted.keys() - known}
                     if fresh:
@@ -783,7 +854,7 @@ class Padim:
                 shutil.rmtree(new, ignore_errors=True)
         return self
 
-    def _continue_from_checkpoint(self, images: Iterable[Image], groups: Groups, watch: Watch) -> Self:
+    def _continue_from_checkpoint(self, images: Iterable[Named], groups: Groups, watch: Watch) -> Self:
         former = self.judge.fitted
         kept = self._kept_features(former.normals)
         if kept is None and self.config.method != "padim":
@@ -806,7 +877,7 @@ class Padim:
         return self
 
     def _embedded(
-        self, images: Iterable[Image], groups: Groups, first_index: int, thumbnails: Thumbnails, watch: Watch
+        self, images: Iterable[Named], groups: Groups, first_index: int, thumbnails: Thumbnails, watch: Watch
     ) -> Iterator[_Embedded]:
         """New normals with their embeddings of the kept channels, ``(n, p, d)``, batch by batch."""
         for batch in self._fresh(images, watch):
@@ -869,28 +940,40 @@ class Padim:
 
     # --- scoring -----------------------------------------------------------------------------------
 
-    def score(
+    def predict(
         self,
-        images: Iterable[Image],
+        images: Any,
         *,
         batch_size: int | None = None,
         thumbnail_side: int | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
         on_error: OnError | None = None,
-    ) -> Iterator[ScoredImage]:
-        """Score pictures one batch after another; memory does not grow with their number.
+    ) -> Iterator[Prediction]:
+        """Score and decide images one batch after another; memory does not grow with their number.
 
-        All of them are scored by the model as it is when the first one is asked for. Arguments and errors
-        as :meth:`fit`; ``batch_size`` defaults to what suits the input size. With a ``thumbnail_side``, each
-        result carries a JPEG of at most that side, made while the picture is decoded anyway.
+        All of them are scored by the model as it is when the first one is asked for. Without a threshold
+        (fewer than three parts, nothing set by hand) they have scores and maps, and cannot be decided.
+
+        Args:
+            images: anything :func:`padim.data.inputs.as_images` takes: a folder, a zip, files, arrays ...
+            batch_size: images in one run of the network; default: what suits the input size.
+            thumbnail_side: give each result a JPEG of at most that side, made while the image is decoded
+                anyway.
+            progress, cancel, on_error: as for :meth:`fit`.
+
+        Raises:
+            InputError: ``images`` is nothing of the kind.
+            ImageError: an image cannot be used and ``on_error`` is not given.
         """
-        judge, min_area = self.judge, self.config.min_area
+        judge, min_area, guard = self.judge, self.config.min_area, self.guard
+        threshold = self.current_threshold
+        level = None if threshold is None else threshold.level
         watch = Watch(progress, cancel, on_error)
         for batch in self._batches(
-            images, watch, "Scoring pictures", thumbnail_side=thumbnail_side, batch_size=batch_size
+            as_images(images), watch, "Scoring pictures", thumbnail_side=thumbnail_side, batch_size=batch_size
         ):
-            yield from judge.score(batch, min_area)
+            yield from judge.predict(batch, min_area, level, guard)
 
     def judge_arrays(self, rgb: RGB) -> tuple[npt.NDArray[np.uint16], list[int]]:
         """The scoring path without files: pictures at input size to judged maps and scores.
@@ -905,25 +988,28 @@ class Padim:
         return maps, [region_score(q, self.config.min_area) for q in maps]
 
     def decide(
-        self, scored: ScoredImage, threshold: int | None = None, min_area: int | None = None
-    ) -> Decision:
-        """Mask, regions and verdict at the model's threshold, or at another.
+        self, prediction: Prediction, threshold: int | None = None, min_area: int | None = None
+    ) -> Prediction:
+        """Decide an image again, at the model's settings as they are now or at others, without scoring it.
+
+        Args:
+            prediction: from :meth:`predict` of this model.
+            threshold: a level; default: the model's.
+            min_area: in map pixels; default: the model's.
 
         Raises:
             CalibrationError: the model has no threshold and none is given.
-            PadimError: the picture was scored before the model changed, or by another model.
+            PadimError: the image was scored before the model changed, or by another model.
         """
-        if scored.judged_by != self.judge.identity:
+        if prediction.scored_by != self.judge.identity:
             raise PadimError(
-                f"{scored.name}: was scored before the model changed, or by another model; score it again"
+                f"{prediction.name}: was scored before the model changed, or by another model; score it again"
             )
-        return decide(
-            scored.map,
-            self.threshold_level if threshold is None else threshold,
-            self.config.min_area if min_area is None else min_area,
-            original_size=scored.original_size,
-            content_box=scored.content_box,
+        decided = prediction.at(
+            level=self.threshold_level if threshold is None else threshold,
+            min_area=self.config.min_area if min_area is None else min_area,
         )
+        return replace(decided, guard=self.guard)
 
     def verdict(self, score: int, threshold: int | None = None) -> Verdict:
         """Accept, review or reject a score, at the model's threshold or at another.
@@ -985,15 +1071,37 @@ class Padim:
         return self.config.min_area if min_area is None else min_area
 
     @property
-    def threshold_(self) -> Threshold | None:
-        """The threshold in use; None for a percentile of fewer than three parts, and where it lies beyond the
-        scale of the levels."""
+    def current_threshold(self) -> Threshold | None:
+        """The threshold in use and where it comes from.
+
+        None for a percentile of fewer than three parts, and where it lies beyond the scale of the levels.
+        """
         if self.calibration_ == "none" and self.choice.basis != "manual":
             return None
         try:
             return self.threshold_for(self.choice)
         except BeyondScaleError:
             return None
+
+    @property
+    def threshold_(self) -> float:
+        """The threshold in use, in map units: an image is rejected when its score is above it.
+
+        Raises:
+            NotFittedError: the model is not fitted.
+            CalibrationError: there is none.
+        """
+        return self.quantizer.to_value(self.threshold_level)
+
+    @property
+    def false_reject_rate_(self) -> FalseRejectRate:
+        """The share of good parts to expect above the threshold in use, with its bound (docs/design.md).
+
+        Raises:
+            NotFittedError: the model is not fitted.
+            CalibrationError: there is no threshold, or there are no held-out scores.
+        """
+        return self.false_rejects()
 
     @property
     def threshold_level(self) -> int:
@@ -1135,7 +1243,7 @@ class Padim:
         """
         path = Path(path)
         with self._writing:
-            fitted, threshold = self.judge.fitted, self.threshold_
+            fitted, threshold = self.judge.fitted, self.current_threshold
             statuses = Counter(normal.status for normal in fitted.normals)
             manifest = {
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -1172,6 +1280,33 @@ class Padim:
                 files["roi_shapes.json"] = json.dumps(shapes_to_json(self._roi_shapes)).encode()
             bundle.write(path, manifest, files)
         return path
+
+    def export(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the model as one file for other programs: by its name an ONNX scorer or a bare ``.npz``.
+
+        Args:
+            path: ends in ``.onnx`` or ``.npz``.
+            force: replace a file that is there.
+
+        Returns:
+            The file written.
+
+        Raises:
+            ValueError: another ending.
+            PadimError: the file is there already, or cannot be written.
+        """
+        target = Path(path)
+        if target.suffix.lower() not in (".onnx", ".npz"):
+            raise ValueError(f"{target}: its name ends in neither .onnx nor .npz")
+        # By name: what leaves the program stands above the model, which does without it.
+        export = import_module("padim.output.export")
+        if target.suffix.lower() == ".npz":
+            return Path(export.export_npz(self, target, force=force))
+        if target.exists() and not force:
+            raise PadimError(
+                f"{target}: is there already; choose another name, or replace it with force=True"
+            )
+        return Path(export.export_onnx(self, target, name=target.stem))
 
     @classmethod
     def load(cls, path: str | Path, *, work_dir: str | Path | None = None) -> Padim:
@@ -1259,6 +1394,22 @@ class Padim:
         model._thumbnails = SavedThumbnails(saved)
         model._install(Fitted(normals, detector, held_out, quantizer, calibration, losses))
         return model
+
+
+def _with_settings(config: PadimConfig | None, settings: Mapping[str, Any]) -> PadimConfig:
+    """The config with single settings changed; what neither gave keeps following the others' defaults."""
+    if config is not None and not settings:
+        return config
+    given = {} if config is None else {name: getattr(config, name) for name in config.model_fields_set}
+    unknown = sorted(settings.keys() - PadimConfig.model_fields.keys())
+    if unknown:
+        raise ValueError(
+            f"there is no setting {unknown[0]!r}; there are {', '.join(PadimConfig.model_fields)}"
+        )
+    try:
+        return PadimConfig.model_validate({**given, **settings})
+    except ValidationError as error:
+        raise ValueError(explain(error)) from None
 
 
 def _number(value: float) -> float:

@@ -7,7 +7,6 @@ goes on with the same detector, scale and region of interest until it is through
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from padim.config import PadimConfig
 from padim.data.loading import Prepared
 from padim.data.preprocess import Box, Preprocess
-from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, Quantizer, inside, judged_map
+from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, inside, judged_map
 from padim.decision.calibration import (
     FEWEST_PARTS,
     Choice,
@@ -26,6 +25,8 @@ from padim.decision.calibration import (
     image_threshold,
     pixel_threshold,
 )
+from padim.decision.guard_band import Guard
+from padim.decision.prediction import Prediction
 from padim.decision.regions import region_score
 from padim.decision.scorer import Scorer
 from padim.errors import BeyondScaleError, CalibrationError
@@ -33,36 +34,6 @@ from padim.fitting import Fitted
 from padim.network.extractor import FeatureExtractor
 from padim.scoring_identity import scoring_identity
 from padim.storage.bundle import sha256_stored
-
-
-@dataclass(frozen=True)
-class ScoredImage:
-    """All that verdicts need of one picture; no threshold is in it.
-
-    Attributes:
-        name: file name as given.
-        sha256: of the file's bytes (of the pixels, if given as an array).
-        original_size: (height, width) in pixels.
-        content_box: where the picture lies in the map, None when it fills it.
-        grid: float32 ``(grid, grid)``, distances.
-        map: uint16 ``(input_size, input_size)``, the judged map.
-        score: level that the strongest region of at least ``min_area`` reaches.
-        quantizer: the scale the map was made with; levels of another scale do not compare.
-        judged_by: scoring identity (:mod:`padim.scoring_identity`) of the state that made the map; a decision
-            by another state would mix two.
-        thumbnail: a small JPEG, if it was asked for.
-    """
-
-    name: str
-    sha256: str
-    original_size: tuple[int, int]
-    content_box: Box | None
-    grid: npt.NDArray[np.float32]
-    map: npt.NDArray[np.uint16]
-    score: int
-    quantizer: Quantizer
-    judged_by: str
-    thumbnail: bytes | None = None
 
 
 class Judge:
@@ -129,27 +100,37 @@ class Judge:
             content_box=self.content_box(original_size),
         )
 
-    def score(self, batch: list[Prepared], min_area: int) -> list[ScoredImage]:
-        """Score prepared pictures in one run of the network."""
+    def predict(
+        self, batch: list[Prepared], min_area: int, threshold: int | None, guard: Guard | None
+    ) -> list[Prediction]:
+        """Score prepared images in one run of the network.
+
+        Args:
+            batch: images at input size.
+            min_area: smallest region that counts, in map pixels.
+            threshold: a level to decide by; None: there is none.
+            guard: the guard band around it.
+        """
         boxes = [self.content_box(item.original_size) for item in batch]
         grids, maps = self.scorer(np.stack([item.rgb for item in batch]), boxes)
-        result = []
-        for item, box, grid, q in zip(batch, boxes, grids, maps, strict=True):
-            result.append(
-                ScoredImage(
-                    item.name,
-                    item.sha256,
-                    item.original_size,
-                    box,
-                    grid,
-                    q,
-                    region_score(q, min_area),
-                    self.fitted.quantizer,
-                    self.identity,
-                    item.thumbnail,
-                )
+        return [
+            Prediction(
+                name=item.name,
+                sha256=item.sha256,
+                original_size=item.original_size,
+                content_box=box,
+                levels=levels,
+                score_level=region_score(levels, min_area),
+                threshold_level=threshold,
+                min_area=min_area,
+                quantizer=self.fitted.quantizer,
+                guard=guard,
+                scored_by=self.identity,
+                grid=grid,
+                thumbnail=item.thumbnail,
             )
-        return result
+            for item, box, grid, levels in zip(batch, boxes, grids, maps, strict=True)
+        ]
 
     # --- the normals' held-out scores ----------------------------------------------------------------
 

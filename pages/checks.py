@@ -230,7 +230,7 @@ def _guard_in_use(entry: Entry, model: Padim) -> None:
         st.markdown("**No guard band is in use.** Every picture is either accepted or rejected.")
         return
     with st.container(horizontal=True, vertical_alignment="center", key="checks-guard"):
-        threshold = model.threshold_
+        threshold = model.current_threshold
         share = ""
         if threshold is not None:
             limit = model.quantizer.to_value(threshold.level)
@@ -333,7 +333,7 @@ def _band(entry: Entry, model: Padim, shots: Sequence[Shots]) -> None:
 
 
 def _band_facts(model: Padim, band: Band) -> None:
-    found, threshold = band.repeatability, model.threshold_
+    found, threshold = band.repeatability, model.current_threshold
     limit = None if threshold is None else model.quantizer.to_value(threshold.level)
     facts = [
         ("Standard deviation between shots", checks.amount(found.sd)),
@@ -387,7 +387,7 @@ def _band_facts(model: Padim, band: Band) -> None:
 
 def _part(model: Padim, part: Shots) -> str:
     low, high = min(part.values), max(part.values)
-    threshold = model.threshold_
+    threshold = model.current_threshold
     said = f"**{panels.plain(part.part)}** · {count(len(part.values), 'shot')}, scores "
     if threshold is None:
         return said + f"{low:.2f} to {high:.2f}"
@@ -443,7 +443,7 @@ def _second(entry: Entry, model: Padim) -> None:
         draw(with_sample=True)
         return
     _more_or_none("second", review, "Add pictures", draw)
-    threshold = model.threshold_
+    threshold = model.current_threshold
     if threshold is None:
         st.info(
             "This model has no threshold yet, so nothing is rejected. Set one by hand on the Calibrate page.",

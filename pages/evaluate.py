@@ -305,7 +305,7 @@ def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
     # This part runs by itself at most clicks, with the model it was first given.
     if workspace.changed(entry):
         st.rerun()
-    level = None if model.threshold_ is None else model.threshold_.level
+    level = None if model.current_threshold is None else model.current_threshold.level
     with st.container():
         _about(found)
     with st.container(key="evaluate-halves"):

@@ -321,7 +321,7 @@ def _training(model: Padim) -> None:
 
 
 def _promise(model: Padim) -> None:
-    level = model.threshold_
+    level = model.current_threshold
     from padim.analysis import good_parts
 
     values, kept_out = good_parts.part_values(model)
@@ -453,7 +453,7 @@ def _least_normal(entry: Entry, model: Padim, items: list[RankedNormal], busy: b
         "A picture that does not belong among the good ones blunts the model. Take out what is not a good "
         "part. A good part that looks odd should stay, or the model will reject its like."
     )
-    threshold = model.threshold_
+    threshold = model.current_threshold
     limit = model.quantizer.to_value(threshold.level) if threshold is not None else 0.0
     shown = items[: _REVIEWED * (1 + st.session_state.get("fit-more", 0))]
     split = _layers_of_each(entry, model, shown)

@@ -207,7 +207,7 @@ def _results(entry: Entry, model: Padim) -> None:
             if job.state == "failed":
                 shell.failure("Some pictures were not scored.", job.error)
         shell.unusable(pile.failed)
-    threshold = model.threshold_
+    threshold = model.current_threshold
     level = None if threshold is None else threshold.level
     found = inspect.rows(entry, model, level)
     if not found:

@@ -69,9 +69,9 @@ def _effect(entry: Entry, model: Padim, region: Region, unchanged: bool) -> None
             "There are no counts of false rejects: they take at least three good parts in the fit. A region "
             "can be drawn and saved all the same."
         )
-    elif model.threshold_ is None:
+    elif model.current_threshold is None:
         st.caption("There is no threshold yet, so no false rejects to count: the Calibrate page sets it.")
-    if then is not None and then.threshold is None and model.threshold_ is not None:
+    if then is not None and then.threshold is None and model.current_threshold is not None:
         st.warning("No pixel of the good parts lies inside: a percentile of pixels has nothing to go by.")
     if then is not None and regions.more_sensitive(now, then):
         st.caption(
@@ -182,7 +182,7 @@ def _live(entry: Entry, model: Padim) -> None:
     with right:
         _actions(entry, model, drawn, region, unchanged)
         _effect(entry, model, region, unchanged)
-        if model.calibration_ != "none" and model.threshold_ is not None:
+        if model.calibration_ != "none" and model.current_threshold is not None:
             inside = " Outside the region in use nothing is counted." if model.roi is not None else ""
             st.caption(
                 "**Cry-wolf map:** where good parts, each judged by a model without it, exceed the threshold "

@@ -21,7 +21,8 @@ from padim import (
     PadimError,
 )
 from padim.data.decode import decode
-from padim.decision.regions import decide, map_mask, region_score
+from padim.decision.prediction import decide
+from padim.decision.regions import map_mask, region_score
 from padim.model import Choice
 from tests.parts import RGB, defects, normals, part, png
 
@@ -50,7 +51,7 @@ def assert_same_factor(one: Padim, other: Padim) -> None:
 
 
 def grids_of(model: Padim, pictures: Pictures) -> np.ndarray:
-    return np.stack([scored.grid for scored in model.score(pictures)])
+    return np.stack([scored.grid for scored in model.predict(pictures)])
 
 
 def snapshot(model: Padim) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def snapshot(model: Padim) -> dict[str, Any]:
         "normals": model.normals_,
         "quantizer": model.quantizer,
         "calibration": model.calibration_,
-        "threshold": model.threshold_,
+        "threshold": model.current_threshold,
         "mean": model.mean_.tobytes(),
         "factor": [array.tobytes() for array in model.factor_.files().values()],
         "held_out": model.held_out_.tobytes(),
@@ -76,7 +77,7 @@ def snapshot(model: Padim) -> dict[str, Any]:
 
 
 def test_fit_score_decide(small_model: Padim) -> None:
-    scored = list(small_model.score([*normals(8, first=100), *defects(8)]))
+    scored = list(small_model.predict([*normals(8, first=100), *defects(8)]))
     assert [item.name for item in scored[:2]] == ["good_100.png", "good_101.png"]
     assert [item.name for item in scored[-1:]] == ["bad_007.png"]
     rejected = [small_model.decide(item).rejected for item in scored]
@@ -85,8 +86,8 @@ def test_fit_score_decide(small_model: Padim) -> None:
     for item in scored:
         assert item.grid.shape == (8, 8)
         assert item.grid.dtype == np.float32
-        assert item.map.shape == (64, 64)
-        assert item.map.dtype == np.uint16
+        assert item.levels.shape == (64, 64)
+        assert item.levels.dtype == np.uint16
         assert item.original_size == (96, 96)
         assert item.content_box is None
         assert np.isfinite(item.grid).all()
@@ -96,7 +97,7 @@ def test_not_fitted() -> None:
     model = Padim(PadimConfig(input_size=64))
     assert not model.fitted
     with pytest.raises(NotFittedError, match=r"fit\(\)"):
-        list(model.score(normals(1)))
+        list(model.predict(normals(1)))
     with pytest.raises(NotFittedError):
         model.normals_  # noqa: B018
     with pytest.raises(NotFittedError):
@@ -120,12 +121,12 @@ def test_arrays_and_files_give_the_same_model(small_config: PadimConfig) -> None
 
 def test_a_score_does_not_depend_on_the_batch(small_model: Padim) -> None:
     pictures = [*normals(5, first=100), *defects(4)]
-    expected = list(small_model.score(pictures, batch_size=9))
+    expected = list(small_model.predict(pictures, batch_size=9))
     for size in (1, 2, 4):
-        got = list(small_model.score(pictures, batch_size=size))
+        got = list(small_model.predict(pictures, batch_size=size))
         for a, b in zip(expected, got, strict=True):
-            np.testing.assert_array_equal(a.map, b.map)
-            assert a.score == b.score
+            np.testing.assert_array_equal(a.levels, b.levels)
+            assert a.score_level == b.score_level
 
 
 def test_scoring_is_lazy_and_takes_an_endless_source(small_model: Padim) -> None:
@@ -137,13 +138,13 @@ def test_scoring_is_lazy_and_takes_an_endless_source(small_model: Padim) -> None
             read += 1
             yield f"{i}.png", part(100 + i % 3)
 
-    scores = small_model.score(endless(), batch_size=2)
+    scores = small_model.predict(endless(), batch_size=2)
     assert read == 0
     taken = list(itertools.islice(scores, 6))
     assert [item.name for item in taken] == [f"{i}.png" for i in range(6)]
     scores.close()  # type: ignore[attr-defined]
     assert read <= 6 + 3 * 2
-    assert taken[0].score == taken[3].score
+    assert taken[0].score_level == taken[3].score_level
 
 
 # --- save and load ---
@@ -155,23 +156,27 @@ def test_load_gives_back_the_model(name: str, small_model: Padim, tmp_path: Path
     assert_same_model(loaded, small_model)
     assert loaded.config == small_model.config
     assert loaded.choice == small_model.choice
-    assert loaded.threshold_ == small_model.threshold_
+    assert loaded.current_threshold == small_model.current_threshold
     np.testing.assert_array_equal(loaded.channels, small_model.channels)
     np.testing.assert_array_equal(loaded.held_out_scores(), small_model.held_out_scores())
     for index in (0, 21):
         assert loaded.thumbnail(index) == small_model.thumbnail(index)
         assert decode(loaded.thumbnail(index), "thumbnail").shape == (96, 96, 3)
     pictures = [*normals(2, first=100), *defects(2)]
-    for a, b in zip(loaded.score(pictures), small_model.score(pictures), strict=True):
-        np.testing.assert_array_equal(a.map, b.map)
-        assert (a.score, a.sha256) == (b.score, b.sha256)
+    for a, b in zip(loaded.predict(pictures), small_model.predict(pictures), strict=True):
+        np.testing.assert_array_equal(a.levels, b.levels)
+        assert (a.score_level, a.sha256) == (b.score_level, b.sha256)
 
 
 def test_decision_settings_survive_a_restart(saved_model: Path, tmp_path: Path) -> None:
     model = Padim.load(saved_model)
     model.set_decision(basis="pixel", percentile=99.5, min_area=5)
     again = Padim.load(model.save(tmp_path / "m"))
-    assert (again.choice, again.config, again.threshold_) == (model.choice, model.config, model.threshold_)
+    assert (again.choice, again.config, again.current_threshold) == (
+        model.choice,
+        model.config,
+        model.current_threshold,
+    )
     model.set_decision(value=12.5)
     again = Padim.load(model.save(tmp_path / "m"))
     assert again.choice.value == 12.5
@@ -222,9 +227,9 @@ def test_held_out_maps_take_the_path_of_test_pictures(small_config: PadimConfig)
     pictures = normals(9)
     model = fit(small_config, pictures)
     without = fit(small_config, pictures[1:])
-    (scored,) = without.score(pictures[:1])
+    (scored,) = without.predict(pictures[:1])
     # On the scale of the model that holds it, not of the one that does not.
-    expected = scored.map * (without.quantizer.step / model.quantizer.step)
+    expected = scored.levels * (without.quantizer.step / model.quantizer.step)
     np.testing.assert_allclose(model.held_out_map(0), expected, atol=2)
     assert model.held_out_map(0).any()
     assert model.image_levels().tolist() == [
@@ -293,8 +298,8 @@ def test_parts_shot_twice(small_config: PadimConfig) -> None:
 
     def realised(model: Padim) -> float:
         worst: dict[str, int] = {}
-        for scored in model.score(unseen):
-            worst[part_of(scored.name)] = max(worst.get(part_of(scored.name), 0), scored.score)
+        for scored in model.predict(unseen):
+            worst[part_of(scored.name)] = max(worst.get(part_of(scored.name), 0), scored.score_level)
         assert len(worst) == 60
         return float(np.mean(np.array(list(worst.values())) > model.threshold_level))
 
@@ -379,7 +384,7 @@ def test_the_last_part_cannot_leave(small_config: PadimConfig) -> None:
 def test_excluding_down_to_two_parts_ends_the_calibration(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(3)).exclude(0, "kept_out")
     assert model.calibration_ == "none"
-    assert model.threshold_ is None
+    assert model.current_threshold is None
     assert model.include(0).calibration_ == "exact"
 
 
@@ -507,7 +512,7 @@ def test_cancelled_first_fit_leaves_no_model(small_config: PadimConfig, tmp_path
 
 def test_cancelled_scoring_keeps_what_was_scored(small_model: Padim) -> None:
     got: list[str] = []
-    scores = small_model.score(normals(9), batch_size=2, cancel=StopAfter(5))
+    scores = small_model.predict(normals(9), batch_size=2, cancel=StopAfter(5))
     with pytest.raises(Cancelled):
         got.extend(scored.name for scored in scores)
     assert got == [name for name, _ in normals(9)][: len(got)]
@@ -546,10 +551,10 @@ def test_progress_of_a_fit_reaches_its_total(small_config: PadimConfig, count: i
 
 def test_progress_of_scoring(small_model: Padim) -> None:
     calls: list[tuple[int, int | None, str]] = []
-    list(small_model.score(normals(5), progress=lambda *call: calls.append(call)))
+    list(small_model.predict(normals(5), progress=lambda *call: calls.append(call)))
     assert calls == [(i, 5, "Scoring pictures") for i in range(1, 6)]
     calls.clear()
-    list(small_model.score(iter(normals(2)), progress=lambda *call: calls.append(call)))
+    list(small_model.predict(iter(normals(2)), progress=lambda *call: calls.append(call)))
     assert [call[:2] for call in calls] == [(1, None), (2, None)]
 
 
@@ -564,7 +569,7 @@ def test_broken_pictures_are_named_and_the_rest_is_used(small_config: PadimConfi
     assert all(error.reason for error in errors)
     assert_same_model(model, fit(small_config, good))
     errors.clear()
-    scored = [item.name for item in model.score(pictures, on_error=errors.append)]
+    scored = [item.name for item in model.predict(pictures, on_error=errors.append)]
     assert scored == [name for name, _ in good]
     assert len(errors) == 4
 
@@ -577,7 +582,7 @@ def test_without_on_error_the_first_broken_picture_raises(small_config: PadimCon
             verb([*normals(3, first=60), BROKEN])
         assert snapshot(model) == before
     with pytest.raises(ImageError, match=r"broken\.png"):
-        list(model.score([BROKEN]))
+        list(model.predict([BROKEN]))
 
 
 @pytest.mark.parametrize("pictures", [[], [BROKEN, BROKEN]], ids=["none", "only broken"])
@@ -593,7 +598,7 @@ def test_nothing_usable(small_config: PadimConfig, pictures: Pictures) -> None:
     assert snapshot(model) == before
     model.partial_fit(pictures, on_error=lambda error: None)
     assert snapshot(model) == before
-    assert list(model.score(pictures, on_error=lambda error: None)) == []
+    assert list(model.predict(pictures, on_error=lambda error: None)) == []
 
 
 def test_a_source_that_fails_midway_changes_nothing(small_config: PadimConfig) -> None:
@@ -612,13 +617,13 @@ def test_a_source_that_fails_midway_changes_nothing(small_config: PadimConfig) -
 def test_the_former_model_serves_while_a_new_fit_runs(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(5))
     former = [model.thumbnail(i) for i in range(5)], model.threshold_level
-    (expected,) = model.score(normals(1))
+    (expected,) = model.predict(normals(1))
 
     def looking_on() -> Iterator[tuple[str, bytes | RGB]]:
         for i, picture in enumerate(normals(40, first=80)):
             if i > 35:  # by now a batch has been written
                 assert ([model.thumbnail(i) for i in range(5)], model.threshold_level) == former
-                assert next(iter(model.score(normals(1)))).score == expected.score
+                assert next(iter(model.predict(normals(1)))).score_level == expected.score_level
             yield picture
 
     model.fit(looking_on())
@@ -629,9 +634,9 @@ def test_the_former_model_serves_while_a_new_fit_runs(small_config: PadimConfig)
 
 
 def assert_judges(model: Padim) -> None:
-    for scored in model.score([*normals(1, first=100), *defects(1)]):
+    for scored in model.predict([*normals(1, first=100), *defects(1)]):
         assert np.isfinite(scored.grid).all()
-        assert 0 < scored.score <= 65535
+        assert 0 < scored.score_level <= 65535
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -640,9 +645,9 @@ def test_one_or_two_pictures_give_a_model_without_calibration(
 ) -> None:
     model = Padim.load(fit(small_config, normals(count)).save(tmp_path / "m"))
     assert model.calibration_ == "none"
-    assert model.threshold_ is None
+    assert model.current_threshold is None
     assert_judges(model)
-    (scored,) = model.score(defects(1))
+    (scored,) = model.predict(defects(1))
     with pytest.raises(CalibrationError, match="at least 3"):
         model.decide(scored)
     with pytest.raises(CalibrationError, match="at least 3"):
@@ -652,7 +657,7 @@ def test_one_or_two_pictures_give_a_model_without_calibration(
     with pytest.raises(CalibrationError):
         model.false_rejects(5)
     assert model.decide(scored, 0).rejected
-    level = scored.score - 1
+    level = scored.score_level - 1
     model.set_decision(value=model.quantizer.to_value(level))
     assert model.threshold_level == level
     assert model.decide(scored).rejected
@@ -665,7 +670,7 @@ def test_one_or_two_pictures_give_a_model_without_calibration(
 def test_three_pictures_calibrate_and_say_how_little_that_is_worth(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(3))
     assert model.calibration_ == "exact"
-    threshold = model.threshold_
+    threshold = model.current_threshold
     assert threshold is not None
     assert not threshold.supported
     assert threshold.needed == 19
@@ -698,7 +703,7 @@ def test_constant_pictures(small_config: PadimConfig) -> None:
     model = fit(small_config, equal)
     assert np.isfinite(model.held_out_).all()
     assert_judges(model)
-    assert not any(model.decide(scored).rejected for scored in model.score(equal))
+    assert not any(model.decide(scored).rejected for scored in model.predict(equal))
 
 
 @pytest.mark.parametrize("count", [1, 3, 22])
@@ -717,7 +722,7 @@ def test_mixed_sizes(small_config: PadimConfig) -> None:
     pictures: Pictures = [(f"{i}", part(i, size=size)) for i, size in enumerate(sizes)]
     model = fit(small_config, pictures)
     assert [n.original_size for n in model.normals_] == sizes
-    for scored, size in zip(model.score(pictures), sizes, strict=True):
+    for scored, size in zip(model.predict(pictures), sizes, strict=True):
         assert scored.original_size == size
         decision = model.decide(scored, 0)
         assert decision.mask.shape == size
@@ -728,11 +733,11 @@ def test_padding_is_never_judged(small_config: PadimConfig) -> None:
     sizes = [(96, 48), (48, 96), (96, 96), (90, 50), (50, 90)]
     model = fit(config, [(f"{i}", part(i, size=size)) for i, size in enumerate(sizes)])
     tall: RGB = part(100, size=(96, 48), defect=True)
-    (scored,) = model.score([("tall", tall)])
+    (scored,) = model.predict([("tall", tall)])
     assert scored.content_box == (0, 16, 64, 32)
-    assert not scored.map[:, :16].any()
-    assert not scored.map[:, 48:].any()
-    assert scored.map[:, 16:48].any()
+    assert not scored.levels[:, :16].any()
+    assert not scored.levels[:, 48:].any()
+    assert scored.levels[:, 16:48].any()
     held_out = model.held_out_map(1)
     assert held_out[16:48].any()
     assert not held_out[:16].any()
@@ -740,7 +745,7 @@ def test_padding_is_never_judged(small_config: PadimConfig) -> None:
     decision = model.decide(scored, 0, 1)
     assert decision.mask.shape == (96, 48)
     # A padded picture keeps its aspect: the same part stretched is another picture to the network.
-    (stretched,) = fit(small_config, normals(3)).score([("tall", tall)])
+    (stretched,) = fit(small_config, normals(3)).predict([("tall", tall)])
     assert stretched.content_box is None
 
 
@@ -752,11 +757,11 @@ def test_rejected_exactly_when_score_exceeds_and_mask_shows(small_config: PadimC
     model = fit(small_config.model_copy(update={"fit": how}), normals(8))
     tests: Pictures = [("thin", part(7, size=(40, 150), defect=True)), ("small", part(8, size=(20, 12)))]
     outcomes = set()
-    for scored in model.score([*normals(3, first=100), *defects(3), *tests]):
+    for scored in model.predict([*normals(3, first=100), *defects(3), *tests]):
         for min_area in (1, 8, 300):
-            own = model.decide(scored, 0, min_area).score
+            own = model.decide(scored, 0, min_area).score_level
             if min_area == small_config.min_area:
-                assert own == scored.score
+                assert own == scored.score_level
             thresholds = {0, own - 1, own, own + 1, model.threshold_level, 65535}
             thresholds |= set(range(0, 65535, 7919))
             for threshold in sorted(t for t in thresholds if 0 <= t <= 65535):
@@ -764,7 +769,7 @@ def test_rejected_exactly_when_score_exceeds_and_mask_shows(small_config: PadimC
                 assert decision.rejected == (own > threshold)
                 assert decision.rejected == bool(decision.mask.any())
                 assert decision.rejected == bool(decision.regions)
-                assert decision.rejected == bool(map_mask(scored.map, threshold, min_area).any())
+                assert decision.rejected == bool(map_mask(scored.levels, threshold, min_area).any())
                 assert decision.mask.shape == scored.original_size
                 outcomes.add(decision.rejected)
     assert outcomes == {True, False}
@@ -791,7 +796,7 @@ def test_the_normal_that_sets_the_threshold_passes(small_model: Padim, percentil
 
 def test_moving_the_threshold_never_runs_the_network(saved_model: Path) -> None:
     model = Padim.load(saved_model)
-    scored = list(model.score([*normals(2, first=100), *defects(2)]))
+    scored = list(model.predict([*normals(2, first=100), *defects(2)]))
     runs = model.extractor.runs
     for percentile in (0.1, 50, 90, 95, 99.9):
         for basis in ("image", "pixel"):
@@ -805,7 +810,7 @@ def test_moving_the_threshold_never_runs_the_network(saved_model: Path) -> None:
     model.pixel_histogram()
     model.held_out_map(0)
     assert model.extractor.runs == runs
-    list(model.score(normals(1)))
+    list(model.predict(normals(1)))
     assert model.extractor.runs == runs + 1  # the count does count
 
 
@@ -859,7 +864,7 @@ def test_min_area_moves_scores_and_threshold(saved_model: Path) -> None:
     assert (fine > coarse).any()
     model.set_decision(min_area=1)
     assert model.config.min_area == 1
-    threshold = model.threshold_
+    threshold = model.current_threshold
     assert threshold is not None
     assert threshold.level == model.threshold_for(model.choice, 1).level
     np.testing.assert_array_equal(model.held_out_scores(), model.held_out_scores(1))
@@ -952,13 +957,13 @@ def test_a_fit_continued_without_the_spool_is_marked_stale(small_config: PadimCo
     model.delete_spool()
     model.save(tmp_path / "m")
     model = Padim.load(tmp_path / "m", work_dir=tmp_path / "w")
-    threshold, quantizer = model.threshold_, model.quantizer
+    threshold, quantizer = model.current_threshold, model.quantizer
     with pytest.raises(Cancelled):
         model.partial_fit(pictures[15:], cancel=StopAfter(4))
     assert len(model.normals_) == model.statistics().count + 1 == 15
     model.partial_fit(pictures[15:20]).partial_fit([*pictures[20:], BROKEN], on_error=lambda error: None)
     assert model.calibration_ == "stale"
-    assert (model.threshold_, model.quantizer) == (threshold, quantizer)
+    assert (model.current_threshold, model.quantizer) == (threshold, quantizer)
     assert len(model.held_out_scores()) == 14
     whole = fit(small_config, pictures).exclude(3, "not_good")
     assert [n.name for n in model.normals_] == [n.name for n in whole.normals_]
@@ -974,7 +979,7 @@ def test_a_fit_continued_without_the_spool_is_marked_stale(small_config: PadimCo
         model.held_out_map(20)
     again = Padim.load(model.save(tmp_path / "m"))
     assert again.calibration_ == "stale"
-    assert again.threshold_ == threshold
+    assert again.current_threshold == threshold
 
 
 def test_rebuilding_the_spool_of_a_continued_fit_ends_the_staleness(small_config: PadimConfig) -> None:
@@ -1062,7 +1067,7 @@ def test_a_continued_fit_of_nothing_usable_is_not_stale(small_config: PadimConfi
 
 def test_a_picture_scored_under_another_region_is_not_judged(saved_model: Path) -> None:
     model = Padim.load(saved_model)
-    scored = next(model.score(defects(1)))
+    scored = next(model.predict(defects(1)))
     size = model.config.input_size
     roi = np.ones((size, size), bool)
     roi[:, : size // 2] = False
@@ -1116,6 +1121,6 @@ def test_judge_arrays_is_the_path_of_files(small_model: Padim) -> None:
     pictures = defects(3)
     rgb = np.stack([small_model.preprocess(part(500 + i, defect=True)) for i in range(3)])
     maps, scores = small_model.judge_arrays(rgb)
-    for scored, q, score in zip(small_model.score(pictures), maps, scores, strict=True):
-        np.testing.assert_array_equal(scored.map, q)
-        assert scored.score == score
+    for scored, q, score in zip(small_model.predict(pictures), maps, scores, strict=True):
+        np.testing.assert_array_equal(scored.levels, q)
+        assert scored.score_level == score

@@ -69,7 +69,7 @@ def test_an_opened_model_hashes_no_array_again(model: Padim, monkeypatch: pytest
     ids=["percentile", "basis", "value", "min_area", "guard"],
 )
 def test_a_decision_changes_none(model: Padim, change: Callable[[Padim], object]) -> None:
-    (scored,) = model.score(defects(1))
+    (scored,) = model.predict(defects(1))
     before = model.scoring_identity
     change(model)
     assert model.scoring_identity == before
@@ -131,7 +131,7 @@ def test_scale_region_channels_and_network_change_it(model: Padim) -> None:
 def test_a_map_of_a_model_of_the_same_settings_is_refused(model: Padim) -> None:
     """Today's fault: two models of one corner's mean passed for each other."""
     other = Padim(model.config).fit(normals(22, first=40))
-    (scored,) = other.score(defects(1))
+    (scored,) = other.predict(defects(1))
     with pytest.raises(
         PadimError, match=r"bad_0.*: was scored before the model changed, or by another model"
     ):

@@ -207,7 +207,7 @@ def decision(model: Padim, draft: Draft) -> dict[str, Any]:
 
 def decision_in_use(model: Padim) -> dict[str, Any] | None:
     """The decision in use as the viewer takes it; None where there is none."""
-    return None if model.threshold_ is None else decision(model, saved(model))
+    return None if model.current_threshold is None else decision(model, saved(model))
 
 
 # -- pictures whose content is known, or to be judged ----------------------------------------------------

@@ -72,7 +72,7 @@ class Page:
         if job is not None and job.running:
             watch.watch(job)
             return
-        if model.threshold_ is None:
+        if model.current_threshold is None:
             shell.empty("No threshold yet", f"{self.why_threshold} Set one on the Calibrate page.")
             st.page_link(
                 "pages/calibrate.py",

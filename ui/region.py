@@ -277,7 +277,7 @@ class Wolf:
 
 def wolf(entry: Entry, model: Padim) -> Wolf | None:
     """The cry-wolf map; None without held-out scores or without a threshold."""
-    threshold = model.threshold_
+    threshold = model.current_threshold
     if model.calibration_ == "none" or threshold is None:
         return None
     return _wolf(model, _identity(entry), threshold.level)
@@ -446,7 +446,7 @@ def compared(
     rows: list[tuple[str, str, list[tuple[str, str]]]] = [
         ("Part of the map judged", "", [(percent(one.share), "") for one in both])
     ]
-    threshold = model.threshold_
+    threshold = model.current_threshold
     if threshold is not None and now.at_use is not None:
         rows.append(
             (

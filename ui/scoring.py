@@ -187,8 +187,8 @@ class Pile:
 
         total = len(source)
         job.progress(0, total, "Scoring")
-        threshold, area = model.threshold_, model.config.min_area
-        scored = model.score(
+        threshold, area = model.current_threshold, model.config.min_area
+        scored = model.predict(
             kept(), batch_size=BATCH, thumbnail_side=THUMB_SIDE, cancel=job.cancelled, on_error=failed
         )
         for done, one in enumerate(scored, 1):
@@ -199,14 +199,14 @@ class Pile:
                 one.original_size,
                 one.content_box,
                 one.grid,
-                _scores={area: one.score},
+                _scores={area: one.score_level},
                 number=number,
                 file=file,
                 thumb=Picture(one.thumbnail or b""),
                 origin=origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
             )
             if self._maps_kept < MAPS_KEPT:
-                self._maps_kept += item.keep_numbers(model, one.map)
+                self._maps_kept += item.keep_numbers(model, one.levels)
             if threshold is not None:
                 # Counted here, so that the list is quick to draw; kept for this threshold.
                 item.regions(model, threshold.level, area)

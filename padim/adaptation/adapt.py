@@ -416,7 +416,7 @@ def _by_defects(
 ) -> tuple[tuple[Exam, Exam], Difference, int]:
     """Image AUROC of the same labelled pictures."""
     scores = [
-        {scored.name: scored.score for scored in model.score(labelled, **its)}
+        {scored.name: scored.score_level for scored in model.predict(labelled, **its)}
         for model, its in zip(models, ears, strict=True)
     ]
     names = [name for name in labelled.samples if name in scores[0]]

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
 
-from padim.decision.regions import decide, map_mask, region_score
+from padim.decision.prediction import decide
+from padim.decision.regions import map_mask, region_score
 from padim.errors import CalibrationError, PadimError
 from padim.methods.base import windows
 from padim.methods.gaussian import LeaveOut

@@ -16,7 +16,7 @@ from padim.data.datasets import GOOD, Dataset, at_map_resolution
 from padim.errors import ImageError, PadimError
 
 if TYPE_CHECKING:
-    from padim.model import Cancel, Padim, Progress, ScoredImage
+    from padim.model import Cancel, Padim, Prediction, Progress
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def judge(
     *,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-    on_scored: Callable[[ScoredImage, str], None] | None = None,
+    on_scored: Callable[[Prediction, str], None] | None = None,
     thumbnail_side: int | None = None,
     batch_size: int | None = None,
 ) -> Judged:
@@ -112,7 +112,7 @@ def judge(
     failed: list[ImageError] = []
     pictures: list[Picture] = []
     known, seconds = 0, 0.0
-    scored_ones = model.score(
+    scored_ones = model.predict(
         dataset,
         progress=progress,
         cancel=cancel,
@@ -134,11 +134,11 @@ def judge(
                 mask = dataset.mask(sample, scored.original_size)
             except ImageError as error:
                 failed.append(error)
-        pictures.append(Picture(scored.name, sample.kind, scored.score, mask is not None))
+        pictures.append(Picture(scored.name, sample.kind, scored.score_level, mask is not None))
         # Somewhere in a defect without a mask is the defect, nobody knows where.
         if sample.good or mask is not None:
             small = None if mask is None else at_map_resolution(mask, model.preprocess)
-            pixels.add(scored.map, small, model.judge.judged_area(scored.original_size), sample.kind)
+            pixels.add(scored.levels, small, model.judge.judged_area(scored.original_size), sample.kind)
         if on_scored is not None:
             on_scored(scored, sample.kind)
     failed = [*dataset.skipped, *failed]

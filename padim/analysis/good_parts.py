@@ -109,7 +109,7 @@ class BothPromises:
 def both_promises(model: Padim) -> BothPromises | None:
     """The two promises; None where no good part was kept out, or there is no threshold or calibration."""
     kept_out = {n.group for n in model.normals_ if n.status == "kept_out"}
-    if not kept_out or model.threshold_ is None or model.calibration_ == "none":
+    if not kept_out or model.current_threshold is None or model.calibration_ == "none":
         return None
     return BothPromises(
         model.false_rejects(include_kept_out=True), model.false_rejects(include_kept_out=False), len(kept_out)

@@ -98,7 +98,7 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
         held_out: the good parts' scores under it; None where nothing is calibrated.
     """
     share = 1.0 if roi is None else float(roi.mean())
-    choice, now = model.choice, model.threshold_
+    choice, now = model.choice, model.current_threshold
     if held_out is None:
         return RegionPreview(share, None, now, None)
     own: Threshold | None = now

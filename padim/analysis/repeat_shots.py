@@ -100,7 +100,7 @@ def band_of(shots: Iterable[Shots]) -> Band | None:
 
 def under_review(model: Padim, guard: Guard) -> UnderReview | None:
     """How many good parts would be called for review; None without threshold or held-out scores."""
-    threshold = model.threshold_
+    threshold = model.current_threshold
     if threshold is None or model.calibration_ == "none":
         return None
     scores = model.held_out_scores()

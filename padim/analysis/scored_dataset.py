@@ -15,7 +15,7 @@ from padim.analysis.stored_score import StoredScore
 if TYPE_CHECKING:
     from padim.data.datasets import Dataset
     from padim.data.loading import Cancel, Progress
-    from padim.model import Padim, ScoredImage
+    from padim.model import Padim, Prediction
 
 __all__ = ["OUTCOMES", "LabeledScore", "Outcome", "ScoredDataset", "score_dataset"]
 
@@ -126,7 +126,7 @@ def score_dataset(
         if progress is not None:
             progress(done, of, stage)
 
-    def scored(one: ScoredImage, kind: str) -> None:
+    def scored(one: Prediction, kind: str) -> None:
         images.append(
             LabeledScore(
                 one.name,
@@ -137,7 +137,7 @@ def score_dataset(
                 kind,
                 dataset.samples[one.name].good,
                 one.thumbnail,
-                _scores={area: one.score},
+                _scores={area: one.score_level},
             )
         )
         tell(len(images), total, "Scoring")
@@ -154,5 +154,5 @@ def score_dataset(
     tell(0, None, "Counting")
     found = ScoredDataset(judged, tuple(images), area)
     # Here, where somebody waits for it anyway: the intervals take a while.
-    found.report(model, None if model.threshold_ is None else model.threshold_.level)
+    found.report(model, None if model.current_threshold is None else model.current_threshold.level)
     return found

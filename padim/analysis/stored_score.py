@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from padim.data.preprocess import Box
-    from padim.decision.regions import Decision
+    from padim.decision.prediction import Prediction
     from padim.model import Padim
 
 __all__ = ["StoredScore"]
@@ -53,7 +53,7 @@ class StoredScore:
 
     def regions(self, model: Padim, threshold: int, min_area: int) -> int:
         """How many regions the mask has."""
-        from padim.decision.regions import decide
+        from padim.decision.prediction import decide
 
         if self.score(model, min_area) <= threshold:
             return 0
@@ -66,7 +66,7 @@ class StoredScore:
 
     def decide(
         self, model: Padim, threshold: int, min_area: int, size: tuple[int, int] | None = None
-    ) -> Decision:
+    ) -> Prediction:
         """Mask, regions and verdict.
 
         Args:
@@ -75,7 +75,7 @@ class StoredScore:
             min_area: smallest region in map pixels.
             size: (height, width) to give the mask and regions at; default: the image's own.
         """
-        from padim.decision.regions import decide
+        from padim.decision.prediction import decide
 
         return decide(
             self.levels(model),

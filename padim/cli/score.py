@@ -19,7 +19,7 @@ from padim.errors import Cancelled, ImageError, PadimError
 
 if TYPE_CHECKING:
     from padim.data.sources import Source
-    from padim.model import Padim, ScoredImage
+    from padim.model import Padim, Prediction
     from padim.output.results import Results
     from padim.output.scoring_journal import Journal
 
@@ -169,7 +169,7 @@ def _rows(
         for order, place in reading.kept():
             yield results.keep(place, order)
 
-    scoring = model.score(reading, batch_size=batch_size, cancel=cancel, on_error=reading.failed.append)
+    scoring = model.predict(reading, batch_size=batch_size, cancel=cancel, on_error=reading.failed.append)
     for scored in scoring:
         yield from others()
         file = reading.take(scored.name)
@@ -178,10 +178,10 @@ def _rows(
             scored.name,
             scored.sha256,
             scored.original_size,
-            scored.score,
+            scored.score_level,
             scored.quantizer,
             decision,
-            model.verdict(scored.score),
+            model.verdict(scored.score_level),
         )
         row |= _evidence(file.stem, file.content, scored, decision, output, panel_side, masks)
         results.add(row, file.order)
@@ -296,7 +296,7 @@ class _Reading:
 
 
 def _evidence(
-    stem: str, content: bytes, scored: ScoredImage, decision: Any, output: Path, panel_side: int, masks: bool
+    stem: str, content: bytes, scored: Prediction, decision: Any, output: Path, panel_side: int, masks: bool
 ) -> dict[str, str]:
     from padim.data.decode import decode
     from padim.output.render import encode_jpeg, encode_png, four_panel, mask_image
@@ -306,7 +306,7 @@ def _evidence(
     if panel_side:
         strip = four_panel(
             decode(content, scored.name),
-            scored.map,
+            scored.levels,
             decision,
             caption=scored.name,
             content_box=scored.content_box,

@@ -96,7 +96,7 @@ def cost_document(config: PadimConfig, pictures: int | None = None) -> dict[str,
 
 def threshold_words(model: Padim) -> str:
     """The threshold in use and where it comes from."""
-    threshold = model.threshold_
+    threshold = model.current_threshold
     if threshold is None:
         if model.choice.basis == "manual":
             beyond = f"{model.choice.value:.6g}, set by hand, is beyond the scale"
@@ -117,7 +117,7 @@ def threshold_words(model: Padim) -> str:
 
 def promise_words(model: Padim) -> str:
     """What the threshold means for good parts, in the app's words."""
-    if model.threshold_ is None or model.calibration_ == "none":
+    if model.current_threshold is None or model.calibration_ == "none":
         return "none: fewer than 3 good parts say nothing about the next one"
     text = model.false_rejects().sentence
     if model.calibration_ == "stale":
@@ -152,7 +152,7 @@ def is_random(model: Padim) -> bool:
 def document(model: Padim, path: Path) -> dict[str, Any]:
     """A model as JSON; what is unknown is null."""
     normals = model.normals_
-    threshold = model.threshold_
+    threshold = model.current_threshold
     rate = None if threshold is None or model.calibration_ == "none" else model.false_rejects()
     return {
         "model": str(path),

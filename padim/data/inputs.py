@@ -21,7 +21,7 @@ from PIL import Image as PillowImage
 
 from padim.data.archives import ZipSource
 from padim.data.decode import FORMATS, MAX_BYTES, too_large
-from padim.data.loading import Image
+from padim.data.loading import Named
 from padim.data.sources import FolderSource, Source, unique_names
 from padim.errors import ImageError, InputError
 
@@ -34,7 +34,7 @@ RIGHT = (
 _LONGEST_NAME = 300
 
 
-def as_images(data: Any) -> Iterable[Image]:
+def as_images(data: Any) -> Iterable[Named]:
     """A stream of (name, file bytes or RGB array) of whatever holds images.
 
     Args:
@@ -65,7 +65,7 @@ def as_images(data: Any) -> Iterable[Image]:
     return _stream(data, len(data) if isinstance(data, Sized) else None)
 
 
-def _of_path(path: Path) -> Iterable[Image]:
+def _of_path(path: Path) -> Iterable[Named]:
     if path.is_dir():
         source: Source = FolderSource(path)
     elif not path.exists():
@@ -88,7 +88,7 @@ class _Files:
     def __len__(self) -> int:
         return len(self._source)
 
-    def __iter__(self) -> Iterator[Image]:
+    def __iter__(self) -> Iterator[Named]:
         told = 0
         for item in self._source:
             for error in self._source.skipped[told:]:
@@ -105,10 +105,10 @@ class _Stream:
     def __init__(self, items: Iterable[Any]) -> None:
         self._items = items
 
-    def __iter__(self) -> Iterator[Image]:
+    def __iter__(self) -> Iterator[Named]:
         return unique_names(self._named())
 
-    def _named(self) -> Iterator[Image]:
+    def _named(self) -> Iterator[Named]:
         for number, (name, image) in enumerate(_singles(self._items), start=1):
             named = f"image {number:04}" if name is None else _text(name) or f"image {number:04}"
             try:

@@ -19,8 +19,11 @@ from padim.data.preprocess import Preprocess, thumbnail
 from padim.errors import Cancelled, ImageError
 
 RGB = npt.NDArray[np.uint8]
-Image = tuple[str, bytes | RGB | ImageError]
-"""A name, and a file's bytes, pixels (uint8 ``(h, w, 3)``), or why there is neither."""
+Image = tuple[str, bytes | RGB]
+"""A name, and a file's bytes or pixels, uint8 ``(h, w, 3)``."""
+
+Named = tuple[str, bytes | RGB | ImageError]
+"""As :data:`Image`; or a name, and why there is no image."""
 
 Progress = Callable[[int, int | None, str], None]
 OnError = Callable[[ImageError], None]
@@ -80,7 +83,7 @@ class Prepared:
 
 
 def prepare(
-    image: Image,
+    image: Named,
     preprocess: Preprocess,
     thumbnail_side: int | None = None,
     cancel: Cancel | None = None,
@@ -119,7 +122,7 @@ def content_hash(content: bytes | RGB) -> str:
 
 
 def batches(
-    images: Iterable[Image],
+    images: Iterable[Named],
     preprocess: Preprocess,
     size: int,
     watch: Watch,
@@ -143,7 +146,7 @@ def batches(
     def stopped() -> bool:
         return left.is_set() or (watch.cancel is not None and watch.cancel())
 
-    def attempt(image: Image) -> Prepared | ImageError:
+    def attempt(image: Named) -> Prepared | ImageError:
         try:
             return prepare(image, preprocess, thumbnail_side, stopped)
         except ImageError as error:
@@ -166,8 +169,8 @@ def batches(
 
 
 def _ahead(
-    items: Iterable[Image],
-    work: Callable[[Image], Prepared | ImageError],
+    items: Iterable[Named],
+    work: Callable[[Named], Prepared | ImageError],
     most: int,
     left: threading.Event,
 ) -> Generator[Prepared | ImageError]:

@@ -4,7 +4,7 @@ Everything that decides is integer arithmetic on one array, the *judged map* (ui
 the regions are three readings of it, so that for every threshold T an image is rejected (score > T) exactly
 when its mask has a pixel, at map resolution and at the picture's own.
 
-    grid -- upsample_and_smooth --> anomaly map -- Quantizer, roi --> judged map -- decide --> Decision
+    grid -- upsample_and_smooth --> anomaly map -- Quantizer, roi --> level map -- decide --> Prediction
 """
 
 from __future__ import annotations

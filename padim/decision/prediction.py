@@ -6,7 +6,7 @@ the network (:meth:`Prediction.at`); mask and regions are computed when they are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -44,7 +44,7 @@ class Prediction:
         quantizer: the scale of the levels; levels of another scale do not compare.
         guard: the band around the threshold whose scores call for review; None is none.
         scored_by: identity of the scoring state that made the map; a decision by another would mix two.
-        grid: float32 ``(G, G)``, the distances the map was made from; None for a bare level map.
+        grid: float32 ``(G, G)``, the distances the map was made from; empty for a bare level map.
         thumbnail: a small JPEG, if it was asked for.
     """
 
@@ -59,7 +59,7 @@ class Prediction:
     quantizer: Quantizer
     guard: Guard | None = None
     scored_by: str = ""
-    grid: npt.NDArray[np.float32] | None = None
+    grid: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     thumbnail: bytes | None = None
 
     def __repr__(self) -> str:
@@ -84,7 +84,7 @@ class Prediction:
         Raises:
             CalibrationError: there is no threshold.
         """
-        return self.score_level > self._threshold
+        return self.score_level > self.decision_level
 
     @property
     def verdict(self) -> Verdict:
@@ -93,7 +93,7 @@ class Prediction:
         Raises:
             CalibrationError: there is no threshold.
         """
-        return verdict_of(self.score_level, self._threshold, self.guard, self.quantizer)
+        return verdict_of(self.score_level, self.decision_level, self.guard, self.quantizer)
 
     @property
     def mask(self) -> Mask:
@@ -144,7 +144,12 @@ class Prediction:
         )
 
     @property
-    def _threshold(self) -> int:
+    def decision_level(self) -> int:
+        """The threshold as a level.
+
+        Raises:
+            CalibrationError: there is none.
+        """
         if self.threshold_level is None:
             raise CalibrationError(
                 f"{self.name or 'this image'}: there is no threshold to decide by; calibrate the model, "
@@ -156,7 +161,7 @@ class Prediction:
     def _mask_and_regions(self) -> tuple[Mask, tuple[Region, ...]]:
         return mask_and_regions(
             self.levels,
-            self._threshold,
+            self.decision_level,
             self.min_area,
             original_size=self.original_size,
             content_box=self.content_box,

@@ -149,7 +149,7 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
     choice of threshold would come to for that. All of these are absent where there is no threshold.
     """
     config, fitted = model.config, model.judge.fitted
-    quantizer, threshold = fitted.quantizer, model.threshold_
+    quantizer, threshold = fitted.quantizer, model.current_threshold
     facts: dict[str, object] = {
         "format": FORMAT,
         "format_version": VERSION,
@@ -418,7 +418,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "backbone_sha256": model.extractor.backbone_sha256,
         "scoring_identity": model.scoring_identity,
     }
-    threshold = model.threshold_
+    threshold = model.current_threshold
     if threshold is not None:
         members["threshold"] = fitted.quantizer.to_value(threshold.level)
         members["threshold_level"] = threshold.level

@@ -80,6 +80,6 @@ def panels_zip(
                 content_box=image.content_box,
                 panel_side=STRIP_SIDE,
             )
-            folder = model.verdict(decision.score, level)
+            folder = model.verdict(decision.score_level, level)
             archive.writestr(f"{folder}/{flat_name(image.name, '.jpg', taken)}", encode_jpeg(strip))
     return out.getvalue()

@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL
-from padim.decision.regions import Decision, mask_to_original
+from padim.decision.prediction import Prediction
+from padim.decision.regions import mask_to_original
 
 __all__ = [
     "COLORMAPS",
@@ -190,7 +191,7 @@ def overlay(
     Args:
         rgb: uint8 ``(h, w, 3)``, the original picture; it is not changed.
         q: uint16 ``(S, S)``, a judged map.
-        mask: bool ``(h, w)``, from the ``Decision``.
+        mask: bool ``(h, w)``, from the ``Prediction``.
         threshold: a level.
         opacity: weight of the heat from the threshold upwards, 0..1.
         contour: outline the mask, with a line whose width goes with the picture's size.
@@ -280,7 +281,7 @@ def score_text(score: int, threshold: int) -> str:
 def four_panel(
     rgb: Picture,
     q: NDArray[np.uint16],
-    decision: Decision,
+    decision: Prediction,
     *,
     colormap: str = DEFAULT_COLORMAP,
     opacity: float = 0.45,
@@ -332,10 +333,10 @@ def four_panel(
 
     panels = (
         rgb,
-        heatmap(q, decision.threshold, (height, width), colormap=colormap, content_box=content_box),
+        heatmap(q, decision.decision_level, (height, width), colormap=colormap, content_box=content_box),
         np.broadcast_to(mask_image(mask)[:, :, None], rgb.shape),
         overlay(
-            rgb, q, mask, decision.threshold, opacity=opacity, colormap=colormap, content_box=content_box
+            rgb, q, mask, decision.decision_level, opacity=opacity, colormap=colormap, content_box=content_box
         ),
     )
     gutter = max(2, round(max(height, width) / 100))
@@ -451,7 +452,7 @@ class _Line:
             fill=_TEXT,
         )
 
-    def caption(self, left: int, right: int, name: str, decision: Decision) -> None:
+    def caption(self, left: int, right: int, name: str, decision: Prediction) -> None:
         """Name on the left; score and verdict on the right, which the name gives way to."""
         verdict, color = ("REJECT", _REJECT) if decision.rejected else ("ACCEPT", _ACCEPT)
         pad = self.size // 2
@@ -462,7 +463,7 @@ class _Line:
         )
         self.text(begin + pad, verdict, _TEXT, right - begin)
         # The built-in font has no multiplication sign, and one line should not be set in two fonts for it.
-        score = score_text(decision.score, decision.threshold).replace("×", "x")
+        score = score_text(decision.score_level, decision.decision_level).replace("×", "x")
         begin -= self.length(score) + self.size
         self.text(begin, score, _QUIET, right - left)
         self.text(left, name, _TEXT, begin - self.size - left)

@@ -22,7 +22,7 @@ from padim.storage.atomic import write_atomic
 
 if TYPE_CHECKING:
     from padim.decision.anomaly_map import Quantizer
-    from padim.decision.regions import Decision
+    from padim.decision.prediction import Prediction
     from padim.model import Padim
 
 CSV_COLUMNS = (
@@ -56,7 +56,7 @@ def judged(
     original_size: tuple[int, int],
     score: int,
     quantizer: Quantizer,
-    decision: Decision | None,
+    decision: Prediction | None,
     verdict: str | None,
 ) -> dict[str, Any]:
     """One picture's row, in the units people see.
@@ -84,7 +84,7 @@ def judged(
         "sha256": sha256,
     }
     if decision is not None:
-        level = decision.threshold
+        level = decision.decision_level
         row["above_threshold"] = decision.rejected
         row["threshold"] = _short(value(level))
         row["score_over_threshold"] = _short(score / level) if level else None

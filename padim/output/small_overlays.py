@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from padim.decision.regions import decide, mask_to_original
+from padim.decision.prediction import decide
+from padim.decision.regions import mask_to_original
 from padim.output.render import encode_jpeg, overlay
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import xxhash
 
 from padim.config import BEFORE_IT_WAS_A_SETTING
-from padim.data.loading import Image, Watch, content_hash, prepare
+from padim.data.loading import Named, Watch, content_hash, prepare
 from padim.data.preprocess import Preprocess
 from padim.errors import DamagedError, ImageError, PadimError
 from padim.storage import leftovers
@@ -52,13 +52,13 @@ class Done:
     thumbnail: tuple[int, int]
 
 
-class Rest(Iterable[Image]):
+class Rest(Iterable[Named]):
     """The pictures still to be read, once; ``len()`` is how many there are at most."""
 
-    def __init__(self, images: Iterator[Image], count: int) -> None:
+    def __init__(self, images: Iterator[Named], count: int) -> None:
         self._images, self._count = images, count
 
-    def __iter__(self) -> Iterator[Image]:
+    def __iter__(self) -> Iterator[Named]:
         return self._images
 
     def __len__(self) -> int:
@@ -125,8 +125,8 @@ class Unfinished:
         return done
 
     def pass_over(
-        self, done: list[Done], images: Iterable[Image], preprocess: Preprocess, watch: Watch
-    ) -> tuple[list[str], Rest | Iterator[Image], Watch]:
+        self, done: list[Done], images: Iterable[Named], preprocess: Preprocess, watch: Watch
+    ) -> tuple[list[str], Rest | Iterator[Named], Watch]:
         """Read past the pictures that are done; they must come first, and in the same order.
 
         Returns:
@@ -159,7 +159,7 @@ class Unfinished:
             watch = replace(watch, progress=lambda at, _, stage: tell(before + at, total, stage))
         return names, iterator if total is None else Rest(iterator, total - seen), watch
 
-    def _must_be_broken(self, image: Image, preprocess: Preprocess, watch: Watch) -> None:
+    def _must_be_broken(self, image: Named, preprocess: Preprocess, watch: Watch) -> None:
         """Between pictures that are done there can be those that were skipped, and nothing else."""
         try:
             prepare(image, preprocess, cancel=watch.cancel)

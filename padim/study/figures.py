@@ -31,7 +31,7 @@ Draws = npt.NDArray[np.float32]
 
 def counted(category: Category, config: PadimConfig, model: Padim, judged: Judged) -> tuple[Result, Draws]:
     """All figures of a judged category, and their draws."""
-    level = None if model.threshold_ is None else model.threshold_.level
+    level = None if model.current_threshold is None else model.current_threshold.level
     report = judged.report(model, level)
     promise = None
     if level is not None:
@@ -94,7 +94,7 @@ def milliseconds(model: Padim, category: Category, watch: Watch) -> float:
     taken: list[float] = []
     for image in [*images[:1], *images]:
         begun = time.perf_counter()
-        if any(True for _ in model.score([image], cancel=watch.cancel, on_error=lambda error: None)):
+        if any(True for _ in model.predict([image], cancel=watch.cancel, on_error=lambda error: None)):
             taken.append(time.perf_counter() - begun)
     # The first one has opened sessions and filled caches. Of the others the quicker ones count: that the
     # computer was busy with something else is not the configuration's fault.

@@ -329,8 +329,8 @@ def test_it_is_saved_opened_and_exported_like_any_other(
     assert opened.extractor.identity == model.extractor.identity
     assert opened.extractor.identity != Padim(CONFIG).extractor.identity
     pictures = [*normals(2, first=60), *defects(2)]
-    for ours, theirs in zip(model.score(pictures), opened.score(pictures), strict=True):
-        np.testing.assert_array_equal(ours.map, theirs.map)
+    for ours, theirs in zip(model.predict(pictures), opened.predict(pictures), strict=True):
+        np.testing.assert_array_equal(ours.levels, theirs.levels)
     path = export_onnx(opened, tmp_path / "scorer.onnx")
     session = ort.InferenceSession(path)
     assert "adapted with 4 pictures" in session.get_modelmeta().custom_metadata_map["weights_source"]

@@ -30,7 +30,7 @@ from padim.analysis.attribution import (
     strongest_place,
 )
 from padim.data.loading import prepare
-from padim.decision.regions import decide
+from padim.decision.prediction import decide
 from padim.methods.moments import PatchStatistics
 from padim.storage.feature_store import Spool
 from tests.parts import defects, normals
@@ -196,12 +196,12 @@ def test_the_strongest_place_is_where_the_score_comes_from() -> None:
 
 
 def test_a_pictures_shares_sum_to_the_distances_it_was_judged_by(small_model: Padim) -> None:
-    (scored,) = small_model.score(defects(1))
+    (scored,) = small_model.predict(defects(1))
     rgb = prepare(defects(1)[0], small_model.preprocess).rgb
     runs = small_model.extractor.runs
     embedding = embed(small_model, rgb)
     assert small_model.extractor.runs == runs + 1
-    mask = scored.map > small_model.threshold_level
+    mask = scored.levels > small_model.threshold_level
     whole, there = explain(small_model, embedding), explain(small_model, embedding, mask)
     assert small_model.extractor.runs == runs + 1
     assert whole.layers == ("blocks.2", "blocks.4", "blocks.10")
@@ -356,7 +356,7 @@ def same(one: Padim, other: Padim) -> None:
     """Bit for bit."""
     assert one.config == other.config
     assert one.quantizer == other.quantizer
-    assert one.threshold_ == other.threshold_
+    assert one.current_threshold == other.current_threshold
     for name in ("channels", "mean_", "held_out_"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     for ours, theirs in zip(one.factor_.files().values(), other.factor_.files().values(), strict=True):
@@ -374,7 +374,7 @@ def test_layers_are_turned_off_and_on_without_the_network(small_config: PadimCon
     assert set(model.channels) <= set(range(64))
     fresh = Padim(model.config).fit(normals(8))
     same(model, fresh)
-    assert model.threshold_ != before.threshold_
+    assert model.current_threshold != before.current_threshold
     layers, layer_of = kept_layers(model)
     assert [layer.name for layer in layers] == ["blocks.2", "blocks.4"]
     assert set(layer_of) == {0, 1}
@@ -390,7 +390,7 @@ def test_middle_layers_off_and_a_number_of_features(small_config: PadimConfig) -
     assert len(model.channels) == 30
     assert not set(model.channels) & set(range(24, 64))
     same(model, Padim(model.config).fit(normals(6)))
-    (scored,) = model.score(defects(1))
+    (scored,) = model.predict(defects(1))
     told = explain(model, embed(model, prepare(defects(1)[0], model.preprocess).rgb))
     assert told.layers == ("blocks.2", "blocks.10")
     np.testing.assert_allclose(told.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)

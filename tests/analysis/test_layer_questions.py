@@ -41,7 +41,7 @@ def test_thirds_do_not_lose_a_percent() -> None:
 
 
 def stored(model: Padim, file: tuple[str, bytes]) -> StoredScore:
-    (one,) = model.score([file])
+    (one,) = model.predict([file])
     return StoredScore(one.name, one.sha256, one.original_size, one.content_box, one.grid)
 
 

@@ -97,7 +97,7 @@ def test_a_subset_is_the_model_that_its_pictures_alone_give(shots: Padim, small_
     np.testing.assert_array_equal(judge.image_levels(area)[inside], alone.image_levels())
     outside = [i for i, normal in enumerate(shots.normals_) if normal.group not in drawn]
     others = files_of(shots, frozenset(shots.normals_[i].group for i in outside))
-    scores = [scored.score for scored in alone.score(others)]
+    scores = [scored.score_level for scored in alone.predict(others)]
     assert judge.image_levels(area)[outside].tolist() == scores
 
 
@@ -125,19 +125,21 @@ def test_the_curve_is_what_such_models_would_say(
         assert trial.threshold == alone.quantizer.to_value(threshold.level)
         assert trial.promise == alone.false_rejects(threshold.level)
         levels: dict[str, int] = {}
-        for scored in alone.score(files_of(shots, frozenset(good - drawn))):
+        for scored in alone.predict(files_of(shots, frozenset(good - drawn))):
             part_of = groups[scored.name]
-            levels[part_of] = max(levels.get(part_of, 0), scored.score)
+            levels[part_of] = max(levels.get(part_of, 0), scored.score_level)
         above = sum(level > threshold.level for level in levels.values())
         assert trial.left_out == Rate.counted(above, 23 - 12)
-        caught = [scored.score > threshold.level for scored in alone.score(bad)]
+        caught = [scored.score_level > threshold.level for scored in alone.predict(bad)]
         assert trial.caught.tolist() == caught
     (full,) = curve.sizes[1].trials
-    assert shots.threshold_ is not None
-    assert full.threshold == shots.quantizer.to_value(shots.threshold_.level)
+    assert shots.current_threshold is not None
+    assert full.threshold == shots.quantizer.to_value(shots.current_threshold.level)
     assert full.promise == shots.false_rejects()
     assert full.left_out.of == 0
-    assert full.caught.tolist() == [scored.score > shots.threshold_level for scored in shots.score(bad)]
+    assert full.caught.tolist() == [
+        scored.score_level > shots.threshold_level for scored in shots.predict(bad)
+    ]
     assert full.caught_at_full.tolist() == full.caught.tolist()
 
 

@@ -125,9 +125,9 @@ def test_a_preview_is_what_the_change_gives(model: Padim, grouped: Path, decisio
         for roi in (region(one, *DRAWN), None):
             peer = Padim.load(one.save(one.work_dir / "copy")).set_roi(roi)
             found = preview(one, roi, held_out_under(one, roi))
-            assert one.threshold_ is not None
-            assert found.at_use == peer.false_rejects(one.threshold_.level)
-            assert found.threshold == peer.threshold_
+            assert one.current_threshold is not None
+            assert found.at_use == peer.false_rejects(one.current_threshold.level)
+            assert found.threshold == peer.current_threshold
             assert found.at_own == peer.false_rejects()
             assert found.share == (1.0 if roi is None else roi.mean())
 

@@ -231,8 +231,8 @@ def test_counts_are_those_of_judging_each_altered_picture(small_model: Padim, sh
                 seed = int(name.split("_")[1][:3]) + (500 if name.startswith("bad") else 0)
                 rgb = part(seed, defect=seed >= 500)
                 own = [0, int(content_hash(content)[:16], 16)]
-                (scored,) = small_model.score([(name, alter(rgb, one.kind, severity, own))])
-                counts[kind_of(name)] += scored.score > level
+                (scored,) = small_model.predict([(name, alter(rgb, one.kind, severity, own))])
+                counts[kind_of(name)] += scored.score_level > level
             assert one.false_rejects[at] == Rate.counted(counts["good"], 6)
             assert one.by_defect["chip"][at] == Rate.counted(counts["chip"], 3)
             assert one.by_defect["scratch"][at] == Rate.counted(counts["scratch"], 2)
@@ -288,7 +288,7 @@ def test_padded_pictures_are_judged_where_they_lie(tmp_path: Path, monkeypatch: 
     )
     model = Padim(config, work_dir=tmp_path).fit(normals(8, size=(96, 48)))
     good = normals(4, first=100, size=(96, 48))
-    expected = sum(scored.score > model.threshold_level for scored in model.score(good))
+    expected = sum(scored.score_level > model.threshold_level for scored in model.predict(good))
     boxes: list[Any] = []
     judge = Scorer.__call__
 

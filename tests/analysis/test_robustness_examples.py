@@ -52,8 +52,8 @@ def test_examples_score_as_they_were_counted(small_model: Padim) -> None:
             assert example.whole == (series.kind == "darker")
             # Images of 96 pixels are kept as they were altered.
             np.testing.assert_array_equal(example.rgb, changed)
-            (scored,) = small_model.score([("x", changed)])
-            assert example.score == scored.score
+            (scored,) = small_model.predict([("x", changed)])
+            assert example.score == scored.score_level
 
 
 def test_the_first_good_image_is_kept_or_else_the_first(small_model: Padim) -> None:

@@ -44,7 +44,7 @@ def test_other_settings_need_no_other_scoring(
         level = sorted(found.scores(model))[5]
         assert found.report(model, level) == again.report(model, level)
         assert found.report(model, level) is found.report(model, level), "counted once"
-        for image, scored in zip(found.images, model.score(open_dataset(root)), strict=True):
+        for image, scored in zip(found.images, model.predict(open_dataset(root)), strict=True):
             decision = model.decide(scored, level)
             assert image.regions(model, level, area) == len(decision.regions)
             np.testing.assert_array_equal(image.decide(model, level, area).mask, decision.mask)

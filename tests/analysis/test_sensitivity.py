@@ -17,7 +17,7 @@ from padim.analysis.detection_curve import curve_of
 from padim.analysis.sensitivity import Probe, default_sizes, measure
 from padim.analysis.synthetic_defects import KINDS, Kind, Look, footprint, paint
 from padim.data.preprocess import Box, Preprocess
-from padim.decision.regions import decide
+from padim.decision.prediction import decide
 from tests.parts import RGB, defects, normals, part
 
 SIDE = 48
@@ -259,7 +259,7 @@ def test_every_trial_is_what_judging_the_painted_picture_gives(small_model: Padi
     level, min_area = small_model.threshold_level, small_model.config.min_area
     for place in rng.permutation(len(probe.places))[:6]:
         name = probe.pictures[probe.picture_of[place]]
-        (bare,) = small_model.score([(name, images[name])])
+        (bare,) = small_model.predict([(name, images[name])])
         rgb = Preprocess(size=64)(part(int(name[5:8])))
         look = Look.drawn(_after_place(probe.seed, place))
         x, y = probe.places[place]
@@ -267,7 +267,7 @@ def test_every_trial_is_what_judging_the_painted_picture_gives(small_model: Padi
             painted, area = paint(rgb, kind, 12, 0.5, look, x, y)
             q = small_model.judge_arrays(painted[None])[0][0]
             mask = decide(q, level, min_area).mask
-            void = bool((decide(bare.map, level, min_area).mask & area).any())
+            void = bool((decide(bare.levels, level, min_area).mask & area).any())
             index = (place, KINDS.index(kind), 1, 1)
             assert probe.void[index] == void
             assert probe.rejected[index] == mask.any()

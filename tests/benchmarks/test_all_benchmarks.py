@@ -169,10 +169,10 @@ def test_remembered_embeddings_give_the_very_scores_of_the_engine(
         model = mvtec.RememberingPadim(small_config, extractor, tmp_path / f"work{turn}")
         model.fit(read.images(good[:20]))
         assert np.array_equal(model.held_out_scores(), plain.held_out_scores())
-        remembered = list(model.score(read.images([*good[20:], *defects]), batch_size=5))
-        for one, other in zip(remembered, plain.score([*files[20:], *bad]), strict=True):
-            assert one.score == other.score
-            assert np.array_equal(one.map, other.map)
+        remembered = list(model.predict(read.images([*good[20:], *defects]), batch_size=5))
+        for one, other in zip(remembered, plain.predict([*files[20:], *bad]), strict=True):
+            assert one.score_level == other.score_level
+            assert np.array_equal(one.levels, other.levels)
         if turn == 0:
             runs = extractor.runs
     assert extractor.runs == runs

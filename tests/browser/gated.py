@@ -17,21 +17,21 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from padim import Padim, ScoredImage
+from padim import Padim, Prediction
 
 
 def shut_by(file: str) -> None:
     """Let only the first images out of a scoring while this file exists: as many as it says, or none."""
-    score = Padim.score
+    score = Padim.predict
     gate = Path(file)
 
-    def waiting(self: Padim, *args: Any, **settings: Any) -> Iterator[ScoredImage]:
+    def waiting(self: Padim, *args: Any, **settings: Any) -> Iterator[Prediction]:
         for place, one in enumerate(score(self, *args, **settings)):
             while gate.exists() and place >= int(gate.read_text() or 0):
                 time.sleep(0.02)  # between two looks, not instead of one
             yield one
 
-    Padim.score = waiting  # type: ignore[method-assign]
+    Padim.predict = waiting  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def test_the_hand_is_ahead_of_the_server_while_scoring_goes_on(
     assert told.is_hidden(), "what is said about another picture must not stand below this one"
     file = visitor.download_mask(tmp_path)
     assert file.name.startswith(names[6].removesuffix(".png"))
-    (scored,) = model.score([one for one in FILES if one[0] == names[6]])
+    (scored,) = model.predict([one for one in FILES if one[0] == names[6]])
     assert np.array_equal(decode(file.read_bytes(), file.name)[..., 0] > 0, model.decide(scored).mask)
 
     wire.release()
@@ -191,7 +191,7 @@ def test_one_row_of_steps_for_threshold_region_and_labels(
     visitor = visit(server)
     wire = Wire(visitor.page)
     live = calibrating(visitor, entry, FILES[-3:])
-    hashes = {item.name: item.sha256 for item in small_model.score(FILES[-3:])}
+    hashes = {item.name: item.sha256 for item in small_model.predict(FILES[-3:])}
     first, second, _ = live.names()
     keyboard = visitor.page.keyboard
 
@@ -268,7 +268,7 @@ def test_two_sessions_label_one_picture(
     live = calibrating(visitor, entry, FILES[-2:])
     name = live.names()[0]
     live.part(".kinds").select_option("every")
-    sha256 = next(item.sha256 for item in small_model.score(FILES[-2:]) if item.name == name)
+    sha256 = next(item.sha256 for item in small_model.predict(FILES[-2:]) if item.name == name)
     live.show(name)
     visitor.page.keyboard.press("d")
     visitor.main.get_by_text("1 defect picture").wait_for()
@@ -339,7 +339,7 @@ def test_what_is_typed_and_given_up_decides_nothing(
 def test_a_mask_to_take_along_is_the_engines(visit: Visit, server: served.Server) -> None:
     """Random maps, with and without margins, for images smaller and larger than the map."""
     from padim.data.preprocess import Box
-    from padim.decision.regions import decide
+    from padim.decision.prediction import decide
     from ui.components import viewer
 
     random = np.random.default_rng(7)

@@ -109,4 +109,4 @@ def test_layers_are_turned_off_and_on(
     visitor.main.get_by_text("The model uses all its layers again").wait_for()
     visitor.settle()
     after = Workspace(home).open(small_entry.id)
-    assert (after.config, after.threshold_) == (before.config, before.threshold_)
+    assert (after.config, after.current_threshold) == (before.config, before.current_threshold)

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import served
-from padim import Padim, ScoredImage, Workspace
+from padim import Padim, Prediction, Workspace
 from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor, results
@@ -161,7 +161,7 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
     visitor.button("Add test pictures").click()
     visitor.keyed("known-sample").get_by_role("button").click()
     defects = sorted(path for path in (PART / "test").glob("*/*.jpg") if path.parent.name != "good")
-    scored = list(model.score((path.name, path.read_bytes()) for path in defects))
+    scored = list(model.predict((path.name, path.read_bytes()) for path in defects))
     see_caught(live, scored, before)
 
     live.ready()
@@ -204,8 +204,8 @@ def promise(model: Padim, level: int) -> str:
     return model.false_rejects(level).sentence.replace("good parts;", "good parts rejected;")
 
 
-def see_caught(live: Live, scored: list[ScoredImage], level: int) -> None:
-    caught = sum(item.score > level for item in scored)
+def see_caught(live: Live, scored: list[Prediction], level: int) -> None:
+    caught = sum(item.score_level > level for item in scored)
     assert 0 < caught < len(scored), "the sample has obvious defects and faint ones"
     live.part('.counts tr[data-kind="defect"] .above').get_by_text(f"{caught}", exact=True).wait_for()
 
@@ -216,8 +216,8 @@ def see_caught(live: Live, scored: list[ScoredImage], level: int) -> None:
 def inspect(visitor: Visitor, home: Path, runs: Path, folder: Path) -> None:
     uploads = [picture("good", n) for n in GOOD] + [picture(kind, 0) for kind in OBVIOUS]
     model = Workspace(home).open(visitor.model_id)
-    scored = {item.name: item for item in model.score(uploads)}
-    worst_first = sorted(scored, key=lambda name: -scored[name].score)
+    scored = {item.name: item for item in model.predict(uploads)}
+    worst_first = sorted(scored, key=lambda name: -scored[name].score_level)
     rejected = [name for name in worst_first if model.decide(scored[name]).rejected]
     assert set(rejected) == {f"{kind}_000.jpg" for kind in OBVIOUS}
 
@@ -257,7 +257,7 @@ def inspect(visitor: Visitor, home: Path, runs: Path, folder: Path) -> None:
     assert runs.stat().st_size == ran, "looking at results ran the network"
 
 
-def see_table(visitor: Visitor, model: Padim, scored: dict[str, ScoredImage], names: list[str]) -> None:
+def see_table(visitor: Visitor, model: Padim, scored: dict[str, Prediction], names: list[str]) -> None:
     """The list shows these pictures in this order, each with the engine's verdict."""
     lines = visitor.main.locator(f'table.results[aria-rowcount="{len(names) + 1}"] tr[data-verdict]')
     lines.first.wait_for()
@@ -269,11 +269,11 @@ def see_table(visitor: Visitor, model: Padim, scored: dict[str, ScoredImage], na
         decision = model.decide(scored[row["Name"]])
         assert row["Verdict"] == ("Reject" if decision.rejected else "Accept")
         assert row["Regions"] == str(len(decision.regions))
-        score = multiple(model.quantizer.to_value(decision.score), threshold)
+        score = multiple(model.quantizer.to_value(decision.score_level), threshold)
         assert row["Score / threshold"] == score
 
 
-def see_panels(visitor: Visitor, model: Padim, item: ScoredImage, data: bytes, folder: Path) -> None:
+def see_panels(visitor: Visitor, model: Padim, item: Prediction, data: bytes, folder: Path) -> None:
     """The original as it came, at full resolution; the mask to download is the engine's to the pixel."""
     height, width = item.original_size
     source, *size = visitor.full_picture()
@@ -289,7 +289,7 @@ def see_panels(visitor: Visitor, model: Padim, item: ScoredImage, data: bytes, f
 
 
 def check_csv(
-    file: Path, visitor: Visitor, model: Padim, scored: dict[str, ScoredImage], names: list[str]
+    file: Path, visitor: Visitor, model: Padim, scored: dict[str, Prediction], names: list[str]
 ) -> None:
     listed = results(file)
     assert [row["name"] for row in listed] == names
@@ -297,7 +297,7 @@ def check_csv(
         item = scored[row["name"]]
         decision = model.decide(item)
         assert row["verdict"] == ("reject" if decision.rejected else "accept")
-        assert float(row["score"]) == pytest.approx(model.quantizer.to_value(item.score), rel=1e-5)
+        assert float(row["score"]) == pytest.approx(model.quantizer.to_value(item.score_level), rel=1e-5)
         threshold = model.quantizer.to_value(model.threshold_level)
         assert float(row["threshold"]) == pytest.approx(threshold, rel=1e-5)
         # As written, too: a reject must not read like an accept after rounding.
@@ -312,7 +312,7 @@ def check_csv(
                 assert int(row[f"largest_region_{side}"]) == getattr(largest, side)
 
 
-def check_zip(file: Path, scored: dict[str, ScoredImage], rejected: list[str]) -> None:
+def check_zip(file: Path, scored: dict[str, Prediction], rejected: list[str]) -> None:
     with zipfile.ZipFile(file) as archive:
         assert archive.testzip() is None
         names = archive.namelist()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import served
-from padim import Padim, PadimConfig, ScoredImage, Workspace
+from padim import Padim, PadimConfig, Prediction, Workspace
 from padim.decision.anomaly_map import Quantizer
 from padim.decision.calibration import false_reject_rate, parts_needed, rank
 from padim.decision.guard_band import Guard
@@ -98,9 +98,9 @@ def opened(home: Path, entry: Entry) -> Padim:
 
 
 def expected_mask(
-    item: ScoredImage, level: int, min_area: int
+    item: Prediction, level: int, min_area: int
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    mask = map_mask(item.map, level, min_area)
+    mask = map_mask(item.levels, level, min_area)
     box = item.content_box
     return mask if box is None else mask[box.top : box.top + box.height, box.left : box.left + box.width]
 
@@ -112,7 +112,7 @@ def test_masks_and_verdicts_in_the_browser_are_the_engines(
     visitor = visit(server)
     live = calibrating(visitor, padded, TESTS)
     model = opened(home, padded)
-    scored = {item.name: item for item in model.score(TESTS)}
+    scored = {item.name: item for item in model.predict(TESTS)}
     live.part(".kinds").select_option("unknown")
     live.part(".order").select_option("given")
     live.part('[data-rows="4"]').click()
@@ -130,7 +130,7 @@ def test_masks_and_verdicts_in_the_browser_are_the_engines(
             verdicts = live.verdicts()
             assert set(verdicts) == set(scored)
             for name, item in scored.items():
-                rejected = region_score(item.map, area) > level
+                rejected = region_score(item.levels, area) > level
                 assert verdicts[name] == ("reject" if rejected else "accept"), (name, level, area)
             live.show(TESTS[0][0])
             for first in range(0, len(TESTS), 4):
@@ -260,7 +260,7 @@ def test_counts_on_either_side_follow_the_line(
     bad = [file for file in defects(5) if isinstance(file[1], bytes)]
     live = calibrating(visitor, small_entry, [(name, bytes(data)) for name, data in bad], "Defects")
     model = opened(home, small_entry)
-    scores = {item.name: item.score for item in model.score(bad)}
+    scores = {item.name: item.score_level for item in model.predict(bad)}
     good = model.held_out_scores()
     for share in (0.1, 0.4, 0.8):
         live.line_to(share, release=False)
@@ -286,7 +286,7 @@ def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: E
     live.part('[data-filter="changes"]').click()
     live.line_to(0.02)
     level, _ = live.decided
-    scores = {item.name: item.score for item in model.score(files)}
+    scores = {item.name: item.score_level for item in model.predict(files)}
     flips = sorted(
         (name for name, score in scores.items() if (score > saved) != (score > level)),
         key=lambda name: abs(scores[name] - saved),
@@ -401,7 +401,7 @@ def test_zoom_and_pointer_are_the_same_in_every_pane(
     name, data = TESTS[12]  # a wide one, so that the map has margins
     live.show(name)
     model = opened(home, padded)
-    (item,) = model.score([(name, data)])
+    (item,) = model.predict([(name, data)])
     frame = live.part(".overlay .frame")
     frame.click()
     box = frame.bounding_box()
@@ -428,7 +428,7 @@ def test_zoom_and_pointer_are_the_same_in_every_pane(
     assert abs(y - v * height) < 3
     content = item.content_box
     assert content is not None
-    level = item.map[
+    level = item.levels[
         content.top + (2 * y + 1) * content.height // (2 * height),
         content.left + (2 * x + 1) * content.width // (2 * width),
     ]
@@ -475,7 +475,7 @@ def test_inspect_judges_by_the_threshold_in_use(
     live = Live(visitor).ready()
     assert live.part(".decision").is_hidden(), "here the threshold is not to be moved"
     model = opened(home, padded)
-    scored = {item.name: item for item in model.score(TESTS)}
+    scored = {item.name: item for item in model.predict(TESTS)}
     level, area = model.threshold_level, model.config.min_area
     for name in list(live.verdicts())[:6]:
         live.show(name)
@@ -520,12 +520,12 @@ def test_a_guard_band_calls_for_review(
     small_model.save(entry.path)
     model = store.open(entry.id)
     files = [(name, bytes(data)) for name, data in [*normals(6, first=60), *defects(3)]]
-    apart = sorted(abs(item.score - model.threshold_level) for item in model.score(files))
+    apart = sorted(abs(item.score_level - model.threshold_level) for item in model.predict(files))
     band = apart[3]  # the border belongs to the band: four are to be reviewed
     model.set_guard(Guard((band + 0.5) * model.quantizer.step, 1.0, 4, 5, 1))
     model.set_roi(np.pad(np.ones((40, 40), bool), 12)).save(entry.path)
     model = store.open(entry.id)
-    scored = {item.name: item for item in model.score(files)}
+    scored = {item.name: item for item in model.predict(files)}
     visitor = visit(server)
     live = calibrating(visitor, entry, files)
     live.part(".kinds").select_option("unknown")
@@ -533,7 +533,7 @@ def test_a_guard_band_calls_for_review(
     for share in (0.1, 0.25, 0.5):
         live.line_to(share)
         level, _ = live.decided
-        expected = {name: model.verdict(item.score, level) for name, item in scored.items()}
+        expected = {name: model.verdict(item.score_level, level) for name, item in scored.items()}
         assert live.verdicts() == expected
         row = live.part('.counts tr[data-kind="unknown"]')
         counted = [row.locator(f".{kind}").inner_text() for kind in ("below", "above", "review")]
@@ -544,7 +544,7 @@ def test_a_guard_band_calls_for_review(
     # Outside the region of interest nothing is drawn as rejected, and its border is shown: where not all of
     # it is rejected, or the outline would lie on the border.
     live.line_to(0.25)
-    name = max(scored, key=lambda one: scored[one].score)
+    name = max(scored, key=lambda one: scored[one].score_level)
     live.show(name)
     (drawn,) = live.masks()
     assert drawn.mask.any()

@@ -23,15 +23,15 @@ def test_figures_are_those_of_all_scores_and_pixels(
     report = done.json
     dataset = open_dataset(labelled)
     truth, scores, pixels, inside = [], [], [], []
-    for scored in small_model.score(dataset):
+    for scored in small_model.predict(dataset):
         sample = dataset.samples[scored.name]
         truth.append(not sample.good)
-        scores.append(scored.score)
+        scores.append(scored.score_level)
         if sample.good:
-            pixels.append(scored.map.ravel())
-            inside.append(np.zeros(scored.map.size, bool))
+            pixels.append(scored.levels.ravel())
+            inside.append(np.zeros(scored.levels.size, bool))
         elif sample.mask is not None:
-            pixels.append(scored.map.ravel())
+            pixels.append(scored.levels.ravel())
             mask = dataset.mask(sample, scored.original_size)
             assert mask is not None
             inside.append(at_map_resolution(mask, small_model.preprocess).ravel())

@@ -28,7 +28,7 @@ def same(one: Padim, other: Padim) -> None:
     assert np.array_equal(one.mean_, other.mean_)
     assert np.array_equal(one.held_out_, other.held_out_)
     assert one.quantizer == other.quantizer
-    assert one.threshold_ == other.threshold_
+    assert one.current_threshold == other.current_threshold
     ours, theirs = one.factor_.files(), other.factor_.files()
     assert ours.keys() == theirs.keys()
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)

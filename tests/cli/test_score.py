@@ -56,7 +56,7 @@ def test_results_are_the_engines_decisions(
     assert document["interrupted"] is None
     expected = {
         scored.name: (scored, small_model.decide(scored))
-        for scored in small_model.score(open_source(mixed), on_error=lambda error: None)
+        for scored in small_model.predict(open_source(mixed), on_error=lambda error: None)
     }
     judged = {row["name"]: row for row in pictures if "error" not in row}
     assert judged.keys() == expected.keys()
@@ -67,8 +67,8 @@ def test_results_are_the_engines_decisions(
         assert row["verdict"] == ("reject" if decision.rejected else "accept")
         assert row["above_threshold"] == decision.rejected
         assert row["sha256"] == scored.sha256
-        assert row["score"] == pytest.approx(value(scored.score), rel=1e-5)
-        assert row["threshold"] == pytest.approx(value(decision.threshold), rel=1e-5)
+        assert row["score"] == pytest.approx(value(scored.score_level), rel=1e-5)
+        assert row["threshold"] == pytest.approx(value(decision.decision_level), rel=1e-5)
         assert [(r["x"], r["y"], r["width"], r["height"], r["area"]) for r in row["regions"]] == [
             (r.x, r.y, r.width, r.height, r.area) for r in decision.regions
         ]
@@ -238,7 +238,7 @@ def test_pictures_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
     source = UploadSource([(f"{i:03d}.png", content) for i in range(200)])
     reading = _Reading(source, tmp_path, Journal.begin(tmp_path, {}), 16, panels=False, masks=False)
     most = 0
-    for scored in Padim.load(saved_model).score(reading):
+    for scored in Padim.load(saved_model).predict(reading):
         most = max(most, len(reading._under_way))
         assert reading.take(scored.name).content == content
     assert most <= 16 * 3 + 1

@@ -80,7 +80,7 @@ def test_a_broken_picture_is_named_and_changes_nothing(
 
     errors: list[ImageError] = []
     with_it = [good[0], (name, content), *good[1:]]
-    scored = [item.name for item in model.score(with_it, on_error=errors.append)]
+    scored = [item.name for item in model.predict(with_it, on_error=errors.append)]
     assert scored == [item[0] for item in good]
     model.fit(with_it, on_error=errors.append)
     assert [error.name for error in errors] == [name, name]
@@ -104,11 +104,11 @@ def test_an_odd_picture_is_used_like_any_other(config: PadimConfig, tmp_path: Pa
     model = Padim(config, work_dir=tmp_path / "work").fit([*normals(3), (name, content)])
     assert np.isfinite(model.mean_).all()
     assert np.isfinite(model.held_out_).all()
-    (scored,) = model.score([(name, content)])
+    (scored,) = model.predict([(name, content)])
     assert scored.name == name
     decision = model.decide(scored, 0)
     assert decision.mask.shape == scored.original_size
-    assert decision.rejected == bool(decision.mask.any()) == (scored.score > 0)
+    assert decision.rejected == bool(decision.mask.any()) == (scored.score_level > 0)
     # Names reach no file system; they come back unchanged from the saved model.
     again = Padim.load(model.save(tmp_path / "saved"))
     assert again.normals_[3].name == name

@@ -17,7 +17,8 @@ from skimage.morphology import area_opening
 
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL, Quantizer, judged_map, upsample_and_smooth
-from padim.decision.regions import decide, map_mask, mask_to_original, region_score, region_scores
+from padim.decision.prediction import decide
+from padim.decision.regions import map_mask, mask_to_original, region_score, region_scores
 from padim.network.resample import blur_radius
 
 EIGHT = np.ones((3, 3), np.int64)
@@ -397,16 +398,16 @@ def test_rejected_exactly_when_the_mask_is_not_empty(
     outside[box.top : box.top + box.height, box.left : box.left + box.width] = False
     judged[outside] = 0
 
-    assert decision.score == reference_score(judged, min_area)
-    assert decision.threshold == threshold
-    assert decision.rejected == (decision.score > threshold)
+    assert decision.score_level == reference_score(judged, min_area)
+    assert decision.threshold_level == threshold
+    assert decision.rejected == (decision.score_level > threshold)
     assert decision.rejected == map_mask(judged, threshold, min_area).any()
     assert decision.rejected == decision.mask.any()
     assert decision.rejected == (len(decision.regions) > 0)
     assert decision.mask.shape == (size or (box.height, box.width))
     assert decision.mask.dtype == np.bool_
     if decision.rejected:
-        assert decision.regions[0].level == decision.score
+        assert decision.regions[0].level == decision.score_level
 
 
 @settings(max_examples=200, deadline=None)
@@ -463,7 +464,7 @@ def test_a_decision_by_hand_at_twice_the_size() -> None:
     q[4, 6:8] = [90, 12]  # the highest peak, but not the highest pair of pixels' reach
     decision = decide(q, 9, 2, original_size=(12, 16))
     assert decision.rejected
-    assert decision.score == 12
+    assert decision.score_level == 12
     small, large = decision.regions
     assert (small.level, small.peak_level, small.area) == (12, 90, 8)
     assert (small.x, small.y, small.width, small.height) == (12, 8, 4, 2)

@@ -34,7 +34,7 @@ def rejected_where_it_should_be(model: Padim) -> None:
     """A threshold in use rejects what is above it, whatever is scored; without one there is no verdict."""
     value = model.choice.value
     assert value is not None
-    if model.threshold_ is None:
+    if model.current_threshold is None:
         with pytest.raises(CalibrationError, match=r"is beyond this model.s scale, .*: set another"):
             _ = model.threshold_level
         return
@@ -67,13 +67,13 @@ def test_one_kept_for_later_is_refused_when_its_time_comes(model: Padim) -> None
 def test_set_before_a_fit(value: float) -> None:
     model = Padim(SMALL).set_decision(value=value).fit(normals(5))
     rejected_where_it_should_be(model)
-    assert (model.threshold_ is None) == (value == 1e9)
+    assert (model.current_threshold is None) == (value == 1e9)
     if value == 1e9:
-        (scored,) = model.score(defects(1))
+        (scored,) = model.predict(defects(1))
         with pytest.raises(BeyondScaleError):
             model.decide(scored)
         with pytest.raises(BeyondScaleError):
-            model.verdict(scored.score)
+            model.verdict(scored.score_level)
 
 
 def test_without_a_threshold_it_is_saved_and_exported_without(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_without_a_threshold_it_is_saved_and_exported_without(tmp_path: Path) ->
     assert Bundle(path).manifest["threshold"] is None
     assert "threshold_level" not in metadata(model)
     again = Padim.load(path)
-    assert again.threshold_ is None
+    assert again.current_threshold is None
     again.set_decision(basis="image")
     assert again.threshold_level > 0
 
@@ -107,7 +107,7 @@ def test_one_by_hand_stays_valid_through_changes(tmp_path: Path) -> None:
     for change in changes:
         change()
         assert model.choice.value == highest * 0.999
-        assert model.threshold_ is not None
+        assert model.current_threshold is not None
         assert model.threshold_level <= HIGHEST_THRESHOLD
         if model.roi is None:
             rejected_where_it_should_be(model)
@@ -129,7 +129,7 @@ def test_a_bundle_that_says_so_has_no_threshold(model: Padim, tmp_path: Path) ->
         manifest = _rewritten(model, tmp_path, {"basis": "manual", "permille": 950, "value": value})
         opened = Padim.load(tmp_path / "model")
         assert manifest["choice"]["value"] == opened.choice.value
-        assert (opened.threshold_ is not None) == there
+        assert (opened.current_threshold is not None) == there
         rejected_where_it_should_be(opened)
 
 
@@ -156,7 +156,7 @@ def test_a_good_part_beyond_the_scale_gives_no_threshold_either(model: Padim) ->
     model._install(replace(fitted, held_out=odd))
     for basis in ("image", "pixel"):
         model.set_decision(basis=basis)
-        assert model.threshold_ is None
+        assert model.current_threshold is None
         with pytest.raises(BeyondScaleError, match="take that part out as not good, or set the threshold by"):
             _ = model.threshold_level
 
@@ -185,7 +185,7 @@ def test_whatever_is_accepted_rejects_what_is_above_it(
         if model.choice.basis == "manual":
             rejected_where_it_should_be(model)
         else:
-            assert model.threshold_ is None or model.threshold_.level < MAX_LEVEL
+            assert model.current_threshold is None or model.current_threshold.level < MAX_LEVEL
 
 
 _SHARED: dict[Path, Padim] = {}

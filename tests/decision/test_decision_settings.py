@@ -31,7 +31,7 @@ def test_smoothing_after_a_restart_equals_having_fitted_with_it(model: Padim, sm
     fitted = Padim(config).fit(normals(22))
     assert model.quantizer == fitted.quantizer
     assert np.array_equal(model.held_out_scores(), fitted.held_out_scores())
-    assert model.threshold_ == fitted.threshold_
+    assert model.current_threshold == fitted.current_threshold
 
 
 def test_the_region_of_interest_judges_only_inside(model: Padim) -> None:
@@ -71,7 +71,7 @@ def test_only_judged_pixels_count_on_the_pixel_basis(model: Padim) -> None:
 
 
 def test_an_impossible_region_or_smoothing_changes_nothing(model: Padim) -> None:
-    before = model.threshold_
+    before = model.current_threshold
     with pytest.raises(ValueError, match="empty"):
         model.set_roi(np.zeros_like(half(model)))
     with pytest.raises(ValueError, match="bool"):
@@ -79,4 +79,4 @@ def test_an_impossible_region_or_smoothing_changes_nothing(model: Padim) -> None
     with pytest.raises(ValueError, match="smoothing_sigma"):
         model.set_decision(percentile=90, smoothing_sigma=-1)
     assert model.roi is None
-    assert model.threshold_ == before
+    assert model.current_threshold == before

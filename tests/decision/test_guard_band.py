@@ -16,7 +16,7 @@ from scipy.stats import t
 from padim import BundleError, CalibrationError, Padim, PadimConfig
 from padim.decision.anomaly_map import MAX_LEVEL, Quantizer
 from padim.decision.guard_band import Guard, Repeatability, guard_levels, half_width, pooled, verdict_of
-from padim.decision.regions import decide
+from padim.decision.prediction import decide
 from padim.storage import bundle
 from tests.parts import normals
 

@@ -48,12 +48,12 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def maps(model: Padim, count: int = 4) -> np.ndarray:
-    return np.stack([one.map for one in model.score(defects(count))])
+    return np.stack([one.levels for one in model.predict(defects(count))])
 
 
 def test_defects_stand_out(model: Padim) -> None:
     good = model.held_out_scores()
-    bad = [scored.score for scored in model.score(defects(6))]
+    bad = [scored.score_level for scored in model.predict(defects(6))]
     assert np.median(bad) > np.percentile(good, 90)
     assert len(good) == 14
     assert model.calibration_ == "exact"
@@ -106,8 +106,8 @@ def _decoded(content: Any) -> np.ndarray:
 def test_alone_or_in_a_batch(model: Padim) -> None:
     together = maps(model)
     for index, (name, content) in enumerate(defects(4)):
-        (alone,) = model.score([(name, content)])
-        np.testing.assert_array_equal(alone.map, together[index])
+        (alone,) = model.predict([(name, content)])
+        np.testing.assert_array_equal(alone.levels, together[index])
 
 
 def arrays_in(thing: Any) -> Iterator[np.ndarray]:
@@ -144,7 +144,7 @@ def test_any_other_number_in_any_array_is_another_scoring_identity(model: Padim,
 
 def test_a_map_of_another_detector_is_refused(model: Padim, tmp_path: Path) -> None:
     other = Padim.load(model.save(tmp_path / "model"))
-    (scored,) = other.score(defects(1))
+    (scored,) = other.predict(defects(1))
     assert model.decide(scored).rejected == other.decide(scored).rejected
     changed = deepcopy(model.detector_)
     changed.__dict__.pop("file_hashes", None)
@@ -161,8 +161,8 @@ def test_out_and_in_again_is_the_former_model(name: str, tmp_path: Path) -> None
     model.exclude(2, "kept_out")
     without = Padim(config(name)).fit([item for index, item in enumerate(normals(9)) if index != 2])
     np.testing.assert_allclose(
-        [one.grid for one in model.score(defects(2))],
-        [one.grid for one in without.score(defects(2))],
+        [one.grid for one in model.predict(defects(2))],
+        [one.grid for one in without.predict(defects(2))],
         rtol=1e-4,
     )
     model.include(2)

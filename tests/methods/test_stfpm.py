@@ -128,7 +128,7 @@ def test_the_graph_computes_what_the_paper_says(stride: int, muted: tuple[str, .
 
 def test_a_fitted_model_scores_so_too(model: Padim) -> None:
     pictures = [part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)]
-    grids = np.stack([s.grid for s in model.score([(str(i), rgb) for i, rgb in enumerate(pictures)])])
+    grids = np.stack([s.grid for s in model.predict([(str(i), rgb) for i, rgb in enumerate(pictures)])])
     detector = model.detector_
     assert isinstance(detector, StudentTeacher)
     expected = by_numpy(model.config, detector.student, np.stack(pictures))
@@ -139,8 +139,8 @@ def test_it_learns(model: Padim) -> None:
     """Far from trained, it answers better on good parts than it did at first, and than on bad ones."""
     for losses in model.losses_:
         assert losses.train[-1] < 0.5 * losses.train[0]
-    good = [float(s.grid.max()) for s in model.score(normals(6, first=60))]
-    bad = [float(s.grid.max()) for s in model.score(defects(6))]
+    good = [float(s.grid.max()) for s in model.predict(normals(6, first=60))]
+    bad = [float(s.grid.max()) for s in model.predict(defects(6))]
     assert np.median(bad) > np.median(good)
 
 
@@ -148,14 +148,14 @@ def test_held_out_scores_are_of_other_students(model: Padim) -> None:
     """Nobody is scored by what has seen it: not the detector, and not one student for all folds."""
     names = [losses.name for losses in model.losses_]
     assert names == ["all parts", "without fold 1", "without fold 2"]
-    seen = np.stack([s.grid for s in model.score(normals(COUNT))])
+    seen = np.stack([s.grid for s in model.predict(normals(COUNT))])
     assert (np.abs(model.held_out_ - seen).max(axis=(1, 2)) > 1e-3).all()
 
 
 def test_a_part_kept_out_is_scored_by_the_detector(own: Padim) -> None:
     own.exclude(1, "kept_out")
     (name, content) = normals(COUNT)[1]
-    (scored,) = own.score([(name, content)])
+    (scored,) = own.predict([(name, content)])
     np.testing.assert_allclose(own.held_out_[1], scored.grid, rtol=1e-5)
 
 
@@ -225,9 +225,9 @@ def test_what_is_saved_is_what_is_opened(model: Padim, tmp_path: Path) -> None:
     assert opened.detector_ == model.detector_
     assert opened.losses_ == model.losses_
     pictures = [*normals(2, first=60), *defects(2)]
-    for ours, theirs in zip(model.score(pictures), opened.score(pictures), strict=True):
-        assert ours.score == theirs.score
-        np.testing.assert_array_equal(ours.map, theirs.map)
+    for ours, theirs in zip(model.predict(pictures), opened.predict(pictures), strict=True):
+        assert ours.score_level == theirs.score_level
+        np.testing.assert_array_equal(ours.levels, theirs.levels)
 
 
 class Saved:
@@ -287,7 +287,7 @@ def test_too_few_parts_have_a_model_and_no_held_out_scores() -> None:
     single = Padim(CONFIG.model_copy(update={"max_epochs": 1})).fit(normals(1))
     assert single.calibration_ == "none"
     assert len(single.losses_) == 1
-    assert [s.score > 0 for s in single.score(defects(1))] == [True]
+    assert [s.score_level > 0 for s in single.predict(defects(1))] == [True]
 
 
 def task_of(tmp_path: Path, **changes: Any) -> Task:
@@ -367,9 +367,9 @@ def test_it_can_be_one_of_an_ensemble(tmp_path: Path) -> None:
     assert together.detector_.needs_image
     opened = Padim.load(together.save(tmp_path / "model.zip"))
     pictures = [*normals(1, first=60), *defects(1)]
-    for ours, theirs in zip(together.score(pictures), opened.score(pictures), strict=True):
+    for ours, theirs in zip(together.predict(pictures), opened.predict(pictures), strict=True):
         assert np.isfinite(ours.grid).all()
-        np.testing.assert_array_equal(ours.map, theirs.map)
+        np.testing.assert_array_equal(ours.levels, theirs.levels)
     session = ort.InferenceSession(export_onnx(opened, tmp_path / "scorer.onnx"))
     rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
     maps, expected = session.run(["map"], {"rgb": rgb})[0], opened.judge_arrays(rgb)[0]

@@ -367,7 +367,7 @@ def test_what_goes_wrong_in_a_run_is_told_in_one_sentence(
 
     monkeypatch.setattr(model.extractor, "scoring_session", lambda *_: Failing())
     with pytest.raises(PadimError, match="cannot be run by ONNX Runtime") as failed:
-        list(model.score(defects(1)))
+        list(model.predict(defects(1)))
     assert "\n" not in str(failed.value)
     assert "Failed to allocate memory" in str(failed.value)
     monkeypatch.setattr(model.extractor, "session", Failing())

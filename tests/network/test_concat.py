@@ -75,17 +75,17 @@ def test_an_ensemble_on_two_backbones_is_the_mean_of_its_members(tmp_path: Path)
     model = Padim(config, work_dir=tmp_path / "work").fit(normals(12))
     detector = model.detector_
     assert isinstance(detector, Ensemble)
-    grids = [scored.grid for scored in model.score(defects(3))]
+    grids = [scored.grid for scored in model.predict(defects(3))]
     surprises = []
     for name, scale in zip(BOTH.split("+"), detector.scales, strict=True):
         alone = Padim(small(backbone=name, n_features=None)).fit(normals(12))
-        surprises.append([scale(scored.grid) for scored in alone.score(defects(3))])
+        surprises.append([scale(scored.grid) for scored in alone.predict(defects(3))])
     np.testing.assert_allclose(grids, np.mean(surprises, axis=0), rtol=2e-2, atol=1e-2)
     # Kept, and gone on with, like any other.
     path = model.save(tmp_path / "model")
     again = Padim.load(path)
-    for ours, theirs in zip(again.score(defects(3)), model.score(defects(3)), strict=True):
-        np.testing.assert_array_equal(ours.map, theirs.map)
+    for ours, theirs in zip(again.predict(defects(3)), model.predict(defects(3)), strict=True):
+        np.testing.assert_array_equal(ours.levels, theirs.levels)
     assert again.provenance["source"].count("random") == 2
     model.delete_spool()
     model.partial_fit(normals(3, first=12))

@@ -24,7 +24,8 @@ import padim
 from padim import Padim, PadimConfig
 from padim.data.decode import decode
 from padim.decision.guard_band import Guard
-from padim.decision.regions import decide, map_mask, mask_to_original, region_score
+from padim.decision.prediction import decide
+from padim.decision.regions import map_mask, mask_to_original, region_score
 from padim.errors import NotFittedError, PadimError
 from padim.methods.factor import LowRank
 from padim.output import export
@@ -69,13 +70,13 @@ def region_of_interest() -> npt.NDArray[np.bool_]:
 
 def guarded() -> Padim:
     model = fitted(22)
-    scores = sorted(abs(s.score - model.threshold_level) for s in model.score(PICTURES))
+    scores = sorted(abs(s.score_level - model.threshold_level) for s in model.predict(PICTURES))
     return model.set_guard(Guard((scores[1] + 2) * model.quantizer.step, 1.0, 4, 5, 1))
 
 
 def by_hand() -> Padim:
     model = fitted(5, n_features=1)
-    scores = sorted(s.score for s in model.score(PICTURES))
+    scores = sorted(s.score_level for s in model.predict(PICTURES))
     return model.set_decision(value=model.quantizer.to_value(scores[4] + scores[5]) / 2)
 
 
@@ -154,9 +155,9 @@ def test_the_scores_and_verdicts_of_the_short_script(
     model, path = exported
     lines = on_a_line_pc("score_onnx.py", path, *pictures)
     level, verdicts = model.threshold_level, set()
-    for line, scored in zip(lines, model.score(PICTURES), strict=True):
+    for line, scored in zip(lines, model.predict(PICTURES), strict=True):
         assert Path(line[0]).name == scored.name
-        score = region_score(scored.map, 1)
+        score = region_score(scored.levels, 1)
         assert float(line[1]) == pytest.approx(model.quantizer.to_value(score), rel=1e-3)
         verdicts.add(model.verdict(score, level))
         if all(abs(score - border) > 1e-3 * border for border in _borders(model)):
@@ -176,17 +177,17 @@ def test_the_masks_of_the_longer_script(
     lines = on_a_line_pc("mask_onnx.py", path, tmp_path, *pictures)
     level, area = model.threshold_level, model.config.min_area
     rejected = clear = 0
-    for line, scored, q in zip(lines, model.score(PICTURES), levels_of(model, path), strict=True):
+    for line, scored, q in zip(lines, model.predict(PICTURES), levels_of(model, path), strict=True):
         mask = np.asarray(Image.open(line[2])) == 255
         by_padim = model.decide(scored)
         judged = decide(q, level, area, original_size=scored.original_size, content_box=scored.content_box)
         np.testing.assert_array_equal(mask, judged.mask)
-        assert line[1] == model.verdict(judged.score, level)
+        assert line[1] == model.verdict(judged.score_level, level)
         # A value on the border between two levels may get either, in another graph.
-        off = np.abs(q.astype(int) - scored.map.astype(int))
-        assert off.max() <= 1 + 1e-3 * scored.map.max()
-        border = np.isin(scored.map, (level, level + 1))
-        np.testing.assert_array_equal((q > level) | border, (scored.map > level) | border)
+        off = np.abs(q.astype(int) - scored.levels.astype(int))
+        assert off.max() <= 1 + 1e-3 * scored.levels.max()
+        border = np.isin(scored.levels, (level, level + 1))
+        np.testing.assert_array_equal((q > level) | border, (scored.levels > level) | border)
         if not border.any():
             clear += 1
             np.testing.assert_array_equal(mask, by_padim.mask)
@@ -230,7 +231,7 @@ def test_the_metadata_say_what_the_model_says(small_model: Padim, tmp_path: Path
     path = export_onnx(small_model, tmp_path / "scorer.onnx", name="Line 3, größer")
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     facts = session.get_modelmeta().custom_metadata_map
-    threshold = small_model.threshold_
+    threshold = small_model.current_threshold
     assert threshold is not None
     assert (facts["format"], facts["format_version"]) == ("padim-scorer", "1")
     assert facts["padim_version"] == padim.__version__
@@ -312,9 +313,9 @@ def test_large_models_are_two_files(count: int, tmp_path: Path, pictures: list[P
         assert entries["location"] == data.name
         assert int(entries["offset"]) % 2**16 == 0
     for line, scored in zip(
-        on_a_line_pc("score_onnx.py", path, *pictures), model.score(PICTURES), strict=True
+        on_a_line_pc("score_onnx.py", path, *pictures), model.predict(PICTURES), strict=True
     ):
-        score = region_score(scored.map, 1)
+        score = region_score(scored.levels, 1)
         assert float(line[1]) == pytest.approx(model.quantizer.to_value(score), rel=1e-3)
 
 
@@ -344,8 +345,8 @@ def test_a_narrow_basis_is_stored_narrow(tmp_path: Path, monkeypatch: pytest.Mon
     stored = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
     assert "basis" not in stored
     assert stored["basis_16"].data_type == onnx.TensorProto.INT16
-    for q, scored in zip(levels_of(model, path), model.score(PICTURES), strict=True):
-        np.testing.assert_allclose(q.astype(float), scored.map.astype(float), rtol=1e-3, atol=1)
+    for q, scored in zip(levels_of(model, path), model.predict(PICTURES), strict=True):
+        np.testing.assert_allclose(q.astype(float), scored.levels.astype(float), rtol=1e-3, atol=1)
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from PIL import Image
 
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import MAX_LEVEL
-from padim.decision.regions import Decision, decide
+from padim.decision.prediction import Prediction, decide
 from padim.output import render
 from padim.output.render import (
     COLORMAPS,
@@ -230,7 +230,7 @@ def test_overlay_refuses_what_does_not_match() -> None:
 
 def strip_of(
     height: int, width: int, **kwargs: object
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Decision]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Prediction]:
     rgb, q = picture(height, width), hot_map()
     decision = decide(q, 400, 4, original_size=(height, width))
     return rgb, four_panel(rgb, q, decision, **kwargs), decision  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ def test_the_viewer_is_given_what_the_engine_says(add_model: AddModel, home: Pat
     model = Workspace(home).open(entry.id)
     page = Session("calibrate", model=entry.id)
     told = page.viewer
-    threshold = model.threshold_
+    threshold = model.current_threshold
     assert threshold is not None
     assert told["decision"] == {
         "basis": "image",
@@ -103,7 +103,7 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
     page.decide(entry.id, Draft("manual", 950, 12.5, 16))
     page.click("calibrate-use")
     model = Workspace(home).open(entry.id)
-    threshold = model.threshold_
+    threshold = model.current_threshold
     assert threshold is not None
     assert threshold.level == model.quantizer.to_level(12.5)
 
@@ -167,7 +167,7 @@ def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -
     assert "They need defects" in page.text
     page.upload([*DEFECTS, ("broken.png", DEFECTS[0][1][:100])])
     model = Workspace(home).open(entry.id)
-    scores = {scored.name: scored.score for scored in model.score(DEFECTS)}
+    scores = {scored.name: scored.score_level for scored in model.predict(DEFECTS)}
     told = {item["name"]: item for item in page.viewer["items"] if item["group"] == "defect"}
     assert {name: item["score"] for name, item in told.items()} == scores
     assert "broken.png" in page.text
@@ -348,7 +348,7 @@ def test_a_large_smallest_region_reaches_further(add_model: AddModel, home: Path
     assert (told["areas"], told["decision"]["min_area"]) == (256, 10)
     truth = Workspace(home).open(entry.id)
     assert [item["score"] for item in told["items"] if item["group"] == "defect"] == [
-        scored.score for scored in truth.score(DEFECTS)
+        scored.score_level for scored in truth.predict(DEFECTS)
     ]
 
 

@@ -140,7 +140,7 @@ def test_a_failed_measurement_says_why_and_the_rest_works(
 
 def expected_guard(model: Padim, files: Sequence[File], of: list[slice]) -> Guard:
     """The guard band of shots scored by the engine, some of which show one part."""
-    values = [model.quantizer.to_value(scored.score) for scored in model.score(files)]
+    values = [model.quantizer.to_value(scored.score_level) for scored in model.predict(files)]
     found = pooled(values[group] for group in of)
     assert found is not None
     return Guard.of(found)
@@ -243,7 +243,7 @@ def test_a_session_that_keeps_the_promise(add_model: AddModel, home: Path) -> No
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     page = drop(Session("checks", model=entry.id), "second", [*GOOD, ("cut.png", GOOD[0][1][:99])])
-    scores = np.array([scored.score for scored in model.score(GOOD)])
+    scores = np.array([scored.score_level for scored in model.predict(GOOD)])
     check = check_session(model.held_out_scores(), scores, model.threshold_level)
     assert share_of(check.rejected, 6, check.low, check.high) in page.text
     assert check.disagrees is None
@@ -257,7 +257,7 @@ def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel,
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     page = drop(Session("checks", model=entry.id), "second", BRIGHT)
-    rejected = [scored.name for scored in model.score(BRIGHT) if model.decide(scored).rejected]
+    rejected = [scored.name for scored in model.predict(BRIGHT) if model.decide(scored).rejected]
     assert len(rejected) > 3  # or this tests nothing
     assert "More good parts are rejected than promised." in page.text
     assert all(f'title="{name}"' in page.text for name in rejected)
@@ -301,7 +301,7 @@ def test_rejected_within_the_guard_band_is_called_for_review(add_model: AddModel
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     value = model.quantizer.to_value
-    scores = sorted(scored.score for scored in model.score(BRIGHT))
+    scores = sorted(scored.score_level for scored in model.predict(BRIGHT))
     over = [value(score) - value(model.threshold_level) for score in scores]
     # Up to the third of them, all of which lie above the threshold.
     model.set_guard(Guard((over[2] + over[3]) / 2, 1.0, 9, 10, 1)).save(entry.path)

@@ -237,7 +237,7 @@ def test_without_a_threshold_there_is_ranking_and_no_confusion(
     add_model: AddModel, small_config: PadimConfig, tmp_path: Path
 ) -> None:
     model = Padim(small_config, work_dir=tmp_path / "work").fit(normals(2))
-    assert model.threshold_ is None
+    assert model.current_threshold is None
     page = Session("evaluate", model=add_model("Few", model).id)
     page.upload([("set.zip", packed(labelled(tmp_path / "set")))])
     assert "no threshold yet" in page.text

@@ -183,7 +183,7 @@ def test_two_parts_make_a_model_without_a_promise(home: Path) -> None:
     page = small(Session("fit").upload(GOOD[:2]))
     assert "takes at least 3" in page.text
     page.click("fit-go")
-    assert only_model(home).threshold_ is None
+    assert only_model(home).current_threshold is None
     assert "There is no threshold yet" in page.text
 
 
@@ -281,7 +281,7 @@ def test_excluding_asks_why_and_undo_brings_the_same_arrays_back(add_model: AddM
             np.ascontiguousarray(a).tobytes()
             for a in (model.mean_, *model.factor_.files().values(), model.held_out_)
         )
-        return hashlib.sha256(whole + repr((model.quantizer, model.threshold_)).encode()).hexdigest()
+        return hashlib.sha256(whole + repr((model.quantizer, model.current_threshold)).encode()).hexdigest()
 
     before = arrays()
     page = Session("fit", model=entry.id)

@@ -56,7 +56,7 @@ def test_verdicts_are_the_engines_worst_first(add_model: AddModel, home: Path) -
     entry = add_model("Parts")
     page = Session("inspect", model=entry.id).upload(FILES)
     model = Workspace(home).open(entry.id)
-    expected = {s.name: (model.decide(s), s.score) for s in model.score(FILES)}
+    expected = {s.name: (model.decide(s), s.score_level) for s in model.predict(FILES)}
     lines = table(page)
     assert [line["Name"] for line in lines] == sorted(expected, key=lambda name: -expected[name][1])
     for line in lines:
@@ -93,7 +93,7 @@ def test_only_bad_files(add_model: AddModel) -> None:
 def test_the_guard_band_calls_for_review(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
-    scores = {scored.name: scored.score for scored in model.score(FILES)}
+    scores = {scored.name: scored.score_level for scored in model.predict(FILES)}
     levels = sorted(abs(score - model.threshold_level) for score in scores.values())
     band = (levels[1] + levels[2]) // 2  # two of the six lie within it
     model.set_guard(Guard((band + 0.5) * model.quantizer.step, 1.0, 4, 5, 1)).save(entry.path)
@@ -151,12 +151,12 @@ def test_a_changed_model_scores_its_pictures_again(add_model: AddModel, home: Pa
     lines = table(page)
     assert {line["Name"] for line in lines} == set(before)
     assert {line["Name"]: line["Score"] for line in lines} != before
-    for scored in changed.score(FILES):
+    for scored in changed.predict(FILES):
         (line,) = [line for line in lines if line["Name"] == scored.name]
         decision = changed.decide(scored)
         assert line["Verdict"] == ("Reject" if decision.rejected else "Accept")
         level = changed.threshold_level
-        expected = ratio(changed.quantizer.to_value(scored.score), changed.quantizer.to_value(level))
+        expected = ratio(changed.quantizer.to_value(scored.score_level), changed.quantizer.to_value(level))
         assert line["Score"] == expected
     assert "cut.png" in page.text  # what could not be used is still named
 
@@ -168,7 +168,7 @@ def test_pictures_to_calibrate_by_follow_the_model_too(add_model: AddModel, home
     changed = Workspace(home).open(entry.id)
     changed.exclude(1, "not_good").save(entry.path)
     page.run()
-    expected = {scored.name: scored.score for scored in changed.score(bad)}
+    expected = {scored.name: scored.score_level for scored in changed.predict(bad)}
     told = {item["name"]: item["score"] for item in page.viewer["items"] if item["group"] == "defect"}
     assert told == expected, "scored again, and still known as defects"
 

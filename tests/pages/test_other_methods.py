@@ -67,5 +67,5 @@ def test_defects_are_judged(add_model: AddModel, other: Padim) -> None:
     entry = add_model("Another way", other)
     page = Session("inspect", model=entry.id)
     page.upload([(name, data) for name, data in defects(3) if isinstance(data, bytes)])
-    expected = {scored.name: scored.score for scored in other.score(defects(3))}
+    expected = {scored.name: scored.score_level for scored in other.predict(defects(3))}
     assert {item["name"]: item["score"] for item in page.viewer["items"]} == expected

@@ -59,10 +59,10 @@ def test_the_bars_are_the_engines(add_model: AddModel, home: Path, network_runs:
     entry = add_model("Parts")
     page = unfold(Session("inspect", model=entry.id).upload(FILES), "inspect-layers")
     model = Workspace(home).open(entry.id)
-    scored = {one.name: one for one in model.score(FILES)}
-    worst = max(scored.values(), key=lambda one: one.score)
+    scored = {one.name: one for one in model.predict(FILES)}
+    worst = max(scored.values(), key=lambda one: one.score_level)
     embedding = embed(model, prepare((worst.name, dict(FILES)[worst.name]), model.preprocess).rgb)
-    masks = region_masks(worst.map, model.threshold_level, model.config.min_area)
+    masks = region_masks(worst.levels, model.threshold_level, model.config.min_area)
     (box,) = [box for box in page.app.selectbox if (box.key or "").startswith("inspect-where-")]
     assert len(box.options) == len(masks) + 1
     assert box.options[-1] == "Whole picture"
@@ -134,7 +134,7 @@ def test_layers_are_turned_off_and_on_again(
     assert "uses all its layers again" in page.text
     again = Workspace(home).open(entry.id)
     assert again.config == before.config
-    assert again.threshold_ == before.threshold_
+    assert again.current_threshold == before.current_threshold
     np.testing.assert_array_equal(again.held_out_, before.held_out_)
 
 
@@ -147,7 +147,7 @@ def test_test_pictures_are_scored_again_with_other_layers(add_model: AddModel, h
     unfold(page.run(), "inspect-layers")
     after = {item["name"]: item["score"] for item in page.viewer["items"]}
     assert after != before
-    assert after == {one.name: one.score for one in changed.score(FILES)}
+    assert after == {one.name: one.score_level for one in changed.predict(FILES)}
     assert shares(page) == {"blocks.4": 100}
 
 

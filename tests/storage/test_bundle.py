@@ -627,8 +627,8 @@ def test_a_model_of_version_1_still_judges(tmp_path: Path, monkeypatch: pytest.M
     assert Bundle(tmp_path / "old").manifest["version"] == 1
     again = Padim.load(tmp_path / "old", work_dir=tmp_path / "work")
     pictures = normals(3, first=50)
-    for ours, theirs in zip(again.score(pictures), model.score(pictures), strict=True):
-        np.testing.assert_array_equal(ours.map, theirs.map)
+    for ours, theirs in zip(again.predict(pictures), model.predict(pictures), strict=True):
+        np.testing.assert_array_equal(ours.levels, theirs.levels)
     assert again.provenance == {}
     assert Bundle(again.save(tmp_path / "old")).manifest["version"] == 3
     np.testing.assert_array_equal(Padim.load(tmp_path / "old").mean_, model.mean_)

@@ -173,7 +173,7 @@ def test_opening_scoring_and_looking_write_nothing(opened: tuple[Path, Path]) ->
     before = tree(path)
     with refusing(path) as refused:
         model = Padim.load(path, work_dir=work)
-        list(model.score(defects(2)))
+        list(model.predict(defects(2)))
         assert model.thumbnail(3)[:2] == b"\xff\xd8"
         assert model.has_spool
         assert model.continues_exactly

@@ -134,9 +134,9 @@ def held_against_saving(entry: Entry, shapes: tuple[Shape, ...]) -> None:
     region = Region(shapes, rasterize(shapes, 64))
     promised = regions.promise(entry, model, region)
     peer = Workspace(workspace.root()).open(entry.id).set_roi(region.mask, shapes)
-    assert model.threshold_ is not None
-    assert promised.at_use == peer.false_rejects(model.threshold_.level)
-    assert promised.threshold == peer.threshold_
+    assert model.current_threshold is not None
+    assert promised.at_use == peer.false_rejects(model.current_threshold.level)
+    assert promised.threshold == peer.current_threshold
     assert promised.at_own == peer.false_rejects()
     assert promised.share == (1.0 if region.mask is None else region.mask.sum() / 64**2)
     assert model.roi is None or not regions.same(model, region)  # the model itself stayed as it was

@@ -70,8 +70,8 @@ def test_examples_are_judged_as_the_counts_were(small_model: Padim, found: Shift
     for kind, examples in found.examples.items():
         assert examples[0].said == "as it is"
         for severity, example in zip((0.0, *SOME[kind]), examples, strict=True):
-            (scored,) = small_model.score([("x", alter(part(100), kind, severity, seed))])
-            assert example.rejected == (scored.score > level)
+            (scored,) = small_model.predict([("x", alter(part(100), kind, severity, seed))])
+            assert example.rejected == (scored.score_level > level)
             height, width, _ = decode(example.picture.data, kind).shape
             assert (height, width) == (96, 96)
 

@@ -27,10 +27,10 @@ def scored(model: Padim, files: list[tuple[str, bytes]]) -> Pile:
 
 def test_maps_and_scores_are_the_engines(small_model: Padim) -> None:
     pile = scored(small_model, FILES)
-    for item, truth in zip(pile.items, small_model.score(FILES), strict=True):
-        np.testing.assert_array_equal(item.levels(small_model), truth.map)
-        assert item.score(small_model, small_model.config.min_area) == truth.score
-        for level, area in ((small_model.threshold_level, 8), (truth.score, 1), (0, 30)):
+    for item, truth in zip(pile.items, small_model.predict(FILES), strict=True):
+        np.testing.assert_array_equal(item.levels(small_model), truth.levels)
+        assert item.score(small_model, small_model.config.min_area) == truth.score_level
+        for level, area in ((small_model.threshold_level, 8), (truth.score_level, 1), (0, 30)):
             decision = small_model.decide(truth, level, area)
             assert (item.score(small_model, area) > level) == decision.rejected
             assert item.regions(small_model, level, area) == len(decision.regions)

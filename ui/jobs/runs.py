@@ -90,6 +90,6 @@ def outdated(identity: str, judged: Judged, entry: Entry, model: Padim) -> str:
     """
     if identity != workspace.scoring_identity(entry):
         return "model"
-    now = None if model.threshold_ is None else model.threshold_.level
+    now = None if model.current_threshold is None else model.current_threshold.level
     same = now == judged.threshold and model.config.min_area == judged.min_area
     return "" if same else "threshold"

@@ -33,7 +33,7 @@ def overlay_of(
         min_area: a smallest region to try; default: the one in use.
     """
     if level is None:
-        threshold = model.threshold_
+        threshold = model.current_threshold
         level = threshold.level if threshold is not None else None
     if level is None or model.calibration_ == "none" or index >= len(model.held_out_):
         return Picture(model.thumbnail(index))
