@@ -80,8 +80,8 @@ sys.meta_path.insert(0, NoTorch())
 from padim import Padim
 model = Padim.load({str(saved_model)!r})
 picture = Path({str(picture)!r})
-(scored,) = model.score([(picture.name, picture.read_bytes())])
-print(scored.score, model.decide(scored).rejected)
+(scored,) = model.predict([(picture.name, picture.read_bytes())])
+print(scored.score_level, model.decide(scored).rejected)
 """
     cache = tmp_path / "empty"
     score, rejected = run(code, PADIM_CACHE=str(cache)).split()

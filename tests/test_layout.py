@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("padim.decision",),
     ("padim.methods",),
     ("padim.fitting", "padim.scoring", "padim.scoring_identity"),
-    ("padim.model",),
+    ("padim.model", "padim.workspace"),
     ("padim.analysis",),
     ("padim.adaptation",),
     ("padim.output",),

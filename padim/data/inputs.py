@@ -31,8 +31,6 @@ RIGHT = (
 )
 """The kinds of input, for messages."""
 
-_LONGEST_NAME = 300
-
 
 def as_images(data: Any) -> Iterable[Named]:
     """A stream of (name, file bytes or RGB array) of whatever holds images.
@@ -46,7 +44,7 @@ def as_images(data: Any) -> Iterable[Named]:
 
     Returns:
         An iterable, with a length where ``data`` has one, that can be read as often as ``data`` can. Names
-        are text, printable, not empty, and used once; images without a name are ``image 0001`` and so on.
+        are text that can be saved, and used once; images without a name are ``image 0001`` and so on.
 
     Raises:
         InputError: it is nothing of the kind, the path does not exist, or there is no image in it. A wrong
@@ -110,7 +108,7 @@ class _Stream:
 
     def _named(self) -> Iterator[Named]:
         for number, (name, image) in enumerate(_singles(self._items), start=1):
-            named = f"image {number:04}" if name is None else _text(name) or f"image {number:04}"
+            named = f"image {number:04}" if name is None else _text(name)
             try:
                 yield named, _content(named, image)
             except ImageError as error:
@@ -247,7 +245,7 @@ def _rgb(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _text(name: Any) -> str:
-    """A name that any file and table can hold; empty where nothing is left of it.
+    """A name that can be saved; what is text already stays as it is.
 
     Raises:
         InputError: it is no name.
@@ -258,9 +256,8 @@ def _text(name: Any) -> str:
         name = str(int(name))
     if not isinstance(name, str):
         raise InputError(f"{_kind(name)} is no name for an image: names are text")
-    name = str(name).encode("utf-8", "backslashreplace").decode("utf-8")  # lone surrogates cannot be saved
-    name = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in name).strip()
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    # Lone surrogates, as in names of another system's files, can be written into no file.
+    return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _kind(data: Any) -> str:

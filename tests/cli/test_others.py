@@ -144,6 +144,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
         return write
 
     stub.export_onnx, stub.export_npz = writer("onnx"), writer("npz")
+    monkeypatch.setattr("padim.output.export", stub, raising=False)
     monkeypatch.setitem(sys.modules, "padim.output.export", stub)
     monkeypatch.setattr(padim, "export", stub, raising=False)
     return asked
