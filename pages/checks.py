@@ -482,14 +482,14 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
     rejected = found.rejected(model, level)
     low, high = clopper_pearson(len(rejected), n)
     facts = [
-        ("Parts", f"{n:,}" if n == found.pictures else f"{n:,}, in {found.pictures:,} pictures"),
+        ("Parts", f"{n:,}" if n == found.images else f"{n:,}, in {found.images:,} pictures"),
         ("Rejected in this session (95 % interval)", share_of(len(rejected), n, low, high)),
     ]
     if check is not None:
         facts.append(("Promised, leave-one-out", f"about {in_hundred(check.expected)}"))
     facts.append(("Threshold in use", f"{model.quantizer.to_value(level):.2f}"))
     st.html(panels.facts(facts))
-    if found.pictures > n:
+    if found.images > n:
         st.caption(
             "Pictures so alike that they must be shots of one part count as one, by their highest score."
         )

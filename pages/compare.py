@@ -18,6 +18,7 @@ from ui.jobs import watch
 from ui.widgets import charts, compare_charts, downloads, panels, settings, tables
 
 if TYPE_CHECKING:
+    from padim.study.folders import EarlierStudy
     from padim.study.plan import Variant
     from padim.study.ranking import Overall
     from padim.study.runner import Study
@@ -54,7 +55,7 @@ def _earlier() -> None:
         chosen = st.selectbox(
             "Earlier comparisons",
             range(len(studies)),
-            format_func=lambda place: studies[place].label if place < len(studies) else "",
+            format_func=lambda place: _named(studies[place]) if place < len(studies) else "",
             index=None,
             placeholder="Choose one to look at",
             key="compare-earlier",
@@ -65,8 +66,14 @@ def _earlier() -> None:
             st.rerun()
 
 
+def _named(one: EarlierStudy) -> str:
+    return f"{one.label}, {one.changed:%d %b %Y %H:%M}"
+
+
 def _choices() -> tuple[Variant, ...]:
     """Draw what can be compared; none while something is missing."""
+    from padim.study.combinations import LAYER_CHOICES, Combinations
+
     here, others = compare.offered()
     methods = st.pills(
         "Methods",
@@ -99,11 +106,11 @@ def _choices() -> tuple[Variant, ...]:
     with pair.cell():
         ways = st.pills(
             "Layers",
-            list(compare.WAYS),
+            list(LAYER_CHOICES),
             selection_mode="multi",
             wrap=True,
             default=["standard"],
-            format_func=lambda way: compare.WAYS.get(way, way),
+            format_func=lambda way: LAYER_CHOICES.get(way, way),
             key="compare-layers",
             persist_state="session",
             help="Early layers see texture and scratches, deep ones shape and missing parts; a network that "
@@ -134,10 +141,10 @@ def _choices() -> tuple[Variant, ...]:
     if not (methods and chosen and ways and sizes):
         st.error("Choose at least one of each.", icon=":material/error:")
         return ()
-    wanted = compare.Wanted(
+    wanted = Combinations(
         tuple(name for name in METHODS if name in methods),
         tuple(name for name in here if name in chosen),
-        tuple(way for way in compare.WAYS if way in ways),
+        tuple(way for way in LAYER_CHOICES if way in ways),
         tuple(sorted(sizes)),
         stride,
     )

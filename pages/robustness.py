@@ -14,7 +14,7 @@ from ui.app.text import count
 from ui.widgets import charts, downloads, panels, robustness_charts, tables
 
 if TYPE_CHECKING:
-    from padim.analysis.robustness import Kind
+    from padim.analysis.image_changes import Kind
     from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.workspace import Entry
@@ -44,7 +44,7 @@ def _bring(entry: Entry) -> None:
 
 def _severities() -> dict[Kind, tuple[float, ...]] | None:
     """Draw the changes and how far each goes; None while something is wrong."""
-    from padim.analysis.robustness import SEVERITIES
+    from padim.analysis.image_changes import SEVERITIES
 
     kinds = st.pills(
         "Changes to try",
@@ -168,7 +168,7 @@ def _bears(found: Shifted, margin: float) -> None:
 
 
 def _small_multiples(found: Shifted, margin: float) -> None:
-    from padim.analysis.robustness import words
+    from padim.analysis.image_changes import words
 
     shift = found.shift
     st.subheader("Against severity", anchor=False)

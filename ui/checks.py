@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import streamlit as st
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from padim.analysis.pose_spread import PoseSpread
     from padim.analysis.repeat_shots import Shots
+    from padim.analysis.second_session import SecondSession
     from padim.analysis.session_check import SessionCheck
     from padim.data.parts_by_name import Part, Split
     from padim.data.sources import Source
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from ui.amending import Amended
     from ui.jobs.jobs import Job
     from ui.scoring import Pile
+
+Session: TypeAlias = "SecondSession[Scored]"
 
 REPEATS = "repeats"
 SECOND = "second"
@@ -74,13 +77,10 @@ def measure_again(job: Job[PoseSpread]) -> None:
 
 
 def unknown(model: Padim, items: Iterable[Scored]) -> list[Scored]:
-    """The pictures that are none of the model's own, by content, in order of arrival.
+    """The pictures that are none of the model's own, by content, in order of arrival."""
+    from padim.analysis.second_session import not_in_model
 
-    A model's own picture scores lower than it would unseen, and a good part kept out of the fit has already
-    gone into the promise: neither tells anything here.
-    """
-    own = {normal.sha256 for normal in model.normals_}
-    return sorted((item for item in items if item.sha256 not in own), key=lambda item: item.number)
+    return sorted(not_in_model(model, items), key=lambda item: item.number)
 
 
 # -- repeatability -----------------------------------------------------------------------------------------
@@ -215,65 +215,23 @@ def sample_second() -> bring.Sample | None:
     )
 
 
-@dataclass(frozen=True)
-class Session:
-    """Another day's good parts against the promise.
-
-    Attributes:
-        parts: the pictures of each part; pictures so alike that they must be shots of one part are together.
-        scores: int64 ``(parts,)`` levels, each part's highest.
-        check: the comparison; None where there are no held-out scores, and so no promise.
-    """
-
-    parts: tuple[tuple[Scored, ...], ...]
-    scores: npt.NDArray[np.int64]
-    check: SessionCheck | None
-
-    @property
-    def pictures(self) -> int:
-        """In all parts."""
-        return sum(map(len, self.parts))
-
-    def rejected(self, model: Padim, level: int) -> list[tuple[int, Scored]]:
-        """Each rejected part's picture with the highest score, and the score; the worst part first."""
-        area = model.config.min_area
-        worst = [max(((item.score(model, area), item) for item in part), key=_score) for part in self.parts]
-        return sorted((pair for pair in worst if pair[0] > level), key=lambda pair: -pair[0])
-
-
-def _score(pair: tuple[int, Scored]) -> int:
-    return pair[0]
-
-
 def session(model: Padim, items: Sequence[Scored], level: int) -> Session:
     """Compare good parts with the promise at a threshold.
+
+    Pictures so alike that they must be shots of one part count as one: what is certain enough without asking,
+    as when they are added to the fit.
 
     Args:
         model: that scored them.
         items: at least one picture, none of them the model's own.
         level: the threshold.
     """
-    from padim.analysis.session_check import check_session
-
-    area = model.config.min_area
-    parts = _parts(items)
-    scores = np.array([max(item.score(model, area) for item in part) for part in parts], np.int64)
-    promised = model.calibration_ != "none"
-    check = check_session(model.held_out_scores(), scores, level) if promised else None
-    return Session(parts, scores, check)
-
-
-def _parts(items: Sequence[Scored]) -> tuple[tuple[Scored, ...], ...]:
+    from padim.analysis.second_session import second_session
     from padim.data.survey import alike
 
     prints = np.stack([_fingerprint(item.thumb, item.sha256) for item in items])
-    parts: dict[int, list[Scored]] = {}
-    # As when they are added to the fit: what is certain enough without asking.
-    for item, part in zip(
-        items, alike([item.name for item in items], [item.sha256 for item in items], prints), strict=True
-    ):
-        parts.setdefault(part, []).append(item)
-    return tuple(tuple(part) for part in parts.values())
+    part_of = alike([item.name for item in items], [item.sha256 for item in items], prints)
+    return second_session(model, items, part_of, level)
 
 
 @st.cache_resource(max_entries=2000, show_spinner=False)

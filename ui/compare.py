@@ -6,20 +6,15 @@ again goes on with it, also in another session. What was computed once is never 
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import re
-import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from padim.errors import PadimError
-from padim.methods.catalogue import METHODS
 from padim.network import backbone
 from ui import fit as fitting
 from ui.app import state, workspace
@@ -31,6 +26,7 @@ from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
     from padim.study.data import Category
+    from padim.study.folders import EarlierStudy
     from padim.study.plan import Variant
     from padim.study.ranking import Overall, Standing, Table
     from padim.study.runner import Study
@@ -39,13 +35,6 @@ if TYPE_CHECKING:
 
 UPLOADER = "compare"
 SIZES = (128, 192, 256, 320, 384, 448, 512)
-
-Way = Literal["standard", "early", "late"]
-WAYS: dict[Way, str] = {
-    "standard": "Standard set",
-    "early": "Without the deepest",
-    "late": "Without the earliest",
-}
 
 
 @dataclass
@@ -69,61 +58,6 @@ class Comparing:
     loaded: tuple[Path, int, Study] | None = None
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be compared: everything with everything.
-
-    Attributes:
-        methods, networks: names.
-        ways: which of each network's standard layers are read.
-        sizes: sides of the input in pixels.
-        stride: pixels per grid position.
-    """
-
-    methods: tuple[str, ...]
-    networks: tuple[str, ...]
-    ways: tuple[Way, ...]
-    sizes: tuple[int, ...]
-    stride: int = 8
-
-    def variants(self) -> tuple[Variant, ...]:
-        """The configurations, named after what they differ in.
-
-        Raises:
-            PadimError: choices that do not go together; says which.
-        """
-        from padim.study.plan import Plan
-
-        entries = []
-        for method, network, way, size in itertools.product(
-            self.methods, self.networks, self.ways, self.sizes
-        ):
-            words = [
-                (self.methods, METHODS[method].title),
-                (self.networks, backbone.get(network).title),
-                (self.ways, WAYS[way].lower()),
-                (self.sizes, f"{size} px"),
-            ]
-            told = [word for choices, word in words if len(choices) > 1]
-            entries.append(
-                {
-                    "name": " · ".join(told) or METHODS[method].title,
-                    "method": method,
-                    "backbone": network,
-                    "layers": layers(network, way),
-                    "input_size": size,
-                    "grid_stride": self.stride,
-                }
-            )
-        return Plan.of({"configurations": entries}).variants()
-
-
-def layers(network: str, way: Way) -> tuple[str, ...]:
-    """Which of a network's standard layers are read."""
-    standard = backbone.get(network).default_layers
-    return {"standard": standard, "early": standard[:-1], "late": standard[1:]}[way]
-
-
 def offered() -> tuple[list[str], int]:
     """Networks whose weights are on this server, and how many others there are."""
     here = [name for name in backbone.REGISTRY if networks.status(name).kind == "here"]
@@ -132,16 +66,12 @@ def offered() -> tuple[list[str], int]:
 
 def estimate(variants: Sequence[Variant], categories: Sequence[Category]) -> str:
     """How much work that is, in words."""
-    from padim.study.features import shared_by
+    from padim.study.combinations import network_passes, that_train
 
-    own = [one.config for one in variants if not one.config.needs_pictures]
-    passes = len({shared_by(config) for config in own}) + len(variants) - len(own)
+    passes, trained = network_passes(variants), that_train(variants)
     pictures = sum(len(one.normals) + len(one.tests) for one in categories)
     on = count(len(categories), "data set")
-    trained = [one for one in variants if any(METHODS[name].trains for name in one.config.methods_used)]
-    more = (
-        f" {count(len(trained), 'of them trains', 'of them train')}, which takes minutes." if trained else ""
-    )
+    more = f" {count(trained, 'of them trains', 'of them train')}, which takes minutes." if trained else ""
     return (
         f"{count(len(variants), 'configuration')} on {on}: {count(len(variants) * len(categories), 'run')}. "
         f"{count(passes, 'pass', 'passes')} of a network over {count(pictures, 'picture')}.{more}"
@@ -284,46 +214,24 @@ def _load(folder: Path) -> Study | None:
 # -- earlier studies -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """A study in the workspace.
-
-    Attributes:
-        folder: its own.
-        label: what it was made on, and when.
-    """
-
-    folder: Path
-    label: str
-
-
 def _root() -> Path:
     return workspace.root() / "studies"
 
 
 def _folder(categories: Sequence[Category], label: str) -> Path:
-    """Named after the pictures: the same ones have the same folder."""
-    told = [(one.name, *one.normals.samples, "", *one.tests.samples) for one in categories]
-    digest = hashlib.sha256(repr(told).encode()).hexdigest()[:12]
-    slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:40] or "study"
-    return _root() / f"{slug}-{digest}"
+    from padim.study.folders import study_folder
+
+    return study_folder(_root(), categories, label)
 
 
-def earlier() -> list[Earlier]:
-    """Those with any result, the newest first."""
-    found = []
-    for file in _root().glob("*/study.json"):
-        try:
-            when = datetime.fromtimestamp(file.stat().st_mtime)
-        except OSError:  # deleted meanwhile
-            continue
-        if any((file.parent / "results").glob("*.json")):
-            name = file.parent.name.rpartition("-")[0].replace("-", " ")
-            found.append((when, Earlier(file.parent, f"{name}, {when:%d %b %Y %H:%M}")))
-    return [one for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)]
+def earlier() -> list[EarlierStudy]:
+    """Those in the workspace with any result, the newest first."""
+    from padim.study.folders import earlier_studies
+
+    return earlier_studies(_root())
 
 
-def look_at(one: Earlier) -> None:
+def look_at(one: EarlierStudy) -> None:
     """Show an earlier study."""
     clear()
     memory().folder = one.folder
@@ -331,9 +239,10 @@ def look_at(one: Earlier) -> None:
 
 def delete(folder: Path) -> None:
     """Remove a study for good."""
+    from padim.study.folders import remove_study
+
     clear()
-    if folder.parent == _root():
-        shutil.rmtree(folder, ignore_errors=True)
+    remove_study(_root(), folder)
 
 
 # -- fitting one of them ---------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from ui.widgets.panels import Thumb
 from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
-    from padim.analysis.robustness import Bears, Kind, Series, Shift
+    from padim.analysis.image_changes import Kind
+    from padim.analysis.robustness import Bears, Series, Shift
     from padim.analysis.robustness_examples import Example
     from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
@@ -72,7 +73,7 @@ def severities_of(kind: Kind, text: str) -> tuple[float, ...]:
     Raises:
         PadimError: no numbers with commas between, or numbers that do not grow or mean nothing.
     """
-    from padim.analysis.robustness import alter
+    from padim.analysis.image_changes import alter
 
     name = CHANGES[kind].name
     try:
@@ -228,7 +229,7 @@ def _shifted(
 
 
 def _shown(model: Padim, shift: Shift, kind: Kind, example: Example) -> Shown:
-    from padim.analysis.robustness import words
+    from padim.analysis.image_changes import words
     from padim.output.render import encode_jpeg
     from padim.output.small_overlays import overlay_jpeg
 
@@ -269,7 +270,7 @@ def bearable(shift: Shift, margin: float) -> str:
 
 def borne(bears: Bears, kind: Kind) -> str:
     """What is borne of a kind of change, in a few words."""
-    from padim.analysis.robustness import words
+    from padim.analysis.image_changes import words
 
     if bears.severity is None:
         return "–"

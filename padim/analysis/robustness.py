@@ -8,34 +8,19 @@ What a model *bears* of a kind of change is the largest severity tried up to whi
 one, the good parts rejected stay within what the threshold promises at most, and the defects caught fall by
 less than a stated margin from what they were.
 
-The changes, one at a time:
-
-* ``brighter``, ``darker``: percent more or less light; values follow the power 1 / 2.2 of it, as in ordinary
-  pictures.
-* ``gamma``: the exponent of the values is larger by so many percent (another camera setting).
-* ``flatter``: percent of the contrast lost, towards the picture's mean (haze, stray light).
-* ``blur``: out of focus, a Gaussian of that standard deviation in picture pixels.
-* ``noise``: of the sensor, a standard deviation in grey levels of 255, each pixel and colour for itself.
-* ``jpeg``: points of quality lost: 60 is JPEG at quality 40.
-* ``shift``: the part is displaced by so many picture pixels, each picture in a direction of its own.
-* ``rotation``: the part is turned by so many degrees about the picture's centre, one way or the other.
-
-What a shift or a turn brings in from beyond the edge nobody has photographed; it is mirrored from inside.
+The changes are those of :mod:`padim.analysis.image_changes`, one at a time.
 """
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as PillowImage
 
+from padim.analysis.image_changes import KINDS, MOST, SEVERITIES, Kind, alter, words
 from padim.analysis.robustness_examples import ExampleKeeper, Examples
 from padim.data.datasets import GOOD
 from padim.data.decode import decode
@@ -48,135 +33,10 @@ from padim.errors import ImageError, PadimError
 if TYPE_CHECKING:
     from padim.model import Padim
 
-__all__ = ["KINDS", "MARGIN", "SEVERITIES", "Bears", "Kind", "Series", "Shift", "alter", "measure", "words"]
+__all__ = ["MARGIN", "Bears", "Series", "Shift", "measure"]
 
-Kind = Literal["brighter", "darker", "gamma", "flatter", "blur", "noise", "jpeg", "shift", "rotation"]
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
-SEVERITIES: Mapping[Kind, tuple[float, ...]] = {
-    "brighter": (5, 10, 20, 40),
-    "darker": (5, 10, 20, 40),
-    "gamma": (5, 10, 20, 40),
-    "flatter": (5, 10, 20, 40),
-    "blur": (0.5, 1, 2, 4),
-    "noise": (2, 5, 10, 20),
-    "jpeg": (10, 30, 50, 70),
-    "shift": (1, 2, 4, 8, 16),
-    "rotation": (0.5, 1, 2, 5, 10),
-}
-"""What is tried of each kind unless told otherwise; see the module for the units."""
 MARGIN = 0.05
 STAGE = "Judging altered pictures"
-
-# The largest severity that means anything; shifts are held against the picture's size as they are made.
-_MOST: Mapping[Kind, float] = {
-    "brighter": 1000,
-    "darker": 99,
-    "gamma": 1000,
-    "flatter": 100,
-    "blur": 100,
-    "noise": 255,
-    "jpeg": 99,
-    "shift": 10_000,
-    "rotation": 180,
-}
-_DISPLAY_POWER = 1 / 2.2
-# Rows of noise drawn at a time.
-_BAND = 64
-
-
-# --- altering a picture -----------------------------------------------------------------------------
-
-
-def words(kind: Kind, severity: float) -> str:
-    """A severity with its unit: "10 % more light", "quality 40", "2 px"."""
-    if severity == 0:
-        return "as it is"
-    if kind == "jpeg":
-        return f"quality {100 - severity:g}"
-    unit = {
-        "brighter": " % more light",
-        "darker": " % less light",
-        "gamma": " % more gamma",
-        "flatter": " % less contrast",
-        "blur": " px sigma",
-        "noise": " grey levels",
-        "shift": " px",
-        "rotation": "°",
-    }[kind]
-    return f"{severity:g}{unit}"
-
-
-def alter(rgb: RGB, kind: Kind, severity: float, seed: int | Sequence[int] = 0) -> RGB:
-    """A picture as it would look after the change.
-
-    Args:
-        rgb: uint8 ``(h, w, 3)``; is not changed.
-        kind: one of ``KINDS``.
-        severity: in the kind's unit, see the module; 0 gives the very same pixels.
-        seed: of the noise, and of which way a picture is shifted or turned. These are the same at every
-            severity, so that a harsher change is more of the same.
-
-    Returns:
-        uint8 ``(h, w, 3)``.
-
-    Raises:
-        ValueError: an unknown kind, or a severity out of range.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    if not 0 <= severity <= _MOST[kind]:
-        raise ValueError(f"severity of {kind} must be from 0 to {_MOST[kind]:g}, got {severity}")
-    if severity == 0:
-        return rgb
-    rng = np.random.default_rng(seed)
-    if kind in ("brighter", "darker"):
-        light = 1 + severity / 100 if kind == "brighter" else 1 - severity / 100
-        return _looked_up(rgb, _SCALE * light**_DISPLAY_POWER)
-    if kind == "gamma":
-        return _looked_up(rgb, 255 * (_SCALE / 255) ** (1 + severity / 100))
-    if kind == "flatter":
-        mean = float(rgb.mean())
-        return _looked_up(rgb, mean + (1 - severity / 100) * (_SCALE - mean))
-    if kind == "blur":
-        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), severity, borderType=cv2.BORDER_REFLECT_101))
-    if kind == "noise":
-        noisy = np.empty_like(rgb)
-        for top in range(0, len(rgb), _BAND):  # the same noise as drawn at once, in less memory
-            band = rgb[top : top + _BAND]
-            noisy[top : top + _BAND] = _levels(band + severity * rng.standard_normal(band.shape, np.float32))
-        return noisy
-    if kind == "jpeg":
-        file = io.BytesIO()
-        PillowImage.fromarray(rgb).save(file, "JPEG", quality=max(1, round(100 - severity)))
-        return np.array(PillowImage.open(file).convert("RGB"))
-    height, width = rgb.shape[:2]
-    if kind == "shift":
-        direction = rng.uniform(0, 2 * math.pi)
-        move = severity * math.cos(direction), severity * math.sin(direction)
-        matrix = np.array([[1, 0, move[0]], [0, 1, move[1]]])
-    else:
-        turn = severity if rng.random() < 0.5 else -severity
-        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, 1.0)
-    # OpenCV mirrors a side of one pixel for ever; there the edge pixel is all there is to mirror.
-    border = cv2.BORDER_REFLECT_101 if min(height, width) > 1 else cv2.BORDER_REPLICATE
-    warped = cv2.warpAffine(rgb, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=border)
-    return np.asarray(warped)
-
-
-_SCALE = np.arange(256, dtype=np.float64)
-
-
-def _looked_up(rgb: RGB, values: npt.NDArray[np.float64]) -> RGB:
-    """Every level replaced by what stands at its place among the 256 values."""
-    return np.asarray(cv2.LUT(rgb, _levels(values)), np.uint8)
-
-
-def _levels(values: npt.NDArray[np.floating]) -> RGB:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
-# --- counting ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -401,9 +261,9 @@ def _check(chosen: Mapping[Kind, Sequence[float]]) -> None:
         raise PadimError(f"changes are {', '.join(KINDS)}; got {', '.join(unknown) or 'none'}")
     for kind, of in chosen.items():
         growing = list(of) == sorted(set(of))
-        if not of or not growing or not all(0 < severity <= _MOST[kind] for severity in of):
+        if not of or not growing or not all(0 < severity <= MOST[kind] for severity in of):
             raise PadimError(
-                f"severities of {kind} must grow, above 0 and up to {_MOST[kind]:g}; "
+                f"severities of {kind} must grow, above 0 and up to {MOST[kind]:g}; "
                 f"got {', '.join(f'{severity:g}' for severity in of) or 'none'}"
             )
 

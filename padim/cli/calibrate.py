@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from padim.model import Padim
 
 _LEGEND = "[dim]to expect, at most: false rejects among good parts, the latter with 95 % confidence[/]"
-_PERCENTILES = (800, 900, 950, 975, 980, 990, 995, 999)
 
 
 def calibrate(
@@ -132,34 +131,23 @@ def _basis(model: Padim) -> Literal["image", "pixel"]:
 
 def _table(model: Padim) -> list[dict[str, Any]]:
     """The usual percentiles, and the choice in its place among them."""
-    from padim.decision.calibration import Choice
-    from padim.errors import BeyondScaleError
+    from padim.analysis.percentile_table import percentile_table
 
-    basis, chosen = _basis(model), model.choice
-    choices = {Choice(basis, permille) for permille in _PERCENTILES}
-    here = chosen if chosen.basis == "manual" else Choice(basis, chosen.permille)
-    rows = []
-    for choice in {*choices, here}:
-        try:
-            found = model.threshold_for(choice)
-        except BeyondScaleError:
-            continue
-        rate = model.false_rejects(found.level)
-        rows.append(
-            {
-                "percentile": None if found.permille is None else found.permille / 10,
-                "threshold": model.quantizer.to_value(found.level),
-                "level": found.level,
-                "supported": found.supported,
-                "needed": found.needed,
-                "expected": rate.expected,
-                "upper_95": rate.upper,
-                "above": rate.above,
-                "parts": rate.n,
-                "chosen": choice == here,
-            }
-        )
-    return sorted(rows, key=lambda row: (row["level"], row["percentile"] or 0))
+    return [
+        {
+            "percentile": None if row.threshold.permille is None else row.threshold.permille / 10,
+            "threshold": model.quantizer.to_value(row.threshold.level),
+            "level": row.threshold.level,
+            "supported": row.threshold.supported,
+            "needed": row.threshold.needed,
+            "expected": row.rate.expected,
+            "upper_95": row.rate.upper,
+            "above": row.rate.above,
+            "parts": row.rate.n,
+            "chosen": row.chosen,
+        }
+        for row in percentile_table(model, _basis(model))
+    ]
 
 
 def _reaching(model: Padim, target: float) -> int:
@@ -168,15 +156,13 @@ def _reaching(model: Padim, target: float) -> int:
     Raises:
         PadimError: too few parts to expect so few, or a target out of range.
     """
-    from padim.decision.calibration import Choice
+    from padim.analysis.percentile_table import lowest_percentile
 
     if not 0 < target < 100:
         raise PadimError(f"--target-false-rejects is a number of parts in 100, more than 0, not {target:g}")
-    basis = _basis(model)
-    for permille in range(1, 1000):
-        found = model.threshold_for(Choice(basis, permille))
-        if model.false_rejects(found.level).expected * 100 <= target + 1e-9:
-            return permille
+    found = lowest_percentile(model, _basis(model), target / 100)
+    if found is not None:
+        return found
     parts = len(model.held_out_scores())
     raise PadimError(
         f"{parts} good parts cannot promise {target:g} false rejects in 100: that takes at least "

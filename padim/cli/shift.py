@@ -67,18 +67,19 @@ def shift(
     no more often than the threshold promises at most, and defects are caught nearly as often as before.
     """
     from padim.analysis import robustness as engine
+    from padim.analysis.image_changes import KINDS, SEVERITIES
     from padim.data.labeled_images import open_labeled
 
     if not 0 < margin <= 100:
         raise PadimError(f"--margin is above 0 and at most 100 percentage points, not {margin:g}")
-    names = list(engine.KINDS) if kinds is None else [name.strip() for name in kinds.split(",")]
-    unknown = [name for name in names if name not in engine.KINDS]
+    names = list(KINDS) if kinds is None else [name.strip() for name in kinds.split(",")]
+    unknown = [name for name in names if name not in KINDS]
     if unknown:
-        raise PadimError(f"--kinds are {', '.join(engine.KINDS)}; not '{', '.join(unknown)}'")
+        raise PadimError(f"--kinds are {', '.join(KINDS)}; not '{', '.join(unknown)}'")
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     labeled = open_labeled(pictures)
     failed: list[ImageError] = []
-    severities: Any = {name: of for name, of in engine.SEVERITIES.items() if name in names}
+    severities: Any = {name: of for name, of in SEVERITIES.items() if name in names}
     with measuring(terminal) as (progress, stop):
         found = engine.measure(
             model,
@@ -107,7 +108,7 @@ def shift(
 
 
 def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
-    from padim.analysis.robustness import words
+    from padim.analysis.image_changes import words
     from padim.text import count
 
     limit = "nothing promised" if found.limit is None else f"{found.limit * 100:.1f} % of good parts rejected"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from padim.analysis.robustness import Shift, words
+from padim.analysis.image_changes import words
+from padim.analysis.robustness import Shift
 from padim.errors import ImageError
 from padim.output import results, to_json
 

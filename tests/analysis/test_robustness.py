@@ -15,7 +15,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
-from padim.analysis.robustness import KINDS, SEVERITIES, Kind, Series, Shift, alter, measure, words
+from padim.analysis.image_changes import KINDS, SEVERITIES, Kind, alter, words
+from padim.analysis.robustness import Series, Shift, measure
 from padim.data.preprocess import Box
 from padim.decision.operating_points import Rate
 from padim.decision.scorer import Scorer

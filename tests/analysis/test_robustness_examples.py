@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from padim import Padim
-from padim.analysis.robustness import Kind, Shift, alter, measure
+from padim.analysis.image_changes import Kind, alter
+from padim.analysis.robustness import Shift, measure
 from padim.analysis.robustness_examples import SIDE, ExampleKeeper, Examples
 from padim.data.loading import Image, content_hash
 from padim.decision.regions import region_score

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from padim import Padim
-from padim.analysis.robustness import SEVERITIES, Kind, measure
+from padim.analysis.image_changes import SEVERITIES, Kind
+from padim.analysis.robustness import measure
 from padim.data.datasets import open_dataset
 from tests.cli.conftest import Run, write
 from tests.parts import normals

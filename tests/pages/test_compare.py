@@ -10,6 +10,7 @@ import pytest
 
 from padim import Workspace
 from padim.errors import Cancelled, PadimError
+from padim.study.combinations import Combinations
 from padim.study.data import categories
 from padim.study.plan import Plan
 from padim.study.ranking import overall, table
@@ -17,7 +18,6 @@ from padim.study.runner import Study, load
 from tests.pages.session import Session
 from tests.parts import defects, normals, part, png
 from ui import compare
-from ui.compare import Wanted
 from ui.jobs import watch
 
 
@@ -231,20 +231,6 @@ def test_a_folder_of_categories_on_the_server_has_a_row_each(
     assert "Means over 2 data sets" in page.text
 
 
-def test_choices_are_combined_and_named_after_what_differs() -> None:
-    wanted = Wanted(("padim", "shared"), ("efficientnet_lite0",), ("standard", "late"), (128,), 16)
-    found = {one.name: one.config for one in wanted.variants()}
-    assert list(found) == [
-        "PaDiM · standard set",
-        "PaDiM · without the earliest",
-        "Shared Gaussian · standard set",
-        "Shared Gaussian · without the earliest",
-    ]
-    assert found["PaDiM · without the earliest"].layers == ("blocks.4", "blocks.10")
-    (alone,) = Wanted(("padim",), ("efficientnet_lite0",), ("standard",), (256,)).variants()
-    assert alone.name == "PaDiM"
-
-
 def test_files_are_the_engines(brought: Session) -> None:
     from padim.study.report import csv_bytes, html_bytes
 
@@ -260,7 +246,7 @@ def test_the_page_and_the_shell_make_the_same_study(tmp_path: Path) -> None:
     """Whatever was computed by one of them, the other takes as it is."""
     from padim.study.runner import run
 
-    wanted = Wanted(("padim",), ("efficientnet_lite0",), ("standard",), (128,), 16).variants()
+    wanted = Combinations(("padim",), ("efficientnet_lite0",), ("standard",), (128,), 16).variants()
     data = categories(lay(tmp_path / "ring"))
     run(tmp_path / "study", wanted, data)
     plan = Plan.of({"base": {"input_size": 128, "grid_stride": 16}, "methods": ["padim"]})

@@ -9,7 +9,8 @@ from zipfile import ZipFile
 import pytest
 
 from padim import Workspace
-from padim.analysis.robustness import Kind, Shift, measure
+from padim.analysis.image_changes import Kind
+from padim.analysis.robustness import Shift, measure
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui import robustness

@@ -97,7 +97,7 @@ def test_a_session_is_compared_part_by_part(small_model: Padim) -> None:
     items = _into(pile, files, small_model)
     found = checks.session(small_model, items, level)
     assert [{item.name[:2] for item in shots} for shots in found.parts] == [{f"{i:02d}"} for i in range(12)]
-    assert found.pictures == 36
+    assert found.images == 36
     area = small_model.config.min_area
     expected = [
         max(item.score(small_model, area) for item in items if item.name.startswith(f"{i:02d}"))

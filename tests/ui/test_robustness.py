@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from padim import Padim
-from padim.analysis.robustness import KINDS, SEVERITIES, Kind, Series, Shift, alter
+from padim.analysis.image_changes import KINDS, SEVERITIES, Kind, alter
+from padim.analysis.robustness import Series, Shift
 from padim.data.decode import decode
 from padim.data.labeled_images import LabeledImages
 from padim.data.loading import content_hash

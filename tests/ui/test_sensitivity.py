@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from padim import Padim
 from padim.analysis.blind_spots import counts_by_place
-from padim.analysis.sensitivity import Probe, cells_for, measure
+from padim.analysis.sensitivity import cells_for, measure
 from padim.analysis.sensitivity_examples import Example
 from padim.analysis.synthetic_defects import KINDS
 from padim.data.decode import decode
 from padim.data.labeled_images import LabeledImages
 from padim.errors import Cancelled
 from tests.parts import normals, part
+from tests.trials import made
 from ui import sensitivity
 from ui.files.media import Picture
 from ui.jobs.jobs import Job
@@ -45,33 +46,6 @@ def run(model: Padim, wanted: Wanted = WANTED) -> Probed:
 @pytest.fixture(scope="module")
 def found(small_model: Padim) -> Probed:
     return run(small_model)
-
-
-def made(caught: Any, void: Any = None) -> Probe:
-    """A probe of these trials, bool (places, kinds, sizes, contrasts), places along the diagonal."""
-    caught = np.asarray(caught, bool)
-    places, kinds, sizes, contrasts = caught.shape
-    at = (np.arange(places) + 0.5) * 64 / places
-    return Probe(
-        kinds=KINDS[:kinds],
-        sizes=tuple(4.0 * 2**i for i in range(sizes)),
-        contrasts=tuple(0.1 * 2**i for i in range(contrasts)),
-        pictures=("a.png",),
-        picture_of=np.zeros(places, np.int64),
-        places=np.stack([at, at], axis=1),
-        caught=caught,
-        rejected=caught,
-        void=np.zeros_like(caught) if void is None else np.asarray(void, bool),
-        bare_rejected=0,
-        in_fit=0,
-        not_good=0,
-        map_size=64,
-        cells=3,
-        scale=(2.0, 2.0),
-        threshold=100,
-        min_area=8,
-        seed=0,
-    )
 
 
 # -- the run ---------------------------------------------------------------------------------------------

@@ -1,0 +1,87 @@
+"""Everything combined with everything: methods, networks, choices of their layers and input sizes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from padim.methods.catalogue import METHODS
+from padim.network import backbone
+from padim.study.features import shared_by
+from padim.study.plan import Plan, Variant
+
+__all__ = ["LAYER_CHOICES", "Combinations", "LayerChoice", "layers_of", "network_passes", "that_train"]
+
+LayerChoice = Literal["standard", "early", "late"]
+LAYER_CHOICES: Mapping[LayerChoice, str] = {
+    "standard": "Standard set",
+    "early": "Without the deepest",
+    "late": "Without the earliest",
+}
+"""Which of a network's standard layers are read, in words."""
+
+
+@dataclass(frozen=True)
+class Combinations:
+    """What is to be combined: everything with everything.
+
+    Attributes:
+        methods, networks: names.
+        layers: which of each network's standard layers are read.
+        sizes: sides of the input in pixels.
+        stride: pixels per grid position.
+    """
+
+    methods: tuple[str, ...]
+    networks: tuple[str, ...]
+    layers: tuple[LayerChoice, ...]
+    sizes: tuple[int, ...]
+    stride: int = 8
+
+    def variants(self) -> tuple[Variant, ...]:
+        """The configurations, named after what they differ in.
+
+        Raises:
+            PadimError: choices that do not go together; says which.
+        """
+        entries = []
+        for method, network, layers, size in itertools.product(
+            self.methods, self.networks, self.layers, self.sizes
+        ):
+            words = [
+                (self.methods, METHODS[method].title),
+                (self.networks, backbone.get(network).title),
+                (self.layers, LAYER_CHOICES[layers].lower()),
+                (self.sizes, f"{size} px"),
+            ]
+            told = [word for choices, word in words if len(choices) > 1]
+            entries.append(
+                {
+                    "name": " · ".join(told) or METHODS[method].title,
+                    "method": method,
+                    "backbone": network,
+                    "layers": layers_of(network, layers),
+                    "input_size": size,
+                    "grid_stride": self.stride,
+                }
+            )
+        return Plan.of({"configurations": entries}).variants()
+
+
+def layers_of(network: str, choice: LayerChoice) -> tuple[str, ...]:
+    """Names of the layers that a choice is, of a network's standard ones."""
+    standard = backbone.get(network).default_layers
+    return {"standard": standard, "early": standard[:-1], "late": standard[1:]}[choice]
+
+
+def network_passes(variants: Sequence[Variant]) -> int:
+    """How often a network runs over every image: once for configurations that share its features."""
+    own = [one.config for one in variants if not one.config.needs_pictures]
+    return len({shared_by(config) for config in own}) + len(variants) - len(own)
+
+
+def that_train(variants: Sequence[Variant]) -> int:
+    """How many of the configurations train a network of their own."""
+    return sum(any(METHODS[name].trains for name in one.config.methods_used) for one in variants)
