@@ -18,8 +18,8 @@ from ui.app.text import count
 from ui.widgets import leftover_files
 
 if TYPE_CHECKING:
+    from padim.storage.model_folders import Entry
     from padim.storage.stopped_fits import StoppedFit
-    from padim.storage.workspace import Entry
 
 _STEPS = (
     ("Fit", "Drag in pictures of good parts. The model learns what good looks like, place by place."),

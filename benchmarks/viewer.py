@@ -33,7 +33,7 @@ from benchmarks import report, served
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Request, ViewportSize
 
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
 
 PARTS = ("four_pictures", "gallery", "payload", "adding", "runs")
 SAMPLE = served.ROOT / "sample_data" / "flange"

@@ -20,9 +20,9 @@ from padim.network import weights
 from padim.output import scorer_seal, scoring_journal
 from padim.storage import bundle, leftovers, stopped_fits, working_files
 from padim.storage.leftovers import Leftover
+from padim.storage.model_folders import ModelFolders
 from padim.storage.resume import look
 from padim.storage.stopped_fits import StoppedFit
-from padim.storage.workspace import ModelFolders
 
 __all__ = [
     "Checked",

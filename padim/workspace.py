@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from padim.model import Padim
-from padim.storage.workspace import PATIENCE, ModelFolders, explained
+from padim.storage.model_folders import PATIENCE, ModelFolders, explained
 
 __all__ = ["Workspace"]
 

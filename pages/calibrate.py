@@ -18,7 +18,7 @@ from ui.widgets import normals, panels
 if TYPE_CHECKING:
     from padim.decision.operating_points import Costs, OperatingPoint
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.calibrate import Draft
     from ui.reviews import Review
     from ui.scoring import Origin

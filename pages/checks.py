@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from padim.data.parts_by_name import Split
     from padim.decision.guard_band import Guard
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.checks import Session
     from ui.reviews import Review
 

@@ -18,7 +18,7 @@ from ui.widgets import charts, downloads, panels
 if TYPE_CHECKING:
     from padim.analysis.scored_dataset import Outcome
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.evaluate import Evaluated
 
 _LAYOUTS = (

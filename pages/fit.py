@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from padim.data.survey import Group, Survey
     from padim.errors import ImageError
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.jobs.jobs import Job
     from ui.widgets.normals import Reason
 

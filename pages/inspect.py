@@ -18,7 +18,7 @@ from ui.widgets import downloads, layers, panels
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.inspect import Row, Show
     from ui.reviews import Review
 

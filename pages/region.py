@@ -16,7 +16,7 @@ from ui.components import roi
 if TYPE_CHECKING:
     from padim.analysis.region_preview import RegionPreview
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.region import Drawing, Region
 
 _EDITOR = "region-editor"

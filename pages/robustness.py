@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from padim.analysis.image_changes import Kind
     from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.robustness import Shifted
 
 _NOTE = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from padim.analysis.synthetic_defects import Kind
     from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.sensitivity import Probed, Unit, Wanted
 
 

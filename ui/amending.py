@@ -17,7 +17,7 @@ from ui.files import uploads
 from ui.jobs import watch, work_queue
 
 if TYPE_CHECKING:
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.files.bring import Brought
     from ui.jobs.jobs import Job
     from ui.widgets.normals import Reason

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from padim.decision.calibration import FalseRejectRate, Threshold
     from padim.decision.operating_points import Costs, OperatingPoint
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.scoring import Origin
 
 UPLOADER = "known"

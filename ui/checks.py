@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from padim.data.sources import Source
     from padim.decision.guard_band import Guard
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.amending import Amended
     from ui.jobs.jobs import Job
     from ui.scoring import Pile

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from padim.data.datasets import Dataset
     from padim.decision.operating_points import Rate
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.files.uploads import Named
     from ui.jobs.jobs import Job
 

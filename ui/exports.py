@@ -10,7 +10,7 @@ from padim.storage.leftovers import ScratchFolder
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.inspect import Row
 
 # A download is held in memory, and browsers do not resume one: larger scorers are for the shell.

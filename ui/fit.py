@@ -21,8 +21,8 @@ from ui.jobs.jobs import Job
 if TYPE_CHECKING:
     from padim.config import PadimConfig
     from padim.data.survey import Survey
+    from padim.storage.model_folders import ModelFolders
     from padim.storage.stopped_fits import StoppedFit
-    from padim.storage.workspace import ModelFolders
     from padim.worker.pictures import Pictures
 
 UPLOADER = "normals"

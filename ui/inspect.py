@@ -14,7 +14,7 @@ from ui.scoring import Scored
 if TYPE_CHECKING:
     from padim.decision.guard_band import Verdict
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
 
 UPLOADER = "tests"
 Order = Literal["worst", "best", "name", "arrival"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from padim.analysis.learning_figures import LearningCurve, Spread
     from padim.errors import ImageError
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.jobs.jobs import Job
     from ui.scoring import Scored
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from padim.decision.calibration import FalseRejectRate
     from padim.decision.roi import Shape
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
 
 Mask = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.int64]

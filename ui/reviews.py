@@ -20,7 +20,7 @@ from ui.scoring import Kept, Pile
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.files.bring import Brought
     from ui.jobs.jobs import Job
     from ui.scoring import Origin

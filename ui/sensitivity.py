@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.jobs.jobs import Job
 
 UPLOADER = "sensitivity"

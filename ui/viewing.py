@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from padim.analysis.held_out_scores import HeldOutScores
     from padim.data.preprocess import Box
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.scoring import Scored
     from ui.widgets.labels import Label
 

@@ -52,7 +52,7 @@ def calibrate(
     """
     from padim.decision.calibration import FEWEST_PARTS
     from padim.model import Padim
-    from padim.storage.workspace import held
+    from padim.storage.model_folders import held
 
     if sum(given is not None for given in (percentile, threshold, target)) > 1:
         raise PadimError(

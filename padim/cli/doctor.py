@@ -59,7 +59,7 @@ def doctor(
             home = os.environ.get("PADIM_HOME", "").strip()
             root = Path(home).expanduser() if home else Path("workspace")
             if root.is_dir():
-                from padim.storage.workspace import ModelFolders
+                from padim.storage.model_folders import ModelFolders
 
                 found += engine.workspace(ModelFolders(root), progress)
             elif home:

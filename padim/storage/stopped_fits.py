@@ -15,8 +15,8 @@ from pathlib import Path
 from padim.errors import PadimError
 from padim.storage import bundle, leftovers
 from padim.storage.atomic import remove_tree
+from padim.storage.model_folders import ModelFolders
 from padim.storage.resume import Request, look, pictures_done
-from padim.storage.workspace import ModelFolders
 
 __all__ = ["StoppedFit", "at_work", "beside", "discard", "in_folder", "in_workspace", "kept_uploads"]
 

@@ -13,7 +13,7 @@ from tests.parts import normals, part, png
 def scored(model: Padim, files: dict[str, bytes]) -> list[StoredScore]:
     return [
         StoredScore(one.name, one.sha256, one.original_size, one.content_box, one.grid)
-        for one in model.score(files.items())
+        for one in model.predict(files.items())
     ]
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks import served
 from padim import Padim, Workspace
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.browser.looking import Visitor, require_chromium
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from padim import Workspace
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.looking import Upload
 from tests.parts import normals, part, png

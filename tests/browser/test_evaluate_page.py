@@ -8,7 +8,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.looking import Upload
 from tests.parts import defects, normals, part, png

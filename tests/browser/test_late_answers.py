@@ -18,7 +18,7 @@ import pytest
 from benchmarks import served
 from padim import Padim, Workspace
 from padim.data.decode import decode
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor

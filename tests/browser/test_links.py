@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import served
 from padim import Workspace
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.looking import Visitor
 from tests.parts import defects

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import served
 from padim import Padim, Workspace
 from padim.decision.roi import Shape, rasterize
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.looking import Visitor
 from tests.browser.wire import Wire

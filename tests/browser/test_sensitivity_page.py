@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.browser.conftest import Start, Visit
 from tests.parts import normals
 

@@ -16,7 +16,7 @@ from padim.decision.anomaly_map import Quantizer
 from padim.decision.calibration import false_reject_rate, parts_needed, rank
 from padim.decision.guard_band import Guard
 from padim.decision.regions import map_mask, region_score
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.browser.conftest import Start, Visit
 from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor

@@ -12,7 +12,7 @@ import pytest
 import streamlit as st
 
 from padim import Padim, Workspace
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from padim.worker import messages, verbs
 from padim.worker.process import OnCancel
 from tests.pages.session import AddModel

@@ -10,7 +10,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from ui import calibrate
 from ui.calibrate import Draft
 from ui.jobs import watch

@@ -13,7 +13,7 @@ from padim import Guard, Padim, Workspace, advise, align, check_session, pooled
 from padim.analysis.repeat_shots import band_of, shots_in_fit, under_review
 from padim.data.decode import decode
 from padim.errors import Cancelled, PadimError
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import normals, part, png
 from ui import checks

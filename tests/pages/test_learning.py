@@ -16,7 +16,7 @@ from padim.analysis.learning_advice import odd_parts, outlook
 from padim.analysis.learning_curve import learning_curve
 from padim.errors import Cancelled
 from padim.output.to_json import learning_curve as document
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui import learning

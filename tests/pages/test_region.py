@@ -8,7 +8,7 @@ import numpy as np
 
 from padim import Padim, Workspace
 from padim.decision.roi import Shape, rasterize
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import normals
 from ui import region

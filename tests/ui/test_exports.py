@@ -17,7 +17,7 @@ import pytest
 from padim import Padim, Workspace
 from padim.data.sources import UploadSource
 from padim.output.inspection_files import CSV_COLUMNS
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.parts import defects, normals, part
 from ui import exports
 from ui.inspect import Row

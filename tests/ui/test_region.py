@@ -20,7 +20,7 @@ from PIL import Image
 from padim import Padim, PadimConfig, Workspace
 from padim.decision.roi import Shape, rasterize
 from padim.errors import PadimError
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.parts import normals
 from ui import region as regions
 from ui.app import workspace

@@ -13,7 +13,7 @@ import pytest
 from padim import Padim, PadimConfig, Workspace
 from padim.data.sources import UploadSource
 from padim.decision.regions import region_scores
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from tests.parts import defects, normals
 from ui import viewing
 from ui.files.media import Numbers

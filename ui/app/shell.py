@@ -24,7 +24,7 @@ from ui.widgets import panels
 if TYPE_CHECKING:
     from padim.errors import ImageError
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
 
 PRODUCT = "PaDiM Inspection"
 READ_ONLY = (

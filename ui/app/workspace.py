@@ -13,7 +13,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.storage.workspace import Entry, ModelFolders
+    from padim.storage.model_folders import Entry, ModelFolders
 
 APP = Path(__file__).resolve().parents[2]
 PARAMETER = "model"
@@ -27,7 +27,7 @@ def root() -> Path:
 
 def store() -> ModelFolders:
     """The folders of the saved models; a list of them does not wait for the network runtime to load."""
-    from padim.storage.workspace import ModelFolders
+    from padim.storage.model_folders import ModelFolders
 
     return ModelFolders(root())
 

@@ -17,7 +17,7 @@ from ui.jobs import watch
 if TYPE_CHECKING:
     from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.jobs.jobs import Job
 
 

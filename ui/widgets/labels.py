@@ -18,7 +18,7 @@ from ui.app import state
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
 
 Label = Literal["good", "defect"]
 _FILE = "labels.json"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from padim.analysis.layer_questions import AskedPlace
     from padim.model import Padim
     from padim.network.registry import Layer
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.scoring import Scored
 
 # What a layer of that stride sees, as far as one word can say it.

@@ -16,7 +16,7 @@ from ui.widgets import charts, downloads, learning_chart, panels, tables
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
     from ui.learning import Learnt, Source
 
 _MOST_DRAWS = 20

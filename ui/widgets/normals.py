@@ -11,7 +11,7 @@ from ui.files.media import Picture
 
 if TYPE_CHECKING:
     from padim.model import Padim
-    from padim.storage.workspace import Entry
+    from padim.storage.model_folders import Entry
 
 Reason = Literal["not_good", "kept_out"]
 REASONS: dict[Reason, str] = {

@@ -11,7 +11,7 @@ import pytest
 
 from padim import Padim, Workspace
 from padim.errors import PadimError
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from ui.app import workspace
 
 

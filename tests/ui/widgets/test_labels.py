@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from padim import Workspace
-from padim.storage.workspace import Entry
+from padim.storage.model_folders import Entry
 from ui.widgets import labels
 
 ONE, OTHER = "1" * 64, "2" * 64

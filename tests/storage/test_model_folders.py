@@ -12,7 +12,7 @@ import pytest
 
 from padim import BundleError, Padim, PadimConfig, PadimError, Workspace
 from padim.storage.bundle import MANIFEST
-from padim.storage.workspace import held
+from padim.storage.model_folders import held
 from tests.parts import normals
 
 
