@@ -133,9 +133,6 @@ class Padim:
         )
         return f"Padim({', '.join([*given, f'fitted on {parts} parts', at])})"
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return self.fitted
-
     def __sklearn_clone__(self) -> Padim:
         return Padim(self.config)
 
