@@ -89,8 +89,6 @@ def test_the_guard_band_asks_for_a_review(small_model: Padim) -> None:
     assert found.threshold is not None
     guard = Guard(abs(found.score - found.threshold) * 2, sd=1.0, dof=3, shots=6, parts=3)
     banded = replace(found, guard=guard)
-        **{**_fields(found), "guard": Guard(abs(found.score - found.threshold) * 2, 1.0, 3, 6, 3)}
-    )
     assert banded.verdict == "review"
     assert banded.rejected == found.rejected, "the mask knows nothing of the band"
 
