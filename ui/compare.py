@@ -92,6 +92,7 @@ class Wanted:
         Raises:
             PadimError: choices that do not go together; says which.
         """
+        from padim.methods.requirements import check_can_fit
         from padim.study.plan import Plan
 
         entries = []
@@ -115,7 +116,10 @@ class Wanted:
                     "grid_stride": self.stride,
                 }
             )
-        return Plan.of({"configurations": entries}).variants()
+        variants = Plan.of({"configurations": entries}).variants()
+        for variant in variants:
+            check_can_fit(variant.config)
+        return variants
 
 
 def layers(network: str, way: Way) -> tuple[str, ...]:

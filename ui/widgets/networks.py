@@ -100,6 +100,20 @@ def ready(config: PadimConfig) -> bool:
     return all(status(part, config.weights).ready for part in backbones.get(config.backbone).parts)
 
 
+def title(name: str) -> str:
+    """The network's name in menus; says so where it cannot be used for want of PyTorch."""
+    shown = backbones.get(name).title
+    return shown if can_be_made(name) else f"{shown} (needs PyTorch)"
+
+
+def can_be_made(name: str) -> bool:
+    """Whether a network comes with the program, or PyTorch is here to convert it."""
+    try:
+        return weights.comes_with_program(name) or not weights.lacks_builder(backbones.get(name))
+    except BackboneError:  # a setting of the server's that the panel will tell of
+        return True
+
+
 def about(name: str) -> str:
     """One plain line: how heavy a network is."""
     return _ABOUT[name][0]
