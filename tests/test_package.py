@@ -201,11 +201,11 @@ def test_the_command_line_scores_exports_and_examines(
     installed: Environment, sample: Path, model: Path
 ) -> None:
     found = json.loads(installed.padim("score", model, sample / "test", "-o", "results", "--json"))
-    assert found["rejected"] > 0
+    assert found["counts"]["reject"] > 0
     installed.padim("-q", "export", model, "-o", "flange.onnx")
     assert json.loads(installed.padim("doctor", model, "flange.onnx", "--json"))["damaged"] == 0
-    # The packaged network is the one whose identity the model keeps.
-    assert json.loads(installed.padim("info", model, "--json"))["backbone"] == "efficientnet_lite0"
+    about = json.loads(installed.padim("info", model, "--json"))
+    assert about["config"]["backbone"] == "efficientnet_lite0"
 
 
 @package
@@ -214,7 +214,7 @@ def test_python_fits_by_every_method_that_trains_nothing(installed: Environment,
 from pathlib import Path
 from padim import Padim, PadimConfig, open_source
 small = dict(input_size=64, n_features=20, smoothing_sigma=2, min_area=8)
-defects = sorted(Path({str(sample)!r}, "test", "hole").glob("*.png"))
+defects = sorted(Path({str(sample)!r}, "test", "hole").iterdir())
 for settings in (
     dict(method="padim", position_tolerance=1),
     dict(method="shared"),
@@ -228,7 +228,7 @@ for settings in (
     print(len(scores), max(scores) > 0)
     __import__("shutil").rmtree("api.padim")
 """
-    number = len(list((sample / "test" / "hole").glob("*.png")))
+    number = len(list((sample / "test" / "hole").iterdir()))
     assert installed.python(code).splitlines() == [f"{number} True"] * 5
 
 
@@ -309,7 +309,7 @@ def test_the_application_starts_with_its_own_settings(served: str, installed: En
 @package
 def test_every_page_of_the_installed_application_runs(installed: Environment, model: Path) -> None:
     code = """
-import shutil, sys
+import os, shutil, sys
 from pathlib import Path
 from streamlit.testing.v1 import AppTest
 from padim.installation import application_folder, workspace_folder
@@ -327,7 +327,8 @@ assert "home-sample" in [button.key for button in app.button]
 for page in sorted((folder / "pages").glob("*.py")):
     app.switch_page(f"pages/{page.name}").run()
     assert not app.exception, (page, app.exception)
-    print(page.stem)
+    print(page.stem, flush=True)
+os._exit(0)  # imports in the background need not come to their end
 """
     shown = installed.python(code).split()
     assert shown == sorted(path.stem for path in (ROOT / "pages").glob("*.py"))
