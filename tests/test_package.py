@@ -313,7 +313,7 @@ import os, shutil, sys
 from pathlib import Path
 from streamlit.testing.v1 import AppTest
 from padim.installation import application_folder, workspace_folder
-from padim.storage.workspace import Workspace
+from padim import Workspace
 assert workspace_folder().is_relative_to(Path.home()), workspace_folder()
 folder = application_folder()
 sys.path.insert(0, str(folder))  # as Streamlit does

@@ -138,8 +138,8 @@ def panel(name: str, layers: Sequence[str], now: Status) -> None:
         return
     file = backbones.get(name).files[0]
     if now.kind == "here" and not wanting:
-        here = now.path.name if now.path else file.name
-        st.caption(f"{about(name)} Its weights are on this server ({plain(here)}).")
+        where = "Its weights are on this server" if now.path else "It comes with this program"
+        st.caption(f"{about(name)} {where} ({plain(now.path.name if now.path else file.name)}).")
         return
     st.caption(about(name))
     with st.container(border=True, key="fit-weights"):
