@@ -1,18 +1,25 @@
-# make run   installs into .venv and starts the app
-# make test  installs, fetches Chromium and strace where it may, runs every test
-# make lint  ruff and mypy
+# make run      installs into .venv, without PyTorch, and starts the app
+# make run-all  the same with PyTorch: every network, and the methods that train
+# make test     installs everything, fetches Chromium and strace where it may, runs every test
+# make lint     ruff and mypy
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Modules are compiled when they are first imported, as most never are: less time, and 180 MB less.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile
 STRACE := $(shell command -v strace)
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
-
-.PHONY: run test lint chromium strace
-
 # On this machine alone (.streamlit/config.toml); for others: make run ADDRESS=0.0.0.0, and read there what that means.
+APP := $(BIN)/padim app $(if $(ADDRESS),--address $(ADDRESS))
+
+.PHONY: run run-all test lint chromium strace
+
 run: $(VENV)/.ready
-	$(BIN)/streamlit run app.py $(if $(ADDRESS),--server.address $(ADDRESS))
+	$(APP)
+
+run-all: $(VENV)/.ready-all
+	$(APP)
 
 # One process a core, up to four; the tests of a file stay together, and share what they set up.
 test: $(VENV)/.ready-dev chromium strace
@@ -26,15 +33,18 @@ lint: $(VENV)/.ready-dev
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# The backbone is exported once here, so that the first fit in the app does not wait for it.
-$(VENV)/.ready: requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
-	$(BIN)/python -W ignore -c "from padim import backbones as b; b.onnx_bytes(b.EFFICIENTNET_LITE0.name, b.EFFICIENTNET_LITE0.default_layers)"
+# The package itself is not copied there: what is changed here runs as it is.
+$(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e ".[app]"
 	touch $@
 
-$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
-	touch $@
+$(VENV)/.ready-all: pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e ".[all]"
+	touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e ".[all,dev]"
+	touch $@ $(VENV)/.ready $(VENV)/.ready-all
 
 # Only where packages may be installed without asking: as root on a Debian-like system.
 chromium:

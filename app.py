@@ -5,6 +5,8 @@ Streamlit serves ``home.py`` and the files in ``pages/``, behind the checks and 
 
 from streamlit.starlette import App
 
+from padim.network.allocation import keep_freed_memory
 from ui.app.server import middleware
 
+keep_freed_memory()
 app = App("home.py", middleware=middleware())

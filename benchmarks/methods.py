@@ -29,6 +29,7 @@ from padim.data.loading import prepare
 from padim.data.sources import FolderSource
 from padim.methods.catalogue import METHODS
 from padim.model import Padim
+from padim.network.allocation import keep_freed_memory
 
 PAIRS = 40
 # On 209 pictures of 256 px at stride 8, two cores.
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--method", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--pairs", type=int, default=PAIRS, help="scoring runs to compare")
     args = parser.parse_args(arguments)
+    keep_freed_memory()  # as the application and the command line do
     if not (args.data / "train" / "good").is_dir():
         parser.error(f"{args.data} is no category: it has no train/good")
     name = args.data.resolve().name

@@ -80,7 +80,9 @@ class Ours:
     def prepare(self, job: dict[str, Any]) -> None:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
         from padim import Padim, PadimConfig
+        from padim.network.allocation import keep_freed_memory
 
+        keep_freed_memory()  # as the application and the command line do
         self.model = Padim(PadimConfig.model_validate(job["config"]), work_dir=job["work"])
         size = self.model.config.input_size
         self.model.extractor(np.zeros((1, size, size, 3), np.uint8))
@@ -104,7 +106,9 @@ class Ours:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
         from padim import Padim
         from padim.decision.regions import map_mask
+        from padim.network.allocation import keep_freed_memory
 
+        keep_freed_memory()
         self.model = Padim.load(job["model"])
         self.map_mask, self.level = map_mask, self.model.threshold_level
         self.min_area = self.model.config.min_area

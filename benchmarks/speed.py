@@ -33,6 +33,7 @@ from padim.decision.prediction import decide
 from padim.decision.regions import map_mask, region_score
 from padim.model import Padim
 from padim.network import backbone as backbones
+from padim.network.allocation import keep_freed_memory
 from padim.network.runtime import session_options
 
 RATIO_TARGETS = {1: 1.5, 16: 1.25}
@@ -61,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, help="a YAML configuration instead of the default one")
     parser.add_argument("--probe", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
+    keep_freed_memory()  # as the application and the command line do
     config = PadimConfig.load(args.config) if args.config else PadimConfig()
     if args.probe:
         probe(config, args.probe)

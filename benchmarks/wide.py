@@ -24,6 +24,7 @@ from benchmarks import memory, pictures, report
 from padim.analysis.cost import estimate
 from padim.config import PadimConfig
 from padim.model import Padim
+from padim.network.allocation import keep_freed_memory
 
 CONFIG = PadimConfig(backbone="wide_resnet50_2", weights="random", grid_stride=4, input_size=256)
 QUICK = PadimConfig(backbone="resnet18", weights="random", grid_stride=8, input_size=64)
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--step", choices=("fit", "score"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
+    keep_freed_memory()  # as the application and the command line do
     config, normals = (QUICK, 12) if args.quick else (CONFIG, NORMALS)
     if args.step:
         step = fit if args.step == "fit" else score

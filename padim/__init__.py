@@ -14,6 +14,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from padim._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from padim.analysis.alignment import Alignment, advise, align
     from padim.analysis.region_preview import cry_wolf, mean_normal, rejudged_levels
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     )
     from padim.model import Padim
     from padim.workspace import Workspace
-
-__version__ = "0.1.0"
 
 # ONNX Runtime reports its use, with an identity of the machine, unless this is set before it is loaded.
 # Whatever the environment says: nothing leaves the machine. Processes that are started inherit it.

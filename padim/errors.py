@@ -35,6 +35,10 @@ class BundleError(PadimError):
     """A saved model is truncated, altered or of an unknown version; the message names the file."""
 
 
+class MissingExtraError(PadimError):
+    """An optional part of the installation is needed and not there; the message says what to run."""
+
+
 class NotFittedError(PadimError, ValueError, AttributeError):
     """The model has seen no normal image yet.
 

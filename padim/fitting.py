@@ -18,6 +18,7 @@ from padim.config import PadimConfig
 from padim.decision.anomaly_map import MAX_LEVEL, Quantizer, upsample_and_smooth
 from padim.methods import lookup
 from padim.methods.base import Calibration, Losses, Task, check_fit, windows
+from padim.methods.requirements import check_can_fit
 from padim.network.detector import Detector
 from padim.storage.normals import Normal
 
@@ -58,9 +59,11 @@ def learn(task: Task) -> Fitted:
 
     Raises:
         PadimError: no normal is in the fit, or the method cannot learn from so few.
+        MissingExtraError: the method trains a network, and PyTorch is not installed.
         Cancelled: the task's ``watch`` asked to stop.
     """
     check_fit(task)
+    check_can_fit(task.config)
     learnt = lookup.learner(task.config.method)(task)
     grids = learnt.held_out.reshape(-1, task.config.grid, task.config.grid)
     return Fitted(

@@ -51,6 +51,7 @@ from padim.methods.base import Calibration, Losses, Task
 from padim.methods.factor import Factor
 from padim.methods.moments import PatchStatistics
 from padim.methods.padim import PatchGaussians, gather, of_statistics
+from padim.methods.requirements import check_can_fit
 from padim.network import backbone
 from padim.network.detector import Detector
 from padim.network.extractor import FeatureExtractor, draw_channels, open_extractor
@@ -363,7 +364,9 @@ class Padim:
             InputError: ``images`` is nothing of the kind.
             ImageError: a picture cannot be used and ``on_error`` is not given.
             PadimError: no picture could be used, or ``unfinished`` was begun with other pictures or settings.
+            MissingExtraError: the method trains a network, and PyTorch is not installed.
         """
+        check_can_fit(self.config)  # before anything is read
         watch, given = Watch(progress, cancel, on_error), as_images(images)
         with self._writing:
             # Made beside the former model's files, which go only once all has succeeded.

@@ -15,7 +15,7 @@ from ui.app import preload, shell
 from ui.app.text import count
 from ui.files import bring
 from ui.jobs import watch
-from ui.widgets import charts, compare_charts, downloads, panels, settings, tables
+from ui.widgets import charts, compare_charts, downloads, method_settings, panels, settings, tables
 
 if TYPE_CHECKING:
     from padim.study.folders import EarlierStudy
@@ -81,7 +81,7 @@ def _choices() -> tuple[Variant, ...]:
         selection_mode="multi",
         wrap=True,
         default=["padim", "patchcore"],
-        format_func=lambda name: METHODS[name].title if name in METHODS else name,
+        format_func=lambda name: method_settings.title(name) if name in METHODS else name,
         key="compare-methods",
         persist_state="session",
         help="\n\n".join(f"**{method.title}**: {method.summary}" for method in METHODS.values()),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
+from padim.methods.requirements import can_fit
 from ui import amending, calibrate, fit
 from ui.app import preload, shell, workspace
 from ui.app.text import count, megabytes, multiple, runs_on
@@ -163,14 +164,15 @@ def _start(
         # again, and says from the top what came of it.
         watch.watch(running)
         return
-    ready = config is not None and networks.ready(config)
+    here = config is not None and networks.ready(config)
+    ready = here and config is not None and all(can_fit(name) for name in config.methods_used)
     if st.button(
         "Fit the model",
         type="primary",
         key="fit-go",
         disabled=not ready,
         width="stretch",
-        help="The network’s weights are missing: see below." if config is not None and not ready else None,
+        help="The network’s weights are missing: see below." if config is not None and not here else None,
     ):
         assert config is not None
         try:

@@ -43,8 +43,10 @@ from padim.config import PadimConfig
 from padim.data.datasets import Dataset
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch, batches, content_hash
 from padim.errors import PadimError
+from padim.extras import require_torch
 from padim.methods.base import Losses
 from padim.methods.cross_fitting import stop_parts
+from padim.methods.requirements import check_can_fit
 from padim.methods.training import Turn
 from padim.model import Padim
 from padim.network.weights import provenance
@@ -175,7 +177,10 @@ def adapt(
         ImageError: a picture cannot be used and ``on_error`` is not given.
         BackboneError: the weights cannot be had.
         PadimError: too few parts, or labelled pictures of one class only.
+        MissingExtraError: PyTorch is not installed.
     """
+    require_torch("adapting the network")
+    check_can_fit(config)
     if isinstance(images, Iterator):
         raise ValueError("images are read several times over: give a list or a source, no generator")
     watch = Watch(progress, cancel, None if on_error is None else _Once(on_error))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from padim import __version__
+from padim._version import __version__
 from padim.cli import (
     adapt,
     backbones,
@@ -22,6 +22,7 @@ from padim.cli import (
     score,
     shift,
     study,
+    web_app,
 )
 from padim.cli.command import Common, Json, Providers, Quiet, Threads, command, unwrapped
 
@@ -34,7 +35,7 @@ the threshold and says what that means; [bold]score[/] judges pictures;
 [bold]evaluate[/] counts how well it did on labelled ones, [bold]study[/] which configuration does best;
 [bold]probe[/] and [bold]shift[/] ask how small a
 defect, and how great a change of light or fixture, may be; [bold]learning-curve[/] how many good parts
-it takes; [bold]doctor[/] checks what is on disk.
+it takes; [bold]doctor[/] checks what is on disk, [bold]app[/] starts the web application.
 The common options may stand before a command
 or after it.
 """
@@ -73,6 +74,9 @@ def common(
     ctx.obj = Common(quiet, as_json, threads, providers)
 
 
+# Commands whose name is not that of their module.
+_NAMES = {web_app: "app"}
+
 for module in (
     fit,
     adapt,
@@ -88,6 +92,7 @@ for module in (
     methods,
     backbones,
     doctor,
+    web_app,
 ):
     function = module.__name__.rpartition(".")[2]
-    command(app, function.replace("_", "-"))(getattr(module, function))
+    command(app, _NAMES.get(module, function.replace("_", "-")))(getattr(module, function))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,13 +55,14 @@ def doctor(
             for path in paths:
                 found += engine.examine(path, progress)
         else:
-            home = os.environ.get("PADIM_HOME", "").strip()
-            root = Path(home).expanduser() if home else Path("workspace")
+            from padim.installation import is_named, workspace_folder
+
+            root = workspace_folder()
             if root.is_dir():
                 from padim.storage.model_folders import ModelFolders
 
                 found += engine.workspace(ModelFolders(root), progress)
-            elif home:
+            elif is_named():
                 raise PadimError(f"{root}: PADIM_HOME names no folder")
             found += engine.cache()
     gone = engine.sweep(found.leftovers) if sweep else []

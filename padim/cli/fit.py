@@ -129,6 +129,7 @@ def fit(
         weights="random" if random_weights else None,
     )
     from padim.data.opening import open_source
+    from padim.methods.requirements import check_can_fit
 
     if (pictures / "train" / "good").is_dir():
         raise PadimError(
@@ -144,6 +145,7 @@ def fit(
     if not replace:
         _say_complete(terminal, settings, source, output, percentile=percentile, value=threshold)
         return
+    check_can_fit(settings)
     with (
         weights_from(weights),
         at_work(output, terminal, resume=resume, force=force) as partial,
@@ -233,7 +235,7 @@ def _fit(
             progress(0, None, "Preparing the network")
             if config.weights == "pretrained":
                 for part in registry.get(config.backbone).parts:
-                    weights_files.locate(part, _download(progress, stop))
+                    weights_files.origin(part, _download(progress, stop))
             _ = model.extractor  # whatever is wrong with the weights is said before the pictures are read
             groups, hint = groups_of(source, groups_by, progress, stop)
             model.fit(

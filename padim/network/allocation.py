@@ -1,4 +1,7 @@
-"""What the C library does with memory that is freed: kept for the next picture, not returned at once.
+"""What the C library does with memory that is freed: kept for the next image, not returned at once.
+
+These are settings of the whole process. The application and the command line make them; importing the
+package, or using it from another program, does not: that program's allocator is its own business.
 
 Pictures and matrices of some megabytes come and go by the thousand. By default glibc gives each back to the
 system and asks for it anew, page by page, which was seen to take a third of the time of a fit. What is kept

@@ -1,7 +1,8 @@
-"""Backbones as ONNX: built with torch, exported once, and then kept.
+"""Backbones as ONNX: the one that comes with this program, or built with torch, exported once, and then kept.
 
 Only :func:`build` and :func:`export` need torch; the result is cached on disk, keyed by everything that
-determines it, so a machine pays for torch once.
+determines it, so a machine pays for torch once. With the published weights of EfficientNet-Lite0 neither is
+needed: what torch makes of them is packaged.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from padim.errors import BackboneError
 from padim.network import state_dict
 from padim.network import weights as weight_files
 from padim.network.concat import joined
+from padim.network.packaged import packaged_onnx
 from padim.network.randomness import drawing_from
 from padim.network.registry import EFFICIENTNET_LITE0, REGISTRY, Backbone, Layer, get, own_layers
 from padim.network.weights import Availability, available, cache_folder, provenance
@@ -57,7 +59,7 @@ def onnx_bytes(
     weights: str = "pretrained",
     progress: weight_files.Progress | None = None,
 ) -> bytes:
-    """The backbone as ONNX, up to the deepest of ``layers``: from the cache, or exported now.
+    """The backbone as ONNX, up to the deepest of ``layers``: packaged, from the cache, or exported now.
 
     Args:
         name: of the backbone.
@@ -85,7 +87,10 @@ def onnx_bytes(
     if weights == "random":
         origin = f"random {weight_files.RANDOM_VERSION} {weight_files.random_seed(name)}"
     else:
-        origin = weight_files.hash_of(weight_files.locate(name, progress))
+        found = weight_files.origin(name, progress)
+        if found.network is not None:
+            return packaged_onnx(found.network, tuple(layer.name for layer in chosen))
+        origin = found.sha256
     key = hashlib.sha256(
         "\n".join([name, origin, *(la.name for la in chosen), str(EXPORTER_VERSION), str(OPSET)]).encode()
     ).hexdigest()[:20]
@@ -118,6 +123,7 @@ def build(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretraine
     Raises:
         BackboneError: the architecture's package is missing, or the weights cannot be had.
     """
+    _check_builder(backbone)
     with drawing_from(weight_files.random_seed(backbone.name)):
         network = _untrained(backbone)
         if weights == "random":
@@ -126,6 +132,12 @@ def build(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretraine
             path = weight_files.locate(backbone.name)
             state_dict.load(network, backbone.name, layers[-1].module, path)
     return network
+
+
+def _check_builder(backbone: Backbone) -> None:
+    """Before anything of torch is imported, which would fail with a traceback."""
+    if missing := weight_files.lacks_builder(backbone):
+        raise BackboneError(missing)
 
 
 def _untrained(backbone: Backbone) -> torch.nn.Module:
@@ -148,6 +160,7 @@ def check_fit(name: str, layers: Sequence[str], path: Path) -> None:
             of another network.
     """
     backbone = get(name)
+    _check_builder(backbone)
     with drawing_from(weight_files.random_seed(name)):
         network = _untrained(backbone)
     state_dict.load(network, name, backbone.select(layers)[-1].module, path)

@@ -20,7 +20,6 @@ import onnxruntime as ort
 from padim.config import PadimConfig
 from padim.errors import BackboneError
 from padim.network import backbone as backbones
-from padim.network.allocation import keep_freed_memory
 from padim.network.check import check_network
 from padim.network.detector import Detector
 from padim.network.graph import embedding_graph, embedding_piece, scoring_graph
@@ -180,7 +179,6 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
     coarsest = max(layer.stride for layer in backbone.select(config.layers))
     if config.input_size % coarsest:
         raise BackboneError(f"input_size {config.input_size} is not a multiple of the stride {coarsest}")
-    keep_freed_memory()
     # Outside the lock: the first time this fetches weights and exports the network.
     content = backbone_onnx or backbones.onnx_bytes(config.backbone, layers, config.weights)
     with _opening:

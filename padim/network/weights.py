@@ -1,6 +1,7 @@
 """Where a backbone's weights come from: a named path, the cache folder, a package, or the publisher.
 
-Nothing here loads torch; :mod:`padim.network.state_dict` reads the files found.
+Of EfficientNet-Lite0 the converted network comes with this program; its weights are needed for nothing but to
+train it. Nothing here loads torch; :mod:`padim.network.state_dict` reads the files found.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import BinaryIO
 import platformdirs
 
 from padim.errors import BackboneError
+from padim.extras import installed, missing_torch
 from padim.network import registry
-from padim.network.registry import Backbone
+from padim.network.registry import Backbone, WeightsFile
 from padim.storage.atomic import sha256_of, write_atomic
 from padim.storage.leftovers import ScratchFolder
 
@@ -51,6 +53,21 @@ class Availability:
     at_hand: bool
     told: str
     path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The weights that a backbone's network is, or would be, made of.
+
+    Attributes:
+        source: the file's name.
+        sha256: of the file, in hex.
+        network: the packaged file with the network made of just these weights; None: torch has to make it.
+    """
+
+    source: str
+    sha256: str
+    network: str | None
 
 
 def cache_folder() -> Path:
@@ -92,6 +109,43 @@ def find(name: str) -> Path | None:
     return _inside(folder(), backbone) or _in_package(backbone)
 
 
+def origin(name: str, progress: Progress | None = None) -> Origin:
+    """The weights of a backbone: of a file on this computer, of the packaged network, or of a download.
+
+    Raises:
+        BackboneError: as :func:`locate`.
+    """
+    backbone = registry.get(name)
+    path = find(name)
+    if path is None and (packaged := _packaged(backbone)) is not None:
+        return Origin(packaged.name, packaged.sha256, packaged.network)
+    if path is None and (missing := lacks_builder(backbone)):
+        raise BackboneError(missing)  # rather than download what cannot be used
+    path = locate(name, progress)
+    digest = hash_of(path)
+    same = next((file.network for file in backbone.files if file.sha256 == digest), None)
+    return Origin(path.name, digest, same)
+
+
+def comes_with_program(name: str) -> bool:
+    """Whether a backbone's network can be used without weights and without torch.
+
+    False where another file of weights takes the place of the published one.
+
+    Raises:
+        BackboneError: unknown backbone, or ``PADIM_WEIGHTS`` names nothing that exists.
+    """
+    backbone = registry.get(name)
+    if _packaged(backbone) is None:
+        return False
+    path = find(name)
+    return path is None or hash_of(path) in (file.sha256 for file in backbone.files if file.network)
+
+
+def _packaged(backbone: Backbone) -> WeightsFile | None:
+    return next((file for file in backbone.files if file.network is not None), None)
+
+
 def locate(name: str, progress: Progress | None = None) -> Path:
     """The file of a backbone's weights, downloaded if need be and possible; its hash is checked.
 
@@ -118,6 +172,8 @@ def available(name: str) -> Availability:
         return lacking[0] if lacking else Availability(True, "; ".join(one.told for one in each))
     try:
         path = find(name)
+        if comes_with_program(name):
+            return Availability(True, str(path or "it comes with this program"), path)
     except BackboneError as error:
         return Availability(False, str(error))
     if missing := lacks_builder(backbone):
@@ -151,8 +207,8 @@ def provenance(name: str, weights: str) -> dict[str, str]:
         return {"weights": weights, "source": ", ".join(one["source"] for one in each), "sha256": hashes}
     if weights == "random":
         return {"weights": "random", "source": f"random, seed {random_seed(name)}", "sha256": ""}
-    path = locate(name)
-    return {"weights": "pretrained", "source": path.name, "sha256": hash_of(path)}
+    found = origin(name)
+    return {"weights": "pretrained", "source": found.source, "sha256": found.sha256}
 
 
 def random_seed(name: str) -> int:
@@ -236,13 +292,14 @@ def _try(base: str, content: bytes, fits: Callable[[Path], None]) -> None:
 
 
 def lacks_builder(backbone: Backbone) -> str:
-    """:func:`needs_builder` where the package with the architecture is missing; else empty."""
-    return "" if importlib.util.find_spec(backbone.builder) else needs_builder(backbone)
+    """:func:`needs_builder` where torch, or the package with the architecture, is missing; else empty."""
+    return "" if installed("torch") and installed(backbone.builder) else needs_builder(backbone)
 
 
 def needs_builder(backbone: Backbone) -> str:
-    """What to say where the package with the architecture is missing."""
-    return f"{backbone.name} needs a package; run: pip install {backbone.builder.replace('_', '-')}"
+    """What to say where torch, or the package with the architecture, is missing."""
+    other = ", with other weights than those that come with this program," if _packaged(backbone) else ""
+    return missing_torch(f"the network {backbone.name}{other}")
 
 
 def _preferred() -> Iterator[Path]:

@@ -28,7 +28,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
-import padim
+from padim._version import __version__
 from padim.decision.guard_band import guard_levels
 from padim.errors import PadimError
 from padim.methods.factor import Factor, LowRank
@@ -153,7 +153,7 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
     facts: dict[str, object] = {
         "format": FORMAT,
         "format_version": VERSION,
-        "padim_version": padim.__version__,
+        "padim_version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "input_size": config.input_size,
         "fit": config.fit,
@@ -393,7 +393,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     members: dict[str, object] = {
         "format": NPZ_FORMAT,
         "format_version": NPZ_VERSION,
-        "padim_version": padim.__version__,
+        "padim_version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "mean": gaussians.mean,
         "channel_indices": model.channels,

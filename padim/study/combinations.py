@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from padim.methods.catalogue import METHODS
+from padim.methods.requirements import check_can_fit
 from padim.network import backbone
 from padim.study.features import shared_by
 from padim.study.plan import Plan, Variant
@@ -67,7 +68,10 @@ class Combinations:
                     "grid_stride": self.stride,
                 }
             )
-        return Plan.of({"configurations": entries}).variants()
+        variants = Plan.of({"configurations": entries}).variants()
+        for variant in variants:
+            check_can_fit(variant.config)
+        return variants
 
 
 def layers_of(network: str, choice: LayerChoice) -> tuple[str, ...]:

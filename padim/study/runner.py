@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from padim import __version__
+from padim._version import __version__
 from padim.analysis.evaluation import judge as judge_pictures
 from padim.config import PadimConfig
 from padim.data.loading import Cancel, Progress, Watch

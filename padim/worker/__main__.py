@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from padim.network.allocation import keep_freed_memory
 from padim.worker.messages import error_to_json, request_from_json
 from padim.worker.process import ABANDONED, CANCEL
 
@@ -79,6 +80,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, whose end ends this process
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     _first_to_be_killed()
+    keep_freed_memory()
     answers, cancel = _Answers(), threading.Event()
     line, rest = _first_line()
     threading.Thread(target=_listen, args=(rest, cancel), name="listen", daemon=True).start()

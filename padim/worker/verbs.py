@@ -128,7 +128,7 @@ def fetch_weights(config: PadimConfig, progress: Report, cancel: Cancel) -> None
     from padim.network import registry, weights
 
     parts = registry.get(config.backbone).parts
-    missing = [part for part in parts if weights.find(part) is None]
+    missing = [part for part in parts if not weights.available(part).at_hand and weights.find(part) is None]
     if config.weights == "random" or not missing:
         return
 
@@ -139,7 +139,7 @@ def fetch_weights(config: PadimConfig, progress: Report, cancel: Cancel) -> None
 
     progress(0, None, "Fetching the network")
     for part in missing:
-        weights.locate(part, received)
+        weights.origin(part, received)
 
 
 def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:

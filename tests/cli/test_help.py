@@ -16,7 +16,7 @@ from tests.cli.conftest import Run
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("fit", "calibrate", "score", "evaluate", "study", "probe", "shift", "learning-curve", "export", "info"),
-    "backbones",
+    *("backbones", "app"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,30 @@ def test_kept_memory_goes_back_to_the_system_when_asked() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert done[0] == "True"
     assert int(done[1]) < 100_000 < int(done[2])  # kB, of 200 MB
+
+
+LIBRARY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import padim.network.allocation
+def called():
+    raise AssertionError("the allocator's settings were changed")
+padim.network.allocation.keep_freed_memory = called
+import padim.network.extractor, padim.cli
+from padim import Padim, PadimConfig
+from tests.parts import normals
+Padim(PadimConfig(input_size=64, n_features=6, grid_stride=16)).fit(normals(3))
+print("fitted")
+try:
+    sys.argv = ["padim", "--version"]
+    padim.cli.main()
+except AssertionError as error:
+    print(error)
+"""
+
+
+def test_the_library_leaves_the_process_alone_and_the_command_line_does_not() -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", LIBRARY, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert done == ["fitted", "the allocator's settings were changed"]

@@ -144,6 +144,10 @@ class CountingExport:
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CountingExport:
     monkeypatch.setenv("PADIM_CACHE", str(tmp_path / "cache"))
+    # With weights of the user's own: the published ones' network is packaged, and never exported.
+    own = tmp_path / "own.pth"
+    own.write_bytes(b"weights")
+    monkeypatch.setattr(weights, "_named", own)
     fake = CountingExport()
     monkeypatch.setattr(backbones, "export", fake)
     return fake
@@ -226,11 +230,11 @@ def test_without_a_writable_cache_it_works_and_warns(
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     backbone = backbones.get("resnet18")
-    with pytest.raises(BackboneError, match="resnet18 needs a package; run: pip install torchvision"):
+    with pytest.raises(BackboneError, match=r"resnet18 needs PyTorch.*padim-inspection\[torch\]"):
         backbones.build(backbone, backbone.layers, "random")
 
 
-def test_cached_network_needs_no_torch(padim_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_network_needs_no_torch(counting: CountingExport, monkeypatch: pytest.MonkeyPatch) -> None:
     content = onnx_bytes("efficientnet_lite0", DEFAULT)
     for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
         monkeypatch.delitem(sys.modules, name)

@@ -133,7 +133,7 @@ def test_nothing_at_hand_says_what_to_bring_and_where_to() -> None:
     assert not weights.folder().exists() or not list(weights.folder().iterdir())
 
 
-@pytest.mark.parametrize("version", [0, 1, 2])
+@pytest.mark.parametrize("version", [1, 2])
 def test_a_missing_package_says_what_to_install(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_in_package", lambda backbone: None)
     name = f"efficientnet_lite{version}"

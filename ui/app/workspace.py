@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from padim.installation import workspace_folder
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from padim.model import Padim
     from padim.storage.model_folders import Entry, ModelFolders
 
-APP = Path(__file__).resolve().parents[2]
 PARAMETER = "model"
 
 
 def root() -> Path:
-    """``PADIM_HOME``, or ``workspace`` beside ``app.py``."""
-    given = os.environ.get("PADIM_HOME", "").strip()
-    return Path(given).expanduser().resolve() if given else APP / "workspace"
+    """The folder that keeps the models."""
+    return workspace_folder()
 
 
 def store() -> ModelFolders:

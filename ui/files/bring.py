@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
+from padim.installation import application_folder
 from ui.app.text import count
 from ui.files import folders, uploads
 from ui.widgets.panels import plain
@@ -17,8 +18,6 @@ from ui.widgets.panels import plain
 if TYPE_CHECKING:
     from padim.data.sources import Source
     from ui.files.uploads import Named
-
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -150,5 +149,6 @@ def from_files(paths: list[tuple[str, Path]], label: str, name: str) -> Brought:
 
 def sample_part() -> Path | None:
     """The sample's part, a folder in MVTec AD layout, or None where the sample is not installed."""
-    found = sorted(folder.parent.parent for folder in (_ROOT / "sample_data").glob("*/train/good"))
+    sample = application_folder() / "sample_data"
+    found = sorted(folder.parent.parent for folder in sample.glob("*/train/good"))
     return found[0] if found else None

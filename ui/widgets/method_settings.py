@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from padim.extras import missing_torch
 from padim.methods import catalogue
 from padim.methods.catalogue import METHODS
+from padim.methods.requirements import can_fit
 from ui.app.text import count
+from ui.widgets.panels import plain
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -19,12 +22,18 @@ _NEIGHBORHOODS = {0: "Anywhere on the part", 1: "At most one place away", 2: "At
 _EXACT = "Each good part is scored by a model that has never seen it: so will the next good part score."
 
 
+def title(name: str) -> str:
+    """The method's name in menus; says so where it cannot be fitted for want of PyTorch."""
+    shown = METHODS[name].title
+    return shown if can_fit(name) else f"{shown} (needs PyTorch)"
+
+
 def choose() -> dict[str, Any]:
     """Draw the method and what belongs to it; the keys of the config they stand for."""
     name = st.selectbox(
         "Method",
         list(METHODS),
-        format_func=lambda key: METHODS[key].title,
+        format_func=title,
         key="fit-method",
         persist_state="session",
         help="How the model learns what is normal. Start with PaDiM; the Compare page tries several on your "
@@ -41,7 +50,7 @@ def choose() -> dict[str, Any]:
                 selection_mode="multi",
                 wrap=True,
                 default=["padim", "patchcore"],
-                format_func=lambda key: METHODS[key].title,
+                format_func=title,
                 key="fit-members",
                 persist_state="session",
                 help="Their maps are put on one scale, how rare such a place is on good parts, and averaged.",
@@ -60,7 +69,9 @@ def choose() -> dict[str, Any]:
         )
     if "patchcore" in used:
         chosen |= _memory()
-    if any(METHODS[key].trains for key in used):
+    if not all(can_fit(key) for key in used):
+        st.error(plain(f"{missing_torch('This choice of method')}."), icon=":material/error:")
+    elif any(METHODS[key].trains for key in used):
         st.info(
             "This method trains a network: fitting takes minutes, not seconds. It can be cancelled.",
             icon=":material/hourglass:",

@@ -100,6 +100,20 @@ def ready(config: PadimConfig) -> bool:
     return all(status(part, config.weights).ready for part in backbones.get(config.backbone).parts)
 
 
+def title(name: str) -> str:
+    """The network's name in menus; says so where it cannot be used for want of PyTorch."""
+    shown = backbones.get(name).title
+    return shown if can_be_made(name) else f"{shown} (needs PyTorch)"
+
+
+def can_be_made(name: str) -> bool:
+    """Whether a network comes with the program, or PyTorch is here to convert it."""
+    try:
+        return weights.comes_with_program(name) or not weights.lacks_builder(backbones.get(name))
+    except BackboneError:  # a setting of the server's that the panel will tell of
+        return True
+
+
 def about(name: str) -> str:
     """One plain line: how heavy a network is."""
     return _ABOUT[name][0]
@@ -124,8 +138,8 @@ def panel(name: str, layers: Sequence[str], now: Status) -> None:
         return
     file = backbones.get(name).files[0]
     if now.kind == "here" and not wanting:
-        here = now.path.name if now.path else file.name
-        st.caption(f"{about(name)} Its weights are on this server ({plain(here)}).")
+        where = "Its weights are on this server" if now.path else "It comes with this program"
+        st.caption(f"{about(name)} {where} ({plain(now.path.name if now.path else file.name)}).")
         return
     st.caption(about(name))
     with st.container(border=True, key="fit-weights"):

@@ -42,7 +42,7 @@ def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
     name = st.selectbox(
         "Network",
         list(backbones.REGISTRY),
-        format_func=lambda key: backbones.REGISTRY[key].title,
+        format_func=networks.title,
         key="fit-backbone",
         persist_state="session",
         help="The pretrained network whose features describe the pictures. It is never trained here.",
@@ -159,7 +159,7 @@ def _with_another(name: str) -> str:
     another = st.selectbox(
         "And on another network",
         [None, *(key for key in backbones.REGISTRY if key != name)],
-        format_func=lambda key: "None" if key is None else backbones.REGISTRY[key].title,
+        format_func=lambda key: "None" if key is None else networks.title(key),
         key=f"fit-another-{name}",
         persist_state="session",
         help="Every method of the ensemble then judges on both networks. Time and memory double.",

@@ -79,7 +79,7 @@ def test_what_is_wrong_with_the_server_is_told(monkeypatch: pytest.MonkeyPatch) 
     without_package(monkeypatch, "torchvision")
     # Random weights need the architecture, too.
     assert networks.status(NAME, "random").kind == "blocked"
-    assert "pip install torchvision" in networks.status(NAME, "random").told
+    assert 'pip install "padim-inspection[torch]"' in networks.status(NAME, "random").told
 
 
 def test_a_file_that_fits_is_kept_and_used(state_dict: bytes) -> None:
