@@ -83,7 +83,7 @@ class Ours:
 
         self.model = Padim(PadimConfig.model_validate(job["config"]), work_dir=job["work"])
         size = self.model.config.input_size
-        self.model.extractor(np.zeros((1, size, size, 3), np.uint8))
+        self.model.network.extractor(np.zeros((1, size, size, 3), np.uint8))
 
     def fit(self, job: dict[str, Any]) -> dict[str, Any]:
         from padim.data.sources import FolderSource
@@ -94,8 +94,8 @@ class Ours:
 
     def keep(self, job: dict[str, Any]) -> dict[str, Any]:
         self.model.save(job["out"])
-        threshold = self.model.quantizer.to_value(self.model.threshold_level)
-        return {"channels": self.model.channels.tolist(), "threshold": threshold}
+        threshold = self.model.state.fitted.quantizer.to_value(self.model.threshold_level)
+        return {"channels": self.model.state.channels.tolist(), "threshold": threshold}
 
     def export(self, job: dict[str, Any]) -> dict[str, Any]:
         return {}  # it is judged with as it was saved
@@ -116,7 +116,7 @@ class Ours:
         return Judged(maps, np.asarray(scores), masks)
 
     def in_map_units(self, judged: Judged) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        scale = self.model.quantizer
+        scale = self.model.state.fitted.quantizer
         return (
             scale.offset + scale.step * judged.maps.astype(np.float64),
             scale.offset + scale.step * judged.scores.astype(np.float64),

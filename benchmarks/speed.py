@@ -89,7 +89,9 @@ def fit(config: PadimConfig, effort: Effort, result: report.Report, folder: Path
     """Images per second, from JPEG bytes in memory to a calibrated model."""
     files = list(pictures.Generated(effort.normals))
     model = Padim(config, work_dir=folder)
-    model.extractor(np.zeros((1, config.input_size, config.input_size, 3), np.uint8))  # opens the session
+    model.network.extractor(
+        np.zeros((1, config.input_size, config.input_size, 3), np.uint8)
+    )  # opens the session
     start = time.perf_counter()
     model.fit(files)
     _ = model.threshold_level  # calibration is part of a fit
@@ -156,7 +158,7 @@ def score(model: Padim, effort: Effort, result: report.Report) -> None:
 
 def bare_backbone(model: Padim, batch: int) -> Callable[[npt.NDArray[np.uint8]], object]:
     """The exported network by itself, in a session like the engine's, on input that is ready for it."""
-    layers = tuple(layer.name for layer in model.extractor.layers)
+    layers = tuple(layer.name for layer in model.network.extractor.layers)
     session = ort.InferenceSession(
         backbones.onnx_bytes(model.config.backbone, layers),
         session_options(),
@@ -213,8 +215,8 @@ def stages(
     threshold, min_area = model.threshold_level, model.config.min_area
     batch, count = len(turns[0]), len(maps)
     own = {
-        "embedding (normalise, backbone, join)": lambda i: model.extractor(turns[i % len(turns)]),
-        "whole graph (and distance, map)": lambda i: model.scorer(turns[i % len(turns)]),
+        "embedding (normalise, backbone, join)": lambda i: model.network.extractor(turns[i % len(turns)]),
+        "whole graph (and distance, map)": lambda i: model.state.scorer(turns[i % len(turns)]),
     }
     each = {
         "score": lambda i: region_score(maps[i % count], min_area),

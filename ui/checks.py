@@ -128,7 +128,7 @@ def of_pile(model: Padim, items: Sequence[Scored], parts: Iterable[Part]) -> lis
     """The shots of each part, with their scores."""
     from padim.analysis.repeat_shots import Shots
 
-    area, value = model.config.min_area, model.quantizer.to_value
+    area, value = model.config.min_area, model.state.fitted.quantizer.to_value
     return [
         Shots(
             part,
@@ -151,7 +151,7 @@ def use_guard(entry: Entry, seen: Padim, guard: Guard | None) -> None:
         PadimError: the model has changed since, so that the band is no longer its own.
     """
     with workspace.edit(entry) as model:
-        same = model.quantizer == seen.quantizer and model.config == seen.config
+        same = model.state.fitted.quantizer == seen.state.fitted.quantizer and model.config == seen.config
         if guard is not None and not same:
             raise PadimError("the model was changed meanwhile; measure the guard band anew")
         model.set_guard(guard)
@@ -258,8 +258,8 @@ def session(model: Padim, items: Sequence[Scored], level: int) -> Session:
     area = model.config.min_area
     parts = _parts(items)
     scores = np.array([max(item.score(model, area) for item in part) for part in parts], np.int64)
-    promised = model.calibration_ != "none"
-    check = check_session(model.held_out_scores(), scores, level) if promised else None
+    promised = model.state.fitted.calibration != "none"
+    check = check_session(model.state.part_scores(model.config.min_area), scores, level) if promised else None
     return Session(parts, scores, check)
 
 

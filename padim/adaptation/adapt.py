@@ -47,6 +47,7 @@ from padim.methods.base import Losses
 from padim.methods.cross_fitting import stop_parts
 from padim.methods.training import Turn
 from padim.model import Padim
+from padim.network.model_network import ModelNetwork
 from padim.network.weights import provenance
 from padim.storage.image_store import Pictures
 from padim.storage.leftovers import ScratchFolder
@@ -185,7 +186,8 @@ def adapt(
 
     ears = [_ears(watch, name) for name in ("Published", "Adapted")]
     published = Padim(config).fit(_Some(images, roles.teaching | roles.fitted), groups=groups, **ears[0])
-    adapted = Padim(config).use_network(network, described)
+    adapted = Padim(config)
+    adapted.network = ModelNetwork(config, network, described)
     adapted.fit(_Some(images, roles.fitted), groups=groups, **ears[1])
     exams: tuple[Exam, Exam]
     if labelled is None:

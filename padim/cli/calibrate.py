@@ -74,12 +74,12 @@ def calibrate(
         )
         if target is not None:
             decide(model, percentile=_reaching(model, target) / 10, basis=basis or _basis(model))
-        if model.calibration_ == "none" and threshold is None:
+        if model.state.fitted.calibration == "none" and threshold is None:
             raise PadimError(
                 f"{path}: there are no held-out scores, which take at least {FEWEST_PARTS} good parts; "
                 "add pictures, or give --threshold"
             )
-        rows = [] if model.calibration_ == "none" else _table(model)
+        rows = [] if model.state.fitted.calibration == "none" else _table(model)
         if write:
             model.save(path)
     table = columns(
@@ -127,7 +127,7 @@ def calibrate(
 
 
 def _basis(model: Padim) -> Literal["image", "pixel"]:
-    return "pixel" if model.choice.basis == "pixel" else "image"
+    return "pixel" if model.decision.choice.basis == "pixel" else "image"
 
 
 def _table(model: Padim) -> list[dict[str, Any]]:
@@ -135,20 +135,20 @@ def _table(model: Padim) -> list[dict[str, Any]]:
     from padim.decision.calibration import Choice
     from padim.errors import BeyondScaleError
 
-    basis, chosen = _basis(model), model.choice
+    basis, chosen = _basis(model), model.decision.choice
     choices = {Choice(basis, permille) for permille in _PERCENTILES}
     here = chosen if chosen.basis == "manual" else Choice(basis, chosen.permille)
     rows = []
     for choice in {*choices, here}:
         try:
-            found = model.threshold_for(choice)
+            found = model.state.threshold(choice, model.config.min_area)
         except BeyondScaleError:
             continue
         rate = model.false_rejects(found.level)
         rows.append(
             {
                 "percentile": None if found.permille is None else found.permille / 10,
-                "threshold": model.quantizer.to_value(found.level),
+                "threshold": model.state.fitted.quantizer.to_value(found.level),
                 "level": found.level,
                 "supported": found.supported,
                 "needed": found.needed,
@@ -174,10 +174,10 @@ def _reaching(model: Padim, target: float) -> int:
         raise PadimError(f"--target-false-rejects is a number of parts in 100, more than 0, not {target:g}")
     basis = _basis(model)
     for permille in range(1, 1000):
-        found = model.threshold_for(Choice(basis, permille))
+        found = model.state.threshold(Choice(basis, permille), model.config.min_area)
         if model.false_rejects(found.level).expected * 100 <= target + 1e-9:
             return permille
-    parts = len(model.held_out_scores())
+    parts = len(model.state.part_scores(model.config.min_area))
     raise PadimError(
         f"{parts} good parts cannot promise {target:g} false rejects in 100: that takes at least "
         f"{int(-(-100 // target)) - 1} parts"
