@@ -1,4 +1,4 @@
-"""From images to a fitted state: a fit, its continuation, and the ways back after features were deleted.
+"""From images to a fitted state: a fit, a new fit on the features at hand, and reading the images again.
 
 Nothing here changes a model: what comes of a run is returned, and installed by the model as a whole.
 """
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,21 +22,18 @@ from padim.errors import ImageError, NotFittedError, PadimError
 from padim.fitting import Fitted, learn, with_room_for
 from padim.methods.base import Task
 from padim.methods.moments import PatchStatistics
-from padim.methods.padim import gather, of_statistics
+from padim.methods.padim import gather
 from padim.network.model_network import ModelNetwork
 from padim.storage.normals import Groups, Normal, join_duplicates, part_of
 from padim.storage.resume import Done, Unfinished
 from padim.storage.thumbnails import Readable, Thumbnails
-from padim.storage.working_set import Layout, Taken, WorkingFolder, extending, naming_damage
+from padim.storage.working_set import Layout, Taken, WorkingFolder, naming_damage
 
-__all__ = ["NOT_FITTED", "THUMBNAIL_SIDE", "FitRun"]
+__all__ = ["NOT_FITTED", "THUMBNAIL_SIDE", "FitRun", "records_of"]
 
 NOT_FITTED = "the model has not been fitted; call fit() with pictures of good parts"
 # Longest side in pixels of what the bundle keeps of each normal.
 THUMBNAIL_SIDE = 512
-
-# New normals, and their embeddings of the kept channels: float32 ``(n, p, d)``.
-_Embedded: TypeAlias = tuple[list[Normal], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -165,14 +161,14 @@ class FitRun:
         with naming_damage(normals):
             fitted = learn(task)
         shutil.rmtree(progress, ignore_errors=True)
-        return self._with_room(fitted)
+        return self.with_room(fitted)
 
     def relearn(self, normals: tuple[Normal, ...], watch: Watch) -> Fitted:
         """Learn anew from the features at hand; errors as :meth:`learn` and :meth:`require_features`."""
         self.require_features()
         return self.learn(self.files.taken(), normals, watch)
 
-    def _with_room(self, fitted: Fitted) -> Fitted:
+    def with_room(self, fitted: Fitted) -> Fitted:
         """The same, on a scale that a threshold set by hand lies on."""
         return replace(fitted, quantizer=with_room_for(fitted.quantizer, self.threshold_by_hand))
 
@@ -189,7 +185,7 @@ class FitRun:
         try:
             record = Unfinished(new, self.network.extractor.identity, _embedding_settings(self.config))
             taken = self.files.taken(new).start()
-            normals = self._take_in(taken, images, groups, 0, watch, record)
+            normals = self.take_in(taken, images, groups, 0, watch, record)
             if not normals:
                 raise PadimError("none of the pictures could be used; the model needs at least one")
             fitted = self.learn(taken, join_duplicates(normals), watch)
@@ -200,25 +196,6 @@ class FitRun:
         finally:
             if not unfinished:
                 shutil.rmtree(new, ignore_errors=True)
-
-    def extend(self, images: Iterable[Image], groups: Groups, watch: Watch) -> Fitted | None:
-        """Continue the fit with more normals; arguments and errors as :meth:`padim.Padim.partial_fit`.
-
-        Returns:
-            None where no new image could be used, and there were no features: nothing has changed then.
-        """
-        if not self.has_features:
-            return self._continue_from_checkpoint(images, groups, watch)
-        former = self.normals
-        with extending(self.folder, self.thumbnails, former) as thumbnails:
-            taken = replace(self.files.taken().start(), thumbnails=thumbnails)
-            taken.truncate(len(former))
-            try:
-                added = self._take_in(taken, images, groups, len(former), watch)
-                return self.learn(taken, join_duplicates([*former, *added]), watch)
-            except BaseException:
-                taken.truncate(len(former))
-                raise
 
     def rebuild(self, images: Iterable[Image], watch: Watch) -> Fitted:
         """Read the same images again; see :meth:`padim.working_state.WorkingSet.rebuild`."""
@@ -232,7 +209,7 @@ class FitRun:
                 known = set(found.spool.keys())
                 fresh = {item.sha256: item for item in batch if item.sha256 in wanted.keys() - known}
                 if fresh:
-                    found.append(list(fresh.values()), self._embed(list(fresh.values())))
+                    found.append(list(fresh.values()), self.embed(list(fresh.values())))
             row = {key: index for index, key in enumerate(found.spool.keys())}
             missing = [name for key, name in wanted.items() if key not in row]
             if missing:
@@ -264,7 +241,7 @@ class FitRun:
         size = batch_size or self.network.extractor.batch_size(beside)
         return batches(images, self.preprocess, size, watch, stage, thumbnail_side=thumbnail_side)
 
-    def _take_in(
+    def take_in(
         self,
         taken: Taken,
         images: Iterable[Image],
@@ -280,15 +257,15 @@ class FitRun:
             for index, (name, item) in enumerate(zip(names, done, strict=True)):
                 part = part_of(groups, name, index)
                 normals.append(Normal(name, item.sha256, part, "fit", item.original_size, item.thumbnail))
-        for batch in self._fresh(images, watch):
-            taken.append(batch, self._embed(batch))
-            added = _records(batch, taken.thumbnails, groups, first_index + len(normals))
+        for batch in self.fresh(images, watch):
+            taken.append(batch, self.embed(batch))
+            added = records_of(batch, taken.thumbnails, groups, first_index + len(normals))
             if record is not None:
                 record.add(Done(item.sha256, item.original_size, item.thumbnail) for item in added)
             normals += added
         return normals
 
-    def _fresh(self, images: Iterable[Image], watch: Watch) -> Iterator[list[Prepared]]:
+    def fresh(self, images: Iterable[Image], watch: Watch) -> Iterator[list[Prepared]]:
         """Batches of images to learn from. Those that the network itself was trained with are refused: held
         out or not, they are not new to it."""
         taught = self.network.taught_with
@@ -299,7 +276,7 @@ class FitRun:
             if fresh := [item for item in batch if item.sha256 not in taught]:
                 yield fresh
 
-    def _embed(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+    def embed(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """Embeddings of a batch, ``(n, channels, grid, grid)``, all finite.
 
         Raises:
@@ -311,91 +288,6 @@ class FitRun:
                 raise PadimError(f"{item.name}: {NO_NUMBERS}")
         return embeddings
 
-    # --- continuing without the features -------------------------------------------------------------
-
-    def _continue_from_checkpoint(
-        self, images: Iterable[Image], groups: Groups, watch: Watch
-    ) -> Fitted | None:
-        former = self.former
-        assert former is not None
-        kept = self.files.kept_features(former.normals)
-        if kept is None and self.config.method != "padim":
-            raise self.files.unusable(
-                former.normals,
-                "the normals' features were deleted, and this method cannot go on without them; "
-                "give the same pictures again with working_set.rebuild()",
-            )
-        # Before anything is touched: there may be nothing to go on from.
-        statistics = self.statistics() if kept is None else None
-        with extending(self.folder, self.thumbnails, former.normals) as thumbnails:
-            embedded = self._embedded(images, groups, len(former.normals), thumbnails, watch)
-            # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
-            if statistics is None:
-                return self._continue_features(former, embedded, watch)
-            return self._continue_statistics(former, embedded, statistics)
-
-    def _embedded(
-        self, images: Iterable[Image], groups: Groups, first_index: int, thumbnails: Thumbnails, watch: Watch
-    ) -> Iterator[_Embedded]:
-        """New normals with their embeddings of the kept channels, ``(n, p, d)``, batch by batch."""
-        for batch in self._fresh(images, watch):
-            embeddings = self._embed(batch)
-            chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, self.channels]
-            yield _records(batch, thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
-            first_index += len(batch)
-
-    def _continue_features(
-        self, former: Fitted, embedded: Iterable[_Embedded], watch: Watch
-    ) -> Fitted | None:
-        """With the kept channels of all normals at hand, the fit and its calibration are exact."""
-        files = self.files
-        kept = files.kept_features(former.normals)
-        assert kept is not None
-        kept.start()
-        everything, count = np.arange(kept.channels), len(former.normals)
-        added: list[Normal] = []
-        try:
-            for normals, features in embedded:
-                records = np.ascontiguousarray(features.transpose(0, 2, 1))
-                kept.append(records, [normal.sha256 for normal in normals])
-                added += normals
-            if not added:
-                return None
-            all_normals = join_duplicates([*former.normals, *added])
-            training = kept.folder / "training"
-            with naming_damage(all_normals):
-                fitted = learn(
-                    Task(kept, all_normals, everything, self.config, watch, training, drawn=self.channels)
-                )
-            fitted = self._with_room(fitted)
-            shutil.rmtree(training, ignore_errors=True)
-            if self.statistics_suffice(len(all_normals), kept.channels):
-                gather(kept, all_normals, everything).save(files.statistics_of(all_normals))
-            else:
-                files.write_features(kept, everything, all_normals, files.checkpoint_of(all_normals))
-            return fitted
-        finally:
-            kept.truncate(count)
-
-    def _continue_statistics(
-        self, former: Fitted, embedded: Iterable[_Embedded], statistics: PatchStatistics
-    ) -> Fitted | None:
-        """Exact Gaussians; the held-out distances of the former state are marked stale."""
-        added: list[Normal] = []
-        for normals, features in embedded:
-            statistics.update(features)
-            added += normals
-        if not added:
-            return None
-        all_normals = join_duplicates([*former.normals, *added])
-        statistics.save(self.files.statistics_of(all_normals))
-        return replace(
-            former,
-            normals=all_normals,
-            detector=of_statistics(statistics, self.config),
-            calibration="none" if former.calibration == "none" else "stale",
-        )
-
 
 def _embedding_settings(config: PadimConfig) -> dict[str, object]:
     """The settings that embeddings depend on, as plain JSON."""
@@ -406,9 +298,17 @@ def _embedding_settings(config: PadimConfig) -> dict[str, object]:
     return {name: settings[name] for name in names if (name, settings[name]) not in before}
 
 
-def _records(
+def records_of(
     batch: Sequence[Prepared], thumbnails: Thumbnails, groups: Groups, first_index: int
 ) -> list[Normal]:
+    """New normals of a batch; their thumbnails are written.
+
+    Args:
+        batch: images with their thumbnails.
+        thumbnails: where those go.
+        groups: which images show the same part.
+        first_index: of the first of them among all normals.
+    """
     places = thumbnails.append([item.thumbnail or b"" for item in batch])
     return [
         Normal(

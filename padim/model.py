@@ -7,10 +7,10 @@ This file holds the verbs. What a fit does is in ``fit_run.py`` and ``fitting.py
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,23 +19,25 @@ from padim import persistence
 from padim.config import PadimConfig
 from padim.data.loading import RGB, Cancel, Image, OnError, Progress, Watch
 from padim.data.preprocess import Preprocess
-from padim.decision.anomaly_map import Quantizer
 from padim.decision.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold
 from padim.decision.guard_band import Guard, Verdict, verdict_of
 from padim.decision.regions import Decision, decide, region_score
 from padim.decision.roi import Shape
-from padim.decision.settings import DecisionSettings, changed
+from padim.decision.settings import DecisionSettings, changed, check_on_scale
 from padim.errors import BeyondScaleError, CalibrationError, NotFittedError, PadimError
+from padim.fit_continuation import extend
 from padim.fit_run import NOT_FITTED, FitRun
-from padim.fitting import Fitted, scale, with_room_for
+from padim.fitting import Fitted, rescaled
 from padim.network.model_network import ModelNetwork
 from padim.scoring import Judge, ScoredImage
 from padim.storage.leftovers import ScratchFolder
-from padim.storage.normals import Groups, Normal, Status, regrouped, with_status
+from padim.storage.normals import Groups, Normal, regrouped, with_status
 from padim.storage.thumbnails import Readable, Thumbnails
 from padim.working_state import WorkingSet
 
 __all__ = ["Choice", "Padim", "ScoredImage"]
+
+_Normals: TypeAlias = tuple[Normal, ...]
 
 
 class Padim:
@@ -194,7 +196,7 @@ class Padim:
         if self._current is None:
             return self.fit(images, groups=groups, progress=progress, cancel=cancel, on_error=on_error)
         with self._writing:
-            fitted = self._run().extend(images, groups, Watch(progress, cancel, on_error))
+            fitted = extend(self._run(), images, groups, Watch(progress, cancel, on_error))
             if fitted is not None:
                 self._install_extended(fitted)
         return self
@@ -223,25 +225,21 @@ class Padim:
         """
         if reason not in ("not_good", "kept_out"):
             raise ValueError(f"reason must be 'not_good' or 'kept_out', got '{reason}'")
-        return self._set_status(index, reason, Watch(progress, cancel))
+        return self._relearn(lambda normals: with_status(normals, index, reason), Watch(progress, cancel))
 
     def include(self, index: int, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Self:
         """Put a part back: after :meth:`exclude`, the former model bit for bit."""
-        return self._set_status(index, "fit", Watch(progress, cancel))
-
-    def _set_status(self, index: int, status: Status, watch: Watch) -> Self:
-        with self._writing:
-            return self._relearn(with_status(self.normals_, index, status), watch)
+        return self._relearn(lambda normals: with_status(normals, index, "fit"), Watch(progress, cancel))
 
     def regroup(
         self, groups: Groups, *, progress: Progress | None = None, cancel: Cancel | None = None
     ) -> Self:
         """State anew which pictures show the same part; only the held-out scores change."""
-        with self._writing:
-            return self._relearn(regrouped(self.normals_, groups), Watch(progress, cancel))
+        return self._relearn(lambda normals: regrouped(normals, groups), Watch(progress, cancel))
 
-    def _relearn(self, normals: tuple[Normal, ...], watch: Watch) -> Self:
-        self._install(self._run().relearn(normals, watch))
+    def _relearn(self, change: Callable[[_Normals], _Normals], watch: Watch) -> Self:
+        with self._writing:
+            self._install(self._run().relearn(change(self.normals_), watch))
         return self
 
     def set_layers(
@@ -410,15 +408,10 @@ class Padim:
             changes = {name: setting for name, setting in given.items() if setting is not None}
             config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
             rejudge = config.smoothing_sigma != self.config.smoothing_sigma
-            if choice.value is not None and choice.basis == "manual" and self._current is not None:
-                # One that stays is not refused: it is given room, or the model says that it has none.
-                stays = value is None and basis is None
-                levels = self._scale(config) if rejudge else self._current.fitted.quantizer
-                if choice.value > levels.highest_threshold and not stays:
-                    raise ValueError(
-                        f"the threshold can be at most {levels.highest_threshold:.4g} on this model's scale, "
-                        f"got {choice.value:g}"
-                    )
+            if self._current is not None and (value is not None or basis == "manual"):
+                # A threshold by hand that stays is not refused: it is given room, or the model has none.
+                fitted = self._current.fitted
+                check_on_scale(choice, (rescaled(fitted, config) if rejudge else fitted).quantizer)
             self.decision, self.config = replace(self.decision, choice=choice), config
             if rejudge:
                 self._rejudge()
@@ -452,13 +445,8 @@ class Padim:
     def _rejudge(self) -> None:
         """The same Gaussians, judged anew; the scale of the maps depends on the smoothing."""
         if self._current is not None:
-            quantizer = with_room_for(self._scale(self.config), self.decision.threshold_by_hand)
-            self._install(replace(self._current.fitted, quantizer=quantizer))
-
-    def _scale(self, config: PadimConfig) -> Quantizer:
-        """The scale of the maps by other settings, before it is widened for a threshold by hand."""
-        fitted = self.state.fitted
-        return scale(fitted.normals, fitted.held_out, fitted.detector, config)
+            by_hand = self.decision.threshold_by_hand
+            self._install(rescaled(self._current.fitted, self.config, by_hand))
 
     # --- saving ------------------------------------------------------------------------------------
 

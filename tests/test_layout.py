@@ -31,6 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("padim.decision",),
     ("padim.methods",),
     (
+        "padim.fit_continuation",
         "padim.fit_run",
         "padim.fitting",
         "padim.persistence",

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from padim.decision.anomaly_map import Quantizer
 from padim.decision.calibration import Basis, Choice, to_permille
 from padim.decision.guard_band import Guard
 from padim.decision.roi import MAX_SHAPES, Shape
 
-__all__ = ["DecisionSettings", "changed"]
+__all__ = ["DecisionSettings", "changed", "check_on_scale"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,19 @@ def changed(choice: Choice, *, basis: Basis | None, percentile: float | None, va
     if percentile is not None:
         choice = replace(choice, permille=to_permille(percentile))
     return choice
+
+
+def check_on_scale(choice: Choice, quantizer: Quantizer) -> None:
+    """Refuse a threshold set by hand beyond a scale, where nothing would be rejected.
+
+    Raises:
+        ValueError: it is.
+    """
+    largest = quantizer.highest_threshold
+    if choice.basis == "manual" and choice.value is not None and choice.value > largest:
+        raise ValueError(
+            f"the threshold can be at most {largest:.4g} on this model's scale, got {choice.value:g}"
+        )
 
 
 def _number(value: float) -> float:
