@@ -120,23 +120,12 @@ class Padim:
     def _run(self, config: PadimConfig | None = None) -> FitRun:
         """The model as it is, or with another config, to fit from."""
         former = None if self._current is None else self._current.fitted
-        return FitRun(
-            config or self.config,
-            self._network,
-            self._folder,
-            self.decision.threshold_by_hand,
-            former,
-            self._thumbnails,
-        )
+        by_hand = self.decision.threshold_by_hand
+        return FitRun(config or self.config, self._network, self._folder, by_hand, former, self._thumbnails)
 
     def _install(self, fitted: Fitted) -> None:
-        self._current = Judge(
-            fitted,
-            self.config,
-            self.decision.roi,
-            self._network.extractor,
-            self._network.channels(self.config),
-        )
+        channels = self._network.channels(self.config)
+        self._current = Judge(fitted, self.config, self.decision.roi, self._network.extractor, channels)
 
     def _install_extended(self, fitted: Fitted) -> None:
         """The same, once normals were added to the working files."""

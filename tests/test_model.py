@@ -1163,3 +1163,34 @@ def test_judge_arrays_is_the_path_of_files(small_model: Padim) -> None:
     for scored, q, score in zip(small_model.score(pictures), maps, scores, strict=True):
         np.testing.assert_array_equal(scored.map, q)
         assert scored.score == score
+
+
+def test_few_public_members() -> None:
+    """What belongs to the scoring state, the working set, the network or the decision is asked of those."""
+    members = {name for name in vars(Padim) if not name.startswith("_")}
+    assert len(members | {name for name in vars(Padim()) if not name.startswith("_")}) <= 25
+
+
+def test_the_working_set_follows_the_model(small_config: PadimConfig, tmp_path: Path) -> None:
+    """Asked for before a fit, it speaks of the model as it is afterwards."""
+    model = Padim(small_config, work_dir=tmp_path)
+    working_set = model.working_set
+    assert not working_set.has_features
+    assert working_set.problem is None
+    assert working_set.nbytes == 0
+    with pytest.raises(NotFittedError):
+        working_set.require()
+    with pytest.raises(NotFittedError):
+        working_set.thumbnail(0)
+    model.fit(normals(3))
+    assert working_set.has_features
+    assert working_set.folder == tmp_path
+    assert working_set.nbytes > 0
+    assert working_set.thumbnail(0).startswith(b"\xff\xd8")
+    before = model.state
+    working_set.delete()
+    assert not working_set.has_features
+    assert working_set.checkpoint_bytes > 0
+    working_set.rebuild(normals(3))
+    assert model.state is not before
+    assert model.state.identity == before.identity
