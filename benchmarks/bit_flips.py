@@ -57,14 +57,24 @@ def fingerprint(model: Padim) -> bytes:
     digest = hashlib.sha256()
     threshold = model.current_threshold
     facts: list[Any] = [normal.to_json() for normal in model.normals_]
-    facts += [model.calibration_, asdict(model.quantizer), asdict(threshold) if threshold else None]
+    facts += [
+        model.state.fitted.calibration,
+        asdict(model.state.fitted.quantizer),
+        asdict(threshold) if threshold else None,
+    ]
     digest.update(json.dumps([*facts, model.config.model_dump(mode="json")]).encode())
-    arrays = [model.held_out_, model.channels, *model.detector_.files().values()]
+    arrays = [
+        model.state.fitted.held_out,
+        model.state.channels,
+        *model.state.fitted.detector.files().values(),
+    ]
     for array in arrays:
         digest.update(array if isinstance(array, bytes) else array.tobytes())
     for index in range(len(model.normals_)):
-        digest.update(model.thumbnail(index))
-    q, scores = model.judge_arrays(pictures.picture(900, side=64, defect=True)[None])
+        digest.update(model.working_set.thumbnail(index))
+    q, scores = model.state.score_arrays(
+        pictures.picture(900, side=64, defect=True)[None], model.config.min_area
+    )
     digest.update(q.tobytes() + repr(scores).encode())
     return digest.digest()
 
@@ -97,7 +107,7 @@ def cases(folder: Path) -> list[Case]:
         config = CONFIG.model_copy(update={"n_features": channels})
         place = folder / f"{name}.work"
         kept = Padim(config, work_dir=place).fit(parts)
-        kept.delete_spool()
+        kept.working_set.delete()
         kept.save(folder / name)
         found.append(Case(f"checkpoint of {name}", place, continued))
     asked = iter(range(1000))

@@ -154,7 +154,7 @@ def fitted(lab: Lab, parts: Sequence[Rows]) -> Iterator[Padim]:
 
 def judge(lab: Lab, model: Padim, unseen: Sequence[Rows], scores: Mapping[int, int]) -> Draw:
     """Promise and outcome of one fit; ``scores`` by row, of all unseen good pictures and all defects."""
-    held_out = model.held_out_scores()
+    held_out = model.state.part_scores(model.config.min_area)
     n, permille, override = len(held_out), lab.options.permille, lab.options.override
     threshold = model.threshold_level if override is None else override
     caught: dict[str, list[bool]] = {}
@@ -163,7 +163,7 @@ def judge(lab: Lab, model: Padim, unseen: Sequence[Rows], scores: Mapping[int, i
     return Draw(
         fitted=n,
         promised=(n + 1 - min(rank(permille, n), n)) / (n + 1),
-        upper=model.false_rejects(threshold).upper,
+        upper=model.state.false_rejects(threshold, model.config.min_area).upper,
         unseen=len(unseen),
         rejected=sum(max(scores[row] for row in part) > threshold for part in unseen),
         recall=float(np.mean(list(chain.from_iterable(caught.values())))),

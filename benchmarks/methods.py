@@ -13,9 +13,11 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -75,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
             figures = judged.report(model, model.threshold_level)
             metrics_seconds.append(time.perf_counter() - begun)
             ratio, alone = scoring_ratio(model, reference, args.data, args.pairs)
-            promise = model.false_rejects()
+            promise = model.false_reject_rate_
             values = {
                 "image_auroc": figures.image_auroc.value,
                 "pixel_auroc": figures.pixel_auroc.value,
@@ -113,7 +115,9 @@ def shown(value: float | None, form: str) -> str:
 def fitted(config: PadimConfig, data: Path, folder: Path) -> tuple[Padim, float]:
     """A model of all of ``train/good``, and the seconds from files to threshold."""
     model = Padim(config, work_dir=folder)
-    model.extractor(np.zeros((1, config.input_size, config.input_size, 3), np.uint8))  # opens the session
+    model.network.extractor(
+        np.zeros((1, config.input_size, config.input_size, 3), np.uint8)
+    )  # opens the session
     begun = time.perf_counter()
     model.fit(FolderSource(data / "train" / "good"))
     _ = model.threshold_level
@@ -124,9 +128,14 @@ def scoring_ratio(model: Padim, reference: Padim, data: Path, pairs: int) -> tup
     """One picture at a time, from RGB at input size to judged map and score: ratio and milliseconds."""
     source = FolderSource(data / "train" / "good")
     pictures = [
-        prepare(image, model.preprocess).rgb[None] for image, _ in zip(source, range(16), strict=False)
+        prepare(image, model.network.preprocess).rgb[None]
+        for image, _ in zip(source, range(16), strict=False)
     ]
-    ratios, _, alone = paired(reference.judge_arrays, model.judge_arrays, pictures, pairs)
+
+    def scoring(of: Padim) -> Callable[[npt.NDArray[np.uint8]], object]:
+        return lambda rgb: of.state.score_arrays(rgb, of.config.min_area)
+
+    ratios, _, alone = paired(scoring(reference), scoring(model), pictures, pairs)
     return statistics.median(ratios), 1e3 * statistics.median(alone)
 
 

@@ -26,6 +26,7 @@ from padim.model import Padim
 from padim.network.detector import Detector
 from padim.network.extractor import FeatureExtractor, open_extractor
 from padim.network.graph import behind_embedding_graph
+from padim.network.model_network import ModelNetwork
 from padim.network.runtime import open_session
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
@@ -123,16 +124,24 @@ class Remembering(FeatureExtractor):
         return [value.numpy() for value in values]
 
 
-class RememberingPadim(Padim):
-    """The engine, with an extractor that remembers and is shared between models."""
+class RememberingNetwork(ModelNetwork):
+    """An extractor that remembers and is shared between models, in place of a model's own."""
 
-    def __init__(self, config: PadimConfig, extractor: Remembering, work_dir: Path) -> None:
-        super().__init__(config, work_dir=work_dir)
+    def __init__(self, config: PadimConfig, extractor: Remembering) -> None:
+        super().__init__(config)
         self._remembering = extractor
 
     @property
     def extractor(self) -> FeatureExtractor:
         return self._remembering
+
+
+class RememberingPadim(Padim):
+    """The engine on such a network."""
+
+    def __init__(self, config: PadimConfig, extractor: Remembering, work_dir: Path) -> None:
+        super().__init__(config, work_dir=work_dir)
+        self.network = RememberingNetwork(config, extractor)
 
 
 def find(data: Path, names: Sequence[str]) -> list[Path]:

@@ -85,7 +85,7 @@ class Ours:
         keep_freed_memory()  # as the application and the command line do
         self.model = Padim(PadimConfig.model_validate(job["config"]), work_dir=job["work"])
         size = self.model.config.input_size
-        self.model.extractor(np.zeros((1, size, size, 3), np.uint8))
+        self.model.network.extractor(np.zeros((1, size, size, 3), np.uint8))
 
     def fit(self, job: dict[str, Any]) -> dict[str, Any]:
         from padim.data.sources import FolderSource
@@ -96,8 +96,8 @@ class Ours:
 
     def keep(self, job: dict[str, Any]) -> dict[str, Any]:
         self.model.save(job["out"])
-        threshold = self.model.quantizer.to_value(self.model.threshold_level)
-        return {"channels": self.model.channels.tolist(), "threshold": threshold}
+        threshold = self.model.state.fitted.quantizer.to_value(self.model.threshold_level)
+        return {"channels": self.model.state.channels.tolist(), "threshold": threshold}
 
     def export(self, job: dict[str, Any]) -> dict[str, Any]:
         return {}  # it is judged with as it was saved
@@ -115,12 +115,12 @@ class Ours:
         return {"versions": versions(self.packages)}
 
     def judge(self, rgb: RGB) -> Judged:
-        maps, scores = self.model.judge_arrays(rgb)
+        maps, scores = self.model.state.score_arrays(rgb, self.model.config.min_area)
         masks = np.stack([self.map_mask(q, self.level, self.min_area) for q in maps])
         return Judged(maps, np.asarray(scores), masks)
 
     def in_map_units(self, judged: Judged) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        scale = self.model.quantizer
+        scale = self.model.state.fitted.quantizer
         return (
             scale.offset + scale.step * judged.maps.astype(np.float64),
             scale.offset + scale.step * judged.scores.astype(np.float64),

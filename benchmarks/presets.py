@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _ratio(standard: Padim, other: Padim, batch: int, pairs: int) -> float:
     """Median ratio of the time of scoring ``batch`` images at once."""
-    parts = [standard.preprocess(pictures.picture(i, defect=i % 2 == 1, seed=1)) for i in range(16)]
+    parts = [standard.network.preprocess(pictures.picture(i, defect=i % 2 == 1, seed=1)) for i in range(16)]
     rgb = np.stack(parts)
     turns = [rgb[i : i + batch] for i in range(0, len(rgb), batch)]
     ratios, _, _ = speed.paired(_path(standard), _path(other), turns, pairs)
@@ -100,7 +100,7 @@ def _path(model: Padim) -> Callable[[npt.NDArray[np.uint8]], object]:
     threshold, min_area = model.threshold_level, model.config.min_area
 
     def path(images: npt.NDArray[np.uint8]) -> None:
-        for q in model.judge_arrays(images)[0]:
+        for q in model.state.score_arrays(images, model.config.min_area)[0]:
             map_mask(q, threshold, min_area)
 
     return path

@@ -92,7 +92,9 @@ def fit(config: PadimConfig, effort: Effort, result: report.Report, folder: Path
     """Images per second, from JPEG bytes in memory to a calibrated model."""
     files = list(pictures.Generated(effort.normals))
     model = Padim(config, work_dir=folder)
-    model.extractor(np.zeros((1, config.input_size, config.input_size, 3), np.uint8))  # opens the session
+    model.network.extractor(
+        np.zeros((1, config.input_size, config.input_size, 3), np.uint8)
+    )  # opens the session
     start = time.perf_counter()
     model.fit(files)
     _ = model.threshold_level  # calibration is part of a fit
@@ -114,16 +116,17 @@ def score(model: Padim, effort: Effort, result: report.Report) -> None:
         backbone = bare_backbone(model, batch)
         # Every second picture has a defect: a mask, and a score that has to search among hot pixels.
         parts = [
-            model.preprocess(pictures.picture(i, defect=i % 2 == 1, seed=1)) for i in range(max(batch, 16))
+            model.network.preprocess(pictures.picture(i, defect=i % 2 == 1, seed=1))
+            for i in range(max(batch, 16))
         ]
         rgb = np.stack(parts)
         # Rejecting runs more code than accepting, so the pictures are dealt out in turn.
         turns = [rgb[i : i + batch] for i in range(0, len(rgb), batch)]
-        maps, scores = model.judge_arrays(rgb)
+        maps, scores = model.state.score_arrays(rgb, model.config.min_area)
         result.details["rejected_share"] = float(np.mean(np.array(scores) > threshold))
 
         def path(images: npt.NDArray[np.uint8]) -> None:
-            for q in model.judge_arrays(images)[0]:
+            for q in model.state.score_arrays(images, model.config.min_area)[0]:
                 map_mask(q, threshold, min_area)
 
         ratios, alone, whole = paired(backbone, path, turns, pairs)
@@ -159,14 +162,14 @@ def score(model: Padim, effort: Effort, result: report.Report) -> None:
 
 def bare_backbone(model: Padim, batch: int) -> Callable[[npt.NDArray[np.uint8]], object]:
     """The exported network by itself, in a session like the engine's, on input that is ready for it."""
-    layers = tuple(layer.name for layer in model.extractor.layers)
+    layers = tuple(layer.name for layer in model.network.extractor.layers)
     session = ort.InferenceSession(
         backbones.onnx_bytes(model.config.backbone, layers),
         session_options(),
         providers=["CPUExecutionProvider"],
     )
     registered = backbones.get(model.config.backbone)
-    rgb = np.stack([model.preprocess(pictures.picture(i, seed=2)) for i in range(batch)])
+    rgb = np.stack([model.network.preprocess(pictures.picture(i, seed=2)) for i in range(batch)])
     scale, offset = (np.array(v, np.float32) for v in (registered.scale, registered.offset))
     image = np.ascontiguousarray((rgb * scale + offset).transpose(0, 3, 1, 2), dtype=np.float32)
     feed = {"image": ort.OrtValue.ortvalue_from_numpy(image)}
@@ -216,8 +219,8 @@ def stages(
     threshold, min_area = model.threshold_level, model.config.min_area
     batch, count = len(turns[0]), len(maps)
     own = {
-        "embedding (normalise, backbone, join)": lambda i: model.extractor(turns[i % len(turns)]),
-        "whole graph (and distance, map)": lambda i: model.scorer(turns[i % len(turns)]),
+        "embedding (normalise, backbone, join)": lambda i: model.network.extractor(turns[i % len(turns)]),
+        "whole graph (and distance, map)": lambda i: model.state.scorer(turns[i % len(turns)]),
     }
     each = {
         "score": lambda i: region_score(maps[i % count], min_area),
@@ -247,7 +250,7 @@ def read(model: Padim, effort: Effort, result: report.Report) -> None:
             start = time.perf_counter()
             rgb = decode(files[i % 4], "picture.jpg")
             middle = time.perf_counter()
-            model.preprocess(rgb)
+            model.network.preprocess(rgb)
             times["decode"].append(middle - start)
             times["resize"].append(time.perf_counter() - middle)
         decoding, resizing = (1e3 * statistics.median(times[name]) for name in ("decode", "resize"))

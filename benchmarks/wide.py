@@ -91,12 +91,12 @@ def fit(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
     model = Padim(config, work_dir=folder / "work").fit(pictures.Generated(normals))
     saved = model.save(folder / "model")
     names = ("mean-*", "basis-*", "scale-*", "step-*", "left-*", "right-*", "backbone-*", "channels-*")
-    spool = model.spool_bytes
-    model.save_checkpoint()
+    spool = model.working_set.nbytes
+    model.working_set.save_checkpoint()
     return {
         "bundle_gb": sum(path.stat().st_size for name in names for path in saved.glob(name)) / 1e9,
         "spool_gb": spool / 1e9,
-        "checkpoint_gb": model.checkpoint_bytes / 1e9,
+        "checkpoint_gb": model.working_set.checkpoint_bytes / 1e9,
     }
 
 
@@ -107,16 +107,16 @@ def score(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
     start = time.perf_counter()
     scored = list(model.predict(files, batch_size=1))
     seconds = (time.perf_counter() - start) / len(files)
-    rgb = np.stack([model.preprocess(pictures.picture(7, defect=True))])
-    embedding = model.extractor(rgb)[0].reshape(model.extractor.channels, -1)
-    grid = model.scorer(rgb)[0].reshape(-1)
+    rgb = np.stack([model.network.preprocess(pictures.picture(7, defect=True))])
+    embedding = model.network.extractor(rgb)[0].reshape(model.network.extractor.channels, -1)
+    grid = model.state.scorer(rgb)[0].reshape(-1)
     places = np.linspace(0, len(grid) - 1, BY_THE_BOOK).astype(int)
     errors = []
     for place in places:
-        x = model._spool().read(range(normals), model.channels, slice(place, place + 1))[:, 0]
+        x = model.working_set.spool.read(range(normals), model.state.channels, slice(place, place + 1))[:, 0]
         x = x.astype(np.float64)
         covariance = np.cov(x.T) + config.eps * np.eye(x.shape[1])
-        delta = embedding[model.channels, place].astype(np.float64) - x.mean(axis=0)
+        delta = embedding[model.state.channels, place].astype(np.float64) - x.mean(axis=0)
         direct = float(np.sqrt(delta @ np.linalg.solve(covariance, delta)))
         errors.append(abs(grid[place] / direct - 1))
     assert len(scored) == len(files)

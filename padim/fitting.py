@@ -9,7 +9,7 @@ bits as having fitted so from the start.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,18 @@ def scale(
     # something quite different has to do.
     full_scale = HEAD_ROOM * peak if peak > 0 else max(4 * detector.strange(), 1.0)
     return Quantizer(offset=0.0, step=full_scale / MAX_LEVEL)
+
+
+def rescaled(fitted: Fitted, config: PadimConfig, threshold_by_hand: float | None = None) -> Fitted:
+    """What was fitted, on the scale that other settings give its maps.
+
+    Args:
+        fitted: as it is.
+        config: with the smoothing that the scale follows from.
+        threshold_by_hand: in map units; the scale has room for it, see :func:`with_room_for`.
+    """
+    quantizer = scale(fitted.normals, fitted.held_out, fitted.detector, config)
+    return replace(fitted, quantizer=with_room_for(quantizer, threshold_by_hand))
 
 
 def with_room_for(quantizer: Quantizer, threshold: float | None) -> Quantizer:

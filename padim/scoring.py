@@ -29,8 +29,10 @@ from padim.decision.guard_band import Guard
 from padim.decision.prediction import Prediction
 from padim.decision.regions import region_score
 from padim.decision.scorer import Scorer
-from padim.errors import BeyondScaleError, CalibrationError
+from padim.errors import BeyondScaleError, CalibrationError, PadimError
 from padim.fitting import Fitted
+from padim.methods import catalogue
+from padim.methods.padim import PatchGaussians
 from padim.network.extractor import FeatureExtractor
 from padim.scoring_identity import scoring_identity
 from padim.storage.bundle import sha256_stored
@@ -85,6 +87,19 @@ class Judge:
             files["roi.npy"] = sha256_stored(self.roi.view(np.uint8))
         return scoring_identity(self._config, self.fitted.quantizer, files)
 
+    @property
+    def gaussians(self) -> PatchGaussians:
+        """The Gaussians of every position.
+
+        Raises:
+            PadimError: the method has none.
+        """
+        detector = self.fitted.detector
+        if not isinstance(detector, PatchGaussians):
+            title = catalogue.get(self._config.method).title
+            raise PadimError(f"only PaDiM has a Gaussian at every position; this model was fitted by {title}")
+        return detector
+
     def content_box(self, original_size: tuple[int, int]) -> Box | None:
         """Where a picture of that size lies in the map; None when it fills it."""
         return self._preprocess.content_box(original_size) if self._preprocess.fit == "pad" else None
@@ -132,10 +147,32 @@ class Judge:
             for item, box, grid, levels in zip(batch, boxes, grids, maps, strict=True)
         ]
 
+    def score_arrays(
+        self, rgb: npt.NDArray[np.uint8], min_area: int
+    ) -> tuple[npt.NDArray[np.uint16], list[int]]:
+        """The scoring path without files: images at input size to level maps and scores.
+
+        Args:
+            rgb: uint8 ``(n, input_size, input_size, 3)``.
+            min_area: smallest region that counts, in map pixels.
+
+        Returns:
+            uint16 ``(n, input_size, input_size)`` and n levels.
+        """
+        _, maps = self.scorer(rgb)
+        return maps, [region_score(levels, min_area) for levels in maps]
+
     # --- the normals' held-out scores ----------------------------------------------------------------
 
     def held_out_map(self, index: int) -> npt.NDArray[np.uint16]:
-        """See :meth:`padim.Padim.held_out_map`."""
+        """Judged map of a normal that the model judging it did not contain: uint16 ``(size, size)``.
+
+        Args:
+            index: of the normal in ``fitted.normals``.
+
+        Raises:
+            CalibrationError: that normal has no held-out distances.
+        """
         fitted = self.fitted
         if fitted.calibration == "none" or index >= len(fitted.held_out):
             raise CalibrationError(f"{fitted.normals[index].name}: has no held-out map")
@@ -157,7 +194,14 @@ class Judge:
             self._known = levels
 
     def image_levels(self, min_area: int) -> npt.NDArray[np.int64]:
-        """See :meth:`padim.Padim.image_levels`."""
+        """Held-out score of every normal picture, in or out of the fit: int64 ``(n,)`` levels.
+
+        Args:
+            min_area: the smallest region that counts, in map pixels.
+
+        Raises:
+            CalibrationError: fewer than three parts are in the fit.
+        """
         if self.fitted.calibration == "none":
             raise CalibrationError(
                 f"held-out scores need at least {FEWEST_PARTS} parts in the fit; add pictures of good parts"
@@ -172,7 +216,15 @@ class Judge:
             return self._levels[min_area]
 
     def part_scores(self, min_area: int, *, include_kept_out: bool = True) -> npt.NDArray[np.int64]:
-        """See :meth:`padim.Padim.held_out_scores`."""
+        """Held-out score of every good *part*, the maximum over its pictures: int64 ``(parts,)`` levels.
+
+        Args:
+            min_area: the smallest region that counts, in map pixels.
+            include_kept_out: also of good parts taken out of the fit.
+
+        Raises:
+            CalibrationError: fewer than three parts are in the fit.
+        """
         best: dict[str, int] = {}
         for normal, level in zip(self.fitted.normals, self.image_levels(min_area), strict=False):
             if normal.status == "fit" or (include_kept_out and normal.status == "kept_out"):
@@ -180,7 +232,7 @@ class Judge:
         return np.fromiter(best.values(), np.int64, len(best))
 
     def pixel_histogram(self) -> npt.NDArray[np.int64]:
-        """See :meth:`padim.Padim.pixel_histogram`."""
+        """Judged pixels per level over the held-out maps of all good parts: int64 ``(65536,)``."""
         with self._computing:
             if self._histogram is None:
                 histogram = np.zeros(MAX_LEVEL + 1, np.int64)
@@ -199,7 +251,16 @@ class Judge:
     # --- thresholds ----------------------------------------------------------------------------------
 
     def threshold(self, choice: Choice, min_area: int) -> Threshold:
-        """See :meth:`padim.Padim.threshold_for`."""
+        """What a choice of percentile or value comes to.
+
+        Args:
+            choice: how the threshold is chosen.
+            min_area: the smallest region that counts, in map pixels.
+
+        Raises:
+            CalibrationError: a percentile, and there are no held-out scores.
+            BeyondScaleError: it lies beyond the scale of the levels, where nothing would be rejected.
+        """
         found = self._threshold(choice, min_area)
         if found.level > HIGHEST_THRESHOLD:
             # Nothing lies above the last level: every image would pass.
@@ -228,5 +289,14 @@ class Judge:
         return pixel_threshold(histogram, choice.permille)
 
     def false_rejects(self, level: int, min_area: int, *, include_kept_out: bool = True) -> FalseRejectRate:
-        """See :meth:`padim.Padim.false_rejects`."""
+        """Share of good parts to expect above a level, with its bound.
+
+        Args:
+            level: the threshold.
+            min_area: the smallest region that counts, in map pixels.
+            include_kept_out: count good parts that were taken out of the fit, too.
+
+        Raises:
+            CalibrationError: fewer than three parts are in the fit.
+        """
         return false_reject_rate(self.part_scores(min_area, include_kept_out=include_kept_out), level)

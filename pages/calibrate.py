@@ -182,7 +182,7 @@ def _costs() -> Costs | None:
 
 def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft) -> None:
     title, help_text = _POINTS[point.kind]
-    value = model.quantizer.to_value(point.level)
+    value = model.state.fitted.quantizer.to_value(point.level)
     facts = [
         ("Threshold", f"{value:.2f}"),
         (
@@ -279,9 +279,9 @@ def _live(entry: Entry, model: Padim) -> None:
     with st.container():
         _problems(review)
     pictures = _view(entry, model, held, draft)
-    if model.calibration_ != "none":
+    if model.state.fitted.calibration != "none":
         level = calibrate.threshold(model, draft).level
-        more = calibrate.outlook(model.false_rejects(level, draft.min_area))
+        more = calibrate.outlook(model.state.false_rejects(level, draft.min_area))
         if more is not None:
             st.caption(more)
     _points(entry, model, draft, pictures)

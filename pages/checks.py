@@ -110,7 +110,7 @@ def _lie(model: Padim, lie: PoseSpread) -> None:
                 panels.gallery(
                     (
                         panels.Thumb(
-                            panels.Picture(model.thumbnail(index)),
+                            panels.Picture(model.working_set.thumbnail(index)),
                             model.normals_[index].name,
                             f"{length:.1f} px",
                         )
@@ -225,7 +225,7 @@ def _repeatability(entry: Entry, model: Padim) -> None:
 
 
 def _guard_in_use(entry: Entry, model: Padim) -> None:
-    guard = model.guard
+    guard = model.decision.guard
     if guard is None:
         st.markdown("**No guard band is in use.** Every picture is either accepted or rejected.")
         return
@@ -233,7 +233,7 @@ def _guard_in_use(entry: Entry, model: Padim) -> None:
         threshold = model.current_threshold
         share = ""
         if threshold is not None:
-            limit = model.quantizer.to_value(threshold.level)
+            limit = model.state.fitted.quantizer.to_value(threshold.level)
             share = f", {checks.in_thresholds(guard.half_width, limit)} threshold"
         st.markdown(
             f"**A guard band is in use:** ± {checks.amount(guard.half_width)}{share}, from "
@@ -300,7 +300,7 @@ def _band(entry: Entry, model: Padim, shots: Sequence[Shots]) -> None:
         )
         return
     _band_facts(model, band)
-    if band.guard.half_width < model.quantizer.step:
+    if band.guard.half_width < model.state.fitted.quantizer.step:
         st.info(
             "The shots score alike to the last digit, so there is nothing to guard against. Were they really "
             "separate shots?",
@@ -312,7 +312,7 @@ def _band(entry: Entry, model: Padim, shots: Sequence[Shots]) -> None:
             ":material/info: Few shots make a wide band, for how uncertain they are is part of it. With 10 "
             "or more it settles."
         )
-    in_use = model.guard == band.guard
+    in_use = model.decision.guard == band.guard
     if st.button(
         "This guard band is in use" if in_use else "Use this guard band",
         type="primary",
@@ -334,7 +334,7 @@ def _band(entry: Entry, model: Padim, shots: Sequence[Shots]) -> None:
 
 def _band_facts(model: Padim, band: Band) -> None:
     found, threshold = band.repeatability, model.current_threshold
-    limit = None if threshold is None else model.quantizer.to_value(threshold.level)
+    limit = None if threshold is None else model.state.fitted.quantizer.to_value(threshold.level)
     facts = [
         ("Standard deviation between shots", checks.amount(found.sd)),
         ("From", f"{count(found.shots, 'shot')} of {count(found.parts, 'part')}"),
@@ -354,7 +354,8 @@ def _band_facts(model: Padim, band: Band) -> None:
 
     # As it is judged, in whole levels; a band of less than one is none.
     low, high = (
-        model.quantizer.to_value(t) for t in guard_levels(threshold.level, band.guard, model.quantizer)
+        model.state.fitted.quantizer.to_value(t)
+        for t in guard_levels(threshold.level, band.guard, model.state.fitted.quantizer)
     )
     said = ""
     if low <= high:
@@ -391,7 +392,7 @@ def _part(model: Padim, part: Shots) -> str:
     said = f"**{panels.plain(part.part)}** · {count(len(part.values), 'shot')}, scores "
     if threshold is None:
         return said + f"{low:.2f} to {high:.2f}"
-    limit = model.quantizer.to_value(threshold.level)
+    limit = model.state.fitted.quantizer.to_value(threshold.level)
     return said + f"{low:.2f} to {high:.2f} ({multiple(low, limit)} to {multiple(high, limit)} threshold)"
 
 
@@ -487,7 +488,7 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
     ]
     if check is not None:
         facts.append(("Promised, leave-one-out", f"about {in_hundred(check.expected)}"))
-    facts.append(("Threshold in use", f"{model.quantizer.to_value(level):.2f}"))
+    facts.append(("Threshold in use", f"{model.state.fitted.quantizer.to_value(level):.2f}"))
     st.html(panels.facts(facts))
     if found.images > n:
         st.caption(
@@ -503,9 +504,9 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
     else:
         st.warning(checks.verdict(check), icon=":material/warning:")
     if rejected:
-        value = model.quantizer.to_value
+        value = model.state.fitted.quantizer.to_value
         said = "Rejected, the worst first"
-        if model.guard is not None:
+        if model.decision.guard is not None:
             near = sum(model.verdict(score, level) == "review" for score, _ in rejected)
             said += f"; {near or 'none'} of them within the guard band, and so called for review"
         st.caption(said)
@@ -532,7 +533,7 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
         checks.add_to_fit(entry, found)
         st.rerun()
     said = "All of them, the rejected ones too: add them only if you are sure that every one is a good part."
-    if not model.has_spool:
+    if not model.working_set.has_features:
         said += (
             " The working features were deleted: the calibration would be out of date until you give all the "
             "model’s pictures again on the Fit page."

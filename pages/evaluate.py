@@ -121,7 +121,7 @@ def _about(found: Evaluated) -> None:
 def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
     from padim.analysis import metrics
 
-    value = model.quantizer.to_value
+    value = model.state.fitted.quantizer.to_value
     threshold = None if level is None else value(level)
     told = found.scored.report(model, level)
     scores, ranks, precision, kinds = st.tabs(["Scores", "ROC", "Precision and recall", "Kinds of defect"])

@@ -208,14 +208,14 @@ def _normals(entry: Entry) -> None:
                 ("Method", method_settings.titles(model.config)),
                 ("Layers in use", f"{len(model.config.active_layers)} of {len(model.config.layers)}"),
                 ("Working features on disk", _features_on_disk(model)),
-                ("Runs on", runs_on(model.extractor.provider, threads())),
+                ("Runs on", runs_on(model.network.extractor.provider, threads())),
             ]
         )
     )
     shell.out_of_date(entry, here=True)
     _more_pictures(entry, model, busy)
     _training(model)
-    if model.calibration_ == "none":
+    if model.state.fitted.calibration == "none":
         st.warning(
             "There is no threshold yet: held-out scores take at least 3 good parts in the fit. "
             "Add more good parts, or set a threshold by hand on the Calibrate page.",
@@ -258,14 +258,14 @@ def _change_under_way(entry: Entry) -> bool:
 
 
 def _features_on_disk(model: Padim) -> str:
-    if model.has_spool:
-        return megabytes(model.spool_bytes)
-    return "deleted" if model.features_problem is None else "cannot be used"
+    if model.working_set.has_features:
+        return megabytes(model.working_set.nbytes)
+    return "deleted" if model.working_set.problem is None else "cannot be used"
 
 
 def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
     """Where further good parts are added, and where features that were deleted or damaged come back."""
-    problem = model.features_problem
+    problem = model.working_set.problem
     if problem is not None:
         st.warning(
             f"The working features cannot be used: {panels.plain(problem.path.name)} "
@@ -278,11 +278,13 @@ def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
         done = amending.times()
         with st.popover("Add good parts", icon=":material/add:", disabled=busy, key=f"fit-add-{done}"):
             st.markdown("**Continue the fit with more good parts**")
-            if not model.has_spool and (problem is None or model.continues_exactly):
+            if not model.working_set.has_features and (
+                problem is None or model.working_set.continues_exactly
+            ):
                 st.caption(
                     "The working features were deleted, but the checkpoint suffices: the model learns from "
                     "the new pictures and is calibrated anew."
-                    if model.continues_exactly
+                    if model.working_set.continues_exactly
                     else "The working features were deleted. The model would learn from the new pictures, "
                     "but the calibration would be out of date until you give all its pictures again."
                 )
@@ -291,7 +293,7 @@ def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
                 "Pictures that agree so well that they must be shots of one part count as one, and so do "
                 "identical files."
             )
-        if not model.has_spool:
+        if not model.working_set.has_features:
             with st.popover(
                 "Give the same pictures again",
                 icon=":material/restore:",
@@ -311,10 +313,10 @@ def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
 
 def _training(model: Padim) -> None:
     """How the trainings went, for a method that trains."""
-    if not model.losses_:
+    if not model.state.fitted.losses:
         return
     with st.expander("How the training went", key="fit-training", icon=":material/show_chart:"):
-        st.plotly_chart(loss_chart.figure(model.losses_), config=charts.CONFIG, key="fit-losses")
+        st.plotly_chart(loss_chart.figure(model.state.fitted.losses), config=charts.CONFIG, key="fit-losses")
         st.caption(
             "Each line is one training: all good parts, and one for each turn in which some were left out. "
             "Training stops where the parts it does not learn from no longer gain (the dot). A dotted line "
@@ -331,7 +333,7 @@ def _promise(model: Padim) -> None:
     st.plotly_chart(
         charts.score_histogram(
             values,
-            threshold=None if level is None else model.quantizer.to_value(level.level),
+            threshold=None if level is None else model.state.fitted.quantizer.to_value(level.level),
             kept_out=kept_out,
         ),
         config=charts.CONFIG,
@@ -344,7 +346,7 @@ def _promise(model: Padim) -> None:
     both = good_parts.both_promises(model)
     if both is None:
         if level is not None:
-            st.markdown(f"**Good parts rejected.** {model.false_rejects().sentence}")
+            st.markdown(f"**Good parts rejected.** {model.false_reject_rate_.sentence}")
         return
     st.markdown(
         f"**Good parts rejected.** {both.all_good.sentence} This counts the "
@@ -362,7 +364,7 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
     from padim.analysis.layer_questions import can_be_told
 
     with panel:
-        if not model.has_spool:
+        if not model.working_set.has_features:
             st.write(
                 "The working features were deleted. “Give the same pictures again”, above, brings them back; "
                 "until then no layer can be looked at, or turned off or on."
@@ -397,7 +399,7 @@ def _normals_shares(entry: Entry, model: Padim) -> None:
 
 def _tune(entry: Entry, model: Padim, busy: bool) -> None:
     used = model.config.active_layers
-    by_name = {layer.name: layer for layer in model.extractor.layers}
+    by_name = {layer.name: layer for layer in model.network.extractor.layers}
     picked = st.pills(
         "Layers to use",
         list(by_name),
@@ -429,7 +431,7 @@ def _tune(entry: Entry, model: Padim, busy: bool) -> None:
 
 def _taken_out(entry: Entry, model: Padim, items: list[RankedNormal], busy: bool) -> None:
     st.subheader("Taken out of the fit")
-    locked = busy or not model.has_spool
+    locked = busy or not model.working_set.has_features
     grid = st.grid(min_column_width=160, gap="small", key="fit-taken-out")
     for item in items:
         with grid.cell():
@@ -456,11 +458,11 @@ def _least_normal(entry: Entry, model: Padim, items: list[RankedNormal], busy: b
         "part. A good part that looks odd should stay, or the model will reject its like."
     )
     threshold = model.current_threshold
-    limit = model.quantizer.to_value(threshold.level) if threshold is not None else 0.0
+    limit = model.state.fitted.quantizer.to_value(threshold.level) if threshold is not None else 0.0
     shown = items[: _REVIEWED * (1 + st.session_state.get("fit-more", 0))]
     split = _layers_of_each(entry, model, shown)
     grid = st.grid(min_column_width=160, gap="small", key="fit-normals")
-    locked = busy or not model.has_spool
+    locked = busy or not model.working_set.has_features
     for item in shown:
         with grid.cell():
             _normal(entry, model, item, limit, locked, split.get(item.index, ""))
@@ -473,7 +475,12 @@ def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[RankedNormal]) -
     """By index, HTML of which layers find each of these odd; empty unless it was asked for."""
     from padim.analysis.layer_questions import can_be_told
 
-    if model.calibration_ != "exact" or not model.has_spool or not shown or not can_be_told(model):
+    if (
+        model.state.fitted.calibration != "exact"
+        or not model.working_set.has_features
+        or not shown
+        or not can_be_told(model)
+    ):
         return {}
     if not st.toggle(
         "Show which layer finds each one odd",
@@ -531,17 +538,18 @@ def _change(entry: Entry, work: Callable[[], None]) -> None:
 
 def _features(entry: Entry, model: Padim, busy: bool) -> None:
     with st.expander("Working features"):
-        if not model.has_spool:
+        if not model.working_set.has_features:
             st.write(
                 "They were deleted. “Give the same pictures again”, above, brings them back; until then "
                 "nothing can be excluded or put back. The model scores without them."
             )
             return
-        few = len(model.normals_) <= len(model.channels)
+        few = len(model.normals_) <= len(model.state.channels)
         left = costs.checkpoint(model.config, len(model.normals_))
         st.write(
-            f"The normals’ features take {megabytes(model.spool_bytes)} on this server. With them parts can "
-            "be excluded and put back, exactly and quickly. The model scores without them; to have them back "
+            f"The normals’ features take {megabytes(model.working_set.nbytes)} on this server. With them "
+            "parts can be excluded and put back, exactly and quickly. "
+            "The model scores without them; to have them back "
             f"you need the same pictures. A checkpoint of {left} would stay: good parts can still be added, "
             + (
                 "and the model is calibrated anew."

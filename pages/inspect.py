@@ -50,7 +50,7 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
         "review": f"Review {review:,}",
         "accept": f"Accept {len(found) - rejected - review:,}",
     }
-    if model.guard is None:
+    if model.decision.guard is None:
         del labels["review"]
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="center")
     with left:
@@ -92,7 +92,7 @@ def _scores(rows: list[Row], model: Padim) -> None:
         {
             "Picture": [row.item.thumb.url() for row in rows],
             "Name": [row.item.name for row in rows],
-            "Score": [model.quantizer.to_value(row.score) for row in rows],
+            "Score": [model.state.fitted.quantizer.to_value(row.score) for row in rows],
             "Size (px)": [size(row.item.original_size) for row in rows],
         },
         key="inspect-scores",

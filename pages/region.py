@@ -64,7 +64,7 @@ def _effect(entry: Entry, model: Padim, region: Region, unchanged: bool) -> None
         now = regions.promise(entry, model, regions.in_use(model))
         then = None if unchanged else regions.promise(entry, model, region)
     st.html(_table(model, now, then))
-    if model.calibration_ == "none":
+    if model.state.fitted.calibration == "none":
         st.caption(
             "There are no counts of false rejects: they take at least three good parts in the fit. A region "
             "can be drawn and saved all the same."
@@ -128,11 +128,11 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: Region, unchang
         with st.popover(
             "Judge everywhere",
             icon=":material/select_all:",
-            disabled=model.roi is None,
+            disabled=model.decision.roi is None,
             key=f"region-everywhere-{drawn.stamp}",
         ):
             st.markdown("The region in use is removed, and the whole map is judged again.")
-            if not model.roi_shapes and model.roi is not None:
+            if not model.decision.roi_shapes and model.decision.roi is not None:
                 st.markdown("It was not drawn on this page and cannot be brought back here.")
             if st.button("Remove the region", key="region-remove"):
                 try:
@@ -145,7 +145,9 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: Region, unchang
                     st.rerun()
     if unchanged:
         st.caption(
-            "No region is in use: everything is judged." if model.roi is None else "This region is in use."
+            "No region is in use: everything is judged."
+            if model.decision.roi is None
+            else "This region is in use."
         )
         return
     shapeless = "" if region.shapes else " It has no shapes: saved like this, everything is judged."
@@ -153,7 +155,7 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: Region, unchang
         f"A draft: nothing is judged by it until you save it.{shapeless} Then test pictures are judged anew "
         "by themselves, on every page that shows some."
     )
-    if model.guard is not None:
+    if model.decision.guard is not None:
         st.caption(
             "The repeatability was measured with the region in use then: measure it again after saving."
         )
@@ -173,7 +175,7 @@ def _live(entry: Entry, model: Padim) -> None:
     with st.container(key="region-work"):
         left, right = st.columns([11, 9], gap="medium")
     with left:
-        if model.roi is not None and not model.roi_shapes and unchanged:
+        if model.decision.roi is not None and not model.decision.roi_shapes and unchanged:
             st.caption(
                 "The region in use was not drawn on this page, so it has no shapes to alter. What you draw "
                 "takes its place."
@@ -182,8 +184,10 @@ def _live(entry: Entry, model: Padim) -> None:
     with right:
         _actions(entry, model, drawn, region, unchanged)
         _effect(entry, model, region, unchanged)
-        if model.calibration_ != "none" and model.current_threshold is not None:
-            inside = " Outside the region in use nothing is counted." if model.roi is not None else ""
+        if model.state.fitted.calibration != "none" and model.current_threshold is not None:
+            inside = (
+                " Outside the region in use nothing is counted." if model.decision.roi is not None else ""
+            )
             st.caption(
                 "**Cry-wolf map:** where good parts, each judged by a model without it, exceed the threshold "
                 "in use, and what share of them. A part counts once at each place, however small the spot."

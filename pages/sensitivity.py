@@ -119,7 +119,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
         f"{count(min(wanted.pictures, good) * wanted.places, 'place')}."
         + (
             " No region of interest is drawn, so places lie on the background too; the Region page draws one."
-            if model.roi is None
+            if model.decision.roi is None
             else " Places lie inside the region of interest."
         )
     )

@@ -24,6 +24,7 @@ from padim.data.decode import decode
 from padim.decision.prediction import decide
 from padim.decision.regions import map_mask, region_score
 from padim.model import Choice
+from padim.network.model_network import ModelNetwork
 from tests.parts import RGB, defects, normals, part, png
 
 Pictures = list[tuple[str, bytes | RGB]]
@@ -37,16 +38,20 @@ def fit(config: PadimConfig, pictures: Pictures, **options: Any) -> Padim:
 def assert_same_model(one: Padim, other: Padim) -> None:
     """Bit for bit, in everything that follows from the pictures."""
     assert one.normals_ == other.normals_
-    assert one.calibration_ == other.calibration_
-    assert one.quantizer == other.quantizer
-    np.testing.assert_array_equal(one.mean_, other.mean_)
+    assert one.state.fitted.calibration == other.state.fitted.calibration
+    assert one.state.fitted.quantizer == other.state.fitted.quantizer
+    np.testing.assert_array_equal(one.state.gaussians.mean, other.state.gaussians.mean)
     assert_same_factor(one, other)
-    np.testing.assert_array_equal(one.held_out_, other.held_out_)
+    np.testing.assert_array_equal(one.state.fitted.held_out, other.state.fitted.held_out)
 
 
 def assert_same_factor(one: Padim, other: Padim) -> None:
-    assert one.factor_.kind == other.factor_.kind
-    for ours, theirs in zip(one.factor_.files().values(), other.factor_.files().values(), strict=True):
+    assert one.state.gaussians.factor.kind == other.state.gaussians.factor.kind
+    for ours, theirs in zip(
+        one.state.gaussians.factor.files().values(),
+        other.state.gaussians.factor.files().values(),
+        strict=True,
+    ):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -58,18 +63,22 @@ def snapshot(model: Padim) -> dict[str, Any]:
     """All that a failed or cancelled change must leave alone."""
     state = {
         "normals": model.normals_,
-        "quantizer": model.quantizer,
-        "calibration": model.calibration_,
+        "quantizer": model.state.fitted.quantizer,
+        "calibration": model.state.fitted.calibration,
         "threshold": model.current_threshold,
-        "mean": model.mean_.tobytes(),
-        "factor": [array.tobytes() for array in model.factor_.files().values()],
-        "held_out": model.held_out_.tobytes(),
-        "levels": model.image_levels().tolist() if model.calibration_ != "none" else None,
-        "thumbnails": [model.thumbnail(i) for i in range(len(model.normals_))],
-        "has_spool": model.has_spool,
+        "mean": model.state.gaussians.mean.tobytes(),
+        "factor": [array.tobytes() for array in model.state.gaussians.factor.files().values()],
+        "held_out": model.state.fitted.held_out.tobytes(),
+        "levels": model.state.image_levels(model.config.min_area).tolist()
+        if model.state.fitted.calibration != "none"
+        else None,
+        "thumbnails": [model.working_set.thumbnail(i) for i in range(len(model.normals_))],
+        "has_spool": model.working_set.has_features,
     }
-    files = (path for path in model.work_dir.rglob("*") if path.is_file())
-    state["files"] = {str(path.relative_to(model.work_dir)): path.read_bytes() for path in sorted(files)}
+    files = (path for path in model.working_set.folder.rglob("*") if path.is_file())
+    state["files"] = {
+        str(path.relative_to(model.working_set.folder)): path.read_bytes() for path in sorted(files)
+    }
     return state
 
 
@@ -95,7 +104,8 @@ def test_fit_score_decide(small_model: Padim) -> None:
 
 def test_not_fitted() -> None:
     model = Padim(PadimConfig(input_size=64))
-    assert not model.fitted
+    with pytest.raises(NotFittedError):
+        _ = model.state
     with pytest.raises(NotFittedError, match=r"fit\(\)"):
         list(model.predict(normals(1)))
     with pytest.raises(NotFittedError):
@@ -115,8 +125,8 @@ def test_arrays_and_files_give_the_same_model(small_config: PadimConfig) -> None
     files = normals(4)
     arrays: Pictures = [(name, decode(data, name)) for name, data in files if isinstance(data, bytes)]
     one, other = fit(small_config, files), fit(small_config, arrays)
-    np.testing.assert_array_equal(one.mean_, other.mean_)
-    np.testing.assert_array_equal(one.held_out_, other.held_out_)
+    np.testing.assert_array_equal(one.state.gaussians.mean, other.state.gaussians.mean)
+    np.testing.assert_array_equal(one.state.fitted.held_out, other.state.fitted.held_out)
 
 
 def test_a_score_does_not_depend_on_the_batch(small_model: Padim) -> None:
@@ -155,13 +165,16 @@ def test_load_gives_back_the_model(name: str, small_model: Padim, tmp_path: Path
     loaded = Padim.load(small_model.save(tmp_path / name))
     assert_same_model(loaded, small_model)
     assert loaded.config == small_model.config
-    assert loaded.choice == small_model.choice
+    assert loaded.decision.choice == small_model.decision.choice
     assert loaded.current_threshold == small_model.current_threshold
-    np.testing.assert_array_equal(loaded.channels, small_model.channels)
-    np.testing.assert_array_equal(loaded.held_out_scores(), small_model.held_out_scores())
+    np.testing.assert_array_equal(loaded.state.channels, small_model.state.channels)
+    np.testing.assert_array_equal(
+        loaded.state.part_scores(loaded.config.min_area),
+        small_model.state.part_scores(small_model.config.min_area),
+    )
     for index in (0, 21):
-        assert loaded.thumbnail(index) == small_model.thumbnail(index)
-        assert decode(loaded.thumbnail(index), "thumbnail").shape == (96, 96, 3)
+        assert loaded.working_set.thumbnail(index) == small_model.working_set.thumbnail(index)
+        assert decode(loaded.working_set.thumbnail(index), "thumbnail").shape == (96, 96, 3)
     pictures = [*normals(2, first=100), *defects(2)]
     for a, b in zip(loaded.predict(pictures), small_model.predict(pictures), strict=True):
         np.testing.assert_array_equal(a.levels, b.levels)
@@ -172,15 +185,15 @@ def test_decision_settings_survive_a_restart(saved_model: Path, tmp_path: Path) 
     model = Padim.load(saved_model)
     model.set_decision(basis="pixel", percentile=99.5, min_area=5)
     again = Padim.load(model.save(tmp_path / "m"))
-    assert (again.choice, again.config, again.current_threshold) == (
-        model.choice,
+    assert (again.decision.choice, again.config, again.current_threshold) == (
+        model.decision.choice,
         model.config,
         model.current_threshold,
     )
     model.set_decision(value=12.5)
     again = Padim.load(model.save(tmp_path / "m"))
-    assert again.choice.value == 12.5
-    assert again.threshold_level == model.threshold_level == model.quantizer.to_level(12.5)
+    assert again.decision.choice.value == 12.5
+    assert again.threshold_level == model.threshold_level == model.state.fitted.quantizer.to_level(12.5)
 
 
 def test_statuses_and_groups_survive_a_restart(small_config: PadimConfig, tmp_path: Path) -> None:
@@ -190,7 +203,9 @@ def test_statuses_and_groups_survive_a_restart(small_config: PadimConfig, tmp_pa
     again = Padim.load(model.save(tmp_path / "m"))
     assert [n.status for n in again.normals_] == ["kept_out"] * 2 + ["fit", "not_good"] + ["fit"] * 4
     assert_same_model(again, model)
-    np.testing.assert_array_equal(again.held_out_scores(), model.held_out_scores())
+    np.testing.assert_array_equal(
+        again.state.part_scores(again.config.min_area), model.state.part_scores(model.config.min_area)
+    )
 
 
 # --- held-out distances against refitting ---
@@ -198,14 +213,14 @@ def test_statuses_and_groups_survive_a_restart(small_config: PadimConfig, tmp_pa
 
 def assert_held_out_equals_refit(config: PadimConfig, pictures: Pictures, groups: dict[str, str]) -> None:
     model = fit(config, pictures, groups=groups)
-    assert model.calibration_ == "exact"
+    assert model.state.fitted.calibration == "exact"
     parts = [groups.get(name, name) for name, _ in pictures]
     # The first and the last part, and one of several pictures if there is one.
     for chosen in {parts[0], parts[-1], max(parts, key=parts.count)}:
         rows = [i for i, name in enumerate(parts) if name == chosen]
         rest = [picture for i, picture in enumerate(pictures) if i not in rows]
         expected = grids_of(fit(config, rest, groups=groups), [pictures[i] for i in rows])
-        np.testing.assert_allclose(model.held_out_[rows], expected, rtol=1e-4)
+        np.testing.assert_allclose(model.state.fitted.held_out[rows], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("count", [3, 12, 25], ids=["fewest", "n < d", "n > d"])
@@ -229,11 +244,11 @@ def test_held_out_maps_take_the_path_of_test_pictures(small_config: PadimConfig)
     without = fit(small_config, pictures[1:])
     (scored,) = without.predict(pictures[:1])
     # On the scale of the model that holds it, not of the one that does not.
-    expected = scored.levels * (without.quantizer.step / model.quantizer.step)
-    np.testing.assert_allclose(model.held_out_map(0), expected, atol=2)
-    assert model.held_out_map(0).any()
-    assert model.image_levels().tolist() == [
-        region_score(model.held_out_map(i), small_config.min_area) for i in range(9)
+    expected = scored.levels * (without.state.fitted.quantizer.step / model.state.fitted.quantizer.step)
+    np.testing.assert_allclose(model.state.held_out_map(0), expected, atol=2)
+    assert model.state.held_out_map(0).any()
+    assert model.state.image_levels(model.config.min_area).tolist() == [
+        region_score(model.state.held_out_map(i), small_config.min_area) for i in range(9)
     ]
 
 
@@ -243,10 +258,10 @@ def test_identical_files_are_one_part(small_config: PadimConfig) -> None:
     model = fit(small_config, pictures)
     assert model.normals_[7].group == model.normals_[2].group
     assert len({n.group for n in model.normals_}) == 7
-    assert len(model.held_out_scores()) == 7
+    assert len(model.state.part_scores(model.config.min_area)) == 7
     rest = [picture for i, picture in enumerate(pictures) if i not in (2, 7)]
     expected = grids_of(fit(small_config, rest), [pictures[2]])
-    np.testing.assert_allclose(model.held_out_[[2, 7]], np.repeat(expected, 2, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(model.state.fitted.held_out[[2, 7]], np.repeat(expected, 2, axis=0), rtol=1e-4)
 
 
 def test_identical_files_link_the_parts_they_are_in(small_config: PadimConfig) -> None:
@@ -255,15 +270,15 @@ def test_identical_files_link_the_parts_they_are_in(small_config: PadimConfig) -
     groups = {pictures[0][0]: "A", pictures[1][0]: "A", "copy.png": "B", pictures[4][0]: "B"}
     model = fit(small_config, pictures, groups=groups)
     assert len({model.normals_[i].group for i in (0, 1, 3, 4)}) == 1
-    assert len(model.held_out_scores()) == 3
+    assert len(model.state.part_scores(model.config.min_area)) == 3
 
 
 def test_a_part_counts_by_its_worst_picture(small_config: PadimConfig) -> None:
     groups = {"good_000.png": "A", "good_004.png": "A", "good_005.png": "A"}
     model = fit(small_config, normals(8), groups=groups)
-    levels = model.image_levels()
+    levels = model.state.image_levels(model.config.min_area)
     expected = [max(levels[i] for i in (0, 4, 5)), levels[1], levels[2], levels[3], levels[6], levels[7]]
-    assert sorted(model.held_out_scores()) == sorted(expected)
+    assert sorted(model.state.part_scores(model.config.min_area)) == sorted(expected)
 
 
 def test_group_names_do_not_collide_with_pictures_of_their_own(small_config: PadimConfig) -> None:
@@ -304,13 +319,13 @@ def test_parts_shot_twice(small_config: PadimConfig) -> None:
         return float(np.mean(np.array(list(worst.values())) > model.threshold_level))
 
     model = fit(config, pictures, groups=part_of)
-    assert len(model.held_out_scores()) == 25
-    promised = model.false_rejects()
+    assert len(model.state.part_scores(model.config.min_area)) == 25
+    promised = model.false_reject_rate_
     assert promised.expected < 0.08
     assert realised(model) <= promised.upper
     ignoring = fit(config, pictures)
-    assert len(ignoring.held_out_scores()) == 50
-    promised = ignoring.false_rejects()
+    assert len(ignoring.state.part_scores(ignoring.config.min_area)) == 50
+    promised = ignoring.false_reject_rate_
     assert promised.upper < 0.15
     assert realised(ignoring) > 3 * promised.upper
 
@@ -329,17 +344,23 @@ def test_exclude_is_a_fit_without_it_and_include_undoes_it(
     model.exclude(index, reason)
     assert [n.status for n in model.normals_].count(reason) == 1
     without = fit(small_config, [picture for i, picture in enumerate(pictures) if i != index])
-    np.testing.assert_array_equal(model.mean_, without.mean_)
+    np.testing.assert_array_equal(model.state.gaussians.mean, without.state.gaussians.mean)
     assert_same_factor(model, without)
-    np.testing.assert_array_equal(np.delete(model.held_out_, index, axis=0), without.held_out_)
-    assert model.quantizer == without.quantizer
+    np.testing.assert_array_equal(
+        np.delete(model.state.fitted.held_out, index, axis=0), without.state.fitted.held_out
+    )
+    assert model.state.fitted.quantizer == without.state.fitted.quantizer
     # The one left out is judged as any other picture.
-    np.testing.assert_allclose(model.held_out_[index], grids_of(without, [pictures[index]])[0], rtol=1e-4)
-    expected = sorted(without.held_out_scores())
+    np.testing.assert_allclose(
+        model.state.fitted.held_out[index], grids_of(without, [pictures[index]])[0], rtol=1e-4
+    )
+    expected = sorted(without.state.part_scores(without.config.min_area))
     if reason == "kept_out":
-        expected = sorted([*expected, model.image_levels()[index]])
-    assert sorted(model.held_out_scores()) == expected
-    assert sorted(model.held_out_scores(include_kept_out=False)) == sorted(without.held_out_scores())
+        expected = sorted([*expected, model.state.image_levels(model.config.min_area)[index]])
+    assert sorted(model.state.part_scores(model.config.min_area)) == expected
+    assert sorted(model.state.part_scores(model.config.min_area, include_kept_out=False)) == sorted(
+        without.state.part_scores(without.config.min_area)
+    )
     model.include(index)
     assert snapshot(model) == before
 
@@ -357,7 +378,7 @@ def test_a_part_leaves_with_all_its_pictures(small_config: PadimConfig) -> None:
     former = snapshot(model)
     model.exclude(6, "kept_out")
     assert [i for i, n in enumerate(model.normals_) if n.status == "kept_out"] == [1, 6]
-    assert len(model.held_out_scores()) == 7
+    assert len(model.state.part_scores(model.config.min_area)) == 7
     model.include(1)
     assert snapshot(model) == former
 
@@ -383,9 +404,9 @@ def test_the_last_part_cannot_leave(small_config: PadimConfig) -> None:
 
 def test_excluding_down_to_two_parts_ends_the_calibration(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(3)).exclude(0, "kept_out")
-    assert model.calibration_ == "none"
+    assert model.state.fitted.calibration == "none"
     assert model.current_threshold is None
-    assert model.include(0).calibration_ == "exact"
+    assert model.include(0).state.fitted.calibration == "exact"
 
 
 def test_a_duplicate_of_an_excluded_part_does_not_vouch_for_it(small_config: PadimConfig) -> None:
@@ -414,14 +435,16 @@ def test_partial_fit_is_one_fit(small_config: PadimConfig, split: int) -> None:
     model.partial_fit(pictures[:split], groups=groups).partial_fit(pictures[split:], groups=groups)
     whole = fit(small_config, pictures, groups=groups)
     assert_same_model(model, whole)
-    assert [model.thumbnail(i) for i in (0, 20)] == [whole.thumbnail(i) for i in (0, 20)]
+    assert [model.working_set.thumbnail(i) for i in (0, 20)] == [
+        whole.working_set.thumbnail(i) for i in (0, 20)
+    ]
 
 
 def test_partial_fit_after_a_restart(small_config: PadimConfig, tmp_path: Path) -> None:
     pictures = normals(19)
     Padim(small_config, work_dir=tmp_path / "work").fit(pictures[:12]).save(tmp_path / "model")
     model = Padim.load(tmp_path / "model", work_dir=tmp_path / "work")
-    assert model.has_spool
+    assert model.working_set.has_features
     model.partial_fit(pictures[12:])
     assert_same_model(model, fit(small_config, pictures))
     model.exclude(3, "not_good")
@@ -434,15 +457,17 @@ def test_partial_fit_of_what_was_not_saved_is_forgotten(small_config: PadimConfi
     model.save(tmp_path / "model")
     model.partial_fit(normals(3, first=300))
     again = Padim.load(tmp_path / "model", work_dir=tmp_path / "work")
-    assert [again.thumbnail(i) for i in range(5)] == [model.thumbnail(i) for i in range(5)]
+    assert [again.working_set.thumbnail(i) for i in range(5)] == [
+        model.working_set.thumbnail(i) for i in range(5)
+    ]
     assert_same_model(again.partial_fit(pictures[5:]), fit(small_config, pictures))
 
 
 def test_fit_replaces(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(5)).fit(normals(4, first=50))
     assert_same_model(model, fit(small_config, normals(4, first=50)))
-    assert model.thumbnail(0) == fit(small_config, normals(1, first=50)).thumbnail(0)
-    assert not (model.work_dir / "new").exists()
+    assert model.working_set.thumbnail(0) == fit(small_config, normals(1, first=50)).working_set.thumbnail(0)
+    assert not (model.working_set.folder / "new").exists()
 
 
 def test_embeddings_of_another_fit_are_not_taken_for_these(small_config: PadimConfig, tmp_path: Path) -> None:
@@ -457,7 +482,7 @@ def test_embeddings_of_another_fit_are_not_taken_for_these(small_config: PadimCo
         again.exclude(0, "not_good")
     except PadimError:
         return  # asking for the pictures again is right, too
-    np.testing.assert_array_equal(again.mean_, expected.mean_)
+    np.testing.assert_array_equal(again.state.gaussians.mean, expected.state.gaussians.mean)
 
 
 # --- cancelling, progress, errors ---
@@ -505,7 +530,8 @@ def test_cancelled_first_fit_leaves_no_model(small_config: PadimConfig, tmp_path
     for calls in (0, 3, 7):
         with pytest.raises(Cancelled):
             model.fit(normals(6), cancel=StopAfter(calls))
-        assert not model.fitted
+        with pytest.raises(NotFittedError):
+            _ = model.state
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert_same_model(model.fit(normals(6)), fit(small_config, normals(6)))
 
@@ -590,7 +616,8 @@ def test_nothing_usable(small_config: PadimConfig, pictures: Pictures) -> None:
     model = Padim(small_config)
     with pytest.raises(PadimError, match="at least one"):
         model.fit(pictures, on_error=lambda error: None)
-    assert not model.fitted
+    with pytest.raises(NotFittedError):
+        _ = model.state
     model.fit(normals(4))
     before = snapshot(model)
     with pytest.raises(PadimError, match="at least one"):
@@ -616,13 +643,13 @@ def test_a_source_that_fails_midway_changes_nothing(small_config: PadimConfig) -
 
 def test_the_former_model_serves_while_a_new_fit_runs(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(5))
-    former = [model.thumbnail(i) for i in range(5)], model.threshold_level
+    former = [model.working_set.thumbnail(i) for i in range(5)], model.threshold_level
     (expected,) = model.predict(normals(1))
 
     def looking_on() -> Iterator[tuple[str, bytes | RGB]]:
         for i, picture in enumerate(normals(40, first=80)):
             if i > 35:  # by now a batch has been written
-                assert ([model.thumbnail(i) for i in range(5)], model.threshold_level) == former
+                assert ([model.working_set.thumbnail(i) for i in range(5)], model.threshold_level) == former
                 assert next(iter(model.predict(normals(1)))).score_level == expected.score_level
             yield picture
 
@@ -644,24 +671,24 @@ def test_one_or_two_pictures_give_a_model_without_calibration(
     small_config: PadimConfig, count: int, tmp_path: Path
 ) -> None:
     model = Padim.load(fit(small_config, normals(count)).save(tmp_path / "m"))
-    assert model.calibration_ == "none"
+    assert model.state.fitted.calibration == "none"
     assert model.current_threshold is None
     assert_judges(model)
     (scored,) = model.predict(defects(1))
     with pytest.raises(CalibrationError, match="at least 3"):
         model.decide(scored)
     with pytest.raises(CalibrationError, match="at least 3"):
-        model.held_out_scores()
+        model.state.part_scores(model.config.min_area)
     with pytest.raises(CalibrationError, match="held-out"):
-        model.held_out_map(0)
+        model.state.held_out_map(0)
     with pytest.raises(CalibrationError):
-        model.false_rejects(5)
+        model.state.false_rejects(5, model.config.min_area)
     assert model.decide(scored, 0).rejected
     level = scored.score_level - 1
-    model.set_decision(value=model.quantizer.to_value(level))
+    model.set_decision(value=model.state.fitted.quantizer.to_value(level))
     assert model.threshold_level == level
     assert model.decide(scored).rejected
-    model.set_decision(value=model.quantizer.to_value(level + 1))
+    model.set_decision(value=model.state.fitted.quantizer.to_value(level + 1))
     assert not model.decide(scored).rejected
     again = Padim.load(model.save(tmp_path / "m"))
     assert again.threshold_level == level + 1
@@ -669,39 +696,39 @@ def test_one_or_two_pictures_give_a_model_without_calibration(
 
 def test_three_pictures_calibrate_and_say_how_little_that_is_worth(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(3))
-    assert model.calibration_ == "exact"
+    assert model.state.fitted.calibration == "exact"
     threshold = model.current_threshold
     assert threshold is not None
     assert not threshold.supported
     assert threshold.needed == 19
-    assert threshold.level == model.held_out_scores().max()
-    assert model.false_rejects().expected == 0.25
+    assert threshold.level == model.state.part_scores(model.config.min_area).max()
+    assert model.false_reject_rate_.expected == 0.25
     assert_judges(model)
 
 
 def test_three_pictures_of_two_parts_do_not_calibrate(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(3), groups={"good_000.png": "A", "good_002.png": "A"})
-    assert model.calibration_ == "none"
+    assert model.state.fitted.calibration == "none"
     assert_judges(model)
 
 
 def test_all_duplicates(small_config: PadimConfig) -> None:
     content = normals(1)[0][1]
     model = fit(small_config, [(f"{i}.png", content) for i in range(6)])
-    assert model.calibration_ == "none"
+    assert model.state.fitted.calibration == "none"
     assert_judges(model)
 
 
 def test_constant_pictures(small_config: PadimConfig) -> None:
     pictures: Pictures = [(f"{v}", np.full((64, 64, 3), v, np.uint8)) for v in (100, 101, 102, 103)]
     model = fit(small_config, pictures)
-    assert model.calibration_ == "exact"
-    assert np.isfinite(model.held_out_).all()
+    assert model.state.fitted.calibration == "exact"
+    assert np.isfinite(model.state.fitted.held_out).all()
     assert_judges(model)
     # Equal pixels in files that are not: nothing varies at all, and everything stays finite.
     equal: Pictures = [(str(i), png(np.full((64 + i, 64, 3), 9, np.uint8))) for i in range(5)]
     model = fit(small_config, equal)
-    assert np.isfinite(model.held_out_).all()
+    assert np.isfinite(model.state.fitted.held_out).all()
     assert_judges(model)
     assert not any(model.decide(scored).rejected for scored in model.predict(equal))
 
@@ -714,7 +741,7 @@ def test_the_smallest_eps_gives_sound_numbers(small_config: PadimConfig, count: 
     assert_judges(model)
     if count > 2:
         expected = grids_of(fit(config, pictures[1:]), pictures[:1])
-        np.testing.assert_allclose(model.held_out_[:1], expected, rtol=1e-2)
+        np.testing.assert_allclose(model.state.fitted.held_out[:1], expected, rtol=1e-2)
 
 
 def test_mixed_sizes(small_config: PadimConfig) -> None:
@@ -738,7 +765,7 @@ def test_padding_is_never_judged(small_config: PadimConfig) -> None:
     assert not scored.levels[:, :16].any()
     assert not scored.levels[:, 48:].any()
     assert scored.levels[:, 16:48].any()
-    held_out = model.held_out_map(1)
+    held_out = model.state.held_out_map(1)
     assert held_out[16:48].any()
     assert not held_out[:16].any()
     assert not held_out[48:].any()
@@ -778,49 +805,49 @@ def test_rejected_exactly_when_score_exceeds_and_mask_shows(small_config: PadimC
 @pytest.mark.parametrize("percentile", [50.0, 90.0, 95.0])
 def test_the_normal_that_sets_the_threshold_passes(small_model: Padim, percentile: float) -> None:
     model = small_model
-    threshold = model.threshold_for(Choice("image", round(percentile * 10)))
-    levels = model.image_levels().tolist()
+    threshold = model.state.threshold(Choice("image", round(percentile * 10)), model.config.min_area)
+    levels = model.state.image_levels(model.config.min_area).tolist()
     assert threshold.level in levels
     setter = levels.index(threshold.level)
     size = model.normals_[setter].original_size
     area = model.config.min_area
-    assert not decide(model.held_out_map(setter), threshold.level, area, original_size=size).rejected
-    assert decide(model.held_out_map(setter), threshold.level - 1, area, original_size=size).rejected
+    assert not decide(model.state.held_out_map(setter), threshold.level, area, original_size=size).rejected
+    assert decide(model.state.held_out_map(setter), threshold.level - 1, area, original_size=size).rejected
     rejected = [
-        decide(model.held_out_map(i), threshold.level, area, original_size=size).rejected
+        decide(model.state.held_out_map(i), threshold.level, area, original_size=size).rejected
         for i in range(len(levels))
     ]
-    assert sum(rejected) == model.false_rejects(threshold.level).above
+    assert sum(rejected) == model.state.false_rejects(threshold.level, model.config.min_area).above
     assert sum(rejected) <= len(levels) * (100 - percentile) / 100
 
 
 def test_moving_the_threshold_never_runs_the_network(saved_model: Path) -> None:
     model = Padim.load(saved_model)
     scored = list(model.predict([*normals(2, first=100), *defects(2)]))
-    runs = model.extractor.runs
+    runs = model.network.extractor.runs
     for percentile in (0.1, 50, 90, 95, 99.9):
         for basis in ("image", "pixel"):
             for min_area in (1, 8, 40):
                 model.set_decision(basis=basis, percentile=percentile, min_area=min_area)
-                model.false_rejects()
+                assert model.false_reject_rate_.n
                 for item in scored:
                     model.decide(item)
     model.set_decision(value=3.5)
     model.decide(scored[0])
-    model.pixel_histogram()
-    model.held_out_map(0)
-    assert model.extractor.runs == runs
+    model.state.pixel_histogram()
+    model.state.held_out_map(0)
+    assert model.network.extractor.runs == runs
     list(model.predict(normals(1)))
-    assert model.extractor.runs == runs + 1  # the count does count
+    assert model.network.extractor.runs == runs + 1  # the count does count
 
 
 def test_exclusion_never_runs_the_network(small_config: PadimConfig, tmp_path: Path) -> None:
     Padim(small_config, work_dir=tmp_path / "w").fit(normals(6)).save(tmp_path / "m")
     model = Padim.load(tmp_path / "m", work_dir=tmp_path / "w")
-    runs = model.extractor.runs
+    runs = model.network.extractor.runs
     model.exclude(0, "kept_out").include(0).regroup(None).set_decision(percentile=80)
-    model.held_out_scores()
-    assert model.extractor.runs == runs
+    model.state.part_scores(model.config.min_area)
+    assert model.network.extractor.runs == runs
 
 
 # --- calibration ---
@@ -837,51 +864,58 @@ def test_pixel_histogram_equals_counting(small_config: PadimConfig, how: Any) ->
     for index, normal in enumerate(model.normals_):
         if normal.status == "not_good":
             continue
-        q = model.held_out_map(index)
+        q = model.state.held_out_map(index)
         if how == "pad":
             q = q[:, 12:52] if normal.original_size == (96, 60) else q[12:52]
         pixels += q.ravel().tolist()
-    np.testing.assert_array_equal(model.pixel_histogram(), np.bincount(pixels, minlength=65536))
+    np.testing.assert_array_equal(model.state.pixel_histogram(), np.bincount(pixels, minlength=65536))
     model.set_decision(basis="pixel", percentile=98)
     rank = -(-980 * (len(pixels) + 1) // 1000)
     assert model.threshold_level == sorted(pixels)[rank - 1]
     # Both bases are judged by parts.
-    assert model.false_rejects().n == 6
+    assert model.false_reject_rate_.n == 6
 
 
 def test_percentile_threshold_equals_sorting(small_model: Padim) -> None:
-    scores = sorted(small_model.held_out_scores().tolist())
+    scores = sorted(small_model.state.part_scores(small_model.config.min_area).tolist())
     for permille in (1, 500, 900, 950, 956):
         rank = -(-permille * 23 // 1000)
-        assert small_model.threshold_for(Choice("image", permille)).level == scores[rank - 1]
+        assert (
+            small_model.state.threshold(Choice("image", permille), small_model.config.min_area).level
+            == scores[rank - 1]
+        )
 
 
 def test_min_area_moves_scores_and_threshold(saved_model: Path) -> None:
     model = Padim.load(saved_model)
-    coarse = model.image_levels(64)
-    fine = model.image_levels(1)
+    coarse = model.state.image_levels(64)
+    fine = model.state.image_levels(1)
     assert (fine >= coarse).all()
     assert (fine > coarse).any()
     model.set_decision(min_area=1)
     assert model.config.min_area == 1
     threshold = model.current_threshold
     assert threshold is not None
-    assert threshold.level == model.threshold_for(model.choice, 1).level
-    np.testing.assert_array_equal(model.held_out_scores(), model.held_out_scores(1))
+    assert threshold.level == model.state.threshold(model.decision.choice, 1).level
+    np.testing.assert_array_equal(model.state.part_scores(model.config.min_area), model.state.part_scores(1))
 
 
 def test_set_decision_keeps_what_is_not_given(saved_model: Path) -> None:
     model = Padim.load(saved_model)
     model.set_decision(percentile=90)
-    assert (model.choice.basis, model.choice.permille, model.config.min_area) == ("image", 900, 8)
+    assert (model.decision.choice.basis, model.decision.choice.permille, model.config.min_area) == (
+        "image",
+        900,
+        8,
+    )
     model.set_decision(basis="pixel")
-    assert (model.choice.basis, model.choice.permille) == ("pixel", 900)
+    assert (model.decision.choice.basis, model.decision.choice.permille) == ("pixel", 900)
     model.set_decision(value=4)
-    assert (model.choice.basis, model.choice.value) == ("manual", 4.0)
+    assert (model.decision.choice.basis, model.decision.choice.value) == ("manual", 4.0)
     model.set_decision(min_area=3)
-    assert (model.choice.basis, model.config.min_area) == ("manual", 3)
+    assert (model.decision.choice.basis, model.config.min_area) == ("manual", 3)
     model.set_decision(basis="image")
-    assert (model.choice.basis, model.choice.permille) == ("image", 900)
+    assert (model.decision.choice.basis, model.decision.choice.permille) == ("image", 900)
 
 
 @pytest.mark.parametrize(
@@ -903,10 +937,10 @@ def test_set_decision_keeps_what_is_not_given(saved_model: Path) -> None:
 )
 def test_set_decision_refuses_and_changes_nothing(saved_model: Path, wrong: dict[str, Any]) -> None:
     model = Padim.load(saved_model)
-    before = model.choice, model.config
+    before = model.decision.choice, model.config
     with pytest.raises(ValueError, match=r"percentile|threshold|min_area|value|basis"):
         model.set_decision(**wrong)
-    assert (model.choice, model.config) == before
+    assert (model.decision.choice, model.config) == before
 
 
 # --- spool and checkpoint ---
@@ -916,37 +950,37 @@ def test_without_the_spool_exclusion_asks_for_the_pictures(small_config: PadimCo
     pictures = normals(7)
     model = fit(small_config, pictures)
     expected = fit(small_config, pictures).exclude(2, "not_good")
-    size = model.spool_bytes
+    size = model.working_set.nbytes
     assert size >= 7 * 176 * 64 * 4
-    model.delete_spool()
-    assert not model.has_spool
-    assert model.spool_bytes == 0
+    model.working_set.delete()
+    assert not model.working_set.has_features
+    assert model.working_set.nbytes == 0
     for change in (lambda: model.exclude(2, "not_good"), lambda: model.regroup({})):
-        with pytest.raises(PadimError, match=r"rebuild_spool\(\)"):
+        with pytest.raises(PadimError, match=r"rebuild\(\)"):
             change()
-    assert model.calibration_ == "exact"  # what was derived from it stays
-    model.image_levels(3)
-    runs = model.extractor.runs
-    model.rebuild_spool([*reversed(pictures), *normals(1, first=99), pictures[0]])
-    assert model.extractor.runs > runs
-    assert model.has_spool
+    assert model.state.fitted.calibration == "exact"  # what was derived from it stays
+    model.state.image_levels(3)
+    runs = model.network.extractor.runs
+    model.working_set.rebuild([*reversed(pictures), *normals(1, first=99), pictures[0]])
+    assert model.network.extractor.runs > runs
+    assert model.working_set.has_features
     assert_same_model(model.exclude(2, "not_good"), expected)
 
 
 def test_rebuilding_names_a_missing_picture(small_config: PadimConfig) -> None:
     pictures = normals(6)
     model = fit(small_config, pictures)
-    model.delete_spool()
+    model.working_set.delete()
     before = snapshot(model)
     with pytest.raises(PadimError, match=r"2 of the 6 .*good_002\.png"):
-        model.rebuild_spool([picture for i, picture in enumerate(pictures) if i not in (2, 4)])
-    assert not model.has_spool
+        model.working_set.rebuild([picture for i, picture in enumerate(pictures) if i not in (2, 4)])
+    assert not model.working_set.has_features
     assert snapshot(model) == before
     # The same name with other content is not the same picture.
     with pytest.raises(PadimError, match=r"1 of the 6 .*good_002\.png"):
-        model.rebuild_spool([*pictures[:2], ("good_002.png", png(part(99))), *pictures[3:]])
+        model.working_set.rebuild([*pictures[:2], ("good_002.png", png(part(99))), *pictures[3:]])
     with pytest.raises(Cancelled):
-        model.rebuild_spool(pictures, cancel=StopAfter(2))
+        model.working_set.rebuild(pictures, cancel=StopAfter(2))
     assert snapshot(model) == before
 
 
@@ -954,31 +988,34 @@ def test_a_fit_continued_without_the_spool_is_marked_stale(small_config: PadimCo
     small_config = small_config.model_copy(update={"n_features": 6})  # fewer than there are pictures
     pictures = normals(24)
     model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:15]).exclude(3, "not_good")
-    model.delete_spool()
+    model.working_set.delete()
     model.save(tmp_path / "m")
     model = Padim.load(tmp_path / "m", work_dir=tmp_path / "w")
-    threshold, quantizer = model.current_threshold, model.quantizer
+    threshold, quantizer = model.current_threshold, model.state.fitted.quantizer
     with pytest.raises(Cancelled):
         model.partial_fit(pictures[15:], cancel=StopAfter(4))
-    assert len(model.normals_) == model.statistics().count + 1 == 15
+    assert len(model.normals_) == model.working_set.statistics().count + 1 == 15
     model.partial_fit(pictures[15:20]).partial_fit([*pictures[20:], BROKEN], on_error=lambda error: None)
-    assert model.calibration_ == "stale"
-    assert (model.current_threshold, model.quantizer) == (threshold, quantizer)
-    assert len(model.held_out_scores()) == 14
+    assert model.state.fitted.calibration == "stale"
+    assert (model.current_threshold, model.state.fitted.quantizer) == (threshold, quantizer)
+    assert len(model.state.part_scores(model.config.min_area)) == 14
     whole = fit(small_config, pictures).exclude(3, "not_good")
     assert [n.name for n in model.normals_] == [n.name for n in whole.normals_]
-    np.testing.assert_allclose(model.mean_, whole.mean_, rtol=1e-6, atol=1e-6)
-    everywhere = np.arange(len(model.mean_))
-    ours, theirs = model.factor_.covariance(everywhere), whole.factor_.covariance(everywhere)
+    np.testing.assert_allclose(model.state.gaussians.mean, whole.state.gaussians.mean, rtol=1e-6, atol=1e-6)
+    everywhere = np.arange(len(model.state.gaussians.mean))
+    ours, theirs = (
+        model.state.gaussians.factor.covariance(everywhere),
+        whole.state.gaussians.factor.covariance(everywhere),
+    )
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
-    statistics, expected = model.statistics(), whole.statistics()
+    statistics, expected = model.working_set.statistics(), whole.working_set.statistics()
     assert statistics.count == expected.count == 23
     np.testing.assert_allclose(statistics.scatter, expected.scatter, rtol=1e-6, atol=1e-9)
-    assert model.thumbnail(23) == whole.thumbnail(23)
+    assert model.working_set.thumbnail(23) == whole.working_set.thumbnail(23)
     with pytest.raises(CalibrationError, match="held-out"):
-        model.held_out_map(20)
+        model.state.held_out_map(20)
     again = Padim.load(model.save(tmp_path / "m"))
-    assert again.calibration_ == "stale"
+    assert again.state.fitted.calibration == "stale"
     assert again.current_threshold == threshold
 
 
@@ -986,10 +1023,10 @@ def test_rebuilding_the_spool_of_a_continued_fit_ends_the_staleness(small_config
     small_config = small_config.model_copy(update={"n_features": 6})
     pictures = normals(12)
     model = fit(small_config, pictures[:8])
-    model.delete_spool()
+    model.working_set.delete()
     model.partial_fit(pictures[8:])
-    assert model.calibration_ == "stale"
-    model.rebuild_spool(pictures)
+    assert model.state.fitted.calibration == "stale"
+    model.working_set.rebuild(pictures)
     assert_same_model(model, fit(small_config, pictures))
 
 
@@ -999,12 +1036,14 @@ def test_few_normals_are_continued_exactly_from_their_kept_channels(
     """The checkpoint of fewer pictures than channels kept holds features: smaller, and nothing is lost."""
     pictures = normals(14)
     model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:9], groups={"good_001.png": "a"})
-    model.exclude(3, "kept_out").delete_spool()
-    assert not model.has_spool
-    d = len(model.channels)
-    assert 9 < d < model.extractor.channels
-    assert model.checkpoint_bytes == pytest.approx(9 * d * len(model.mean_) * 4, rel=0.05)
-    assert model.statistics().count == 8
+    model.exclude(3, "kept_out").working_set.delete()
+    assert not model.working_set.has_features
+    d = len(model.state.channels)
+    assert 9 < d < model.network.extractor.channels
+    assert model.working_set.checkpoint_bytes == pytest.approx(
+        9 * d * len(model.state.gaussians.mean) * 4, rel=0.05
+    )
+    assert model.working_set.statistics().count == 8
     model = Padim.load(model.save(tmp_path / "m"), work_dir=tmp_path / "w")
     before = snapshot(model)
     with pytest.raises(Cancelled):
@@ -1013,8 +1052,8 @@ def test_few_normals_are_continued_exactly_from_their_kept_channels(
     model.partial_fit(pictures[9:12]).partial_fit([*pictures[12:], BROKEN], on_error=lambda error: None)
     whole = fit(small_config, pictures, groups={"good_001.png": "a"}).exclude(3, "kept_out")
     assert_same_model(model, whole)
-    assert model.calibration_ == "exact"
-    with pytest.raises(PadimError, match=r"rebuild_spool\(\)"):
+    assert model.state.fitted.calibration == "exact"
+    with pytest.raises(PadimError, match=r"rebuild\(\)"):
         model.exclude(2, "not_good")
 
 
@@ -1022,23 +1061,23 @@ def test_a_checkpoint_outgrows_its_features(small_config: PadimConfig, tmp_path:
     config = small_config.model_copy(update={"n_features": 8})
     pictures = normals(12)
     model = Padim(config, work_dir=tmp_path / "w").fit(pictures[:6])
-    model.delete_spool()
+    model.working_set.delete()
     model.partial_fit(pictures[6:10])  # now more than 8: what goes on are the statistics
     assert_same_model(model, fit(config, pictures[:10]))
-    assert model.statistics().count == 10
+    assert model.working_set.statistics().count == 10
     model.partial_fit(pictures[10:])
-    assert model.calibration_ == "stale"
-    assert model.statistics().count == 12
+    assert model.state.fitted.calibration == "stale"
+    assert model.working_set.statistics().count == 12
 
 
 def test_continuing_needs_checkpoint_or_spool(saved_model: Path) -> None:
     model = Padim.load(saved_model)
-    before = model.mean_.copy()
-    with pytest.raises(PadimError, match=r"rebuild_spool"):
+    before = model.state.gaussians.mean.copy()
+    with pytest.raises(PadimError, match="rebuild"):
         model.partial_fit(normals(1, first=90))
     with pytest.raises(PadimError):
-        model.statistics()
-    np.testing.assert_array_equal(model.mean_, before)
+        model.working_set.statistics()
+    np.testing.assert_array_equal(model.state.gaussians.mean, before)
 
 
 def test_a_checkpoint_that_is_ahead_of_the_model_is_not_counted_twice(
@@ -1047,7 +1086,7 @@ def test_a_checkpoint_that_is_ahead_of_the_model_is_not_counted_twice(
     """A session that dies after a continued fit and before saving it; the next one does it again."""
     pictures = normals(10)
     model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:6])
-    model.delete_spool()
+    model.working_set.delete()
     model.save(tmp_path / "m")
     model.partial_fit(pictures[6:])
     again = Padim.load(tmp_path / "m", work_dir=tmp_path / "w")
@@ -1055,14 +1094,14 @@ def test_a_checkpoint_that_is_ahead_of_the_model_is_not_counted_twice(
         again.partial_fit(pictures[6:])
     except PadimError:
         return  # refusing is right, too
-    assert again.statistics().count == len(again.normals_) == 10
+    assert again.working_set.statistics().count == len(again.normals_) == 10
 
 
 def test_a_continued_fit_of_nothing_usable_is_not_stale(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(5))
-    model.delete_spool()
+    model.working_set.delete()
     model.partial_fit([BROKEN], on_error=lambda error: None)
-    assert model.calibration_ == "exact"
+    assert model.state.fitted.calibration == "exact"
 
 
 def test_a_picture_scored_under_another_region_is_not_judged(saved_model: Path) -> None:
@@ -1083,17 +1122,18 @@ def test_a_network_without_numbers_names_the_picture(
     small_config: PadimConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Padim(small_config)
-    real = model.extractor
+    real = model.network.extractor
 
     def broken(rgb: RGB) -> np.ndarray:
         embeddings = real(rgb)
         embeddings[-1, 0, 0, 0] = np.nan
         return embeddings
 
-    monkeypatch.setattr(Padim, "extractor", property(lambda self: Wrapped(real, broken)))
+    monkeypatch.setattr(ModelNetwork, "extractor", property(lambda self: Wrapped(real, broken)))
     with pytest.raises(PadimError, match=r"good_004\.png: .*not numbers"):
         model.fit(normals(5))
-    assert not model.fitted
+    with pytest.raises(NotFittedError):
+        _ = model.state
 
 
 class Wrapped:
@@ -1111,7 +1151,7 @@ class Wrapped:
 
 def test_a_temporary_work_folder_goes_with_the_model(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(2))
-    folder = model.work_dir
+    folder = model.working_set.folder
     assert folder.is_dir()
     del model
     assert not folder.exists()
@@ -1119,8 +1159,39 @@ def test_a_temporary_work_folder_goes_with_the_model(small_config: PadimConfig) 
 
 def test_judge_arrays_is_the_path_of_files(small_model: Padim) -> None:
     pictures = defects(3)
-    rgb = np.stack([small_model.preprocess(part(500 + i, defect=True)) for i in range(3)])
-    maps, scores = small_model.judge_arrays(rgb)
+    rgb = np.stack([small_model.network.preprocess(part(500 + i, defect=True)) for i in range(3)])
+    maps, scores = small_model.state.score_arrays(rgb, small_model.config.min_area)
     for scored, q, score in zip(small_model.predict(pictures), maps, scores, strict=True):
         np.testing.assert_array_equal(scored.levels, q)
         assert scored.score_level == score
+
+
+def test_few_public_members() -> None:
+    """What belongs to the scoring state, the working set, the network or the decision is asked of those."""
+    members = {name for name in vars(Padim) if not name.startswith("_")}
+    assert len(members | {name for name in vars(Padim()) if not name.startswith("_")}) <= 25
+
+
+def test_the_working_set_follows_the_model(small_config: PadimConfig, tmp_path: Path) -> None:
+    """Asked for before a fit, it speaks of the model as it is afterwards."""
+    model = Padim(small_config, work_dir=tmp_path)
+    working_set = model.working_set
+    assert not working_set.has_features
+    assert working_set.problem is None
+    assert working_set.nbytes == 0
+    with pytest.raises(NotFittedError):
+        working_set.require()
+    with pytest.raises(NotFittedError):
+        working_set.thumbnail(0)
+    model.fit(normals(3))
+    assert working_set.has_features
+    assert working_set.folder == tmp_path
+    assert working_set.nbytes > 0
+    assert working_set.thumbnail(0).startswith(b"\xff\xd8")
+    before = model.state
+    working_set.delete()
+    assert not working_set.has_features
+    assert working_set.checkpoint_bytes > 0
+    working_set.rebuild(normals(3))
+    assert model.state is not before
+    assert model.state.identity == before.identity

@@ -34,27 +34,27 @@ def model(saved_model: Path) -> Padim:
 def judged(model: Padim, **changes: object) -> str:
     """The identity of a model's state with another part."""
     state = {
-        "fitted": model.judge.fitted,
+        "fitted": model.state.fitted,
         "config": model.config,
-        "roi": model.roi,
-        "extractor": model.extractor,
-        "channels": model.channels,
+        "roi": model.decision.roi,
+        "extractor": model.network.extractor,
+        "channels": model.state.channels,
     }
     return Judge(**{**state, **changes}).identity  # type: ignore[arg-type]
 
 
 def test_saving_and_opening_keeps_it(small_model: Padim, model: Padim, tmp_path: Path) -> None:
-    identity = small_model.scoring_identity
-    assert model.scoring_identity == identity
+    identity = small_model.state.identity
+    assert model.state.identity == identity
     assert metadata(model)["scoring_identity"] == identity
     for place in (tmp_path / "again", tmp_path / "again.zip"):
         assert of_manifest(Bundle(model.save(place)).manifest) == identity
-        assert Padim.load(place).scoring_identity == identity
+        assert Padim.load(place).state.identity == identity
 
 
 def test_an_opened_model_hashes_no_array_again(model: Padim, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(model.detector_), "files", lambda self: pytest.fail("hashed again"))
-    assert len(model.scoring_identity) == 64
+    monkeypatch.setattr(type(model.state.fitted.detector), "files", lambda self: pytest.fail("hashed again"))
+    assert len(model.state.identity) == 64
 
 
 @pytest.mark.parametrize(
@@ -70,19 +70,19 @@ def test_an_opened_model_hashes_no_array_again(model: Padim, monkeypatch: pytest
 )
 def test_a_decision_changes_none(model: Padim, change: Callable[[Padim], object]) -> None:
     (scored,) = model.predict(defects(1))
-    before = model.scoring_identity
+    before = model.state.identity
     change(model)
-    assert model.scoring_identity == before
+    assert model.state.identity == before
     model.decide(scored)
 
 
 def test_what_is_kept_of_the_normals_changes_none(model: Padim) -> None:
-    fitted = model.judge.fitted
+    fitted = model.state.fitted
     normals = tuple(
         replace(normal, name=f"other {normal.name}", thumbnail=(0, 0)) for normal in fitted.normals
     )
     other = replace(fitted, normals=normals, held_out=fitted.held_out + 1, calibration="stale")
-    assert judged(model, fitted=other) == model.scoring_identity
+    assert judged(model, fitted=other) == model.state.identity
 
 
 @pytest.mark.parametrize(
@@ -107,22 +107,22 @@ def test_what_is_kept_of_the_normals_changes_none(model: Padim) -> None:
 def test_every_setting_of_a_map_changes_it(model: Padim, settings: dict[str, object]) -> None:
     changed = PadimConfig.model_construct(**{**model.config.model_dump(), **settings})
     # The scoring graph of these arrays need not fit: only the name is asked for.
-    judge = Judge(model.judge.fitted, model.config, None, model.extractor, model.channels)
+    judge = Judge(model.state.fitted, model.config, None, model.network.extractor, model.state.channels)
     judge._config = changed
-    assert judge.identity != model.scoring_identity
+    assert judge.identity != model.state.identity
 
 
 def test_scale_region_channels_and_network_change_it(model: Padim) -> None:
-    fitted, scale, size = model.judge.fitted, model.quantizer, model.config.input_size
+    fitted, scale, size = model.state.fitted, model.state.fitted.quantizer, model.config.input_size
     finer, moved = Quantizer(scale.offset, scale.step * (1 + 1e-12)), Quantizer(1e-9, scale.step)
-    network = Padim(PadimConfig.of({**model.config.model_dump(), "weights": "random"})).extractor
+    network = Padim(PadimConfig.of({**model.config.model_dump(), "weights": "random"})).network.extractor
     changes: list[dict[str, object]] = [
         {},
         {"fitted": replace(fitted, quantizer=finer)},
         {"fitted": replace(fitted, quantizer=moved)},
         {"roi": np.ones((size, size), bool)},
         {"roi": np.arange(size * size).reshape(size, size) > 0},
-        {"channels": np.sort((model.channels + 1) % 176)},
+        {"channels": np.sort((model.state.channels + 1) % 176)},
         {"extractor": network},
     ]
     assert len({judged(model, **change) for change in changes}) == len(changes)
@@ -140,12 +140,12 @@ def test_a_map_of_a_model_of_the_same_settings_is_refused(model: Padim) -> None:
 
 
 def test_undone_changes_come_back_to_it(model: Padim) -> None:
-    before = model.scoring_identity
+    before = model.state.identity
     model.set_decision(smoothing_sigma=3.0)
     model.set_roi(np.eye(64, dtype=bool))
-    assert model.scoring_identity != before
+    assert model.state.identity != before
     model.set_roi(None).set_decision(smoothing_sigma=2.0)
-    assert model.scoring_identity == before
+    assert model.state.identity == before
 
 
 def test_models_saved_before_there_was_feature_normalization_keep_their_identity() -> None:

@@ -50,7 +50,7 @@ class Draft:
 
 def saved(model: Padim) -> Draft:
     """The way the threshold in use is set."""
-    choice = model.choice
+    choice = model.decision.choice
     return Draft(choice.basis, choice.permille, choice.value, model.config.min_area)
 
 
@@ -62,7 +62,7 @@ def threshold(model: Padim, draft: Draft) -> Threshold:
     """
     from padim.model import Choice
 
-    return model.threshold_for(Choice(draft.basis, draft.permille, draft.value), draft.min_area)
+    return model.state.threshold(Choice(draft.basis, draft.permille, draft.value), draft.min_area)
 
 
 def same(model: Padim, one: Draft, other: Draft) -> bool:
@@ -128,11 +128,11 @@ def draft_of(entry: Entry, model: Padim) -> Draft:
     draft = trying(entry).draft or saved(model)
     if draft.min_area > areas_for(model):  # tried when the one in use was larger still
         draft = replace(draft, min_area=areas_for(model))
-    highest = model.quantizer.highest_threshold
+    highest = model.state.fitted.quantizer.highest_threshold
     if draft.value is not None and draft.value > highest:
         # Beyond the scale it would reject nothing: something to go on from is tried instead.
         draft = replace(draft, basis="image" if draft.basis == "manual" else draft.basis, value=None)
-    if model.calibration_ == "none" and draft.basis != "manual":
+    if model.state.fitted.calibration == "none" and draft.basis != "manual":
         value = draft.value if draft.value is not None else min(100.0, highest / 2)
         return Draft("manual", draft.permille, value, draft.min_area)
     return draft
@@ -189,9 +189,12 @@ class _Said(BaseModel, strict=True):
 
 
 def _draft_from(said: _Said, model: Padim) -> Draft | None:
-    if said.min_area > areas_for(model) or said.scale != [model.quantizer.offset, model.quantizer.step]:
+    if said.min_area > areas_for(model) or said.scale != [
+        model.state.fitted.quantizer.offset,
+        model.state.fitted.quantizer.step,
+    ]:
         return None
-    by_hand = model.quantizer.to_value(said.level) if said.basis == "manual" else None
+    by_hand = model.state.fitted.quantizer.to_value(said.level) if said.basis == "manual" else None
     return Draft(said.basis, said.permille, by_hand, said.min_area)
 
 
@@ -322,8 +325,8 @@ def known(entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], min_are
         group = said.get(one.sha256) or one.group
         if group != "unknown":
             (good if group == "good" else defect).append(one.score)
-    if model.calibration_ != "none":
-        good += model.held_out_scores(min_area).tolist()
+    if model.state.fitted.calibration != "none":
+        good += model.state.part_scores(min_area).tolist()
     doubted = tuple(
         index
         for index, normal in enumerate(model.normals_)
@@ -343,7 +346,9 @@ def points(found: Known, costs: Costs | None) -> tuple[OperatingPoint, ...]:
 
 def draft_at(model: Padim, level: int, min_area: int) -> Draft:
     """A draft by hand at that level."""
-    return Draft("manual", model.choice.permille, model.quantizer.to_value(level), min_area)
+    return Draft(
+        "manual", model.decision.choice.permille, model.state.fitted.quantizer.to_value(level), min_area
+    )
 
 
 def message(
@@ -364,7 +369,7 @@ def message(
         kept=labels.kept(entry),
         heard=tried.heard,
         saved=decision_in_use(model),
-        band=band_levels(model.guard, model.quantizer),
+        band=band_levels(model.decision.guard, model.state.fitted.quantizer),
         held=held,
     )
 

@@ -56,7 +56,7 @@ def lie(model: Padim) -> Job[PoseSpread]:
     """
     from padim.analysis.pose_spread import good_images, pose_spread
 
-    seen = [model.normals_[i].sha256 for i in good_images(model)], model.preprocess
+    seen = [model.normals_[i].sha256 for i in good_images(model)], model.network.preprocess
     key = f"alignment:{hashlib.sha256(repr(seen).encode()).hexdigest()[:20]}"
     found = watch.find(key)
     if found is not None:
@@ -128,7 +128,7 @@ def of_pile(model: Padim, items: Sequence[Scored], parts: Iterable[Part]) -> lis
     """The shots of each part, with their scores."""
     from padim.analysis.repeat_shots import Shots
 
-    area, value = model.config.min_area, model.quantizer.to_value
+    area, value = model.config.min_area, model.state.fitted.quantizer.to_value
     return [
         Shots(
             part,
@@ -151,7 +151,7 @@ def use_guard(entry: Entry, seen: Padim, guard: Guard | None) -> None:
         PadimError: the model has changed since, so that the band is no longer its own.
     """
     with workspace.edit(entry) as model:
-        same = model.quantizer == seen.quantizer and model.config == seen.config
+        same = model.state.fitted.quantizer == seen.state.fitted.quantizer and model.config == seen.config
         if guard is not None and not same:
             raise PadimError("the model was changed meanwhile; measure the guard band anew")
         model.set_guard(guard)

@@ -233,7 +233,7 @@ def table(found: Report, at_threshold: bool) -> list[tuple[str, str, str, str]]:
 
 def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> list[Thumb]:
     """The first pictures of a cell, with what is marked in them outlined."""
-    value = model.quantizer.to_value
+    value = model.state.fitted.quantizer.to_value
     return [
         Thumb(
             _outlined(image, model, level) if score > level else Picture(image.thumbnail or b""),

@@ -175,7 +175,7 @@ def message(
         mode="inspect",
         decision={
             "basis": "manual",
-            "permille": model.choice.permille,
+            "permille": model.decision.choice.permille,
             "level": model.threshold_level,
             "min_area": area,
         },
@@ -184,7 +184,7 @@ def message(
         labels={},
         kept=set(),
         heard=review(entry).heard,
-        band=band_levels(model.guard, model.quantizer),
+        band=band_levels(model.decision.guard, model.state.fitted.quantizer),
         arranged=True,
         regions={viewing.test_id(row.item): row.regions for row in found},
         listing=listing,

@@ -40,7 +40,7 @@ class Learnt:
         """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
         if self.identity != workspace.scoring_identity(entry):
             return "model"
-        return "" if model.choice.permille == self.curve.permille else "threshold"
+        return "" if model.decision.choice.permille == self.curve.permille else "threshold"
 
 
 class _Curves(Runs):

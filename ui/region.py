@@ -145,7 +145,7 @@ class Region:
 
 def in_use(model: Padim) -> Region:
     """The region that the model judges."""
-    return Region(model.roi_shapes, model.roi)
+    return Region(model.decision.roi_shapes, model.decision.roi)
 
 
 def draft(drawn: Drawing, model: Padim) -> Region:
@@ -195,8 +195,8 @@ def promise(entry: Entry, model: Padim, region: Region) -> RegionPreview:
     from padim.analysis.region_preview import preview
 
     held_out = None
-    if model.calibration_ != "none":
-        settings = model.config.min_area, model.choice.basis == "pixel"
+    if model.state.fitted.calibration != "none":
+        settings = model.config.min_area, model.decision.choice.basis == "pixel"
         held_out = _held_out(model, _identity(entry), _digest(region.mask), settings, region.mask)
     return preview(model, region.mask, held_out)
 
@@ -278,7 +278,7 @@ class Wolf:
 def wolf(entry: Entry, model: Padim) -> Wolf | None:
     """The cry-wolf map; None without held-out scores or without a threshold."""
     threshold = model.current_threshold
-    if model.calibration_ == "none" or threshold is None:
+    if model.state.fitted.calibration == "none" or threshold is None:
         return None
     return _wolf(model, _identity(entry), threshold.level)
 
@@ -288,7 +288,7 @@ def _wolf(_model: Padim, identity: str, level: int) -> Wolf:
     from padim.analysis.region_preview import cry_wolf
 
     share = cry_wolf(_model, level)
-    parts = len(_model.held_out_scores())
+    parts = len(_model.state.part_scores(_model.config.min_area))
     most = float(share.max())
     if most == 0:
         return Wolf(None, (), 0, parts)
@@ -401,7 +401,7 @@ def calm(found: Wolf | None, model: Padim) -> str | None:
         return None
     if found is not None:
         return "No good part alarms anywhere at the threshold in use."
-    if model.calibration_ == "none":
+    if model.state.fitted.calibration == "none":
         return "No cry-wolf map: it takes at least three good parts."
     return "No cry-wolf map: there is no threshold yet."
 
@@ -418,7 +418,7 @@ def rejects(rate: FalseRejectRate) -> tuple[str, str]:
 
 def follows(model: Padim) -> str:
     """What the threshold does when the region changes."""
-    choice = model.choice
+    choice = model.decision.choice
     if choice.basis == "manual":
         return "set by hand: it stays"
     of = "parts" if choice.basis == "image" else "pixels"
@@ -441,7 +441,7 @@ def compared(
         (row's name, its note, cells of (value, note)), one cell for each of the promises given.
     """
     both = [now] if then is None else [now, then]
-    to_value = model.quantizer.to_value
+    to_value = model.state.fitted.quantizer.to_value
     none = ("–", "")
     rows: list[tuple[str, str, list[tuple[str, str]]]] = [
         ("Part of the map judged", "", [(percent(one.share), "") for one in both])
@@ -463,7 +463,7 @@ def compared(
                 [_threshold(one, to_value(one.threshold.level)) if one.threshold else none for one in both],
             )
         )
-    if then is not None and now.at_own is not None and model.choice.basis != "manual":
+    if then is not None and now.at_own is not None and model.decision.choice.basis != "manual":
         rows.append(
             (
                 "False rejects after saving",

@@ -215,7 +215,7 @@ def _shifted(
         label=pictures.label,
         of=pictures.count,
         identity=identity,
-        threshold=model.quantizer.to_value(shift.threshold),
+        threshold=model.state.fitted.quantizer.to_value(shift.threshold),
         # Small pictures of its examples are kept instead of them.
         shift=replace(shift, examples=None),
         failed=tuple(failed),
@@ -233,7 +233,7 @@ def _shown(model: Padim, shift: Shift, kind: Kind, example: Example) -> Shown:
     from padim.output.render import encode_jpeg
     from padim.output.small_overlays import overlay_jpeg
 
-    rgb, value = example.rgb, model.quantizer.to_value
+    rgb, value = example.rgb, model.state.fitted.quantizer.to_value
     if example.whole:
         picture = overlay_jpeg(
             rgb, example.map, shift.threshold, shift.min_area, example.content_box, heat=False

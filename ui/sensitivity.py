@@ -241,7 +241,7 @@ def _probed(model: Padim, pictures: LabeledImages, wanted: Wanted, identity: str
     return Probed(
         label=pictures.label,
         identity=identity,
-        threshold=model.quantizer.to_value(probe.threshold),
+        threshold=model.state.fitted.quantizer.to_value(probe.threshold),
         # Small pictures of its examples are kept instead of them.
         probe=replace(probe, examples={}, first=None),
         failed=tuple(failed),

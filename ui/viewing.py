@@ -89,10 +89,10 @@ class HeldOut:
 
 def held_out(entry: Entry, model: Padim) -> HeldOut | None:
     """The good parts for the browser; None where nothing is calibrated."""
-    if model.calibration_ == "none":
+    if model.state.fitted.calibration == "none":
         return None
     held = _held_out(model, workspace.held_out_identity(entry), _standing(model), areas_for(model))
-    model.judge.know_levels(held.scores.levels)
+    model.state.know_levels(held.scores.levels)
     return held
 
 
@@ -123,7 +123,7 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
     return HeldOut(
         scores,
         tuple(shown),
-        tuple(Picture(_model.thumbnail(index)) for index in scores.indices),
+        tuple(Picture(_model.working_set.thumbnail(index)) for index in scores.indices),
         Numbers.of(curves),
     )
 
@@ -145,7 +145,7 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
                 int(levels[index, column]),
                 held.pictures[row],
                 held.maps[row],
-                model.judge.content_box(normal.original_size),
+                model.state.content_box(normal.original_size),
                 row,
             )
         )
@@ -189,7 +189,7 @@ def _palettes() -> dict[str, str]:
 
 def _roi(model: Padim) -> str | None:
     """URL of the region of interest as a table of ones and zeros; None where all is judged."""
-    return None if model.roi is None else Numbers.of(model.roi.astype(np.uint16)).url()
+    return None if model.decision.roi is None else Numbers.of(model.decision.roi.astype(np.uint16)).url()
 
 
 @dataclass
@@ -296,7 +296,10 @@ def message(
         "size": model.config.input_size,
         "areas": areas,
         "roi": _roi(model),
-        "quantizer": {"offset": model.quantizer.offset, "step": model.quantizer.step},
+        "quantizer": {
+            "offset": model.state.fitted.quantizer.offset,
+            "step": model.state.fitted.quantizer.step,
+        },
         "decision": decision,
         "selected": selected,
         "saved": saved,
@@ -325,7 +328,7 @@ def _numbers_of(one: Shown, model: Padim, held: HeldOut | None) -> Numbers | Non
     if one.item is not None:
         return one.item.numbers(model)
     if one.held is not None and held is not None:
-        return map_numbers(model.held_out_map(held.scores.indices[one.held]), areas_for(model))
+        return map_numbers(model.state.held_out_map(held.scores.indices[one.held]), areas_for(model))
     return None
 
 

@@ -49,6 +49,7 @@ from padim.methods.cross_fitting import stop_parts
 from padim.methods.requirements import check_can_fit
 from padim.methods.training import Turn
 from padim.model import Padim
+from padim.network.model_network import ModelNetwork
 from padim.network.weights import provenance
 from padim.storage.image_store import Pictures
 from padim.storage.leftovers import ScratchFolder
@@ -190,7 +191,8 @@ def adapt(
 
     ears = [_ears(watch, name) for name in ("Published", "Adapted")]
     published = Padim(config).fit(_Some(images, roles.teaching | roles.fitted), groups=groups, **ears[0])
-    adapted = Padim(config).use_network(network, described)
+    adapted = Padim(config)
+    adapted.network = ModelNetwork(config, network, described)
     adapted.fit(_Some(images, roles.fitted), groups=groups, **ears[1])
     exams: tuple[Exam, Exam]
     if labelled is None:
@@ -389,7 +391,7 @@ def _by_probe(
         for model, its in zip(models, ears, strict=True)
     ]
     one, other = (
-        Exam(each.share, each.bare_rejected, len(each.pictures), model.false_rejects().expected)
+        Exam(each.share, each.bare_rejected, len(each.pictures), model.false_reject_rate_.expected)
         for each, model in zip(found, models, strict=True)
     )
     counts = [_by_picture(each) for each in found]
@@ -440,7 +442,7 @@ def _by_defects(
             float(compared.auroc[index]),
             sum(score > model.threshold_level for score in good[index]),
             len(good[index]),
-            model.false_rejects().expected,
+            model.false_reject_rate_.expected,
         )
         for index, model in enumerate(models)
     )

@@ -28,7 +28,6 @@ from padim.methods.base import windows
 from padim.methods.gaussian import LeaveOut
 from padim.methods.moments import PatchStatistics
 from padim.methods.padim import PatchGaussians, regularization
-from padim.storage.feature_store import Spool
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -154,10 +153,10 @@ def kept_layers(model: Padim, judge: Judge | None = None) -> tuple[tuple[Layer, 
     Raises:
         PadimError: more than 10 layers, or distances that layers have no shares in.
     """
-    own_gaussians(model.judge if judge is None else judge)
-    everything = model.extractor.layers
+    own_gaussians(model.state if judge is None else judge)
+    everything = model.network.extractor.layers
     of_channel = np.repeat(np.arange(len(everything)), [layer.channels for layer in everything])
-    kept = of_channel[(model.judge if judge is None else judge).channels]
+    kept = of_channel[(model.state if judge is None else judge).channels]
     active, heard = set(model.config.active_layers), set(kept.tolist())
     # The settings may be of a later state by now: none that this one hears may be missing.
     used = [i for i, layer in enumerate(everything) if layer.name in active or i in heard]
@@ -268,8 +267,8 @@ def embed(model: Padim, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     Returns:
         float32 ``(p, d)``.
     """
-    judge = model.judge
-    features = model.extractor(rgb[None])[0]
+    judge = model.state
+    features = model.network.extractor(rgb[None])[0]
     return np.ascontiguousarray(features.reshape(len(features), -1)[judge.channels].T)
 
 
@@ -284,7 +283,7 @@ def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | Non
     Raises:
         ValueError: arrays of another shape.
     """
-    judge = model.judge
+    judge = model.state
     layers, layer_of = kept_layers(model, judge)
     gaussians, grid = own_gaussians(judge), model.config.grid
     if embedding.shape != gaussians.shape:
@@ -319,7 +318,7 @@ def explain_held_out(model: Padim, regions: Sequence[tuple[int, Mask]]) -> list[
         CalibrationError: too few parts for held-out distances.
         PadimError: the features were deleted.
     """
-    judge = model.judge
+    judge = model.state
     layers, layer_of = kept_layers(model, judge)
     grid = model.config.grid
     asked = [(index, places_of(region, grid)) for index, region in regions]
@@ -352,7 +351,7 @@ def normals_layers(model: Padim) -> Explanation:
         CalibrationError: too few parts for held-out distances.
         PadimError: the features were deleted.
     """
-    judge = model.judge
+    judge = model.state
     layers, layer_of = kept_layers(model, judge)
     grid = model.config.grid
     most = int(np.clip(_SCATTER_ROOM // (8 * len(layer_of) ** 2), 1, _MOST_PLACES))
@@ -384,12 +383,9 @@ class _Normals:
             raise CalibrationError(
                 "held-out distances need at least 3 parts in the fit; add pictures of good parts"
             )
-        model.require_features()
-        extractor = model.extractor
+        model.working_set.require()
         self._channels = judge.channels
-        self._spool = Spool(
-            model.work_dir / "spool", extractor.identity, extractor.channels, extractor.grid**2
-        )
+        self._spool = model.working_set.spool
         self._normals = fitted.normals
         self._members: dict[str, list[int]] = defaultdict(list)
         for row, normal in enumerate(fitted.normals):

@@ -61,7 +61,7 @@ class _Embedded:
 
     def maps(self, judge: Judge, watch: Watch) -> Iterable[npt.NDArray[np.uint16]]:
         """The level map of every image by a fitted state."""
-        extractor = self.model.extractor
+        extractor = self.model.network.extractor
         size = extractor.batch_size(judge.fitted.detector.scoring_bytes())
         quiet = Watch(None, watch.cancel)
         return level_maps(
@@ -77,8 +77,8 @@ class _Embedded:
 
 
 def _start_spool(model: Padim, folder: Path) -> Spool:
-    extractor = model.extractor
-    return Spool(folder, extractor.identity, len(model.channels), extractor.grid**2).start()
+    extractor = model.network.extractor
+    return Spool(folder, extractor.identity, len(model.state.channels), extractor.grid**2).start()
 
 
 def _append(model: Padim, spool: Spool, rgb: Sequence[RGB], keys: Sequence[str]) -> None:
@@ -86,10 +86,10 @@ def _append(model: Padim, spool: Spool, rgb: Sequence[RGB], keys: Sequence[str])
     Raises:
         PadimError: the network gives no numbers.
     """
-    embeddings = model.extractor(np.stack(rgb))
+    embeddings = model.network.extractor(np.stack(rgb))
     if not np.isfinite(embeddings).all():
         raise PadimError(f"an image: {NO_NUMBERS}")
-    spool.append(np.ascontiguousarray(embeddings[:, model.channels]), keys)
+    spool.append(np.ascontiguousarray(embeddings[:, model.state.channels]), keys)
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,15 @@ class LabelledDefects(_Embedded):
         Raises:
             PadimError: none of them can be used.
         """
-        own = {normal.sha256 for normal in model.normals_ if normal.status != "not_good"} | model.taught_with
+        own = {
+            normal.sha256 for normal in model.normals_ if normal.status != "not_good"
+        } | model.network.taught_with
         spool = _start_spool(model, folder)
         names: list[str] = []
         sizes: list[tuple[int, int]] = []
         passed_over = 0
-        size = model.extractor.batch_size()
-        for batch in batches(images, model.preprocess, size, watch, "Reading pictures of defects"):
+        size = model.network.extractor.batch_size()
+        for batch in batches(images, model.network.preprocess, size, watch, "Reading pictures of defects"):
             fresh = [item for item in batch if item.sha256 not in own]
             passed_over += len(batch) - len(fresh)
             if fresh:
@@ -186,18 +188,18 @@ class PaintedDefects(_Embedded):
         """
         side, stage = model.config.input_size, "Painting defects"
         spool = _start_spool(model, folder)
-        size = model.extractor.batch_size()
+        size = model.network.extractor.batch_size()
         used: list[int] = []
         areas: list[npt.NDArray[np.uint8]] = []
         sizes: list[tuple[int, int]] = []
         for done, index in enumerate(carriers):
             watch.step(done, len(carriers), stage)
             normal = model.normals_[index]
-            box = model.judge.content_box(normal.original_size)
-            judged = model.judge.judged_area(normal.original_size)
+            box = model.state.content_box(normal.original_size)
+            judged = model.state.judged_area(normal.original_size)
             if not judged.any():
                 continue
-            rgb = model.preprocess(decode(model.thumbnail(index), normal.name))
+            rgb = model.network.preprocess(decode(model.working_set.thumbnail(index), normal.name))
             place = place_at(judged, _CELLS, seed, len(used))
             found = list(
                 painted_pictures(

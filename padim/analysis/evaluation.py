@@ -107,7 +107,9 @@ def judge(
         Cancelled: ``cancel`` said so.
         PadimError: none of the pictures can be used.
     """
-    fitted_on = {normal.sha256 for normal in model.normals_ if normal.status == "fit"} | model.taught_with
+    fitted_on = {
+        normal.sha256 for normal in model.normals_ if normal.status == "fit"
+    } | model.network.taught_with
     pixels = metrics.Pixels()
     failed: list[ImageError] = []
     pictures: list[Picture] = []
@@ -137,8 +139,8 @@ def judge(
         pictures.append(Picture(scored.name, sample.kind, scored.score_level, mask is not None))
         # Somewhere in a defect without a mask is the defect, nobody knows where.
         if sample.good or mask is not None:
-            small = None if mask is None else at_map_resolution(mask, model.preprocess)
-            pixels.add(scored.levels, small, model.judge.judged_area(scored.original_size), sample.kind)
+            small = None if mask is None else at_map_resolution(mask, model.network.preprocess)
+            pixels.add(scored.levels, small, model.state.judged_area(scored.original_size), sample.kind)
         if on_scored is not None:
             on_scored(scored, sample.kind)
     failed = [*dataset.skipped, *failed]

@@ -43,7 +43,7 @@ def ranked(model: Padim, status: Status = "fit") -> list[RankedNormal]:
     """
     normals = model.normals_
     try:
-        levels = [int(level) for level in model.image_levels()]
+        levels = [int(level) for level in model.state.image_levels(model.config.min_area)]
     except CalibrationError:
         levels = []
     shots: dict[str, int] = {}
@@ -54,7 +54,7 @@ def ranked(model: Padim, status: Status = "fit") -> list[RankedNormal]:
         if normal.status != status:
             continue
         level = levels[index] if index < len(levels) else None
-        value = model.quantizer.to_value(level) if level is not None else 0.0
+        value = model.state.fitted.quantizer.to_value(level) if level is not None else 0.0
         found.append(RankedNormal(index, normal.name, level, value, shots[normal.group]))
     return sorted(found, key=lambda item: -(item.level if item.level is not None else -1))
 
@@ -81,12 +81,14 @@ def part_values(model: Padim, min_area: int | None = None) -> tuple[list[float],
     Raises:
         CalibrationError: the model has no held-out scores.
     """
+    area = model.config.min_area if min_area is None else min_area
     best: dict[str, dict[str, int]] = {"fit": {}, "kept_out": {}, "not_good": {}}
-    for normal, level in zip(model.normals_, model.image_levels(min_area), strict=False):
+    for normal, level in zip(model.normals_, model.state.image_levels(area), strict=False):
         of_status = best[normal.status]
         of_status[normal.group] = max(of_status.get(normal.group, 0), int(level))
     in_fit, kept_out = (
-        [model.quantizer.to_value(level) for level in best[status].values()] for status in ("fit", "kept_out")
+        [model.state.fitted.quantizer.to_value(level) for level in best[status].values()]
+        for status in ("fit", "kept_out")
     )
     return in_fit, kept_out
 
@@ -109,8 +111,10 @@ class BothPromises:
 def both_promises(model: Padim) -> BothPromises | None:
     """The two promises; None where no good part was kept out, or there is no threshold or calibration."""
     kept_out = {n.group for n in model.normals_ if n.status == "kept_out"}
-    if not kept_out or model.current_threshold is None or model.calibration_ == "none":
+    if not kept_out or model.current_threshold is None or model.state.fitted.calibration == "none":
         return None
     return BothPromises(
-        model.false_rejects(include_kept_out=True), model.false_rejects(include_kept_out=False), len(kept_out)
+        model.state.false_rejects(model.threshold_level, model.config.min_area, include_kept_out=True),
+        model.state.false_rejects(model.threshold_level, model.config.min_area, include_kept_out=False),
+        len(kept_out),
     )

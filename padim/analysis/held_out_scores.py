@@ -60,7 +60,7 @@ def held_out_scores(model: Padim, areas: int, on_map: OnMap | None = None) -> He
     Raises:
         CalibrationError: the model has no held-out scores.
     """
-    normals = model.normals_[: len(model.held_out_)]
+    normals = model.normals_[: len(model.state.fitted.held_out)]
     indices = tuple(i for i, normal in enumerate(normals) if normal.status != "not_good")
     groups: dict[str, int] = {}
     for status in ("fit", "kept_out"):
@@ -69,7 +69,7 @@ def held_out_scores(model: Padim, areas: int, on_map: OnMap | None = None) -> He
                 groups.setdefault(normal.group, len(groups))
     levels = np.zeros((len(normals), areas), np.uint16)
     for index in range(len(normals)):
-        q = model.held_out_map(index)
+        q = model.state.held_out_map(index)
         levels[index] = region_scores(q, areas)
         if on_map is not None:
             on_map(index, q, levels[index])
@@ -86,7 +86,7 @@ def held_out_scores(model: Padim, areas: int, on_map: OnMap | None = None) -> He
 
 
 def _pixel_levels(model: Padim) -> tuple[int, ...]:
-    histogram = model.pixel_histogram()
+    histogram = model.state.pixel_histogram()
     if not histogram.any():
         return ()
     return tuple(threshold.level for threshold in pixel_thresholds(histogram, range(1, 1000)))

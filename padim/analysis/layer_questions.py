@@ -88,7 +88,7 @@ def embed_file(model: Padim, name: str, content: bytes) -> npt.NDArray[np.float3
     Raises:
         ImageError: it cannot be used.
     """
-    return embed(model, prepare((name, content), model.preprocess).rgb)
+    return embed(model, prepare((name, content), model.network.preprocess).rgb)
 
 
 def explain_each(model: Padim, indices: Iterable[int]) -> dict[int, Explanation]:
@@ -99,7 +99,7 @@ def explain_each(model: Padim, indices: Iterable[int]) -> dict[int, Explanation]
         indices: into ``model.normals_``.
     """
     chosen, area = tuple(indices), model.config.min_area
-    regions = [(index, strongest_place(model.held_out_map(index), area)) for index in chosen]
+    regions = [(index, strongest_place(model.state.held_out_map(index), area)) for index in chosen]
     return dict(zip(chosen, explain_held_out(model, regions), strict=True))
 
 

@@ -122,17 +122,19 @@ def subset_judge(model: Padim, drawn: Iterable[str], watch: Watch | None = None)
         else replace(normal, status="kept_out")
         for normal in model.normals_
     )
-    model.require_features()
+    model.working_set.require()
     task = Task(
-        model.spool,
+        model.working_set.spool,
         normals,
-        model.channels,
+        model.state.channels,
         model.config,
         watch or Watch(),
-        network=model.extractor.backbone_onnx,
+        network=model.network.extractor.backbone_onnx,
     )
     with naming_damage(normals):
-        return Judge(learn(task), model.config, model.roi, model.extractor, model.channels)
+        return Judge(
+            learn(task), model.config, model.decision.roi, model.network.extractor, model.state.channels
+        )
 
 
 def _levels_by_part(judge: Judge, min_area: int) -> dict[str, int]:
@@ -187,9 +189,9 @@ def learning_curve(
     """
     fit, kept_out = _parts_by_status(model.normals_)
     count = len(fit) + len(kept_out)
-    permille = model.choice.permille if percentile is None else _permille(percentile)
+    permille = model.decision.choice.permille if percentile is None else _permille(percentile)
     check_model(model)
-    model.require_features()
+    model.working_set.require()
     if labelled is not None and painted:
         raise PadimError("give labelled defects, or paint some, not both")
     if draws < 1:
@@ -257,7 +259,7 @@ def _measured(
     # The carriers of painted defects belong to the model itself, which so cannot be asked about them.
     of_all = None if isinstance(defects, PaintedDefects) else defects
     total = (len(sizes) - 1) * draws + (sizes[-1] == count)
-    full = _threshold(model.judge, everything, model.config.min_area, permille)
+    full = _threshold(model.state, everything, model.config.min_area, permille)
     done = 0
     for size in sizes:
         trials = []
@@ -265,7 +267,7 @@ def _measured(
             stage = f"Fitting on subsets: {size:,} of {count:,} parts"
             watch.step(done, total, stage)
             if size == count:
-                trials.append(_trial(model, model.judge, everything, permille, full, of_all, watch))
+                trials.append(_trial(model, model.state, everything, permille, full, of_all, watch))
             else:
                 drawn = _drawn(fit, kept_out, size, seed, draw)
                 judge = subset_judge(model, drawn, Watch(None, watch.cancel))

@@ -19,7 +19,7 @@ def fitted_scale(model: Padim) -> tuple[float, float]:
         model: fitted.
     """
     side = model.config.input_size
-    boxes = [(size, model.judge.content_box(size)) for size in {n.original_size for n in model.normals_}]
+    boxes = [(size, model.state.content_box(size)) for size in {n.original_size for n in model.normals_}]
     scales = {
         size: (size[1] / (box.width if box else side), size[0] / (box.height if box else side))
         for size, box in boxes

@@ -42,15 +42,19 @@ def percentile_table(model: Padim, basis: Literal["image", "pixel"]) -> list[Per
     Raises:
         CalibrationError: the model has no held-out scores.
     """
-    chosen = model.choice
+    chosen = model.decision.choice
     here = chosen if chosen.basis == "manual" else Choice(basis, chosen.permille)
     rows = []
     for choice in {*(Choice(basis, permille) for permille in USUAL), here}:
         try:
-            threshold = model.threshold_for(choice)
+            threshold = model.state.threshold(choice, model.config.min_area)
         except BeyondScaleError:
             continue
-        rows.append(PercentileRow(threshold, model.false_rejects(threshold.level), choice == here))
+        rows.append(
+            PercentileRow(
+                threshold, model.state.false_rejects(threshold.level, model.config.min_area), choice == here
+            )
+        )
     return sorted(rows, key=lambda row: (row.threshold.level, row.threshold.permille or 0))
 
 
@@ -69,7 +73,10 @@ def lowest_percentile(model: Padim, basis: Literal["image", "pixel"], share: flo
         CalibrationError: the model has no held-out scores.
     """
     for permille in range(1, 1000):
-        threshold = model.threshold_for(Choice(basis, permille))
-        if model.false_rejects(threshold.level).expected * 100 <= share * 100 + 1e-9:
+        threshold = model.state.threshold(Choice(basis, permille), model.config.min_area)
+        if (
+            model.state.false_rejects(threshold.level, model.config.min_area).expected * 100
+            <= share * 100 + 1e-9
+        ):
             return permille
     return None

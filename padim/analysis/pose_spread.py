@@ -70,8 +70,8 @@ class _AsSeen:
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         for index in self._indices:
-            rgb = decode(self._model.thumbnail(index), self._model.normals_[index].name)
-            yield self._model.preprocess(rgb)
+            rgb = decode(self._model.working_set.thumbnail(index), self._model.normals_[index].name)
+            yield self._model.network.preprocess(rgb)
 
 
 def good_images(model: Padim) -> list[int]:

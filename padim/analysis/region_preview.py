@@ -86,7 +86,7 @@ def held_out_under(model: Padim, roi: Mask | None) -> HeldOutUnder:
     """
     judge = judged_under(model, roi)
     scores = judge.part_scores(model.config.min_area)
-    return HeldOutUnder(scores, judge.pixel_histogram() if model.choice.basis == "pixel" else None)
+    return HeldOutUnder(scores, judge.pixel_histogram() if model.decision.choice.basis == "pixel" else None)
 
 
 def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> RegionPreview:
@@ -98,7 +98,7 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
         held_out: the good parts' scores under it; None where nothing is calibrated.
     """
     share = 1.0 if roi is None else float(roi.mean())
-    choice, now = model.choice, model.current_threshold
+    choice, now = model.decision.choice, model.current_threshold
     if held_out is None:
         return RegionPreview(share, None, now, None)
     own: Threshold | None = now
@@ -125,12 +125,12 @@ def judged_under(model: Padim, roi: Mask | None) -> Judge:
     Raises:
         ValueError: the region does not fit the map.
     """
-    if roi is model.roi:
-        return model.judge
+    if roi is model.decision.roi:
+        return model.state
     size = (model.config.input_size,) * 2
     if roi is not None and (roi.dtype != np.bool_ or roi.shape != size):
         raise ValueError(f"roi must be bool {size}, got {roi.dtype} {roi.shape}")
-    return Judge(model.judge.fitted, model.config, roi, model.extractor, model.judge.channels)
+    return Judge(model.state.fitted, model.config, roi, model.network.extractor, model.state.channels)
 
 
 def rejudged_levels(model: Padim, roi: Mask | None, min_area: int | None = None) -> npt.NDArray[np.int64]:
@@ -178,7 +178,7 @@ def cry_wolf(model: Padim, level: int) -> npt.NDArray[np.float32]:
     pictures: dict[str, list[int]] = {}
     for index, group in _good(model):
         pictures.setdefault(group, []).append(index)
-    judge, size = model.judge, model.config.input_size
+    judge, size = model.state, model.config.input_size
     count = np.zeros((size, size), np.int64)
     for indices in pictures.values():
         alarmed = judge.held_out_map(indices[0]) > level
@@ -190,7 +190,7 @@ def cry_wolf(model: Padim, level: int) -> npt.NDArray[np.float32]:
 
 def _good(model: Padim) -> Iterator[tuple[int, str]]:
     """(index, part) of every picture of a good part that has a held-out map."""
-    judge = model.judge
+    judge = model.state
     if judge.fitted.calibration == "none":
         judge.image_levels(model.config.min_area)  # says what is missing
     for index, normal in enumerate(judge.fitted.normals[: len(judge.fitted.held_out)]):
@@ -210,12 +210,12 @@ def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
         BundleError: the kept pictures are missing or truncated.
         PadimError: no picture is in the fit.
     """
-    preprocess = model.preprocess
+    preprocess = model.network.preprocess
     total = np.zeros((preprocess.size, preprocess.size, 3), np.int64)
     count = 0
     for index, normal in enumerate(model.normals_):
         if normal.status == "fit":
-            total += preprocess(decode(model.thumbnail(index), normal.name))
+            total += preprocess(decode(model.working_set.thumbnail(index), normal.name))
             count += 1
     if not count:
         raise PadimError("no picture is in the fit; there is nothing to show")

@@ -70,12 +70,12 @@ def shots_in_fit(model: Padim) -> list[Shots]:
     Args:
         model: fitted; one that is not calibrated has none.
     """
-    if model.calibration_ == "none":
+    if model.state.fitted.calibration == "none":
         return []
     parts: dict[str, dict[str, tuple[str, float]]] = {}
-    for normal, level in zip(model.normals_, model.image_levels(), strict=False):
+    for normal, level in zip(model.normals_, model.state.image_levels(model.config.min_area), strict=False):
         if normal.status != "not_good":
-            shot = normal.name, model.quantizer.to_value(int(level))
+            shot = normal.name, model.state.fitted.quantizer.to_value(int(level))
             parts.setdefault(normal.group, {}).setdefault(normal.sha256, shot)
     return [
         Shots(
@@ -101,9 +101,9 @@ def band_of(shots: Iterable[Shots]) -> Band | None:
 def under_review(model: Padim, guard: Guard) -> UnderReview | None:
     """How many good parts would be called for review; None without threshold or held-out scores."""
     threshold = model.current_threshold
-    if threshold is None or model.calibration_ == "none":
+    if threshold is None or model.state.fitted.calibration == "none":
         return None
-    scores = model.held_out_scores()
-    low, high = guard_levels(threshold.level, guard, model.quantizer)
+    scores = model.state.part_scores(model.config.min_area)
+    low, high = guard_levels(threshold.level, guard, model.state.fitted.quantizer)
     inside = scores[(scores >= low) & (scores <= high)]
     return UnderReview(len(inside), int(np.count_nonzero(inside > threshold.level)), len(scores))

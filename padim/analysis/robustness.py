@@ -171,7 +171,7 @@ def measure(
         ImageError: a picture cannot be used and ``on_error`` is not given.
         PadimError: a severity out of range, or no picture could be used.
     """
-    judge, level, min_area = model.judge, model.threshold_level, model.config.min_area
+    judge, level, min_area = model.state, model.threshold_level, model.config.min_area
     chosen = {
         kind: tuple(map(float, of)) for kind, of in (SEVERITIES if severities is None else severities).items()
     }
@@ -185,7 +185,7 @@ def measure(
     tried: dict[str, int] = {}
     in_fit = done = 0
     total = len(images) * len(settings) if isinstance(images, Sized) else None
-    size = model.extractor.batch_size()
+    size = model.network.extractor.batch_size()
     keeper = ExampleKeeper(GOOD) if examples else None
     for name, content in images:
         watch.step(done, total, STAGE)
@@ -232,7 +232,7 @@ def measure(
         good=tried.get(GOOD, 0),
         defects=sum(n for kind, n in tried.items() if kind != GOOD),
         in_fit=in_fit,
-        limit=None if model.calibration_ == "none" else model.false_rejects().upper,
+        limit=None if model.state.fitted.calibration == "none" else model.false_reject_rate_.upper,
         threshold=level,
         min_area=min_area,
         seed=seed,
@@ -252,7 +252,7 @@ def _inputs(
         changed = alter(rgb, kind, severity, seed)
         if keeper is not None:
             keeper.altered(kind, severity, changed)
-        yield model.preprocess(changed)
+        yield model.network.preprocess(changed)
 
 
 def _check(chosen: Mapping[Kind, Sequence[float]]) -> None:

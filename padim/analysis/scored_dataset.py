@@ -60,7 +60,7 @@ class ScoredDataset:
 
     def report(self, model: Padim, level: int | None) -> Report:
         """All figures at a threshold; None: those that need none."""
-        key = model.config.min_area, level, repr(model.guard)
+        key = model.config.min_area, level, repr(model.decision.guard)
         if key not in self._reports:
             self._reports[key] = self.judged.report(model, level, self.scores(model))
         return self._reports[key]
@@ -70,7 +70,7 @@ class ScoredDataset:
         found: dict[str, list[float]] = {}
         pairs = zip(self.images, self.scores(model), strict=True)
         for image, score in sorted(pairs, key=lambda pair: (not pair[0].good, pair[0].kind)):
-            found.setdefault(image.kind, []).append(model.quantizer.to_value(score))
+            found.setdefault(image.kind, []).append(model.state.fitted.quantizer.to_value(score))
         return found
 
     def classes(self, model: Padim) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

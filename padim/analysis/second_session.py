@@ -76,6 +76,6 @@ def second_session(
     parts = tuple(tuple(part) for part in grouped.values())
     area = model.config.min_area
     scores = np.array([max(image.score(model, area) for image in part) for part in parts], np.int64)
-    promised = model.calibration_ != "none"
-    check = check_session(model.held_out_scores(), scores, level) if promised else None
+    promised = model.state.fitted.calibration != "none"
+    check = check_session(model.state.part_scores(model.config.min_area), scores, level) if promised else None
     return SecondSession(parts, scores, check)

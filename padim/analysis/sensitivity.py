@@ -224,12 +224,12 @@ def measure(
         ImageError: a picture cannot be used and ``on_error`` is not given.
         PadimError: a setting out of range, or no picture could be used; says why.
     """
-    judge, level, min_area = model.judge, model.threshold_level, model.config.min_area
+    judge, level, min_area = model.state, model.threshold_level, model.config.min_area
     side = model.config.input_size
     sizes = default_sizes(side) if sizes is None else sizes
     _check(kinds, sizes, contrasts, side, places=places, most_pictures=most_pictures, cells=cells, seed=seed)
     watch = Watch(progress, cancel, on_error)
-    status_of = dict.fromkeys(model.taught_with, "fit")
+    status_of = dict.fromkeys(model.network.taught_with, "fit")
     status_of |= {normal.sha256: normal.status for normal in model.normals_}
     shape = (len(kinds), len(sizes), len(contrasts))
     each = places * math.prod(shape)
@@ -242,10 +242,10 @@ def measure(
     bare_rejected = 0
     keeper = ExampleKeeper(kinds, sizes, contrasts) if examples else None
     # Progress is told here, in pictures scored.
-    reading = batches(images, model.preprocess, 1, Watch(None, cancel, on_error), STAGE)
+    reading = batches(images, model.network.preprocess, 1, Watch(None, cancel, on_error), STAGE)
     for picture in read.usable(batch[0] for batch in reading):
         box = judge.content_box(picture.original_size)
-        judged = np.broadcast_to(inside((side, side), model.roi, box) > 0, (side, side))
+        judged = np.broadcast_to(inside((side, side), model.decision.roi, box) > 0, (side, side))
         if not judged.any():
             watch.bad(ImageError(picture.name, "no pixel of it lies inside the region of interest"))
             continue
@@ -259,7 +259,7 @@ def measure(
             keeper.begin(Unpainted(picture.name, picture.rgb, content, picture.original_size), here)
         trials = painted_pictures(picture.rgb, here, kinds, sizes, contrasts, content)
         start = 0
-        for pictures, areas in _chunks(trials, model.extractor.batch_size()):
+        for pictures, areas in _chunks(trials, model.network.extractor.batch_size()):
             watch.step(len(names) * each + start, total, STAGE)
             _, maps = judge.scorer(np.stack(pictures), [box] * len(pictures))
             for i, (q, area) in enumerate(zip(maps, areas, strict=True), start=start):

@@ -40,7 +40,7 @@ class StoredScore:
 
     def levels(self, model: Padim) -> npt.NDArray[np.uint16]:
         """The level map, uint16 ``(S, S)``: the same array that the engine made when it scored."""
-        return model.judge.map(self.grid, self.original_size)
+        return model.state.map(self.grid, self.original_size)
 
     def score(self, model: Padim, min_area: int) -> int:
         """The image score, a level, for that smallest region; worked out once for each."""

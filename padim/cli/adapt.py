@@ -144,7 +144,7 @@ def adapt(
     document = {
         **summary.document(model, output),
         "adapting": _document(outcome),
-        "network": {key: model.provenance.get(key, "") for key in ("weights", "source", "sha256")},
+        "network": {key: model.network.provenance.get(key, "") for key in ("weights", "source", "sha256")},
         "skipped": to_json.skipped(skipped),
     }
     shown = [

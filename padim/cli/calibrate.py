@@ -73,12 +73,12 @@ def calibrate(
         )
         if target is not None:
             decide(model, percentile=_reaching(model, target) / 10, basis=basis or _basis(model))
-        if model.calibration_ == "none" and threshold is None:
+        if model.state.fitted.calibration == "none" and threshold is None:
             raise PadimError(
                 f"{path}: there are no held-out scores, which take at least {FEWEST_PARTS} good parts; "
                 "add pictures, or give --threshold"
             )
-        rows = [] if model.calibration_ == "none" else _table(model)
+        rows = [] if model.state.fitted.calibration == "none" else _table(model)
         if write:
             model.save(path)
     table = columns(
@@ -126,7 +126,7 @@ def calibrate(
 
 
 def _basis(model: Padim) -> Literal["image", "pixel"]:
-    return "pixel" if model.choice.basis == "pixel" else "image"
+    return "pixel" if model.decision.choice.basis == "pixel" else "image"
 
 
 def _table(model: Padim) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ def _table(model: Padim) -> list[dict[str, Any]]:
     return [
         {
             "percentile": None if row.threshold.permille is None else row.threshold.permille / 10,
-            "threshold": model.quantizer.to_value(row.threshold.level),
+            "threshold": model.state.fitted.quantizer.to_value(row.threshold.level),
             "level": row.threshold.level,
             "supported": row.threshold.supported,
             "needed": row.threshold.needed,
@@ -163,7 +163,7 @@ def _reaching(model: Padim, target: float) -> int:
     found = lowest_percentile(model, _basis(model), target / 100)
     if found is not None:
         return found
-    parts = len(model.held_out_scores())
+    parts = len(model.state.part_scores(model.config.min_area))
     raise PadimError(
         f"{parts} good parts cannot promise {target:g} false rejects in 100: that takes at least "
         f"{int(-(-100 // target)) - 1} parts"

@@ -94,7 +94,11 @@ def _figures(report: Report, model: Padim) -> dict[str, Any]:
         "pixel_f1_level": report.pixel_f1_level,
         "best_f1": None
         if best is None
-        else {"f1": best.f1, "level": best.level, "threshold": model.quantizer.to_value(best.level)},
+        else {
+            "f1": best.f1,
+            "level": best.level,
+            "threshold": model.state.fitted.quantizer.to_value(best.level),
+        },
         "counted_false_rejects": to_json.rate(report.false_rejects),
         "misses": to_json.rate(report.misses),
         "review": {"good": report.review_good, "defects": report.review_defects},
@@ -117,7 +121,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 
 def _threshold(level: int | None, model: Padim) -> float | None:
-    return None if level is None else model.quantizer.to_value(level)
+    return None if level is None else model.state.fitted.quantizer.to_value(level)
 
 
 def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any]:
@@ -130,7 +134,7 @@ def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any
         return f"[bold]{figure.value:.4f}[/][dim]{between}{more}[/]"
 
     def at(level: int | None) -> str:
-        return "" if level is None else f"  at {model.quantizer.to_value(level):.4g}"
+        return "" if level is None else f"  at {model.state.fitted.quantizer.to_value(level):.4g}"
 
     def rate_of(rate: Rate) -> str:
         return share_of(rate.count, rate.of, rate.low, rate.high) if rate.of else "– [dim](none to count)[/]"
@@ -157,7 +161,7 @@ def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any
     decision.append(
         ("time", f"{judged.seconds / len(judged.pictures) * 1000:.1f} ms a picture, decoding and all")
     )
-    if model.guard is not None:
+    if model.decision.guard is not None:
         decision.append(("to review", f"{report.review_good} good, {report.review_defects} with a defect"))
     defects = sum(kinds.values()) - kinds["good"]
     title = f"{path.name} on {count(kinds['good'], 'good picture')} and {count(defects, 'defect')}"

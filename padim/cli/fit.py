@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -187,7 +188,7 @@ def _say_complete(
 
     asked = Padim(config)
     decide(asked, percentile=percentile, value=value)
-    if not is_complete(output, config, asked.choice, source):
+    if not is_complete(output, config, asked.decision.choice, source):
         raise PadimError(
             f"{output}: there is a model of other pictures or settings already, and no fit that was stopped; "
             "choose another place or replace it with --force"
@@ -236,7 +237,9 @@ def _fit(
             if config.weights == "pretrained":
                 for part in registry.get(config.backbone).parts:
                     weights_files.origin(part, _download(progress, stop))
-            _ = model.extractor  # whatever is wrong with the weights is said before the pictures are read
+            _ = (
+                model.network.extractor
+            )  # whatever is wrong with the weights is said before the pictures are read
             groups, hint = groups_of(source, groups_by, progress, stop)
             model.fit(
                 source,
@@ -320,7 +323,7 @@ def _check_value(model: Padim, value: float | None, terminal: Terminal) -> None:
     try:
         decide(model, value=value)
     except PadimError as error:
-        model.choice = Choice()
+        model.decision = replace(model.decision, choice=Choice())
         terminal.warn(f"{error}; the 95 % percentile is used instead, see the calibrate command")
 
 

@@ -85,8 +85,8 @@ def _model(terminal: Terminal, path: Path) -> None:
     manifest = saved.manifest
     sizes = {
         "bundle": sum(int(entry["bytes"]) for entry in manifest["files"].values()),
-        "features": model.spool_bytes,
-        "checkpoints": model.checkpoint_bytes,
+        "features": model.working_set.nbytes,
+        "checkpoints": model.working_set.checkpoint_bytes,
     }
     backbone = manifest.get("backbone") or {}
     running = _running(model)
@@ -130,5 +130,5 @@ def _running(model: Padim) -> dict[str, Any]:
     from padim.network.runtime import provider_in_use, threads
 
     number = threads()
-    provider = provider_in_use(model.extractor.session)
+    provider = provider_in_use(model.network.extractor.session)
     return {"provider": provider, "threads": number or None}

@@ -123,14 +123,14 @@ def _opened(path: Path, pictures: Path | None, progress: Progress, stop: Stop) -
         scratch = ScratchFolder()
         try:
             model = Padim.load(path, work_dir=scratch.name)
-            model.rebuild_spool(open_source(pictures), progress=progress, cancel=stop)
+            model.working_set.rebuild(open_source(pictures), progress=progress, cancel=stop)
             yield model
         finally:
             scratch.cleanup()
         return
     work = path / "work"
     model = Padim.load(path, work_dir=work if work.is_dir() else None)
-    if not model.has_spool and model.features_problem is None:
+    if not model.working_set.has_features and model.working_set.problem is None:
         raise PadimError(
             f"{path}: the features of its good parts were not kept; name the pictures it was fitted on with "
             "--pictures, or fit it anew with --keep-features"

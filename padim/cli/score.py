@@ -98,7 +98,11 @@ def score(
         "backbone": model.config.backbone,
         "random_weights": summary.is_random(model),
     }
-    about = {**shared, "threshold": float(f"{model.quantizer.to_value(level):.6g}"), "folder": str(pictures)}
+    about = {
+        **shared,
+        "threshold": float(f"{model.state.fitted.quantizer.to_value(level):.6g}"),
+        "folder": str(pictures),
+    }
     begun_with = {
         **{key: about[key] for key in ("model_id", "threshold", "min_area")},
         "panel_side": shown_side,
@@ -110,7 +114,7 @@ def score(
         )
         if summary.is_random(model):
             terminal.warn(f"{path}: the network has random weights; its verdicts mean nothing")
-        size = model.extractor.batch_size(model.detector_.scoring_bytes())
+        size = model.network.extractor.batch_size(model.state.fitted.detector.scoring_bytes())
         reading = _Reading(source, output, journal, size, panels=panels, masks=masks)
         # A few rows for the screen: the others are in the files and no longer in memory.
         broken: list[ImageError] = []

@@ -98,11 +98,13 @@ def threshold_words(model: Padim) -> str:
     """The threshold in use and where it comes from."""
     threshold = model.current_threshold
     if threshold is None:
-        if model.choice.basis == "manual":
-            beyond = f"{model.choice.value:.6g}, set by hand, is beyond the scale"
-            return f"[red]none: {beyond}, which ends at {model.quantizer.highest_threshold:.4g}[/]"
+        if model.decision.choice.basis == "manual":
+            beyond = f"{model.decision.choice.value:.6g}, set by hand, is beyond the scale"
+            return (
+                f"[red]none: {beyond}, which ends at {model.state.fitted.quantizer.highest_threshold:.4g}[/]"
+            )
         return "none yet: it takes at least 3 good parts, or a value by hand"
-    value = f"{model.quantizer.to_value(threshold.level):.4g}"
+    value = f"{model.state.fitted.quantizer.to_value(threshold.level):.4g}"
     if threshold.permille is None:
         return f"{value}, set by hand"
     over = "held-out scores" if threshold.basis == "image" else "held-out pixels"
@@ -117,10 +119,10 @@ def threshold_words(model: Padim) -> str:
 
 def promise_words(model: Padim) -> str:
     """What the threshold means for good parts, in the app's words."""
-    if model.current_threshold is None or model.calibration_ == "none":
+    if model.current_threshold is None or model.state.fitted.calibration == "none":
         return "none: fewer than 3 good parts say nothing about the next one"
-    text = model.false_rejects().sentence
-    if model.calibration_ == "stale":
+    text = model.false_reject_rate_.sentence
+    if model.state.fitted.calibration == "stale":
         text += " [yellow](from before the last pictures were added)[/]"
     return text
 
@@ -137,34 +139,34 @@ def of_model(model: Padim, path: Path) -> Facts:
     if is_random(model):
         rows.insert(2, ("weights", "[bold red]RANDOM: an untrained network, for trials only[/]"))
     rows += [("threshold", threshold_words(model)), ("false rejects", promise_words(model))]
-    if model.guard is not None:
-        rows.append(("review", f"within {model.guard.half_width:.4g} of the threshold"))
-    if model.roi is not None:
-        rows.append(("region", f"{model.roi.mean():.0%} of the picture is judged"))
+    if model.decision.guard is not None:
+        rows.append(("review", f"within {model.decision.guard.half_width:.4g} of the threshold"))
+    if model.decision.roi is not None:
+        rows.append(("region", f"{model.decision.roi.mean():.0%} of the picture is judged"))
     return rows
 
 
 def is_random(model: Padim) -> bool:
     """Whether the network was never trained."""
-    return model.random_weights
+    return model.network.random_weights
 
 
 def document(model: Padim, path: Path) -> dict[str, Any]:
     """A model as JSON; what is unknown is null."""
     normals = model.normals_
     threshold = model.current_threshold
-    rate = None if threshold is None or model.calibration_ == "none" else model.false_rejects()
+    rate = None if threshold is None or model.state.fitted.calibration == "none" else model.false_reject_rate_
     return {
         "model": str(path),
         "config": model.config.model_dump(mode="json"),
         "random_weights": is_random(model),
         "pictures": len(normals),
         "parts": len({normal.group for normal in normals if normal.status == "fit"}),
-        "calibration": model.calibration_,
+        "calibration": model.state.fitted.calibration,
         "threshold": None
         if threshold is None
         else {
-            "value": model.quantizer.to_value(threshold.level),
+            "value": model.state.fitted.quantizer.to_value(threshold.level),
             "level": threshold.level,
             "basis": threshold.basis,
             "percentile": None if threshold.permille is None else threshold.permille / 10,

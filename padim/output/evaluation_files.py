@@ -73,7 +73,7 @@ def images_csv(found: ScoredDataset, model: Padim, level: int | None) -> bytes:
     """
     lines: list[Iterable[object]] = []
     lines.append(("name", "kind", "score", "threshold", "above_threshold", "verdict"))
-    value = model.quantizer.to_value
+    value = model.state.fitted.quantizer.to_value
     for image, score in zip(found.images, found.scores(model), strict=True):
         at: tuple[str, ...] = ("", "", "")
         if level is not None:

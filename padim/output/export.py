@@ -72,7 +72,7 @@ def _of_one_state(export: Exporter) -> Exporter:
 
     @wraps(export)
     def held(model: Padim, *args: Any, **options: Any) -> Path:
-        with model.held():
+        with model.working_set.held():
             return export(model, *args, **options)
 
     return cast(Exporter, held)
@@ -148,7 +148,7 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
     expect where the largest level alone is looked at. ``threshold_level_at_min_area_1`` is what the model's
     choice of threshold would come to for that. All of these are absent where there is no threshold.
     """
-    config, fitted = model.config, model.judge.fitted
+    config, fitted = model.config, model.state.fitted
     quantizer, threshold = fitted.quantizer, model.current_threshold
     facts: dict[str, object] = {
         "format": FORMAT,
@@ -165,26 +165,28 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
         "method": config.method,
         "n_features": fitted.detector.shape[1],
         "weights": config.weights,
-        "backbone_sha256": model.extractor.backbone_sha256,
-        "scoring_identity": model.scoring_identity,
+        "backbone_sha256": model.network.extractor.backbone_sha256,
+        "scoring_identity": model.state.identity,
         "smoothing_sigma": config.smoothing_sigma,
         "min_area": config.min_area,
         "quantizer_offset": quantizer.offset,
         "quantizer_step": quantizer.step,
         "calibration": fitted.calibration,
         "parts": len({normal.group for normal in fitted.normals if normal.status == "fit"}),
-        "roi": "everywhere" if model.roi is None else f"{model.roi.mean():.6f} of the square",
+        "roi": "everywhere"
+        if model.decision.roi is None
+        else f"{model.decision.roi.mean():.6f} of the square",
     }
     if name:
         facts["name"] = name
     for key in ("source", "sha256"):
         # Models saved before it was recorded do not know.
-        if model.provenance.get(key):
-            facts[f"weights_{key}"] = model.provenance[key]
-    if model.random_weights:
+        if model.network.provenance.get(key):
+            facts[f"weights_{key}"] = model.network.provenance[key]
+    if model.network.random_weights:
         facts["warning"] = "the network has random weights: its verdicts mean nothing"
     if threshold is not None:
-        low, high = guard_levels(threshold.level, model.guard, quantizer)
+        low, high = guard_levels(threshold.level, model.decision.guard, quantizer)
         facts |= {
             "threshold_level": threshold.level,
             "threshold_value": quantizer.to_value(threshold.level),
@@ -195,10 +197,10 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
         if threshold.permille is not None:
             facts["threshold_percentile"] = threshold.permille / 10
             facts["threshold_supported"] = "yes" if threshold.supported else "no"
-        facts["threshold_level_at_min_area_1"] = model.threshold_for(model.choice, 1).level
+        facts["threshold_level_at_min_area_1"] = model.state.threshold(model.decision.choice, 1).level
         if fitted.calibration != "none":
             for key, area in (("false_rejects", config.min_area), ("false_rejects_at_min_area_1", 1)):
-                rate = model.false_rejects(threshold.level, area)
+                rate = model.state.false_rejects(threshold.level, area)
                 told: dict[str, float] = {"above": rate.above, "parts": rate.n}
                 told |= {"expected": round(rate.expected, 6), "upper_95": round(rate.upper, 6)}
                 facts[key] = json.dumps(told)
@@ -210,9 +212,9 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
 
 def _scorer(model: Padim, distances: bool) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """The graph without the baked arrays, and these."""
-    judge, extractor = model.judge, model.extractor
+    judge, extractor = model.state, model.network.extractor
     detector, size = judge.fitted.detector, extractor.input_size
-    proto = extractor.scoring_graph(detector, model.channels, guarded=True)
+    proto = extractor.scoring_graph(detector, model.state.channels, guarded=True)
     graph = proto.graph
     baked = dict(judge.scorer.arrays)
     inside = baked.pop("inside")
@@ -312,7 +314,7 @@ def _check(path: Path, model: Padim) -> None:
     Raises:
         PadimError: it does not.
     """
-    size = model.extractor.input_size
+    size = model.network.extractor.input_size
     # Noise: something to see at every place, at any size.
     rgb = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
     feed: dict[str, Array] = {"rgb": rgb}
@@ -325,7 +327,7 @@ def _check(path: Path, model: Padim) -> None:
     except Exception as error:
         # onnx and onnxruntime raise a score of unrelated types for a graph they do not take.
         raise PadimError(f"{path.name}: the exported graph cannot be run ({error})") from error
-    _, expected = model.scorer(rgb)
+    _, expected = model.state.scorer(rgb)
     # On another execution provider the model itself is some thousandths off.
     off = np.abs(levels - expected.astype(np.int64)).max()
     if off > 2 + 0.01 * expected.max():
@@ -339,7 +341,7 @@ def _check(path: Path, model: Padim) -> None:
 
 def inverse_covariance_bytes(model: Padim) -> int:
     """How large the ``.npz`` will be, to some thousandths: whole inverse covariances, and the means."""
-    p, d = model.factor_.shape
+    p, d = model.state.gaussians.factor.shape
     return 4 * p * d * (d + 1)
 
 
@@ -386,9 +388,9 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
             f"{path}: whole inverse covariances of this model take {megabytes(expected)}, over the limit of "
             f"{megabytes(MOST_NPZ_BYTES)}; export it as ONNX, or fit fewer features or a coarser grid"
         )
-    gaussians, fitted, config = model.gaussians_, model.judge.fitted, model.config
-    backbone, layers = backbones.get(config.backbone), model.extractor.layers
-    network = model.extractor.backbone_onnx
+    gaussians, fitted, config = model.state.gaussians, model.state.fitted, model.config
+    backbone, layers = backbones.get(config.backbone), model.network.extractor.layers
+    network = model.network.extractor.backbone_onnx
     network_name = f"{path.stem}_backbone.onnx"
     members: dict[str, object] = {
         "format": NPZ_FORMAT,
@@ -396,7 +398,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "padim_version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "mean": gaussians.mean,
-        "channel_indices": model.channels,
+        "channel_indices": model.state.channels,
         "layer_names": np.array([layer.name for layer in layers]),
         "layer_channels": np.array([layer.channels for layer in layers]),
         "layer_strides": np.array([layer.stride for layer in layers]),
@@ -415,15 +417,15 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         "backbone": config.backbone,
         "weights": config.weights,
         "backbone_onnx": network_name,
-        "backbone_sha256": model.extractor.backbone_sha256,
-        "scoring_identity": model.scoring_identity,
+        "backbone_sha256": model.network.extractor.backbone_sha256,
+        "scoring_identity": model.state.identity,
     }
     threshold = model.current_threshold
     if threshold is not None:
         members["threshold"] = fitted.quantizer.to_value(threshold.level)
         members["threshold_level"] = threshold.level
-    if model.roi is not None:
-        members["roi"] = model.roi
+    if model.decision.roi is not None:
+        members["roi"] = model.decision.roi
     with _written(path) as folder:
         (folder / network_name).write_bytes(network)
         with zipfile.ZipFile(folder / path.name, "w", zipfile.ZIP_STORED) as archive:

@@ -35,7 +35,7 @@ def results_csv(
         level: the threshold they are judged by; None leaves the verdict columns empty.
     """
     area = model.config.min_area
-    shared = {**results.of_model(model, name, identity), "random_weights": model.random_weights}
+    shared = {**results.of_model(model, name, identity), "random_weights": model.network.random_weights}
     lines = [results.csv_line(CSV_COLUMNS)]
     for image in images:
         score = image.score(model, area)
@@ -43,7 +43,13 @@ def results_csv(
         decision = None if level is None else image.decide(model, level, area)
         verdict = None if level is None else model.verdict(score, level)
         facts = results.judged(
-            image.name, image.sha256, image.original_size, score, model.quantizer, decision, verdict
+            image.name,
+            image.sha256,
+            image.original_size,
+            score,
+            model.state.fitted.quantizer,
+            decision,
+            verdict,
         )
         lines.append(results.csv_line(results.csv_cells({**facts, **shared}, CSV_COLUMNS)))
     return "".join(lines).encode("utf-8-sig")
@@ -66,7 +72,7 @@ def panels_zip(
     out = io.BytesIO()
     taken: set[str] = set()
     # A strip goes from hand to hand without the page that says so.
-    mark = "Random weights, for trials only: " if model.random_weights else ""
+    mark = "Random weights, for trials only: " if model.network.random_weights else ""
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for image, content in images:
             decision = image.decide(model, level, model.config.min_area)

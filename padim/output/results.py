@@ -116,7 +116,7 @@ def of_model(model: Padim, name: str, identity: str) -> dict[str, Any]:
         "model": name,
         "model_id": identity,
         "min_area": model.config.min_area,
-        "scoring_identity": model.scoring_identity,
+        "scoring_identity": model.state.identity,
     }
 
 

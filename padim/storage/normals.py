@@ -91,3 +91,22 @@ def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
         for normal in normals
         for group in (root(normal.group),)
     )
+
+
+def part_of(groups: Groups, name: str, index: int) -> str:
+    """The part an image shows; a name given by the user cannot collide with a number of ours."""
+    named = group_of(groups, name)
+    return f"#{index}" if named is None else f"part {named}"
+
+
+def regrouped(normals: Sequence[Normal], groups: Groups) -> tuple[Normal, ...]:
+    """The normals with the parts stated anew; identical files stay one part."""
+    return join_duplicates(
+        [replace(normal, group=part_of(groups, normal.name, index)) for index, normal in enumerate(normals)]
+    )
+
+
+def with_status(normals: Sequence[Normal], index: int, status: Status) -> tuple[Normal, ...]:
+    """The normals with the part of one of them, in all its images, in the fit or out of it."""
+    group = normals[index].group
+    return tuple(replace(normal, status=status) if normal.group == group else normal for normal in normals)

@@ -1,7 +1,9 @@
-"""Taken: what is kept of the normals, on disk, while a model is worked on."""
+"""What is kept of the normal images on disk while a model is worked on: features, images, checkpoints."""
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.data.loading import Prepared
-from padim.errors import DamagedError
+from padim.errors import DamagedError, PadimError
 from padim.storage.feature_store import Spool
 from padim.storage.image_store import Pictures
 from padim.storage.normals import Normal
-from padim.storage.thumbnails import Thumbnails
+from padim.storage.thumbnails import Readable, Thumbnails
 
 # Their names in a model's working folder.
 WORK = ("spool", "pictures", "thumbnails.bin", "thumbnails.txt")
@@ -106,3 +108,163 @@ def naming_damage(normals: Sequence[Normal]) -> Iterator[None]:
         if error.row is None or error.row >= len(normals):
             raise
         raise error.of(normals[error.row].name) from error
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the files of a working folder must be of, to be used with a model.
+
+    Attributes:
+        identity: of the extractor that gives the embeddings.
+        channels: that it gives.
+        positions: of the grid, p.
+        kept: int64 ``(d,)``, the channels that the model keeps.
+        selection: the settings that chose those, in words; with the extractor's identity they are part of a
+            checkpoint's name.
+        picture_size: side in pixels of the images at input size, where the method learns from them; else
+            None.
+    """
+
+    identity: str
+    channels: int
+    positions: int
+    kept: npt.NDArray[np.int64]
+    selection: str
+    picture_size: int | None
+
+
+class WorkingFolder:
+    """The files of a model's normals, and the checkpoints that outlive their features, in one folder."""
+
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        """A view of ``folder``; nothing is written."""
+        self.folder = folder
+        self.layout = layout
+
+    def taken(self, folder: Path | None = None) -> Taken:
+        """What is kept of the normals in a folder, by default in this one."""
+        folder, layout = folder or self.folder, self.layout
+        size = layout.picture_size
+        return Taken(
+            folder,
+            Spool(folder / "spool", layout.identity, layout.channels, layout.positions),
+            Thumbnails(folder / "thumbnails.bin"),
+            None if size is None else Pictures(folder / "pictures", size),
+        )
+
+    def adopt(self, new: Path) -> None:
+        """Replace what belongs to a former fit by the files of a new one in another folder of the disk."""
+        self.forget()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in WORK:
+            if (new / name).exists():
+                (new / name).replace(self.folder / name)
+
+    def forget(self) -> None:
+        """Remove features and checkpoints."""
+        forget_features(self.folder)
+        for checkpoint in self.folder.glob("checkpoint-*"):
+            if checkpoint.is_dir():
+                shutil.rmtree(checkpoint, ignore_errors=True)
+            else:
+                checkpoint.unlink(missing_ok=True)
+
+    # --- checkpoints -------------------------------------------------------------------------------
+
+    def checkpoint_of(self, normals: Sequence[Normal]) -> Path:
+        """Named after the images it counts: one of another state is never taken for it."""
+        counted = "\n".join(normal.sha256 for normal in normals if normal.status == "fit")
+        settings = f"{self.layout.identity}/{self.layout.selection}"
+        digest = hashlib.sha256(f"{settings}\n{counted}".encode()).hexdigest()[:16]
+        return self.folder / f"checkpoint-{digest}"
+
+    def statistics_of(self, normals: Sequence[Normal]) -> Path:
+        """The file of a checkpoint that is made of statistics."""
+        return self.checkpoint_of(normals).with_suffix(".npz")
+
+    def features_in(self, folder: Path) -> Spool:
+        """Features of the kept channels alone, in a folder."""
+        return Spool(folder, self.layout.identity, len(self.layout.kept), self.layout.positions)
+
+    def kept_features(self, normals: Sequence[Normal]) -> Spool | None:
+        """The checkpoint of these normals, if it is made of features."""
+        folder = self.checkpoint_of(normals)
+        if not folder.is_dir():
+            return None
+        spool = self.features_in(folder)
+        keys = [normal.sha256 for normal in normals]
+        return spool if spool.keys() == keys and spool.holds(keys) else None
+
+    def write_features(
+        self, source: Spool, channels: npt.NDArray[np.int64], normals: Sequence[Normal], folder: Path
+    ) -> None:
+        """Write a checkpoint made of features.
+
+        Args:
+            source: where they are.
+            channels: int64 ``(d,)``, the kept ones as ``source`` counts them.
+            normals: whose features, the first records of ``source``.
+            folder: the checkpoint.
+
+        Raises:
+            DamagedError: a record is not what was written; names the image.
+        """
+        new = self.folder / "new"
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            spool = self.features_in(new).start()
+            with naming_damage(normals):
+                keys = [normal.sha256 for normal in normals]
+                copy_features(source, channels, range(len(normals)), keys, spool)
+            shutil.rmtree(folder, ignore_errors=True)
+            new.replace(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def unusable(self, normals: Sequence[Normal], otherwise: str) -> PadimError:
+        """What is wrong with the features at hand, or else this sentence."""
+        kept = self.features_in(self.checkpoint_of(normals))
+        return self.taken().problem() or kept.problem() or PadimError(otherwise)
+
+
+def forget_features(folder: Path) -> None:
+    """Remove the features in a working folder, and the images that a method learns from."""
+    for name in ("spool", "pictures", "training"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def feature_bytes(folder: Path) -> int:
+    """Size of the features in a working folder, and of the images where the method needs them."""
+    places = (folder / "spool", folder / "pictures")
+    return sum(file.stat().st_size for place in places for file in place.glob("*"))
+
+
+def checkpoint_bytes(folder: Path) -> int:
+    """Size of the checkpoints in a working folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sum(
+        path.stat().st_size for path in files if path.relative_to(folder).parts[0].startswith("checkpoint-")
+    )
+
+
+@contextmanager
+def extending(folder: Path, saved: Readable, normals: Sequence[Normal]) -> Iterator[Thumbnails]:
+    """The thumbnails as working files, to be added to; what a failing block has added is taken away.
+
+    Args:
+        folder: for the files.
+        saved: the thumbnails so far, the working files or those in a bundle.
+        normals: whose they are.
+    """
+    thumbnails = Thumbnails(folder / "thumbnails.bin")
+    here = thumbnails.path.exists()
+    if not isinstance(saved, Thumbnails):
+        thumbnails.fill(saved, [normal.thumbnail for normal in normals])
+    small = thumbnails.nbytes
+    try:
+        yield thumbnails
+    except BaseException:
+        thumbnails.truncate(small)
+        if not here:
+            thumbnails.delete()
+        raise

@@ -36,7 +36,7 @@ def counted(category: Category, config: PadimConfig, model: Padim, judged: Judge
     promise = None
     if level is not None:
         try:
-            promise = model.false_rejects(level)
+            promise = model.state.false_rejects(level, model.config.min_area)
         except CalibrationError:
             promise = None
     misses = report.misses
@@ -80,8 +80,8 @@ def counted(category: Category, config: PadimConfig, model: Padim, judged: Judge
 
 def _bytes(model: Padim) -> int:
     """Of the network and of what was learnt."""
-    learnt = model.judge.fitted.detector.files().values()
-    return len(model.extractor.backbone_onnx) + sum(
+    learnt = model.state.fitted.detector.files().values()
+    return len(model.network.extractor.backbone_onnx) + sum(
         len(content) if isinstance(content, bytes) else content.nbytes for content in learnt
     )
 

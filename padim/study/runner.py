@@ -356,7 +356,7 @@ class _Work:
         else:
             model = LearntPadim(variant.config, work_dir=place)
             watch.step(0, None, _PREPARING)
-            model.channels  # noqa: B018  # opens the network first, whose time is that of the features
+            _ = model.network.extractor  # opens the network first, whose time is that of the features
             begun = time.perf_counter()
             model.learn(features, watch, place / "training")
             before = features.record.seconds

@@ -48,9 +48,10 @@ class LearntPadim(Padim):
             Normal(one.name, one.sha256, f"#{place}", "fit", one.original_size, (0, 0))
             for place, one in enumerate(seen)
         ]
-        channels = features.channels(self.config.layers, self.channels)
+        kept = self.network.channels(self.config)
+        channels = features.channels(self.config.layers, kept)
         grouped = join_duplicates(normals)
-        task = Task(features.normals, grouped, channels, self.config, watch, folder, drawn=self.channels)
+        task = Task(features.normals, grouped, channels, self.config, watch, folder, drawn=kept)
         self._install(learn(task))
 
 
@@ -58,12 +59,12 @@ def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int,
     """The judged map of every picture to judge, by its place among them."""
     seen = features.record.tests
     maps = level_maps(
-        model.judge,
+        model.state,
         features.tests,
-        features.channels(model.config.layers, model.channels),
+        features.channels(model.config.layers, model.state.channels),
         [one.original_size for one in seen],
         model.config.input_size,
-        features.extractor.batch_size(model.judge.fitted.detector.scoring_bytes()),
+        features.extractor.batch_size(model.state.fitted.detector.scoring_bytes()),
         watch,
         "Judging pictures",
     )
@@ -93,6 +94,6 @@ def judge(model: LearntPadim, features: Features, layout: str, watch: Watch) -> 
         pictures.append(Picture(seen.name, seen.kind, score, mask is not None))
         known += seen.sha256 in fitted_on
         if pictures[-1].good or mask is not None:
-            pixels.add(q, mask, model.judge.judged_area(seen.original_size), seen.kind)
+            pixels.add(q, mask, model.state.judged_area(seen.original_size), seen.kind)
     failed = tuple(ImageError(name, why) for name, why in record.failed)
     return Judged(layout, tuple(pictures), pixels, failed, known, time.perf_counter() - begun)

@@ -149,8 +149,8 @@ def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
     failed: list[ImageError] = []
     source = open_pictures(request.pictures)
     with Workspace(request.root).edit(request.model) as model:
-        stale = model.calibration_ == "stale"
-        model.rebuild_spool(source, progress=progress, cancel=cancel, on_error=failed.append)
+        stale = model.state.fitted.calibration == "stale"
+        model.working_set.rebuild(source, progress=progress, cancel=cancel, on_error=failed.append)
         progress(0, None, "Saving")
     return Outcome(was_stale=stale, failed=_told((*source.skipped, *failed)))
 

@@ -29,6 +29,7 @@ from padim.data.datasets import open_dataset
 from padim.methods.base import Losses
 from padim.methods.training import Turn
 from padim.network import backbone
+from padim.network.model_network import ModelNetwork
 from padim.output.export import export_onnx
 from padim.storage.image_store import Pictures
 from tests.parts import defects, normals, part, png
@@ -166,7 +167,7 @@ def test_who_teaches_is_not_fitted_on_and_who_examines_is_neither(monkeypatch: p
     assert (outcome.taught, outcome.examined, outcome.passed_over) == (4, 4, 0)
     # The published network was kept, and nothing is lost with it.
     assert {normal.sha256 for normal in model.normals_} == everyone
-    assert model.calibration_ == "exact"
+    assert model.state.fitted.calibration == "exact"
 
 
 def test_the_order_of_the_pictures_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +271,7 @@ def test_it_is_kept_only_for_a_gain(
     model, outcome = adapt(CONFIG, normals(COUNT))
     assert outcome.kept is kept
     assert words in outcome.words
-    assert (model.provenance["weights"] == "adapted") is kept
+    assert (model.network.provenance["weights"] == "adapted") is kept
     assert "60.0% " in outcome.words
     assert "40.0% " in outcome.words
 
@@ -312,11 +313,14 @@ def adapted() -> tuple[Padim, Outcome]:
 def test_its_origin_is_told(adapted: tuple[Padim, Outcome]) -> None:
     model, outcome = adapted
     published = backbone.provenance(CONFIG.backbone, CONFIG.weights)
-    assert model.provenance["weights"] == "adapted"
-    assert model.provenance["sha256"] == published["sha256"]
-    assert model.provenance["source"] == f"{published['source']}, adapted with 4 pictures, seed 0, 1 epoch"
-    assert len(model.taught_with) == outcome.taught == 4
-    assert not model.taught_with & {normal.sha256 for normal in model.normals_}
+    assert model.network.provenance["weights"] == "adapted"
+    assert model.network.provenance["sha256"] == published["sha256"]
+    assert (
+        model.network.provenance["source"]
+        == f"{published['source']}, adapted with 4 pictures, seed 0, 1 epoch"
+    )
+    assert len(model.network.taught_with) == outcome.taught == 4
+    assert not model.network.taught_with & {normal.sha256 for normal in model.normals_}
     assert len(model.normals_) == COUNT - 4
 
 
@@ -325,9 +329,9 @@ def test_it_is_saved_opened_and_exported_like_any_other(
 ) -> None:
     model, _ = adapted
     opened = Padim.load(model.save(tmp_path / "model.zip"))
-    assert opened.provenance == model.provenance
-    assert opened.extractor.identity == model.extractor.identity
-    assert opened.extractor.identity != Padim(CONFIG).extractor.identity
+    assert opened.network.provenance == model.network.provenance
+    assert opened.network.extractor.identity == model.network.extractor.identity
+    assert opened.network.extractor.identity != Padim(CONFIG).network.extractor.identity
     pictures = [*normals(2, first=60), *defects(2)]
     for ours, theirs in zip(model.predict(pictures), opened.predict(pictures), strict=True):
         np.testing.assert_array_equal(ours.levels, theirs.levels)
@@ -335,7 +339,10 @@ def test_it_is_saved_opened_and_exported_like_any_other(
     session = ort.InferenceSession(path)
     assert "adapted with 4 pictures" in session.get_modelmeta().custom_metadata_map["weights_source"]
     rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
-    levels, expected = session.run(["map"], {"rgb": rgb})[0], opened.judge_arrays(rgb)[0]
+    levels, expected = (
+        session.run(["map"], {"rgb": rgb})[0],
+        opened.state.score_arrays(rgb, opened.config.min_area)[0],
+    )
     assert np.abs(levels.astype(int) - expected.astype(int)).max() <= 1
 
 
@@ -347,24 +354,26 @@ def test_it_can_be_fitted_further(adapted: tuple[Padim, Outcome], tmp_path: Path
     opened = Padim.load(saved, work_dir=tmp_path / "work")
     images = [(name, content) for name, content in normals(COUNT) if sha(content) in known]
     by_hash = {sha(content): (name, content) for name, content in images}
-    opened.rebuild_spool(images)
+    opened.working_set.rebuild(images)
     opened.partial_fit(normals(2, first=50))
-    fresh = Padim(CONFIG).use_network(model.extractor.backbone_onnx, model.provenance)
+    fresh = Padim(CONFIG)
+    fresh.network = ModelNetwork(CONFIG, model.network.extractor.backbone_onnx, model.network.provenance)
     fresh.fit([*(by_hash[normal.sha256] for normal in model.normals_), *normals(2, first=50)])
-    np.testing.assert_array_equal(opened.mean_, fresh.mean_)
-    np.testing.assert_array_equal(opened.held_out_, fresh.held_out_)
+    np.testing.assert_array_equal(opened.state.gaussians.mean, fresh.state.gaussians.mean)
+    np.testing.assert_array_equal(opened.state.fitted.held_out, fresh.state.fitted.held_out)
 
 
 def test_what_taught_it_is_not_new_to_it(adapted: tuple[Padim, Outcome], tmp_path: Path) -> None:
     model, _ = adapted
-    taught = [(name, content) for name, content in normals(COUNT) if sha(content) in model.taught_with]
+    taught = [
+        (name, content) for name, content in normals(COUNT) if sha(content) in model.network.taught_with
+    ]
     with pytest.raises(PadimError, match="fitted on 4 of them"):
         sensitivity.measure(model, taught)
     labelled = dataset(tmp_path, taught, defects(2))
     assert judge(model, labelled).known == 4
-    again = Padim(CONFIG, work_dir=tmp_path / "work").use_network(
-        model.extractor.backbone_onnx, model.provenance
-    )
+    again = Padim(CONFIG, work_dir=tmp_path / "work")
+    again.network = ModelNetwork(CONFIG, model.network.extractor.backbone_onnx, model.network.provenance)
     refused: list[ImageError] = []
     again.fit([*normals(4, first=60), *taught], on_error=refused.append)
     assert [error.name for error in refused] == [name for name, _ in taught]
@@ -376,7 +385,7 @@ def test_what_taught_it_is_not_new_to_it(adapted: tuple[Padim, Outcome], tmp_pat
 
 def test_a_fitted_model_takes_no_other_network(small_model: Padim) -> None:
     with pytest.raises(PadimError, match="begin a new one"):
-        small_model.use_network(b"", {})
+        small_model.network = ModelNetwork(CONFIG, b"", {})
 
 
 # --- stops and refusals -----------------------------------------------------------------------------

@@ -197,13 +197,13 @@ def test_the_strongest_place_is_where_the_score_comes_from() -> None:
 
 def test_a_pictures_shares_sum_to_the_distances_it_was_judged_by(small_model: Padim) -> None:
     (scored,) = small_model.predict(defects(1))
-    rgb = prepare(defects(1)[0], small_model.preprocess).rgb
-    runs = small_model.extractor.runs
+    rgb = prepare(defects(1)[0], small_model.network.preprocess).rgb
+    runs = small_model.network.extractor.runs
     embedding = embed(small_model, rgb)
-    assert small_model.extractor.runs == runs + 1
+    assert small_model.network.extractor.runs == runs + 1
     mask = scored.levels > small_model.threshold_level
     whole, there = explain(small_model, embedding), explain(small_model, embedding, mask)
-    assert small_model.extractor.runs == runs + 1
+    assert small_model.network.extractor.runs == runs + 1
     assert whole.layers == ("blocks.2", "blocks.4", "blocks.10")
     np.testing.assert_allclose(whole.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(there.positions, places_of(mask, 8))
@@ -220,7 +220,7 @@ def test_a_pictures_shares_sum_to_the_distances_it_was_judged_by(small_model: Pa
 def test_channels_are_told_by_their_layer(small_model: Padim) -> None:
     layers, layer_of = kept_layers(small_model)
     stops = np.cumsum([layer.channels for layer in layers])
-    np.testing.assert_array_equal(layer_of, np.searchsorted(stops, small_model.channels, side="right"))
+    np.testing.assert_array_equal(layer_of, np.searchsorted(stops, small_model.state.channels, side="right"))
 
 
 def test_too_many_layers_are_said_to_be_too_many(small_model: Padim, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,20 +249,20 @@ def test_held_out_shares_are_those_of_a_model_without_the_part(small_config: Pad
     corner = np.zeros((64, 64), bool)
     corner[40:, 40:] = True
     asked = [(0, everywhere), (4, corner), (6, everywhere), (9, corner)]
-    runs = model.extractor.runs
+    runs = model.network.extractor.runs
     for (index, region), told in zip(asked, explain_held_out(model, asked), strict=True):
         places = places_of(region, 8)
         np.testing.assert_array_equal(told.positions, places)
-        held_out = model.held_out_[index].ravel()[places].astype(float) ** 2
+        held_out = model.state.fitted.held_out[index].ravel()[places].astype(float) ** 2
         np.testing.assert_allclose(told.squared.sum(axis=1), held_out, rtol=1e-4)
         assert (told.squared >= 0).all()
-    assert model.extractor.runs == runs
+    assert model.network.extractor.runs == runs
     # The same from a model that really never saw the part.
     name, data = normals(16)[4]
     others = [item for i, item in enumerate(normals(15)) if i not in (3, 4, 5)]
     groups = {item.name: item.group for item in model.normals_}
     fresh = Padim(small_config).fit(others, groups=groups)
-    rgb = prepare((name, data), fresh.preprocess).rgb
+    rgb = prepare((name, data), fresh.network.preprocess).rgb
     expected = explain(fresh, embed(fresh, rgb), corner)
     (told,) = explain_held_out(model, [(4, corner)])
     np.testing.assert_allclose(told.squared, expected.squared, rtol=2e-3, atol=1e-3)
@@ -308,7 +308,7 @@ def test_memory_does_not_grow_with_the_regions(
 def test_what_is_set_meanwhile_changes_nothing(small_config: PadimConfig) -> None:
     """The settings of a model are others before its new state is there: one state answers throughout."""
     model = Padim(small_config).fit(normals(6))
-    rgb = prepare(defects(1)[0], model.preprocess).rgb
+    rgb = prepare(defects(1)[0], model.network.preprocess).rgb
     region = np.ones((64, 64), bool)
     before, held_out = explain(model, embed(model, rgb)), explain_held_out(model, [(2, region)])[0]
     model.config = PadimConfig.model_validate(
@@ -344,7 +344,7 @@ def test_without_features_or_parts_it_says_so(small_config: PadimConfig) -> None
     with pytest.raises(CalibrationError, match="at least 3 parts"):
         normals_layers(two)
     model = Padim(small_config).fit(normals(4))
-    model.delete_spool()
+    model.working_set.delete()
     with pytest.raises(PadimError, match="features were deleted"):
         explain_held_out(model, [(0, np.ones((64, 64), bool))])
 
@@ -355,43 +355,48 @@ def test_without_features_or_parts_it_says_so(small_config: PadimConfig) -> None
 def same(one: Padim, other: Padim) -> None:
     """Bit for bit."""
     assert one.config == other.config
-    assert one.quantizer == other.quantizer
+    assert one.state.fitted.quantizer == other.state.fitted.quantizer
     assert one.current_threshold == other.current_threshold
-    for name in ("channels", "mean_", "held_out_"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    for ours, theirs in zip(one.factor_.files().values(), other.factor_.files().values(), strict=True):
+    np.testing.assert_array_equal(one.state.channels, other.state.channels)
+    np.testing.assert_array_equal(one.state.gaussians.mean, other.state.gaussians.mean)
+    np.testing.assert_array_equal(one.state.fitted.held_out, other.state.fitted.held_out)
+    for ours, theirs in zip(
+        one.state.gaussians.factor.files().values(),
+        other.state.gaussians.factor.files().values(),
+        strict=True,
+    ):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_layers_are_turned_off_and_on_without_the_network(small_config: PadimConfig) -> None:
     config = small_config.model_copy(update={"n_features": 100})
     model, before = (Padim(config).fit(normals(8)) for _ in range(2))
-    runs = model.extractor.runs
+    runs = model.network.extractor.runs
     model.set_layers(["blocks.4", "blocks.2"])
-    assert model.extractor.runs == runs
+    assert model.network.extractor.runs == runs
     assert model.config.muted_layers == ("blocks.10",)
     assert model.config.n_features == 64  # all there are
-    assert set(model.channels) <= set(range(64))
+    assert set(model.state.channels) <= set(range(64))
     fresh = Padim(model.config).fit(normals(8))
     same(model, fresh)
     assert model.current_threshold != before.current_threshold
     layers, layer_of = kept_layers(model)
     assert [layer.name for layer in layers] == ["blocks.2", "blocks.4"]
     assert set(layer_of) == {0, 1}
-    runs = model.extractor.runs
+    runs = model.network.extractor.runs
     model.set_layers(model.config.layers)
     same(model, before)
-    assert model.extractor.runs == runs
+    assert model.network.extractor.runs == runs
 
 
 def test_middle_layers_off_and_a_number_of_features(small_config: PadimConfig) -> None:
     model = Padim(small_config).fit(normals(6))
     model.set_layers(["blocks.2", "blocks.10"], 30)
-    assert len(model.channels) == 30
-    assert not set(model.channels) & set(range(24, 64))
+    assert len(model.state.channels) == 30
+    assert not set(model.state.channels) & set(range(24, 64))
     same(model, Padim(model.config).fit(normals(6)))
     (scored,) = model.predict(defects(1))
-    told = explain(model, embed(model, prepare(defects(1)[0], model.preprocess).rgb))
+    told = explain(model, embed(model, prepare(defects(1)[0], model.network.preprocess).rgb))
     assert told.layers == ("blocks.2", "blocks.10")
     np.testing.assert_allclose(told.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
 
@@ -408,20 +413,20 @@ def test_the_number_asked_for_outlives_saving(small_config: PadimConfig, tmp_pat
 
 def test_a_checkpoint_of_other_layers_is_not_taken(small_config: PadimConfig) -> None:
     model = Padim(small_config).fit(normals(4))
-    whole = model.save_checkpoint()
-    assert model.set_layers(["blocks.2", "blocks.4"]).save_checkpoint() != whole
+    whole = model.working_set.save_checkpoint()
+    assert model.set_layers(["blocks.2", "blocks.4"]).working_set.save_checkpoint() != whole
 
 
 def test_what_cannot_be_set_changes_nothing(small_config: PadimConfig) -> None:
     model = Padim(small_config).fit(normals(4))
-    before = replace(model.judge.fitted)
+    before = replace(model.state.fitted)
     for wrong, word in (((), "none given"), (("blocks.7",), "blocks.7 given"), (("nonsense",), "nonsense")):
         with pytest.raises(PadimError, match=word):
             model.set_layers(wrong)
     with pytest.raises(PadimError, match="n_features"):
         model.set_layers(["blocks.2"], 0)
-    model.delete_spool()
+    model.working_set.delete()
     with pytest.raises(PadimError, match="features were deleted"):
         model.set_layers(["blocks.2"])
-    assert model.judge.fitted == before
+    assert model.state.fitted == before
     assert model.config == small_config

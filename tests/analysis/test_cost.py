@@ -29,7 +29,7 @@ def test_the_estimate_is_what_a_model_takes(
     cost = estimate(config, count)
     assert (cost.positions, cost.channels, cost.features) == (64, 176, 40)
     assert cost.rank == (4 if count == 5 else None)
-    arrays = model.judge.scorer.arrays
+    arrays = model.state.scorer.arrays
     held = sum(
         arrays[name].nbytes for name in arrays if name in ("mean", "left", "right", "basis", "basis_scale")
     )
@@ -38,9 +38,9 @@ def test_the_estimate_is_what_a_model_takes(
     files = ("mean-*", "left-*", "right-*", "basis-*", "scale-*", "step-*")
     stored = sum(path.stat().st_size for name in files for path in saved.glob(name))
     assert stored == pytest.approx(cost.bundle, rel=0.02, abs=1000)
-    assert model.spool_bytes == pytest.approx(cost.spool_per_image * count, rel=0.01)
-    model.delete_spool()
-    assert model.checkpoint_bytes == pytest.approx(cost.checkpoint, rel=0.02, abs=1000)
+    assert model.working_set.nbytes == pytest.approx(cost.spool_per_image * count, rel=0.01)
+    model.working_set.delete()
+    assert model.working_set.checkpoint_bytes == pytest.approx(cost.checkpoint, rel=0.02, abs=1000)
 
 
 def test_few_normals_make_wide_networks_affordable() -> None:
@@ -80,13 +80,13 @@ def test_what_is_said_of_the_other_methods_is_what_they_take(method: str, tmp_pa
     aside = ("backbone-", "held_out-", "thumbnails-", "normals-", "channels-", "manifest", ".lock")
     stored = sum(path.stat().st_size for path in saved.iterdir() if not path.name.startswith(aside))
     assert stored == pytest.approx(cost.bundle, rel=0.02, abs=2000)
-    held = sum(array.nbytes for array in model.detector_.inputs().values())
+    held = sum(array.nbytes for array in model.state.fitted.detector.inputs().values())
     # What one picture takes for a moment is only told where it is much.
-    beside = model.detector_.scoring_bytes() if cost.patches else 0
+    beside = model.state.fitted.detector.scoring_bytes() if cost.patches else 0
     if method != "stfpm":  # whose numbers are in the graph
         assert cost.score_memory == pytest.approx(held + beside, rel=0.05, abs=20_000)
-    model.delete_spool()
-    assert model.checkpoint_bytes == pytest.approx(cost.checkpoint, rel=0.02, abs=1000)
+    model.working_set.delete()
+    assert model.working_set.checkpoint_bytes == pytest.approx(cost.checkpoint, rel=0.02, abs=1000)
 
 
 def test_a_tenth_of_the_patches_costs_ten_times_a_hundredth() -> None:

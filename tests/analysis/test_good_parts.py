@@ -32,8 +32,10 @@ def test_the_highest_score_comes_first(shot_twice: Padim) -> None:
     assert levels == sorted(levels, reverse=True)
     for item in found:
         assert item.name == shot_twice.normals_[item.index].name
-        assert item.level == shot_twice.image_levels()[item.index]
-        assert item.value == shot_twice.quantizer.to_value(int(shot_twice.image_levels()[item.index]))
+        assert item.level == shot_twice.state.image_levels(shot_twice.config.min_area)[item.index]
+        assert item.value == shot_twice.state.fitted.quantizer.to_value(
+            int(shot_twice.state.image_levels(shot_twice.config.min_area)[item.index])
+        )
         assert item.shots == 2
 
 
@@ -50,10 +52,12 @@ def test_without_scores_the_order_stays(small_config: PadimConfig) -> None:
 
 def test_parts_count_by_their_highest_shot(shot_twice: Padim) -> None:
     in_fit, kept_out = part_values(shot_twice)
-    value = shot_twice.quantizer.to_value
-    levels = shot_twice.held_out_scores(include_kept_out=False)
+    value = shot_twice.state.fitted.quantizer.to_value
+    levels = shot_twice.state.part_scores(shot_twice.config.min_area, include_kept_out=False)
     assert sorted(in_fit) == sorted(value(int(level)) for level in levels)
-    assert sorted(in_fit + kept_out) == sorted(value(int(level)) for level in shot_twice.held_out_scores())
+    assert sorted(in_fit + kept_out) == sorted(
+        value(int(level)) for level in shot_twice.state.part_scores(shot_twice.config.min_area)
+    )
     assert len(kept_out) == 1
 
 
@@ -61,7 +65,7 @@ def test_both_promises_are_the_two_rates(shot_twice: Padim, small_model: Padim) 
     both = both_promises(shot_twice)
     assert both is not None
     assert (both.all_good.n, both.fit_only.n, both.kept_out_parts) == (7, 6, 1)
-    assert both.all_good == shot_twice.false_rejects()
+    assert both.all_good == shot_twice.false_reject_rate_
     assert both_promises(small_model) is None
 
 
@@ -70,15 +74,15 @@ def test_held_out_scores_by_smallest_region(shot_twice: Padim, tmp_path: Path) -
     found = held_out_scores(shot_twice, 6, lambda index, q, levels: seen.append(index))
     assert seen == list(range(16))
     for index in (0, 5, 15):
-        q = shot_twice.held_out_map(index)
+        q = shot_twice.state.held_out_map(index)
         assert found.levels[index].tolist() == [region_score(q, area) for area in range(1, 7)]
     assert (found.parts, found.in_fit, len(found.indices)) == (7, 6, 14)
     for area in (1, 4):
         best = np.zeros(found.parts, np.int64)
         np.maximum.at(best, np.array(found.part), found.curves[:, area - 1])
-        assert sorted(best) == sorted(shot_twice.held_out_scores(area))
-    for level in shot_twice.held_out_scores():
-        rate = shot_twice.false_rejects(int(level))
+        assert sorted(best) == sorted(shot_twice.state.part_scores(area))
+    for level in shot_twice.state.part_scores(shot_twice.config.min_area):
+        rate = shot_twice.state.false_rejects(int(level), shot_twice.config.min_area)
         assert found.upper[rate.above] == rate.upper
     assert len(found.pixel_levels) == 999
     assert found.pixel_levels[979] == (

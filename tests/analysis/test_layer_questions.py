@@ -74,7 +74,7 @@ def test_below_the_threshold_it_is_the_strongest_place(small_model: Padim) -> No
 def test_features_are_counted_by_layer(small_model: Padim) -> None:
     kept = features_by_layer(small_model)
     assert [layer.name for layer, _ in kept] == list(small_model.config.active_layers)
-    assert sum(n for _, n in kept) == len(small_model.channels)
+    assert sum(n for _, n in kept) == len(small_model.state.channels)
 
 
 @pytest.mark.parametrize(
@@ -95,5 +95,5 @@ def test_shares_are_those_of_the_explanation(saved_model: Path, small_model: Pad
     each = explain_each(small_model, [3, 0])
     assert list(each) == [3, 0]
     area = small_model.config.min_area
-    (alone,) = explain_held_out(small_model, [(3, strongest_place(small_model.held_out_map(3), area))])
+    (alone,) = explain_held_out(small_model, [(3, strongest_place(small_model.state.held_out_map(3), area))])
     np.testing.assert_allclose(each[3].shares, alone.shares)

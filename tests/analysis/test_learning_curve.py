@@ -91,10 +91,12 @@ def test_a_subset_is_the_model_that_its_pictures_alone_give(shots: Padim, small_
     judge = subset_judge(shots, drawn)
     alone = Padim(small_config).fit(files_of(shots, drawn), groups=groups)
     inside = [i for i, normal in enumerate(shots.normals_) if normal.group in drawn]
-    np.testing.assert_array_equal(judge.fitted.held_out[inside], alone.held_out_)
-    assert judge.fitted.quantizer == alone.quantizer
+    np.testing.assert_array_equal(judge.fitted.held_out[inside], alone.state.fitted.held_out)
+    assert judge.fitted.quantizer == alone.state.fitted.quantizer
     area = small_config.min_area
-    np.testing.assert_array_equal(judge.image_levels(area)[inside], alone.image_levels())
+    np.testing.assert_array_equal(
+        judge.image_levels(area)[inside], alone.state.image_levels(alone.config.min_area)
+    )
     outside = [i for i, normal in enumerate(shots.normals_) if normal.group not in drawn]
     others = files_of(shots, frozenset(shots.normals_[i].group for i in outside))
     scores = [scored.score_level for scored in alone.predict(others)]
@@ -121,9 +123,9 @@ def test_the_curve_is_what_such_models_would_say(
         for index, normal in enumerate(alone.normals_):
             if normal.name in odd:
                 alone.exclude(index, "kept_out")
-        threshold = alone.threshold_for(Choice(permille=PERMILLE))
-        assert trial.threshold == alone.quantizer.to_value(threshold.level)
-        assert trial.promise == alone.false_rejects(threshold.level)
+        threshold = alone.state.threshold(Choice(permille=PERMILLE), alone.config.min_area)
+        assert trial.threshold == alone.state.fitted.quantizer.to_value(threshold.level)
+        assert trial.promise == alone.state.false_rejects(threshold.level, alone.config.min_area)
         levels: dict[str, int] = {}
         for scored in alone.predict(files_of(shots, frozenset(good - drawn))):
             part_of = groups[scored.name]
@@ -134,8 +136,8 @@ def test_the_curve_is_what_such_models_would_say(
         assert trial.caught.tolist() == caught
     (full,) = curve.sizes[1].trials
     assert shots.current_threshold is not None
-    assert full.threshold == shots.quantizer.to_value(shots.current_threshold.level)
-    assert full.promise == shots.false_rejects()
+    assert full.threshold == shots.state.fitted.quantizer.to_value(shots.current_threshold.level)
+    assert full.promise == shots.false_reject_rate_
     assert full.left_out.of == 0
     assert full.caught.tolist() == [
         scored.score_level > shots.threshold_level for scored in shots.predict(bad)
@@ -157,7 +159,7 @@ def test_painted_defects_are_those_of_the_probe(shots: Padim, tmp_path: Path) ->
     from padim.data.preprocess import Box
 
     for at, index in enumerate(painted.carriers):
-        rgb = shots.preprocess(decode(shots.thumbnail(index), "small copy"))
+        rgb = shots.network.preprocess(decode(shots.working_set.thumbnail(index), "small copy"))
         place = place_at(np.ones((64, 64), np.bool_), 8, 1, at)
         found = painted_pictures(rgb, [place], KINDS, probe_sizes(64)[1:4], (0.1, 0.2), Box(0, 0, 64, 64))
         _, (bare,) = judge.scorer(rgb[None])
@@ -180,10 +182,10 @@ def test_parts_that_are_painted_on_are_in_no_subset(shots: Padim) -> None:
 
 
 def test_the_same_arguments_give_the_same_curve_and_the_model_stays(small_model: Padim) -> None:
-    before = small_model.judge
+    before = small_model.state
     one, other = (document(learning_curve(small_model, draws=2, sizes=(10, 15))) for _ in range(2))
     assert one == other
-    assert small_model.judge is before
+    assert small_model.state is before
     another = document(learning_curve(small_model, draws=2, sizes=(10, 15), seed=1))
     assert one["sizes"] != another["sizes"]
     # A subset does not depend on the other sizes that are asked for.
@@ -214,7 +216,7 @@ def test_what_cannot_be_done_says_what_to_do(small_config: PadimConfig, small_mo
 
 def test_features_that_were_deleted_are_told(small_config: PadimConfig) -> None:
     model = Padim(small_config).fit(normals(20))
-    model.delete_spool()
+    model.working_set.delete()
     with pytest.raises(PadimError, match="features were deleted; give the same pictures again"):
         learning_curve(model)
 
@@ -235,7 +237,7 @@ def test_cancelling_leaves_nothing(
     def progress(done: int, total: int | None, stage: str) -> None:
         stages.append(stage)
 
-    before = small_model.judge
+    before = small_model.state
     for at in ("Reading", "Fitting"):
 
         def cancel(at: str = at) -> bool:
@@ -250,7 +252,7 @@ def test_cancelling_leaves_nothing(
             )
         assert list(tmp_path.iterdir()) == []
         stages.clear()
-    assert small_model.judge is before
+    assert small_model.state is before
 
 
 def test_pictures_that_cannot_be_used_or_are_the_models_own_are_counted(

@@ -20,13 +20,15 @@ def test_a_row_for_every_percentile_and_the_choice(saved_model: Path) -> None:
     levels = [row.threshold.level for row in rows]
     assert levels == sorted(levels)
     for row in rows:
-        assert row.threshold == model.threshold_for(Choice("image", row.threshold.permille or 0))
-        assert row.rate == model.false_rejects(row.threshold.level)
+        assert row.threshold == model.state.threshold(
+            Choice("image", row.threshold.permille or 0), model.config.min_area
+        )
+        assert row.rate == model.state.false_rejects(row.threshold.level, model.config.min_area)
 
 
 def test_a_choice_by_hand_has_its_place_among_them(saved_model: Path) -> None:
     model = Padim.load(saved_model)
-    model.set_decision(value=model.quantizer.to_value(model.threshold_level + 1))
+    model.set_decision(value=model.state.fitted.quantizer.to_value(model.threshold_level + 1))
     rows = percentile_table(model, "pixel")
     assert len(rows) == len(USUAL) + 1
     (by_hand,) = [row for row in rows if row.chosen]
@@ -40,7 +42,10 @@ def test_the_lowest_percentile_that_keeps_the_promise(small_model: Padim, share:
     assert found is not None
 
     def expected(permille: int) -> float:
-        return small_model.false_rejects(small_model.threshold_for(Choice("image", permille)).level).expected
+        return small_model.state.false_rejects(
+            small_model.state.threshold(Choice("image", permille), small_model.config.min_area).level,
+            small_model.config.min_area,
+        ).expected
 
     assert expected(found) <= share + 1e-9
     assert all(expected(permille) > share for permille in range(1, found))

@@ -60,17 +60,23 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path) -> None:
     for one in (model, Padim.load(grouped)):
         size = one.config.input_size
-        before = one.held_out_scores().copy()
+        before = one.state.part_scores(one.config.min_area).copy()
         for roi in (region(one, *DRAWN), region(one, brush((20, 30), radius=12)), None):
             for min_area in (None, 1, 40):
                 drafted = rejudged_levels(one, roi, min_area)
                 assert drafted.dtype == np.int64
-                expected = Padim.load(one.save(one.work_dir / "copy")).set_roi(roi).held_out_scores(min_area)
+                expected = (
+                    Padim.load(one.save(one.working_set.folder / "copy"))
+                    .set_roi(roi)
+                    .state.part_scores(one.config.min_area if min_area is None else min_area)
+                )
                 np.testing.assert_array_equal(drafted, expected)
         # Also from a region in use to a larger one.
         one.set_roi(region(one, *DRAWN))
         np.testing.assert_array_equal(rejudged_levels(one, None), before)
-        np.testing.assert_array_equal(rejudged_levels(one, one.roi), one.held_out_scores())
+        np.testing.assert_array_equal(
+            rejudged_levels(one, one.decision.roi), one.state.part_scores(one.config.min_area)
+        )
         with pytest.raises(ValueError, match="roi"):
             rejudged_levels(one, np.ones((size, size + 1), bool))
 
@@ -78,11 +84,11 @@ def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path)
 def test_cry_wolf_counts_parts(model: Padim, grouped: Path) -> None:
     for one in (model, Padim.load(grouped)):
         normals_ = one.normals_
-        for level in (0, int(np.median(one.held_out_scores())), 65535):
+        for level in (0, int(np.median(one.state.part_scores(one.config.min_area))), 65535):
             expected = np.zeros((64, 64))
             groups = {n.group for n in normals_ if n.status != "not_good"}
             for group in groups:
-                maps = [one.held_out_map(i) for i, n in enumerate(normals_) if n.group == group]
+                maps = [one.state.held_out_map(i) for i, n in enumerate(normals_) if n.group == group]
                 expected += np.any([q > level for q in maps], axis=0)
             share = cry_wolf(one, level)
             assert share.dtype == np.float32
@@ -106,7 +112,7 @@ def test_mean_normal_is_the_mean_of_the_fit(grouped: Path) -> None:
     model = Padim.load(grouped)
     preprocess = Preprocess(64, "pad")
     pictures = [
-        preprocess(np.asarray(Image.open(BytesIO(model.thumbnail(i))).convert("RGB")))
+        preprocess(np.asarray(Image.open(BytesIO(model.working_set.thumbnail(i))).convert("RGB")))
         for i, normal in enumerate(model.normals_)
         if normal.status == "fit"
     ]
@@ -123,12 +129,12 @@ def test_a_preview_is_what_the_change_gives(model: Padim, grouped: Path, decisio
     for one in (model, Padim.load(grouped)):
         one.set_decision(**decision)
         for roi in (region(one, *DRAWN), None):
-            peer = Padim.load(one.save(one.work_dir / "copy")).set_roi(roi)
+            peer = Padim.load(one.save(one.working_set.folder / "copy")).set_roi(roi)
             found = preview(one, roi, held_out_under(one, roi))
             assert one.current_threshold is not None
-            assert found.at_use == peer.false_rejects(one.current_threshold.level)
+            assert found.at_use == peer.state.false_rejects(one.current_threshold.level, peer.config.min_area)
             assert found.threshold == peer.current_threshold
-            assert found.at_own == peer.false_rejects()
+            assert found.at_own == peer.false_reject_rate_
             assert found.share == (1.0 if roi is None else roi.mean())
 
 
@@ -137,7 +143,7 @@ def test_pixels_under_another_region_are_those_after_the_change(grouped: Path) -
     roi = region(one, *DRAWN)
     pixels = held_out_under(one, roi).pixels
     assert pixels is not None
-    np.testing.assert_array_equal(pixels, Padim.load(grouped).set_roi(roi).pixel_histogram())
+    np.testing.assert_array_equal(pixels, Padim.load(grouped).set_roi(roi).state.pixel_histogram())
     # Of the pictures of good parts, each with 32 rows of padding, which are no pixels of theirs.
     kept = sum(normal.status != "not_good" for normal in one.normals_)
     assert pixels.sum() == kept * roi[16:48].sum()

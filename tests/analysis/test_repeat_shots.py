@@ -25,8 +25,8 @@ def repeated_model(small_config: PadimConfig, tmp_path_factory: pytest.TempPathF
 
 
 def test_normals_that_were_shot_repeatedly(repeated_model: Padim) -> None:
-    levels = repeated_model.image_levels()
-    value = repeated_model.quantizer.to_value
+    levels = repeated_model.state.image_levels(repeated_model.config.min_area)
+    value = repeated_model.state.fitted.quantizer.to_value
     expected = {
         frozenset(
             value(int(level))
@@ -59,8 +59,8 @@ def test_single_shots_do_not_count() -> None:
 @pytest.mark.parametrize("width", [0.0, 0.4, 3.0, 60.0, 1e6])
 def test_under_review_counts_as_the_verdicts(small_model: Padim, width: float) -> None:
     guard = Guard(width, width / 2, 9, 10, 1)
-    level, scores = small_model.threshold_level, small_model.held_out_scores()
-    verdicts = [verdict_of(int(score), level, guard, small_model.quantizer) for score in scores]
+    level, scores = small_model.threshold_level, small_model.state.part_scores(small_model.config.min_area)
+    verdicts = [verdict_of(int(score), level, guard, small_model.state.fitted.quantizer) for score in scores]
     found = under_review(small_model, guard)
     assert found is not None
     assert (found.count, found.of) == (verdicts.count("review"), len(scores))

@@ -249,7 +249,7 @@ def test_great_changes_reject_good_parts_and_small_ones_do_not(small_model: Padi
     assert mild.count <= 1
     assert great.count == 6
     assert displaced.bears(shift.limit).severity == 1
-    assert shift.limit == small_model.false_rejects().upper
+    assert shift.limit == small_model.false_reject_rate_.upper
 
 
 def test_the_order_of_pictures_does_not_matter_and_the_seed_does(

@@ -69,7 +69,7 @@ def test_classes_and_kinds_are_those_of_the_labels(small_model: Padim, found: Sc
     assert (len(good), len(defect)) == (6, 4)
     by_kind = found.by_kind(small_model)
     assert list(by_kind) == ["good", "chip"]
-    value = small_model.quantizer.to_value
+    value = small_model.state.fitted.quantizer.to_value
     assert sorted(by_kind["chip"]) == sorted(value(int(level)) for level in defect)
 
 

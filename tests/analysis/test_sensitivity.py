@@ -265,7 +265,7 @@ def test_every_trial_is_what_judging_the_painted_picture_gives(small_model: Padi
         x, y = probe.places[place]
         for kind in KINDS:
             painted, area = paint(rgb, kind, 12, 0.5, look, x, y)
-            q = small_model.judge_arrays(painted[None])[0][0]
+            q = small_model.state.score_arrays(painted[None], small_model.config.min_area)[0][0]
             mask = decide(q, level, min_area).mask
             void = bool((decide(bare.levels, level, min_area).mask & area).any())
             index = (place, KINDS.index(kind), 1, 1)

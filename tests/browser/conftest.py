@@ -88,7 +88,7 @@ def small_entry(home: Path, small_model: Padim) -> Entry:
     """A model in the module's workspace that took no time to fit: 22 good parts of ``tests.parts``."""
     store = Workspace(home)
     entry = store.create("Small plate")
-    shutil.copytree(small_model.work_dir, store.work_dir(entry.id))
+    shutil.copytree(small_model.working_set.folder, store.work_dir(entry.id))
     small_model.save(entry.path)
     return store.get(entry.id)
 

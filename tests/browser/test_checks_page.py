@@ -54,12 +54,12 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     visitor.keyed("checks-guard-use").get_by_role("button").click()
     visitor.keyed("checks-guard-remove").wait_for()
     store = Workspace(small_entry.path.parents[1])
-    guard = store.open(small_entry.id).guard
+    guard = store.open(small_entry.id).decision.guard
     assert guard is not None
     assert (guard.shots, guard.parts) == (8, 2)
     visitor.keyed("checks-guard-remove").get_by_role("button").click()
     visitor.main.get_by_text("No guard band is in use").wait_for()
-    assert store.open(small_entry.id).guard is None
+    assert store.open(small_entry.id).decision.guard is None
 
     # Second session: rejected parts are shown, and one click adds all of them.
     unseen = [(name, data) for name, data in normals(6, first=300) if isinstance(data, bytes)]

@@ -74,7 +74,9 @@ def test_the_whole_way(
     row = later.keyed(f"row-{model_id}")
     row.get_by_text("Sample flange").wait_for()
     model = Workspace(home).open(model_id)
-    row.get_by_text(f"threshold {model.quantizer.to_value(model.threshold_level):.2f}").wait_for()
+    row.get_by_text(
+        f"threshold {model.state.fitted.quantizer.to_value(model.threshold_level):.2f}"
+    ).wait_for()
     later.open(f"/inspect?model={model_id}")
     later.see_heading("Inspect")
     assert later.main.get_by_test_id("stFileUploaderDropzone").is_visible()
@@ -110,11 +112,11 @@ def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
     bars.first.wait_for()
     assert bars.count() >= 5, "a histogram of one bar says nothing"
     ranked = visitor.main.locator(".st-key-fit-normals .pv-tile b")
-    levels = model.image_levels()
+    levels = model.state.image_levels(model.config.min_area)
     by_rank = [model.normals_[i].name for i in np.argsort(-levels, kind="stable")]
     assert ranked.all_inner_texts() == by_rank[: ranked.count()]
     assert ranked.count() >= 12
-    promise = model.false_rejects().sentence
+    promise = model.false_reject_rate_.sentence
     visitor.main.get_by_text(promise).wait_for()
 
     worst = int(np.argmax(levels))
@@ -130,7 +132,7 @@ def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
     assert name not in ranked.all_inner_texts()
     without = Workspace(home).open(visitor.model_id)
     assert without.normals_[worst].status == "not_good"
-    assert not np.array_equal(without.mean_, model.mean_)
+    assert not np.array_equal(without.state.gaussians.mean, model.state.gaussians.mean)
 
     back.get_by_role("button").click()
     back.wait_for(state="detached")
@@ -140,8 +142,10 @@ def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
     assert again.normals_ == model.normals_
     for array in ("mean_", "held_out_"):
         assert np.array_equal(getattr(again, array), getattr(model, array)), f"{array} did not come back"
-    for file, numbers in model.factor_.files().items():
-        assert np.array_equal(again.factor_.files()[file], numbers), f"{file} did not come back"
+    for file, numbers in model.state.gaussians.factor.files().items():
+        assert np.array_equal(again.state.gaussians.factor.files()[file], numbers), (
+            f"{file} did not come back"
+        )
 
 
 # -- Calibrate -------------------------------------------------------------------------------------------
@@ -169,7 +173,9 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
     live.type(".percentile", "99")
     draft = model.set_decision(percentile=99.0).threshold_level
     assert draft > before
-    assert model.false_rejects(draft) != model.false_rejects(before)
+    assert model.state.false_rejects(draft, model.config.min_area) != model.state.false_rejects(
+        before, model.config.min_area
+    )
     live.part(".promise").get_by_text(promise(model, draft)).wait_for()
     # 48 parts cannot carry this percentile, and the page says what could.
     live.part(".warning").get_by_text("99 % asks for at least 99 good parts; there are 48.").wait_for()
@@ -177,7 +183,7 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
     live.type(".area-type", "40")
     larger = model.set_decision(min_area=40)
     assert larger.threshold_level != draft
-    value = larger.quantizer.to_value(larger.threshold_level)
+    value = larger.state.fitted.quantizer.to_value(larger.threshold_level)
     assert live.part(".threshold").input_value() == f"{value:.2f}"
     assert live.decided == (larger.threshold_level, 40)
     assert runs.stat().st_size == ran, "a control ran the network"
@@ -201,7 +207,9 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
 
 
 def promise(model: Padim, level: int) -> str:
-    return model.false_rejects(level).sentence.replace("good parts;", "good parts rejected;")
+    return model.state.false_rejects(level, model.config.min_area).sentence.replace(
+        "good parts;", "good parts rejected;"
+    )
 
 
 def see_caught(live: Live, scored: list[Prediction], level: int) -> None:
@@ -264,12 +272,12 @@ def see_table(visitor: Visitor, model: Padim, scored: dict[str, Prediction], nam
     rows = visitor.table()
     assert [row["Name"] for row in rows] == names[: len(rows)]
     assert len(rows) >= min(6, len(names))
-    threshold = model.quantizer.to_value(model.threshold_level)
+    threshold = model.state.fitted.quantizer.to_value(model.threshold_level)
     for row in rows:
         decision = model.decide(scored[row["Name"]])
         assert row["Verdict"] == ("Reject" if decision.rejected else "Accept")
         assert row["Regions"] == str(len(decision.regions))
-        score = multiple(model.quantizer.to_value(decision.score_level), threshold)
+        score = multiple(model.state.fitted.quantizer.to_value(decision.score_level), threshold)
         assert row["Score / threshold"] == score
 
 
@@ -297,8 +305,10 @@ def check_csv(
         item = scored[row["name"]]
         decision = model.decide(item)
         assert row["verdict"] == ("reject" if decision.rejected else "accept")
-        assert float(row["score"]) == pytest.approx(model.quantizer.to_value(item.score_level), rel=1e-5)
-        threshold = model.quantizer.to_value(model.threshold_level)
+        assert float(row["score"]) == pytest.approx(
+            model.state.fitted.quantizer.to_value(item.score_level), rel=1e-5
+        )
+        threshold = model.state.fitted.quantizer.to_value(model.threshold_level)
         assert float(row["threshold"]) == pytest.approx(threshold, rel=1e-5)
         # As written, too: a reject must not read like an accept after rounding.
         assert (float(row["score"]) > float(row["threshold"])) == decision.rejected

@@ -147,13 +147,13 @@ def test_drawing_undoing_and_saving(
     page.get_by_text("False rejects after saving").wait_for()
 
     model = editor.save()
-    assert [(shape.kind, shape.mode) for shape in model.roi_shapes] == [
+    assert [(shape.kind, shape.mode) for shape in model.decision.roi_shapes] == [
         ("polygon", "exclude"),
         ("brush", "include"),
     ]
-    roi = model.roi
+    roi = model.decision.roi
     assert roi is not None
-    np.testing.assert_array_equal(roi, rasterize(model.roi_shapes, SIZE))
+    np.testing.assert_array_equal(roi, rasterize(model.decision.roi_shapes, SIZE))
     assert not roi[20, 30]  # where only the moved corner reaches
     assert roi[12, 18]  # where the brush has been
     # What is seen is what is judged, pixel by pixel.
@@ -177,7 +177,7 @@ def test_drawing_undoing_and_saving(
     editor.visitor.keyed("region-remove").get_by_role("button").click()
     editor.see("100 % of the map is judged")
     assert editor.shapes() == []
-    assert editor.model().roi is None
+    assert editor.model().decision.roi is None
     # Not lost for good.
     editor.button("Undo").click()
     page.locator(".region .list button").nth(1).wait_for()
@@ -228,7 +228,7 @@ def test_with_keys_alone_and_nothing_left(
     assert editor.visitor.keyed("region-save").get_by_role("button").is_disabled()
     editor.button("Clear all").click()
     editor.see("100 % of the map is judged")
-    assert editor.model().roi is None
+    assert editor.model().decision.roi is None
 
 
 def test_a_late_answer_does_not_take_a_drawing_away(
@@ -255,9 +255,9 @@ def test_a_late_answer_does_not_take_a_drawing_away(
     editor.see("of the map is judged")
     assert editor.shapes() == mine, "what was drawn last is what is there"
     model = editor.save()
-    assert len(model.roi_shapes) == len(mine), "saved is what was shown"
-    assert model.roi is not None
-    np.testing.assert_array_equal(editor.dark(), ~model.roi)
+    assert len(model.decision.roi_shapes) == len(mine), "saved is what was shown"
+    assert model.decision.roi is not None
+    np.testing.assert_array_equal(editor.dark(), ~model.decision.roi)
     # One step at a time, also after the answers.
     for left in (1, 0):
         editor.button("Undo").click()

@@ -173,7 +173,7 @@ def test_python_hears_once_and_on_release(
     visitor.main.get_by_text("This threshold is in use.").wait_for()
     model = opened(home, small_entry)
     assert model.threshold_level == during[0]
-    assert model.choice.basis == "manual"
+    assert model.decision.choice.basis == "manual"
     assert runs.stat().st_size == ran
     moved = [url for url in visitor.requested[requests:] if "/media/" in url]
     assert moved == [], "a picture or map was fetched again"
@@ -204,10 +204,10 @@ def test_three_readings_of_one_value(
     visitor = visit(server)
     live = calibrating(visitor, small_entry, [])
     model = opened(home, small_entry)
-    value = model.quantizer.to_value
+    value = model.state.fitted.quantizer.to_value
 
     def reads(percentile: str, level: int) -> None:
-        rate = model.false_rejects(level)
+        rate = model.state.false_rejects(level, model.config.min_area)
         assert live.part(".percentile").input_value() == percentile
         assert live.part(".threshold").input_value() == f"{value(level):.2f}"
         assert live.part(".share").input_value() == f"{100 * rate.expected:.1f}"
@@ -233,12 +233,12 @@ def test_three_readings_of_one_value(
     live.frame()
     assert live.decided[0] == model.threshold_level
     # By hand any value; the percentile then reads what it stands for.
-    by_hand = value(int(np.median(model.held_out_scores())))
+    by_hand = value(int(np.median(model.state.part_scores(model.config.min_area))))
     live.type(".threshold", f"{by_hand:.4f}")
     model.set_decision(value=float(f"{by_hand:.4f}"))
     level = model.threshold_level
     assert live.decided[0] == level
-    above = model.false_rejects(level).above
+    above = model.state.false_rejects(level, model.config.min_area).above
     reads(f"{1000 * (22 - above) // 23 / 10:.1f}", level)
     # More than the parts can support is said plainly.
     live.type(".percentile", "99")
@@ -261,7 +261,7 @@ def test_counts_on_either_side_follow_the_line(
     live = calibrating(visitor, small_entry, [(name, bytes(data)) for name, data in bad], "Defects")
     model = opened(home, small_entry)
     scores = {item.name: item.score_level for item in model.predict(bad)}
-    good = model.held_out_scores()
+    good = model.state.part_scores(model.config.min_area)
     for share in (0.1, 0.4, 0.8):
         live.line_to(share, release=False)
         level, _ = live.decided
@@ -359,7 +359,7 @@ def test_by_keyboard_alone(server: served.Server, visit: Visit, small_entry: Ent
     visitor.settle()
     large = level - 9 * step - live.decided[0]
     assert 9 * step <= large <= 11 * step
-    value = opened(home, small_entry).quantizer.to_value(live.decided[0])
+    value = opened(home, small_entry).state.fitted.quantizer.to_value(live.decided[0])
     assert line.get_attribute("aria-valuenow") == f"{value:.2f}"
     before = live.decided[0]
     keyboard.press("Control+z")
@@ -432,9 +432,9 @@ def test_zoom_and_pointer_are_the_same_in_every_pane(
         content.top + (2 * y + 1) * content.height // (2 * height),
         content.left + (2 * x + 1) * content.width // (2 * width),
     ]
-    value = model.quantizer.to_value(int(level))
+    value = model.state.fitted.quantizer.to_value(int(level))
     assert found[3] == f"{value:.2f}"
-    threshold = model.quantizer.to_value(live.decided[0])
+    threshold = model.state.fitted.quantizer.to_value(live.decided[0])
     assert found[4] == multiple(value, threshold)
     frame.dblclick()
     live.part(".panes:not(.zoomed)").first.wait_for()
@@ -522,7 +522,7 @@ def test_a_guard_band_calls_for_review(
     files = [(name, bytes(data)) for name, data in [*normals(6, first=60), *defects(3)]]
     apart = sorted(abs(item.score_level - model.threshold_level) for item in model.predict(files))
     band = apart[3]  # the border belongs to the band: four are to be reviewed
-    model.set_guard(Guard((band + 0.5) * model.quantizer.step, 1.0, 4, 5, 1))
+    model.set_guard(Guard((band + 0.5) * model.state.fitted.quantizer.step, 1.0, 4, 5, 1))
     model.set_roi(np.pad(np.ones((40, 40), bool), 12)).save(entry.path)
     model = store.open(entry.id)
     scored = {item.name: item for item in model.predict(files)}

@@ -57,8 +57,8 @@ def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
     assert told["difference"]["value"] == pytest.approx(told["adapted"]["value"] - told["published"]["value"])
     assert len(told["losses"]["train"]) == 1
     model = Padim.load(tmp_path / "m")
-    assert done.json["network"]["weights"] == model.provenance["weights"]
-    assert (model.provenance["weights"] == "adapted") is told["kept"]
+    assert done.json["network"]["weights"] == model.network.provenance["weights"]
+    assert (model.network.provenance["weights"] == "adapted") is told["kept"]
     assert len(model.normals_) == (18 if told["kept"] else 22)
 
 
@@ -77,7 +77,7 @@ def test_a_gain_is_kept_and_told(
     assert "the adapted network is kept" in said
     assert "1 of 4 good ones rejected, 5.0% promised" in said
     assert "adapted with 4 pictures, seed 0, 1 epoch" in " ".join(run("info", tmp_path / "m").out.split())
-    assert Padim.load(tmp_path / "m").provenance["weights"] == "adapted"
+    assert Padim.load(tmp_path / "m").network.provenance["weights"] == "adapted"
 
 
 @pytest.mark.usefixtures("untaught")

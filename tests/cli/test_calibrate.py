@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ def test_the_table_is_the_engines(run: Run, saved_model: Path, small_model: Padi
     document = run("calibrate", saved_model, "--json").json
     assert [row["percentile"] for row in document["percentiles"] if row["chosen"]] == [95]
     for row in document["percentiles"]:
-        found = small_model.threshold_for(Choice("image", round(row["percentile"] * 10)))
-        rate = small_model.false_rejects(found.level)
+        found = small_model.state.threshold(
+            Choice("image", round(row["percentile"] * 10)), small_model.config.min_area
+        )
+        rate = small_model.state.false_rejects(found.level, small_model.config.min_area)
         assert (row["level"], row["supported"]) == (found.level, found.supported)
         assert (row["expected"], row["upper_95"], row["above"]) == (rate.expected, rate.upper, rate.above)
     levels = [row["level"] for row in document["percentiles"]]
@@ -29,11 +32,11 @@ def test_only_write_changes_the_model(run: Run, own_model: Path) -> None:
     done = run("calibrate", own_model, "--percentile", 80, "--min-area", 4)
     assert done.code == 0
     assert "not saved" in done.out
-    assert Padim.load(own_model).choice.permille == 950
+    assert Padim.load(own_model).decision.choice.permille == 950
     done = run("calibrate", own_model, "--percentile", 80, "--min-area", 4, "-w")
     assert "not saved" not in done.out
     model = Padim.load(own_model)
-    assert (model.choice.permille, model.config.min_area) == (800, 4)
+    assert (model.decision.choice.permille, model.config.min_area) == (800, 4)
 
 
 def test_smoothing_basis_and_value_are_written(run: Run, own_model: Path) -> None:
@@ -41,14 +44,14 @@ def test_smoothing_basis_and_value_are_written(run: Run, own_model: Path) -> Non
         run("calibrate", own_model, "--smoothing", 3, "--basis", "pixel", "--percentile", 98, "-w").code == 0
     )
     model = Padim.load(own_model)
-    assert (model.config.smoothing_sigma, model.choice) == (3, Choice("pixel", 980))
+    assert (model.config.smoothing_sigma, model.decision.choice) == (3, Choice("pixel", 980))
     document = run("calibrate", own_model, "--threshold", 7.5, "-w", "--json").json
     assert document["threshold"]["basis"] == "manual"
     assert document["threshold"]["value"] == pytest.approx(7.5, rel=1e-3)
-    assert Padim.load(own_model).choice.value == 7.5
+    assert Padim.load(own_model).decision.choice.value == 7.5
     # A percentile ends the value by hand.
     assert run("calibrate", own_model, "--percentile", 90, "-w").code == 0
-    assert Padim.load(own_model).choice.basis != "manual"
+    assert Padim.load(own_model).decision.choice.basis != "manual"
 
 
 @pytest.mark.parametrize("target", [5, 10, 30])
@@ -59,7 +62,13 @@ def test_a_target_is_reached_by_the_lowest_percentile(
     permille = round(chosen["threshold"]["percentile"] * 10)
 
     def expected(at: int) -> float:
-        return small_model.false_rejects(small_model.threshold_for(Choice("image", at)).level).expected * 100
+        return (
+            small_model.state.false_rejects(
+                small_model.state.threshold(Choice("image", at), small_model.config.min_area).level,
+                small_model.config.min_area,
+            ).expected
+            * 100
+        )
 
     assert expected(permille) <= target
     assert all(expected(at) > target for at in range(1, permille))
@@ -97,7 +106,7 @@ def test_two_parts_have_no_table_but_may_have_a_value(run: Run, tmp_path: Path, 
     assert "at least 3 good parts" in run("calibrate", path).sentence
     done = run("calibrate", path, "--threshold", 2, "-w", "--json")
     assert done.json["percentiles"] == []
-    assert Padim.load(path).choice.value == 2
+    assert Padim.load(path).decision.choice.value == 2
 
 
 def test_a_threshold_beyond_the_scale_is_refused_or_said(run: Run, own_model: Path, tmp_path: Path) -> None:
@@ -105,7 +114,8 @@ def test_a_threshold_beyond_the_scale_is_refused_or_said(run: Run, own_model: Pa
     assert done.code != 0
     assert "the threshold can be at most" in done.err
     model = Padim.load(own_model)
-    model.choice = Choice("manual", 950, 1e9)  # as a model could be saved before this was looked at
+    # As a model could be saved before this was looked at.
+    model.decision = replace(model.decision, choice=Choice("manual", 950, 1e9))
     model.save(own_model)
     done = run("calibrate", own_model)
     assert done.code == 0

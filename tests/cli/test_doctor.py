@@ -128,7 +128,10 @@ def test_stopped_fits_are_listed_with_the_command_that_goes_on(
         words = told["resume"].split()
         assert words[:4] == ["python", "-m", "padim", "fit"]
     assert run(*words[3:]).code == 0
-    assert Padim.load(partial.parent / "m").held_out_.shape == small_model.held_out_.shape
+    assert (
+        Padim.load(partial.parent / "m").state.fitted.held_out.shape
+        == small_model.state.fitted.held_out.shape
+    )
     # What a living process is at work on was not stopped.
     with leftovers.held_folder(entry.path):
         assert run("doctor", "--json").json["stopped_fits"] == []

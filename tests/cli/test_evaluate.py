@@ -34,7 +34,7 @@ def test_figures_are_those_of_all_scores_and_pixels(
             pixels.append(scored.levels.ravel())
             mask = dataset.mask(sample, scored.original_size)
             assert mask is not None
-            inside.append(at_map_resolution(mask, small_model.preprocess).ravel())
+            inside.append(at_map_resolution(mask, small_model.network.preprocess).ravel())
     assert len(pixels) == 11, "one defect has no mask"
     assert report["image_auroc"]["value"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
     assert report["image_ap"]["value"] == pytest.approx(average_precision_score(truth, scores), abs=1e-12)

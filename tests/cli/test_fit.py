@@ -25,15 +25,15 @@ ROOT = Path(__file__).parents[2]
 def same(one: Padim, other: Padim) -> None:
     """Every fitted array and record, bit for bit."""
     assert one.normals_ == other.normals_
-    assert np.array_equal(one.mean_, other.mean_)
-    assert np.array_equal(one.held_out_, other.held_out_)
-    assert one.quantizer == other.quantizer
+    assert np.array_equal(one.state.gaussians.mean, other.state.gaussians.mean)
+    assert np.array_equal(one.state.fitted.held_out, other.state.fitted.held_out)
+    assert one.state.fitted.quantizer == other.state.fitted.quantizer
     assert one.current_threshold == other.current_threshold
-    ours, theirs = one.factor_.files(), other.factor_.files()
+    ours, theirs = one.state.gaussians.factor.files(), other.state.gaussians.factor.files()
     assert ours.keys() == theirs.keys()
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
-    assert [one.thumbnail(i) for i in range(len(one.normals_))] == [
-        other.thumbnail(i) for i in range(len(other.normals_))
+    assert [one.working_set.thumbnail(i) for i in range(len(one.normals_))] == [
+        other.working_set.thumbnail(i) for i in range(len(other.normals_))
     ]
 
 
@@ -56,7 +56,7 @@ def test_json_is_all_there_is_on_stdout(run: Run, good: Path, tmp_path: Path) ->
     assert done.json["threshold"]["percentile"] == 50
     assert [entry["name"] for entry in done.json["skipped"]] == ["broken.png"]
     assert "broken.png: " in done.err
-    assert Padim.load(tmp_path / "m.zip").choice.permille == 500
+    assert Padim.load(tmp_path / "m.zip").decision.choice.permille == 500
 
 
 def test_quiet_is_quiet(run: Run, good: Path, tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_features_are_kept_on_request(run: Run, tmp_path: Path) -> None:
     write(folder := tmp_path / "in", normals(4))
     assert run("fit", folder, "-o", tmp_path / "m", *SMALL, "--keep-features").code == 0
     model = Padim.load(tmp_path / "m", work_dir=tmp_path / "m" / "work")
-    assert model.has_spool
-    assert run("info", tmp_path / "m", "--json").json["bytes"]["features"] == model.spool_bytes > 0
+    assert model.working_set.has_features
+    assert run("info", tmp_path / "m", "--json").json["bytes"]["features"] == model.working_set.nbytes > 0
     assert not (tmp_path / "m.partial").exists()
 
 
@@ -140,10 +140,10 @@ def test_a_stopped_fit_goes_on_without_the_network_and_to_the_bit(
 
     failed: list[Any] = []
     first = Padim(small_config, work_dir=tmp_path / "work")
-    before = first.extractor.runs
+    before = first.network.extractor.runs
     with pytest.raises(Stopped):
         first.fit(source, unfinished=tmp_path / "p", progress=stop_at(20), on_error=failed.append)
-    assert first.extractor.runs == before + 1
+    assert first.network.extractor.runs == before + 1
     assert pictures_done(tmp_path / "p") == 16
     assert len(failed) == 1
     seen: list[tuple[int, int | None, str]] = []
@@ -154,7 +154,7 @@ def test_a_stopped_fit_goes_on_without_the_network_and_to_the_bit(
         on_error=failed.append,
         progress=lambda *step: seen.append(step),
     )
-    assert second.extractor.runs == before + runs_of_all
+    assert second.network.extractor.runs == before + runs_of_all
     assert len(failed) == 2
     reading = [done for done, total, stage in seen if stage == "Reading pictures"]
     assert reading == sorted(reading)
@@ -169,10 +169,10 @@ def test_stopped_while_learning_the_network_is_not_run_again(
     model = Padim(small_config, work_dir=tmp_path / "work")
     with pytest.raises(Stopped):
         model.fit(FolderSource(good), unfinished=tmp_path / "p", progress=power_cut)
-    runs = model.extractor.runs
+    runs = model.network.extractor.runs
     assert pictures_done(tmp_path / "p") == 22
     model.fit(FolderSource(good), unfinished=tmp_path / "p")
-    assert model.extractor.runs == runs
+    assert model.network.extractor.runs == runs
     same(model, small_model)
 
 
@@ -192,9 +192,9 @@ def test_what_a_crash_cut_short_is_done_again(
     }[damage]
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 100)
-    runs = model.extractor.runs
+    runs = model.network.extractor.runs
     model.fit(FolderSource(good), unfinished=partial)
-    assert model.extractor.runs == runs + 1
+    assert model.network.extractor.runs == runs + 1
     same(model, small_model)
 
 
@@ -236,7 +236,9 @@ def test_other_settings_than_before_are_named(small_config: PadimConfig, good: P
     # What embeddings do not depend on may change on the way.
     config = PadimConfig.of({**small_config.model_dump(), "seed": 3})
     model = Padim(config, work_dir=tmp_path / "work").fit(FolderSource(good), unfinished=tmp_path / "p")
-    assert np.array_equal(model.mean_, Padim(config).fit(FolderSource(good)).mean_)
+    assert np.array_equal(
+        model.state.gaussians.mean, Padim(config).fit(FolderSource(good)).state.gaussians.mean
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
@@ -312,9 +314,9 @@ def test_a_damaged_line_costs_no_more_than_what_is_behind_it(
     # A run that fails leaves them where they are.
     assert run(*command, "--resume", "--grid-stride", 16).code == 2
     assert pictures_done(partial) == 16
-    runs = small_model.extractor.runs
+    runs = small_model.network.extractor.runs
     assert run(*command, "--resume").code == 0
-    assert small_model.extractor.runs == runs + 1
+    assert small_model.network.extractor.runs == runs + 1
     same(Padim.load(tmp_path / "m"), small_model)
 
 
@@ -377,9 +379,9 @@ def test_a_fit_that_cannot_be_saved_is_not_lost(
         assert "no space left on the disk" in done.err
         assert "--resume" in done.err
     assert not (tmp_path / "m").exists()
-    runs = small_model.extractor.runs
+    runs = small_model.network.extractor.runs
     assert run(*command, "--resume").code == 0
-    assert small_model.extractor.runs == runs
+    assert small_model.network.extractor.runs == runs
     same(Padim.load(tmp_path / "m"), small_model)
     assert not (tmp_path / "m.partial").exists()
 
@@ -458,7 +460,7 @@ def test_a_threshold_beyond_the_scale_does_not_lose_the_fit(run: Run, tmp_path: 
     done = run("fit", folder, "-o", tmp_path / "m", *SMALL, "--threshold", "1e9")
     assert done.code == 0
     assert "at most" in done.err
-    assert Padim.load(tmp_path / "m").choice.basis == "image"
+    assert Padim.load(tmp_path / "m").decision.choice.basis == "image"
 
 
 def test_random_weights_are_told(run: Run, tmp_path: Path) -> None:

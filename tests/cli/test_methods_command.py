@@ -68,7 +68,7 @@ def test_kept_features_go_with_the_model(run: Run, good: Path, tmp_path: Path) -
         run("fit", good, "-o", tmp_path / "m", *SMALL, "--method", "patchcore", "--keep-features").code == 0
     )
     model = Padim.load(tmp_path / "m", work_dir=tmp_path / "m" / "work")
-    assert model.has_spool
-    before = model.held_out_scores()
+    assert model.working_set.has_features
+    before = model.state.part_scores(model.config.min_area)
     model.exclude(0, "kept_out").include(0)
-    assert (model.held_out_scores() == before).all()
+    assert (model.state.part_scores(model.config.min_area) == before).all()

@@ -15,6 +15,7 @@ from padim import Padim, PadimConfig
 from padim.analysis.cost import estimate
 from padim.data.decode import decode
 from padim.network import registry
+from padim.network.model_network import ModelNetwork
 from padim.output.scorer_seal import digest, seal
 from tests.cli.conftest import Run
 from tests.parts import defects
@@ -37,7 +38,7 @@ def test_info_of_a_model(run: Run, saved_model: Path, small_model: Padim) -> Non
 
 
 def test_random_weights_are_told_loudly(run: Run, saved_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Padim, "random_weights", True)
+    monkeypatch.setattr(ModelNetwork, "random_weights", True)
     done = run("info", saved_model)
     assert "RANDOM" in done.out
     assert "random weights" in done.err
@@ -101,9 +102,11 @@ def test_export_as_onnx(run: Run, saved_model: Path, small_model: Padim, tmp_pat
     assert facts["name"] == saved_model.name
     assert facts["sha256"] == document["sha256"]
     assert int(facts["threshold_level"]) == small_model.threshold_level
-    rgb = np.stack([small_model.preprocess(decode(c, n)) for n, c in defects(3) if isinstance(c, bytes)])
+    rgb = np.stack(
+        [small_model.network.preprocess(decode(c, n)) for n, c in defects(3) if isinstance(c, bytes)]
+    )
     (maps,) = session.run(["map"], {"rgb": rgb})
-    expected = small_model.judge_arrays(rgb)[0]
+    expected = small_model.state.score_arrays(rgb, small_model.config.min_area)[0]
     np.testing.assert_allclose(maps.astype(int), expected.astype(int), rtol=1e-3, atol=1)
     assert (maps.reshape(3, -1).max(axis=1) > small_model.threshold_level).any()
 
@@ -115,9 +118,11 @@ def test_export_as_arrays(run: Run, saved_model: Path, small_model: Padim, tmp_p
     assert (document["format"], document["beside"]) == ("npz", [str(network)])
     assert sorted(tmp_path.iterdir()) == sorted([path, network])
     with np.load(path, allow_pickle=False) as params:
-        np.testing.assert_array_equal(params["mean"], small_model.mean_)
-        np.testing.assert_array_equal(params["channel_indices"], small_model.channels)
-        assert float(params["threshold"]) == small_model.quantizer.to_value(small_model.threshold_level)
+        np.testing.assert_array_equal(params["mean"], small_model.state.gaussians.mean)
+        np.testing.assert_array_equal(params["channel_indices"], small_model.state.channels)
+        assert float(params["threshold"]) == small_model.state.fitted.quantizer.to_value(
+            small_model.threshold_level
+        )
         assert str(params["backbone_onnx"]) == network.name
         names = [str(name) for name in params["layer_names"]]
     session = ort.InferenceSession(str(network), providers=["CPUExecutionProvider"])
@@ -134,7 +139,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
 
     def writer(kind: str) -> Any:
         def write(model: Padim, path: Path, **options: object) -> Path:
-            assert model.fitted
+            assert model.normals_
             if kind == "npz":
                 path.with_name(f"{path.stem}_backbone.onnx").write_bytes(b"12")
             asked.append((kind, path))

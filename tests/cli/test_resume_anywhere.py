@@ -125,7 +125,7 @@ def test_killed_after_saving_it_goes_on_over_its_own_model(
     command = ("fit", good, "-o", begun.parent / "m", *SMALL)
     assert "there is a model already" in run(*command).sentence
     assert run(*command, "--resume", "--keep-features").code == 0
-    assert Padim.load(begun.parent / "m", work_dir=begun.parent / "m" / "work").has_spool
+    assert Padim.load(begun.parent / "m", work_dir=begun.parent / "m" / "work").working_set.has_features
     assert not begun.exists()
 
 

@@ -60,7 +60,7 @@ def test_results_are_the_engines_decisions(
     }
     judged = {row["name"]: row for row in pictures if "error" not in row}
     assert judged.keys() == expected.keys()
-    value = small_model.quantizer.to_value
+    value = small_model.state.fitted.quantizer.to_value
     files = set()
     for name, (scored, decision) in expected.items():
         row = judged[name]
@@ -98,7 +98,7 @@ def test_csv_and_json_say_the_same(
     for row, line in zip(pictures, lines, strict=True):
         assert line["name"].removeprefix("'") == row["name"]
         assert line["model_id"] == document["model_id"]
-        assert line["scoring_identity"] == document["scoring_identity"] == small_model.scoring_identity
+        assert line["scoring_identity"] == document["scoring_identity"] == small_model.state.identity
         assert line["model"] == document["model"] == "model"
         assert line["random_weights"] == "no"
         assert line["sha256"] == (row["sha256"] or "")

@@ -69,14 +69,17 @@ def test_a_broken_picture_is_named_and_changes_nothing(
     good = normals(4)
     content = BROKEN[name]()
     model = Padim(config, work_dir=tmp_path / "work").fit(good)
-    before, arrays = files(tmp_path), (model.mean_.tobytes(), model.held_out_.tobytes())
+    before, arrays = (
+        files(tmp_path),
+        (model.state.gaussians.mean.tobytes(), model.state.fitted.held_out.tobytes()),
+    )
     for verb in (model.fit, model.partial_fit):
         with pytest.raises(ImageError) as caught:
             verb([*normals(2, first=50), (name, content)])
         assert caught.value.name == name
         assert caught.value.reason
         assert files(tmp_path) == before
-        assert (model.mean_.tobytes(), model.held_out_.tobytes()) == arrays
+        assert (model.state.gaussians.mean.tobytes(), model.state.fitted.held_out.tobytes()) == arrays
 
     errors: list[ImageError] = []
     with_it = [good[0], (name, content), *good[1:]]
@@ -84,7 +87,7 @@ def test_a_broken_picture_is_named_and_changes_nothing(
     assert scored == [item[0] for item in good]
     model.fit(with_it, on_error=errors.append)
     assert [error.name for error in errors] == [name, name]
-    assert (model.mean_.tobytes(), model.held_out_.tobytes()) == arrays
+    assert (model.state.gaussians.mean.tobytes(), model.state.fitted.held_out.tobytes()) == arrays
     assert files(tmp_path) == before
 
 
@@ -102,8 +105,8 @@ def test_all_broken_ones_at_once(config: PadimConfig) -> None:
 def test_an_odd_picture_is_used_like_any_other(config: PadimConfig, tmp_path: Path, name: str) -> None:
     content = ODD[name]()
     model = Padim(config, work_dir=tmp_path / "work").fit([*normals(3), (name, content)])
-    assert np.isfinite(model.mean_).all()
-    assert np.isfinite(model.held_out_).all()
+    assert np.isfinite(model.state.gaussians.mean).all()
+    assert np.isfinite(model.state.fitted.held_out).all()
     (scored,) = model.predict([(name, content)])
     assert scored.name == name
     decision = model.decide(scored, 0)
@@ -164,4 +167,4 @@ def test_the_same_name_twice_stays_two_pictures(config: PadimConfig) -> None:
     model = Padim(config).fit(pictures)
     assert len(model.normals_) == 4
     assert len({normal.group for normal in model.normals_}) == 4
-    assert len({model.thumbnail(i) for i in range(4)}) == 4
+    assert len({model.working_set.thumbnail(i) for i in range(4)}) == 4

@@ -32,7 +32,7 @@ def model(saved_model: Path) -> Padim:
 
 def rejected_where_it_should_be(model: Padim) -> None:
     """A threshold in use rejects what is above it, whatever is scored; without one there is no verdict."""
-    value = model.choice.value
+    value = model.decision.choice.value
     assert value is not None
     if model.current_threshold is None:
         with pytest.raises(CalibrationError, match=r"is beyond this model.s scale, .*: set another"):
@@ -41,26 +41,26 @@ def rejected_where_it_should_be(model: Padim) -> None:
     size, grid = model.config.input_size, model.config.grid
     for factor in (0.5, 0.99, 1.01, 2, 1000):
         distances = np.full((grid, grid), factor * value, np.float32)
-        q = model.judge.map(distances, (size, size))
+        q = model.state.map(distances, (size, size))
         peak = float(upsample_and_smooth(distances, size, model.config.smoothing_sigma).max())
-        apart = abs(peak - value) > model.quantizer.step
+        apart = abs(peak - value) > model.state.fitted.quantizer.step
         if apart:
             assert (q.max() > model.threshold_level) == (peak > value), (factor, value)
 
 
 @pytest.mark.parametrize("value", [1e9, 1e300, math.inf, -math.inf, math.nan, -1.0, -1e-300, 10**400])
 def test_what_is_no_threshold_is_refused(model: Padim, value: float) -> None:
-    before, choice = model.threshold_level, model.choice
+    before, choice = model.threshold_level, model.decision.choice
     with pytest.raises(ValueError, match=r"the threshold (must be a number of at least 0|can be at most)"):
         model.set_decision(value=value)
-    assert (model.threshold_level, model.choice) == (before, choice)
+    assert (model.threshold_level, model.decision.choice) == (before, choice)
 
 
 def test_one_kept_for_later_is_refused_when_its_time_comes(model: Padim) -> None:
     model.set_decision(value=1e9, basis="image")
     with pytest.raises(ValueError, match="can be at most"):
         model.set_decision(basis="manual")
-    assert model.choice.basis == "image"
+    assert model.decision.choice.basis == "image"
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-9, 3.0, 40.0, 400.0, 1e9])
@@ -91,7 +91,7 @@ def test_without_a_threshold_it_is_saved_and_exported_without(tmp_path: Path) ->
 
 def test_one_by_hand_stays_valid_through_changes(tmp_path: Path) -> None:
     model = Padim(SMALL, work_dir=tmp_path / "work").fit(normals(6))
-    highest = model.quantizer.highest_threshold
+    highest = model.state.fitted.quantizer.highest_threshold
     model.set_decision(value=highest * 0.999)
     changes: list[Any] = [
         lambda: model.set_decision(smoothing_sigma=9),
@@ -101,34 +101,34 @@ def test_one_by_hand_stays_valid_through_changes(tmp_path: Path) -> None:
         lambda: model.set_layers(["blocks.2", "blocks.4", "blocks.10"]),
         lambda: model.partial_fit(normals(2, first=50)),
         lambda: model.set_roi(np.tri(64, dtype=bool)),
-        lambda: model.delete_spool(),
+        lambda: model.working_set.delete(),
         lambda: model.partial_fit(normals(1, first=70)),
     ]
     for change in changes:
         change()
-        assert model.choice.value == highest * 0.999
+        assert model.decision.choice.value == highest * 0.999
         assert model.current_threshold is not None
         assert model.threshold_level <= HIGHEST_THRESHOLD
-        if model.roi is None:
+        if model.decision.roi is None:
             rejected_where_it_should_be(model)
     again = Padim.load(model.save(tmp_path / "model"))
     assert again.threshold_level == model.threshold_level
 
 
 def test_undone_the_scale_is_the_former_one(model: Padim) -> None:
-    model.set_decision(value=model.quantizer.highest_threshold)
-    before = model.quantizer
+    model.set_decision(value=model.state.fitted.quantizer.highest_threshold)
+    before = model.state.fitted.quantizer
     model.set_decision(smoothing_sigma=20)
-    assert model.quantizer.highest_threshold > model.choice.value  # type: ignore[operator]
-    assert model.set_decision(smoothing_sigma=2).quantizer == before
+    assert model.state.fitted.quantizer.highest_threshold > model.decision.choice.value  # type: ignore[operator]
+    assert model.set_decision(smoothing_sigma=2).state.fitted.quantizer == before
 
 
 def test_a_bundle_that_says_so_has_no_threshold(model: Padim, tmp_path: Path) -> None:
     """Also one that was saved when this was not looked at."""
-    for value, there in ((1e9, False), (model.quantizer.highest_threshold, True)):
+    for value, there in ((1e9, False), (model.state.fitted.quantizer.highest_threshold, True)):
         manifest = _rewritten(model, tmp_path, {"basis": "manual", "permille": 950, "value": value})
         opened = Padim.load(tmp_path / "model")
-        assert manifest["choice"]["value"] == opened.choice.value
+        assert manifest["choice"]["value"] == opened.decision.choice.value
         assert (opened.current_threshold is not None) == there
         rejected_where_it_should_be(opened)
 
@@ -150,7 +150,7 @@ def _rewritten(model: Padim, folder: Path, choice: dict[str, Any]) -> dict[str, 
 
 
 def test_a_good_part_beyond_the_scale_gives_no_threshold_either(model: Padim) -> None:
-    fitted = model.judge.fitted
+    fitted = model.state.fitted
     odd = fitted.held_out.copy()
     odd[:] = 1e6
     model._install(replace(fitted, held_out=odd))
@@ -182,7 +182,7 @@ def test_whatever_is_accepted_rejects_what_is_above_it(
             model.set_decision(**{name: setting})
         except ValueError:
             continue
-        if model.choice.basis == "manual":
+        if model.decision.choice.basis == "manual":
             rejected_where_it_should_be(model)
         else:
             assert model.current_threshold is None or model.current_threshold.level < MAX_LEVEL
@@ -194,7 +194,7 @@ _SHARED: dict[Path, Padim] = {}
 def _opened(path: Path) -> Padim:
     """Opened once; every example begins with the same decision."""
     model = _SHARED.setdefault(path, Padim.load(path))
-    model.choice = Choice()
+    model.decision = replace(model.decision, choice=Choice())
     return model.set_decision(smoothing_sigma=2.0, min_area=8)
 
 

@@ -236,24 +236,24 @@ def model(saved_model: Path) -> Padim:
 
 
 def test_a_model_without_a_guard_never_calls_for_review(model: Padim) -> None:
-    assert model.guard is None
+    assert model.decision.guard is None
     level = model.threshold_level
     assert [model.verdict(level), model.verdict(level + 1)] == ["accept", "reject"]
 
 
 def test_the_guard_changes_verdicts_and_no_mask(model: Padim) -> None:
     level = model.threshold_level
-    before = model.held_out_scores().copy()
-    step = model.quantizer.step
+    before = model.state.part_scores(model.config.min_area).copy()
+    step = model.state.fitted.quantizer.step
     assert model.set_guard(Guard(3.5 * step, step, 4, 6, 2)) is model
     found = [model.verdict(score) for score in range(level - 4, level + 6)]
     assert found == ["accept", *["review"] * 7, "reject", "reject"]
     assert model.threshold_level == level
-    np.testing.assert_array_equal(model.held_out_scores(), before)
+    np.testing.assert_array_equal(model.state.part_scores(model.config.min_area), before)
     assert model.verdict(level, level - 10) == "reject"
     for index in range(3):
-        q = model.held_out_map(index)
-        score = int(model.image_levels()[index])
+        q = model.state.held_out_map(index)
+        score = int(model.state.image_levels(model.config.min_area)[index])
         # Right below its score a picture is rejected, with a mask, although the verdict asks for review.
         decision = decide(q, score - 1, model.config.min_area, original_size=q.shape[::-1])
         assert decision.rejected
@@ -273,21 +273,21 @@ def test_without_a_threshold_there_is_no_verdict(small_config: PadimConfig) -> N
 def test_the_guard_stays_through_a_change_of_scale(model: Padim) -> None:
     guard = Guard(**GOOD)
     model.set_guard(guard).set_decision(smoothing_sigma=4.0)
-    assert model.guard == guard
+    assert model.decision.guard == guard
 
 
 @pytest.mark.parametrize("place", ["model", "model.zip"])
 def test_the_guard_is_saved_and_taken_back(model: Padim, tmp_path: Path, place: str) -> None:
     guard = Guard(0.1 + 0.2, 1 / 3, 4, 6, 2)
     again = Padim.load(model.set_guard(guard).save(tmp_path / place))
-    assert again.guard == guard
-    assert Padim.load(again.set_guard(None).save(tmp_path / place)).guard is None
+    assert again.decision.guard == guard
+    assert Padim.load(again.set_guard(None).save(tmp_path / place)).decision.guard is None
 
 
 def test_a_model_saved_before_guards_opens(model: Padim, tmp_path: Path) -> None:
     path = model.set_guard(Guard(**GOOD)).save(tmp_path / "m")
     edit(path, lambda manifest: manifest.pop("guard"))
-    assert Padim.load(path).guard is None
+    assert Padim.load(path).decision.guard is None
 
 
 @pytest.mark.parametrize(

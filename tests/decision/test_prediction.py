@@ -51,7 +51,7 @@ def test_deciding_again_is_deciding_at_once(seed: int, before: int, level: int, 
 
 def test_values_are_in_map_units_and_levels_beside_them(small_model: Padim) -> None:
     for found in small_model.predict(defects(3)):
-        scale = small_model.judge.fitted.quantizer
+        scale = small_model.state.fitted.quantizer
         assert found.score == scale.to_value(found.score_level)
         assert found.threshold == small_model.threshold_ == scale.to_value(small_model.threshold_level)
         assert found.rejected == (found.score > found.threshold)

@@ -284,13 +284,13 @@ DRAWN = (polygon((3, 3), (60, 8.5), (50, 61), mode="include"), brush((30, 30), (
 
 @pytest.mark.parametrize("name", ["model", "model.zip"])
 def test_shapes_are_saved_and_loaded(model: Padim, tmp_path: Path, name: str) -> None:
-    assert not model.roi_shapes
+    assert not model.decision.roi_shapes
     path = model.set_roi(region(model, *DRAWN), DRAWN).save(tmp_path / name)
     again = Padim.load(path)
-    assert again.roi_shapes == DRAWN
-    np.testing.assert_array_equal(again.roi, region(model, *DRAWN))
-    again.set_roi(again.roi).save(path)
-    assert not Padim.load(path).roi_shapes
+    assert again.decision.roi_shapes == DRAWN
+    np.testing.assert_array_equal(again.decision.roi, region(model, *DRAWN))
+    again.set_roi(again.decision.roi).save(path)
+    assert not Padim.load(path).decision.roi_shapes
 
 
 def test_shapes_go_with_their_region(model: Padim, tmp_path: Path) -> None:
@@ -299,13 +299,13 @@ def test_shapes_go_with_their_region(model: Padim, tmp_path: Path) -> None:
         model.set_roi(np.zeros((64, 64), bool), DRAWN[:1])
     with pytest.raises(ValueError, match="501"):
         model.set_roi(region(model, *DRAWN), DRAWN[:1] * 501)
-    assert model.roi_shapes == DRAWN
-    assert not model.set_roi(None, DRAWN).roi_shapes
+    assert model.decision.roi_shapes == DRAWN
+    assert not model.set_roi(None, DRAWN).decision.roi_shapes
     model.save(tmp_path / "m")
     assert not list((tmp_path / "m").glob("roi*"))
     again = Padim.load(tmp_path / "m")
-    assert again.roi is None
-    assert not again.roi_shapes
+    assert again.decision.roi is None
+    assert not again.decision.roi_shapes
 
 
 def test_how_a_region_was_drawn_changes_no_identity(

@@ -92,22 +92,24 @@ def test_the_whole_graph_is_its_parts(count: int) -> None:
     """Fit and score see the same embeddings, held-out and test pictures the same tail: to the bit."""
     config = PadimConfig(input_size=64, grid_stride=8, n_features=16, min_area=4, smoothing_sigma=2.0)
     model = Padim(config).fit(normals(count))
-    assert model.factor_.kind == ("low_rank" if count == 6 else "triangular")
-    rgb = np.stack([model.preprocess(decode(bytes(content), name)) for name, content in defects(5)])
-    grids, maps = model.judge.scorer(rgb)
-    embedding = model.extractor(rgb)
-    by_parts = distances(embedding, model.channels, model.detector_)
+    assert model.state.gaussians.factor.kind == ("low_rank" if count == 6 else "triangular")
+    rgb = np.stack([model.network.preprocess(decode(bytes(content), name)) for name, content in defects(5)])
+    grids, maps = model.state.scorer(rgb)
+    embedding = model.network.extractor(rgb)
+    by_parts = distances(embedding, model.state.channels, model.state.fitted.detector)
     np.testing.assert_array_equal(grids.reshape(5, -1), by_parts)
     for grid, q in zip(grids, maps, strict=True):
-        expected = judged_map(grid, size=64, sigma=2.0, quantizer=model.quantizer)
+        expected = judged_map(grid, size=64, sigma=2.0, quantizer=model.state.fitted.quantizer)
         np.testing.assert_array_equal(q, expected)
     for row in range(5):
-        assert np.array_equal(model.judge.scorer(rgb[row : row + 1])[1][0], maps[row])
+        assert np.array_equal(model.state.scorer(rgb[row : row + 1])[1][0], maps[row])
 
 
 def test_the_session_is_shared_by_models_of_one_config() -> None:
     config = PadimConfig(input_size=64, grid_stride=8, n_features=16)
     one, other = Padim(config).fit(normals(5)), Padim(config).fit(normals(8, first=50))
-    assert one.extractor is other.extractor is open_extractor(config)
-    session = one.extractor.scoring_session(one.detector_, one.channels)
-    assert other.extractor.scoring_session(other.detector_, other.channels) is session
+    assert one.network.extractor is other.network.extractor is open_extractor(config)
+    session = one.network.extractor.scoring_session(one.state.fitted.detector, one.state.channels)
+    assert (
+        other.network.extractor.scoring_session(other.state.fitted.detector, other.state.channels) is session
+    )

@@ -52,11 +52,11 @@ def maps(model: Padim, count: int = 4) -> np.ndarray:
 
 
 def test_defects_stand_out(model: Padim) -> None:
-    good = model.held_out_scores()
+    good = model.state.part_scores(model.config.min_area)
     bad = [scored.score_level for scored in model.predict(defects(6))]
     assert np.median(bad) > np.percentile(good, 90)
     assert len(good) == 14
-    assert model.calibration_ == "exact"
+    assert model.state.fitted.calibration == "exact"
 
 
 def test_a_saved_model_judges_to_the_bit(model: Padim, tmp_path: Path) -> None:
@@ -64,9 +64,11 @@ def test_a_saved_model_judges_to_the_bit(model: Padim, tmp_path: Path) -> None:
     assert Bundle(path).manifest["method"] == model.config.method
     again = Padim.load(path, work_dir=tmp_path / "work")
     np.testing.assert_array_equal(maps(again), maps(model))
-    np.testing.assert_array_equal(again.held_out_scores(), model.held_out_scores())
+    np.testing.assert_array_equal(
+        again.state.part_scores(again.config.min_area), model.state.part_scores(model.config.min_area)
+    )
     assert again.threshold_level == model.threshold_level
-    assert again.losses_ == model.losses_
+    assert again.state.fitted.losses == model.state.fitted.losses
 
 
 def test_a_bundle_with_arrays_of_another_model_is_refused(model: Padim, tmp_path: Path) -> None:
@@ -91,8 +93,8 @@ def test_a_bundle_with_arrays_of_another_model_is_refused(model: Padim, tmp_path
 
 def test_the_exported_scorer_is_the_model(model: Padim, tmp_path: Path) -> None:
     path = export_onnx(model, tmp_path / "scorer.onnx")
-    rgb = np.stack([model.preprocess(_decoded(content)) for _, content in defects(3)])
-    expected, _ = model.judge_arrays(rgb)
+    rgb = np.stack([model.network.preprocess(_decoded(content)) for _, content in defects(3)])
+    expected, _ = model.state.score_arrays(rgb, model.config.min_area)
     found = open_session(path.read_bytes()).run(["map"], {"rgb": rgb})[0]
     np.testing.assert_array_equal(found, expected)
 
@@ -125,31 +127,31 @@ def arrays_in(thing: Any) -> Iterator[np.ndarray]:
 @h_settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_any_other_number_in_any_array_is_another_scoring_identity(model: Padim, data: st.DataObject) -> None:
-    changed = deepcopy(model.detector_)
+    changed = deepcopy(model.state.fitted.detector)
     changed.__dict__.pop("file_hashes", None)
-    assert changed.fingerprint() == model.detector_.fingerprint()
+    assert changed.fingerprint() == model.state.fitted.detector.fingerprint()
     changed.__dict__.pop("file_hashes")
     arrays = list(arrays_in(changed))
     array = arrays[data.draw(st.integers(0, len(arrays) - 1))]
     # The least bit of a number. Of a triangular matrix the zeros are kept, too.
     number = array.reshape(-1).view(np.uint8)
     number[data.draw(st.integers(0, array.size - 1)) * array.itemsize] ^= 1
-    assert changed.fingerprint() != model.detector_.fingerprint()
+    assert changed.fingerprint() != model.state.fitted.detector.fingerprint()
     if array.dtype == np.int64 and isinstance(changed, Ensemble):
         return  # a member's channels follow from the model's and its settings, which the identity covers
-    fitted = replace(model.judge.fitted, detector=changed)
-    judge = Judge(fitted, model.config, None, model.extractor, model.channels)
-    assert judge.identity != model.scoring_identity
+    fitted = replace(model.state.fitted, detector=changed)
+    judge = Judge(fitted, model.config, None, model.network.extractor, model.state.channels)
+    assert judge.identity != model.state.identity
 
 
 def test_a_map_of_another_detector_is_refused(model: Padim, tmp_path: Path) -> None:
     other = Padim.load(model.save(tmp_path / "model"))
     (scored,) = other.predict(defects(1))
     assert model.decide(scored).rejected == other.decide(scored).rejected
-    changed = deepcopy(model.detector_)
+    changed = deepcopy(model.state.fitted.detector)
     changed.__dict__.pop("file_hashes", None)
     next(arrays_in(changed)).reshape(-1)[-1] += 1
-    other._install(replace(model.judge.fitted, detector=changed))
+    other._install(replace(model.state.fitted, detector=changed))
     with pytest.raises(PadimError, match="scored before the model changed, or by another model"):
         other.decide(scored)
 
@@ -157,7 +159,7 @@ def test_a_map_of_another_detector_is_refused(model: Padim, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_out_and_in_again_is_the_former_model(name: str, tmp_path: Path) -> None:
     model = Padim(config(name), work_dir=tmp_path).fit(normals(9))
-    before, scores = maps(model), model.held_out_scores()
+    before, scores = maps(model), model.state.part_scores(model.config.min_area)
     model.exclude(2, "kept_out")
     without = Padim(config(name)).fit([item for index, item in enumerate(normals(9)) if index != 2])
     np.testing.assert_allclose(
@@ -167,7 +169,7 @@ def test_out_and_in_again_is_the_former_model(name: str, tmp_path: Path) -> None
     )
     model.include(2)
     np.testing.assert_array_equal(maps(model), before)
-    np.testing.assert_array_equal(model.held_out_scores(), scores)
+    np.testing.assert_array_equal(model.state.part_scores(model.config.min_area), scores)
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
@@ -178,11 +180,13 @@ def test_a_continued_fit_is_one_fit(name: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(maps(model), maps(whole))
     # The features deleted, the checkpoint goes on as exactly.
     again = Padim(config(name), work_dir=tmp_path / "again").fit(normals(6))
-    again.delete_spool()
-    assert again.continues_exactly
+    again.working_set.delete()
+    assert again.working_set.continues_exactly
     again.partial_fit(normals(3, first=6))
     np.testing.assert_array_equal(maps(again), maps(whole))
-    np.testing.assert_array_equal(again.held_out_scores(), whole.held_out_scores())
+    np.testing.assert_array_equal(
+        again.state.part_scores(again.config.min_area), whole.state.part_scores(whole.config.min_area)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))

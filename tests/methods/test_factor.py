@@ -103,15 +103,15 @@ def test_where_16_bits_would_show_32_are_kept(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(factors, "NARROW_ABOVE_BYTES", 0)
     config = PadimConfig(input_size=64, grid_stride=16, n_features=None, eps=1e-6)
     model = Padim(config, work_dir=tmp_path / "strong").fit(normals(12))
-    assert isinstance(model.factor_, LowRank)
-    assert not model.factor_.narrow
+    assert isinstance(model.state.gaussians.factor, LowRank)
+    assert not model.state.gaussians.factor.narrow
     model = Padim(config.model_copy(update={"eps": 0.01}), work_dir=tmp_path / "usual").fit(normals(12))
-    assert isinstance(model.factor_, LowRank)
-    assert model.factor_.narrow
+    assert isinstance(model.state.gaussians.factor, LowRank)
+    assert model.state.gaussians.factor.narrow
     again = Padim.load(model.save(tmp_path / "model"))
-    assert isinstance(again.factor_, LowRank)
-    assert again.factor_.narrow
-    np.testing.assert_array_equal(again.factor_.basis, model.factor_.basis)
+    assert isinstance(again.state.gaussians.factor, LowRank)
+    assert again.state.gaussians.factor.narrow
+    np.testing.assert_array_equal(again.state.gaussians.factor.basis, model.state.gaussians.factor.basis)
 
 
 @settings(max_examples=60, deadline=None)

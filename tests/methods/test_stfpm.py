@@ -15,6 +15,7 @@ import pytest
 from padim import BundleError, Cancelled, Padim, PadimConfig, PadimError
 from padim.data.loading import Watch
 from padim.decision.anomaly_map import Quantizer, tail_inputs
+from padim.errors import NotFittedError
 from padim.methods import lookup
 from padim.methods.base import Task
 from padim.methods.stfpm import STUDENT, Lessons, StudentTeacher, learn
@@ -56,7 +57,7 @@ def own(model: Padim, tmp_path: Path) -> Padim:
     """A copy with the features at hand, to be changed."""
     import shutil
 
-    shutil.copytree(model.work_dir, tmp_path / "work")
+    shutil.copytree(model.working_set.folder, tmp_path / "work")
     return Padim.load(model.save(tmp_path / "model"), work_dir=tmp_path / "work")
 
 
@@ -129,7 +130,7 @@ def test_the_graph_computes_what_the_paper_says(stride: int, muted: tuple[str, .
 def test_a_fitted_model_scores_so_too(model: Padim) -> None:
     pictures = [part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)]
     grids = np.stack([s.grid for s in model.predict([(str(i), rgb) for i, rgb in enumerate(pictures)])])
-    detector = model.detector_
+    detector = model.state.fitted.detector
     assert isinstance(detector, StudentTeacher)
     expected = by_numpy(model.config, detector.student, np.stack(pictures))
     np.testing.assert_allclose(grids, expected, rtol=1e-3, atol=1e-6)
@@ -137,7 +138,7 @@ def test_a_fitted_model_scores_so_too(model: Padim) -> None:
 
 def test_it_learns(model: Padim) -> None:
     """Far from trained, it answers better on good parts than it did at first, and than on bad ones."""
-    for losses in model.losses_:
+    for losses in model.state.fitted.losses:
         assert losses.train[-1] < 0.5 * losses.train[0]
     good = [float(s.grid.max()) for s in model.predict(normals(6, first=60))]
     bad = [float(s.grid.max()) for s in model.predict(defects(6))]
@@ -146,37 +147,37 @@ def test_it_learns(model: Padim) -> None:
 
 def test_held_out_scores_are_of_other_students(model: Padim) -> None:
     """Nobody is scored by what has seen it: not the detector, and not one student for all folds."""
-    names = [losses.name for losses in model.losses_]
+    names = [losses.name for losses in model.state.fitted.losses]
     assert names == ["all parts", "without fold 1", "without fold 2"]
     seen = np.stack([s.grid for s in model.predict(normals(COUNT))])
-    assert (np.abs(model.held_out_ - seen).max(axis=(1, 2)) > 1e-3).all()
+    assert (np.abs(model.state.fitted.held_out - seen).max(axis=(1, 2)) > 1e-3).all()
 
 
 def test_a_part_kept_out_is_scored_by_the_detector(own: Padim) -> None:
     own.exclude(1, "kept_out")
     (name, content) = normals(COUNT)[1]
     (scored,) = own.predict([(name, content)])
-    np.testing.assert_allclose(own.held_out_[1], scored.grid, rtol=1e-5)
+    np.testing.assert_allclose(own.state.fitted.held_out[1], scored.grid, rtol=1e-5)
 
 
 def test_excluding_and_including_gives_the_former_model(model: Padim, own: Padim) -> None:
     own.exclude(0, "not_good")
-    assert own.detector_.form != model.detector_.form
+    assert own.state.fitted.detector.form != model.state.fitted.detector.form
     fresh = Padim(CONFIG).fit(normals(COUNT)[1:])
-    assert fresh.detector_.fingerprint() == own.detector_.fingerprint()
+    assert fresh.state.fitted.detector.fingerprint() == own.state.fitted.detector.fingerprint()
     own.include(0)
-    assert own.detector_.fingerprint() == model.detector_.fingerprint()
-    np.testing.assert_array_equal(own.held_out_, model.held_out_)
+    assert own.state.fitted.detector.fingerprint() == model.state.fitted.detector.fingerprint()
+    np.testing.assert_array_equal(own.state.fitted.held_out, model.state.fitted.held_out)
 
 
 def test_the_seed_decides(model: Padim) -> None:
     again = Padim(CONFIG).fit(normals(COUNT))
-    assert again.detector_.form == model.detector_.form
-    assert again.losses_ == model.losses_
-    np.testing.assert_array_equal(again.held_out_, model.held_out_)
+    assert again.state.fitted.detector.form == model.state.fitted.detector.form
+    assert again.state.fitted.losses == model.state.fitted.losses
+    np.testing.assert_array_equal(again.state.fitted.held_out, model.state.fitted.held_out)
     short = CONFIG.model_copy(update={"max_epochs": 1})
     one, other = (Padim(short.model_copy(update={"seed": seed})).fit(normals(2)) for seed in (0, 1))
-    assert one.detector_.form != other.detector_.form
+    assert one.state.fitted.detector.form != other.state.fitted.detector.form
 
 
 def stopping(words: str, after: int = 1) -> tuple[Callable[..., None], Callable[[], bool]]:
@@ -198,32 +199,33 @@ def test_a_stopped_training_goes_on_where_it_was(
     stopped = Padim(CONFIG)
     with pytest.raises(Cancelled):
         stopped.fit(normals(COUNT), progress=progress, cancel=cancel, unfinished=tmp_path)
-    assert not stopped.fitted
+    with pytest.raises(NotFittedError):
+        _ = stopped.state
     said: list[str] = []
     stopped.fit(normals(COUNT), progress=lambda _d, _t, stage: said.append(stage), unfinished=tmp_path)
     assert not any("without fold 1" in stage for stage in said)
     assert not any("without fold 2 of 2: epoch 1" in stage for stage in said)
-    assert stopped.detector_.form == model.detector_.form
-    assert stopped.losses_ == model.losses_
-    np.testing.assert_array_equal(stopped.held_out_, model.held_out_)
+    assert stopped.state.fitted.detector.form == model.state.fitted.detector.form
+    assert stopped.state.fitted.losses == model.state.fitted.losses
+    np.testing.assert_array_equal(stopped.state.fitted.held_out, model.state.fitted.held_out)
 
 
 def test_a_cancelled_change_leaves_the_model_as_it_was(own: Padim) -> None:
-    before = own.detector_, own.normals_, own.held_out_
+    before = own.state.fitted.detector, own.normals_, own.state.fitted.held_out
     progress, cancel = stopping("with all parts")
     with pytest.raises(Cancelled):
         own.exclude(0, "not_good", progress=progress, cancel=cancel)
     with pytest.raises(Cancelled):
         own.partial_fit(normals(1, first=40), progress=progress, cancel=cancel)
-    assert (own.detector_, own.normals_) == before[:2]
-    assert own.held_out_ is before[2]
-    assert own.has_spool
+    assert (own.state.fitted.detector, own.normals_) == before[:2]
+    assert own.state.fitted.held_out is before[2]
+    assert own.working_set.has_features
 
 
 def test_what_is_saved_is_what_is_opened(model: Padim, tmp_path: Path) -> None:
     opened = Padim.load(model.save(tmp_path / "model.zip"))
-    assert opened.detector_ == model.detector_
-    assert opened.losses_ == model.losses_
+    assert opened.state.fitted.detector == model.state.fitted.detector
+    assert opened.state.fitted.losses == model.state.fitted.losses
     pictures = [*normals(2, first=60), *defects(2)]
     for ours, theirs in zip(model.predict(pictures), opened.predict(pictures), strict=True):
         assert ours.score_level == theirs.score_level
@@ -247,7 +249,7 @@ class Saved:
 
 
 def test_a_student_of_another_model_is_refused(model: Padim) -> None:
-    p, d = CONFIG.grid**2, len(model.channels)
+    p, d = CONFIG.grid**2, len(model.state.channels)
     with pytest.raises(ValueError, match=r"student\.onnx is not a network .* it is no ONNX file"):
         StudentTeacher.load(Saved(b"no network"), CONFIG, (p, d))
     other = untrained(PadimConfig(method="stfpm", input_size=64))
@@ -269,24 +271,24 @@ def test_the_exported_scorer_agrees(model: Padim, tmp_path: Path) -> None:
     session = ort.InferenceSession(export_onnx(model, tmp_path / "scorer.onnx"))
     rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
     maps, _ = session.run(["map", "score"], {"rgb": rgb})
-    ours, _ = model.judge_arrays(rgb)
+    ours, _ = model.state.score_arrays(rgb, model.config.min_area)
     assert np.abs(maps.astype(int) - ours.astype(int)).max() <= 1
 
 
 def test_distances_do_not_follow_from_embeddings(model: Padim) -> None:
-    detector = model.detector_
+    detector = model.state.fitted.detector
     assert detector.needs_image
     assert not lookup.detector("padim").needs_image
     assert not isinstance(detector, EmbeddingDetector)
     assert detector.strange() == 2
-    assert detector.shape == (CONFIG.grid**2, len(model.channels))
+    assert detector.shape == (CONFIG.grid**2, len(model.state.channels))
     assert untrained(CONFIG, 1).fingerprint() != untrained(CONFIG, 2).fingerprint()
 
 
 def test_too_few_parts_have_a_model_and_no_held_out_scores() -> None:
     single = Padim(CONFIG.model_copy(update={"max_epochs": 1})).fit(normals(1))
-    assert single.calibration_ == "none"
-    assert len(single.losses_) == 1
+    assert single.state.fitted.calibration == "none"
+    assert len(single.state.fitted.losses) == 1
     assert [s.score_level > 0 for s in single.predict(defects(1))] == [True]
 
 
@@ -364,7 +366,7 @@ def test_its_own_defaults_are_for_a_network_trained_whole() -> None:
 def test_it_can_be_one_of_an_ensemble(tmp_path: Path) -> None:
     changes = {"method": "ensemble", "members": ("padim", "stfpm"), "max_epochs": 1, "n_features": 5}
     together = Padim(CONFIG.model_copy(update=changes)).fit(normals(4))
-    assert together.detector_.needs_image
+    assert together.state.fitted.detector.needs_image
     opened = Padim.load(together.save(tmp_path / "model.zip"))
     pictures = [*normals(1, first=60), *defects(1)]
     for ours, theirs in zip(together.predict(pictures), opened.predict(pictures), strict=True):
@@ -372,5 +374,8 @@ def test_it_can_be_one_of_an_ensemble(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours.levels, theirs.levels)
     session = ort.InferenceSession(export_onnx(opened, tmp_path / "scorer.onnx"))
     rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
-    maps, expected = session.run(["map"], {"rgb": rgb})[0], opened.judge_arrays(rgb)[0]
+    maps, expected = (
+        session.run(["map"], {"rgb": rgb})[0],
+        opened.state.score_arrays(rgb, opened.config.min_area)[0],
+    )
     assert np.abs(maps.astype(int) - expected.astype(int)).max() <= 2

@@ -180,7 +180,7 @@ def test_a_stopped_fit_of_a_model_goes_on_from_its_folder(tmp_path: Path) -> Non
     # What had ended is not trained again: the first fold whole, and the second one's autoencoder.
     assert not any("fold 1" in stage or "Preparing the network without fold 2" in stage for stage in stages)
     assert "Training without fold 2 of 3: epoch 1 of 4" in stages
-    np.testing.assert_array_equal(model.held_out_, whole.held_out_)
-    assert model.detector_.fingerprint() == whole.detector_.fingerprint()
-    assert model.losses_ == whole.losses_
+    np.testing.assert_array_equal(model.state.fitted.held_out, whole.state.fitted.held_out)
+    assert model.state.fitted.detector.fingerprint() == whole.state.fitted.detector.fingerprint()
+    assert model.state.fitted.losses == whole.state.fitted.losses
     assert not list((tmp_path / "unfinished").glob("training*"))

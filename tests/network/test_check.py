@@ -365,14 +365,14 @@ def test_what_goes_wrong_in_a_run_is_told_in_one_sentence(
         def run_with_ort_values(self, *_: object) -> None:
             raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION\n\tFailed to allocate memory")
 
-    monkeypatch.setattr(model.extractor, "scoring_session", lambda *_: Failing())
+    monkeypatch.setattr(model.network.extractor, "scoring_session", lambda *_: Failing())
     with pytest.raises(PadimError, match="cannot be run by ONNX Runtime") as failed:
         list(model.predict(defects(1)))
     assert "\n" not in str(failed.value)
     assert "Failed to allocate memory" in str(failed.value)
-    monkeypatch.setattr(model.extractor, "session", Failing())
+    monkeypatch.setattr(model.network.extractor, "session", Failing())
     with pytest.raises(PadimError, match="cannot be run by ONNX Runtime"):
-        model.extractor(rng_picture(64))
+        model.network.extractor(rng_picture(64))
 
 
 # --- mutated files ------------------------------------------------------------------------------------------

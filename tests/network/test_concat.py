@@ -73,7 +73,7 @@ def test_the_joined_file_names_its_outputs_after_part_and_layer() -> None:
 def test_an_ensemble_on_two_backbones_is_the_mean_of_its_members(tmp_path: Path) -> None:
     config = small(backbone=BOTH, method="ensemble", members=["padim"], n_features=None)
     model = Padim(config, work_dir=tmp_path / "work").fit(normals(12))
-    detector = model.detector_
+    detector = model.state.fitted.detector
     assert isinstance(detector, Ensemble)
     grids = [scored.grid for scored in model.predict(defects(3))]
     surprises = []
@@ -86,11 +86,13 @@ def test_an_ensemble_on_two_backbones_is_the_mean_of_its_members(tmp_path: Path)
     again = Padim.load(path)
     for ours, theirs in zip(again.predict(defects(3)), model.predict(defects(3)), strict=True):
         np.testing.assert_array_equal(ours.levels, theirs.levels)
-    assert again.provenance["source"].count("random") == 2
-    model.delete_spool()
+    assert again.network.provenance["source"].count("random") == 2
+    model.working_set.delete()
     model.partial_fit(normals(3, first=12))
     whole = Padim(config).fit(normals(15))
-    np.testing.assert_array_equal(model.held_out_scores(), whole.held_out_scores())
+    np.testing.assert_array_equal(
+        model.state.part_scores(model.config.min_area), whole.state.part_scores(whole.config.min_area)
+    )
 
 
 def test_a_backbone_without_a_channel_in_use_is_told() -> None:

@@ -71,13 +71,13 @@ def region_of_interest() -> npt.NDArray[np.bool_]:
 def guarded() -> Padim:
     model = fitted(22)
     scores = sorted(abs(s.score_level - model.threshold_level) for s in model.predict(PICTURES))
-    return model.set_guard(Guard((scores[1] + 2) * model.quantizer.step, 1.0, 4, 5, 1))
+    return model.set_guard(Guard((scores[1] + 2) * model.state.fitted.quantizer.step, 1.0, 4, 5, 1))
 
 
 def by_hand() -> Padim:
     model = fitted(5, n_features=1)
     scores = sorted(s.score_level for s in model.predict(PICTURES))
-    return model.set_decision(value=model.quantizer.to_value(scores[4] + scores[5]) / 2)
+    return model.set_decision(value=model.state.fitted.quantizer.to_value(scores[4] + scores[5]) / 2)
 
 
 def sideways(rgb: npt.NDArray[np.uint8]) -> bytes:
@@ -137,11 +137,13 @@ def levels_of(model: Padim, path: Path) -> list[npt.NDArray[np.uint16]]:
     """The judged maps of all pictures by the exported graph, in one batch."""
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     decoded = [decode(content, name) for name, content in PICTURES if isinstance(content, bytes)]
-    feed: dict[str, npt.NDArray[np.generic]] = {"rgb": np.stack([model.preprocess(rgb) for rgb in decoded])}
+    feed: dict[str, npt.NDArray[np.generic]] = {
+        "rgb": np.stack([model.network.preprocess(rgb) for rgb in decoded])
+    }
     if model.config.fit == "pad":
         inside = np.zeros((len(decoded), 64, 64), np.float32)
         for plane, rgb in zip(inside, decoded, strict=True):
-            top, left, height, width = model.preprocess.content_box(rgb.shape[:2])
+            top, left, height, width = model.network.preprocess.content_box(rgb.shape[:2])
             plane[top : top + height, left : left + width] = 1
         feed["inside"] = inside
     maps, scores = session.run(["map", "score"], feed)
@@ -158,7 +160,7 @@ def test_the_scores_and_verdicts_of_the_short_script(
     for line, scored in zip(lines, model.predict(PICTURES), strict=True):
         assert Path(line[0]).name == scored.name
         score = region_score(scored.levels, 1)
-        assert float(line[1]) == pytest.approx(model.quantizer.to_value(score), rel=1e-3)
+        assert float(line[1]) == pytest.approx(model.state.fitted.quantizer.to_value(score), rel=1e-3)
         verdicts.add(model.verdict(score, level))
         if all(abs(score - border) > 1e-3 * border for border in _borders(model)):
             assert line[2] == model.verdict(score, level), scored.name
@@ -220,9 +222,11 @@ def test_only_standard_operators(exported: tuple[Padim, Path]) -> None:
 
 def test_distances_on_request(small_model: Padim, tmp_path: Path) -> None:
     path = export_onnx(small_model, tmp_path / "scorer.onnx", distances=True)
-    rgb = np.stack([small_model.preprocess(decode(c, n)) for n, c in defects(3) if isinstance(c, bytes)])
+    rgb = np.stack(
+        [small_model.network.preprocess(decode(c, n)) for n, c in defects(3) if isinstance(c, bytes)]
+    )
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    grids, _ = small_model.scorer(rgb)
+    grids, _ = small_model.state.scorer(rgb)
     (distance,) = session.run(["distance"], {"rgb": rgb})
     np.testing.assert_allclose(distance, grids.reshape(3, -1), rtol=1e-4)
 
@@ -237,23 +241,23 @@ def test_the_metadata_say_what_the_model_says(small_model: Padim, tmp_path: Path
     assert facts["padim_version"] == padim.__version__
     assert facts["name"] == "Line 3, größer"
     assert int(facts["threshold_level"]) == threshold.level
-    assert float(facts["threshold_value"]) == small_model.quantizer.to_value(threshold.level)
+    assert float(facts["threshold_value"]) == small_model.state.fitted.quantizer.to_value(threshold.level)
     assert float(facts["threshold_percentile"]) == 95.0
-    assert float(facts["quantizer_step"]) == small_model.quantizer.step
+    assert float(facts["quantizer_step"]) == small_model.state.fitted.quantizer.step
     assert (facts["input_size"], facts["min_area"], facts["fit"]) == ("64", "8", "stretch")
     assert facts["layers"].split(",") == list(small_model.config.layers)
     assert facts["weights"] == "pretrained"
-    assert facts["weights_source"] == small_model.provenance["source"]
-    assert facts["weights_sha256"] == small_model.provenance["sha256"]
+    assert facts["weights_source"] == small_model.network.provenance["source"]
+    assert facts["weights_sha256"] == small_model.network.provenance["sha256"]
     assert "warning" not in facts
-    rate = small_model.false_rejects()
+    rate = small_model.false_reject_rate_
     assert json.loads(facts["false_rejects"]) == {
         "above": rate.above,
         "parts": 22,
         "expected": pytest.approx(rate.expected, abs=1e-6),
         "upper_95": pytest.approx(rate.upper, abs=1e-6),
     }
-    strict = small_model.false_rejects(threshold.level, 1)
+    strict = small_model.state.false_rejects(threshold.level, 1)
     assert json.loads(facts["false_rejects_at_min_area_1"])["above"] == strict.above
 
 
@@ -303,7 +307,7 @@ def test_large_models_are_two_files(count: int, tmp_path: Path, pictures: list[P
     path = export_onnx(model, tmp_path / "scorer.onnx")
     (data,) = tmp_path.glob("scorer.onnx.*.data")
     assert sorted(tmp_path.iterdir()) == sorted([path, data])
-    assert data.stat().st_size > model.factor_.files().popitem()[1].nbytes
+    assert data.stat().st_size > model.state.gaussians.factor.files().popitem()[1].nbytes
     onnx.checker.check_model(str(path), full_check=True)
     proto = onnx.load(path, load_external_data=False)
     outside = [t for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
@@ -316,7 +320,7 @@ def test_large_models_are_two_files(count: int, tmp_path: Path, pictures: list[P
         on_a_line_pc("score_onnx.py", path, *pictures), model.predict(PICTURES), strict=True
     ):
         score = region_score(scored.levels, 1)
-        assert float(line[1]) == pytest.approx(model.quantizer.to_value(score), rel=1e-3)
+        assert float(line[1]) == pytest.approx(model.state.fitted.quantizer.to_value(score), rel=1e-3)
 
 
 @pytest.mark.usefixtures("beside")
@@ -339,8 +343,8 @@ def test_a_narrow_basis_is_stored_narrow(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("padim.methods.factor.NARROW_ABOVE_BYTES", 1)
     monkeypatch.setattr("padim.methods.padim.NARROW_TOLERANCE", 1.0)
     model = fitted(7)
-    assert isinstance(model.factor_, LowRank)
-    assert model.factor_.narrow
+    assert isinstance(model.state.gaussians.factor, LowRank)
+    assert model.state.gaussians.factor.narrow
     path = export_onnx(model, tmp_path / "scorer.onnx")
     stored = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
     assert "basis" not in stored
@@ -486,8 +490,8 @@ def test_the_arrays_give_the_models_distances(
     model = fitted(count, grid_stride=8, feature_norm=feature_norm).set_roi(region_of_interest())
     path = export_npz(model, tmp_path / "padim_params.npz")
     assert {file.name for file in tmp_path.iterdir()} == {"padim_params.npz", "padim_params_backbone.onnx"}
-    rgb = np.stack([model.preprocess(decode(c, n)) for n, c in PICTURES if isinstance(c, bytes)])
-    grids, _ = model.scorer(rgb)
+    rgb = np.stack([model.network.preprocess(decode(c, n)) for n, c in PICTURES if isinstance(c, bytes)])
+    grids, _ = model.state.scorer(rgb)
     found = distances_of(tmp_path, path.name, rgb)
     np.testing.assert_allclose(found, grids.reshape(len(rgb), -1), rtol=1e-3)
     with np.load(path) as params:
@@ -495,7 +499,7 @@ def test_the_arrays_give_the_models_distances(
         assert (params["format_version"], params["feature_norm"]) == (2, feature_norm)
         assert params["inv_covariance"].dtype == params["mean"].dtype == np.float32
         assert params["inv_covariance"].shape == (64, 20, 20)
-        assert float(params["threshold"]) == model.quantizer.to_value(model.threshold_level)
+        assert float(params["threshold"]) == model.state.fitted.quantizer.to_value(model.threshold_level)
         assert int(params["min_area"]) == 8
         np.testing.assert_array_equal(params["roi"], region_of_interest())
     assert path.stat().st_size == pytest.approx(inverse_covariance_bytes(model), rel=0.25)

@@ -63,7 +63,7 @@ def add_model(home: Path, small_model: Padim) -> AddModel:
     def add(name: str, model: Padim = small_model) -> Entry:
         store = Workspace(home)
         entry = store.create(name)
-        shutil.copytree(model.work_dir, store.work_dir(entry.id))
+        shutil.copytree(model.working_set.folder, store.work_dir(entry.id))
         model.save(entry.path)
         return store.get(entry.id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,16 +44,23 @@ def test_the_viewer_is_given_what_the_engine_says(add_model: AddModel, home: Pat
         "min_area": model.config.min_area,
     }
     assert told["saved"]["level"] == threshold.level
-    assert told["quantizer"] == {"offset": model.quantizer.offset, "step": model.quantizer.step}
-    scores = model.held_out_scores()
+    assert told["quantizer"] == {
+        "offset": model.state.fitted.quantizer.offset,
+        "step": model.state.fitted.quantizer.step,
+    }
+    scores = model.state.part_scores(model.config.min_area)
     assert told["held"]["parts"] == len(scores) == 22
     for above, upper in enumerate(told["held"]["upper"]):
         level = int(np.sort(scores)[::-1][above]) if above < len(scores) else -1
         if (scores > level).sum() == above:
-            assert upper == model.false_rejects(level).upper
-    assert told["pixel_levels"][949] == model.threshold_for(Choice("pixel", 950)).level
+            assert upper == model.state.false_rejects(level, model.config.min_area).upper
+    assert (
+        told["pixel_levels"][949] == model.state.threshold(Choice("pixel", 950), model.config.min_area).level
+    )
     assert [item["name"] for item in told["items"]] == [normal.name for normal in model.normals_]
-    assert [item["score"] for item in told["items"]] == model.image_levels().tolist()
+    assert [item["score"] for item in told["items"]] == model.state.image_levels(
+        model.config.min_area
+    ).tolist()
     assert {item["group"] for item in told["items"]} == {"normal"}
     assert page.app.button(key="calibrate-use").disabled  # nothing to save yet
     assert "If 40 parts scored alike" in page.text  # few normals make a blunt threshold
@@ -87,10 +95,10 @@ def test_a_draft_judges_nothing_until_it_is_used(add_model: AddModel, home: Path
     page = Session("calibrate", model=entry.id)
     page.decide(entry.id, Draft("image", 850, None, 12))
     assert "A draft" in page.text
-    assert Workspace(home).open(entry.id).choice.permille == 950
+    assert Workspace(home).open(entry.id).decision.choice.permille == 950
     page.click("calibrate-use")
     model = Workspace(home).open(entry.id)
-    assert model.choice.permille == 850
+    assert model.decision.choice.permille == 850
     assert model.config.min_area == 12
     assert "This threshold is in use" in page.text
     assert page.viewer["saved"]["min_area"] == 12
@@ -105,7 +113,7 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
     model = Workspace(home).open(entry.id)
     threshold = model.current_threshold
     assert threshold is not None
-    assert threshold.level == model.quantizer.to_level(12.5)
+    assert threshold.level == model.state.fitted.quantizer.to_level(12.5)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +138,11 @@ def test_nonsense_from_the_browser_is_no_decision(
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     if isinstance(said, dict):
-        said = {"scale": [model.quantizer.offset, model.quantizer.step], "count": 3, **said}
+        said = {
+            "scale": [model.state.fitted.quantizer.offset, model.state.fitted.quantizer.step],
+            "count": 3,
+            **said,
+        }
     calibrate.hear_decision(entry, model, said)
     assert tried.draft is None
 
@@ -138,10 +150,10 @@ def test_nonsense_from_the_browser_is_no_decision(
 def test_a_decision_from_the_browser(add_model: AddModel, home: Path, tried: calibrate.Trying) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
-    scale = [model.quantizer.offset, model.quantizer.step]
+    scale = [model.state.fitted.quantizer.offset, model.state.fitted.quantizer.step]
     said = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "scale": scale, "count": 3}
     calibrate.hear_decision(entry, model, said)
-    wanted = Draft("manual", 900, model.quantizer.to_value(1234), 9)
+    wanted = Draft("manual", 900, model.state.fitted.quantizer.to_value(1234), 9)
     assert (tried.draft, tried.heard.decision) == (wanted, 3)
     assert calibrate.threshold(model, wanted).level == 1234
     # A level of a scale that the model had before would be another threshold now.
@@ -172,16 +184,18 @@ def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -
     assert {name: item["score"] for name, item in told.items()} == scores
     assert "broken.png" in page.text
     points = operating_points(
-        model.held_out_scores(), np.fromiter(scores.values(), np.int64), Costs(100, 1, 0.01)
+        model.state.part_scores(model.config.min_area),
+        np.fromiter(scores.values(), np.int64),
+        Costs(100, 1, 0.01),
     )
     for point in points:
-        value = model.quantizer.to_value(point.level)
+        value = model.state.fitted.quantizer.to_value(point.level)
         assert f"{value:.2f}" in page.text
         if page.viewer["decision"]["level"] != point.level:  # several may be one and the same
             page.click(f"try-{point.kind}")
         assert page.viewer["decision"]["level"] == point.level
     assert page.viewer["decision"]["basis"] == "manual"
-    assert Workspace(home).open(entry.id).choice.basis == "image", "trying saves nothing"
+    assert Workspace(home).open(entry.id).decision.choice.basis == "image", "trying saves nothing"
     page.click("calibrate-forget")
     assert {item["group"] for item in page.viewer["items"]} == {"normal"}
     assert "They need defects" in page.text
@@ -321,7 +335,7 @@ def test_a_change_from_elsewhere_reaches_the_viewer(add_model: AddModel, home: P
     changed.exclude(0, "not_good").save(entry.path)
     page.run()
     told = page.viewer
-    assert told["decision"]["level"] == changed.quantizer.to_level(9.0)
+    assert told["decision"]["level"] == changed.state.fitted.quantizer.to_level(9.0)
 
 
 def test_what_cannot_be_had_does_not_lock_the_page(add_model: AddModel, home: Path) -> None:
@@ -356,7 +370,7 @@ def test_the_guard_band_is_drawn(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     assert Session("calibrate", model=entry.id).viewer["band"] == 0
     model = Workspace(home).open(entry.id)
-    model.set_guard(Guard(20.5 * model.quantizer.step, 1.0, 4, 5, 1)).save(entry.path)
+    model.set_guard(Guard(20.5 * model.state.fitted.quantizer.step, 1.0, 4, 5, 1)).save(entry.path)
     assert Session("calibrate", model=entry.id).viewer["band"] == 20
 
 
@@ -371,7 +385,7 @@ def test_a_model_of_two_parts_takes_a_threshold_by_hand_only(home: Path, small_m
     assert page.viewer["decision"]["basis"] == "manual"
     assert page.viewer["saved"] is None
     page.click("calibrate-use")
-    assert store.open(entry.id).choice.basis == "manual"
+    assert store.open(entry.id).decision.choice.basis == "manual"
 
 
 def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:
@@ -386,7 +400,8 @@ def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:
 
 def test_a_threshold_beyond_the_scale_is_none_and_the_page_helps_on(add_model: AddModel, home: Path) -> None:
     model = Workspace(home).open(add_model("Parts").id)
-    model.choice = Choice("manual", 950, 1e9)  # as a model could be saved before this was looked at
+    # As a model could be saved before this was looked at.
+    model.decision = replace(model.decision, choice=Choice("manual", 950, 1e9))
     entry = add_model("Beyond", model)
     page = Session("calibrate", model=entry.id)
     assert page.viewer["saved"] is None

@@ -76,7 +76,12 @@ def test_the_alignment_is_what_the_engine_measures(add_model: AddModel, home: Pa
     entry = add_model("Parts")
     page = Session("checks", model=entry.id)
     model = Workspace(home).open(entry.id)
-    found = align([model.preprocess(decode(model.thumbnail(i), "one")) for i in range(len(model.normals_))])
+    found = align(
+        [
+            model.network.preprocess(decode(model.working_set.thumbnail(i), "one"))
+            for i in range(len(model.normals_))
+        ]
+    )
     too_far, advice = advise(found, 8, 64)
     assert not too_far
     assert advice in page.text
@@ -140,7 +145,7 @@ def test_a_failed_measurement_says_why_and_the_rest_works(
 
 def expected_guard(model: Padim, files: Sequence[File], of: list[slice]) -> Guard:
     """The guard band of shots scored by the engine, some of which show one part."""
-    values = [model.quantizer.to_value(scored.score_level) for scored in model.predict(files)]
+    values = [model.state.fitted.quantizer.to_value(scored.score_level) for scored in model.predict(files)]
     found = pooled(values[group] for group in of)
     assert found is not None
     return Guard.of(found)
@@ -151,7 +156,7 @@ def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddMode
     model = Workspace(home).open(entry.id)
     page = drop(Session("checks", model=entry.id), "repeats", SHOTS)
     guard = expected_guard(model, SHOTS, [slice(0, 4), slice(4, 8), slice(8, 12)])
-    limit = model.quantizer.to_value(model.threshold_level)
+    limit = model.state.fitted.quantizer.to_value(model.threshold_level)
     assert "12 shots of 3 parts" in page.text
     assert f"± {checks.amount(guard.half_width)}" in page.text
     assert f"± {checks.in_thresholds(guard.half_width, limit)}" in page.text
@@ -159,13 +164,13 @@ def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddMode
     inside = under_review(model, guard)
     assert inside is not None
     assert f"{inside.count} would fall into review" in page.text
-    assert Workspace(home).open(entry.id).guard is None  # a measurement changes nothing
+    assert Workspace(home).open(entry.id).decision.guard is None  # a measurement changes nothing
     page.click("checks-guard-use")
-    assert Workspace(home).open(entry.id).guard == guard
+    assert Workspace(home).open(entry.id).decision.guard == guard
     assert page.app.button(key="checks-guard-use").disabled
     assert "A guard band is in use" in page.text
     page.click("checks-guard-remove")
-    assert Workspace(home).open(entry.id).guard is None
+    assert Workspace(home).open(entry.id).decision.guard is None
     assert "No guard band is in use" in page.text
     page.click("checks-repeats-clear")
     assert "Ten shots of one part" in page.text
@@ -192,7 +197,7 @@ def test_which_shots_show_one_part_is_the_users_word(add_model: AddModel, home: 
     (ways,) = [found for found in page.app.segmented_control if "split" in (found.key or "")]
     ways.set_value("one")
     page.run().click("checks-guard-use")
-    assert Workspace(home).open(entry.id).guard == expected_guard(model, SHOTS, [slice(0, 12)])
+    assert Workspace(home).open(entry.id).decision.guard == expected_guard(model, SHOTS, [slice(0, 12)])
 
 
 def test_copies_and_the_models_own_pictures_do_not_count(add_model: AddModel, home: Path) -> None:
@@ -203,7 +208,7 @@ def test_copies_and_the_models_own_pictures_do_not_count(add_model: AddModel, ho
     assert "1 copy of the same file left out" in page.text
     assert "1 of these 6 pictures belongs to the model already" in page.text
     page.click("checks-guard-use")
-    assert Workspace(home).open(entry.id).guard == expected_guard(model, SHOTS[:4], [slice(0, 4)])
+    assert Workspace(home).open(entry.id).decision.guard == expected_guard(model, SHOTS[:4], [slice(0, 4)])
 
 
 def test_one_shot_is_no_repeat(add_model: AddModel) -> None:
@@ -221,7 +226,7 @@ def test_good_parts_photographed_repeatedly_need_no_upload(home: Path, small_mod
     model = Workspace(home).open(entry.id)
     band = band_of(shots_in_fit(model))
     assert band is not None
-    assert model.guard == band.guard
+    assert model.decision.guard == band.guard
     page.set("segmented_control", f"checks-{entry.id}-source", "drop")
     assert "Ten shots of one part" in page.text
 
@@ -233,7 +238,7 @@ def test_repeat_shots_follow_the_models_changes(add_model: AddModel, home: Path)
     changed.exclude(0, "not_good").save(entry.path)
     page.run().click("checks-guard-use")
     of = [slice(0, 4), slice(4, 8), slice(8, 12)]
-    assert Workspace(home).open(entry.id).guard == expected_guard(changed, SHOTS, of)
+    assert Workspace(home).open(entry.id).decision.guard == expected_guard(changed, SHOTS, of)
 
 
 # -- second session ------------------------------------------------------------------------------------------
@@ -244,7 +249,7 @@ def test_a_session_that_keeps_the_promise(add_model: AddModel, home: Path) -> No
     model = Workspace(home).open(entry.id)
     page = drop(Session("checks", model=entry.id), "second", [*GOOD, ("cut.png", GOOD[0][1][:99])])
     scores = np.array([scored.score_level for scored in model.predict(GOOD)])
-    check = check_session(model.held_out_scores(), scores, model.threshold_level)
+    check = check_session(model.state.part_scores(model.config.min_area), scores, model.threshold_level)
     assert share_of(check.rejected, 6, check.low, check.high) in page.text
     assert check.disagrees is None
     assert "no further apart than chance explains" in page.text
@@ -300,7 +305,7 @@ def test_what_could_not_be_added_is_said(add_model: AddModel, monkeypatch: pytes
 def test_rejected_within_the_guard_band_is_called_for_review(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
-    value = model.quantizer.to_value
+    value = model.state.fitted.quantizer.to_value
     scores = sorted(scored.score_level for scored in model.predict(BRIGHT))
     over = [value(score) - value(model.threshold_level) for score in scores]
     # Up to the third of them, all of which lie above the threshold.
@@ -317,7 +322,7 @@ def test_the_session_is_judged_at_the_threshold_in_use(add_model: AddModel, home
     page = drop(Session("checks", model=entry.id), "second", BRIGHT)
     assert "More good parts" in page.text
     model = Workspace(home).open(entry.id)
-    model.set_decision(value=model.quantizer.to_value(60000)).save(entry.path)
+    model.set_decision(value=model.state.fitted.quantizer.to_value(60000)).save(entry.path)
     page.run()
     assert "0 of 6 (0.0 to" in page.text
     assert "More good parts" not in page.text

@@ -89,7 +89,7 @@ def test_every_cell_shows_its_pictures_errors_worst_first(
     scores = {picture.name: picture.score for picture in judged.pictures}
     # A threshold amid the scores, with errors of both kinds where there are any to be had.
     level = sorted(scores.values())[4]
-    model.set_decision(value=model.quantizer.to_value(level)).save(entry.path)
+    model.set_decision(value=model.state.fitted.quantizer.to_value(level)).save(entry.path)
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
     good = {name for name in scores if name.startswith("good/")}
     cells = {

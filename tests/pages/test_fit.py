@@ -279,9 +279,15 @@ def test_excluding_asks_why_and_undo_brings_the_same_arrays_back(add_model: AddM
         model = Workspace(home).open(entry.id)
         whole = b"".join(
             np.ascontiguousarray(a).tobytes()
-            for a in (model.mean_, *model.factor_.files().values(), model.held_out_)
+            for a in (
+                model.state.gaussians.mean,
+                *model.state.gaussians.factor.files().values(),
+                model.state.fitted.held_out,
+            )
         )
-        return hashlib.sha256(whole + repr((model.quantizer, model.current_threshold)).encode()).hexdigest()
+        return hashlib.sha256(
+            whole + repr((model.state.fitted.quantizer, model.current_threshold)).encode()
+        ).hexdigest()
 
     before = arrays()
     page = Session("fit", model=entry.id)
@@ -308,7 +314,7 @@ def test_deleted_features_end_exclusion_but_not_the_model(add_model: AddModel, h
     page.app.segmented_control(key="fit-view").set_value("normals")
     page.run()
     page.click("fit-delete-features")
-    assert not Workspace(home).open(entry.id).has_spool
+    assert not Workspace(home).open(entry.id).working_set.has_features
     assert "They were deleted" in page.text
     assert "Held-out scores" in page.text
 
@@ -338,14 +344,16 @@ def test_deleted_features_come_back_with_the_same_pictures(add_model: AddModel, 
     give(page, "rebuild", [(f"again {name}", data) for name, data in reversed(FITTED)])
     assert "The working features are back" in page.text
     model = Workspace(home).open(entry.id)
-    assert model.has_spool
-    np.testing.assert_array_equal(model.held_out_, before.held_out_)
+    assert model.working_set.has_features
+    np.testing.assert_array_equal(model.state.fitted.held_out, before.state.fitted.held_out)
     first = next(b.key for b in page.app.button if b.key and b.key.startswith("not_good-"))
     index = int(first.split("-")[1])
     page.click(first)
     assert Workspace(home).open(entry.id).normals_[index].status == "not_good"
     page.click(f"back-{index}")
-    np.testing.assert_array_equal(Workspace(home).open(entry.id).mean_, before.mean_)
+    np.testing.assert_array_equal(
+        Workspace(home).open(entry.id).state.gaussians.mean, before.state.gaussians.mean
+    )
 
 
 def test_a_missing_picture_is_named_and_nothing_changes(add_model: AddModel, home: Path) -> None:
@@ -355,9 +363,9 @@ def test_a_missing_picture_is_named_and_nothing_changes(add_model: AddModel, hom
     give(page, "rebuild", FITTED[:7] + FITTED[8:])
     assert "1 of the 22 pictures are missing, first good_007.png" in page.text
     assert Workspace(home).get(entry.id).revision == seal
-    assert not Workspace(home).open(entry.id).has_spool
+    assert not Workspace(home).open(entry.id).working_set.has_features
     give(page, "rebuild", FITTED)  # another try
-    assert Workspace(home).open(entry.id).has_spool
+    assert Workspace(home).open(entry.id).working_set.has_features
 
 
 def test_a_cancelled_change_leaves_the_model(
@@ -384,13 +392,13 @@ def test_good_parts_are_added_as_if_fitted_at_once(add_model: AddModel, home: Pa
     assert "words.png" in page.text
     assert "out of date" not in page.text
     model = Workspace(home).open(entry.id)
-    assert model.calibration_ == "exact"
+    assert model.state.fitted.calibration == "exact"
     assert len(model.normals_) == 26
     assert len({n.group for n in model.normals_}) == 25
     # In the order of their names, as a source yields them.
     whole = Padim(model.config).fit([*FITTED, ("copy.png", MORE[0][1]), *MORE])
-    np.testing.assert_array_equal(model.mean_, whole.mean_)
-    np.testing.assert_array_equal(model.held_out_, whole.held_out_)
+    np.testing.assert_array_equal(model.state.gaussians.mean, whole.state.gaussians.mean)
+    np.testing.assert_array_equal(model.state.fitted.held_out, whole.state.fitted.held_out)
 
 
 def test_nothing_to_add_changes_nothing(add_model: AddModel, home: Path) -> None:
@@ -409,7 +417,7 @@ def test_without_features_a_model_of_few_pictures_is_calibrated_anew_all_the_sam
     page.click("fit-delete-features")
     assert "the checkpoint suffices" in page.text
     assert "out of date" not in give(page, "add", MORE).text
-    assert Workspace(home).open(entry.id).calibration_ == "exact"
+    assert Workspace(home).open(entry.id).state.fitted.calibration == "exact"
 
 
 def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
@@ -422,7 +430,7 @@ def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
     page.click("fit-delete-features")
     assert "the calibration would be out of date" in page.text
     give(page, "add", MORE)
-    assert Workspace(home).open(entry.id).calibration_ == "stale"
+    assert Workspace(home).open(entry.id).state.fitted.calibration == "stale"
     said = "The calibration is out of date:"
     assert said in page.text
     for other in ("calibrate", "inspect"):
@@ -440,7 +448,7 @@ def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
     give(page, "rebuild", [*FITTED, *MORE])
     assert "The calibration is up to date." in page.text
     assert said not in page.text
-    assert Workspace(home).open(entry.id).calibration_ == "exact"
+    assert Workspace(home).open(entry.id).state.fitted.calibration == "exact"
     for other in ("calibrate", "inspect", "home"):
         assert "out of date" not in page.go(other).text
 

@@ -96,7 +96,7 @@ def test_the_guard_band_calls_for_review(add_model: AddModel, home: Path) -> Non
     scores = {scored.name: scored.score_level for scored in model.predict(FILES)}
     levels = sorted(abs(score - model.threshold_level) for score in scores.values())
     band = (levels[1] + levels[2]) // 2  # two of the six lie within it
-    model.set_guard(Guard((band + 0.5) * model.quantizer.step, 1.0, 4, 5, 1)).save(entry.path)
+    model.set_guard(Guard((band + 0.5) * model.state.fitted.quantizer.step, 1.0, 4, 5, 1)).save(entry.path)
     page = Session("inspect", model=entry.id).upload(FILES)
     assert page.viewer["band"] == band
     for line in table(page):
@@ -130,7 +130,7 @@ def test_a_new_threshold_judges_anew_without_scoring_anew(add_model: AddModel, h
     scores = {line["Name"]: line["Score"] for line in table(page)}
     page.go("calibrate")
     model = Workspace(home).open(entry.id)
-    top = model.quantizer.to_value(65534)
+    top = model.state.fitted.quantizer.to_value(65534)
     page.decide(entry.id, Draft("manual", 950, top, model.config.min_area))
     page.click("calibrate-use")
     page.go("inspect")
@@ -156,7 +156,10 @@ def test_a_changed_model_scores_its_pictures_again(add_model: AddModel, home: Pa
         decision = changed.decide(scored)
         assert line["Verdict"] == ("Reject" if decision.rejected else "Accept")
         level = changed.threshold_level
-        expected = ratio(changed.quantizer.to_value(scored.score_level), changed.quantizer.to_value(level))
+        expected = ratio(
+            changed.state.fitted.quantizer.to_value(scored.score_level),
+            changed.state.fitted.quantizer.to_value(level),
+        )
         assert line["Score"] == expected
     assert "cut.png" in page.text  # what could not be used is still named
 

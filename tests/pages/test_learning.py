@@ -100,7 +100,7 @@ def test_what_cannot_be_done_says_what_to_do(
     assert not [button for button in page.app.button if button.key == "learning-start"]
     entry = add_model("Parts")
     with Workspace(home).edit(entry.id) as model:
-        model.delete_spool()
+        model.working_set.delete()
     page = Session("checks", model=entry.id)
     assert "“Give the same pictures again” on the Fit page" in page.text
 

@@ -46,7 +46,7 @@ def test_the_good_parts_are_reviewed_and_the_training_shown(add_model: AddModel,
     page.set("button_group", "fit-view", "normals")
     assert "Held-out scores" in page.text
     labels = [expander.label for expander in page.app.expander]
-    assert ("How the training went" in labels) == bool(other.losses_)
+    assert ("How the training went" in labels) == bool(other.state.fitted.losses)
     # Layers are told apart only where a distance is a sum over them.
     assert not [toggle for toggle in page.app.toggle if toggle.key == "fit-odd-by-layer"]
 

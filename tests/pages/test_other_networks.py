@@ -90,7 +90,7 @@ def test_weights_that_are_brought_are_checked_kept_and_fitted_with(home: Path) -
     page.click("fit-go")
     (entry,) = Workspace(home).models()
     assert entry.manifest["backbone"]["source"] == f"{NAME}.pth"
-    assert not Workspace(home).open(entry.id).random_weights
+    assert not Workspace(home).open(entry.id).network.random_weights
     assert "random weights" not in page.text
 
 
@@ -123,7 +123,7 @@ def test_random_weights_take_a_tick_and_mark_the_model_everywhere(home: Path) ->
     page.click("fit-go")
     (entry,) = Workspace(home).models()
     model = Workspace(home).open(entry.id)
-    assert model.random_weights
+    assert model.network.random_weights
     assert entry.manifest["backbone"]["weights"] == "random"
     for name in PAGES:
         page.go(name)

@@ -60,9 +60,9 @@ def test_a_threshold_is_tried_and_its_saving_is_refused_with_the_reason(
         page.click("calibrate-use")
     said = [error.value for error in page.app.error]
     assert said == [f"The threshold was not saved. {READ_ONLY}"]
-    assert Workspace(home).open(entry.id).choice.permille == 950
+    assert Workspace(home).open(entry.id).decision.choice.permille == 950
     page.click("calibrate-use")  # and where it can be written again, it is
-    assert Workspace(home).open(entry.id).choice.permille == 900
+    assert Workspace(home).open(entry.id).decision.choice.permille == 900
 
 
 def test_a_label_is_refused_with_the_reason(add_model: AddModel, home: Path) -> None:

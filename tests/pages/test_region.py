@@ -44,23 +44,27 @@ def test_a_draft_is_compared_saved_and_removed(add_model: AddModel, home: Path) 
     assert "A draft" in page.text
     assert "judged anew by themselves" in page.text
     model = Workspace(home).open(entry.id)
-    assert model.roi is None
+    assert model.decision.roi is None
     level = model.threshold_level
     peer = Workspace(home).open(entry.id).set_roi(rasterize((TOP,), 64), (TOP,))
-    for rate in (model.false_rejects(), peer.false_rejects(level), peer.false_rejects()):
+    for rate in (
+        model.false_reject_rate_,
+        peer.state.false_rejects(level, peer.config.min_area),
+        peer.false_reject_rate_,
+    ):
         assert f"{rate.above} of 22 parts" in page.text
     for threshold in (level, peer.threshold_level):
-        assert f"{model.quantizer.to_value(threshold):.2f}" in page.text
+        assert f"{model.state.fitted.quantizer.to_value(threshold):.2f}" in page.text
     assert "62.5 %" in page.text
     page.click("region-save")
     saved = Workspace(home).open(entry.id)
-    assert saved.roi_shapes == (TOP,)
+    assert saved.decision.roi_shapes == (TOP,)
     assert saved.threshold_level == peer.threshold_level
     assert "This region is in use." in page.text
     assert "This draft" not in page.text
     assert page.app.button(key="region-save").disabled
     page.click("region-remove")
-    assert Workspace(home).open(entry.id).roi is None
+    assert Workspace(home).open(entry.id).decision.roi is None
     assert "everything is judged" in page.text
 
 
@@ -95,7 +99,7 @@ def test_two_parts_may_have_a_region_but_no_counts(home: Path, small_model: Padi
     page = Session("region", model=entry.id)
     assert "no counts of false rejects" in page.text
     draw(page, entry, TOP).click("region-save")
-    assert store.open(entry.id).roi_shapes == (TOP,)
+    assert store.open(entry.id).decision.roi_shapes == (TOP,)
 
 
 def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:

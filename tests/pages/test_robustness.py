@@ -122,7 +122,9 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     page.click("robustness-start")
     before = shifted(page, model_id)
     entry, model = Workspace(home).get(model_id), Workspace(home).open(model_id)
-    model.set_decision(value=model.quantizer.to_value(before.shift.threshold // 2)).save(entry.path)
+    model.set_decision(value=model.state.fitted.quantizer.to_value(before.shift.threshold // 2)).save(
+        entry.path
+    )
     page.run()
     assert "has changed since" in page.app.warning[0].value
     page.click("robustness-start")

@@ -78,7 +78,9 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     before = probed(page, model_id)
     entry = Workspace(home).get(model_id)
     model = Workspace(home).open(model_id)
-    model.set_decision(value=model.quantizer.to_value(before.probe.threshold // 2)).save(entry.path)
+    model.set_decision(value=model.state.fitted.quantizer.to_value(before.probe.threshold // 2)).save(
+        entry.path
+    )
     page.run()
     assert "has changed since" in page.app.warning[0].value
     assert f"{before.threshold:.2f}" in page.app.warning[0].value

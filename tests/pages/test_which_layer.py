@@ -61,7 +61,7 @@ def test_the_bars_are_the_engines(add_model: AddModel, home: Path, network_runs:
     model = Workspace(home).open(entry.id)
     scored = {one.name: one for one in model.predict(FILES)}
     worst = max(scored.values(), key=lambda one: one.score_level)
-    embedding = embed(model, prepare((worst.name, dict(FILES)[worst.name]), model.preprocess).rgb)
+    embedding = embed(model, prepare((worst.name, dict(FILES)[worst.name]), model.network.preprocess).rgb)
     masks = region_masks(worst.levels, model.threshold_level, model.config.min_area)
     (box,) = [box for box in page.app.selectbox if (box.key or "").startswith("inspect-where-")]
     assert len(box.options) == len(masks) + 1
@@ -80,14 +80,14 @@ def test_a_new_threshold_does_not_run_the_network(
 ) -> None:
     entry = add_model("Parts")
     page = unfold(Session("inspect", model=entry.id).upload(FILES), "inspect-layers")
-    runs = len(network_runs), Workspace(home).open(entry.id).extractor.runs
+    runs = len(network_runs), Workspace(home).open(entry.id).network.extractor.runs
     model = Workspace(home).open(entry.id)
-    model.set_decision(value=model.quantizer.to_value(65534)).save(entry.path)
+    model.set_decision(value=model.state.fitted.quantizer.to_value(65534)).save(entry.path)
     page.run()
     (box,) = [box for box in page.app.selectbox if (box.key or "").startswith("inspect-where-")]
     assert box.options == ["Strongest place, below the threshold", "Whole picture"]
     assert sum(shares(page).values()) == 100
-    assert (len(network_runs), model.extractor.runs) == runs
+    assert (len(network_runs), model.network.extractor.runs) == runs
 
 
 def on_fit(model_id: str) -> Session:
@@ -135,7 +135,7 @@ def test_layers_are_turned_off_and_on_again(
     again = Workspace(home).open(entry.id)
     assert again.config == before.config
     assert again.current_threshold == before.current_threshold
-    np.testing.assert_array_equal(again.held_out_, before.held_out_)
+    np.testing.assert_array_equal(again.state.fitted.held_out, before.state.fitted.held_out)
 
 
 def test_test_pictures_are_scored_again_with_other_layers(add_model: AddModel, home: Path) -> None:
@@ -164,7 +164,7 @@ def test_each_normal_says_which_layer_finds_it_odd(add_model: AddModel) -> None:
 
 def test_without_features_nothing_can_be_tuned(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
-    Workspace(home).open(entry.id).delete_spool()
+    Workspace(home).open(entry.id).working_set.delete()
     page = unfold(on_fit(entry.id), "fit-layers")
     assert "no layer can be looked at" in page.text
     assert not page.app.pills

@@ -93,7 +93,7 @@ def test_files_carry_their_hash_and_are_listed(saved: Path) -> None:
 
 def test_arrays_are_plain_npy_files(saved: Path, tiny_model: Padim) -> None:
     mean = np.load(file_of(saved, "mean.npy"), allow_pickle=False)
-    np.testing.assert_array_equal(mean, tiny_model.mean_)
+    np.testing.assert_array_equal(mean, tiny_model.state.gaussians.mean)
     assert mean.dtype == np.float32
 
 
@@ -103,7 +103,7 @@ def test_zip_holds_the_same(saved: Path, tiny_model: Padim, tmp_path: Path) -> N
         assert archive.testzip() is None
         assert set(archive.namelist()) == names(saved)
     again = Padim.load(path)
-    np.testing.assert_array_equal(again.mean_, tiny_model.mean_)
+    np.testing.assert_array_equal(again.state.gaussians.mean, tiny_model.state.gaussians.mean)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -193,7 +193,9 @@ def test_altered_zip_is_refused_or_the_same(
         except BundleError:
             refused += 1
             continue
-        np.testing.assert_array_equal(opened.array("mean.npy", np.float32, 2), tiny_model.mean_)
+        np.testing.assert_array_equal(
+            opened.array("mean.npy", np.float32, 2), tiny_model.state.gaussians.mean
+        )
     assert refused > 20
 
 
@@ -453,14 +455,14 @@ def test_interrupted_save_keeps_the_former_model(
         loaded = Padim.load(path)
         if finished:
             break
-        np.testing.assert_array_equal(loaded.mean_, tiny_model.mean_)
-        assert loaded.choice == tiny_model.choice
+        np.testing.assert_array_equal(loaded.state.gaussians.mean, tiny_model.state.gaussians.mean)
+        assert loaded.decision.choice == tiny_model.decision.choice
         # What the interrupted save left behind, the next one tidies away.
         tiny_model.save(path)
         if path.is_dir():
             assert names(path) == former
-    np.testing.assert_array_equal(loaded.mean_, other.mean_)
-    assert loaded.choice == other.choice
+    np.testing.assert_array_equal(loaded.state.gaussians.mean, other.state.gaussians.mean)
+    assert loaded.decision.choice == other.decision.choice
     assert stop_after == len(written) == (1 if place.endswith(".zip") else 7)
     if path.is_dir():
         assert len(names(path)) == len(LOGICAL) + 1
@@ -596,7 +598,7 @@ def test_a_save_by_another_session_while_loading_is_no_damage(
         return real(self, name, dtype, ndim)  # type: ignore[arg-type]
 
     monkeypatch.setattr(bundle.Bundle, "array", slow)
-    assert Padim.load(path).roi is not None
+    assert Padim.load(path).decision.roi is not None
 
 
 def test_a_bomb_in_place_of_an_array_is_refused_unread(saved_model: Path, tmp_path: Path) -> None:
@@ -611,11 +613,11 @@ def test_a_model_of_version_1_still_judges(tmp_path: Path, monkeypatch: pytest.M
     """It kept whole triangular matrices, and knew neither weights nor muted layers."""
     config = PadimConfig(input_size=64, grid_stride=16, n_features=4, smoothing_sigma=2, min_area=8)
     model = Padim(config, work_dir=tmp_path / "work").fit(normals(12))
-    assert isinstance(model.factor_, Triangular)
+    assert isinstance(model.state.gaussians.factor, Triangular)
     now = Bundle(model.save(tmp_path / "now"))
     old = {name: now.bytes(name) for name in now.manifest["files"] if name not in ("left.npy", "right.npy")}
     whitener = io.BytesIO()
-    np.save(whitener, model.factor_.whitener(), allow_pickle=False)
+    np.save(whitener, model.state.gaussians.factor.whitener(), allow_pickle=False)
     old["whitener.npy"] = whitener.getvalue()
     own = ("format", "version", "files", "seal", "factor", "backbone", "n_features_asked")
     manifest = {key: value for key, value in now.manifest.items() if key not in own}
@@ -629,9 +631,11 @@ def test_a_model_of_version_1_still_judges(tmp_path: Path, monkeypatch: pytest.M
     pictures = normals(3, first=50)
     for ours, theirs in zip(again.predict(pictures), model.predict(pictures), strict=True):
         np.testing.assert_array_equal(ours.levels, theirs.levels)
-    assert again.provenance == {}
+    assert again.network.provenance == {}
     assert Bundle(again.save(tmp_path / "old")).manifest["version"] == 3
-    np.testing.assert_array_equal(Padim.load(tmp_path / "old").mean_, model.mean_)
+    np.testing.assert_array_equal(
+        Padim.load(tmp_path / "old").state.gaussians.mean, model.state.gaussians.mean
+    )
 
 
 @pytest.mark.parametrize(

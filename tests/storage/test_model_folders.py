@@ -44,15 +44,15 @@ def test_create_save_open(workspace: Workspace, tiny_model: Padim) -> None:
     assert listed.revision
     model = workspace.open(entry.id)
     assert model.normals_ == tiny_model.normals_
-    assert model.work_dir == workspace.work_dir(entry.id)
+    assert model.working_set.folder == workspace.work_dir(entry.id)
 
 
 def test_a_model_is_continued_after_a_restart(workspace: Workspace, tiny_model: Padim) -> None:
     entry = workspace.create("m")
     Padim(tiny_model.config, work_dir=workspace.work_dir(entry.id)).fit(normals(4)).save(entry.path)
     model = Workspace(workspace.root).open(entry.id)
-    assert model.has_spool
-    assert model.exclude(0, "kept_out").calibration_ == "exact"
+    assert model.working_set.has_features
+    assert model.exclude(0, "kept_out").state.fitted.calibration == "exact"
 
 
 def test_same_name_twice(workspace: Workspace) -> None:
@@ -234,7 +234,7 @@ def test_a_deleted_model_does_not_come_back(workspace: Workspace, tiny_model: Pa
             change()
         assert not entry.path.exists()
     assert [path.name for path in workspace.folder.iterdir()] == []
-    assert model.thumbnail(0)[:2] == b"\xff\xd8"  # who has it open still sees it
+    assert model.working_set.thumbnail(0)[:2] == b"\xff\xd8"  # who has it open still sees it
 
 
 def test_a_change_that_fails_is_not_saved_and_frees_the_lock(workspace: Workspace, tiny_model: Padim) -> None:
@@ -243,7 +243,7 @@ def test_a_change_that_fails_is_not_saved_and_frees_the_lock(workspace: Workspac
     with suppress(RuntimeError), workspace.edit(entry.id) as model:
         model.set_decision(percentile=80)
         raise RuntimeError("half way")
-    assert workspace.open(entry.id).choice.permille == 950
+    assert workspace.open(entry.id).decision.choice.permille == 950
     with workspace.locked(entry.id, 0.1), workspace.locked(entry.id, 0.1):  # the same thread may
         refused: list[PadimError] = []
 

@@ -94,7 +94,7 @@ def test_a_killed_fit_goes_on_with_its_uploads_to_the_bit(
     from tests.cli.test_fit import same
 
     same(store.open(entry.id), small_model)
-    assert store.open(entry.id).has_spool
+    assert store.open(entry.id).working_set.has_features
 
 
 def test_discarding_takes_the_uploads_along(store: Workspace, pictures: Files, small_model: Padim) -> None:

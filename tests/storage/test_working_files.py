@@ -72,7 +72,7 @@ def opened(saved_model: Path, small_model: Padim, tmp_path: Path) -> tuple[Path,
     """A saved model and its working folder, as the workspace keeps them."""
     path = tmp_path / "m"
     shutil.copytree(saved_model, path)
-    shutil.copytree(small_model.work_dir, path / "work")
+    shutil.copytree(small_model.working_set.folder, path / "work")
     return path, path / "work"
 
 
@@ -91,8 +91,8 @@ def test_a_damaged_record_is_named_with_what_can_be_done(opened: tuple[Path, Pat
     for change in (
         lambda: model.exclude(0, "not_good"),
         lambda: model.partial_fit(normals(2, first=50)),
-        model.statistics,
-        model.save_checkpoint,
+        model.working_set.statistics,
+        model.working_set.save_checkpoint,
     ):
         with pytest.raises(DamagedError, match=named):
             change()
@@ -102,9 +102,10 @@ def test_a_damaged_record_is_named_with_what_can_be_done(opened: tuple[Path, Pat
     assert "good_004.png" in found[0].what
     assert "good_002.png" in found[1].what
     # What the message says can be done, can be done.
-    model.delete_spool()
-    assert not model.has_spool
-    model.rebuild_spool(normals(22)).exclude(0, "not_good")
+    model.working_set.delete()
+    assert not model.working_set.has_features
+    model.working_set.rebuild(normals(22))
+    model.exclude(0, "not_good")
 
 
 @pytest.mark.parametrize("lost", [1, 3000])
@@ -128,7 +129,7 @@ def test_damaged_thumbnails_are_not_saved(small_config: PadimConfig, tmp_path: P
     assert {name: content for name, (_, content) in tree(saved).items()} == {
         name: content for name, (_, content) in before.items()
     }
-    assert Padim.load(saved).thumbnail(0)
+    assert Padim.load(saved).working_set.thumbnail(0)
 
 
 def without_checksums(work: Path) -> None:
@@ -153,8 +154,8 @@ def test_files_of_an_earlier_version_are_named_kept_and_replaced_by_a_new_fit(
     without_checksums(work)
     before = tree(work)
     model = Padim.load(path, work_dir=work)
-    assert not model.has_spool
-    assert "earlier version" in str(model.features_problem)
+    assert not model.working_set.has_features
+    assert "earlier version" in str(model.working_set.problem)
     with pytest.raises(DamagedError, match=r"earlier version.*same pictures again"):
         model.exclude(0, "not_good")
     with pytest.raises(DamagedError, match="earlier version"):
@@ -162,10 +163,10 @@ def test_files_of_an_earlier_version_are_named_kept_and_replaced_by_a_new_fit(
     assert tree(work) == before
     assert all("earlier version" in damage.what for damage in verify(work))
     assert len(verify(work)) == 2
-    model.rebuild_spool(normals(22))
-    assert model.has_spool
-    assert model.features_problem is None
-    assert Padim(small_config, work_dir=work).fit(normals(3)).has_spool
+    model.working_set.rebuild(normals(22))
+    assert model.working_set.has_features
+    assert model.working_set.problem is None
+    assert Padim(small_config, work_dir=work).fit(normals(3)).working_set.has_features
 
 
 def test_opening_scoring_and_looking_write_nothing(opened: tuple[Path, Path]) -> None:
@@ -174,10 +175,10 @@ def test_opening_scoring_and_looking_write_nothing(opened: tuple[Path, Path]) ->
     with refusing(path) as refused:
         model = Padim.load(path, work_dir=work)
         list(model.predict(defects(2)))
-        assert model.thumbnail(3)[:2] == b"\xff\xd8"
-        assert model.has_spool
-        assert model.continues_exactly
-        model.statistics()
+        assert model.working_set.thumbnail(3)[:2] == b"\xff\xd8"
+        assert model.working_set.has_features
+        assert model.working_set.continues_exactly
+        model.working_set.statistics()
         Padim.load(path, work_dir=path / "nowhere")
     assert not refused
     assert tree(path) == before
@@ -187,7 +188,7 @@ def test_opening_during_a_change_disturbs_neither(opened: tuple[Path, Path], sma
     """48 of 108 small pictures were garbage after somebody looked while good parts were added."""
     path, work = opened
     more = normals(40, first=60)
-    small = [small_model.thumbnail(i) for i in range(len(small_model.normals_))]
+    small = [small_model.working_set.thumbnail(i) for i in range(len(small_model.normals_))]
     others: list[Padim] = []
 
     def given() -> Iterator[tuple[str, bytes | np.ndarray]]:
@@ -199,13 +200,13 @@ def test_opening_during_a_change_disturbs_neither(opened: tuple[Path, Path], sma
     model = Padim.load(path, work_dir=work)
     model.partial_fit(given())
     alone = Padim(model.config).fit([*normals(22), *more])
-    expected = [alone.thumbnail(i) for i in range(62)]
-    assert [model.thumbnail(i) for i in range(62)] == expected
+    expected = [alone.working_set.thumbnail(i) for i in range(62)]
+    assert [model.working_set.thumbnail(i) for i in range(62)] == expected
     model.save(path)
     again = Padim.load(path, work_dir=work)
-    assert [again.thumbnail(i) for i in range(62)] == expected
+    assert [again.working_set.thumbnail(i) for i in range(62)] == expected
     # Who had opened the former model still sees it, now that its files are replaced.
-    assert [others[0].thumbnail(i) for i in range(22)] == small
+    assert [others[0].working_set.thumbnail(i) for i in range(22)] == small
 
 
 def test_a_change_that_fails_leaves_the_working_folder_as_it_was(opened: tuple[Path, Path]) -> None:
@@ -244,8 +245,8 @@ def test_strange_bytes_in_a_record_file_are_one_sentence(
     (work / file).write_bytes(CHANGES[change]((work / file).read_bytes()))
     assert verify(work)
     model = Padim.load(path, work_dir=work)
-    assert model.has_spool == file.startswith("thumbnails")
-    if not model.has_spool:
+    assert model.working_set.has_features == file.startswith("thumbnails")
+    if not model.working_set.has_features:
         with pytest.raises(DamagedError, match="same pictures again"):
             model.exclude(0, "not_good")
 

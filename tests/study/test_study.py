@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from padim.data.loading import Watch
 from padim.decision.operating_points import Rate
 from padim.errors import Cancelled
 from padim.network.extractor import FeatureExtractor
+from padim.storage.working_set import WorkingFolder
 from padim.study.data import categories, category
 from padim.study.features import Features, union
 from padim.study.plan import Plan, Variant
@@ -266,7 +268,7 @@ def test_shared_features_give_the_scores_of_an_ordinary_fit(
             assert result.figures[name].value == pytest.approx(getattr(report, name).value, abs=2e-3)
         assert result.false_rejects == report.false_rejects
         assert result.caught.count == report.misses.of - report.misses.count
-        assert result.promised == pytest.approx(model.false_rejects().expected)
+        assert result.promised == pytest.approx(model.false_reject_rate_.expected)
 
 
 def test_one_network_sees_every_picture_once(
@@ -292,7 +294,7 @@ def test_a_method_that_learns_from_pictures_is_fitted_by_itself(
 ) -> None:
     monkeypatch.setattr(PadimConfig, "needs_pictures", property(lambda self: self.method == "shared"))
     wanted = Plan.of({"base": BASE, "methods": ["padim", "shared"]}).variants()
-    monkeypatch.setattr(Padim, "_taken", _without_pictures(Padim._taken))
+    monkeypatch.setattr(WorkingFolder, "taken", _without_pictures(WorkingFolder.taken))
     done = run(tmp_path / "study", wanted, categories(data))
     results = {one.variant: one.result for one in done.runs}
     assert results["padim"] is not None
@@ -302,10 +304,9 @@ def test_a_method_that_learns_from_pictures_is_fitted_by_itself(
 
 
 def _without_pictures(real: Any) -> Any:
-    def taken(self: Padim, folder: Path | None = None) -> Any:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(PadimConfig, "needs_pictures", property(lambda config: False))
-            return real(self, folder)
+    def taken(self: WorkingFolder, folder: Path | None = None) -> Any:
+        without = replace(self.layout, picture_size=None)
+        return real(WorkingFolder(self.folder, without), folder)
 
     return taken
 

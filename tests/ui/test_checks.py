@@ -57,14 +57,14 @@ def test_a_band_of_another_model_is_refused(
     small_model.save(entry.path)
     guard = Guard(2.0, 1.0, 9, 10, 1)
     checks.use_guard(entry, small_model, guard)
-    assert store.open(entry.id).guard == guard
+    assert store.open(entry.id).decision.guard == guard
     changed = store.open(entry.id)
     changed.set_decision(min_area=20).save(entry.path)
     with pytest.raises(PadimError, match="changed meanwhile"):
         checks.use_guard(entry, small_model, Guard(3.0, 1.0, 9, 10, 1))
-    assert store.open(entry.id).guard == guard
+    assert store.open(entry.id).decision.guard == guard
     checks.use_guard(entry, small_model, None)  # removing one asks for no measurement
-    assert store.open(entry.id).guard is None
+    assert store.open(entry.id).decision.guard is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,9 @@ def test_a_session_is_compared_part_by_part(small_model: Padim) -> None:
         for i in range(12)
     ]
     assert found.scores.tolist() == expected
-    assert found.check == check_session(small_model.held_out_scores(), np.array(expected), level)
+    assert found.check == check_session(
+        small_model.state.part_scores(small_model.config.min_area), np.array(expected), level
+    )
     middle = sorted(expected)[6]
     rejected = found.rejected(small_model, middle)
     assert [score for score, _ in rejected] == sorted((s for s in expected if s > middle), reverse=True)

@@ -16,6 +16,7 @@ import pytest
 
 from padim import Padim, Workspace
 from padim.data.sources import UploadSource
+from padim.network.model_network import ModelNetwork
 from padim.output.inspection_files import CSV_COLUMNS
 from padim.storage.model_folders import Entry
 from tests.parts import defects, normals, part
@@ -105,8 +106,8 @@ def test_the_scorer_is_the_saved_model(small_model: Padim, entry: Entry, tmp_pat
     session = ort.InferenceSession(exports.scorer_bytes(entry), providers=["CPUExecutionProvider"])
     facts = session.get_modelmeta().custom_metadata_map
     assert (facts["name"], int(facts["threshold_level"])) == ("Line 3", small_model.threshold_level)
-    rgb = small_model.preprocess(part(500, defect=True))[None]
-    _, maps = small_model.scorer(rgb)
+    rgb = small_model.network.preprocess(part(500, defect=True))[None]
+    _, maps = small_model.state.scorer(rgb)
     (score,) = session.run(["score"], {"rgb": rgb})
     assert float(score[0]) == pytest.approx(int(maps.max()), rel=1e-3)
 
@@ -145,6 +146,6 @@ def test_what_leaves_says_so_where_the_weights_are_random(
 
     assert said() == {"no"}
     assert not any("andom" in caption for caption in drawn)
-    monkeypatch.setattr(Padim, "random_weights", property(lambda _: True))
+    monkeypatch.setattr(ModelNetwork, "random_weights", property(lambda _: True))
     assert said() == {"yes"}
     assert all(caption.startswith("Random weights, for trials only: ") for caption in drawn)

@@ -43,7 +43,7 @@ def _nothing_remembered() -> Iterator[None]:
 def add(home: Path, model: Padim, name: str = "Parts") -> Entry:
     store = Workspace(home)
     made = store.create(name)
-    shutil.copytree(model.work_dir, store.work_dir(made.id))
+    shutil.copytree(model.working_set.folder, store.work_dir(made.id))
     model.save(made.path)
     return store.get(made.id)
 
@@ -135,11 +135,11 @@ def held_against_saving(entry: Entry, shapes: tuple[Shape, ...]) -> None:
     promised = regions.promise(entry, model, region)
     peer = Workspace(workspace.root()).open(entry.id).set_roi(region.mask, shapes)
     assert model.current_threshold is not None
-    assert promised.at_use == peer.false_rejects(model.current_threshold.level)
+    assert promised.at_use == peer.state.false_rejects(model.current_threshold.level, peer.config.min_area)
     assert promised.threshold == peer.current_threshold
-    assert promised.at_own == peer.false_rejects()
+    assert promised.at_own == peer.false_reject_rate_
     assert promised.share == (1.0 if region.mask is None else region.mask.sum() / 64**2)
-    assert model.roi is None or not regions.same(model, region)  # the model itself stayed as it was
+    assert model.decision.roi is None or not regions.same(model, region)  # the model itself stayed as it was
 
 
 coordinates = some.floats(-10, 80, allow_nan=False).map(lambda value: round(value * 8) / 8)
@@ -199,7 +199,7 @@ def test_padding_is_nobodys(
     assert promised.at_use is not None
     with pytest.raises(PadimError, match="redraw"):
         regions.save(entry, Region((strip,), rasterize((strip,), 64)), 64)
-    assert opened(entry)[1].roi is None  # nothing was saved
+    assert opened(entry)[1].decision.roi is None  # nothing was saved
 
 
 def test_fewer_than_three_parts_promise_nothing(
@@ -219,7 +219,7 @@ def test_fewer_than_three_parts_promise_nothing(
     assert data["wolf"] is None
     assert "at least three" in data["calm"]
     regions.save(entry, region, 64)
-    assert opened(entry)[1].roi_shapes == (CORNER,)
+    assert opened(entry)[1].decision.roi_shapes == (CORNER,)
 
 
 # -- saving ----------------------------------------------------------------------------------------------
@@ -233,12 +233,12 @@ def test_saved_with_the_model_and_removed_again(entry: Entry) -> None:
     entry, model = opened(entry)
     assert drawn.shapes is None
     assert drawn.stamp == 0  # the editor shows just that already, and can still undo
-    assert model.roi_shapes == (CORNER, STROKE)
+    assert model.decision.roi_shapes == (CORNER, STROKE)
     assert regions.same(model, regions.draft(drawn, model))
     # The same area drawn in another way is another drawing.
-    assert not regions.same(model, Region((CORNER,), model.roi))
+    assert not regions.same(model, Region((CORNER,), model.decision.roi))
     regions.judge_everywhere(entry, model)
-    assert opened(entry)[1].roi is None
+    assert opened(entry)[1].decision.roi is None
     assert drawn.stamp == 1
 
 
@@ -263,7 +263,7 @@ def test_a_region_that_was_not_drawn_here(entry: Entry) -> None:
     entry, model = opened(entry)
     region = regions.draft(regions.drawing(entry, model), model)
     assert region.shapes == ()
-    assert region.mask is model.roi
+    assert region.mask is model.decision.roi
     assert regions.same(model, region)
     assert not regions.same(model, Region((), None))  # drawn, and cleared again: everywhere
 
@@ -298,7 +298,7 @@ def test_the_cry_wolf_map_counts_parts(entry: Entry) -> None:
     entry, model = opened(entry)
     found = regions.wolf(entry, model)
     assert found is not None
-    alarms = sum((model.held_out_map(i) > model.threshold_level).astype(int) for i in range(22))
+    alarms = sum((model.state.held_out_map(i) > model.threshold_level).astype(int) for i in range(22))
     assert isinstance(alarms, np.ndarray)
     assert (found.most, found.parts) == (alarms.max(), 22)
     shown = decoded(found.picture)
@@ -313,7 +313,7 @@ def test_the_cry_wolf_map_counts_parts(entry: Entry) -> None:
 
 def test_good_parts_that_do_not_alarm(entry: Entry) -> None:
     with workspace.edit(entry) as model:
-        model.set_decision(value=float(model.quantizer.to_value(60_000)))
+        model.set_decision(value=float(model.state.fitted.quantizer.to_value(60_000)))
     entry, model = opened(entry)
     found = regions.wolf(entry, model)
     assert found is not None
@@ -352,7 +352,7 @@ def test_a_threshold_by_hand_is_compared_once(entry: Entry) -> None:
     now = regions.promise(entry, model, regions.in_use(model))
     then = regions.promise(entry, model, Region((CORNER,), rasterize((CORNER,), 64)))
     names = [(name, note) for name, note, _ in regions.compared(model, now, then)]
-    value = model.quantizer.to_value(model.threshold_level)
+    value = model.state.fitted.quantizer.to_value(model.threshold_level)
     assert names == [
         ("Part of the map judged", ""),
         ("False rejects", f"at the threshold in use, {value:.2f}"),

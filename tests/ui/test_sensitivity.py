@@ -85,7 +85,7 @@ def _window(trial: Example) -> tuple[slice, slice]:
 
 def test_the_first_picture_is_the_backdrop(small_model: Padim, found: Probed) -> None:
     shown = decode(found.seen.data, "seen").astype(int)
-    bare = small_model.preprocess(part(100)).astype(int)
+    bare = small_model.network.preprocess(part(100)).astype(int)
     assert shown.shape == (64, 64, 3)
     assert np.abs(shown - bare).mean() < 6
 

@@ -65,19 +65,19 @@ def test_the_good_parts_are_counted_as_parts(entry: Entry, model: Padim) -> None
     for area in (1, 8, 40, areas):
         best = np.zeros(held.scores.parts, np.int64)
         np.maximum.at(best, np.array(held.scores.part), held.scores.curves[:, area - 1])
-        assert sorted(best) == sorted(model.held_out_scores(area))
-        in_fit = model.held_out_scores(area, include_kept_out=False)
+        assert sorted(best) == sorted(model.state.part_scores(area))
+        in_fit = model.state.part_scores(area, include_kept_out=False)
         assert sorted(best[: held.scores.in_fit]) == sorted(in_fit), "parts in the fit come first"
     assert (held.scores.parts, held.scores.in_fit) == (9, 8)
-    scores = model.held_out_scores(8)
+    scores = model.state.part_scores(8)
     for level in (*scores, 0):
-        rate = model.false_rejects(int(level), 8)
+        rate = model.state.false_rejects(int(level), 8)
         assert held.scores.upper[rate.above] == rate.upper, "rounded, the page would promise another bound"
     for row, index in enumerate(held.scores.indices):
         numbers = held.maps[row]
         assert numbers is not None
         curve, q = unpacked(numbers, areas, model.config.input_size)
-        assert np.array_equal(q, model.held_out_map(index))
+        assert np.array_equal(q, model.state.held_out_map(index))
         assert np.array_equal(curve[0], region_scores(q, areas))
 
 

@@ -67,7 +67,7 @@ def threshold_value(entry: Entry) -> float | None:
 
 
 def calibration(entry: Entry) -> str:
-    """``exact``, ``stale`` or ``none``, as ``Padim.calibration_``; empty for a broken entry."""
+    """``exact``, ``stale`` or ``none``, as ``Fitted.calibration``; empty for a broken entry."""
     return str(entry.manifest.get("calibration", ""))
 
 

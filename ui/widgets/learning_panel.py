@@ -54,7 +54,7 @@ def draw(entry: Entry, model: Padim) -> None:
             icon=":material/warning:",
         )
     if found is None:
-        st.markdown(odd_parts(model.choice.permille, parts))
+        st.markdown(odd_parts(model.decision.choice.permille, parts))
         _set_up(entry, model, parts, again=False)
         return
     _results(entry, found)
@@ -71,7 +71,7 @@ def _cannot(model: Padim) -> str:
     except PadimError as error:
         text = panels.plain(str(error))
         return f"{text[:1].upper()}{text[1:]}."
-    if not model.has_spool:
+    if not model.working_set.has_features:
         return (
             "The working features were deleted or cannot be used. “Give the same pictures again” on the Fit "
             "page brings them back; until then no subset can be fitted."

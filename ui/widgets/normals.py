@@ -35,8 +35,8 @@ def overlay_of(
     if level is None:
         threshold = model.current_threshold
         level = threshold.level if threshold is not None else None
-    if level is None or model.calibration_ == "none" or index >= len(model.held_out_):
-        return Picture(model.thumbnail(index))
+    if level is None or model.state.fitted.calibration == "none" or index >= len(model.state.fitted.held_out):
+        return Picture(model.working_set.thumbnail(index))
     area = model.config.min_area if min_area is None else min_area
     return Picture(_overlay_of(model, workspace.held_out_identity(entry), index, level, area))
 
@@ -46,9 +46,9 @@ def _overlay_of(_model: Padim, identity: str, index: int, level: int, min_area: 
     from padim.data.decode import decode
     from padim.output.small_overlays import overlay_jpeg
 
-    rgb = decode(_model.thumbnail(index), _model.normals_[index].name)
-    box = _model.preprocess.content_box(rgb.shape[:2]) if _model.config.fit == "pad" else None
-    return overlay_jpeg(rgb, _model.held_out_map(index), level, min_area, box)
+    rgb = decode(_model.working_set.thumbnail(index), _model.normals_[index].name)
+    box = _model.network.preprocess.content_box(rgb.shape[:2]) if _model.config.fit == "pad" else None
+    return overlay_jpeg(rgb, _model.state.held_out_map(index), level, min_area, box)
 
 
 def exclude(entry: Entry, index: int, reason: Reason) -> None:
@@ -66,4 +66,4 @@ def include(entry: Entry, index: int) -> None:
 def delete_features(entry: Entry) -> None:
     """Free the disk the normals' features take; a checkpoint stays."""
     with workspace.edit(entry) as model:
-        model.delete_spool()
+        model.working_set.delete()

@@ -21,7 +21,7 @@ def entry(small_model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PADIM_HOME", str(tmp_path))
     store = Workspace(tmp_path)
     made = store.create("Parts")
-    shutil.copytree(small_model.work_dir, store.work_dir(made.id))
+    shutil.copytree(small_model.working_set.folder, store.work_dir(made.id))
     small_model.save(made.path)
     return store.get(made.id)
 
@@ -73,7 +73,7 @@ def test_an_edit_does_not_wait_for_ever(entry: Entry) -> None:
         done.set()
         thread.join()
     with workspace.edit(entry, patience=0.01) as model:  # and afterwards it goes on
-        assert model.fitted
+        assert model.normals_
 
 
 def test_an_edit_that_fails_changes_nothing(entry: Entry) -> None:

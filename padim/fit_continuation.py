@@ -1,0 +1,138 @@
+"""Continuing a fit with more normals: with their features at hand, or from the checkpoint alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.data.loading import Named, Watch
+from padim.fit_run import FitRun, records_of
+from padim.fitting import Fitted, learn
+from padim.methods.base import Task
+from padim.methods.moments import PatchStatistics
+from padim.methods.padim import gather, of_statistics
+from padim.storage.normals import Groups, Normal, join_duplicates
+from padim.storage.thumbnails import Thumbnails
+from padim.storage.working_set import extending, naming_damage
+
+__all__ = ["extend"]
+
+# New normals, and their embeddings of the kept channels: float32 ``(n, p, d)``.
+_Embedded: TypeAlias = tuple[list[Normal], npt.NDArray[np.float32]]
+
+
+def extend(run: FitRun, images: Iterable[Named], groups: Groups, watch: Watch) -> Fitted | None:
+    """Continue the fit with more normals; arguments and errors as :meth:`padim.Padim.partial_fit`.
+
+    Returns:
+        None where no new image could be used, and there were no features: nothing has changed then.
+    """
+    if not run.has_features:
+        return _continue_from_checkpoint(run, images, groups, watch)
+    former = run.normals
+    with extending(run.folder, run.thumbnails, former) as thumbnails:
+        taken = replace(run.files.taken().start(), thumbnails=thumbnails)
+        taken.truncate(len(former))
+        try:
+            added = run.take_in(taken, images, groups, len(former), watch)
+            return run.learn(taken, join_duplicates([*former, *added]), watch)
+        except BaseException:
+            taken.truncate(len(former))
+            raise
+
+
+def _continue_from_checkpoint(
+    run: FitRun, images: Iterable[Named], groups: Groups, watch: Watch
+) -> Fitted | None:
+    former = run.former
+    assert former is not None
+    kept = run.files.kept_features(former.normals)
+    if kept is None and run.config.method != "padim":
+        raise run.files.unusable(
+            former.normals,
+            "the normals' features were deleted, and this method cannot go on without them; "
+            "give the same pictures again with working_set.rebuild()",
+        )
+    # Before anything is touched: there may be nothing to go on from.
+    statistics = run.statistics() if kept is None else None
+    with extending(run.folder, run.thumbnails, former.normals) as thumbnails:
+        embedded = _embedded(run, images, groups, len(former.normals), thumbnails, watch)
+        # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
+        if statistics is None:
+            return _continue_features(run, former, embedded, watch)
+        return _continue_statistics(run, former, embedded, statistics)
+
+
+def _embedded(
+    run: FitRun,
+    images: Iterable[Named],
+    groups: Groups,
+    first_index: int,
+    thumbnails: Thumbnails,
+    watch: Watch,
+) -> Iterator[_Embedded]:
+    """New normals with their embeddings of the kept channels, batch by batch."""
+    for batch in run.fresh(images, watch):
+        embeddings = run.embed(batch)
+        chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, run.channels]
+        yield records_of(batch, thumbnails, groups, first_index), chosen.transpose(0, 2, 1)
+        first_index += len(batch)
+
+
+def _continue_features(
+    run: FitRun, former: Fitted, embedded: Iterable[_Embedded], watch: Watch
+) -> Fitted | None:
+    """With the kept channels of all normals at hand, the fit and its calibration are exact."""
+    files = run.files
+    kept = files.kept_features(former.normals)
+    assert kept is not None
+    kept.start()
+    everything, count = np.arange(kept.channels), len(former.normals)
+    added: list[Normal] = []
+    try:
+        for normals, features in embedded:
+            records = np.ascontiguousarray(features.transpose(0, 2, 1))
+            kept.append(records, [normal.sha256 for normal in normals])
+            added += normals
+        if not added:
+            return None
+        all_normals = join_duplicates([*former.normals, *added])
+        training = kept.folder / "training"
+        with naming_damage(all_normals):
+            fitted = learn(
+                Task(kept, all_normals, everything, run.config, watch, training, drawn=run.channels)
+            )
+        fitted = run.with_room(fitted)
+        shutil.rmtree(training, ignore_errors=True)
+        if run.statistics_suffice(len(all_normals), kept.channels):
+            gather(kept, all_normals, everything).save(files.statistics_of(all_normals))
+        else:
+            files.write_features(kept, everything, all_normals, files.checkpoint_of(all_normals))
+        return fitted
+    finally:
+        kept.truncate(count)
+
+
+def _continue_statistics(
+    run: FitRun, former: Fitted, embedded: Iterable[_Embedded], statistics: PatchStatistics
+) -> Fitted | None:
+    """Exact Gaussians; the held-out distances of the former state are marked stale."""
+    added: list[Normal] = []
+    for normals, features in embedded:
+        statistics.update(features)
+        added += normals
+    if not added:
+        return None
+    all_normals = join_duplicates([*former.normals, *added])
+    statistics.save(run.files.statistics_of(all_normals))
+    return replace(
+        former,
+        normals=all_normals,
+        detector=of_statistics(statistics, run.config),
+        calibration="none" if former.calibration == "none" else "stale",
+    )

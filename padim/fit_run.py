@@ -1,0 +1,323 @@
+"""From images to a fitted state: a fit, a new fit on the features at hand, and reading the images again.
+
+Nothing here changes a model: what comes of a run is returned, and installed by the model as a whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
+from padim.data.loading import Named, Prepared, Watch, batches
+from padim.data.preprocess import Preprocess
+from padim.decision.scorer import NO_NUMBERS
+from padim.errors import ImageError, NotFittedError, PadimError
+from padim.fitting import Fitted, learn, with_room_for
+from padim.methods.base import Task
+from padim.methods.moments import PatchStatistics
+from padim.methods.padim import gather
+from padim.network.model_network import ModelNetwork
+from padim.storage.normals import Groups, Normal, join_duplicates, part_of
+from padim.storage.resume import Done, Unfinished
+from padim.storage.thumbnails import Readable, Thumbnails
+from padim.storage.working_set import Layout, Taken, WorkingFolder, naming_damage
+
+__all__ = ["NOT_FITTED", "THUMBNAIL_SIDE", "FitRun", "records_of"]
+
+NOT_FITTED = "the model has not been fitted; call fit() with pictures of good parts"
+# Longest side in pixels of what the bundle keeps of each normal.
+THUMBNAIL_SIDE = 512
+
+
+@dataclass(frozen=True)
+class FitRun:
+    """What a fit starts from: a model as it is.
+
+    Attributes:
+        config: the settings to fit with.
+        network: what the features are from.
+        folder: the model's working folder.
+        threshold_by_hand: in map units; the scale of the maps has room for it. None where it is no value.
+        former: what was fitted before, if anything was.
+        thumbnails: of its normals.
+    """
+
+    config: PadimConfig
+    network: ModelNetwork
+    folder: Path
+    threshold_by_hand: float | None
+    former: Fitted | None
+    thumbnails: Readable
+
+    @property
+    def normals(self) -> tuple[Normal, ...]:
+        """Those of the former fit.
+
+        Raises:
+            NotFittedError: there was none.
+        """
+        if self.former is None:
+            raise NotFittedError(NOT_FITTED)
+        return self.former.normals
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """From a decoded image to the network's input."""
+        return Preprocess(size=self.config.input_size, fit=self.config.fit)
+
+    @cached_property
+    def channels(self) -> npt.NDArray[np.int64]:
+        """int64 ``(d,)``: the channels kept, counted among those of all layers."""
+        return self.network.channels(self.config)
+
+    @cached_property
+    def files(self) -> WorkingFolder:
+        """The working folder, as this model reads it."""
+        config, extractor = self.config, self.network.extractor
+        selection = f"{config.n_features}/{config.seed}"
+        if config.muted_layers:
+            selection += f"/{','.join(config.muted_layers)}"
+        size = config.input_size if config.needs_pictures else None
+        layout = Layout(
+            extractor.identity, extractor.channels, extractor.grid**2, self.channels, selection, size
+        )
+        return WorkingFolder(self.folder, layout)
+
+    @property
+    def has_features(self) -> bool:
+        """Whether what the method learns from is at hand, of just these normals."""
+        if self.former is None:
+            return False
+        return self.files.taken().holds([normal.sha256 for normal in self.normals])
+
+    def require_features(self) -> None:
+        """
+        Raises:
+            DamagedError: what the method learns from is damaged, or of an earlier version of this program.
+            PadimError: it was deleted.
+        """
+        if not self.has_features:
+            raise self.files.unusable(
+                self.normals,
+                "the normals' features were deleted; give the same pictures again with working_set.rebuild()",
+            )
+
+    def statistics_suffice(self, normals: int, channels: int) -> bool:
+        """Whether statistics are the smaller checkpoint, and enough of one."""
+        return self.config.method == "padim" and normals > channels
+
+    def statistics(self) -> PatchStatistics:
+        """Count, mean and scatter of the normals in the fit: from the features, or from the checkpoint.
+
+        Raises:
+            PadimError: neither is at hand.
+        """
+        files, channels = self.files, self.channels
+        features = files.kept_features(self.normals)
+        if self.has_features:
+            features = files.taken().spool
+        elif features is not None:
+            channels = np.arange(features.channels)
+        if features is not None:
+            with naming_damage(self.normals):
+                return gather(features, self.normals, channels)
+        path = files.statistics_of(self.normals)
+        if not path.exists():
+            raise files.unusable(
+                self.normals,
+                "neither the normals' features nor a checkpoint of this model are here; "
+                "give its pictures again with working_set.rebuild()",
+            )
+        return PatchStatistics.load(path)
+
+    # --- fitting -----------------------------------------------------------------------------------
+
+    def learn(self, taken: Taken, normals: Sequence[Normal], watch: Watch) -> Fitted:
+        """Learn from what is on disk; what training has done is kept there until it is through.
+
+        Raises:
+            Cancelled: ``watch`` asked to stop.
+            DamagedError: a record is not what was written; names the image.
+            PadimError: the method cannot learn from so few.
+        """
+        progress = taken.folder / "training"
+        task = Task(
+            taken.spool,
+            tuple(normals),
+            self.channels,
+            self.config,
+            watch,
+            progress,
+            taken.pictures,
+            self.network.extractor.backbone_onnx,
+        )
+        with naming_damage(normals):
+            fitted = learn(task)
+        shutil.rmtree(progress, ignore_errors=True)
+        return self.with_room(fitted)
+
+    def relearn(self, normals: tuple[Normal, ...], watch: Watch) -> Fitted:
+        """Learn anew from the features at hand; errors as :meth:`learn` and :meth:`require_features`."""
+        self.require_features()
+        return self.learn(self.files.taken(), normals, watch)
+
+    def with_room(self, fitted: Fitted) -> Fitted:
+        """The same, on a scale that a threshold set by hand lies on."""
+        return replace(fitted, quantizer=with_room_for(fitted.quantizer, self.threshold_by_hand))
+
+    def fit(
+        self, images: Iterable[Named], groups: Groups, watch: Watch, unfinished: str | Path | None
+    ) -> Fitted:
+        """Fit on these images alone; arguments and errors as :meth:`padim.Padim.fit`.
+
+        The new files are made beside the former model's, which go only once all has succeeded.
+        """
+        new = Path(unfinished) if unfinished else self.folder / "new"
+        if not unfinished:
+            shutil.rmtree(new, ignore_errors=True)
+        try:
+            record = Unfinished(new, self.network.extractor.identity, _embedding_settings(self.config))
+            taken = self.files.taken(new).start()
+            normals = self.take_in(taken, images, groups, 0, watch, record)
+            if not normals:
+                raise PadimError("none of the pictures could be used; the model needs at least one")
+            fitted = self.learn(taken, join_duplicates(normals), watch)
+            if new != self.folder:
+                self.files.adopt(new)
+                record.close()
+            return fitted
+        finally:
+            if not unfinished:
+                shutil.rmtree(new, ignore_errors=True)
+
+    def rebuild(self, images: Iterable[Named], watch: Watch) -> Fitted:
+        """Read the same images again; see :meth:`padim.working_state.WorkingSet.rebuild`."""
+        files, normals = self.files, self.normals
+        wanted = {normal.sha256: normal.name for normal in normals}
+        new = self.folder / "new"
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            found = files.taken(new / "found").start()
+            for batch in self.batches(images, watch, "Reading pictures"):
+                known = set(found.spool.keys())
+                fresh = {item.sha256: item for item in batch if item.sha256 in wanted.keys() - known}
+                if fresh:
+                    found.append(list(fresh.values()), self.embed(list(fresh.values())))
+            row = {key: index for index, key in enumerate(found.spool.keys())}
+            missing = [name for key, name in wanted.items() if key not in row]
+            if missing:
+                raise PadimError(
+                    f"{len(missing)} of the {len(wanted)} pictures are missing, first {missing[0]}; "
+                    "give the very files that the model was fitted on"
+                )
+            taken = files.taken(new).start()
+            taken.copy(found, [row[n.sha256] for n in normals], [n.sha256 for n in normals])
+            fitted = self.learn(taken, normals, watch)
+            files.adopt(new)
+            return fitted
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    # --- reading images ------------------------------------------------------------------------------
+
+    def batches(
+        self,
+        images: Iterable[Named],
+        watch: Watch,
+        stage: str,
+        *,
+        thumbnail_side: int | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[list[Prepared]]:
+        """Decoded images at input size, as many at a time as memory allows, or ``batch_size``."""
+        beside = 0 if self.former is None else self.former.detector.scoring_bytes()
+        size = batch_size or self.network.extractor.batch_size(beside)
+        return batches(images, self.preprocess, size, watch, stage, thumbnail_side=thumbnail_side)
+
+    def take_in(
+        self,
+        taken: Taken,
+        images: Iterable[Named],
+        groups: Groups,
+        first_index: int,
+        watch: Watch,
+        record: Unfinished | None = None,
+    ) -> list[Normal]:
+        """Run the network over new normals: embeddings to the feature store, word of them to the record."""
+        normals: list[Normal] = []
+        if record is not None and (done := record.take_up(taken)):
+            names, images, watch = record.pass_over(done, images, self.preprocess, watch)
+            for index, (name, item) in enumerate(zip(names, done, strict=True)):
+                part = part_of(groups, name, index)
+                normals.append(Normal(name, item.sha256, part, "fit", item.original_size, item.thumbnail))
+        for batch in self.fresh(images, watch):
+            taken.append(batch, self.embed(batch))
+            added = records_of(batch, taken.thumbnails, groups, first_index + len(normals))
+            if record is not None:
+                record.add(Done(item.sha256, item.original_size, item.thumbnail) for item in added)
+            normals += added
+        return normals
+
+    def fresh(self, images: Iterable[Named], watch: Watch) -> Iterator[list[Prepared]]:
+        """Batches of images to learn from. Those that the network itself was trained with are refused: held
+        out or not, they are not new to it."""
+        taught = self.network.taught_with
+        for batch in self.batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
+            for item in batch:
+                if item.sha256 in taught:
+                    watch.bad(ImageError(item.name, "the network was taught with it; give other good parts"))
+            if fresh := [item for item in batch if item.sha256 not in taught]:
+                yield fresh
+
+    def embed(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        """Embeddings of a batch, ``(n, channels, grid, grid)``, all finite.
+
+        Raises:
+            PadimError: the network gives no numbers for an image.
+        """
+        embeddings = self.network.extractor(np.stack([item.rgb for item in batch]))
+        for item, embedding in zip(batch, embeddings, strict=True):
+            if not np.isfinite(embedding).all():
+                raise PadimError(f"{item.name}: {NO_NUMBERS}")
+        return embeddings
+
+
+def _embedding_settings(config: PadimConfig) -> dict[str, object]:
+    """The settings that embeddings depend on, as plain JSON."""
+    settings = config.model_dump(mode="json")
+    names = ("backbone", "weights", "layers", "input_size", "fit", "grid_stride", "feature_norm")
+    # Where it is as it was before it was a setting, fits stopped then can go on.
+    before = BEFORE_IT_WAS_A_SETTING.items()
+    return {name: settings[name] for name in names if (name, settings[name]) not in before}
+
+
+def records_of(
+    batch: Sequence[Prepared], thumbnails: Thumbnails, groups: Groups, first_index: int
+) -> list[Normal]:
+    """New normals of a batch; their thumbnails are written.
+
+    Args:
+        batch: images with their thumbnails.
+        thumbnails: where those go.
+        groups: which images show the same part.
+        first_index: of the first of them among all normals.
+    """
+    places = thumbnails.append([item.thumbnail or b"" for item in batch])
+    return [
+        Normal(
+            item.name,
+            item.sha256,
+            part_of(groups, item.name, index),
+            "fit",
+            item.original_size,
+            place,
+        )
+        for index, (item, place) in enumerate(zip(batch, places, strict=True), start=first_index)
+    ]

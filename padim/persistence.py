@@ -1,0 +1,152 @@
+"""Saving and opening of models: between the parts of a model and the plain data of its bundle."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from padim.config import PadimConfig
+from padim.decision.anomaly_map import Quantizer
+from padim.decision.calibration import Choice, Threshold
+from padim.decision.guard_band import Guard
+from padim.decision.roi import Shape
+from padim.decision.roi import from_json as shapes_from_json
+from padim.decision.roi import to_json as shapes_to_json
+from padim.decision.settings import DecisionSettings
+from padim.errors import BundleError, PadimError
+from padim.fitting import Fitted
+from padim.methods import lookup
+from padim.methods.base import Calibration, Losses
+from padim.network.model_network import ModelNetwork
+from padim.scoring_identity import scoring_files
+from padim.storage import bundle, serialization
+from padim.storage.thumbnails import Readable, SavedThumbnails
+
+__all__ = ["ModelParts", "load", "save"]
+
+# Files that are not the detector's, of those that scores depend on.
+_NOT_THE_DETECTORS = {"backbone.onnx", "channels.npy", "roi.npy"}
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """All that a saved model is made of.
+
+    Attributes:
+        config: the settings.
+        features_asked: channels last asked for; None is all there are.
+        network: what the features are from.
+        decision: threshold, guard band and region of interest.
+        fitted: what was fitted.
+        thumbnails: of the normals.
+    """
+
+    config: PadimConfig
+    features_asked: int | None
+    network: ModelNetwork
+    decision: DecisionSettings
+    fitted: Fitted
+    thumbnails: Readable
+
+
+def save(path: Path, parts: ModelParts, channels: npt.NDArray[np.int64], threshold: Threshold | None) -> None:
+    """Save a model's bundle, whole or not at all.
+
+    Args:
+        path: a folder, or a file ending in ``.zip``.
+        parts: the model.
+        channels: int64 ``(d,)``, those kept.
+        threshold: the one in use; it can be read without opening the model.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    fitted, decision = parts.fitted, parts.decision
+    saved = serialization.SavedModel(
+        parts.config,
+        parts.features_asked,
+        fitted.detector.form,
+        parts.network.provenance,
+        asdict(decision.choice),
+        asdict(decision.guard) if decision.guard else None,
+        asdict(threshold) if threshold else None,
+        fitted.calibration,
+        asdict(fitted.quantizer),
+        [asdict(losses) for losses in fitted.losses],
+        fitted.normals,
+        parts.network.extractor.backbone_onnx,
+        channels,
+        fitted.held_out,
+        decision.roi,
+        shapes_to_json(decision.roi_shapes),
+    )
+    serialization.write(path, saved, fitted.detector.files(), parts.thumbnails.chunks)
+
+
+def load(path: str | Path) -> ModelParts:
+    """Open a saved bundle; torch is not needed.
+
+    Raises:
+        BundleError: missing, truncated, altered or of another version; names the file.
+    """
+    saved = bundle.Bundle(path)
+    try:
+        return _parts(saved)
+    except BundleError:
+        # Another session may just have saved, and removed the files of the manifest we read.
+        now = bundle.Bundle(path)
+        if now.revision == saved.revision:
+            raise
+        return _parts(now)
+
+
+def _parts(saved: bundle.Bundle) -> ModelParts:
+    path, model = saved.path, serialization.read(saved)
+    with serialization.manifest_errors(path):
+        choice = Choice(**model.choice)
+        guard = None if model.guard is None else Guard(**model.guard)
+        quantizer = Quantizer(**model.quantizer)
+        calibration = _calibration(model.calibration)
+        losses = tuple(Losses.from_json(entry) for entry in model.losses)
+    network = ModelNetwork(model.config, model.network, model.provenance)
+    try:
+        fits = np.array_equal(model.channels, network.channels(model.config))
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
+    try:
+        method = lookup.detector(model.config.method)
+        detector = method.load(saved, model.config, (model.config.grid**2, len(model.channels)))
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}") from error
+    hashes = scoring_files(saved.manifest)
+    own = {name: sha256 for name, sha256 in hashes.items() if name not in _NOT_THE_DETECTORS}
+    detector.with_file_hashes(own)
+    if not fits:
+        raise serialization.does_not_fit(path)
+    return ModelParts(
+        model.config,
+        model.features_asked,
+        network,
+        DecisionSettings(choice, guard, model.roi, _shapes(path, model.roi_shapes)),
+        Fitted(model.normals, detector, model.held_out, quantizer, calibration, losses),
+        SavedThumbnails(saved),
+    )
+
+
+def _calibration(word: str) -> Calibration:
+    found: Calibration
+    for found in get_args(Calibration):
+        if found == word:
+            return found
+    raise ValueError(f"calibration '{word}'")
+
+
+def _shapes(path: Path, content: object) -> tuple[Shape, ...]:
+    try:
+        return shapes_from_json(content)
+    except (PadimError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: roi_shapes.json is not readable ({error})") from error

@@ -1,0 +1,199 @@
+"""A model as a bundle's plain data: settings, arrays, and what is kept of the normal images.
+
+The detector's own files and the meaning of the decision settings are known to who saves and opens models
+(:mod:`padim.persistence`); here they are files and JSON values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from padim.config import PadimConfig, explain
+from padim.errors import BundleError
+from padim.storage import bundle
+from padim.storage.normals import Normal
+from padim.text import clipped
+
+__all__ = ["SavedModel", "does_not_fit", "manifest_errors", "read", "write"]
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a saved model says, apart from the files of its detector and the normals' thumbnails.
+
+    Attributes:
+        config: the settings.
+        features_asked: channels last asked for, which may be more than the active layers have; None is all.
+        form: of the detector's files.
+        provenance: of the network; empty for a model saved before that was recorded.
+        choice: how the threshold is chosen.
+        guard: the guard band, if there is one.
+        threshold: what the choice came to, if there is a threshold; for readers of the manifest alone.
+        calibration: the state of the held-out distances.
+        quantizer: the scale of the maps.
+        losses: how the trainings went.
+        normals: all normal images, in the order they came.
+        network: the backbone as ONNX.
+        channels: int64 ``(d,)``, those kept.
+        held_out: float32 ``(n, grid, grid)``, the normals' held-out distances.
+        roi: bool ``(input_size, input_size)``, where defects count; None is everywhere.
+        roi_shapes: what that was drawn with.
+    """
+
+    config: PadimConfig
+    features_asked: int | None
+    form: str
+    provenance: dict[str, str]
+    choice: Json
+    guard: Json | None
+    threshold: Json | None
+    calibration: str
+    quantizer: Json
+    losses: Sequence[Json]
+    normals: tuple[Normal, ...]
+    network: bytes
+    channels: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.float32]
+    roi: npt.NDArray[np.bool_] | None
+    roi_shapes: Any
+
+
+def write(
+    path: Path, model: SavedModel, detector: Mapping[str, bundle.Content], thumbnails: bundle.Content
+) -> None:
+    """Save a bundle, whole or not at all.
+
+    Args:
+        path: a folder, or a file ending in ``.zip``.
+        model: what the model says.
+        detector: its files, by name.
+        thumbnails: all of them, in the order of the normals' places.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    statuses = Counter(normal.status for normal in model.normals)
+    manifest = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "method": model.config.method,
+        "form": model.form,
+        "losses": list(model.losses),
+        "backbone": model.provenance,
+        "config": model.config.model_dump(mode="json"),
+        "n_features_asked": model.features_asked,
+        "choice": model.choice,
+        "guard": model.guard,
+        "threshold": model.threshold,
+        "calibration": model.calibration,
+        "quantizer": model.quantizer,
+        "counts": {
+            "images": len(model.normals),
+            "parts": len({n.group for n in model.normals if n.status == "fit"}),
+            "kept_out": statuses["kept_out"],
+            "not_good": statuses["not_good"],
+        },
+    }
+    normals = json.dumps([normal.to_json() for normal in model.normals], ensure_ascii=False)
+    files: dict[str, bundle.Content] = {
+        **detector,
+        "channels.npy": model.channels,
+        "held_out.npy": model.held_out,
+        "normals.json": normals.encode(),
+        "thumbnails.bin": thumbnails,
+        "backbone.onnx": model.network,
+    }
+    if model.roi is not None:
+        files["roi.npy"] = model.roi.view(np.uint8)
+    if model.roi_shapes:
+        files["roi_shapes.json"] = json.dumps(model.roi_shapes).encode()
+    bundle.write(path, manifest, files)
+
+
+@contextmanager
+def manifest_errors(path: Path) -> Iterator[None]:
+    """Let whatever is wrong with a manifest's values be one BundleError that says so."""
+    try:
+        yield
+    except ValidationError as error:
+        raise BundleError(f"{path}: {bundle.MANIFEST}: {explain(error)}") from error
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise BundleError(f"{path}: {bundle.MANIFEST} is incomplete ({clipped(str(error), 300)})") from error
+
+
+def read(saved: bundle.Bundle) -> SavedModel:
+    """What a bundle says; its arrays fit its configuration.
+
+    Raises:
+        BundleError: missing, truncated, altered or not what a model says; names the file.
+    """
+    path, manifest = saved.path, saved.manifest
+    with manifest_errors(path):
+        config = PadimConfig.of_saved(manifest["config"])
+        choice = manifest["choice"]
+        # Absent from models saved before layers could be switched off.
+        asked = manifest.get("n_features_asked", config.n_features)
+        if not (asked is None or (type(asked) is int and asked >= 1)):
+            raise ValueError(f"n_features_asked '{asked}'")
+        provenance = {name: str(value) for name, value in manifest.get("backbone", {}).items()}
+        # Absent from models saved before there were guard bands.
+        guard = manifest.get("guard")
+        quantizer = manifest["quantizer"]
+        calibration = manifest["calibration"]
+        losses = list(manifest.get("losses", []))
+        normals = tuple(Normal.from_json(entry) for entry in json.loads(saved.bytes("normals.json")))
+    held_out = saved.array("held_out.npy", np.float32, 3)
+    if held_out.shape[1:] != (config.grid, config.grid) or len(held_out) > len(normals):
+        raise does_not_fit(path)
+    roi, shapes = _read_roi(saved, config.input_size)
+    return SavedModel(
+        config,
+        asked,
+        str(manifest.get("form", "")),
+        provenance,
+        choice,
+        guard,
+        manifest.get("threshold"),
+        calibration,
+        quantizer,
+        losses,
+        normals,
+        saved.bytes("backbone.onnx"),
+        saved.array("channels.npy", np.int64, 1),
+        held_out,
+        roi,
+        shapes,
+    )
+
+
+def _read_roi(saved: bundle.Bundle, size: int) -> tuple[npt.NDArray[np.bool_] | None, Any]:
+    """The region of interest, if there is one, and what it was drawn with as JSON values."""
+    path, files = saved.path, saved.manifest["files"]
+    if "roi.npy" not in files:
+        return None, []
+    roi = saved.array("roi.npy", np.uint8, 2)
+    if roi.shape != (size, size):
+        raise BundleError(f"{path}: roi.npy does not fit the configuration")
+    if "roi_shapes.json" not in files:
+        return roi != 0, []
+    try:
+        return roi != 0, json.loads(saved.bytes("roi_shapes.json"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: roi_shapes.json is not readable ({error})") from error
+
+
+def does_not_fit(path: Path) -> BundleError:
+    """The error of a bundle whose arrays are another configuration's."""
+    return BundleError(f"{path}: the arrays do not fit the configuration")
