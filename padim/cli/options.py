@@ -243,7 +243,7 @@ def decide(model: Any, **given: Any) -> None:
     given = {name: value for name, value in given.items() if value is not None}
     if "percentile" in given and "value" in given:
         raise PadimError("--percentile and --threshold exclude each other: give one of them")
-    if "percentile" in given and "basis" not in given and model.choice.basis == "manual":
+    if "percentile" in given and "basis" not in given and model.decision.choice.basis == "manual":
         given["basis"] = "image"
     try:
         model.set_decision(**given)
