@@ -132,7 +132,7 @@ def test_export_as_arrays(run: Run, saved_model: Path, small_model: Padim, tmp_p
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
     """Stands in for the exporter; keeps what it was asked for."""
-    import padim
+    import padim.output
 
     asked: list[tuple[str, Path]] = []
     stub: Any = ModuleType("padim.output.export")
@@ -151,7 +151,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
     stub.export_onnx, stub.export_npz = writer("onnx"), writer("npz")
     monkeypatch.setattr("padim.output.export", stub, raising=False)
     monkeypatch.setitem(sys.modules, "padim.output.export", stub)
-    monkeypatch.setattr(padim, "export", stub, raising=False)
+    monkeypatch.setattr(padim.output, "export", stub, raising=False)
     return asked
 
 

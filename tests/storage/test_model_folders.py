@@ -180,7 +180,7 @@ OPEN = """
 import sys
 from padim.workspace import Workspace
 model = Workspace(sys.argv[1]).open(sys.argv[2])
-print(model.choice.permille, model.thumbnail(2)[:2] == bytes([255, 216]))
+print(model.decision.choice.permille, model.working_set.thumbnail(2)[:2] == bytes([255, 216]))
 """
 
 
