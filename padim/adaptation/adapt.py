@@ -350,7 +350,7 @@ def _teach(
     """
     with ScratchFolder() as folder:
         pictures = Pictures(Path(folder), config.input_size).start()
-        preprocess = Padim(config).preprocess
+        preprocess = Padim(config).network.preprocess
         chosen = _Some(images, roles.teaching)
         for batch in batches(chosen, preprocess, _WINDOW, watch, "Reading the pictures that teach"):
             pictures.append(np.stack([item.rgb for item in batch]), [item.sha256 for item in batch])
