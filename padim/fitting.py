@@ -26,7 +26,7 @@ from padim.storage.normals import Normal
 _ABOVE_THRESHOLD = 2.0
 # ... but not to more than so many times the scale itself, or the good parts would differ by too few levels.
 _MOST_WIDENED = 16.0
-# Head room of the judged map above the normals' largest held-out value (DESIGN 4.4).
+# Head room of the judged map above the normals' largest held-out value (docs/design.md, section 4.4).
 HEAD_ROOM = 16.0
 
 

@@ -7,7 +7,7 @@ This file holds the verbs. What a fit does is in ``fit_run.py`` and ``fitting.py
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -15,10 +15,9 @@ from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from padim import persistence
-from padim.config import PadimConfig, explain
+from padim.config import PadimConfig
 from padim.data.inputs import as_images
 from padim.data.loading import Cancel, OnError, Progress, Watch
 from padim.decision.calibration import FEWEST_PARTS, Basis, Choice, FalseRejectRate, Threshold
@@ -27,15 +26,16 @@ from padim.decision.prediction import Prediction
 from padim.decision.roi import Shape
 from padim.decision.settings import DecisionSettings, changed, check_on_scale
 from padim.errors import BeyondScaleError, CalibrationError, NotFittedError, PadimError
+from padim.estimator import Estimator, with_settings
 from padim.fit_continuation import extend
 from padim.fit_run import NOT_FITTED, FitRun
 from padim.fitting import Fitted, rescaled
 from padim.methods.requirements import check_can_fit
 from padim.network.model_network import ModelNetwork
 from padim.scoring import Judge
-from padim.storage.leftovers import ScratchFolder
 from padim.storage.normals import Groups, Normal, regrouped, with_status
 from padim.storage.thumbnails import Readable, Thumbnails
+from padim.storage.work_folder import WorkFolder
 from padim.working_state import WorkingSet
 
 __all__ = ["Choice", "Padim", "Prediction"]
@@ -43,7 +43,7 @@ __all__ = ["Choice", "Padim", "Prediction"]
 _Normals: TypeAlias = tuple[Normal, ...]
 
 
-class Padim:
+class Padim(Estimator):
     """Patch Distribution Modeling (Defard et al., 2020, arXiv 2011.08785), and the other methods behind the
     same verbs: ``config.method`` says which.
 
@@ -70,12 +70,11 @@ class Padim:
         Raises:
             ValueError: a setting that does not exist, or is out of range.
         """
-        self.config = _with_settings(config, settings)
+        self.config = with_settings(config, settings)
         self.decision = DecisionSettings()
         # What :meth:`set_layers` returns to where few layers have had fewer channels than that.
         self._features_asked = self.config.n_features
-        self._temporary: ScratchFolder | None = None
-        self._given_folder = None if work_dir is None else Path(work_dir)
+        self._work = WorkFolder(work_dir)
         self._network = ModelNetwork(self.config)
         self._current: Judge | None = None
         # An opened model's are read out of its bundle; the working files are made by a change.
@@ -84,60 +83,25 @@ class Padim:
         self._writing = threading.RLock()
 
     def __repr__(self) -> str:
-        given = [f"{name}={getattr(self.config, name)!r}" for name in sorted(self.config.model_fields_set)]
-        if self._current is None:
-            return f"Padim({', '.join([*given, 'not fitted'])})"
-        parts = len({normal.group for normal in self.normals_ if normal.status == "fit"})
-        threshold = self.current_threshold
-        at = (
-            "no threshold"
-            if threshold is None
-            else f"threshold {self.state.fitted.quantizer.to_value(threshold.level):.4g}"
-        )
-        return f"Padim({', '.join([*given, f'fitted on {parts} parts', at])})"
+        told = [*self._settings_given(), "not fitted"]
+        if self._current is not None:
+            parts = len({normal.group for normal in self.normals_ if normal.status == "fit"})
+            at = "no threshold" if self.current_threshold is None else f"threshold {self.threshold_:.4g}"
+            told[-1:] = [f"fitted on {parts} parts", at]
+        return f"Padim({', '.join(told)})"
 
-    def __sklearn_clone__(self) -> Padim:
-        return Padim(self.config)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """All settings by name, as scikit-learn's estimators give them; ``deep`` changes nothing here."""
-        return {name: getattr(self.config, name) for name in type(self.config).model_fields}
-
-    def set_params(self, **settings: Any) -> Self:
-        """Change settings before a fit.
-
-        Raises:
-            ValueError: a setting that does not exist, or is out of range.
-            PadimError: the model is fitted; what it was fitted with stays with it.
-        """
-        config = _with_settings(self.config, settings)
+    def _take_settings(self, config: PadimConfig) -> None:
         if self._current is not None:
             raise PadimError(
                 "the settings of a fitted model cannot be changed; set_decision changes how it decides, and "
                 "Padim(model.config, ...) makes a new one"
             )
         self.config, self._features_asked, self._network = config, config.n_features, ModelNetwork(config)
-        return self
-
-    @property
-    def _folder(self) -> Path:
-        """Where embeddings and thumbnails are while the model is worked on; by default temporary."""
-        with self._writing:
-            if self._given_folder is None:
-                self._temporary = ScratchFolder()
-                self._given_folder = Path(self._temporary.name)
-            return self._given_folder
 
     @property
     def _thumbnails(self) -> Readable:
-        with self._writing:
-            if self._kept_thumbnails is None:
-                self._kept_thumbnails = Thumbnails(self._folder / "thumbnails.bin")
-            return self._kept_thumbnails
-
-    @_thumbnails.setter
-    def _thumbnails(self, thumbnails: Readable) -> None:
-        self._kept_thumbnails = thumbnails
+        kept = self._kept_thumbnails
+        return Thumbnails(self._work.path / "thumbnails.bin") if kept is None else kept
 
     # --- what the model is made of -----------------------------------------------------------------
 
@@ -177,13 +141,15 @@ class Padim:
     @property
     def working_set(self) -> WorkingSet:
         """The normals' features on disk and the checkpoints, and what can be done with them."""
-        return WorkingSet(self._folder, self._run, self._writing, self._install)
+        return WorkingSet(self._work.path, self._run, self._writing, self._install)
 
     def _run(self, config: PadimConfig | None = None) -> FitRun:
         """The model as it is, or with another config, to fit from."""
         former = None if self._current is None else self._current.fitted
         by_hand = self.decision.threshold_by_hand
-        return FitRun(config or self.config, self._network, self._folder, by_hand, former, self._thumbnails)
+        return FitRun(
+            config or self.config, self._network, self._work.path, by_hand, former, self._thumbnails
+        )
 
     def _install(self, fitted: Fitted) -> None:
         channels = self._network.channels(self.config)
@@ -191,7 +157,7 @@ class Padim:
 
     def _install_extended(self, fitted: Fitted) -> None:
         """The same, once normals were added to the working files."""
-        self._thumbnails = Thumbnails(self._folder / "thumbnails.bin")
+        self._kept_thumbnails = Thumbnails(self._work.path / "thumbnails.bin")
         self._install(fitted)
 
     # --- fitting -----------------------------------------------------------------------------------
@@ -425,7 +391,7 @@ class Padim:
 
     @property
     def false_reject_rate_(self) -> FalseRejectRate:
-        """The share of good parts to expect above the threshold in use, with its bound (docs/design.md).
+        """The share of good parts to expect above the threshold, and its bound (docs/design.md, section 4.5).
 
         Raises:
             NotFittedError: the model is not fitted.
@@ -581,22 +547,6 @@ class Padim:
         model.decision = parts.decision
         model._features_asked = parts.features_asked
         model._network = parts.network
-        model._thumbnails = parts.thumbnails
+        model._kept_thumbnails = parts.thumbnails
         model._install(parts.fitted)
         return model
-
-
-def _with_settings(config: PadimConfig | None, settings: Mapping[str, Any]) -> PadimConfig:
-    """The config with single settings changed; what neither gave keeps following the others' defaults."""
-    if config is not None and not settings:
-        return config
-    given = {} if config is None else {name: getattr(config, name) for name in config.model_fields_set}
-    unknown = sorted(settings.keys() - PadimConfig.model_fields.keys())
-    if unknown:
-        raise ValueError(
-            f"there is no setting {unknown[0]!r}; there are {', '.join(PadimConfig.model_fields)}"
-        )
-    try:
-        return PadimConfig.model_validate({**given, **settings})
-    except ValidationError as error:
-        raise ValueError(explain(error)) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "docs/security.md", "benchmarks/README.md")
+DOCUMENTS = ("README.md", "docs/design.md", "docs/security.md", "benchmarks/README.md")
 _FILE = re.compile(r"`(?:\.\./)?((?:tests|benchmarks|examples|docs|ui|padim)/[\w/]+\.\w+)`")
 _SETTING = re.compile(r"\bPADIM_[A-Z_]+\b")
 # For developers alone: where the tests look for real images and for networks exported before.
@@ -31,3 +31,34 @@ def test_every_setting_is_in_the_readme_and_every_one_there_is_read() -> None:
     read = set(_SETTING.findall(_source())) - _OF_TESTS
     assert read - told == set()
     assert told - read == set()
+
+
+_CITED = re.compile(r"[\w/]+\.md\b")
+_SECTION = re.compile(r"docs/design\.md, sections? (\d(?:\.\d)?)")
+
+
+def _texts() -> list[tuple[Path, str]]:
+    folders = ("padim", "ui", "pages", "tests", "benchmarks", "examples", "sample_data")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    return [(file, file.read_text(encoding="utf-8")) for file in files]
+
+
+def test_documents_that_the_code_cites_are_there() -> None:
+    missing = [
+        (str(file.relative_to(ROOT)), name)
+        for file, text in _texts()
+        for name in _CITED.findall(text)
+        if "/" in name and not (ROOT / name).exists()
+    ]
+    assert missing == []
+    # Papers of the makers are not in the repository: nobody could look there.
+    assert [str(file) for file, text in _texts() if re.search(r"\bDES" r"IGN\b|\bHO" r"USE\b", text)] == []
+
+
+def test_sections_that_the_code_cites_are_headings() -> None:
+    headings = set(
+        re.findall(r"^#+ (\d(?:\.\d)?)", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"), re.M)
+    )
+    cited = {section for _, text in _texts() for section in _SECTION.findall(text)}
+    assert {"2", "4.1", "4.3", "4.4", "4.5"} <= cited
+    assert cited <= headings

@@ -4,7 +4,7 @@ For each number of parts, subsets are drawn with a seed and fitted from the embe
 own method and settings: the network does not run. A part is drawn with all its images. Parts not drawn have
 the status ``kept_out`` in that fit, so that they are scored as unseen ones, and what share of them is
 rejected can be held against what was promised. Each fit takes its threshold from its own held-out scores, as
-a model of so many parts would (DESIGN 4.5).
+a model of so many parts would (docs/design.md, section 4.5).
 
 Defects, labelled or painted, are scored by every fit from their embeddings
 (:mod:`padim.analysis.defect_sets`). What the figures say in words is in

@@ -1,7 +1,7 @@
 """From files to model input: safe decoding, and the one preprocessing.
 
 :func:`decode` turns any upload into RGB or says why not; :class:`Preprocess` turns RGB into the square the
-network sees (DESIGN 4.1). Every failure of a file is an :class:`ImageError`.
+network sees (docs/design.md, section 4.1). Every failure of a file is an :class:`ImageError`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which normal pictures show the same physical part: proposals that the user confirms (DESIGN 4.3).
+"""Which good images show the same part: proposals that the user confirms (docs/design.md, section 4.3).
 
 Calibration leaves out the *part*, not the picture, so repeat shots, bursts and copies must be known. Four
 rules look for them; only byte-identical files are certain (`GroupProposal.automatic`), the rest asks.

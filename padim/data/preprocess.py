@@ -30,7 +30,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Preprocess:
-    """The one way from a picture to model input, kept in the model bundle (DESIGN 4.1, promise 4).
+    """The one way from a picture to model input, kept in the model bundle (docs/design.md, section 4.1).
 
     Attributes:
         size: side S of the square model input, in pixels.

@@ -1,4 +1,4 @@
-"""From a distance grid to a verdict: anomaly map, image score, mask and regions (DESIGN 4.4).
+"""From a distance grid to the level map that decides (docs/design.md, section 4.4).
 
 Everything that decides is integer arithmetic on one array, the *judged map* (uint16). The score, the mask and
 the regions are three readings of it, so that for every threshold T an image is rejected (score > T) exactly

@@ -1,4 +1,4 @@
-"""From held-out scores to a threshold, and from a threshold to the false rejects to expect (DESIGN 4.5).
+"""From held-out scores to a threshold and its false-reject rate (docs/design.md, section 4.5).
 
 Scores are integer levels of the judged map, one per *part* (a group of pictures of one part counts by its
 maximum). Percentiles are tenths of a percent as integers (95.0 % is 950), so that ranks are exact.

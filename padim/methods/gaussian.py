@@ -143,7 +143,7 @@ class _Downdate:
 
 
 class LeaveOut(_Downdate):
-    """Distances of normals to the Gaussian of the others, with no refit (DESIGN 4.3).
+    """Distances of normals to the Gaussian of the others, with no refit (docs/design.md, section 4.3).
 
     A group of k images of one part leaves together. With ``nu = (n - k - 1) / weight``, B the
     regularised covariance ``S / nu + floor I`` and K the k x k matrix of inner products of the group's

@@ -41,7 +41,7 @@ def embedding_piece(
     kept: npt.NDArray[np.int64] | None = None,
     feature_norm: FeatureNorm = "none",
 ) -> Piece:
-    """Normalisation, the exported backbone, and the layers joined on one grid (DESIGN 4.1).
+    """Normalisation, the exported backbone, and the layers joined on one grid (docs/design.md, section 4.1).
 
     Input ``rgb``: uint8 ``(n, input_size, input_size, 3)``. Gives ``embedding``: float32
     ``(n, c, grid, grid)``, the layers' channels from shallow to deep; a finer layer is area-averaged to

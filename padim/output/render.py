@@ -1,4 +1,4 @@
-"""Pictures for people: heatmap, overlay, mask and the four-panel strip (DESIGN promise 6).
+"""Pictures for people: heatmap, overlay, mask and the four-panel strip (docs/design.md, section 2).
 
 The colour scale is fixed by the threshold alone: level 0 is its bottom, the threshold its exact middle, twice
 the threshold its top. So colours mean the same on every image, and a good part looks cold. Heat is enlarged

@@ -38,7 +38,7 @@ def pictures(count: int, size: int = SIZE) -> RGB:
 
 
 def reference(rgb: RGB, config: PadimConfig) -> np.ndarray:
-    """The embedding as DESIGN 4.1 words it, with torch's own pooling and interpolation."""
+    """The embedding as docs/design.md, section 4.1 words it, with torch's own pooling and interpolation."""
     import torch
     from torch.nn import functional
 
