@@ -36,7 +36,6 @@ FILES: dict[str, tuple[tuple[type[np.number], ...], int]] = {
     "basis.npy": ((np.float32, np.int16), 3),
     "scale.npy": ((np.float32,), 2),
     "step.npy": ((np.float32,), 2),
-    "whitener.npy": ((np.float32,), 3),  # models saved by version 1
 }
 
 
@@ -273,7 +272,7 @@ def from_files(files: Mapping[str, npt.NDArray[Any]], floor: float, shape: tuple
         ValueError: they are not a factor of that shape ``(p, d)``.
     """
     p, d = shape
-    wanted = ({"basis.npy", "scale.npy"}, {"left.npy", "right.npy"}, {"whitener.npy"})
+    wanted = ({"basis.npy", "scale.npy"}, {"left.npy", "right.npy"})
     if not any(names <= set(files) for names in wanted):
         raise ValueError("the covariances are missing")
     if "basis.npy" in files:
@@ -288,10 +287,6 @@ def from_files(files: Mapping[str, npt.NDArray[Any]], floor: float, shape: tuple
             basis = basis.astype(np.float32)
             basis *= step[:, None]
         return LowRank(basis, scale, floor, step)
-    if "whitener.npy" in files:  # models saved by version 1
-        if files["whitener.npy"].shape != (p, d, d):
-            raise ValueError("the arrays do not fit the configuration")
-        return Triangular.of(files["whitener.npy"])
     left, right = files["left.npy"], files["right.npy"]
     k = split(d)
     if left.shape != (p, k, k) or right.shape != (p, d, d - k):

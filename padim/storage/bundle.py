@@ -29,8 +29,8 @@ from padim.text import clipped, shown
 
 FORMAT = "padim-bundle"
 VERSION = 3
-# Version 1 kept whole triangular matrices, zeros and all; version 2 knew one method.
-READABLE = (1, 2, VERSION)
+READABLE = (VERSION,)
+_NEVER_RELEASED = (1, 2)
 MANIFEST = "manifest.json"
 
 # A function gives the content piece by piece, every time the same.
@@ -205,6 +205,11 @@ class Bundle:
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise BundleError(f"{self.path}: {MANIFEST} does not describe a padim model")
         version = manifest.get("version")
+        if version in _NEVER_RELEASED:
+            raise BundleError(
+                f"{self.path}: was saved before the first release (bundle version {version}) and cannot be "
+                "read any more; fit the model anew"
+            )
         if not isinstance(version, int) or version not in READABLE:
             raise BundleError(
                 f"{self.path}: made by another version of padim (bundle version {shown(version)}, "
