@@ -1,11 +1,13 @@
 """PaDiM anomaly detection for visual inspection.
 
-Fit on pictures of good parts, calibrate on their own held-out scores, judge test pictures:
+Fit on images of good parts, calibrate on their own held-out scores, decide test images:
 
 >>> from padim import Padim
->>> model = Padim().fit(source)          # doctest: +SKIP
->>> for scored in model.score(tests):    # doctest: +SKIP
-...     decision = model.decide(scored)
+>>> model = Padim(input_size=64, n_features=20).fit("parts/good")
+>>> model.threshold_ > 0
+True
+>>> [found.verdict for found in model.predict("parts/today.zip")]
+['reject', 'accept']
 
 Importing the package loads neither torch nor onnxruntime: names are resolved at first use (PEP 562).
 """
