@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("padim.decision",),
     ("padim.methods",),
     (
+        "padim.decider",
         "padim.estimator",
         "padim.fit_continuation",
         "padim.fit_run",
