@@ -1,8 +1,8 @@
 """Padim: fit on good parts, score test images, decide.
 
 This file holds the verbs. What a fit does is in ``fit_run.py`` and ``fitting.py``, what scores are made of in
-``scoring.py``, how they are decided in ``decider.py``, what is kept of the good parts in ``working_state.py``,
-saving and opening in ``persistence.py``.
+``scoring.py``, how images are decided in ``decider.py``, what is kept of the good parts in
+``working_state.py``, saving and opening in ``persistence.py``.
 """
 
 from __future__ import annotations
