@@ -139,7 +139,8 @@ class Visitor:
     def see_list_of(self, count: int) -> None:
         """Wait until that many pictures are listed and no more are to come."""
         self.keyed("inspect-show").get_by_text(f"All {count}", exact=True).wait_for()
-        self.keyed("inspect-csv").wait_for()
+        # While a run takes the place of another, the element can be there twice for a moment.
+        self.keyed("inspect-csv").first.wait_for()
         self.page.locator("[class*='st-key-job-inspect']").wait_for(state="detached")
         self.settle()
 
