@@ -73,9 +73,13 @@ def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
     merged: dict[str, str] = {}
 
     def root(group: str) -> str:
+        top = group
+        while merged.get(top, top) != top:
+            top = merged[top]
+        # The way is short from now on, so that long chains of shots are not walked again for each of them.
         while merged.get(group, group) != group:
-            group = merged[group]
-        return group
+            merged[group], group = top, merged[group]
+        return top
 
     first: dict[str, str] = {}
     for normal in normals:

@@ -30,6 +30,8 @@ REMEDY = (
     "give the same pictures again, or delete the working features; the saved model itself is not affected"
 )
 _SUM_BYTES = 8
+
+_Signature = tuple[int, int, int]
 # A SHA-256, two checksums and what separates them.
 LINE_BYTES = 64 + 32 + 16 + 3
 
@@ -98,7 +100,8 @@ class Records:
         self._stride = record_bytes + self._sums * _SUM_BYTES
         sizes = {"format": FORMAT, "record_bytes": record_bytes, "block_bytes": self._block}
         self._wanted_header = sealed({**header, **sizes})
-        self._read_lines: tuple[tuple[int, int, int] | None, list[Line]] = (None, [])
+        self._read_lines: tuple[_Signature | None, list[Line], int] = (None, [], 0)
+        self._read_header: tuple[_Signature | None, object] = (None, None)
         self._tables: dict[int, npt.NDArray[np.uint64]] = {}
 
     @classmethod
@@ -141,7 +144,10 @@ class Records:
         try:
             if not self._path.is_file() or not (self.folder / KEYS).is_file():
                 return None
-            return json.loads(self._header_path.read_bytes())
+            signature = _signature(self._header_path)
+            if self._read_header[0] != signature:
+                self._read_header = signature, json.loads(self._header_path.read_bytes())
+            return self._read_header[1]
         except (OSError, ValueError, RecursionError):
             return None
 
@@ -158,19 +164,20 @@ class Records:
         """The lines up to the first that is damaged; read again only when the file has changed."""
         path = self.folder / KEYS
         try:
-            about = path.stat()
+            signature = _signature(path)
         except OSError:
             return []
-        signature = (about.st_ino, about.st_size, about.st_mtime_ns)
         if self._read_lines[0] != signature:
             found: list[Line] = []
+            nbytes = 0
             for row, text in enumerate(path.read_bytes().split(b"\n")[:-1]):
                 line = Line.parse(text, row)
                 if line is None:
                     break
                 found.append(line)
+                nbytes += len(text) + 1
             self._tables = {}
-            self._read_lines = signature, found
+            self._read_lines = signature, found, nbytes
         return self._read_lines[1]
 
     def _count_lines(self) -> int:
@@ -180,7 +187,7 @@ class Records:
             return 0
 
     def __len__(self) -> int:
-        return min(self.nbytes // self._stride, len(self.keys()))
+        return min(self.nbytes // self._stride, len(self._lines()) if self.matches else 0)
 
     def holds(self, keys: Sequence[str]) -> bool:
         """Whether the first records are just those."""
@@ -190,20 +197,28 @@ class Records:
 
     def _append(self, records: Iterable[memoryview], keys: Sequence[str]) -> None:
         """Add records, each as its bytes, and then their keys."""
-        first, lines = len(self._lines()), []
+        held = self._lines()
+        added: list[Line] = []
+        nbytes = self._read_lines[2]
+        # Behind a damaged line nothing is known: all is read again then.
+        whole = (self.folder / KEYS).stat().st_size == nbytes
         with naming(self._path), self._path.open("ab") as file:
-            for row, (record, key) in enumerate(zip(records, keys, strict=True), start=first):
+            for record, key in zip(records, keys, strict=True):
                 table = self._checksums(record)
                 file.write(record)
                 file.write(table)
-                lines.append(Line(key, xxhash.xxh3_128_hexdigest(table)).text(row))
+                added.append(Line(key, xxhash.xxh3_128_hexdigest(table)))
             file.flush()
             os.fsync(file.fileno())
         keys_path = self.folder / KEYS
         with naming(keys_path), keys_path.open("a", encoding="ascii", newline="") as text:
+            lines = [line.text(row) for row, line in enumerate(added, start=len(held))]
             text.writelines(lines)
             text.flush()
             os.fsync(text.fileno())
+        if whole:
+            # Known without reading all lines again, batch after batch.
+            self._read_lines = _signature(keys_path), held + added, nbytes + sum(map(len, lines))
 
     def _checksums(self, record: memoryview) -> bytes:
         content = record.cast("B")
@@ -313,6 +328,12 @@ class Records:
                     self._content(file, row)
             except DamagedError as error:
                 yield error
+
+
+def _signature(path: Path) -> _Signature:
+    """Changes whenever the file is written or replaced; OSError where there is none."""
+    about = path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def sealed(header: Mapping[str, Any]) -> dict[str, Any]:

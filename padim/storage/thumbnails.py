@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import xxhash
 
@@ -59,6 +59,18 @@ class _Line:
         return line if line.text() == f"{offset} {length} {checksum} {own}\n" else None
 
 
+class _Known(NamedTuple):
+    """The lines of a file as it was: by place, with the end of the last thumbnail and their size in bytes."""
+
+    signature: tuple[int, int, int] | None
+    lines: dict[Place, _Line]
+    end: int
+    nbytes: int
+
+
+_NOTHING = _Known(None, {}, 0, 0)
+
+
 class Thumbnails:
     """Working files: JPEG pictures one after another in a file, and a line for each in another.
 
@@ -69,48 +81,67 @@ class Thumbnails:
         """A view of the file ``path`` and of that with the same name ending in ``.txt``; writes nothing."""
         self.path = path
         self._lines_path = path.with_suffix(".txt")
-        self._read_lines: tuple[tuple[int, int, int] | None, dict[Place, _Line]] = (None, {})
+        self._known = _NOTHING
 
     @property
     def nbytes(self) -> int:
         """End of the last picture that has a line."""
-        return max((line.offset + line.length for line in self._lines().values()), default=0)
+        return self._read().end
 
     def _lines(self) -> dict[Place, _Line]:
-        """By place, up to the first line that is damaged; read again only when the file has changed."""
+        """By place, up to the first line that is damaged."""
+        return self._read().lines
+
+    def _read(self) -> _Known:
+        """What the lines say; read again only when somebody else has changed the file."""
         try:
-            about = self._lines_path.stat()
+            signature = self._signature()
         except OSError:
-            return {}
-        signature = (about.st_ino, about.st_size, about.st_mtime_ns)
-        if self._read_lines[0] != signature:
-            found = {}
+            return _NOTHING
+        if self._known.signature != signature:
+            found, nbytes = {}, 0
             for text in self._lines_path.read_bytes().split(b"\n")[:-1]:
                 line = _Line.parse(text)
                 if line is None:
                     break
                 found[line.offset, line.length] = line
-            self._read_lines = signature, found
-        return self._read_lines[1]
+                nbytes += len(text) + 1
+            end = max((line.offset + line.length for line in found.values()), default=0)
+            self._known = _Known(signature, found, end, nbytes)
+        return self._known
+
+    def _signature(self) -> tuple[int, int, int]:
+        about = self._lines_path.stat()
+        return about.st_ino, about.st_size, about.st_mtime_ns
 
     def append(self, jpegs: Sequence[bytes]) -> list[Place]:
         """Add pictures, and tell where they are."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        end, lines = self.nbytes, []
+        known = self._read()
+        end, added = known.end, []
+        # Behind a damaged line nothing is known: all is read again then.
+        size = self._lines_path.stat().st_size if self._lines_path.exists() else 0
+        whole = size == known.nbytes
         with naming(self.path), self.path.open("r+b" if self.path.exists() else "w+b") as file:
             file.truncate(end)
             file.seek(end)
             for jpeg in jpegs:
                 file.write(jpeg)
-                lines.append(_Line(end, len(jpeg), xxhash.xxh3_64_hexdigest(jpeg)))
+                added.append(_Line(end, len(jpeg), xxhash.xxh3_64_hexdigest(jpeg)))
                 end += len(jpeg)
             file.flush()
             os.fsync(file.fileno())
         with naming(self._lines_path), self._lines_path.open("a", encoding="ascii", newline="") as text:
-            text.writelines(line.text() for line in lines)
+            lines = [line.text() for line in added]
+            text.writelines(lines)
             text.flush()
             os.fsync(text.fileno())
-        return [(line.offset, line.length) for line in lines]
+        places = [(line.offset, line.length) for line in added]
+        if whole:
+            # Known without reading all lines again, batch after batch.
+            there = known.lines | dict(zip(places, added, strict=True))
+            self._known = _Known(self._signature(), there, end, known.nbytes + sum(map(len, lines)))
+        return places
 
     def fill(self, other: Readable, places: Iterable[Place]) -> None:
         """Become a copy of other thumbnails, whatever was here."""
