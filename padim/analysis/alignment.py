@@ -1,9 +1,9 @@
 """How far parts lie from their common position: shift and turn of each picture against the others.
 
 PaDiM compares each grid position with itself, so a part that lies elsewhere is compared with another place
-of the parts before it. Coarse: phase correlation at low resolution, over trial turns. Fine: least squares for
-shift, turn, gain and offset together (Lucas and Kanade's method in the inverse compositional form of Baker
-and Matthews, 2004). A picture is always held against the mean of the *others*: noise correlates with a mean
+of the parts before it. Coarse: phase correlation at low resolution, over trial turns. Fine: shift and turn
+of the highest enhanced correlation coefficient, whatever the gain and offset (Evangelidis and Psarakis, 2008, as
+OpenCV has it). A picture is always held against the mean of the *others*: noise correlates with a mean
 that it is part of, best of all just where it lies. Both steps are repeated, for the mean of pictures brought
 into line is sharper.
 
@@ -31,7 +31,8 @@ Doubles = npt.NDArray[np.float64]
 FINE, COARSE = 128, 64  # sides at which the two steps look at a picture, whatever its own
 TURNS = np.radians([0.0, -4.0, 4.0, -8.0, 8.0, -12.0, 12.0])
 _COARSE_ROUNDS, _FINE_ROUNDS = 3, 2
-_STEPS = 8  # of least squares; they end sooner, at a hundredth of a pixel
+# The fine step ends after so many iterations, or when the coefficient gains no more than this.
+_UNTIL = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-5)
 _TURN_PREFERENCE = 1.1  # what another turn must be better by: a round part turns as well as not
 # Height of the correlation peak over the spread around it. Noise and plain textures reach 3 to 5 whatever
 # their number, for a peak is the largest of some thousand values; parts with an outline 12 to 300.
@@ -150,14 +151,20 @@ def _rotation(angle: float) -> Doubles:
 def _put_back(picture: Floats, motion: Doubles) -> Floats:
     """The picture as if its part lay in the common position."""
     side = len(picture)
-    middle = np.full(2, (side - 1) / 2)
-    turn = _rotation(motion[2])
-    matrix = np.column_stack([turn, middle + motion[:2] - turn @ middle])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
-        cv2.warpAffine(picture, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101),
+        cv2.warpAffine(
+            picture, _warp(motion, side), (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101
+        ),
         np.float32,
     )
+
+
+def _warp(motion: Doubles, side: int) -> Doubles:
+    """``(2, 3)``: from a pixel of the common position to that of the picture, turned about the middle."""
+    middle = np.full(2, (side - 1) / 2)
+    turn = _rotation(motion[2])
+    return np.column_stack([turn, middle + motion[:2] - turn @ middle])
 
 
 def _centred(motion: Doubles, clear: npt.NDArray[np.bool_]) -> Doubles:
@@ -242,7 +249,7 @@ def _fine(
 ) -> tuple[Doubles, Floats]:
     """Motions to a few hundredths of a pixel, at FINE, from ones to within some pixels; and the strengths."""
     n, window = len(small), _window(FINE)
-    y, x = (np.mgrid[:FINE, :FINE] - (FINE - 1) / 2).astype(np.float32)
+    inner = (window > 0.5).astype(np.uint8)
     total = np.zeros((FINE, FINE), np.float32)
     for grey, one in zip(small, motion, strict=True):
         total += _put_back(_structure(grey, FINE), one)
@@ -251,7 +258,7 @@ def _fine(
         watch.step(done * n + index, (_COARSE_ROUNDS + _FINE_ROUNDS) * n, _STAGE)
         picture = _structure(grey, FINE)
         others = (total - _put_back(picture, motion[index])) / np.float32(n - 1)
-        found = _least_squares(picture, others, motion[index], x, y, window)
+        found = _by_correlation(picture, others, motion[index], inner)
         # Gone astray: parts without enough detail of their own to climb by.
         if np.hypot(*(found - motion[index])[:2]) < 4 * FINE / COARSE:
             result[index] = found
@@ -259,33 +266,27 @@ def _fine(
     return result, strength
 
 
-def _least_squares(
-    picture: Floats, others: Floats, motion: Doubles, x: Floats, y: Floats, window: Floats
+def _by_correlation(
+    picture: Floats, others: Floats, motion: Doubles, inner: npt.NDArray[np.uint8]
 ) -> Doubles:
-    """The motion that makes the picture, put back, most like gain * others + offset."""
-    arm = FINE / 4  # turns are counted in pixels of this radius, so that all columns are of one size
-    across = cv2.Sobel(others, cv2.CV_32F, 1, 0, scale=1 / 8)
-    down = cv2.Sobel(others, cv2.CV_32F, 0, 1, scale=1 / 8)
-    columns = np.stack([across, down, (across * y - down * x) / arm, others, np.ones_like(others)])
-    columns = columns.reshape(5, -1)
-    weighted = columns * window.reshape(-1)
-    normal = (weighted @ columns.T).astype(np.float64)
-    # On a round part nothing tells a turn: this holds it where it is, and only slows the others.
-    normal[2, 2] += 0.01 * (normal[0, 0] + normal[1, 1])
-    normal += 1e-6 * max(float(np.trace(normal)), 1e-6) * np.eye(5)
-    inverse = np.linalg.inv(normal)
-    motion = motion.copy()
-    for _ in range(_STEPS):
-        solution = inverse @ (weighted @ _put_back(picture, motion).reshape(-1))
-        step = solution[:3] / max(float(solution[3]), 0.05)
-        step = np.clip(step, -2, 2)
-        turn = step[2] / arm
-        # The others moved by the step look like the picture: so the picture moves by its inverse.
-        motion[:2] -= _rotation(motion[2] - turn) @ step[:2]
-        motion[2] -= turn
-        if np.abs(step).max() < 0.01:
-            break
-    return motion
+    """The motion that makes the picture, put back, correlate best with the others.
+
+    Args:
+        picture, others: float32 ``(side, side)``.
+        motion: where to begin.
+        inner: uint8, where to look; the border holds what came in from outside.
+
+    Returns:
+        The motion found, or the one to begin with where there is nothing to climb by.
+    """
+    begin = _warp(motion, len(picture)).astype(np.float32)
+    try:
+        _, warp = cv2.findTransformECC(others, picture, begin, cv2.MOTION_EUCLIDEAN, _UNTIL, inner, 1)
+    except cv2.error:  # it says so where the pictures have no detail in common
+        return motion.copy()
+    angle = math.atan2(-warp[1, 0], warp[0, 0])
+    middle = np.full(2, (len(picture) - 1) / 2)
+    return np.array([*(warp[:, 2] - middle + _rotation(angle) @ middle), angle])
 
 
 def _correlation(one: Floats, other: Floats, window: Floats) -> float:
