@@ -2,10 +2,10 @@
 
 PaDiM compares each grid position with itself, so a part that lies elsewhere is compared with another place
 of the parts before it. Coarse: phase correlation at low resolution, over trial turns. Fine: shift and turn
-of the highest enhanced correlation coefficient, whatever the gain and offset (Evangelidis and Psarakis, 2008, as
-OpenCV has it). A picture is always held against the mean of the *others*: noise correlates with a mean
-that it is part of, best of all just where it lies. Both steps are repeated, for the mean of pictures brought
-into line is sharper.
+of the highest enhanced correlation coefficient, whatever the gain and offset (Evangelidis and Psarakis,
+2008, as OpenCV has it). A picture is always held against the mean of the *others*: noise correlates with a
+mean that it is part of, best of all just where it lies. Both steps are repeated, for the mean of pictures
+brought into line is sharper.
 
 Limits: turns up to about 14 degrees, shifts up to a third of the picture, one scale. A pattern that repeats
 is measured to the nearest repeat; a background that stays while the parts move is measured with them.

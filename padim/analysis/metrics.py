@@ -15,7 +15,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from padim.decision.anomaly_map import MAX_LEVEL
 from padim.decision.operating_points import Rate
@@ -229,18 +228,13 @@ class Pixels:
         if not sound.any():
             return PixelFigures.none(_NO_SOUND)
         there = np.flatnonzero((sound + faulty) > 0)
-        scores = np.concatenate([there] * 2)
-        truth = np.repeat([0, 1], len(there))
-        weights = np.concatenate([sound[there], faulty[there]]).astype(np.float64)
-        counted = weights > 0
-        of = truth[counted], scores[counted]
         bare = Curves.of(sound[None, there].astype(np.float64), faulty[None, there].astype(np.float64))
         f1, at = bare.best_f1()
         # What lies strictly above a level is found: to find all from ``there[at]`` on, the level below.
         lowest = int(there[at[0]]) if kind is None else int(_STEPS[there[at[0]]])
         figures = [
-            Figure(float(roc_auc_score(*of, sample_weight=weights[counted]))),
-            Figure(float(average_precision_score(*of, sample_weight=weights[counted]))),
+            Figure(float(bare.auroc()[0])),
+            Figure(float(bare.average_precision()[0])),
             Figure(float(bare.aupro(overlap[None, there] / regions)[0])),
             Figure(float(f1[0])),
         ]
@@ -435,7 +429,7 @@ def auroc(good: Levels, defect: Levels) -> Figure:
     missing = _missing(good, defect)
     if missing:
         return Figure(None, missing)
-    return Figure(float(roc_auc_score(*_labelled(good, defect))))
+    return Figure(float(_curves(good, defect)[0].auroc()[0]))
 
 
 def average_precision(good: Levels, defect: Levels) -> Figure:
@@ -443,20 +437,17 @@ def average_precision(good: Levels, defect: Levels) -> Figure:
     missing = _missing(good, defect)
     if missing:
         return Figure(None, missing)
-    return Figure(float(average_precision_score(*_labelled(good, defect))))
+    return Figure(float(_curves(good, defect)[0].average_precision()[0]))
 
 
 def best_f1(good: Levels, defect: Levels) -> BestF1 | None:
     """The best F1 that any threshold reaches on these pictures; None without both classes."""
     if _missing(good, defect):
         return None
-    precision, recall, levels = precision_recall_curve(*_labelled(good, defect))
-    # The last point has no level: it rejects nothing.
-    both = precision[:-1] + recall[:-1]
-    f1 = np.divide(2 * precision[:-1] * recall[:-1], both, out=np.zeros_like(both), where=both > 0)
-    at = int(np.flatnonzero(f1 == f1.max())[-1])
-    # scikit-learn counts scores *at* the threshold as found, a verdict only those above it.
-    return BestF1(float(f1[at]), max(0, int(levels[at]) - 1))
+    curves, levels = _curves(good, defect)
+    f1, at = curves.best_f1()
+    # What the curves count is found *at* a level and above; a threshold finds what lies above it.
+    return BestF1(float(f1[0]), max(0, int(levels[at[0]]) - 1))
 
 
 def zero_miss(good: Levels, defect: Levels) -> tuple[Figure, int | None]:
@@ -594,6 +585,11 @@ def _missing(good: Levels, defect: Levels) -> str:
     return "" if len(defect) else "there are no defects to compare with"
 
 
-def _labelled(good: Levels, defect: Levels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    truth = np.repeat(np.array([0, 1], np.int64), [len(good), len(defect)])
-    return truth, np.concatenate([good, defect]).astype(np.int64)
+def _curves(good: Levels, defect: Levels) -> tuple[Curves, Levels]:
+    """The curves of one data set, and its levels, ascending."""
+    levels = np.unique(np.concatenate([good, defect]))
+    negative, positive = (
+        np.bincount(np.searchsorted(levels, scores), minlength=len(levels))[None].astype(np.float64)
+        for scores in (good, defect)
+    )
+    return Curves.of(negative, positive), levels

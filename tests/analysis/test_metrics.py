@@ -297,3 +297,17 @@ def test_curves_for_drawing_enclose_the_same_areas(good: np.ndarray, defect: np.
     steps = np.diff([0, *recall])
     assert float(steps @ precision) == pytest.approx(metrics.average_precision(good, defect).value)
     assert np.all(np.diff(at) < 0)
+
+
+@settings(deadline=None)
+@given(levels, levels)
+def test_figures_of_images_are_those_of_scikit_learn(good: np.ndarray, defect: np.ndarray) -> None:
+    truth = np.repeat([0, 1], [len(good), len(defect)])
+    scores = np.concatenate([good, defect])
+    assert metrics.auroc(good, defect).value == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+    expected = average_precision_score(truth, scores)
+    assert metrics.average_precision(good, defect).value == pytest.approx(expected, abs=1e-12)
+    best = metrics.best_f1(good, defect)
+    assert best is not None
+    of_each = [f1_score(truth, scores >= level, zero_division=0.0) for level in np.unique(scores)]
+    assert best.f1 == pytest.approx(max(of_each), abs=1e-12)
