@@ -3,8 +3,8 @@
     python benchmarks/region_rasters.py
 
 The program's are exact (a pixel counts when its center lies inside, by the non-zero rule, as browsers fill
-a path); `tests/decision/test_roi.py` holds them to brute force. OpenCV fills by the even-odd rule, counts pixels
-that a border touches, and draws strokes of whole widths only.
+a path); `tests/decision/test_roi.py` holds them to brute force. OpenCV fills by the even-odd rule, counts
+pixels that a border touches, and draws strokes of whole widths only.
 """
 
 from __future__ import annotations
