@@ -180,7 +180,8 @@ class Visitor:
     # -- files ----------------------------------------------------------------------------------------
 
     def download(self, key: str, folder: Path) -> Path:
-        """Click a download button and save its file."""
+        """Click a download button and save its file, once no run of the page is about to replace the button."""
+        self.settle()
         return self._downloaded(self.keyed(key).get_by_role("button"), folder)
 
     def download_mask(self, folder: Path) -> Path:
