@@ -225,7 +225,9 @@ def stages(
     each = {
         "score": lambda i: region_score(maps[i % count], min_area),
         "mask": lambda i: map_mask(maps[i % count], threshold, min_area),
-        "verdict with regions (not in the path)": lambda i: decide(maps[i % count], threshold, min_area),
+        "verdict with regions (not in the path)": lambda i: (
+            decide(maps[i % count], threshold, min_area).regions
+        ),
     }
     result = {}
     for name, work in {**own, **each}.items():

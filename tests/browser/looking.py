@@ -180,7 +180,7 @@ class Visitor:
     # -- files ----------------------------------------------------------------------------------------
 
     def download(self, key: str, folder: Path) -> Path:
-        """Click a download button and save its file, once no run of the page is about to replace the button."""
+        """Click a download button, when no run of the page is about to replace it, and save its file."""
         self.settle()
         return self._downloaded(self.keyed(key).get_by_role("button"), folder)
 
