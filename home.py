@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from padim.storage.stopped_fits import StoppedFit
 
 _STEPS = (
-    ("Fit", "Drag in pictures of good parts. The model learns what good looks like, place by place."),
+    ("Fit", "Drag in images of good parts. The model learns what good looks like, place by place."),
     ("Calibrate", "Set the threshold by the good parts’ own held-out scores, and read what it will cost."),
-    ("Inspect", "Drag in test pictures: original, heatmap, mask and overlay side by side, with a verdict."),
+    ("Inspect", "Drag in test images: original, heatmap, mask and overlay side by side, with a verdict."),
 )
 
 
@@ -42,7 +42,7 @@ def _start(entries: list[Entry]) -> None:
             "Try it with the sample",
             icon=":material/science:",
             key="home-sample",
-            help="Generated pictures of one part, good and defective: the whole way in a minute.",
+            help="Generated images of one part, good and defective: the whole way in a minute.",
         ):
             fitting.start_afresh(with_sample=True)
             shell.go_to("pages/fit.py")
@@ -73,11 +73,11 @@ def _stopped() -> None:
 
 def _stopped_row(fit: StoppedFit) -> None:
     of = "" if fit.total is None else f" of {fit.total:,}"
-    detail = f"{fit.done:,}{of} pictures done · begun {fit.begun:%d %b %Y, %H:%M} UTC"
+    detail = f"{fit.done:,}{of} images done · begun {fit.begun:%d %b %Y, %H:%M} UTC"
     if fit.request is not None and fit.request.label:
         detail += f" · {fit.request.label}"
     if not fit.can_go_on:
-        detail += ". Its pictures are no longer on this server: fit anew with them."
+        detail += ". Its images are no longer on this server: fit anew with them."
     st.html(f'<div class="pv-row"><b>{escape(fit.name)}</b><div>{escape(detail)}</div></div>')
     with st.container(horizontal=True, wrap=False, width="content"):
         resume = st.button(
@@ -85,7 +85,7 @@ def _stopped_row(fit: StoppedFit) -> None:
             key=f"resume-{fit.model_id}",
             icon=":material/resume:",
             disabled=not fit.can_go_on,
-            help="Go on from the pictures that are done. The model is the same as without the stop.",
+            help="Go on from the images that are done. The model is the same as without the stop.",
         )
         discard = st.button("Discard", key=f"discard-{fit.model_id}", icon=":material/delete:")
     try:
@@ -172,8 +172,7 @@ def _delete(entry: Entry, in_use: bool) -> None:
 
 current = shell.begin(
     "Visual inspection from good parts",
-    "Fit on pictures of good parts, set a threshold with an honest false-reject rate, then review test "
-    "pictures.",
+    "Fit on images of good parts, set a threshold with an honest false-reject rate, then review test images.",
 )
 leftover_files.sweep_once()
 saved = workspace.store().models()

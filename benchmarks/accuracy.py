@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py --data FOLDER ... [--category bottle ...] [--method NAME] [--check] [--json]
     python benchmarks/accuracy.py --data FOLDER ... --variant NAME KEY=VALUE ... [--variant ...] [--check]
 
-FOLDER is a category in MVTec AD's layout, or holds several. The network runs once over every picture; all
+FOLDER is a category in MVTec AD's layout, or holds several. The network runs once over every image; all
 fits, thresholds and verdicts after that are the engine's own, on those embeddings.
 
 Without ``--variant`` every category is reported by itself and held to targets. With it, other configurations
@@ -76,9 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--percentile", type=float, default=95.0)
     parser.add_argument(
         "--parts",
-        choices=["picture", "likeness"],
-        default="picture",
-        help="what a part is: every picture, or all that padim.data.grouping takes for shots of one part",
+        choices=["image", "likeness"],
+        default="image",
+        help="what a part is: every image, or all that padim.data.grouping takes for shots of one part",
     )
     parser.add_argument("--baseline", type=Path, default=BASELINE, help="recall to hold against")
     parser.add_argument("--write-baseline", action="store_true", help="record the recall of this run")
@@ -181,21 +181,21 @@ def measure(folder: Path, options: Options, result: report.Report, baseline: Bas
     lab = Lab(category, options, mvtec.Remembering(options.config), parts, defects)
     counts = [len(category.rows(good=True, train=t)) for t in (True, False)]
     if not counts[1] or not defects:
-        raise SystemExit(f"{name} needs pictures in test/good and in test/<defect>")
+        raise SystemExit(f"{name} needs images in test/good and in test/<defect>")
     if len(parts) <= max(options.sizes, default=0):
         raise SystemExit(
             f"{name} has {len(parts)} good parts: fits on {max(options.sizes)} leave none to judge"
         )
-    print(f"{name}: {counts[0]} + {counts[1]} good pictures, {len(defects)} with a defect\n", flush=True)
+    print(f"{name}: {counts[0]} + {counts[1]} good images, {len(defects)} with a defect\n", flush=True)
     alike = [len(rows) for rows in parts_of(category, "likeness") if len(rows) > 1]
-    if alike and options.grouping == "picture":
+    if alike and options.grouping == "image":
         result.note(
-            f"{name}: {sum(alike)} good pictures look like repeat shots of {len(alike)} parts. Splits are "
-            "drawn by picture: a picture left out and an unseen one have siblings in the fit equally often, "
+            f"{name}: {sum(alike)} good images look like repeat shots of {len(alike)} parts. Splits are "
+            "drawn by image: an image left out and an unseen one have siblings in the fit equally often, "
             "so promise and outcome compare. --parts likeness draws, leaves out and judges by part instead."
         )
     elif alike:
-        result.note(f"{name}: by likeness, {sum(alike)} pictures are repeat shots of {len(alike)} parts.")
+        result.note(f"{name}: by likeness, {sum(alike)} images are repeat shots of {len(alike)} parts.")
 
     everything = all_normals(lab, result)
     draws = {f"n{n}": random_draws(lab, n) for n in options.sizes}
@@ -239,23 +239,23 @@ def all_normals(lab: Lab, result: report.Report) -> Draw:
     category, name = lab.category, lab.category.name
     train, test = (set(category.rows(good=True, train=t)) for t in (True, False))
     inside = [[row for row in part if row in train] for part in lab.parts]
-    # A test picture of a part that is in the fit is no unseen part.
+    # A test image of a part that is in the fit is no unseen part.
     unseen = [part for part in lab.parts if not train.intersection(part)]
     rows = [*sorted(test), *lab.defects]
     pixels, scores = PixelHistograms(), {}
     with fitted(lab, [part for part in inside if part]) as model:
-        for row, scored in zip(rows, model.predict(category.images(rows)), strict=True):
+        for row, scored in zip(rows, model.predict(category.named_arrays(rows)), strict=True):
             scores[row] = scored.score_level
-            picture = category.pictures[row]
-            if picture.good or picture.mask is not None:
-                pixels.add(scored.levels, picture.mask)
+            image = category.images[row]
+            if image.good or image.mask is not None:
+                pixels.add(scored.levels, image.mask)
         draw = judge(lab, model, unseen, scores)
-    kinds = [category.pictures[row].kind for row in rows]
+    kinds = [category.images[row].kind for row in rows]
     faulty = np.array([kind != "good" for kind in kinds])
     levels = np.array([scores[row] for row in rows])
-    image, pixel = float(roc_auc_score(faulty, levels)), pixels.auroc()
-    result.values[f"{name}.image_auroc"] = image
-    result.values[f"{name}.pixel_auroc"] = None if math.isnan(pixel) else pixel
+    image_auroc, pixel_auroc = float(roc_auc_score(faulty, levels)), pixels.auroc()
+    result.values[f"{name}.image_auroc"] = image_auroc
+    result.values[f"{name}.pixel_auroc"] = None if math.isnan(pixel_auroc) else pixel_auroc
     by_kind = {}
     for kind in sorted(set(kinds) - {"good"}):
         chosen = np.array([other in ("good", kind) for other in kinds])
@@ -264,7 +264,7 @@ def all_normals(lab: Lab, result: report.Report) -> Draw:
     result.show(
         f"{name}: ranking, with all {len(train)} normals (pixels and masks at map resolution)",
         ("image AUROC", "pixel AUROC", *by_kind),
-        [(f"{image:.4f}", f"{pixel:.4f}", *(f"{value:.3f}" for value in by_kind.values()))],
+        [(f"{image_auroc:.4f}", f"{pixel_auroc:.4f}", *(f"{value:.3f}" for value in by_kind.values()))],
     )
     return draw
 
@@ -277,7 +277,7 @@ def random_draws(lab: Lab, n: int) -> list[Draw]:
         inside, unseen = ([parts[i] for i in sorted(some)] for some in (order[:n], order[n:]))
         rows = [*chain.from_iterable(unseen), *lab.defects]
         with fitted(lab, inside) as model:
-            scored = model.predict(lab.category.images(rows))
+            scored = model.predict(lab.category.named_arrays(rows))
             scores = {row: one.score_level for row, one in zip(rows, scored, strict=True)}
             draws.append(judge(lab, model, unseen, scores))
     return draws
@@ -304,7 +304,7 @@ def summarise(name: str, draws: Sequence[Draw], result: report.Report) -> tuple[
     result.values[f"{name}.realised"] = float(realised.mean())
     result.values[f"{name}.off_points"] = 100 * abs(float(realised.mean()) - promised)
     result.values[f"{name}.above_promise_points"] = 100 * max(float(realised.mean()) - promised, 0.0)
-    # A single draw has the beta-binomial interval; its bound is on the rate, not on 20 pictures' share.
+    # A single draw has the beta-binomial interval; its bound is on the rate, not on 20 images' share.
     result.values[f"{name}.share_above_bound"] = above
     result.values[f"{name}.recall"] = float(recall.mean())
     result.values[f"{name}.recall_low"], result.values[f"{name}.recall_high"] = (

@@ -1,6 +1,6 @@
-"""What a user waits for, in a real browser: first paint, a fit of the sample, 50 pictures scored and listed.
+"""What a user waits for, in a real browser: first paint, a fit of the sample, 50 images scored and listed.
 
-    python benchmarks/app.py [--check] [--json] [--only cold_start,sample_fit,fifty_pictures]
+    python benchmarks/app.py [--check] [--json] [--only cold_start,sample_fit,fifty_images]
 
 Every measurement starts a new server process and a new browser session. Moments inside the page are taken by
 the page's own clock, so that driving the browser from here costs nothing.
@@ -31,7 +31,7 @@ from benchmarks import report, served
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PARTS = ("cold_start", "sample_fit", "fifty_pictures")
+PARTS = ("cold_start", "sample_fit", "fifty_images")
 SAMPLE = served.ROOT / "sample_data" / "flange"
 HELLO = (sys.executable, "-m", "streamlit", "hello")
 TARGETS = {
@@ -39,7 +39,7 @@ TARGETS = {
     "cold_start.heading_ratio": 1.5,
     "cold_start.page_ratio": 1.5,
     "sample_fit.seconds": 10.0,
-    "fifty_pictures.seconds": 5.0,
+    "fifty_images.seconds": 5.0,
 }
 _PATIENCE_MS = 180_000
 
@@ -60,7 +60,7 @@ _FIRST_PAINT = """
     if (paint) resolve(paint.startTime);
 }).observe({type: 'paint', buffered: true}))
 """
-# Resolves when the list shows this many pictures, all with verdicts, and nothing is being scored any more.
+# Resolves when the list shows this many images, all with verdicts, and nothing is being scored any more.
 _ALL_LISTED = """
 count => new Promise(resolve => {
     const look = () => {
@@ -90,16 +90,16 @@ _LAST_UPLOAD = """
 
 @dataclass(frozen=True)
 class Effort:
-    """How often each thing is measured, and how many pictures are dropped."""
+    """How often each thing is measured, and how many images are dropped."""
 
     starts: int
     fits: int
     drops: int
-    pictures: int
+    images: int
 
 
-FULL = Effort(starts=7, fits=3, drops=3, pictures=50)
-QUICK = Effort(starts=1, fits=1, drops=1, pictures=5)
+FULL = Effort(starts=7, fits=3, drops=3, images=50)
+QUICK = Effort(starts=1, fits=1, drops=1, images=5)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -131,12 +131,12 @@ def main(arguments: list[str] | None = None) -> int:
         result.details["browser"] = browser.version
         if "cold_start" in chosen:
             cold_start(bench, effort, result)
-        if {"sample_fit", "fifty_pictures"} & set(chosen):
+        if {"sample_fit", "fifty_images"} & set(chosen):
             bench.prepare_network()
         if "sample_fit" in chosen:
             sample_fit(bench, effort, result)
-        if "fifty_pictures" in chosen:
-            fifty_pictures(bench, effort, result)
+        if "fifty_images" in chosen:
+            fifty_images(bench, effort, result)
     return result.finish(args)
 
 
@@ -264,7 +264,7 @@ class Fit:
 
     Attributes:
         ready: from "Try it with the sample" to the button that fits.
-        fitted: from the click on "Fit the model" to the normals, ranked, with the first one's picture loaded.
+        fitted: from the click on "Fit the model" to the normals, ranked, with the first one's image loaded.
     """
 
     ready: float
@@ -288,7 +288,7 @@ def sample_fit(bench: Bench, effort: Effort, result: report.Report) -> None:
         rows.append(("exported by the fit", *_times([exports])))
     result.show(
         f"Fitting the sample, seconds (median of {effort.fits})",
-        ("network", "pictures looked at", "fitted", "slowest"),
+        ("network", "images looked at", "fitted", "slowest"),
         rows,
     )
 
@@ -321,12 +321,12 @@ def fit_once(bench: Bench, home: Path, *, cache: Path | None = None) -> Fit:
         return Fit(ready, time.perf_counter() - begin)
 
 
-# -- fifty pictures --------------------------------------------------------------------------------------
+# -- fifty images --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Drop:
-    """One lot of pictures, in seconds.
+    """One lot of images, in seconds.
 
     Attributes:
         upload: from the choice of files to the end of the last one's upload.
@@ -337,7 +337,7 @@ class Drop:
     listed: float
 
 
-def fifty_pictures(bench: Bench, effort: Effort, result: report.Report) -> None:
+def fifty_images(bench: Bench, effort: Effort, result: report.Report) -> None:
     """50 different one-megapixel JPEGs dropped on the Inspect page of a server that has scored nothing yet.
 
     Target: less than 5 s from the end of the last upload (the page's own resource timing) to the moment the
@@ -345,20 +345,20 @@ def fifty_pictures(bench: Bench, effort: Effort, result: report.Report) -> None:
     """
     home = bench.new_home()
     fit_once(bench, home)
-    files = one_megapixel(bench.folder / "pictures", effort.pictures)
+    files = one_megapixel(bench.folder / "images", effort.images)
     drops = [drop_once(bench, home, files) for _ in range(effort.drops)]
     listed = statistics.median(drop.listed for drop in drops)
-    result.values["fifty_pictures.seconds"] = listed
-    result.values["fifty_pictures.upload_seconds"] = statistics.median(drop.upload for drop in drops)
+    result.values["fifty_images.seconds"] = listed
+    result.values["fifty_images.upload_seconds"] = statistics.median(drop.upload for drop in drops)
     result.details["drops"] = [vars(drop) for drop in drops]
     megabytes = sum(file.stat().st_size for file in files) / 1e6
-    result.details["pictures_mb"] = megabytes
+    result.details["images_mb"] = megabytes
     result.show(
-        f"{len(files)} pictures of 1000 x 1000, {megabytes:.1f} MB, seconds (median of {effort.drops})",
-        ("uploaded in", "then listed in", "slowest", "ms a picture"),
+        f"{len(files)} images of 1000 x 1000, {megabytes:.1f} MB, seconds (median of {effort.drops})",
+        ("uploaded in", "then listed in", "slowest", "ms an image"),
         [
             (
-                f"{result.values['fifty_pictures.upload_seconds']:.2f}",
+                f"{result.values['fifty_images.upload_seconds']:.2f}",
                 f"{listed:.2f}",
                 f"{max(drop.listed for drop in drops):.2f}",
                 f"{1000 * listed / len(files):.0f}",
@@ -368,7 +368,7 @@ def fifty_pictures(bench: Bench, effort: Effort, result: report.Report) -> None:
 
 
 def drop_once(bench: Bench, home: Path, files: list[Path]) -> Drop:
-    """One server process, one browser session, one lot of pictures."""
+    """One server process, one browser session, one lot of images."""
     with bench.server(served.APP, home) as server, bench.page() as page:
         page.goto(f"{server.url}/inspect")
         page.get_by_test_id("stFileUploaderDropzone").wait_for()
@@ -385,9 +385,9 @@ def drop_once(bench: Bench, home: Path, files: list[Path]) -> Drop:
 
 
 def one_megapixel(folder: Path, count: int) -> list[Path]:
-    """The sample's first ``count`` test pictures, good and bad in turn, as 1000 x 1000 JPEG files.
+    """The sample's first ``count`` test images, good and bad in turn, as 1000 x 1000 JPEG files.
 
-    Enlarged pictures are smooth: noise as of a sensor at that size makes them as long to decode as real ones.
+    Enlarged images are smooth: noise as of a sensor at that size makes them as long to decode as real ones.
     """
     rng = np.random.default_rng(0)
     good = sorted((SAMPLE / "test" / "good").iterdir())
@@ -395,7 +395,7 @@ def one_megapixel(folder: Path, count: int) -> list[Path]:
     mixed: list[Path] = [path for pair in zip(good, bad, strict=False) for path in pair]
     mixed += bad[len(good) :]
     if count > len(mixed):
-        raise ValueError(f"the sample has {len(mixed)} test pictures, {count} were asked for")
+        raise ValueError(f"the sample has {len(mixed)} test images, {count} were asked for")
     folder.mkdir(parents=True)
     files = []
     for path in mixed[:count]:

@@ -25,7 +25,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import pictures, report
+from benchmarks import images, report
 from padim import Padim, PadimConfig
 from padim.errors import Cancelled, PadimError
 
@@ -72,17 +72,15 @@ def fingerprint(model: Padim) -> bytes:
         digest.update(array if isinstance(array, bytes) else array.tobytes())
     for index in range(len(model.normals_)):
         digest.update(model.working_set.thumbnail(index))
-    q, scores = model.state.score_arrays(
-        pictures.picture(900, side=64, defect=True)[None], model.config.min_area
-    )
+    q, scores = model.state.score_arrays(images.image(900, side=64, defect=True)[None], model.config.min_area)
     digest.update(q.tobytes() + repr(scores).encode())
     return digest.digest()
 
 
 def cases(folder: Path) -> list[Case]:
     """Everything that is kept, made in ``folder``."""
-    parts = [(f"part {i}", pictures.picture(i, side=64)) for i in range(NORMALS)]
-    more = [(f"new {i}", pictures.picture(100 + i, side=64)) for i in range(2)]
+    parts = [(f"part {i}", images.image(i, side=64)) for i in range(NORMALS)]
+    more = [(f"new {i}", images.image(100 + i, side=64)) for i in range(2)]
     model = Padim(CONFIG, work_dir=folder / "work").fit(parts)
     bundle = model.save(folder / "bundle")
     saved = folder / "continued"

@@ -60,7 +60,7 @@ _QUICK = (
     "claims 25 megapixels.png",
     "lzw.tif",
 )
-# [pictures listed, files refused]: what the page has come to so far.
+# [images listed, files refused]: what the page has come to so far.
 _DEALT_WITH = """
 () => {
     const number = (text, pattern) => Number((pattern.exec(text || '') || [0, 0])[1]);
@@ -329,7 +329,7 @@ def on_a_server(files: Sequence[Path], count: int, folder: Path, result: report.
             page.locator(".st-key-inspect-show").get_by_text("All 1").wait_for()
             quiet = visits(bench, server.url, 3)
             watched.reset()
-            page.get_by_role("button", name="Add pictures").click()
+            page.get_by_role("button", name="Add images").click()
             more = page.locator("input[type=file]")
             more.wait_for(state="attached")
             begin = time.perf_counter()

@@ -216,7 +216,7 @@ class Comparison:
             category, parts = read[config.input_size, config.fit]
             defects = category.rows(good=False)
             if not defects or not category.rows(good=True, train=False):
-                raise SystemExit(f"{category.name} needs pictures in test/good and in test/<defect>")
+                raise SystemExit(f"{category.name} needs images in test/good and in test/<defect>")
             if len(parts) <= max(self.options.sizes, default=0):
                 raise SystemExit(
                     f"{category.name} has {len(parts)} good parts: too few to leave any to judge"
@@ -233,7 +233,7 @@ class Comparison:
     def _of_size(self, lab: Lab, size: str) -> Iterator[Figures]:
         draws = 1 if size == "all" else self.options.draws
         judged = (self.most_unseen, self.most_defects) if size != "all" else None
-        images = [picture.sha256 for picture in lab.category.pictures]
+        images = [image.sha256 for image in lab.category.images]
         options = lab.options
         key = [lab.category.name, images, options.config.model_dump(mode="json")]
         with self.kept.of([*key, options.permille, options.grouping, size, judged]) as kept:
@@ -247,7 +247,7 @@ class Comparison:
         if size == "all":
             train = set(lab.category.rows(good=True, train=True))
             inside = [rows for part in parts if (rows := [row for row in part if row in train])]
-            # A test picture of a part that is in the fit is no unseen part.
+            # A test image of a part that is in the fit is no unseen part.
             unseen = [part for part in parts if not train.intersection(part)]
         else:
             n = int(size[1:])
@@ -261,19 +261,19 @@ class Comparison:
 
 def figures(lab: Lab, inside: Sequence[Rows], unseen: Sequence[Rows]) -> Figures:
     """Fit on some parts; judge the unseen ones and the lab's defects."""
-    pictures = lab.category.pictures
+    images = lab.category.images
     good = [row for part in unseen for row in part]
     rows = [*good, *lab.defects]
-    masked = any(pictures[row].mask is not None for row in lab.defects)
+    masked = any(images[row].mask is not None for row in lab.defects)
     pixels, scores = PixelHistograms(), {}
     with fitted(lab, inside) as model:
-        for row, scored in zip(rows, model.predict(lab.category.images(rows)), strict=True):
+        for row, scored in zip(rows, model.predict(lab.category.named_arrays(rows)), strict=True):
             scores[row] = scored.score_level
-            if masked and (pictures[row].good or pictures[row].mask is not None):
-                pixels.add(scored.levels, pictures[row].mask)
+            if masked and (images[row].good or images[row].mask is not None):
+                pixels.add(scored.levels, images[row].mask)
         draw = judge(lab, model, unseen, scores)
     parts = [max(scores[row] for row in part) for part in unseen]
-    faulty = [not pictures[row].good for row in rows]
+    faulty = [not images[row].good for row in rows]
     return Figures(
         image_auroc=float(roc_auc_score(faulty, [scores[row] for row in rows])),
         recall_at_5=recall_at(parts, [scores[row] for row in lab.defects], FALSE_REJECT_SHARE),

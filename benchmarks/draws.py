@@ -23,7 +23,7 @@ from padim.decision.anomaly_map import MAX_LEVEL
 from padim.decision.calibration import rank
 from padim.model import Padim
 
-Grouping = Literal["picture", "likeness"]
+Grouping = Literal["image", "likeness"]
 Rows = Sequence[int]
 
 
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Draw:
-    """One fit and what became of the pictures it had not seen.
+    """One fit and what became of the images it had not seen.
 
     Attributes:
         fitted: parts in the fit, n.
@@ -53,7 +53,7 @@ class Draw:
         upper: the model's own 95 % bound on its false-reject rate.
         unseen: good parts judged.
         rejected: those of them rejected.
-        recall: share of the defect pictures rejected.
+        recall: share of the defect images rejected.
         recall_by_kind: the same by defect.
     """
 
@@ -112,8 +112,8 @@ class Lab:
     """A category and what is done with it.
 
     Attributes:
-        parts: indices of the good pictures, by part.
-        defects: indices of the pictures with a defect.
+        parts: indices of the good images, by part.
+        defects: indices of the images with a defect.
     """
 
     category: mvtec.Category
@@ -128,11 +128,11 @@ class Lab:
 
 
 def parts_of(category: mvtec.Category, grouping: Grouping) -> list[list[int]]:
-    """The good pictures by part. Identical files are one part in any case."""
+    """The good images by part. Identical files are one part in any case."""
     good = category.rows(good=True)
-    pictures = [category.pictures[row] for row in good]
+    images = [category.images[row] for row in good]
     proposals = propose_groups(
-        [p.name for p in pictures], [p.sha256 for p in pictures], category.fingerprints[good]
+        [p.name for p in images], [p.sha256 for p in images], category.fingerprints[good]
     )
     wanted = ("identical", "near_identical") if grouping == "likeness" else ("identical",)
     accepted = [group for proposal in proposals if proposal.rule in wanted for group in proposal.groups]
@@ -145,21 +145,21 @@ def parts_of(category: mvtec.Category, grouping: Grouping) -> list[list[int]]:
 @contextmanager
 def fitted(lab: Lab, parts: Sequence[Rows]) -> Iterator[Padim]:
     """A model of these parts, for as long as the block lasts."""
-    names = {lab.category.pictures[row].name: str(part) for part, rows in enumerate(parts) for row in rows}
+    names = {lab.category.images[row].name: str(part) for part, rows in enumerate(parts) for row in rows}
     with tempfile.TemporaryDirectory() as folder:
         model = mvtec.RememberingPadim(lab.options.config, lab.extractor, Path(folder))
-        model.fit(lab.category.images([row for rows in parts for row in rows]), groups=names)
+        model.fit(lab.category.named_arrays([row for rows in parts for row in rows]), groups=names)
         yield model.set_decision(percentile=lab.options.permille / 10)
 
 
 def judge(lab: Lab, model: Padim, unseen: Sequence[Rows], scores: Mapping[int, int]) -> Draw:
-    """Promise and outcome of one fit; ``scores`` by row, of all unseen good pictures and all defects."""
+    """Promise and outcome of one fit; ``scores`` by row, of all unseen good images and all defects."""
     held_out = model.state.part_scores(model.config.min_area)
     n, permille, override = len(held_out), lab.options.permille, lab.options.override
     threshold = model.threshold_level if override is None else override
     caught: dict[str, list[bool]] = {}
     for row in lab.defects:
-        caught.setdefault(lab.category.pictures[row].kind, []).append(scores[row] > threshold)
+        caught.setdefault(lab.category.images[row].kind, []).append(scores[row] > threshold)
     return Draw(
         fitted=n,
         promised=(n + 1 - min(rank(permille, n), n)) / (n + 1),

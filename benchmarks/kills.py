@@ -196,14 +196,14 @@ class Tally:
 
 
 class Materials:
-    """Pictures and a model, made once."""
+    """Images and a model, made once."""
 
     def __init__(self, folder: Path) -> None:
         from tests.parts import defects, normals
 
         self.good, self.test, self.labelled = folder / "good", folder / "test", folder / "labelled"
         _write(self.good, normals(20))
-        _write(self.test, [*normals(10, first=70), *defects(10), ("text.png", b"no picture")])
+        _write(self.test, [*normals(10, first=70), *defects(10), ("text.png", b"no image")])
         _write(self.labelled, [(f"train/good/{name}", data) for name, data in normals(8)])
         _write(self.labelled, [(f"test/good/{name}", data) for name, data in normals(4, first=50)])
         _write(self.labelled, [(f"test/chip/{name}", data) for name, data in defects(4)])
@@ -266,7 +266,7 @@ def _studied(folder: Path) -> Any:
 
     study = load(folder)
     return [
-        (run.category, run.variant, run.why, None if run.result is None else run.result.pictures)
+        (run.category, run.variant, run.why, None if run.result is None else run.result.images)
         for run in study.runs
     ]
 
@@ -327,8 +327,8 @@ def _app_fit(good: Path) -> Callable[[Path], Callable[[], None]]:
     def of(folder: Path) -> Callable[[], None]:
         def work() -> None:
             from padim.config import PadimConfig
+            from padim.worker.images import AtPath
             from padim.worker.messages import Fit
-            from padim.worker.pictures import AtPath
             from padim.worker.verbs import perform
             from padim.workspace import Workspace
 
@@ -339,7 +339,7 @@ def _app_fit(good: Path) -> Callable[[Path], Callable[[], None]]:
                 model=entry.id,
                 config=config.model_dump(mode="json"),
                 groups={},
-                pictures=AtPath(path=good),
+                images=AtPath(path=good),
             )
             perform(request, lambda *_, **__: None, lambda: False)
 
@@ -355,8 +355,8 @@ def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
         def work() -> None:
             from padim import doctor
             from padim.storage import stopped_fits
+            from padim.worker.images import AtPath
             from padim.worker.messages import Fit
-            from padim.worker.pictures import AtPath
             from padim.worker.verbs import perform
             from padim.workspace import Workspace
 
@@ -372,7 +372,7 @@ def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
                     model=str(fit.model_id),
                     config=dict(request.config or {}),
                     groups=request.parts or {},
-                    pictures=AtPath(path=Path(str(request.pictures))),
+                    images=AtPath(path=Path(str(request.images))),
                 )
                 perform(again, lambda *_, **__: None, lambda: False)
             if not workspace.models():

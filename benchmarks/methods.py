@@ -3,7 +3,7 @@
     python benchmarks/methods.py --data CATEGORY [--method NAME ...] [--check] [--json]
 
 CATEGORY is a folder in MVTec AD's layout. Each model is fitted as a user would fit it, on files; scoring is
-timed in turn with the default method on the same pictures, and the median of those ratios is reported.
+timed in turn with the default method on the same images, and the median of those ratios is reported.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from padim.model import Padim
 from padim.network.allocation import keep_freed_memory
 
 PAIRS = 40
-# On 209 pictures of 256 px at stride 8, two cores.
+# On 209 images of 256 px at stride 8, two cores.
 MOST_FIT_SECONDS = {"patchcore": 90.0}
 MOST_SCORING_RATIO = {"patchcore": 4.0}
 MOST_METRICS_SECONDS = 20.0
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{method}: done", flush=True)
     result.values["metrics_seconds"] = max(metrics_seconds)
     result.show(
-        f"{name}: {len(reference.normals_)} good parts learnt, {len(judged.pictures)} pictures judged",
+        f"{name}: {len(reference.normals_)} good parts learnt, {len(judged.images)} images judged",
         ("method", "image AUROC", "pixel AUROC", "AUPRO", "fit s", "score ms", "times padim"),
         rows,
     )
@@ -125,9 +125,9 @@ def fitted(config: PadimConfig, data: Path, folder: Path) -> tuple[Padim, float]
 
 
 def scoring_ratio(model: Padim, reference: Padim, data: Path, pairs: int) -> tuple[float, float]:
-    """One picture at a time, from RGB at input size to judged map and score: ratio and milliseconds."""
+    """One image at a time, from RGB at input size to judged map and score: ratio and milliseconds."""
     source = FolderSource(data / "train" / "good")
-    pictures = [
+    images = [
         prepare(image, model.network.preprocess).rgb[None]
         for image, _ in zip(source, range(16), strict=False)
     ]
@@ -135,7 +135,7 @@ def scoring_ratio(model: Padim, reference: Padim, data: Path, pairs: int) -> tup
     def scoring(of: Padim) -> Callable[[npt.NDArray[np.uint8]], object]:
         return lambda rgb: of.state.score_arrays(rgb, of.config.min_area)
 
-    ratios, _, alone = paired(scoring(reference), scoring(model), pictures, pairs)
+    ratios, _, alone = paired(scoring(reference), scoring(model), images, pairs)
     return statistics.median(ratios), 1e3 * statistics.median(alone)
 
 

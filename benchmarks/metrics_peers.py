@@ -91,7 +91,7 @@ def own(
 
 
 def made() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Maps, masks and scores of 40 pictures, half of them with a defect or two."""
+    """Maps, masks and scores of 40 images, half of them with a defect or two."""
     rng = np.random.default_rng(0)
     size = 128
     y, x = np.mgrid[:size, :size]
@@ -115,14 +115,14 @@ def made() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_], npt.NDArray[n
 def judged(
     folder: Path,
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Maps, masks and scores of a category's test pictures, by a model of its good parts."""
+    """Maps, masks and scores of a category's test images, by a model of its good parts."""
     config = PadimConfig()
     category = mvtec.read(folder, config)
-    model = Padim(config).fit(category.images(category.rows(good=True, train=True)))
+    model = Padim(config).fit(category.named_arrays(category.rows(good=True, train=True)))
     rows = [*category.rows(good=True, train=False), *category.rows(good=False)]
-    scored = list(model.predict(category.images(rows)))
+    scored = list(model.predict(category.named_arrays(rows)))
     size = (config.input_size,) * 2
-    masks = [category.pictures[row].mask for row in rows]
+    masks = [category.images[row].mask for row in rows]
     return (
         np.stack([one.levels for one in scored]),
         np.stack([np.zeros(size, np.bool_) if mask is None else mask for mask in masks]),

@@ -1,4 +1,4 @@
-"""Folders in MVTec AD's layout, and an extractor that embeds each picture once.
+"""Folders in MVTec AD's layout, and an extractor that embeds each image once.
 
 ``train/good``, ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/<stem>_mask.png``.
 """
@@ -34,16 +34,16 @@ import onnxruntime as ort
 
 
 @dataclass(frozen=True)
-class Picture:
+class LabeledImage:
     """One file of a category.
 
     Attributes:
         name: its path in the category's folder.
         sha256: of its bytes.
-        rgb: uint8 ``(h, w, 3)``; where the config stretches pictures, already at input size.
+        rgb: uint8 ``(h, w, 3)``; where the config stretches images, already at input size.
         train: from ``train/good``.
         kind: ``good``, or the folder of its defect.
-        mask: bool ``(S, S)``, the ground truth at map resolution; None without one, and for good pictures.
+        mask: bool ``(S, S)``, the ground truth at map resolution; None without one, and for good images.
     """
 
     name: str
@@ -64,31 +64,31 @@ class Category:
 
     Attributes:
         name: the folder's.
-        pictures: good ones first, those of ``train/good`` before those of ``test/good``.
-        fingerprints: float32 ``(n, k)``, for the likeness of pictures.
+        images: good ones first, those of ``train/good`` before those of ``test/good``.
+        fingerprints: float32 ``(n, k)``, for the likeness of images.
     """
 
     name: str
-    pictures: tuple[Picture, ...]
+    images: tuple[LabeledImage, ...]
     fingerprints: npt.NDArray[np.float32]
 
     def rows(self, *, good: bool, train: bool | None = None) -> list[int]:
-        """Indices of good pictures or of defects, of train, of test or (None) of both."""
+        """Indices of good images or of defects, of train, of test or (None) of both."""
         return [
             row
-            for row, picture in enumerate(self.pictures)
-            if picture.good == good and train in (None, picture.train)
+            for row, image in enumerate(self.images)
+            if image.good == good and train in (None, image.train)
         ]
 
-    def images(self, rows: Sequence[int]) -> list[tuple[str, npt.NDArray[np.uint8]]]:
+    def named_arrays(self, rows: Sequence[int]) -> list[tuple[str, npt.NDArray[np.uint8]]]:
         """As ``Padim.fit`` and ``Padim.score`` take them."""
-        return [(self.pictures[row].name, self.pictures[row].rgb) for row in rows]
+        return [(self.images[row].name, self.images[row].rgb) for row in rows]
 
 
 class Remembering(FeatureExtractor):
-    """An extractor that runs the network once for every picture and then knows the embedding.
+    """An extractor that runs the network once for every image and then knows the embedding.
 
-    It is what makes a hundred fits on one set of pictures affordable. ``runs`` counts as ever.
+    It is what makes a hundred fits on one set of images affordable. ``runs`` counts as ever.
     """
 
     def __init__(self, config: PadimConfig) -> None:
@@ -97,7 +97,7 @@ class Remembering(FeatureExtractor):
         self._behind: dict[tuple[str, bytes], ort.InferenceSession] = {}
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        keys = [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in rgb]
+        keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in rgb]
         new = [i for i, key in enumerate(keys) if key not in self._known]
         if new:
             for i, embedding in zip(new, super().__call__(rgb[new]), strict=True):
@@ -186,17 +186,17 @@ def find_all(folders: Sequence[Path], names: Sequence[str]) -> list[Path]:
 
 
 def read(folder: Path, config: PadimConfig) -> Category:
-    """Read every picture of a category.
+    """Read every image of a category.
 
     Args:
         folder: of the category.
-        config: says how pictures are brought to input size.
+        config: says how images are brought to input size.
 
     Raises:
-        ValueError: a picture cannot be read, or one of several masks is missing.
+        ValueError: an image cannot be read, or one of several masks is missing.
     """
     preprocess = Preprocess(size=config.input_size, fit=config.fit)
-    pictures: list[Picture] = []
+    images: list[LabeledImage] = []
     prints: list[npt.NDArray[np.float32]] = []
     for name, data in _files(folder):
         split, kind, file = name.split("/", 2)
@@ -205,10 +205,10 @@ def read(folder: Path, config: PadimConfig) -> Category:
         if kind != "good":
             mask = _mask(folder / "ground_truth" / kind, file, preprocess, rgb.shape[:2])
         prints.append(fingerprint(rgb))
-        # Resizing to the size that a picture has changes nothing; padding depends on the size it had.
+        # Resizing to the size that an image has changes nothing; padding depends on the size it had.
         kept = preprocess(rgb) if config.fit == "stretch" else rgb
-        pictures.append(Picture(name, sha256(data), kept, split == "train", kind, mask))
-    return Category(folder.resolve().name, tuple(pictures), np.array(prints, np.float32))
+        images.append(LabeledImage(name, sha256(data), kept, split == "train", kind, mask))
+    return Category(folder.resolve().name, tuple(images), np.array(prints, np.float32))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -235,5 +235,5 @@ def _mask(
     except OSError as error:
         raise ValueError(f"{path}: the mask cannot be read ({error})") from error
     if mask.shape != size:
-        raise ValueError(f"{path}: the mask is {mask.shape}, its picture {size}")
+        raise ValueError(f"{path}: the mask is {mask.shape}, its image {size}")
     return at_map_resolution(mask, preprocess)

@@ -1,9 +1,9 @@
-"""This project against anomalib's PaDiM: scoring and fitting, on the same pictures with the same network.
+"""This project against anomalib's PaDiM: scoring and fitting, on the same images with the same network.
 
     python benchmarks/peers.py [--check] [--json] [--data CATEGORY] [--venv DIR]
 
 The peers live in an environment of their own, which the first run makes (some gigabytes from PyPI). Every
-contender is a process (``peers_worker.py``); they take turns on the same pictures, never two at once, and the
+contender is a process (``peers_worker.py``); they take turns on the same images, never two at once, and the
 ratios reported are medians over the turns.
 """
 
@@ -31,7 +31,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import memory, pictures, report
+from benchmarks import images, memory, report
 from padim.config import PadimConfig
 from padim.data.decode import decode
 from padim.data.preprocess import Preprocess
@@ -42,7 +42,7 @@ from padim.network.weights import cache_folder
 HERE = Path(__file__).resolve().parent
 WORKER, REQUIREMENTS = HERE / "peers_worker.py", HERE / "peers-requirements.txt"
 STRIDE, SIZE, FEATURES = 4, 256, 100
-SIDE = 512  # of the pictures made, in pixels
+SIDE = 512  # of the images made, in pixels
 # What anomalib adds to the diagonal: 0.01 when it takes the covariance, another 0.00001 when it inverts it.
 THEIR_EPS = 0.01001
 PEERS = {"torch": "anomalib, torch", "onnx": "anomalib, ONNX", "openvino": "anomalib, OpenVINO"}
@@ -77,7 +77,7 @@ class Effort:
     """How much is measured.
 
     Attributes:
-        normals: pictures in the fit, where they are made and not read from ``--data``.
+        normals: images in the fit, where they are made and not read from ``--data``.
         turns: by batch size.
         fits: how often each side fits.
     """
@@ -240,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
     parser.add_argument(
-        "--data", type=Path, help="a category folder in MVTec AD's layout instead of made pictures"
+        "--data", type=Path, help="a category folder in MVTec AD's layout instead of made images"
     )
     parser.add_argument("--venv", type=Path, help="the peers' environment; made if it is not there")
     parser.add_argument("--backbone", choices=sorted(TIMM), default="efficientnet_lite0")
@@ -248,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="cores and threads of every contender (2)")
     parser.add_argument("--loaders", type=int, default=8, help="anomalib's num_workers (8, its default)")
     parser.add_argument("--fits", type=int, help=f"how often each side fits ({FULL.fits})")
-    parser.add_argument("--quick", action="store_true", help="few pictures and turns: not the real check")
+    parser.add_argument("--quick", action="store_true", help="few images and turns: not the real check")
     args = parser.parse_args(arguments)
     effort = QUICK if args.quick else FULL
 
@@ -262,7 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
     result.target("idle_cpu_share", "<=", IDLE_TARGET)
     report.run(parser, result, args)
     if args.quick:
-        result.note("--quick: a handful of pictures and turns. This is not the real check.")
+        result.note("--quick: a handful of images and turns. This is not the real check.")
 
     weights.use(args.weights)
     site = Site(
@@ -279,7 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     result.details["settings"] |= {"threads": args.threads, "loaders": args.loaders}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        normals, tests = prepare_pictures(args.data, config, effort, work)
+        normals, tests = prepare_images(args.data, config, effort, work)
         job = fit(site, config, normals, work / "full", args.loaders, result, args.fits or effort.fits)
         score(site, job, tests, work, effort, result)
         same(site, config, normals, tests, work, args.loaders, result)
@@ -312,16 +312,16 @@ def make_venv(folder: Path) -> Path:
     return python
 
 
-# --- pictures --------------------------------------------------------------------------------------------
+# --- images --------------------------------------------------------------------------------------------
 
 
-def prepare_pictures(
+def prepare_images(
     data: Path | None, config: PadimConfig, effort: Effort, work: Path
 ) -> tuple[Path, npt.NDArray[np.uint8]]:
-    """The folder of normals to fit on, and 16 pictures at input size, every second with a defect.
+    """The folder of normals to fit on, and 16 images at input size, every second with a defect.
 
     Raises:
-        ValueError: the folder given lacks ``train/good``, or good or defective pictures to test with.
+        ValueError: the folder given lacks ``train/good``, or good or defective images to test with.
     """
     preprocess = Preprocess(size=config.input_size, fit=config.fit)
     if data is None:
@@ -329,8 +329,8 @@ def prepare_pictures(
         normals.mkdir()
         for i in range(effort.normals):
             # All of one size, as a camera gives them: anomalib would bring each batch to its largest first.
-            (normals / f"{i:05d}.jpg").write_bytes(pictures.jpeg(pictures.picture(i, side=SIDE)))
-        made = (pictures.picture(i, defect=i % 2 == 1, seed=1) for i in range(16))
+            (normals / f"{i:05d}.jpg").write_bytes(images.jpeg(images.image(i, side=SIDE)))
+        made = (images.image(i, defect=i % 2 == 1, seed=1) for i in range(16))
         return normals, np.stack([preprocess(rgb) for rgb in made])
     normals = (data / "train" / "good").absolute()
     if not normals.is_dir():
@@ -340,7 +340,7 @@ def prepare_pictures(
     bad = [item for kind in kinds if kind.name != "good" for item in FolderSource(kind)]
     if len(good) < 8 or len(bad) < 8:
         raise ValueError(
-            f"{data / 'test'} has {len(good)} good and {len(bad)} defective pictures; 8 are needed"
+            f"{data / 'test'} has {len(good)} good and {len(bad)} defective images; 8 are needed"
         )
     # From the whole range of defects, not the first kind only.
     chosen = [(good[i], bad[i * len(bad) // 8]) for i in range(8)]
@@ -409,9 +409,9 @@ def tell_fits(
     sides: dict[str, list[tuple[memory.Peaks, dict[str, Any], float]]], result: report.Report
 ) -> None:
     """Values and a table out of the fits."""
-    counts = {said["pictures"] for runs in sides.values() for _, said, _ in runs}
+    counts = {said["images"] for runs in sides.values() for _, said, _ in runs}
     if len(counts) != 1:
-        raise ValueError(f"the sides have fitted different numbers of pictures: {sorted(counts)}")
+        raise ValueError(f"the sides have fitted different numbers of images: {sorted(counts)}")
     seconds = {who: [said["seconds"] for _, said, _ in runs] for who, runs in sides.items()}
     rows = []
     for who, title in (("ours", "this project"), ("torch", "anomalib")):
@@ -433,7 +433,7 @@ def tell_fits(
         result.values[f"fit_{kind}_share"] = (ours or 0.0) / theirs if theirs else None
     result.details["fits"] = seconds
     headers = ("", "seconds", "whole process s", "peak anonymous MB", "peak resident MB")
-    result.show(f"Fitting {counts.pop()} picture files, median of {len(ratios)}", headers, rows)
+    result.show(f"Fitting {counts.pop()} image files, median of {len(ratios)}", headers, rows)
 
 
 # --- scoring ---------------------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ def score(
     effort: Effort,
     result: report.Report,
 ) -> None:
-    """All contenders in turn on the same pictures, and how far their answers agree."""
+    """All contenders in turn on the same images, and how far their answers agree."""
     with opened(site, job, list(PEERS), result) as workers:
         agree(answers(workers, tests, work), result)
         result.values["idle_cpu_share"] = idle(workers)
@@ -458,7 +458,7 @@ def score(
             rows += tell_scores(seconds, batch, result)
         others = others_share(before, usage(workers))
         result.values["others_cpu_share"] = others
-    headers = ("batch", "contender", "ms a picture", "times ours", "middle half", "turns")
+    headers = ("batch", "contender", "ms an image", "times ours", "middle half", "turns")
     result.show("Scoring: RGB at input size to map, score and mask", headers, rows)
     if others > OTHERS_NOTED:
         result.note(
@@ -487,7 +487,7 @@ def opened(
 
 
 def batches(tests: npt.NDArray[np.uint8], batch: int, work: Path) -> list[Path]:
-    """The pictures as files of ``batch`` each."""
+    """The images as files of ``batch`` each."""
     files = []
     for start in range(0, len(tests) - batch + 1, batch):
         files.append(work / f"batch{batch}-{start:02d}.npy")
@@ -578,7 +578,7 @@ class Answer:
 
 
 def answers(workers: Mapping[str, Worker], tests: npt.NDArray[np.uint8], work: Path) -> dict[str, Answer]:
-    """What every contender says of the same pictures."""
+    """What every contender says of the same images."""
     file, said = work / "tests.npy", {}
     np.save(file, tests)
     for name, worker in workers.items():
@@ -604,7 +604,7 @@ def agree(said: Mapping[str, Answer], result: report.Report) -> None:
         result.values[f"{name}_mask_overlap"] = both
         rows.append((PEERS[name], f"{maps:.5f}", f"{scores:.5f}", f"{both:.3f}"))
     headers = ("with ours", "maps, correlation", "scores, correlation", "masks, common / either")
-    result.show(f"The same channels on {len(ours.scores)} pictures", headers, rows)
+    result.show(f"The same channels on {len(ours.scores)} images", headers, rows)
 
 
 def same(

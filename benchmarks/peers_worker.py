@@ -1,4 +1,4 @@
-"""One side of benchmarks/peers.py, in a process of its own: fits, exports, or judges pictures when asked to.
+"""One side of benchmarks/peers.py, in a process of its own: fits, exports, or judges images when asked to.
 
     python benchmarks/peers_worker.py CONTENDER            # requests on stdin, one JSON object a line
     python benchmarks/peers_worker.py CONTENDER REQUEST    # one request, given as JSON, then the end
@@ -34,7 +34,7 @@ SCALE = 128
 
 
 class Judged(NamedTuple):
-    """What a line PC wants to know of n pictures.
+    """What a line PC wants to know of n images.
 
     Attributes:
         maps: ``(n, S, S)``, as the contender gives them.
@@ -54,7 +54,7 @@ class Contender(Protocol):
         """Open the network, so that neither side's fit is charged for it."""
 
     def fit(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Picture files to a model that can judge. This is what is timed."""
+        """Image files to a model that can judge. This is what is timed."""
 
     def keep(self, job: dict[str, Any]) -> dict[str, Any]:
         """Write the fitted model to ``job["out"]``; says what the other side has to know."""
@@ -92,7 +92,7 @@ class Ours:
 
         self.model.fit(FolderSource(Path(job["images"])))
         _ = self.model.threshold_level  # calibration is part of a fit
-        return {"pictures": len(self.model.normals_)}
+        return {"images": len(self.model.normals_)}
 
     def keep(self, job: dict[str, Any]) -> dict[str, Any]:
         self.model.save(job["out"])
@@ -162,8 +162,8 @@ class Anomalib(ABC):
         from anomalib.engine import Engine
         from lightning.pytorch import Trainer
 
-        pictures = Folder(
-            name="pictures",
+        images = Folder(
+            name="images",
             normal_dir=job["images"],
             test_split_mode="none",
             val_split_mode="none",
@@ -188,11 +188,11 @@ class Anomalib(ABC):
         Trainer.save_checkpoint = timed
         try:
             # Given as a data module they would ask for a validation set, and be charged for that too.
-            pictures.setup("fit")
-            engine.fit(self.padim, train_dataloaders=pictures.train_dataloader())
+            images.setup("fit")
+            engine.fit(self.padim, train_dataloaders=images.train_dataloader())
         finally:
             Trainer.save_checkpoint = save
-        return {"pictures": len(pictures.train_data), "saving_seconds": saving}
+        return {"images": len(images.train_data), "saving_seconds": saving}
 
     def keep(self, job: dict[str, Any]) -> dict[str, Any]:
         import torch
@@ -311,7 +311,7 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
 
 
 def planes(rgb: RGB) -> npt.NDArray[np.float32]:
-    """The exported graphs' input: float32 ``(n, 3, S, S)`` in 0..1, in one pass over the picture."""
+    """The exported graphs' input: float32 ``(n, 3, S, S)`` in 0..1, in one pass over the image."""
     n, height, width, _ = rgb.shape
     result = np.empty((n, 3, height, width), np.float32)
     return np.multiply(rgb.transpose(0, 3, 1, 2), np.float32(1 / 255), out=result)
@@ -377,7 +377,7 @@ def answer(contender: Contender, request: dict[str, Any], known: dict[str, RGB])
     Args:
         contender: who does it.
         request: with ``do`` and the verb's arguments.
-        known: pictures read for former requests, by file; reading is never timed.
+        known: images read for former requests, by file; reading is never timed.
     """
     verb = request["do"]
     if verb == "judge":

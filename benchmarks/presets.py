@@ -24,7 +24,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: noth
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import pictures, report, speed
+from benchmarks import images, report, speed
 from padim.analysis.cost import estimate
 from padim.config import PadimConfig
 from padim.decision.regions import map_mask
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.utf8_output()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
-    parser.add_argument("--quick", action="store_true", help="few pictures, for tests: not the real check")
+    parser.add_argument("--quick", action="store_true", help="few images, for tests: not the real check")
     args = parser.parse_args(arguments)
     effort = speed.QUICK if args.quick else speed.FULL
     result = report.Report("presets")
@@ -47,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         result.target(f"{name}.scoring_time", "<=", TOLERATED * measured.scoring_time)
     report.run(parser, result, args)
     if args.quick:
-        result.note("--quick: a handful of pictures, for tests. This is not the real check.")
-    files = list(pictures.Generated(effort.normals))
+        result.note("--quick: a handful of images, for tests. This is not the real check.")
+    files = list(images.Generated(effort.normals))
     with tempfile.TemporaryDirectory() as folder:
         models = {
             name: Padim(PadimConfig.of(settings(check(name))), work_dir=Path(folder) / name).fit(files)
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _ratio(standard: Padim, other: Padim, batch: int, pairs: int) -> float:
     """Median ratio of the time of scoring ``batch`` images at once."""
-    parts = [standard.network.preprocess(pictures.picture(i, defect=i % 2 == 1, seed=1)) for i in range(16)]
+    parts = [standard.network.preprocess(images.image(i, defect=i % 2 == 1, seed=1)) for i in range(16)]
     rgb = np.stack(parts)
     turns = [rgb[i : i + batch] for i in range(0, len(rgb), batch)]
     ratios, _, _ = speed.paired(_path(standard), _path(other), turns, pairs)

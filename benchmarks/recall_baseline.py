@@ -11,7 +11,7 @@ from padim.config import BEFORE_IT_WAS_A_SETTING
 
 BASELINE = Path(__file__).resolve().parent / "baseline.json"
 # Sums in another order (other threads, another processor) move a distance by about 1e-6 of itself, which can
-# carry single pictures across a threshold: half a point of a mean over draws, one picture of a single figure.
+# carry single images across a threshold: half a point of a mean over draws, one image of a single figure.
 MEAN_RECALL_TOLERANCE = 0.005
 
 

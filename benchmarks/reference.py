@@ -3,7 +3,7 @@
     python benchmarks/reference.py --data FOLDER --weights FILE [--check] [--json]
 
 As published: ResNet-18, layers 1 to 3, 100 of 448 channels, 256 px, a grid of 64 x 64, all of train/good, the
-score of a picture the highest value of its smoothed map. Which channels are drawn moves the figures, so they
+score of an image the highest value of its smoothed map. Which channels are drawn moves the figures, so they
 are means over several draws. FOLDER is the category, or holds it.
 """
 
@@ -31,7 +31,7 @@ from padim.network.backbone import provenance
 
 CATEGORY = "bottle"
 # The paper's table for ResNet-18, and what a sound implementation reaches: draws, libraries and the
-# resizing of pictures differ.
+# resizing of images differ.
 PUBLISHED = {"image_auroc": 0.994, "pixel_auroc": 0.983}
 TARGETS = {"image_auroc": 0.990, "pixel_auroc": 0.978}
 # The app's own notion of a score, for comparison.
@@ -70,10 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(category: mvtec.Category, config: PadimConfig, seeds: int, result: report.Report) -> None:
     """Fit and score once for every draw of the channels."""
-    normals = category.images(category.rows(good=True, train=True))
+    normals = category.named_arrays(category.rows(good=True, train=True))
     rows = [*category.rows(good=True, train=False), *category.rows(good=False)]
-    faulty = [not category.pictures[row].good for row in rows]
-    print(f"{category.name}: {len(normals)} good pictures, {len(rows)} to judge\n", flush=True)
+    faulty = [not category.images[row].good for row in rows]
+    print(f"{category.name}: {len(normals)} good images, {len(rows)} to judge\n", flush=True)
     table, draws = [], []
     for seed in range(seeds):
         start = time.perf_counter()
@@ -81,12 +81,12 @@ def measure(category: mvtec.Category, config: PadimConfig, seeds: int, result: r
         highest, regions = [], []
         with tempfile.TemporaryDirectory() as work:
             model = Padim(config.model_copy(update={"seed": seed}), work_dir=work).fit(normals)
-            for row, scored in zip(rows, model.predict(category.images(rows)), strict=True):
-                picture = category.pictures[row]
+            for row, scored in zip(rows, model.predict(category.named_arrays(rows)), strict=True):
+                image = category.images[row]
                 highest.append(scored.score_level)
                 regions.append(region_score(scored.levels, SMALLEST_REGION))
-                if picture.good or picture.mask is not None:
-                    pixels.add(scored.levels, picture.mask)
+                if image.good or image.mask is not None:
+                    pixels.add(scored.levels, image.mask)
         draw = {
             "image_auroc": float(roc_auc_score(faulty, highest)),
             "pixel_auroc": pixels.auroc(),

@@ -28,8 +28,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import served
+from benchmarks.images import image
 from benchmarks.memory import MB
-from benchmarks.pictures import picture
 from benchmarks.visitor import Visitor
 
 # What may stay above a server that one small session has used before. Measured: 60 MB after three sessions,
@@ -75,7 +75,7 @@ def photographs(n: int, side: int, seed: int) -> list[tuple[str, bytes]]:
     found = []
     for i in range(n):
         file = BytesIO()
-        Image.fromarray(picture(i, side=side, seed=seed)).save(file, "JPEG", quality=92)
+        Image.fromarray(image(i, side=side, seed=seed)).save(file, "JPEG", quality=92)
         found.append((f"image_{i:03d}.jpg", file.getvalue()))
     return found
 

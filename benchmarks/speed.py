@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py [--check] [--json] [--quick]
 
-Ratios are taken between neighbours in time: backbone and scoring path run in turn on the same pictures, each
+Ratios are taken between neighbours in time: backbone and scoring path run in turn on the same images, each
 pair gives a ratio, and the median of those is reported, so that whatever else the machine does hits both.
 """
 
@@ -26,7 +26,7 @@ import onnxruntime as ort
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import memory, pictures, report
+from benchmarks import images, memory, report
 from padim.config import PadimConfig
 from padim.data.decode import decode
 from padim.decision.prediction import decide
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.utf8_output()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
-    parser.add_argument("--quick", action="store_true", help="few pictures, for tests: not the real check")
+    parser.add_argument("--quick", action="store_true", help="few images, for tests: not the real check")
     parser.add_argument("--skip-memory", action="store_true", help="leave out the two memory probes")
     parser.add_argument("--config", type=Path, help="a YAML configuration instead of the default one")
     parser.add_argument("--probe", type=int, help=argparse.SUPPRESS)
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     result.details["config"] = config.model_dump(mode="json")
     result.details["quick"] = args.quick
     if args.quick:
-        result.note("--quick: a handful of pictures, for tests. This is not the real check.")
+        result.note("--quick: a handful of images, for tests. This is not the real check.")
 
     with tempfile.TemporaryDirectory() as folder:
         model = fit(config, effort, result, Path(folder))
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def fit(config: PadimConfig, effort: Effort, result: report.Report, folder: Path) -> Padim:
     """Images per second, from JPEG bytes in memory to a calibrated model."""
-    files = list(pictures.Generated(effort.normals))
+    files = list(images.Generated(effort.normals))
     model = Padim(config, work_dir=folder)
     model.network.extractor(
         np.zeros((1, config.input_size, config.input_size, 3), np.uint8)
@@ -102,7 +102,7 @@ def fit(config: PadimConfig, effort: Effort, result: report.Report, folder: Path
     result.values["fit_images_per_second"] = effort.normals / seconds
     result.show(
         "Fitting: JPEG bytes to calibrated model",
-        ("pictures", "seconds", "pictures a second"),
+        ("images", "seconds", "images a second"),
         [(effort.normals, f"{seconds:.2f}", f"{effort.normals / seconds:.1f}")],
     )
     return model
@@ -114,19 +114,19 @@ def score(model: Padim, effort: Effort, result: report.Report) -> None:
     rows = []
     for batch, pairs in effort.pairs.items():
         backbone = bare_backbone(model, batch)
-        # Every second picture has a defect: a mask, and a score that has to search among hot pixels.
+        # Every second image has a defect: a mask, and a score that has to search among hot pixels.
         parts = [
-            model.network.preprocess(pictures.picture(i, defect=i % 2 == 1, seed=1))
+            model.network.preprocess(images.image(i, defect=i % 2 == 1, seed=1))
             for i in range(max(batch, 16))
         ]
         rgb = np.stack(parts)
-        # Rejecting runs more code than accepting, so the pictures are dealt out in turn.
+        # Rejecting runs more code than accepting, so the images are dealt out in turn.
         turns = [rgb[i : i + batch] for i in range(0, len(rgb), batch)]
         maps, scores = model.state.score_arrays(rgb, model.config.min_area)
         result.details["rejected_share"] = float(np.mean(np.array(scores) > threshold))
 
-        def path(images: npt.NDArray[np.uint8]) -> None:
-            for q in model.state.score_arrays(images, model.config.min_area)[0]:
+        def path(arrays: npt.NDArray[np.uint8]) -> None:
+            for q in model.state.score_arrays(arrays, model.config.min_area)[0]:
                 map_mask(q, threshold, min_area)
 
         ratios, alone, whole = paired(backbone, path, turns, pairs)
@@ -147,14 +147,14 @@ def score(model: Padim, effort: Effort, result: report.Report) -> None:
         result.details[f"stages_ms_batch_{batch}"] = stages(model, turns, pairs, maps)
     share = result.details["rejected_share"]
     result.show(
-        f"Scoring: RGB at input size to judged map, score and mask ({share:.0%} of the pictures rejected)",
+        f"Scoring: RGB at input size to judged map, score and mask ({share:.0%} of the images rejected)",
         ("batch", "backbone ms", "scoring ms", "median ratio", "middle half", "pairs"),
         rows,
     )
     tables = {batch: result.details[f"stages_ms_batch_{batch}"] for batch in effort.pairs}
     names = next(iter(tables.values()))
     result.show(
-        "Where the time goes (each on its own, ms a picture)",
+        "Where the time goes (each on its own, ms an image)",
         ("stage", *(f"batch {batch}" for batch in tables)),
         [(name, *(f"{stage[name]:.3f}" for stage in tables.values())) for name in names],
     )
@@ -169,7 +169,7 @@ def bare_backbone(model: Padim, batch: int) -> Callable[[npt.NDArray[np.uint8]],
         providers=["CPUExecutionProvider"],
     )
     registered = backbones.get(model.config.backbone)
-    rgb = np.stack([model.network.preprocess(pictures.picture(i, seed=2)) for i in range(batch)])
+    rgb = np.stack([model.network.preprocess(images.image(i, seed=2)) for i in range(batch)])
     scale, offset = (np.array(v, np.float32) for v in (registered.scale, registered.offset))
     image = np.ascontiguousarray((rgb * scale + offset).transpose(0, 3, 1, 2), dtype=np.float32)
     feed = {"image": ort.OrtValue.ortvalue_from_numpy(image)}
@@ -215,7 +215,7 @@ def seconds_of(work: Callable[[npt.NDArray[np.uint8]], object], images: npt.NDAr
 def stages(
     model: Padim, turns: list[npt.NDArray[np.uint8]], repeats: int, maps: npt.NDArray[np.uint16]
 ) -> dict[str, float]:
-    """Median milliseconds a picture of every stage of the path."""
+    """Median milliseconds an image of every stage of the path."""
     threshold, min_area = model.threshold_level, model.config.min_area
     batch, count = len(turns[0]), len(maps)
     own = {
@@ -237,7 +237,7 @@ def stages(
             start = time.perf_counter()
             work(i)
             times.append(time.perf_counter() - start)
-        # The mean, not the median: score and mask take longer on the pictures that have a defect.
+        # The mean, not the median: score and mask take longer on the images that have a defect.
         result[name] = 1e3 * statistics.fmean(times) / (batch if name in own else 1)
     return result
 
@@ -246,11 +246,11 @@ def read(model: Padim, effort: Effort, result: report.Report) -> None:
     """Decoding and resizing, which the scoring path above leaves out."""
     rows = []
     for side in (512, 1000, 2000):
-        files = [pictures.jpeg(pictures.picture(i, side=side)) for i in range(4)]
+        files = [images.jpeg(images.image(i, side=side)) for i in range(4)]
         times: dict[str, list[float]] = {"decode": [], "resize": []}
         for i in range(effort.pairs[16]):
             start = time.perf_counter()
-            rgb = decode(files[i % 4], "picture.jpg")
+            rgb = decode(files[i % 4], "image.jpg")
             middle = time.perf_counter()
             model.network.preprocess(rgb)
             times["decode"].append(middle - start)
@@ -259,11 +259,11 @@ def read(model: Padim, effort: Effort, result: report.Report) -> None:
         result.values[f"decode_ms_{side}px"] = decoding
         result.values[f"resize_ms_{side}px"] = resizing
         rows.append((f"{side} x {side}", f"{decoding:.2f}", f"{resizing:.2f}", f"{decoding + resizing:.2f}"))
-    result.show("Reading a JPEG, one thread", ("picture", "decode ms", "resize ms", "together ms"), rows)
+    result.show("Reading a JPEG, one thread", ("image", "decode ms", "resize ms", "together ms"), rows)
 
 
 def fit_memory(args: argparse.Namespace, effort: Effort, result: report.Report) -> None:
-    """Peaks while fitting few and many pictures, each in a process of its own."""
+    """Peaks while fitting few and many images, each in a process of its own."""
     rows: list[tuple[object, ...]] = []
     peaks = []
     for count in effort.probe_sizes:
@@ -281,15 +281,15 @@ def fit_memory(args: argparse.Namespace, effort: Effort, result: report.Report) 
     rows.append(("growth", *(f"{value:+.1f}" for value in growth)))
     result.values["fit_memory_growth_mb"] = growth[0]
     result.values["fit_resident_growth_mb"] = growth[1]
-    result.show("Peak memory while fitting, MB", ("pictures", "anonymous", "resident"), rows)
+    result.show("Peak memory while fitting, MB", ("images", "anonymous", "resident"), rows)
     if not peaks[0].exact:
         result.note("no /proc here: 'anonymous' is the memory private to the process (USS), sampled.")
 
 
 def probe(config: PadimConfig, count: int) -> None:
-    """Fit ``count`` pictures that exist only while they are read; the parent process watches."""
+    """Fit ``count`` images that exist only while they are read; the parent process watches."""
     with tempfile.TemporaryDirectory() as folder:
-        model = Padim(config, work_dir=folder).fit(pictures.Generated(count))
+        model = Padim(config, work_dir=folder).fit(images.Generated(count))
         _ = model.threshold_level
 
 

@@ -1,6 +1,6 @@
 """What the live viewer costs, in a real browser: redraws while the line is dragged, bytes, requests.
 
-    python benchmarks/viewer.py [--check] [--json] [--only four_pictures,gallery,payload,adding,runs]
+    python benchmarks/viewer.py [--check] [--json] [--only four_images,gallery,payload,adding,runs]
 
 The models are fitted by the engine beforehand; everything measured happens on the app's own pages. The
 length of a redraw is the viewer's own measure of a frame's work, ``padim-viewer-step``: script, not what the
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from padim.storage.model_folders import Entry
 
-PARTS = ("four_pictures", "gallery", "payload", "adding", "runs")
+PARTS = ("four_images", "gallery", "payload", "adding", "runs")
 SAMPLE = served.ROOT / "sample_data" / "flange"
 COUNTED = (
     sys.executable,
@@ -44,9 +44,9 @@ COUNTED = (
     str(served.ROOT / "app.py"),
 )
 TARGETS = {
-    "four_pictures.threshold_ms": 8.0,
+    "four_images.threshold_ms": 8.0,
     "gallery.threshold_ms": 16.0,
-    "payload.picture_kb": 700.0,
+    "payload.image_kb": 700.0,
     "adding.requests": 3.0,
     "adding.of_others": 0.0,
     "runs.count": 0.0,
@@ -102,8 +102,8 @@ viewer => {
     };
 }
 """
-# How many pictures each viewer on the page has.
-_PICTURES_LISTED = """
+# How many images each viewer on the page has.
+_IMAGES_LISTED = """
 viewers => viewers.map(viewer => {
     const tile = viewer.querySelector('.gallery .tile');
     return tile ? Number(tile.getAttribute('aria-setsize')) : 0;
@@ -116,8 +116,8 @@ since => performance.getEntriesByType('resource')
     .filter(entry => entry.startTime >= since && entry.responseEnd > 0)
     .map(entry => [entry.name, entry.transferSize, entry.encodedBodySize, entry.decodedBodySize])
 """
-# The small pictures of all tiles, also of those that exist only once the gallery is scrolled to them.
-_SMALL_PICTURES = """
+# The small images of all tiles, also of those that exist only once the gallery is scrolled to them.
+_SMALL_IMAGES = """
 async viewer => {
     const gallery = viewer.querySelector('.gallery');
     const found = new Set();
@@ -143,12 +143,12 @@ class Effort:
     """How much is fitted, shown and dragged.
 
     Attributes:
-        large: input size of the model whose pictures are shown four at a time.
+        large: input size of the model whose images are shown four at a time.
         small: input size of the gallery's and the list's model.
         goods: good parts in the large model.
         gallery_goods: good parts in the small one.
-        defects: test pictures added on Calibrate; with ``gallery_goods`` they are the gallery.
-        listed: pictures on Inspect before one more is added.
+        defects: test images added on Calibrate; with ``gallery_goods`` they are the gallery.
+        listed: images on Inspect before one more is added.
         moves: of the mouse from one end of the axis to the other.
         sweeps: how often it goes from end to end.
     """
@@ -194,13 +194,13 @@ def main(arguments: list[str] | None = None) -> int:
     report.run(parser, result, args)
     result.details["effort"] = vars(effort)
     if args.quick:
-        result.note("--quick: tiny models and few pictures. This is not the real check.")
+        result.note("--quick: tiny models and few images. This is not the real check.")
 
     with tempfile.TemporaryDirectory() as folder, served.launched() as browser:
         bench = Bench(browser, Path(folder), effort)
         result.details["browser"] = browser.version
         for name, measure in (
-            ("four_pictures", four_pictures),
+            ("four_images", four_images),
             ("gallery", gallery),
             ("payload", payload),
             ("adding", adding),
@@ -224,7 +224,7 @@ class Bench:
 
     @property
     def large(self) -> Entry:
-        """The model whose pictures are shown four at a time."""
+        """The model whose images are shown four at a time."""
         return self._entry(self.effort.large, self.effort.goods)
 
     @property
@@ -277,7 +277,7 @@ class Visit:
 
     Attributes:
         page: Playwright's page.
-        media: requests for pictures and maps, in order.
+        media: requests for images and maps, in order.
     """
 
     def __init__(self, page: Page) -> None:
@@ -323,22 +323,22 @@ class Visit:
         while self._open > 0 or time.perf_counter() - self._last < _QUIET:
             self.page.wait_for_timeout(100)  # lets events in, until there have been none for a while
 
-    def wait_for_pictures(self, count: int) -> None:
-        """Wait until the viewer has that many pictures and the maps of all of them."""
+    def wait_for_images(self, count: int) -> None:
+        """Wait until the viewer has that many images and the maps of all of them."""
         # While the page changes there can be two viewers, the former one about to go, or none.
         self.until(
-            lambda: self.viewer.evaluate_all(_PICTURES_LISTED) == [count], f"{count} pictures in the viewer"
+            lambda: self.viewer.evaluate_all(_IMAGES_LISTED) == [count], f"{count} images in the viewer"
         )
         self.page.locator('.viewer[data-left="0"]').wait_for(timeout=_PATIENCE_MS)
         self.quiet()
         self.settle()
 
     def add_defects(self, files: Sequence[Path], total: int) -> None:
-        """On Calibrate: bring defect pictures, and wait until all ``total`` pictures are there."""
+        """On Calibrate: bring defect images, and wait until all ``total`` images are there."""
         self.until(lambda: self.viewer.count() == 1, "the viewer")
-        self.page.get_by_role("button", name=re.compile("Add test pictures")).click()
+        self.page.get_by_role("button", name=re.compile("Add test images")).click()
         self.page.locator("input[type=file]").set_input_files(files)
-        self.wait_for_pictures(total)
+        self.wait_for_images(total)
 
     def drag(self, name: str, moves: int, sweeps: int) -> Drag:
         """Drag one of ``HANDLES`` with the mouse from end to end, and let go.
@@ -399,18 +399,18 @@ class Drag:
 
 
 def defects(count: int) -> list[Path]:
-    """The sample's first ``count`` defect pictures, of all kinds in turn."""
+    """The sample's first ``count`` defect images, of all kinds in turn."""
     found = sorted(
         (path for path in (SAMPLE / "test").glob("*/*.jpg") if path.parent.name != "good"),
         key=lambda path: (path.name, path.parent.name),
     )
     if count > len(found):
-        raise ValueError(f"the sample has {len(found)} defect pictures, {count} were asked for")
+        raise ValueError(f"the sample has {len(found)} defect images, {count} were asked for")
     return found[:count]
 
 
 def different(folder: Path, count: int) -> list[Path]:
-    """``count`` different pictures: the sample's test pictures again and again, with other noise."""
+    """``count`` different images: the sample's test images again and again, with other noise."""
     rng = np.random.default_rng(0)
     found = sorted((SAMPLE / "test").glob("*/*.jpg"), key=lambda path: (path.name, path.parent.name))
     folder.mkdir(parents=True)
@@ -428,8 +428,8 @@ def different(folder: Path, count: int) -> list[Path]:
 # -- redraws while dragging ------------------------------------------------------------------------------
 
 
-def four_pictures(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """Four pictures at a time at the large input size, the four nearest the threshold.
+def four_images(bench: Bench, effort: Effort, result: report.Report) -> None:
+    """Four images at a time at the large input size, the four nearest the threshold.
 
     The window is so tall that the line and all sixteen panes are in it. The gallery below has the tiles that
     the page gives it, and they are redrawn too, as for any user. Target for the line: a median of 8 ms.
@@ -440,13 +440,13 @@ def four_pictures(bench: Bench, effort: Effort, result: report.Report) -> None:
         visit.add_defects(defects(effort.defects), total)
         visit.viewer.locator("[data-rows='4']").click()
         drawn = visit.viewer.locator(".row[data-drawn*=':']")
-        visit.until(lambda: drawn.count() == 4, "four pictures drawn")
+        visit.until(lambda: drawn.count() == 4, "four images drawn")
         sight = visit.viewer.evaluate(_SIGHT)
-        _record("four_pictures", visit, effort, result, sight, f"Four pictures of {effort.large} px")
+        _record("four_images", visit, effort, result, sight, f"Four images of {effort.large} px")
 
 
 def gallery(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """Good parts and defects as thumbnails, all in sight, one picture large.
+    """Good parts and defects as thumbnails, all in sight, one image large.
 
     The app's pages are no wider than 1,500 px, where that many thumbnails are never in sight at once: here
     that limit is lifted, in a window of 3,300 px. Target for the line: a median of 16 ms.
@@ -498,7 +498,7 @@ def _record(
 
 
 def payload(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """What one picture at the large input size takes: its small picture and its judged map.
+    """What one image at the large input size takes: its small image and its judged map.
 
     The larger of what is told twice, the body's size by the browser's protocol or by the page's resource
     timing, and what went over the wire with its headers. Target: 700 kB for the largest.
@@ -507,7 +507,7 @@ def payload(bench: Bench, effort: Effort, result: report.Report) -> None:
     total = effort.goods + effort.defects
     with bench.visit(entry, "calibrate") as visit:
         visit.add_defects(defects(effort.defects), total)
-        small = visit.viewer.evaluate(_SMALL_PICTURES)
+        small = visit.viewer.evaluate(_SMALL_IMAGES)
         visit.quiet()
         bodies: dict[str, int] = {}
         wires: dict[str, int] = {}
@@ -517,36 +517,36 @@ def payload(bench: Bench, effort: Effort, result: report.Report) -> None:
         for url, wire, _, unpacked in visit.page.evaluate(_MEDIA, 0):
             wires[url] = max(wire, wires.get(url, 0))
             bodies[url] = max(unpacked, bodies.get(url, 0))
-    # One more than pictures: the good parts' scores for every smallest region come packed as maps do.
+    # One more than images: the good parts' scores for every smallest region come packed as maps do.
     maps = [url for url in bodies if urlsplit(url).path.endswith(".gz")]
     others = [url for url in bodies if url not in {*maps, *small}]
     result.details["payload"] = {"bodies": bodies, "wires": wires}
     if len(maps) < total + 1 or not set(small) <= set(bodies):
         result.note(
-            f"{len(maps)} files of maps and scores and {len(small)} pictures came: nothing was measured"
+            f"{len(maps)} files of maps and scores and {len(small)} images came: nothing was measured"
         )
         return
     rows = []
     for name, sizes in (("body", bodies), ("transfer", wires)):
-        picture, judged = (max(sizes.get(url, 0) for url in urls) for urls in (small, maps))
-        result.values[f"payload.{name}_kb"] = (picture + judged) / 1000
+        image, judged = (max(sizes.get(url, 0) for url in urls) for urls in (small, maps))
+        result.values[f"payload.{name}_kb"] = (image + judged) / 1000
         rest = sum(sizes.get(url, 0) for url in others)
-        rows.append((name, *(f"{n / 1000:.1f}" for n in (picture, judged, picture + judged, rest))))
-    result.values["payload.picture_kb"] = max(
+        rows.append((name, *(f"{n / 1000:.1f}" for n in (image, judged, image + judged, rest))))
+    result.values["payload.image_kb"] = max(
         result.values[f"payload.{name}_kb"] or 0.0 for name in ("body", "transfer")
     )
     result.show(
-        f"Bytes of one picture at {effort.large} px, in kB, the largest of {total}",
-        ("", "small picture", "judged map", "together", "all other files of the page"),
+        f"Bytes of one image at {effort.large} px, in kB, the largest of {total}",
+        ("", "small image", "judged map", "together", "all other files of the page"),
         rows,
     )
 
 
 def adding(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """One more picture on Inspect, after ``effort.listed``: what is asked for then.
+    """One more image on Inspect, after ``effort.listed``: what is asked for then.
 
     Counted are requests that reached the server, by the page's resource timing; what the browser's own cache
-    answered is not one. Targets: at most three, the picture's small copy, its map and its original; and none
+    answered is not one. Targets: at most three, the image's small copy, its map and its original; and none
     for a file that was there before.
     """
     entry = bench.small
@@ -557,7 +557,7 @@ def adding(bench: Bench, effort: Effort, result: report.Report) -> None:
         before = {request.url for request in visit.media}
         asked = len(visit.media)
         moment = visit.page.evaluate("performance.now()")
-        visit.page.get_by_role("button", name=re.compile("Add pictures")).click()
+        visit.page.get_by_role("button", name=re.compile("Add images")).click()
         visit.page.locator("input[type=file]").set_input_files(last)
         _listed(visit, len(files) + 1)
         entries = visit.page.evaluate(_MEDIA, moment)
@@ -573,7 +573,7 @@ def adding(bench: Bench, effort: Effort, result: report.Report) -> None:
         "told_by_protocol": [request.url for request in visit.media[asked:]],
     }
     result.show(
-        f"One more picture after {len(files)} on Inspect",
+        f"One more image after {len(files)} on Inspect",
         ("", "requests", "of files known before", "kB", "answered by the browser's cache"),
         [
             (
@@ -588,11 +588,11 @@ def adding(bench: Bench, effort: Effort, result: report.Report) -> None:
 
 
 def _listed(visit: Visit, count: int) -> None:
-    """Wait until that many pictures are listed, none is on its way, and the viewer has them all."""
+    """Wait until that many images are listed, none is on its way, and the viewer has them all."""
     visit.page.locator(".st-key-inspect-show").get_by_text(f"All {count}", exact=True).wait_for()
     visit.page.locator("[class*='st-key-job-inspect']").wait_for(state="detached")
     visit.settle()
-    visit.wait_for_pictures(count)
+    visit.wait_for_images(count)
 
 
 # -- runs of the network ---------------------------------------------------------------------------------
@@ -601,7 +601,7 @@ def _listed(visit: Visit, count: int) -> None:
 def runs(bench: Bench, effort: Effort, result: report.Report) -> None:
     """Dragging, letting go, typing, colours: none may run the network.
 
-    The server's runs are counted as the browser tests count them. Target: none, from the last test picture's
+    The server's runs are counted as the browser tests count them. Target: none, from the last test image's
     score to the new threshold's being in use.
     """
     entry = bench.small
@@ -610,7 +610,7 @@ def runs(bench: Bench, effort: Effort, result: report.Report) -> None:
         visit.add_defects(defects(effort.defects), effort.tiles)
         scored = bench.runs.stat().st_size
         if not scored:
-            raise RuntimeError("the runs that scored the test pictures were not counted")
+            raise RuntimeError("the runs that scored the test images were not counted")
         for name, words in HANDLES.items():
             visit.drag(name, min(effort.moves, 30), 1)
             done.append(f"drag and release: {words}")
@@ -633,7 +633,7 @@ def runs(bench: Bench, effort: Effort, result: report.Report) -> None:
             visit.settle()
         done.append(f"colours: {', '.join(names)}")
         field(".next").click()
-        done.append("next picture")
+        done.append("next image")
         # The server takes one message after another: once it has done this, it has done all before it.
         visit.page.locator(".st-key-calibrate-use button:enabled").click()
         visit.page.get_by_text("The new threshold is in use.").first.wait_for()
@@ -646,7 +646,7 @@ def runs(bench: Bench, effort: Effort, result: report.Report) -> None:
     result.show(
         "Runs of the network",
         ("while", "runs"),
-        [(f"scoring {effort.defects} test pictures", scored), (f"{len(done)} things done by hand", count)],
+        [(f"scoring {effort.defects} test images", scored), (f"{len(done)} things done by hand", count)],
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import memory, pictures, report
+from benchmarks import images, memory, report
 from padim.analysis.cost import estimate
 from padim.config import PadimConfig
 from padim.model import Padim
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def fit(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
     """Fit and save; sizes on disk."""
-    model = Padim(config, work_dir=folder / "work").fit(pictures.Generated(normals))
+    model = Padim(config, work_dir=folder / "work").fit(images.Generated(normals))
     saved = model.save(folder / "model")
     names = ("mean-*", "basis-*", "scale-*", "step-*", "left-*", "right-*", "backbone-*", "channels-*")
     spool = model.working_set.nbytes
@@ -103,11 +103,11 @@ def fit(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
 def score(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
     """Load and score; the largest error of a distance against the direct formula."""
     model = Padim.load(folder / "model", work_dir=folder / "work")
-    files = [*pictures.Generated(2), ("defect.jpg", pictures.jpeg(pictures.picture(7, defect=True)))]
+    files = [*images.Generated(2), ("defect.jpg", images.jpeg(images.image(7, defect=True)))]
     start = time.perf_counter()
     scored = list(model.predict(files, batch_size=1))
     seconds = (time.perf_counter() - start) / len(files)
-    rgb = np.stack([model.network.preprocess(pictures.picture(7, defect=True))])
+    rgb = np.stack([model.network.preprocess(images.image(7, defect=True))])
     embedding = model.network.extractor(rgb)[0].reshape(model.network.extractor.channels, -1)
     grid = model.state.scorer(rgb)[0].reshape(-1)
     places = np.linspace(0, len(grid) - 1, BY_THE_BOOK).astype(int)
@@ -120,7 +120,7 @@ def score(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
         direct = float(np.sqrt(delta @ np.linalg.solve(covariance, delta)))
         errors.append(abs(grid[place] / direct - 1))
     assert len(scored) == len(files)
-    return {"largest_relative_error": float(max(errors)), "score_seconds_per_picture": seconds}
+    return {"largest_relative_error": float(max(errors)), "score_seconds_per_image": seconds}
 
 
 if __name__ == "__main__":

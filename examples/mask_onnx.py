@@ -1,7 +1,7 @@
-"""Judge pictures as padim does: python mask_onnx.py [--unsealed] MODEL.onnx FOLDER PICTURE ...
+"""Judge images as padim does: python mask_onnx.py [--unsealed] MODEL.onnx FOLDER IMAGE ...
 
 Their masks are written into the folder. Only regions of at least the model's smallest region count. A mask
-is a PNG of the picture's own size, 255 where it is rejected. For 8-bit RGB and grey pictures; needs
+is a PNG of the image's own size, 255 where it is rejected. For 8-bit RGB and grey images; needs
 score_onnx.py beside it.
 """
 
@@ -46,10 +46,10 @@ def resized(mask, length, axis):
 
 
 if __name__ == "__main__":
-    model, folder, *pictures = (argument for argument in sys.argv[1:] if argument != "--unsealed")
+    model, folder, *images = (argument for argument in sys.argv[1:] if argument != "--unsealed")
     session, meta, threshold, low, high = opened(model, "--unsealed" in sys.argv)
     area = int(meta["min_area"])
-    for path in pictures:
+    for path in images:
         feed, (top, left, height, width), (across, down) = prepared(path, meta)
         levels = session.run(["map"], feed)[0][0]
         mask = large_regions(levels > threshold, area)

@@ -1,8 +1,8 @@
-"""Score pictures with an exported model: python score_onnx.py [--unsealed] MODEL.onnx PICTURE ...
+"""Score images with an exported model: python score_onnx.py [--unsealed] MODEL.onnx IMAGE ...
 
 The file's SHA-256 is checked first; --unsealed takes files from before they carried one. The score is the
 map's largest value and the verdict is at a smallest region of one pixel, so a speck that padim passes over
-may count; mask_onnx.py judges as padim does. For 8-bit RGB and grey pictures.
+may count; mask_onnx.py judges as padim does. For 8-bit RGB and grey images.
 """
 
 import hashlib
@@ -18,21 +18,21 @@ import onnxruntime as ort
 
 
 def prepared(path, meta):
-    """The graph's inputs, where the picture lies in its square (top, left, height, width), and its size."""
-    picture, size = ImageOps.exif_transpose(Image.open(path)), int(meta["input_size"])
-    if picture.mode not in ("RGB", "L") or picture.has_transparency_data:
+    """The graph's inputs, where the image lies in its square (top, left, height, width), and its size."""
+    image, size = ImageOps.exif_transpose(Image.open(path)), int(meta["input_size"])
+    if image.mode not in ("RGB", "L") or image.has_transparency_data:
         sys.exit(f"{path}: is neither 8-bit RGB nor grey")
     # Stretched to a square, or made to fit into it and padded; halves round up.
-    longest = picture.size if meta["fit"] == "stretch" else [max(picture.size)] * 2
-    sides = zip(picture.size, longest, strict=True)
+    longest = image.size if meta["fit"] == "stretch" else [max(image.size)] * 2
+    sides = zip(image.size, longest, strict=True)
     wide, high = (max(1, (2 * side * size + of) // (2 * of)) for side, of in sides)
     left, top = (size - wide) // 2, (size - high) // 2
     rgb, inside = np.full((1, size, size, 3), 127, np.uint8), np.zeros((1, size, size), np.float32)
-    small = picture.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
+    small = image.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
     rgb[0, top : top + high, left : left + wide] = small
     inside[0, top : top + high, left : left + wide] = 1
     feed = {"rgb": rgb, "inside": inside} if meta["fit"] == "pad" else {"rgb": rgb}
-    return feed, (top, left, high, wide), picture.size
+    return feed, (top, left, high, wide), image.size
 
 
 def checked(path, unsealed):
@@ -69,9 +69,9 @@ def opened(path, unsealed=False):
 
 
 if __name__ == "__main__":
-    model, *pictures = (argument for argument in sys.argv[1:] if argument != "--unsealed")
+    model, *images = (argument for argument in sys.argv[1:] if argument != "--unsealed")
     session, meta, threshold, low, high = opened(model, "--unsealed" in sys.argv)
-    for path in pictures:
+    for path in images:
         feed, _, _ = prepared(path, meta)
         level = float(session.run(["score"], feed)[0][0])
         verdict = "review" if low <= level <= high else "reject" if level > threshold else "accept"

@@ -27,7 +27,7 @@ from padim.yaml_text import from_file, parse_yaml
 
 GridStride = Literal[4, 8, 16]
 Weights = Literal["pretrained", "random"]
-# Every network here halves the picture five times at most.
+# Every network here halves the image five times at most.
 COARSEST_STRIDE = 32
 # What models did before there was a setting for it.
 BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none", "neighborhood": 0}
@@ -58,7 +58,7 @@ class PadimConfig(BaseModel):
         "off uses the features on disk, not the network.",
     )
     input_size: Annotated[int, Field(ge=64, le=2048)] = Field(
-        256, description="Side in pixels to which every picture is resized."
+        256, description="Side in pixels to which every image is resized."
     )
     fit: Literal["stretch", "pad"] = Field("stretch", description="Resize to a square, or pad to one.")
     grid_stride: GridStride = Field(8, description="Input pixels per grid position.")
@@ -213,7 +213,7 @@ class PadimConfig(BaseModel):
 
     @model_validator(mode="after")
     def _student_of_one_teacher(self) -> Self:
-        if self.needs_pictures and len(registry.get(self.backbone).parts) > 1:
+        if self.needs_images and len(registry.get(self.backbone).parts) > 1:
             raise ValueError(
                 f"method stfpm: a student has one teacher; choose one backbone, not {self.backbone}"
             )
@@ -238,8 +238,8 @@ class PadimConfig(BaseModel):
         return any(catalogue.get(name).trains for name in self.methods_used)
 
     @property
-    def needs_pictures(self) -> bool:
-        """Whether a method learns from the pictures themselves, not from their embeddings alone."""
+    def needs_images(self) -> bool:
+        """Whether a method learns from the images themselves, not from their embeddings alone."""
         return "stfpm" in self.methods_used
 
     @property

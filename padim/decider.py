@@ -122,7 +122,7 @@ class Decider(Estimator):
     ) -> Self:
         """Choose threshold, smallest region and smoothing; what is not given stays.
 
-        After a change of smoothing, pictures must be scored again. A threshold set by hand stays through it,
+        After a change of smoothing, images must be scored again. A threshold set by hand stays through it,
         as through a new fit: where it would lie beyond the new scale of the levels, that becomes wider.
 
         Args:

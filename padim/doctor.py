@@ -61,7 +61,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class StoppedScoring:
-    """A scoring that was stopped: its folder, and how many pictures it has judged."""
+    """A scoring that was stopped: its folder, and how many images it has judged."""
 
     folder: Path
     done: int

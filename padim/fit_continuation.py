@@ -56,7 +56,7 @@ def _continue_from_checkpoint(
         raise run.files.unusable(
             former.normals,
             "the normals' features were deleted, and this method cannot go on without them; "
-            "give the same pictures again with working_set.rebuild()",
+            "give the same images again with working_set.rebuild()",
         )
     # Before anything is touched: there may be nothing to go on from.
     statistics = run.statistics() if kept is None else None

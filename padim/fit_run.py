@@ -31,7 +31,7 @@ from padim.storage.working_set import Layout, Taken, WorkingFolder, naming_damag
 
 __all__ = ["NOT_FITTED", "THUMBNAIL_SIDE", "FitRun", "records_of"]
 
-NOT_FITTED = "the model has not been fitted; call fit() with pictures of good parts"
+NOT_FITTED = "the model has not been fitted; call fit() with images of good parts"
 # Longest side in pixels of what the bundle keeps of each normal.
 THUMBNAIL_SIDE = 512
 
@@ -84,7 +84,7 @@ class FitRun:
         selection = f"{config.n_features}/{config.seed}"
         if config.muted_layers:
             selection += f"/{','.join(config.muted_layers)}"
-        size = config.input_size if config.needs_pictures else None
+        size = config.input_size if config.needs_images else None
         layout = Layout(
             extractor.identity, extractor.channels, extractor.grid**2, self.channels, selection, size
         )
@@ -106,7 +106,7 @@ class FitRun:
         if not self.has_features:
             raise self.files.unusable(
                 self.normals,
-                "the normals' features were deleted; give the same pictures again with working_set.rebuild()",
+                "the normals' features were deleted; give the same images again with working_set.rebuild()",
             )
 
     def statistics_suffice(self, normals: int, channels: int) -> bool:
@@ -133,7 +133,7 @@ class FitRun:
             raise files.unusable(
                 self.normals,
                 "neither the normals' features nor a checkpoint of this model are here; "
-                "give its pictures again with working_set.rebuild()",
+                "give its images again with working_set.rebuild()",
             )
         return PatchStatistics.load(path)
 
@@ -155,7 +155,7 @@ class FitRun:
             self.config,
             watch,
             progress,
-            taken.pictures,
+            taken.images,
             self.network.extractor.backbone_onnx,
         )
         with naming_damage(normals):
@@ -187,7 +187,7 @@ class FitRun:
             taken = self.files.taken(new).start()
             normals = self.take_in(taken, images, groups, 0, watch, record)
             if not normals:
-                raise PadimError("none of the pictures could be used; the model needs at least one")
+                raise PadimError("none of the images could be used; the model needs at least one")
             fitted = self.learn(taken, join_duplicates(normals), watch)
             if new != self.folder:
                 self.files.adopt(new)
@@ -205,7 +205,7 @@ class FitRun:
         shutil.rmtree(new, ignore_errors=True)
         try:
             found = files.taken(new / "found").start()
-            for batch in self.batches(images, watch, "Reading pictures"):
+            for batch in self.batches(images, watch, "Reading images"):
                 known = set(found.spool.keys())
                 fresh = {item.sha256: item for item in batch if item.sha256 in wanted.keys() - known}
                 if fresh:
@@ -214,7 +214,7 @@ class FitRun:
             missing = [name for key, name in wanted.items() if key not in row]
             if missing:
                 raise PadimError(
-                    f"{len(missing)} of the {len(wanted)} pictures are missing, first {missing[0]}; "
+                    f"{len(missing)} of the {len(wanted)} images are missing, first {missing[0]}; "
                     "give the very files that the model was fitted on"
                 )
             taken = files.taken(new).start()
@@ -269,7 +269,7 @@ class FitRun:
         """Batches of images to learn from. Those that the network itself was trained with are refused: held
         out or not, they are not new to it."""
         taught = self.network.taught_with
-        for batch in self.batches(images, watch, "Reading pictures", thumbnail_side=THUMBNAIL_SIDE):
+        for batch in self.batches(images, watch, "Reading images", thumbnail_side=THUMBNAIL_SIDE):
             for item in batch:
                 if item.sha256 in taught:
                     watch.bad(ImageError(item.name, "the network was taught with it; give other good parts"))

@@ -2,7 +2,7 @@
 computes.
 
 A pure function of the spool, of which normals are in the fit and how they group into parts, and of the
-config. Excluding a picture, undoing that, continuing a fit and regrouping all end here and give the same
+config. Excluding an image, undoing that, continuing a fit and regrouping all end here and give the same
 bits as having fitted so from the start.
 """
 
@@ -35,7 +35,7 @@ class Fitted:
     """What was fitted; immutable, replaced as a whole.
 
     Attributes:
-        normals: all normal pictures, in the order they came.
+        normals: all normal images, in the order they came.
         detector: what the method has learnt.
         held_out: float32 ``(n, grid, grid)``, distances of each normal by what has not learnt from its part;
             rows for the first n normals (a fit continued without embeddings has more normals than rows).

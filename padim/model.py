@@ -121,7 +121,7 @@ class Padim(Decider):
 
     @property
     def normals_(self) -> tuple[Normal, ...]:
-        """The normal pictures, in the order they came."""
+        """The normal images, in the order they came."""
         return self.state.fitted.normals
 
     @property
@@ -158,7 +158,7 @@ class Padim(Decider):
         on_error: OnError | None = None,
         unfinished: str | Path | None = None,
     ) -> Self:
-        """Fit on pictures of good parts, and calibrate on their held-out scores.
+        """Fit on images of good parts, and calibrate on their held-out scores.
 
         Args:
             images: anything :func:`padim.data.inputs.as_images` takes: a folder, a zip, files, arrays ...;
@@ -167,17 +167,17 @@ class Padim(Decider):
                 one part.
             progress: called as (done, total or None, stage).
             cancel: asked between batches; True stops.
-            on_error: takes pictures that cannot be used; without it the first one raises.
+            on_error: takes images that cannot be used; without it the first one raises.
             unfinished: a folder, on the disk of ``work_dir``, that keeps what is done if the fit is
-                stopped. What an earlier fit of the same pictures left there is not done again, and the
+                stopped. What an earlier fit of the same images left there is not done again, and the
                 result is, bit for bit, that of one fit. Empty once the fit has succeeded; but if it is
                 ``work_dir`` itself, one can go on from there even when saving fails.
 
         Raises:
             Cancelled: the model is as it was before.
             InputError: ``images`` is nothing of the kind.
-            ImageError: a picture cannot be used and ``on_error`` is not given.
-            PadimError: no picture could be used, or ``unfinished`` was begun with other pictures or settings.
+            ImageError: an image cannot be used and ``on_error`` is not given.
+            PadimError: no image could be used, or ``unfinished`` was begun with other images or settings.
         """
         check_can_fit(self.config)  # before anything is read
         watch, given = Watch(progress, cancel, on_error), as_images(images)
@@ -219,12 +219,12 @@ class Padim(Decider):
     ) -> Self:
         """Take a part out of the fit, exactly: as if it had never been in.
 
-        All pictures of the part leave together, else the remaining ones would vouch for it.
+        All images of the part leave together, else the remaining ones would vouch for it.
 
         Args:
-            index: of any of its pictures in ``normals_``.
+            index: of any of its images in ``normals_``.
             reason: ``not_good`` (not a normal part at all: it leaves the calibration too) or ``kept_out``
-                (good, but odd: it stays in the calibration as an unseen picture).
+                (good, but odd: it stays in the calibration as an unseen image).
 
         Raises:
             PadimError: no embeddings at hand, or nothing would be left.
@@ -240,7 +240,7 @@ class Padim(Decider):
     def regroup(
         self, groups: Groups, *, progress: Progress | None = None, cancel: Cancel | None = None
     ) -> Self:
-        """State anew which pictures show the same part; only the held-out scores change."""
+        """State anew which images show the same part; only the held-out scores change."""
         return self._relearn(lambda normals: regrouped(normals, groups), Watch(progress, cancel))
 
     def _relearn(self, change: Callable[[_Normals], _Normals], watch: Watch) -> Self:
@@ -310,7 +310,7 @@ class Padim(Decider):
         level = None if threshold is None else threshold.level
         watch = Watch(progress, cancel, on_error)
         for batch in self._run().batches(
-            as_images(images), watch, "Scoring pictures", thumbnail_side=thumbnail_side, batch_size=batch_size
+            as_images(images), watch, "Scoring images", thumbnail_side=thumbnail_side, batch_size=batch_size
         ):
             yield from state.predict(batch, min_area, level, guard)
 

@@ -1,6 +1,6 @@
 """Judge: one unchanging state of a model, from distance grids to maps, scores, thresholds and rates.
 
-A fit or an exclusion makes a new Judge; whoever holds the old one, such as a run over a thousand pictures,
+A fit or an exclusion makes a new Judge; whoever holds the old one, such as a run over a thousand images,
 goes on with the same detector, scale and region of interest until it is through.
 """
 
@@ -101,7 +101,7 @@ class Judge:
         return detector
 
     def content_box(self, original_size: tuple[int, int]) -> Box | None:
-        """Where a picture of that size lies in the map; None when it fills it."""
+        """Where an image of that size lies in the map; None when it fills it."""
         return self._preprocess.content_box(original_size) if self._preprocess.fit == "pad" else None
 
     def map(self, grid: npt.NDArray[np.float32], original_size: tuple[int, int]) -> npt.NDArray[np.uint16]:
@@ -194,7 +194,7 @@ class Judge:
             self._known = levels
 
     def image_levels(self, min_area: int) -> npt.NDArray[np.int64]:
-        """Held-out score of every normal picture, in or out of the fit: int64 ``(n,)`` levels.
+        """Held-out score of every normal image, in or out of the fit: int64 ``(n,)`` levels.
 
         Args:
             min_area: the smallest region that counts, in map pixels.
@@ -204,7 +204,7 @@ class Judge:
         """
         if self.fitted.calibration == "none":
             raise CalibrationError(
-                f"held-out scores need at least {FEWEST_PARTS} parts in the fit; add pictures of good parts"
+                f"held-out scores need at least {FEWEST_PARTS} parts in the fit; add images of good parts"
             )
         with self._computing:
             if self._known is not None and 1 <= min_area <= self._known.shape[1]:
@@ -216,7 +216,7 @@ class Judge:
             return self._levels[min_area]
 
     def part_scores(self, min_area: int, *, include_kept_out: bool = True) -> npt.NDArray[np.int64]:
-        """Held-out score of every good *part*, the maximum over its pictures: int64 ``(parts,)`` levels.
+        """Held-out score of every good *part*, the maximum over its images: int64 ``(parts,)`` levels.
 
         Args:
             min_area: the smallest region that counts, in map pixels.

@@ -15,7 +15,7 @@ _short.maxlevel = 3
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
-    """ "1 picture", "12 pictures", "1,200 pictures"."""
+    """ "1 image", "12 images", "1,200 images"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
@@ -83,7 +83,7 @@ def runs_on(provider: str, threads: int) -> str:
 
 
 def size(height_width: tuple[int, int]) -> str:
-    """A picture's size as people write it: width × height."""
+    """An image's size as people write it: width × height."""
     height, width = height_width
     return f"{width} × {height}"
 

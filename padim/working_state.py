@@ -114,7 +114,7 @@ class WorkingSet:
         with self._writing:
             now = self._now()
             # Without the images it learns from, a method cannot go on, and needs nothing to go on with.
-            if now.has_features and not now.config.needs_pictures:
+            if now.has_features and not now.config.needs_images:
                 with suppress(DamagedError):  # nothing can be kept of what is damaged
                     self.save_checkpoint()
             forget_features(self.folder)

@@ -1,4 +1,4 @@
-"""Calibrate: move the threshold on real pictures, and read what it promises."""
+"""Calibrate: move the threshold on real images, and read what it promises."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _ORIGINS: dict[Origin, str] = {
     "unknown": "I do not know yet",
 }
 _POINTS = {
-    "best_f1": ("Best F1", "The best balance of defects found and good parts spared, on these pictures."),
+    "best_f1": ("Best F1", "The best balance of defects found and good parts spared, on these images."),
     "zero_miss": ("No miss", "The highest threshold that misses none of these defects."),
     "zero_false_reject": ("No false reject", "The lowest threshold that rejects none of these good parts."),
     "lowest_cost": ("Lowest cost", "The lowest cost to expect, for the costs stated above."),
 }
 
 
-# -- test pictures -----------------------------------------------------------------------------------------
+# -- test images -----------------------------------------------------------------------------------------
 
 
 def _bring(entry: Entry, model: Padim) -> None:
     origin: Origin = st.segmented_control(
-        "What do these pictures show?",
+        "What do these images show?",
         list(_ORIGINS),
         format_func=lambda key: _ORIGINS[key],
         default="defect",
@@ -50,10 +50,10 @@ def _bring(entry: Entry, model: Padim) -> None:
         wrap=True,
         key="known-kind",
         persist_state="session",
-        help="Where you do not know, label them one by one, next to each picture.",
+        help="Where you do not know, label them one by one, next to each image.",
     )
-    what = {"defect": "pictures of defects", "good": "good parts not in the fit", "unknown": "pictures"}
-    bring.pictures(
+    what = {"defect": "images of defects", "good": "good parts not in the fit", "unknown": "images"}
+    bring.images(
         calibrate.UPLOADER,
         what[origin],
         lambda brought: calibrate.take(entry, model, brought, origin),
@@ -62,7 +62,7 @@ def _bring(entry: Entry, model: Padim) -> None:
 
 
 def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
-    """The row above the viewer: put the threshold to use, bring pictures, clear them."""
+    """The row above the viewer: put the threshold to use, bring images, clear them."""
     unchanged = calibrate.same(model, draft, calibrate.saved(model))
     with st.container(horizontal=True, vertical_alignment="center", key="calibrate-bar"):
         if st.button(
@@ -83,14 +83,14 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
         # A key of its own for every batch: the next popover starts closed.
         batch = len(review.job_keys)
         with st.popover(
-            "Add test pictures",
+            "Add test images",
             icon=":material/add:",
             disabled=bool(review.running),
             key=f"calibrate-add-{batch}",
         ):
             _bring(entry, model)
         if (len(review.pile) or review.pile.failed) and st.button(
-            "Clear the test pictures", key="calibrate-forget", icon=":material/close:"
+            "Clear the test images", key="calibrate-forget", icon=":material/close:"
         ):
             review.clear()
             st.rerun()
@@ -105,7 +105,7 @@ def _problems(review: Review) -> None:
         shell.failure("The label was not saved.", unsaved)
     for job in review.jobs:
         if job.state == "failed":
-            shell.failure("The test pictures were not all scored.", job.error)
+            shell.failure("The test images were not all scored.", job.error)
     failed = review.pile.failed
     if failed:
         with st.expander(f"{count(len(failed), 'file')} cannot be used", icon=":material/warning:"):
@@ -116,7 +116,7 @@ def _problems(review: Review) -> None:
 
 
 def _view(entry: Entry, model: Padim, held: viewing.HeldOut | None, draft: Draft) -> list[viewing.Shown]:
-    pictures = calibrate.shown(entry, model, held, draft.min_area)
+    images = calibrate.shown(entry, model, held, draft.min_area)
 
     def said(name: str) -> object:
         return viewing.said(_VIEWER, name)
@@ -129,13 +129,13 @@ def _view(entry: Entry, model: Padim, held: viewing.HeldOut | None, draft: Draft
 
     viewer.component()(
         key=_VIEWER,
-        data=calibrate.message(entry, model, pictures, held, draft),
+        data=calibrate.message(entry, model, images, held, draft),
         on_decision_change=lambda: calibrate.hear_decision(entry, model, said("decision")),
         on_look_change=lambda: viewing.hear_look(calibrate.trying(entry).look, said("look")),
         on_selected_change=lambda: calibrate.hear_selected(entry, said("selected")),
         on_labels_change=labelled,
     )
-    return pictures
+    return images
 
 
 # -- operating points --------------------------------------------------------------------------------------
@@ -216,23 +216,23 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft) -> N
         )
 
 
-def _points(entry: Entry, model: Padim, draft: Draft, pictures: list[viewing.Shown]) -> None:
-    found = calibrate.known(entry, model, pictures, draft.min_area)
+def _points(entry: Entry, model: Padim, draft: Draft, images: list[viewing.Shown]) -> None:
+    found = calibrate.known(entry, model, images, draft.min_area)
     for index in found.doubted:
         _doubted(entry, model, index)
     st.subheader("Thresholds worth trying")
     if not len(found.defect):
         st.caption(
-            "They need defects: add pictures of defects above, or label pictures as defects. With good parts "
+            "They need defects: add images of defects above, or label images as defects. With good parts "
             "and defects there are four, each with what it misses and what it rejects in vain."
         )
         return
     if not len(found.good):
-        st.caption("They need good parts too: at least three in the fit, or good test pictures.")
+        st.caption("They need good parts too: at least three in the fit, or good test images.")
         return
     st.caption(
-        f"From {count(len(found.good), 'good part')} and {count(len(found.defect), 'defect picture')}, "
-        "with 95 % intervals. Chosen on these very pictures, each does a little worse on new ones."
+        f"From {count(len(found.good), 'good part')} and {count(len(found.defect), 'defect image')}, "
+        "with 95 % intervals. Chosen on these very images, each does a little worse on new ones."
     )
     costs = _costs()
     with st.container(horizontal=True, key="calibrate-points"):
@@ -241,7 +241,7 @@ def _points(entry: Entry, model: Padim, draft: Draft, pictures: list[viewing.Sho
 
 
 def _doubted(entry: Entry, model: Padim, index: int) -> None:
-    """A picture of the fit that somebody has called a defect."""
+    """An image of the fit that somebody has called a defect."""
     name = panels.plain(model.normals_[index].name)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"doubted-{index}"):
         st.markdown(f"**{name}** is here as a good part, and was labelled as a defect.")
@@ -278,13 +278,13 @@ def _live(entry: Entry, model: Padim) -> None:
     # In a place of their own: what comes and goes above the viewer must not make the browser build it anew.
     with st.container():
         _problems(review)
-    pictures = _view(entry, model, held, draft)
+    images = _view(entry, model, held, draft)
     if model.state.fitted.calibration != "none":
         level = calibrate.threshold(model, draft).level
         more = calibrate.outlook(model.state.false_rejects(level, draft.min_area))
         if more is not None:
             st.caption(more)
-    _points(entry, model, draft, pictures)
+    _points(entry, model, draft, images)
 
 
 def _page(entry: Entry) -> None:
@@ -294,7 +294,7 @@ def _page(entry: Entry) -> None:
     review = calibrate.tests(entry)
     if not review.follow(entry, model):
         st.info(
-            "The model has changed. When the test pictures are through, all are scored again by the model as "
+            "The model has changed. When the test images are through, all are scored again by the model as "
             "it is now.",
             icon=":material/info:",
         )
@@ -309,7 +309,7 @@ def _page(entry: Entry) -> None:
         st.toast("The new threshold is in use.", icon=":material/check:")
 
 
-in_use = shell.begin("Calibrate", "Move the threshold on real pictures, and read what it will cost.")
+in_use = shell.begin("Calibrate", "Move the threshold on real images, and read what it will cost.")
 if in_use is None:
     shell.needs_model()
 else:

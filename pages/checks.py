@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from ui.checks import Session
     from ui.reviews import Review
 
-# Parts listed, and pictures drawn, before the rest is only counted.
+# Parts listed, and images drawn, before the rest is only counted.
 _PARTS = 12
-_PICTURES = 24
+_IMAGES = 24
 # Share of the good parts in review above which a guard band is no help.
 _MANY_TO_REVIEW = 0.25
 
@@ -45,7 +45,7 @@ def _alignment(model: Padim) -> None:
     st.subheader("Alignment")
     st.caption(
         "The model compares each place of a part with the same place of the good parts. How far apart they "
-        "lie in their pictures decides how well that works."
+        "lie in their images decides how well that works."
     )
     job = checks.lie(model)
     if job.running:
@@ -101,7 +101,7 @@ def _lie(model: Padim, lie: PoseSpread) -> None:
         )
         if lie.without_outline:
             st.caption(
-                f"Not counted: {count(lie.without_outline, 'picture')} that shared no outline with the rest."
+                f"Not counted: {count(lie.without_outline, 'image')} that shared no outline with the rest."
             )
         far = lie.farthest(cell) if too_far else []
         if far:
@@ -110,7 +110,7 @@ def _lie(model: Padim, lie: PoseSpread) -> None:
                 panels.gallery(
                     (
                         panels.Thumb(
-                            panels.Picture(model.working_set.thumbnail(index)),
+                            panels.ServedImage(model.working_set.thumbnail(index)),
                             model.normals_[index].name,
                             f"{length:.1f} px",
                         )
@@ -136,17 +136,17 @@ def _lie(model: Padim, lie: PoseSpread) -> None:
 
 def _measured(lie: PoseSpread) -> str:
     n = len(lie.measured)
-    return count(n, "picture") if n == lie.good else f"{n:,} of {count(lie.good, 'picture')}"
+    return count(n, "image") if n == lie.good else f"{n:,} of {count(lie.good, 'image')}"
 
 
-# -- lists of pictures -------------------------------------------------------------------------------------
+# -- lists of images -------------------------------------------------------------------------------------
 
 
 def _ready(entry: Entry, model: Padim, review: Review) -> bool:
-    """Draw what is under way with a list's pictures; returns whether they can be looked at."""
+    """Draw what is under way with a list's images; returns whether they can be looked at."""
     if not review.follow(entry, model):
         st.info(
-            "The model has changed. When these pictures are through, all are scored again by the model as it "
+            "The model has changed. When these images are through, all are scored again by the model as it "
             "is now.",
             icon=":material/info:",
         )
@@ -155,13 +155,13 @@ def _ready(entry: Entry, model: Padim, review: Review) -> bool:
         return False
     for job in review.jobs:
         if job.state == "failed":
-            shell.failure("Some pictures were not scored.", job.error)
+            shell.failure("Some images were not scored.", job.error)
     shell.unusable(review.pile.failed)
     return True
 
 
 def _more_or_none(name: str, review: Review, label: str, draw: Callable[[], None]) -> None:
-    """The buttons above a list: more pictures, or none of them."""
+    """The buttons above a list: more images, or none of them."""
     with st.container(horizontal=True, vertical_alignment="center"):
         # A key of its own for every batch: the next popover starts closed.
         with st.popover(label, icon=":material/add:", key=f"checks-{name}-add-{len(review.job_keys)}"):
@@ -171,18 +171,18 @@ def _more_or_none(name: str, review: Review, label: str, draw: Callable[[], None
             st.rerun()
 
 
-def _own_pictures(n: int, of: int) -> None:
-    """Say that pictures of the model's own are among those brought."""
+def _own_images(n: int, of: int) -> None:
+    """Say that images of the model's own are among those brought."""
     if n == 0:
         return
     said = (
-        "These pictures belong to the model already."
+        "These images belong to the model already."
         if n == of
-        else f"{n:,} of these {count(of, 'picture')} {'belongs' if n == 1 else 'belong'} to the model "
+        else f"{n:,} of these {count(of, 'image')} {'belongs' if n == 1 else 'belong'} to the model "
         f"already and {'does' if n == 1 else 'do'} not count here."
     )
     st.info(
-        f"{said} Its own pictures cannot test a model: drop in pictures of other parts.",
+        f"{said} Its own images cannot test a model: drop in images of other parts.",
         icon=":material/info:",
     )
 
@@ -227,7 +227,7 @@ def _repeatability(entry: Entry, model: Padim) -> None:
 def _guard_in_use(entry: Entry, model: Padim) -> None:
     guard = model.decision.guard
     if guard is None:
-        st.markdown("**No guard band is in use.** Every picture is either accepted or rejected.")
+        st.markdown("**No guard band is in use.** Every image is either accepted or rejected.")
         return
     with st.container(horizontal=True, vertical_alignment="center", key="checks-guard"):
         threshold = model.current_threshold
@@ -246,13 +246,13 @@ def _guard_in_use(entry: Entry, model: Padim) -> None:
 
 def _brought(entry: Entry, model: Padim, review: Review) -> None:
     def draw() -> None:
-        bring.pictures(
+        bring.images(
             checks.REPEATS,
             "repeat shots",
             lambda brought: checks.take_repeats(entry, model, brought),
             note="Ten shots of one part, taken out and put back in between, make a start; a few shots each "
             "of several parts that score near the threshold tell more. Give each part a folder, or name the "
-            "pictures part017_1, part017_2 and so on. The parts must not be among those of the fit.",
+            "images part017_1, part017_2 and so on. The parts must not be among those of the fit.",
         )
 
     if not _ready(entry, model, review):
@@ -263,7 +263,7 @@ def _brought(entry: Entry, model: Padim, review: Review) -> None:
         return
     _more_or_none("repeats", review, "Add repeat shots", draw)
     fresh = checks.unknown(model, items)
-    _own_pictures(len(items) - len(fresh), len(items))
+    _own_images(len(items) - len(fresh), len(items))
     shots = checks.distinct(fresh)
     if len(shots) < len(fresh):
         n = len(fresh) - len(shots)
@@ -271,7 +271,7 @@ def _brought(entry: Entry, model: Padim, review: Review) -> None:
     if not shots:
         return
     ways = checks.splits(shots)
-    # Another set of pictures is another question.
+    # Another set of images is another question.
     chosen: Split = next(iter(ways))
     if len(ways) > 1:
         chosen = st.segmented_control(
@@ -430,7 +430,7 @@ def _second(entry: Entry, model: Padim) -> None:
         return
 
     def draw(*, with_sample: bool = False) -> None:
-        bring.pictures(
+        bring.images(
             checks.SECOND,
             "good parts of another day",
             lambda brought: checks.take_second(entry, model, brought),
@@ -443,7 +443,7 @@ def _second(entry: Entry, model: Padim) -> None:
     if not items:
         draw(with_sample=True)
         return
-    _more_or_none("second", review, "Add pictures", draw)
+    _more_or_none("second", review, "Add images", draw)
     threshold = model.current_threshold
     if threshold is None:
         st.info(
@@ -452,7 +452,7 @@ def _second(entry: Entry, model: Padim) -> None:
         )
         return
     fresh = checks.unknown(model, items)
-    _own_pictures(len(items) - len(fresh), len(items))
+    _own_images(len(items) - len(fresh), len(items))
     if fresh:
         _session(entry, model, checks.session(model, fresh, threshold.level), threshold.level)
 
@@ -461,7 +461,7 @@ def _outcome(entry: Entry) -> None:
     """What became of the last second session, if it was added to the fit or was the model's own."""
     added, cleared = checks.outcome(entry)
     if added is None:
-        _own_pictures(cleared, cleared)
+        _own_images(cleared, cleared)
     elif added.state == "failed":
         shell.failure("The model was not changed.", added.error)
     elif added.state == "cancelled":
@@ -483,7 +483,7 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
     rejected = found.rejected(model, level)
     low, high = clopper_pearson(len(rejected), n)
     facts = [
-        ("Parts", f"{n:,}" if n == found.images else f"{n:,}, in {found.images:,} pictures"),
+        ("Parts", f"{n:,}" if n == found.images else f"{n:,}, in {found.images:,} images"),
         ("Rejected in this session (95 % interval)", share_of(len(rejected), n, low, high)),
     ]
     if check is not None:
@@ -492,7 +492,7 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
     st.html(panels.facts(facts))
     if found.images > n:
         st.caption(
-            "Pictures so alike that they must be shots of one part count as one, by their highest score."
+            "Images so alike that they must be shots of one part count as one, by their highest score."
         )
     if check is None:
         st.warning(
@@ -519,9 +519,9 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
                         f"{multiple(value(score), value(level))} threshold",
                         model.verdict(score, level),
                     )
-                    for score, item in rejected[:_PICTURES]
+                    for score, item in rejected[:_IMAGES]
                 ),
-                more=len(rejected) - _PICTURES,
+                more=len(rejected) - _IMAGES,
             )
         )
     if st.button(
@@ -536,7 +536,7 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
     if not model.working_set.has_features:
         said += (
             " The working features were deleted: the calibration would be out of date until you give all the "
-            "model’s pictures again on the Fit page."
+            "model’s images again on the Fit page."
         )
     st.caption(said)
 

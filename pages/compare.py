@@ -1,4 +1,4 @@
-"""Compare: methods, networks, layers and sizes tried on the same pictures, side by side."""
+"""Compare: methods, networks, layers and sizes tried on the same images, side by side."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _LAYOUTS = (
 )
 
 
-# -- pictures and choices --------------------------------------------------------------------------------
+# -- images and choices --------------------------------------------------------------------------------
 
 
 def _bring() -> None:
     try:
-        bring.pictures(
+        bring.images(
             compare.UPLOADER,
-            "a zip of labelled pictures",
+            "a zip of labelled images",
             compare.take,
             note=_LAYOUTS,
             sample=compare.sample(),
             also=("csv",),
         )
     except PadimError as error:
-        shell.failure("These pictures cannot be compared on.", error)
+        shell.failure("These images cannot be compared on.", error)
 
 
 def _earlier() -> None:
@@ -157,7 +157,7 @@ def _choices() -> tuple[Variant, ...]:
 
 def _set_up(*, again: bool, open_: bool) -> None:
     now = compare.memory()
-    facts = [("Pictures", now.label)]
+    facts = [("Images", now.label)]
     for one in now.categories[:6]:
         facts.append((one.name if len(now.categories) > 1 else "Which are", one.about))
     if len(now.categories) > 6:
@@ -199,14 +199,14 @@ def _notes(study: Study) -> None:
             st.html(panels.problems(broken))
     if study.painted:
         st.info(
-            "There are no defects among these pictures. Configurations are ranked by defects painted on good "
+            "There are no defects among these images. Configurations are ranked by defects painted on good "
             "parts that were not fitted on. Real ones look different: try the best with real parts.",
             icon=":material/info:",
         )
     known = max((one.result.known for one in study.runs if one.result is not None), default=0)
     if known:
         st.warning(
-            f"{count(known, 'picture')} {'is' if known == 1 else 'are'} both fitted on and judged: the "
+            f"{count(known, 'image')} {'is' if known == 1 else 'are'} both fitted on and judged: the "
             "figures flatter every configuration.",
             icon=":material/warning:",
         )
@@ -234,7 +234,7 @@ def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
     config["No."] = number("No.", pinned=True)
     config["Configuration"] = st.column_config.TextColumn(pinned=True)
     config["Against the best"] = st.column_config.TextColumn(
-        help="Tested on the same pictures and corrected for the number of configurations; p is how often "
+        help="Tested on the same images and corrected for the number of configurations; p is how often "
         "chance alone gives at least this difference.",
     )
     config["Good parts rejected"] = number(
@@ -245,7 +245,7 @@ def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
     )
     config["Defects caught"] = number(format="%.1f %%", help="Counted at the same threshold.")
     config["Time per image"] = number(
-        format="%.0f ms", help="From the file to the verdict, one picture at a time, on this server."
+        format="%.0f ms", help="From the file to the verdict, one image at a time, on this server."
     )
     config["Fit"] = number(format="%.1f s", help="Reading the good parts, the network and learning.")
     config["Model"] = number(format="%.1f MB", help="The network and what was learnt.")
@@ -258,9 +258,9 @@ def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
     means = f"Means over {len(study.categories)} data sets. " if len(study.categories) > 1 else ""
     st.caption(
         f"{means}Bold: the best of a column. Click a heading to sort.",
-        help="Image AUROC is tested by DeLong’s test, all else by drawing the pictures a thousand times, "
+        help="Image AUROC is tested by DeLong’s test, all else by drawing the images a thousand times, "
         "the same for all configurations (paired bootstrap); p is corrected by Holm’s method. That the best "
-        "was picked on these very pictures flatters it a little.",
+        "was picked on these very images flatters it a little.",
     )
 
 
@@ -395,14 +395,14 @@ def _page() -> None:
                 if st.button("Delete", key="compare-delete", icon=":material/delete:"):
                     compare.delete(study.folder)
                     st.rerun()
-            st.caption("To go on with it, or add to it, bring the same pictures again.")
+            st.caption("To go on with it, or add to it, bring the same images again.")
         else:
             _bring()
             _earlier()
             if job is None:
                 shell.empty(
                     "Nothing to compare on yet",
-                    "With pictures that are known to be good or defective, this page tries several methods, "
+                    "With images that are known to be good or defective, this page tries several methods, "
                     "networks and sizes on them and says which does best.",
                 )
     if study is not None:
@@ -411,7 +411,7 @@ def _page() -> None:
 
 shell.begin(
     "Compare",
-    "Several methods, networks and sizes on the same pictures: which does best, and by more than chance.",
+    "Several methods, networks and sizes on the same images: which does best, and by more than chance.",
 )
 _page()
 preload.up(preload.LIST)

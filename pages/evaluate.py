@@ -1,4 +1,4 @@
-"""Evaluate: labelled pictures through the model, and how well it tells good parts from defects."""
+"""Evaluate: labelled images through the model, and how well it tells good parts from defects."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _LAYOUTS = (
     "One folder **good** and one folder for each kind of defect. Masks, where there are any, go into "
-    "**ground_truth**, in a folder of the same kind under the picture’s name. MVTec AD’s and VisA’s layouts "
+    "**ground_truth**, in a folder of the same kind under the image’s name. MVTec AD’s and VisA’s layouts "
     "are understood as they are, and so is a CSV with the columns path, label and mask."
 )
 
 
-# -- bringing pictures -----------------------------------------------------------------------------------
+# -- bringing images -----------------------------------------------------------------------------------
 
 
 def _bring(entry: Entry, model: Padim) -> None:
@@ -36,7 +36,7 @@ def _bring(entry: Entry, model: Padim) -> None:
     if folders.roots():
         kinds["server"] = "A folder on the server"
     kind = st.segmented_control(
-        "Where are the labelled pictures?",
+        "Where are the labelled images?",
         list(kinds),
         format_func=lambda key: kinds.get(key, key),
         default="files",
@@ -51,7 +51,7 @@ def _bring(entry: Entry, model: Padim) -> None:
                 st.rerun()
         else:
             wording = (
-                "Drop a zip of labelled pictures"
+                "Drop a zip of labelled images"
                 if kind == "files"
                 else "Choose a folder with a sub-folder a kind"
             )
@@ -65,7 +65,7 @@ def _bring(entry: Entry, model: Padim) -> None:
                 evaluate.take_uploads(entry, model, files)
                 st.rerun()
     except PadimError as error:
-        shell.failure("These pictures cannot be evaluated.", error)
+        shell.failure("These images cannot be evaluated.", error)
     st.caption(_LAYOUTS)
     if evaluate.sample() is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -100,7 +100,7 @@ def _about(found: Evaluated) -> None:
     st.html(
         panels.facts(
             [
-                ("Pictures", found.label),
+                ("Images", found.label),
                 ("Layout", judged.layout),
                 ("Good parts", f"{good:,}"),
                 ("Defects", f"{defects:,} of {count(len(kinds) - (good > 0), 'kind')}" if defects else "0"),
@@ -111,7 +111,7 @@ def _about(found: Evaluated) -> None:
     )
     if judged.known:
         st.warning(
-            f"{count(judged.known, 'picture')} of these {'is' if judged.known == 1 else 'are'} among those "
+            f"{count(judged.known, 'image')} of these {'is' if judged.known == 1 else 'are'} among those "
             "the model was fitted on: the figures flatter it.",
             icon=":material/warning:",
         )
@@ -134,7 +134,7 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
         )
         end = charts.end_of_scale(by_kind, threshold)
         beyond = sum(score > end for values in by_kind.values() for score in values)
-        more = f" {count(beyond, 'picture')} beyond the scale: drawn at its right end." if beyond else ""
+        more = f" {count(beyond, 'image')} beyond the scale: drawn at its right end." if beyond else ""
         st.caption(f"What lies right of the threshold is rejected.{more}")
     good, defect = found.scored.classes(model)
     if not len(good) or not len(defect):
@@ -177,7 +177,7 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
                 key="evaluate-pr",
             )
             st.caption(
-                "Precision depends on how many defects are among the pictures; on a line they are rarer."
+                "Precision depends on how many defects are among the images; on a line they are rarer."
             )
     with kinds:
         _kinds(found, model, level)
@@ -186,7 +186,7 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
 def _kinds(found: Evaluated, model: Padim, level: int | None) -> None:
     told = found.scored.report(model, level)
     if not told.kinds:
-        st.info("There are no defects among these pictures.", icon=":material/info:")
+        st.info("There are no defects among these images.", icon=":material/info:")
         return
     measures = {"caught": "Caught at the threshold", "auroc": "Image AUROC", "aupro": "Pixel AUPRO"}
     measures["pixel_auroc"] = "Pixel AUROC"
@@ -226,7 +226,7 @@ def _kinds(found: Evaluated, model: Padim, level: int | None) -> None:
         config=charts.CONFIG,
         key="evaluate-kinds",
     )
-    st.caption("The thin lines are 95 % intervals: with few pictures of a kind they are wide.")
+    st.caption("The thin lines are 95 % intervals: with few images of a kind they are wide.")
 
 
 def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
@@ -240,7 +240,7 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
         return
     cells = found.scored.confusion(model, level)
     chosen: Outcome = st.segmented_control(
-        "Pictures",
+        "Images",
         list(cells),
         format_func=lambda cell: f"{evaluate.CELLS[cell]}: {len(cells[cell]):,}",
         default=next((cell for cell in cells if cells[cell]), "passed"),
@@ -260,7 +260,7 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
     st.caption(f"{text[:1].upper()}{text[1:]}. The threshold is set on the Calibrate page.")
     pairs = cells[chosen]
     if not pairs:
-        shell.empty("No pictures here", f"None of these pictures is “{evaluate.CELLS[chosen].lower()}”.")
+        shell.empty("No images here", f"None of these images is “{evaluate.CELLS[chosen].lower()}”.")
         return
     st.html(
         panels.gallery(evaluate.thumbs(pairs, model, level), more=len(pairs) - min(len(pairs), evaluate.MOST))
@@ -292,11 +292,11 @@ def _downloads(found: Evaluated, entry: Entry, model: Padim, level: int | None) 
             key="evaluate-figures",
         )
         downloads.button(
-            "Pictures (CSV)",
+            "Images (CSV)",
             partial(evaluation_files.images_csv, found.scored, model, level),
-            f"{entry.name} pictures",
+            f"{entry.name} images",
             ".csv",
-            key="evaluate-pictures",
+            key="evaluate-images",
         )
 
 
@@ -314,10 +314,10 @@ def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
         told = found.scored.report(model, level)
         st.html(panels.figures(("Figure", "Value", "95 % interval"), evaluate.table(told, level is not None)))
         st.caption(
-            "Intervals say how far a figure may move with other pictures of the same kinds.",
-            help="They come from drawing the pictures anew with replacement a thousand times, good parts and "
-            "defects apart. They cannot invent an error that no picture shows: a figure of 1.000 has an "
-            "interval of 1.000 to 1.000, however few the pictures. The counts at the threshold have exact "
+            "Intervals say how far a figure may move with other images of the same kinds.",
+            help="They come from drawing the images anew with replacement a thousand times, good parts and "
+            "defects apart. They cannot invent an error that no image shows: a figure of 1.000 has an "
+            "interval of 1.000 to 1.000, however few the images. The counts at the threshold have exact "
             "intervals (Clopper-Pearson).",
         )
     with right:
@@ -337,13 +337,13 @@ def _page(entry: Entry) -> None:
     with st.container():
         found: Evaluated | None = measuring.result(
             job,
-            "These pictures were not evaluated.",
-            "Stopped. Figures over some of the pictures would say nothing, so there are none.",
+            "These images were not evaluated.",
+            "Stopped. Figures over some of the images would say nothing, so there are none.",
         )
         if found is not None and found.identity != workspace.scoring_identity(entry):
             found = None
             st.info(
-                "The model has changed since these pictures were evaluated. Bring them again.",
+                "The model has changed since these images were evaluated. Bring them again.",
                 icon=":material/info:",
             )
     with st.container():
@@ -351,11 +351,11 @@ def _page(entry: Entry) -> None:
             _bring(entry, model)
             if job is None:
                 shell.empty(
-                    "No labelled pictures yet",
-                    "With pictures that are known to be good or defective, this page says how well the model "
+                    "No labelled images yet",
+                    "With images that are known to be good or defective, this page says how well the model "
                     "tells them apart.",
                 )
-        elif st.button("Evaluate other pictures", key="evaluate-clear", icon=":material/close:"):
+        elif st.button("Evaluate other images", key="evaluate-clear", icon=":material/close:"):
             evaluate.clear(entry)
             st.rerun()
     if found is not None:
@@ -364,7 +364,7 @@ def _page(entry: Entry) -> None:
 
 in_use = shell.begin(
     "Evaluate",
-    "Labelled pictures show how well good parts and defects are told apart, in figures and pictures.",
+    "Labelled images show how well good parts and defects are told apart, in figures and images.",
 )
 if in_use is None:
     shell.needs_model()

@@ -1,4 +1,4 @@
-"""Fit: choose pictures of good parts, look them over, set the model up, fit it, review its normals."""
+"""Fit: choose images of good parts, look them over, set the model up, fit it, review its normals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 60
 _NOTE = (
-    f"40 or more good parts make an honest threshold. For more than {uploads.MANY} pictures bring a zip, or "
+    f"40 or more good parts make an honest threshold. For more than {uploads.MANY} images bring a zip, or "
     "name a folder on the server where one is open: a browser grows slow with so many files. After the fit "
     "only small copies are kept."
 )
@@ -41,17 +41,17 @@ _REVIEWED = 12
 # -- looking them over -----------------------------------------------------------------------------------
 
 
-def _pictures(survey: Survey) -> list[Group]:
+def _images(survey: Survey) -> list[Group]:
     """Show what was found; returns the groups that the user takes for shots of one part."""
     shell.unusable(survey.failed, open_up_to=5)
     now = fit.memory()
-    # Other pictures, other groups: what was confirmed for one set says nothing about the next.
+    # Other images, other groups: what was confirmed for one set says nothing about the next.
     accepted = grouping.ask(survey, now.confirmed, f"fit-group-{now.sets}")
     part_of = survey.parts(accepted)
     st.html(
         panels.facts(
             [
-                ("Pictures", f"{len(survey.seen):,}"),
+                ("Images", f"{len(survey.seen):,}"),
                 ("Parts", f"{len(set(part_of.values())):,}"),
                 ("Size (px)", size_note(survey)),
             ]
@@ -59,7 +59,10 @@ def _pictures(survey: Survey) -> list[Group]:
     )
     st.html(
         panels.gallery(
-            (panels.Thumb(panels.Picture(item.thumbnail or b""), item.name) for item in survey.seen[:_SHOWN]),
+            (
+                panels.Thumb(panels.ServedImage(item.thumbnail or b""), item.name)
+                for item in survey.seen[:_SHOWN]
+            ),
             small=True,
             more=len(survey.seen) - _SHOWN,
         )
@@ -77,7 +80,7 @@ def _new_model() -> None:
         shell.failure("The model was not fitted.", job.error)
     elif job is not None and job.state == "cancelled":
         st.info(
-            "The fit was cancelled. Nothing was kept; your pictures are still here.", icon=":material/info:"
+            "The fit was cancelled. Nothing was kept; your images are still here.", icon=":material/info:"
         )
     running = job is not None and job.running
 
@@ -86,29 +89,29 @@ def _new_model() -> None:
         if job is not None and running:
             watch.watch(job)
             return
-        bring.pictures(fit.UPLOADER, "pictures of good parts", fit.take, note=_NOTE, sample=fit.sample())
+        bring.images(fit.UPLOADER, "images of good parts", fit.take, note=_NOTE, sample=fit.sample())
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         # As HTML, for the name of a file may spell Markdown.
         st.html(f'<div class="pv-label">{escape(now.brought.label)}</div>')
-        if st.button("Choose other pictures", key="fit-other", icon=":material/undo:", disabled=running):
+        if st.button("Choose other images", key="fit-other", icon=":material/undo:", disabled=running):
             fit.start_afresh()
             st.rerun()
     if looked.running:
         watch.watch(looked)
         return
     if looked.state != "done":
-        shell.failure("These pictures cannot be read.", looked.error)
+        shell.failure("These images cannot be read.", looked.error)
         return
     survey = looked.result
     if not survey.seen:
-        shell.empty("No picture can be used", "None of these files is a picture that can be read.")
+        shell.empty("No image can be used", "None of these files is an image that can be read.")
         st.html(panels.problems((error.name, error.reason) for error in survey.failed))
         return
     with st.container(key="fit-halves"):
         left, right = st.columns([3, 2], gap="large")
     with left:
-        accepted = _pictures(survey)
+        accepted = _images(survey)
     with right:
         _set_up(survey, accepted, job if running else None)
 
@@ -126,7 +129,7 @@ def _set_up(survey: Survey, accepted: list[Group], running: Job[fit.Fitted] | No
     # The settings are right for most: what they come to, and the button, stand above them.
     start = st.container()
     st.subheader("Settings")
-    config = settings.form(mixed_shapes=survey.mixed_shapes, pictures=len(survey.seen))
+    config = settings.form(mixed_shapes=survey.mixed_shapes, images=len(survey.seen))
     with start:
         _start(survey, parts, name, config, running)
 
@@ -144,7 +147,7 @@ def _start(
             st.html(panels.facts(costs.facts(config, len(survey.seen))))
         st.caption(
             costs.note(config, len(survey.seen)),
-            help="The working features let you exclude pictures and put them back. If you delete them, the "
+            help="The working features let you exclude images and put them back. If you delete them, the "
             "checkpoint takes their place: with it, more good parts can still be added.",
         )
     if n_parts < 3:
@@ -203,7 +206,7 @@ def _normals(entry: Entry) -> None:
         panels.facts(
             [
                 ("Parts in the fit", f"{len({n.group for n in in_fit}):,}"),
-                ("Pictures", f"{len(in_fit):,}"),
+                ("Images", f"{len(in_fit):,}"),
                 ("Taken out", f"{len(model.normals_) - len(in_fit):,}"),
                 ("Method", method_settings.titles(model.config)),
                 ("Layers in use", f"{len(model.config.active_layers)} of {len(model.config.layers)}"),
@@ -213,7 +216,7 @@ def _normals(entry: Entry) -> None:
         )
     )
     shell.out_of_date(entry, here=True)
-    _more_pictures(entry, model, busy)
+    _more_images(entry, model, busy)
     _training(model)
     if model.state.fitted.calibration == "none":
         st.warning(
@@ -263,14 +266,14 @@ def _features_on_disk(model: Padim) -> str:
     return "deleted" if model.working_set.problem is None else "cannot be used"
 
 
-def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
+def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
     """Where further good parts are added, and where features that were deleted or damaged come back."""
     problem = model.working_set.problem
     if problem is not None:
         st.warning(
             f"The working features cannot be used: {panels.plain(problem.path.name)} "
             f"{panels.plain(problem.what)}. The model itself is whole, and scores as before. To change its "
-            "fit, give the same pictures again.",
+            "fit, give the same images again.",
             icon=":material/warning:",
         )
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -283,31 +286,29 @@ def _more_pictures(entry: Entry, model: Padim, busy: bool) -> None:
             ):
                 st.caption(
                     "The working features were deleted, but the checkpoint suffices: the model learns from "
-                    "the new pictures and is calibrated anew."
+                    "the new images and is calibrated anew."
                     if model.working_set.continues_exactly
-                    else "The working features were deleted. The model would learn from the new pictures, "
-                    "but the calibration would be out of date until you give all its pictures again."
+                    else "The working features were deleted. The model would learn from the new images, "
+                    "but the calibration would be out of date until you give all its images again."
                 )
-            bring.pictures(amending.ADD, "pictures of more good parts", partial(amending.start_adding, entry))
+            bring.images(amending.ADD, "images of more good parts", partial(amending.start_adding, entry))
             st.caption(
-                "Pictures that agree so well that they must be shots of one part count as one, and so do "
+                "Images that agree so well that they must be shots of one part count as one, and so do "
                 "identical files."
             )
         if not model.working_set.has_features:
             with st.popover(
-                "Give the same pictures again",
+                "Give the same images again",
                 icon=":material/restore:",
                 disabled=busy,
                 key=f"fit-again-{done}",
             ):
                 st.markdown("**Bring the working features back**")
                 st.caption(
-                    f"Excluding and putting back need all {count(len(model.normals_), 'picture')} that the "
+                    f"Excluding and putting back need all {count(len(model.normals_), 'image')} that the "
                     "model was fitted on, as the very same files; their names do not matter."
                 )
-                bring.pictures(
-                    amending.REBUILD, "the same pictures", partial(amending.start_rebuilding, entry)
-                )
+                bring.images(amending.REBUILD, "the same images", partial(amending.start_rebuilding, entry))
             st.caption("Until then nothing can be excluded or put back.")
 
 
@@ -366,7 +367,7 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
     with panel:
         if not model.working_set.has_features:
             st.write(
-                "The working features were deleted. “Give the same pictures again”, above, brings them back; "
+                "The working features were deleted. “Give the same images again”, above, brings them back; "
                 "until then no layer can be looked at, or turned off or on."
             )
             return
@@ -392,8 +393,8 @@ def _normals_shares(entry: Entry, model: Padim) -> None:
     st.caption(
         "Every good part is judged by a model without it, as always. A layer with a large share here that "
         "never shows on your defects (on the Inspect page, “Which layer saw it”) mostly adds noise.",
-        help="Mean over the pictures in the fit of each layer’s Shapley value of the squared held-out "
-        "distance, at up to 256 places spread over the picture.",
+        help="Mean over the images in the fit of each layer’s Shapley value of the squared held-out "
+        "distance, at up to 256 places spread over the image.",
     )
 
 
@@ -437,9 +438,9 @@ def _taken_out(entry: Entry, model: Padim, items: list[RankedNormal], busy: bool
         with grid.cell():
             why = normals.REASONS[_reason(model, item)]
             if item.shots > 1:
-                why += f"; {item.shots} pictures of one part"
-            picture = normals.overlay_of(entry, model, item.index)
-            st.html(panels.gallery([panels.Thumb(picture, item.name, why)]))
+                why += f"; {item.shots} images of one part"
+            image = normals.overlay_of(entry, model, item.index)
+            st.html(panels.gallery([panels.Thumb(image, item.name, why)]))
             if st.button("Put back", key=f"back-{item.index}", icon=":material/undo:", disabled=locked):
                 if model.config.trains:
                     amending.start_including(entry, item.index)
@@ -454,7 +455,7 @@ def _reason(model: Padim, item: RankedNormal) -> Reason:
 def _least_normal(entry: Entry, model: Padim, items: list[RankedNormal], busy: bool) -> None:
     st.subheader("The least normal-looking")
     st.caption(
-        "A picture that does not belong among the good ones blunts the model. Take out what is not a good "
+        "An image that does not belong among the good ones blunts the model. Take out what is not a good "
         "part. A good part that looks odd should stay, or the model will reject its like."
     )
     threshold = model.current_threshold
@@ -486,7 +487,7 @@ def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[RankedNormal]) -
         "Show which layer finds each one odd",
         key="fit-odd-by-layer",
         persist_state="session",
-        help="How much each layer of the network adds to the distance at the place that a picture’s score "
+        help="How much each layer of the network adds to the distance at the place that an image’s score "
         "comes from, judged by a model without that part.",
     ):
         return {}
@@ -512,7 +513,7 @@ def _normal(entry: Entry, model: Padim, item: RankedNormal, limit: float, locked
     with st.popover("Exclude", key=f"why-{item.index}", disabled=locked):
         st.markdown("**Why take it out?**")
         if item.shots > 1:
-            st.caption(f"All {item.shots} pictures of this part leave together.")
+            st.caption(f"All {item.shots} images of this part leave together.")
         for reason, text in normals.REASONS.items():
             if st.button(text, key=f"{reason}-{item.index}", width="stretch"):
                 if model.config.trains:
@@ -520,7 +521,7 @@ def _normal(entry: Entry, model: Padim, item: RankedNormal, limit: float, locked
                     st.rerun()
                 _change(entry, partial(normals.exclude, entry, item.index, reason))
         st.caption(
-            "A good part kept out stays in the calibration as a picture the model has not seen, so that the "
+            "A good part kept out stays in the calibration as an image the model has not seen, so that the "
             "false-reject rate stays honest."
         )
 
@@ -540,7 +541,7 @@ def _features(entry: Entry, model: Padim, busy: bool) -> None:
     with st.expander("Working features"):
         if not model.working_set.has_features:
             st.write(
-                "They were deleted. “Give the same pictures again”, above, brings them back; until then "
+                "They were deleted. “Give the same images again”, above, brings them back; until then "
                 "nothing can be excluded or put back. The model scores without them."
             )
             return
@@ -550,11 +551,11 @@ def _features(entry: Entry, model: Padim, busy: bool) -> None:
             f"The normals’ features take {megabytes(model.working_set.nbytes)} on this server. With them "
             "parts can be excluded and put back, exactly and quickly. "
             "The model scores without them; to have them back "
-            f"you need the same pictures. A checkpoint of {left} would stay: good parts can still be added, "
+            f"you need the same images. A checkpoint of {left} would stay: good parts can still be added, "
             + (
                 "and the model is calibrated anew."
                 if few
-                else "but the threshold does not follow until all the pictures are given again."
+                else "but the threshold does not follow until all the images are given again."
             )
         )
         if st.button(
@@ -576,7 +577,7 @@ def _chosen() -> None:
 # browser that is under way, with the former model in its URL, take the place of that run.
 if fit.finish():
     fit.memory().view = "normals"
-entry = shell.begin("Fit", "Teach a model what good parts look like, from pictures of good parts alone.")
+entry = shell.begin("Fit", "Teach a model what good parts look like, from images of good parts alone.")
 if fit.memory().afresh:
     fit.memory().view = "new"
     fit.memory().afresh = False

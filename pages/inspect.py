@@ -1,4 +1,4 @@
-"""Inspect: score test pictures, list them worst first, look at each, take the evidence along."""
+"""Inspect: score test images, list them worst first, look at each, take the evidence along."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 _VIEWER = "inspect-viewer"
 
 
-# -- bringing pictures -----------------------------------------------------------------------------------
+# -- bringing images -----------------------------------------------------------------------------------
 
 
 def _bring(entry: Entry, model: Padim) -> None:
-    bring.pictures(
+    bring.images(
         inspect.UPLOADER,
-        "test pictures",
+        "test images",
         lambda brought: inspect.take(entry, model, brought),
         sample=inspect.sample(),
     )
@@ -87,10 +87,10 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
 
 
 def _scores(rows: list[Row], model: Padim) -> None:
-    """The list where there is no threshold, and so nothing to show of a picture."""
+    """The list where there is no threshold, and so nothing to show of an image."""
     st.dataframe(
         {
-            "Picture": [row.item.thumb.url() for row in rows],
+            "Image": [row.item.thumb.url() for row in rows],
             "Name": [row.item.name for row in rows],
             "Score": [model.state.fitted.quantizer.to_value(row.score) for row in rows],
             "Size (px)": [size(row.item.original_size) for row in rows],
@@ -100,14 +100,14 @@ def _scores(rows: list[Row], model: Padim) -> None:
         row_height=52,
         height=min(52 * len(rows) + 40, 480),
         column_config={
-            "Picture": st.column_config.ImageColumn("", width=64),
+            "Image": st.column_config.ImageColumn("", width=64),
             "Name": st.column_config.TextColumn(width="medium"),
             "Score": st.column_config.NumberColumn(format="%.2f"),
         },
     )
 
 
-# -- one picture -----------------------------------------------------------------------------------------
+# -- one image -----------------------------------------------------------------------------------------
 
 
 def _viewer(entry: Entry, model: Padim, rows: list[Row], shown: Row, *, listing: bool) -> None:
@@ -141,7 +141,7 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
                 "Where",
                 range(len(places)),
                 format_func=lambda i: labels[i],
-                # Another picture has other regions.
+                # Another image has other regions.
                 key=f"inspect-where-{row.item.number}-{level}",
                 help="The place outlined on the left. The strongest region comes first.",
             )
@@ -149,7 +149,7 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
                 with st.spinner("Working it out"):
                     told = layers.explained(entry, model, row.item, places[at])
             except (PadimError, OSError) as error:
-                shell.failure("This picture cannot be looked into.", error)
+                shell.failure("This image cannot be looked into.", error)
                 return
             st.html(panels.bars(layers.bars_of(model, told.shares.tolist())))
             st.caption(
@@ -161,8 +161,8 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
                 "smoothing. On the Fit page, layers that never see your defects can be turned off.",
             )
         with left:
-            picture = layers.outlined(row.item, model, level, places[at])
-            st.html(panels.gallery([panels.Thumb(picture, row.item.name)]))
+            image = layers.outlined(row.item, model, level, places[at])
+            st.html(panels.gallery([panels.Thumb(image, row.item.name)]))
 
 
 # -- the whole -------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
             disabled=not rows,
         )
         downloads.button(
-            "Four-panel pictures (ZIP)",
+            "Four-panel images (ZIP)",
             partial(
                 exports.zip_of_panels,
                 rows,
@@ -190,7 +190,7 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
                 colormap=look["colormap"],
                 opacity=look["opacity"],
             ),
-            f"{entry.name} pictures",
+            f"{entry.name} images",
             ".zip",
             key="inspect-zip",
             disabled=not rows or level is None,
@@ -198,25 +198,25 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
 
 
 def _results(entry: Entry, model: Padim) -> None:
-    """All below the place for new pictures."""
+    """All below the place for new images."""
     review = inspect.review(entry)
     running, pile = review.running, review.pile
     # In a place of their own: what comes and goes above the viewer must not make the browser build it anew.
     with st.container():
         for job in review.jobs:
             if job.state == "failed":
-                shell.failure("Some pictures were not scored.", job.error)
+                shell.failure("Some images were not scored.", job.error)
         shell.unusable(pile.failed)
     threshold = model.current_threshold
     level = None if threshold is None else threshold.level
     found = inspect.rows(entry, model, level)
     if not found:
         if not running and not pile.failed:
-            shell.empty("No pictures yet", "Drop test pictures above. The worst comes first.")
+            shell.empty("No images yet", "Drop test images above. The worst comes first.")
         return
     rows = _arrangement(model, found)
     if not rows:
-        shell.empty("None of the pictures matches", "Show all, or search for something else.")
+        shell.empty("None of the images matches", "Show all, or search for something else.")
         return
     if level is None:
         st.info(
@@ -226,7 +226,7 @@ def _results(entry: Entry, model: Padim) -> None:
         _scores(rows, model)
     else:
         shown = rows[inspect.position(entry, rows)]
-        # While the first pictures come in the worst changes all the time: drawing it can wait. Once it was
+        # While the first images come in the worst changes all the time: drawing it can wait. Once it was
         # drawn it stays.
         review.drawn = review.drawn or not running or inspect.chosen(entry, rows)
         _viewer(entry, model, rows, shown, listing=not review.drawn)
@@ -257,7 +257,7 @@ def _page(entry: Entry) -> None:
     review = inspect.review(entry)
     if not review.follow(entry, model):
         st.info(
-            "The model has changed. When these pictures are through, all are scored again by the model as it "
+            "The model has changed. When these images are through, all are scored again by the model as it "
             "is now.",
             icon=":material/info:",
         )
@@ -281,16 +281,14 @@ def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         # A key of its own for every batch: the next popover starts closed.
         batch = len(review.job_keys)
-        with st.popover("Add pictures", icon=":material/add:", disabled=busy, key=f"inspect-add-{batch}"):
+        with st.popover("Add images", icon=":material/add:", disabled=busy, key=f"inspect-add-{batch}"):
             _bring(entry, model)
         if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
             review.clear()
             st.rerun()
 
 
-in_use = shell.begin(
-    "Inspect", "Drop test pictures: each is scored once, and judged by the threshold in use."
-)
+in_use = shell.begin("Inspect", "Drop test images: each is scored once, and judged by the threshold in use.")
 if in_use is None:
     shell.needs_model()
 else:

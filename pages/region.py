@@ -29,7 +29,7 @@ def _draw(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> None:
     try:
         data = regions.message(entry, model, drawn, region)
     except PadimError as error:
-        shell.failure("There is no picture to draw on.", error)
+        shell.failure("There is no image to draw on.", error)
         return
     roi.component()(
         key=_EDITOR,
@@ -152,7 +152,7 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: Region, unchang
         return
     shapeless = "" if region.shapes else " It has no shapes: saved like this, everything is judged."
     st.caption(
-        f"A draft: nothing is judged by it until you save it.{shapeless} Then test pictures are judged anew "
+        f"A draft: nothing is judged by it until you save it.{shapeless} Then test images are judged anew "
         "by themselves, on every page that shows some."
     )
     if model.decision.guard is not None:

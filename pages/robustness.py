@@ -1,4 +1,4 @@
-"""Robustness: labelled pictures under changes of light, camera and fixture, and what the model bears."""
+"""Robustness: labelled images under changes of light, camera and fixture, and what the model bears."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from ui.robustness import Shifted
 
 _NOTE = (
-    "Labelled pictures as on the Evaluate page: one folder **good** and one for each kind of defect, MVTec "
-    "AD’s or VisA’s layout, or a CSV. Pictures of good parts alone will do; then only false rejects "
+    "Labelled images as on the Evaluate page: one folder **good** and one for each kind of defect, MVTec "
+    "AD’s or VisA’s layout, or a CSV. Images of good parts alone will do; then only false rejects "
     "are counted."
 )
 
 
-# -- pictures and settings -------------------------------------------------------------------------------
+# -- images and settings -------------------------------------------------------------------------------
 
 
 def _bring(entry: Entry) -> None:
@@ -35,7 +35,7 @@ def _bring(entry: Entry) -> None:
         robustness.runs(),
         entry,
         robustness.UPLOADER,
-        "labelled pictures, or good parts",
+        "labelled images, or good parts",
         note=_NOTE,
         sample="Good parts and five kinds of defects.",
         also=("csv",),
@@ -82,28 +82,28 @@ def _severities() -> dict[Kind, tuple[float, ...]] | None:
     return None if wrong else chosen
 
 
-def _shows(pictures: LabeledImages) -> LabeledImages:
+def _shows(images: LabeledImages) -> LabeledImages:
     """Ask what is shown, where labels name no good part; a folder's name may be no label."""
-    if pictures.good:
-        return pictures
-    kinds = sorted(set((pictures.kinds or {}).values()))
+    if images.good:
+        return images
+    kinds = sorted(set((images.kinds or {}).values()))
     named = ", ".join(f"“{kind}”" for kind in kinds[:3])
     shows = st.segmented_control(
-        f"No folder is called good; the pictures lie under {named}. What do they show?",
+        f"No folder is called good; the images lie under {named}. What do they show?",
         ["good", "defects"],
         format_func={"good": "Good parts", "defects": "Defects"}.__getitem__,
         default="good" if len(kinds) == 1 else "defects",
         required=True,
-        key=f"robustness-shows-{pictures.label}",
+        key=f"robustness-shows-{images.label}",
     )
-    return pictures.all_good() if shows == "good" else pictures
+    return images.all_good() if shows == "good" else images
 
 
-def _set_up(entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool) -> None:
-    pictures = _shows(pictures)
-    facts = [("Pictures", pictures.label), ("Good parts", f"{pictures.good:,}")]
-    facts.append(("Defects", f"{pictures.defects:,}"))
-    facts.append(("Labels", pictures.layout or "none: all are taken for good parts"))
+def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -> None:
+    images = _shows(images)
+    facts = [("Images", images.label), ("Good parts", f"{images.good:,}")]
+    facts.append(("Defects", f"{images.defects:,}"))
+    facts.append(("Labels", images.layout or "none: all are taken for good parts"))
     st.html(panels.facts(facts))
     severities = _severities()
     most = st.number_input(
@@ -114,11 +114,11 @@ def _set_up(entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool)
         width=260,
         key="robustness-most",
         persist_state="session",
-        help="Of more pictures so many are taken, evenly over all. More make the intervals narrower and the "
+        help="Of more images so many are taken, evenly over all. More make the intervals narrower and the "
         "run longer.",
     )
     if severities is not None:
-        st.caption(f"{count(robustness.to_score(pictures, int(most), severities), 'picture')} to judge.")
+        st.caption(f"{count(robustness.to_score(images, int(most), severities), 'image')} to judge.")
     if measuring.started(
         "robustness",
         "Judge under changes again" if again else "Judge under changes",
@@ -126,7 +126,7 @@ def _set_up(entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool)
         clear=partial(robustness.runs().clear, entry),
     ):
         assert severities is not None
-        robustness.start(entry, model, pictures, severities, int(most))
+        robustness.start(entry, model, images, severities, int(most))
         st.rerun()
 
 
@@ -139,7 +139,7 @@ def _about(found: Shifted) -> None:
     st.html(
         panels.facts(
             [
-                ("Pictures", found.label),
+                ("Images", found.label),
                 ("Judged", robustness.judged(found)),
                 ("Threshold", f"{found.threshold:.2f}"),
                 ("It promises", limit),
@@ -162,7 +162,7 @@ def _bears(found: Shifted, margin: float) -> None:
     st.caption(
         robustness.bearable(found.shift, margin),
         help="A change is borne up to the largest severity tried at which, and at every milder one, this "
-        "holds. The counted shares are compared, not their intervals: on few pictures one more or less "
+        "holds. The counted shares are compared, not their intervals: on few images one more or less "
         "decides.",
     )
 
@@ -199,7 +199,7 @@ def _small_multiples(found: Shifted, margin: float) -> None:
                 config=charts.CONFIG,
                 key=f"robustness-chart-{series.kind}",
             )
-    st.caption("The thin lines are 95 % intervals: with few pictures they are wide.")
+    st.caption("The thin lines are 95 % intervals: with few images they are wide.")
 
 
 def _examples(found: Shifted) -> None:
@@ -275,14 +275,14 @@ def _page() -> measuring.Page:
     return measuring.Page(
         name="robustness",
         runs=robustness.runs(),
-        why_threshold="Whether a changed picture is rejected is a matter of the threshold.",
-        not_done="These pictures were not judged.",
-        stopped="Stopped. Figures over some of the pictures would say nothing, so there are none.",
-        do_again="Judge the pictures again.",
+        why_threshold="Whether a changed image is rejected is a matter of the threshold.",
+        not_done="These images were not judged.",
+        stopped="Stopped. Figures over some of the images would say nothing, so there are none.",
+        do_again="Judge the images again.",
         again="judge again",
         nothing_yet=(
-            "No pictures yet",
-            "This page makes pictures brighter, darker, blurred, displaced and so on, more and more, and "
+            "No images yet",
+            "This page makes images brighter, darker, blurred, displaced and so on, more and more, and "
             "says how much of it the model bears before it rejects good parts or misses defects.",
         ),
         bring=_bring,
@@ -293,7 +293,7 @@ def _page() -> measuring.Page:
 
 in_use = shell.begin(
     "Robustness",
-    "Pictures under changes of light, camera and fixture show how much of them the model bears.",
+    "Images under changes of light, camera and fixture show how much of them the model bears.",
 )
 if in_use is None:
     shell.needs_model()

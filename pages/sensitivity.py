@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ui.sensitivity import Probed, Unit, Wanted
 
 
-# -- pictures and settings -------------------------------------------------------------------------------
+# -- images and settings -------------------------------------------------------------------------------
 
 
 def _bring(entry: Entry) -> None:
@@ -28,9 +28,9 @@ def _bring(entry: Entry) -> None:
         sensitivity.runs(),
         entry,
         sensitivity.UPLOADER,
-        "pictures of good parts",
+        "images of good parts",
         note="Good parts that the model was **not** fitted on: new ones, or those kept out of the fit. "
-        "Ten are a beginning, two dozen are plenty. Of labelled pictures only the good ones are used.",
+        "Ten are a beginning, two dozen are plenty. Of labelled images only the good ones are used.",
         sample="Good parts that the sample’s model has not seen.",
         sample_folder=lambda part: part / "test" / "good",
         # Without a single good one the labels are no labels: a folder's name, more likely.
@@ -67,7 +67,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
         # Another input size has other sizes.
         key=f"sensitivity-sizes-{side}",
         persist_state="session",
-        help="In pixels of the pictures that the model was fitted on. Three sizes or more make a curve.",
+        help="In pixels of the images that the model was fitted on. Three sizes or more make a curve.",
     )
     contrasts = st.pills(
         "Contrasts",
@@ -83,12 +83,12 @@ def _settings(model: Padim, good: int) -> Wanted | None:
     )
     pair = st.grid(min_column_width=190, gap="small", key="sensitivity-counts")
     with pair.cell():
-        pictures = st.number_input(
-            "Pictures to paint on, at most",
+        images = st.number_input(
+            "Images to paint on, at most",
             min_value=1,
             max_value=500,
             value=24,
-            key="sensitivity-pictures",
+            key="sensitivity-images",
             persist_state="session",
             help="The first ones that the model was not fitted on. More make the intervals narrower.",
         )
@@ -110,13 +110,13 @@ def _settings(model: Padim, good: int) -> Wanted | None:
         tuple(kind for kind in sensitivity.KINDS if kind in kinds),
         tuple(sorted(sizes)),
         tuple(sorted(contrasts)),
-        int(pictures),
+        int(images),
         int(places),
     )
-    trials = min(wanted.pictures, good) * wanted.places * wanted.settings
+    trials = min(wanted.images, good) * wanted.places * wanted.settings
     st.caption(
-        f"{count(trials, 'painted picture')} to judge: {count(wanted.settings, 'setting')} at "
-        f"{count(min(wanted.pictures, good) * wanted.places, 'place')}."
+        f"{count(trials, 'painted image')} to judge: {count(wanted.settings, 'setting')} at "
+        f"{count(min(wanted.images, good) * wanted.places, 'place')}."
         + (
             " No region of interest is drawn, so places lie on the background too; the Region page draws one."
             if model.decision.roi is None
@@ -126,11 +126,11 @@ def _settings(model: Padim, good: int) -> Wanted | None:
     return wanted
 
 
-def _set_up(entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool) -> None:
-    good = pictures.good
-    facts = [("Pictures", pictures.label), ("Good parts", f"{good:,}")]
-    if pictures.defects:
-        facts.append(("Defects, not used", f"{pictures.defects:,}"))
+def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -> None:
+    good = images.good
+    facts = [("Images", images.label), ("Good parts", f"{good:,}")]
+    if images.defects:
+        facts.append(("Defects, not used", f"{images.defects:,}"))
     st.html(panels.facts(facts))
     wanted = _settings(model, good)
     if measuring.started(
@@ -140,7 +140,7 @@ def _set_up(entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool)
         clear=partial(sensitivity.runs().clear, entry),
     ):
         assert wanted is not None
-        sensitivity.start(entry, model, pictures, wanted)
+        sensitivity.start(entry, model, images, wanted)
         st.rerun()
 
 
@@ -156,10 +156,10 @@ def _about(found: Probed) -> None:
         panels.facts(
             [
                 ("Painted on", found.label),
-                ("Pictures", f"{len(probe.pictures):,}"),
+                ("Images", f"{len(probe.images):,}"),
                 ("Places", f"{len(probe.places):,}, each setting on all of them"),
                 ("Threshold", f"{found.threshold:.2f}"),
-                ("One pixel of the model", f"{pixel} picture pixels"),
+                ("One pixel of the model", f"{pixel} image pixels"),
             ]
         )
     )
@@ -173,13 +173,13 @@ def _about(found: Probed) -> None:
             if number
         ]
         st.info(
-            f"{count(probe.in_fit + probe.not_good, 'picture')} passed over: {' or '.join(passed)}. What a "
+            f"{count(probe.in_fit + probe.not_good, 'image')} passed over: {' or '.join(passed)}. What a "
             "model has learnt by heart says nothing about new parts.",
             icon=":material/info:",
         )
     if probe.bare_rejected:
         st.warning(
-            f"{probe.bare_rejected} of {count(len(probe.pictures), 'picture')} "
+            f"{probe.bare_rejected} of {count(len(probe.images), 'image')} "
             f"{'is' if probe.bare_rejected == 1 else 'are'} rejected before anything is painted. Where they "
             f"alarm already nothing is counted: {count(void, 'trial')} left out.",
             icon=":material/warning:",
@@ -192,13 +192,13 @@ def _headline(found: Probed, unit: Unit) -> None:
     st.html(tables.table(*sensitivity.smallest(found, unit)))
     st.caption(
         "Bold: the size from which 9 in 10 are caught at this threshold. Below it: from which half are.",
-        help="Caught means that a region of the mask lies on the painted defect; that the picture is "
+        help="Caught means that a region of the mask lies on the painted defect; that the image is "
         "rejected somewhere else does not count. “>” is more than the largest size painted, “≤” is "
         "the smallest or less."
         + (
             ""
             if unit.square
-            else " The model sees the pictures out of shape, so a size is given as width × height."
+            else " The model sees the images out of shape, so a size is given as width × height."
         ),
     )
 
@@ -266,7 +266,7 @@ def _examples(found: Probed, kind: Kind | None, unit: Unit) -> None:
     )
     shown = found.examples.get((kind, contrast), ())
     if not shown:
-        st.info("Nothing could be judged here: the bare pictures alarm already.", icon=":material/info:")
+        st.info("Nothing could be judged here: the bare images alarm already.", icon=":material/info:")
         return
     st.html(panels.gallery(sensitivity.thumbs(shown, unit)))
     st.caption(
@@ -302,7 +302,7 @@ def _results(entry: Entry, found: Probed) -> None:
     # What stands below is filled in with the unit chosen here.
     top = st.container()
     millimetres = st.number_input(
-        "One picture pixel, in mm",
+        "One image pixel, in mm",
         min_value=0.0001,
         max_value=100.0,
         value=None,
@@ -350,8 +350,8 @@ def _page() -> measuring.Page:
         name="sensitivity",
         runs=sensitivity.runs(),
         why_threshold="Whether a painted defect is caught is a matter of the threshold.",
-        not_done="These pictures were not probed.",
-        stopped="Stopped. Figures over some of the pictures would say less than they seem to, so there are "
+        not_done="These images were not probed.",
+        stopped="Stopped. Figures over some of the images would say less than they seem to, so there are "
         "none.",
         do_again="Paint and judge again.",
         again="paint and judge again",

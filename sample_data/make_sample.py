@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Make the sample data set: photographs, of a sort, of a turned metal flange, good and faulty.
 
-Nothing here was photographed or downloaded. Every picture is computed from first principles, so it can be
+Nothing here was photographed or downloaded. Every image is computed from first principles, so it can be
 shipped freely, made again on any machine, and comes with exact masks of what was altered.
 
-How one picture comes about:
+How one image comes about:
 
 1.  A *relief* (height in pixels) is turned on a lathe in numpy: bore, hub, face, chamfers, turning marks.
 2.  Holes are drilled and a part number is dot-peened into it.
@@ -16,7 +16,7 @@ How one picture comes about:
 
 The mask is the set of pixels in which the altered surface differs from the same surface without the defect.
 
-Lengths are in pixels of the finished picture, origin in its centre, x right, y down, z to the camera.
+Lengths are in pixels of the finished image, origin in its centre, x right, y down, z to the camera.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Rng = np.random.Generator
 
 PART = "flange"
 SEED = 2024
-SIZE = 512  # picture width and height
+SIZE = 512  # image width and height
 SUPER = 2  # samples per pixel, each way
 GRID = SIZE * SUPER
 JPEG_QUALITY = 90
@@ -179,7 +179,7 @@ class Light:
 STATION = (
     Light(-0.33, -0.37, (0.17, 0.095), -0.82, 15.0, (1.00, 0.965, 0.90)),  # the key panel, upper left
     Light(0.54, 0.06, (0.065, 0.23), 0.10, 6.5, (0.90, 0.96, 1.00)),  # a cooler bar on the right
-    Light(-0.10, 0.66, (0.30, 0.045), 0.08, 2.6, (1.00, 0.97, 0.93)),  # a ceiling tube far below the picture
+    Light(-0.10, 0.66, (0.30, 0.045), 0.08, 2.6, (1.00, 0.97, 0.93)),  # a ceiling tube far below the image
 )
 
 MAP_SIZE, MAP_REACH = 384, 1.5  # the mirror map covers slopes of -1.5 .. 1.5
@@ -187,7 +187,7 @@ MAP_SIZE, MAP_REACH = 384, 1.5  # the mirror map covers slopes of -1.5 .. 1.5
 
 @dataclass(frozen=True)
 class Scene:
-    """What changes from picture to picture at the station, all of it within what one calls normal."""
+    """What changes from image to image at the station, all of it within what one calls normal."""
 
     lights: tuple[Light, ...]
     ambient: float
@@ -252,7 +252,7 @@ def make_scene(rng: Rng) -> Scene:
 # ------------------------------------------------------------------------------------- coordinates
 @dataclass(frozen=True)
 class Frame:
-    """Where every sample lies, in the picture (u, v) and on the part (x, y), and which way is outwards."""
+    """Where every sample lies, in the image (u, v) and on the part (x, y), and which way is outwards."""
 
     u: Array
     v: Array
@@ -267,7 +267,7 @@ class Frame:
 
 
 def make_frame(scene: Scene) -> Frame:
-    """Lay the part's own coordinates under the picture, so nothing ever has to be warped or resampled."""
+    """Lay the part's own coordinates under the image, so nothing ever has to be warped or resampled."""
     axis = (np.arange(GRID) + 0.5) / SUPER - SIZE / 2
     u, v = np.meshgrid(axis, axis)
     c, s = np.cos(scene.angle) / scene.scale, np.sin(scene.angle) / scene.scale
@@ -768,7 +768,7 @@ def shade_belt(rng: Rng, frame: Frame, scene: Scene) -> Array:
 def see_down(part: Surface, frame: Frame, scene: Scene, below: Array, deep: Array) -> tuple[Array, Array]:
     """Follow the camera's rays into each hole: first a crescent of its wall, then the belt at its bottom.
 
-    Returns the picture below the surface and, as coverage, where the metal's upper surface is gone.
+    Returns the image below the surface and, as coverage, where the metal's upper surface is gone.
     """
     below = below.copy()
     gone = np.zeros((GRID, GRID), np.float32)
@@ -859,7 +859,7 @@ def shoot(rng: Rng, radiance: Array, scene: Scene, frame: Frame) -> Bytes:
 
 
 def render(rng: Rng, part: Surface, frame: Frame, scene: Scene) -> Bytes:
-    """The finished picture of a part lying on the belt."""
+    """The finished image of a part lying on the belt."""
     belt = shade_belt(rng, frame, scene)
     deep = belt_albedo(rng)
     defocus = 0.9  # the lens is focused on the flange face; the belt lies below it
@@ -895,14 +895,14 @@ def altered(before: Surface, after: Surface, frame: Frame) -> Bytes:
 # ----------------------------------------------------------------------------------------- the set
 @dataclass(frozen=True)
 class Entry:
-    """One picture of the set: where it goes and which part it shows."""
+    """One image of the set: where it goes and which part it shows."""
 
     split: str  # "train" or "test"
     kind: str  # "good" or one of KINDS
     index: int
 
     @property
-    def picture(self) -> str:
+    def image(self) -> str:
         return f"{self.split}/{self.kind}/{self.index:03d}.jpg"
 
     @property
@@ -911,16 +911,16 @@ class Entry:
 
 
 def entries() -> Iterator[Entry]:
-    """Every picture of the set, in order. Of each kind of defect, 000 is the largest, 005 the least."""
+    """Every image of the set, in order. Of each kind of defect, 000 is the largest, 005 the least."""
     yield from (Entry("train", "good", i) for i in range(N_TRAIN))
     yield from (Entry("test", "good", i) for i in range(N_GOOD))
     yield from (Entry("test", kind, i) for kind in KINDS for i in range(N_PER_KIND))
 
 
 def make(entry: Entry, seed: int = SEED, damage: bool = True) -> tuple[Bytes, Bytes | None]:
-    """Picture (RGB) and mask of one entry. Each is seeded by itself, so any can be made alone.
+    """Image (RGB) and mask of one entry. Each is seeded by itself, so any can be made alone.
 
-    Without `damage`, a faulty entry gives its sound twin: the same part and picture before it was damaged.
+    Without `damage`, a faulty entry gives its sound twin: the same part and image before it was damaged.
     """
     group = ("train", "test").index(entry.split), ("good", *KINDS).index(entry.kind)
     rng = np.random.default_rng([seed, *group, entry.index])
@@ -937,19 +937,19 @@ def make(entry: Entry, seed: int = SEED, damage: bool = True) -> tuple[Bytes, By
     return render(rng, faulty, frame, scene), altered(sound, faulty, frame)
 
 
-def encode(picture: Bytes) -> bytes:
-    """The picture as the JPEG file that is committed."""
+def encode(image: Bytes) -> bytes:
+    """The image as the JPEG file that is committed."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", optimize=True)
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", optimize=True)
     return buffer.getvalue()
 
 
 def write(entry: Entry, folder: Path, seed: int = SEED) -> None:
     """Make one entry and store it the way MVTec AD lays out its folders."""
-    picture, mask = make(entry, seed)
-    path = folder / entry.picture
+    image, mask = make(entry, seed)
+    path = folder / entry.image
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode(picture))
+    path.write_bytes(encode(image))
     if mask is not None and entry.mask is not None:
         path = folder / entry.mask
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -970,9 +970,9 @@ def main() -> None:
     started, plan = time.perf_counter(), list(entries())
     for n, entry in enumerate(plan, 1):
         write(entry, folder, args.seed)
-        print(f"\r{n}/{len(plan)} {entry.picture:<28}", end="", flush=True)
+        print(f"\r{n}/{len(plan)} {entry.image:<28}", end="", flush=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(f"\r{len(plan)} pictures in {folder}, {size / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s")
+    print(f"\r{len(plan)} images in {folder}, {size / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Synthetic pictures of a part: textured, with natural variation, and a defect on request; seeded."""
+"""Synthetic images of a part: textured, with natural variation, and a defect on request; seeded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RGB = npt.NDArray[np.uint8]
 def part(
     seed: int, *, size: tuple[int, int] = (96, 96), defect: bool = False, shot: int = 0, variety: float = 1.0
 ) -> RGB:
-    """A picture of part number ``seed``, uint8 ``(h, w, 3)``.
+    """An image of part number ``seed``, uint8 ``(h, w, 3)``.
 
     Args:
         seed: another seed is another part of the same kind.

@@ -64,8 +64,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_a_saved_model_scores_without_torch_and_without_a_cache(saved_model: Path, tmp_path: Path) -> None:
     name, content = defects(1)[0]
     assert isinstance(content, bytes)
-    picture = tmp_path / name
-    picture.write_bytes(content)
+    image = tmp_path / name
+    image.write_bytes(content)
     # A finder that refuses torch is stricter than looking for it afterwards: a guarded import shows too.
     code = f"""
 import sys
@@ -79,8 +79,8 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 from padim import Padim
 model = Padim.load({str(saved_model)!r})
-picture = Path({str(picture)!r})
-(scored,) = model.predict([(picture.name, picture.read_bytes())])
+image = Path({str(image)!r})
+(scored,) = model.predict([(image.name, image.read_bytes())])
 print(scored.score_level, model.decide(scored).rejected)
 """
     cache = tmp_path / "empty"

@@ -1,4 +1,4 @@
-"""Padim from pictures to verdicts, against brute force: refits, plain loops, fits made from the start."""
+"""Padim from images to verdicts, against brute force: refits, plain loops, fits made from the start."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from padim.model import Choice
 from padim.network.model_network import ModelNetwork
 from tests.parts import RGB, defects, normals, part, png
 
-Pictures = list[tuple[str, bytes | RGB]]
-BROKEN = ("broken.png", b"no picture at all")
+Images = list[tuple[str, bytes | RGB]]
+BROKEN = ("broken.png", b"no image at all")
 
 
-def fit(config: PadimConfig, pictures: Pictures, **options: Any) -> Padim:
-    return Padim(config).fit(pictures, **options)
+def fit(config: PadimConfig, images: Images, **options: Any) -> Padim:
+    return Padim(config).fit(images, **options)
 
 
 def assert_same_model(one: Padim, other: Padim) -> None:
-    """Bit for bit, in everything that follows from the pictures."""
+    """Bit for bit, in everything that follows from the images."""
     assert one.normals_ == other.normals_
     assert one.state.fitted.calibration == other.state.fitted.calibration
     assert one.state.fitted.quantizer == other.state.fitted.quantizer
@@ -55,8 +55,8 @@ def assert_same_factor(one: Padim, other: Padim) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-def grids_of(model: Padim, pictures: Pictures) -> np.ndarray:
-    return np.stack([scored.grid for scored in model.predict(pictures)])
+def grids_of(model: Padim, images: Images) -> np.ndarray:
+    return np.stack([scored.grid for scored in model.predict(images)])
 
 
 def snapshot(model: Padim) -> dict[str, Any]:
@@ -123,17 +123,17 @@ def test_unknown_backbone_is_told_at_once() -> None:
 
 def test_arrays_and_files_give_the_same_model(small_config: PadimConfig) -> None:
     files = normals(4)
-    arrays: Pictures = [(name, decode(data, name)) for name, data in files if isinstance(data, bytes)]
+    arrays: Images = [(name, decode(data, name)) for name, data in files if isinstance(data, bytes)]
     one, other = fit(small_config, files), fit(small_config, arrays)
     np.testing.assert_array_equal(one.state.gaussians.mean, other.state.gaussians.mean)
     np.testing.assert_array_equal(one.state.fitted.held_out, other.state.fitted.held_out)
 
 
 def test_a_score_does_not_depend_on_the_batch(small_model: Padim) -> None:
-    pictures = [*normals(5, first=100), *defects(4)]
-    expected = list(small_model.predict(pictures, batch_size=9))
+    images = [*normals(5, first=100), *defects(4)]
+    expected = list(small_model.predict(images, batch_size=9))
     for size in (1, 2, 4):
-        got = list(small_model.predict(pictures, batch_size=size))
+        got = list(small_model.predict(images, batch_size=size))
         for a, b in zip(expected, got, strict=True):
             np.testing.assert_array_equal(a.levels, b.levels)
             assert a.score_level == b.score_level
@@ -175,8 +175,8 @@ def test_load_gives_back_the_model(name: str, small_model: Padim, tmp_path: Path
     for index in (0, 21):
         assert loaded.working_set.thumbnail(index) == small_model.working_set.thumbnail(index)
         assert decode(loaded.working_set.thumbnail(index), "thumbnail").shape == (96, 96, 3)
-    pictures = [*normals(2, first=100), *defects(2)]
-    for a, b in zip(loaded.predict(pictures), small_model.predict(pictures), strict=True):
+    images = [*normals(2, first=100), *defects(2)]
+    for a, b in zip(loaded.predict(images), small_model.predict(images), strict=True):
         np.testing.assert_array_equal(a.levels, b.levels)
         assert (a.score_level, a.sha256) == (b.score_level, b.sha256)
 
@@ -197,8 +197,8 @@ def test_decision_settings_survive_a_restart(saved_model: Path, tmp_path: Path) 
 
 
 def test_statuses_and_groups_survive_a_restart(small_config: PadimConfig, tmp_path: Path) -> None:
-    pictures = normals(8)
-    model = fit(small_config, pictures, groups={"good_000.png": "A", "good_001.png": "A"})
+    images = normals(8)
+    model = fit(small_config, images, groups={"good_000.png": "A", "good_001.png": "A"})
     model.exclude(0, "kept_out").exclude(3, "not_good")
     again = Padim.load(model.save(tmp_path / "m"))
     assert [n.status for n in again.normals_] == ["kept_out"] * 2 + ["fit", "not_good"] + ["fit"] * 4
@@ -211,20 +211,20 @@ def test_statuses_and_groups_survive_a_restart(small_config: PadimConfig, tmp_pa
 # --- held-out distances against refitting ---
 
 
-def assert_held_out_equals_refit(config: PadimConfig, pictures: Pictures, groups: dict[str, str]) -> None:
-    model = fit(config, pictures, groups=groups)
+def assert_held_out_equals_refit(config: PadimConfig, images: Images, groups: dict[str, str]) -> None:
+    model = fit(config, images, groups=groups)
     assert model.state.fitted.calibration == "exact"
-    parts = [groups.get(name, name) for name, _ in pictures]
-    # The first and the last part, and one of several pictures if there is one.
+    parts = [groups.get(name, name) for name, _ in images]
+    # The first and the last part, and one of several images if there is one.
     for chosen in {parts[0], parts[-1], max(parts, key=parts.count)}:
         rows = [i for i, name in enumerate(parts) if name == chosen]
-        rest = [picture for i, picture in enumerate(pictures) if i not in rows]
-        expected = grids_of(fit(config, rest, groups=groups), [pictures[i] for i in rows])
+        rest = [image for i, image in enumerate(images) if i not in rows]
+        expected = grids_of(fit(config, rest, groups=groups), [images[i] for i in rows])
         np.testing.assert_allclose(model.state.fitted.held_out[rows], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("count", [3, 12, 25], ids=["fewest", "n < d", "n > d"])
-def test_held_out_equals_refitting_without_the_picture(small_config: PadimConfig, count: int) -> None:
+def test_held_out_equals_refitting_without_the_image(small_config: PadimConfig, count: int) -> None:
     assert_held_out_equals_refit(small_config, normals(count), {})
 
 
@@ -238,11 +238,11 @@ def test_held_out_with_shrinkage_and_other_eps(small_config: PadimConfig) -> Non
     assert_held_out_equals_refit(config, normals(8), {"good_001.png": "A", "good_002.png": "A"})
 
 
-def test_held_out_maps_take_the_path_of_test_pictures(small_config: PadimConfig) -> None:
-    pictures = normals(9)
-    model = fit(small_config, pictures)
-    without = fit(small_config, pictures[1:])
-    (scored,) = without.predict(pictures[:1])
+def test_held_out_maps_take_the_path_of_test_images(small_config: PadimConfig) -> None:
+    images = normals(9)
+    model = fit(small_config, images)
+    without = fit(small_config, images[1:])
+    (scored,) = without.predict(images[:1])
     # On the scale of the model that holds it, not of the one that does not.
     expected = scored.levels * (without.state.fitted.quantizer.step / model.state.fitted.quantizer.step)
     np.testing.assert_allclose(model.state.held_out_map(0), expected, atol=2)
@@ -253,27 +253,27 @@ def test_held_out_maps_take_the_path_of_test_pictures(small_config: PadimConfig)
 
 
 def test_identical_files_are_one_part(small_config: PadimConfig) -> None:
-    pictures = normals(7)
-    pictures.append(("copy_of_2.png", pictures[2][1]))
-    model = fit(small_config, pictures)
+    images = normals(7)
+    images.append(("copy_of_2.png", images[2][1]))
+    model = fit(small_config, images)
     assert model.normals_[7].group == model.normals_[2].group
     assert len({n.group for n in model.normals_}) == 7
     assert len(model.state.part_scores(model.config.min_area)) == 7
-    rest = [picture for i, picture in enumerate(pictures) if i not in (2, 7)]
-    expected = grids_of(fit(small_config, rest), [pictures[2]])
+    rest = [image for i, image in enumerate(images) if i not in (2, 7)]
+    expected = grids_of(fit(small_config, rest), [images[2]])
     np.testing.assert_allclose(model.state.fitted.held_out[[2, 7]], np.repeat(expected, 2, axis=0), rtol=1e-4)
 
 
 def test_identical_files_link_the_parts_they_are_in(small_config: PadimConfig) -> None:
-    pictures = normals(6)
-    pictures[3] = ("copy.png", pictures[0][1])
-    groups = {pictures[0][0]: "A", pictures[1][0]: "A", "copy.png": "B", pictures[4][0]: "B"}
-    model = fit(small_config, pictures, groups=groups)
+    images = normals(6)
+    images[3] = ("copy.png", images[0][1])
+    groups = {images[0][0]: "A", images[1][0]: "A", "copy.png": "B", images[4][0]: "B"}
+    model = fit(small_config, images, groups=groups)
     assert len({model.normals_[i].group for i in (0, 1, 3, 4)}) == 1
     assert len(model.state.part_scores(model.config.min_area)) == 3
 
 
-def test_a_part_counts_by_its_worst_picture(small_config: PadimConfig) -> None:
+def test_a_part_counts_by_its_worst_image(small_config: PadimConfig) -> None:
     groups = {"good_000.png": "A", "good_004.png": "A", "good_005.png": "A"}
     model = fit(small_config, normals(8), groups=groups)
     levels = model.state.image_levels(model.config.min_area)
@@ -281,7 +281,7 @@ def test_a_part_counts_by_its_worst_picture(small_config: PadimConfig) -> None:
     assert sorted(model.state.part_scores(model.config.min_area)) == sorted(expected)
 
 
-def test_group_names_do_not_collide_with_pictures_of_their_own(small_config: PadimConfig) -> None:
+def test_group_names_do_not_collide_with_images_of_their_own(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(5), groups={"good_000.png": "#1", "good_002.png": "2"})
     assert len({n.group for n in model.normals_}) == 5
 
@@ -296,10 +296,10 @@ def test_regroup_is_as_if_grouped_from_the_start(small_config: PadimConfig) -> N
 
 
 def test_parts_shot_twice(small_config: PadimConfig) -> None:
-    """Promise 3. Leaving out pictures promises far too little; leaving out parts does not."""
+    """Promise 3. Leaving out images promises far too little; leaving out parts does not."""
     config = small_config.model_copy(update={"n_features": 100, "grid_stride": 16})
 
-    def shots(first: int, count: int) -> Pictures:
+    def shots(first: int, count: int) -> Images:
         return [
             (f"part{i:03d}_{shot}.png", part(i, size=(64, 64), shot=shot))
             for i in range(first, first + count)
@@ -309,7 +309,7 @@ def test_parts_shot_twice(small_config: PadimConfig) -> None:
     def part_of(name: str) -> str:
         return name.split("_")[0]
 
-    pictures, unseen = shots(0, 25), shots(1000, 60)
+    images, unseen = shots(0, 25), shots(1000, 60)
 
     def realised(model: Padim) -> float:
         worst: dict[str, int] = {}
@@ -318,12 +318,12 @@ def test_parts_shot_twice(small_config: PadimConfig) -> None:
         assert len(worst) == 60
         return float(np.mean(np.array(list(worst.values())) > model.threshold_level))
 
-    model = fit(config, pictures, groups=part_of)
+    model = fit(config, images, groups=part_of)
     assert len(model.state.part_scores(model.config.min_area)) == 25
     promised = model.false_reject_rate_
     assert promised.expected < 0.08
     assert realised(model) <= promised.upper
-    ignoring = fit(config, pictures)
+    ignoring = fit(config, images)
     assert len(ignoring.state.part_scores(ignoring.config.min_area)) == 50
     promised = ignoring.false_reject_rate_
     assert promised.upper < 0.15
@@ -338,21 +338,21 @@ def test_parts_shot_twice(small_config: PadimConfig) -> None:
 def test_exclude_is_a_fit_without_it_and_include_undoes_it(
     small_config: PadimConfig, reason: Any, index: int
 ) -> None:
-    pictures = normals(19)
-    model = fit(small_config, pictures)
+    images = normals(19)
+    model = fit(small_config, images)
     before = snapshot(model)
     model.exclude(index, reason)
     assert [n.status for n in model.normals_].count(reason) == 1
-    without = fit(small_config, [picture for i, picture in enumerate(pictures) if i != index])
+    without = fit(small_config, [image for i, image in enumerate(images) if i != index])
     np.testing.assert_array_equal(model.state.gaussians.mean, without.state.gaussians.mean)
     assert_same_factor(model, without)
     np.testing.assert_array_equal(
         np.delete(model.state.fitted.held_out, index, axis=0), without.state.fitted.held_out
     )
     assert model.state.fitted.quantizer == without.state.fitted.quantizer
-    # The one left out is judged as any other picture.
+    # The one left out is judged as any other image.
     np.testing.assert_allclose(
-        model.state.fitted.held_out[index], grids_of(without, [pictures[index]])[0], rtol=1e-4
+        model.state.fitted.held_out[index], grids_of(without, [images[index]])[0], rtol=1e-4
     )
     expected = sorted(without.state.part_scores(without.config.min_area))
     if reason == "kept_out":
@@ -372,7 +372,7 @@ def test_exclusions_in_any_order_come_to_the_same(small_config: PadimConfig) -> 
     assert_same_model(one, other)
 
 
-def test_a_part_leaves_with_all_its_pictures(small_config: PadimConfig) -> None:
+def test_a_part_leaves_with_all_its_images(small_config: PadimConfig) -> None:
     groups = {"good_001.png": "A", "good_006.png": "A"}
     model = fit(small_config, normals(8), groups=groups)
     former = snapshot(model)
@@ -411,9 +411,9 @@ def test_excluding_down_to_two_parts_ends_the_calibration(small_config: PadimCon
 
 def test_a_duplicate_of_an_excluded_part_does_not_vouch_for_it(small_config: PadimConfig) -> None:
     """Kept out, then given again under another name: one part, which is either in the fit or not."""
-    pictures = normals(8)
-    model = fit(small_config, pictures).exclude(2, "kept_out")
-    model.partial_fit([("again.png", pictures[2][1])])
+    images = normals(8)
+    model = fit(small_config, images).exclude(2, "kept_out")
+    model.partial_fit([("again.png", images[2][1])])
     assert model.normals_[8].group == model.normals_[2].group
     assert len({model.normals_[8].status, model.normals_[2].status}) == 1
 
@@ -429,11 +429,11 @@ def test_regrouping_with_an_excluded_part_does_not_split_it(small_config: PadimC
 
 @pytest.mark.parametrize("split", [1, 7, 16, 20])
 def test_partial_fit_is_one_fit(small_config: PadimConfig, split: int) -> None:
-    pictures = normals(21)
+    images = normals(21)
     groups = {"good_000.png": "A", "good_020.png": "A"}
     model = Padim(small_config)
-    model.partial_fit(pictures[:split], groups=groups).partial_fit(pictures[split:], groups=groups)
-    whole = fit(small_config, pictures, groups=groups)
+    model.partial_fit(images[:split], groups=groups).partial_fit(images[split:], groups=groups)
+    whole = fit(small_config, images, groups=groups)
     assert_same_model(model, whole)
     assert [model.working_set.thumbnail(i) for i in (0, 20)] == [
         whole.working_set.thumbnail(i) for i in (0, 20)
@@ -441,26 +441,26 @@ def test_partial_fit_is_one_fit(small_config: PadimConfig, split: int) -> None:
 
 
 def test_partial_fit_after_a_restart(small_config: PadimConfig, tmp_path: Path) -> None:
-    pictures = normals(19)
-    Padim(small_config, work_dir=tmp_path / "work").fit(pictures[:12]).save(tmp_path / "model")
+    images = normals(19)
+    Padim(small_config, work_dir=tmp_path / "work").fit(images[:12]).save(tmp_path / "model")
     model = Padim.load(tmp_path / "model", work_dir=tmp_path / "work")
     assert model.working_set.has_features
-    model.partial_fit(pictures[12:])
-    assert_same_model(model, fit(small_config, pictures))
+    model.partial_fit(images[12:])
+    assert_same_model(model, fit(small_config, images))
     model.exclude(3, "not_good")
 
 
 def test_partial_fit_of_what_was_not_saved_is_forgotten(small_config: PadimConfig, tmp_path: Path) -> None:
     """A session that dies between partial_fit and save leaves a longer spool than the bundle knows."""
-    pictures = normals(9)
-    model = Padim(small_config, work_dir=tmp_path / "work").fit(pictures[:5])
+    images = normals(9)
+    model = Padim(small_config, work_dir=tmp_path / "work").fit(images[:5])
     model.save(tmp_path / "model")
     model.partial_fit(normals(3, first=300))
     again = Padim.load(tmp_path / "model", work_dir=tmp_path / "work")
     assert [again.working_set.thumbnail(i) for i in range(5)] == [
         model.working_set.thumbnail(i) for i in range(5)
     ]
-    assert_same_model(again.partial_fit(pictures[5:]), fit(small_config, pictures))
+    assert_same_model(again.partial_fit(images[5:]), fit(small_config, images))
 
 
 def test_fit_replaces(small_config: PadimConfig) -> None:
@@ -472,16 +472,16 @@ def test_fit_replaces(small_config: PadimConfig) -> None:
 
 def test_embeddings_of_another_fit_are_not_taken_for_these(small_config: PadimConfig, tmp_path: Path) -> None:
     """A new fit that is never saved leaves its spool beside the former bundle: it must not be used."""
-    pictures = normals(6)
-    model = Padim(small_config, work_dir=tmp_path / "work").fit(pictures)
+    images = normals(6)
+    model = Padim(small_config, work_dir=tmp_path / "work").fit(images)
     model.save(tmp_path / "model")
     model.fit(normals(6, first=300))
     again = Padim.load(tmp_path / "model", work_dir=tmp_path / "work")
-    expected = fit(small_config, pictures).exclude(0, "not_good")
+    expected = fit(small_config, images).exclude(0, "not_good")
     try:
         again.exclude(0, "not_good")
     except PadimError:
-        return  # asking for the pictures again is right, too
+        return  # asking for the images again is right, too
     np.testing.assert_array_equal(again.state.gaussians.mean, expected.state.gaussians.mean)
 
 
@@ -560,9 +560,9 @@ def check_progress(calls: list[tuple[int, int | None, str]], total: int | None) 
 @pytest.mark.parametrize("count", [1, 2, 3, 20])
 def test_progress_of_a_fit_reaches_its_total(small_config: PadimConfig, count: int) -> None:
     calls: list[tuple[int, int | None, str]] = []
-    pictures = [*normals(count), BROKEN]
+    images = [*normals(count), BROKEN]
     model = Padim(small_config).fit(
-        pictures, progress=lambda *call: calls.append(call), on_error=lambda error: None
+        images, progress=lambda *call: calls.append(call), on_error=lambda error: None
     )
     check_progress(calls, count + 1)
     assert calls[0][0] == 1
@@ -578,29 +578,29 @@ def test_progress_of_a_fit_reaches_its_total(small_config: PadimConfig, count: i
 def test_progress_of_scoring(small_model: Padim) -> None:
     calls: list[tuple[int, int | None, str]] = []
     list(small_model.predict(normals(5), progress=lambda *call: calls.append(call)))
-    assert calls == [(i, 5, "Scoring pictures") for i in range(1, 6)]
+    assert calls == [(i, 5, "Scoring images") for i in range(1, 6)]
     calls.clear()
     list(small_model.predict(iter(normals(2)), progress=lambda *call: calls.append(call)))
     assert [call[:2] for call in calls] == [(1, None), (2, None)]
 
 
-def test_broken_pictures_are_named_and_the_rest_is_used(small_config: PadimConfig) -> None:
+def test_broken_images_are_named_and_the_rest_is_used(small_config: PadimConfig) -> None:
     good = normals(6)
     empty: tuple[str, bytes | RGB] = ("empty.png", b"")
     floats: Any = ("floats", np.zeros((8, 8, 3)))
-    pictures = [BROKEN, *good[:3], empty, floats, *good[3:], ("cut.png", good[0][1][:200])]
+    images = [BROKEN, *good[:3], empty, floats, *good[3:], ("cut.png", good[0][1][:200])]
     errors: list[ImageError] = []
-    model = fit(small_config, pictures, on_error=errors.append)
+    model = fit(small_config, images, on_error=errors.append)
     assert [error.name for error in errors] == ["broken.png", "empty.png", "floats", "cut.png"]
     assert all(error.reason for error in errors)
     assert_same_model(model, fit(small_config, good))
     errors.clear()
-    scored = [item.name for item in model.predict(pictures, on_error=errors.append)]
+    scored = [item.name for item in model.predict(images, on_error=errors.append)]
     assert scored == [name for name, _ in good]
     assert len(errors) == 4
 
 
-def test_without_on_error_the_first_broken_picture_raises(small_config: PadimConfig) -> None:
+def test_without_on_error_the_first_broken_image_raises(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(4))
     before = snapshot(model)
     for verb in (model.fit, model.partial_fit):
@@ -611,21 +611,21 @@ def test_without_on_error_the_first_broken_picture_raises(small_config: PadimCon
         list(model.predict([BROKEN]))
 
 
-@pytest.mark.parametrize("pictures", [[], [BROKEN, BROKEN]], ids=["none", "only broken"])
-def test_nothing_usable(small_config: PadimConfig, pictures: Pictures) -> None:
+@pytest.mark.parametrize("images", [[], [BROKEN, BROKEN]], ids=["none", "only broken"])
+def test_nothing_usable(small_config: PadimConfig, images: Images) -> None:
     model = Padim(small_config)
     with pytest.raises(PadimError, match="at least one"):
-        model.fit(pictures, on_error=lambda error: None)
+        model.fit(images, on_error=lambda error: None)
     with pytest.raises(NotFittedError):
         _ = model.state
     model.fit(normals(4))
     before = snapshot(model)
     with pytest.raises(PadimError, match="at least one"):
-        model.fit(pictures, on_error=lambda error: None)
+        model.fit(images, on_error=lambda error: None)
     assert snapshot(model) == before
-    model.partial_fit(pictures, on_error=lambda error: None)
+    model.partial_fit(images, on_error=lambda error: None)
     assert snapshot(model) == before
-    assert list(model.predict(pictures, on_error=lambda error: None)) == []
+    assert list(model.predict(images, on_error=lambda error: None)) == []
 
 
 def test_a_source_that_fails_midway_changes_nothing(small_config: PadimConfig) -> None:
@@ -647,11 +647,11 @@ def test_the_former_model_serves_while_a_new_fit_runs(small_config: PadimConfig)
     (expected,) = model.predict(normals(1))
 
     def looking_on() -> Iterator[tuple[str, bytes | RGB]]:
-        for i, picture in enumerate(normals(40, first=80)):
+        for i, image in enumerate(normals(40, first=80)):
             if i > 35:  # by now a batch has been written
                 assert ([model.working_set.thumbnail(i) for i in range(5)], model.threshold_level) == former
                 assert next(iter(model.predict(normals(1)))).score_level == expected.score_level
-            yield picture
+            yield image
 
     model.fit(looking_on())
     assert len(model.normals_) == 40
@@ -667,7 +667,7 @@ def assert_judges(model: Padim) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_one_or_two_pictures_give_a_model_without_calibration(
+def test_one_or_two_images_give_a_model_without_calibration(
     small_config: PadimConfig, count: int, tmp_path: Path
 ) -> None:
     model = Padim.load(fit(small_config, normals(count)).save(tmp_path / "m"))
@@ -694,7 +694,7 @@ def test_one_or_two_pictures_give_a_model_without_calibration(
     assert again.threshold_level == level + 1
 
 
-def test_three_pictures_calibrate_and_say_how_little_that_is_worth(small_config: PadimConfig) -> None:
+def test_three_images_calibrate_and_say_how_little_that_is_worth(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(3))
     assert model.state.fitted.calibration == "exact"
     threshold = model.current_threshold
@@ -706,7 +706,7 @@ def test_three_pictures_calibrate_and_say_how_little_that_is_worth(small_config:
     assert_judges(model)
 
 
-def test_three_pictures_of_two_parts_do_not_calibrate(small_config: PadimConfig) -> None:
+def test_three_images_of_two_parts_do_not_calibrate(small_config: PadimConfig) -> None:
     model = fit(small_config, normals(3), groups={"good_000.png": "A", "good_002.png": "A"})
     assert model.state.fitted.calibration == "none"
     assert_judges(model)
@@ -719,14 +719,14 @@ def test_all_duplicates(small_config: PadimConfig) -> None:
     assert_judges(model)
 
 
-def test_constant_pictures(small_config: PadimConfig) -> None:
-    pictures: Pictures = [(f"{v}", np.full((64, 64, 3), v, np.uint8)) for v in (100, 101, 102, 103)]
-    model = fit(small_config, pictures)
+def test_constant_images(small_config: PadimConfig) -> None:
+    images: Images = [(f"{v}", np.full((64, 64, 3), v, np.uint8)) for v in (100, 101, 102, 103)]
+    model = fit(small_config, images)
     assert model.state.fitted.calibration == "exact"
     assert np.isfinite(model.state.fitted.held_out).all()
     assert_judges(model)
     # Equal pixels in files that are not: nothing varies at all, and everything stays finite.
-    equal: Pictures = [(str(i), png(np.full((64 + i, 64, 3), 9, np.uint8))) for i in range(5)]
+    equal: Images = [(str(i), png(np.full((64 + i, 64, 3), 9, np.uint8))) for i in range(5)]
     model = fit(small_config, equal)
     assert np.isfinite(model.state.fitted.held_out).all()
     assert_judges(model)
@@ -736,20 +736,20 @@ def test_constant_pictures(small_config: PadimConfig) -> None:
 @pytest.mark.parametrize("count", [1, 3, 22])
 def test_the_smallest_eps_gives_sound_numbers(small_config: PadimConfig, count: int) -> None:
     config = PadimConfig.model_validate({**small_config.model_dump(), "eps": 1e-6})
-    pictures = normals(count)
-    model = fit(config, pictures)
+    images = normals(count)
+    model = fit(config, images)
     assert_judges(model)
     if count > 2:
-        expected = grids_of(fit(config, pictures[1:]), pictures[:1])
+        expected = grids_of(fit(config, images[1:]), images[:1])
         np.testing.assert_allclose(model.state.fitted.held_out[:1], expected, rtol=1e-2)
 
 
 def test_mixed_sizes(small_config: PadimConfig) -> None:
     sizes = [(96, 96), (60, 120), (200, 90), (33, 47), (1, 1), (64, 64)]
-    pictures: Pictures = [(f"{i}", part(i, size=size)) for i, size in enumerate(sizes)]
-    model = fit(small_config, pictures)
+    images: Images = [(f"{i}", part(i, size=size)) for i, size in enumerate(sizes)]
+    model = fit(small_config, images)
     assert [n.original_size for n in model.normals_] == sizes
-    for scored, size in zip(model.predict(pictures), sizes, strict=True):
+    for scored, size in zip(model.predict(images), sizes, strict=True):
         assert scored.original_size == size
         decision = model.decide(scored, 0)
         assert decision.mask.shape == size
@@ -771,7 +771,7 @@ def test_padding_is_never_judged(small_config: PadimConfig) -> None:
     assert not held_out[48:].any()
     decision = model.decide(scored, 0, 1)
     assert decision.mask.shape == (96, 48)
-    # A padded picture keeps its aspect: the same part stretched is another picture to the network.
+    # A padded image keeps its aspect: the same part stretched is another image to the network.
     (stretched,) = fit(small_config, normals(3)).predict([("tall", tall)])
     assert stretched.content_box is None
 
@@ -782,7 +782,7 @@ def test_padding_is_never_judged(small_config: PadimConfig) -> None:
 @pytest.mark.parametrize("how", ["stretch", "pad"])
 def test_rejected_exactly_when_score_exceeds_and_mask_shows(small_config: PadimConfig, how: Any) -> None:
     model = fit(small_config.model_copy(update={"fit": how}), normals(8))
-    tests: Pictures = [("thin", part(7, size=(40, 150), defect=True)), ("small", part(8, size=(20, 12)))]
+    tests: Images = [("thin", part(7, size=(40, 150), defect=True)), ("small", part(8, size=(20, 12)))]
     outcomes = set()
     for scored in model.predict([*normals(3, first=100), *defects(3), *tests]):
         for min_area in (1, 8, 300):
@@ -946,10 +946,10 @@ def test_set_decision_refuses_and_changes_nothing(saved_model: Path, wrong: dict
 # --- spool and checkpoint ---
 
 
-def test_without_the_spool_exclusion_asks_for_the_pictures(small_config: PadimConfig) -> None:
-    pictures = normals(7)
-    model = fit(small_config, pictures)
-    expected = fit(small_config, pictures).exclude(2, "not_good")
+def test_without_the_spool_exclusion_asks_for_the_images(small_config: PadimConfig) -> None:
+    images = normals(7)
+    model = fit(small_config, images)
+    expected = fit(small_config, images).exclude(2, "not_good")
     size = model.working_set.nbytes
     assert size >= 7 * 176 * 64 * 4
     model.working_set.delete()
@@ -961,45 +961,45 @@ def test_without_the_spool_exclusion_asks_for_the_pictures(small_config: PadimCo
     assert model.state.fitted.calibration == "exact"  # what was derived from it stays
     model.state.image_levels(3)
     runs = model.network.extractor.runs
-    model.working_set.rebuild([*reversed(pictures), *normals(1, first=99), pictures[0]])
+    model.working_set.rebuild([*reversed(images), *normals(1, first=99), images[0]])
     assert model.network.extractor.runs > runs
     assert model.working_set.has_features
     assert_same_model(model.exclude(2, "not_good"), expected)
 
 
-def test_rebuilding_names_a_missing_picture(small_config: PadimConfig) -> None:
-    pictures = normals(6)
-    model = fit(small_config, pictures)
+def test_rebuilding_names_a_missing_image(small_config: PadimConfig) -> None:
+    images = normals(6)
+    model = fit(small_config, images)
     model.working_set.delete()
     before = snapshot(model)
     with pytest.raises(PadimError, match=r"2 of the 6 .*good_002\.png"):
-        model.working_set.rebuild([picture for i, picture in enumerate(pictures) if i not in (2, 4)])
+        model.working_set.rebuild([image for i, image in enumerate(images) if i not in (2, 4)])
     assert not model.working_set.has_features
     assert snapshot(model) == before
-    # The same name with other content is not the same picture.
+    # The same name with other content is not the same image.
     with pytest.raises(PadimError, match=r"1 of the 6 .*good_002\.png"):
-        model.working_set.rebuild([*pictures[:2], ("good_002.png", png(part(99))), *pictures[3:]])
+        model.working_set.rebuild([*images[:2], ("good_002.png", png(part(99))), *images[3:]])
     with pytest.raises(Cancelled):
-        model.working_set.rebuild(pictures, cancel=StopAfter(2))
+        model.working_set.rebuild(images, cancel=StopAfter(2))
     assert snapshot(model) == before
 
 
 def test_a_fit_continued_without_the_spool_is_marked_stale(small_config: PadimConfig, tmp_path: Path) -> None:
-    small_config = small_config.model_copy(update={"n_features": 6})  # fewer than there are pictures
-    pictures = normals(24)
-    model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:15]).exclude(3, "not_good")
+    small_config = small_config.model_copy(update={"n_features": 6})  # fewer than there are images
+    images = normals(24)
+    model = Padim(small_config, work_dir=tmp_path / "w").fit(images[:15]).exclude(3, "not_good")
     model.working_set.delete()
     model.save(tmp_path / "m")
     model = Padim.load(tmp_path / "m", work_dir=tmp_path / "w")
     threshold, quantizer = model.current_threshold, model.state.fitted.quantizer
     with pytest.raises(Cancelled):
-        model.partial_fit(pictures[15:], cancel=StopAfter(4))
+        model.partial_fit(images[15:], cancel=StopAfter(4))
     assert len(model.normals_) == model.working_set.statistics().count + 1 == 15
-    model.partial_fit(pictures[15:20]).partial_fit([*pictures[20:], BROKEN], on_error=lambda error: None)
+    model.partial_fit(images[15:20]).partial_fit([*images[20:], BROKEN], on_error=lambda error: None)
     assert model.state.fitted.calibration == "stale"
     assert (model.current_threshold, model.state.fitted.quantizer) == (threshold, quantizer)
     assert len(model.state.part_scores(model.config.min_area)) == 14
-    whole = fit(small_config, pictures).exclude(3, "not_good")
+    whole = fit(small_config, images).exclude(3, "not_good")
     assert [n.name for n in model.normals_] == [n.name for n in whole.normals_]
     np.testing.assert_allclose(model.state.gaussians.mean, whole.state.gaussians.mean, rtol=1e-6, atol=1e-6)
     everywhere = np.arange(len(model.state.gaussians.mean))
@@ -1021,21 +1021,21 @@ def test_a_fit_continued_without_the_spool_is_marked_stale(small_config: PadimCo
 
 def test_rebuilding_the_spool_of_a_continued_fit_ends_the_staleness(small_config: PadimConfig) -> None:
     small_config = small_config.model_copy(update={"n_features": 6})
-    pictures = normals(12)
-    model = fit(small_config, pictures[:8])
+    images = normals(12)
+    model = fit(small_config, images[:8])
     model.working_set.delete()
-    model.partial_fit(pictures[8:])
+    model.partial_fit(images[8:])
     assert model.state.fitted.calibration == "stale"
-    model.working_set.rebuild(pictures)
-    assert_same_model(model, fit(small_config, pictures))
+    model.working_set.rebuild(images)
+    assert_same_model(model, fit(small_config, images))
 
 
 def test_few_normals_are_continued_exactly_from_their_kept_channels(
     small_config: PadimConfig, tmp_path: Path
 ) -> None:
-    """The checkpoint of fewer pictures than channels kept holds features: smaller, and nothing is lost."""
-    pictures = normals(14)
-    model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:9], groups={"good_001.png": "a"})
+    """The checkpoint of fewer images than channels kept holds features: smaller, and nothing is lost."""
+    images = normals(14)
+    model = Padim(small_config, work_dir=tmp_path / "w").fit(images[:9], groups={"good_001.png": "a"})
     model.exclude(3, "kept_out").working_set.delete()
     assert not model.working_set.has_features
     d = len(model.state.channels)
@@ -1047,10 +1047,10 @@ def test_few_normals_are_continued_exactly_from_their_kept_channels(
     model = Padim.load(model.save(tmp_path / "m"), work_dir=tmp_path / "w")
     before = snapshot(model)
     with pytest.raises(Cancelled):
-        model.partial_fit(pictures[9:], cancel=StopAfter(4))
+        model.partial_fit(images[9:], cancel=StopAfter(4))
     assert snapshot(model) == before
-    model.partial_fit(pictures[9:12]).partial_fit([*pictures[12:], BROKEN], on_error=lambda error: None)
-    whole = fit(small_config, pictures, groups={"good_001.png": "a"}).exclude(3, "kept_out")
+    model.partial_fit(images[9:12]).partial_fit([*images[12:], BROKEN], on_error=lambda error: None)
+    whole = fit(small_config, images, groups={"good_001.png": "a"}).exclude(3, "kept_out")
     assert_same_model(model, whole)
     assert model.state.fitted.calibration == "exact"
     with pytest.raises(PadimError, match=r"rebuild\(\)"):
@@ -1059,13 +1059,13 @@ def test_few_normals_are_continued_exactly_from_their_kept_channels(
 
 def test_a_checkpoint_outgrows_its_features(small_config: PadimConfig, tmp_path: Path) -> None:
     config = small_config.model_copy(update={"n_features": 8})
-    pictures = normals(12)
-    model = Padim(config, work_dir=tmp_path / "w").fit(pictures[:6])
+    images = normals(12)
+    model = Padim(config, work_dir=tmp_path / "w").fit(images[:6])
     model.working_set.delete()
-    model.partial_fit(pictures[6:10])  # now more than 8: what goes on are the statistics
-    assert_same_model(model, fit(config, pictures[:10]))
+    model.partial_fit(images[6:10])  # now more than 8: what goes on are the statistics
+    assert_same_model(model, fit(config, images[:10]))
     assert model.working_set.statistics().count == 10
-    model.partial_fit(pictures[10:])
+    model.partial_fit(images[10:])
     assert model.state.fitted.calibration == "stale"
     assert model.working_set.statistics().count == 12
 
@@ -1084,14 +1084,14 @@ def test_a_checkpoint_that_is_ahead_of_the_model_is_not_counted_twice(
     small_config: PadimConfig, tmp_path: Path
 ) -> None:
     """A session that dies after a continued fit and before saving it; the next one does it again."""
-    pictures = normals(10)
-    model = Padim(small_config, work_dir=tmp_path / "w").fit(pictures[:6])
+    images = normals(10)
+    model = Padim(small_config, work_dir=tmp_path / "w").fit(images[:6])
     model.working_set.delete()
     model.save(tmp_path / "m")
-    model.partial_fit(pictures[6:])
+    model.partial_fit(images[6:])
     again = Padim.load(tmp_path / "m", work_dir=tmp_path / "w")
     try:
-        again.partial_fit(pictures[6:])
+        again.partial_fit(images[6:])
     except PadimError:
         return  # refusing is right, too
     assert again.working_set.statistics().count == len(again.normals_) == 10
@@ -1104,7 +1104,7 @@ def test_a_continued_fit_of_nothing_usable_is_not_stale(small_config: PadimConfi
     assert model.state.fitted.calibration == "exact"
 
 
-def test_a_picture_scored_under_another_region_is_not_judged(saved_model: Path) -> None:
+def test_an_image_scored_under_another_region_is_not_judged(saved_model: Path) -> None:
     model = Padim.load(saved_model)
     scored = next(model.predict(defects(1)))
     size = model.config.input_size
@@ -1118,7 +1118,7 @@ def test_a_picture_scored_under_another_region_is_not_judged(saved_model: Path) 
     model.decide(scored)  # the same state again
 
 
-def test_a_network_without_numbers_names_the_picture(
+def test_a_network_without_numbers_names_the_image(
     small_config: PadimConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Padim(small_config)
@@ -1158,10 +1158,10 @@ def test_a_temporary_work_folder_goes_with_the_model(small_config: PadimConfig) 
 
 
 def test_judge_arrays_is_the_path_of_files(small_model: Padim) -> None:
-    pictures = defects(3)
+    images = defects(3)
     rgb = np.stack([small_model.network.preprocess(part(500 + i, defect=True)) for i in range(3)])
     maps, scores = small_model.state.score_arrays(rgb, small_model.config.min_area)
-    for scored, q, score in zip(small_model.predict(pictures), maps, scores, strict=True):
+    for scored, q, score in zip(small_model.predict(images), maps, scores, strict=True):
         np.testing.assert_array_equal(scored.levels, q)
         assert scored.score_level == score
 

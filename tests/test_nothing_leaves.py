@@ -150,13 +150,13 @@ def _use_the_shell(parts: Path, tmp_path: Path) -> list[str]:
     model, shell = str(tmp_path / "model"), Trace(tmp_path / "shell")
     caches = {"PADIM_CACHE": os.environ["PADIM_CACHE"]}
     fit = ("-m", "padim", "fit", str(parts), "-o", model, "-c", str(settings))
-    scorer, picture = tmp_path / "scorer.onnx", next(parts.glob("*.png"))
+    scorer, image = tmp_path / "scorer.onnx", next(parts.glob("*.png"))
     seen: list[str] = []
     for command in (
         fit,
         ("-m", "padim", "score", model, str(parts), "-o", str(tmp_path / "results")),
         ("-m", "padim", "export", model, "-o", str(scorer)),
-        (str(ROOT / "examples" / "score_onnx.py"), str(scorer), str(picture)),
+        (str(ROOT / "examples" / "score_onnx.py"), str(scorer), str(image)),
     ):
         run(shell, *command, cwd=ROOT, **caches)
         seen += shell.calls()

@@ -36,13 +36,13 @@ FAULTY = [entry for entry in ENTRIES if entry.kind != "good"]
 
 
 @cache
-def picture(path: Path) -> NDArray[np.uint8]:
+def image(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as opened:
         return np.asarray(opened)
 
 
 def name(entry: Any) -> str:
-    return str(entry.picture)
+    return str(entry.image)
 
 
 def test_layout_and_counts() -> None:
@@ -57,7 +57,7 @@ def test_layout_and_counts() -> None:
 
 
 def test_no_file_is_missing_and_none_is_left_over() -> None:
-    expected = {PART / entry.picture for entry in ENTRIES} | {PART / entry.mask for entry in FAULTY}
+    expected = {PART / entry.image for entry in ENTRIES} | {PART / entry.mask for entry in FAULTY}
     assert {path for path in PART.rglob("*") if path.is_file()} == expected
 
 
@@ -66,16 +66,16 @@ def test_total_size_stays_small() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=name)
-def test_picture_decodes_at_the_stated_size(entry: Any) -> None:
-    pixels = picture(PART / entry.picture)
+def test_image_decodes_at_the_stated_size(entry: Any) -> None:
+    pixels = image(PART / entry.image)
     assert pixels.shape == (script.SIZE, script.SIZE, 3)
     assert 60 < pixels.mean() < 150  # neither black nor burnt out
     assert (pixels == 255).all(axis=2).mean() < 0.05
 
 
 @pytest.mark.parametrize("entry", FAULTY, ids=name)
-def test_mask_fits_its_picture(entry: Any) -> None:
-    mask = picture(PART / entry.mask)
+def test_mask_fits_its_image(entry: Any) -> None:
+    mask = image(PART / entry.mask)
     assert mask.shape == (script.SIZE, script.SIZE)
     assert set(np.unique(mask)) == {0, 255}
     assert 20 <= np.count_nonzero(mask) < 0.30 * mask.size
@@ -83,25 +83,25 @@ def test_mask_fits_its_picture(entry: Any) -> None:
 
 def test_every_sound_part_is_another_part() -> None:
     good = [entry for entry in ENTRIES if entry.kind == "good"]
-    pictures = np.stack([picture(PART / entry.picture)[::2, ::2].mean(axis=2) for entry in good])
+    images = np.stack([image(PART / entry.image)[::2, ::2].mean(axis=2) for entry in good])
     for i in range(1, len(good)):
-        nearest = np.abs(pictures[:i] - pictures[i]).mean(axis=(1, 2)).min()
-        assert nearest > 3.0, f"{good[i].picture} nearly repeats an earlier picture"
+        nearest = np.abs(images[:i] - images[i]).mean(axis=(1, 2)).min()
+        assert nearest > 3.0, f"{good[i].image} nearly repeats an earlier image"
 
 
 @pytest.mark.parametrize("entry", [ENTRIES[0], FAULTY[0], FAULTY[-1]], ids=name)
-def test_script_makes_the_committed_picture(entry: Any) -> None:
+def test_script_makes_the_committed_image(entry: Any) -> None:
     pixels, mask = script.make(entry)
     with Image.open(io.BytesIO(script.encode(pixels))) as opened:
         made = np.asarray(opened).astype(float)
-    assert np.abs(made - picture(PART / entry.picture)).mean() < 2.0  # zero but for other library versions
+    assert np.abs(made - image(PART / entry.image)).mean() < 2.0  # zero but for other library versions
     if entry.kind == "good":
         assert mask is None
     else:
-        assert np.mean(mask != picture(PART / entry.mask)) < 1e-3
+        assert np.mean(mask != image(PART / entry.mask)) < 1e-3
 
 
-def test_same_seed_same_picture_other_seed_other_part() -> None:
+def test_same_seed_same_image_other_seed_other_part() -> None:
     entry = FAULTY[-1]
     first, first_mask = script.make(entry)
     again, again_mask = script.make(entry)

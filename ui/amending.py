@@ -1,4 +1,4 @@
-"""Changes of a fitted model in the background: its own pictures once more, further good parts, other layers,
+"""Changes of a fitted model in the background: its own images once more, further good parts, other layers,
 parts taken out or put back where that means training anew.
 
 One change of a model at a time, whoever asks: the job's key names the model, not the session.
@@ -81,8 +81,8 @@ def acknowledge(entry: Entry) -> None:
 
 
 def start_rebuilding(entry: Entry, brought: Brought) -> None:
-    """Read the model's own pictures again, so that normals can be excluded and put back."""
-    title = "Reading the model’s pictures again"
+    """Read the model's own images again, so that normals can be excluded and put back."""
+    title = "Reading the model’s images again"
     _start(entry, title, REBUILD, brought, lambda job: rebuild(entry, brought, job))
 
 
@@ -123,13 +123,13 @@ def rebuild(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
     """The job: the normals' features from the very files the model was fitted on.
 
     Raises:
-        PadimError: pictures are missing; names the first of them.
+        PadimError: images are missing; names the first of them.
         Cancelled: the user stopped it; the model is as it was.
     """
     from padim.worker.messages import Rebuild
 
-    with work_queue.handed_over(brought, job) as pictures:
-        request = Rebuild(root=workspace.root(), model=entry.id, pictures=pictures)
+    with work_queue.handed_over(brought, job) as images:
+        request = Rebuild(root=workspace.root(), model=entry.id, images=images)
         done = work_queue.run("change", request, job)
     said = "The working features are back: parts can be excluded and put back again."
     if done.was_stale:
@@ -138,27 +138,27 @@ def rebuild(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
 
 
 def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
-    """The job: a continued fit. Pictures so alike that they must be shots of one part count as one.
+    """The job: a continued fit. Images so alike that they must be shots of one part count as one.
 
     Raises:
-        PadimError: none of the pictures could be used.
+        PadimError: none of the images could be used.
         Cancelled: the user stopped it; the model is as it was.
     """
     from padim.worker.messages import Add
     from ui.files.survey import survey
 
     looked = survey(brought.source, job)
-    with work_queue.handed_over(brought, job) as pictures:
+    with work_queue.handed_over(brought, job) as images:
         request = Add(
-            root=workspace.root(), model=entry.id, pictures=pictures, shots=looked.shots("near_identical")
+            root=workspace.root(), model=entry.id, images=images, shots=looked.shots("near_identical")
         )
         done = work_queue.run("change", request, job)
     shots = (
         ""
-        if done.parts == done.pictures
+        if done.parts == done.images
         else f" of {count(done.parts, 'new part')}; the others are repeat shots or copies"
     )
-    return Amended(f"{count(done.pictures, 'picture')} added{shots}.", looked.failed)
+    return Amended(f"{count(done.images, 'image')} added{shots}.", looked.failed)
 
 
 def relearn(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:

@@ -1,6 +1,6 @@
 """What the Calibrate page works out: the threshold being tried, its promise, and thresholds worth trying.
 
-Nothing here runs the network: held-out grids and scored pictures are read, never made.
+Nothing here runs the network: held-out grids and scored images are read, never made.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def threshold(model: Padim, draft: Draft) -> Threshold:
 
 
 def same(model: Padim, one: Draft, other: Draft) -> bool:
-    """Whether two drafts judge every picture alike."""
+    """Whether two drafts judge every image alike."""
     return one.min_area == other.min_area and _level(model, one) == _level(model, other)
 
 
@@ -100,7 +100,7 @@ class Trying:
 
     Attributes:
         draft: None until it is first changed: what is in use.
-        selected: id of the picture shown large.
+        selected: id of the image shown large.
         heard: how far the server has heard what was done in the viewer.
         look: how strong the heat is drawn and in what colours.
     """
@@ -169,7 +169,7 @@ def hear_decision(entry: Entry, model: Padim, value: object) -> None:
 
 
 def hear_selected(entry: Entry, value: object) -> None:
-    """Take over which picture is shown large: its full resolution is fetched then."""
+    """Take over which image is shown large: its full resolution is fetched then."""
     said = viewing.selection(value)
     if said is not None:
         tried = trying(entry)
@@ -213,27 +213,27 @@ def decision_in_use(model: Padim) -> dict[str, Any] | None:
     return None if model.current_threshold is None else decision(model, saved(model))
 
 
-# -- pictures whose content is known, or to be judged ----------------------------------------------------
+# -- images whose content is known, or to be judged ----------------------------------------------------
 
 
 class Tests(Reviews):
-    """The pictures that this session tries thresholds on, by model."""
+    """The images that this session tries thresholds on, by model."""
 
     kind = "known"
 
 
 def tests(entry: Entry) -> Review:
-    """This session's test pictures for this model."""
+    """This session's test images for this model."""
     return state.of(Tests).of(entry)
 
 
 def take(entry: Entry, model: Padim, brought: bring.Brought, origin: Origin) -> None:
-    """Score pictures in the background."""
+    """Score images in the background."""
     tests(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER, origin)
 
 
 def sample(origin: Origin) -> bring.Sample | None:
-    """The sample's pictures of that kind, or None where the sample is not installed."""
+    """The sample's images of that kind, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None or origin == "unknown":
         return None
@@ -251,9 +251,9 @@ def sample(origin: Origin) -> bring.Sample | None:
 
 
 def shown(entry: Entry, model: Padim, held: viewing.HeldOut | None, min_area: int) -> list[viewing.Shown]:
-    """All that the viewer shows: the good parts with their held-out maps, then the test pictures."""
-    pictures = [] if held is None else viewing.normals_shown(model, held, min_area)
-    return [*pictures, *viewing.tests_shown(model, tests(entry).pile.items, min_area)]
+    """All that the viewer shows: the good parts with their held-out maps, then the test images."""
+    images = [] if held is None else viewing.normals_shown(model, held, min_area)
+    return [*images, *viewing.tests_shown(model, tests(entry).pile.items, min_area)]
 
 
 class _Labelled(BaseModel, strict=True):
@@ -304,8 +304,8 @@ class Known:
     """Scores of what is known to be good or defective, levels.
 
     Attributes:
-        good: good parts by their held-out scores, and good test pictures.
-        defect: defect pictures.
+        good: good parts by their held-out scores, and good test images.
+        defect: defect images.
         doubted: indices of normals that somebody has called defective; they still count as good.
     """
 
@@ -314,12 +314,12 @@ class Known:
     doubted: tuple[int, ...]
 
 
-def known(entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], min_area: int) -> Known:
-    """What thresholds can be chosen by, scored for that smallest region as ``pictures`` are."""
+def known(entry: Entry, model: Padim, images: Sequence[viewing.Shown], min_area: int) -> Known:
+    """What thresholds can be chosen by, scored for that smallest region as ``images`` are."""
     said = labels.labels(entry)
     good: list[int] = []
     defect: list[int] = []
-    for one in pictures:
+    for one in images:
         if one.item is None:
             continue
         group = said.get(one.sha256) or one.group
@@ -352,7 +352,7 @@ def draft_at(model: Padim, level: int, min_area: int) -> Draft:
 
 
 def message(
-    entry: Entry, model: Padim, pictures: Sequence[viewing.Shown], held: viewing.HeldOut | None, draft: Draft
+    entry: Entry, model: Padim, images: Sequence[viewing.Shown], held: viewing.HeldOut | None, draft: Draft
 ) -> dict[str, Any]:
     """What the viewer is given on this page."""
     from padim.decision.guard_band import band_levels
@@ -360,7 +360,7 @@ def message(
     tried = trying(entry)
     return viewing.message(
         model,
-        pictures,
+        images,
         mode="calibrate",
         decision=decision(model, draft),
         selected=tried.selected,

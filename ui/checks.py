@@ -19,7 +19,7 @@ from ui import amending
 from ui.app import state, workspace
 from ui.app.text import count, in_hundred
 from ui.files import bring
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 from ui.jobs import watch
 from ui.reviews import Review, Reviews
 from ui.scoring import Kept, Scored
@@ -51,8 +51,8 @@ SECOND = "second"
 def lie(model: Padim) -> Job[PoseSpread]:
     """The measurement of how the good parts lie, running or ended; started at the first call.
 
-    It depends on the pictures alone and is shared by all sessions: a threshold or a fit of other features on
-    the same pictures measures nothing anew.
+    It depends on the images alone and is shared by all sessions: a threshold or a fit of other features on
+    the same images measures nothing anew.
     """
     from padim.analysis.pose_spread import good_images, pose_spread
 
@@ -73,11 +73,11 @@ def measure_again(job: Job[PoseSpread]) -> None:
     watch.registry().discard(job.key)
 
 
-# -- pictures that the model has seen ----------------------------------------------------------------------
+# -- images that the model has seen ----------------------------------------------------------------------
 
 
 def unknown(model: Padim, items: Iterable[Scored]) -> list[Scored]:
-    """The pictures that are none of the model's own, by content, in order of arrival."""
+    """The images that are none of the model's own, by content, in order of arrival."""
     from padim.analysis.second_session import not_in_model
 
     return sorted(not_in_model(model, items), key=lambda item: item.number)
@@ -118,7 +118,7 @@ def distinct(items: Iterable[Scored]) -> list[Scored]:
 
 
 def splits(items: Sequence[Scored]) -> dict[Split, list[Part]]:
-    """The ways in which these pictures may be shots of several parts, the most telling first."""
+    """The ways in which these images may be shots of several parts, the most telling first."""
     from padim.data import parts_by_name
 
     return parts_by_name.splits([item.name for item in items])
@@ -175,7 +175,7 @@ def in_thresholds(width: float, threshold: float) -> str:
 
 
 class _Second(Reviews):
-    """The second session's pictures, by model."""
+    """The second session's images, by model."""
 
     kind = SECOND
 
@@ -186,7 +186,7 @@ class _Joined:
 
     Attributes:
         added: the job that was to add one to the fit.
-        cleared: pictures that were found to be the model's own, and so taken off the list.
+        cleared: images that were found to be the model's own, and so taken off the list.
     """
 
     added: dict[str, Job[Amended]] = field(default_factory=dict)
@@ -194,12 +194,12 @@ class _Joined:
 
 
 def second(entry: Entry) -> Review:
-    """This session's pictures of another day, for this model."""
+    """This session's images of another day, for this model."""
     return state.of(_Second).of(entry)
 
 
 def take_second(entry: Entry, model: Padim, brought: bring.Brought) -> None:
-    """Score pictures of good parts of another day in the background."""
+    """Score images of good parts of another day in the background."""
     forget_outcome(entry)
     second(entry).take(f"Scoring {brought.label}", brought, model, SECOND, "good")
 
@@ -218,12 +218,12 @@ def sample_second() -> bring.Sample | None:
 def session(model: Padim, items: Sequence[Scored], level: int) -> Session:
     """Compare good parts with the promise at a threshold.
 
-    Pictures so alike that they must be shots of one part count as one: what is certain enough without asking,
+    Images so alike that they must be shots of one part count as one: what is certain enough without asking,
     as when they are added to the fit.
 
     Args:
         model: that scored them.
-        items: at least one picture, none of them the model's own.
+        items: at least one image, none of them the model's own.
         level: the threshold.
     """
     from padim.analysis.second_session import second_session
@@ -235,11 +235,11 @@ def session(model: Padim, items: Sequence[Scored], level: int) -> Session:
 
 
 @st.cache_resource(max_entries=2000, show_spinner=False)
-def _fingerprint(_thumb: Picture, sha256: str) -> npt.NDArray[np.float32]:
+def _fingerprint(_thumb: ServedImage, sha256: str) -> npt.NDArray[np.float32]:
     from padim.data.decode import decode
     from padim.data.grouping import fingerprint
 
-    return fingerprint(decode(_thumb.data, "a scored picture"))
+    return fingerprint(decode(_thumb.data, "a scored image"))
 
 
 def verdict(check: SessionCheck) -> str:
@@ -270,10 +270,10 @@ def _chance(p: float) -> str:
     return "fewer than 1 in 1,000" if p < 0.001 else in_hundred(p)
 
 
-def overlay_of(entry: Entry, item: Scored, model: Padim, level: int) -> Picture:
-    """A scored picture's small copy with its heat at this threshold."""
+def overlay_of(entry: Entry, item: Scored, model: Padim, level: int) -> ServedImage:
+    """A scored image's small copy with its heat at this threshold."""
     identity = workspace.scoring_identity(entry)
-    return Picture(_overlay_of(item, model, identity, item.sha256, level, model.config.min_area))
+    return ServedImage(_overlay_of(item, model, identity, item.sha256, level, model.config.min_area))
 
 
 @st.cache_resource(max_entries=500, show_spinner=False)
@@ -286,7 +286,7 @@ def _overlay_of(_item: Scored, _model: Padim, identity: str, sha256: str, level:
 
 
 class Picked(Kept):
-    """Some pictures of a pile, as a source."""
+    """Some images of a pile, as a source."""
 
     def __init__(self, pile: Pile, items: Iterable[Scored]) -> None:
         super().__init__(pile)
@@ -302,9 +302,9 @@ class Picked(Kept):
 
 def add_to_fit(entry: Entry, found: Session) -> None:
     """Continue the fit with these good parts, in the background."""
-    pictures = Picked(second(entry).pile, (item for part in found.parts for item in part))
+    images = Picked(second(entry).pile, (item for part in found.parts for item in part))
     # The pile's files lie on disk as long as the source is held, whatever becomes of the list meanwhile.
-    source = cast("Source", pictures)
+    source = cast("Source", images)
     amending.start_adding(entry, bring.Brought(source, "a second session", "Second session"))
     job = amending.job(entry)
     if job is not None:
@@ -312,7 +312,7 @@ def add_to_fit(entry: Entry, found: Session) -> None:
 
 
 def clear_joined(entry: Entry, model: Padim) -> None:
-    """Clear the second session once all its pictures are the model's own.
+    """Clear the second session once all its images are the model's own.
 
     Scored by a model that has learnt from them, they would only confirm themselves.
     """
@@ -324,10 +324,10 @@ def clear_joined(entry: Entry, model: Padim) -> None:
 
 
 def outcome(entry: Entry) -> tuple[Job[Amended] | None, int]:
-    """What became of this model's second session since pictures were last brought.
+    """What became of this model's second session since images were last brought.
 
     Returns:
-        The job that was to add it to the fit, if one was asked for; how many pictures were taken off the
+        The job that was to add it to the fit, if one was asked for; how many images were taken off the
         list, because they are the model's own.
     """
     joined = state.of(_Joined)

@@ -1,6 +1,6 @@
 """What the Compare page works out: which configurations, a study of them in the background, what came of it.
 
-A study has a folder of its own in the workspace, named after the pictures brought: bringing the same ones
+A study has a folder of its own in the workspace, named after the images brought: bringing the same ones
 again goes on with it, also in another session. What was computed once is never computed again.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from padim.study.plan import Variant
     from padim.study.ranking import Overall, Standing, Table
     from padim.study.runner import Study
-    from padim.worker.pictures import Labelled
+    from padim.worker.images import Labelled
     from ui.jobs.jobs import Job
 
 UPLOADER = "compare"
@@ -42,7 +42,7 @@ class Comparing:
     """The Compare page's memory for one session.
 
     Attributes:
-        categories: the pictures brought; none until some are.
+        categories: the images brought; none until some are.
         brought: the same as they came.
         label: what they are, as the user knows it.
         folder: of their study; of an earlier one that is being looked at.
@@ -69,12 +69,12 @@ def estimate(variants: Sequence[Variant], categories: Sequence[Category]) -> str
     from padim.study.combinations import network_passes, that_train
 
     passes, trained = network_passes(variants), that_train(variants)
-    pictures = sum(len(one.normals) + len(one.tests) for one in categories)
+    images = sum(len(one.normals) + len(one.tests) for one in categories)
     on = count(len(categories), "data set")
     more = f" {count(trained, 'of them trains', 'of them train')}, which takes minutes." if trained else ""
     return (
         f"{count(len(variants), 'configuration')} on {on}: {count(len(variants) * len(categories), 'run')}. "
-        f"{count(passes, 'pass', 'passes')} of a network over {count(pictures, 'picture')}.{more}"
+        f"{count(passes, 'pass', 'passes')} of a network over {count(images, 'image')}.{more}"
     )
 
 
@@ -87,7 +87,7 @@ def memory() -> Comparing:
 
 
 def take(brought: bring.Brought) -> None:
-    """Use these pictures.
+    """Use these images.
 
     Raises:
         PadimError: there are too few good parts among them, or none at all.
@@ -105,7 +105,7 @@ def take(brought: bring.Brought) -> None:
 
 def _categories(brought: bring.Brought) -> tuple[Category, ...]:
     from padim.study.data import categories
-    from padim.worker.pictures import categories_of_files
+    from padim.worker.images import categories_of_files
 
     if brought.path is not None:
         return categories(brought.path, beside=_beside(brought.path))
@@ -119,8 +119,8 @@ def _beside(path: Path) -> bool:
 
 @contextmanager
 def _handed_over(brought: bring.Brought, job: Job[Any], good_of: str | None = None) -> Iterator[Labelled]:
-    """The pictures, or the good ones to fit on of one category, for the process that does the work."""
-    from padim.worker.pictures import Labelled
+    """The images, or the good ones to fit on of one category, for the process that does the work."""
+    from padim.worker.images import Labelled
 
     with work_queue.handed_over(brought, job) as at:
         beside = brought.path is not None and _beside(brought.path)
@@ -128,7 +128,7 @@ def _handed_over(brought: bring.Brought, job: Job[Any], good_of: str | None = No
 
 
 def sample() -> bring.Sample | None:
-    """The sample's pictures, or None where the sample is not installed."""
+    """The sample's images, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None:
         return None
@@ -141,7 +141,7 @@ def sample() -> bring.Sample | None:
 
 
 def clear() -> None:
-    """Forget pictures and job; one that still runs is stopped."""
+    """Forget images and job; one that still runs is stopped."""
     now = memory()
     if now.key is not None:
         watch.registry().discard(now.key)
@@ -155,7 +155,7 @@ def job() -> Job[Study] | None:
 
 
 def start(variants: Sequence[Variant]) -> None:
-    """Run the study of the pictures brought in the background, from where it stopped before."""
+    """Run the study of the images brought in the background, from where it stopped before."""
     now = memory()
     folder, brought, former = now.folder, now.brought, job()
     assert folder is not None
@@ -177,11 +177,11 @@ def _run(folder: Path, variants: Sequence[Variant], brought: bring.Brought, job:
     from padim.study.runner import load
     from padim.worker import messages
 
-    with _handed_over(brought, job) as pictures:
+    with _handed_over(brought, job) as images:
         request = messages.Study(
             folder=folder.absolute(),
             variants=[(one.name, one.config.model_dump(mode="json")) for one in variants],
-            pictures=pictures,
+            images=images,
         )
         done = work_queue.run("comparison", request, job)
     return replace(load(folder), again=done.again)
@@ -290,7 +290,7 @@ def headline(ranked: Sequence[Overall], study: Study) -> str:
     close = [one for one, at in known if at.close]
     if close:
         whom = "them" if best[1:] else "it"
-        text += f" {count(len(close), 'other')} cannot be told apart from {whom} on these pictures."
+        text += f" {count(len(close), 'other')} cannot be told apart from {whom} on these images."
     elif len(known) > len(best):
         rest = len(known) - len(best)
         text += f" {'The other is' if rest == 1 else 'All others are'} behind by more than chance explains."

@@ -1,4 +1,4 @@
-"""What the Evaluate page works out: labelled pictures scored once, and what a threshold makes of them.
+"""What the Evaluate page works out: labelled images scored once, and what a threshold makes of them.
 
 The network and the counting of pixels run once, in the background. A threshold, or another smallest region,
 costs no more than a recount of the scores.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ui.app import state, workspace
 from ui.app.text import count, multiple
 from ui.files import bring, folders, labelled, uploads
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 from ui.jobs import watch
 from ui.widgets.panels import Thumb
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
 
 UPLOADER = "evaluate"
-# Longest side in pixels of the pictures in the galleries.
+# Longest side in pixels of the images in the galleries.
 THUMB_SIDE = 256
-# Pictures that a cell's gallery shows.
+# Images that a cell's gallery shows.
 MOST = 24
 _BATCH = 8
 
@@ -50,7 +50,7 @@ class Evaluated:
     Attributes:
         label: what it is, as the user knows it.
         identity: what the scores depend on (``workspace.scoring_identity``).
-        scored: its pictures.
+        scored: its images.
     """
 
     label: str
@@ -104,14 +104,14 @@ def _evaluated(model: Padim, dataset: Dataset, label: str, identity: str, job: J
     return Evaluated(label, identity, scored)
 
 
-# -- bringing pictures -----------------------------------------------------------------------------------
+# -- bringing images -----------------------------------------------------------------------------------
 
 
 def take_uploads(entry: Entry, model: Padim, files: list[Named]) -> None:
     """Evaluate an uploaded zip or folder.
 
     Raises:
-        PadimError: no labelled pictures among them.
+        PadimError: no labelled images among them.
     """
     from padim.data.datasets import open_uploads
 
@@ -127,7 +127,7 @@ def take_folder(entry: Entry, model: Padim, named: str) -> None:
     """Evaluate a folder or zip on the server, named below one of its open folders.
 
     Raises:
-        PadimError: it is not open, not there, or has no labelled pictures.
+        PadimError: it is not open, not there, or has no labelled images.
     """
     path = folders.resolve(named)
     start(entry, model, labelled.open_folder(path), path.name)
@@ -139,7 +139,7 @@ def sample() -> Path | None:
 
 
 def take_sample(entry: Entry, model: Padim) -> None:
-    """Evaluate the sample's labelled pictures."""
+    """Evaluate the sample's labelled images."""
     from padim.data.datasets import open_dataset
 
     part = sample()
@@ -165,7 +165,7 @@ RANKING = (
     (
         "Best image F1",
         "image_f1",
-        "Finding defects without rejecting good parts, at the best threshold for these very pictures: no "
+        "Finding defects without rejecting good parts, at the best threshold for these very images: no "
         "threshold does better on them, a new batch may do worse.",
     ),
     (
@@ -205,7 +205,7 @@ def said(figure: Figure) -> tuple[str, str]:
         why = figure.why
         return "–", f"{why[:1].upper()}{why[1:]}."
     if figure.low is None or figure.high is None:
-        return f"{figure.value:.3f}", "Too few pictures for an interval."
+        return f"{figure.value:.3f}", "Too few images for an interval."
     return f"{figure.value:.3f}", f"{figure.low:.3f} to {figure.high:.3f}"
 
 
@@ -232,11 +232,11 @@ def table(found: Report, at_threshold: bool) -> list[tuple[str, str, str, str]]:
 
 
 def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> list[Thumb]:
-    """The first pictures of a cell, with what is marked in them outlined."""
+    """The first images of a cell, with what is marked in them outlined."""
     value = model.state.fitted.quantizer.to_value
     return [
         Thumb(
-            _outlined(image, model, level) if score > level else Picture(image.thumbnail or b""),
+            _outlined(image, model, level) if score > level else ServedImage(image.thumbnail or b""),
             image.name,
             f"{multiple(value(score), value(level))} threshold",
         )
@@ -244,10 +244,10 @@ def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> l
     ]
 
 
-def _outlined(image: LabeledScore, model: Padim, level: int) -> Picture:
+def _outlined(image: LabeledScore, model: Padim, level: int) -> ServedImage:
     from padim.data.decode import decode
     from padim.output.small_overlays import overlay_jpeg
 
     rgb = decode(image.thumbnail or b"", image.name)
     q, area = image.levels(model), model.config.min_area
-    return Picture(overlay_jpeg(rgb, q, level, area, image.content_box, heat=False))
+    return ServedImage(overlay_jpeg(rgb, q, level, area, image.content_box, heat=False))

@@ -1,4 +1,4 @@
-"""What leaves the pages as files: results as CSV, four-panel pictures as ZIP, the model as a scorer."""
+"""What leaves the pages as files: results as CSV, four-panel images as ZIP, the model as a scorer."""
 
 from __future__ import annotations
 

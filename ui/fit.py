@@ -1,4 +1,4 @@
-"""From pictures to a saved model: what the Fit page remembers, and the background work behind it."""
+"""From images to a saved model: what the Fit page remembers, and the background work behind it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from padim.data.survey import Survey
     from padim.storage.model_folders import ModelFolders
     from padim.storage.stopped_fits import StoppedFit
-    from padim.worker.pictures import Pictures
+    from padim.worker.images import Images
 
 UPLOADER = "normals"
 
@@ -33,15 +33,15 @@ class FitState:
     """The Fit page's memory for one session.
 
     Attributes:
-        brought: the pictures chosen; None until some are.
-        sets: how many sets of pictures were chosen so far; keeps their answers apart.
+        brought: the images chosen; None until some are.
+        sets: how many sets of images were chosen so far; keeps their answers apart.
         suggested_name: offered for the model.
         survey_key: the job that looks at them.
         fit_key: the job that fits.
         sample_asked: the sample was asked for on another page and is to be loaded.
         afresh: a new model was asked for on another page.
         failed: files that the last fit could not use.
-        confirmed: which of these pictures show the same part.
+        confirmed: which of these images show the same part.
         tried: the settings of the last fit that was started.
         view: what the page shows where there is a model: a ``new`` one, or its ``normals``.
     """
@@ -65,7 +65,7 @@ class Fitted:
 
     model_id: str
     name: str
-    n_pictures: int
+    n_images: int
     failed: tuple[ImageError, ...]
 
 
@@ -80,7 +80,7 @@ def sample() -> bring.Sample | None:
     if part is None:
         return None
     return bring.Sample(
-        "No pictures at hand? Generated pictures of one part show the whole way.",
+        "No images at hand? Generated images of one part show the whole way.",
         lambda: replace(
             bring.from_folder(part / "train" / "good", f"Sample: {part.name}, good parts"),
             name=f"Sample {part.name}",
@@ -94,7 +94,7 @@ def show_normals() -> None:
 
 
 def start_afresh(*, with_sample: bool = False) -> None:
-    """Forget the chosen pictures and give their memory back; or ask the Fit page to load the sample."""
+    """Forget the chosen images and give their memory back; or ask the Fit page to load the sample."""
     now = memory()
     if now.survey_key:
         watch.registry().discard(now.survey_key)
@@ -105,14 +105,14 @@ def start_afresh(*, with_sample: bool = False) -> None:
 
 
 def take(brought: Brought) -> None:
-    """Take these pictures, and start looking at them in the background."""
+    """Take these images, and start looking at them in the background."""
     now = memory()
     if now.survey_key:
         watch.registry().discard(now.survey_key)
     now.brought, now.sets, now.confirmed = brought, now.sets + 1, Confirmed()
     now.suggested_name = f"{brought.name} {datetime.now():%d %b %H:%M}"
     now.survey_key = f"survey:{state.session_id()}"
-    watch.start(now.survey_key, "Looking at the pictures", lambda job: survey(brought.source, job))
+    watch.start(now.survey_key, "Looking at the images", lambda job: survey(brought.source, job))
 
 
 def take_sample() -> None:
@@ -124,7 +124,7 @@ def take_sample() -> None:
 
 
 def survey_job() -> Job[Survey] | None:
-    """The job that looks at the chosen pictures, running or ended."""
+    """The job that looks at the chosen images, running or ended."""
     key = memory().survey_key
     return watch.find(key) if key else None
 
@@ -170,19 +170,19 @@ def finish() -> bool:
 
 
 def start_fit(name: str, config: PadimConfig, parts: Mapping[str, str]) -> None:
-    """Fit a model on the chosen pictures, in the background.
+    """Fit a model on the chosen images, in the background.
 
     Args:
         name: the model's name, as the user typed it.
         config: the settings.
-        parts: each picture's part, by picture name; pictures of one part carry the same label.
+        parts: each image's part, by image name; images of one part carry the same label.
 
     Raises:
-        PadimError: no pictures chosen, or a name that cannot be used.
+        PadimError: no images chosen, or a name that cannot be used.
     """
     brought = memory().brought
     if brought is None:
-        raise PadimError("Choose pictures of good parts first.")
+        raise PadimError("Choose images of good parts first.")
     begin(name, config, parts, lambda job: work_queue.handed_over(brought, job), brought.label)
 
 
@@ -190,23 +190,23 @@ def begin(
     name: str,
     config: PadimConfig,
     parts: Mapping[str, str],
-    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    images: Callable[[Job[Fitted]], AbstractContextManager[Images]],
     label: str = "",
 ) -> None:
-    """Start a fit of this session's, of whatever pictures.
+    """Start a fit of this session's, of whatever images.
 
     Args:
         name: the model's.
         config: the settings.
-        parts: each picture's part, by picture name.
-        pictures: makes them readable for the process that fits, as long as that takes.
+        parts: each image's part, by image name.
+        images: makes them readable for the process that fits, as long as that takes.
         label: what they are, as the user knows them.
 
     Raises:
         PadimError: the name cannot be used.
     """
     _must_be_free()
-    _start(name, workspace.store().create(name).id, config, parts, pictures, label, resumed=False)
+    _start(name, workspace.store().create(name).id, config, parts, images, label, resumed=False)
 
 
 def _must_be_free() -> None:
@@ -219,13 +219,13 @@ def resume(fit: StoppedFit) -> None:
     """Go on with a fit that was stopped, as one of this session's.
 
     Raises:
-        PadimError: its pictures or its settings are not at hand any more, or it is at work again.
+        PadimError: its images or its settings are not at hand any more, or it is at work again.
     """
     from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
 
     request = fit.request
-    if fit.model_id is None or request is None or request.config is None or not fit.pictures_here:
-        raise PadimError(f"{fit.name}: its pictures are no longer on this server; fit anew with them")
+    if fit.model_id is None or request is None or request.config is None or not fit.images_here:
+        raise PadimError(f"{fit.name}: its images are no longer on this server; fit anew with them")
     _must_be_free()
     _start(
         fit.name,
@@ -244,7 +244,7 @@ def _start(
     entry_id: str,
     config: PadimConfig,
     parts: Mapping[str, str],
-    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    images: Callable[[Job[Fitted]], AbstractContextManager[Images]],
     label: str,
     *,
     resumed: bool,
@@ -261,7 +261,7 @@ def _start(
         now.fit_key,
         f"Fitting “{name}”",
         lambda job: _held_fit(
-            held, store, entry_id, config, parts, pictures, job, label=label, resumed=resumed
+            held, store, entry_id, config, parts, images, job, label=label, resumed=resumed
         ),
         tag="fit",
         goes_on=True,
@@ -278,7 +278,7 @@ def fit(
     entry_id: str,
     config: PadimConfig,
     parts: Mapping[str, str],
-    pictures: Callable[[Job[Fitted]], AbstractContextManager[Pictures]],
+    images: Callable[[Job[Fitted]], AbstractContextManager[Images]],
     job: Job[Fitted],
     *,
     label: str = "",
@@ -288,20 +288,20 @@ def fit(
     unless it goes on with what an earlier one has done.
 
     Raises:
-        PadimError: no picture can be used, or whatever ``Padim.fit`` refuses; or the process was killed.
+        PadimError: no image can be used, or whatever ``Padim.fit`` refuses; or the process was killed.
         Cancelled: the user stopped it.
     """
     from padim.worker import messages
 
     try:
         name = store.get(entry_id).name
-        with pictures(job) as given:
+        with images(job) as given:
             request = messages.Fit(
                 root=store.root,
                 model=entry_id,
                 config=config.model_dump(mode="json"),
                 groups=dict(parts),
-                pictures=given,
+                images=given,
                 label=label,
             )
             done = work_queue.run("fit", request, job)
@@ -309,4 +309,4 @@ def fit(
         if not resumed:
             store.delete(entry_id)
         raise
-    return Fitted(entry_id, name, done.pictures, done.unusable)
+    return Fitted(entry_id, name, done.images, done.unusable)

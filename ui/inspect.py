@@ -1,4 +1,4 @@
-"""What the Inspect page remembers and works out: scored pictures as rows, and what the viewer is given."""
+"""What the Inspect page remembers and works out: scored images as rows, and what the viewer is given."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ Show = Literal["all", "reject", "review", "accept"]
 
 
 class InspectState(Reviews):
-    """The Inspect page's memory for one session: a list of pictures for every model in use."""
+    """The Inspect page's memory for one session: a list of images for every model in use."""
 
     kind = "inspect"
 
 
 def review(entry: Entry) -> Review:
-    """This session's pictures for this model."""
+    """This session's images for this model."""
     return state.of(InspectState).of(entry)
 
 
 def take(entry: Entry, model: Padim, brought: bring.Brought) -> None:
-    """Score these pictures in the background, after those already there."""
+    """Score these images in the background, after those already there."""
     review(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER)
 
 
 def sample() -> bring.Sample | None:
-    """The sample's test pictures, or None where the sample is not installed."""
+    """The sample's test images, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None:
         return None
     return bring.Sample(
         "Good parts and five kinds of defects, to try it out.",
-        lambda: bring.from_folder(part / "test", f"Sample: {part.name}, test pictures"),
+        lambda: bring.from_folder(part / "test", f"Sample: {part.name}, test images"),
     )
 
 
@@ -62,7 +62,7 @@ class Row:
     """One line of the results.
 
     Attributes:
-        item: the scored picture.
+        item: the scored image.
         score: its score, a level.
         verdict: None where there is no threshold.
         regions: regions of its mask.
@@ -75,7 +75,7 @@ class Row:
 
 
 def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
-    """Every scored picture, judged at this threshold, in order of arrival."""
+    """Every scored image, judged at this threshold, in order of arrival."""
     found = []
     area = model.config.min_area
     for item in review(entry).pile.items:
@@ -107,13 +107,13 @@ def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Ro
 
 
 def chosen(entry: Entry, arranged_rows: list[Row]) -> bool:
-    """Whether the user has chosen one of these pictures."""
+    """Whether the user has chosen one of these images."""
     number = review(entry).selected
     return any(row.item.number == number for row in arranged_rows)
 
 
 def position(entry: Entry, arranged_rows: list[Row]) -> int:
-    """Where in the list the picture shown is; the first, where it is not in the list."""
+    """Where in the list the image shown is; the first, where it is not in the list."""
     number = review(entry).selected
     return next((i for i, row in enumerate(arranged_rows) if row.item.number == number), 0)
 
@@ -134,7 +134,7 @@ def look() -> dict[str, Any]:
 
 
 def hear_selected(entry: Entry, value: object) -> None:
-    """Take over from the viewer which picture is looked at."""
+    """Take over from the viewer which image is looked at."""
     said = viewing.selection(value)
     if said is None:
         return
@@ -145,12 +145,12 @@ def hear_selected(entry: Entry, value: object) -> None:
         found.selected = item.number
 
 
-# Begins the keys of the page's containers that are about the one picture shown.
+# Begins the keys of the page's containers that are about the one image shown.
 FOLLOWER = "inspect-of"
 
 
 def follower(row: Row) -> str:
-    """Key of a container with what the page says about one picture."""
+    """Key of a container with what the page says about one image."""
     return f"{FOLLOWER}-{viewing.test_id(row.item)}"
 
 
@@ -164,7 +164,7 @@ def message(
         model: judges.
         found: in the order wanted.
         shown: the one of them that the rest of the page is about.
-        listing: show the list alone until a picture is chosen.
+        listing: show the list alone until an image is chosen.
     """
     from padim.decision.guard_band import band_levels
 

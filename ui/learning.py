@@ -29,7 +29,7 @@ class Learnt:
     Attributes:
         identity: what the scores depended on (``workspace.scoring_identity``).
         curve: the figures.
-        failed: pictures of defects that could not be used.
+        failed: images of defects that could not be used.
     """
 
     identity: str
@@ -55,7 +55,7 @@ def runs() -> Runs:
 
 
 def defects(entry: Entry) -> list[Scored]:
-    """The pictures on the Calibrate page's list that are known to show defects."""
+    """The images on the Calibrate page's list that are known to show defects."""
     said = labels.labels(entry)
     items = calibrate.tests(entry).pile.items
     return [item for item in items if (said.get(item.sha256) or item.origin) == "defect"]
@@ -64,20 +64,20 @@ def defects(entry: Entry) -> list[Scored]:
 def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
     """Fit on subsets in the background, in place of what was drawn before."""
     identity = workspace.scoring_identity(entry)
-    # The pile's files lie on disk as long as the pictures are held, whatever becomes of the list meanwhile.
+    # The pile's files lie on disk as long as the images are held, whatever becomes of the list meanwhile.
     pile = calibrate.tests(entry).pile
-    pictures = checks.Picked(pile, defects(entry)) if source == "labelled" else None
+    images = checks.Picked(pile, defects(entry)) if source == "labelled" else None
     painted = source == "painted"
     runs().start(
         entry,
         "Fitting on subsets of the good parts",
-        lambda job: _learnt(model, pictures, painted, draws, identity, job),
+        lambda job: _learnt(model, images, painted, draws, identity, job),
     )
 
 
 def _learnt(
     model: Padim,
-    pictures: checks.Picked | None,
+    images: checks.Picked | None,
     painted: bool,
     draws: int,
     identity: str,
@@ -88,7 +88,7 @@ def _learnt(
     failed: list[ImageError] = []
     curve = learning_curve(
         model,
-        cast("Any", pictures),
+        cast("Any", images),
         painted=painted,
         draws=draws,
         progress=job.progress,

@@ -1,4 +1,4 @@
-"""The frame of the pages that measure a model on pictures: bringing them, settings, the run, what came of it.
+"""The frame of the pages that measure a model on images: bringing them, settings, the run, what came of it.
 
 What is brought, chosen and shown is each page's own.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class SetUp(Protocol):
     """Draws the settings of a measurement; ``again``: it has been made before."""
 
-    def __call__(self, entry: Entry, model: Padim, pictures: LabeledImages, *, again: bool) -> None: ...
+    def __call__(self, entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Page:
         do_again: what to do about another model, as a sentence.
         again: what to do about another threshold, in a few words.
         nothing_yet: heading and text of the empty page.
-        bring: draws the ways to bring pictures.
+        bring: draws the ways to bring images.
         set_up: draws the settings.
         results: shows what came of it.
     """
@@ -84,7 +84,7 @@ class Page:
         with st.container():
             found = self._found(entry, model, job)
         with st.container():
-            self._pictures(entry, model, found)
+            self._images(entry, model, found)
         if found is not None:
             self.results(entry, found)
 
@@ -103,19 +103,19 @@ class Page:
             )
         return found
 
-    def _pictures(self, entry: Entry, model: Padim, found: Any) -> None:
-        pictures = self.runs.brought(entry)
-        if pictures is None:
+    def _images(self, entry: Entry, model: Padim, found: Any) -> None:
+        images = self.runs.brought(entry)
+        if images is None:
             if found is None:
                 self.bring(entry)
                 shell.empty(*self.nothing_yet)
             else:
-                other_pictures(self.name, partial(self.runs.clear, entry))
+                other_images(self.name, partial(self.runs.clear, entry))
         elif found is None:
-            self.set_up(entry, model, pictures, again=False)
+            self.set_up(entry, model, images, again=False)
         else:
             with st.expander("Settings", icon=":material/tune:"):
-                self.set_up(entry, model, pictures, again=True)
+                self.set_up(entry, model, images, again=True)
 
 
 def result(job: Job[Any] | None, not_done: str, stopped: str) -> Any:
@@ -143,18 +143,18 @@ def bring_to(
     kept: Callable[[LabeledImages], LabeledImages] = lambda found: found,
     also: tuple[str, ...] = (),
 ) -> None:
-    """Draw the ways to bring pictures for a measurement, labelled or not.
+    """Draw the ways to bring images for a measurement, labelled or not.
 
     Args:
         runs: take what is brought.
         entry: the model in use.
         uploader: its name.
-        wanted: the pictures wanted, as in "pictures of good parts".
+        wanted: the images wanted, as in "images of good parts".
         note: a line below.
         sample: what the sample holds, as a sentence.
         sample_folder: where, within the sample's part.
         kept: what is kept of what was found.
-        also: endings of files wanted in a folder besides pictures and zips.
+        also: endings of files wanted in a folder besides images and zips.
     """
 
     def take(brought: bring.Brought) -> None:
@@ -167,7 +167,7 @@ def bring_to(
 
     part = bring.sample_part()
     try:
-        bring.pictures(
+        bring.images(
             uploader,
             wanted,
             take,
@@ -178,7 +178,7 @@ def bring_to(
             also=also,
         )
     except PadimError as error:
-        shell.failure("These pictures cannot be used.", error)
+        shell.failure("These images cannot be used.", error)
 
 
 def started(
@@ -190,7 +190,7 @@ def started(
         name: begins their keys.
         words: on the one that starts.
         ready: whether it can be pressed.
-        clear: drops the pictures; the page then runs again.
+        clear: drops the images; the page then runs again.
         help: shown on hovering over the one that starts.
     """
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -203,12 +203,12 @@ def started(
             help=help,
         ):
             return True
-        other_pictures(name, clear)
+        other_images(name, clear)
     return False
 
 
-def other_pictures(name: str, clear: Callable[[], None]) -> None:
-    """Draw the button that makes room for other pictures; the page then runs again."""
-    if st.button("Other pictures", key=f"{name}-clear", icon=":material/close:"):
+def other_images(name: str, clear: Callable[[], None]) -> None:
+    """Draw the button that makes room for other images; the page then runs again."""
+    if st.button("Other images", key=f"{name}-clear", icon=":material/close:"):
         clear()
         st.rerun()

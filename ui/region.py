@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ui.app import state, workspace
 from ui.app.text import count
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 from ui.widgets import labels
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def judge_everywhere(entry: Entry, model: Padim) -> None:
     put_back(drawing(entry, model))
 
 
-# -- pictures --------------------------------------------------------------------------------------------
+# -- images --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -263,13 +263,13 @@ class Wolf:
     """Where good parts alarm at the threshold in use.
 
     Attributes:
-        picture: PNG with transparency, in map pixels; None where no good part alarms anywhere.
+        image: PNG with transparency, in map pixels; None where no good part alarms anywhere.
         colors: the scale, from one part to the most, as CSS colours.
         most: the largest number of parts that alarm at one place.
         parts: good parts there are.
     """
 
-    picture: Picture | None
+    image: ServedImage | None
     colors: tuple[str, ...]
     most: int
     parts: int
@@ -305,11 +305,11 @@ def _tint(share: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     return np.rint(ends[0] + (ends[1] - ends[0]) * share[..., None]).astype(np.uint8)
 
 
-def mean_picture(entry: Entry, model: Padim) -> Picture:
-    """The mean picture of the good parts in the fit, PNG in map pixels.
+def mean_image(entry: Entry, model: Padim) -> ServedImage:
+    """The mean image of the good parts in the fit, PNG in map pixels.
 
     Raises:
-        PadimError: the kept pictures are damaged, or none is in the fit.
+        PadimError: the kept images are damaged, or none is in the fit.
     """
     files = entry.manifest.get("files", {})
     shown = [str(files.get(name, {}).get("sha256")) for name in ("thumbnails.bin", "normals.json")]
@@ -317,14 +317,14 @@ def mean_picture(entry: Entry, model: Padim) -> Picture:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Averaging the good parts")
-def _mean(_model: Padim, shown: str, size: int, fit: str) -> Picture:
+def _mean(_model: Padim, shown: str, size: int, fit: str) -> ServedImage:
     from padim.analysis.region_preview import mean_normal
     from padim.output.render import encode_png
 
-    return Picture(encode_png(mean_normal(_model)))
+    return ServedImage(encode_png(mean_normal(_model)))
 
 
-def excluded(region: Region) -> Picture | None:
+def excluded(region: Region) -> ServedImage | None:
     """PNG in map pixels, opaque where nothing is judged and clear elsewhere; None where all is judged."""
     if region.mask is None:
         return None
@@ -333,12 +333,12 @@ def excluded(region: Region) -> Picture | None:
     return _png(rgba)
 
 
-def _png(rgba: npt.NDArray[np.uint8]) -> Picture:
+def _png(rgba: npt.NDArray[np.uint8]) -> ServedImage:
     from PIL import Image
 
     buffer = BytesIO()
     Image.fromarray(rgba).save(buffer, "PNG", compress_level=3)
-    return Picture(buffer.getvalue())
+    return ServedImage(buffer.getvalue())
 
 
 # -- the message -----------------------------------------------------------------------------------------
@@ -348,7 +348,7 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> dict[
     """All that the editor needs, as JSON.
 
     Raises:
-        PadimError: there is no mean picture to draw on.
+        PadimError: there is no mean image to draw on.
     """
     from padim.decision.roi import MAX_POINTS, MAX_SHAPES, to_json
 
@@ -359,13 +359,13 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> dict[
         "size": model.config.input_size,
         "heard": drawn.heard,
         "shapes": to_json(region.shapes),
-        "mean": mean_picture(entry, model).url("region-mean"),
+        "mean": mean_image(entry, model).url("region-mean"),
         "mask": None if mask is None else mask.url("region-mask"),
         "judged": f"{percent(region.share)} of the map is judged",
         "wolf": None
-        if found is None or found.picture is None
+        if found is None or found.image is None
         else {
-            "url": found.picture.url("region-wolf"),
+            "url": found.image.url("region-wolf"),
             "colors": list(found.colors),
             "least": "1 part" if found.most > 1 else "",
             "most": often(found),
@@ -397,7 +397,7 @@ def often(found: Wolf) -> str:
 
 def calm(found: Wolf | None, model: Padim) -> str | None:
     """What stands in for the cry-wolf map where there is none to show."""
-    if found is not None and found.picture is not None:
+    if found is not None and found.image is not None:
         return None
     if found is not None:
         return "No good part alarms anywhere at the threshold in use."

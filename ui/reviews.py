@@ -1,7 +1,7 @@
-"""Pictures that one session scores with one model, followed through the model's changes.
+"""Images that one session scores with one model, followed through the model's changes.
 
 Scores belong to the state of the model that made them. When a normal is excluded, put back or added, or the
-calibration is done anew, the pictures are scored again, by themselves, from the copies on disk. A change of
+calibration is done anew, the images are scored again, by themselves, from the copies on disk. A change of
 threshold or smallest region is no such change.
 """
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
     from ui.scoring import Origin
 
-# Models of which a session keeps pictures: another one makes room by dropping the longest unused.
+# Models of which a session keeps images: another one makes room by dropping the longest unused.
 _MOST = 4
 
 
 @dataclass
 class Review:
-    """One list of pictures.
+    """One list of images.
 
     Attributes:
         kind: begins its jobs' keys, which styles and tests go by.
-        pile: the pictures and their scores.
+        pile: the images and their scores.
         job_keys: the jobs that add to it, the latest last.
-        selected: number of the picture chosen; None: none was.
+        selected: number of the image chosen; None: none was.
         heard: how far the server has heard what was done in the viewer.
         drawn: the viewer has been on the page.
     """
@@ -62,7 +62,7 @@ class Review:
         return [job for job in self.jobs if job.running]
 
     def follow(self, entry: Entry, model: Padim) -> bool:
-        """Score the pictures again, in the background, if the model is no longer the one that scored them.
+        """Score the images again, in the background, if the model is no longer the one that scored them.
 
         Returns:
             Whether what is in ``pile`` is by this model; False while a job still works for the former one.
@@ -71,7 +71,7 @@ class Review:
         if self.pile.identity == identity:
             return True
         if self.running:
-            # At its end all the pictures lie on disk, and are then scored again.
+            # At its end all the images lie on disk, and are then scored again.
             return False
         former = self.pile
         self.clear()
@@ -80,21 +80,21 @@ class Review:
             self.pile.fail(error)
         if len(former):
             pile, again = self.pile, Kept(former)
-            title = "The model has changed: its pictures are scored again"
+            title = "The model has changed: its images are scored again"
             self._start(title, lambda job: pile.add(again, model, job, again.origins))
         return True
 
     def take(
         self, title: str, brought: Brought, model: Padim, uploader: str, origin: Origin = "unknown"
     ) -> None:
-        """Score pictures in the background, after those already there.
+        """Score images in the background, after those already there.
 
         Args:
             title: above the progress bar.
-            brought: the pictures.
+            brought: the images.
             model: that :meth:`follow` was last called with.
             uploader: where they were dropped.
-            origin: what the pictures show, as far as is known.
+            origin: what the images show, as far as is known.
         """
         pile = self.pile
         self._start(title, lambda job: pile.add(brought.source, model, job, origin))
@@ -107,7 +107,7 @@ class Review:
         watch.start(key, title, work)
 
     def clear(self) -> None:
-        """Drop all pictures; jobs that still work are stopped."""
+        """Drop all images; jobs that still work are stopped."""
         for key in self.job_keys:
             watch.registry().discard(key)
         # A name of its own for every list: a job that has not yet stopped is not taken for one of the next.
@@ -125,7 +125,7 @@ class Reviews:
         self.by_model: dict[str, Review] = {}
 
     def of(self, entry: Entry) -> Review:
-        """The list of pictures scored with this model."""
+        """The list of images scored with this model."""
         review = self.by_model.pop(entry.id, None) or Review(self.kind)
         self.by_model[entry.id] = review
         while len(self.by_model) > _MOST:

@@ -1,6 +1,6 @@
-"""What the Robustness page works out: labelled pictures under changes of light, camera and fixture.
+"""What the Robustness page works out: labelled images under changes of light, camera and fixture.
 
-The network runs once for every altered picture, in the background. Verdicts are kept as counts, at the
+The network runs once for every altered image, in the background. Verdicts are kept as counts, at the
 threshold of that moment: another threshold asks for another run. What is called bearable does not.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from padim.errors import PadimError
 from ui.app import state, workspace
 from ui.app.text import count, multiple
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 from ui.jobs.runs import Runs, outdated
 from ui.widgets.panels import Thumb
 from ui.widgets.tables import Cell
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
 
 UPLOADER = "robustness"
-# Below so many pictures of a sort one of them is more than 5 in 100.
+# Below so many images of a sort one of them is more than 5 in 100.
 _FEW = 20
 
 
@@ -97,19 +97,19 @@ def severities_of(kind: Kind, text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture under one change.
+    """One image under one change.
 
     Attributes:
         said: the severity in words.
         rejected: its score lies above the threshold.
         ratio: its score as a multiple of the threshold.
-        picture: what it looks like.
+        image: what it looks like.
     """
 
     said: str
     rejected: bool
     ratio: str
-    picture: Picture
+    image: ServedImage
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,15 @@ class Shifted:
     """A finished measurement.
 
     Attributes:
-        label: the pictures, as the user knows them.
+        label: the images, as the user knows them.
         of: how many there were; fewer may have been judged.
         identity: what the scores depend on (``workspace.scoring_identity``).
         threshold: judged at, in map units.
         shift: the counts.
         failed: files that could not be used.
-        shown: the name of the picture in the examples.
+        shown: the name of the image in the examples.
         shown_kind: ``good``, or what is wrong with it.
-        examples: that picture under every change, unchanged first.
+        examples: that image under every change, unchanged first.
     """
 
     label: str
@@ -154,16 +154,16 @@ def runs() -> Runs:
     return state.of(_Shifts)
 
 
-def to_score(pictures: LabeledImages, most: int, severities: Mapping[Kind, tuple[float, ...]]) -> int:
-    """How many pictures the network will see."""
-    chosen = min(pictures.good, most) + min(pictures.defects, most)
+def to_score(images: LabeledImages, most: int, severities: Mapping[Kind, tuple[float, ...]]) -> int:
+    """How many images the network will see."""
+    chosen = min(images.good, most) + min(images.defects, most)
     return chosen * (1 + sum(map(len, severities.values())))
 
 
 def start(
     entry: Entry,
     model: Padim,
-    pictures: LabeledImages,
+    images: LabeledImages,
     severities: Mapping[Kind, tuple[float, ...]],
     most: int,
 ) -> None:
@@ -171,21 +171,21 @@ def start(
 
     Args:
         entry, model: the model in use.
-        pictures: to be judged.
+        images: to be judged.
         severities: of each kind of change.
         most: good ones, and defects, at most.
     """
     identity = workspace.scoring_identity(entry)
     runs().start(
         entry,
-        f"Judging {pictures.label} under changes",
-        lambda job: _shifted(model, pictures, severities, most, identity, job),
+        f"Judging {images.label} under changes",
+        lambda job: _shifted(model, images, severities, most, identity, job),
     )
 
 
 def _shifted(
     model: Padim,
-    pictures: LabeledImages,
+    images: LabeledImages,
     severities: Mapping[Kind, tuple[float, ...]],
     most: int,
     identity: str,
@@ -194,29 +194,29 @@ def _shifted(
     from padim.analysis.robustness import STAGE, measure
     from padim.data.labeled_images import at_most
 
-    images = at_most(pictures, most)
+    chosen = at_most(images, most)
     job.progress(0, None, STAGE)
     failed: list[ImageError] = []
     shift = measure(
         model,
-        images,
-        pictures.kind_of,
+        chosen,
+        images.kind_of,
         severities=severities,
         examples=True,
         progress=job.progress,
         cancel=job.cancelled,
         on_error=failed.append,
     )
-    failed += images.skipped
+    failed += chosen.skipped
     job.progress(0, None, "Drawing examples")
     seen = shift.examples
     assert seen is not None  # they were asked for
     return Shifted(
-        label=pictures.label,
-        of=pictures.count,
+        label=images.label,
+        of=images.count,
         identity=identity,
         threshold=model.state.fitted.quantizer.to_value(shift.threshold),
-        # Small pictures of its examples are kept instead of them.
+        # Small images of its examples are kept instead of them.
         shift=replace(shift, examples=None),
         failed=tuple(failed),
         shown=seen.name,
@@ -235,16 +235,16 @@ def _shown(model: Padim, shift: Shift, kind: Kind, example: Example) -> Shown:
 
     rgb, value = example.rgb, model.state.fitted.quantizer.to_value
     if example.whole:
-        picture = overlay_jpeg(
+        image = overlay_jpeg(
             rgb, example.map, shift.threshold, shift.min_area, example.content_box, heat=False
         )
     else:
-        picture = encode_jpeg(rgb, 95)
+        image = encode_jpeg(rgb, 95)
     return Shown(
         words(kind, example.severity),
         example.score > shift.threshold,
         multiple(value(example.score), value(shift.threshold)),
-        Picture(picture),
+        ServedImage(image),
     )
 
 
@@ -265,7 +265,7 @@ def bearable(shift: Shift, margin: float) -> str:
         parts.append(f"fewer than {margin * 100:g} in 100 defects are lost")
     text = f"Borne means: {', and '.join(parts)}."
     fewest = min(number for number in (shift.good, shift.defects) if number)
-    return text if fewest >= _FEW else f"{text} On so few pictures one more or less decides."
+    return text if fewest >= _FEW else f"{text} On so few images one more or less decides."
 
 
 def borne(bears: Bears, kind: Kind) -> str:
@@ -314,7 +314,7 @@ def summary(shift: Shift, margin: float) -> str:
         said.append(f"Borne within limits: {_listed(names['some'])}.")
     if names["all"]:
         said.append(f"No trouble up to the harshest tried: {_listed(names['all'])}.")
-    return " ".join(said) or "Nothing can be said: already the unchanged pictures fail."
+    return " ".join(said) or "Nothing can be said: already the unchanged images fail."
 
 
 def _listed(names: list[str]) -> str:
@@ -338,7 +338,7 @@ def thumbs(examples: tuple[Shown, ...]) -> list[Thumb]:
     """The examples as tiles."""
     return [
         Thumb(
-            example.picture,
+            example.image,
             f"{example.said[:1].upper()}{example.said[1:]}",
             f"{example.ratio} threshold",
             "reject" if example.rejected else "accept",
@@ -351,7 +351,7 @@ def judged(found: Shifted) -> str:
     """ "20 good parts and 63 defects", and of how many."""
     shift = found.shift
     number = shift.good + shift.defects
-    of = f", of {count(found.of, 'picture')}" if number + len(found.failed) < found.of else ""
+    of = f", of {count(found.of, 'image')}" if number + len(found.failed) < found.of else ""
     return f"{count(shift.good, 'good part')}, {count(shift.defects, 'defect')}{of}"
 
 

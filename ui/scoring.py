@@ -1,6 +1,6 @@
-"""Test pictures, scored once in the background and judged as often as a threshold changes.
+"""Test images, scored once in the background and judged as often as a threshold changes.
 
-A picture's bytes go to a temporary file; its distance grid, a small picture and, as long as there is room,
+An image's bytes go to a temporary file; its distance grid, a small image and, as long as there is room,
 the judged map for the browser stay in memory: the network sees it once.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from padim.analysis.stored_score import StoredScore
 from padim.errors import ImageError
 from padim.storage.leftovers import ScratchFolder
-from ui.files.media import Numbers, Picture
+from ui.files.media import Numbers, ServedImage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from ui.jobs.jobs import Job
 
-# Longest side in pixels of the picture that galleries show, and panels until the full one is there.
+# Longest side in pixels of the image that galleries show, and panels until the full one is there.
 THUMB_SIDE = 384
-# Bytes of packed judged maps that one list keeps for the browser: of some 4,000 pictures at 256 px.
+# Bytes of packed judged maps that one list keeps for the browser: of some 4,000 images at 256 px.
 MAPS_KEPT = 96 * 2**20
 # Score curves reach at least this far, in map pixels: the range of the control for the smallest region.
 AREAS = 256
-# Pictures a run of the network: few enough for the progress bar to move, and for decoding to keep ahead.
+# Images a run of the network: few enough for the progress bar to move, and for decoding to keep ahead.
 BATCH = 8
 
 
-# What someone who brings pictures knows of them.
+# What someone who brings images knows of them.
 Origin = Literal["good", "defect", "unknown"]
 
 
@@ -57,7 +57,7 @@ def map_numbers(q: npt.NDArray[np.uint16], areas: int) -> Numbers:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scored(StoredScore):
-    """One scored picture.
+    """One scored image.
 
     Attributes:
         number: its place in the order of arrival, unique in its pile.
@@ -68,7 +68,7 @@ class Scored(StoredScore):
 
     number: int
     file: Path
-    thumb: Picture
+    thumb: ServedImage
     origin: Origin = "unknown"
     _numbers: dict[int, Numbers] = field(default_factory=dict, repr=False)
 
@@ -103,7 +103,7 @@ class Scored(StoredScore):
 
 
 class Pile:
-    """Scored pictures of one model, growing while jobs add to it. Safe to read meanwhile.
+    """Scored images of one model, growing while jobs add to it. Safe to read meanwhile.
 
     Attributes:
         identity: what the scores depend on (``workspace.scoring_identity``).
@@ -121,12 +121,12 @@ class Pile:
 
     @cached_property
     def folder(self) -> Path:
-        """Where the pictures' bytes lie, gone with the pile."""
+        """Where the images' bytes lie, gone with the pile."""
         return Path(self._folder.name)
 
     @property
     def items(self) -> list[Scored]:
-        """The pictures scored so far, in order of arrival."""
+        """The images scored so far, in order of arrival."""
         with self._lock:
             return list(self._items)
 
@@ -152,13 +152,13 @@ class Pile:
         job: Job[None],
         origin: Origin | Mapping[str, Origin] = "unknown",
     ) -> None:
-        """Score every picture of a source into the pile. Runs as a background job.
+        """Score every image of a source into the pile. Runs as a background job.
 
         Args:
-            source: the pictures.
+            source: the images.
             model: scores them.
             job: told how far it is, asked whether to stop.
-            origin: what the pictures show, of all alike or by name.
+            origin: what the images show, of all alike or by name.
 
         Raises:
             Cancelled: the user stopped it; what was scored stays.
@@ -202,7 +202,7 @@ class Pile:
                 _scores={area: one.score_level},
                 number=number,
                 file=file,
-                thumb=Picture(one.thumbnail or b""),
+                thumb=ServedImage(one.thumbnail or b""),
                 origin=origin if isinstance(origin, str) else origin.get(one.name, "unknown"),
             )
             if self._maps_kept < MAPS_KEPT:
@@ -218,7 +218,7 @@ class Pile:
 
 
 class Kept:
-    """The pictures of a pile once more, as a source: their bytes lie on disk while it is held.
+    """The images of a pile once more, as a source: their bytes lie on disk while it is held.
 
     Attributes:
         skipped: always empty, as is ``ignored``: what cannot be used was said before.

@@ -1,6 +1,6 @@
-"""What the Sensitivity page works out: painted defects, which of them are caught, and pictures of some.
+"""What the Sensitivity page works out: painted defects, which of them are caught, and images of some.
 
-The network runs once for every painted picture, in the background. What was caught is kept as yes or no, at
+The network runs once for every painted image, in the background. What was caught is kept as yes or no, at
 the threshold of that moment: another threshold asks for another run.
 """
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ui.app import state, workspace
 from ui.app.text import count
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 from ui.jobs.runs import Runs, outdated
 from ui.widgets.panels import Thumb
 from ui.widgets.tables import Cell
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
 
 UPLOADER = "sensitivity"
-# Side of the examples' pictures, and of what they show at least, as a share of the input's side.
+# Side of the examples' images, and of what they show at least, as a share of the input's side.
 _EXAMPLE_SIDE, _LEAST_SHOWN = 288, 0.25
 # Pixels are called square up to this difference of their sides.
 _SQUARE = 0.02
@@ -68,11 +68,11 @@ class Unit:
 
     @classmethod
     def of(cls, scale: tuple[float, float], millimetres: float | None = None) -> Unit:
-        """Pixels of the pictures, or millimetres where one such pixel's side is known in them.
+        """Pixels of the images, or millimetres where one such pixel's side is known in them.
 
         Args:
-            scale: picture pixels a map pixel is, (x, y).
-            millimetres: that a picture pixel is.
+            scale: image pixels a map pixel is, (x, y).
+            millimetres: that an image pixel is.
         """
         if millimetres is None:
             return cls(*scale, "px")
@@ -84,7 +84,7 @@ class Unit:
         return abs(self.across - self.down) <= _SQUARE * max(self.across, self.down)
 
     def said(self, size: float) -> str:
-        """A size in map pixels: "14 px"; "14 × 9 px" where the model sees the pictures out of shape."""
+        """A size in map pixels: "14 px"; "14 × 9 px" where the model sees the images out of shape."""
         if self.square:
             return f"{_plain(size * self.across)} {self.name}"
         return f"{_plain(size * self.across)} × {_plain(size * self.down)} {self.name}"
@@ -122,14 +122,14 @@ class Wanted:
 
     Attributes:
         kinds, sizes, contrasts: what to paint; sizes in map pixels.
-        pictures: at most so many are painted on.
+        images: at most so many are painted on.
         places: on each.
     """
 
     kinds: tuple[Kind, ...]
     sizes: tuple[float, ...]
     contrasts: tuple[float, ...]
-    pictures: int
+    images: int
     places: int
 
     @property
@@ -140,17 +140,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Shown:
-    """One painted picture, around the defect.
+    """One painted image, around the defect.
 
     Attributes:
         size: in map pixels.
         caught: a region of the mask lies on the painted area.
-        picture: what was painted, with the mask's outline.
+        image: what was painted, with the mask's outline.
     """
 
     size: float
     caught: bool
-    picture: Picture
+    image: ServedImage
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,12 @@ class Probed:
     """A finished probe.
 
     Attributes:
-        label: the pictures, as the user knows them.
+        label: the images, as the user knows them.
         identity: what the scores depend on (``workspace.scoring_identity``).
         threshold: judged at, in map units.
         probe: the counts.
         failed: files that could not be used.
-        seen: the first picture painted on, unpainted, as the model sees it; the map's backdrop.
+        seen: the first image painted on, unpainted, as the model sees it; the map's backdrop.
         examples: trials of each kind and contrast, at a place where a middling number of sizes is caught.
     """
 
@@ -172,7 +172,7 @@ class Probed:
     threshold: float
     probe: Probe
     failed: tuple[ImageError, ...]
-    seen: Picture
+    seen: ServedImage
     examples: Mapping[tuple[Kind, float], tuple[Shown, ...]]
     _curves: dict[tuple[Kind | None, float], Curve] = field(default_factory=dict, repr=False)
 
@@ -203,49 +203,49 @@ def runs() -> Runs:
     return state.of(_Probes)
 
 
-def start(entry: Entry, model: Padim, pictures: LabeledImages, wanted: Wanted) -> None:
+def start(entry: Entry, model: Padim, images: LabeledImages, wanted: Wanted) -> None:
     """Paint and judge in the background, in place of what was probed before."""
     identity = workspace.scoring_identity(entry)
     runs().start(
         entry,
-        f"Painting defects on {pictures.label}",
-        lambda job: _probed(model, pictures, wanted, identity, job),
+        f"Painting defects on {images.label}",
+        lambda job: _probed(model, images, wanted, identity, job),
     )
 
 
-def _probed(model: Padim, pictures: LabeledImages, wanted: Wanted, identity: str, job: Job[Probed]) -> Probed:
+def _probed(model: Padim, images: LabeledImages, wanted: Wanted, identity: str, job: Job[Probed]) -> Probed:
     from padim.analysis.sensitivity import STAGE, cells_for, measure
     from padim.data.labeled_images import good_ones
     from padim.output.render import encode_jpeg
 
-    images = good_ones(pictures)
+    chosen = good_ones(images)
     job.progress(0, None, STAGE)
     failed: list[ImageError] = []
     probe = measure(
         model,
-        images,
+        chosen,
         kinds=wanted.kinds,
         sizes=wanted.sizes,
         contrasts=wanted.contrasts,
         places=wanted.places,
-        most_pictures=wanted.pictures,
-        cells=cells_for(min(wanted.pictures, len(images)) * wanted.places),
+        most_images=wanted.images,
+        cells=cells_for(min(wanted.images, len(chosen)) * wanted.places),
         examples=True,
         progress=job.progress,
         cancel=job.cancelled,
         on_error=failed.append,
     )
-    failed += images.skipped
+    failed += chosen.skipped
     job.progress(0, None, "Drawing examples")
     first = probe.first
     return Probed(
-        label=pictures.label,
+        label=images.label,
         identity=identity,
         threshold=model.state.fitted.quantizer.to_value(probe.threshold),
-        # Small pictures of its examples are kept instead of them.
+        # Small images of its examples are kept instead of them.
         probe=replace(probe, examples={}, first=None),
         failed=tuple(failed),
-        seen=Picture(b"" if first is None else encode_jpeg(first.rgb, 88)),
+        seen=ServedImage(b"" if first is None else encode_jpeg(first.rgb, 88)),
         examples={key: _shown(trials) for key, trials in probe.examples.items()},
     )
 
@@ -265,13 +265,13 @@ def _shown(trials: Sequence[Example]) -> tuple[Shown, ...]:
     )
 
 
-def _cut(rgb: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], shape: float) -> Picture:
+def _cut(rgb: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], shape: float) -> ServedImage:
     """A cut-out, enlarged to its part's own shape, with the mask's outline."""
     import cv2
 
     from padim.output.render import encode_jpeg, overlay
 
-    # Longer side fixed; the other by how far the model sees pictures out of shape.
+    # Longer side fixed; the other by how far the model sees images out of shape.
     size = (
         max(1, round(_EXAMPLE_SIDE * min(1.0, shape))),
         max(1, round(_EXAMPLE_SIDE * min(1.0, 1 / shape))),
@@ -279,7 +279,7 @@ def _cut(rgb: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], shape: float) 
     large = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     marked = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
     levels = np.zeros(marked.shape, np.uint16)  # no heat is drawn
-    return Picture(encode_jpeg(overlay(large, levels, np.asarray(marked), 1, opacity=0), 88))
+    return ServedImage(encode_jpeg(overlay(large, levels, np.asarray(marked), 1, opacity=0), 88))
 
 
 # -- words -----------------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "middle", "right")
 
 def where(row: int, column: int, cells: int) -> str:
     """A cell in words: "top left", "the middle"."""
-    # By the third of the picture that its middle lies in.
+    # By the third of the image that its middle lies in.
     names = _ROWS[(2 * row + 1) * 3 // (2 * cells)], _COLUMNS[(2 * column + 1) * 3 // (2 * cells)]
     if names == ("middle", "middle"):
         return "the middle"
@@ -331,12 +331,12 @@ def weakest(probe: Probe, kind: Kind | None) -> str:
 
     found = counts_by_place(probe, kind)
     if not found:
-        return "Nothing could be judged here: the bare pictures alarm at every place."
+        return "Nothing could be judged here: the bare images alarm at every place."
     overall, cell = overall_share(found), weakest_cell(probe, kind)
     text = f"Of all that was painted, {overall * 100:.0f} % were caught."
     if cell.share < overall - 0.1:
         text += (
-            f" Least is caught at {where(cell.row, cell.column, probe.cells)} of the picture: "
+            f" Least is caught at {where(cell.row, cell.column, probe.cells)} of the image: "
             f"{cell.share * 100:.0f} %, judged from {count(cell.places, 'place')}."
         )
     blind = sum(spot.blind for spot in found)
@@ -354,7 +354,7 @@ def weakest(probe: Probe, kind: Kind | None) -> str:
 def thumbs(examples: Sequence[Shown], unit: Unit) -> list[Thumb]:
     """The examples as tiles."""
     return [
-        Thumb(example.picture, unit.said(example.size), "Caught" if example.caught else "Missed")
+        Thumb(example.image, unit.said(example.size), "Caught" if example.caught else "Missed")
         for example in examples
     ]
 

@@ -15,7 +15,7 @@ from streamlit import runtime
 
 from padim.output.file_names import flat_name
 from ui.app import workspace
-from ui.files.media import Numbers, Picture, mimetype_of
+from ui.files.media import Numbers, ServedImage, mimetype_of
 from ui.scoring import areas_for, map_numbers
 
 if TYPE_CHECKING:
@@ -38,20 +38,20 @@ HELD_OUT_KEPT = 96 * 2**20
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture of the viewer.
+    """One image of the viewer.
 
     Attributes:
-        id: unique on the page, and the same as long as it is the same picture.
+        id: unique on the page, and the same as long as it is the same image.
         name: as the user knows it.
         sha256: of its file.
         group: what it is.
         size: (height, width) in pixels.
         score: its score, a level, for the smallest region tried.
-        picture: at most 512 px.
+        image: at most 512 px.
         numbers: its judged map; None where there is no room for it.
         box: where it lies in the map; None: it fills it.
-        held: which of the good parts' pictures with held-out scores it is; None for a tested one.
-        item: the tested picture.
+        held: which of the good parts' images with held-out scores it is; None for a tested one.
+        item: the tested image.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Shown:
     group: Group
     size: tuple[int, int]
     score: int
-    picture: Picture
+    image: ServedImage
     numbers: Numbers | None
     box: Box | None
     held: int | None = None
@@ -76,14 +76,14 @@ class HeldOut:
 
     Attributes:
         scores: for every smallest region that the browser can judge by.
-        maps: by picture, its judged map; None where there is no room.
-        pictures: by picture, a small JPEG.
+        maps: by image, its judged map; None where there is no room.
+        images: by image, a small JPEG.
         numbers: the scores, packed.
     """
 
     scores: HeldOutScores
     maps: tuple[Numbers | None, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[ServedImage, ...]
     numbers: Numbers
 
 
@@ -123,13 +123,13 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
     return HeldOut(
         scores,
         tuple(shown),
-        tuple(Picture(_model.working_set.thumbnail(index)) for index in scores.indices),
+        tuple(ServedImage(_model.working_set.thumbnail(index)) for index in scores.indices),
         Numbers.of(curves),
     )
 
 
 def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
-    """The good parts' pictures, each with its held-out map."""
+    """The good parts' images, each with its held-out map."""
     found = []
     levels, indices = held.scores.levels, held.scores.indices
     column = min(min_area, levels.shape[1]) - 1
@@ -143,7 +143,7 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
                 "normal" if normal.status == "fit" else "kept",
                 normal.original_size,
                 int(levels[index, column]),
-                held.pictures[row],
+                held.images[row],
                 held.maps[row],
                 model.state.content_box(normal.original_size),
                 row,
@@ -153,12 +153,12 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
 
 
 def test_id(item: Scored) -> str:
-    """A tested picture's id in the viewer."""
+    """A tested image's id in the viewer."""
     return f"t{item.number}-{item.sha256[:12]}"
 
 
 def tests_shown(model: Padim, items: Sequence[Scored], min_area: int) -> list[Shown]:
-    """Tested pictures."""
+    """Tested images."""
     return [
         Shown(
             test_id(item),
@@ -213,7 +213,7 @@ class Heard:
 
 def message(
     model: Padim,
-    pictures: Sequence[Shown],
+    images: Sequence[Shown],
     *,
     mode: Literal["calibrate", "inspect"],
     decision: dict[str, Any],
@@ -234,32 +234,32 @@ def message(
 
     Args:
         model: judges.
-        pictures: in the order wanted, where ``arranged``.
+        images: in the order wanted, where ``arranged``.
         mode: whether the threshold is to be moved or only to be looked at.
         decision: basis, permille, level and min_area.
-        selected: id of the picture shown large, or None.
+        selected: id of the image shown large, or None.
         look: opacity and colormap.
         labels: what people said, by hash.
-        kept: hashes of pictures off the list of changes.
+        kept: hashes of images off the list of changes.
         heard: how far the server has heard what was done in the viewer.
         saved: the decision in use, as ``decision`` has it; None: there is none.
         band: levels on either side of the threshold that call for a second look.
         held: the good parts' scores.
         arranged: the viewer offers no filter and no order of its own, but lists the results.
-        regions: regions of each picture's mask, by id, for the list.
-        listing: show the list alone until a picture is chosen.
-        follower: begins the keys of the containers on the page that are about one picture; those about
+        regions: regions of each image's mask, by id, for the list.
+        listing: show the list alone until an image is chosen.
+        follower: begins the keys of the containers on the page that are about one image; those about
             another one than the viewer shows are hidden until the server has caught up.
     """
     areas = areas_for(model)
-    at = next((one for one in pictures if one.id == selected), None)
+    at = next((one for one in images if one.id == selected), None)
     full = None
-    if at is None and pictures and arranged:
-        at = pictures[0]
+    if at is None and images and arranged:
+        at = images[0]
     if at is not None and at.item is not None:
         full = _full(at.item, at.sha256)
     items = []
-    for one in pictures:
+    for one in images:
         numbers = one.numbers
         if numbers is None and one is at:
             numbers = _numbers_of(one, model, held)
@@ -280,7 +280,7 @@ def message(
                 else [box.left, box.top, box.width, box.height],
                 "score": one.score,
                 "held": -1 if one.held is None else one.held,
-                "picture": one.picture.url() if one.picture.data else None,
+                "image": one.image.url() if one.image.data else None,
                 "map": numbers.url() if numbers is not None else None,
                 "full": full.url("viewer-full") if full is not None and one is at else None,
             }
@@ -324,7 +324,7 @@ def message(
 
 
 def _numbers_of(one: Shown, model: Padim, held: HeldOut | None) -> Numbers | None:
-    """The judged map of the one picture that is looked at, whatever room there is."""
+    """The judged map of the one image that is looked at, whatever room there is."""
     if one.item is not None:
         return one.item.numbers(model)
     if one.held is not None and held is not None:
@@ -333,8 +333,8 @@ def _numbers_of(one: Shown, model: Padim, held: HeldOut | None) -> Numbers | Non
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, scope="session")
-def _full(_item: Scored, sha256: str) -> Picture | None:
-    """The picture as it came where a browser can show it, or losslessly; None where it is gone."""
+def _full(_item: Scored, sha256: str) -> ServedImage | None:
+    """The image as it came where a browser can show it, or losslessly; None where it is gone."""
     from padim.data.decode import decode
     from padim.errors import ImageError
     from padim.output.render import encode_png
@@ -348,8 +348,8 @@ def _full(_item: Scored, sha256: str) -> Picture | None:
         except ValueError:
             data = encode_png(decode(data, _item.name))
     except (OSError, ImageError):
-        return None  # the small picture is still there
-    return Picture(data)
+        return None  # the small image is still there
+    return ServedImage(data)
 
 
 # -- what the viewer says -----------------------------------------------------------------------------------

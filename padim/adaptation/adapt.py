@@ -6,14 +6,14 @@ The parts are dealt into three, identical files and shots of one part together:
   has learnt from them they are not what parts to come will be, and their held-out scores would promise too
   much;
 - others *examine*: neither network nor fit has seen them when defects are painted on them
-  (:mod:`padim.analysis.sensitivity`). With labelled pictures at hand those examine instead, and no part is
+  (:mod:`padim.analysis.sensitivity`). With labelled images at hand those examine instead, and no part is
   set aside for it;
 - all others are fitted on.
 
 The rival is what one would have otherwise: the published network, fitted on all parts but the examining ones,
 those that teach included. So an adapted network has to win back, first of all, the parts that it took.
 
-It is kept only if it does better beyond chance: on the same painted pictures, in draws of the pictures anew
+It is kept only if it does better beyond chance: on the same painted images, in draws of the images anew
 (the same draws for both); on labelled ones by image AUROC and DeLong's test; at the level of
 :data:`padim.analysis.significance.SIGNIFICANCE`. And it must keep its word: if it rejects more unseen good
 parts than the published network, and more than chance makes of the promised rate, it is not kept, whatever
@@ -51,7 +51,7 @@ from padim.methods.training import Turn
 from padim.model import Padim
 from padim.network.model_network import ModelNetwork
 from padim.network.weights import provenance
-from padim.storage.image_store import Pictures
+from padim.storage.image_store import ImageStore
 from padim.storage.leftovers import ScratchFolder
 from padim.storage.normals import Groups, Normal, group_of, join_duplicates
 from padim.text import count
@@ -60,10 +60,10 @@ __all__ = ["FEWEST_PARTS", "Exam", "Outcome", "adapt"]
 
 FEWEST_PARTS = 16
 # Of the parts: share, fewest, most. A network learns what belongs on a part from few of them, and a probe of
-# more pictures takes longer than the fit.
+# more images takes longer than the fit.
 _TEACHING = (1 / 8, 4, 16)
 _EXAMINING = (1 / 5, 4, 24)
-# Pictures; of a part with several shots, not all may be needed.
+# Images; of a part with several shots, not all may be needed.
 _MOST_PAINTED = 24
 _DRAWS = 2000
 _WINDOW = 8
@@ -99,9 +99,9 @@ class Outcome:
         judged_by: ``probe`` or ``defects``.
         published, adapted: the figures of both.
         difference: adapted minus published.
-        taught: pictures that the network learnt from; their parts are not in the adapted model's fit.
-        examined: pictures that the figures are from, painted on or labelled.
-        passed_over: good pictures that are among the labelled ones, too, and were used for nothing.
+        taught: images that the network learnt from; their parts are not in the adapted model's fit.
+        examined: images that the figures are from, painted on or labelled.
+        passed_over: good images that are among the labelled ones, too, and were used for nothing.
         losses: of the teaching.
     """
 
@@ -140,7 +140,7 @@ class Outcome:
         if not self.difference.real:
             return "Chance explains that as well"
         return (
-            f"But {self.adapted.rejected} of {count(self.adapted.good, 'unseen good picture')} are rejected, "
+            f"But {self.adapted.rejected} of {count(self.adapted.good, 'unseen good image')} are rejected, "
             f"more than the promised {self.adapted.promised:.1%}"
         )
 
@@ -162,12 +162,12 @@ def adapt(
         config: of both models; its seed is also that of the dealing, the teaching and the probe.
         images: (name, file bytes or uint8 RGB array) pairs of good parts, read several times over: no
             generator.
-        labelled: pictures to examine with, good ones and defects; without them a probe does.
+        labelled: images to examine with, good ones and defects; without them a probe does.
         groups: name to part, as for :meth:`padim.Padim.fit`.
         epochs: of teaching, at most.
         progress: called as (done, total or None, stage).
         cancel: asked between batches; True stops.
-        on_error: takes pictures that cannot be used; without it the first one raises. Told of a picture
+        on_error: takes images that cannot be used; without it the first one raises. Told of an image
             once, however often it is read.
 
     Returns:
@@ -175,9 +175,9 @@ def adapt(
 
     Raises:
         Cancelled: ``cancel`` asked to stop; nothing is left behind.
-        ImageError: a picture cannot be used and ``on_error`` is not given.
+        ImageError: an image cannot be used and ``on_error`` is not given.
         BackboneError: the weights cannot be had.
-        PadimError: too few parts, or labelled pictures of one class only.
+        PadimError: too few parts, or labelled images of one class only.
         MissingExtraError: PyTorch is not installed.
     """
     require_torch("adapting the network")
@@ -224,7 +224,7 @@ def adapt(
 
 @dataclass(frozen=True)
 class _Roles:
-    """SHA-256 of the pictures, no two parts of which are in two of these.
+    """SHA-256 of the images, no two parts of which are in two of these.
 
     Attributes:
         parts: of those that teach, by part, in the order dealt.
@@ -240,7 +240,7 @@ class _Roles:
 def _deal(
     images: Iterable[Image], groups: Groups, barred: frozenset[str], seed: int, *, examine: bool, watch: Watch
 ) -> _Roles:
-    """By what the pictures show and the seed, not by their order.
+    """By what the images show and the seed, not by their order.
 
     Raises:
         PadimError: too few parts.
@@ -252,11 +252,11 @@ def _deal(
         named = group_of(groups, name)
         part = f"#{index}" if named is None else f"part {named}"
         normals.append(Normal(name, content_hash(content), part, "fit", (1, 1), (0, 0)))
-    pictures: dict[str, set[str]] = {}
+    keys_of: dict[str, set[str]] = {}
     for normal in join_duplicates(normals):
-        pictures.setdefault(normal.group, set()).add(normal.sha256)
-    # With one picture of it among the labelled ones, the whole part is known there.
-    usable = [frozenset(keys) for keys in pictures.values() if not keys & barred]
+        keys_of.setdefault(normal.group, set()).add(normal.sha256)
+    # With one image of it among the labelled ones, the whole part is known there.
+    usable = [frozenset(keys) for keys in keys_of.values() if not keys & barred]
     if len(usable) < FEWEST_PARTS:
         raise PadimError(
             f"adapting the network takes at least {FEWEST_PARTS} good parts, and there are {len(usable)}; "
@@ -298,7 +298,7 @@ def _hashes(labelled: Dataset, watch: Watch) -> frozenset[str]:
 
 
 class _Some:
-    """Those of the pictures that are among the chosen."""
+    """Those of the images that are among the chosen."""
 
     def __init__(self, images: Iterable[Image], chosen: frozenset[str]) -> None:
         self._images, self._chosen = images, chosen
@@ -327,7 +327,7 @@ def _ears(watch: Watch, name: str) -> dict[str, Any]:
 
 
 class _Once:
-    """Hands each bad picture on once."""
+    """Hands each bad image on once."""
 
     def __init__(self, to: OnError) -> None:
         self._to, self._told = to, set[str]()
@@ -346,23 +346,23 @@ def _teach(
 ) -> tuple[bytes, dict[str, str], Losses]:
     """The adapted network, where it is from, and how the teaching went.
 
-    Only pictures that teach are ever put where the teaching reads.
+    Only images that teach are ever put where the teaching reads.
     """
     with ScratchFolder() as folder:
-        pictures = Pictures(Path(folder), config.input_size).start()
+        image_store = ImageStore(Path(folder), config.input_size).start()
         preprocess = Padim(config).network.preprocess
         chosen = _Some(images, roles.teaching)
-        for batch in batches(chosen, preprocess, _WINDOW, watch, "Reading the pictures that teach"):
-            pictures.append(np.stack([item.rgb for item in batch]), [item.sha256 for item in batch])
-        row = {key: index for index, key in enumerate(pictures.keys())}
+        for batch in batches(chosen, preprocess, _WINDOW, watch, "Reading the images that teach"):
+            image_store.append(np.stack([item.rgb for item in batch]), [item.sha256 for item in batch])
+        row = {key: index for index, key in enumerate(image_store.keys())}
         parts = [rows for part in roles.parts if (rows := sorted(row[key] for key in part if key in row))]
         if len(parts) < 2:
-            raise PadimError("too few of the pictures that were to teach the network could be used")
+            raise PadimError("too few of the images that were to teach the network could be used")
         stop = stop_parts(len(parts))
         to_learn_from, to_stop_by = (list(chain.from_iterable(some)) for some in (parts[stop:], parts[:stop]))
-        name = count(len(row), "picture")
+        name = count(len(row), "image")
         turn = Turn(name, to_learn_from, to_stop_by, config.seed, watch=watch)
-        network, losses = fine_tune(config, pictures, turn, epochs)
+        network, losses = fine_tune(config, image_store, turn, epochs)
         origin = provenance(config.backbone, config.weights)
         described = {
             **origin,
@@ -372,7 +372,7 @@ def _teach(
             "adapted_from": origin["source"],
             "seed": str(config.seed),
             "epochs": str(losses.best + 1),
-            "learnt_from": " ".join(pictures.keys()),
+            "learnt_from": " ".join(image_store.keys()),
         }
         return network, described, losses
 
@@ -385,35 +385,33 @@ def _by_probe(
 ) -> tuple[tuple[Exam, Exam], Difference, int]:
     """Painted defects, on the same places for both."""
     found = [
-        sensitivity.measure(
-            model, images, places=1, seed=model.config.seed, most_pictures=_MOST_PAINTED, **its
-        )
+        sensitivity.measure(model, images, places=1, seed=model.config.seed, most_images=_MOST_PAINTED, **its)
         for model, its in zip(models, ears, strict=True)
     ]
     one, other = (
-        Exam(each.share, each.bare_rejected, len(each.pictures), model.false_reject_rate_.expected)
+        Exam(each.share, each.bare_rejected, len(each.images), model.false_reject_rate_.expected)
         for each, model in zip(found, models, strict=True)
     )
-    counts = [_by_picture(each) for each in found]
-    return (one, other), _shares_apart(counts, models[0].config.seed), len(found[0].pictures)
+    counts = [_by_image(each) for each in found]
+    return (one, other), _shares_apart(counts, models[0].config.seed), len(found[0].images)
 
 
-def _by_picture(found: sensitivity.Probe) -> npt.NDArray[np.int64]:
-    """Caught and tried on each picture: int64 ``(2, pictures)``."""
-    result = np.zeros((2, len(found.pictures)), np.int64)
+def _by_image(found: sensitivity.Probe) -> npt.NDArray[np.int64]:
+    """Caught and tried on each image: int64 ``(2, images)``."""
+    result = np.zeros((2, len(found.images)), np.int64)
     for row, trials in zip(result, (found.caught, ~found.void), strict=True):
-        np.add.at(row, found.picture_of, trials.sum(axis=(1, 2, 3)))
+        np.add.at(row, found.image_of, trials.sum(axis=(1, 2, 3)))
     return result
 
 
 def _shares_apart(counts: Sequence[npt.NDArray[np.int64]], seed: int) -> Difference:
-    """The second share caught minus the first, by draws of pictures: places and settings on one are alike."""
-    pictures = counts[0].shape[1]
-    draws = np.random.default_rng([seed, 11]).integers(0, pictures, (_DRAWS, pictures))
+    """The second share caught minus the first, by draws of images: places and settings on one are alike."""
+    images = counts[0].shape[1]
+    draws = np.random.default_rng([seed, 11]).integers(0, images, (_DRAWS, images))
     with np.errstate(invalid="ignore", divide="ignore"):
         values = [float(caught.sum() / tried.sum()) for caught, tried in counts]
         drawn = [caught[draws].sum(axis=1) / tried[draws].sum(axis=1) for caught, tried in counts]
-    if pictures < 2 or not np.isfinite(values).all():
+    if images < 2 or not np.isfinite(values).all():
         return Difference(None, why="there is too little to compare")
     return _second_minus_first(*resampled(values, drawn))
 
@@ -421,7 +419,7 @@ def _shares_apart(counts: Sequence[npt.NDArray[np.int64]], seed: int) -> Differe
 def _by_defects(
     models: tuple[Padim, Padim], labelled: Dataset, ears: Sequence[dict[str, Any]]
 ) -> tuple[tuple[Exam, Exam], Difference, int]:
-    """Image AUROC of the same labelled pictures."""
+    """Image AUROC of the same labelled images."""
     scores = [
         {scored.name: scored.score_level for scored in model.predict(labelled, **its)}
         for model, its in zip(models, ears, strict=True)
@@ -433,7 +431,7 @@ def _by_defects(
     )
     if min(len(good[0]), len(bad[0])) < 2:
         raise PadimError(
-            "to examine with labelled pictures takes two good ones and two defects at least; there are "
+            "to examine with labelled images takes two good ones and two defects at least; there are "
             f"{len(good[0])} and {len(bad[0])}; without them a probe does"
         )
     compared = delong(good, bad)

@@ -10,7 +10,7 @@ What is pasted is cut out of good parts. It is none of the defects that :mod:`pa
 paints: a network must not be examined with what it was taught with.
 
 Batch normalisation keeps its published statistics: those of a few squares would be noise, and what an
-exported network computes must not depend on which pictures came last. Importing this file loads no torch.
+exported network computes must not depend on which images came last. Importing this file loads no torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from padim.methods.base import Losses
 from padim.methods.training import Phase, Plan, Turn, train
 from padim.network import backbone as backbones
 from padim.network.randomness import drawing_from
-from padim.storage.image_store import Pictures
+from padim.storage.image_store import ImageStore
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,13 +50,13 @@ _HEAD_SCALE = 10.0
 _FEWEST_PIXELS = 4
 
 
-def fine_tune(config: PadimConfig, pictures: Pictures, turn: Turn, epochs: int) -> tuple[bytes, Losses]:
+def fine_tune(config: PadimConfig, images: ImageStore, turn: Turn, epochs: int) -> tuple[bytes, Losses]:
     """Teach a copy of the config's backbone, and export it.
 
     Args:
         config: backbone, weights and layers are read; muted layers are taught, too.
-        pictures: at input size.
-        turn: which of them to learn from and to stop by, and the seed; no other picture is read.
+        images: at input size.
+        turn: which of them to learn from and to stop by, and the seed; no other image is read.
         epochs: at most.
 
     Returns:
@@ -94,7 +94,7 @@ def fine_tune(config: PadimConfig, pictures: Pictures, turn: Turn, epochs: int) 
         total: Tensor = (told + _ANCHOR * changed) / len(layers)
         return total
 
-    squares = _Squares(pictures, max(layer.stride for layer in layers))
+    squares = _Squares(images, max(layer.stride for layer in layers))
     losses = train(
         module,
         turn,
@@ -169,11 +169,11 @@ class _Answers:
 
 
 class _Squares:
-    """Random squares of pictures, and the same with something pasted in."""
+    """Random squares of images, and the same with something pasted in."""
 
-    def __init__(self, pictures: Pictures, coarsest: int) -> None:
-        self._pictures = pictures
-        self.side = max(coarsest, pictures.size // 2 // coarsest * coarsest)
+    def __init__(self, images: ImageStore, coarsest: int) -> None:
+        self._images = images
+        self.side = max(coarsest, images.size // 2 // coarsest * coarsest)
 
     def drawn(
         self, rows: Sequence[int], rng: np.random.Generator, count: int
@@ -193,11 +193,11 @@ class _Squares:
             yield clean, np.stack(pasted), np.stack(shares)[:, None]
 
     def _cut(self, rows: Sequence[int], rng: np.random.Generator) -> Planes:
-        size, side = self._pictures.size, self.side
+        size, side = self._images.size, self.side
         cut = []
-        for picture in self._pictures.read(rows):
+        for image in self._images.read(rows):
             y, x = rng.integers(0, size - side, 2, endpoint=True)
-            cut.append(picture[y : y + side, x : x + side].transpose(2, 0, 1))
+            cut.append(image[y : y + side, x : x + side].transpose(2, 0, 1))
         return np.stack(cut)
 
 

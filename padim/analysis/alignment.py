@@ -1,13 +1,13 @@
-"""How far parts lie from their common position: shift and turn of each picture against the others.
+"""How far parts lie from their common position: shift and turn of each image against the others.
 
 PaDiM compares each grid position with itself, so a part that lies elsewhere is compared with another place
 of the parts before it. Coarse: phase correlation at low resolution, over trial turns. Fine: shift and turn
 of the highest enhanced correlation coefficient, whatever the gain and offset (Evangelidis and Psarakis,
-2008, as OpenCV has it). A picture is always held against the mean of the *others*: noise correlates with a
-mean that it is part of, best of all just where it lies. Both steps are repeated, for the mean of pictures
+2008, as OpenCV has it). An image is always held against the mean of the *others*: noise correlates with a
+mean that it is part of, best of all just where it lies. Both steps are repeated, for the mean of images
 brought into line is sharper.
 
-Limits: turns up to about 14 degrees, shifts up to a third of the picture, one scale. A pattern that repeats
+Limits: turns up to about 14 degrees, shifts up to a third of the image, one scale. A pattern that repeats
 is measured to the nearest repeat; a background that stays while the parts move is measured with them.
 """
 
@@ -28,7 +28,7 @@ from padim.decision.calibration import FEWEST_PARTS
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-FINE, COARSE = 128, 64  # sides at which the two steps look at a picture, whatever its own
+FINE, COARSE = 128, 64  # sides at which the two steps look at an image, whatever its own
 TURNS = np.radians([0.0, -4.0, 4.0, -8.0, 8.0, -12.0, 12.0])
 _COARSE_ROUNDS, _FINE_ROUNDS = 3, 2
 # The fine step ends after so many iterations, or when the coefficient gains no more than this.
@@ -44,20 +44,20 @@ _STAGE = "Measuring how the parts lie"
 
 @dataclass(frozen=True)
 class Alignment:
-    """How each picture lies against the common position of all, and the figures to judge it by.
+    """How each image lies against the common position of all, and the figures to judge it by.
 
-    A picture that shares no outline with the others has no shift and no turn: they are NaN.
+    An image that shares no outline with the others has no shift and no turn: they are NaN.
 
     Attributes:
         shifts: float32 ``(n, 2)``: how far the content lies down and to the right, dy and dx in map pixels.
-        angles: float32 ``(n,)``: how far it is turned about the picture's middle, in degrees, positive
+        angles: float32 ``(n,)``: how far it is turned about the image's middle, in degrees, positive
             counter-clockwise as seen on the screen.
         strength: float32 ``(n,)``: correlation with the mean of the others once in line, at most 1.
-        measurable: False with fewer than three pictures, or where most of them share no outline (textures);
+        measurable: False with fewer than three images, or where most of them share no outline (textures);
             all figures are NaN then.
         shift95: 95th percentile of the length of the shifts, in map pixels.
         angle95: 95th percentile of the turns, either way, in degrees.
-        edge95: 95th percentile of how far content half a picture away from the middle is displaced by
+        edge95: 95th percentile of how far content half an image away from the middle is displaced by
             shift and turn together at most, in map pixels.
     """
 
@@ -71,32 +71,32 @@ class Alignment:
 
 
 def align(
-    pictures: Iterable[npt.NDArray[np.uint8]],
+    images: Iterable[npt.NDArray[np.uint8]],
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Alignment:
-    """Measure how the parts in pictures of one kind lie against each other.
+    """Measure how the parts in images of one kind lie against each other.
 
     Args:
-        pictures: uint8 ``(S, S)`` or ``(S, S, 3)``, all of one size, as the model sees them; read once, and
+        images: uint8 ``(S, S)`` or ``(S, S, 3)``, all of one size, as the model sees them; read once, and
             32 KB kept of each.
         progress: called as (done, total or None, stage).
-        cancel: asked between pictures; True stops.
+        cancel: asked between images; True stops.
 
     Raises:
         Cancelled: ``cancel`` said so.
-        ValueError: a picture of another shape or type.
+        ValueError: an image of another shape or type.
     """
     watch = Watch(progress, cancel)
     small: list[npt.NDArray[np.uint8]] = []
     size = 0
-    total = len(pictures) if isinstance(pictures, Sized) else None
-    for number, picture in enumerate(pictures, start=1):
-        size = size or len(picture)
-        _check(picture, size)
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
+    total = len(images) if isinstance(images, Sized) else None
+    for number, image in enumerate(images, start=1):
+        size = size or len(image)
+        _check(image, size)
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
         small.append(np.asarray(_resized(grey, FINE), np.uint8))
-        watch.step(number, total, "Reading pictures")
+        watch.step(number, total, "Reading images")
     n = len(small)
     if n < FEWEST_PARTS:
         return _unmeasurable(np.zeros(n, np.float32))
@@ -126,10 +126,10 @@ def align(
     )
 
 
-def _check(picture: npt.NDArray[np.uint8], size: int) -> None:
-    if picture.dtype != np.uint8 or picture.shape not in ((size, size), (size, size, 3)) or size == 0:
+def _check(image: npt.NDArray[np.uint8], size: int) -> None:
+    if image.dtype != np.uint8 or image.shape not in ((size, size), (size, size, 3)) or size == 0:
         raise ValueError(
-            f"pictures must be uint8 (S, S) or (S, S, 3) of one size, got {picture.dtype} {picture.shape}"
+            f"images must be uint8 (S, S) or (S, S, 3) of one size, got {image.dtype} {image.shape}"
         )
 
 
@@ -139,7 +139,7 @@ def _unmeasurable(strength: Floats) -> Alignment:
     return Alignment(shifts, angles, strength, False, math.nan, math.nan, math.nan)
 
 
-# --- motions: (dx, dy, angle in radians), from the common position to the picture ---------------------------
+# --- motions: (dx, dy, angle in radians), from the common position to the image ---------------------------
 
 
 def _rotation(angle: float) -> Doubles:
@@ -148,20 +148,20 @@ def _rotation(angle: float) -> Doubles:
     return np.array([[cosine, sine], [-sine, cosine]])
 
 
-def _put_back(picture: Floats, motion: Doubles) -> Floats:
-    """The picture as if its part lay in the common position."""
-    side = len(picture)
+def _put_back(image: Floats, motion: Doubles) -> Floats:
+    """The image as if its part lay in the common position."""
+    side = len(image)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
         cv2.warpAffine(
-            picture, _warp(motion, side), (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101
+            image, _warp(motion, side), (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101
         ),
         np.float32,
     )
 
 
 def _warp(motion: Doubles, side: int) -> Doubles:
-    """``(2, 3)``: from a pixel of the common position to that of the picture, turned about the middle."""
+    """``(2, 3)``: from a pixel of the common position to that of the image, turned about the middle."""
     middle = np.full(2, (side - 1) / 2)
     turn = _rotation(motion[2])
     return np.column_stack([turn, middle + motion[:2] - turn @ middle])
@@ -179,7 +179,7 @@ def _centred(motion: Doubles, clear: npt.NDArray[np.bool_]) -> Doubles:
     return motion
 
 
-# --- looking at pictures ----------------------------------------------------------------------------------
+# --- looking at images ----------------------------------------------------------------------------------
 
 
 def _resized(grey: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
@@ -192,7 +192,7 @@ def _structure(grey: npt.NDArray[np.uint8], side: int) -> Floats:
     smaller = _resized(grey, side).astype(np.float32)
     band = cv2.GaussianBlur(smaller, (0, 0), side / 100) - cv2.GaussianBlur(smaller, (0, 0), side / 18)
     contrast = float(band.std())
-    # Of a blank picture, rounding is all that is left: it must not be amplified to an outline.
+    # Of a blank image, rounding is all that is left: it must not be amplified to an outline.
     return np.asarray(band / contrast if contrast > _FAINTEST else np.zeros_like(band), np.float32)
 
 
@@ -217,13 +217,13 @@ def _coarse(
     pass_band = np.exp(-np.add.outer(fft.fftfreq(COARSE) ** 2, fft.rfftfreq(COARSE) ** 2) / (2 * 0.12**2))
     preference = np.where(TURNS == 0, _TURN_PREFERENCE, 1.0)
     total = np.zeros((COARSE, COARSE), np.float32)
-    for picture, one in zip(rough, motion, strict=True):
-        total += _put_back(picture, one)
+    for image, one in zip(rough, motion, strict=True):
+        total += _put_back(image, one)
     result, clear = np.zeros((n, 3)), np.zeros(n, bool)
-    for index, picture in enumerate(rough):
+    for index, image in enumerate(rough):
         watch.step(done * n + index, (_COARSE_ROUNDS + _FINE_ROUNDS) * n, _STAGE)
-        others = (total - _put_back(picture, motion[index])) / np.float32(n - 1)
-        trials = np.stack([_put_back(picture, np.array([0, 0, turn])) for turn in TURNS])
+        others = (total - _put_back(image, motion[index])) / np.float32(n - 1)
+        trials = np.stack([_put_back(image, np.array([0, 0, turn])) for turn in TURNS])
         cross = fft.rfft2(trials * window) * np.conj(fft.rfft2(others * window))
         size = np.abs(cross)
         # Where hardly anything is, phase is noise: a floor keeps it down.
@@ -235,7 +235,7 @@ def _coarse(
         around = surface[allowed]
         spread = 1.4826 * np.median(np.abs(around - np.median(around)))
         clear[index] = surface[row, column] - np.median(around) > _CLEAR_PEAK * max(float(spread), 1e-9)
-        # The shift was found in the picture turned back: turn it forth.
+        # The shift was found in the image turned back: turn it forth.
         result[index, :2] = _rotation(TURNS[best]) @ [lags[column], lags[row]]
         result[index, 2] = TURNS[best]
     return result, clear
@@ -256,36 +256,34 @@ def _fine(
     result, strength = motion.copy(), np.zeros(n, np.float32)
     for index, grey in enumerate(small):
         watch.step(done * n + index, (_COARSE_ROUNDS + _FINE_ROUNDS) * n, _STAGE)
-        picture = _structure(grey, FINE)
-        others = (total - _put_back(picture, motion[index])) / np.float32(n - 1)
-        found = _by_correlation(picture, others, motion[index], inner)
+        image = _structure(grey, FINE)
+        others = (total - _put_back(image, motion[index])) / np.float32(n - 1)
+        found = _by_correlation(image, others, motion[index], inner)
         # Gone astray: parts without enough detail of their own to climb by.
         if np.hypot(*(found - motion[index])[:2]) < 4 * FINE / COARSE:
             result[index] = found
-        strength[index] = _correlation(_put_back(picture, result[index]), others, window)
+        strength[index] = _correlation(_put_back(image, result[index]), others, window)
     return result, strength
 
 
-def _by_correlation(
-    picture: Floats, others: Floats, motion: Doubles, inner: npt.NDArray[np.uint8]
-) -> Doubles:
-    """The motion that makes the picture, put back, correlate best with the others.
+def _by_correlation(image: Floats, others: Floats, motion: Doubles, inner: npt.NDArray[np.uint8]) -> Doubles:
+    """The motion that makes the image, put back, correlate best with the others.
 
     Args:
-        picture, others: float32 ``(side, side)``.
+        image, others: float32 ``(side, side)``.
         motion: where to begin.
         inner: uint8, where to look; the border holds what came in from outside.
 
     Returns:
         The motion found, or the one to begin with where there is nothing to climb by.
     """
-    begin = _warp(motion, len(picture)).astype(np.float32)
+    begin = _warp(motion, len(image)).astype(np.float32)
     try:
-        _, warp = cv2.findTransformECC(others, picture, begin, cv2.MOTION_EUCLIDEAN, _UNTIL, inner, 1)
-    except cv2.error:  # it says so where the pictures have no detail in common
+        _, warp = cv2.findTransformECC(others, image, begin, cv2.MOTION_EUCLIDEAN, _UNTIL, inner, 1)
+    except cv2.error:  # it says so where the images have no detail in common
         return motion.copy()
     angle = math.atan2(-warp[1, 0], warp[0, 0])
-    middle = np.full(2, (len(picture) - 1) / 2)
+    middle = np.full(2, (len(image) - 1) / 2)
     return np.array([*(warp[:, 2] - middle + _rotation(angle) @ middle), angle])
 
 
@@ -303,7 +301,7 @@ def advise(alignment: Alignment, grid_stride: int, size: int) -> tuple[bool, str
     """Whether parts lie further apart than a grid cell is wide, and what to do, in plain words.
 
     Args:
-        alignment: of the pictures a model is fitted on.
+        alignment: of the images a model is fitted on.
         grid_stride: map pixels per grid cell.
         size: side S of the map, in pixels.
 
@@ -312,14 +310,14 @@ def advise(alignment: Alignment, grid_stride: int, size: int) -> tuple[bool, str
     """
     if not alignment.measurable:
         if len(alignment.strength) < FEWEST_PARTS:
-            return False, f"It takes at least {FEWEST_PARTS} pictures to measure how the parts lie."
+            return False, f"It takes at least {FEWEST_PARTS} images to measure how the parts lie."
         return False, (
-            "The pictures share no outline to measure by. For a surface without edges that is as it should "
+            "The images share no outline to measure by. For a surface without edges that is as it should "
             "be; for parts it means that they lie too differently, and a fixture is needed."
         )
     edge, share = alignment.edge95, 100 * alignment.edge95 / size
     found = (
-        f"95 % of the parts lie within {edge:.1f} map pixels ({share:.1f} % of the picture's width) of their "
+        f"95 % of the parts lie within {edge:.1f} map pixels ({share:.1f} % of the image's width) of their "
         f"common position, the turn of up to {alignment.angle95:.1f} degrees counted at the edge"
     )
     if edge <= grid_stride:
@@ -330,5 +328,5 @@ def advise(alignment: Alignment, grid_stride: int, size: int) -> tuple[bool, str
         enough = "" if edge <= 16 else ", though even that is less than what is needed"
         remedies.append(f"without one, fit with grid stride 16{enough}")
     remedies.append("smooth the maps more")
-    remedies.append("choose 'pad' where pictures come in different proportions")
+    remedies.append("choose 'pad' where images come in different proportions")
     return True, f"{found}: more than a grid cell of {grid_stride}, so edges alarm. {'; '.join(remedies)}."

@@ -245,7 +245,7 @@ def region_masks(q: npt.NDArray[np.uint16], threshold: int, min_area: int) -> li
 
 
 def strongest_place(q: npt.NDArray[np.uint16], min_area: int) -> Mask:
-    """Where a picture gets its score: what reaches that level in regions of at least ``min_area`` pixels.
+    """Where an image gets its score: what reaches that level in regions of at least ``min_area`` pixels.
 
     Returns:
         bool ``(S, S)``; all of the map where the score is 0.
@@ -254,11 +254,11 @@ def strongest_place(q: npt.NDArray[np.uint16], min_area: int) -> Mask:
     return map_mask(q, score - 1, min_area) if score else np.ones(q.shape, bool)
 
 
-# --- a test picture -------------------------------------------------------------------------------------
+# --- a test image -------------------------------------------------------------------------------------
 
 
 def embed(model: Padim, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """A picture's features as the model compares them; runs the network once.
+    """An image's features as the model compares them; runs the network once.
 
     Args:
         model: a fitted one.
@@ -273,12 +273,12 @@ def embed(model: Padim, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | None = None) -> Explanation:
-    """Which layer saw it, in a region of a test picture, on the grid before any smoothing.
+    """Which layer saw it, in a region of a test image, on the grid before any smoothing.
 
     Args:
         model: a fitted one.
         embedding: float32 ``(p, d)`` from :func:`embed`.
-        region: bool ``(S, S)`` in map pixels; None is the whole picture.
+        region: bool ``(S, S)`` in map pixels; None is the whole image.
 
     Raises:
         ValueError: arrays of another shape.
@@ -381,7 +381,7 @@ class _Normals:
         fitted = judge.fitted
         if fitted.calibration == "none":
             raise CalibrationError(
-                "held-out distances need at least 3 parts in the fit; add pictures of good parts"
+                "held-out distances need at least 3 parts in the fit; add images of good parts"
             )
         model.working_set.require()
         self._channels = judge.channels

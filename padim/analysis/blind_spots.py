@@ -21,7 +21,7 @@ class PlaceCount:
         count: defects caught there.
         of: defects tried there; void trials do not count.
         blind: even the largest and strongest defect of a kind was missed.
-        picture: name of the image that the place lies on.
+        image: name of the image that the place lies on.
     """
 
     x: float
@@ -29,7 +29,7 @@ class PlaceCount:
     count: int
     of: int
     blind: bool
-    picture: str
+    image: str
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def counts_by_place(probe: Probe, kind: Kind | None = None) -> list[PlaceCount]:
     count, of = caught.sum(axis=(1, 2, 3)), (~void).sum(axis=(1, 2, 3))
     blind = np.any((~caught & ~void)[:, :, -1, -1], axis=1).tolist()
     return [
-        PlaceCount(float(x), float(y), int(k), int(n), b, probe.pictures[picture])
-        for (x, y), k, n, b, picture in zip(probe.places, count, of, blind, probe.picture_of, strict=True)
+        PlaceCount(float(x), float(y), int(k), int(n), b, probe.images[image])
+        for (x, y), k, n, b, image in zip(probe.places, count, of, blind, probe.image_of, strict=True)
         if n
     ]
 

@@ -18,7 +18,7 @@ from padim.network import backbone
 from padim.network.threads import workers
 from padim.storage.feature_store import bytes_per_image
 
-# Pictures reckoned with where their number is not known.
+# Images reckoned with where their number is not known.
 MANY = 200
 
 
@@ -34,7 +34,7 @@ class Cost:
         patches: how many a memory of patches holds; None without one.
         kept_per_image: bytes that every normal adds to a memory that keeps all of its patches, in RAM and in
             the saved model; 0 for other methods.
-        fit_memory: RAM for fitting; with PaDiM it grows with the number of pictures only while they are fewer
+        fit_memory: RAM for fitting; with PaDiM it grows with the number of images only while they are fewer
             than d / 2.
         score_memory: RAM for scoring.
         bundle: size of the saved model, without the normals' thumbnails and held-out maps.
@@ -73,7 +73,7 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
 
     Args:
         config: validated settings.
-        normals: pictures it will be fitted on; None is many.
+        normals: images it will be fitted on; None is many.
 
     Raises:
         BackboneError: unknown backbone or layer.
@@ -83,7 +83,7 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
     d = config.channels if config.n_features is None else min(config.n_features, config.channels)
     p = config.grid**2
     shares = {name: _SHARES[name](config, p, d, normals) for name in config.methods_used}
-    pictures = 3 * config.input_size**2 if config.needs_pictures else 0
+    images = 3 * config.input_size**2 if config.needs_images else 0
     features = bytes_per_image(d, p) * (MANY if normals is None else normals)
     by_statistics = config.method == "padim" and (normals is None or normals > d)
     return Cost(
@@ -96,8 +96,8 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
         fit_memory=sum(share.fit for share in shares.values()),
         score_memory=sum(share.score for share in shares.values()),
         bundle=sum(share.stored for share in shares.values()),
-        spool_per_image=bytes_per_image(channels, p) + pictures,
-        checkpoint=0 if config.needs_pictures else 8 * p * d * (d + 1) if by_statistics else features,
+        spool_per_image=bytes_per_image(channels, p) + images,
+        checkpoint=0 if config.needs_images else 8 * p * d * (d + 1) if by_statistics else features,
     )
 
 
@@ -119,7 +119,7 @@ def _patch_gaussians(config: PadimConfig, p: int, d: int, normals: int | None) -
 
 def _shared(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
     own = 4 * d * (d + 1)
-    # Each thread holds some pictures' features twice, once in float64.
+    # Each thread holds some images' features twice, once in float64.
     return _Share(workers() * _shared_window(p, d) + 2 * own, own, own)
 
 

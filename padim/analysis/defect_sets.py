@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.analysis.embedding_scores import level_maps
-from padim.analysis.sensitivity import default_sizes, painted_pictures, place_at
+from padim.analysis.sensitivity import default_sizes, painted_images, place_at
 from padim.analysis.synthetic_defects import KINDS
 from padim.data.decode import decode
 from padim.data.loading import Image, Watch, batches
@@ -125,7 +125,7 @@ class LabelledDefects(_Embedded):
         sizes: list[tuple[int, int]] = []
         passed_over = 0
         size = model.network.extractor.batch_size()
-        for batch in batches(images, model.network.preprocess, size, watch, "Reading pictures of defects"):
+        for batch in batches(images, model.network.preprocess, size, watch, "Reading images of defects"):
             fresh = [item for item in batch if item.sha256 not in own]
             passed_over += len(batch) - len(fresh)
             if fresh:
@@ -134,7 +134,7 @@ class LabelledDefects(_Embedded):
             sizes += [item.original_size for item in fresh]
         if not names:
             raise PadimError(
-                "none of the pictures of defects could be used; give pictures of defective parts that are "
+                "none of the images of defects could be used; give images of defective parts that are "
                 "not among the model's good ones"
             )
         return cls(model, spool, tuple(sizes), tuple(names), passed_over)
@@ -202,17 +202,17 @@ class PaintedDefects(_Embedded):
             rgb = model.network.preprocess(decode(model.working_set.thumbnail(index), normal.name))
             place = place_at(judged, _CELLS, seed, len(used))
             found = list(
-                painted_pictures(
+                painted_images(
                     rgb, [place], KINDS, default_sizes(side)[_SIZES], _CONTRASTS, box or Box(0, 0, side, side)
                 )
             )
-            pictures = [rgb, *(picture for picture, _ in found)]
-            for start in range(0, len(pictures), size):
-                some = pictures[start : start + size]
+            images = [rgb, *(image for image, _ in found)]
+            for start in range(0, len(images), size):
+                some = images[start : start + size]
                 watch.step(done, len(carriers), stage)
                 _append(model, spool, some, [f"{normal.sha256}-{start + i}" for i in range(len(some))])
             areas.append(np.packbits(np.stack([area.ravel() for _, area in found]), axis=1))
-            sizes += [normal.original_size] * len(pictures)
+            sizes += [normal.original_size] * len(images)
             used.append(index)
         if not used:
             raise PadimError("no pixel of the good parts lies inside the region of interest; redraw it")

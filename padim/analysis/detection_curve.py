@@ -45,7 +45,7 @@ class Curve:
     Attributes:
         values: sizes in map pixels or contrasts, growing.
         rates: caught of tried at each, with exact intervals. They take the places as independent, as places
-            on different pictures are and places on one picture nearly.
+            on different images are and places on one image nearly.
         intercept, slope: of the logistic curve ``1 / (1 + exp(-(intercept + slope * ln(value))))``, slope at
             least 0; None where all were caught or none.
         at_50, at_90: where the curve passes 50 % and 90 %, or why it cannot be said.

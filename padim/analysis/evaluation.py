@@ -1,6 +1,6 @@
-"""Labelled pictures through a model: each scored once, its pixels counted against its mask.
+"""Labelled images through a model: each scored once, its pixels counted against its mask.
 
-What is kept of a picture is its score, its name and its label: memory does not grow with the maps.
+What is kept of an image is its score, its name and its label: memory does not grow with the maps.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One labelled picture.
+class EvaluatedImage:
+    """One labelled image.
 
     Attributes:
         name: in its dataset.
@@ -47,15 +47,15 @@ class Judged:
 
     Attributes:
         layout: of the data set.
-        pictures: in the data set's order.
+        images: in the data set's order.
         pixels: of the good ones, and of the defects that come with a mask.
-        failed: files that could not be used: pictures, and masks of pictures that could.
-        known: how many of the pictures the model was fitted on.
+        failed: files that could not be used: images, and masks of images that could.
+        known: how many of the images the model was fitted on.
         seconds: that scoring took, reading and decoding included, counting pixels not.
     """
 
     layout: str
-    pictures: tuple[Picture, ...]
+    images: tuple[EvaluatedImage, ...]
     pixels: metrics.Pixels
     failed: tuple[ImageError, ...]
     known: int
@@ -63,13 +63,13 @@ class Judged:
 
     @property
     def kinds(self) -> Counter[str]:
-        """How many pictures of each kind."""
-        return Counter(picture.kind for picture in self.pictures)
+        """How many images of each kind."""
+        return Counter(image.kind for image in self.images)
 
     @property
     def masks(self) -> int:
         """How many defects came with a mask that could be used."""
-        return sum(picture.masked for picture in self.pictures)
+        return sum(image.masked for image in self.images)
 
     def report(self, model: Padim, level: int | None, scores: list[int] | None = None) -> metrics.Report:
         """All figures at a threshold.
@@ -77,11 +77,11 @@ class Judged:
         Args:
             model: knows the guard band.
             level: the threshold; None: no counts at one.
-            scores: of the pictures, where the smallest region has changed since.
+            scores: of the images, where the smallest region has changed since.
         """
-        scores = [picture.score for picture in self.pictures] if scores is None else scores
+        scores = [image.score for image in self.images] if scores is None else scores
         verdicts = ["" if level is None else model.verdict(score, level) for score in scores]
-        kinds = [picture.kind for picture in self.pictures]
+        kinds = [image.kind for image in self.images]
         return metrics.evaluate(scores, kinds, verdicts, level, self.pixels, GOOD)
 
 
@@ -95,24 +95,24 @@ def judge(
     thumbnail_side: int | None = None,
     batch_size: int | None = None,
 ) -> Judged:
-    """Score every picture of a data set and count its pixels.
+    """Score every image of a data set and count its pixels.
 
     Args:
         model: scores them.
-        dataset: the labelled pictures.
+        dataset: the labelled images.
         progress, cancel, thumbnail_side, batch_size: as for :meth:`padim.Padim.score`.
-        on_scored: told of each picture as it is scored, with its kind.
+        on_scored: told of each image as it is scored, with its kind.
 
     Raises:
         Cancelled: ``cancel`` said so.
-        PadimError: none of the pictures can be used.
+        PadimError: none of the images can be used.
     """
     fitted_on = {
         normal.sha256 for normal in model.normals_ if normal.status == "fit"
     } | model.network.taught_with
     pixels = metrics.Pixels()
     failed: list[ImageError] = []
-    pictures: list[Picture] = []
+    images: list[EvaluatedImage] = []
     known, seconds = 0, 0.0
     scored_ones = model.predict(
         dataset,
@@ -136,7 +136,7 @@ def judge(
                 mask = dataset.mask(sample, scored.original_size)
             except ImageError as error:
                 failed.append(error)
-        pictures.append(Picture(scored.name, sample.kind, scored.score_level, mask is not None))
+        images.append(EvaluatedImage(scored.name, sample.kind, scored.score_level, mask is not None))
         # Somewhere in a defect without a mask is the defect, nobody knows where.
         if sample.good or mask is not None:
             small = None if mask is None else at_map_resolution(mask, model.network.preprocess)
@@ -144,6 +144,6 @@ def judge(
         if on_scored is not None:
             on_scored(scored, sample.kind)
     failed = [*dataset.skipped, *failed]
-    if not pictures:
-        raise PadimError("none of the pictures could be used")
-    return Judged(dataset.layout, tuple(pictures), pixels, tuple(failed), known, seconds)
+    if not images:
+        raise PadimError("none of the images could be used")
+    return Judged(dataset.layout, tuple(images), pixels, tuple(failed), known, seconds)

@@ -3,14 +3,14 @@
 The changes, one at a time:
 
 * ``brighter``, ``darker``: percent more or less light; values follow the power 1 / 2.2 of it, as in ordinary
-  pictures.
+  images.
 * ``gamma``: the exponent of the values is larger by so many percent (another camera setting).
-* ``flatter``: percent of the contrast lost, towards the picture's mean (haze, stray light).
-* ``blur``: out of focus, a Gaussian of that standard deviation in picture pixels.
+* ``flatter``: percent of the contrast lost, towards the image's mean (haze, stray light).
+* ``blur``: out of focus, a Gaussian of that standard deviation in image pixels.
 * ``noise``: of the sensor, a standard deviation in grey levels of 255, each pixel and colour for itself.
 * ``jpeg``: points of quality lost: 60 is JPEG at quality 40.
-* ``shift``: the part is displaced by so many picture pixels, each picture in a direction of its own.
-* ``rotation``: the part is turned by so many degrees about the picture's centre, one way or the other.
+* ``shift``: the part is displaced by so many image pixels, each image in a direction of its own.
+* ``rotation``: the part is turned by so many degrees about the image's centre, one way or the other.
 
 What a shift or a turn brings in from beyond the edge nobody has photographed; it is mirrored from inside.
 """
@@ -47,7 +47,7 @@ SEVERITIES: Mapping[Kind, tuple[float, ...]] = {
 }
 """What is tried of each kind unless told otherwise; see the module for the units."""
 
-# The largest severity that means anything; shifts are held against the picture's size as they are made.
+# The largest severity that means anything; shifts are held against the image's size as they are made.
 MOST: Mapping[Kind, float] = {
     "brighter": 1000,
     "darker": 99,
@@ -84,13 +84,13 @@ def words(kind: Kind, severity: float) -> str:
 
 
 def alter(rgb: RGB, kind: Kind, severity: float, seed: int | Sequence[int] = 0) -> RGB:
-    """A picture as it would look after the change.
+    """An image as it would look after the change.
 
     Args:
         rgb: uint8 ``(h, w, 3)``; is not changed.
         kind: one of ``KINDS``.
         severity: in the kind's unit, see the module; 0 gives the very same pixels.
-        seed: of the noise, and of which way a picture is shifted or turned. These are the same at every
+        seed: of the noise, and of which way an image is shifted or turned. These are the same at every
             severity, so that a harsher change is more of the same.
 
     Returns:

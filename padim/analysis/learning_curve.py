@@ -341,7 +341,7 @@ def check_model(model: Padim) -> None:
         title = catalogue.get(model.config.method).title
         raise PadimError(
             f"a learning curve fits the model anew some {DRAWS * 7} times, and {title} trains a network each "
-            "time, which would take hours; fit the same pictures by PaDiM and ask that model"
+            "time, which would take hours; fit the same images by PaDiM and ask that model"
         )
     if count < FEWEST:
         raise PadimError(

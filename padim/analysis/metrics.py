@@ -1,8 +1,8 @@
-"""How well a model tells good from defective, from labelled pictures; what cannot be told says why.
+"""How well a model tells good from defective, from labelled images; what cannot be told says why.
 
 Pixels are counted by level, 65,536 of them, so that exact areas under curves need no more memory for a
-thousand pictures than for one. For the intervals each picture's pixels are counted by coarser steps, some
-1,700 of them, each less than half a percent of its level wide: pictures can then be drawn with replacement by
+thousand images than for one. For the intervals each image's pixels are counted by coarser steps, some
+1,700 of them, each less than half a percent of its level wide: images can then be drawn with replacement by
 adding rows of numbers.
 """
 
@@ -22,7 +22,7 @@ from padim.decision.operating_points import Rate
 Levels = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.float64]
 
-# Of the intervals: how often the pictures are drawn anew, and how many draws are worked on at a time.
+# Of the intervals: how often the images are drawn anew, and how many draws are worked on at a time.
 RESAMPLES = 1000
 _AT_A_TIME = 100
 # Up to this share of sound pixels above the threshold the overlap is integrated, as MVTec defines AUPRO.
@@ -40,14 +40,14 @@ _STEPS = _STEPS[_STEPS <= MAX_LEVEL]
 class Figure:
     """A figure with its 95 % interval, or why there is none.
 
-    The interval comes from drawing the pictures anew with replacement, good and defective ones apart
-    (bootstrap, percentiles). It cannot invent an error that no picture shows: a perfect figure has an
-    interval of one point, however few the pictures.
+    The interval comes from drawing the images anew with replacement, good and defective ones apart
+    (bootstrap, percentiles). It cannot invent an error that no image shows: a perfect figure has an
+    interval of one point, however few the images.
 
     Attributes:
         value: None where there is none.
         why: why not; empty where there is one.
-        low, high: ends of the interval; None where there is none, as with a single picture of a class.
+        low, high: ends of the interval; None where there is none, as with a single image of a class.
     """
 
     value: float | None
@@ -58,7 +58,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class BestF1:
-    """The threshold with the highest F1 on these very pictures; flattering, for it was chosen on them.
+    """The threshold with the highest F1 on these very images; flattering, for it was chosen on them.
 
     Attributes:
         f1: its F1.
@@ -75,10 +75,10 @@ class Kind:
 
     Attributes:
         name: the kind.
-        auroc: against all good pictures.
+        auroc: against all good images.
         caught: those above the threshold, out of all of the kind.
         review: those whose score lies in the guard band.
-        pixel_auroc, aupro: of the pictures of this kind and all good ones, by the coarser steps.
+        pixel_auroc, aupro: of the images of this kind and all good ones, by the coarser steps.
     """
 
     name: str
@@ -97,15 +97,15 @@ class Report:
         image_auroc, image_ap: of the scores.
         best_f1: None without both classes.
         image_f1: the same F1 with its interval, the best threshold chosen anew in every draw.
-        zero_miss: share of good pictures rejected by the highest threshold that misses no defect.
+        zero_miss: share of good images rejected by the highest threshold that misses no defect.
         zero_miss_level: that threshold; None where there is none.
         pixel_auroc, pixel_ap: of the judged maps, at map resolution.
         aupro: per-region overlap up to ``PRO_LIMIT``, divided by it (:meth:`Pixels.aupro`).
         pixel_f1: of the best threshold for pixels.
         pixel_f1_level: that threshold; None where there is none.
-        false_rejects: good pictures above the threshold.
+        false_rejects: good images above the threshold.
         misses: defects that are not.
-        review_good, review_defects: pictures in the guard band.
+        review_good, review_defects: images in the guard band.
         kinds: by kind of defect.
     """
 
@@ -128,7 +128,7 @@ class Report:
 
 
 class _Row(NamedTuple):
-    """One picture's pixels by step: int32 ``(steps,)`` twice, float32, and how many regions its mask has."""
+    """One image's pixels by step: int32 ``(steps,)`` twice, float32, and how many regions its mask has."""
 
     kind: str
     defect: bool
@@ -201,7 +201,7 @@ class Pixels:
         """AUROC, average precision, AUPRO and best F1 over all pixels, ties and all, with their intervals.
 
         Args:
-            kind: only the pictures of that kind and the good ones, by step; None: all, by level.
+            kind: only the images of that kind and the good ones, by step; None: all, by level.
         """
         if kind not in self._told:
             self._told[kind] = self._figures(kind)
@@ -212,7 +212,7 @@ class Pixels:
         if kind is None:
             sound, faulty, overlap, regions = self.sound, self.faulty, self.overlap, self.regions
         else:
-            # An empty row first, for a kind without any picture here.
+            # An empty row first, for a kind without any image here.
             blank = np.zeros((1, len(_STEPS)))
             sound, faulty, overlap = (
                 np.concatenate([blank, np.stack(found)]).sum(axis=0) if found else blank[0]
@@ -242,15 +242,15 @@ class Pixels:
         return PixelFigures(auroc, precision, overlapping, best, max(0, lowest - 1))
 
     def draws(self) -> Counts | None:
-        """The four figures of each draw of the pictures, ``(RESAMPLES, 4)``; None with too few of them.
+        """The four figures of each draw of the images, ``(RESAMPLES, 4)``; None with too few of them.
 
-        The draws are the same for all maps of the same pictures: two models are compared draw by draw.
+        The draws are the same for all maps of the same images: two models are compared draw by draw.
         """
         return self._drawn(self._rows)
 
     @staticmethod
     def _drawn(rows: Sequence[_Row]) -> Counts | None:
-        """The four figures of each draw, ``(RESAMPLES, 4)``; None with too few pictures to draw from."""
+        """The four figures of each draw, ``(RESAMPLES, 4)``; None with too few images to draw from."""
         good = [row for row in rows if not row.defect]
         defect = [row for row in rows if row.defect]
         if len(defect) < 2 or len(good) == 1:
@@ -369,11 +369,11 @@ def _from_above(counts: Counts) -> Counts:
 
 
 def _resampled(good: int, defect: int, figures: Callable[[Counts], Counts]) -> Counts:
-    """Figures of pictures drawn with replacement, as many as there are of each class.
+    """Figures of images drawn with replacement, as many as there are of each class.
 
     Args:
         good, defect: how many there are; the good ones come first.
-        figures: from how often each picture was drawn, ``(b, n)``, to ``(b, f)``.
+        figures: from how often each image was drawn, ``(b, n)``, to ``(b, f)``.
 
     Returns:
         float64 ``(RESAMPLES, f)``, the same in every run.
@@ -401,7 +401,7 @@ def _ends(drawn: Counts) -> tuple[float | None, float | None]:
 
 def image_draws(good: Levels, defect: Levels) -> Counts | None:
     """AUROC, average precision, best F1 and false rejects at zero miss of each draw, ``(RESAMPLES, 4)``; None
-    with too few pictures. The draws are the same for all scores of the same pictures."""
+    with too few images. The draws are the same for all scores of the same images."""
     if len(good) < 2 or len(defect) < 2:
         return None
     levels, step = np.unique(np.concatenate([good, defect]), return_inverse=True)
@@ -425,7 +425,7 @@ def image_draws(good: Levels, defect: Levels) -> Counts | None:
 
 
 def auroc(good: Levels, defect: Levels) -> Figure:
-    """Probability that a defect scores above a good picture, ties counting half."""
+    """Probability that a defect scores above a good image, ties counting half."""
     missing = _missing(good, defect)
     if missing:
         return Figure(None, missing)
@@ -441,7 +441,7 @@ def average_precision(good: Levels, defect: Levels) -> Figure:
 
 
 def best_f1(good: Levels, defect: Levels) -> BestF1 | None:
-    """The best F1 that any threshold reaches on these pictures; None without both classes."""
+    """The best F1 that any threshold reaches on these images; None without both classes."""
     if _missing(good, defect):
         return None
     curves, levels = _curves(good, defect)
@@ -451,7 +451,7 @@ def best_f1(good: Levels, defect: Levels) -> BestF1 | None:
 
 
 def zero_miss(good: Levels, defect: Levels) -> tuple[Figure, int | None]:
-    """Share of good pictures rejected by the highest threshold that misses no defect; and that one."""
+    """Share of good images rejected by the highest threshold that misses no defect; and that one."""
     missing = _missing(good, defect)
     if missing:
         return Figure(None, missing), None
@@ -472,7 +472,7 @@ def _with_intervals(figures: Sequence[Figure], drawn: Counts | None) -> list[Fig
 
 
 def roc(good: Levels, defect: Levels) -> tuple[Counts, Counts, Levels]:
-    """Shares of good and of defective pictures strictly above a threshold, and those thresholds, descending.
+    """Shares of good and of defective images strictly above a threshold, and those thresholds, descending.
 
     Raises:
         ValueError: not both classes.
@@ -515,10 +515,10 @@ def evaluate(
     pixels: Pixels,
     good_kind: str = "good",
 ) -> Report:
-    """All figures of a set of judged pictures.
+    """All figures of a set of judged images.
 
     Args:
-        scores: levels, one a picture.
+        scores: levels, one an image.
         kinds: ``good_kind``, or the kind of defect.
         verdicts: accept, review or reject.
         threshold: the level in use; None: nothing is counted at one.
@@ -581,7 +581,7 @@ def evaluate(
 
 def _missing(good: Levels, defect: Levels) -> str:
     if not len(good):
-        return "there are no good pictures to compare with"
+        return "there are no good images to compare with"
     return "" if len(defect) else "there are no defects to compare with"
 
 

@@ -162,7 +162,7 @@ def too_small(model: Padim, roi: Mask | None) -> bool:
 def cry_wolf(model: Padim, level: int) -> npt.NDArray[np.float32]:
     """At each pixel, the share of good parts that alarm there.
 
-    A part counts once, however many of its pictures do. The maps are the judged ones: 0 outside the region
+    A part counts once, however many of its images do. The maps are the judged ones: 0 outside the region
     of interest in use. ``min_area`` plays no part: single pixels are shown, too.
 
     Args:
@@ -175,21 +175,21 @@ def cry_wolf(model: Padim, level: int) -> npt.NDArray[np.float32]:
     Raises:
         CalibrationError: fewer than three parts are in the fit.
     """
-    pictures: dict[str, list[int]] = {}
+    images: dict[str, list[int]] = {}
     for index, group in _good(model):
-        pictures.setdefault(group, []).append(index)
+        images.setdefault(group, []).append(index)
     judge, size = model.state, model.config.input_size
     count = np.zeros((size, size), np.int64)
-    for indices in pictures.values():
+    for indices in images.values():
         alarmed = judge.held_out_map(indices[0]) > level
         for index in indices[1:]:
             alarmed |= judge.held_out_map(index) > level
         count += alarmed
-    return (count / max(1, len(pictures))).astype(np.float32)
+    return (count / max(1, len(images))).astype(np.float32)
 
 
 def _good(model: Padim) -> Iterator[tuple[int, str]]:
-    """(index, part) of every picture of a good part that has a held-out map."""
+    """(index, part) of every image of a good part that has a held-out map."""
     judge = model.state
     if judge.fitted.calibration == "none":
         judge.image_levels(model.config.min_area)  # says what is missing
@@ -199,7 +199,7 @@ def _good(model: Padim) -> Iterator[tuple[int, str]]:
 
 
 def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
-    """The mean picture of the good parts in the fit, at the map's resolution, to draw on.
+    """The mean image of the good parts in the fit, at the map's resolution, to draw on.
 
     It is made of the kept thumbnails (at most 512 px, JPEG): for the eye, not for measuring.
 
@@ -207,8 +207,8 @@ def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
         uint8 ``(S, S, 3)``.
 
     Raises:
-        BundleError: the kept pictures are missing or truncated.
-        PadimError: no picture is in the fit.
+        BundleError: the kept images are missing or truncated.
+        PadimError: no image is in the fit.
     """
     preprocess = model.network.preprocess
     total = np.zeros((preprocess.size, preprocess.size, 3), np.int64)
@@ -218,5 +218,5 @@ def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
             total += preprocess(decode(model.working_set.thumbnail(index), normal.name))
             count += 1
     if not count:
-        raise PadimError("no picture is in the fit; there is nothing to show")
+        raise PadimError("no image is in the fit; there is nothing to show")
     return np.rint(total / count).astype(np.uint8)

@@ -1,8 +1,8 @@
-"""What change of light, camera or fixture a model bears: the same judgement on altered pictures.
+"""What change of light, camera or fixture a model bears: the same judgement on altered images.
 
-Each picture is altered as a camera would see the change, in its own pixels and before it is prepared for the
+Each image is altered as a camera would see the change, in its own pixels and before it is prepared for the
 network, and judged at the model's threshold. Counted are good parts rejected and defective parts caught,
-against the severity of the change; severity 0 is the picture as it is, to the bit.
+against the severity of the change; severity 0 is the image as it is, to the bit.
 
 What a model *bears* of a kind of change is the largest severity tried up to which, at it and at every milder
 one, the good parts rejected stay within what the threshold promises at most, and the defects caught fall by
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["MARGIN", "Bears", "Series", "Shift", "measure"]
 
 MARGIN = 0.05
-STAGE = "Judging altered pictures"
+STAGE = "Judging altered images"
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Series:
     Attributes:
         kind: of change.
         severities: growing, from 0.
-        false_rejects: good pictures rejected, of all good ones, at each.
-        caught: defective pictures rejected, of all defective ones, at each.
+        false_rejects: good images rejected, of all good ones, at each.
+        caught: defective images rejected, of all defective ones, at each.
         by_defect: the same for each kind of defect.
     """
 
@@ -76,11 +76,11 @@ class Series:
     def bears(self, limit: float | None, margin: float = MARGIN) -> Bears:
         """The largest severity that neither rejects too many good parts nor loses too many defects.
 
-        The counted shares are compared, not the ends of their intervals: on few pictures one more or less
+        The counted shares are compared, not the ends of their intervals: on few images one more or less
         decides.
 
         Args:
-            limit: share of good pictures that may be rejected; None if nothing was promised.
+            limit: share of good images that may be rejected; None if nothing was promised.
             margin: fall in the share of defects caught, from severity 0, that is too much already.
 
         Raises:
@@ -115,14 +115,14 @@ class Shift:
 
     Attributes:
         series: in the order asked for.
-        good, defects: pictures judged.
-        in_fit: good pictures passed over because the model was fitted on them.
+        good, defects: images judged.
+        in_fit: good images passed over because the model was fitted on them.
         limit: the 95 % upper bound of the false rejects that the threshold promises; None without a promise.
-            It is a share of parts, held here against the share of pictures.
+            It is a share of parts, held here against the share of images.
         threshold: level judged at.
         min_area: smallest region judged with.
         seed: of noise and directions.
-        examples: one picture under every change; None unless asked for.
+        examples: one image under every change; None unless asked for.
     """
 
     series: tuple[Series, ...]
@@ -148,10 +148,10 @@ def measure(
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
 ) -> Shift:
-    """Judge every picture under every change.
+    """Judge every image under every change.
 
-    The same arguments give the same result. One decoded picture and one batch are in memory at a time; the
-    work is ``1 + all severities`` pictures to score for every picture given.
+    The same arguments give the same result. One decoded image and one batch are in memory at a time; the
+    work is ``1 + all severities`` images to score for every image given.
 
     Args:
         model: fitted, with a threshold; is not changed.
@@ -159,17 +159,17 @@ def measure(
             and counted: it rejects fewer of them than of new ones.
         kind_of: from a name to ``good`` or the kind of defect; None if all are good.
         severities: growing and above 0, of each kind to try; None is ``SEVERITIES``.
-        seed: of noise and directions; every picture has its own, by its content.
-        examples: keep what the first good picture, or else the first one, looks like under every change.
-        progress: called as (done, total or None, stage), in pictures scored.
+        seed: of noise and directions; every image has its own, by its content.
+        examples: keep what the first good image, or else the first one, looks like under every change.
+        progress: called as (done, total or None, stage), in images scored.
         cancel: asked between batches; True stops.
-        on_error: takes pictures that cannot be used; without it the first one raises.
+        on_error: takes images that cannot be used; without it the first one raises.
 
     Raises:
         NotFittedError, CalibrationError: no model, or no threshold.
         Cancelled: ``cancel`` asked to stop.
-        ImageError: a picture cannot be used and ``on_error`` is not given.
-        PadimError: a severity out of range, or no picture could be used.
+        ImageError: an image cannot be used and ``on_error`` is not given.
+        PadimError: a severity out of range, or no image could be used.
     """
     judge, level, min_area = model.state, model.threshold_level, model.config.min_area
     chosen = {
@@ -178,7 +178,7 @@ def measure(
     _check(chosen)
     watch = Watch(progress, cancel, on_error)
     fitted_on = {normal.sha256 for normal in model.normals_ if normal.status == "fit"}
-    # The first setting is the picture as it is, and severity 0 of every kind.
+    # The first setting is the image as it is, and severity 0 of every kind.
     settings: list[tuple[Kind, float]] = [(next(iter(chosen)), 0.0)]
     settings += [(kind, severity) for kind, of in chosen.items() for severity in of]
     rejected: dict[str, npt.NDArray[np.int64]] = {}
@@ -202,7 +202,7 @@ def measure(
             done += len(settings)
             continue
         box = judge.content_box((rgb.shape[0], rgb.shape[1]))
-        # Of its own content: the same picture is altered alike wherever it stands in the list.
+        # Of its own content: the same image is altered alike wherever it stands in the list.
         own = [seed, int(digest[:16], 16)]
         if keeper is not None:
             keeper.begin(name, kind, box)
@@ -221,10 +221,10 @@ def measure(
         done += len(settings)
     if not tried:
         raise PadimError(
-            f"none of the pictures can be judged: the model was fitted on {in_fit} of them, and it "
+            f"none of the images can be judged: the model was fitted on {in_fit} of them, and it "
             "rejects fewer of those than of new ones; give good parts it has not seen, or labelled defects"
             if in_fit
-            else "none of the pictures could be used"
+            else "none of the images could be used"
         )
     watch.step(done, done, STAGE)
     return Shift(
@@ -247,7 +247,7 @@ def _inputs(
     seed: Sequence[int],
     keeper: ExampleKeeper | None,
 ) -> Iterator[RGB]:
-    """The picture under every change, one at a time, as the network takes it."""
+    """The image under every change, one at a time, as the network takes it."""
     for kind, severity in settings:
         changed = alter(rgb, kind, severity, seed)
         if keeper is not None:

@@ -1,21 +1,21 @@
 """Sensitivity without defects: what size and contrast a defect must have to be caught, and where on the part.
 
-Synthetic defects are painted on pictures of good parts that the model has not learnt from, and judged as any
-picture is. Each *place* (a point on one picture, with an angle and an outline drawn for it) carries every
+Synthetic defects are painted on images of good parts that the model has not learnt from, and judged as any
+image is. Each *place* (a point on one image, with an angle and an outline drawn for it) carries every
 kind, size and contrast in turn: settings are compared on the same places, and every place counts alike in
 the map over the part.
 
 **Where it is painted.** On the model's input, whose pixels are those of the map, so a size means the same to
-the network whatever the camera's resolution; ``Probe.scale`` says how many picture pixels a map pixel is.
+the network whatever the camera's resolution; ``Probe.scale`` says how many image pixels a map pixel is.
 The centre lies inside the region of interest. What of the defect lies beyond is painted too, as a real one
 does not stop there either, but never on the padding.
 
-**Caught** is a defect when a region of the picture's mask, at the threshold and smallest region in use, has a
-pixel in the painted area. That the picture is rejected is not enough: the region may be elsewhere. Where the
-mask of the bare picture has a pixel in that area already, nobody can say what was caught: such a trial is
+**Caught** is a defect when a region of the image's mask, at the threshold and smallest region in use, has a
+pixel in the painted area. That the image is rejected is not enough: the region may be elsewhere. Where the
+mask of the bare image has a pixel in that area already, nobody can say what was caught: such a trial is
 *void* and counts neither way.
 
-**Which pictures.** None that the model was fitted on. It has taken their every chance feature for normal, so
+**Which images.** None that the model was fitted on. It has taken their every chance feature for normal, so
 their unpainted background scores lower than that of the next part off the line, and a threshold honest for
 new parts is too high for them. Parts that were kept out of the fit may be used; so may any new good parts.
 
@@ -47,7 +47,7 @@ from padim.errors import ImageError, PadimError
 if TYPE_CHECKING:
     from padim.model import Padim
 
-__all__ = ["CONTRASTS", "Probe", "cells_for", "default_sizes", "measure", "painted_pictures", "place_at"]
+__all__ = ["CONTRASTS", "Probe", "cells_for", "default_sizes", "measure", "painted_images", "place_at"]
 
 Mask = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
@@ -71,31 +71,31 @@ class Probe:
 
     Attributes:
         kinds, sizes, contrasts: what was painted; sizes in map pixels.
-        pictures: names of those painted on.
-        picture_of: int64 ``(R,)``, which of them a place is on.
+        images: names of those painted on.
+        image_of: int64 ``(R,)``, which of them a place is on.
         places: float64 ``(R, 2)``, (x, y) in map pixels.
         caught: bool ``(R, K, S, C)``, a region lies on the painted area.
-        rejected: bool ``(R, K, S, C)``, the picture has any region at all.
-        void: bool ``(R, K, S, C)``, the bare picture has a region there already; never caught.
-        bare_rejected: pictures with a region before anything is painted.
-        in_fit: pictures passed over because the model was fitted on them.
-        not_good: pictures passed over because they were taken out as not good.
+        rejected: bool ``(R, K, S, C)``, the image has any region at all.
+        void: bool ``(R, K, S, C)``, the bare image has a region there already; never caught.
+        bare_rejected: images with a region before anything is painted.
+        in_fit: images passed over because the model was fitted on them.
+        not_good: images passed over because they were taken out as not good.
         map_size: side of the map.
         cells: the map over the part is ``cells`` by ``cells``.
-        scale: picture pixels a map pixel is, (x, y), the median over the pictures.
+        scale: image pixels a map pixel is, (x, y), the median over the images.
         threshold: level judged at.
         min_area: smallest region judged with.
         seed: of places and looks.
         examples: by kind and contrast, trials of this very measurement: all sizes at a typical one of the
             first places; empty unless asked for.
-        first: the first picture painted on; None unless examples were asked for.
+        first: the first image painted on; None unless examples were asked for.
     """
 
     kinds: tuple[Kind, ...]
     sizes: tuple[float, ...]
     contrasts: tuple[float, ...]
-    pictures: tuple[str, ...]
-    picture_of: npt.NDArray[np.int64]
+    images: tuple[str, ...]
+    image_of: npt.NDArray[np.int64]
     places: Doubles
     caught: Mask
     rejected: Mask
@@ -140,7 +140,7 @@ class Probe:
     def share(self) -> float:
         """Caught of all trials, every setting alike: one number to rank configurations by.
 
-        Compare only probes of the same pictures, settings and seed. NaN when all are void.
+        Compare only probes of the same images, settings and seed. NaN when all are void.
         """
         tried = int((~self.void).sum())
         return int(self.caught.sum()) / tried if tried else math.nan
@@ -189,7 +189,7 @@ def measure(
     sizes: Sequence[float] | None = None,
     contrasts: Sequence[float] = CONTRASTS,
     places: int = 2,
-    most_pictures: int = 24,
+    most_images: int = 24,
     cells: int = 8,
     seed: int = 0,
     examples: bool = False,
@@ -199,8 +199,8 @@ def measure(
 ) -> Probe:
     """Paint defects on good parts the model has not learnt from, and count which are caught.
 
-    The same arguments give the same result. One picture and one batch are in memory at a time; the work is
-    ``pictures * places * kinds * sizes * contrasts`` pictures to score.
+    The same arguments give the same result. One image and one batch are in memory at a time; the work is
+    ``images * places * kinds * sizes * contrasts`` images to score.
 
     Args:
         model: fitted, with a threshold; is not changed.
@@ -209,71 +209,71 @@ def measure(
         kinds: of ``KINDS``.
         sizes: in map pixels, at least 1, growing; None is :func:`default_sizes`.
         contrasts: above 0 and up to 1, growing.
-        places: on each picture.
-        most_pictures: after so many that can be used, no more are read.
+        places: on each image.
+        most_images: after so many that can be used, no more are read.
         cells: rows and columns of the map over the part.
         seed: of places, angles, outlines and polarity.
         examples: keep some of the trials to look at (:mod:`padim.analysis.sensitivity_examples`).
-        progress: called as (done, total or None, stage), in pictures scored.
+        progress: called as (done, total or None, stage), in images scored.
         cancel: asked between batches; True stops.
-        on_error: takes pictures that cannot be used; without it the first one raises.
+        on_error: takes images that cannot be used; without it the first one raises.
 
     Raises:
         NotFittedError, CalibrationError: no model, or no threshold.
         Cancelled: ``cancel`` asked to stop.
-        ImageError: a picture cannot be used and ``on_error`` is not given.
-        PadimError: a setting out of range, or no picture could be used; says why.
+        ImageError: an image cannot be used and ``on_error`` is not given.
+        PadimError: a setting out of range, or no image could be used; says why.
     """
     judge, level, min_area = model.state, model.threshold_level, model.config.min_area
     side = model.config.input_size
     sizes = default_sizes(side) if sizes is None else sizes
-    _check(kinds, sizes, contrasts, side, places=places, most_pictures=most_pictures, cells=cells, seed=seed)
+    _check(kinds, sizes, contrasts, side, places=places, most_images=most_images, cells=cells, seed=seed)
     watch = Watch(progress, cancel, on_error)
     status_of = dict.fromkeys(model.network.taught_with, "fit")
     status_of |= {normal.sha256: normal.status for normal in model.normals_}
     shape = (len(kinds), len(sizes), len(contrasts))
     each = places * math.prod(shape)
     read = _Read(status_of)
-    total = min(len(images), most_pictures) * each if isinstance(images, Sized) else None
+    total = min(len(images), most_images) * each if isinstance(images, Sized) else None
     names: list[str] = []
     points: list[Place] = []
     scales: list[tuple[float, float]] = []
     outcomes: list[npt.NDArray[np.bool_]] = []
     bare_rejected = 0
     keeper = ExampleKeeper(kinds, sizes, contrasts) if examples else None
-    # Progress is told here, in pictures scored.
+    # Progress is told here, in images scored.
     reading = batches(images, model.network.preprocess, 1, Watch(None, cancel, on_error), STAGE)
-    for picture in read.usable(batch[0] for batch in reading):
-        box = judge.content_box(picture.original_size)
+    for image in read.usable(batch[0] for batch in reading):
+        box = judge.content_box(image.original_size)
         judged = np.broadcast_to(inside((side, side), model.decision.roi, box) > 0, (side, side))
         if not judged.any():
-            watch.bad(ImageError(picture.name, "no pixel of it lies inside the region of interest"))
+            watch.bad(ImageError(image.name, "no pixel of it lies inside the region of interest"))
             continue
         content = box or Box(0, 0, side, side)
         here = [place_at(judged, cells, seed, len(points) + i) for i in range(places)]
-        _, maps = judge.scorer(picture.rgb[None], [box])
+        _, maps = judge.scorer(image.rgb[None], [box])
         bare = map_mask(maps[0], level, min_area)
         bare_rejected += bool(bare.any())
         found = np.zeros((3, each), np.bool_)
         if keeper is not None:
-            keeper.begin(Unpainted(picture.name, picture.rgb, content, picture.original_size), here)
-        trials = painted_pictures(picture.rgb, here, kinds, sizes, contrasts, content)
+            keeper.begin(Unpainted(image.name, image.rgb, content, image.original_size), here)
+        trials = painted_images(image.rgb, here, kinds, sizes, contrasts, content)
         start = 0
-        for pictures, areas in _chunks(trials, model.network.extractor.batch_size()):
+        for painted, areas in _chunks(trials, model.network.extractor.batch_size()):
             watch.step(len(names) * each + start, total, STAGE)
-            _, maps = judge.scorer(np.stack(pictures), [box] * len(pictures))
+            _, maps = judge.scorer(np.stack(painted), [box] * len(painted))
             for i, (q, area) in enumerate(zip(maps, areas, strict=True), start=start):
                 mask = map_mask(q, level, min_area)
                 void = bool((bare & area).any())
                 found[:, i] = not void and bool((mask & area).any()), bool(mask.any()), void
                 if keeper is not None and keeper.wants_more:
                     keeper.add(region_score(q, min_area), mask)
-            start += len(pictures)
+            start += len(painted)
         outcomes.append(found.reshape(3, places, *shape))
         points += here
-        names.append(picture.name)
-        scales.append((picture.original_size[1] / content.width, picture.original_size[0] / content.height))
-        if len(names) == most_pictures:
+        names.append(image.name)
+        scales.append((image.original_size[1] / content.width, image.original_size[0] / content.height))
+        if len(names) == most_images:
             break
     if not names:
         raise PadimError(read.why_none())
@@ -284,8 +284,8 @@ def measure(
         kinds=tuple(kinds),
         sizes=tuple(map(float, sizes)),
         contrasts=tuple(map(float, contrasts)),
-        pictures=tuple(names),
-        picture_of=np.repeat(np.arange(len(names)), places),
+        images=tuple(names),
+        image_of=np.repeat(np.arange(len(names)), places),
         places=np.array([(point.x, point.y) for point in points]),
         caught=caught,
         rejected=rejected,
@@ -305,30 +305,30 @@ def measure(
 
 
 class _Read:
-    """Pictures as they come, those that may not be used passed over and counted."""
+    """Images as they come, those that may not be used passed over and counted."""
 
     def __init__(self, status_of: Mapping[str, str]) -> None:
         self._status_of = status_of
         self.in_fit = self.not_good = 0
 
-    def usable(self, pictures: Iterable[Prepared]) -> Iterator[Prepared]:
+    def usable(self, images: Iterable[Prepared]) -> Iterator[Prepared]:
         """Those the model has not learnt from."""
-        for picture in pictures:
-            status = self._status_of.get(picture.sha256)
+        for image in images:
+            status = self._status_of.get(image.sha256)
             self.in_fit += status == "fit"
             self.not_good += status == "not_good"
             if status in (None, "kept_out"):
-                yield picture
+                yield image
 
     def why_none(self) -> str:
-        """What to say when no picture is left."""
+        """What to say when no image is left."""
         if self.in_fit:
             return (
-                f"none of the pictures can be probed: the model was fitted on {self.in_fit} of them, and "
+                f"none of the images can be probed: the model was fitted on {self.in_fit} of them, and "
                 "what it has learnt by heart says nothing about new parts; give good parts it has not seen, "
                 "or keep some out of the fit"
             )
-        return "none of the pictures could be used; give pictures of good parts the model was not fitted on"
+        return "none of the images could be used; give images of good parts the model was not fitted on"
 
 
 def _check(
@@ -366,7 +366,7 @@ def place_at(judged: Mask, cells: int, seed: int, index: int) -> Place:
     return Place(float(x), float(y), Look.drawn(rng))
 
 
-def painted_pictures(
+def painted_images(
     rgb: RGB,
     places: Sequence[Place],
     kinds: Sequence[Kind],
@@ -374,7 +374,7 @@ def painted_pictures(
     contrasts: Sequence[float],
     content: Box,
 ) -> Iterator[tuple[RGB, Mask]]:
-    """Painted pictures and their areas: by place, kind, size and contrast."""
+    """Painted images and their areas: by place, kind, size and contrast."""
     for x, y, look in places:
         for kind in kinds:
             for size in sizes:
@@ -383,13 +383,13 @@ def painted_pictures(
 
 
 def _chunks(trials: Iterator[tuple[RGB, Mask]], size: int) -> Iterator[tuple[list[RGB], list[Mask]]]:
-    pictures: list[RGB] = []
+    images: list[RGB] = []
     areas: list[Mask] = []
-    for picture, area in trials:
-        pictures.append(picture)
+    for image, area in trials:
+        images.append(image)
         areas.append(area)
-        if len(pictures) == size:
-            yield pictures, areas
-            pictures, areas = [], []
-    if pictures:
-        yield pictures, areas
+        if len(images) == size:
+            yield images, areas
+            images, areas = [], []
+    if images:
+        yield images, areas

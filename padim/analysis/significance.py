@@ -1,13 +1,13 @@
-"""Whether one configuration is really better than another, on the pictures that both have judged.
+"""Whether one configuration is really better than another, on the images that both have judged.
 
-Both see the same pictures, and a picture that is hard for one is mostly hard for the other: differences are
+Both see the same images, and an image that is hard for one is mostly hard for the other: differences are
 far surer than the two intervals side by side suggest. AUROCs are compared by DeLong's test (DeLong, DeLong
 and Clarke-Pearson, 1988) in the form of Sun and Xu (2014), which sorts instead of comparing every pair;
-other figures by drawing the pictures anew, the same draw for both (paired bootstrap).
+other figures by drawing the images anew, the same draw for both (paired bootstrap).
 
 What is tested against the best of many is tested as often as there are others; Holm's correction keeps the
 chance of a single false difference among them at what it says. That the best was picked on these very
-pictures is not corrected for: its lead is a little flattered, as that of every winner.
+images is not corrected for: its lead is a little flattered, as that of every winner.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Paired:
-    """The AUROCs of k scores of the same pictures.
+    """The AUROCs of k scores of the same images.
 
     Attributes:
         auroc: float64 ``(k,)``, ties counting half.
@@ -71,20 +71,20 @@ def delong(good: npt.ArrayLike, defect: npt.ArrayLike) -> Paired:
     """AUROCs and the covariance of their estimates.
 
     Args:
-        good: ``(k, n)``, k scores of each of n good pictures.
+        good: ``(k, n)``, k scores of each of n good images.
         defect: ``(k, m)``, of each of m defects.
 
     Raises:
-        ValueError: fewer than two pictures of a class, or other shapes.
+        ValueError: fewer than two images of a class, or other shapes.
     """
     below, above = np.asarray(good, np.float64), np.asarray(defect, np.float64)
     if below.ndim != 2 or above.ndim != 2 or len(below) != len(above):
         raise ValueError(f"scores must be (k, n) and (k, m), got {below.shape} and {above.shape}")
     n, m = below.shape[1], above.shape[1]
     if n < 2 or m < 2:
-        raise ValueError(f"it takes two pictures of each class, got {n} good and {m} with a defect")
+        raise ValueError(f"it takes two images of each class, got {n} good and {m} with a defect")
     together = rankdata(np.concatenate([above, below], axis=1), axis=1)
-    # Of each defect the share of good pictures below it, and of each good picture that of defects above.
+    # Of each defect the share of good images below it, and of each good image that of defects above.
     of_defects = (together[:, :m] - rankdata(above, axis=1)) / n
     of_good = 1 - (together[:, m:] - rankdata(below, axis=1)) / m
     covariance = np.cov(of_defects).reshape(len(above), -1) / m + np.cov(of_good).reshape(len(above), -1) / n
@@ -108,7 +108,7 @@ def against(values: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[int, list
     for other, value in enumerate(means - means[best]):
         variance = spread[other, other] + spread[best, best] - 2 * spread[other, best]
         error = math.sqrt(variance) if variance > _NO_VARIANCE else 0.0
-        # Without variance they are equal to rounding, or different on every picture alike.
+        # Without variance they are equal to rounding, or different on every image alike.
         certain = 1.0 if abs(value) < 1e-12 else 0.0
         p = float(2 * norm.sf(abs(value) / error)) if error else certain
         reach = float(norm.ppf(0.975)) * error
@@ -117,10 +117,10 @@ def against(values: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[int, list
 
 
 def resampled(values: Sequence[float], draws: Sequence[Numbers]) -> tuple[int, list[Difference]]:
-    """Every figure against the largest, by draws of the pictures that all figures share.
+    """Every figure against the largest, by draws of the images that all figures share.
 
     Args:
-        values: of the k figures, on all pictures.
+        values: of the k figures, on all images.
         draws: ``(b,)`` each: the figure of the same b draws; NaN where a draw has none.
 
     Returns:
@@ -135,7 +135,7 @@ def resampled(values: Sequence[float], draws: Sequence[Numbers]) -> tuple[int, l
         if other == best:
             found.append(Difference(0.0, 0.0, 0.0, 1.0))
         elif not len(gaps):
-            found.append(Difference(gap, why="there are too few pictures to draw from"))
+            found.append(Difference(gap, why="there are too few images to draw from"))
         else:
             low, high = map(float, np.percentile(gaps, (2.5, 97.5)))
             tail = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))

@@ -140,7 +140,7 @@ def _strip(distance: Floats, half_width: float) -> Doubles:
 def paint(
     rgb: RGB, kind: Kind, size: float, contrast: float, look: Look, x: float, y: float, box: Box | None = None
 ) -> tuple[RGB, Mask]:
-    """A copy of a picture with a defect painted on it.
+    """A copy of an image with a defect painted on it.
 
     Values change by ``255 * contrast * weight``, up or down as ``look`` says, or the other way where that
     leaves the scale and the other has more room; a stain takes less from red than from blue. A missing patch
@@ -151,7 +151,7 @@ def paint(
         rgb: uint8 ``(h, w, 3)``; is not changed.
         kind, size, look, x, y: as for :func:`footprint`.
         contrast: 0 to 1, a share of black to white; 0 changes nothing.
-        box: what may be painted on; None is the whole picture.
+        box: what may be painted on; None is the whole image.
 
     Returns:
         uint8 ``(h, w, 3)``, and bool ``(h, w)``: the painted area. No pixel outside it differs.

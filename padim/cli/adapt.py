@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 def adapt(
     terminal: Terminal,
-    pictures: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Pictures of good parts: a folder or a zip.")
-    ],
+    images: Annotated[Path, typer.Argument(metavar="DIR", help="Images of good parts: a folder or a zip.")],
     output: Annotated[
         Path,
         typer.Option(
@@ -51,7 +49,7 @@ def adapt(
         GroupsBy,
         typer.Option(
             metavar="HOW",
-            help="Which pictures show the same part; see the fit command.",
+            help="Which images show the same part; see the fit command.",
         ),
     ] = GroupsBy.likeness,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
@@ -80,7 +78,7 @@ def adapt(
 ) -> None:
     """Teach the network what belongs on these parts, and fit with it if that is a gain.
 
-    A few good parts teach a copy of the network. Then two models are compared on pictures that neither has
+    A few good parts teach a copy of the network. Then two models are compared on images that neither has
     seen: one with the copy, one with the published network and all the parts. The copy is kept only if it
     does better beyond chance; the model of the network that is kept is saved, and both figures are told.
 
@@ -109,14 +107,14 @@ def adapt(
 
     check_output(output, force=force)
     sweep_beside(output)
-    if (pictures / "train" / "good").is_dir():
+    if (images / "train" / "good").is_dir():
         raise PadimError(
-            f"{pictures}: holds more than good parts; give its folder {pictures / 'train' / 'good'}, "
-            f"and --labelled {pictures}"
+            f"{images}: holds more than good parts; give its folder {images / 'train' / 'good'}, "
+            f"and --labelled {images}"
         )
-    source = open_source(pictures)
+    source = open_source(images)
     if not len(source):
-        raise PadimError(f"{pictures}: holds no pictures; give a folder or a zip with pictures of good parts")
+        raise PadimError(f"{images}: holds no images; give a folder or a zip with images of good parts")
     dataset = None if labelled is None else open_dataset(labelled)
     if settings.weights == "random":
         terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
@@ -165,13 +163,13 @@ def _rows(outcome: Outcome) -> list[tuple[str, str]]:
 
     by_probe = outcome.judged_by == "probe"
     what = "painted defects caught" if by_probe else "image AUROC"
-    rows = [("taught with", count(outcome.taught, "picture"))]
-    rows.append(("examined with", f"{count(outcome.examined, 'picture')} none of them had seen"))
+    rows = [("taught with", count(outcome.taught, "image"))]
+    rows.append(("examined with", f"{count(outcome.examined, 'image')} none of them had seen"))
     for name, exam in (("published", outcome.published), ("adapted", outcome.adapted)):
         figure = f"{exam.value:.1%}" if by_probe else f"{exam.value:.3f}"
         rows.append((name, f"{figure} {what}; {_rejects(exam)}"))
     if outcome.passed_over:
-        rows.append(("passed over", f"{count(outcome.passed_over, 'picture')}, among the labelled ones, too"))
+        rows.append(("passed over", f"{count(outcome.passed_over, 'image')}, among the labelled ones, too"))
     return rows
 
 

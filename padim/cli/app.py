@@ -29,9 +29,9 @@ from padim.cli.command import Common, Json, Providers, Quiet, Threads, command, 
 _HELP = """
 Show it photographs of good parts, and it tells good from odd.
 
-[bold]fit[/] learns what is normal from pictures of good parts and sets a threshold by their own held-out
+[bold]fit[/] learns what is normal from images of good parts and sets a threshold by their own held-out
 scores, [bold]adapt[/] does so with a network taught by them if that is a gain; [bold]calibrate[/] moves
-the threshold and says what that means; [bold]score[/] judges pictures;
+the threshold and says what that means; [bold]score[/] judges images;
 [bold]evaluate[/] counts how well it did on labelled ones, [bold]study[/] which configuration does best;
 [bold]probe[/] and [bold]shift[/] ask how small a
 defect, and how great a change of light or fixture, may be; [bold]learning-curve[/] how many good parts

@@ -76,7 +76,7 @@ def calibrate(
         if model.state.fitted.calibration == "none" and threshold is None:
             raise PadimError(
                 f"{path}: there are no held-out scores, which take at least {FEWEST_PARTS} good parts; "
-                "add pictures, or give --threshold"
+                "add images, or give --threshold"
             )
         rows = [] if model.state.fitted.calibration == "none" else _table(model)
         if write:

@@ -1,4 +1,4 @@
-"""``evaluate``: labelled pictures to figures, each with what it was counted on."""
+"""``evaluate``: labelled images to figures, each with what it was counted on."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 def evaluate(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
-    pictures: Annotated[
+    images: Annotated[
         Path,
         typer.Argument(
             metavar="DIR|ZIP|CSV",
-            help="Labelled pictures: in MVTec AD's layout (test/good, test/<defect>, ground_truth) or "
+            help="Labelled images: in MVTec AD's layout (test/good, test/<defect>, ground_truth) or "
             "VisA's, one folder good and one for each defect, a zip of any of these, or a CSV with the "
             "columns path, label and mask.",
         ),
@@ -39,34 +39,33 @@ def evaluate(
 
     Ranking (AUROC, average precision) needs no threshold; false rejects and misses are counted at the model's
     own, or at the one given here. Pixel figures need masks. What cannot be counted says why. The 95 %
-    intervals come from drawing the pictures anew with replacement.
+    intervals come from drawing the images anew with replacement.
     """
     from padim.analysis.evaluation import judge
     from padim.data.datasets import open_dataset
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     level = model.threshold_level
-    dataset = open_dataset(pictures)
+    dataset = open_dataset(images)
     with measuring(terminal) as (progress, stop):
         judged = judge(model, dataset, progress=progress, cancel=stop)
         report = judged.report(model, level)
     kinds = dataset.kinds
     document = {
         **summary.document(model, path),
-        "folder": str(pictures),
+        "folder": str(images),
         "layout": dataset.layout,
-        "pictures_of": dict(kinds),
+        "images_of": dict(kinds),
         "masks": dataset.masks,
         "fitted_on": judged.known,
-        "milliseconds_per_picture": round(judged.seconds / len(judged.pictures) * 1000, 2),
+        "milliseconds_per_image": round(judged.seconds / len(judged.images) * 1000, 2),
         **_figures(report, model),
         "skipped": to_json.skipped(judged.failed),
     }
     terminal.result(document, *_shown(report, model, judged, path))
     if judged.known:
         terminal.warn(
-            f"{judged.known} of these pictures are among those the model was fitted on: the figures flatter "
-            "it"
+            f"{judged.known} of these images are among those the model was fitted on: the figures flatter it"
         )
     terminal.skipped(judged.failed)
 
@@ -159,12 +158,12 @@ def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any
         ("defects missed", rate_of(report.misses)),
     ]
     decision.append(
-        ("time", f"{judged.seconds / len(judged.pictures) * 1000:.1f} ms a picture, decoding and all")
+        ("time", f"{judged.seconds / len(judged.images) * 1000:.1f} ms an image, decoding and all")
     )
     if model.decision.guard is not None:
         decision.append(("to review", f"{report.review_good} good, {report.review_defects} with a defect"))
     defects = sum(kinds.values()) - kinds["good"]
-    title = f"{path.name} on {count(kinds['good'], 'good picture')} and {count(defects, 'defect')}"
+    title = f"{path.name} on {count(kinds['good'], 'good image')} and {count(defects, 'defect')}"
     shown: list[Any] = [
         "",
         facts(ranking, summary.plain(f"{title} ({judged.layout}), with 95 % intervals")),

@@ -29,7 +29,7 @@ def export(
         Format | None,
         typer.Option(
             "--format",
-            help="[b]onnx[/]: one graph from pictures to judged map and score; [b]npz[/]: mean, inverse "
+            help="[b]onnx[/]: one graph from images to judged map and score; [b]npz[/]: mean, inverse "
             "covariance, channels and normalisation, with the network beside it. By default what FILE's name "
             "says.",
         ),
@@ -40,7 +40,7 @@ def export(
 ) -> None:
     """Write a model as one file for other programs.
 
-    An ONNX file needs only onnxruntime to be used: uint8 pictures in, judged map and score out; threshold,
+    An ONNX file needs only onnxruntime to be used: uint8 images in, judged map and score out; threshold,
     scale and names are in its metadata.
     """
     if format is None:

@@ -1,4 +1,4 @@
-"""``fit``: from pictures of good parts to a saved model, with a stop on the way if need be."""
+"""``fit``: from images of good parts to a saved model, with a stop on the way if need be."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ class GroupsBy(StrEnum):
 
 def fit(
     terminal: Terminal,
-    pictures: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Pictures of good parts: a folder or a zip.")
-    ],
+    images: Annotated[Path, typer.Argument(metavar="DIR", help="Images of good parts: a folder or a zip.")],
     output: Annotated[
         Path,
         typer.Option(
@@ -51,7 +49,7 @@ def fit(
         GroupsBy,
         typer.Option(
             metavar="HOW",
-            help="Which pictures show the same part: by [b]likeness[/] those that look like repeat "
+            help="Which images show the same part: by [b]likeness[/] those that look like repeat "
             "shots, by [b]prefix[/] also those whose names begin alike (part017_1, part017_2), by "
             "[b]folder[/] those in one sub-folder, by [b]none[/] only identical files.",
         ),
@@ -67,7 +65,7 @@ def fit(
         bool,
         typer.Option(
             "--keep-features",
-            help="Keep the pictures' features in MODEL/work, to take pictures out or put them back exactly.",
+            help="Keep the images' features in MODEL/work, to take images out or put them back exactly.",
         ),
     ] = False,
     preset: options.Preset = None,
@@ -100,7 +98,7 @@ def fit(
     min_area: options.MinArea = None,
     smoothing: options.Smoothing = None,
 ) -> None:
-    """Learn from pictures of good parts, and save a model.
+    """Learn from images of good parts, and save a model.
 
     The threshold is the 95th percentile of the parts' held-out scores unless you say otherwise; what that
     means in false rejects is said at the end. Files that cannot be used are named and skipped.
@@ -132,13 +130,11 @@ def fit(
     from padim.data.opening import open_source
     from padim.methods.requirements import check_can_fit
 
-    if (pictures / "train" / "good").is_dir():
-        raise PadimError(
-            f"{pictures}: holds more than good parts; give its folder {pictures / 'train' / 'good'}"
-        )
-    source = open_source(pictures)
+    if (images / "train" / "good").is_dir():
+        raise PadimError(f"{images}: holds more than good parts; give its folder {images / 'train' / 'good'}")
+    source = open_source(images)
     if not len(source):
-        raise PadimError(f"{pictures}: holds no pictures; give a folder or a zip with pictures of good parts")
+        raise PadimError(f"{images}: holds no images; give a folder or a zip with images of good parts")
     if keep_features and output.suffix.lower() == ".zip":
         raise PadimError("--keep-features needs a folder: a .zip cannot hold the features")
     replace = may_be_replaced(output, resume=resume, force=force)
@@ -182,7 +178,7 @@ def _say_complete(
     """The result of a fit that had come to its end before it was asked to go on.
 
     Raises:
-        PadimError: the model there is of other pictures or settings.
+        PadimError: the model there is of other images or settings.
     """
     from padim.model import Padim
 
@@ -190,7 +186,7 @@ def _say_complete(
     decide(asked, percentile=percentile, value=value)
     if not is_complete(output, config, asked.decision.choice, source):
         raise PadimError(
-            f"{output}: there is a model of other pictures or settings already, and no fit that was stopped; "
+            f"{output}: there is a model of other images or settings already, and no fit that was stopped; "
             "choose another place or replace it with --force"
         )
     model = Padim.load(output)
@@ -218,7 +214,7 @@ def _fit(
     from padim.network import weights as weights_files
     from padim.storage import bundle
     from padim.storage.atomic import remove_tree
-    from padim.storage.resume import Request, look, pictures_done
+    from padim.storage.resume import Request, images_done, look
 
     failed: list[ImageError] = []
     resumed = look(partial) == "stopped"
@@ -239,7 +235,7 @@ def _fit(
                     weights_files.origin(part, _download(progress, stop))
             _ = (
                 model.network.extractor
-            )  # whatever is wrong with the weights is said before the pictures are read
+            )  # whatever is wrong with the weights is said before the images are read
             groups, hint = groups_of(source, groups_by, progress, stop)
             model.fit(
                 source,
@@ -263,21 +259,21 @@ def _fit(
         else:
             remove_tree(partial)
     except (Cancelled, KeyboardInterrupt) as error:
-        done = pictures_done(partial) or 0
+        done = images_done(partial) or 0
         if done:
             terminal.error(
-                f"stopped; {done} of {len(source)} pictures are done and kept in {partial}: "
+                f"stopped; {done} of {len(source)} images are done and kept in {partial}: "
                 "run the same command with --resume to go on"
             )
         else:
             if not resumed:
                 remove_tree(partial)
-            terminal.error("stopped before any picture was done; nothing was kept")
+            terminal.error("stopped before any image was done; nothing was kept")
         raise typer.Exit(stop.exit_code) from error
     except BaseException:
-        done = pictures_done(partial) or 0
+        done = images_done(partial) or 0
         if done and not resumed:
-            terminal.note(f"{done} of {len(source)} pictures are done and kept in {partial} for --resume")
+            terminal.note(f"{done} of {len(source)} images are done and kept in {partial} for --resume")
         elif not resumed and not done:
             _remove_quietly(partial)
         raise
@@ -343,7 +339,7 @@ def weights_from(path: Path | None) -> Iterator[None]:
 def groups_of(
     source: Source, by: GroupsBy, progress: Any, cancel: Stop
 ) -> tuple[dict[str, str] | Any, str | None]:
-    """Each picture's part by its name, and a hint at repeat shots that the rule chosen does not join."""
+    """Each image's part by its name, and a hint at repeat shots that the rule chosen does not join."""
     if by is GroupsBy.none:
         return None, None
     if by is GroupsBy.folder:
@@ -363,10 +359,10 @@ def groups_of(
     if left:
         option = {"name_prefix": "prefix", "sub_folder": "folder"}[left[0].rule]
         hint = f"{left[0].reason} --groups-by {option} says so."
-    # Pictures that are parts of their own need no name for them.
+    # Images that are parts of their own need no name for them.
     return looked.shots(*rules), hint
 
 
 def _folder_of(name: str) -> str | None:
-    """The sub-folder a picture lies in is its part; pictures in none are parts of their own."""
+    """The sub-folder an image lies in is its part; images in none are parts of their own."""
     return name.rpartition("/")[0] or None

@@ -23,9 +23,9 @@ def info(
         typer.Argument(metavar="[MODEL]", help="A saved model; without it, a configuration's cost."),
     ] = None,
     config: options.Config = None,
-    pictures: Annotated[
+    images: Annotated[
         int | None,
-        typer.Option("--pictures", min=1, metavar="N", help="Good parts' pictures to reckon with."),
+        typer.Option("--images", min=1, metavar="N", help="Good parts' images to reckon with."),
     ] = None,
     preset: options.Preset = None,
     backbone: options.Backbone = None,
@@ -49,25 +49,25 @@ def info(
         "weights": "random" if random_weights else None,
     }
     if path is None:
-        _config(terminal, config_of(config, preset, **given), pictures)
-    elif any(value is not None for value in (config, preset, pictures, *given.values())):
+        _config(terminal, config_of(config, preset, **given), images)
+    elif any(value is not None for value in (config, preset, images, *given.values())):
         raise PadimError("give a model, or the settings of one to be made, not both")
     else:
         _model(terminal, path)
 
 
-def _config(terminal: Terminal, config: Any, pictures: int | None) -> None:
+def _config(terminal: Terminal, config: Any, images: int | None) -> None:
     from padim import presets
 
     preset = presets.matching(config.model_dump())
     document = {
         "preset": preset,
         "config": config.model_dump(mode="json"),
-        "cost": summary.cost_document(config, pictures),
+        "cost": summary.cost_document(config, images),
     }
-    if pictures is not None:
-        document["cost"]["spool"] = document["cost"]["spool_per_image"] * pictures
-    rows = summary.of_cost(config, pictures)
+    if images is not None:
+        document["cost"]["spool"] = document["cost"]["spool_per_image"] * images
+    rows = summary.of_cost(config, images)
     if preset is not None:
         rows.insert(0, ("preset", presets.described(preset, config.backbone)))
     terminal.result(document, facts(rows, "What this will cost"))

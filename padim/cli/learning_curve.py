@@ -35,19 +35,19 @@ def learning_curve(
         typer.Option(
             "--labelled",
             metavar="DIR|ZIP|CSV",
-            help="Labelled pictures, as for evaluate; the defects among them are used.",
+            help="Labelled images, as for evaluate; the defects among them are used.",
         ),
     ] = None,
     painted: Annotated[
         bool,
         typer.Option("--painted", help="Paint defects on some of the good parts; an indication only."),
     ] = False,
-    pictures: Annotated[
+    images: Annotated[
         Path | None,
         typer.Option(
-            "--pictures",
+            "--images",
             metavar="DIR",
-            help="The pictures that the model was fitted on, where their features were not kept.",
+            help="The images that the model was fitted on, where their features were not kept.",
         ),
     ] = None,
     draws: Annotated[
@@ -81,7 +81,7 @@ def learning_curve(
     numbers = _numbers(sizes)
     defects = None if labelled is None else _defects(labelled)
     failed: list[ImageError] = []
-    with measuring(terminal) as (progress, stop), _opened(path, pictures, progress, stop) as model:
+    with measuring(terminal) as (progress, stop), _opened(path, images, progress, stop) as model:
         if summary.is_random(model):
             terminal.warn(f"{path}: the network has random weights; its figures mean nothing")
         found = engine.learning_curve(
@@ -109,8 +109,8 @@ def learning_curve(
 
 
 @contextmanager
-def _opened(path: Path, pictures: Path | None, progress: Progress, stop: Stop) -> Iterator[Padim]:
-    """The model with its features: those kept beside it, or made anew from its pictures.
+def _opened(path: Path, images: Path | None, progress: Progress, stop: Stop) -> Iterator[Padim]:
+    """The model with its features: those kept beside it, or made anew from its images.
 
     Raises:
         PadimError: it has none; says what to do.
@@ -119,11 +119,11 @@ def _opened(path: Path, pictures: Path | None, progress: Progress, stop: Stop) -
     from padim.model import Padim
     from padim.storage.leftovers import ScratchFolder
 
-    if pictures is not None:
+    if images is not None:
         scratch = ScratchFolder()
         try:
             model = Padim.load(path, work_dir=scratch.name)
-            model.working_set.rebuild(open_source(pictures), progress=progress, cancel=stop)
+            model.working_set.rebuild(open_source(images), progress=progress, cancel=stop)
             yield model
         finally:
             scratch.cleanup()
@@ -132,14 +132,14 @@ def _opened(path: Path, pictures: Path | None, progress: Progress, stop: Stop) -
     model = Padim.load(path, work_dir=work if work.is_dir() else None)
     if not model.working_set.has_features and model.working_set.problem is None:
         raise PadimError(
-            f"{path}: the features of its good parts were not kept; name the pictures it was fitted on with "
-            "--pictures, or fit it anew with --keep-features"
+            f"{path}: the features of its good parts were not kept; name the images it was fitted on with "
+            "--images, or fit it anew with --keep-features"
         )
     yield model
 
 
 def _defects(path: Path) -> Any:
-    """The defects of labelled pictures, as (name, content) pairs.
+    """The defects of labelled images, as (name, content) pairs.
 
     Raises:
         PadimError: there are no labels, or no defects.
@@ -149,7 +149,7 @@ def _defects(path: Path) -> Any:
     dataset = open_dataset(path)
     wanted = {name for name, sample in dataset.samples.items() if not sample.good}
     if not wanted:
-        raise PadimError(f"{path}: holds no pictures labelled as defects")
+        raise PadimError(f"{path}: holds no images labelled as defects")
     return ((name, content) for name, content in dataset if name in wanted)
 
 
@@ -173,7 +173,7 @@ def _shown(found: LearningCurve, path: Path) -> list[Any]:
         ("threshold", f"at {found.permille / 10:g} % of each fit's own held-out scores"),
     ]
     if found.defects == "labelled":
-        rows.append(("defects", f"{count(len(found.names), 'labelled picture')}"))
+        rows.append(("defects", f"{count(len(found.names), 'labelled image')}"))
     elif found.defects == "painted":
         rows.append(("defects", f"{found.painted:,} painted on {count(len(found.names), 'good part')}"))
     heads = [("parts", True), ("fits", True), ("threshold", True), ("promised", True), ("at most", True)]

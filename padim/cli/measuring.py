@@ -1,4 +1,4 @@
-"""What the commands that measure a model on pictures share: evaluate, probe and shift."""
+"""What the commands that measure a model on images share: evaluate, probe and shift."""
 
 from __future__ import annotations
 

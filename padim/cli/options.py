@@ -76,7 +76,7 @@ Epochs = Annotated[
     typer.Option(
         "--epochs",
         metavar="N",
-        help="Methods that train: passes over the pictures at most; they stop early by themselves.",
+        help="Methods that train: passes over the images at most; they stop early by themselves.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -103,7 +103,7 @@ InputSize = Annotated[
     typer.Option(
         "--input-size",
         metavar="PIXELS",
-        help="Side to which pictures are resized, a multiple of 32; 256.",
+        help="Side to which images are resized, a multiple of 32; 256.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -144,7 +144,7 @@ Fit = Annotated[
     typer.Option(
         "--resize",
         metavar="HOW",
-        help="stretch pictures to a square, or pad them to one; stretch.",
+        help="stretch images to a square, or pad them to one; stretch.",
         rich_help_panel=NETWORK,
     ),
 ]

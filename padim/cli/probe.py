@@ -26,11 +26,11 @@ PAINTED = "What is painted"
 def probe(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
-    pictures: Annotated[
+    folder: Annotated[
         Path,
         typer.Argument(
             metavar="DIR",
-            help="Good parts the model was not fitted on: a folder or a .zip. Of labelled pictures, only the "
+            help="Good parts the model was not fitted on: a folder or a .zip. Of labelled images, only the "
             "good ones are used.",
         ),
     ],
@@ -64,16 +64,16 @@ def probe(
     places: Annotated[
         int,
         typer.Option(
-            "--places", min=1, metavar="N", help="Places on each picture; 2.", rich_help_panel=PAINTED
+            "--places", min=1, metavar="N", help="Places on each image; 2.", rich_help_panel=PAINTED
         ),
     ] = 2,
     most: Annotated[
         int,
         typer.Option(
-            "--pictures",
+            "--images",
             min=1,
             metavar="N",
-            help="Pictures to paint on, at most; 24.",
+            help="Images to paint on, at most; 24.",
             rich_help_panel=PAINTED,
         ),
     ] = 24,
@@ -98,7 +98,7 @@ def probe(
     from padim.analysis.synthetic_defects import KINDS
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
-    images = good_pictures(pictures)
+    images = good_images(folder)
     shares = _numbers("--contrasts", contrasts)
     settings: dict[str, Any] = {
         "kinds": KINDS if kinds is None else [name.strip() for name in kinds.split(",")],
@@ -112,7 +112,7 @@ def probe(
             images,
             **settings,
             places=places,
-            most_pictures=most,
+            most_images=most,
             seed=seed,
             progress=progress,
             cancel=stop,
@@ -121,7 +121,7 @@ def probe(
     failed += images.skipped
     document = {
         **summary.document(model, path),
-        "folder": str(pictures),
+        "folder": str(folder),
         **_document(found),
         "skipped": to_json.skipped(failed),
     }
@@ -130,15 +130,15 @@ def probe(
     terminal.skipped(failed)
 
 
-def good_pictures(path: Path) -> Selection:
-    """The good ones of labelled pictures; of any others, all.
+def good_images(path: Path) -> Selection:
+    """The good ones of labelled images; of any others, all.
 
     Raises:
-        PadimError: no pictures there.
+        PadimError: no images there.
     """
     from padim.data.labeled_images import good_ones, open_labeled
 
-    found = open_labeled(path, "holds no pictures; give a folder or a zip with pictures of good parts")
+    found = open_labeled(path, "holds no images; give a folder or a zip with images of good parts")
     # Without a single good one the labels are no labels: a folder's name, more likely.
     return good_ones(found if found.good else found.all_good())
 
@@ -182,10 +182,10 @@ def _shown(found: Probe, model: Padim, path: Path) -> list[Any]:
         ("promised", summary.promise_words(model)),
         (
             "painted on",
-            f"{count(len(found.places), 'place')} on {count(len(found.pictures), 'picture')}, each setting "
+            f"{count(len(found.places), 'place')} on {count(len(found.images), 'image')}, each setting "
             "on all of them",
         ),
-        ("sizes", f"in map pixels; one is {scale} picture pixels"),
+        ("sizes", f"in map pixels; one is {scale} image pixels"),
     ]
     table = columns(
         [
@@ -226,7 +226,7 @@ def _reached(reach: Reach, sizes: tuple[float, ...]) -> str:
 
 
 def _map(found: Probe) -> list[Any]:
-    """The share caught by place, as on the picture: the part's blind spots."""
+    """The share caught by place, as on the image: the part's blind spots."""
     from rich.text import Text
 
     share, _ = found.by_place()
@@ -242,13 +242,13 @@ def _remark(terminal: Terminal, found: Probe) -> None:
 
     if found.in_fit:
         terminal.note(
-            f"{count(found.in_fit, 'picture')} passed over: the model was fitted on them, and what it has "
+            f"{count(found.in_fit, 'image')} passed over: the model was fitted on them, and what it has "
             "learnt by heart says nothing about new parts"
         )
     if found.not_good:
-        terminal.note(f"{count(found.not_good, 'picture')} passed over: taken out of the fit as not good")
+        terminal.note(f"{count(found.not_good, 'image')} passed over: taken out of the fit as not good")
     if found.bare_rejected:
         terminal.note(
-            f"{found.bare_rejected} of {count(len(found.pictures), 'picture')} "
+            f"{found.bare_rejected} of {count(len(found.images), 'image')} "
             "are rejected before anything is painted on them; where they alarm already, nothing is counted"
         )

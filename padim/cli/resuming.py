@@ -73,7 +73,7 @@ def at_work(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> I
     """
     from padim.storage import leftovers
     from padim.storage.atomic import remove_tree
-    from padim.storage.resume import look, pictures_done
+    from padim.storage.resume import images_done, look
     from padim.text import count
 
     partial = partial_of(output)
@@ -87,10 +87,10 @@ def at_work(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> I
         with leftovers.held_folder(partial) as ours:
             if not ours:
                 raise _busy(partial)
-            done = pictures_done(partial) or 0
+            done = images_done(partial) or 0
             if found == "stopped" and done and not (resume or force):
                 raise PadimError(
-                    f"{partial}: holds a fit that was stopped ({count(done, 'picture')} done); "
+                    f"{partial}: holds a fit that was stopped ({count(done, 'image')} done); "
                     "go on with --resume, or start afresh with --force"
                 )
             if not resume or found == "begun":
@@ -98,9 +98,9 @@ def at_work(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> I
                 found = "nothing"
             else:
                 leftovers.sweep(leftovers.below(partial))
-                terminal.say(f"Going on from {partial}: {count(done, 'picture')} done.")
+                terminal.say(f"Going on from {partial}: {count(done, 'image')} done.")
     if found == "nothing" and resume:
-        terminal.note(f"there is nothing to go on from in {partial}; starting from the first picture")
+        terminal.note(f"there is nothing to go on from in {partial}; starting from the first image")
     partial.mkdir(parents=True, exist_ok=True)  # before any work: the place may not be writable
     with leftovers.held_folder(partial) as ours:
         if not ours:
@@ -138,7 +138,7 @@ def may_be_replaced(output: Path, *, resume: bool, force: bool) -> bool:
 
 
 def is_complete(output: Path, config: PadimConfig, choice: Choice, source: Source) -> bool:
-    """Whether the model in this place is what a fit with these settings on these pictures gives."""
+    """Whether the model in this place is what a fit with these settings on these images gives."""
     from padim.data.decode import decode
     from padim.data.loading import content_hash
     from padim.storage import bundle

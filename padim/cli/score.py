@@ -1,4 +1,4 @@
-"""``score``: pictures to verdicts, with the evidence: four-panel pictures, masks, results.csv and .json."""
+"""``score``: images to verdicts, with the evidence: four-panel images, masks, results.csv and .json."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLOURS = {"reject": "bold red", "review": "yellow", "accept": "green"}
 def score(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
-    pictures: Annotated[Path, typer.Argument(metavar="DIR", help="Pictures to judge: a folder or a zip.")],
+    images: Annotated[Path, typer.Argument(metavar="DIR", help="Images to judge: a folder or a zip.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results; made if need be.")
     ],
@@ -42,15 +42,13 @@ def score(
     ] = 768,
     masks: Annotated[
         bool,
-        typer.Option(
-            "--masks/--no-masks", help="A mask at each picture's own size: 255 where it is rejected."
-        ),
+        typer.Option("--masks/--no-masks", help="A mask at each image's own size: 255 where it is rejected."),
     ] = True,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a scoring that was stopped, or that pictures have come to since: what the same "
+            help="Go on with a scoring that was stopped, or that images have come to since: what the same "
             "model has judged at the same threshold is not judged again.",
         ),
     ] = False,
@@ -59,7 +57,7 @@ def score(
         bool,
         typer.Option(
             "--fail-on-reject",
-            help="Exit with 1 unless every file is a picture that is accepted: rejects, reviews and files "
+            help="Exit with 1 unless every file is an image that is accepted: rejects, reviews and files "
             "that cannot be read all stop the line.",
         ),
     ] = False,
@@ -67,7 +65,7 @@ def score(
     threshold: options.Threshold = None,
     min_area: options.MinArea = None,
 ) -> None:
-    """Judge pictures, and write down why.
+    """Judge images, and write down why.
 
     Writes [b]results.csv[/], [b]results.json[/], [b]panels[/] and [b]masks[/] into OUT; sub-folders of DIR
     are kept. Threshold and smallest region are the model's unless given here; the model is not changed.
@@ -89,9 +87,9 @@ def score(
     model = Padim.load(path)
     decide(model, percentile=percentile, value=threshold, min_area=min_area)
     level = model.threshold_level  # before any work: there may be none
-    source = open_source(pictures)
+    source = open_source(images)
     if not len(source):
-        raise PadimError(f"{pictures}: holds no pictures; give a folder or a zip with pictures to judge")
+        raise PadimError(f"{images}: holds no images; give a folder or a zip with images to judge")
     shown_side = panel_side if panels else 0
     shared = {
         **of_model(model, path.resolve().name, identity),
@@ -101,7 +99,7 @@ def score(
     about = {
         **shared,
         "threshold": float(f"{model.state.fitted.quantizer.to_value(level):.6g}"),
-        "folder": str(pictures),
+        "folder": str(images),
     }
     begun_with = {
         **{key: about[key] for key in ("model_id", "threshold", "min_area")},
@@ -110,7 +108,7 @@ def score(
     }
     with ExitStack() as opened:
         journal = opened.enter_context(
-            journal_in(output, pictures, begun_with, terminal, resume=resume, force=force)
+            journal_in(output, images, begun_with, terminal, resume=resume, force=force)
         )
         if summary.is_random(model):
             terminal.warn(f"{path}: the network has random weights; its verdicts mean nothing")
@@ -124,21 +122,21 @@ def score(
         try:
             with terminal.progress() as progress:
                 for row in _rows(model, reading, results, output, shown_side, masks, size, stop):
-                    progress(results.counts.total(), len(source), "Scoring pictures")
+                    progress(results.counts.total(), len(source), "Scoring images")
                     if row.get("error") and len(broken) < _NAMED:
                         broken.append(ImageError(row["name"], row["error"]))
                     elif not row.get("error"):
                         worst = sorted([*worst, row], key=lambda one: -one["score"])[:_WORST]
-                    if stop():  # a batch of large pictures takes a while to draw
+                    if stop():  # a batch of large images takes a while to draw
                         raise Cancelled("stopped on request")
         except (Cancelled, KeyboardInterrupt):
-            results.interrupt(f"{results.counts.total()} of {len(source)} pictures were looked at")
+            results.interrupt(f"{results.counts.total()} of {len(source)} images were looked at")
         except OSError:
             if kept := rows_kept(output):
-                terminal.note(f"{count(kept, 'picture')} judged and kept in {output} for --resume")
+                terminal.note(f"{count(kept, 'image')} judged and kept in {output} for --resume")
             raise
     if reading.n_kept:
-        terminal.note(f"{count(reading.n_kept, 'picture')} judged before: taken as they are")
+        terminal.note(f"{count(reading.n_kept, 'image')} judged before: taken as they are")
     _tell(terminal, results, worst, output)
     terminal.skipped(broken, results.counts["unreadable"])
     if results.interrupted is not None:
@@ -148,7 +146,7 @@ def score(
         )
         raise typer.Exit(stop.exit_code)
     if results.counts.total() == results.counts["unreadable"]:
-        raise PadimError(f"{pictures}: none of the files could be used")
+        raise PadimError(f"{images}: none of the files could be used")
     if fail_on_reject and results.counts.total() != results.counts["accept"]:
         raise typer.Exit(1)
 
@@ -216,10 +214,10 @@ class _Reading:
     ) -> None:
         """
         Args:
-            source: the pictures.
+            source: the images.
             output: where the evidence of those judged before is.
             journal: their rows.
-            batch: how many pictures the network takes at once. Rows are taken over by whole batches, so that
+            batch: how many images the network takes at once. Rows are taken over by whole batches, so that
                 the others come in the batches in which they would have come: the same numbers to the bit.
             panels, masks: what evidence there is to be.
         """
@@ -328,7 +326,7 @@ def _tell(terminal: Terminal, results: Results, worst: list[dict[str, Any]], out
     from padim.text import count, multiple
 
     table = columns(
-        [("picture", False), ("verdict", False), ("score", True), ("× threshold", True), ("regions", True)]
+        [("image", False), ("verdict", False), ("score", True), ("× threshold", True), ("regions", True)]
     )
     for row in worst:
         table.add_row(

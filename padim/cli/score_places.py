@@ -23,7 +23,7 @@ _FORMER_TEMPORARY = re.compile(r"\.results\.json\.[0-9a-f]{8}\.tmp")
 @contextmanager
 def journal_in(
     output: Path,
-    pictures: Path,
+    images: Path,
     begun_with: Mapping[str, Any],
     terminal: Terminal,
     *,
@@ -34,13 +34,13 @@ def journal_in(
 
     Args:
         output: the place.
-        pictures: must not hold it.
+        images: must not hold it.
         begun_with: what rows depend on.
         terminal: told what is gone on with.
         resume, force: what is to become of an earlier scoring.
 
     Raises:
-        PadimError: results would be mixed with pictures, with somebody else's files or with other results, or
+        PadimError: results would be mixed with images, with somebody else's files or with other results, or
             another scoring is at work there.
     """
     from padim.output.scoring_journal import NAME
@@ -48,10 +48,8 @@ def journal_in(
 
     if output.exists() and not output.is_dir():
         raise PadimError(f"{output}: is a file; give a folder for the results")
-    if output.resolve().is_relative_to(pictures.resolve()):
-        raise PadimError(
-            f"{output}: lies in {pictures}, whose pictures are judged; choose a place outside it"
-        )
+    if output.resolve().is_relative_to(images.resolve()):
+        raise PadimError(f"{output}: lies in {images}, whose images are judged; choose a place outside it")
     earlier = [name for name in _NAMES if (output / name).exists()]
     own = _own(output)
     foreign = [name for name in earlier if name not in own]
@@ -96,7 +94,7 @@ def _journal(
         elif (rows := _finished(output, begun_with)) is not None:
             journal = Journal.begin(output, begun_with, rows)
         elif not earlier:
-            terminal.note(f"there is nothing to go on from in {output}; starting with the first picture")
+            terminal.note(f"there is nothing to go on from in {output}; starting with the first image")
             return Journal.begin(output, begun_with)
         elif not force:
             raise PadimError(
@@ -104,12 +102,12 @@ def _journal(
                 "replace them with --force"
             )
         if stopped or rows is not None:
-            terminal.say(f"Going on from {output}: {count(len(journal.rows), 'picture')} judged.")
+            terminal.say(f"Going on from {output}: {count(len(journal.rows), 'image')} judged.")
             return journal
     if not force:
         if done := scoring_journal.rows_kept(output):
             raise PadimError(
-                f"{output}: holds a scoring that was stopped ({count(done, 'picture')} judged); go on with "
+                f"{output}: holds a scoring that was stopped ({count(done, 'image')} judged); go on with "
                 "--resume, or start afresh with --force"
             )
         if "results.json" in earlier:
@@ -139,7 +137,7 @@ def _own(output: Path) -> set[str]:
     if document is None:
         return set()
     kinds = {"panels": "panel", "masks": "mask"}
-    evidence = {name for name, key in kinds.items() if any(key in row for row in document["pictures"])}
+    evidence = {name for name, key in kinds.items() if any(key in row for row in document["images"])}
     return {"results.csv", "results.json", *evidence}
 
 
@@ -149,7 +147,7 @@ def _document(output: Path) -> dict[str, Any] | None:
         document = json.loads((output / "results.json").read_bytes())
         if not {"model_id", "threshold", "counts", "interrupted"} <= document.keys():
             return None
-        if not all(isinstance(row, dict) for row in document["pictures"]):
+        if not all(isinstance(row, dict) for row in document["images"]):
             return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
@@ -161,4 +159,4 @@ def _finished(output: Path, begun_with: Mapping[str, Any]) -> list[dict[str, Any
     document = _document(output)
     if document is None or any(document.get(name) != begun_with[name] for name in ("model_id", "threshold")):
         return None
-    return None if document.get("min_area") != begun_with["min_area"] else list(document["pictures"])
+    return None if document.get("min_area") != begun_with["min_area"] else list(document["images"])

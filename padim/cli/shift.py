@@ -24,11 +24,11 @@ CHANGES = "The changes"
 def shift(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
-    pictures: Annotated[
+    images: Annotated[
         Path,
         typer.Argument(
             metavar="DIR",
-            help="Labelled pictures, as for evaluate; or pictures of good parts alone, a folder or a .zip. "
+            help="Labelled images, as for evaluate; or images of good parts alone, a folder or a .zip. "
             "Good ones the model was fitted on are passed over.",
         ),
     ],
@@ -62,7 +62,7 @@ def shift(
 ) -> None:
     """Find what change of light, camera or fixture the model bears.
 
-    The pictures are made brighter, darker, flatter, blurred, noisy, displaced and so on, more and more, and
+    The images are made brighter, darker, flatter, blurred, noisy, displaced and so on, more and more, and
     judged at the model's threshold, or at the one given here. It bears a change while good parts are rejected
     no more often than the threshold promises at most, and defects are caught nearly as often as before.
     """
@@ -77,7 +77,7 @@ def shift(
     if unknown:
         raise PadimError(f"--kinds are {', '.join(KINDS)}; not '{', '.join(unknown)}'")
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
-    labeled = open_labeled(pictures)
+    labeled = open_labeled(images)
     failed: list[ImageError] = []
     severities: Any = {name: of for name, of in SEVERITIES.items() if name in names}
     with measuring(terminal) as (progress, stop):
@@ -94,14 +94,14 @@ def shift(
     failed += labeled.images.skipped
     document = {
         **summary.document(model, path),
-        "folder": str(pictures),
+        "folder": str(images),
         **to_json.shift(found, margin / 100),
         "skipped": to_json.skipped(failed),
     }
     terminal.result(document, *_shown(found, model, path, margin / 100))
     if found.in_fit:
         terminal.note(
-            f"{found.in_fit} good pictures passed over: the model was fitted on them, and it rejects fewer "
+            f"{found.in_fit} good images passed over: the model was fitted on them, and it rejects fewer "
             "of those than of new ones"
         )
     terminal.skipped(failed)
@@ -115,7 +115,7 @@ def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
     rows = [
         ("threshold", summary.threshold_words(model)),
         ("promised", summary.promise_words(model)),
-        ("judged", f"{count(found.good, 'good picture')} and {count(found.defects, 'defect')}"),
+        ("judged", f"{count(found.good, 'good image')} and {count(found.defects, 'defect')}"),
         ("bearable", f"up to {limit}, and fewer than {margin * 100:g} in 100 defects lost"),
     ]
     bears = columns([("change", False), ("bears", False), ("what gives way", False)])

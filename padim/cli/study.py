@@ -34,7 +34,7 @@ def study(
         Path,
         typer.Argument(
             metavar="DIR|ZIP|CSV",
-            help="Labelled pictures, as for evaluate, or a folder of categories in MVTec AD's layout. Good "
+            help="Labelled images, as for evaluate, or a folder of categories in MVTec AD's layout. Good "
             "parts to fit on are those of train/good; elsewhere some are drawn.",
         ),
     ],
@@ -90,7 +90,7 @@ def study(
         typer.Option(
             "--input-size",
             metavar="PIXELS",
-            help="Side to which pictures are resized; may be repeated.",
+            help="Side to which images are resized; may be repeated.",
             rich_help_panel=COMPARED,
         ),
     ] = None,
@@ -104,7 +104,7 @@ def study(
     smoothing: options.Smoothing = None,
     min_area: options.MinArea = None,
 ) -> None:
-    """Compare methods, networks, layers and input sizes on the same pictures.
+    """Compare methods, networks, layers and input sizes on the same images.
 
     Every configuration is fitted and judged on every category; features that configurations share are
     extracted once. The tables are those of publications: a row for each category and their mean. Each is
@@ -214,12 +214,12 @@ def document(done: Study) -> dict[str, Any]:
 
 
 def _run(one: Run) -> dict[str, Any]:
-    """A run without the pictures' scores, which are in the study's folder."""
+    """A run without the images' scores, which are in the study's folder."""
     told: dict[str, Any] = {"category": one.category, "configuration": one.variant, "error": one.why or None}
     result = one.result
     if result is None:
         return told
-    left_out = {"pictures", "config", "category", "failed", "figures", "false_rejects", "caught"}
+    left_out = {"images", "config", "category", "failed", "figures", "false_rejects", "caught"}
     told.update(result.model_dump(mode="json", exclude=left_out))
     for name, figure in result.figures.items():
         told[name] = {"value": figure.value, "why": figure.why, "low_95": figure.low, "high_95": figure.high}
@@ -319,7 +319,7 @@ def _ranking(ranked: tuple[Overall, ...], title: str, heads: dict[str, str], don
     over = f"over {len(done.categories)} categories" if len(done.categories) > 1 else done.categories[0][0]
     notes = (
         "[dim]Good parts rejected, good parts to be rejected as the fit promised, and defects caught: in "
-        "percent, at the model's own threshold. ms: one picture; MB: the model.[/]"
+        "percent, at the model's own threshold. ms: one image; MB: the model.[/]"
     )
     return Group(titled(f"Best first, {summary.plain(over)}", table), notes)
 
@@ -344,7 +344,7 @@ def _remark(terminal: Terminal, done: Study) -> None:
             terminal.note(f"{name}: {about}")
     known = sum(one.result.known for one in done.runs if one.result is not None)
     if known:
-        terminal.warn("some pictures are both fitted on and judged: the figures flatter all configurations")
+        terminal.warn("some images are both fitted on and judged: the figures flatter all configurations")
     broken = {failed: None for one in done.runs if one.result is not None for failed in one.result.failed}
     from padim.errors import ImageError
 

@@ -27,7 +27,7 @@ def of_network(config: PadimConfig) -> Facts:
     return [
         ("network", f"{config.backbone}: {', '.join(config.active_layers)}{muted}"),
         (
-            "pictures",
+            "images",
             f"{how} to {side} × {side}; {config.grid} × {config.grid} positions, {kept} of {cost.channels} "
             f"channels{', normalized a layer' if config.feature_norm == 'l2' else ''}",
         ),
@@ -53,19 +53,19 @@ def of_method(config: PadimConfig) -> Facts:
     return [("method", f"{titles}{': ' if details else ''}{', '.join(details)}")]
 
 
-def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
+def of_cost(config: PadimConfig, images: int | None = None) -> Facts:
     """What a configuration will cost, before it is made.
 
     Args:
-        pictures: of good parts; None is many.
+        images: of good parts; None is many.
     """
     from padim.analysis.cost import estimate
 
-    cost = estimate(config, pictures)
-    disk = f"{megabytes(cost.spool_per_image)} a picture"
-    if pictures is not None:
-        disk += f", {megabytes(cost.spool_per_image * pictures)} for {count(pictures, 'picture')},"
-    more = f"; {megabytes(cost.kept_per_image)} more for every picture" if cost.kept_per_image else ""
+    cost = estimate(config, images)
+    disk = f"{megabytes(cost.spool_per_image)} an image"
+    if images is not None:
+        disk += f", {megabytes(cost.spool_per_image * images)} for {count(images, 'image')},"
+    more = f"; {megabytes(cost.kept_per_image)} more for every image" if cost.kept_per_image else ""
     return [
         *of_method(config),
         *of_network(config),
@@ -74,7 +74,7 @@ def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
             f"{megabytes(cost.fit_memory)} to fit, {megabytes(cost.score_memory)} to score, "
             "beside the network",
         ),
-        ("model", f"{megabytes(cost.bundle)}, beside the network and small pictures of the good parts{more}"),
+        ("model", f"{megabytes(cost.bundle)}, beside the network and small images of the good parts{more}"),
         ("disk", f"{disk} while it is fitted"),
         (
             "to continue",
@@ -85,13 +85,13 @@ def of_cost(config: PadimConfig, pictures: int | None = None) -> Facts:
     ]
 
 
-def cost_document(config: PadimConfig, pictures: int | None = None) -> dict[str, Any]:
+def cost_document(config: PadimConfig, images: int | None = None) -> dict[str, Any]:
     """The same, in bytes."""
     from dataclasses import asdict
 
     from padim.analysis.cost import estimate
 
-    return asdict(estimate(config, pictures))
+    return asdict(estimate(config, images))
 
 
 def threshold_words(model: Padim) -> str:
@@ -123,16 +123,16 @@ def promise_words(model: Padim) -> str:
         return "none: fewer than 3 good parts say nothing about the next one"
     text = model.false_reject_rate_.sentence
     if model.state.fitted.calibration == "stale":
-        text += " [yellow](from before the last pictures were added)[/]"
+        text += " [yellow](from before the last images were added)[/]"
     return text
 
 
 def of_model(model: Padim, path: Path) -> Facts:
-    """A fitted model: pictures, parts, threshold, promise."""
+    """A fitted model: images, parts, threshold, promise."""
     normals = model.normals_
     parts = len({normal.group for normal in normals if normal.status == "fit"})
     out = sum(normal.status != "fit" for normal in normals)
-    made_of = f"{count(parts, 'part')}, {count(len(normals), 'picture')}" + (
+    made_of = f"{count(parts, 'part')}, {count(len(normals), 'image')}" + (
         f" ({out} taken out)" if out else ""
     )
     rows = [*of_method(model.config), *of_network(model.config), ("good parts", made_of)]
@@ -142,7 +142,7 @@ def of_model(model: Padim, path: Path) -> Facts:
     if model.decision.guard is not None:
         rows.append(("review", f"within {model.decision.guard.half_width:.4g} of the threshold"))
     if model.decision.roi is not None:
-        rows.append(("region", f"{model.decision.roi.mean():.0%} of the picture is judged"))
+        rows.append(("region", f"{model.decision.roi.mean():.0%} of the image is judged"))
     return rows
 
 
@@ -160,7 +160,7 @@ def document(model: Padim, path: Path) -> dict[str, Any]:
         "model": str(path),
         "config": model.config.model_dump(mode="json"),
         "random_weights": is_random(model),
-        "pictures": len(normals),
+        "images": len(normals),
         "parts": len({normal.group for normal in normals if normal.status == "fit"}),
         "calibration": model.state.fitted.calibration,
         "threshold": None

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from padim.data.decode import ARCHIVE_SUFFIXES, MAX_BYTES, MIB, Refusal, megabytes, too_large
-from padim.data.sources import File, Source, _is_junk, _Log, _looks_like_picture, _order
+from padim.data.sources import File, Source, _is_junk, _Log, _looks_like_image, _order
 from padim.errors import ImageError
 
 
@@ -38,7 +38,7 @@ class ZipLimits:
 
 
 class ZipSource(Source):
-    """The pictures in a zip archive; nothing is ever unpacked to disk, and one member at a time to memory.
+    """The images in a zip archive; nothing is ever unpacked to disk, and one member at a time to memory.
 
     Names are those in the archive. Members that are encrypted, damaged, links, archives, too large, bombs, or
     whose names point outside the archive are skipped with the reason.
@@ -101,7 +101,7 @@ class ZipSource(Source):
         return nullcontext(self._source)  # the caller's to close
 
     def _sort_in(self, entry: zipfile.ZipInfo) -> None:
-        """Puts a member among the pictures, the skipped or the ignored, by what its header says."""
+        """Puts a member among the images, the skipped or the ignored, by what its header says."""
         raw = entry.orig_filename
         path = PurePosixPath(raw.replace("\\", "/"))  # Windows programs write backslashes
         name = str(path)
@@ -112,10 +112,10 @@ class ZipSource(Source):
             printable = raw.replace("\0", "\\0")
             skip(ImageError(printable, "has a name that points outside the archive; make the zip anew"))
         elif path.suffix.lower() in ARCHIVE_SUFFIXES:
-            skip(ImageError(name, "is an archive inside the archive; unpack it and add its pictures"))
-        elif (table := path.suffix.lower() == ".csv") | _looks_like_picture(name, self._found):
+            skip(ImageError(name, "is an archive inside the archive; unpack it and add its images"))
+        elif (table := path.suffix.lower() == ".csv") | _looks_like_image(name, self._found):
             if stat.S_ISLNK(entry.external_attr >> 16):
-                skip(ImageError(name, "is a link, not a picture; add the picture itself"))
+                skip(ImageError(name, "is a link, not an image; add the image itself"))
             elif entry.flag_bits & 0x1:
                 skip(ImageError(name, "is encrypted; make the zip anew without a password"))
             elif entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -129,7 +129,7 @@ class ZipSource(Source):
                 (self._tables if table else self._members).append((name, entry))
 
     def open(self) -> ZipReader:
-        """The archive for reading its pictures and tables by name, with limits over all that is read."""
+        """The archive for reading its images and tables by name, with limits over all that is read."""
         return ZipReader(self)
 
     @property
@@ -158,9 +158,7 @@ class ZipSource(Source):
                     self._unpack(archive, entry, budget, data)
                 except _BudgetSpent:
                     left = len(self._members) - done
-                    reason = (
-                        f"unpacks to more than {megabytes(budget)}: the last {left} pictures were not read"
-                    )
+                    reason = f"unpacks to more than {megabytes(budget)}: the last {left} images were not read"
                     log.skipped.append(ImageError(self._name, f"{reason}; split it"))
                     return
                 except Refusal as refusal:
@@ -175,9 +173,9 @@ class ZipSource(Source):
                     continue
                 finally:
                     budget -= len(data)
-                picture = bytes(data)
+                image = bytes(data)
                 data.clear()  # not twice in memory while the caller works on it
-                yield name, picture
+                yield name, image
 
     def _unpack(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, budget: int, data: bytearray) -> None:
         """Unpacks a member into `data`, stopping at the first limit it passes."""
@@ -200,19 +198,19 @@ class ZipSource(Source):
 
 
 class ZipReader:
-    """A zip's pictures and tables by name, in any order; what is passed over is in ``skipped``.
+    """A zip's images and tables by name, in any order; what is passed over is in ``skipped``.
 
     Attributes:
-        pictures: names in natural order.
+        images: names in natural order.
         tables: names of the CSV files.
         skipped: members that cannot be read, and why.
     """
 
     def __init__(self, source: ZipSource) -> None:
         self._source = source
-        self._pictures = dict(source._members)
+        self._images = dict(source._members)
         self._tables = dict(source._tables)
-        self.pictures = list(self._pictures)
+        self.images = list(self._images)
         self.tables = sorted(self._tables)
         self.skipped = list(source._found.skipped)
         self._left = source.budget
@@ -230,7 +228,7 @@ class ZipReader:
         Raises:
             ImageError: it is damaged, too large or a bomb, or the archive cannot be read any more.
         """
-        entry = self._pictures.get(name) or self._tables[name]
+        entry = self._images.get(name) or self._tables[name]
         data = bytearray()
         try:
             if self._archive is None:

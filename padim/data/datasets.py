@@ -1,4 +1,4 @@
-"""Labelled pictures: which are good, which show what defect, and where.
+"""Labelled images: which are good, which show what defect, and where.
 
 A reader knows one layout and gives a :class:`Dataset`; :func:`open_dataset` finds the reader that fits.
 Readers look at names and small tables only, so that a folder, a zip and uploads are all the same to them.
@@ -33,14 +33,14 @@ _TABLE_BYTES = 64 * MIB
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled picture.
+    """One labelled image.
 
     Attributes:
         name: unique in its dataset, with forward slashes.
         kind: ``good``, or what is wrong with it.
-        mask: where its defect is, as the name of a picture file at the same place; None where nobody has
+        mask: where its defect is, as the name of an image file at the same place; None where nobody has
             drawn it.
-        file: the name of the picture's own file at that place.
+        file: the name of the image's own file at that place.
     """
 
     name: str
@@ -55,9 +55,9 @@ class Sample:
 
 
 class Place(Protocol):
-    """Files read by name: ``pictures`` in natural order, ``tables`` (CSV), and what was passed over."""
+    """Files read by name: ``images`` in natural order, ``tables`` (CSV), and what was passed over."""
 
-    pictures: list[str]
+    images: list[str]
     tables: list[str]
     skipped: list[ImageError]
 
@@ -69,12 +69,12 @@ class Place(Protocol):
 
 
 class Dataset:
-    """Labelled pictures, read one at a time.
+    """Labelled images, read one at a time.
 
     Attributes:
         layout: what the reader calls it.
         samples: by name, good ones first.
-        skipped: files passed over: those that are no pictures we read, that a table names but nobody has, and
+        skipped: files passed over: those that are no images we read, that a table names but nobody has, and
             that could not be read by the latest iteration so far.
         training: good parts set aside to fit on, where the layout has such; none of the samples.
     """
@@ -91,7 +91,7 @@ class Dataset:
         Args:
             layout: its name.
             place: where the files are.
-            samples: the labelled pictures there.
+            samples: the labelled images there.
             absent: what is known to be unusable.
             training: good parts there to fit on.
         """
@@ -118,27 +118,27 @@ class Dataset:
             yield sample.name, data
 
     def only(self, samples: Iterable[Sample]) -> Dataset:
-        """Some of its pictures, or those to fit on, as a data set of their own."""
+        """Some of its images, or those to fit on, as a data set of their own."""
         return Dataset(self.layout, self._place, list(samples))
 
     def content(self, name: str) -> bytes:
-        """A picture's or a mask's file, as it is. Raises ImageError."""
+        """An image's or a mask's file, as it is. Raises ImageError."""
         return self._place.read(name)
 
     def mask(self, sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-        """Where that defect is, bool ``(h, w)`` in the pixels of its picture; None where nobody has drawn it.
+        """Where that defect is, bool ``(h, w)`` in the pixels of its image; None where nobody has drawn it.
 
         Args:
-            size: (h, w) of the picture.
+            size: (h, w) of the image.
 
         Raises:
-            ImageError: it cannot be read or is of another size than its picture.
+            ImageError: it cannot be read or is of another size than its image.
         """
         return None if sample.mask is None else read_mask(self._place.read(sample.mask), sample.mask, size)
 
     @property
     def kinds(self) -> Counter[str]:
-        """How many pictures of each kind; ``good`` is one of them."""
+        """How many images of each kind; ``good`` is one of them."""
         return Counter(sample.kind for sample in self.samples.values())
 
     @property
@@ -148,16 +148,16 @@ class Dataset:
 
 
 def read_mask(data: bytes, name: str, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """A mask in the pixels of its picture: bool ``(h, w)``, whatever is not black.
+    """A mask in the pixels of its image: bool ``(h, w)``, whatever is not black.
 
     Raises:
-        ImageError: it is no picture or of another size than its picture.
+        ImageError: it is no image or of another size than its image.
     """
     mask = decode(data, name).max(axis=2) > 0
     if mask.shape != size:
         raise ImageError(
             name,
-            f"the mask is {mask.shape[1]} × {mask.shape[0]}, its picture {size[1]} × {size[0]}",
+            f"the mask is {mask.shape[1]} × {mask.shape[0]}, its image {size[1]} × {size[0]}",
         )
     return np.asarray(mask, np.bool_)
 
@@ -166,8 +166,8 @@ def at_map_resolution(mask: npt.NDArray[np.bool_], preprocess: Preprocess) -> np
     """A mask laid on the judged map, nearest neighbour with half-pixel centres.
 
     Args:
-        mask: bool ``(h, w)``, in the picture's pixels.
-        preprocess: gives the map's size and where the picture lies in it.
+        mask: bool ``(h, w)``, in the image's pixels.
+        preprocess: gives the map's size and where the image lies in it.
 
     Returns:
         bool ``(S, S)``.
@@ -206,7 +206,7 @@ class _Folder:
         annotated = (path / _ANNOTATION).is_file()
         if beside_it and annotated and split.is_file() and split.is_relative_to(above):
             found[f"../{_SPLIT}"] = split
-        self.pictures, self.tables = list(self._paths), list(found)
+        self.images, self.tables = list(self._paths), list(found)
         self._paths |= found
 
     def read(self, name: str) -> bytes:
@@ -223,7 +223,7 @@ class _Uploads:
         self._files = {name.replace("\\", "/"): (name, file) for name, file in files}
         self.skipped: list[ImageError] = []
         self.tables = sorted(name for name in self._files if name.lower().endswith(".csv"))
-        self.pictures = sorted(self._files.keys() - set(self.tables))
+        self.images = sorted(self._files.keys() - set(self.tables))
 
     def read(self, name: str) -> bytes:
         source = UploadSource([self._files[name]])
@@ -249,20 +249,20 @@ class _Tree:
     prefix: str = ""
 
     @property
-    def pictures(self) -> list[str]:
+    def images(self) -> list[str]:
         """Names below the folder, and those beside it."""
         cut = len(self.prefix)
-        return [name[cut:] for name in self.place.pictures if name.startswith(self.prefix)]
+        return [name[cut:] for name in self.place.images if name.startswith(self.prefix)]
 
     @property
     def folders(self) -> list[str]:
-        """Its folders with pictures in them."""
-        return sorted({name.partition("/")[0] for name in self.pictures if "/" in name} - {".."})
+        """Its folders with images in them."""
+        return sorted({name.partition("/")[0] for name in self.images if "/" in name} - {".."})
 
     @property
     def loose(self) -> bool:
-        """Whether pictures lie in it that are in no folder."""
-        return any("/" not in name for name in self.pictures)
+        """Whether images lie in it that are in no folder."""
+        return any("/" not in name for name in self.images)
 
     def has_table(self, name: str) -> bool:
         return self.prefix + name in self.place.tables
@@ -324,7 +324,7 @@ def _mvtec(tree: _Tree) -> Dataset | None:
     if found is not None:
         found.training = tuple(
             Sample(name, GOOD, None, tree.prefix + name)
-            for name in tree.pictures
+            for name in tree.images
             if name.startswith("train/") and _is_good(name.split("/")[1])
         )
     return found
@@ -338,7 +338,7 @@ def _plain(tree: _Tree) -> Dataset | None:
 
 def _kinds(tree: _Tree, base: str, masks: str, layout: str) -> Dataset | None:
     drawn: dict[str, str] = {}
-    for name in tree.pictures:
+    for name in tree.images:
         if name.startswith(masks):
             stem = str(PurePosixPath(name.removeprefix(masks)).with_suffix(""))
             if stem.endswith("_mask"):
@@ -346,7 +346,7 @@ def _kinds(tree: _Tree, base: str, masks: str, layout: str) -> Dataset | None:
             else:
                 drawn.setdefault(stem, name)
     samples: list[tuple[str, str, str | None, str]] = []
-    for file in tree.pictures:
+    for file in tree.images:
         name = file.removeprefix(base)
         kind, inside, _ = name.partition("/")
         if not (file.startswith(base) and inside) or kind in (_MASKS, ".."):
@@ -355,7 +355,7 @@ def _kinds(tree: _Tree, base: str, masks: str, layout: str) -> Dataset | None:
             samples.append((name, GOOD, None, file))
         else:
             samples.append((name, kind, drawn.get(str(PurePosixPath(name).with_suffix(""))), file))
-    # Pictures to fit on are not asked for here, whether or not they can be read.
+    # Images to fit on are not asked for here, whether or not they can be read.
     others = (f"{tree.prefix}{_MASKS}/", f"{tree.prefix}train/")
     absent = [
         ImageError(error.name.removeprefix(tree.prefix + base), error.reason)
@@ -412,12 +412,12 @@ def _table(tree: _Tree) -> Dataset | None:
 def _listed(
     tree: _Tree, rows: Sequence[dict[str, str]], layout: str, table: str, *, above: bool = False
 ) -> Dataset:
-    """Of a table's rows: the picture's path, its label, its mask's path.
+    """Of a table's rows: the image's path, its label, its mask's path.
 
     Args:
         above: paths begin with the table's own folder, as in VisA.
     """
-    there = set(tree.pictures)
+    there = set(tree.images)
     reasons = {error.name.removeprefix(tree.prefix): error.reason for error in tree.place.skipped}
     absent: list[ImageError] = []
 
@@ -448,7 +448,7 @@ def _listed(
             absent.append(ImageError(mask, f"is the mask of {path} in {table} but is not below its folder"))
         samples[file] = (file, kind, drawn, file)
     if not samples:
-        raise PadimError(f"{table}: names no picture that is below its folder")
+        raise PadimError(f"{table}: names no image that is below its folder")
     return tree.dataset(layout, list(samples.values()), absent)
 
 
@@ -460,7 +460,7 @@ _READERS: tuple[Callable[[_Tree], Dataset | None], ...] = (_visa, _mvtec, _table
 
 
 def open_dataset(path: str | Path, *, beside: bool = True) -> Dataset:
-    """The labelled pictures at a place, by the first reader that knows its layout.
+    """The labelled images at a place, by the first reader that knows its layout.
 
     Args:
         path: a folder, a zip, or a CSV with the columns path, label and mask.
@@ -479,12 +479,12 @@ def open_dataset(path: str | Path, *, beside: bool = True) -> Dataset:
     if path.is_file() and path.suffix.lower() == ".zip":
         return _saying(str(path), lambda: _read(ZipSource(path).open()))
     if not path.is_dir():
-        raise PadimError(f"{path}: is not a folder, a zip or a CSV; give one with labelled pictures")
+        raise PadimError(f"{path}: is not a folder, a zip or a CSV; give one with labelled images")
     return _saying(str(path), lambda: _read(_Folder(path, beside)))
 
 
 def open_good(path: str | Path) -> Dataset:
-    """The pictures of a folder or a zip without labels, all taken for good parts.
+    """The images of a folder or a zip without labels, all taken for good parts.
 
     Raises:
         PadimError: nothing there.
@@ -494,11 +494,11 @@ def open_good(path: str | Path) -> Dataset:
         return _all_good(ZipSource(path).open(), str(path))
     if path.is_dir():
         return _all_good(_Folder(path, beside=False), str(path))
-    raise PadimError(f"{path}: is not a folder or a zip; give one with pictures")
+    raise PadimError(f"{path}: is not a folder or a zip; give one with images")
 
 
 def good_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
-    """The pictures among uploads, one zip or files, all taken for good parts.
+    """The images among uploads, one zip or files, all taken for good parts.
 
     Raises:
         PadimError: there are none.
@@ -510,14 +510,14 @@ def good_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
 
 
 def _all_good(place: Place, name: str) -> Dataset:
-    samples = [Sample(picture, GOOD, None, picture) for picture in place.pictures]
+    samples = [Sample(image, GOOD, None, image) for image in place.images]
     if not samples:
-        raise PadimError(f"{name}: holds no pictures; give a folder or a zip with pictures of good parts")
+        raise PadimError(f"{name}: holds no images; give a folder or a zip with images of good parts")
     return Dataset("good parts", place, samples, place.skipped)
 
 
 def open_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
-    """The labelled pictures among uploads: one zip, or files whose names carry their folders.
+    """The labelled images among uploads: one zip, or files whose names carry their folders.
 
     Raises:
         PadimError: several zips, or no layout that is known.
@@ -527,7 +527,7 @@ def open_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
         ((name, file),) = zips
         return _saying(name, lambda: _read(ZipSource(file, name).open()))
     if zips:
-        raise PadimError("give one zip by itself, or a folder of pictures")
+        raise PadimError("give one zip by itself, or a folder of images")
     return _saying("The upload", lambda: _read(_Uploads(files)))
 
 
@@ -540,7 +540,7 @@ def _saying(name: str, read: Callable[[], Dataset | None]) -> Dataset:
         raise PadimError(f"{name}: {error}") from None
     if found is None:
         raise PadimError(
-            f"{name}: holds no labelled pictures; give a folder with test/good and test/<defect>, with good "
+            f"{name}: holds no labelled images; give a folder with test/good and test/<defect>, with good "
             "and one folder for each kind of defect, or with a CSV of path and label"
         )
     return found

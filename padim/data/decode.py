@@ -36,7 +36,7 @@ _READING_BYTES = 16 * MIB
 
 FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp")
-# Pictures that cannot be read. A source names them instead of passing over them: thirty HEIC photographs that
+# Images that cannot be read. A source names them instead of passing over them: thirty HEIC photographs that
 # are "not there" would be a riddle.
 UNREADABLE_SUFFIXES = (
     ".gif",
@@ -69,7 +69,7 @@ def sha256(data: bytes) -> str:
 
 
 class Refusal(Exception):
-    """Why this picture is not used; `decode` puts the name to it."""
+    """Why this image is not used; `decode` puts the name to it."""
 
 
 class _Tiff(TiffImageFile):
@@ -106,19 +106,19 @@ def decode(
     max_bytes: int = MAX_BYTES,
     cancel: Cancel | None = None,
 ) -> Rgb:
-    """A picture file as RGB.
+    """An image file as RGB.
 
     The format is told from the content, never from the name. What becomes of the kinds of pixels:
 
     * EXIF (or XMP, or TIFF) orientation is applied; colour profiles are not: the numbers are taken as sRGB.
     * Integers deeper than 8 bits are scaled from the full range of their type by keeping the top 8 bits, so
-      that 65535 is 255 and 257 k is k. Never from the picture's own range: brightness must mean the same in
-      each picture. 12-bit data stored in 16 bits therefore uses levels 0 to 15 only; scale it to 16 bits
+      that 65535 is 255 and 257 k is k. Never from the image's own range: brightness must mean the same in
+      each image. 12-bit data stored in 16 bits therefore uses levels 0 to 15 only; scale it to 16 bits
       where it is exported. Signed integers are scaled from their positive half, negative values are black.
     * Floats must lie in 0 to 1, where 1 is 255; others are refused, for their scale is unknown.
     * Palette, grey, CMYK, YCbCr and LAB become RGB. CMYK JPEGs are read in Adobe's inverted polarity, as
       browsers do.
-    * Transparency is laid over white; a picture without one visible pixel is refused.
+    * Transparency is laid over white; an image without one visible pixel is refused.
     * Animations and TIFFs of several pages are refused: judging the first page alone would pass the others
       unseen. Pages that are declared previews or masks of the first do not count, nor do the extra views in a
       phone's JPEG.
@@ -157,7 +157,7 @@ def decoded(
     max_bytes: int = MAX_BYTES,
     cancel: Cancel | None = None,
 ) -> Iterator[Rgb]:
-    """A picture file as RGB, its memory reserved until the block ends; else as :func:`decode`.
+    """An image file as RGB, its memory reserved until the block ends; else as :func:`decode`.
 
     Nothing else may be decoded inside the block: it would wait for memory that the block itself holds.
     """
@@ -187,7 +187,7 @@ def decoded(
 
 
 def decode_here(data: bytes, max_pixels: int) -> Rgb | str:
-    """A picture file as RGB, or why it cannot be used; no limit but its size: for the helper process."""
+    """An image file as RGB, or why it cannot be used; no limit but its size: for the helper process."""
     kind = ""
     try:
         kind = _recognise(data)
@@ -245,7 +245,7 @@ def _admit(header: Header, length: int, max_pixels: int) -> None:
         )
     if header.scans > MAX_SCANS:
         raise Refusal(
-            f"is a JPEG of more than {MAX_SCANS} scans, each of which goes over the whole picture; save it "
+            f"is a JPEG of more than {MAX_SCANS} scans, each of which goes over the whole image; save it "
             "anew as PNG or plain JPEG"
         )
     if header.size is None or header.most_pixels is None:
@@ -271,7 +271,7 @@ def _reason(error: Exception, kind: str) -> str:
 
 def too_large(max_bytes: int) -> str:
     """Why a file over the byte limit is refused."""
-    return f"is larger than {megabytes(max_bytes)}, the limit for one picture; save it smaller or as JPEG"
+    return f"is larger than {megabytes(max_bytes)}, the limit for one image; save it smaller or as JPEG"
 
 
 def megabytes(n: int) -> str:
@@ -295,7 +295,7 @@ def _recognise(data: bytes) -> str:
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WebP"
     if head.startswith((b"PK\3\4", b"PK\5\6")):
-        raise Refusal("is a zip archive; give it the ending .zip to have its pictures read")
+        raise Refusal("is a zip archive; give it the ending .zip to have its images read")
     if head.startswith(b"GIF8"):
         what = "is a GIF"
     elif head[4:8] == b"ftyp":
@@ -303,9 +303,9 @@ def _recognise(data: bytes) -> str:
     elif head.startswith(b"%PDF"):
         what = "is a PDF"
     elif all(byte in b"\t\n\r\f" or byte >= 32 for byte in head):
-        what = "is text, not a picture"
+        what = "is text, not an image"
     else:
-        what = "is not a picture of a known format"
+        what = "is not an image of a known format"
     raise Refusal(f"{what}; save it as {FORMATS}")
 
 
@@ -325,7 +325,7 @@ def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
     if isinstance(image, TiffImageFile):
         _check_tiff(image)
     elif getattr(image, "n_frames", 1) > 1:
-        raise Refusal("is an animation; save the frame to be judged as a picture of its own")
+        raise Refusal("is an animation; save the frame to be judged as an image of its own")
     image.load()
     if isinstance(image, WebPImageFile):
         # Two canvases and a copy of the pixels, twelve bytes a pixel, that nothing needs any more.
@@ -370,9 +370,9 @@ def _check_tiff(image: TiffImageFile) -> None:
         except EOFError:
             break
         if not int(image.tag_v2.get(_TIFF_SUBFILE, 0)) & (1 | 4):  # reduced copy, mask
-            raise Refusal("has several pages; save the page to be judged as a picture of its own")
+            raise Refusal("has several pages; save the page to be judged as an image of its own")
     else:
-        raise Refusal("has more than 64 pages; save the page to be judged as a picture of its own")
+        raise Refusal("has more than 64 pages; save the page to be judged as an image of its own")
     image.seek(0)
 
 
@@ -387,7 +387,7 @@ def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
 
 
 def _on_background(image: ImageFile.ImageFile) -> Image.Image:
-    """A transparent picture as it looks on `ALPHA_BACKGROUND`."""
+    """A transparent image as it looks on `ALPHA_BACKGROUND`."""
     rgba: Image.Image = image.convert("LA") if image.mode == "La" else image
     rgba = rgba if rgba.mode == "RGBA" else rgba.convert("RGBA")
     alpha = rgba.getchannel("A")
@@ -463,13 +463,13 @@ def _orientation(image: ImageFile.ImageFile) -> int:
         value = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:
         # Cameras write broken EXIF blocks every day, and the parser's ways to fail are many. The pixels are
-        # sound: the picture is shown as stored, as viewers do.
+        # sound: the image is shown as stored, as viewers do.
         return 1
     return value if isinstance(value, int) else 1
 
 
 def _turn(rgb: Rgb, orientation: int) -> Rgb:
-    """The stored picture the right way up; EXIF 2.32, tag 274: 1 to 8."""
+    """The stored image the right way up; EXIF 2.32, tag 274: 1 to 8."""
     if orientation in (5, 6, 7, 8):
         rgb = rgb.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

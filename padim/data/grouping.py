@@ -1,8 +1,8 @@
 """Which good images show the same part: proposals that the user confirms (docs/design.md, section 4.3).
 
-Calibration leaves out the *part*, not the picture, so repeat shots, bursts and copies must be known. Four
+Calibration leaves out the *part*, not the image, so repeat shots, bursts and copies must be known. Four
 rules look for them; only byte-identical files are certain (`GroupProposal.automatic`), the rest asks.
-Likeness works on residuals: what all pictures of the set share (the product) and how the part happened to lie
+Likeness works on residuals: what all images of the set share (the product) and how the part happened to lie
 (shift, turn, scale) is removed first, so that two good parts of one product are as unlike as chance makes
 them, while two shots of one part still agree. Its limits: a texture fainter than the noise tells no parts
 apart (no proposal), and a set that mixes several products, each with hardly any texture of its own, shows
@@ -26,26 +26,26 @@ Rule = Literal["identical", "near_identical", "name_prefix", "sub_folder"]
 
 K = TypeVar("K", bound=Hashable)
 
-SIDE = 32  # fingerprint picture, SIDE x SIDE
+SIDE = 32  # fingerprint image, SIDE x SIDE
 MAX_SHOTS = 20  # shots of one part that a rule looks for; larger sets are batches, not parts
-MIN_AGREEMENT = 0.8  # absolute guard: cosine of two residuals, 1 = the same picture, 0 = two unrelated parts
+MIN_AGREEMENT = 0.8  # absolute guard: cosine of two residuals, 1 = the same image, 0 = two unrelated parts
 MIN_GAP = 1.3  # relative guard: the next part is at least this many times further away than the repeat shot
 NOISE_FLOOR = 0.15  # residual distance below which "nearer" is noise and compression, not likeness
 MIN_TABLE_FILL = 1 / 3  # part x shot table of a naming scheme: the share of its cells that must exist
 
-_UNITS = ("picture", "part", "folder")  # what a proposal's sentence counts its groups in
-_BLUR = 2.0  # pixels of the fingerprint picture
+_UNITS = ("image", "part", "folder")  # what a proposal's sentence counts its groups in
+_BLUR = 2.0  # pixels of the fingerprint image
 _CONTRAST_FLOOR = 0.02  # of the mean brightness; what is fainter is noise and compression: not amplified
-_MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1: rounding, not a picture
+_MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1: rounding, not an image
 
 
 @dataclass(frozen=True)
 class GroupProposal:
-    """Groups of pictures that one rule takes for shots of the same part.
+    """Groups of images that one rule takes for shots of the same part.
 
     Attributes:
         rule: which rule found them.
-        groups: disjoint ascending tuples of two or more picture indices, in order of their first index.
+        groups: disjoint ascending tuples of two or more image indices, in order of their first index.
         reason: one sentence for the person who confirms.
     """
 
@@ -55,7 +55,7 @@ class GroupProposal:
 
     @property
     def automatic(self) -> bool:
-        """True where nothing is left to ask: identical bytes are the same picture."""
+        """True where nothing is left to ask: identical bytes are the same image."""
         return self.rule == "identical"
 
     @property
@@ -68,7 +68,7 @@ class GroupProposal:
 
 
 def fingerprint(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A thumbnail descriptor of a decoded picture, for likeness only.
+    """A thumbnail descriptor of a decoded image, for likeness only.
 
     Grey, area-averaged to SIDE x SIDE (which averages sensor noise away and makes a pixel's shift small),
     divided by the mean (gain), band-passed and contrast-normalised locally, so that fine structure counts as
@@ -78,7 +78,7 @@ def fingerprint(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         rgb: uint8 (h, w, 3) of any size.
 
     Returns:
-        float32 (SIDE * SIDE,) of mean 0 and norm 1; all 0 for a picture without structure.
+        float32 (SIDE * SIDE,) of mean 0 and norm 1; all 0 for an image without structure.
     """
     small = _shrink(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     tone = small / (float(small.mean()) + 1.0)
@@ -110,7 +110,7 @@ def propose_groups(
     hashes: Sequence[str],
     fingerprints: NDArray[np.float32] | Sequence[NDArray[np.float32]],
 ) -> tuple[GroupProposal, ...]:
-    """Propose which pictures show the same part, one proposal a rule; rules that find nothing are left out.
+    """Propose which images show the same part, one proposal a rule; rules that find nothing are left out.
 
     Args:
         names: n names, with their folders ("train/part01/a.png") where there are any.
@@ -139,12 +139,12 @@ def propose_groups(
         (
             "identical",
             copies.values(),
-            "{images} files are byte-for-byte copies: {pictures}, saved repeatedly.",
+            "{images} files are byte-for-byte copies: {images}, saved repeatedly.",
         ),
         (
             "near_identical",
             near,
-            "{images} pictures look like repeat shots of {parts}: they agree far better than different"
+            "{images} images look like repeat shots of {parts}: they agree far better than different"
             " parts of this set agree with each other.",
         ),
         (
@@ -156,7 +156,7 @@ def propose_groups(
         (
             "sub_folder",
             _by_folder(paths),
-            "{images} pictures lie in {folders} of a few pictures each ({example}), as if there were"
+            "{images} images lie in {folders} of a few images each ({example}), as if there were"
             " one folder a part; confirm unless a folder is a batch, a day or a camera.",
         ),
     ]
@@ -175,21 +175,21 @@ def propose_groups(
 
 
 def resolve(n: int, accepted: Iterable[Sequence[int]]) -> list[int]:
-    """The part each picture belongs to, once groups that share a picture have been united.
+    """The part each image belongs to, once groups that share an image have been united.
 
     Args:
-        n: number of pictures.
-        accepted: groups of picture indices, in any order, overlapping as they may.
+        n: number of images.
+        accepted: groups of image indices, in any order, overlapping as they may.
 
     Returns:
-        n part numbers from 0, in order of the parts' first pictures; a picture in no group is its own part.
+        n part numbers from 0, in order of the parts' first images; an image in no group is its own part.
 
     Raises:
-        ValueError: if a group names a picture outside 0..n-1.
+        ValueError: if a group names an image outside 0..n-1.
     """
     groups = [list(group) for group in accepted]
     if wrong := [i for i in chain.from_iterable(groups) if not 0 <= i < n]:
-        raise ValueError(f"accepted groups name picture {wrong[0]}, expected 0 to {n - 1}")
+        raise ValueError(f"accepted groups name image {wrong[0]}, expected 0 to {n - 1}")
     pairs = [(a, b) for group in groups for a, b in pairwise(group)]
     return _components(n, [a for a, _ in pairs], [b for _, b in pairs]).tolist()
 
@@ -197,9 +197,9 @@ def resolve(n: int, accepted: Iterable[Sequence[int]]) -> list[int]:
 def near_identical(prints: NDArray[np.float32]) -> list[tuple[int, ...]]:
     """Groups of fingerprints that are repeat shots of one part.
 
-    A picture's neighbours, nearest first, are its repeat shots up to the outermost *gap*: a neighbour that
+    An image's neighbours, nearest first, are its repeat shots up to the outermost *gap*: a neighbour that
     agrees (cosine >= MIN_AGREEMENT) followed by one MIN_GAP times further away, which is the next part. That
-    is relative, so it holds where the whole set was shot twice, and needs no number of shots. Two pictures
+    is relative, so it holds where the whole set was shot twice, and needs no number of shots. Two images
     are joined when each sees the other before its gap and nearer, by the same factor, than the set's typical
     next part.
 
@@ -207,7 +207,7 @@ def near_identical(prints: NDArray[np.float32]) -> list[tuple[int, ...]]:
         prints: float32 (n, SIDE * SIDE), from `fingerprint`, without exact copies.
 
     Returns:
-        Ascending index tuples of 2 to MAX_SHOTS pictures; none for n < 3, where nothing says what is far.
+        Ascending index tuples of 2 to MAX_SHOTS images; none for n < 3, where nothing says what is far.
     """
     n = len(prints)
     if n < 3:
@@ -234,10 +234,10 @@ def _residuals(prints: NDArray[np.float32]) -> NDArray[np.float32]:
     makes shots of one part unlike and parts that lie the same way alike, so its directions are projected out.
     """
     mean = prints.mean(axis=0, dtype=np.float64)
-    picture = mean.reshape(SIDE, SIDE)
-    dy, dx = np.gradient(picture)
+    image = mean.reshape(SIDE, SIDE)
+    dy, dx = np.gradient(image)
     y, x = np.mgrid[:SIDE, :SIDE] / (SIDE - 1) - 0.5
-    tangents = np.stack([t.ravel() for t in (picture, dx, dy, x * dy - y * dx, x * dx, y * dy)])
+    tangents = np.stack([t.ravel() for t in (image, dx, dy, x * dy - y * dx, x * dx, y * dy)])
     _, strength, directions = np.linalg.svd(tangents, full_matrices=False)
     pose = directions[strength > max(1e-3 * strength[0], 1e-6)].astype(np.float32)
     rest = prints - (prints @ pose.T) @ pose
@@ -321,7 +321,7 @@ def _is_part(prefix: str, shots: set[str], n_groups: int) -> bool:
 
 
 def _by_folder(paths: Sequence[str]) -> list[list[int]]:
-    """Groups that share a folder, at the deepest level of several folders with a few pictures each."""
+    """Groups that share a folder, at the deepest level of several folders with a few images each."""
     folders = [PurePosixPath(path).parts[:-1] for path in paths]
     for up in range(max(map(len, folders), default=0)):
         groups = _gather(folder[: max(0, len(folder) - up)] for folder in folders)

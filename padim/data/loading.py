@@ -37,8 +37,8 @@ class Watch:
 
     Attributes:
         progress: called as (done, total or None, stage).
-        cancel: asked between steps and, from other threads, while a picture is decoded; True stops.
-        on_error: takes pictures that cannot be used; without it the first one raises.
+        cancel: asked between steps and, from other threads, while an image is decoded; True stops.
+        on_error: takes images that cannot be used; without it the first one raises.
     """
 
     progress: Progress | None = None
@@ -57,7 +57,7 @@ class Watch:
             self.progress(done, total, stage)
 
     def bad(self, error: ImageError) -> None:
-        """Hand over, or raise, a picture that cannot be used."""
+        """Hand over, or raise, an image that cannot be used."""
         if self.on_error is None:
             raise error
         self.on_error(error)
@@ -65,7 +65,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture ready for the network; the decoded original is not kept.
+    """An image ready for the network; the decoded original is not kept.
 
     Attributes:
         name: file name as given.
@@ -88,7 +88,7 @@ def prepare(
     thumbnail_side: int | None = None,
     cancel: Cancel | None = None,
 ) -> Prepared:
-    """Decode and resize one picture, and make a thumbnail of it if a longest side is given.
+    """Decode and resize one image, and make a thumbnail of it if a longest side is given.
 
     Raises:
         ImageError: it cannot be used.
@@ -101,7 +101,7 @@ def prepare(
         if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or content.size == 0:
             raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")
         return _prepared(name, content, content, preprocess, thumbnail_side)
-    # In the block, so that the memory of large pictures counts until they have been made small.
+    # In the block, so that the memory of large images counts until they have been made small.
     with decoded(content, name, cancel=cancel) as rgb:
         return _prepared(name, content, rgb, preprocess, thumbnail_side)
 
@@ -115,7 +115,7 @@ def _prepared(
 
 
 def content_hash(content: bytes | RGB) -> str:
-    """Hex SHA-256 of a file's bytes; of shape and pixels, for a picture given as an array."""
+    """Hex SHA-256 of a file's bytes; of shape and pixels, for an image given as an array."""
     if isinstance(content, np.ndarray):
         content = str(content.shape).encode() + np.ascontiguousarray(content).tobytes()
     return hashlib.sha256(content).hexdigest()
@@ -130,14 +130,14 @@ def batches(
     *,
     thumbnail_side: int | None = None,
 ) -> Iterator[list[Prepared]]:
-    """Prepared pictures in the order they came, ``size`` at a time; broken ones go to ``watch``.
+    """Prepared images in the order they came, ``size`` at a time; broken ones go to ``watch``.
 
-    At most ``2 * size`` pictures are ahead of the consumer and two are decoded at once, so memory does
+    At most ``2 * size`` images are ahead of the consumer and two are decoded at once, so memory does
     not grow with their number.
 
     Raises:
         Cancelled: ``watch`` asked to stop.
-        ImageError: a picture cannot be used and ``watch`` has no ear for it.
+        ImageError: an image cannot be used and ``watch`` has no ear for it.
     """
     total = len(images) if isinstance(images, Sized) else None
     # Set when the consumer goes away, on an error of its own for one: a long decoding ends then as well.

@@ -18,14 +18,14 @@ def open_source(path: str | Path, *, max_bytes: int = MAX_BYTES) -> FolderSource
         return FolderSource(path, max_bytes=max_bytes)
     if path.is_file():
         return ZipSource(path, max_bytes=max_bytes)
-    raise ImageError(str(path), "does not exist; give a folder of pictures or a zip file")
+    raise ImageError(str(path), "does not exist; give a folder of images or a zip file")
 
 
 def expand_uploads(files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> Source:
-    """One source over uploads that may be pictures and zips (told by the ending .zip) mixed.
+    """One source over uploads that may be images and zips (told by the ending .zip) mixed.
 
-    Uploads come in natural order of their names; a zip's pictures come together, in its place. A broken zip
-    is put into `skipped` like a broken picture.
+    Uploads come in natural order of their names; a zip's images come together, in its place. A broken zip
+    is put into `skipped` like a broken image.
     """
     return _MixedSource(files, max_bytes)
 

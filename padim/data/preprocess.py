@@ -30,11 +30,11 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Preprocess:
-    """The one way from a picture to model input, kept in the model bundle (docs/design.md, section 4.1).
+    """The one way from an image to model input, kept in the model bundle (docs/design.md, section 4.1).
 
     Attributes:
         size: side S of the square model input, in pixels.
-        fit: "stretch" resizes the whole picture to S x S; "pad" keeps its aspect ratio, centred on mid-grey.
+        fit: "stretch" resizes the whole image to S x S; "pad" keeps its aspect ratio, centred on mid-grey.
     """
 
     size: int = 256
@@ -47,7 +47,7 @@ class Preprocess:
             raise ValueError(f"fit must be 'stretch' or 'pad', got {self.fit!r}")
 
     def __call__(self, rgb: Rgb) -> Rgb:
-        """Model input of a picture.
+        """Model input of an image.
 
         Args:
             rgb: uint8 (h, w, 3), h and w at least 1.
@@ -65,14 +65,14 @@ class Preprocess:
         return canvas
 
     def content_box(self, original_size: tuple[int, ...]) -> Box:
-        """Where a picture of `original_size` (h, w) lies in the input: everywhere for "stretch"."""
+        """Where an image of `original_size` (h, w) lies in the input: everywhere for "stretch"."""
         height, width = original_size
         if height < 1 or width < 1:
             raise ValueError(f"original_size must be positive, got {original_size!r}")
         if self.fit == "stretch":
             return Box(0, 0, self.size, self.size)
         longest = max(height, width)
-        # Rounded half up in integers, and at least one pixel: a 1 x 5000 strip is still a picture.
+        # Rounded half up in integers, and at least one pixel: a 1 x 5000 strip is still an image.
         high, wide = (max(1, (2 * side * self.size + longest) // (2 * longest)) for side in (height, width))
         return Box((self.size - high) // 2, (self.size - wide) // 2, high, wide)
 
@@ -87,7 +87,7 @@ class Preprocess:
 
 
 def thumbnail(rgb: Rgb, max_side: int = 512, quality: int = 88) -> bytes:
-    """A JPEG of the whole picture, uint8 (h, w, 3): its longer side at most `max_side`, never enlarged.
+    """A JPEG of the whole image, uint8 (h, w, 3): its longer side at most `max_side`, never enlarged.
 
     Colours are not subsampled: small coloured defects are what people look for in it.
     """

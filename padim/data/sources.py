@@ -1,6 +1,6 @@
-"""Where pictures come from: uploads, a folder, a zip; lazy, repeatable sequences of named files.
+"""Where images come from: uploads, a folder, a zip; lazy, repeatable sequences of named files.
 
-Nothing here keeps more than one picture in memory, and one bad file never stops the rest.
+Nothing here keeps more than one image in memory, and one bad file never stops the rest.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class _Log:
 
 
 class Source(ABC, Iterable[tuple[str, bytes]]):
-    """Picture files, one at a time: iterating yields (name, bytes) in natural order, undecoded.
+    """Image files, one at a time: iterating yields (name, bytes) in natural order, undecoded.
 
     One bad file never stops the rest: it is put into `skipped` and passed over. Each iteration starts afresh,
     with an empty `skipped`. Names are unique: the second "a.png" is "a (2).png". `len()` is the number of
-    files that look like pictures, so at most that many are yielded.
+    files that look like images, so at most that many are yielded.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
 
     @property
     def ignored(self) -> int:
-        """How many files that are not pictures the latest iteration came across."""
+        """How many files that are not images the latest iteration came across."""
         return self._log.ignored
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
@@ -87,7 +87,7 @@ def unique_names(files: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
 class UploadSource(Source):
     """Files handed over one by one, as (name, bytes, open binary file or path).
 
-    Whatever is in the list is yielded, for its sender means it: what is not a picture is named by
+    Whatever is in the list is yielded, for its sender means it: what is not an image is named by
     :func:`decode`. Open files need `getvalue()` or `seek()` and `read()`; a file over `max_bytes` is not
     read.
     """
@@ -135,7 +135,7 @@ def _read(file: File, max_bytes: int) -> bytes:
 
 
 class FolderSource(Source):
-    """The pictures in a folder and its sub-folders; names are paths relative to it, with forward slashes.
+    """The images in a folder and its sub-folders; names are paths relative to it, with forward slashes.
 
     Only files with one of `IMAGE_SUFFIXES` are read. Hidden files and folders and `__MACOSX` are not looked
     at. A link that leads out of the folder is refused; a linked sub-folder inside it is found under its own
@@ -156,11 +156,11 @@ class FolderSource(Source):
         return len(self._find(_Log()))
 
     def names(self) -> list[str]:
-        """The names of the files that look like pictures, in natural order; nothing is read."""
+        """The names of the files that look like images, in natural order; nothing is read."""
         return [name for name, _ in self._find(_Log())]
 
     def paths(self) -> tuple[dict[str, Path], list[ImageError]]:
-        """Where the files that look like pictures lie, by name in natural order, and what is passed over."""
+        """Where the files that look like images lie, by name in natural order, and what is passed over."""
         log = _Log()
         return dict(self._find(log)), log.skipped
 
@@ -188,7 +188,7 @@ class FolderSource(Source):
                 self._check_link(Path(folder) / entry, log)
             for entry in sorted(files):
                 path = Path(folder) / entry
-                if _is_junk(entry) or not _looks_like_picture(self._name(path), log):
+                if _is_junk(entry) or not _looks_like_image(self._name(path), log):
                     continue
                 if self._check_link(path, log):
                     found.append((self._name(path), path))
@@ -204,9 +204,9 @@ class FolderSource(Source):
             return True
         try:
             inside = path.resolve(strict=True).is_relative_to(self._root)
-            reason = "is a link that leads out of the folder; put the picture itself there"
+            reason = "is a link that leads out of the folder; put the image itself there"
         except (OSError, RuntimeError):  # RuntimeError: a loop of links
-            inside, reason = False, "is a link that leads nowhere; put the picture itself there"
+            inside, reason = False, "is a link that leads nowhere; put the image itself there"
         if not inside:
             log.skipped.append(ImageError(self._name(path), reason))
         return inside
@@ -243,7 +243,7 @@ def _is_junk(entry: str) -> bool:
     return entry.startswith(".") or entry in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def _looks_like_picture(name: str, log: _Log) -> bool:
+def _looks_like_image(name: str, log: _Log) -> bool:
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return True

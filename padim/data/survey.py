@@ -128,9 +128,9 @@ def survey(
     prints = []
     for done, (name, data) in enumerate(source):
         if cancel is not None and cancel():
-            raise Cancelled("The pictures were not read to the end.")
+            raise Cancelled("The images were not read to the end.")
         if progress is not None:
-            progress(done, total, "Looking at the pictures")
+            progress(done, total, "Looking at the images")
         try:
             with decoded(data, name, cancel=cancel) as rgb:
                 small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side, _QUALITY)

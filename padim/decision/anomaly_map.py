@@ -2,7 +2,7 @@
 
 Everything that decides is integer arithmetic on one array, the *judged map* (uint16). The score, the mask and
 the regions are three readings of it, so that for every threshold T an image is rejected (score > T) exactly
-when its mask has a pixel, at map resolution and at the picture's own.
+when its mask has a pixel, at map resolution and at the image's own.
 
     grid -- upsample_and_smooth --> anomaly map -- Quantizer, roi --> level map -- decide --> Prediction
 """
@@ -133,7 +133,7 @@ def judged_map(
 ) -> Levels:
     """The one map that every verdict reads, from a distance grid.
 
-    By the last nodes of the scoring graph itself: a held-out normal and a test picture with the same
+    By the last nodes of the scoring graph itself: a held-out normal and a test image with the same
     distances have the same map, to the bit.
 
     Args:
@@ -142,7 +142,7 @@ def judged_map(
         sigma: smoothing in map pixels.
         quantizer: the model's scale.
         roi: bool ``(S, S)``, True where defects count; None: everywhere.
-        content_box: where the picture lies in the map when it was padded; None: it fills the map.
+        content_box: where the image lies in the map when it was padded; None: it fills the map.
 
     Returns:
         uint16 ``(S, S)``, 0 outside the region of interest and outside the content box. Level 0 is never
@@ -183,7 +183,7 @@ def tail_inputs(grid: int, size: int, sigma: float, quantizer: Quantizer) -> dic
 
 
 def inside(shape: tuple[int, int], roi: Mask | None, content_box: Box | None) -> NDArray[np.float32]:
-    """1 where a picture is judged and 0 elsewhere: float32 of that shape, or ``(1, 1)`` if it is everywhere.
+    """1 where an image is judged and 0 elsewhere: float32 of that shape, or ``(1, 1)`` if it is everywhere.
 
     Raises:
         ValueError: roi or content box do not fit the map.

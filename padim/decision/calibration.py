@@ -1,6 +1,6 @@
 """From held-out scores to a threshold and its false-reject rate (docs/design.md, section 4.5).
 
-Scores are integer levels of the judged map, one per *part* (a group of pictures of one part counts by its
+Scores are integer levels of the judged map, one per *part* (a group of images of one part counts by its
 maximum). Percentiles are tenths of a percent as integers (95.0 % is 950), so that ranks are exact.
 """
 
@@ -29,7 +29,7 @@ class Threshold:
     """A threshold and where it comes from.
 
     Attributes:
-        level: integer level T of the judged map; a picture is rejected when its score is above it.
+        level: integer level T of the judged map; an image is rejected when its score is above it.
         basis: what it was taken over; ``manual`` if set by hand.
         permille: the percentile asked for, in tenths of a percent; None if set by hand.
         n: scores (parts) or pixels the percentile was taken over.

@@ -199,7 +199,7 @@ def verdict_of(score: int, threshold: int, guard: Guard | None, quantizer: Quant
     or not.
 
     Args:
-        score: integer level of the picture or part.
+        score: integer level of the image or part.
         threshold: integer level T.
         guard: the guard band; None for none.
         quantizer: the scale of the levels.

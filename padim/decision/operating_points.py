@@ -94,7 +94,7 @@ class Costs:
     Attributes:
         miss: a defective part that is accepted.
         false_reject: a good part that is rejected.
-        defective: share of defective parts in production, between 0 and 1; not in the test pictures, where
+        defective: share of defective parts in production, between 0 and 1; not in the test images, where
             defects are far more frequent than on the line.
 
     Raises:

@@ -238,15 +238,15 @@ class _Cells(NamedTuple):
 
 
 class _Axis:
-    """How ``n_map`` map pixels and ``n_original`` picture pixels lie on each other along one axis.
+    """How ``n_map`` map pixels and ``n_original`` image pixels lie on each other along one axis.
 
     Both are laid over the same length, half-pixel convention. The side with more pixels is divided among the
-    other's by where the centres fall, so every map pixel owns at least one picture pixel (enlarging) or
+    other's by where the centres fall, so every map pixel owns at least one image pixel (enlarging) or
     belongs to exactly one (shrinking): nothing that is set can get lost. Integer arithmetic throughout: any
     implementation agrees.
 
     Attributes:
-        shrinks: the picture has fewer pixels than the map.
+        shrinks: the image has fewer pixels than the map.
         source: int64 ``(n_original,)``, the map pixel under each original pixel's centre.
         owner: int64 ``(n_map,)``, the original pixel under each map pixel's centre.
     """
@@ -258,7 +258,7 @@ class _Axis:
         self.owner = (2 * np.arange(n_map, dtype=np.int64) + 1) * n_original // (2 * n_map)
 
     def cells(self, begin: int, stop: int) -> _Cells:
-        """The cells of map pixels ``begin .. stop - 1``: map pixels or, shrinking, picture pixels."""
+        """The cells of map pixels ``begin .. stop - 1``: map pixels or, shrinking, image pixels."""
         if self.shrinks:
             pixels, starts = np.unique(self.owner[begin:stop], return_index=True)
             return _Cells(starts, pixels, pixels + 1)
@@ -274,17 +274,17 @@ def _axis(n_map: int, n_original: int) -> _Axis:
 def mask_to_original(
     mask: Mask, original_size: tuple[int, int], content_box: Box | None = None
 ) -> NDArray[np.bool_]:
-    """A map mask at the picture's own size: its nearest-neighbour enlargement, half-pixel convention.
+    """A map mask at the image's own size: its nearest-neighbour enlargement, half-pixel convention.
 
     Original row i shows map row ``floor((i + 0.5) * n_map / n_original)`` (columns alike). OpenCV's
     ``INTER_NEAREST`` drops the half and is shifted by up to half a map pixel. Along an axis on which the
-    picture has *fewer* pixels than the map, an original pixel is set when any map pixel whose centre it
+    image has *fewer* pixels than the map, an original pixel is set when any map pixel whose centre it
     covers is set, so that a mask that is not empty stays so.
 
     Args:
         mask: bool ``(S, S)``.
-        original_size: ``(h, w)`` of the picture in pixels.
-        content_box: where the picture lies in the map when it was padded; what lies outside is cut away.
+        original_size: ``(h, w)`` of the image in pixels.
+        content_box: where the image lies in the map when it was padded; what lies outside is cut away.
 
     Returns:
         bool ``(h, w)``.
@@ -319,11 +319,11 @@ def _checked_size(original_size: tuple[int, int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Region:
-    """One connected region of a mask, in pixels of the original picture; (0, 0) is the top-left pixel.
+    """One connected region of a mask, in pixels of the original image; (0, 0) is the top-left pixel.
 
     Attributes:
         x, y, width, height: the box around all its pixels.
-        area: its number of mask pixels. Where a small picture makes two regions meet in one pixel, both count
+        area: its number of mask pixels. Where a small image makes two regions meet in one pixel, both count
             it.
         level: the level it reaches with ``min_area`` pixels: its own score. The image's is the largest of
             these.
@@ -422,7 +422,7 @@ def _regions(
     size: tuple[int, int],
     box: Box,
 ) -> tuple[Region, ...]:
-    """Describe the kept regions from their map pixels: the cost does not grow with the picture."""
+    """Describe the kept regions from their map pixels: the cost does not grow with the image."""
     down, across = _axis(box.height, size[0]), _axis(box.width, size[1])
     regions = []
     for label in np.flatnonzero(keep):

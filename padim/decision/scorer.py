@@ -1,7 +1,7 @@
 """Scorer: what one model has learnt, its scale and region of interest, bound to the scoring graph.
 
 All of them are *inputs* of the graph, held in the runtime's memory as OrtValues, on a GPU in its own: adding,
-removing or re-fitting changes the values, never the graph, and nothing is copied for a picture.
+removing or re-fitting changes the values, never the graph, and nothing is copied for an image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NO_NUMBERS = "the network gives values for it that are not numbers; the weights 
 
 
 class Scorer:
-    """Pictures at input size to distances and judged maps, with one model's numbers."""
+    """Images at input size to distances and judged maps, with one model's numbers."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Scorer:
 
         Args:
             rgb: uint8 ``(n, size, size, 3)``.
-            content_boxes: where each picture lies in its square, if they were padded.
+            content_boxes: where each image lies in its square, if they were padded.
 
         Returns:
             float32 ``(n, grid, grid)``, distances, and uint16 ``(n, size, size)``.
@@ -83,6 +83,6 @@ class Scorer:
             rgb, self._detector, self._channels, inputs, ("distance", "map")
         )
         if not np.isfinite(distance).all():
-            raise PadimError(f"a picture: {NO_NUMBERS}")
+            raise PadimError(f"an image: {NO_NUMBERS}")
         grid = self._extractor.grid
         return distance.reshape(-1, grid, grid), maps

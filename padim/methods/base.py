@@ -18,10 +18,10 @@ from padim.decision.calibration import FEWEST_PARTS
 from padim.errors import BundleError, PadimError
 from padim.network.detector import Detector
 from padim.storage.feature_store import Spool
-from padim.storage.image_store import Pictures
+from padim.storage.image_store import ImageStore
 from padim.storage.normals import Normal, Status
 
-# Fixed, so that statistics have the same batch boundaries however the pictures arrived.
+# Fixed, so that statistics have the same batch boundaries however the images arrived.
 WINDOW = 64
 
 Calibration = Literal["exact", "stale", "none"]
@@ -40,7 +40,7 @@ class Task:
         folder: keeps what long training has done, to go on after a stop; None keeps nothing.
         drawn: int64 ``(d,)``, the same channels counted among those of all the config's layers, where the
             spool has others; None where ``channels`` are just that.
-        pictures: the normals themselves, for the methods that learn from them.
+        images: the normals themselves, for the methods that learn from them.
         network: the backbone that gave the embeddings, as ONNX, for the methods that run it themselves; None
             is the registry's.
     """
@@ -51,7 +51,7 @@ class Task:
     config: PadimConfig
     watch: Watch = field(default_factory=Watch)
     folder: Path | None = None
-    pictures: Pictures | None = None
+    images: ImageStore | None = None
     network: bytes | None = None
     drawn: npt.NDArray[np.int64] | None = None
 
@@ -67,7 +67,7 @@ class Task:
 
     @cached_property
     def parts(self) -> Mapping[str, list[int]]:
-        """Rows of the pictures in the fit, by part."""
+        """Rows of the images in the fit, by part."""
         parts: dict[str, list[int]] = defaultdict(list)
         for row, normal in enumerate(self.normals):
             if normal.status == "fit":
@@ -81,12 +81,12 @@ class Task:
 
     @cached_property
     def fit_rows(self) -> list[int]:
-        """Rows of the pictures in the fit."""
+        """Rows of the images in the fit."""
         return [row for row, normal in enumerate(self.normals) if normal.status == "fit"]
 
     @cached_property
     def out_rows(self) -> list[int]:
-        """Rows of the pictures that are not in the fit: unseen as they stand."""
+        """Rows of the images that are not in the fit: unseen as they stand."""
         return [row for row, normal in enumerate(self.normals) if normal.status != "fit"]
 
     def read(self, rows: Sequence[int], positions: slice = slice(None)) -> npt.NDArray[np.float32]:
@@ -155,4 +155,4 @@ def check_fit(task: Task) -> None:
         PadimError: no normal is in the fit.
     """
     if not task.fit_rows:
-        raise PadimError("no picture would be left in the fit; keep at least one")
+        raise PadimError("no image would be left in the fit; keep at least one")

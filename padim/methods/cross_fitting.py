@@ -112,7 +112,7 @@ def stop_parts(count: int) -> int:
 
 
 def _in_order(task: Task, purpose: str) -> list[str]:
-    """The parts in a seeded order that follows from what their pictures show, not from how they came."""
+    """The parts in a seeded order that follows from what their images show, not from how they came."""
 
     def place(part: str) -> tuple[bytes, str]:
         keys = sorted(task.normals[row].sha256 for row in task.parts[part])
@@ -129,6 +129,6 @@ def _rows(parts: Mapping[str, Sequence[int]], chosen: Iterable[str]) -> list[int
 def _key(task: Task, kind: str) -> str:
     """Of everything that a training of this task depends on, except which rows are its own."""
     settings = task.config.model_dump(mode="json", exclude=set(_NOT_LEARNT_FROM))
-    pictures = [normal.sha256 for normal in task.normals]
-    parts = [kind, settings, task.spool.identity, task.channels.tolist(), pictures]
+    images = [normal.sha256 for normal in task.normals]
+    parts = [kind, settings, task.spool.identity, task.channels.tolist(), images]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

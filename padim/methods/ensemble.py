@@ -9,7 +9,7 @@ any good pixel must not end up beside one just outside. The maps are averaged on
 Members see the same embeddings, or on several backbones each those of its own. Each learns by itself, and its
 held-out distances go through its scale like any others: an ensemble's held-out scores are as honest as its
 least exact member's. (A normal's own pixels have a share in the scale, one in n; it is the same scale for all
-pictures, and moves none past another.)
+images, and moves none past another.)
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Ensemble(Detector):
                 op("Unsqueeze", [f"{prefix}unchecked", "last"], [f"{prefix}column"]),
                 op("Sub", [f"{prefix}column", f"{prefix}knots"], [f"{prefix}beyond_each"]),
                 op("Max", [f"{prefix}beyond_each", "none"], [f"{prefix}beyond"]),
-                # No matrix product: its sums depend on how many pictures there are, by a bit.
+                # No matrix product: its sums depend on how many images there are, by a bit.
                 op("Mul", [f"{prefix}beyond", f"{prefix}turns"], [f"{prefix}each"]),
                 op("ReduceSum", [f"{prefix}each", "last"], [f"{prefix}surprise"], keepdims=0),
             ]
@@ -187,12 +187,12 @@ class Ensemble(Detector):
         """As :meth:`padim.network.detector.EmbeddingDetector.distances`, of members that are such.
 
         Raises:
-            ValueError: a member judges the pictures themselves.
+            ValueError: a member judges the images themselves.
         """
         each = []
         for member, channels in zip(self.members, self.channels, strict=True):
             if not isinstance(member, EmbeddingDetector):
-                raise ValueError(f"{member.method} judges pictures, not embeddings")
+                raise ValueError(f"{member.method} judges images, not embeddings")
             each.append(member.distances(np.ascontiguousarray(x[..., channels])))
         return self._mean(each)
 

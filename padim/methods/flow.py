@@ -206,8 +206,8 @@ class Likelihood(EmbeddingDetector):
 
     def distances(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         result = np.empty(x.shape[:2])
-        for index, picture in enumerate(x):
-            result[index] = self._unlikely(picture)
+        for index, image in enumerate(x):
+            result[index] = self._unlikely(image)
         return np.asarray(np.sqrt(np.maximum(result + float(self.level), 0)))
 
     def log_likelihood(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -215,7 +215,7 @@ class Likelihood(EmbeddingDetector):
         d = self.shape[1]
         _, volume = np.linalg.slogdet(self.whitening.astype(np.float64))
         constant = float(volume) - d * math.log(2 * math.pi) / 2
-        return constant - np.stack([self._unlikely(picture) for picture in x]) / 2
+        return constant - np.stack([self._unlikely(image) for image in x]) / 2
 
     def _unlikely(self, patch: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """``-2 log p`` without the constants that all patches share: ``(p,)`` for ``(p, d)``."""

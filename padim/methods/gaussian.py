@@ -118,7 +118,7 @@ class _Downdate:
         remaining = count - group_size
         if remaining < 2:
             raise CalibrationError(
-                f"leaving out {group_size} of {count} pictures leaves {remaining}; "
+                f"leaving out {group_size} of {count} images leaves {remaining}; "
                 "at least two must remain to know what varies"
             )
         self.count = count

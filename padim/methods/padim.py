@@ -80,10 +80,10 @@ class PatchGaussians(EmbeddingDetector):
     def piece(self, features: int) -> Piece:
         """The root of the squared Mahalanobis distance.
 
-        Every picture is a product of its own with a single row, ``(p, n, 1, d) @ (p, 1, d, k)``: one row
+        Every image is a product of its own with a single row, ``(p, n, 1, d) @ (p, 1, d, k)``: one row
         streams the factor at the memory's speed, the next ones find a position's factor in the processor's
-        cache, and a picture's distances are the same to the last bit whether it is scored alone or in a
-        batch. (As one product with n rows, a single picture takes half as long again, and rows do not sum
+        cache, and an image's distances are the same to the last bit whether it is scored alone or in a
+        batch. (As one product with n rows, a single image takes half as long again, and rows do not sum
         alike.) With tolerance the rows are nine: the factor of a position is streamed once for all of them.
         """
         factor = self.factor.piece()
@@ -99,8 +99,8 @@ class PatchGaussians(EmbeddingDetector):
             ]
             behind = [
                 op("Transpose", ["squared"], ["seen"], perm=[0, 2, 1]),
-                op("Shape", ["seen"], ["pictures"], start=2, end=3),
-                op("Concat", ["as_many", "pictures"], ["flat_shape"], axis=0),
+                op("Shape", ["seen"], ["images"], start=2, end=3),
+                op("Concat", ["as_many", "images"], ["flat_shape"], axis=0),
                 op("Reshape", ["seen", "flat_shape"], ["seen_flat"]),
                 op("Gather", ["seen_flat", "seen_from"], ["by_neighbours"], axis=0),
                 op("ReduceMin", ["by_neighbours"], ["nearest"], axes=[1], keepdims=0),
@@ -254,7 +254,7 @@ class _Block(ABC):
         return self._task.read(rows, self._positions) if self._kept is None else self._kept[list(rows)]
 
     def _by_size(self) -> Iterator[tuple[int, Iterable[list[int]]]]:
-        """Parts with as many pictures, together; those of one picture a window at a time."""
+        """Parts with as many images, together; those of one image a window at a time."""
         parts = self._task.parts
         for size in sorted({len(rows) for rows in parts.values()}):
             alike = [rows for rows in parts.values() if len(rows) == size]
@@ -262,7 +262,7 @@ class _Block(ABC):
 
     @abstractmethod
     def unseen(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Squared distances ``(n, positions)`` of pictures that are not in the fit, ``(n, positions, d)``."""
+        """Squared distances ``(n, positions)`` of images that are not in the fit, ``(n, positions, d)``."""
 
     @abstractmethod
     def left_out(self) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:

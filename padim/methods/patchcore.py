@@ -85,7 +85,7 @@ class PatchCore(EmbeddingDetector):
         return _half_squares(self.bank)
 
     def piece(self, features: int) -> Piece:
-        """``|x - b|^2 / 2 = |x|^2 / 2 + (|b|^2 / 2 - b x)``: one product a picture, so that its distances do
+        """``|x - b|^2 / 2 = |x|^2 / 2 + (|b|^2 / 2 - b x)``: one product an image, so that its distances do
         not depend on the batch."""
         nodes = [
             op(

@@ -88,7 +88,7 @@ class Standard:
 def draw(
     task: Task, rows: Sequence[int], standard: Standard, seed: int, most: int | None = None
 ) -> npt.NDArray[np.float32]:
-    """Patches of some normals, standardised: all of them, or as many of each picture as memory is meant for.
+    """Patches of some normals, standardised: all of them, or as many of each image as memory is meant for.
 
     Args:
         task: has the embeddings.

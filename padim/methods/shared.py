@@ -1,7 +1,7 @@
 """``shared``: one Gaussian for all positions.
 
-A picture is P patches of one kind. The statistics of all T = N P patches are d x d whatever the grid, and so
-is the model. Held-out distances are exact: what a part's pictures put into the statistics is taken out again,
+An image is P patches of one kind. The statistics of all T = N P patches are d x d whatever the grid, and so
+is the model. Held-out distances are exact: what a part's images put into the statistics is taken out again,
 all their patches at once, by the update of Chan, Golub and LeVeque turned round,
 
     S_-i = S - S_i - T P / (T - P) (xbar_i - m)(xbar_i - m)^T,    m_-i = (T m - P xbar_i) / (T - P),
@@ -29,7 +29,7 @@ from padim.network.threads import in_threads
 
 Doubles = npt.NDArray[np.float64]
 
-# Pictures read at once.
+# Images read at once.
 WINDOW = 8
 
 
@@ -169,7 +169,7 @@ def _read(task: Task, rows: list[int]) -> Iterator[tuple[list[int], npt.NDArray[
 
 
 def _moments(task: Task, rows: list[int]) -> Moments:
-    """Of all patches of some pictures."""
+    """Of all patches of some images."""
     result: Moments | None = None
     for _, x in _read(task, rows):
         own = Moments.of(x.reshape(-1, task.features))

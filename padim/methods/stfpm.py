@@ -12,10 +12,10 @@ between 0 and 2 however many layers there are.
 
 Unlike the paper's, the student is no copy of the teacher but a plain pyramid of its strides
 (:mod:`padim.methods.student`), much quicker to train; and it learns from a random square of a quarter of each
-picture at a time: steps count more than pixels, of which good parts have many that are alike.
+image at a time: steps count more than pixels, of which good parts have many that are alike.
 
 All channels of the layers in use take part; ``n_features`` draws among embeddings, which are not read here.
-What an embedding lacks, the teacher's answers at the layers' own strides and the picture, the student needs:
+What an embedding lacks, the teacher's answers at the layers' own strides and the image, the student needs:
 held-out distances come from running both networks, not from embeddings.
 """
 
@@ -49,14 +49,14 @@ from padim.network.nodes import Piece, constants, op, renamed
 from padim.network.registry import Layer
 from padim.network.resample import enlarging
 from padim.network.runtime import open_session, run_session
-from padim.storage.image_store import Pictures
+from padim.storage.image_store import ImageStore
 
 STUDENT = "student.onnx"
 # Keeps answers that are zero everywhere at zero, and is lost beside all others.
 _TINY = 1e-12
 _RATE = 2e-3
 BATCH = 8
-# Squares an epoch, however many pictures they come from: the students of the folds take as many steps as the
+# Squares an epoch, however many images they come from: the students of the folds take as many steps as the
 # one of all parts, or they would be worse by that alone; and how long it takes is known beforehand.
 _SQUARES = 160
 _PREFIX = "student_"
@@ -69,7 +69,7 @@ class StudentTeacher(Detector):
     Attributes:
         student: as ONNX: ``image`` to one output a layer, named as the layer.
         layers: the teacher's that are in use, from shallow to deep.
-        input_size: side of the pictures in pixels.
+        input_size: side of the images in pixels.
         grid_stride: input pixels per grid position.
         features: channels the model keeps; not read.
     """
@@ -185,25 +185,25 @@ def learn(task: Task) -> Learnt:
     """A student of all parts, and for the held-out distances one a fold.
 
     Raises:
-        PadimError: the pictures themselves are not at hand, or the network is not the one that was fitted on.
+        PadimError: the images themselves are not at hand, or the network is not the one that was fitted on.
     """
-    if task.pictures is None:
-        raise PadimError("this method learns from the pictures themselves, and only their features are here")
+    if task.images is None:
+        raise PadimError("this method learns from the images themselves, and only their features are here")
     extractor = open_extractor(task.config, task.network)
     if extractor.identity != task.spool.identity:
         raise PadimError("the network at hand is not the one that the features of the good parts are from")
     if task.folder is not None:
         task.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="teacher-", dir=task.folder) as folder:
-        lessons = Lessons(task, task.pictures, extractor, Path(folder))
+        lessons = Lessons(task, task.images, extractor, Path(folder))
         return cross_fitting.learn(task, lessons.fit, lessons.distances)
 
 
 class Lessons:
-    """The pictures and what the teacher answers to them, on disk as long as it is learnt from."""
+    """The images and what the teacher answers to them, on disk as long as it is learnt from."""
 
-    def __init__(self, task: Task, pictures: Pictures, extractor: FeatureExtractor, folder: Path) -> None:
-        self._task, self._pictures, self._extractor = task, pictures, extractor
+    def __init__(self, task: Task, images: ImageStore, extractor: FeatureExtractor, folder: Path) -> None:
+        self._task, self._images, self._extractor = task, images, extractor
         self._layers = _layers(task.config)
         self._size = task.config.input_size
         backbone = backbones.get(task.config.backbone)
@@ -220,8 +220,8 @@ class Lessons:
         self._crop = max(2 * self._step, self._size // 2 // self._step * self._step)
 
     def _planes(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Some of the pictures, uint8 ``(n, 3, size, size)``."""
-        return self._pictures.read(rows).transpose(0, 3, 1, 2)
+        """Some of the images, uint8 ``(n, 3, size, size)``."""
+        return self._images.read(rows).transpose(0, 3, 1, 2)
 
     def _image(self, planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """As the networks take it: float32 ``(n, 3, h, w)``."""
@@ -296,7 +296,7 @@ class Lessons:
             yield self._image(self._planes(chosen)), self._answers(chosen)
 
     def _squares(self, rows: Sequence[int], rng: np.random.Generator) -> Iterator[_Lesson]:
-        """An epoch: random squares of the pictures, of none a second one before all have had theirs."""
+        """An epoch: random squares of the images, of none a second one before all have had theirs."""
         rounds = [rng.permutation(np.asarray(rows, np.int64)) for _ in range(-(-_SQUARES // len(rows)))]
         order = np.concatenate(rounds)[:_SQUARES].tolist()
         for start in range(0, _SQUARES, BATCH):
@@ -322,12 +322,12 @@ class Lessons:
         size = extractor.batch_size(detector.scoring_bytes())
         found = []
         for start in range(0, len(rows), size):
-            rgb = self._pictures.read(rows[start : start + size])
+            rgb = self._images.read(rows[start : start + size])
             found.append(run_session(session, ["distance"], {**feed, "rgb": rgb})[0])
         return np.concatenate(found)
 
 
-# Pictures as the networks take them, and the teacher's answers at every layer.
+# Images as the networks take them, and the teacher's answers at every layer.
 _Lesson = tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]
 
 

@@ -13,7 +13,7 @@ The network of one fit may shrink its distances more than that of another, so th
 own: the root mean square of those parts that did not teach it (``one_class``), or the radius
 (``soft_boundary``: 1 is on the sphere; ranks are those of the paper's ``distance^2 - R^2``).
 
-What makes it rank well, measured on the 83 test pictures of MVTec's bottle (image / pixel AUROC): patches in
+What makes it rank well, measured on the 83 test images of MVTec's bottle (image / pixel AUROC): patches in
 the terms of their own place (:mod:`padim.methods.patches`) give .999 / .976; with one mean and one spread for
 all places, it takes ten epochs at five times the rate to come to .991 / .962. The loss falls for as long as
 one trains, on parts held out as well, because everything shrinks; meanwhile the map gets worse: .999 / .957
@@ -143,8 +143,8 @@ class Sphere(EmbeddingDetector):
             for array in (self.standard.mean, self.standard.unit, self.first, self.second, self.center)
         )
         result = np.empty(x.shape[:2])
-        for index, picture in enumerate(x):
-            hidden = (picture - mean) * unit @ first
+        for index, image in enumerate(x):
+            hidden = (image - mean) * unit @ first
             code = np.where(hidden > 0, hidden, LEAK * hidden) @ second
             result[index] = np.linalg.norm(code - center, axis=-1)
         return result / float(self.unit)

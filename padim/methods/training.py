@@ -250,7 +250,7 @@ def train(
             saved.put(module, optimiser, run, last=run.ended(plan))
         if run.best_state is None:
             raise PadimError(
-                f"the training {turn.words} leads nowhere: its loss is not a number; the pictures' features "
+                f"the training {turn.words} leads nowhere: its loss is not a number; the images' features "
                 "may be damaged"
             )
         module.load_state_dict(run.best_state)

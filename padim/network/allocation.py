@@ -3,7 +3,7 @@
 These are settings of the whole process. The application and the command line make them; importing the
 package, or using it from another program, does not: that program's allocator is its own business.
 
-Pictures and matrices of some megabytes come and go by the thousand. By default glibc gives each back to the
+Images and matrices of some megabytes come and go by the thousand. By default glibc gives each back to the
 system and asks for it anew, page by page, which was seen to take a third of the time of a fit. What is kept
 is bounded; where there is no glibc, or someone has chosen otherwise, nothing is done.
 """
@@ -43,7 +43,7 @@ def keep_freed_memory() -> bool:
 def return_freed_memory() -> bool:
     """Give the memory that was freed and kept back to the system; whether that can be done here.
 
-    For moments in which nothing is worked on: the next picture has to ask the system anew.
+    For moments in which nothing is worked on: the next image has to ask the system anew.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -49,7 +49,7 @@ __all__ = [
 # Part of the cache key: raise it when the exported graph changes for the same weights and layers.
 EXPORTER_VERSION = 1
 OPSET = 17
-# Axes of a tensor of pictures or maps whose number and size are left open.
+# Axes of a tensor of images or maps whose number and size are left open.
 SPATIAL = {0: "n", 2: "h", 3: "w"}
 
 
@@ -223,7 +223,7 @@ def traced(network: torch.nn.Module, names: Sequence[str], *, side: int, axes: M
     Args:
         network: gives one tensor a name.
         names: of the outputs.
-        side: of the picture it is traced with.
+        side: of the image it is traced with.
         axes: of the outputs that depend on the input, and what to call them.
     """
     import torch

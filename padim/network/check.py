@@ -36,7 +36,7 @@ MOST_NODES = 10_000
 # Numbers in a constant that is worked out here, which are paddings and bounds.
 _MOST_NUMBERS = 64
 # Held at the same time, for each pixel of the input; the registry's networks hold up to 100. At 256 pixels
-# and 16 pictures a run this is 1 GB.
+# and 16 images a run this is 1 GB.
 MOST_HELD_A_PIXEL = 256
 # Multiplications for each pixel of the input; Wide-ResNet-50 has 0.23 million, all of the registry 0.6.
 MOST_PRODUCTS_A_PIXEL = 1_000_000
@@ -249,23 +249,23 @@ class _Value:
     """A tensor of the graph: its shape, its numbers where they are few and known, and what it is.
 
     Attributes:
-        shape: for one picture.
+        shape: for one image.
         numbers: of a small constant.
-        picture: depends on the input.
+        image: depends on the input.
     """
 
     shape: Shape
     numbers: npt.NDArray[Any] | None = None
-    picture: bool = False
+    image: bool = False
 
 
 def _shapes(graph: onnx.GraphProto, input_size: int) -> dict[str, Shape]:
-    """The shape of every tensor that depends on the input, for one picture.
+    """The shape of every tensor that depends on the input, for one image.
 
     Raises:
         _Refused: a shape is out of proportion, or cannot be worked out.
     """
-    values = {"image": _Value((1, 3, input_size, input_size), picture=True)}
+    values = {"image": _Value((1, 3, input_size, input_size), image=True)}
     for tensor in graph.initializer:
         if tensor.name in values:
             raise _Refused(f"{_short(tensor.name)} is there twice")
@@ -295,13 +295,13 @@ def _shapes(graph: onnx.GraphProto, input_size: int) -> dict[str, Shape]:
         products += size + work
         held += size
         if held > MOST_HELD_A_PIXEL * pixels:
-            raise _Refused(f"a {node.op_type} would bring what is held for one picture to {held:,} numbers")
+            raise _Refused(f"a {node.op_type} would bring what is held for one image to {held:,} numbers")
         if products > MOST_PRODUCTS_A_PIXEL * pixels:
-            raise _Refused("one picture would take more work than any backbone's")
+            raise _Refused("one image would take more work than any backbone's")
         values[node.output[0]] = value
         given_up[last_use.get(node.output[0], at)] += size
         held -= given_up.pop(at, 0)
-    return {name: value.shape for name, value in values.items() if value.picture}
+    return {name: value.shape for name, value in values.items() if value.image}
 
 
 def _constant(tensor: onnx.TensorProto) -> _Value:
@@ -325,15 +325,15 @@ def _known(numbers: npt.NDArray[Any]) -> tuple[_Value, int]:
 _Rule = Callable[[list[_Value], dict[str, Any]], tuple[_Value, int]]
 
 
-def _picture(value: _Value) -> Shape:
-    if not value.picture or len(value.shape) != 4:
-        raise _Refused("takes something that is no picture")
+def _image(value: _Value) -> Shape:
+    if not value.image or len(value.shape) != 4:
+        raise _Refused("takes something that is no image")
     return value.shape
 
 
 def _same(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
     (value,) = given
-    _picture(value)
+    _image(value)
     return value, 0
 
 
@@ -344,8 +344,8 @@ def _passed_on(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, i
 
 def _clipped(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
     value, *bounds = given
-    _picture(value)
-    if any(bound.shape != () or bound.picture for bound in bounds) or len(bounds) > 2:
+    _image(value)
+    if any(bound.shape != () or bound.image for bound in bounds) or len(bounds) > 2:
         raise _Refused("has bounds that are no numbers")
     return value, 0
 
@@ -353,9 +353,9 @@ def _clipped(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int
 def _together(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
     one, other = given
     shape = np.broadcast_shapes(one.shape, other.shape)
-    if not (one.picture or other.picture) or len(shape) != 4:
-        raise _Refused("takes something that is no picture")
-    return _Value(shape, picture=True), 0
+    if not (one.image or other.image) or len(shape) != 4:
+        raise _Refused("takes something that is no image")
+    return _Value(shape, image=True), 0
 
 
 def _whole(settings: dict[str, Any], name: str, count: int, least: int) -> list[int]:
@@ -373,52 +373,52 @@ def _windows(shape: Shape, kernel: Sequence[int], settings: dict[str, Any], up: 
     for axis in range(2):
         free = shape[2 + axis] + pads[axis] + pads[2 + axis] - dilations[axis] * (kernel[axis] - 1) - 1
         if free < 0:
-            raise _Refused("is larger than the picture")
+            raise _Refused("is larger than the image")
         sides.append((-(-free // strides[axis]) if up else free // strides[axis]) + 1)
     return sides
 
 
 def _convolved(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    picture, weights, *bias = given
-    _, channels, *_ = _picture(picture)
+    image, weights, *bias = given
+    _, channels, *_ = _image(image)
     kept, taken, *kernel = weights.shape
     group = int(settings.get("group", 1))
     if not 1 <= group <= channels or taken * group != channels or kept % group or len(kernel) != 2:
         raise _Refused("does not fit the channels it is given")
-    if weights.picture or 0 in kernel or any(one.picture or one.shape != (kept,) for one in bias):
+    if weights.image or 0 in kernel or any(one.image or one.shape != (kept,) for one in bias):
         raise _Refused("has no weights")
     if len(bias) > 1 or _whole({"kernel_shape": kernel, **settings}, "kernel_shape", 2, 1) != list(kernel):
         raise _Refused("does not fit its weights")
-    shape = (1, kept, *_windows(picture.shape, kernel, settings, up=False))
-    return _Value(shape, picture=True), math.prod(shape) * taken * math.prod(kernel)
+    shape = (1, kept, *_windows(image.shape, kernel, settings, up=False))
+    return _Value(shape, image=True), math.prod(shape) * taken * math.prod(kernel)
 
 
 def _pooled(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    (picture,) = given
-    shape = _picture(picture)
+    (image,) = given
+    shape = _image(image)
     kernel = _whole(settings, "kernel_shape", 2, 1)
     sides = _windows(shape, kernel, settings, up=bool(settings.get("ceil_mode", 0)))
     result = (*shape[:2], *sides)
-    return _Value(result, picture=True), math.prod(result) * math.prod(kernel)
+    return _Value(result, image=True), math.prod(result) * math.prod(kernel)
 
 
 def _averaged(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    (picture,) = given
-    return _Value((*_picture(picture)[:2], 1, 1), picture=True), 0
+    (image,) = given
+    return _Value((*_image(image)[:2], 1, 1), image=True), 0
 
 
 def _padded(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    picture, pads, *filling = given
-    shape = _picture(picture)
+    image, pads, *filling = given
+    shape = _image(image)
     amounts = [int(amount) for amount in _numbers(pads).ravel()]
     if len(amounts) != 8 or not all(0 <= amount <= _LARGEST_SETTING for amount in amounts):
         raise _Refused("has pads out of range")
     if settings.get("mode", b"constant") != b"constant" or len(filling) > 1:
         raise _Refused("pads in another way than a backbone's")
-    if filling and (filling[0].picture or filling[0].shape != ()):
+    if filling and (filling[0].image or filling[0].shape != ()):
         raise _Refused("pads with something that is no number")
     sides = zip(shape, amounts[:4], amounts[4:], strict=True)
-    return _Value(tuple(side + before + behind for side, before, behind in sides), picture=True), 0
+    return _Value(tuple(side + before + behind for side, before, behind in sides), image=True), 0
 
 
 def _filled(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:

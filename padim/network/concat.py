@@ -1,4 +1,4 @@
-"""Several backbones as one network: the same picture through each, the layers of all as outputs."""
+"""Several backbones as one network: the same image through each, the layers of all as outputs."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class Detector(ABC):
         return hashlib.sha256(state.encode()).digest()
 
     def scoring_bytes(self) -> int:
-        """Memory that scoring one picture takes for a moment, beside the network's: bounds the batch."""
+        """Memory that scoring one image takes for a moment, beside the network's: bounds the batch."""
         return 0
 
 
@@ -127,7 +127,7 @@ class EmbeddingDetector(Detector):
         """What the piece computes, without the runtime.
 
         Args:
-            x: embeddings of pictures, float32 ``(n, p, d)``.
+            x: embeddings of images, float32 ``(n, p, d)``.
 
         Returns:
             ``(n, p)``.

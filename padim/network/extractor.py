@@ -1,7 +1,7 @@
 """FeatureExtractor: the network of a config, as cached ONNX Runtime sessions.
 
 One session gives the embeddings that fitting needs; the other, whole scoring graph begins with the very same
-nodes and gives distances and judged maps. A uint8 picture is all that crosses the border.
+nodes and gives distances and judged maps. A uint8 image is all that crosses the border.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FeatureExtractor:
         identity: hex digest of everything that determines the embeddings.
         channels: c, channels of all layers together.
         grid: side of the square grid.
-        input_size: side of the pictures taken.
+        input_size: side of the images taken.
         runs: how often the network ran; the app's promise that a threshold change never runs it is
             tested against this.
     """
@@ -84,7 +84,7 @@ class FeatureExtractor:
         )
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embeddings of pictures at input size.
+        """Embeddings of images at input size.
 
         Args:
             rgb: uint8 ``(n, input_size, input_size, 3)``.
@@ -135,7 +135,7 @@ class FeatureExtractor:
         return scoring_graph(self._piece(kept), detector.piece(len(kept)), self.input_size, guarded=guarded)
 
     def fed(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:
-        """Checked pictures as the sessions take them; every run of the network passes here and is counted."""
+        """Checked images as the sessions take them; every run of the network passes here and is counted."""
         size = self.input_size
         if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != (size, size, 3):
             raise ValueError(f"rgb must be uint8 (n, {size}, {size}, 3), got {rgb.dtype} {rgb.shape}")
@@ -149,7 +149,7 @@ class FeatureExtractor:
         return provider_in_use(self.session)
 
     def batch_size(self, beside: int = 0) -> int:
-        """Pictures a run: 16 at 256 px, fewer for larger ones and finer grids, so that memory stays level.
+        """Images a run: 16 at 256 px, fewer for larger ones and finer grids, so that memory stays level.
 
         Args:
             beside: bytes that each takes besides its embedding.

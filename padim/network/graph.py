@@ -1,4 +1,4 @@
-"""The scoring graph: uint8 pictures in, judged maps out, in one piece of ONNX.
+"""The scoring graph: uint8 images in, judged maps out, in one piece of ONNX.
 
     rgb -- normalise, backbone, join the layers --> embedding -- detector --> distance -- tail --> map
 
@@ -50,7 +50,7 @@ def embedding_piece(
 
     With ``feature_norm`` ``l2`` every layer's vector of all its c channels is multiplied, at each position of
     the grid, by ``sqrt(c) / max(|x|, 1e-6)``: the mean square of its channels becomes 1, of those kept about
-    1. It is a fixed function of one picture, so that whatever is exact about held-out distances stays exact.
+    1. It is a fixed function of one image, so that whatever is exact about held-out distances stays exact.
     """
     body = onnx.load_model_from_string(backbone_onnx).graph
     before = _pixels(backbone)
@@ -258,7 +258,7 @@ def scoring_graph(embedding: Piece, detector: Piece, size: int, *, guarded: bool
         embedding: from :func:`embedding_piece`, of the channels kept.
         detector: from :meth:`padim.network.detector.Detector.piece`.
         size: side of the map.
-        guarded: pictures whose distances are no numbers are told by the map as well.
+        guarded: images whose distances are no numbers are told by the map as well.
 
     Returns:
         outputs ``distance`` float32 ``(n, p)``, ``map`` uint16 ``(n, size, size)`` and ``score`` float32

@@ -1,6 +1,6 @@
-"""A model for other programs: one ONNX file from picture to score, or its bare numbers as ``.npz``.
+"""A model for other programs: one ONNX file from image to score, or its bare numbers as ``.npz``.
 
-The exported scorer is :func:`padim.network.graph.scoring_graph` with all its inputs but the pictures baked
+The exported scorer is :func:`padim.network.graph.scoring_graph` with all its inputs but the images baked
 in, so it computes what this program computes; ``examples/`` shows how little it takes to use it. What a
 verdict needs besides is in the file's metadata.
 """
@@ -80,10 +80,10 @@ def _of_one_state(export: Exporter) -> Exporter:
 
 @_of_one_state
 def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, distances: bool = False) -> Path:
-    """Write a model as one graph: pictures in, judged maps and scores out.
+    """Write a model as one graph: images in, judged maps and scores out.
 
-    Input ``rgb``: uint8 ``(n, S, S, 3)``, S the input size. A model that pads pictures has a second input
-    ``inside``: float32 ``(n, S, S)``, 1 where the picture lies in its square and 0 in the padding; the region
+    Input ``rgb``: uint8 ``(n, S, S, 3)``, S the input size. A model that pads images has a second input
+    ``inside``: float32 ``(n, S, S)``, 1 where the image lies in its square and 0 in the padding; the region
     of interest is multiplied in. Outputs ``map``: uint16 ``(n, S, S)``, the judged map in levels, and
     ``score``: float32 ``(n,)``, its largest level: the score *at a smallest region of one pixel*. The
     threshold, which is meant for scores at the model's smallest region, and all else are in the metadata, see
@@ -142,7 +142,7 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
     """What the exported file says of itself; ONNX metadata are text.
 
     Levels are those of ``map`` and ``score``; ``quantizer_offset + quantizer_step * level`` is in the units
-    that padim shows. A picture is rejected above ``threshold_level`` and to be reviewed from ``review_from``
+    that padim shows. An image is rejected above ``threshold_level`` and to be reviewed from ``review_from``
     to ``review_to`` (1 and 0, which no score lies between, without a guard band). These are meant for scores
     at ``min_area``; ``false_rejects`` is what they promise there, and ``false_rejects_at_min_area_1`` what to
     expect where the largest level alone is looked at. ``threshold_level_at_min_area_1`` is what the model's

@@ -20,7 +20,7 @@ def flat_name(name: str, suffix: str, taken: set[str]) -> str:
     """
     folders = [part for part in re.split(r"[\\/:]+", name) if part.strip(". ")]
     stem = "__".join([*folders[:-1], PurePosixPath(folders[-1]).stem]) if folders else ""
-    plain = re.sub(r"[^\w.()-]+", "_", stem).strip("._") or "picture"
+    plain = re.sub(r"[^\w.()-]+", "_", stem).strip("._") or "image"
     plain = plain[:_LONGEST]
     chosen, again = f"{plain}{suffix}", 2
     while chosen.lower() in taken:

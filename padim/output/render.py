@@ -1,4 +1,4 @@
-"""Pictures for people: heatmap, overlay, mask and the four-panel strip (docs/design.md, section 2).
+"""Images for people: heatmap, overlay, mask and the four-panel strip (docs/design.md, section 2).
 
 The colour scale is fixed by the threshold alone: level 0 is its bottom, the threshold its exact middle, twice
 the threshold its top. So colours mean the same on every image, and a good part looks cold. Heat is enlarged
@@ -35,7 +35,7 @@ __all__ = [
     "score_text",
 ]
 
-Picture = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 _OPENCV_MAPS = {
@@ -85,7 +85,7 @@ def scale_table(threshold: int) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=32)
-def color_table(colormap: str = DEFAULT_COLORMAP) -> Picture:
+def color_table(colormap: str = DEFAULT_COLORMAP) -> ImageArray:
     """The 256 colours of a scale, bottom first: uint8 ``(256, 3)`` RGB, read-only.
 
     Raises:
@@ -99,7 +99,7 @@ def color_table(colormap: str = DEFAULT_COLORMAP) -> Picture:
     return table
 
 
-def scale_bar(height: int, colormap: str = DEFAULT_COLORMAP, *, width: int | None = None) -> Picture:
+def scale_bar(height: int, colormap: str = DEFAULT_COLORMAP, *, width: int | None = None) -> ImageArray:
     """A colour bar for legends, hottest at the top, the threshold in the middle.
 
     ``width`` defaults to a twelfth of the height. Turn it by ``np.rot90(bar, -1)`` for one that runs left to
@@ -111,8 +111,8 @@ def scale_bar(height: int, colormap: str = DEFAULT_COLORMAP, *, width: int | Non
     return np.repeat(color_table(colormap)[steps][:, None], width or max(1, height // 12), axis=1)
 
 
-def _steps(q: NDArray[np.uint16], threshold: int, size: tuple[int, int], box: Box | None) -> Picture:
-    """The map on the scale at a picture's size, uint8 ``(h, w)``: enlarged as levels, then put on the scale.
+def _steps(q: NDArray[np.uint16], threshold: int, size: tuple[int, int], box: Box | None) -> ImageArray:
+    """The map on the scale at an image's size, uint8 ``(h, w)``: enlarged as levels, then put on the scale.
 
     In this order the colour of an enlarged pixel is that of its level; colours mixed after clipping would not
     be.
@@ -123,7 +123,7 @@ def _steps(q: NDArray[np.uint16], threshold: int, size: tuple[int, int], box: Bo
         q = q[box.top : box.top + box.height, box.left : box.left + box.width]
     height, width = size
     if (height, width) != q.shape:
-        # Linear sampling would step over hot pixels of a picture smaller than the map: average there.
+        # Linear sampling would step over hot pixels of an image smaller than the map: average there.
         smaller = height < q.shape[0] and width < q.shape[1]
         q = cv2.resize(q, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return np.asarray(cv2.LUT(q, scale_table(threshold)), dtype=np.uint8)
@@ -139,15 +139,15 @@ def heatmap(
     *,
     colormap: str = DEFAULT_COLORMAP,
     content_box: Box | None = None,
-) -> Picture:
-    """The judged map in colours, at the picture's size, on the scale that the threshold fixes.
+) -> ImageArray:
+    """The judged map in colours, at the image's size, on the scale that the threshold fixes.
 
     Args:
         q: uint16 ``(S, S)``, a judged map.
         threshold: a level; it gets the middle colour.
-        original_size: ``(h, w)`` of the picture.
+        original_size: ``(h, w)`` of the image.
         colormap: one of ``COLORMAPS``.
-        content_box: where the picture lies in the map when it was padded; None: it fills the map.
+        content_box: where the image lies in the map when it was padded; None: it fills the map.
 
     Returns:
         uint8 ``(h, w, 3)`` RGB.
@@ -159,19 +159,19 @@ def heatmap(
     return _look_up(_steps(q, threshold, original_size, content_box), table)
 
 
-def _look_up(steps: NDArray[np.uint8], table: Picture) -> Picture:
+def _look_up(steps: NDArray[np.uint8], table: ImageArray) -> ImageArray:
     """Each step's row of a ``(256, 3)`` table; OpenCV does it several times faster than ``table[steps]``."""
     colored = cv2.applyColorMap(steps, np.ascontiguousarray(table).reshape(256, 1, 3))
     return np.asarray(colored, dtype=np.uint8)
 
 
 def mask_image(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A mask as a grey picture: uint8 ``(h, w)``, 255 where the mask is set, else 0."""
+    """A mask as a grey image: uint8 ``(h, w)``, 255 where the mask is set, else 0."""
     return np.multiply(mask, np.uint8(255), dtype=np.uint8)
 
 
 def overlay(
-    rgb: Picture,
+    rgb: ImageArray,
     q: NDArray[np.uint16],
     mask: NDArray[np.bool_],
     threshold: int,
@@ -181,23 +181,23 @@ def overlay(
     contour_color: Color = CONTOUR_COLOR,
     colormap: str = DEFAULT_COLORMAP,
     content_box: Box | None = None,
-) -> Picture:
-    """The picture with heat laid over it and the mask outlined.
+) -> ImageArray:
+    """The image with heat laid over it and the mask outlined.
 
     The heat's weight rises with the third power of the level, from none at level 0 to ``opacity`` at the
-    threshold and above: a good part's picture stays as it was taken, and level 0 leaves a pixel's value
+    threshold and above: a good part's image stays as it was taken, and level 0 leaves a pixel's value
     untouched.
 
     Args:
-        rgb: uint8 ``(h, w, 3)``, the original picture; it is not changed.
+        rgb: uint8 ``(h, w, 3)``, the original image; it is not changed.
         q: uint16 ``(S, S)``, a judged map.
         mask: bool ``(h, w)``, from the ``Prediction``.
         threshold: a level.
         opacity: weight of the heat from the threshold upwards, 0..1.
-        contour: outline the mask, with a line whose width goes with the picture's size.
+        contour: outline the mask, with a line whose width goes with the image's size.
         contour_color: RGB.
         colormap: one of ``COLORMAPS``.
-        content_box: where the picture lies in the map when it was padded; None: it fills the map.
+        content_box: where the image lies in the map when it was padded; None: it fills the map.
 
     Returns:
         uint8 ``(h, w, 3)`` RGB.
@@ -206,7 +206,7 @@ def overlay(
         ValueError: shapes do not match or an argument is out of range.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ValueError(f"a picture is uint8 (h, w, 3), not {rgb.dtype} {rgb.shape}")
+        raise ValueError(f"an image is uint8 (h, w, 3), not {rgb.dtype} {rgb.shape}")
     if mask.shape != rgb.shape[:2] or mask.dtype != np.bool_:
         raise ValueError(f"mask must be bool {rgb.shape[:2]}, not {mask.dtype} {mask.shape}")
     if not 0.0 <= opacity <= 1.0:
@@ -216,7 +216,7 @@ def overlay(
         out = rgb.copy()
     else:
         # out = rgb * (1 - a) + color * a, with a a function of the step: both factors are tables of 256 rows,
-        # so that a 24-megapixel picture needs no float copy of itself.
+        # so that a 24-megapixel image needs no float copy of itself.
         alpha = opacity * np.minimum(1.0, np.arange(256) / 128.0)[:, None] ** 3
         heat = np.rint(table * alpha).astype(np.uint8)
         keep = np.rint(255.0 * (1.0 - alpha)).astype(np.uint8).repeat(3, axis=1)
@@ -233,10 +233,10 @@ def _line_width(height: int, width: int) -> int:
     return max(1, round(max(height, width) / 300))
 
 
-def _draw_contour(picture: Picture, mask: NDArray[np.bool_], color: Color) -> None:
+def _draw_contour(image: ImageArray, mask: NDArray[np.bool_], color: Color) -> None:
     """Outline regions and holes in place: a line on the mask's edge pixels, a dark halo just outside of them.
 
-    The line closes along the picture's edge too, and a mask of one pixel is all line: nothing that is set
+    The line closes along the image's edge too, and a mask of one pixel is all line: nothing that is set
     goes unseen. By morphology, whose cost does not depend on how ragged the mask is, unlike that of tracing
     and drawing polygons.
     """
@@ -246,7 +246,7 @@ def _draw_contour(picture: Picture, mask: NDArray[np.bool_], color: Color) -> No
     if width == 0:
         return
     rows, cols = slice(max(0, y - thick), y + height + thick), slice(max(0, x - thick), x + width + thick)
-    inside, region = mask[rows, cols].astype(np.uint8), picture[rows, cols]
+    inside, region = mask[rows, cols].astype(np.uint8), image[rows, cols]
     core = cv2.erode(inside, _square(thin), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     region[cv2.dilate(inside, _square(thick)) > inside] = _HALO
     region[core < inside] = color
@@ -264,7 +264,7 @@ _QUIET: Color = (160, 168, 180)
 _REJECT: Color = (198, 40, 57)
 _ACCEPT: Color = (31, 132, 90)
 _PANELS = ("Original", "Heatmap", "Mask", "Overlay")
-_MIN_SIDE = 192  # smaller pictures are enlarged by a whole factor: below this the labels cannot be read
+_MIN_SIDE = 192  # smaller images are enlarged by a whole factor: below this the labels cannot be read
 
 
 def score_text(score: int, threshold: int) -> str:
@@ -279,7 +279,7 @@ def score_text(score: int, threshold: int) -> str:
 
 
 def four_panel(
-    rgb: Picture,
+    rgb: ImageArray,
     q: NDArray[np.uint16],
     decision: Prediction,
     *,
@@ -289,22 +289,22 @@ def four_panel(
     caption: str | None = None,
     content_box: Box | None = None,
     panel_side: int | None = None,
-) -> Picture:
-    """Original, heatmap, mask and overlay side by side, as one picture to file or to print.
+) -> ImageArray:
+    """Original, heatmap, mask and overlay side by side, as one image to file or to print.
 
     Args:
-        rgb: uint8 ``(h, w, 3)``, the original picture.
+        rgb: uint8 ``(h, w, 3)``, the original image.
         q: uint16 ``(S, S)``, the judged map that was decided on.
-        decision: the verdict; its mask has the picture's size.
+        decision: the verdict; its mask has the image's size.
         colormap: one of ``COLORMAPS``.
         opacity: of the overlay's heat, 0..1.
         labels: name the panels above them, and show the colour scale (with its middle, the threshold,
             marked).
         caption: the image's name, for a line below with the score as a multiple of the threshold and the
             verdict; None: no such line.
-        content_box: where the picture lies in the map when it was padded; None: it fills the map.
-        panel_side: longest side of one panel in pixels; larger pictures are reduced to it (the mask so that
-            no set pixel is lost). None: the picture's own size. Pictures under 192 pixels are enlarged by a
+        content_box: where the image lies in the map when it was padded; None: it fills the map.
+        panel_side: longest side of one panel in pixels; larger images are reduced to it (the mask so that
+            no set pixel is lost). None: the image's own size. Images under 192 pixels are enlarged by a
             whole factor.
 
     Returns:
@@ -316,7 +316,7 @@ def four_panel(
     height, width = rgb.shape[:2]
     mask = decision.mask
     if mask.shape != (height, width):
-        raise ValueError(f"the decision's mask is {mask.shape}, the picture {(height, width)}")
+        raise ValueError(f"the decision's mask is {mask.shape}, the image {(height, width)}")
     if panel_side is not None and panel_side < 1:
         raise ValueError(f"panel_side must be at least 1, not {panel_side}")
     longest = max(height, width)
@@ -410,13 +410,13 @@ def _written(text: str, size: int) -> tuple[str, _Font]:
 class _Line:
     """One line of text on a band of the strip. Pillow draws it: OpenCV's fonts know ASCII only."""
 
-    def __init__(self, band: Picture, font_size: int) -> None:
+    def __init__(self, band: ImageArray, font_size: int) -> None:
         self.image = Image.fromarray(band)
         self.draw = ImageDraw.Draw(self.image)
         self.size = font_size
         self.middle = band.shape[0] / 2
 
-    def pixels(self) -> Picture:
+    def pixels(self) -> ImageArray:
         return np.asarray(self.image)
 
     def length(self, text: str) -> int:
@@ -472,25 +472,25 @@ class _Line:
 # --- files --------------------------------------------------------------------------------------------------
 
 
-def encode_png(picture: Picture) -> bytes:
-    """A picture, uint8 ``(h, w)`` grey or ``(h, w, 3)`` RGB, as a PNG file: lossless."""
-    return _encode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+def encode_png(image: ImageArray) -> bytes:
+    """An image, uint8 ``(h, w)`` grey or ``(h, w, 3)`` RGB, as a PNG file: lossless."""
+    return _encode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 3])
 
 
-def encode_jpeg(picture: Picture, quality: int = 92) -> bytes:
-    """A picture, uint8 ``(h, w)`` grey or ``(h, w, 3)`` RGB, as a JPEG file.
+def encode_jpeg(image: ImageArray, quality: int = 92) -> bytes:
+    """An image, uint8 ``(h, w)`` grey or ``(h, w, 3)`` RGB, as a JPEG file.
 
     Colour is kept at full resolution (4:4:4): halving it blurs contours and thin heat.
     """
     sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return _encode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
+    return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
 
 
-def _encode(suffix: str, picture: Picture, options: list[int]) -> bytes:
-    if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
-        raise ValueError(f"a picture is uint8 (h, w) or (h, w, 3), not {picture.dtype} {picture.shape}")
-    bgr = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+def _encode(suffix: str, image: ImageArray, options: list[int]) -> bytes:
+    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+        raise ValueError(f"an image is uint8 (h, w) or (h, w, 3), not {image.dtype} {image.shape}")
+    bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(suffix, bgr, options)
     if not done:
-        raise ValueError(f"a picture of {picture.shape} cannot be written as {suffix}")
+        raise ValueError(f"an image of {image.shape} cannot be written as {suffix}")
     return bytes(data)

@@ -1,4 +1,4 @@
-"""Verdicts as rows: one picture's facts, the columns of the CSV, and results written while they come.
+"""Verdicts as rows: one image's facts, the columns of the CSV, and results written while they come.
 
 The app's CSV and the shell's have the same columns with the same meaning; the shell's has more.
 """
@@ -59,7 +59,7 @@ def judged(
     decision: Prediction | None,
     verdict: str | None,
 ) -> dict[str, Any]:
-    """One picture's row, in the units people see.
+    """One image's row, in the units people see.
 
     Args:
         original_size: (height, width) in pixels.
@@ -193,7 +193,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 class FileNames:
-    """Names of files made for pictures: sub-folders are kept, and no two are the same on any system."""
+    """Names of files made for images: sub-folders are kept, and no two are the same on any system."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -204,7 +204,7 @@ class FileNames:
         # A folder called "a.jpg" would be in the way of the file "a.jpg".
         folders = [f"{part}_" if PurePosixPath(part).suffix else part for part in path.parts[:-1]]
         parts = [_fit(part) for part in (*folders, path.stem) if part.strip("./ ")]
-        stem = "/".join(parts) or "picture"
+        stem = "/".join(parts) or "image"
         chosen, again = stem, 2
         while chosen.lower() in self._taken:
             chosen, again = f"{stem} ({again})", again + 1
@@ -247,7 +247,7 @@ class Results:
         self._shared = dict(shared)
         self._about = dict(about)
         self._journal = journal
-        # The place of each row in the order of the pictures, and in the journal.
+        # The place of each row in the order of the images, and in the journal.
         self._places: list[tuple[int, int]] = []
 
     def __enter__(self) -> Self:
@@ -266,8 +266,8 @@ class Results:
         """Write a row of :func:`judged` or :func:`unusable`.
 
         Args:
-            row: one picture's.
-            order: its place among the pictures; default: the next one.
+            row: one image's.
+            order: its place among the images; default: the next one.
         """
         self._place(row, self.journal.add(row), order)
 
@@ -318,7 +318,7 @@ class Results:
 
     def _write_json(self, file: BinaryIO) -> None:
         head = json.dumps(self._about, indent=1, ensure_ascii=False).removesuffix("}").rstrip()
-        file.write(f'{head}{"," if self._about else ""}\n "pictures": ['.encode("utf-8", "backslashreplace"))
+        file.write(f'{head}{"," if self._about else ""}\n "images": ['.encode("utf-8", "backslashreplace"))
         for index, row in enumerate(self._rows()):
             own = {key: value for key, value in row.items() if key not in self._shared}
             file.write(

@@ -1,7 +1,7 @@
 """The rows of a scoring under way, on disk as they come: what is judged is kept whatever stops the program.
 
-``results.partial.jsonl`` has one JSON document a line: first what the scoring was begun with, then a row a
-picture. Lines are only ever added, each is handed to the system before the next picture's, and the file is
+``results.partial.jsonl`` has one JSON document a line: first what the scoring was begun with, then a row an
+image. Lines are only ever added, each is handed to the system before the next image's, and the file is
 flushed to the disk at least once a second; a last line that was cut short is dropped. The file goes once
 results.csv and results.json have been written from it.
 """
@@ -114,12 +114,12 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
 
 
 def rows_kept(folder: Path) -> int:
-    """How many pictures' rows a scoring that was stopped has kept."""
+    """How many images' rows a scoring that was stopped has kept."""
     return len(_read(folder)[1])
 
 
 def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[str, int]], int]:
-    """What it was begun with, each picture's hash and place by name, and where the whole lines end."""
+    """What it was begun with, each image's hash and place by name, and where the whole lines end."""
     rows: dict[str, tuple[str, int]] = {}
     try:
         with (folder / NAME).open("rb") as file:

@@ -36,13 +36,13 @@ def curve(of: Curve) -> dict[str, Any]:
 def probe(found: Probe) -> dict[str, Any]:
     """A probe's settings, counts and curves over size; sizes in map pixels."""
     return {
-        "painted_on": list(found.pictures),
+        "painted_on": list(found.images),
         "fitted_on": found.in_fit,
         "not_good": found.not_good,
         "rejected_unpainted": found.bare_rejected,
         "void_trials": int(found.void.sum()),
         "share_caught": None if math.isnan(found.share) else found.share,
-        "picture_pixels_per_map_pixel": {"x": found.scale[0], "y": found.scale[1]},
+        "image_pixels_per_map_pixel": {"x": found.scale[0], "y": found.scale[1]},
         "sizes": list(found.sizes),
         "contrasts": list(found.contrasts),
         "seed": found.seed,

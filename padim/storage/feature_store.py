@@ -15,6 +15,8 @@ import numpy.typing as npt
 from padim.storage.record_file import LINE_BYTES, Records
 
 CONTENT = "features.f32"
+# Its names on disk, the same since the first version: others would orphan the working data of saved models.
+FOLDER = "spool"
 HEADER = "spool.json"
 # Positions that share a checksum: a fit reads blocks of positions, at other places than these too.
 _POSITIONS_PER_CHECKSUM = 8

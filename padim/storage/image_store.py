@@ -1,4 +1,4 @@
-"""Pictures: the normals at input size, on disk, for methods that learn from them and not from embeddings."""
+"""Images: the normals at input size, on disk, for methods that learn from them and not from embeddings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy.typing as npt
 from padim.storage.record_file import Records
 
 CONTENT = "pixels.u8"
+# Its names on disk, the same since the first version: others would orphan the working data of saved models.
+FOLDER = "pictures"
 HEADER = "pictures.json"
 
 
-class Pictures(Records):
+class ImageStore(Records):
     """An append-only file of uint8 records ``(size, size, 3)``, one per normal, each with a key.
 
     Attributes:
@@ -26,15 +28,15 @@ class Pictures(Records):
         self.size = size
 
     def append(self, rgb: npt.NDArray[np.uint8], keys: Sequence[str]) -> None:
-        """Add pictures, uint8 ``(n, size, size, 3)``."""
+        """Add images, uint8 ``(n, size, size, 3)``."""
         if rgb.dtype != np.uint8 or rgb.shape[1:] != (self.size, self.size, 3):
-            raise ValueError(f"pictures must be uint8 (n, {self.size}, {self.size}, 3), got {rgb.shape}")
+            raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {rgb.shape}")
         if len(keys) != len(rgb):
             raise ValueError(f"{len(rgb)} records need as many keys, got {len(keys)}")
-        self._append((picture.data for picture in np.ascontiguousarray(rgb)), keys)
+        self._append((image.data for image in np.ascontiguousarray(rgb)), keys)
 
     def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Some of the pictures, uint8 ``(n, size, size, 3)``.
+        """Some of the images, uint8 ``(n, size, size, 3)``.
 
         Raises:
             DamagedError: one is not what was written.

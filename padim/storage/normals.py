@@ -1,4 +1,4 @@
-"""What is kept of each normal picture: who it is, which part it shows, and a small picture of it."""
+"""What is kept of each normal image: who it is, which part it shows, and a small image of it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Groups = Mapping[str, str] | Callable[[str], str | None] | None
 
 @dataclass(frozen=True)
 class Normal:
-    """A picture of a good part, inside the fit or taken out of it.
+    """An image of a good part, inside the fit or taken out of it.
 
     Attributes:
         name: file name as given.
         sha256: of the file's bytes (of the pixels, if given as an array).
-        group: pictures with the same group show the same part and are left out together.
+        group: images with the same group show the same part and are left out together.
         status: ``fit`` (in the Gaussians), ``kept_out`` (good, judged as unseen) or ``not_good``.
         original_size: (height, width) in pixels.
         thumbnail: (offset, length) in the thumbnails file.
@@ -53,12 +53,12 @@ class Normal:
             ):
                 raise ValueError("unexpected value")
         except (KeyError, OverflowError, TypeError, ValueError) as error:
-            raise BundleError(f"normals.json: not a list of normal pictures ({error})") from error
+            raise BundleError(f"normals.json: not a list of normal images ({error})") from error
         return cls(**{**values, "original_size": (height, width), "thumbnail": (offset, length)})
 
 
 def group_of(groups: Groups, name: str) -> str | None:
-    """The group the caller gives a picture, if any."""
+    """The group the caller gives an image, if any."""
     if groups is None:
         return None
     return groups(name) if callable(groups) else groups.get(name)
@@ -68,7 +68,7 @@ def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
     """Put identical files in one group, and with them the groups they link.
 
     The same bytes twice are the same part, whatever anybody says. A part is in the fit or out of it with
-    all its pictures: one picture in the Gaussians would vouch for the others. What takes it out, stays.
+    all its images: one image in the Gaussians would vouch for the others. What takes it out, stays.
     """
     merged: dict[str, str] = {}
 

@@ -26,9 +26,7 @@ from padim.storage.atomic import naming, write_atomic
 KEYS = "records.txt"
 # Of the files' layout; 1 had no checksums.
 FORMAT = 2
-REMEDY = (
-    "give the same pictures again, or delete the working features; the saved model itself is not affected"
-)
+REMEDY = "give the same images again, or delete the working features; the saved model itself is not affected"
 _SUM_BYTES = 8
 
 _Signature = tuple[int, int, int]
@@ -69,7 +67,7 @@ class Line:
 class Records:
     """The file, its keys and a header that says what it is of.
 
-    The keys (the pictures' SHA-256) tell whose records these are, whatever happened since. Written with
+    The keys (the images' SHA-256) tell whose records these are, whatever happened since. Written with
     ordinary buffered writes and read piece by piece: a memory map would count as resident.
     """
 

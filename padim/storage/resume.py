@@ -1,6 +1,6 @@
-"""A fit that was stopped half way, on disk: which pictures the network has seen, to go on from there.
+"""A fit that was stopped half way, on disk: which images the network has seen, to go on from there.
 
-Beside it in the same folder lie the pictures' embeddings and thumbnails. One line is one batch: what a crash
+Beside it in the same folder lie the images' embeddings and thumbnails. One line is one batch: what a crash
 cut short is dropped by whole batches, so that the network sees the rest in the batches it would have seen.
 """
 
@@ -29,6 +29,8 @@ from padim.storage.working_set import Taken
 _HEADER = "unfinished.json"
 _BATCHES = "batches.jsonl"
 _REQUEST = "request.json"
+# What "images" was called in requests written before version 0.3.
+_IMAGES_BEFORE = "pictures"
 # What a fit makes in its folder. Of the folders among it only what has such a name is ever inside.
 _OWN_FILES = {_HEADER, _BATCHES, _REQUEST, "thumbnails.bin", "thumbnails.txt"}
 _OWN_FOLDERS = re.compile(r"spool|pictures|training|new|found|teacher-[a-z0-9_]{8}|checkpoint-[0-9a-f]{16}")
@@ -39,7 +41,7 @@ FILES = (_HEADER, _BATCHES)
 
 @dataclass(frozen=True)
 class Done:
-    """A picture whose embedding is on disk.
+    """An image whose embedding is on disk.
 
     Attributes:
         sha256: of its content.
@@ -53,7 +55,7 @@ class Done:
 
 
 class Rest(Iterable[Named]):
-    """The pictures still to be read, once; ``len()`` is how many there are at most."""
+    """The images still to be read, once; ``len()`` is how many there are at most."""
 
     def __init__(self, images: Iterator[Named], count: int) -> None:
         self._images, self._count = images, count
@@ -104,7 +106,7 @@ class Unfinished:
     def take_up(self, taken: Taken) -> list[Done]:
         """What is done and whole; whatever else lies in the files is cut off.
 
-        All of it is read and checked: from the first damaged record on, the network sees the pictures again.
+        All of it is read and checked: from the first damaged record on, the network sees the images again.
 
         Args:
             taken: the files, in the same folder.
@@ -127,13 +129,13 @@ class Unfinished:
     def pass_over(
         self, done: list[Done], images: Iterable[Named], preprocess: Preprocess, watch: Watch
     ) -> tuple[list[str], Rest | Iterator[Named], Watch]:
-        """Read past the pictures that are done; they must come first, and in the same order.
+        """Read past the images that are done; they must come first, and in the same order.
 
         Returns:
-            Their names as given now, the other pictures, and a watch that counts on from there.
+            Their names as given now, the other images, and a watch that counts on from there.
 
         Raises:
-            PadimError: other pictures than before, or some are missing.
+            PadimError: other images than before, or some are missing.
             Cancelled: ``watch`` asked to stop.
         """
         total = len(images) if isinstance(images, Sized) else None
@@ -144,7 +146,7 @@ class Unfinished:
             if image is None:
                 missing = len(done) - len(names)
                 raise PadimError(
-                    f"{self.folder}: was begun with other pictures ({missing} of those already done are "
+                    f"{self.folder}: was begun with other images ({missing} of those already done are "
                     "missing); give the same ones, or start afresh"
                 )
             seen += 1
@@ -160,14 +162,14 @@ class Unfinished:
         return names, iterator if total is None else Rest(iterator, total - seen), watch
 
     def _must_be_broken(self, image: Named, preprocess: Preprocess, watch: Watch) -> None:
-        """Between pictures that are done there can be those that were skipped, and nothing else."""
+        """Between images that are done there can be those that were skipped, and nothing else."""
         try:
             prepare(image, preprocess, cancel=watch.cancel)
         except ImageError as error:
             watch.bad(error)
         else:
             raise PadimError(
-                f"{self.folder}: was begun with other pictures ({image[0]} was not among them); "
+                f"{self.folder}: was begun with other images ({image[0]} was not among them); "
                 "give the same ones, or start afresh"
             )
 
@@ -183,13 +185,13 @@ class Request:
     """What a fit was asked to do, kept beside its record: enough to go on with it, and to say what it is.
 
     Attributes:
-        total: pictures there were to fit on.
+        total: images there were to fit on.
         begun: when, in UTC.
         command: arguments of the shell's command, paths in full; empty for a fit of the app.
         replaces: revision of the model that it was allowed to replace; None where there was none.
-        pictures: the folder or zip that they come from; None for uploads.
+        images: the folder or zip that they come from; None for uploads.
         files: name and path of each upload, kept where another process can read them.
-        label: what the pictures are, as the user knows them.
+        label: what the images are, as the user knows them.
         config: the settings, as plain JSON; None where the command says them.
         parts: name to part, where repeat shots were told.
     """
@@ -198,7 +200,7 @@ class Request:
     begun: datetime
     command: tuple[str, ...] = ()
     replaces: str | None = None
-    pictures: str | None = None
+    images: str | None = None
     files: tuple[tuple[str, str], ...] = ()
     label: str = ""
     config: dict[str, Any] | None = None
@@ -224,7 +226,7 @@ class Request:
                 datetime.fromisoformat(told["begun"]),
                 tuple(map(str, told["command"])),
                 _text(told["replaces"]),
-                _text(told["pictures"]),
+                _text(told.get("images", told.get(_IMAGES_BEFORE))),
                 tuple((str(name), str(path)) for name, path in told["files"]),
                 str(told["label"]),
                 None if told["config"] is None else dict(told["config"]),
@@ -282,7 +284,7 @@ def forget(folder: Path) -> None:
 
 
 def keys_done(folder: Path) -> list[str]:
-    """SHA-256 of the pictures that an unfinished fit in ``folder`` has done, in order."""
+    """SHA-256 of the images that an unfinished fit in ``folder`` has done, in order."""
     return [item.sha256 for batch in _recorded(folder) for item in batch]
 
 
@@ -304,8 +306,8 @@ def damages(folder: Path) -> Iterator[DamagedError]:
             yield DamagedError(folder / _BATCHES, what, "go on with the fit: what it tells of is done again")
 
 
-def pictures_done(folder: Path) -> int | None:
-    """How many pictures an unfinished fit in ``folder`` has done; None where there is none."""
+def images_done(folder: Path) -> int | None:
+    """How many images an unfinished fit in ``folder`` has done; None where there is none."""
     return None if _read_header(folder) is None else sum(map(len, _recorded(folder)))
 
 

@@ -16,7 +16,7 @@ from padim.errors import PadimError
 from padim.storage import bundle, leftovers
 from padim.storage.atomic import remove_tree
 from padim.storage.model_folders import ModelFolders
-from padim.storage.resume import Request, look, pictures_done
+from padim.storage.resume import Request, images_done, look
 
 __all__ = ["StoppedFit", "at_work", "beside", "discard", "in_folder", "in_workspace", "kept_uploads"]
 
@@ -28,7 +28,7 @@ class StoppedFit:
     Attributes:
         name: what it was to become.
         folder: all there is of it.
-        done: how many pictures the network has seen.
+        done: how many images the network has seen.
         begun: when, in UTC.
         request: what was asked for; None where that was not kept.
         model_id: of a fit in a workspace; None for one of the shell.
@@ -43,7 +43,7 @@ class StoppedFit:
 
     @property
     def total(self) -> int | None:
-        """How many pictures there were."""
+        """How many images there were."""
         return None if self.request is None else self.request.total
 
     @property
@@ -54,18 +54,18 @@ class StoppedFit:
         return shlex.join(["python", "-m", "padim", *self.request.command])
 
     @property
-    def pictures_here(self) -> bool:
-        """Whether the pictures it was begun with are still where they were."""
+    def images_here(self) -> bool:
+        """Whether the images it was begun with are still where they were."""
         if self.request is None:
             return False
-        if self.request.pictures is not None:
-            return Path(self.request.pictures).exists()
+        if self.request.images is not None:
+            return Path(self.request.images).exists()
         return bool(self.request.files) and all(Path(path).is_file() for _, path in self.request.files)
 
     @property
     def can_go_on(self) -> bool:
         """Whether the app can go on with it."""
-        return self.request is not None and self.request.config is not None and self.pictures_here
+        return self.request is not None and self.request.config is not None and self.images_here
 
 
 def in_workspace(workspace: ModelFolders) -> list[StoppedFit]:
@@ -139,7 +139,7 @@ def _busy(workspace: ModelFolders, path: Path) -> bool:
 def _described(name: str, folder: Path, record: Path, model_id: str | None) -> StoppedFit:
     request = Request.read(record)
     begun = request.begun if request else datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-    return StoppedFit(name, folder, pictures_done(record) or 0, begun, request, model_id)
+    return StoppedFit(name, folder, images_done(record) or 0, begun, request, model_id)
 
 
 def _folders(folder: Path) -> list[Path]:

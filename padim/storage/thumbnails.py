@@ -1,4 +1,4 @@
-"""Small JPEG pictures of the normals: in the working folder, where they are written, and in a saved model.
+"""Small JPEG images of the normals: in the working folder, where they are written, and in a saved model.
 
 An opened model reads them out of its bundle. Only a change of the model makes working files of them.
 """
@@ -29,7 +29,7 @@ class Readable(Protocol):
     """Thumbnails to be shown and saved."""
 
     def read(self, place: Place) -> bytes:
-        """One picture."""
+        """One image."""
 
     def chunks(self) -> Iterator[bytes]:
         """The whole file, checked piece by piece."""
@@ -72,9 +72,9 @@ _NOTHING = _Known(None, {}, 0, 0)
 
 
 class Thumbnails:
-    """Working files: JPEG pictures one after another in a file, and a line for each in another.
+    """Working files: JPEG images one after another in a file, and a line for each in another.
 
-    A line holds the picture's place and checksum, and is written once the picture is flushed to the disk.
+    A line holds the image's place and checksum, and is written once the image is flushed to the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class Thumbnails:
 
     @property
     def nbytes(self) -> int:
-        """End of the last picture that has a line."""
+        """End of the last image that has a line."""
         return self._read().end
 
     def _lines(self) -> dict[Place, _Line]:
@@ -115,7 +115,7 @@ class Thumbnails:
         return about.st_ino, about.st_size, about.st_mtime_ns
 
     def append(self, jpegs: Sequence[bytes]) -> list[Place]:
-        """Add pictures, and tell where they are."""
+        """Add images, and tell where they are."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         known = self._read()
         end, added = known.end, []
@@ -151,7 +151,7 @@ class Thumbnails:
         pieces: list[Place] = []
         end = 0
         for offset, length in sorted(set(places)):
-            if end < offset:  # what no picture claims stays where it is, so that the places hold
+            if end < offset:  # what no image claims stays where it is, so that the places hold
                 pieces.append((end, offset - end))
             pieces.append((offset, length))
             end = max(end, offset + length)
@@ -165,14 +165,14 @@ class Thumbnails:
         write_atomic(self._lines_path, "".join(line.text() for line in lines).encode("ascii"))
 
     def read(self, place: Place) -> bytes:
-        """One picture.
+        """One image.
 
         Raises:
             DamagedError: it is not what was written.
         """
         line = self._lines().get(place)
         if line is None:
-            raise DamagedError(self._lines_path, f"has no small picture at byte {place[0]}", REMEDY)
+            raise DamagedError(self._lines_path, f"has no small image at byte {place[0]}", REMEDY)
         return self._content(line)
 
     def _content(self, line: _Line) -> bytes:
@@ -184,11 +184,11 @@ class Thumbnails:
             raise DamagedError(self.path, "is missing", REMEDY) from error
         if xxhash.xxh3_64_hexdigest(content) != line.checksum:
             row = list(self._lines()).index((line.offset, line.length))
-            raise DamagedError(self.path, f"small picture {row + 1} does not match its checksum", REMEDY, row)
+            raise DamagedError(self.path, f"small image {row + 1} does not match its checksum", REMEDY, row)
         return content
 
     def holds(self, place: Place) -> bool:
-        """Whether that picture is there, as it was written."""
+        """Whether that image is there, as it was written."""
         try:
             self.read(place)
         except DamagedError:
@@ -196,7 +196,7 @@ class Thumbnails:
         return True
 
     def chunks(self) -> Iterator[bytes]:
-        """All pictures, one after another.
+        """All images, one after another.
 
         Raises:
             DamagedError: one is not what was written.
@@ -204,12 +204,12 @@ class Thumbnails:
         end = 0
         for (offset, _), line in sorted(self._lines().items()):
             if offset != end:
-                raise DamagedError(self._lines_path, f"has no small picture at byte {end}", REMEDY)
+                raise DamagedError(self._lines_path, f"has no small image at byte {end}", REMEDY)
             yield self._content(line)
             end += line.length
 
     def truncate(self, nbytes: int) -> None:
-        """Keep the pictures that end within the first ``nbytes``."""
+        """Keep the images that end within the first ``nbytes``."""
         lines = [line for line in self._lines().values() if line.offset + line.length <= nbytes]
         if not self._lines_path.exists():
             return
@@ -224,7 +224,7 @@ class Thumbnails:
         self.path.unlink(missing_ok=True)
 
     def damages(self) -> Iterator[DamagedError]:
-        """Everything that is damaged; reads all pictures."""
+        """Everything that is damaged; reads all images."""
         if not self._lines_path.exists():
             if self.path.exists() and self.path.stat().st_size:
                 what = "was written by an earlier version of this program, without checksums"
@@ -258,7 +258,7 @@ class SavedThumbnails:
         self._reading = threading.Lock()
 
     def read(self, place: Place) -> bytes:
-        """One picture.
+        """One image.
 
         Raises:
             BundleError: there is none at that place.
@@ -266,7 +266,7 @@ class SavedThumbnails:
         offset, length = place
         content = self._read_at(offset, length)
         if len(content) != length:
-            raise BundleError(f"{self._name}: the normals' pictures are truncated")
+            raise BundleError(f"{self._name}: the normals' images are truncated")
         return content
 
     def _read_at(self, offset: int, length: int) -> bytes:

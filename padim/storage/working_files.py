@@ -17,7 +17,7 @@ from padim.storage.thumbnails import Thumbnails
 
 # What a training that was stopped, and a fit that was, cost when their files are damaged.
 _TRAINED_AGAIN = "nothing needs to be done: that training starts afresh, and the same model comes of it"
-_SEEN_AGAIN = "go on with the fit: the pictures from there on are read again, and the same model comes of it"
+_SEEN_AGAIN = "go on with the fit: the images from there on are read again, and the same model comes of it"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def verify(folder: Path, read_checkpoint: Callable[[Path], object]) -> list[Dama
     for error in _damages(folder, read_checkpoint):
         name = names.get(error.row) if error.row is not None else None
         told = error.of(name) if name else error
-        # A fit that goes on reads the damaged pictures again by itself.
+        # A fit that goes on reads the damaged images again by itself.
         remedy = _SEEN_AGAIN if stopped and error.remedy == REMEDY else error.remedy
         found.append(Damage(told.path, told.what, remedy))
     return found
@@ -67,8 +67,8 @@ def verify(folder: Path, read_checkpoint: Callable[[Path], object]) -> list[Dama
 def _damages(folder: Path, read_checkpoint: Callable[[Path], object]) -> Iterator[DamagedError]:
     for place in [folder, *sorted(folder.glob("checkpoint-*"))]:
         for name, (content, header) in {
-            "spool" if place == folder else ".": (feature_store.CONTENT, feature_store.HEADER),
-            "pictures": (image_store.CONTENT, image_store.HEADER),
+            feature_store.FOLDER if place == folder else ".": (feature_store.CONTENT, feature_store.HEADER),
+            image_store.FOLDER: (image_store.CONTENT, image_store.HEADER),
         }.items():
             if (place / name).is_dir():
                 yield from _of_records(place / name, content, header)

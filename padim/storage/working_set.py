@@ -15,78 +15,79 @@ import numpy.typing as npt
 
 from padim.data.loading import Prepared
 from padim.errors import DamagedError, PadimError
+from padim.storage import feature_store, image_store
 from padim.storage.feature_store import Spool
-from padim.storage.image_store import Pictures
+from padim.storage.image_store import ImageStore
 from padim.storage.normals import Normal
 from padim.storage.thumbnails import Readable, Thumbnails
 
 # Their names in a model's working folder.
-WORK = ("spool", "pictures", "thumbnails.bin", "thumbnails.txt")
+WORK = (feature_store.FOLDER, image_store.FOLDER, "thumbnails.bin", "thumbnails.txt")
 # Records that are copied at a time: the disk is waited for once each.
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Embeddings, small pictures and, where the method needs them, the pictures themselves.
+    """Embeddings, small images and, where the method needs them, the images themselves.
 
     Attributes:
         spool: their embeddings.
-        thumbnails: small pictures for the eye.
-        pictures: at input size, where the method learns from them; else None.
+        thumbnails: small images for the eye.
+        images: at input size, where the method learns from them; else None.
     """
 
     folder: Path
     spool: Spool
     thumbnails: Thumbnails
-    pictures: Pictures | None
+    images: ImageStore | None
 
     def start(self) -> Self:
         """Make the files ready to be written to."""
         self.spool.start()
-        if self.pictures is not None:
-            self.pictures.start()
+        if self.images is not None:
+            self.images.start()
         return self
 
     def append(self, batch: Sequence[Prepared], embeddings: npt.NDArray[np.float32]) -> None:
         """Add a batch; thumbnails are added by who makes the records."""
         keys = [item.sha256 for item in batch]
-        if self.pictures is not None:
-            self.pictures.append(np.stack([item.rgb for item in batch]), keys)
+        if self.images is not None:
+            self.images.append(np.stack([item.rgb for item in batch]), keys)
         self.spool.append(embeddings, keys)
 
     def copy(self, other: Taken, rows: Sequence[int], keys: Sequence[str]) -> None:
         """Add some that another folder holds."""
-        if self.pictures is not None and other.pictures is not None:
+        if self.images is not None and other.images is not None:
             for start in range(0, len(rows), _AT_ONCE):
                 some = slice(start, start + _AT_ONCE)
-                self.pictures.append(other.pictures.read(rows[some]), keys[some])
+                self.images.append(other.images.read(rows[some]), keys[some])
         copy_features(other.spool, np.arange(other.spool.channels), rows, keys, self.spool)
 
     def holds(self, keys: Sequence[str]) -> bool:
-        """Whether the first records are of just these pictures."""
-        return self.spool.holds(keys) and (self.pictures is None or self.pictures.holds(keys))
+        """Whether the first records are of just these images."""
+        return self.spool.holds(keys) and (self.images is None or self.images.holds(keys))
 
     def keys(self) -> list[str]:
-        """The pictures of which all is there."""
+        """The images of which all is there."""
         keys = self.spool.keys()[: len(self.spool)]
-        return keys if self.pictures is None else keys[: len(self.pictures)]
+        return keys if self.images is None else keys[: len(self.images)]
 
     def whole(self) -> int:
-        """How many pictures from the first on are there as they were written; reads all there is."""
-        counts = [records.whole() for records in (self.spool, self.pictures) if records is not None]
+        """How many images from the first on are there as they were written; reads all there is."""
+        counts = [records.whole() for records in (self.spool, self.images) if records is not None]
         return min(counts)
 
     def problem(self) -> DamagedError | None:
         """What is wrong with the files, as far as can be told without reading the records."""
-        found = (records.problem() for records in (self.spool, self.pictures) if records is not None)
+        found = (records.problem() for records in (self.spool, self.images) if records is not None)
         return next((problem for problem in found if problem is not None), None)
 
     def truncate(self, count: int) -> None:
         """Keep the first ``count``; thumbnails are left as they are."""
         self.spool.truncate(count)
-        if self.pictures is not None:
-            self.pictures.truncate(count)
+        if self.images is not None:
+            self.images.truncate(count)
 
 
 def copy_features(
@@ -101,7 +102,7 @@ def copy_features(
 
 @contextmanager
 def naming_damage(normals: Sequence[Normal]) -> Iterator[None]:
-    """Let the error of a damaged record say which picture it is of."""
+    """Let the error of a damaged record say which image it is of."""
     try:
         yield
     except DamagedError as error:
@@ -121,7 +122,7 @@ class Layout:
         kept: int64 ``(d,)``, the channels that the model keeps.
         selection: the settings that chose those, in words; with the extractor's identity they are part of a
             checkpoint's name.
-        picture_size: side in pixels of the images at input size, where the method learns from them; else
+        image_size: side in pixels of the images at input size, where the method learns from them; else
             None.
     """
 
@@ -130,7 +131,7 @@ class Layout:
     positions: int
     kept: npt.NDArray[np.int64]
     selection: str
-    picture_size: int | None
+    image_size: int | None
 
 
 class WorkingFolder:
@@ -144,12 +145,12 @@ class WorkingFolder:
     def taken(self, folder: Path | None = None) -> Taken:
         """What is kept of the normals in a folder, by default in this one."""
         folder, layout = folder or self.folder, self.layout
-        size = layout.picture_size
+        size = layout.image_size
         return Taken(
             folder,
-            Spool(folder / "spool", layout.identity, layout.channels, layout.positions),
+            Spool(folder / feature_store.FOLDER, layout.identity, layout.channels, layout.positions),
             Thumbnails(folder / "thumbnails.bin"),
-            None if size is None else Pictures(folder / "pictures", size),
+            None if size is None else ImageStore(folder / image_store.FOLDER, size),
         )
 
     def adopt(self, new: Path) -> None:
@@ -229,13 +230,13 @@ class WorkingFolder:
 
 def forget_features(folder: Path) -> None:
     """Remove the features in a working folder, and the images that a method learns from."""
-    for name in ("spool", "pictures", "training"):
+    for name in (feature_store.FOLDER, image_store.FOLDER, "training"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def feature_bytes(folder: Path) -> int:
     """Size of the features in a working folder, and of the images where the method needs them."""
-    places = (folder / "spool", folder / "pictures")
+    places = (folder / feature_store.FOLDER, folder / image_store.FOLDER)
     return sum(file.stat().st_size for place in places for file in place.glob("*"))
 
 

@@ -82,7 +82,7 @@ def layers_of(network: str, choice: LayerChoice) -> tuple[str, ...]:
 
 def network_passes(variants: Sequence[Variant]) -> int:
     """How often a network runs over every image: once for configurations that share its features."""
-    own = [one.config for one in variants if not one.config.needs_pictures]
+    own = [one.config for one in variants if not one.config.needs_images]
     return len({shared_by(config) for config in own}) + len(variants) - len(own)
 
 

@@ -1,7 +1,7 @@
-"""What a study is made on: for each category, good parts to fit on and labelled pictures to judge.
+"""What a study is made on: for each category, good parts to fit on and labelled images to judge.
 
 A category in MVTec AD's or VisA's layout says which good parts are to fit on. Of any other, a seeded draw of
-its good parts is fitted on and the rest judged, so that no picture is judged by a model that knows it.
+its good parts is fitted on and the rest judged, so that no image is judged by a model that knows it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Category:
     Attributes:
         name: unique in its study.
         normals: good parts to fit on.
-        tests: labelled pictures, none of the normals.
+        tests: labelled images, none of the normals.
         drawn: the normals were drawn from the good parts, because nobody had set any aside.
     """
 
@@ -45,7 +45,7 @@ class Category:
 
     @property
     def defects(self) -> int:
-        """How many of the pictures to judge show a defect."""
+        """How many of the images to judge show a defect."""
         return sum(not sample.good for sample in self.tests.samples.values())
 
     @property
@@ -78,7 +78,7 @@ def category(name: str, dataset: Dataset, seed: int = 0) -> Category:
     if len(found.normals) < FEWEST_PARTS or not len(found.tests):
         raise PadimError(
             f"{name}: has {count(len(found.normals), 'good part')} to fit on and "
-            f"{count(len(found.tests), 'picture')} to judge; a study takes at least {FEWEST_PARTS} and 1"
+            f"{count(len(found.tests), 'image')} to judge; a study takes at least {FEWEST_PARTS} and 1"
         )
     return found
 
@@ -133,7 +133,7 @@ def categories(
 
 
 def digest(found: Category, watch: Watch, stage: str) -> str:
-    """Hex SHA-256 of every picture's and mask's content, label and name: the same pictures, the same digest.
+    """Hex SHA-256 of every image's and mask's content, label and name: the same images, the same digest.
 
     What cannot be read counts as empty: it will be told when it is wanted.
 

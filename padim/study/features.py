@@ -1,8 +1,8 @@
-"""What one network gives for all pictures of a category, on disk: extracted once, shared by configurations.
+"""What one network gives for all images of a category, on disk: extracted once, shared by configurations.
 
 Configurations of the same network, weights, input size, shape and grid read the same features, each the
-channels of its own layers. Of the pictures to judge, what counting needs beside the features is kept too, so
-that no picture is decoded twice.
+channels of its own layers. Of the images to judge, what counting needs beside the features is kept too, so
+that no image is decoded twice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from padim.study.data import Category
 
 __all__ = ["Features", "Seen", "shared_by", "union"]
 
-_RECORD = "pictures.json"
+_RECORD = "images.json"
 _MASKS = "masks.npy"
 _SHARED = ("backbone", "weights", "input_size", "fit", "grid_stride", "feature_norm")
 
@@ -62,7 +62,7 @@ def union(configs: Sequence[PadimConfig]) -> PadimConfig:
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture whose features are there.
+    """An image whose features are there.
 
     Attributes:
         name: in its data set.
@@ -121,7 +121,7 @@ class Features:
 
     @property
     def record(self) -> _Record:
-        """Which pictures they are; :meth:`take` first."""
+        """Which images they are; :meth:`take` first."""
         assert self._record is not None
         return self._record
 
@@ -141,11 +141,11 @@ class Features:
         begun = time.perf_counter()
         normals = tuple(self._run(category.normals, self.normals, watch, "Reading good parts"))
         seconds = time.perf_counter() - begun
-        tests = tuple(self._run(category.tests, self.tests, watch, "Reading pictures to judge", masks))
+        tests = tuple(self._run(category.tests, self.tests, watch, "Reading images to judge", masks))
         failed += [*category.normals.skipped, *category.tests.skipped]
         for found, dataset in ((normals, category.normals), (tests, category.tests)):
             if not found:
-                raise PadimError(f"{category.name}: none of the {len(dataset)} pictures could be used")
+                raise PadimError(f"{category.name}: none of the {len(dataset)} images could be used")
         side = self.config.input_size
         stacked = np.array(masks, np.bool_).reshape(len(masks), side * side)
         content = io.BytesIO()

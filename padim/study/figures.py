@@ -21,9 +21,9 @@ from padim.study.result import FIGURES, Result, Scored
 
 __all__ = ["counted", "milliseconds", "probed"]
 
-# Pictures that tell how long one takes.
+# Images that tell how long one takes.
 _TIMED = 8
-# Places that defects are painted on, on each picture: every configuration pays for them.
+# Places that defects are painted on, on each image: every configuration pays for them.
 _PLACES = 2
 
 Draws = npt.NDArray[np.float32]
@@ -64,7 +64,7 @@ def counted(category: Category, config: PadimConfig, model: Padim, judged: Judge
         milliseconds=0.0,
         model_bytes=_bytes(model),
         known=judged.known,
-        pictures=tuple(Scored(name=one.name, kind=one.kind, score=one.score) for one in judged.pictures),
+        images=tuple(Scored(name=one.name, kind=one.kind, score=one.score) for one in judged.images),
         failed=tuple((error.name, error.reason) for error in judged.failed),
     )
     draws = np.full((metrics.RESAMPLES, len(FIGURES)), np.nan, np.float32)
@@ -87,7 +87,7 @@ def _bytes(model: Padim) -> int:
 
 
 def milliseconds(model: Padim, category: Category, watch: Watch) -> float:
-    """Per picture by itself, from its file to its score, with the model's own network; a few are timed."""
+    """Per image by itself, from its file to its score, with the model's own network; a few are timed."""
     samples = list(category.tests.samples.values())
     chosen = [samples[i] for i in sorted({i * len(samples) // _TIMED for i in range(_TIMED)})]
     images = list(category.tests.only(chosen))
@@ -102,9 +102,9 @@ def milliseconds(model: Padim, category: Category, watch: Watch) -> float:
 
 
 def probed(
-    model: Padim, category: Category, pictures: int, watch: Watch
+    model: Padim, category: Category, images: int, watch: Watch
 ) -> tuple[Figure, npt.NDArray[np.float64], int]:
-    """The share of painted defects that are found, its draws, and how many pictures were painted on."""
+    """The share of painted defects that are found, its draws, and how many images were painted on."""
     good = [sample for sample in category.tests.samples.values() if sample.kind == GOOD]
     none = np.full(metrics.RESAMPLES, np.nan)
     try:
@@ -112,20 +112,20 @@ def probed(
             model,
             category.tests.only(good),
             places=_PLACES,
-            most_pictures=pictures,
+            most_images=images,
             progress=watch.progress,
             cancel=watch.cancel,
             on_error=lambda error: None,
         )
     except CalibrationError as error:
         return Figure(None, str(error)), none, 0
-    of = found.picture_of
-    caught = np.bincount(of, found.caught.sum(axis=(1, 2, 3)), len(found.pictures))
-    tried = np.bincount(of, (~found.void).sum(axis=(1, 2, 3)), len(found.pictures))
+    of = found.image_of
+    caught = np.bincount(of, found.caught.sum(axis=(1, 2, 3)), len(found.images))
+    tried = np.bincount(of, (~found.void).sum(axis=(1, 2, 3)), len(found.images))
     if not tried.sum():
-        return Figure(None, "every painted place alarms before it is painted"), none, len(found.pictures)
-    # Pictures are drawn, not places: those of one picture are alike.
-    n = len(found.pictures)
+        return Figure(None, "every painted place alarms before it is painted"), none, len(found.images)
+    # Images are drawn, not places: those of one image are alike.
+    n = len(found.images)
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=metrics.RESAMPLES)
     tries = weights @ tried
     drawn = np.divide(weights @ caught, tries, out=np.full(metrics.RESAMPLES, np.nan), where=tries > 0)

@@ -65,7 +65,7 @@ def _figures(study: Study) -> dict[str, Any]:
     ]
     heads += [
         ("Fit", "up"),
-        ("One picture", "up"),
+        ("One image", "up"),
         ("Model", "up"),
         *((about.title, "down") for about in others),
     ]

@@ -3,7 +3,7 @@
 A table has a row for each category and one for their mean, and a column for each configuration. Every row
 has its best one, and the others are tested against it (:mod:`padim.analysis.significance`): image AUROC by
 DeLong's test, everything else by the draws that all results share. In the mean the categories are as they
-are, and the pictures of each are drawn by themselves.
+are, and the images of each are drawn by themselves.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def _differences(
     for runs in by_category:
         results = [one.result for one in runs if one.result is not None]
         if any(result.order != results[0].order or result.probed != results[0].probed for result in results):
-            why = "they have not judged the same pictures"
+            why = "they have not judged the same images"
             return [Difference(value - values[best], why=why) for value in values]
     if name != "image_auroc":
         return resampled(values, [_drawn(runs, column) for runs in rows])[1]
@@ -254,6 +254,6 @@ def _differences(
         try:
             covariance += delong([good for good, _ in scores], [bad for _, bad in scores]).covariance
         except ValueError:
-            why = "there are too few pictures to compare by"
+            why = "there are too few images to compare by"
             return [Difference(value - values[best], why=why) for value in values]
     return against(values, covariance / len(by_category) ** 2)[1]

@@ -1,6 +1,6 @@
 """One configuration on one category: every figure, and what comparing it with others takes.
 
-Kept as JSON, with the figures' draws beside it as an array. Draws of the same pictures are the same for every
+Kept as JSON, with the figures' draws beside it as an array. Draws of the same images are the same for every
 configuration, so that two of them are compared draw by draw.
 """
 
@@ -41,8 +41,8 @@ class About(NamedTuple):
 
 FIGURES: tuple[About, ...] = (
     About("image_auroc", "Image AUROC", "How often a defect scores above a good part, of all pairs."),
-    About("image_ap", "Image average precision", "How clean the list of pictures is, read from the top."),
-    About("image_f1", "Image F1", "At the best threshold for these very pictures."),
+    About("image_ap", "Image average precision", "How clean the list of images is, read from the top."),
+    About("image_f1", "Image F1", "At the best threshold for these very images."),
     About("pixel_auroc", "Pixel AUROC", "How often a pixel inside a defect scores above one outside."),
     About("pixel_ap", "Pixel average precision", "As the AUROC, stricter where defects are small."),
     About("aupro", "Pixel AUPRO", "The share of each defect found with at most 30 % of sound pixels marked."),
@@ -57,7 +57,7 @@ def by_name(name: str) -> About:
 
 
 class Scored(BaseModel):
-    """A picture's score.
+    """An image's score.
 
     Attributes:
         name: in its data set.
@@ -81,17 +81,17 @@ class Result(BaseModel):
         figures: by name; what cannot be said says why.
         promised, promised_upper: share of good parts above the threshold to expect by the held-out scores of
             the fit, and its 95 % upper bound; None without a threshold.
-        false_rejects: good pictures above the threshold.
+        false_rejects: good images above the threshold.
         caught: defects above it.
         fit_seconds: reading the good parts, the network and learning.
         learn_seconds: learning alone.
         shared: the network's part is that of features shared with other configurations.
-        milliseconds: per picture, with decoding.
+        milliseconds: per image, with decoding.
         model_bytes: the network and what was learnt.
-        known: pictures judged that were fitted on.
-        pictures: in the order of the data set.
+        known: images judged that were fitted on.
+        images: in the order of the data set.
         failed: (name, why) of files that could not be used.
-        probed: pictures that defects were painted on; 0 where there are real ones.
+        probed: images that defects were painted on; 0 where there are real ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,20 +109,20 @@ class Result(BaseModel):
     milliseconds: float
     model_bytes: int
     known: int
-    pictures: tuple[Scored, ...]
+    images: tuple[Scored, ...]
     failed: tuple[tuple[str, str], ...] = ()
     probed: int = 0
 
     def scores(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Levels of the good pictures, and of the defects."""
-        good = [picture.score for picture in self.pictures if picture.kind == "good"]
-        defect = [picture.score for picture in self.pictures if picture.kind != "good"]
+        """Levels of the good images, and of the defects."""
+        good = [image.score for image in self.images if image.kind == "good"]
+        defect = [image.score for image in self.images if image.kind != "good"]
         return np.array(good, np.int64), np.array(defect, np.int64)
 
     @property
     def order(self) -> tuple[tuple[str, str], ...]:
-        """Which pictures were judged: results of the same ones can be compared pair by pair."""
-        return tuple((picture.name, picture.kind) for picture in self.pictures)
+        """Which images were judged: results of the same ones can be compared pair by pair."""
+        return tuple((image.name, image.kind) for image in self.images)
 
 
 def write(folder: Path, key: str, result: Result, draws: npt.NDArray[np.float32]) -> None:

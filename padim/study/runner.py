@@ -1,7 +1,7 @@
 """A study: several configurations on several categories, each fitted and judged once, whatever stops it.
 
 Every run (one configuration on one category) ends in a file of its own, named after all that it depends on:
-the configuration, the network's weights and the content of every picture. A study begun again does only
+the configuration, the network's weights and the content of every image. A study begun again does only
 what has no such file. Configurations of the same network and input size share its features
 (:mod:`padim.study.features`), which are on disk while the category's runs need them; a study that was
 stopped keeps them until it has gone on.
@@ -22,7 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from padim._version import __version__
-from padim.analysis.evaluation import judge as judge_pictures
+from padim.analysis.evaluation import judge as judge_images
 from padim.config import PadimConfig
 from padim.data.loading import Cancel, Progress, Watch
 from padim.errors import Cancelled, ImageError, PadimError
@@ -44,7 +44,7 @@ _FORMAT = 1
 _ABOUT = "study.json"
 _PREPARING = "Preparing the network"
 # Good parts that defects are painted on where there are no real ones.
-PROBE_PICTURES = 8
+PROBE_IMAGES = 8
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def run(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     on_run: Callable[[Run, int, int], None] | None = None,
-    probe_pictures: int = PROBE_PICTURES,
+    probe_images: int = PROBE_IMAGES,
 ) -> Study:
     """Fit and judge every configuration on every category, but for what has been done before.
 
@@ -120,7 +120,7 @@ def run(
         progress: called as (done, total or None, stage); the stage says which run it is.
         cancel: asked between batches; True stops.
         on_run: told of every run as it ends, or is found, and how many of how many that makes.
-        probe_pictures: where there are no defects, on how many good parts they are painted.
+        probe_images: where there are no defects, on how many good parts they are painted.
 
     Raises:
         Cancelled: ``cancel`` said so; what is done is kept.
@@ -137,7 +137,7 @@ def run(
         with FileLock(folder / ".lock", timeout=0):
             # Of earlier runs that were killed; this folder is the study's own.
             leftovers.sweep(leftovers.below(folder))
-            work = _Work(folder, tuple(variants), tuple(categories), probe_pictures, on_run)
+            work = _Work(folder, tuple(variants), tuple(categories), probe_images, on_run)
             return work.all(Watch(progress, cancel))
     except Timeout:
         raise PadimError(f"{folder}: another study is at work here; wait for it, or choose another") from None
@@ -200,13 +200,13 @@ class _Work:
         folder: Path,
         variants: tuple[Variant, ...],
         categories: tuple[Category, ...],
-        probe_pictures: int,
+        probe_images: int,
         on_run: Callable[[Run, int, int], None] | None,
     ) -> None:
         self._folder = folder
         self._variants = variants
         self._categories = categories
-        self._probe_pictures = probe_pictures
+        self._probe_images = probe_images
         self._on_run = on_run
         self._runs = {(c.name, v.name): Run(c.name, v.name) for c in categories for v in variants}
         self._keys = dict.fromkeys(self._runs, "")
@@ -218,7 +218,7 @@ class _Work:
         self._save()
         try:
             for category in self._categories:
-                content = digest(category, watch, f"{category.name}: Looking at the pictures")
+                content = digest(category, watch, f"{category.name}: Looking at the images")
                 todo: list[Variant] = []
                 for variant in self._variants:
                     key = self._key(category, variant, content)
@@ -268,8 +268,8 @@ class _Work:
             "version": __version__,
             "config": config.model_dump(mode="json"),
             "weights": weights.get("sha256", ""),
-            "pictures": content,
-            "probe": 0 if category.defects else self._probe_pictures,
+            "images": content,
+            "probe": 0 if category.defects else self._probe_images,
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -282,10 +282,10 @@ class _Work:
     def _category(self, category: Category, content: str, todo: list[Variant], watch: Watch) -> None:
         groups: dict[object, list[Variant]] = defaultdict(list)
         for variant in todo:
-            own = variant.name if variant.config.needs_pictures else ""
+            own = variant.name if variant.config.needs_images else ""
             groups[shared_by(variant.config), own].append(variant)
         for variants in groups.values():
-            alone = variants[0].config.needs_pictures
+            alone = variants[0].config.needs_images
             features: Features | None = None
             try:
                 if not alone:
@@ -352,7 +352,7 @@ class _Work:
             failed += category.normals.skipped
             before = 0.0
             learnt = time.perf_counter() - begun
-            judged = judge_pictures(model, category.tests, progress=watch.progress, cancel=watch.cancel)
+            judged = judge_images(model, category.tests, progress=watch.progress, cancel=watch.cancel)
         else:
             model = LearntPadim(variant.config, work_dir=place)
             watch.step(0, None, _PREPARING)
@@ -374,7 +374,7 @@ class _Work:
             }
         )
         if not category.defects:
-            figure, column, painted_on = probed(model, category, self._probe_pictures, watch)
+            figure, column, painted_on = probed(model, category, self._probe_images, watch)
             result = result.model_copy(
                 update={"figures": {**result.figures, "probe": figure}, "probed": painted_on}
             )

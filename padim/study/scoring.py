@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from padim.analysis import metrics
 from padim.analysis.embedding_scores import level_maps
-from padim.analysis.evaluation import Judged, Picture
+from padim.analysis.evaluation import EvaluatedImage, Judged
 from padim.data.loading import Watch
 from padim.decision.regions import region_score
 from padim.errors import ImageError
@@ -56,7 +56,7 @@ class LearntPadim(Padim):
 
 
 def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int, npt.NDArray[np.uint16]]]:
-    """The judged map of every picture to judge, by its place among them."""
+    """The judged map of every image to judge, by its place among them."""
     seen = features.record.tests
     maps = level_maps(
         model.state,
@@ -66,7 +66,7 @@ def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int,
         model.config.input_size,
         features.extractor.batch_size(model.state.fitted.detector.scoring_bytes()),
         watch,
-        "Judging pictures",
+        "Judging images",
     )
     yield from enumerate(maps)
 
@@ -76,7 +76,7 @@ def judge(model: LearntPadim, features: Features, layout: str, watch: Watch) -> 
 
     Args:
         model: learnt from the same features.
-        features: of the pictures.
+        features: of the images.
         layout: of their data set.
         watch: for progress and cancelling.
 
@@ -85,15 +85,15 @@ def judge(model: LearntPadim, features: Features, layout: str, watch: Watch) -> 
     """
     record = features.record
     fitted_on = {seen.sha256 for seen in record.normals}
-    pixels, pictures, known = metrics.Pixels(), [], 0
+    pixels, images, known = metrics.Pixels(), [], 0
     begun = time.perf_counter()
     for row, q in _maps(model, features, watch):
         seen = record.tests[row]
         mask = features.mask(seen)
         score = region_score(q, model.config.min_area)
-        pictures.append(Picture(seen.name, seen.kind, score, mask is not None))
+        images.append(EvaluatedImage(seen.name, seen.kind, score, mask is not None))
         known += seen.sha256 in fitted_on
-        if pictures[-1].good or mask is not None:
+        if images[-1].good or mask is not None:
             pixels.add(q, mask, model.state.judged_area(seen.original_size), seen.kind)
     failed = tuple(ImageError(name, why) for name, why in record.failed)
-    return Judged(layout, tuple(pictures), pixels, failed, known, time.perf_counter() - begun)
+    return Judged(layout, tuple(images), pixels, failed, known, time.perf_counter() - begun)

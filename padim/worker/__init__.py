@@ -5,7 +5,7 @@ of JSON on its standard output: how far it is, and at the end what came of it or
 ``cancel`` asks it to stop; the end of its input means that whoever asked is gone, and ends it at once.
 
     messages   requests, outcomes and errors, to JSON and back
-    pictures   where the images of a request are, and opening them
+    images   where the images of a request are, and opening them
     verbs      what can be asked for
     process    starting the process and talking to it
 """

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from padim import errors
 from padim.errors import ImageError, PadimError
 from padim.storage.atomic import explain_os_error
-from padim.worker.pictures import Labelled, Pictures
+from padim.worker.images import Images, Labelled
 
 
 class WorkerFault(Exception):
@@ -34,33 +34,33 @@ class Fit(_OfModel):
     Attributes:
         config: its settings.
         groups: each image's part, by name.
-        pictures: the good parts.
-        label: what the pictures are, as the user knows them.
+        images: the good parts.
+        label: what the images are, as the user knows them.
     """
 
     verb: Literal["fit"] = "fit"
     config: dict[str, Any]
     groups: dict[str, str]
-    pictures: Pictures
+    images: Images
     label: str = ""
 
 
 class Rebuild(_OfModel):
-    """The features of a model's own ``pictures`` once more."""
+    """The features of a model's own ``images`` once more."""
 
     verb: Literal["rebuild"] = "rebuild"
-    pictures: Pictures
+    images: Images
 
 
 class Add(_OfModel):
-    """A fit continued with further ``pictures``.
+    """A fit continued with further ``images``.
 
     Attributes:
         shots: names of images that are further shots of another one of them, and that one's name.
     """
 
     verb: Literal["add"] = "add"
-    pictures: Pictures
+    images: Images
     shots: dict[str, str]
 
 
@@ -92,13 +92,13 @@ class Study(BaseModel):
     Attributes:
         folder: the study's own.
         variants: name and settings of each configuration.
-        pictures: what they are compared on.
+        images: what they are compared on.
     """
 
     verb: Literal["study"] = "study"
     folder: Path
     variants: list[tuple[str, dict[str, Any]]]
-    pictures: Labelled
+    images: Labelled
 
 
 Request = Fit | Rebuild | Add | SetLayers | Exclude | Include | Study
@@ -122,7 +122,7 @@ class Outcome(BaseModel):
     """What came of it; which attributes a verb fills is said with the verb.
 
     Attributes:
-        pictures: how many images.
+        images: how many images.
         parts: how many parts they show.
         active, muted: layers in use, and not.
         was_stale: the calibration was out of date before.
@@ -130,7 +130,7 @@ class Outcome(BaseModel):
         failed: name and reason of every file that could not be used.
     """
 
-    pictures: int = 0
+    images: int = 0
     parts: int = 0
     active: list[str] = []
     muted: list[str] = []
@@ -151,7 +151,7 @@ def error_to_json(error: BaseException) -> dict[str, Any]:
     """The error with its type and attributes; those of the program itself by their type's name only."""
     if isinstance(error, MemoryError):
         error = PadimError(
-            "there is not enough memory for this; a smaller input size, a coarser grid or fewer pictures "
+            "there is not enough memory for this; a smaller input size, a coarser grid or fewer images "
             "take less"
         )
     elif isinstance(error, OSError):

@@ -125,7 +125,7 @@ def _why(status: int) -> str:
     if status == -getattr(signal, "SIGKILL", 9):
         return (
             "the process that did the work was killed by the system, most likely because memory ran out; "
-            "a smaller input size, a coarser grid or fewer pictures take less"
+            "a smaller input size, a coarser grid or fewer images take less"
         )
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
     return f"the process that did the work ended before its time ({how}); the server's log may say why"

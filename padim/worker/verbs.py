@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from padim.errors import Cancelled, ImageError, PadimError
+from padim.worker.images import open_images
 from padim.worker.messages import (
     Add,
     Exclude,
@@ -21,7 +22,6 @@ from padim.worker.messages import (
     SetLayers,
     Study,
 )
-from padim.worker.pictures import open_pictures
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
@@ -67,7 +67,7 @@ def perform(request: Request, progress: Report, cancel: Cancel) -> Outcome:
 
 
 def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
-    """``pictures`` of the model, and what ``failed``.
+    """``images`` of the model, and what ``failed``.
 
     What is done is kept in the model's working folder until it is saved: after a kill, the same request goes
     on from there.
@@ -83,7 +83,7 @@ def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
     from padim.workspace import Workspace
 
     store, failed = Workspace(request.root), list[ImageError]()
-    source = open_pictures(request.pictures)
+    source = open_images(request.images)
     work = store.work_dir(request.model)
     if resume.Request.read(work) is None:
         told = _kept_request(request, len(source))
@@ -99,18 +99,18 @@ def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
     )
     store.save(request.model, model)
     resume.forget(work)
-    return Outcome(pictures=len(model.normals_), failed=_told((*source.skipped, *failed)))
+    return Outcome(images=len(model.normals_), failed=_told((*source.skipped, *failed)))
 
 
 def _kept_request(request: Fit, total: int) -> resume.Request:
     """What to keep of a request, to go on with it after a kill."""
     from padim.storage import resume
-    from padim.worker.pictures import AtPath, Files
+    from padim.worker.images import AtPath, Files
 
-    given = request.pictures
+    given = request.images
     return resume.Request.now(
         total,
-        pictures=str(given.path) if isinstance(given, AtPath) else None,
+        images=str(given.path) if isinstance(given, AtPath) else None,
         files=tuple((name, str(path)) for name, path in given.files) if isinstance(given, Files) else (),
         label=request.label,
         config=request.config,
@@ -147,7 +147,7 @@ def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
     from padim.workspace import Workspace
 
     failed: list[ImageError] = []
-    source = open_pictures(request.pictures)
+    source = open_images(request.images)
     with Workspace(request.root).edit(request.model) as model:
         stale = model.state.fitted.calibration == "stale"
         model.working_set.rebuild(source, progress=progress, cancel=cancel, on_error=failed.append)
@@ -156,11 +156,11 @@ def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
 
 
 def _add(request: Add, progress: Report, cancel: Cancel) -> Outcome:
-    """How many ``pictures`` were added, and how many new ``parts`` they show."""
+    """How many ``images`` were added, and how many new ``parts`` they show."""
     from padim.workspace import Workspace
 
     failed: list[ImageError] = []
-    source = open_pictures(request.pictures)
+    source = open_images(request.images)
     with Workspace(request.root).edit(request.model) as model:
         before, parts_before = len(model.normals_), _parts(model.normals_)
         # A label of its part that no part of the model has.
@@ -168,10 +168,10 @@ def _add(request: Add, progress: Report, cancel: Cancel) -> Outcome:
         model.partial_fit(source, groups=groups, progress=progress, cancel=cancel, on_error=failed.append)
         added = len(model.normals_) - before
         if not added:
-            raise PadimError("None of the pictures could be used.")
+            raise PadimError("None of the images could be used.")
         parts = _parts(model.normals_) - parts_before
         progress(0, None, "Saving")
-    return Outcome(pictures=added, parts=parts, failed=_told((*source.skipped, *failed)))
+    return Outcome(images=added, parts=parts, failed=_told((*source.skipped, *failed)))
 
 
 def _refit(request: SetLayers | Exclude | Include, progress: Report, cancel: Cancel) -> Outcome:
@@ -198,7 +198,7 @@ def _study(request: Study, progress: Report, cancel: Cancel) -> Outcome:
     from padim.study.runner import run
 
     variants = [Variant(name, PadimConfig.of(config)) for name, config in request.variants]
-    done = run(request.folder, variants, request.pictures.categories(), progress=progress, cancel=cancel)
+    done = run(request.folder, variants, request.images.categories(), progress=progress, cancel=cancel)
     return Outcome(again=done.again)
 
 

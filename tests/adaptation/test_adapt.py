@@ -31,7 +31,7 @@ from padim.methods.training import Turn
 from padim.network import backbone
 from padim.network.model_network import ModelNetwork
 from padim.output.export import export_onnx
-from padim.storage.image_store import Pictures
+from padim.storage.image_store import ImageStore
 from tests.parts import defects, normals, part, png
 from tests.reading import rows_read
 
@@ -76,10 +76,10 @@ def test_only_what_is_marked_is_pasted(side: int, seed: int) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Pictures:
-    pictures = Pictures(tmp_path / "pictures", 64).start()
-    pictures.append(np.stack([part(seed, size=(64, 64)) for seed in range(5)]), [f"{i}" for i in range(5)])
-    return pictures
+def store(tmp_path: Path) -> ImageStore:
+    images = ImageStore(tmp_path / "images", 64).start()
+    images.append(np.stack([part(seed, size=(64, 64)) for seed in range(5)]), [f"{i}" for i in range(5)])
+    return images
 
 
 def answers(content: bytes) -> np.ndarray:
@@ -87,8 +87,8 @@ def answers(content: bytes) -> np.ndarray:
     return np.asarray(ort.InferenceSession(content).run(None, {"image": image})[0])
 
 
-def test_teaching_changes_the_layers_a_little_and_can_be_repeated(store: Pictures) -> None:
-    turn = Turn("3 pictures", [0, 1, 3], [4])
+def test_teaching_changes_the_layers_a_little_and_can_be_repeated(store: ImageStore) -> None:
+    turn = Turn("3 images", [0, 1, 3], [4])
     one, losses = fine_tune(CONFIG, store, turn, 2)
     again, _ = fine_tune(CONFIG, store, turn, 2)
     other, _ = fine_tune(CONFIG, store, replace(turn, seed=1), 2)
@@ -103,8 +103,8 @@ def test_teaching_changes_the_layers_a_little_and_can_be_repeated(store: Picture
     assert not np.array_equal(after, differently)
 
 
-def test_an_adapted_network_is_exported_like_any_other(store: Pictures) -> None:
-    content, _ = fine_tune(CONFIG, store, Turn("3 pictures", [0, 1, 3], [4]), 1)
+def test_an_adapted_network_is_exported_like_any_other(store: ImageStore) -> None:
+    content, _ = fine_tune(CONFIG, store, Turn("3 images", [0, 1, 3], [4]), 1)
     ours, theirs = (
         onnx.load_model_from_string(each).graph
         for each in (content, backbone.onnx_bytes(CONFIG.backbone, CONFIG.layers))
@@ -113,9 +113,9 @@ def test_an_adapted_network_is_exported_like_any_other(store: Pictures) -> None:
     assert [node.op_type for node in ours.node] == [node.op_type for node in theirs.node]
 
 
-def test_only_the_rows_of_the_turn_are_read(store: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_rows_of_the_turn_are_read(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     read = rows_read(monkeypatch)
-    fine_tune(CONFIG, store, Turn("2 pictures", [0, 3], [4]), 1)
+    fine_tune(CONFIG, store, Turn("2 images", [0, 3], [4]), 1)
     assert read == {0, 3, 4}
 
 
@@ -123,7 +123,7 @@ def test_only_the_rows_of_the_turn_are_read(store: Pictures, monkeypatch: pytest
 
 
 class Used:
-    """Which pictures reach the teaching, the fits and the probe."""
+    """Which images reach the teaching, the fits and the probe."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.taught: set[str] = set()
@@ -132,9 +132,9 @@ class Used:
         self.network = backbone.onnx_bytes(CONFIG.backbone, CONFIG.layers)
         fit = Padim.fit
 
-        def teaching(_config: Any, pictures: Pictures, turn: Turn, _epochs: int) -> tuple[bytes, Losses]:
-            self.taught = set(pictures.keys())
-            assert sorted([*turn.rows, *turn.stop_rows]) == list(range(len(pictures)))
+        def teaching(_config: Any, images: ImageStore, turn: Turn, _epochs: int) -> tuple[bytes, Losses]:
+            self.taught = set(images.keys())
+            assert sorted([*turn.rows, *turn.stop_rows]) == list(range(len(images)))
             assert not set(turn.rows) & set(turn.stop_rows)
             return self.network, Losses(turn.name, (1.0,), (1.0,), 0)
 
@@ -154,9 +154,9 @@ class Used:
 
 def test_who_teaches_is_not_fitted_on_and_who_examines_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
     used = Used(monkeypatch)
-    pictures = normals(COUNT)
-    everyone = {sha(content) for _, content in pictures}
-    model, outcome = adapt(CONFIG, pictures)
+    images = normals(COUNT)
+    everyone = {sha(content) for _, content in images}
+    model, outcome = adapt(CONFIG, images)
     published, adapted = used.fitted
     assert len(used.taught) == 4
     assert len(used.probed) == 4
@@ -170,7 +170,7 @@ def test_who_teaches_is_not_fitted_on_and_who_examines_is_neither(monkeypatch: p
     assert model.state.fitted.calibration == "exact"
 
 
-def test_the_order_of_the_pictures_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_the_images_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     used = Used(monkeypatch)
     adapt(CONFIG, normals(COUNT))
     taught, probed = used.taught, used.probed
@@ -199,15 +199,15 @@ def dataset(folder: Path, good: list[Any], bad: list[Any]) -> Any:
     return open_dataset(folder)
 
 
-def test_labelled_pictures_never_teach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labelled_images_never_teach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Good and bad alike: a defect among the good parts by mistake, and another shot of a labelled part."""
     used = Used(monkeypatch)
     bad = defects(3)
-    pictures = [*normals(COUNT), *bad[:1], ("again.png", png(part(2, shot=1)))]
+    images = [*normals(COUNT), *bad[:1], ("again.png", png(part(2, shot=1)))]
     labelled = dataset(tmp_path, [*normals(2, first=2), *normals(4, first=70)], bad)
     groups = {"good_002.png": "two", "again.png": "two"}
-    _, outcome = adapt(CONFIG, pictures, labelled=labelled, groups=groups)
-    known = {sha(content) for _, content in [*pictures[2:4], *bad, pictures[-1]]}
+    _, outcome = adapt(CONFIG, images, labelled=labelled, groups=groups)
+    known = {sha(content) for _, content in [*images[2:4], *bad, images[-1]]}
     assert outcome.judged_by == "defects"
     assert outcome.passed_over == 4
     assert not known & (used.taught | used.fitted[0] | used.fitted[1])
@@ -222,7 +222,7 @@ def counts(caught: list[int]) -> np.ndarray:
     return np.array([caught, [20] * len(caught)], np.int64)
 
 
-def test_a_gain_on_every_picture_is_one_and_luck_on_a_few_is_none() -> None:
+def test_a_gain_on_every_image_is_one_and_luck_on_a_few_is_none() -> None:
     rng = np.random.default_rng(0)
     base = rng.integers(4, 12, 12)
     better = adapting._shares_apart([counts(list(base)), counts(list(base + 3))], 0)
@@ -241,15 +241,15 @@ def test_a_gain_on_every_picture_is_one_and_luck_on_a_few_is_none() -> None:
     assert not adapting._shares_apart([counts([3]), counts([9])], 0).real
 
 
-def test_the_share_of_a_probe_is_counted_by_picture(small_model: Padim) -> None:
+def test_the_share_of_a_probe_is_counted_by_image(small_model: Padim) -> None:
     found = sensitivity.measure(
         small_model, normals(3, first=60), places=2, sizes=(4, 16), contrasts=(0.1, 0.4)
     )
-    caught, tried = adapting._by_picture(found)
-    for picture in range(3):
-        on_it = found.picture_of == picture
-        assert caught[picture] == found.caught[on_it].sum()
-        assert tried[picture] == (~found.void[on_it]).sum()
+    caught, tried = adapting._by_image(found)
+    for image in range(3):
+        on_it = found.image_of == image
+        assert caught[image] == found.caught[on_it].sum()
+        assert tried[image] == (~found.void[on_it]).sum()
     assert caught.sum() / tried.sum() == found.share
 
 
@@ -257,7 +257,7 @@ def test_the_share_of_a_probe_is_counted_by_picture(small_model: Padim) -> None:
     ("difference", "rejected", "kept", "words"),
     [
         (GAIN, 0, True, "adapted network is kept"),
-        (GAIN, 5, False, "5 of 10 unseen good pictures are rejected, more than the promised 5.0%"),
+        (GAIN, 5, False, "5 of 10 unseen good images are rejected, more than the promised 5.0%"),
         (Difference(0.2, -0.1, 0.5, 0.2), 0, False, "Chance explains that as well"),
         (Difference(-0.2, -0.3, -0.1, 0.001), 0, False, "That is no gain"),
         (Difference(None, why="there is too little to compare"), 0, False, "too little to compare"),
@@ -285,14 +285,14 @@ def test_labelled_defects_are_compared_by_delong(tmp_path: Path, monkeypatch: py
     model, outcome = adapt(CONFIG, normals(COUNT), labelled=labelled)
     assert len(used.fitted) == 2
     assert not outcome.kept
-    scored = judge(model, labelled).pictures
+    scored = judge(model, labelled).images
     expected = roc_auc_score([not one.good for one in scored], [one.score for one in scored])
     assert outcome.published.value == pytest.approx(expected)
     assert outcome.published.good == 6
     assert outcome.published.rejected == sum(s.good and s.score > model.threshold_level for s in scored)
 
 
-def test_labelled_pictures_of_one_class_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labelled_images_of_one_class_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Used(monkeypatch)
     labelled = dataset(tmp_path, normals(6, first=70), defects(1))
     with pytest.raises(PadimError, match="two good ones and two defects at least; there are 6 and 1"):
@@ -316,8 +316,7 @@ def test_its_origin_is_told(adapted: tuple[Padim, Outcome]) -> None:
     assert model.network.provenance["weights"] == "adapted"
     assert model.network.provenance["sha256"] == published["sha256"]
     assert (
-        model.network.provenance["source"]
-        == f"{published['source']}, adapted with 4 pictures, seed 0, 1 epoch"
+        model.network.provenance["source"] == f"{published['source']}, adapted with 4 images, seed 0, 1 epoch"
     )
     assert len(model.network.taught_with) == outcome.taught == 4
     assert not model.network.taught_with & {normal.sha256 for normal in model.normals_}
@@ -332,12 +331,12 @@ def test_it_is_saved_opened_and_exported_like_any_other(
     assert opened.network.provenance == model.network.provenance
     assert opened.network.extractor.identity == model.network.extractor.identity
     assert opened.network.extractor.identity != Padim(CONFIG).network.extractor.identity
-    pictures = [*normals(2, first=60), *defects(2)]
-    for ours, theirs in zip(model.predict(pictures), opened.predict(pictures), strict=True):
+    images = [*normals(2, first=60), *defects(2)]
+    for ours, theirs in zip(model.predict(images), opened.predict(images), strict=True):
         np.testing.assert_array_equal(ours.levels, theirs.levels)
     path = export_onnx(opened, tmp_path / "scorer.onnx")
     session = ort.InferenceSession(path)
-    assert "adapted with 4 pictures" in session.get_modelmeta().custom_metadata_map["weights_source"]
+    assert "adapted with 4 images" in session.get_modelmeta().custom_metadata_map["weights_source"]
     rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
     levels, expected = (
         session.run(["map"], {"rgb": rgb})[0],
@@ -428,11 +427,11 @@ def test_too_few_parts_and_generators_are_refused() -> None:
         adapt(CONFIG, iter(normals(COUNT)))
 
 
-def test_a_broken_picture_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_image_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     Used(monkeypatch)
     failed: list[str] = []
-    pictures = [*normals(COUNT), *((f"broken_{i}.png", bytes([i]) * 9) for i in range(12))]
-    model, _ = adapt(CONFIG, pictures, on_error=lambda error: failed.append(error.name))
+    images = [*normals(COUNT), *((f"broken_{i}.png", bytes([i]) * 9) for i in range(12))]
+    model, _ = adapt(CONFIG, images, on_error=lambda error: failed.append(error.name))
     assert sorted(failed) == sorted(f"broken_{i}.png" for i in range(12))
     assert len(model.normals_) == COUNT
 
@@ -447,9 +446,9 @@ def test_importing_it_loads_no_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_a_random_network_can_be_taught_for_a_trial(store: Pictures) -> None:
+def test_a_random_network_can_be_taught_for_a_trial(store: ImageStore) -> None:
     config = CONFIG.model_copy(update={"weights": "random"})
-    content, losses = fine_tune(config, store, Turn("3 pictures", [0, 1, 3], [4]), 1)
+    content, losses = fine_tune(config, store, Turn("3 images", [0, 1, 3], [4]), 1)
     assert np.isfinite(answers(content)).all()
     assert len(losses.train) == 1
     assert io.BytesIO(content).read(1)

@@ -37,22 +37,20 @@ def measured(flange: list[RGB]) -> Alignment:
     return align(flange)
 
 
-def moved(picture: RGB, dx: float, dy: float, degrees: float) -> RGB:
+def moved(image: RGB, dx: float, dy: float, degrees: float) -> RGB:
     """Turned about the middle, then shifted, by OpenCV's own definitions."""
-    side = len(picture)
+    side = len(image)
     matrix = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, degrees, 1)
     matrix[:, 2] += dx, dy
     return np.asarray(
-        cv2.warpAffine(
-            picture, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-        ),
+        cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101),
         np.uint8,
     )
 
 
-def noisy(picture: RGB, rng: np.random.Generator) -> RGB:
+def noisy(image: RGB, rng: np.random.Generator) -> RGB:
     """Another exposure, with sensor noise."""
-    values = picture * rng.uniform(0.85, 1.1) + rng.normal(0, 6, picture.shape)
+    values = image * rng.uniform(0.85, 1.1) + rng.normal(0, 6, image.shape)
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
@@ -87,9 +85,9 @@ def errors(got: Alignment, true: Motions) -> tuple[npt.NDArray[np.float64], npt.
 def test_known_motions_are_found(
     flange: list[RGB], shift: float, turn: float, pixels: float, degrees: float, grey: bool
 ) -> None:
-    picture = cv2.cvtColor(flange[3], cv2.COLOR_RGB2GRAY) if grey else flange[3]
+    image = cv2.cvtColor(flange[3], cv2.COLOR_RGB2GRAY) if grey else flange[3]
     true, rng = motions(1, 16, shift, turn), np.random.default_rng(2)
-    got = align([noisy(moved(picture, *motion), rng) for motion in true])
+    got = align([noisy(moved(image, *motion), rng) for motion in true])
     assert got.measurable
     assert got.shifts.dtype == got.angles.dtype == got.strength.dtype == np.float32
     assert (got.shifts.shape, got.angles.shape, got.strength.shape) == ((16, 2), (16,), (16,))
@@ -106,7 +104,7 @@ def test_known_motions_are_found(
 
 
 def test_signs_are_as_described(flange: list[RGB]) -> None:
-    """One picture among many that lie still: down, right and counter-clockwise are positive."""
+    """One image among many that lie still: down, right and counter-clockwise are positive."""
     got = align(
         [*[flange[0]] * 6, moved(flange[0], 0, 5, 0), moved(flange[0], 3, 0, 0), moved(flange[0], 0, 0, 2)]
     )
@@ -117,10 +115,10 @@ def test_signs_are_as_described(flange: list[RGB]) -> None:
 
 
 @pytest.mark.parametrize("size", [64, 96, 416])
-def test_lengths_are_pixels_of_the_picture_given(size: int, flange: list[RGB]) -> None:
-    picture = cv2.resize(flange[0], (size, size), interpolation=cv2.INTER_AREA)
+def test_lengths_are_pixels_of_the_image_given(size: int, flange: list[RGB]) -> None:
+    image = cv2.resize(flange[0], (size, size), interpolation=cv2.INTER_AREA)
     true = motions(3, 10, size * 0.03, 2)
-    shift_error, turn_error = errors(align([moved(picture, *motion) for motion in true]), true)
+    shift_error, turn_error = errors(align([moved(image, *motion) for motion in true]), true)
     assert shift_error.max() < max(0.1, size / 1000)
     assert turn_error.max() < 0.1
 
@@ -130,13 +128,13 @@ def test_lengths_are_pixels_of_the_picture_given(size: int, flange: list[RGB]) -
 def test_parts_that_differ_are_found_as_well(seed: int, shift: float, turn: float, count: int) -> None:
     """Each its own grain and light, on one kind of part."""
     true, rng = motions(seed, count, shift, turn), np.random.default_rng(seed)
-    pictures = []
+    images = []
     for index, motion in enumerate(true):
         own = cv2.resize(rng.normal(scale=10, size=(20, 20)), (160, 160), interpolation=cv2.INTER_CUBIC)
-        picture = part(index, size=(160, 160), variety=0) * rng.uniform(0.9, 1.1) + own[..., None]
-        picture = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-        pictures.append(moved(picture, *motion)[16:144, 16:144])
-    got = align(pictures)
+        image = part(index, size=(160, 160), variety=0) * rng.uniform(0.9, 1.1) + own[..., None]
+        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        images.append(moved(image, *motion)[16:144, 16:144])
+    got = align(images)
     assert got.measurable
     shift_error, turn_error = errors(got, true)
     assert shift_error.max() < 0.5
@@ -144,7 +142,7 @@ def test_parts_that_differ_are_found_as_well(seed: int, shift: float, turn: floa
 
 
 def test_the_sample_lies_as_it_was_made(measured: Alignment) -> None:
-    """Shift and turn that the generator drew for each picture; map pixels are half of its own."""
+    """Shift and turn that the generator drew for each image; map pixels are half of its own."""
     true = []
     for index in range(make_sample.N_TRAIN):
         scene = make_sample.make_scene(np.random.default_rng([make_sample.SEED, 0, 0, index]))
@@ -162,7 +160,7 @@ def test_the_sample_lies_as_it_was_made(measured: Alignment) -> None:
     assert measured.shift95 < measured.edge95 < 8
 
 
-def test_the_order_of_the_pictures_plays_no_part(flange: list[RGB]) -> None:
+def test_the_order_of_the_images_plays_no_part(flange: list[RGB]) -> None:
     few = flange[:9]
     one, other = align(few), align(few[::-1])
     np.testing.assert_allclose(one.shifts, other.shifts[::-1], atol=0.02)
@@ -194,25 +192,25 @@ def test_noise_and_textures_are_not_measurable(grain: float, count: int) -> None
         assert np.isfinite(got.strength).all()
 
 
-def test_blank_pictures_are_not_measurable() -> None:
+def test_blank_images_are_not_measurable() -> None:
     assert not align([np.full((64, 64), 90, np.uint8)] * 5).measurable
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_two_pictures_are_too_few(flange: list[RGB], count: int) -> None:
+def test_two_images_are_too_few(flange: list[RGB], count: int) -> None:
     got = align(flange[:count])
     assert not got.measurable
     assert got.shifts.shape == (count, 2)
     assert got.strength.shape == (count,)
-    assert "at least 3 pictures" in advise(got, 8, 256)[1]
+    assert "at least 3 images" in advise(got, 8, 256)[1]
 
 
-def test_a_picture_of_something_else_counts_for_nothing(flange: list[RGB]) -> None:
+def test_an_image_of_something_else_counts_for_nothing(flange: list[RGB]) -> None:
     rng = np.random.default_rng(0)
     true = motions(4, 12, 4, 1)
-    pictures = [moved(flange[0], *motion) for motion in true]
-    alone = align(pictures)
-    got = align([*pictures, cv2.cvtColor(random_texture(rng, 256, 3), cv2.COLOR_GRAY2RGB)])
+    images = [moved(flange[0], *motion) for motion in true]
+    alone = align(images)
+    got = align([*images, cv2.cvtColor(random_texture(rng, 256, 3), cv2.COLOR_GRAY2RGB)])
     assert got.measurable
     assert np.isnan(got.shifts[-1]).all()
     assert np.isnan(got.angles[-1])
@@ -251,13 +249,13 @@ def test_a_motion_that_fits_badly_counts_for_nothing(
         np.zeros((0, 0), np.uint8),
     ],
 )
-def test_another_kind_of_picture_is_refused(bad: np.ndarray) -> None:
+def test_another_kind_of_image_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="one size"):
         align([np.zeros((64, 64), np.uint8), bad])
 
 
 def test_progress_and_cancel(flange: list[RGB]) -> None:
-    small = [cv2.resize(picture, (64, 64)) for picture in flange[:4]]
+    small = [cv2.resize(image, (64, 64)) for image in flange[:4]]
     seen: list[tuple[int, int | None, str]] = []
 
     def watch(done: int, total: int | None, stage: str) -> None:

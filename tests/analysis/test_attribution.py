@@ -90,7 +90,7 @@ def test_no_share_is_negative_and_they_sum_to_the_distance(
     seed: int, n_layers: int, d: int, scale: float, floor: float
 ) -> None:
     rng = np.random.default_rng(seed)
-    # Of low rank before the floor, as with fewer pictures than channels.
+    # Of low rank before the floor, as with fewer images than channels.
     root = rng.normal(size=(3, d, max(1, d // 2)))
     covariance = root @ root.transpose(0, 2, 1) + floor * np.eye(d)
     delta = scale * rng.normal(size=(3, d))
@@ -192,10 +192,10 @@ def test_the_strongest_place_is_where_the_score_comes_from() -> None:
     assert strongest_place(np.zeros((4, 4), np.uint16), 4).all()
 
 
-# --- a test picture ---
+# --- a test image ---
 
 
-def test_a_pictures_shares_sum_to_the_distances_it_was_judged_by(small_model: Padim) -> None:
+def test_an_images_shares_sum_to_the_distances_it_was_judged_by(small_model: Padim) -> None:
     (scored,) = small_model.predict(defects(1))
     rgb = prepare(defects(1)[0], small_model.network.preprocess).rgb
     runs = small_model.network.extractor.runs
@@ -229,7 +229,7 @@ def test_too_many_layers_are_said_to_be_too_many(small_model: Padim, monkeypatch
         kept_layers(small_model)
 
 
-def test_another_pictures_shape_is_refused(small_model: Padim) -> None:
+def test_another_images_shape_is_refused(small_model: Padim) -> None:
     with pytest.raises(ValueError, match="embedding must be"):
         explain(small_model, np.zeros((64, 19), np.float32))
 

@@ -81,7 +81,7 @@ def test_what_is_said_of_the_other_methods_is_what_they_take(method: str, tmp_pa
     stored = sum(path.stat().st_size for path in saved.iterdir() if not path.name.startswith(aside))
     assert stored == pytest.approx(cost.bundle, rel=0.02, abs=2000)
     held = sum(array.nbytes for array in model.state.fitted.detector.inputs().values())
-    # What one picture takes for a moment is only told where it is much.
+    # What one image takes for a moment is only told where it is much.
     beside = model.state.fitted.detector.scoring_bytes() if cost.patches else 0
     if method != "stfpm":  # whose numbers are in the graph
         assert cost.score_memory == pytest.approx(held + beside, rel=0.05, abs=20_000)
@@ -98,9 +98,9 @@ def test_a_tenth_of_the_patches_costs_ten_times_a_hundredth() -> None:
 
 
 @given(features=st.integers(1, 2000))
-def test_from_enough_pictures_on_a_model_is_whole_and_below_it_is_not(features: int) -> None:
+def test_from_enough_images_on_a_model_is_whole_and_below_it_is_not(features: int) -> None:
     enough = images_for_full_size(features)
     assert enough >= 1
     assert not any(is_low_rank(n, features) for n in range(enough, features + 3))
-    # A single picture spans nothing at all, and is no low rank to the engine's rule.
+    # A single image spans nothing at all, and is no low rank to the engine's rule.
     assert all(is_low_rank(n, features) for n in range(2, enough))

@@ -1,4 +1,4 @@
-"""The learning curve against brute force: models fitted from the pictures of each subset alone."""
+"""The learning curve against brute force: models fitted from the images of each subset alone."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ PERMILLE = 900
 @pytest.fixture(scope="module")
 def shots(small_config: PadimConfig, tmp_path_factory: pytest.TempPathFactory) -> Padim:
     """24 parts of which 4 were photographed twice; one is kept out of the fit, one is no good part."""
-    pictures = [*normals(24), *((f"again_{i}.png", png(part(i, shot=1))) for i in range(4))]
+    images = [*normals(24), *((f"again_{i}.png", png(part(i, shot=1))) for i in range(4))]
     groups = {f"again_{i}.png": f"{i}" for i in range(4)} | {f"good_{i:03d}.png": f"{i}" for i in range(4)}
-    model = Padim(small_config, work_dir=tmp_path_factory.mktemp("shots")).fit(pictures, groups=groups)
+    model = Padim(small_config, work_dir=tmp_path_factory.mktemp("shots")).fit(images, groups=groups)
     model.exclude(10, "kept_out").exclude(11, "not_good")
     model.set_decision(percentile=PERMILLE / 10)
     return model
 
 
 def files_of(model: Padim, drawn: frozenset[str]) -> list[tuple[str, bytes]]:
-    """The pictures of some parts."""
+    """The images of some parts."""
     every = {**dict(normals(24)), **{f"again_{i}.png": png(part(i, shot=1)) for i in range(4)}}
     return [(n.name, every[n.name]) for n in model.normals_ if n.group in drawn]  # type: ignore[misc]
 
@@ -83,7 +83,7 @@ def test_what_is_said_of_odd_parts(parts: int, said: str) -> None:
 # --- subsets --------------------------------------------------------------------------------------------
 
 
-def test_a_subset_is_the_model_that_its_pictures_alone_give(shots: Padim, small_config: PadimConfig) -> None:
+def test_a_subset_is_the_model_that_its_images_alone_give(shots: Padim, small_config: PadimConfig) -> None:
     """To the last bit: distances, scale, threshold and scores, of parts and of defects."""
     groups = {normal.name: normal.group for normal in shots.normals_}
     drawn = frozenset(dict.fromkeys(n.group for n in shots.normals_ if n.status == "fit")) - {"part 3", "#20"}
@@ -154,18 +154,18 @@ def test_painted_defects_are_those_of_the_probe(shots: Padim, tmp_path: Path) ->
     (shares,) = painted.shares_caught(judge, [level], Watch())
     # By hand: the same defects through the whole network.
     from padim.analysis.sensitivity import default_sizes as probe_sizes
-    from padim.analysis.sensitivity import painted_pictures, place_at
+    from padim.analysis.sensitivity import painted_images, place_at
     from padim.analysis.synthetic_defects import KINDS
     from padim.data.preprocess import Box
 
     for at, index in enumerate(painted.carriers):
         rgb = shots.network.preprocess(decode(shots.working_set.thumbnail(index), "small copy"))
         place = place_at(np.ones((64, 64), np.bool_), 8, 1, at)
-        found = painted_pictures(rgb, [place], KINDS, probe_sizes(64)[1:4], (0.1, 0.2), Box(0, 0, 64, 64))
+        found = painted_images(rgb, [place], KINDS, probe_sizes(64)[1:4], (0.1, 0.2), Box(0, 0, 64, 64))
         _, (bare,) = judge.scorer(rgb[None])
         outcomes = []
-        for picture, area in found:
-            _, (q,) = judge.scorer(picture[None])
+        for image, area in found:
+            _, (q,) = judge.scorer(image[None])
             if not (map_mask(bare, level, 8) & area).any():
                 outcomes.append(bool((map_mask(q, level, 8) & area).any()))
         assert shares[at] == pytest.approx(np.mean(outcomes))
@@ -211,13 +211,13 @@ def test_what_cannot_be_done_says_what_to_do(small_config: PadimConfig, small_mo
     with pytest.raises(PadimError, match="not among the model's good ones"):
         learning_curve(small_model, normals(2))
     with pytest.raises(ImageError, match="broken"):
-        learning_curve(small_model, [("broken.png", b"no picture")])
+        learning_curve(small_model, [("broken.png", b"no image")])
 
 
 def test_features_that_were_deleted_are_told(small_config: PadimConfig) -> None:
     model = Padim(small_config).fit(normals(20))
     model.working_set.delete()
-    with pytest.raises(PadimError, match="features were deleted; give the same pictures again"):
+    with pytest.raises(PadimError, match="features were deleted; give the same images again"):
         learning_curve(model)
 
 
@@ -255,11 +255,11 @@ def test_cancelling_leaves_nothing(
     assert small_model.state is before
 
 
-def test_pictures_that_cannot_be_used_or_are_the_models_own_are_counted(
+def test_images_that_cannot_be_used_or_are_the_models_own_are_counted(
     small_model: Padim, tmp_path: Path
 ) -> None:
     failed: list[ImageError] = []
-    images = [("broken.png", b"no picture"), *normals(1), *defects(2)]
+    images = [("broken.png", b"no image"), *normals(1), *defects(2)]
     found = LabelledDefects.read(small_model, images, tmp_path / "spool", Watch(None, None, failed.append))
     assert found.names == ("bad_000.png", "bad_001.png")
     assert found.passed_over == 1

@@ -183,7 +183,7 @@ def test_what_is_not_judged_belongs_to_no_region() -> None:
 # -- intervals -------------------------------------------------------------------------------------------
 
 
-def test_intervals_are_those_of_drawing_the_pictures_themselves() -> None:
+def test_intervals_are_those_of_drawing_the_images_themselves() -> None:
     maps = some_maps(7, top=60)
     counted = metrics.Pixels()
     for q, mask, kind in maps:
@@ -242,7 +242,7 @@ def test_image_intervals_are_those_of_drawing_the_scores() -> None:
     assert report.kinds[0].auroc == report.image_auroc
 
 
-def test_one_picture_of_a_class_has_no_interval() -> None:
+def test_one_image_of_a_class_has_no_interval() -> None:
     report = metrics.evaluate([1, 5, 6], ["good", "dent", "dent"], [""] * 3, None, metrics.Pixels())
     assert report.image_auroc == metrics.Figure(1.0)
     counted = metrics.Pixels()

@@ -47,7 +47,7 @@ DRAWN = (
 
 @pytest.fixture(scope="module")
 def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts with two shots, one kept out and one that is no good part; pictures wider than high, padded."""
+    """Parts with two shots, one kept out and one that is no good part; images wider than high, padded."""
     config = PadimConfig(
         input_size=64, grid_stride=8, n_features=10, smoothing_sigma=1, min_area=4, fit="pad"
     )
@@ -111,16 +111,16 @@ def test_without_held_out_scores_it_says_what_is_missing(small_config: PadimConf
 def test_mean_normal_is_the_mean_of_the_fit(grouped: Path) -> None:
     model = Padim.load(grouped)
     preprocess = Preprocess(64, "pad")
-    pictures = [
+    images = [
         preprocess(np.asarray(Image.open(BytesIO(model.working_set.thumbnail(i))).convert("RGB")))
         for i, normal in enumerate(model.normals_)
         if normal.status == "fit"
     ]
-    assert len(pictures) == 12
+    assert len(images) == 12
     mean = mean_normal(model)
     assert mean.dtype == np.uint8
     assert mean.shape == (64, 64, 3)
-    np.testing.assert_allclose(mean, np.mean(pictures, axis=0), atol=0.5 + 1e-9)
+    np.testing.assert_allclose(mean, np.mean(images, axis=0), atol=0.5 + 1e-9)
     assert (mean[:16] == 127).all()  # the padding
 
 
@@ -144,7 +144,7 @@ def test_pixels_under_another_region_are_those_after_the_change(grouped: Path) -
     pixels = held_out_under(one, roi).pixels
     assert pixels is not None
     np.testing.assert_array_equal(pixels, Padim.load(grouped).set_roi(roi).state.pixel_histogram())
-    # Of the pictures of good parts, each with 32 rows of padding, which are no pixels of theirs.
+    # Of the images of good parts, each with 32 rows of padding, which are no pixels of theirs.
     kept = sum(normal.status != "not_good" for normal in one.normals_)
     assert pixels.sum() == kept * roi[16:48].sum()
 

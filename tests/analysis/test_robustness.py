@@ -1,4 +1,4 @@
-"""Altered pictures against plain computations; counts against judging by hand; what a model bears."""
+"""Altered images against plain computations; counts against judging by hand; what a model bears."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ kinds = st.sampled_from(KINDS)
 
 @unhurried
 @given(kind=kinds, seed=st.integers(0, 2**64))
-def test_severity_0_is_the_picture_to_the_bit(kind: Kind, seed: int) -> None:
+def test_severity_0_is_the_image_to_the_bit(kind: Kind, seed: int) -> None:
     assert np.array_equal(alter(RGB_PART, kind, 0, seed), RGB_PART)
 
 
@@ -99,7 +99,7 @@ def test_jpeg_is_that_of_the_quality() -> None:
     assert np.array_equal(alter(RGB_PART, "jpeg", 60), np.array(Image.open(file)))
 
 
-def test_a_shift_displaces_the_picture_that_far() -> None:
+def test_a_shift_displaces_the_image_that_far() -> None:
     y, x = np.mgrid[0:101, 0:101]
     blob = 200 * np.exp(-((x - 50) ** 2 + (y - 50) ** 2) / 50)
     rgb = np.repeat(np.rint(blob)[..., None], 3, axis=2).astype(np.uint8)
@@ -128,7 +128,7 @@ def test_a_rotation_turns_about_the_middle_one_way_or_the_other() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_one_pixel_wide_is_altered_too(kind: Kind, shape: tuple[int, int]) -> None:
+def test_an_image_one_pixel_wide_is_altered_too(kind: Kind, shape: tuple[int, int]) -> None:
     line = RGB_PART[: shape[0], : shape[1]].copy()
     assert alter(line, kind, SEVERITIES[kind][-1]).shape == (*shape, 3)
 
@@ -217,7 +217,7 @@ def shift(small_model: Padim) -> Shift:
     return measure(small_model, [*normals(6, first=100), *defects(5)], kind_of, severities=SOME)
 
 
-def test_counts_are_those_of_judging_each_altered_picture(small_model: Padim, shift: Shift) -> None:
+def test_counts_are_those_of_judging_each_altered_image(small_model: Padim, shift: Shift) -> None:
     from padim.data.loading import content_hash
 
     level = small_model.threshold_level
@@ -252,7 +252,7 @@ def test_great_changes_reject_good_parts_and_small_ones_do_not(small_model: Padi
     assert shift.limit == small_model.false_reject_rate_.upper
 
 
-def test_the_order_of_pictures_does_not_matter_and_the_seed_does(
+def test_the_order_of_images_does_not_matter_and_the_seed_does(
     small_model: Padim, shift: Shift, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, str, float, tuple[int, ...]]] = []
@@ -267,13 +267,13 @@ def test_the_order_of_pictures_does_not_matter_and_the_seed_does(
     backwards, asked = asked, []
     measure(small_model, images, kind_of, severities=SOME)
     assert sorted(backwards) == sorted(asked)
-    assert len({seed for *_, seed in asked}) == 11, "every picture has its own"
+    assert len({seed for *_, seed in asked}) == 11, "every image has its own"
     forwards, asked = asked, []
     measure(small_model, images, kind_of, severities=SOME, seed=1)
     assert {seed for *_, seed in asked}.isdisjoint(seed for *_, seed in forwards)
 
 
-def test_good_pictures_of_the_fit_are_passed_over(small_model: Padim) -> None:
+def test_good_images_of_the_fit_are_passed_over(small_model: Padim) -> None:
     few: dict[Kind, tuple[float, ...]] = {"blur": (1.0,)}
     found = measure(small_model, [*normals(3), *normals(2, first=100)], severities=few)
     assert (found.good, found.defects, found.in_fit) == (2, 0, 3)
@@ -283,7 +283,7 @@ def test_good_pictures_of_the_fit_are_passed_over(small_model: Padim) -> None:
         measure(small_model, [], severities=few)
 
 
-def test_padded_pictures_are_judged_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padded_images_are_judged_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = PadimConfig(
         input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8, fit="pad"
     )
@@ -305,7 +305,7 @@ def test_padded_pictures_are_judged_where_they_lie(tmp_path: Path, monkeypatch: 
 
 def test_progress_reaches_its_end_and_cancel_stops(small_model: Padim) -> None:
     told: list[tuple[int, int | None, str]] = []
-    images = [*normals(1), *normals(2, first=100), ("broken.png", b"no picture")]
+    images = [*normals(1), *normals(2, first=100), ("broken.png", b"no image")]
     bad: list[ImageError] = []
     few: dict[Kind, tuple[float, ...]] = {"blur": (1.0, 2.0)}
     measure(small_model, images, severities=few, progress=lambda *at: told.append(at), on_error=bad.append)

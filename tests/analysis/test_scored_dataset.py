@@ -40,7 +40,7 @@ def test_other_settings_need_no_other_scoring(
     for area in (8, 1, 30):
         model.set_decision(min_area=area)
         again = judge(model, open_dataset(root))
-        assert found.scores(model) == [picture.score for picture in again.pictures]
+        assert found.scores(model) == [image.score for image in again.images]
         level = sorted(found.scores(model))[5]
         assert found.report(model, level) == again.report(model, level)
         assert found.report(model, level) is found.report(model, level), "counted once"

@@ -46,7 +46,7 @@ def test_nothing_changes_outside_the_painted_area(
     rgb = part(seed, size=(SIDE, SIDE))
     before = rgb.copy()
     painted, area = paint(rgb, kind, size, contrast, look, x, y)
-    assert np.array_equal(rgb, before), "the picture given is left alone"
+    assert np.array_equal(rgb, before), "the image given is left alone"
     assert painted.dtype == np.uint8
     assert np.array_equal(painted[~area], rgb[~area])
     again, same = paint(rgb, kind, size, contrast, look, x, y)
@@ -253,12 +253,12 @@ def probe(small_model: Padim) -> Probe:
     return measure(small_model, normals(8, first=100), **FEW)
 
 
-def test_every_trial_is_what_judging_the_painted_picture_gives(small_model: Padim, probe: Probe) -> None:
+def test_every_trial_is_what_judging_the_painted_image_gives(small_model: Padim, probe: Probe) -> None:
     images = dict(normals(8, first=100))
     rng = np.random.default_rng(0)
     level, min_area = small_model.threshold_level, small_model.config.min_area
     for place in rng.permutation(len(probe.places))[:6]:
-        name = probe.pictures[probe.picture_of[place]]
+        name = probe.images[probe.image_of[place]]
         (bare,) = small_model.predict([(name, images[name])])
         rgb = Preprocess(size=64)(part(int(name[5:8])))
         look = Look.drawn(_after_place(probe.seed, place))
@@ -327,7 +327,7 @@ def test_the_same_seed_gives_the_same_probe_and_another_does_not(small_model: Pa
     assert np.array_equal(again.caught, probe.caught)
     assert np.array_equal(again.rejected, probe.rejected)
     fewer = measure(small_model, normals(2, first=100), **FEW)
-    assert np.array_equal(fewer.caught, probe.caught[:6]), "a picture's trials do not depend on the others"
+    assert np.array_equal(fewer.caught, probe.caught[:6]), "an image's trials do not depend on the others"
     other = measure(small_model, normals(2, first=100), **FEW, seed=1)
     assert not np.array_equal(other.places, fewer.places)
 
@@ -356,10 +356,10 @@ def test_padding_is_never_painted_on(tmp_path: Path) -> None:
     assert found.scale == (1.5, 1.5)
 
 
-def test_pictures_of_the_fit_are_passed_over(small_model: Padim) -> None:
+def test_images_of_the_fit_are_passed_over(small_model: Padim) -> None:
     settings: dict[str, Any] = {"kinds": ("spot",), "sizes": (8,), "contrasts": (0.2,)}
     found = measure(small_model, [*normals(3), *normals(2, first=100)], **settings)
-    assert (found.in_fit, len(found.pictures)) == (3, 2)
+    assert (found.in_fit, len(found.images)) == (3, 2)
     with pytest.raises(PadimError, match="fitted on 3 of them"):
         measure(small_model, normals(3), **settings)
     with pytest.raises(PadimError, match="could be used"):
@@ -371,11 +371,11 @@ def test_kept_out_parts_are_used_and_bad_ones_not(small_config: PadimConfig, tmp
     model.exclude(0, "kept_out")
     model.exclude(1, "not_good")
     found = measure(model, normals(8), kinds=("spot",), sizes=(8,), contrasts=(0.2,))
-    assert found.pictures == ("good_000.png",)
+    assert found.images == ("good_000.png",)
     assert (found.in_fit, found.not_good) == (6, 1)
 
 
-def test_where_the_bare_picture_alarms_nothing_is_counted(small_model: Padim) -> None:
+def test_where_the_bare_image_alarms_nothing_is_counted(small_model: Padim) -> None:
     found = measure(small_model, defects(4), kinds=("missing",), sizes=(40,), contrasts=(0.01,), places=10)
     assert found.bare_rejected == 4
     assert found.void.any()
@@ -391,7 +391,7 @@ def test_a_region_elsewhere_catches_nothing(small_model: Padim) -> None:
     assert not found.caught.any()
 
 
-def test_no_more_pictures_are_read_than_needed(small_model: Padim) -> None:
+def test_no_more_images_are_read_than_needed(small_model: Padim) -> None:
     read = []
 
     def endless() -> Any:
@@ -400,9 +400,9 @@ def test_no_more_pictures_are_read_than_needed(small_model: Padim) -> None:
             yield image
 
     found = measure(
-        small_model, endless(), kinds=("spot",), sizes=(8,), contrasts=(0.2,), most_pictures=3, places=1
+        small_model, endless(), kinds=("spot",), sizes=(8,), contrasts=(0.2,), most_images=3, places=1
     )
-    assert len(found.pictures) == 3
+    assert len(found.images) == 3
     assert len(read) <= 6
 
 
@@ -418,13 +418,13 @@ def test_progress_reaches_its_end_and_cancel_stops(small_model: Padim) -> None:
         measure(small_model, images, **settings, cancel=lambda: True)
 
 
-def test_broken_pictures_are_handed_over_or_raise(small_model: Padim) -> None:
+def test_broken_images_are_handed_over_or_raise(small_model: Padim) -> None:
     settings: dict[str, Any] = {"kinds": ("spot",), "sizes": (8,), "contrasts": (0.2,)}
     bad: list[ImageError] = []
-    images = [("broken.png", b"no picture"), *normals(1, first=100)]
+    images = [("broken.png", b"no image"), *normals(1, first=100)]
     found = measure(small_model, images, **settings, on_error=bad.append)
     assert [error.name for error in bad] == ["broken.png"]
-    assert len(found.pictures) == 1
+    assert len(found.images) == 1
     with pytest.raises(ImageError, match=r"broken\.png"):
         measure(small_model, images, **settings)
 
@@ -442,7 +442,7 @@ def test_broken_pictures_are_handed_over_or_raise(small_model: Padim) -> None:
         ({"contrasts": (0.0, 0.1)}, "contrasts"),
         ({"contrasts": (1.5,)}, "contrasts"),
         ({"places": 0}, "places"),
-        ({"most_pictures": 0}, "most pictures"),
+        ({"most_images": 0}, "most images"),
         ({"cells": 0}, "cells"),
         ({"seed": -1}, "seed"),
     ],

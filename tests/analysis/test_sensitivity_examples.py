@@ -73,11 +73,11 @@ def test_examples_are_counted_where_they_lie(measured: tuple[Probe, Scored]) -> 
     for (kind, contrast), trials in found.examples.items():
         x, y, _ = trials[0].place
         (place,) = np.flatnonzero((found.places == (x, y)).all(axis=1))
-        assert found.pictures[found.picture_of[place]] == trials[0].unpainted.name
+        assert found.images[found.image_of[place]] == trials[0].unpainted.name
         i, k = KINDS.index(kind), CONTRASTS.index(contrast)
         assert [trial.caught for trial in trials] == found.caught[place, i, :, k].tolist()
     assert found.first is not None
-    assert found.first.name == found.pictures[0]
+    assert found.first.name == found.images[0]
 
 
 def test_keeping_examples_changes_no_count(small_model: Padim, measured: tuple[Probe, Scored]) -> None:

@@ -18,7 +18,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 def by_definition(good: Numbers, defect: Numbers) -> tuple[Numbers, Numbers]:
-    """DeLong's equations as printed: every defect against every good picture, one pair at a time."""
+    """DeLong's equations as printed: every defect against every good image, one pair at a time."""
     k, n = good.shape
     m = defect.shape[1]
     wins = np.zeros((k, m, n))
@@ -61,15 +61,15 @@ def test_the_area_is_scikit_learns() -> None:
 
 def test_by_hand() -> None:
     # Defects 2 and 4 against good 1 and 3: 2 > 1, 2 < 3, 4 > 1, 4 > 3: three of four pairs.
-    # Shares of good below each defect 1/2, 1; of defects above each good picture 1, 1/2.
+    # Shares of good below each defect 1/2, 1; of defects above each good image 1, 1/2.
     # Variances 1/8 of each, so (1/8) / 2 + (1/8) / 2 = 1/8.
     found = delong([[1.0, 3.0]], [[2.0, 4.0]])
     assert found.auroc.tolist() == [0.75]
     assert found.covariance.tolist() == [[0.125]]
 
 
-def test_too_few_pictures() -> None:
-    with pytest.raises(ValueError, match="two pictures of each class"):
+def test_too_few_images() -> None:
+    with pytest.raises(ValueError, match="two images of each class"):
         delong([[1.0]], [[2.0, 3.0]])
     with pytest.raises(ValueError, match="scores must be"):
         delong([[1.0, 2.0]], [[2.0, 3.0], [1.0, 2.0]])

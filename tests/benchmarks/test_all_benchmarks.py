@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import accuracy, draws, memory, mvtec, pictures, recall_baseline, report, speed
+from benchmarks import accuracy, draws, images, memory, mvtec, recall_baseline, report, speed
 from padim import Padim, PadimConfig
 from padim.data.preprocess import Preprocess
 from padim.decision.regions import map_mask, mask_to_original
@@ -24,23 +24,23 @@ SIDE = 96
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def save_jpeg(path: Path, rgb: pictures.RGB) -> None:
+def save_jpeg(path: Path, rgb: images.RGB) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pictures.jpeg(rgb))
+    path.write_bytes(images.jpeg(rgb))
 
 
 @pytest.fixture(scope="module")
 def category(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """26 + 8 good pictures and two kinds of defects, one obvious and one that nobody can see."""
+    """26 + 8 good images and two kinds of defects, one obvious and one that nobody can see."""
     folder = tmp_path_factory.mktemp("data") / "plate"
     for i in range(26):
-        save_jpeg(folder / "train" / "good" / f"{i:03d}.jpg", pictures.picture(i, side=SIDE))
+        save_jpeg(folder / "train" / "good" / f"{i:03d}.jpg", images.image(i, side=SIDE))
     for i in range(8):
-        save_jpeg(folder / "test" / "good" / f"{i:03d}.jpg", pictures.picture(100 + i, side=SIDE))
+        save_jpeg(folder / "test" / "good" / f"{i:03d}.jpg", images.image(100 + i, side=SIDE))
         mask = np.zeros((SIDE, SIDE), np.uint8)
         mask[30:60, 20:50] = 255
         for kind in ("hole", "nothing"):
-            rgb = pictures.picture(200 + i + 50 * (kind == "hole"), side=SIDE)
+            rgb = images.image(200 + i + 50 * (kind == "hole"), side=SIDE)
             if kind == "hole":
                 rgb[mask > 0] = 20 + 200 * (np.indices((SIDE, SIDE)).sum(axis=0)[mask > 0] % 2)[:, None]
             save_jpeg(folder / "test" / kind / f"{i:03d}.jpg", rgb)
@@ -76,7 +76,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return document
 
 
-# What a handful of pictures cannot decide: how near the promise a rate comes.
+# What a handful of images cannot decide: how near the promise a rate comes.
 LOOSE = ["--target", "n20.off_points=60", "--target", "n20.share_above_bound=1"]
 LOOSE += ["--target", "all.rejected_outside_interval=8"]
 
@@ -148,7 +148,7 @@ def test_changed_defaults_do_not_switch_the_baseline_off(
 
 
 def test_committed_baseline_is_of_the_defaults() -> None:
-    options = draws.Options(PadimConfig(), 950, (20, 50), 30, "picture", None)
+    options = draws.Options(PadimConfig(), 950, (20, 50), 30, "image", None)
     committed = recall_baseline.Baseline(recall_baseline.BASELINE, options)
     assert set(committed.known) == set(accuracy.AUROC_TARGETS)
     for category in committed.known:
@@ -158,20 +158,20 @@ def test_committed_baseline_is_of_the_defaults() -> None:
 def test_remembered_embeddings_give_the_very_scores_of_the_engine(
     category: Path, small_config: PadimConfig, tmp_path: Path
 ) -> None:
-    """Calibration included; and the network sees every picture once, however many fits there are."""
+    """Calibration included; and the network sees every image once, however many fits there are."""
     read = mvtec.read(category, small_config)
     good, defects = read.rows(good=True), read.rows(good=False)
-    files = [(read.pictures[row].name, (category / read.pictures[row].name).read_bytes()) for row in good]
-    bad = [(read.pictures[row].name, (category / read.pictures[row].name).read_bytes()) for row in defects]
+    files = [(read.images[row].name, (category / read.images[row].name).read_bytes()) for row in good]
+    bad = [(read.images[row].name, (category / read.images[row].name).read_bytes()) for row in defects]
     plain = Padim(small_config, work_dir=tmp_path / "plain").fit(files[:20])
     extractor = mvtec.Remembering(small_config)
     for turn in range(2):
         model = mvtec.RememberingPadim(small_config, extractor, tmp_path / f"work{turn}")
-        model.fit(read.images(good[:20]))
+        model.fit(read.named_arrays(good[:20]))
         assert np.array_equal(
             model.state.part_scores(model.config.min_area), plain.state.part_scores(plain.config.min_area)
         )
-        remembered = list(model.predict(read.images([*good[20:], *defects]), batch_size=5))
+        remembered = list(model.predict(read.named_arrays([*good[20:], *defects]), batch_size=5))
         for one, other in zip(remembered, plain.predict([*files[20:], *bad]), strict=True):
             assert one.score_level == other.score_level
             assert np.array_equal(one.levels, other.levels)
@@ -185,16 +185,16 @@ def test_by_likeness_all_shots_of_a_part_stay_together(small_config: PadimConfig
     rng = np.random.default_rng(0)
     shots = []
     for i in range(40):
-        rgb = pictures.picture(i // 2, side=SIDE)
+        rgb = images.image(i // 2, side=SIDE)
         texture = (
             np.random.default_rng(i // 2).normal(0, 25, (SIDE // 4, SIDE // 4, 1)).repeat(4, 0).repeat(4, 1)
         )
         noisy = np.clip(rgb + texture + rng.normal(0, 1, rgb.shape), 0, 255).astype(np.uint8)
-        shots.append(mvtec.Picture(f"{i}.png", str(i), noisy, True, "good", None))
+        shots.append(mvtec.LabeledImage(f"{i}.png", str(i), noisy, True, "good", None))
     prints = np.array([mvtec.fingerprint(shot.rgb) for shot in shots])
     pairs = [[i, i + 1] for i in range(0, 40, 2)]
     assert draws.parts_of(mvtec.Category("shots", tuple(shots), prints), "likeness") == pairs
-    assert len(draws.parts_of(mvtec.Category("shots", tuple(shots), prints), "picture")) == 40
+    assert len(draws.parts_of(mvtec.Category("shots", tuple(shots), prints), "image")) == 40
 
 
 @pytest.mark.parametrize("levels", [5, 60000])
@@ -217,7 +217,7 @@ def test_pixel_auroc_without_a_faulty_pixel_is_no_number() -> None:
 
 
 def test_a_mask_lies_on_the_map_where_the_engine_would_lay_it() -> None:
-    """There and back: what the engine enlarges to the picture comes back as it was."""
+    """There and back: what the engine enlarges to the image comes back as it was."""
     rng = np.random.default_rng(3)
     levels = rng.integers(0, 3, (64, 64)).astype(np.uint16)
     for fit, size in (("stretch", (150, 97)), ("pad", (96, 180))):
@@ -274,7 +274,7 @@ def test_speed_passes_with_room_and_fails_without(small: Path, capsys: pytest.Ca
     assert values["ratio_batch_1"] > 1, "the whole path runs the backbone and more"
     assert values["fit_16_anonymous_mb"] > 10
     assert values["fit_16_resident_mb"] > values["fit_16_anonymous_mb"]
-    assert 0 < document["details"]["rejected_share"] < 1, "maps of good and of bad pictures"
+    assert 0 < document["details"]["rejected_share"] < 1, "maps of good and of bad images"
 
     assert speed.main([*command, *room, "--skip-memory", "--target", "ratio_batch_1=0.001"]) == 1
     document = last_line(capsys)
@@ -282,7 +282,7 @@ def test_speed_passes_with_room_and_fails_without(small: Path, capsys: pytest.Ca
 
 
 def test_a_pair_shares_the_noise_of_its_moment() -> None:
-    """Each pair's ratio is of two neighbours, on the same pictures, and the first place alternates."""
+    """Each pair's ratio is of two neighbours, on the same images, and the first place alternates."""
     order: list[tuple[str, int]] = []
     turns = [np.full((1, 2, 2, 3), i, np.uint8) for i in range(3)]
     ratios, one, other = speed.paired(
@@ -307,17 +307,17 @@ def test_memory_is_seen_from_outside() -> None:
         memory.watch([sys.executable, "-c", "raise SystemExit(3)"])
 
 
-def test_pictures_are_seeded_and_made_when_asked_for() -> None:
-    source = pictures.Generated(10**9)
+def test_images_are_seeded_and_made_when_asked_for() -> None:
+    source = images.Generated(10**9)
     assert len(source) == 10**9
     first = next(iter(source))
-    assert first == next(iter(pictures.Generated(3)))
-    assert first != next(iter(pictures.Generated(3, seed=1)))
-    sides = {pictures.picture(i).shape[0] for i in range(30)}
+    assert first == next(iter(images.Generated(3)))
+    assert first != next(iter(images.Generated(3, seed=1)))
+    sides = {images.image(i).shape[0] for i in range(30)}
     assert min(sides) >= 256
     assert max(sides) <= 512
     assert len(sides) > 1
-    changed = pictures.picture(4, side=256) != pictures.picture(4, side=256, defect=True)
+    changed = images.image(4, side=256) != images.image(4, side=256, defect=True)
     assert changed.any()
 
 

@@ -21,7 +21,7 @@ FAST = {
     "cold_start.heading_ratio": 1.3,
     "cold_start.page_ratio": 1.4,
     "sample_fit.seconds": 9.0,
-    "fifty_pictures.seconds": 4.0,
+    "fifty_images.seconds": 4.0,
 }
 
 
@@ -92,7 +92,7 @@ def test_without_a_browser_it_says_so_at_once(tmp_path: Path) -> None:
     assert "no Chromium found" in finished.stderr
 
 
-def test_pictures_are_different_ones_of_one_megapixel(tmp_path: Path) -> None:
+def test_images_are_different_ones_of_one_megapixel(tmp_path: Path) -> None:
     files = app.one_megapixel(tmp_path / "some", 6)
     contents = {file.read_bytes() for file in files}
     assert len(contents) == len({file.name for file in files}) == 6
@@ -101,7 +101,7 @@ def test_pictures_are_different_ones_of_one_megapixel(tmp_path: Path) -> None:
         assert decode(file.read_bytes(), file.name).shape == (1000, 1000, 3)
         with Image.open(file) as image:
             assert image.format == "JPEG"
-    with pytest.raises(ValueError, match="has 50 test pictures"):
+    with pytest.raises(ValueError, match="has 50 test images"):
         app.one_megapixel(tmp_path / "all", 51)
 
 

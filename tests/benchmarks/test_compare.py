@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import accuracy, compare, mvtec, pictures, variants
+from benchmarks import accuracy, compare, images, mvtec, variants
 from benchmarks.kept_figures import KeptFigures
 from benchmarks.paired_differences import Mean, difference, mean, over_sets
 from padim import PadimConfig
@@ -132,10 +132,10 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two folders with a category each, ``plate`` with masks and ``sheet`` without."""
     folder = tmp_path_factory.mktemp("data") / "plates" / "plate"
     for i in range(8):
-        save(folder / "train" / "good" / f"{i}.png", pictures.picture(i, side=SIDE))
+        save(folder / "train" / "good" / f"{i}.png", images.image(i, side=SIDE))
     for i in range(4):
-        save(folder / "test" / "good" / f"{i}.png", pictures.picture(100 + i, side=SIDE))
-        rgb = pictures.picture(200 + i, side=SIDE)
+        save(folder / "test" / "good" / f"{i}.png", images.image(100 + i, side=SIDE))
+        rgb = images.image(200 + i, side=SIDE)
         mask = np.zeros((SIDE, SIDE), np.uint8)
         mask[20:40, 10:30] = 255
         rgb[mask > 0] = 20 + 200 * (np.indices((SIDE, SIDE)).sum(axis=0)[mask > 0] % 2)[:, None]

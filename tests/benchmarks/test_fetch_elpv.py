@@ -57,8 +57,8 @@ def test_good_and_defects_are_those_that_all_annotators_agreed_on(tmp_path: Path
         first = min(defects)
         assert (folder / kind / "test" / "defect" / first).read_bytes() == png(int(first[4:8]))
         category = mvtec.read(folder / kind, PadimConfig())
-        assert len(category.pictures) == 12
-        assert all(picture.mask is None for picture in category.pictures)
+        assert len(category.images) == 12
+        assert all(image.mask is None for image in category.images)
     text = (folder / "SOURCE.txt").read_text(encoding="utf-8")
     assert "CC BY-NC-SA 4.0" in text
     assert "10.1016/j.solener.2019.02.067" in text

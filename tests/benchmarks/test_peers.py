@@ -54,7 +54,7 @@ class Doubling:
 
     def fit(self, job: dict[str, Any]) -> dict[str, Any]:
         self.said.append("fit")
-        return {"pictures": 3, "saving_seconds": 1000.0}
+        return {"images": 3, "saving_seconds": 1000.0}
 
     def keep(self, job: dict[str, Any]) -> dict[str, Any]:
         self.said.append("keep")
@@ -123,11 +123,11 @@ def test_fit_is_timed_without_opening_keeping_and_their_checkpoint() -> None:
     answers, _, contender = served({"do": "fit"})
     assert contender.said == ["prepare", "fit", "keep"]
     assert answers[0]["seconds"] < 0  # the thousand seconds said to be spent on a checkpoint were taken off
-    assert answers[0]["pictures"] == 3
+    assert answers[0]["images"] == 3
     assert answers[0]["threshold"] == 1.5
 
 
-def test_judged_pictures_come_back_as_distances(tmp_path: Path) -> None:
+def test_judged_images_come_back_as_distances(tmp_path: Path) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
     np.save(tmp_path / "in.npy", rgb)
     answers, _, _ = served({"do": "judge", "images": str(tmp_path / "in.npy"), "out": str(tmp_path)})
@@ -187,11 +187,11 @@ def test_what_others_use_is_told_apart(tmp_path: Path, monkeypatch: pytest.Monke
     assert after.ours >= before.ours
 
 
-def fits(ours_s: float, theirs_s: float, ours_mb: int, theirs_mb: int, pictures: int = 9) -> dict[str, Any]:
+def fits(ours_s: float, theirs_s: float, ours_mb: int, theirs_mb: int, images: int = 9) -> dict[str, Any]:
     def run(seconds: float, mb: int, count: int) -> Any:
-        return (Peaks(mb * MB, 2 * mb * MB, True), {"seconds": seconds, "pictures": count}, seconds + 5)
+        return (Peaks(mb * MB, 2 * mb * MB, True), {"seconds": seconds, "images": count}, seconds + 5)
 
-    return {"ours": [run(ours_s, ours_mb, 9)], "torch": [run(theirs_s, theirs_mb, pictures)]}
+    return {"ours": [run(ours_s, ours_mb, 9)], "torch": [run(theirs_s, theirs_mb, images)]}
 
 
 def test_fit_values() -> None:
@@ -203,9 +203,9 @@ def test_fit_values() -> None:
     assert result.values["fit_process_seconds_torch"] == 19
 
 
-def test_fits_of_different_pictures_are_no_comparison() -> None:
-    with pytest.raises(ValueError, match=r"different numbers of pictures: \[8, 9\]"):
-        peers.tell_fits(fits(2, 14, 100, 400, pictures=8), report.Report("peers"))
+def test_fits_of_different_images_are_no_comparison() -> None:
+    with pytest.raises(ValueError, match=r"different numbers of images: \[8, 9\]"):
+        peers.tell_fits(fits(2, 14, 100, 400, images=8), report.Report("peers"))
 
 
 def test_agreement_notices_another_map() -> None:
@@ -225,7 +225,7 @@ def test_agreement_notices_another_map() -> None:
 
 def test_check_fails_when_a_target_is_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(peers, "make_venv", lambda folder: Path(sys.executable))
-    monkeypatch.setattr(peers, "prepare_pictures", lambda *a: (tmp_path, np.zeros((16, 4, 4, 3), np.uint8)))
+    monkeypatch.setattr(peers, "prepare_images", lambda *a: (tmp_path, np.zeros((16, 4, 4, 3), np.uint8)))
 
     def quick_fit(*arguments: Any) -> dict[str, Any]:
         peers.tell_fits(fits(1, 7, 100, 400), arguments[5])

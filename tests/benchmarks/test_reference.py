@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import pictures, reference
+from benchmarks import images, reference
 from padim.network import weights
 
 SIDE = 96
@@ -28,12 +28,12 @@ def category(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_bytes(content)
 
     for i in range(12):
-        save(folder / "train" / "good" / f"{i}.jpg", pictures.jpeg(pictures.picture(i, side=SIDE)))
+        save(folder / "train" / "good" / f"{i}.jpg", images.jpeg(images.image(i, side=SIDE)))
     for i in range(4):
-        save(folder / "test" / "good" / f"{i}.jpg", pictures.jpeg(pictures.picture(100 + i, side=SIDE)))
-        rgb = pictures.picture(200 + i, side=SIDE)
+        save(folder / "test" / "good" / f"{i}.jpg", images.jpeg(images.image(100 + i, side=SIDE)))
+        rgb = images.image(200 + i, side=SIDE)
         rgb[mask > 0] = 20 + 200 * (np.indices((SIDE, SIDE)).sum(axis=0)[mask > 0] % 2)[:, None]
-        save(folder / "test" / "hole" / f"{i}.jpg", pictures.jpeg(rgb))
+        save(folder / "test" / "hole" / f"{i}.jpg", images.jpeg(rgb))
         path = folder / "ground_truth" / "hole" / f"{i}_mask.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(path)

@@ -17,9 +17,9 @@ from padim.data.decode import decode
 from tests.browser.looking import require_chromium
 
 GOOD = {
-    "four_pictures.threshold_ms": 7.0,
+    "four_images.threshold_ms": 7.0,
     "gallery.threshold_ms": 15.0,
-    "payload.picture_kb": 600.0,
+    "payload.image_kb": 600.0,
     "adding.requests": 3,
     "adding.of_others": 0,
     "runs.count": 0,
@@ -77,7 +77,7 @@ def test_what_was_left_out_counts_as_missed(
 ) -> None:
     assert viewer.main(["--check", "--json", "--only", "payload,runs"]) == 1
     missed = json.loads(capsys.readouterr().out.splitlines()[-1])["missed"]
-    assert set(missed) == set(GOOD) - {"payload.picture_kb", "runs.count"}
+    assert set(missed) == set(GOOD) - {"payload.image_kb", "runs.count"}
     with pytest.raises(SystemExit):
         viewer.main(["--only", "run"])
 
@@ -92,7 +92,7 @@ def test_without_a_browser_it_says_so_at_once(tmp_path: Path) -> None:
     assert "no Chromium found" in finished.stderr
 
 
-def test_pictures_are_different_ones(tmp_path: Path) -> None:
+def test_images_are_different_ones(tmp_path: Path) -> None:
     files = viewer.different(tmp_path / "some", 52)
     assert len({file.name for file in files}) == len({file.read_bytes() for file in files}) == 52
     # The first two and the two after one round show the same parts, each time with other noise.
@@ -103,7 +103,7 @@ def test_pictures_are_different_ones(tmp_path: Path) -> None:
 def test_defects_are_of_all_kinds_in_turn() -> None:
     kinds = [path.parent.name for path in viewer.defects(10)]
     assert kinds[:5] == kinds[5:] == ["chip", "dent", "hole", "scratch", "stain"]
-    with pytest.raises(ValueError, match="has 30 defect pictures, 31 were asked for"):
+    with pytest.raises(ValueError, match="has 30 defect images, 31 were asked for"):
         viewer.defects(31)
 
 
@@ -132,15 +132,15 @@ def test_a_gallery_with_too_few_thumbnails_in_sight_is_not_measured(
 def test_a_real_drag_takes_time(capsys: pytest.CaptureFixture[str]) -> None:
     require_chromium()
     command = ["--quick", "--check", "--json", "--only", "gallery,payload", "--target"]
-    assert viewer.main([*command, "picture_kb=1"]) == 1
+    assert viewer.main([*command, "image_kb=1"]) == 1
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert "payload.picture_kb" in document["missed"]
+    assert "payload.image_kb" in document["missed"]
     values = document["values"]
     for handle in viewer.HANDLES:
         assert 0 < values[f"gallery.{handle}_ms"] <= values[f"gallery.{handle}_p95_ms"]
         assert values[f"gallery.{handle}_frame_ms"] > 0
         assert len(document["details"]["gallery"][handle]["steps"]) >= 3
     assert values["gallery.tiles"] == viewer.QUICK.tiles
-    # A judged map of 64 x 64 pixels with the scores for 256 smallest regions, and the picture.
+    # A judged map of 64 x 64 pixels with the scores for 256 smallest regions, and the image.
     assert values["payload.body_kb"] > 2 * (64 * 64 + 256) / 1000
     assert values["payload.transfer_kb"] > 0

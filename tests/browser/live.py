@@ -47,7 +47,7 @@ class Live:
         self.root = visitor.main.locator(".viewer")
 
     def ready(self) -> Live:
-        """Wait until a picture is drawn, all maps are here, and on Calibrate the good parts' scores too."""
+        """Wait until an image is drawn, all maps are here, and on Calibrate the good parts' scores too."""
         self.root.locator('.row[data-drawn*=":"]').first.wait_for()
         if self.root.get_attribute("data-mode") == "calibrate":
             self.root.locator(".counts tbody tr").first.wait_for()
@@ -63,7 +63,7 @@ class Live:
 
     @property
     def decided(self) -> tuple[int, int]:
-        """Level and smallest region that the large picture was last drawn for."""
+        """Level and smallest region that the large image was last drawn for."""
         drawn = self.part(".row").first.get_attribute("data-drawn") or "::"
         _, level, area = drawn.rsplit(":", 2)
         return int(level), int(area)
@@ -106,7 +106,7 @@ class Live:
     # -- what is drawn ----------------------------------------------------------------------------------
 
     def masks(self) -> list[Drawn]:
-        """The masks of the large pictures, read back from their canvases."""
+        """The masks of the large images, read back from their canvases."""
         found: list[dict[str, Any]] = self.root.evaluate(_MASKS)
         result = []
         for one in found:
@@ -117,7 +117,7 @@ class Live:
         return result
 
     def show(self, name: str) -> None:
-        """Open a picture by its tile."""
+        """Open an image by its tile."""
         self.part(f'.tile:has(b[title="{name}"]) button').click()
         self.part(".headline .name").get_by_text(name, exact=True).wait_for()
         self.frame()

@@ -116,10 +116,10 @@ class Visitor:
         (found,) = parse_qs(urlsplit(self.page.url).query).get("model", [""])
         return found
 
-    # -- pictures -------------------------------------------------------------------------------------
+    # -- images -------------------------------------------------------------------------------------
 
     def drop(self, files: Sequence[Upload]) -> None:
-        """Upload files into the place for pictures that is on the page."""
+        """Upload files into the place for images that is on the page."""
         payloads: list[FilePayload] = [
             {"name": name, "mimeType": "application/octet-stream", "buffer": data} for name, data in files
         ]
@@ -137,7 +137,7 @@ class Visitor:
     # -- the Inspect page -----------------------------------------------------------------------------
 
     def see_list_of(self, count: int) -> None:
-        """Wait until that many pictures are listed and no more are to come."""
+        """Wait until that many images are listed and no more are to come."""
         self.keyed("inspect-show").get_by_text(f"All {count}", exact=True).wait_for()
         # While a run takes the place of another, the element can be there twice for a moment.
         self.keyed("inspect-csv").first.wait_for()
@@ -145,17 +145,17 @@ class Visitor:
         self.settle()
 
     def shown_name(self) -> str:
-        """The picture shown in the panels."""
+        """The image shown in the panels."""
         return self.main.locator(".headline .name").inner_text()
 
     def see_shown(self, name: str) -> None:
-        """Wait for that picture to be shown, at its full resolution."""
+        """Wait for that image to be shown, at its full resolution."""
         self.main.locator(".headline .name").get_by_text(name, exact=True).wait_for()
         self.main.locator('.row[data-drawn*=":"]').first.wait_for()
         self.main.locator(".original img.full:visible").first.wait_for()
         self.settle()
 
-    def full_picture(self) -> tuple[str, int, int]:
+    def full_image(self) -> tuple[str, int, int]:
         """Source, width and height of the original as the browser has really loaded it."""
         source, width, height = self.main.locator(".original img.full").first.evaluate(
             """async image => {
@@ -185,7 +185,7 @@ class Visitor:
         return self._downloaded(self.keyed(key).get_by_role("button"), folder)
 
     def download_mask(self, folder: Path) -> Path:
-        """Save the mask of the picture shown."""
+        """Save the mask of the image shown."""
         return self._downloaded(self.main.locator(".take-mask"), folder)
 
     def _downloaded(self, button: Locator, folder: Path) -> Path:

@@ -38,7 +38,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     visitor.open(f"/checks?model={small_entry.id}")
     visitor.see_heading("Checks")
 
-    # Alignment: as many points as pictures, inside the plot, and the cell as a square.
+    # Alignment: as many points as images, inside the plot, and the cell as a square.
     plot = visitor.main.locator(".js-plotly-plot")
     plot.locator(".scatterlayer .point").nth(21).wait_for()
     assert plot.locator(".scatterlayer .point").count() == 22
@@ -74,4 +74,4 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry) -> None:
     assert len(store.open(small_entry.id).normals_) == 28
     assert visitor.main.get_by_text("Rejected in this session").count() == 0
     # The parts that were added lie in the measurement too.
-    visitor.main.get_by_text("Measured on 28 pictures").wait_for()
+    visitor.main.get_by_text("Measured on 28 images").wait_for()

@@ -1,4 +1,4 @@
-"""The Evaluate page in a browser: labelled pictures in a zip, curves, the pictures of each cell, files."""
+"""The Evaluate page in a browser: labelled images in a zip, curves, the images of each cell, files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     visitor = visit(start())
     visitor.open(f"/evaluate?model={small_entry.id}")
     visitor.see_heading("Evaluate")
-    visitor.main.get_by_text("No labelled pictures yet").wait_for()
+    visitor.main.get_by_text("No labelled images yet").wait_for()
     visitor.drop([_labelled()])
 
     # The figures, with their intervals.
@@ -50,7 +50,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
         visitor.page.get_by_role("tab", name=tab, exact=True).click()
         visitor.main.locator(f".js-plotly-plot:visible {mark}").first.wait_for()
 
-    # The cells: all pictures are in one of them, and each opens.
+    # The cells: all images are in one of them, and each opens.
     cells = visitor.keyed("evaluate-cell").get_by_role("radio")
     counted = 0
     for i in range(4):
@@ -62,7 +62,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
         if many:
             tiles.nth(many - 1).wait_for()
         else:
-            visitor.main.get_by_text("No pictures here").wait_for()
+            visitor.main.get_by_text("No images here").wait_for()
         counted += many
     assert counted == 7
 

@@ -27,7 +27,7 @@ GOOD_IN_ZIP = "belt 3/part 1.png"
 # Each file with the names that the page must blame.
 BAD: list[tuple[Upload, str]] = [
     (("empty.png", b""), "empty.png"),
-    (("renamed.png", b"this is not a picture\n" * 50), "renamed.png"),
+    (("renamed.png", b"this is not an image\n" * 50), "renamed.png"),
     (("page.jpg", b"<html><script>alert('run')</script></html>"), "page.jpg"),
     (("cut short.jpg", hostile.encode(part(3, size=(300, 300)), "JPEG")[:1500]), "cut short.jpg"),
     (("claims 400 megapixels.png", hostile.png_header_bomb()), "claims 400 megapixels.png"),
@@ -126,13 +126,13 @@ def test_hostile_files_on_the_inspect_page(
     listed = {row["name"]: row["verdict"] for row in results(visitor.download("inspect-csv", tmp_path))}
     assert listed[bad[0]] == "reject"
     assert {name for name, _ in [*good, *NAMED]} < set(listed)
-    assert any(name.endswith(GOOD_IN_ZIP) for name in listed), "the archive's good picture is scored"
+    assert any(name.endswith(GOOD_IN_ZIP) for name in listed), "the archive's good image is scored"
     # Each name in full view: headline, alternative texts, list.
     for name, _ in NAMED:
         visitor.page.get_by_placeholder("Search by name").fill(name.split()[0])
         visitor.page.keyboard.press("Enter")
         visitor.see_shown(name)
-        assert min(visitor.full_picture()[1:]) > 0, "the original was not loaded"
+        assert min(visitor.full_image()[1:]) > 0, "the original was not loaded"
         see_nothing_was_run(visitor)
     see_nothing_escaped(home, before)
     assert {path: path.read_bytes() for path in small_entry.path.rglob("*") if path.is_file()} == files
@@ -201,7 +201,7 @@ def test_nothing_but_broken_files(server: served.Server, visit: Visit) -> None:
     assert visitor.server.alive
     visitor.settle()
     visitor.button("Clear the list").click()
-    visitor.main.get_by_text("No pictures yet").wait_for()
+    visitor.main.get_by_text("No images yet").wait_for()
     visitor.drop(GOOD[:1])
     visitor.see_list_of(1)
 
@@ -209,8 +209,8 @@ def test_nothing_but_broken_files(server: served.Server, visit: Visit) -> None:
     visitor.page.get_by_role("radio", name="New model").click()
     visitor.page.get_by_test_id("stFileUploaderDropzone").wait_for()
     visitor.drop(bad)
-    visitor.main.get_by_text("No picture can be used").wait_for()
+    visitor.main.get_by_text("No image can be used").wait_for()
     assert set(visitor.problems()) == {name for name, _ in bad}
     assert visitor.button("Fit the model").count() == 0
-    visitor.button("Choose other pictures").click()
+    visitor.button("Choose other images").click()
     visitor.page.get_by_test_id("stFileUploaderDropzone").wait_for()

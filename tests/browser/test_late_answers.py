@@ -77,7 +77,7 @@ def calibrating(visitor: Visitor, entry: Entry, files: list[Upload]) -> Live:
     visitor.open(f"/calibrate?model={entry.id}")
     visitor.see_heading("Calibrate")
     live = Live(visitor).ready()
-    visitor.button("Add test pictures").click()
+    visitor.button("Add test images").click()
     visitor.page.get_by_role("radio", name="I do not know yet").click()
     visitor.settle()
     visitor.drop(files)
@@ -104,7 +104,7 @@ def test_the_hand_is_ahead_of_the_server_while_scoring_goes_on(
     wire = Wire(visitor.page)
     live = inspecting(visitor, small_entry, FILES)
     gate.touch()
-    visitor.button("Add pictures").click()
+    visitor.button("Add images").click()
     visitor.drop([("one_more.png", png(part(900)))])
     visitor.page.locator("[class*='st-key-job-inspect']").wait_for()
     visitor.page.keyboard.press("Escape")
@@ -125,7 +125,7 @@ def test_the_hand_is_ahead_of_the_server_while_scoring_goes_on(
         # whatever those messages repeat of former choices is not a choice.
         wire.wait_answered(wire.sent + 6)
     assert marked(live) == ([names[6]], [names[6]])
-    assert told.is_hidden(), "what is said about another picture must not stand below this one"
+    assert told.is_hidden(), "what is said about another image must not stand below this one"
     file = visitor.download_mask(tmp_path)
     assert file.name.startswith(names[6].removesuffix(".png"))
     (scored,) = model.predict([one for one in FILES if one[0] == names[6]])
@@ -246,8 +246,8 @@ def test_one_row_of_steps_for_threshold_region_and_labels(
     wire.release()
     visitor.settle()
     assert state() == states[3]
-    # On disk as on the screen, by the picture's content.
-    visitor.main.get_by_text("1 defect picture").wait_for()
+    # On disk as on the screen, by the image's content.
+    visitor.main.get_by_text("1 defect image").wait_for()
     assert labels.labels(entry) == {hashes[first]: "defect"}
     visitor.keyed("calibrate-use").get_by_role("button").click()
     visitor.main.get_by_text("This threshold is in use.").wait_for()
@@ -259,7 +259,7 @@ def test_one_row_of_steps_for_threshold_region_and_labels(
     assert state()[1] == states[3][1]
 
 
-def test_two_sessions_label_one_picture(
+def test_two_sessions_label_one_image(
     server: served.Server, visit: Visit, home: Path, small_model: Padim
 ) -> None:
     entry = Workspace(home).create("Two sessions")
@@ -271,7 +271,7 @@ def test_two_sessions_label_one_picture(
     sha256 = next(item.sha256 for item in small_model.predict(FILES[-2:]) if item.name == name)
     live.show(name)
     visitor.page.keyboard.press("d")
-    visitor.main.get_by_text("1 defect picture").wait_for()
+    visitor.main.get_by_text("1 defect image").wait_for()
     labels.put(entry, sha256, "good")  # as another session does; this one has not heard of it
     visitor.page.keyboard.press("Control+z")
     visitor.main.get_by_text("They need defects").wait_for()

@@ -69,7 +69,7 @@ def test_it_opens_below_the_viewer_and_follows_it(
     assert all(name < note < number for name, note, number in heads), "name, note and number, on one line"
     first = live.part(".headline .name").inner_text()
     assert panel.locator("figcaption").inner_text() == first
-    # Another picture in the viewer is another one below it, which stays open.
+    # Another image in the viewer is another one below it, which stays open.
     other = next(name for name, _ in FILES if name.startswith("good"))
     live.show(other)
     panel.locator("figcaption").get_by_text(other, exact=True).wait_for()
@@ -77,7 +77,7 @@ def test_it_opens_below_the_viewer_and_follows_it(
     assert sum(percents(visitor)) == 100
     box = panel.get_by_role("combobox")
     box.click()
-    visitor.page.get_by_role("option", name="Whole picture").click()
+    visitor.page.get_by_role("option", name="Whole image").click()
     visitor.settle()
     assert sum(percents(visitor)) == 100
     assert live.root.get_attribute("data-same") == "yes"

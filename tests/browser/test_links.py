@@ -24,7 +24,7 @@ def server(start: Start, small_entry: Entry) -> served.Server:
     [
         ("/fit", "Fit", "Normals of “Small plate”"),
         ("/calibrate", "Calibrate", "judged from 22 parts"),
-        ("/inspect", "Inspect", "Drop test pictures here"),
+        ("/inspect", "Inspect", "Drop test images here"),
     ],
 )
 @pytest.mark.parametrize("named", [False, True], ids=["newest model", "model in the link"])
@@ -62,7 +62,7 @@ def test_an_address_with_a_model_that_is_not_there(
 
 
 def test_a_link_cannot_make_the_page_load_something(server: served.Server, visit: Visit) -> None:
-    """What an address says is no markup: no picture, no link to elsewhere, no formatting."""
+    """What an address says is no markup: no image, no link to elsewhere, no formatting."""
     asked = "![seen](http://192.0.2.1/seen.png) [here](http://192.0.2.1/) **now**"
     visitor = visit(server)
     visitor.open(f"/inspect?model={asked}")
@@ -104,7 +104,7 @@ def test_each_session_has_its_own_state_and_keeps_it(server: served.Server, visi
     mine.see_list_of(2)
     other.open("/inspect")
     other.see_heading("Inspect")
-    assert other.main.get_by_text("No pictures yet").is_visible()
+    assert other.main.get_by_text("No images yet").is_visible()
     order = mine.page.get_by_role("combobox", name="Order")
     assert order.input_value() == "Worst first"
     order.click()

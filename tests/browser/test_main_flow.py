@@ -31,8 +31,8 @@ GOOD = (0, 1, 2, 3)
 BROKEN = ("notes.png", b"This is a text that somebody renamed.\n" * 20)
 
 
-def picture(kind: str, number: int) -> Upload:
-    """A test picture of the sample under a name of its own."""
+def image(kind: str, number: int) -> Upload:
+    """A test image of the sample under a name of its own."""
     return f"{kind}_{number:03d}.jpg", (PART / "test" / kind / f"{number:03d}.jpg").read_bytes()
 
 
@@ -162,7 +162,7 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
     assert use.is_disabled(), "nothing has changed yet"
 
     # The sample's defects are offered; a share of them is caught at the threshold in use.
-    visitor.button("Add test pictures").click()
+    visitor.button("Add test images").click()
     visitor.keyed("known-sample").get_by_role("button").click()
     defects = sorted(path for path in (PART / "test").glob("*/*.jpg") if path.parent.name != "good")
     scored = list(model.predict((path.name, path.read_bytes()) for path in defects))
@@ -222,7 +222,7 @@ def see_caught(live: Live, scored: list[Prediction], level: int) -> None:
 
 
 def inspect(visitor: Visitor, home: Path, runs: Path, folder: Path) -> None:
-    uploads = [picture("good", n) for n in GOOD] + [picture(kind, 0) for kind in OBVIOUS]
+    uploads = [image("good", n) for n in GOOD] + [image(kind, 0) for kind in OBVIOUS]
     model = Workspace(home).open(visitor.model_id)
     scored = {item.name: item for item in model.predict(uploads)}
     worst_first = sorted(scored, key=lambda name: -scored[name].score_level)
@@ -233,7 +233,7 @@ def inspect(visitor: Visitor, home: Path, runs: Path, folder: Path) -> None:
     visitor.drop([*uploads[:3], BROKEN, *uploads[3:]])
     visitor.see_list_of(len(uploads))
     assert visitor.problems() == {
-        BROKEN[0]: " is text, not a picture; save it as PNG, JPEG, BMP, TIFF or WebP"
+        BROKEN[0]: " is text, not an image; save it as PNG, JPEG, BMP, TIFF or WebP"
     }
     visitor.see_shown(worst_first[0])
     see_table(visitor, model, scored, worst_first)
@@ -242,7 +242,7 @@ def inspect(visitor: Visitor, home: Path, runs: Path, folder: Path) -> None:
     # Worst first, and on to the next by the arrow key; the panels follow.
     for name, following in pairwise(worst_first[:3]):
         visitor.see_shown(name)
-        source, _, _ = visitor.full_picture()
+        source, _, _ = visitor.full_image()
         visitor.page.keyboard.press("ArrowRight")
         visitor.see_shown(following)
         visitor.page.wait_for_function(
@@ -266,7 +266,7 @@ def inspect(visitor: Visitor, home: Path, runs: Path, folder: Path) -> None:
 
 
 def see_table(visitor: Visitor, model: Padim, scored: dict[str, Prediction], names: list[str]) -> None:
-    """The list shows these pictures in this order, each with the engine's verdict."""
+    """The list shows these images in this order, each with the engine's verdict."""
     lines = visitor.main.locator(f'table.results[aria-rowcount="{len(names) + 1}"] tr[data-verdict]')
     lines.first.wait_for()
     rows = visitor.table()
@@ -284,7 +284,7 @@ def see_table(visitor: Visitor, model: Padim, scored: dict[str, Prediction], nam
 def see_panels(visitor: Visitor, model: Padim, item: Prediction, data: bytes, folder: Path) -> None:
     """The original as it came, at full resolution; the mask to download is the engine's to the pixel."""
     height, width = item.original_size
-    source, *size = visitor.full_picture()
+    source, *size = visitor.full_image()
     assert size == [width, height]
     assert visitor.page.request.get(source).body() == data, "the original is shown as it came"
     assert visitor.main.locator(".pane:visible").count() == 4
@@ -336,16 +336,16 @@ def check_zip(file: Path, scored: dict[str, Prediction], rejected: list[str]) ->
 
 
 def come_back_later(visitor: Visitor) -> None:
-    """After other pages the list, its filter and the picture shown are as they were left."""
+    """After other pages the list, its filter and the image shown are as they were left."""
     shown = visitor.shown_name()
     visitor.go("Fit")
     visitor.go("Inspect")
     visitor.see_shown(shown)
     assert visitor.keyed("inspect-show").get_by_role("radio", name="Reject").is_checked()
-    assert visitor.full_picture()[1:] == (512, 512)
+    assert visitor.full_image()[1:] == (512, 512)
 
 
 def read(data: bytes) -> npt.NDArray[np.uint8]:
-    """A picture's pixels."""
+    """An image's pixels."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image)

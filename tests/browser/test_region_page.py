@@ -203,7 +203,7 @@ def test_with_keys_alone_and_nothing_left(
     editor.see("2.4 % of the map is judged")
     np.testing.assert_array_equal(editor.dark(), ~wanted)
 
-    # Corners beside the picture are taken to its edge: its upper half, judged too.
+    # Corners beside the image are taken to its edge: its upper half, judged too.
     editor.choose("Polygon")
     editor.click((-0.5, -0.5), (64.5, -0.5), (64.5, 32), (-0.5, 32))
     page.keyboard.press("Enter")

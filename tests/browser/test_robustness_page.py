@@ -1,4 +1,4 @@
-"""The Robustness page in a browser: labelled pictures in a zip, changes, charts, examples, files."""
+"""The Robustness page in a browser: labelled images in a zip, changes, charts, examples, files."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     visitor = visit(start())
     visitor.open(f"/robustness?model={small_entry.id}")
     visitor.see_heading("Robustness")
-    visitor.main.get_by_text("No pictures yet").wait_for()
+    visitor.main.get_by_text("No images yet").wait_for()
     visitor.drop([_labelled()])
 
-    # Five pictures, as they are and under each change.
-    visitor.main.get_by_text("195 pictures to judge").wait_for()
+    # Five images, as they are and under each change.
+    visitor.main.get_by_text("195 images to judge").wait_for()
     for name in ("Gamma", "Noise"):
         visitor.keyed("robustness-kinds").get_by_role("button", name=name).click()
-    visitor.main.get_by_text("155 pictures to judge").wait_for()
+    visitor.main.get_by_text("155 images to judge").wait_for()
     visitor.keyed("robustness-start").get_by_role("button").click()
 
     # A row a change with what is borne, and a chart a change with its counts.

@@ -21,10 +21,10 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     visitor.drop([(name, bytes(data)) for name, data in normals(3, first=100)])
 
     # Fewer settings: a click takes one away.
-    visitor.main.get_by_text("600 painted pictures to judge").wait_for()
+    visitor.main.get_by_text("600 painted images to judge").wait_for()
     for name in ("Stain", "Missing patch"):
         visitor.keyed("sensitivity-kinds").get_by_role("button", name=name).click()
-    visitor.main.get_by_text("360 painted pictures to judge: 60 settings at 6 places").wait_for()
+    visitor.main.get_by_text("360 painted images to judge: 60 settings at 6 places").wait_for()
     visitor.keyed("sensitivity-start").get_by_role("button").click()
 
     # A row a kind, a column a contrast, each with a size.
@@ -34,7 +34,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     for cell in table.locator("tbody b").all():
         assert re.fullmatch(r"[≤>]? ?[\d.]+ px", cell.inner_text()), cell.inner_text()
 
-    # Curves, and the map on a picture of the part.
+    # Curves, and the map on an image of the part.
     # A curve may be flat, and so of no height to be visible by.
     curves = visitor.main.locator(".js-plotly-plot .scatterlayer .trace .lines path")
     curves.nth(3).wait_for(state="attached")

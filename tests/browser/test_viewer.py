@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EVIL = "<img src=x onerror=alert(1)>.png"
 WIDE, TALL = (60, 150), (150, 60)
-# Twenty-four pictures of three shapes, half of them defective.
+# Twenty-four images of three shapes, half of them defective.
 TESTS: list[Upload] = [
     *(
         (f"{name}_{i}.png", png(part(seed + i, size=size, defect=defect)))
@@ -56,7 +56,7 @@ def runs(home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def padded(home: Path, padim_cache: Path) -> Entry:
-    """A model that pads its pictures, so that maps have margins that are nobody's."""
+    """A model that pads its images, so that maps have margins that are nobody's."""
     store = Workspace(home)
     entry = store.create("Padded")
     config = PadimConfig(
@@ -78,12 +78,12 @@ def server(start: Start, small_entry: Entry, padded: Entry, runs: Path) -> serve
 
 
 def calibrating(visitor: Visitor, entry: Entry, files: list[Upload], kind: str = "I do not know yet") -> Live:
-    """The Calibrate page with test pictures."""
+    """The Calibrate page with test images."""
     visitor.open(f"/calibrate?model={entry.id}")
     visitor.see_heading("Calibrate")
     live = Live(visitor).ready()
     if files:
-        visitor.button("Add test pictures").click()
+        visitor.button("Add test images").click()
         visitor.page.get_by_role("radio", name=kind).click()
         visitor.settle()
         visitor.drop(files)
@@ -108,7 +108,7 @@ def expected_mask(
 def test_masks_and_verdicts_in_the_browser_are_the_engines(
     server: served.Server, visit: Visit, padded: Entry, home: Path, runs: Path
 ) -> None:
-    """24 pictures x 5 thresholds x 3 smallest regions, dragged with the mouse, read back from the canvas."""
+    """24 images x 5 thresholds x 3 smallest regions, dragged with the mouse, read back from the canvas."""
     visitor = visit(server)
     live = calibrating(visitor, padded, TESTS)
     model = opened(home, padded)
@@ -166,7 +166,7 @@ def test_python_hears_once_and_on_release(
     sent.clear()
     live.line_to(0.3, release=False, steps=40)
     during = live.decided
-    assert during != before, "the pictures did not follow the hand"
+    assert during != before, "the images did not follow the hand"
     assert sent == [], "a drag talked to the server"
     live.release()
     visitor.keyed("calibrate-use").get_by_role("button").click()
@@ -176,7 +176,7 @@ def test_python_hears_once_and_on_release(
     assert model.decision.choice.basis == "manual"
     assert runs.stat().st_size == ran
     moved = [url for url in visitor.requested[requests:] if "/media/" in url]
-    assert moved == [], "a picture or map was fetched again"
+    assert moved == [], "an image or map was fetched again"
     maps = [url for url in visitor.requested if url.endswith(".gz")]
     assert len(maps) == len(set(maps)) == 22 + 1, "each map once, and the good parts' scores"
 
@@ -303,10 +303,10 @@ def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: E
     visitor.settle()
     assert live.names() == flips
     live.part(".original img.full:visible").wait_for()
-    visitor.main.get_by_text("1 defect picture").wait_for()
+    visitor.main.get_by_text("1 defect image").wait_for()
     live.part('[data-filter="all"]').click()
     assert len(live.names()) >= 1
-    # A label is kept with the model: the same picture, brought another day, is known.
+    # A label is kept with the model: the same image, brought another day, is known.
     visitor.keyed("calibrate-forget").get_by_role("button").click()
     live = calibrating(visitor, small_entry, files)
     live.part('.counts tr[data-kind="defect"] .above, .counts tr[data-kind="defect"] .below').first.wait_for()
@@ -414,7 +414,7 @@ def test_zoom_and_pointer_are_the_same_in_every_pane(
         "viewer => [...viewer.querySelectorAll('.stage')].map(stage => getComputedStyle(stage).transform)"
     )
     assert len(transforms) == 4
-    # Of one picture all four panes have one size: they show the same part of it.
+    # Of one image all four panes have one size: they show the same part of it.
     assert len(set(transforms)) == 1
     assert transforms[0] not in ("none", "matrix(1, 0, 0, 1, 0, 0)")
     # Zooming keeps what is under the pointer; the value there is the judged map's.
@@ -440,7 +440,7 @@ def test_zoom_and_pointer_are_the_same_in_every_pane(
     live.part(".panes:not(.zoomed)").first.wait_for()
 
 
-def test_names_are_text_and_one_more_picture_fetches_one(
+def test_names_are_text_and_one_more_image_fetches_one(
     server: served.Server, visit: Visit, small_entry: Entry
 ) -> None:
     visitor = visit(server)
@@ -450,7 +450,7 @@ def test_names_are_text_and_one_more_picture_fetches_one(
     maps = {url for url in visitor.requested if url.endswith(".gz")}
     assert len(maps) >= 22 + 8
     live.part('[data-rows="2"]').click()
-    visitor.page.get_by_role("button", name="Add test pictures").click()
+    visitor.page.get_by_role("button", name="Add test images").click()
     seen = len(visitor.requested)
     visitor.drop([TESTS[9]])
     live.part(f'.tile b[title="{TESTS[9][0]}"]').wait_for()
@@ -459,7 +459,7 @@ def test_names_are_text_and_one_more_picture_fetches_one(
     live.ready()
     fetched = [url for url in visitor.requested[seen:] if "/media/" in url]
     assert len([url for url in fetched if url.endswith(".gz")]) == 1, "one map"
-    assert len(set(fetched)) <= 3, "its map, its small picture, and itself as it came"
+    assert len(set(fetched)) <= 3, "its map, its small image, and itself as it came"
     assert live.part(".row:visible").count() == 2, "the viewer was built anew"
     assert visitor.dialogs == []
 
@@ -486,7 +486,7 @@ def test_inspect_judges_by_the_threshold_in_use(
         assert live.verdicts()[name] == ("reject" if decision.rejected else "accept")
         assert live.part(".headline .verdict").inner_text() == ("Reject" if decision.rejected else "Accept")
         visitor.settle()
-    # Chosen, searched away and come back to: the mask to take along is that of the picture shown.
+    # Chosen, searched away and come back to: the mask to take along is that of the image shown.
     live.show("square_good_1.png")
     assert visitor.download_mask(tmp_path).name == "square_good_1_mask.png"
     search = visitor.keyed("inspect-search").get_by_role("textbox")
@@ -497,18 +497,18 @@ def test_inspect_judges_by_the_threshold_in_use(
         assert visitor.download_mask(tmp_path).name == shown.replace(".png", "_mask.png")
     live.show("wide_bad_2.png")
     assert visitor.download_mask(tmp_path).name == "wide_bad_2_mask.png"
-    # More pictures: the viewer stays as it was set, and fetches what is new.
+    # More images: the viewer stays as it was set, and fetches what is new.
     live.part('[data-rows="2"]').click()
     live.ready()
     seen = len(visitor.requested)
-    visitor.button("Add pictures").click()
+    visitor.button("Add images").click()
     visitor.drop([("one_more.png", png(part(900)))])
     visitor.see_list_of(len(TESTS) + 1)
     live.part('.tile b[title="one_more.png"]').wait_for()
     live.ready()
     fetched = [url for url in visitor.requested[seen:] if "/media/" in url]
     assert len([url for url in fetched if url.endswith(".gz")]) == 1, "one map"
-    assert len(fetched) <= 3, "its map, its small picture, and the large one as it came"
+    assert len(fetched) <= 3, "its map, its small image, and the large one as it came"
     assert live.part(".row:visible").count() == 2, "the viewer was built anew"
 
 

@@ -1,4 +1,4 @@
-"""Folders of pictures and a runner for the command line's tests."""
+"""Folders of images and a runner for the command line's tests."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def write(folder: Path, files: list[tuple[str, Any]]) -> Path:
-    """Files of pictures in a folder, sub-folders made as need be."""
+    """Files of images in a folder, sub-folders made as need be."""
     for name, content in files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def untaught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Teaching that changes nothing and takes no time."""
 
-    def same(config: Any, _pictures: Any, turn: Any, _epochs: int) -> tuple[bytes, Losses]:
+    def same(config: Any, _images: Any, turn: Any, _epochs: int) -> tuple[bytes, Losses]:
         return backbone.onnx_bytes(config.backbone, config.layers), Losses(turn.name, (1.0,), (1.0,), 0)
 
     monkeypatch.setattr(adapt, "fine_tune", same)
@@ -76,7 +76,7 @@ def test_a_gain_is_kept_and_told(
     assert "+0.200, 95 % interval +0.100 to +0.300" in said
     assert "the adapted network is kept" in said
     assert "1 of 4 good ones rejected, 5.0% promised" in said
-    assert "adapted with 4 pictures, seed 0, 1 epoch" in " ".join(run("info", tmp_path / "m").out.split())
+    assert "adapted with 4 images, seed 0, 1 epoch" in " ".join(run("info", tmp_path / "m").out.split())
     assert Padim.load(tmp_path / "m").network.provenance["weights"] == "adapted"
 
 
@@ -90,7 +90,7 @@ def test_without_a_gain_the_published_network_is_kept(
     assert done.json["adapting"]["kept"] is False
     assert "Chance explains that as well: the published network is kept" in done.json["adapting"]["words"]
     assert done.json["network"]["weights"] == "pretrained"
-    assert done.json["pictures"] == len(Padim.load(tmp_path / "m.zip").normals_) == 22
+    assert done.json["images"] == len(Padim.load(tmp_path / "m.zip").normals_) == 22
 
 
 @pytest.mark.usefixtures("untaught")
@@ -102,7 +102,7 @@ def test_labelled_parts_decide_where_there_are_some(
     assert told["judged_by"] == "defects"
     assert told["examined"] == 12
     assert told["kept"] is False
-    assert done.json["pictures"] == 22
+    assert done.json["images"] == 22
 
 
 @pytest.mark.usefixtures("untaught")
@@ -133,7 +133,7 @@ def test_what_cannot_be_is_said_before_any_work(
     assert done.sentence.startswith("adapting the network takes at least 16 good parts, and there are 5")
     assert "there is a model already" in run("adapt", good, "-o", saved_model, *TINY).sentence
     (tmp_path / "empty").mkdir()
-    assert "no pictures" in run("adapt", tmp_path / "empty", "-o", tmp_path / "m", *TINY).sentence
+    assert "no images" in run("adapt", tmp_path / "empty", "-o", tmp_path / "m", *TINY).sentence
     write(tmp_path / "mvtec" / "train" / "good", normals(2))
     assert "--labelled" in run("adapt", tmp_path / "mvtec", "-o", tmp_path / "m", *TINY).sentence
     assert not (tmp_path / "m").exists()

@@ -120,7 +120,7 @@ def test_a_threshold_beyond_the_scale_is_refused_or_said(run: Run, own_model: Pa
     done = run("calibrate", own_model)
     assert done.code == 0
     assert "beyond the scale" in done.out
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for name, content in normals(1):
         (folder / name).write_bytes(bytes(content))

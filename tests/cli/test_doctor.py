@@ -143,7 +143,7 @@ def test_a_stopped_scoring_is_listed(run: Run, tmp_path: Path, saved_model: Path
     document = json.loads((out / "results.json").read_text(encoding="utf-8"))
     from padim.output.scoring_journal import Journal
 
-    with Journal.begin(out, {}, document["pictures"][:5]):
+    with Journal.begin(out, {}, document["images"][:5]):
         pass
     assert run("doctor", out, "--json").json["stopped_scorings"] == [{"folder": str(out), "judged": 5}]
     assert "5" in run("doctor", out).out

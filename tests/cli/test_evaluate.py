@@ -48,7 +48,7 @@ def test_figures_are_those_of_all_scores_and_pixels(
     assert (report["counted_false_rejects"]["count"], report["counted_false_rejects"]["of"]) == (wrong, 6)
     assert (report["misses"]["count"], report["misses"]["of"]) == (missed, 6)
     assert [(kind["kind"], kind["caught"]["of"]) for kind in report["kinds"]] == [("chip", 4), ("scratch", 2)]
-    assert report["pictures_of"] == {"good": 6, "chip": 4, "scratch": 2}
+    assert report["images_of"] == {"good": 6, "chip": 4, "scratch": 2}
     assert report["masks"] == 5
     assert report["fitted_on"] == 0
 
@@ -67,7 +67,7 @@ def test_the_new_figures_come_with_their_intervals(run: Run, labelled: Path, sav
     ):
         figure = report[name]
         assert 0 <= figure["low_95"] <= figure["value"] <= figure["high_95"] <= 1, name
-    assert report["milliseconds_per_picture"] > 0
+    assert report["milliseconds_per_image"] > 0
     assert all(kind["aupro"]["value"] is not None for kind in report["kinds"])
     assert run("evaluate", saved_model, labelled, "--json").json["aupro"] == report["aupro"], "seeded"
 
@@ -98,7 +98,7 @@ def test_people_get_a_table(run: Run, labelled: Path, saved_model: Path) -> None
         "pixel AUROC",
         "AUPRO",
         "zero miss",
-        "ms a picture",
+        "ms an image",
         "defects missed",
         "chip",
         "scratch",
@@ -111,7 +111,7 @@ def test_plain_folders_without_masks_say_what_is_missing(run: Run, tmp_path: Pat
     write(tmp_path / "set" / "OK", normals(3, first=90))
     write(tmp_path / "set" / "dent", defects(2))
     report = run("evaluate", saved_model, tmp_path / "set", "--json").json
-    assert report["pictures_of"] == {"good": 3, "dent": 2}
+    assert report["images_of"] == {"good": 3, "dent": 2}
     assert report["image_auroc"]["value"] is not None
     for name in ("pixel_auroc", "aupro", "pixel_f1"):
         assert report[name] == {
@@ -133,26 +133,24 @@ def test_one_class_alone_says_so(run: Run, tmp_path: Path, saved_model: Path) ->
     assert report["misses"] == {"count": 0, "of": 0, "share": None, "low_95": 0, "high_95": 1}
     write(tmp_path / "bad" / "dent", defects(2))
     report = run("evaluate", saved_model, tmp_path / "bad", "--json").json
-    assert "no good pictures" in report["image_auroc"]["why"]
+    assert "no good images" in report["image_auroc"]["why"]
     assert run("evaluate", saved_model, tmp_path / "bad").code == 0
 
 
-def test_pictures_of_the_fit_flatter_and_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
+def test_images_of_the_fit_flatter_and_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
     write(tmp_path / "set" / "good", normals(2, first=21))
     done = run("evaluate", saved_model, tmp_path / "set", "--json")
     assert done.json["fitted_on"] == 1
     assert "flatter" in done.err
 
 
-def test_broken_pictures_and_masks_are_named_and_left_out(
-    run: Run, tmp_path: Path, saved_model: Path
-) -> None:
+def test_broken_images_and_masks_are_named_and_left_out(run: Run, tmp_path: Path, saved_model: Path) -> None:
     folder = tmp_path / "set"
-    write(folder / "test" / "good", [*normals(2, first=90), ("broken.png", b"no picture")])
+    write(folder / "test" / "good", [*normals(2, first=90), ("broken.png", b"no image")])
     write(folder / "test" / "dent", defects(2))
     write(
         folder / "ground_truth" / "dent",
-        [("bad_000_mask.png", png(part(1, size=(50, 50)))), ("bad_001_mask.png", b"no picture")],
+        [("bad_000_mask.png", png(part(1, size=(50, 50)))), ("bad_001_mask.png", b"no image")],
     )
     done = run("evaluate", saved_model, folder, "--json")
     assert done.code == 0, done.err
@@ -169,5 +167,5 @@ def test_what_is_no_labelled_folder_is_one_sentence(
 ) -> None:
     (tmp_path / "empty" / "test").mkdir(parents=True)
     assert "not a folder, a zip or a CSV" in run("evaluate", saved_model, tmp_path / "none").sentence
-    assert "no labelled pictures" in run("evaluate", saved_model, tmp_path / "empty").sentence
-    assert "no labelled pictures" in run("evaluate", saved_model, good).sentence
+    assert "no labelled images" in run("evaluate", saved_model, tmp_path / "empty").sentence
+    assert "no labelled images" in run("evaluate", saved_model, good).sentence

@@ -16,7 +16,7 @@ from padim import Padim, PadimConfig
 from padim.data.sources import FolderSource
 from padim.errors import Cancelled, PadimError
 from padim.network.extractor import open_extractor
-from padim.storage.resume import pictures_done
+from padim.storage.resume import images_done
 from tests.cli.conftest import SMALL, Run, write
 from tests.parts import normals, part, png
 
@@ -42,7 +42,7 @@ def test_a_fit_is_the_engines(run: Run, good: Path, tmp_path: Path, small_model:
     done = run("fit", good, "-o", tmp_path / "m", *SMALL)
     assert done.code == 0, done.err
     same(Padim.load(tmp_path / "m"), small_model)
-    assert "22 parts, 22 pictures" in done.out
+    assert "22 parts, 22 images" in done.out
     assert "About 4 in 100 good parts; at most" in done.out
     assert done.out.index("memory") < done.out.index("Fitted and saved")
     assert sorted(place.name for place in tmp_path.iterdir()) == ["m"]
@@ -50,7 +50,7 @@ def test_a_fit_is_the_engines(run: Run, good: Path, tmp_path: Path, small_model:
 
 def test_json_is_all_there_is_on_stdout(run: Run, good: Path, tmp_path: Path) -> None:
     write(folder := tmp_path / "in", [(f"{i}.png", png(part(i))) for i in range(4)])
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     done = run("fit", folder, "-o", tmp_path / "m.zip", *SMALL, "--json", "--percentile", 50)
     assert done.code == 0, done.err
     assert done.json["parts"] == 4
@@ -67,7 +67,7 @@ def test_quiet_is_quiet(run: Run, good: Path, tmp_path: Path) -> None:
 
 def test_strict_saves_nothing(run: Run, tmp_path: Path) -> None:
     write(folder := tmp_path / "in", normals(3))
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     done = run("fit", folder, "-o", tmp_path / "m", *SMALL, "--strict")
     assert done.code == 2
     assert "--strict" in done.err
@@ -123,7 +123,7 @@ class Stopped(Exception):
 
 
 def power_cut(done: int, total: int | None, stage: str) -> None:
-    """A ``progress`` under which all pictures are read and learning is cut short."""
+    """A ``progress`` under which all images are read and learning is cut short."""
     if stage.startswith("Learning"):
         raise Stopped
 
@@ -131,10 +131,10 @@ def power_cut(done: int, total: int | None, stage: str) -> None:
 def test_a_stopped_fit_goes_on_without_the_network_and_to_the_bit(
     small_config: PadimConfig, small_model: Padim, good: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     source = [*FolderSource(good)]
-    source.insert(3, ("broken.png", b"no picture"))
-    runs_of_all = 2  # 22 pictures, 16 at a time
+    source.insert(3, ("broken.png", b"no image"))
+    runs_of_all = 2  # 22 images, 16 at a time
 
     def stop_at(count: int) -> Any:
         return lambda done, total, stage: (_ for _ in ()).throw(Stopped) if done == count else None
@@ -145,7 +145,7 @@ def test_a_stopped_fit_goes_on_without_the_network_and_to_the_bit(
     with pytest.raises(Stopped):
         first.fit(source, unfinished=tmp_path / "p", progress=stop_at(20), on_error=failed.append)
     assert first.network.extractor.runs == before + 1
-    assert pictures_done(tmp_path / "p") == 16
+    assert images_done(tmp_path / "p") == 16
     assert len(failed) == 1
     seen: list[tuple[int, int | None, str]] = []
     second = Padim(small_config, work_dir=tmp_path / "work")
@@ -157,11 +157,11 @@ def test_a_stopped_fit_goes_on_without_the_network_and_to_the_bit(
     )
     assert second.network.extractor.runs == before + runs_of_all
     assert len(failed) == 2
-    reading = [done for done, total, stage in seen if stage == "Reading pictures"]
+    reading = [done for done, total, stage in seen if stage == "Reading images"]
     assert reading == sorted(reading)
     assert reading[-1] == 23
     same(second, small_model)
-    assert pictures_done(tmp_path / "p") is None
+    assert images_done(tmp_path / "p") is None
 
 
 def test_stopped_while_learning_the_network_is_not_run_again(
@@ -171,7 +171,7 @@ def test_stopped_while_learning_the_network_is_not_run_again(
     with pytest.raises(Stopped):
         model.fit(FolderSource(good), unfinished=tmp_path / "p", progress=power_cut)
     runs = model.network.extractor.runs
-    assert pictures_done(tmp_path / "p") == 22
+    assert images_done(tmp_path / "p") == 22
     model.fit(FolderSource(good), unfinished=tmp_path / "p")
     assert model.network.extractor.runs == runs
     same(model, small_model)
@@ -202,13 +202,13 @@ def test_what_a_crash_cut_short_is_done_again(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda files: files[1:], "other pictures"),
+        (lambda files: files[1:], "other images"),
         (lambda files: files[:3], "are missing"),
-        (lambda files: [files[1], files[0], *files[2:]], "other pictures"),
+        (lambda files: [files[1], files[0], *files[2:]], "other images"),
         (lambda files: [("new.png", png(part(77))), *files], "new.png was not among them"),
     ],
 )
-def test_other_pictures_than_before_are_refused(
+def test_other_images_than_before_are_refused(
     small_config: PadimConfig, good: Path, tmp_path: Path, change: Any, said: str
 ) -> None:
     model = Padim(small_config, work_dir=tmp_path / "work")
@@ -217,7 +217,7 @@ def test_other_pictures_than_before_are_refused(
         model.fit(FolderSource(good), unfinished=tmp_path / "p", cancel=lambda: next(asked) > 18)
     with pytest.raises(PadimError, match=said):
         model.fit(change([*FolderSource(good)]), unfinished=tmp_path / "p")
-    assert pictures_done(tmp_path / "p") == 16, "nothing is lost by asking"
+    assert images_done(tmp_path / "p") == 16, "nothing is lost by asking"
 
 
 def test_other_settings_than_before_are_named(small_config: PadimConfig, good: Path, tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ main()
     assert "--resume" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "m").exists()
-    assert pictures_done(tmp_path / "m.partial") == 16
+    assert images_done(tmp_path / "m.partial") == 16
     again = subprocess.run(
         [sys.executable, "-m", "padim", *command, "--resume"],
         cwd=ROOT,
@@ -276,7 +276,7 @@ main()
         check=False,
     )
     assert again.returncode == 0, again.stderr
-    assert "16 pictures done" in again.stdout
+    assert "16 images done" in again.stdout
     same(Padim.load(tmp_path / "m"), small_model)
     assert not (tmp_path / "m.partial").exists()
 
@@ -289,11 +289,11 @@ def test_a_stopped_fit_is_not_lost_by_fitting_again(
     with pytest.raises(Cancelled):
         Padim(small_config).fit(FolderSource(good), unfinished=partial, cancel=lambda: next(asked) > 18)
     command = ("fit", good, "-o", tmp_path / "m", *SMALL)
-    assert "16 pictures done" in run(*command).sentence
+    assert "16 images done" in run(*command).sentence
     done = run(*command, "--resume", "--grid-stride", 16)
     assert done.code == 2
     assert "grid_stride 8, not 16" in done.err
-    assert pictures_done(partial) == 16
+    assert images_done(partial) == 16
     assert run(*command, "--force", "--grid-stride", 16).code == 0
     assert not partial.exists()
 
@@ -309,12 +309,12 @@ def test_a_damaged_line_costs_no_more_than_what_is_behind_it(
         Padim(small_config, work_dir=partial).fit(FolderSource(good), unfinished=partial, progress=power_cut)
     first, second = (partial / "batches.jsonl").read_bytes().splitlines(keepends=True)
     (partial / "batches.jsonl").write_bytes(first + damage + second)
-    assert pictures_done(partial) == 16
+    assert images_done(partial) == 16
     command = ("fit", good, "-o", tmp_path / "m", *SMALL)
-    assert "16 pictures done" in run(*command).sentence
+    assert "16 images done" in run(*command).sentence
     # A run that fails leaves them where they are.
     assert run(*command, "--resume", "--grid-stride", 16).code == 2
-    assert pictures_done(partial) == 16
+    assert images_done(partial) == 16
     # The one that the command will find open, whichever networks other tests have had open since.
     extractor = open_extractor(small_model.config)
     runs = extractor.runs
@@ -334,7 +334,7 @@ def test_what_an_earlier_run_began_is_not_removed_by_one_that_fails(
     assert run("fit", good, "-o", tmp_path / "m", *SMALL, "--resume", "--grid-stride", 16).code == 2
     assert (partial / "spool" / "features.f32").read_bytes() == before
     # One that begins and fails leaves nothing of its own.
-    write(tmp_path / "text", [("a.png", b"no picture")])
+    write(tmp_path / "text", [("a.png", b"no image")])
     assert run("fit", tmp_path / "text", "-o", tmp_path / "n", *SMALL).code == 2
     assert not (tmp_path / "n.partial").exists()
 
@@ -439,16 +439,14 @@ def test_settings_that_make_no_model_are_one_sentence(
     assert not [*tmp_path.iterdir()]
 
 
-def test_no_pictures_are_one_sentence(run: Run, tmp_path: Path) -> None:
+def test_no_images_are_one_sentence(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "a.png").write_bytes(b"no picture")
+    (tmp_path / "text" / "a.png").write_bytes(b"no image")
     (tmp_path / "a.zip").write_bytes(b"no zip")
-    for place, said in (("none", "does not exist"), ("empty", "holds no pictures"), ("a.zip", "not a zip")):
+    for place, said in (("none", "does not exist"), ("empty", "holds no images"), ("a.zip", "not a zip")):
         assert said in run("fit", tmp_path / place, "-o", tmp_path / "m").sentence
-    assert (
-        "none of the pictures" in run("fit", tmp_path / "text", "-o", tmp_path / "m", *SMALL, "-q").sentence
-    )
+    assert "none of the images" in run("fit", tmp_path / "text", "-o", tmp_path / "m", *SMALL, "-q").sentence
     assert not [place for place in tmp_path.iterdir() if place.name.startswith("m")]
 
 

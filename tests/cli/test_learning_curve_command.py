@@ -47,13 +47,13 @@ def test_people_get_a_table_and_advice(run: Run, kept: Path) -> None:
     assert run("learning-curve", kept, *FEW).out.count("caught") == 0
 
 
-def test_features_that_were_not_kept_come_from_the_pictures(
+def test_features_that_were_not_kept_come_from_the_images(
     run: Run, saved_model: Path, good: Path, kept: Path
 ) -> None:
     refused = run("learning-curve", saved_model, *FEW).sentence
-    assert "--pictures" in refused
+    assert "--images" in refused
     assert "--keep-features" in refused
-    again = run("learning-curve", saved_model, *FEW, "--pictures", good, "--json")
+    again = run("learning-curve", saved_model, *FEW, "--images", good, "--json")
     assert again.code == 0, again.err
     assert again.json["learning_curve"] == run("learning-curve", kept, *FEW, "--json").json["learning_curve"]
 

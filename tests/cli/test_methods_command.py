@@ -49,10 +49,10 @@ def test_a_model_of_any_method_is_fitted_described_and_used(
 def test_what_keeping_every_patch_takes_is_said_before(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "nearest.yaml"
     path.write_text("method: patchcore\nneighborhood: 1\n")
-    told = run("info", "--config", path, "--pictures", 209)
+    told = run("info", "--config", path, "--images", 209)
     # 32 x 32 positions of 100 channels, four bytes each.
-    assert "410 kB more for every picture" in " ".join(told.out.split())
-    cost = run("info", "--config", path, "--pictures", 209, "--json").json["cost"]
+    assert "410 kB more for every image" in " ".join(told.out.split())
+    cost = run("info", "--config", path, "--images", 209, "--json").json["cost"]
     assert cost["bundle"] == 209 * cost["kept_per_image"] == 209 * 4 * 1024 * 100
 
 

@@ -24,7 +24,7 @@ from tests.parts import defects
 def test_info_of_a_model(run: Run, saved_model: Path, small_model: Padim) -> None:
     document = run("info", saved_model, "--json").json
     assert document["config"] == small_model.config.model_dump(mode="json")
-    assert (document["pictures"], document["parts"]) == (22, 22)
+    assert (document["images"], document["parts"]) == (22, 22)
     assert document["threshold"]["level"] == small_model.threshold_level
     assert document["bytes"]["bundle"] == sum(
         place.stat().st_size
@@ -48,7 +48,7 @@ def test_random_weights_are_told_loudly(run: Run, saved_model: Path, monkeypatch
 def test_info_of_a_configuration_is_the_estimate(run: Run, tmp_path: Path) -> None:
     yaml = tmp_path / "padim.yaml"
     yaml.write_text("input_size: 128\n", encoding="utf-8")
-    document = run("info", "--config", yaml, "--grid-stride", 4, "--pictures", 10, "--json").json
+    document = run("info", "--config", yaml, "--grid-stride", 4, "--images", 10, "--json").json
     cost = estimate(PadimConfig(input_size=128, grid_stride=4), 10)
     assert document["cost"]["fit_memory"] == cost.fit_memory
     assert document["cost"]["spool"] == 10 * cost.spool_per_image

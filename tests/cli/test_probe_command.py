@@ -30,8 +30,8 @@ def test_the_document_holds_the_engines_figures(
     document = done.json
     assert document["share_caught"] == found.share
     assert document["places"] == 4
-    assert document["painted_on"] == list(found.pictures)
-    assert document["picture_pixels_per_map_pixel"] == {"x": 1.5, "y": 1.5}
+    assert document["painted_on"] == list(found.images)
+    assert document["image_pixels_per_map_pixel"] == {"x": 1.5, "y": 1.5}
     assert len(document["over_size"]) == 10
     assert len(document["over_contrast"]) == 10
     for entry in document["over_size"]:
@@ -48,12 +48,12 @@ def test_the_document_holds_the_engines_figures(
 def test_people_get_a_table_and_a_map(run: Run, fresh: Path, saved_model: Path) -> None:
     done = run("probe", saved_model, fresh, *FEW, "--kinds", "spot,dent")
     assert done.code == 0, done.err
-    for words in ("spot", "dent", "contrast", "90 % at", "half", "by place", "4 places on 4 pictures"):
+    for words in ("spot", "dent", "contrast", "90 % at", "half", "by place", "4 places on 4 images"):
         assert words in done.out
     assert "stain" not in done.out
 
 
-def test_only_the_good_ones_of_labelled_pictures_are_painted_on(
+def test_only_the_good_ones_of_labelled_images_are_painted_on(
     run: Run, labelled: Path, saved_model: Path
 ) -> None:
     document = run("probe", saved_model, labelled, *FEW, "--kinds", "spot", "--json").json
@@ -61,19 +61,19 @@ def test_only_the_good_ones_of_labelled_pictures_are_painted_on(
     assert all(name.startswith("good/") for name in document["painted_on"])
 
 
-def test_pictures_of_the_fit_are_told(run: Run, tmp_path: Path, saved_model: Path, good: Path) -> None:
+def test_images_of_the_fit_are_told(run: Run, tmp_path: Path, saved_model: Path, good: Path) -> None:
     assert "fitted on 22 of them" in run("probe", saved_model, good, *FEW).sentence
-    write(tmp_path / "mixed", [*normals(2, first=21), ("broken.png", b"no picture")])
+    write(tmp_path / "mixed", [*normals(2, first=21), ("broken.png", b"no image")])
     done = run("probe", saved_model, tmp_path / "mixed", *FEW, "--json")
     assert done.json["fitted_on"] == 1
     assert [entry["name"] for entry in done.json["skipped"]] == ["broken.png"]
-    assert "1 picture passed over" in done.err
+    assert "1 image passed over" in done.err
 
 
-def test_pictures_that_alarm_unpainted_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
+def test_images_that_alarm_unpainted_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
     write(tmp_path / "bad", defects(2))
     done = run("probe", saved_model, tmp_path / "bad", *FEW)
-    assert "2 of 2 pictures are rejected before" in done.err
+    assert "2 of 2 images are rejected before" in done.err
 
 
 def test_wrong_settings_are_one_sentence(run: Run, fresh: Path, saved_model: Path, tmp_path: Path) -> None:
@@ -82,5 +82,5 @@ def test_wrong_settings_are_one_sentence(run: Run, fresh: Path, saved_model: Pat
     assert "--sizes" in run("probe", saved_model, fresh, "--sizes", "8,big").sentence
     assert "grow" in run("probe", saved_model, fresh, "--sizes", "8,4").sentence
     assert "contrasts" in run("probe", saved_model, fresh, "--contrasts", "200").sentence
-    assert "no pictures" in run("probe", saved_model, tmp_path / "empty").sentence
+    assert "no images" in run("probe", saved_model, tmp_path / "empty").sentence
     assert run("probe", saved_model, tmp_path / "none").sentence

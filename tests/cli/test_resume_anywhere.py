@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def stopped(tmp_path_factory: pytest.TempPathFactory, good: Path, small_model: Padim) -> Path:
-    """A folder with ``m.partial``: all pictures done, killed before the model was saved."""
+    """A folder with ``m.partial``: all images done, killed before the model was saved."""
     folder = tmp_path_factory.mktemp("stopped")
     code = """
 import os, signal
@@ -111,8 +111,8 @@ def test_a_complete_fit_says_so(run: Run, good: Path, tmp_path: Path) -> None:
     assert "the fit is complete" in done.err
     assert done.json["parts"] == 22
     assert (tmp_path / "m" / "manifest.json").read_bytes() == before
-    # A model of other settings, or of other pictures, is not what was asked for.
-    assert "other pictures or settings" in run(*command, "--seed", 5, "--resume").sentence
+    # A model of other settings, or of other images, is not what was asked for.
+    assert "other images or settings" in run(*command, "--seed", 5, "--resume").sentence
     write(tmp_path / "more", normals(23))
     assert "--force" in run("fit", tmp_path / "more", "-o", tmp_path / "m", *SMALL, "--resume").sentence
     assert run("fit", tmp_path / "more", "-o", tmp_path / "m", *SMALL, "--resume", "--force").code == 0
@@ -143,16 +143,16 @@ def test_a_fit_at_work_is_left_alone(run: Run, good: Path, begun: Path) -> None:
 
 @pytest.fixture(scope="session")
 def judged(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> tuple[Path, Path]:
-    """Pictures, one of them none, and their undisturbed results."""
+    """Images, one of them none, and their undisturbed results."""
     from typer.testing import CliRunner
 
     from padim.cli.app import app
 
     folder = tmp_path_factory.mktemp("judged")
-    pictures = write(folder / "in", [*normals(14, first=70), *defects(6), ("good_072b.png", b"no picture")])
-    arguments = ["score", saved_model, pictures, "-o", folder / "out", "--panel-side", 64]
+    images = write(folder / "in", [*normals(14, first=70), *defects(6), ("good_072b.png", b"no image")])
+    arguments = ["score", saved_model, images, "-o", folder / "out", "--panel-side", 64]
     assert CliRunner().invoke(app, [str(argument) for argument in arguments]).exit_code == 0
-    return pictures, folder / "out"
+    return images, folder / "out"
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -171,9 +171,9 @@ def half(judged: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> 
             "masks": True,
         },
     ) as journal:
-        for row in document["pictures"][:rows]:
+        for row in document["images"][:rows]:
             journal.add(row)
-    for row in document["pictures"][rows + 1 :]:
+    for row in document["images"][rows + 1 :]:
         for key in ("panel", "mask"):
             if key in row:
                 (out / row[key]).unlink()
@@ -184,15 +184,15 @@ def half(judged: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> 
 def test_what_was_judged_is_not_judged_again(
     run: Run, saved_model: Path, judged: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    pictures, wanted = judged
+    images, wanted = judged
     out = tmp_path / "out"
     half(judged, saved_model, out, 18)
-    command = ("score", saved_model, pictures, "-o", out, "--panel-side", 64)
-    assert "17 pictures judged" in run(*command).sentence
+    command = ("score", saved_model, images, "-o", out, "--panel-side", 64)
+    assert "17 images judged" in run(*command).sentence
     before = (out / "panels" / "bad_000.jpg").stat().st_mtime_ns
     done = run(*command, "--resume")
     assert done.code == 0
-    assert "16 pictures judged before" in done.err  # by whole batches
+    assert "16 images judged before" in done.err  # by whole batches
     assert files(out) == files(wanted)
     assert (out / "panels" / "bad_000.jpg").stat().st_mtime_ns == before
     # Once more: nothing is left to judge.
@@ -224,27 +224,27 @@ def test_a_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
     assert rows_kept(tmp_path) == 1
 
 
-def test_other_pictures_settings_and_models_are_told_apart(
+def test_other_images_settings_and_models_are_told_apart(
     run: Run, saved_model: Path, judged: tuple[Path, Path], tmp_path: Path, own_model: Path
 ) -> None:
-    out, pictures = tmp_path / "out", tmp_path / "in"
-    shutil.copytree(judged[0], pictures)
+    out, images = tmp_path / "out", tmp_path / "in"
+    shutil.copytree(judged[0], images)
     half(judged, saved_model, out, 21)
-    command = ("score", saved_model, pictures, "-o", out, "--panel-side", 64)
+    command = ("score", saved_model, images, "-o", out, "--panel-side", 64)
     assert "threshold" in run(*command, "--resume", "--threshold", 3).sentence
-    assert "panel_side 64, not 768" in run("score", saved_model, pictures, "-o", out, "--resume").sentence
+    assert "panel_side 64, not 768" in run("score", saved_model, images, "-o", out, "--resume").sentence
     # One changed, one gone, one new: every file that is there has one row, by its own content.
-    (pictures / "good_070.png").write_bytes(png(part(900, defect=True)))
-    (pictures / "good_071.png").unlink()
-    (pictures / "good_0711.png").write_bytes(png(part(901)))
+    (images / "good_070.png").write_bytes(png(part(900, defect=True)))
+    (images / "good_071.png").unlink()
+    (images / "good_0711.png").write_bytes(png(part(901)))
     assert run(*command, "--resume").code == 0
     document = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    names = [row["name"] for row in document["pictures"]]
-    assert sorted(names) == sorted(path.name for path in pictures.iterdir())
+    names = [row["name"] for row in document["images"]]
+    assert sorted(names) == sorted(path.name for path in images.iterdir())
     fresh = tmp_path / "fresh"
-    assert run("score", saved_model, pictures, "-o", fresh, "--panel-side", 64).code == 0
-    scores = {row["name"]: row.get("score") for row in document["pictures"]}
-    for row in json.loads((fresh / "results.json").read_text(encoding="utf-8"))["pictures"]:
+    assert run("score", saved_model, images, "-o", fresh, "--panel-side", 64).code == 0
+    scores = {row["name"]: row.get("score") for row in document["images"]}
+    for row in json.loads((fresh / "results.json").read_text(encoding="utf-8"))["images"]:
         assert scores[row["name"]] == pytest.approx(row.get("score")) if row.get("score") else True
     lines = list(csv.DictReader((out / "results.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert [line["name"] for line in lines] == names
@@ -284,7 +284,7 @@ def test_a_disk_that_is_really_full(run: Run, good: Path, saved_model: Path, tin
     kept = rows_kept(tiny_disk / "out")
     assert kept > 0
     shutil.rmtree(tiny_disk / "out" / "panels")
-    assert f"{kept} pictures judged" in run("score", saved_model, good, "-o", tiny_disk / "out").sentence
+    assert f"{kept} images judged" in run("score", saved_model, good, "-o", tiny_disk / "out").sentence
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])

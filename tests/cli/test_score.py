@@ -1,4 +1,4 @@
-"""``score``: the files say what the engine decides, whatever the pictures' names, and also when stopped."""
+"""``score``: the files say what the engine decides, whatever the images' names, and also when stopped."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "line 2", defects(2))
     bad = png(part(500, defect=True))
     write(folder, [("a.png", bad), ("a.PNG", png(part(61))), ("a.bmp", bad), ("=1+1.png", png(part(62)))])
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     (folder / "old.heic").write_bytes(b"another kind")
     return folder
 
 
 def rows(out: Path) -> tuple[list[dict[str, Any]], list[dict[str, str]], dict[str, Any]]:
-    """The JSON's pictures, the CSV's lines, the whole JSON."""
+    """The JSON's images, the CSV's lines, the whole JSON."""
     document = json.loads((out / "results.json").read_text(encoding="utf-8"))
     text = (out / "results.csv").read_bytes().decode("utf-8-sig")
-    return document["pictures"], list(csv.DictReader(io.StringIO(text))), document
+    return document["images"], list(csv.DictReader(io.StringIO(text))), document
 
 
 def test_results_are_the_engines_decisions(
@@ -51,14 +51,14 @@ def test_results_are_the_engines_decisions(
     out = tmp_path / "out"
     done = run("score", saved_model, mixed, "-o", out, "--json")
     assert done.code == 0, done.err
-    pictures, _, document = rows(out)
+    images, _, document = rows(out)
     assert done.json["counts"] == document["counts"]
     assert document["interrupted"] is None
     expected = {
         scored.name: (scored, small_model.decide(scored))
         for scored in small_model.predict(open_source(mixed), on_error=lambda error: None)
     }
-    judged = {row["name"]: row for row in pictures if "error" not in row}
+    judged = {row["name"]: row for row in images if "error" not in row}
     assert judged.keys() == expected.keys()
     value = small_model.state.fitted.quantizer.to_value
     files = set()
@@ -84,7 +84,7 @@ def test_results_are_the_engines_decisions(
         "results.csv",
         "results.json",
     }
-    assert {row["name"] for row in pictures if "error" in row} == {"broken.png", "old.heic"}
+    assert {row["name"] for row in images if "error" in row} == {"broken.png", "old.heic"}
     assert document["counts"] == {"accept": 4, "review": 0, "reject": 4, "unreadable": 2}
 
 
@@ -92,10 +92,10 @@ def test_csv_and_json_say_the_same(
     run: Run, mixed: Path, tmp_path: Path, saved_model: Path, small_model: Padim
 ) -> None:
     run("score", saved_model, mixed, "-o", tmp_path / "out", "--no-panels", "--no-masks")
-    pictures, lines, document = rows(tmp_path / "out")
+    images, lines, document = rows(tmp_path / "out")
     assert tuple(lines[0])[: len(CSV_COLUMNS)] == CSV_COLUMNS
-    assert len(pictures) == len(lines) == 10
-    for row, line in zip(pictures, lines, strict=True):
+    assert len(images) == len(lines) == 10
+    for row, line in zip(images, lines, strict=True):
         assert line["name"].removeprefix("'") == row["name"]
         assert line["model_id"] == document["model_id"]
         assert line["scoring_identity"] == document["scoring_identity"] == small_model.state.identity
@@ -122,7 +122,7 @@ def test_csv_and_json_say_the_same(
     [
         ([("a.png", png(part(60)))], 0),
         ([("a.png", png(part(60))), ("b.png", png(part(501, defect=True)))], 1),
-        ([("a.png", png(part(60))), ("b.png", b"no picture")], 1),
+        ([("a.png", png(part(60))), ("b.png", b"no image")], 1),
     ],
 )
 def test_fail_on_reject_stops_the_line(
@@ -171,7 +171,7 @@ def test_earlier_results_are_replaced_only_by_force(run: Run, tmp_path: Path, sa
     assert (out / "notes.txt").exists()
 
 
-@pytest.mark.parametrize("beside", [None, "{", '{"pictures": [{"mask": "masks/a.png"}]}', "[1]", "results"])
+@pytest.mark.parametrize("beside", [None, "{", '{"images": [{"mask": "masks/a.png"}]}', "[1]", "results"])
 def test_folders_that_no_run_has_written_are_never_removed(
     run: Run, tmp_path: Path, saved_model: Path, beside: str | None
 ) -> None:
@@ -197,22 +197,22 @@ def test_what_cannot_be_scored_is_one_sentence(
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_bytes(b"")
-    for model, pictures, target, said in (
+    for model, images, target, said in (
         (tmp_path / "none", good, out, "no saved model"),
         (tmp_path / "empty", good, out, "manifest.json"),
         (tmp_path / "file", good, out, "manifest.json"),
-        (saved_model, tmp_path / "empty", out, "holds no pictures"),
+        (saved_model, tmp_path / "empty", out, "holds no images"),
         (saved_model, tmp_path / "none", out, "does not exist"),
         (saved_model, good, good / "out", "lies in"),
         (saved_model, good, tmp_path / "file", "is a file"),
         (saved_model, good, tmp_path / "file" / "out", "Not a directory"),
     ):
-        assert said in run("score", model, pictures, "-o", target, "--json").sentence
+        assert said in run("score", model, images, "-o", target, "--json").sentence
     assert not out.exists()
 
 
 def test_nothing_but_broken_files_is_an_error_with_rows(run: Run, tmp_path: Path, saved_model: Path) -> None:
-    write(tmp_path / "in", [("a.png", b"no picture")])
+    write(tmp_path / "in", [("a.png", b"no image")])
     done = run("score", saved_model, tmp_path / "in", "-o", tmp_path / "out")
     assert done.code == 2
     assert "none of the files" in done.err
@@ -228,8 +228,8 @@ def test_without_a_threshold_there_is_nothing_to_judge_by(
     assert run("score", path, tmp_path / "in", "-o", tmp_path / "out", "--threshold", 3).code == 0
 
 
-def test_pictures_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
-    """Of 200 pictures, the contents of no more than the pipeline's own are in memory."""
+def test_images_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
+    """Of 200 images, the contents of no more than the pipeline's own are in memory."""
     from padim.cli.score import _Reading
     from padim.data.sources import UploadSource
     from padim.output.scoring_journal import Journal
@@ -268,11 +268,11 @@ main()
     )
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
-    pictures, lines, document = rows(out)
-    assert 20 <= len(pictures) < 60
-    assert f"{len(pictures)} of 60" in document["interrupted"]
+    images, lines, document = rows(out)
+    assert 20 <= len(images) < 60
+    assert f"{len(images)} of 60" in document["interrupted"]
     assert lines[-1]["name"] == ""
     assert lines[-1]["error"] == f"interrupted: {document['interrupted']}"
-    assert len(lines) == len(pictures) + 1
+    assert len(lines) == len(images) + 1
     assert json.loads(done.stdout)["interrupted"] == document["interrupted"]
     assert not [place for place in out.iterdir() if place.suffix == ".tmp"]

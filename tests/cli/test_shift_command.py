@@ -51,7 +51,7 @@ def test_people_get_tables(run: Run, labelled: Path, saved_model: Path) -> None:
 def test_good_parts_alone_will_do_and_those_of_the_fit_are_passed_over(
     run: Run, tmp_path: Path, saved_model: Path, good: Path
 ) -> None:
-    write(tmp_path / "some", [*normals(3, first=20), ("broken.png", b"no picture")])
+    write(tmp_path / "some", [*normals(3, first=20), ("broken.png", b"no image")])
     done = run("shift", saved_model, tmp_path / "some", "--kinds", "jpeg", "--json")
     assert (done.json["good"], done.json["defects"], done.json["fitted_on"]) == (1, 0, 2)
     assert [entry["name"] for entry in done.json["skipped"]] == ["broken.png"]
@@ -65,5 +65,5 @@ def test_wrong_settings_are_one_sentence(run: Run, tmp_path: Path, saved_model: 
     (tmp_path / "empty").mkdir()
     assert "fog" in run("shift", saved_model, labelled, "--kinds", "fog").sentence
     assert "--margin" in run("shift", saved_model, labelled, "--margin", 0).sentence
-    assert "pictures" in run("shift", saved_model, tmp_path / "empty").sentence
+    assert "images" in run("shift", saved_model, tmp_path / "empty").sentence
     assert run("shift", saved_model, tmp_path / "none").sentence

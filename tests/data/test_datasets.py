@@ -14,15 +14,15 @@ from padim.data.decode import MIB
 from padim.errors import ImageError, PadimError
 from tests.parts import part, png
 
-PICTURE = png(part(1, size=(20, 30)))
+IMAGE = png(part(1, size=(20, 30)))
 
 
 def lay(root: Path, *names: str) -> Path:
-    """Files of one picture below a folder."""
+    """Files of one image below a folder."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(PICTURE)
+        path.write_bytes(IMAGE)
     return root
 
 
@@ -33,7 +33,7 @@ def found(root: Path) -> dict[str, tuple[str, str | None]]:
     return {sample.name: (sample.kind, sample.mask) for sample in dataset.samples.values()}
 
 
-def test_mvtec_reads_the_test_pictures_only(tmp_path: Path) -> None:
+def test_mvtec_reads_the_test_images_only(tmp_path: Path) -> None:
     lay(tmp_path, "train/good/000.png", "test/good/000.png", "test/crack/000.png", "test/crack/001.JPG")
     lay(tmp_path, "ground_truth/crack/000_mask.png", "ground_truth/other/001_mask.png", "test/.hidden/0.png")
     assert found(tmp_path) == {
@@ -75,16 +75,16 @@ def test_what_holds_no_labels_is_refused(tmp_path: Path) -> None:
             open_dataset(tmp_path / place)
 
 
-def test_a_mask_is_whatever_is_not_black_and_of_its_pictures_size(tmp_path: Path) -> None:
+def test_a_mask_is_whatever_is_not_black_and_of_its_images_size(tmp_path: Path) -> None:
     mask = np.zeros((20, 30, 3), np.uint8)
     mask[3, 4] = 1
     mask[5, 6, 2] = 255
     places = np.argwhere(read_mask(png(mask), "a_mask.png", (20, 30)))
     assert [tuple(place) for place in places] == [(3, 4), (5, 6)]
-    with pytest.raises(ImageError, match="the mask is 30 × 20, its picture 20 × 30"):
+    with pytest.raises(ImageError, match="the mask is 30 × 20, its image 20 × 30"):
         read_mask(png(mask), "a_mask.png", (30, 20))
     with pytest.raises(ImageError, match="a_mask"):
-        read_mask(b"no picture", "a_mask.png", (20, 30))
+        read_mask(b"no image", "a_mask.png", (20, 30))
 
 
 # -- tables ----------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def write(root: Path, name: str, text: str) -> Path:
     return root
 
 
-def test_a_table_names_pictures_labels_and_masks(tmp_path: Path) -> None:
+def test_a_table_names_images_labels_and_masks(tmp_path: Path) -> None:
     lay(tmp_path, "a.png", "b/c.png", "b/d.png", "masks/c.png", "not named.png")
     write(
         tmp_path,
@@ -130,7 +130,7 @@ def test_a_table_names_pictures_labels_and_masks(tmp_path: Path) -> None:
     [
         ("name,what\na.png,ok\n", "path and label"),
         ("", "path and label"),
-        ("path,label\nb.png,ok\n", "no picture"),
+        ("path,label\nb.png,ok\n", "no image"),
     ],
 )
 def test_a_table_of_no_use_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
@@ -149,24 +149,24 @@ def test_a_table_that_is_no_text(tmp_path: Path) -> None:
 
 def visa(root: Path, part: str = "candle", *, split: bool = True) -> Path:
     """VisA's layout with one part: two good parts and two defects, half of them for testing."""
-    pictures, masks = f"{part}/Data/Images", f"{part}/Data/Masks/Anomaly"
-    lay(root, *(f"{pictures}/Normal/{i}.JPG" for i in range(2)))
-    lay(root, *(f"{pictures}/Anomaly/{i}.JPG" for i in range(2)), *(f"{masks}/{i}.png" for i in range(2)))
+    images, masks = f"{part}/Data/Images", f"{part}/Data/Masks/Anomaly"
+    lay(root, *(f"{images}/Normal/{i}.JPG" for i in range(2)))
+    lay(root, *(f"{images}/Anomaly/{i}.JPG" for i in range(2)), *(f"{masks}/{i}.png" for i in range(2)))
     write(
         root,
         f"{part}/image_anno.csv",
         "image,label,mask\n"
-        + "".join(f"{pictures}/Normal/{i}.JPG,normal,\n" for i in range(2))
-        + f'{pictures}/Anomaly/0.JPG,"wax melted,chunk missing",{masks}/0.png\n'
-        + f"{pictures}/Anomaly/1.JPG,wax melted,{masks}/1.png\n",
+        + "".join(f"{images}/Normal/{i}.JPG,normal,\n" for i in range(2))
+        + f'{images}/Anomaly/0.JPG,"wax melted,chunk missing",{masks}/0.png\n'
+        + f"{images}/Anomaly/1.JPG,wax melted,{masks}/1.png\n",
     )
     if split:
         write(
             root,
             "split_csv/1cls.csv",
             "object,split,label,image,mask\n"
-            + f"{part},train,normal,{pictures}/Normal/0.JPG,\n{part},test,normal,{pictures}/Normal/1.JPG,\n"
-            + "".join(f"{part},test,anomaly,{pictures}/Anomaly/{i}.JPG,{masks}/{i}.png\n" for i in range(2)),
+            + f"{part},train,normal,{images}/Normal/0.JPG,\n{part},test,normal,{images}/Normal/1.JPG,\n"
+            + "".join(f"{part},test,anomaly,{images}/Anomaly/{i}.JPG,{masks}/{i}.png\n" for i in range(2)),
         )
     return root
 
@@ -202,7 +202,7 @@ def packed(root: Path, *, top: str = "", evil: bool = False) -> bytes:
             if path.is_file():
                 archive.write(path, f"{top}{path.relative_to(root).as_posix()}")
         if evil:
-            archive.writestr("../../evil.png", PICTURE)
+            archive.writestr("../../evil.png", IMAGE)
     return buffer.getvalue()
 
 
@@ -237,7 +237,7 @@ def test_a_zip_of_visa_and_a_zip_with_a_table(tmp_path: Path) -> None:
 def test_a_zip_keeps_to_the_rules_of_zips(tmp_path: Path) -> None:
     lay(tmp_path, "good/a.png", "dent/a.png")
     data = packed(tmp_path, evil=True)
-    damaged = data.replace(PICTURE[40:60], bytes(20), 1)  # the first member
+    damaged = data.replace(IMAGE[40:60], bytes(20), 1)  # the first member
     dataset = open_uploads([("set.zip", damaged)])
     assert [name for name, _ in dataset] == ["good/a.png"]
     assert {error.name for error in dataset.skipped} == {"dent/a.png", "../../evil.png"}
@@ -262,17 +262,17 @@ def test_a_bomb_in_a_zip_is_not_unpacked(tmp_path: Path) -> None:
 
 def test_uploads_are_labelled_by_their_folders() -> None:
     names = ("set/OK/1.png", "set/dent/1.png", "set/dent/2.png", "set/ground_truth/dent/2_mask.png")
-    dataset = open_uploads([(name, PICTURE) for name in names])
+    dataset = open_uploads([(name, IMAGE) for name in names])
     assert {n: (s.kind, s.mask is None) for n, s in dataset.samples.items()} == {
         "OK/1.png": ("good", True),
         "dent/1.png": ("dent", True),
         "dent/2.png": ("dent", False),
     }
     assert len(list(dataset)) == 3
-    with pytest.raises(PadimError, match="no labelled pictures"):
-        open_uploads([("1.png", PICTURE)])
+    with pytest.raises(PadimError, match="no labelled images"):
+        open_uploads([("1.png", IMAGE)])
     table = b"path,label\nb/1.png,dent\na.png,ok\n"
-    dataset = open_uploads([("set/b/1.png", PICTURE), ("set/a.png", PICTURE), ("set/labels.csv", table)])
+    dataset = open_uploads([("set/b/1.png", IMAGE), ("set/a.png", IMAGE), ("set/labels.csv", table)])
     assert {n: s.kind for n, s in dataset.samples.items()} == {"a.png": "good", "b/1.png": "dent"}
     assert len(list(dataset)) == 2
 

@@ -1,4 +1,4 @@
-"""Safe decoding, the one preprocessing, and the sources of pictures."""
+"""Safe decoding, the one preprocessing, and the sources of images."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_content_decides_not_the_name() -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
-def test_one_pixel_is_a_picture(format: str) -> None:
+def test_one_pixel_is_an_image(format: str) -> None:
     assert decode(hostile.encode(np.full((1, 1, 3), 200, np.uint8), format), "dot").shape == (1, 1, 3)
 
 
@@ -318,7 +318,7 @@ def test_every_orientation_is_turned_upright(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\xff\xff", b"Exif\0\0"])
-def test_broken_exif_does_not_cost_the_picture(exif: bytes) -> None:
+def test_broken_exif_does_not_cost_the_image(exif: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert decode(hostile.encode(PHOTO, "JPEG", exif=exif), "a").shape == PHOTO.shape
@@ -585,7 +585,7 @@ def test_preprocess_checks_its_arguments(arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_preprocess_checks_the_picture(bad: npt.NDArray[Any]) -> None:
+def test_preprocess_checks_the_image(bad: npt.NDArray[Any]) -> None:
     with pytest.raises(ValueError, match="rgb must be uint8"):
         Preprocess()(bad)
     with pytest.raises(ValueError, match="rgb must be uint8"):
@@ -921,7 +921,7 @@ def test_zip_total_limit_ends_the_archive_and_says_so() -> None:
     data = hostile.zip_of({f"{i}.png": bytes(1000) for i in range(6)})
     source = ZipSource(data, "week 3.zip", limits=ZipLimits(total_bytes=3500))
     assert names(source) == ["0.png", "1.png", "2.png"]
-    assert "last 3 pictures were not read" in skipped(source)["week 3.zip"]
+    assert "last 3 images were not read" in skipped(source)["week 3.zip"]
     assert len(names(source)) == 3  # and anew
 
 
@@ -1025,7 +1025,7 @@ def test_mixed_uploads() -> None:
         assert source.ignored == 1
 
 
-def test_mixed_uploads_hold_no_more_than_one_picture() -> None:
+def test_mixed_uploads_hold_no_more_than_one_image() -> None:
     opened: list[str] = []
 
     class Watched(BytesIO):

@@ -1,4 +1,4 @@
-"""Proposals of which pictures show the same part: likeness, copies, names, folders, and their union."""
+"""Proposals of which images show the same part: likeness, copies, names, folders, and their union."""
 
 from functools import cache
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from padim.data.grouping import SIDE, GroupProposal, fingerprint, near_identical, propose_groups, resolve
 
-Picture = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 SIZE = 256
 
 
 @cache
-def make_part(seed: int, contrast: float = 8.0) -> Picture:
+def make_part(seed: int, contrast: float = 8.0) -> ImageArray:
     """A round part of one product: the same for every seed but for its surface texture, as good parts are."""
     rng = np.random.default_rng(seed)
     texture = cv2.GaussianBlur(rng.normal(size=(SIZE, SIZE)), (0, 0), 4.0)
@@ -25,12 +25,12 @@ def make_part(seed: int, contrast: float = 8.0) -> Picture:
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def reshoot(picture: Picture, rng: np.random.Generator) -> Picture:
+def reshoot(image: ImageArray, rng: np.random.Generator) -> ImageArray:
     """A shot of the part: shifted (two shots by up to 1.5 px), turned, exposed anew, noisy, as JPEG."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     move = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-0.15, 0.15), 1.0)
     move[:, 2] += rng.uniform(-0.75, 0.75, 2)
-    shot = cv2.warpAffine(picture, move, (width, height), borderMode=cv2.BORDER_REFLECT).astype(np.float64)
+    shot = cv2.warpAffine(image, move, (width, height), borderMode=cv2.BORDER_REFLECT).astype(np.float64)
     shot = shot * rng.uniform(0.97, 1.03) + rng.normal(0, rng.uniform(2, 4), shot.shape)
     jpeg = cv2.imencode(".jpg", np.clip(shot, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
     return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
@@ -43,7 +43,7 @@ def shots_of(parts: list[int], contrast: float = 8.0) -> NDArray[np.float32]:
 
 
 def by_name(names: list[str], rule: str) -> tuple[tuple[int, ...], ...]:
-    """The groups one rule proposes for pictures that are all different and flat."""
+    """The groups one rule proposes for images that are all different and flat."""
     flat = np.zeros((len(names), SIDE * SIDE), np.float32)
     proposals = propose_groups(names, [str(i) for i in range(len(names))], flat)
     assert {p.rule for p in proposals} <= {"name_prefix", "sub_folder"}
@@ -55,15 +55,15 @@ def by_name(names: list[str], rule: str) -> tuple[tuple[int, ...], ...]:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (7, 5), (31, 33), (123, 286), (1000, 1000)])
 def test_fingerprint_is_a_unit_vector_at_any_size(shape: tuple[int, int]) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    descriptor = fingerprint(picture)
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    descriptor = fingerprint(image)
     assert descriptor.shape == (SIDE * SIDE,)
     assert descriptor.dtype == np.float32
     assert np.linalg.norm(descriptor) == pytest.approx(0.0 if shape == (1, 1) else 1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("level", [0, 1, 128, 255])
-def test_fingerprint_of_a_flat_picture_is_zero(level: int) -> None:
+def test_fingerprint_of_a_flat_image_is_zero(level: int) -> None:
     assert not fingerprint(np.full((50, 70, 3), level, np.uint8)).any()
 
 
@@ -118,10 +118,10 @@ def test_texture_below_the_noise_gives_no_groups() -> None:
 
 
 def test_parts_that_merely_lie_the_same_way_are_not_grouped() -> None:
-    """Position varies far more than the parts do: pictures of two parts in one place are nearly alike."""
+    """Position varies far more than the parts do: images of two parts in one place are nearly alike."""
     rng = np.random.default_rng(3)
     moved = [np.roll(make_part(part, contrast=1.0), rng.integers(-8, 9, 2), (0, 1)) for part in range(60)]
-    prints = np.stack([fingerprint(reshoot(picture, rng)) for picture in moved])
+    prints = np.stack([fingerprint(reshoot(image, rng)) for image in moved])
     centred = prints - prints.mean(axis=0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     assert (
@@ -148,7 +148,7 @@ def prints_with(cosines: list[NDArray[np.float64]]) -> NDArray[np.float32]:
 
 
 def test_a_pair_hardly_nearer_than_the_next_part_is_not_proposed() -> None:
-    """Picture 0 sees only 1, but 1 has a neighbour almost as near: likeness without a gap proves nothing."""
+    """Image 0 sees only 1, but 1 has a neighbour almost as near: likeness without a gap proves nothing."""
     in_doubt = np.array([[1, 0.85, 0.4], [0.85, 1, 0.78], [0.4, 0.78, 1]])
     clear = np.array([[1, 0.85, 0.4], [0.85, 1, 0.4], [0.4, 0.4, 1]])
     assert near_identical(prints_with([in_doubt, *[np.eye(3)] * 4])) == []
@@ -163,7 +163,7 @@ def test_a_pair_no_nearer_than_parts_of_this_set_usually_are_is_not_proposed() -
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
-def test_too_few_pictures_give_no_likeness(n: int) -> None:
+def test_too_few_images_give_no_likeness(n: int) -> None:
     prints = shots_of([5] * n) if n else np.zeros((0, SIDE * SIDE), np.float32)
     assert near_identical(prints) == []
     names = [f"{i}.png" for i in range(n)]
@@ -171,13 +171,13 @@ def test_too_few_pictures_give_no_likeness(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [3, 50])
-def test_flat_pictures_give_no_groups(n: int) -> None:
+def test_flat_images_give_no_groups(n: int) -> None:
     assert near_identical(np.zeros((n, SIDE * SIDE), np.float32)) == []
     textured = np.concatenate([np.zeros((n, SIDE * SIDE), np.float32), shots_of([1, 2, 3, 1])])
     assert near_identical(textured) in ([], [(n, n + 3)])
 
 
-def test_more_pictures_than_one_block_give_the_same_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_images_than_one_block_give_the_same_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     prints = rng.normal(size=(2300, SIDE * SIDE)).astype(np.float32)
     prints[2200:] = prints[:100] + rng.normal(0, 0.1, (100, SIDE * SIDE))
@@ -190,12 +190,12 @@ PRINTS_24 = shots_of([*range(15), 0, 1, 2, 2, 3, 0, 1, 2, 3])
 
 @settings(max_examples=20, deadline=None)
 @given(st.permutations(range(24)))
-def test_proposals_follow_the_pictures_in_any_order(order: list[int]) -> None:
+def test_proposals_follow_the_images_in_any_order(order: list[int]) -> None:
     parts = [*range(15), 0, 1, 2, 2, 3, 0, 1, 2, 3]
     names = [f"lot/part{part:02d}_{i % 3}.png" for i, part in enumerate(parts)]
     hashes = [str(i % 20) for i in range(24)]
     prints = PRINTS_24.copy()
-    prints[20:] = prints[:4]  # the same bytes are the same picture
+    prints[20:] = prints[:4]  # the same bytes are the same image
     straight = {p.rule: p for p in propose_groups(names, hashes, prints)}
     turned = propose_groups([names[i] for i in order], [hashes[i] for i in order], prints[order])
     assert {p.rule for p in turned} == set(straight) == {"identical", "near_identical", "name_prefix"}
@@ -216,7 +216,7 @@ def test_copies_are_automatic_and_hide_no_other_shot() -> None:
     assert (copies.rule, copies.groups, copies.automatic) == ("identical", ((4, 21),), True)
     assert (likeness.rule, likeness.groups, likeness.automatic) == ("near_identical", ((4, 20, 21),), False)
     assert (likeness.n_images, likeness.n_groups) == (3, 1)
-    assert likeness.reason.startswith("3 pictures look like repeat shots of 1 part")
+    assert likeness.reason.startswith("3 images look like repeat shots of 1 part")
 
 
 def test_copies_are_found_in_a_set_of_two() -> None:
@@ -231,7 +231,7 @@ def test_one_group_reads_as_one() -> None:
         [f"h{i}" for i in range(21)] + ["h4"],
         np.concatenate([prints, prints[4:5]]),
     )
-    assert "copies: 1 picture, saved" in copies.reason
+    assert "copies: 1 image, saved" in copies.reason
     assert "shots of 1 part:" in likeness.reason
     names = ["lid7_1.png", "lid7_2.png", "x.png", "y.png", "z.png"]
     (by_name,) = propose_groups(names, list("vwxyz"), np.zeros((5, SIDE * SIDE), np.float32))
@@ -247,7 +247,7 @@ def test_reason_counts_and_quotes() -> None:
     assert "part1_a.png, part1_b.png" in proposal.reason
 
 
-def test_inputs_must_describe_the_same_pictures() -> None:
+def test_inputs_must_describe_the_same_images() -> None:
     with pytest.raises(ValueError, match="2 names, 1 hashes and 2 fingerprints"):
         propose_groups(["a", "b"], ["x"], np.zeros((2, SIDE * SIDE), np.float32))
     with pytest.raises(ValueError, match=r"shape \(1, 7\)"):
@@ -312,12 +312,12 @@ def test_names_that_only_count(names: list[str]) -> None:
 @pytest.mark.parametrize(
     "template", ["part{0:02d}/{1}.png", "train/part{0:02d}/{1}.png", "a\\part{0:02d}\\{1}.png"]
 )
-def test_folders_with_a_few_pictures_each(template: str) -> None:
+def test_folders_with_a_few_images_each(template: str) -> None:
     names = [template.format(part, shot) for part in range(5) for shot in range(3)]
     assert by_name(names, "sub_folder") == tuple((i, i + 1, i + 2) for i in range(0, 15, 3))
 
 
-def test_folders_are_taken_a_level_up_where_each_picture_has_its_own() -> None:
+def test_folders_are_taken_a_level_up_where_each_image_has_its_own() -> None:
     names = [f"part{part}/cam{cam}/x.png" for part in range(4) for cam in range(2)]
     assert by_name(names, "sub_folder") == ((0, 1), (2, 3), (4, 5), (6, 7))
 
@@ -348,8 +348,8 @@ def test_resolve_unites_what_overlaps() -> None:
 
 
 @pytest.mark.parametrize("wrong", [-1, 3])
-def test_resolve_refuses_pictures_that_are_not_there(wrong: int) -> None:
-    with pytest.raises(ValueError, match=f"picture {wrong}"):
+def test_resolve_refuses_images_that_are_not_there(wrong: int) -> None:
+    with pytest.raises(ValueError, match=f"image {wrong}"):
         resolve(3, [[0, wrong]])
 
 
@@ -365,4 +365,4 @@ def test_resolve_is_the_smallest_equivalence_that_holds_the_groups(data: st.Data
         reached |= np.outer(reached[:, via], reached[via])
     assert ((np.array(part)[:, None] == part) == reached).all()
     first = [part.index(p) for p in range(max(part) + 1)]
-    assert first == sorted(first)  # numbered from 0 without holes, in order of first picture
+    assert first == sorted(first)  # numbered from 0 without holes, in order of first image

@@ -16,13 +16,13 @@ from padim.data.sources import UploadSource
 from tests import hostile
 from tests.parts import RGB, normals, part, png
 
-Pictures = list[tuple[str, bytes | RGB]]
+Images = list[tuple[str, bytes | RGB]]
 GOOD = png(part(3))
 
 # Cannot be used, whoever decodes them.
 BROKEN: dict[str, Callable[[], bytes]] = {
     "empty.png": lambda: b"",
-    "text.png": lambda: b"this is not a picture" * 50,
+    "text.png": lambda: b"this is not an image" * 50,
     "html.jpg": lambda: b"<html><script>alert(1)</script></html>",
     "truncated.png": lambda: GOOD[: len(GOOD) // 2],
     "truncated.jpg": lambda: hostile.encode(part(3), "JPEG")[:400],
@@ -37,7 +37,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "cut.tif": lambda: hostile.tiff([part(1)])[:300],
     "zip.png": lambda: hostile.zip_of({"a.png": GOOD}),
 }
-# Unusual, and pictures all the same.
+# Unusual, and images all the same.
 ODD: dict[str, Callable[[], bytes]] = {
     "one pixel.png": lambda: png(np.full((1, 1, 3), 90, np.uint8)),
     "strip.png": lambda: png(part(4, size=(2, 300))),
@@ -63,9 +63,7 @@ def config() -> PadimConfig:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_picture_is_named_and_changes_nothing(
-    config: PadimConfig, tmp_path: Path, name: str
-) -> None:
+def test_a_broken_image_is_named_and_changes_nothing(config: PadimConfig, tmp_path: Path, name: str) -> None:
     good = normals(4)
     content = BROKEN[name]()
     model = Padim(config, work_dir=tmp_path / "work").fit(good)
@@ -93,16 +91,16 @@ def test_a_broken_picture_is_named_and_changes_nothing(
 
 def test_all_broken_ones_at_once(config: PadimConfig) -> None:
     errors: list[ImageError] = []
-    pictures: Pictures = [(name, build()) for name, build in BROKEN.items()]
-    model = Padim(config).fit([*pictures, *normals(3)], on_error=errors.append)
+    images: Images = [(name, build()) for name, build in BROKEN.items()]
+    model = Padim(config).fit([*images, *normals(3)], on_error=errors.append)
     assert [error.name for error in errors] == list(BROKEN)
     assert len(model.normals_) == 3
-    with pytest.raises(PadimError, match="none of the pictures"):
-        Padim(config).fit(pictures, on_error=lambda error: None)
+    with pytest.raises(PadimError, match="none of the images"):
+        Padim(config).fit(images, on_error=lambda error: None)
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_picture_is_used_like_any_other(config: PadimConfig, tmp_path: Path, name: str) -> None:
+def test_an_odd_image_is_used_like_any_other(config: PadimConfig, tmp_path: Path, name: str) -> None:
     content = ODD[name]()
     model = Padim(config, work_dir=tmp_path / "work").fit([*normals(3), (name, content)])
     assert np.isfinite(model.state.gaussians.mean).all()
@@ -162,9 +160,9 @@ def test_an_empty_upload(config: PadimConfig) -> None:
         Padim(config).fit(UploadSource([]))
 
 
-def test_the_same_name_twice_stays_two_pictures(config: PadimConfig) -> None:
-    pictures: Pictures = [("part.png", png(part(i))) for i in range(4)]
-    model = Padim(config).fit(pictures)
+def test_the_same_name_twice_stays_two_images(config: PadimConfig) -> None:
+    images: Images = [("part.png", png(part(i))) for i in range(4)]
+    model = Padim(config).fit(images)
     assert len(model.normals_) == 4
     assert len({normal.group for normal in model.normals_}) == 4
     assert len({model.working_set.thumbnail(i) for i in range(4)}) == 4

@@ -53,8 +53,8 @@ class _Images(list[tuple[str, bytes]]):
 def test_at_most_so_many_evenly_over_all(good: int, bad: int, most: int, known: bool) -> None:
     names = [f"g{i:02d}" for i in range(good)] + [f"b{i:02d}" for i in range(bad)]
     kinds = {name: "good" if name[0] == "g" else "chip" for name in names} if known else None
-    pictures = LabeledImages(_Images((name, b"") for name in names), len(names), "set", kinds)
-    chosen = at_most(pictures, most)
+    images = LabeledImages(_Images((name, b"") for name in names), len(names), "set", kinds)
+    chosen = at_most(images, most)
     found = [name for name, _ in chosen]
     assert len(found) == len(chosen)
     assert found == [name for name, _ in chosen], "as often as needed"

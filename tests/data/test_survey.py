@@ -21,7 +21,7 @@ FILES = [
     *SHOTS.items(),
     ("copy.png", SHOTS["part00_0.png"]),
     ("wide.png", png(part(50, size=(48, 96)))),
-    ("broken.png", b"no picture"),
+    ("broken.png", b"no image"),
     ("notes.txt", b"passed over"),
 ]
 

@@ -344,7 +344,7 @@ def test_enlarging_is_nearest_by_pixel_centres() -> None:
     np.testing.assert_array_equal(mask_to_original(mask, (1, 6)), [[False, False, True, True, False, False]])
 
 
-def test_a_small_picture_keeps_every_map_pixel() -> None:
+def test_a_small_image_keeps_every_map_pixel() -> None:
     for i in range(7):
         mask = np.zeros((7, 7), bool)
         mask[i, 6 - i] = True
@@ -353,7 +353,7 @@ def test_a_small_picture_keeps_every_map_pixel() -> None:
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (-1, 5)])
-def test_a_picture_has_at_least_one_pixel(size: tuple[int, int]) -> None:
+def test_an_image_has_at_least_one_pixel(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="original_size"):
         decide(np.ones((4, 4), np.uint16), 0, 1, original_size=size)
 

@@ -254,7 +254,7 @@ def test_the_guard_changes_verdicts_and_no_mask(model: Padim) -> None:
     for index in range(3):
         q = model.state.held_out_map(index)
         score = int(model.state.image_levels(model.config.min_area)[index])
-        # Right below its score a picture is rejected, with a mask, although the verdict asks for review.
+        # Right below its score an image is rejected, with a mask, although the verdict asks for review.
         decision = decide(q, score - 1, model.config.min_area, original_size=q.shape[::-1])
         assert decision.rejected
         assert decision.mask.any()

@@ -311,7 +311,7 @@ def test_shapes_go_with_their_region(model: Padim, tmp_path: Path) -> None:
 def test_how_a_region_was_drawn_changes_no_identity(
     model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Scored pictures stay valid when the same pixels are drawn in another way."""
+    """Scored images stay valid when the same pixels are drawn in another way."""
     monkeypatch.setenv("PADIM_HOME", str(tmp_path))
     store = Workspace(tmp_path)
     made = store.create("Parts")

@@ -68,7 +68,7 @@ def test_distances_equal_the_float64_formula(n: int, d: int, count: int) -> None
     result = distances(embedding, channels, detector)
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
-    # A picture's map must not depend on the company it is scored in, not by a bit.
+    # An image's map must not depend on the company it is scored in, not by a bit.
     for row in range(n):
         alone = distances(embedding[row : row + 1], channels, detector)
         assert np.array_equal(alone[0], result[row])
@@ -89,7 +89,7 @@ def test_what_is_no_number_counts_as_farthest(bad: float) -> None:
 
 @pytest.mark.parametrize("count", [6, 40])
 def test_the_whole_graph_is_its_parts(count: int) -> None:
-    """Fit and score see the same embeddings, held-out and test pictures the same tail: to the bit."""
+    """Fit and score see the same embeddings, held-out and test images the same tail: to the bit."""
     config = PadimConfig(input_size=64, grid_stride=8, n_features=16, min_area=4, smoothing_sigma=2.0)
     model = Padim(config).fit(normals(count))
     assert model.state.gaussians.factor.kind == ("low_rank" if count == 6 else "triangular")

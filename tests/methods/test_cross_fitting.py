@@ -78,7 +78,7 @@ def test_no_part_is_scored_by_what_has_seen_it(tmp_path: Path, count: int, model
     assert len(losses) == models + 1
 
 
-def test_pictures_of_a_part_stay_together(tmp_path: Path) -> None:
+def test_images_of_a_part_stay_together(tmp_path: Path) -> None:
     groups = [f"part {index // 3}" for index in range(21)]
     task = task_of(tmp_path, 21, groups)
     spy, _, _ = learnt(task)
@@ -106,7 +106,7 @@ def test_too_few_parts_are_learnt_from_without_folds(tmp_path: Path, count: int)
     assert len(spy.turns[0].stop_rows) == count - 1
 
 
-def test_the_folds_do_not_depend_on_the_order_of_the_pictures(tmp_path: Path) -> None:
+def test_the_folds_do_not_depend_on_the_order_of_the_images(tmp_path: Path) -> None:
     there = task_of(tmp_path, 17)
     turned = replace(there, normals=there.normals[::-1])
 
@@ -123,7 +123,7 @@ def test_another_seed_deals_otherwise(tmp_path: Path) -> None:
     assert [turn.rows for turn in first.turns] != [turn.rows for turn in second.turns]
 
 
-def test_other_settings_and_other_pictures_have_other_keys(tmp_path: Path) -> None:
+def test_other_settings_and_other_images_have_other_keys(tmp_path: Path) -> None:
     def key(name: str, count: int = 6, **settings: Any) -> str:
         return learnt(task_of(tmp_path / name, count, **settings))[0].turns[0].key
 

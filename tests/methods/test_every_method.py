@@ -199,8 +199,8 @@ def test_cancelling_leaves_the_model_as_it_was(name: str, tmp_path: Path) -> Non
         stages.append(stage)
 
     def cancel() -> bool:
-        # When the pictures are read, and learning has begun.
-        return bool(stages) and "Reading pictures" not in stages[-1]
+        # When the images are read, and learning has begun.
+        return bool(stages) and "Reading images" not in stages[-1]
 
     with pytest.raises(Cancelled):
         model.fit(normals(8), progress=progress, cancel=cancel)

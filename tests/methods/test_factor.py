@@ -78,7 +78,7 @@ def test_both_forms_hold_the_same_gaussian(n: int, d: int, shrinkage: float) -> 
 
 
 def test_a_16_bit_basis_moves_distances_by_less_than_a_thousandth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Near and far pictures, strong and weak directions, those whose distance lies all in the span."""
+    """Near and far images, strong and weak directions, those whose distance lies all in the span."""
     monkeypatch.setattr(factors, "NARROW_ABOVE_BYTES", 0)
     regularization = Regularization(0.01)
     x = (features(3, 60, 12, 300) - 1) / 15 + 1
@@ -146,7 +146,7 @@ def test_both_ways_of_leaving_out_agree() -> None:
     np.testing.assert_allclose(spanned, dense, rtol=1e-7)
 
 
-def test_equal_pictures_and_one_direction_give_sound_numbers() -> None:
+def test_equal_images_and_one_direction_give_sound_numbers() -> None:
     """Nothing varies, or all in one direction: no column of the basis is worth having."""
     regularization = Regularization(1e-6)
     same = np.ones((5, 2, 30))
@@ -205,7 +205,7 @@ def test_files_that_do_not_fit_are_refused() -> None:
 
 
 def test_which_form_is_smaller() -> None:
-    assert not is_low_rank(1, 100)  # one picture: nothing varies, the identity is all there is
+    assert not is_low_rank(1, 100)  # one image: nothing varies, the identity is all there is
     assert is_low_rank(2, 100)
     assert is_low_rank(50, 100)
     assert not is_low_rank(51, 100)

@@ -73,7 +73,7 @@ def test_the_likelihood_is_that_of_the_change_of_variables(d: int) -> None:
 def test_the_likelihood_integrates_to_one() -> None:
     side = np.linspace(-12, 12, 801)
     points = np.stack(np.meshgrid(side, side), axis=-1).reshape(1, -1, 2).astype(np.float32)
-    # Every point as a place of one picture, whose zero and unit are the common ones.
+    # Every point as a place of one image, whose zero and unit are the common ones.
     plain = Standard(np.zeros(points[0].shape, np.float32), np.ones(points[0].shape, np.float32))
     model = replace(made(2, spread=0.25), standard=plain)
     total = np.exp(model.log_likelihood(points)).sum() * (side[1] - side[0]) ** 2
@@ -137,7 +137,7 @@ def test_less_likely_is_never_nearer() -> None:
         assert (np.diff(distance[order, place]) >= 0).all()
 
 
-def test_a_picture_alone_and_in_a_batch_to_the_bit() -> None:
+def test_an_image_alone_and_in_a_batch_to_the_bit() -> None:
     model, x = made(100, 64, 6, 64, 0.1), embeddings(7, 8, 100)
     together = by_graph(model, x)
     np.testing.assert_array_equal(np.concatenate([by_graph(model, one[None]) for one in x]), together)

@@ -41,7 +41,7 @@ def test_neighbours(grid: int) -> None:
 def refitted(
     x: npt.NDArray[np.float32], rows: list[int], row: int, eps: float, grid: int
 ) -> npt.NDArray[np.float64]:
-    """Distances of a picture to the nearest of nine Gaussians of these rows, by plain inverses."""
+    """Distances of an image to the nearest of nine Gaussians of these rows, by plain inverses."""
     rest = x[rows].astype(np.float64)
     d = x.shape[2]
     squared = np.empty((grid * grid, grid * grid))
@@ -77,7 +77,7 @@ def test_held_out_distances_equal_a_refit_of_all_neighbours(
     one = task(tmp_path, x, parts, out, position_tolerance=1, n_features=d)
     detector = check(one, x, grid)
     assert detector.tolerance == 1
-    # The runtime, and numpy, find the same of pictures nobody has seen.
+    # The runtime, and numpy, find the same of images nobody has seen.
     new = embeddings(3, grid, d, seed=5)
     plain, by_runtime = by_numpy(detector, new), by_graph(detector, new)
     np.testing.assert_allclose(by_runtime, plain, rtol=1e-3)
@@ -101,12 +101,12 @@ def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
     grid, rng = 8, np.random.default_rng(3)
     scene = np.random.default_rng(97).normal(scale=4, size=(grid + 2, grid + 2, 6))
 
-    def picture(down: int, right: int) -> npt.NDArray[np.float64]:
+    def image(down: int, right: int) -> npt.NDArray[np.float64]:
         seen = scene[1 + down : 1 + down + grid, 1 + right : 1 + right + grid]
         return (seen + rng.normal(scale=0.3, size=seen.shape)).reshape(grid * grid, 6)
 
-    x = np.array([picture(0, 0) for _ in range(30)], np.float32)
-    shifted = np.array([picture(0, 1)], np.float32)
+    x = np.array([image(0, 0) for _ in range(30)], np.float32)
+    shifted = np.array([image(0, 1)], np.float32)
     strict = padim.learn(task(tmp_path / "a", x))
     tolerant = padim.learn(task(tmp_path / "b", x, position_tolerance=1))
     assert by_numpy(strict.detector, shifted).max() > 3 * strict.held_out.max()

@@ -20,11 +20,11 @@ from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 
 def plain_pooled(x: npt.NDArray[np.float32], grid: int) -> npt.NDArray[np.float64]:
-    picture = x.reshape(grid, grid, -1).astype(np.float64)
-    result = np.empty_like(picture)
+    image = x.reshape(grid, grid, -1).astype(np.float64)
+    result = np.empty_like(image)
     for row in range(grid):
         for column in range(grid):
-            near = picture[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            near = image[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
             result[row, column] = near.mean(axis=(0, 1))
     return result.reshape(grid * grid, -1)
 
@@ -173,7 +173,7 @@ def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) ->
 
 
 def test_a_part_is_never_its_own_judge(tmp_path: Path) -> None:
-    """A picture twice, as one part: in the memory it would be at no distance from itself."""
+    """An image twice, as one part: in the memory it would be at no distance from itself."""
     x = embeddings(6, 4, 5)
     x[1] = x[0]
     together = patchcore.learn(task(tmp_path / "a", x, ["a", "a", "b", "c", "d", "e"], coreset_percent=100))
@@ -184,14 +184,14 @@ def test_a_part_is_never_its_own_judge(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_few_pictures(tmp_path: Path, n: int) -> None:
+def test_few_images(tmp_path: Path, n: int) -> None:
     learnt = patchcore.learn(task(tmp_path, embeddings(n, 3, 4), coreset_percent=0.01))
     assert np.isfinite(learnt.held_out).all()
     assert (learnt.held_out > 0).any() == (n == 3)
     assert np.isfinite(by_numpy(learnt.detector, embeddings(1, 3, 4, seed=2))).all()
 
 
-def test_equal_pictures(tmp_path: Path) -> None:
+def test_equal_images(tmp_path: Path) -> None:
     x = np.repeat(embeddings(1, 3, 4), 5, axis=0)
     learnt = patchcore.learn(task(tmp_path, x, coreset_percent=1))
     assert np.isfinite(learnt.held_out).all()

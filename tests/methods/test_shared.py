@@ -71,7 +71,7 @@ def test_graph_and_numpy_agree_and_a_batch_changes_no_bit(tmp_path: Path) -> Non
         np.testing.assert_array_equal(by_graph(detector, new[row : row + 1])[0], found[row])
 
 
-def test_one_picture_makes_a_model(tmp_path: Path) -> None:
+def test_one_image_makes_a_model(tmp_path: Path) -> None:
     learnt = shared.learn(task(tmp_path, embeddings(1, 3, 4)))
     assert not learnt.held_out.any()
     assert np.isfinite(by_numpy(learnt.detector, embeddings(1, 3, 4, seed=3))).all()

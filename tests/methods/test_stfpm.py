@@ -26,7 +26,7 @@ from padim.network.detector import EmbeddingDetector
 from padim.network.extractor import open_extractor
 from padim.output.export import export_onnx
 from padim.storage.feature_store import Spool
-from padim.storage.image_store import Pictures
+from padim.storage.image_store import ImageStore
 from padim.storage.normals import Normal
 from tests.parts import defects, normals, part
 from tests.reading import rows_read
@@ -128,11 +128,11 @@ def test_the_graph_computes_what_the_paper_says(stride: int, muted: tuple[str, .
 
 
 def test_a_fitted_model_scores_so_too(model: Padim) -> None:
-    pictures = [part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)]
-    grids = np.stack([s.grid for s in model.predict([(str(i), rgb) for i, rgb in enumerate(pictures)])])
+    images = [part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)]
+    grids = np.stack([s.grid for s in model.predict([(str(i), rgb) for i, rgb in enumerate(images)])])
     detector = model.state.fitted.detector
     assert isinstance(detector, StudentTeacher)
-    expected = by_numpy(model.config, detector.student, np.stack(pictures))
+    expected = by_numpy(model.config, detector.student, np.stack(images))
     np.testing.assert_allclose(grids, expected, rtol=1e-3, atol=1e-6)
 
 
@@ -226,8 +226,8 @@ def test_what_is_saved_is_what_is_opened(model: Padim, tmp_path: Path) -> None:
     opened = Padim.load(model.save(tmp_path / "model.zip"))
     assert opened.state.fitted.detector == model.state.fitted.detector
     assert opened.state.fitted.losses == model.state.fitted.losses
-    pictures = [*normals(2, first=60), *defects(2)]
-    for ours, theirs in zip(model.predict(pictures), opened.predict(pictures), strict=True):
+    images = [*normals(2, first=60), *defects(2)]
+    for ours, theirs in zip(model.predict(images), opened.predict(images), strict=True):
         assert ours.score_level == theirs.score_level
         np.testing.assert_array_equal(ours.levels, theirs.levels)
 
@@ -295,20 +295,20 @@ def test_too_few_parts_have_a_model_and_no_held_out_scores() -> None:
 def task_of(tmp_path: Path, **changes: Any) -> Task:
     extractor = open_extractor(CONFIG)
     spool = Spool(tmp_path / "spool", extractor.identity, extractor.channels, extractor.grid**2).start()
-    pictures = Pictures(tmp_path / "pictures", CONFIG.input_size).start()
+    images = ImageStore(tmp_path / "images", CONFIG.input_size).start()
     rgb = np.stack([part(seed, size=(64, 64)) for seed in range(3)])
     keys = [f"{seed:064d}" for seed in range(3)]
     spool.append(extractor(rgb), keys)
-    pictures.append(rgb, keys)
+    images.append(rgb, keys)
     known = [Normal(key[-1], key, f"#{key[-1]}", "fit", (64, 64), (0, 0)) for key in keys]
     kept = np.arange(extractor.channels)
-    task = Task(spool, known, kept, CONFIG, Watch(), tmp_path / "training", pictures, extractor.backbone_onnx)
+    task = Task(spool, known, kept, CONFIG, Watch(), tmp_path / "training", images, extractor.backbone_onnx)
     return replace(task, **changes)
 
 
-def test_without_the_pictures_it_cannot_learn(tmp_path: Path) -> None:
-    with pytest.raises(PadimError, match="pictures themselves"):
-        learn(task_of(tmp_path, pictures=None))
+def test_without_the_images_it_cannot_learn(tmp_path: Path) -> None:
+    with pytest.raises(PadimError, match="images themselves"):
+        learn(task_of(tmp_path, images=None))
 
 
 def test_another_network_is_noticed(tmp_path: Path) -> None:
@@ -317,12 +317,12 @@ def test_another_network_is_noticed(tmp_path: Path) -> None:
         learn(task_of(tmp_path, network=other))
 
 
-def test_squares_are_of_the_pictures_they_are_answered_for(tmp_path: Path) -> None:
-    """Every square and its answers come from the same place of the same picture."""
+def test_squares_are_of_the_images_they_are_answered_for(tmp_path: Path) -> None:
+    """Every square and its answers come from the same place of the same image."""
     task = task_of(tmp_path)
-    assert task.pictures is not None
+    assert task.images is not None
     (folder := tmp_path / "answers").mkdir()
-    lessons = Lessons(task, task.pictures, open_extractor(CONFIG), folder)
+    lessons = Lessons(task, task.images, open_extractor(CONFIG), folder)
     whole = list(lessons._whole([0, 1, 2]))
     ((image, (answer,)),) = whole
     np.testing.assert_allclose(np.linalg.norm(answer.astype(float), axis=1), 1, atol=2e-3)
@@ -346,11 +346,11 @@ def test_squares_are_of_the_pictures_they_are_answered_for(tmp_path: Path) -> No
 
 
 def test_only_its_own_rows_are_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A turn reads the pictures it learns from and those that stop it, and no other."""
+    """A turn reads the images it learns from and those that stop it, and no other."""
     task = task_of(tmp_path)
-    assert task.pictures is not None
+    assert task.images is not None
     (folder := tmp_path / "answers").mkdir()
-    lessons = Lessons(task, task.pictures, open_extractor(CONFIG), folder)
+    lessons = Lessons(task, task.images, open_extractor(CONFIG), folder)
     read = rows_read(monkeypatch)
     lessons.fit(Turn("all parts", [0], [2]))
     assert read == {0, 2}
@@ -368,8 +368,8 @@ def test_it_can_be_one_of_an_ensemble(tmp_path: Path) -> None:
     together = Padim(CONFIG.model_copy(update=changes)).fit(normals(4))
     assert together.state.fitted.detector.needs_image
     opened = Padim.load(together.save(tmp_path / "model.zip"))
-    pictures = [*normals(1, first=60), *defects(1)]
-    for ours, theirs in zip(together.predict(pictures), opened.predict(pictures), strict=True):
+    images = [*normals(1, first=60), *defects(1)]
+    for ours, theirs in zip(together.predict(images), opened.predict(images), strict=True):
         assert np.isfinite(ours.grid).all()
         np.testing.assert_array_equal(ours.levels, theirs.levels)
     session = ort.InferenceSession(export_onnx(opened, tmp_path / "scorer.onnx"))

@@ -50,7 +50,7 @@ def test_graph_numpy_and_torch_agree(n: int, d: int) -> None:
     np.testing.assert_allclose(by_torch(sphere, x), expected, rtol=2e-5)
 
 
-def test_a_picture_alone_and_in_a_batch_to_the_bit() -> None:
+def test_an_image_alone_and_in_a_batch_to_the_bit() -> None:
     sphere, x = made(100, 64, 64, 32), embeddings(7, 8, 100)
     together = by_graph(sphere, x)
     np.testing.assert_array_equal(np.concatenate([by_graph(sphere, one[None]) for one in x]), together)
@@ -114,7 +114,7 @@ def test_few_parts(tmp_path: Path, count: int) -> None:
     assert np.isfinite(by_numpy(learnt.detector, embeddings(2, 4, 6))).all()
 
 
-def test_equal_pictures_are_no_reason_to_fail(tmp_path: Path) -> None:
+def test_equal_images_are_no_reason_to_fail(tmp_path: Path) -> None:
     x = np.repeat(embeddings(1, 4, 6), 5, axis=0)
     learnt = learn(task(tmp_path, x, **SHORT))
     assert np.isfinite(learnt.held_out).all()

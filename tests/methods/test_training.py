@@ -138,7 +138,7 @@ def test_a_training_that_had_ended_is_not_run_again(turn: Turn) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"key": "other pictures"},
+        {"key": "other images"},
         {"seed": 6},
         {"rows": [0, 3]},
         {"stop_rows": [3]},

@@ -30,7 +30,7 @@ LAYER = Layer("out", "out", 4, 2)
 
 
 def network() -> onnx.ModelProto:
-    """A picture to one layer: a convolution by 2, and its positive part."""
+    """An image to one layer: a convolution by 2, and its positive part."""
     weights = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
     nodes = [
         helper.make_node("Conv", ["image", "w"], ["conv"], strides=[2, 2], pads=[1, 1, 1, 1]),
@@ -195,7 +195,7 @@ def other_opset(model: onnx.ModelProto) -> None:
 
 
 def other_input(model: onnx.ModelProto) -> None:
-    model.graph.input[0].name = "picture"
+    model.graph.input[0].name = "image"
 
 
 def other_output(model: onnx.ModelProto) -> None:
@@ -236,22 +236,22 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "a negative padding": (conv(pads=[-1, 0, 0, 0]), "pads out of range"),
     "no step": (conv(strides=[0, 2]), "strides out of range"),
     "another group": (conv(group=2), "does not fit the channels"),
-    "a large dilation": (conv(dilations=[500, 500]), "larger than the picture"),
+    "a large dilation": (conv(dilations=[500, 500]), "larger than the image"),
     "a constant filled out of proportion": (
         both(constant("s", 10**9), node("ConstantOfShape", ["s"])),
         "more numbers than a padding has",
     ),
-    "a constant filled by the picture": (node("ConstantOfShape", ["conv"]), "not written down"),
+    "a constant filled by the image": (node("ConstantOfShape", ["conv"]), "not written down"),
     "a constant of negative length": (
         both(constant("s", -1), node("ConstantOfShape", ["s"])),
         "more numbers than a padding has",
     ),
     "a constant doubled": (doubled(40), "more numbers than a padding has"),
-    "a picture doubled": (node("Concat", ["conv", "conv"], axis=1), "not written down"),
-    "a picture turned": (node("Transpose", ["conv"], perm=[3, 2, 1, 0]), "not written down"),
-    "a picture as integers": (node("Cast", ["conv"], to=7), "not written down"),
+    "an image doubled": (node("Concat", ["conv", "conv"], axis=1), "not written down"),
+    "an image turned": (node("Transpose", ["conv"], perm=[3, 2, 1, 0]), "not written down"),
+    "an image as integers": (node("Cast", ["conv"], to=7), "not written down"),
     "padding without end": (grown("Pad", 60), "numbers"),
-    "too much at once": (many_held, "held for one picture"),
+    "too much at once": (many_held, "held for one image"),
     "an outer product": (
         both(
             lambda m: m.graph.initializer.append(
@@ -372,7 +372,7 @@ def test_what_goes_wrong_in_a_run_is_told_in_one_sentence(
     assert "Failed to allocate memory" in str(failed.value)
     monkeypatch.setattr(model.network.extractor, "session", Failing())
     with pytest.raises(PadimError, match="cannot be run by ONNX Runtime"):
-        model.network.extractor(rng_picture(64))
+        model.network.extractor(rng_image(64))
 
 
 # --- mutated files ------------------------------------------------------------------------------------------
@@ -428,7 +428,7 @@ def test_mutated_networks_run_or_are_refused_in_a_sentence(saved_model: Path, tm
         names.append(tmp_path / f"{index}.onnx")
         names[-1].write_bytes(mutated(content, rng, numbers))
     size = PadimConfig.of_saved(Bundle(saved_model).manifest["config"]).input_size
-    np.save(tmp_path / "pixels.npy", rng_picture(size))
+    np.save(tmp_path / "pixels.npy", rng_image(size))
     done = subprocess.run(
         [sys.executable, "-c", _FUZZ, saved_model, tmp_path, tmp_path / "pixels.npy"],
         input="\n".join(map(str, names)),
@@ -444,5 +444,5 @@ def test_mutated_networks_run_or_are_refused_in_a_sentence(saved_model: Path, tm
     assert all("\n" not in line for line in refused)
 
 
-def rng_picture(size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def rng_image(size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.random.default_rng(1).integers(0, 256, (1, size, size, 3), np.uint8)

@@ -50,7 +50,7 @@ def test_strange_names_are_refused(name: str) -> None:
         registry.get(name)
 
 
-def test_every_part_sees_the_picture_as_it_would_alone() -> None:
+def test_every_part_sees_the_image_as_it_would_alone() -> None:
     config = small(backbone=BOTH)
     rgb = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     together = open_extractor(config)(rgb)

@@ -33,7 +33,7 @@ EXPECTED_NONE = [
 # fmt: on
 
 
-def pictures(count: int, size: int = SIZE) -> RGB:
+def images(count: int, size: int = SIZE) -> RGB:
     return np.stack([part(i, size=(size, size), defect=i % 2 == 1) for i in range(count)])
 
 
@@ -63,7 +63,7 @@ def reference(rgb: RGB, config: PadimConfig) -> np.ndarray:
 @pytest.mark.parametrize("grid_stride", [4, 8, 16])
 def test_embedding_equals_torch(grid_stride: Any, feature_norm: Any) -> None:
     config = PadimConfig(input_size=SIZE, grid_stride=grid_stride, feature_norm=feature_norm)
-    rgb = pictures(3)
+    rgb = images(3)
     got = open_extractor(config)(rgb)
     assert got.dtype == np.float32
     assert got.shape == (3, 24 + 40 + 112, SIZE // grid_stride, SIZE // grid_stride)
@@ -116,7 +116,7 @@ def test_a_normalized_layer_has_a_mean_square_of_one(
     np.testing.assert_allclose((every.astype(np.float64) ** 2).mean(axis=1), 1, rtol=1e-5)
     length = np.sqrt((raw.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(every, raw * np.sqrt(channels) / length, rtol=1e-4, atol=1e-6)
-    # Brighter or fainter by a power of two it is the same picture to the layer, as long as it is above 1e-6.
+    # Brighter or fainter by a power of two it is the same image to the layer, as long as it is above 1e-6.
     shifted = of_layer(layer, range(channels), 64, 8, "l2", x * np.float32(2.0**power))
     np.testing.assert_allclose(shifted, every, rtol=1e-5, atol=1e-6)
     some = np.flatnonzero(rng.random(channels) < 0.5)
@@ -139,7 +139,7 @@ def test_what_is_next_to_nothing_is_not_blown_up() -> None:
 def test_scoring_sees_the_features_that_were_fitted_to_the_bit(feature_norm: Any) -> None:
     config = PadimConfig(input_size=64, grid_stride=8, feature_norm=feature_norm)
     extractor = open_extractor(config)
-    rgb = pictures(3, 64)
+    rgb = images(3, 64)
     everything = extractor(rgb)
     for seed, count in ((0, 20), (1, 100), (2, 176), (3, 1)):
         kept = draw_channels(extractor.channels, count, seed)
@@ -155,7 +155,7 @@ def test_scoring_sees_the_features_that_were_fitted_to_the_bit(feature_norm: Any
     ],
 )
 def test_vectors_are_those_of_the_published_weights(feature_norm: Any, expected: list[float]) -> None:
-    """Channels of every layer at a corner and in the middle, for a picture that anybody can make."""
+    """Channels of every layer at a corner and in the middle, for an image that anybody can make."""
     rows, columns = np.mgrid[0:128, 0:128]
     rgb = np.stack([rows * 2, columns * 2, (rows * columns) % 256], axis=-1).astype(np.uint8)[None]
     got = open_extractor(PadimConfig(input_size=128, feature_norm=feature_norm))(rgb)[0]
@@ -166,7 +166,7 @@ def test_vectors_are_those_of_the_published_weights(feature_norm: Any, expected:
 def test_embedding_does_not_depend_on_the_batch() -> None:
     """Bit for bit: a fit continued in other batches must come to the same model."""
     extractor = open_extractor(PadimConfig(input_size=64))
-    rgb = pictures(7, 64)
+    rgb = images(7, 64)
     together = extractor(rgb)
     for size in (1, 2, 3):
         apart = np.concatenate([extractor(rgb[i : i + size]) for i in range(0, 7, size)])
@@ -176,9 +176,9 @@ def test_embedding_does_not_depend_on_the_batch() -> None:
 
 def test_results_outlive_the_run() -> None:
     extractor = open_extractor(PadimConfig(input_size=64))
-    first = extractor(pictures(2, 64))
+    first = extractor(images(2, 64))
     copy = first.copy()
-    extractor(255 - pictures(2, 64))
+    extractor(255 - images(2, 64))
     np.testing.assert_array_equal(first, copy)
 
 
@@ -246,7 +246,7 @@ def test_number_of_open_sessions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 def test_runs_are_counted_from_all_threads() -> None:
     extractor = open_extractor(PadimConfig(input_size=64))
     before = extractor.runs
-    rgb = pictures(1, 64)
+    rgb = images(1, 64)
     threads = [threading.Thread(target=extractor, args=(rgb,)) for _ in range(5)]
     for thread in threads:
         thread.start()
@@ -274,7 +274,7 @@ def test_wrong_input_is_told(rgb: Any) -> None:
 
 def test_input_in_any_memory_order() -> None:
     extractor = open_extractor(PadimConfig(input_size=64))
-    rgb = pictures(2, 64)
+    rgb = images(2, 64)
     np.testing.assert_array_equal(extractor(np.asfortranarray(rgb)), extractor(rgb))
 
 

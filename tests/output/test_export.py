@@ -70,13 +70,13 @@ def region_of_interest() -> npt.NDArray[np.bool_]:
 
 def guarded() -> Padim:
     model = fitted(22)
-    scores = sorted(abs(s.score_level - model.threshold_level) for s in model.predict(PICTURES))
+    scores = sorted(abs(s.score_level - model.threshold_level) for s in model.predict(IMAGES))
     return model.set_guard(Guard((scores[1] + 2) * model.state.fitted.quantizer.step, 1.0, 4, 5, 1))
 
 
 def by_hand() -> Padim:
     model = fitted(5, n_features=1)
-    scores = sorted(s.score_level for s in model.predict(PICTURES))
+    scores = sorted(s.score_level for s in model.predict(IMAGES))
     return model.set_decision(value=model.state.fitted.quantizer.to_value(scores[4] + scores[5]) / 2)
 
 
@@ -96,7 +96,7 @@ def grey(rgb: npt.NDArray[np.uint8]) -> bytes:
 
 
 # Of several sizes and shapes, larger and smaller than the map.
-PICTURES: list[tuple[str, bytes | npt.NDArray[np.uint8]]] = [
+IMAGES: list[tuple[str, bytes | npt.NDArray[np.uint8]]] = [
     *normals(3, first=100),
     *defects(4),
     ("wide.png", png(part(600, size=(70, 150), defect=True))),
@@ -125,18 +125,18 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("pictures")
-    for name, content in PICTURES:
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("images")
+    for name, content in IMAGES:
         assert isinstance(content, bytes)
         (folder / name).write_bytes(content)
-    return [folder / name for name, _ in PICTURES]
+    return [folder / name for name, _ in IMAGES]
 
 
 def levels_of(model: Padim, path: Path) -> list[npt.NDArray[np.uint16]]:
-    """The judged maps of all pictures by the exported graph, in one batch."""
+    """The judged maps of all images by the exported graph, in one batch."""
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    decoded = [decode(content, name) for name, content in PICTURES if isinstance(content, bytes)]
+    decoded = [decode(content, name) for name, content in IMAGES if isinstance(content, bytes)]
     feed: dict[str, npt.NDArray[np.generic]] = {
         "rgb": np.stack([model.network.preprocess(rgb) for rgb in decoded])
     }
@@ -152,12 +152,12 @@ def levels_of(model: Padim, path: Path) -> list[npt.NDArray[np.uint16]]:
 
 
 def test_the_scores_and_verdicts_of_the_short_script(
-    exported: tuple[Padim, Path], pictures: list[Path]
+    exported: tuple[Padim, Path], images: list[Path]
 ) -> None:
     model, path = exported
-    lines = on_a_line_pc("score_onnx.py", path, *pictures)
+    lines = on_a_line_pc("score_onnx.py", path, *images)
     level, verdicts = model.threshold_level, set()
-    for line, scored in zip(lines, model.predict(PICTURES), strict=True):
+    for line, scored in zip(lines, model.predict(IMAGES), strict=True):
         assert Path(line[0]).name == scored.name
         score = region_score(scored.levels, 1)
         assert float(line[1]) == pytest.approx(model.state.fitted.quantizer.to_value(score), rel=1e-3)
@@ -173,13 +173,13 @@ def _borders(model: Padim) -> list[int]:
 
 
 def test_the_masks_of_the_longer_script(
-    exported: tuple[Padim, Path], pictures: list[Path], tmp_path: Path
+    exported: tuple[Padim, Path], images: list[Path], tmp_path: Path
 ) -> None:
     model, path = exported
-    lines = on_a_line_pc("mask_onnx.py", path, tmp_path, *pictures)
+    lines = on_a_line_pc("mask_onnx.py", path, tmp_path, *images)
     level, area = model.threshold_level, model.config.min_area
     rejected = clear = 0
-    for line, scored, q in zip(lines, model.predict(PICTURES), levels_of(model, path), strict=True):
+    for line, scored, q in zip(lines, model.predict(IMAGES), levels_of(model, path), strict=True):
         mask = np.asarray(Image.open(line[2])) == 255
         by_padim = model.decide(scored)
         judged = decide(q, level, area, original_size=scored.original_size, content_box=scored.content_box)
@@ -195,7 +195,7 @@ def test_the_masks_of_the_longer_script(
             np.testing.assert_array_equal(mask, by_padim.mask)
             rejected += by_padim.rejected
     # In a smooth map of thousands of pixels, two levels of thousands are often met.
-    assert clear > len(PICTURES) / 3
+    assert clear > len(IMAGES) / 3
     assert rejected
 
 
@@ -273,7 +273,7 @@ def test_without_a_threshold_it_says_so(tmp_path: Path) -> None:
         path = export_onnx(model, tmp_path / "scorer.onnx")
     facts = metadata(model)
     assert not {"threshold_level", "review_from", "false_rejects"} & facts.keys()
-    assert len(levels_of(model, path)) == len(PICTURES)
+    assert len(levels_of(model, path)) == len(IMAGES)
     model.set_decision(value=3.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -302,7 +302,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("count", [7, 22])
 @pytest.mark.usefixtures("beside")
-def test_large_models_are_two_files(count: int, tmp_path: Path, pictures: list[Path]) -> None:
+def test_large_models_are_two_files(count: int, tmp_path: Path, images: list[Path]) -> None:
     model = fitted(count)
     path = export_onnx(model, tmp_path / "scorer.onnx")
     (data,) = tmp_path.glob("scorer.onnx.*.data")
@@ -316,9 +316,7 @@ def test_large_models_are_two_files(count: int, tmp_path: Path, pictures: list[P
         entries = {entry.key: entry.value for entry in tensor.external_data}
         assert entries["location"] == data.name
         assert int(entries["offset"]) % 2**16 == 0
-    for line, scored in zip(
-        on_a_line_pc("score_onnx.py", path, *pictures), model.predict(PICTURES), strict=True
-    ):
+    for line, scored in zip(on_a_line_pc("score_onnx.py", path, *images), model.predict(IMAGES), strict=True):
         score = region_score(scored.levels, 1)
         assert float(line[1]) == pytest.approx(model.state.fitted.quantizer.to_value(score), rel=1e-3)
 
@@ -349,7 +347,7 @@ def test_a_narrow_basis_is_stored_narrow(tmp_path: Path, monkeypatch: pytest.Mon
     stored = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
     assert "basis" not in stored
     assert stored["basis_16"].data_type == onnx.TensorProto.INT16
-    for q, scored in zip(levels_of(model, path), model.predict(PICTURES), strict=True):
+    for q, scored in zip(levels_of(model, path), model.predict(IMAGES), strict=True):
         np.testing.assert_allclose(q.astype(float), scored.levels.astype(float), rtol=1e-3, atol=1)
 
 
@@ -490,7 +488,7 @@ def test_the_arrays_give_the_models_distances(
     model = fitted(count, grid_stride=8, feature_norm=feature_norm).set_roi(region_of_interest())
     path = export_npz(model, tmp_path / "padim_params.npz")
     assert {file.name for file in tmp_path.iterdir()} == {"padim_params.npz", "padim_params_backbone.onnx"}
-    rgb = np.stack([model.network.preprocess(decode(c, n)) for n, c in PICTURES if isinstance(c, bytes)])
+    rgb = np.stack([model.network.preprocess(decode(c, n)) for n, c in IMAGES if isinstance(c, bytes)])
     grids, _ = model.state.scorer(rgb)
     found = distances_of(tmp_path, path.name, rgb)
     np.testing.assert_allclose(found, grids.reshape(len(rgb), -1), rtol=1e-3)

@@ -14,7 +14,7 @@ from padim.output.file_names import flat_name
         ("part 1/shot:2.tiff", "part_1__shot__2.jpg"),
         ("../../etc/passwd", "etc__passwd.jpg"),
         ("C:\\x\\y.png", "C__x__y.jpg"),
-        ("...", "picture.jpg"),
+        ("...", "image.jpg"),
         ("ü.png", "ü.jpg"),
     ],
 )

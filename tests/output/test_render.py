@@ -31,7 +31,7 @@ from padim.output.render import (
 CYAN = (0, 229, 255)
 
 
-def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+def image(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -102,7 +102,7 @@ def test_the_heatmap_is_enlarged_smoothly_as_levels() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 90), (90, 7), (32, 32), (100, 50)])
-def test_the_heatmap_has_the_pictures_size(size: tuple[int, int]) -> None:
+def test_the_heatmap_has_the_images_size(size: tuple[int, int]) -> None:
     assert heatmap(hot_map(), 400, size).shape == (*size, 3)
     assert heatmap(hot_map(), 400, size, content_box=Box(4, 0, 20, 32)).shape == (*size, 3)
 
@@ -132,8 +132,8 @@ def test_the_mask_image_is_black_and_white() -> None:
     np.testing.assert_array_equal(mask_image(mask), np.array([[255, 0], [0, 255]], np.uint8), strict=True)
 
 
-def test_without_heat_and_contour_the_overlay_is_the_picture() -> None:
-    rgb, q = picture(60, 80), hot_map()
+def test_without_heat_and_contour_the_overlay_is_the_image() -> None:
+    rgb, q = image(60, 80), hot_map()
     mask = decide(q, 400, 4, original_size=(60, 80)).mask
     before = rgb.copy()
     out = overlay(rgb, q, mask, 400, opacity=0, contour=False)
@@ -165,7 +165,7 @@ def test_heat_weighs_nothing_at_level_zero_and_opacity_from_the_threshold_up() -
 
 
 def test_a_good_part_stays_visible_and_grey_stays_grey() -> None:
-    grey = np.repeat(picture(40, 40)[:, :, :1], 3, axis=2)
+    grey = np.repeat(image(40, 40)[:, :, :1], 3, axis=2)
     cold = np.zeros((32, 32), np.uint16)
     np.testing.assert_array_equal(overlay(grey, cold, np.zeros((40, 40), bool), 500), grey)
     calm = np.full((32, 32), 150, np.uint16)
@@ -174,7 +174,7 @@ def test_a_good_part_stays_visible_and_grey_stays_grey() -> None:
 
 
 @pytest.mark.parametrize("side", [40, 300, 2400])
-def test_the_contour_is_as_wide_as_the_picture_asks_for(side: int) -> None:
+def test_the_contour_is_as_wide_as_the_image_asks_for(side: int) -> None:
     mask = np.zeros((side, side), bool)
     mask[side // 4 : -side // 4, side // 4 : -side // 4] = True
     rgb = np.full((side, side, 3), 90, np.uint8)
@@ -202,7 +202,7 @@ def test_the_contour_shows_every_mask_and_its_holes() -> None:
 
 
 def test_extreme_maps_and_thresholds_can_be_drawn() -> None:
-    rgb = picture(20, 30)
+    rgb = image(20, 30)
     for level in (0, 1, MAX_LEVEL):
         for threshold in (0, 1, MAX_LEVEL):
             q = np.full((16, 16), level, np.uint16)
@@ -212,12 +212,12 @@ def test_extreme_maps_and_thresholds_can_be_drawn() -> None:
 
 
 def test_overlay_refuses_what_does_not_match() -> None:
-    rgb, q, mask = picture(20, 30), hot_map(), np.zeros((20, 30), bool)
+    rgb, q, mask = image(20, 30), hot_map(), np.zeros((20, 30), bool)
     with pytest.raises(ValueError, match="mask"):
         overlay(rgb, q, mask.T, 5)
     with pytest.raises(ValueError, match="opacity"):
         overlay(rgb, q, mask, 5, opacity=1.2)
-    with pytest.raises(ValueError, match="picture"):
+    with pytest.raises(ValueError, match="image"):
         overlay(rgb[:, :, 0], q, mask, 5)
     with pytest.raises(ValueError, match="threshold"):
         overlay(rgb, q, mask, -1)
@@ -231,7 +231,7 @@ def test_overlay_refuses_what_does_not_match() -> None:
 def strip_of(
     height: int, width: int, **kwargs: object
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Prediction]:
-    rgb, q = picture(height, width), hot_map()
+    rgb, q = image(height, width), hot_map()
     decision = decide(q, 400, 4, original_size=(height, width))
     return rgb, four_panel(rgb, q, decision, **kwargs), decision  # type: ignore[arg-type]
 
@@ -264,7 +264,7 @@ def test_labels_and_caption_add_lines_and_leave_the_panels_alone() -> None:
 
 
 def test_accept_and_reject_look_different() -> None:
-    rgb, q = picture(200, 200), hot_map()
+    rgb, q = image(200, 200), hot_map()
     strips = [four_panel(rgb, q, decide(q, t, 4, original_size=(200, 200)), caption="a") for t in (400, 2000)]
     red, green = (
         (s == c).all(axis=2).sum() for s, c in zip(strips, ((198, 40, 57), (31, 132, 90)), strict=True)
@@ -274,7 +274,7 @@ def test_accept_and_reject_look_different() -> None:
 
 
 def test_a_reduced_strip_loses_no_mask_pixel() -> None:
-    rgb, q = picture(640, 1280), np.zeros((128, 128), np.uint16)
+    rgb, q = image(640, 1280), np.zeros((128, 128), np.uint16)
     q[77, 31] = 900
     decision = decide(q, 400, 1, original_size=(640, 1280))
     strip = four_panel(rgb, q, decision, labels=False, panel_side=64)
@@ -283,7 +283,7 @@ def test_a_reduced_strip_loses_no_mask_pixel() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (30, 50), (1, 500), (500, 3)])
-def test_small_pictures_are_enlarged_by_a_whole_factor(size: tuple[int, int]) -> None:
+def test_small_images_are_enlarged_by_a_whole_factor(size: tuple[int, int]) -> None:
     rgb, strip, _ = strip_of(*size, caption="a long name that does not fit " * 9, labels=True)
     factor = -(-192 // max(size)) if max(size) < 192 else 1
     gutter = max(2, round(factor * max(size) / 100))
@@ -293,8 +293,8 @@ def test_small_pictures_are_enlarged_by_a_whole_factor(size: tuple[int, int]) ->
     np.testing.assert_array_equal(strip[line : line + len(big), gutter : gutter + big.shape[1]], big)
 
 
-def test_a_padded_picture_in_the_strip() -> None:
-    q, rgb = np.zeros((32, 32), np.uint16), picture(200, 400)
+def test_a_padded_image_in_the_strip() -> None:
+    q, rgb = np.zeros((32, 32), np.uint16), image(200, 400)
     q[8:24] = 100
     q[10:14, 10:14] = 900
     box = Box(8, 0, 16, 32)
@@ -305,12 +305,12 @@ def test_a_padded_picture_in_the_strip() -> None:
     )
 
 
-def test_the_strip_refuses_a_decision_on_another_picture() -> None:
+def test_the_strip_refuses_a_decision_on_another_image() -> None:
     q = hot_map()
     with pytest.raises(ValueError, match="mask"):
-        four_panel(picture(20, 30), q, decide(q, 400, 4, original_size=(30, 20)))
+        four_panel(image(20, 30), q, decide(q, 400, 4, original_size=(30, 20)))
     with pytest.raises(ValueError, match="panel_side"):
-        four_panel(picture(32, 32), q, decide(q, 400, 4), panel_side=0)
+        four_panel(image(32, 32), q, decide(q, 400, 4), panel_side=0)
 
 
 @pytest.mark.parametrize(

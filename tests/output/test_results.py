@@ -43,7 +43,7 @@ def test_no_two_files_are_the_same_on_any_system(given: list[str]) -> None:
         ("line 1/shot.2.tiff", "line 1/shot.2"),
         ("../../etc/passwd", "etc/passwd"),
         ("C:\\x\\y.png", "C_/x/y"),
-        ("...", "picture"),
+        ("...", "image"),
         ("CON.png", "_CON"),
         ("a.jpg/b.png", "a.jpg_/b"),
         (".hidden.png", "_hidden"),
@@ -68,7 +68,7 @@ def test_nothing_is_there_before_the_end(tmp_path: Path) -> None:
         assert not (tmp_path / "out" / "results.json").exists()
     document, lines = read(tmp_path / "out")
     assert document["about"] == 1
-    assert document["pictures"] == [{"name": "a", "verdict": None, "error": "broken", "sha256": None}]
+    assert document["images"] == [{"name": "a", "verdict": None, "error": "broken", "sha256": None}]
     assert document["counts"]["unreadable"] == 1
     assert [(line["name"], line["error"], line["model"]) for line in lines] == [("a", "broken", "m")]
 
@@ -78,7 +78,7 @@ def test_no_rows_are_valid_files_too(tmp_path: Path) -> None:
         pass
     assert read(tmp_path) == (
         {
-            "pictures": [],
+            "images": [],
             "counts": {"accept": 0, "review": 0, "reject": 0, "unreadable": 0},
             "interrupted": None,
         },
@@ -167,7 +167,7 @@ def test_a_name_that_is_no_text_does_not_end_the_run(tmp_path: Path) -> None:
         results.add(unusable("bolt\udcff.png", "cannot be read"))
         results.add(unusable("=1+1.png", "cannot be read"))
     assert "bolt?.png" in (tmp_path / "results.csv").read_text(encoding="utf-8-sig")
-    names = [row["name"] for row in json.loads((tmp_path / "results.json").read_bytes())["pictures"]]
+    names = [row["name"] for row in json.loads((tmp_path / "results.json").read_bytes())["images"]]
     assert names == ["bolt\udcff.png", "=1+1.png"]
 
 

@@ -201,7 +201,7 @@ def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -
     assert "They need defects" in page.text
 
 
-def test_labels_make_known_pictures_and_come_back(add_model: AddModel, home: Path) -> None:
+def test_labels_make_known_images_and_come_back(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     page.app.segmented_control(key="known-kind").set_value("unknown")
@@ -213,12 +213,12 @@ def test_labels_make_known_pictures_and_come_back(add_model: AddModel, home: Pat
     page.run()
     (labelled,) = [item for item in page.viewer["items"] if item["label"] == "defect"]
     assert labelled["name"] == DEFECTS[0][0]
-    assert "1 defect picture" in page.text
-    # Another day, another session: the same picture is known.
+    assert "1 defect image" in page.text
+    # Another day, another session: the same image is known.
     again = Session("calibrate", model=entry.id)
     again.app.segmented_control(key="known-kind").set_value("unknown")
     again.run().upload(DEFECTS)
-    assert "1 defect picture" in again.text
+    assert "1 defect image" in again.text
 
 
 def test_a_normal_called_a_defect_can_be_taken_out(add_model: AddModel, home: Path) -> None:

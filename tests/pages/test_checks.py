@@ -28,14 +28,14 @@ SHOTS = [(f"part{i:02d}_{k}.png", png(part(400 + i, shot=k))) for i in range(3) 
 
 
 def drop(page: Session, name: str, files: Sequence[File]) -> Session:
-    """Drop files into that place for pictures."""
+    """Drop files into that place for images."""
     (uploader,) = [found for found in page.app.file_uploader if (found.key or "").startswith(f"{name}-")]
     uploader.set_value([(name, data, "application/octet-stream") for name, data in files])
     return page.run()
 
 
 def fitted(home: Path, small_model: Padim, files: Sequence[File], groups: dict[str, str]) -> Entry:
-    """A model of these pictures, saved with its features."""
+    """A model of these images, saved with its features."""
     store = Workspace(home)
     entry = store.create("Fitted")
     Padim(small_model.config, work_dir=store.work_dir(entry.id)).fit(files, groups=groups).save(entry.path)
@@ -88,7 +88,7 @@ def test_the_alignment_is_what_the_engine_measures(add_model: AddModel, home: Pa
     cells = found.shift95 / 8
     assert f"{found.shift95:.1f} px · {cells:.2f} cells" in page.text
     assert f"{found.angle95:.1f}°" in page.text
-    assert "Measured on 22 pictures" in page.text
+    assert "Measured on 22 images" in page.text
 
 
 def test_parts_that_lie_anyhow_are_said_to(home: Path, small_model: Padim) -> None:
@@ -109,7 +109,7 @@ def test_two_parts_are_too_few_to_measure(home: Path, small_model: Padim) -> Non
     entry = fitted(home, small_model, GOOD[:2], {})
     page = Session("checks", model=entry.id)
     assert "Not measurable." in page.text
-    assert "at least 3 pictures" in page.text
+    assert "at least 3 images" in page.text
     drop(page, "second", GOOD[2:])
     assert "no threshold yet" in page.text  # and so nothing is rejected
 
@@ -125,18 +125,18 @@ def test_a_cancelled_measurement_can_be_made_again(
         page = Session("checks", model=add_model("Parts").id)
     assert "The measurement was cancelled." in page.text
     page.click("checks-measure")
-    assert "Measured on 22 pictures" in page.text
+    assert "Measured on 22 images" in page.text
 
 
 def test_a_failed_measurement_says_why_and_the_rest_works(
     add_model: AddModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object) -> None:
-        raise PadimError("the pictures are gone")
+        raise PadimError("the images are gone")
 
     monkeypatch.setattr("padim.analysis.pose_spread.align", failing)
     page = Session("checks", model=add_model("Parts").id)
-    assert "could not be measured. The pictures are gone." in page.text
+    assert "could not be measured. The images are gone." in page.text
     assert len(page.app.file_uploader) == 2
 
 
@@ -200,13 +200,13 @@ def test_which_shots_show_one_part_is_the_users_word(add_model: AddModel, home: 
     assert Workspace(home).open(entry.id).decision.guard == expected_guard(model, SHOTS, [slice(0, 12)])
 
 
-def test_copies_and_the_models_own_pictures_do_not_count(add_model: AddModel, home: Path) -> None:
+def test_copies_and_the_models_own_images_do_not_count(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     own = ("own.png", png(part(5)))
     page = drop(Session("checks", model=entry.id), "repeats", [*SHOTS[:4], ("copy.png", SHOTS[0][1]), own])
     assert "1 copy of the same file left out" in page.text
-    assert "1 of these 6 pictures belongs to the model already" in page.text
+    assert "1 of these 6 images belongs to the model already" in page.text
     page.click("checks-guard-use")
     assert Workspace(home).open(entry.id).decision.guard == expected_guard(model, SHOTS[:4], [slice(0, 4)])
 
@@ -267,7 +267,7 @@ def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel,
     assert "More good parts are rejected than promised." in page.text
     assert all(f'title="{name}"' in page.text for name in rejected)
     page.click("checks-second-fit")
-    assert "6 pictures added" in page.text
+    assert "6 images added" in page.text
     assert "the list was cleared" in page.text
     assert "rejected than promised" not in page.text  # of a model that contains them
     joined = Workspace(home).open(entry.id)
@@ -278,13 +278,13 @@ def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel,
     assert "Rejected in this session" in page.text
 
 
-def test_the_models_own_pictures_test_nothing(add_model: AddModel) -> None:
+def test_the_models_own_images_test_nothing(add_model: AddModel) -> None:
     own = [(name, data) for name, data in normals(4) if isinstance(data, bytes)]
     page = drop(Session("checks", model=add_model("Parts").id), "second", own)
-    assert "These pictures belong to the model already." in page.text
+    assert "These images belong to the model already." in page.text
     assert "Rejected in this session" not in page.text
     drop(page, "second", [*own[:1], *GOOD])
-    assert "1 of these 7 pictures belongs to the model already" in page.text
+    assert "1 of these 7 images belongs to the model already" in page.text
     assert "Rejected in this session" in page.text
 
 

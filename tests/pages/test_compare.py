@@ -47,13 +47,13 @@ def packed(root: Path) -> bytes:
 
 @pytest.fixture
 def brought(tmp_path: Path) -> Session:
-    """The page with pictures, the smallest settings chosen."""
+    """The page with images, the smallest settings chosen."""
     page = Session("compare").upload([("ring.zip", packed(lay(tmp_path / "ring")))])
     return small(page)
 
 
 def small(page: Session) -> Session:
-    """Choose two methods on the smallest pictures."""
+    """Choose two methods on the smallest images."""
     page.set("pills", "compare-methods", ["padim", "shared"])
     page.set("pills", "compare-sizes", [128])
     return page.set("selectbox", "compare-stride", 16)
@@ -75,9 +75,9 @@ def test_an_empty_page_needs_no_model_and_says_what_to_do() -> None:
     assert not page.app.error
 
 
-def test_pictures_brought_are_told_and_the_work_is_estimated(brought: Session) -> None:
+def test_images_brought_are_told_and_the_work_is_estimated(brought: Session) -> None:
     assert "fitted on 10 good parts, judged on 4 good parts and 3 defects" in brought.text
-    assert "2 configurations on 1 data set: 2 runs. 1 pass of a network over 17 pictures." in brought.text
+    assert "2 configurations on 1 data set: 2 runs. 1 pass of a network over 17 images." in brought.text
     brought.set("pills", "compare-sizes", [128, 192])
     assert "4 configurations on 1 data set: 4 runs. 2 passes" in brought.text
     brought.set("pills", "compare-methods", ["padim", "flow"])
@@ -114,7 +114,7 @@ def _figure_keys(page: Session) -> list[str]:
     return [key for key in found if key and key.startswith("compare-figure")]
 
 
-def test_the_same_pictures_again_go_on_with_their_study(brought: Session, tmp_path: Path, home: Path) -> None:
+def test_the_same_images_again_go_on_with_their_study(brought: Session, tmp_path: Path, home: Path) -> None:
     brought.click("compare-start")
     first = shown(brought)
     again = small(Session("compare").upload([("ring.zip", packed(tmp_path / "ring"))]))
@@ -169,7 +169,7 @@ def test_an_earlier_one_can_be_looked_at_and_deleted(brought: Session, home: Pat
     assert "Nothing to compare on yet" in other.text
     other.set("selectbox", "compare-earlier", 0)
     other.click("compare-open")
-    assert "bring the same pictures again" in other.text
+    assert "bring the same images again" in other.text
     assert len(other.app.dataframe[0].value) == 2
     assert "Fit this one" not in [button.label for button in other.app.button]
     other.click("compare-delete")
@@ -192,7 +192,7 @@ def test_one_of_them_becomes_a_model(brought: Session, home: Path) -> None:
 def test_without_defects_it_ranks_by_painted_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from padim.study import runner as engine
 
-    defaults = {**(engine.run.__kwdefaults__ or {}), "probe_pictures": 1}
+    defaults = {**(engine.run.__kwdefaults__ or {}), "probe_images": 1}
     monkeypatch.setattr(engine.run, "__kwdefaults__", defaults)
     page = Session("compare").upload([("ring.zip", packed(lay(tmp_path / "ring", defective=False)))])
     small(page).click("compare-start")
@@ -203,7 +203,7 @@ def test_without_defects_it_ranks_by_painted_ones(tmp_path: Path, monkeypatch: p
     assert frame["Painted defects found"].is_monotonic_decreasing
 
 
-def test_pictures_that_will_not_do_are_one_sentence(tmp_path: Path) -> None:
+def test_images_that_will_not_do_are_one_sentence(tmp_path: Path) -> None:
     page = Session("compare").upload([("few.png", bytes(normals(1)[0][1]))])
     (error,) = page.app.error
     assert "takes at least 3" in error.value

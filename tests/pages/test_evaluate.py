@@ -58,7 +58,7 @@ def test_without_a_model_it_says_where_to_get_one() -> None:
 
 def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
     page = Session("evaluate", model=add_model("Parts").id)
-    assert "No labelled pictures yet" in page.text
+    assert "No labelled images yet" in page.text
     assert "ground_truth" in page.text
 
 
@@ -79,14 +79,14 @@ def test_a_zip_gives_the_engines_figures(add_model: AddModel, home: Path, tmp_pa
     assert "3" in page.text
 
 
-def test_every_cell_shows_its_pictures_errors_worst_first(
+def test_every_cell_shows_its_images_errors_worst_first(
     add_model: AddModel, home: Path, tmp_path: Path
 ) -> None:
     entry = add_model("Parts")
     root = labelled(tmp_path / "set")
     model = Workspace(home).open(entry.id)
     judged = judge(model, open_dataset(root))
-    scores = {picture.name: picture.score for picture in judged.pictures}
+    scores = {image.name: image.score for image in judged.images}
     # A threshold amid the scores, with errors of both kinds where there are any to be had.
     level = sorted(scores.values())[4]
     model.set_decision(value=model.state.fitted.quantizer.to_value(level)).save(entry.path)
@@ -107,18 +107,18 @@ def test_every_cell_shows_its_pictures_errors_worst_first(
         assert sorted(shown) == sorted(wanted)
         places = [text.index(f'title="{name}"') for name in wanted]
         assert places == sorted(places)
-        assert ("No pictures here" in text) == (not wanted)
+        assert ("No images here" in text) == (not wanted)
 
 
 def test_what_is_missing_is_said(add_model: AddModel, tmp_path: Path) -> None:
     entry = add_model("Parts")
     page = Session("evaluate", model=entry.id)
     page.upload([("bad.zip", packed(labelled(tmp_path / "bad", masks=False, good=False)))])
-    assert "There are no good pictures to compare with" in page.text
+    assert "There are no good images to compare with" in page.text
     assert "No masks: nobody has drawn where the defects are" in page.text
     assert "There is no curve" in page.text
     page.click("evaluate-clear")
-    assert "No labelled pictures yet" in page.text
+    assert "No labelled images yet" in page.text
 
 
 def test_a_zip_without_labels_is_one_sentence(add_model: AddModel) -> None:
@@ -126,7 +126,7 @@ def test_a_zip_without_labels_is_one_sentence(add_model: AddModel) -> None:
     with ZipFile(buffer, "w") as archive:
         archive.writestr("a.png", GOOD[0][1])
     page = Session("evaluate", model=add_model("Parts").id).upload([("flat.zip", buffer.getvalue())])
-    assert "holds no labelled pictures" in page.app.error[0].value
+    assert "holds no labelled images" in page.app.error[0].value
     assert len(page.app.error) == 1
 
 
@@ -160,7 +160,7 @@ def test_masks_beside_an_open_folder_are_not_read(
     assert "No masks" in page.text
 
 
-def test_a_model_that_has_changed_asks_for_the_pictures_again(
+def test_a_model_that_has_changed_asks_for_the_images_again(
     add_model: AddModel, home: Path, tmp_path: Path
 ) -> None:
     entry = add_model("Parts")
@@ -169,7 +169,7 @@ def test_a_model_that_has_changed_asks_for_the_pictures_again(
     # Another smallest region, and so another threshold, is no other model.
     model.set_decision(min_area=20).save(entry.path)
     page.run()
-    scores = [one.score for one in judge(model, open_dataset(tmp_path / "set")).pictures]
+    scores = [one.score for one in judge(model, open_dataset(tmp_path / "set")).images]
     assert evaluated(page, entry.id).scored.scores(model) == scores
     model.exclude(0, "not_good").save(entry.path)
     page.run()
@@ -199,9 +199,9 @@ def test_files_say_what_the_page_says(add_model: AddModel, home: Path, tmp_path:
     assert "masks" in hole["why_not"]
     assert {row["of"] for row in rows if row["figure"] == "caught"} == {"3", "1"}
     text = images_csv(found.scored, model, level).decode("utf-8-sig")
-    pictures = list(csv.DictReader(io.StringIO(text)))
-    assert len(pictures) == 9
-    for row, score in zip(pictures, found.scored.scores(model), strict=True):
+    images = list(csv.DictReader(io.StringIO(text)))
+    assert len(images) == 9
+    for row, score in zip(images, found.scored.scores(model), strict=True):
         assert (row["above_threshold"] == "yes") == (score > level)
 
 
@@ -225,12 +225,12 @@ def test_a_cancelled_evaluation_has_no_figures(
     assert len(page.app.file_uploader) == 1
 
 
-def test_pictures_of_which_none_can_be_used(add_model: AddModel) -> None:
+def test_images_of_which_none_can_be_used(add_model: AddModel) -> None:
     buffer = io.BytesIO()
     with ZipFile(buffer, "w") as archive:
-        archive.writestr("good/a.png", b"no picture")
+        archive.writestr("good/a.png", b"no image")
     page = Session("evaluate", model=add_model("Parts").id).upload([("set.zip", buffer.getvalue())])
-    assert "none of the pictures could be used" in page.app.error[0].value.lower()
+    assert "none of the images could be used" in page.app.error[0].value.lower()
 
 
 def test_without_a_threshold_there_is_ranking_and_no_confusion(
@@ -253,6 +253,6 @@ def test_good_parts_alone(add_model: AddModel, tmp_path: Path) -> None:
         (root / "good" / name).write_bytes(data)
     page = Session("evaluate", model=add_model("Parts").id).upload([("set.zip", packed(root))])
     assert "There are no defects to compare with" in page.text
-    assert "There are no defects among these pictures" in page.text
+    assert "There are no defects among these images" in page.text
     assert "Good parts rejected" in page.text
     assert len(page.app.get("plotly_chart")) == 1

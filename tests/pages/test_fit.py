@@ -1,4 +1,4 @@
-"""Fit: choosing pictures, what cannot be used, fitting, and reviewing the normals."""
+"""Fit: choosing images, what cannot be used, fitting, and reviewing the normals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def only_model(home: Path) -> Padim:
     return Workspace(home).open(entry.id)
 
 
-def test_an_empty_page_offers_every_way_to_bring_pictures() -> None:
+def test_an_empty_page_offers_every_way_to_bring_images() -> None:
     page = Session("fit")
     assert len(page.app.file_uploader) == 1
     assert page.app.button(key="normals-sample")
@@ -45,7 +45,7 @@ def test_an_empty_page_offers_every_way_to_bring_pictures() -> None:
 
 def test_uploads_become_a_model_in_use(home: Path) -> None:
     page = small(Session("fit").upload(GOOD))
-    assert "Pictures</dt><dd>6" in page.text
+    assert "Images</dt><dd>6" in page.text
     page.set("text_input", "fit-name-1", "Line 3")
     page.click("fit-go")
     model = only_model(home)
@@ -60,7 +60,7 @@ def test_uploads_become_a_model_in_use(home: Path) -> None:
 
 def test_bad_files_are_named_and_the_others_fitted(home: Path) -> None:
     broken = GOOD[0][1][:200]
-    page = small(Session("fit").upload([*GOOD, ("cut <short>.png", broken), ("words.png", b"not a picture")]))
+    page = small(Session("fit").upload([*GOOD, ("cut <short>.png", broken), ("words.png", b"not an image")]))
     assert "2 files cannot be used" in "".join(e.label for e in page.app.expander)
     assert "cut &lt;short&gt;.png" in page.text
     assert "words.png" in page.text
@@ -70,8 +70,8 @@ def test_bad_files_are_named_and_the_others_fitted(home: Path) -> None:
 
 
 def test_nothing_readable_says_so_and_offers_another_choice() -> None:
-    page = Session("fit").upload([("words.png", b"not a picture")])
-    assert "No picture can be used" in page.text
+    page = Session("fit").upload([("words.png", b"not an image")])
+    assert "No image can be used" in page.text
     page.click("fit-other")
     assert len(page.app.file_uploader) == 1
 
@@ -82,7 +82,7 @@ def test_a_zip_bomb_is_refused_by_name() -> None:
         archive.writestr("huge.bmp", bytes(300 * 2**20))
         archive.writestr("../outside.png", GOOD[0][1])
     page = Session("fit").upload([("bomb.zip", buffer.getvalue())])
-    assert "No picture can be used" in page.text
+    assert "No image can be used" in page.text
     assert "huge.bmp" in page.text
     assert "outside.png" in page.text
 
@@ -91,17 +91,17 @@ def test_an_empty_zip_is_no_fit() -> None:
     buffer = io.BytesIO()
     zipfile.ZipFile(buffer, "w").close()
     page = Session("fit").upload([("empty.zip", buffer.getvalue())])
-    assert "No picture can be used" in page.text
+    assert "No image can be used" in page.text
 
 
-def test_a_huge_picture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_image_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
     buffer = io.BytesIO()
     Image.new("1", (12_000, 12_000)).save(buffer, "PNG")
     page = Session("fit").upload([("huge.png", buffer.getvalue()), *GOOD[:1]])
     assert "huge.png" in page.text
-    assert "Pictures</dt><dd>1" in page.text
+    assert "Images</dt><dd>1" in page.text
 
 
 def test_copies_and_confirmed_repeat_shots_count_as_one_part(home: Path) -> None:
@@ -122,7 +122,7 @@ def test_copies_and_confirmed_repeat_shots_count_as_one_part(home: Path) -> None
 
 
 def shot_twice(parts: int) -> list[tuple[str, bytes]]:
-    """Pictures whose names say nothing: 0 and 1 show one part, 2 and 3 the next."""
+    """Images whose names say nothing: 0 and 1 show one part, 2 and 3 the next."""
     return [(f"{2 * i + k:03d}.png", png(part(i, shot=k))) for i in range(parts) for k in range(2)]
 
 
@@ -176,7 +176,7 @@ def test_many_groups_are_drawn_a_few_at_a_time_and_count_all_the_same() -> None:
     assert "Parts</dt><dd>21" in page.text  # an answer outlives a look at another page
     page.click("fit-other")
     page.upload(shot_twice(6))
-    assert "Parts</dt><dd>6" in page.text  # and says nothing about other pictures
+    assert "Parts</dt><dd>6" in page.text  # and says nothing about other images
 
 
 def test_two_parts_make_a_model_without_a_promise(home: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_failed_fit_says_why_and_leaves_nothing(home: Path, monkeypatch: pytes
     page.click("fit-go")
     assert "The model was not fitted. good_003.png: cannot be read twice." in page.text
     assert list((home / "models").iterdir()) == []
-    assert page.app.button(key="fit-go")  # the pictures are still there
+    assert page.app.button(key="fit-go")  # the images are still there
 
 
 def test_a_cancelled_fit_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +269,7 @@ def test_a_folder_on_the_server_only_below_its_root(tmp_path: Path, monkeypatch:
     name_it("nowhere")
     assert "There is no folder" in page.text
     name_it("line")
-    assert "Pictures</dt><dd>3" in page.text
+    assert "Images</dt><dd>3" in page.text
 
 
 def test_excluding_asks_why_and_undo_brings_the_same_arrays_back(add_model: AddModel, home: Path) -> None:
@@ -336,11 +336,11 @@ FITTED = [(name, data) for name, data in normals(22) if isinstance(data, bytes)]
 MORE = [(name, data) for name, data in normals(3, first=40) if isinstance(data, bytes)]
 
 
-def test_deleted_features_come_back_with_the_same_pictures(add_model: AddModel, home: Path) -> None:
+def test_deleted_features_come_back_with_the_same_images(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     before = Workspace(home).open(entry.id)
     page = normals_of(entry.id).click("fit-delete-features")
-    # Under other names: pictures are known by their content.
+    # Under other names: images are known by their content.
     give(page, "rebuild", [(f"again {name}", data) for name, data in reversed(FITTED)])
     assert "The working features are back" in page.text
     model = Workspace(home).open(entry.id)
@@ -356,12 +356,12 @@ def test_deleted_features_come_back_with_the_same_pictures(add_model: AddModel, 
     )
 
 
-def test_a_missing_picture_is_named_and_nothing_changes(add_model: AddModel, home: Path) -> None:
+def test_a_missing_image_is_named_and_nothing_changes(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = normals_of(entry.id).click("fit-delete-features")
     seal = Workspace(home).get(entry.id).revision
     give(page, "rebuild", FITTED[:7] + FITTED[8:])
-    assert "1 of the 22 pictures are missing, first good_007.png" in page.text
+    assert "1 of the 22 images are missing, first good_007.png" in page.text
     assert Workspace(home).get(entry.id).revision == seal
     assert not Workspace(home).open(entry.id).working_set.has_features
     give(page, "rebuild", FITTED)  # another try
@@ -388,7 +388,7 @@ def test_a_cancelled_change_leaves_the_model(
 def test_good_parts_are_added_as_if_fitted_at_once(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = give(normals_of(entry.id), "add", [*MORE, ("copy.png", MORE[0][1]), ("words.png", b"none")])
-    assert "4 pictures added of 3 new parts; the others are repeat shots or copies." in page.text
+    assert "4 images added of 3 new parts; the others are repeat shots or copies." in page.text
     assert "words.png" in page.text
     assert "out of date" not in page.text
     model = Workspace(home).open(entry.id)
@@ -404,11 +404,11 @@ def test_good_parts_are_added_as_if_fitted_at_once(add_model: AddModel, home: Pa
 def test_nothing_to_add_changes_nothing(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = give(normals_of(entry.id), "add", [("words.png", b"none")])
-    assert "None of the pictures could be used" in page.text
+    assert "None of the images could be used" in page.text
     assert Workspace(home).get(entry.id).revision == entry.revision
 
 
-def test_without_features_a_model_of_few_pictures_is_calibrated_anew_all_the_same(
+def test_without_features_a_model_of_few_images_is_calibrated_anew_all_the_same(
     add_model: AddModel, home: Path
 ) -> None:
     entry = add_model("Parts", Padim(PadimConfig(input_size=64, n_features=40)).fit(FITTED))
@@ -423,7 +423,7 @@ def test_without_features_a_model_of_few_pictures_is_calibrated_anew_all_the_sam
 def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
     add_model: AddModel, home: Path
 ) -> None:
-    # More pictures than features: then the checkpoint cannot calibrate.
+    # More images than features: then the checkpoint cannot calibrate.
     entry = add_model("Parts", Padim(PadimConfig(input_size=64, n_features=6)).fit(FITTED))
     page = normals_of(entry.id)
     assert "but the threshold does not follow until" in page.text
@@ -436,7 +436,7 @@ def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
     for other in ("calibrate", "inspect"):
         page.go(other)
         assert said in page.text
-        assert "On the Fit page, give all its pictures again" in page.text
+        assert "On the Fit page, give all its images again" in page.text
         assert "Calibration out of date" in page.text  # the sidebar
     page.go("home")
     assert "calibration out of date" in page.text
@@ -458,7 +458,7 @@ def test_settings_survive_a_look_at_another_page() -> None:
     page.set("selectbox", "fit-size", 128)
     page.go("calibrate").go("fit")
     assert page.app.selectbox(key="fit-size").value == 128
-    assert "Pictures</dt><dd>6" in page.text
+    assert "Images</dt><dd>6" in page.text
 
 
 @pytest.mark.parametrize("method", ["patchcore", "shared", "ensemble"])
@@ -483,7 +483,7 @@ def test_patches_near_the_same_place_are_a_choice(home: Path) -> None:
     # All patches are remembered, and how many that is and what they take is said before.
     assert not [slider for slider in page.app.select_slider if slider.key == "fit-coreset"]
     assert f"Patches remembered</dt><dd>{6 * 64}</dd>" in page.text
-    assert "every further picture adds" in page.text
+    assert "every further image adds" in page.text
     page.click("fit-go")
     assert only_model(home).config.neighborhood == 1
     assert "PatchCore, nearest within 1 place" in page.text

@@ -80,19 +80,19 @@ def test_a_stopped_fit_is_listed_resumed_and_discarded(home: Path, small_config:
     from tests.cli.conftest import write
 
     store = Workspace(home)
-    pictures = write(home.parent / "good", normals(6))
-    for name, at in (("Can <go> on", str(pictures)), ("Without pictures", str(home / "gone"))):
+    images = write(home.parent / "good", normals(6))
+    for name, at in (("Can <go> on", str(images)), ("Without images", str(home / "gone"))):
         entry = store.create(name)
         config = small_config.model_dump(mode="json")
-        Request.now(6, pictures=at, label="good", config=config, parts={}).write(entry.path / "work")
+        Request.now(6, images=at, label="good", config=config, parts={}).write(entry.path / "work")
     page = Session()
     assert "Fits that were stopped" in page.text
     assert "Can &lt;go&gt; on" in page.text
-    assert "0 of 6 pictures done" in page.text
+    assert "0 of 6 images done" in page.text
     assert "no longer on this server" in page.text
     ids = {entry.name: entry.path.name for entry in map(store.get, _folders(store))}
-    assert page.app.button(key=f"resume-{ids['Without pictures']}").disabled
-    page.click(f"discard-{ids['Without pictures']}")
+    assert page.app.button(key=f"resume-{ids['Without images']}").disabled
+    page.click(f"discard-{ids['Without images']}")
     assert "no longer on this server" not in page.text
     page.click(f"resume-{ids['Can <go> on']}")
     assert [entry.name for entry in store.models()] == ["Can <go> on"]

@@ -48,7 +48,7 @@ def test_without_a_model_it_says_where_to_get_one() -> None:
 
 def test_an_empty_list_says_what_to_do(add_model: AddModel) -> None:
     page = Session("inspect", model=add_model("Parts").id)
-    assert "No pictures yet" in page.text
+    assert "No images yet" in page.text
     assert len(page.app.file_uploader) == 1
 
 
@@ -87,7 +87,7 @@ def test_only_bad_files(add_model: AddModel) -> None:
     assert "cut.png" in page.text
     assert not listed(page)
     page.click("inspect-clear")
-    assert "No pictures yet" in page.text
+    assert "No images yet" in page.text
 
 
 def test_the_guard_band_calls_for_review(add_model: AddModel, home: Path) -> None:
@@ -121,7 +121,7 @@ def test_filter_search_and_order(add_model: AddModel) -> None:
     page.set("text_input", "inspect-search", "bad_001")
     assert [line["Name"] for line in table(page)] == ["bad_001.png"]
     page.set("text_input", "inspect-search", "no such name")
-    assert "None of the pictures matches" in page.text
+    assert "None of the images matches" in page.text
 
 
 def test_a_new_threshold_judges_anew_without_scoring_anew(add_model: AddModel, home: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_new_threshold_judges_anew_without_scoring_anew(add_model: AddModel, h
     assert {line["Name"]: line["Score"] for line in lines} != scores
 
 
-def test_a_changed_model_scores_its_pictures_again(add_model: AddModel, home: Path) -> None:
+def test_a_changed_model_scores_its_images_again(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("inspect", model=entry.id).upload([*FILES, ("cut.png", FILES[0][1][:99])])
     before = {line["Name"]: line["Score"] for line in table(page)}
@@ -164,7 +164,7 @@ def test_a_changed_model_scores_its_pictures_again(add_model: AddModel, home: Pa
     assert "cut.png" in page.text  # what could not be used is still named
 
 
-def test_pictures_to_calibrate_by_follow_the_model_too(add_model: AddModel, home: Path) -> None:
+def test_images_to_calibrate_by_follow_the_model_too(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     bad = [file for file in FILES if file[0].startswith("bad")]
     page = Session("calibrate", model=entry.id).upload(bad)
@@ -195,7 +195,7 @@ def test_another_model_starts_another_list(add_model: AddModel, home: Path) -> N
     assert not listed(page)  # scores of another model are no scores of this one
 
 
-def test_the_same_name_twice_is_two_pictures(add_model: AddModel) -> None:
+def test_the_same_name_twice_is_two_images(add_model: AddModel) -> None:
     page = Session("inspect", model=add_model("Parts").id).upload([FILES[0], (FILES[0][0], FILES[4][1])])
     assert len({line["Name"] for line in table(page)}) == 2
 

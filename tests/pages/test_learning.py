@@ -102,7 +102,7 @@ def test_what_cannot_be_done_says_what_to_do(
     with Workspace(home).edit(entry.id) as model:
         model.working_set.delete()
     page = Session("checks", model=entry.id)
-    assert "“Give the same pictures again” on the Fit page" in page.text
+    assert "“Give the same images again” on the Fit page" in page.text
 
 
 def test_a_cancelled_curve_says_so(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What holds for each page that measures a model on pictures: what it lacks, what is old, and stopping it."""
+"""What holds for each page that measures a model on images: what it lacks, what is old, and stopping it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Page:
     few: dict[str, list[Any]]
 
     def opened(self, add_model: AddModel) -> tuple[Session, str]:
-        """With pictures brought and few settings chosen, ready to start."""
+        """With images brought and few settings chosen, ready to start."""
         entry = add_model("Parts")
         page = Session(self.name, model=entry.id).upload(NEW)
         for key, chosen in self.few.items():
@@ -73,7 +73,7 @@ def test_a_changed_model_shows_nothing_of_the_former(kind: Page, add_model: AddM
     assert page.app.button(key=f"{kind.name}-start")
 
 
-def test_a_cancelled_run_says_so_and_keeps_the_pictures(
+def test_a_cancelled_run_says_so_and_keeps_the_images(
     kind: Page, add_model: AddModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure = import_module(kind.engine).measure
@@ -90,7 +90,7 @@ def test_a_cancelled_run_says_so_and_keeps_the_pictures(
     assert not page.app.file_uploader
 
 
-def test_an_upload_without_pictures_is_one_sentence(kind: Page, add_model: AddModel) -> None:
+def test_an_upload_without_images_is_one_sentence(kind: Page, add_model: AddModel) -> None:
     page = Session(kind.name, model=add_model("Parts").id).upload([("bad.zip", b"no zip")])
-    assert "holds no pictures" in page.app.error[0].value
+    assert "holds no images" in page.app.error[0].value
     assert len(page.app.error) == 1

@@ -66,7 +66,7 @@ def bring(page: Session, name: str, file: str, content: bytes) -> Session:
 
 
 def chosen(name: str) -> Session:
-    """The Fit page with pictures, that network, and settings that take no time."""
+    """The Fit page with images, that network, and settings that take no time."""
     page = Session("fit").upload(GOOD)
     page.set("selectbox", "fit-size", 128)
     return page.set("selectbox", "fit-backbone", name)

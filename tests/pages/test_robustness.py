@@ -32,7 +32,7 @@ def packed(*, good: str = "good", bad: bool = True) -> bytes:
 
 
 def opened(add_model: AddModel, data: bytes | None = None) -> tuple[Session, str]:
-    """The page with pictures brought and few changes chosen, ready to start."""
+    """The page with images brought and few changes chosen, ready to start."""
     entry = add_model("Parts")
     page = Session("robustness", model=entry.id).upload([("set.zip", packed() if data is None else data)])
     page.set("button_group", "robustness-kinds", list(SOME))
@@ -56,13 +56,13 @@ def engine(home: Path, model_id: str) -> Shift:
 
 def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
     page = Session("robustness", model=add_model("Parts").id)
-    assert "No pictures yet" in page.text
+    assert "No images yet" in page.text
     assert len(page.app.file_uploader) == 1
 
 
 def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
-    assert "35 pictures to judge" in page.text
+    assert "35 images to judge" in page.text
     page.click("robustness-start")
     found = shifted(page, model_id)
     assert found.shift == engine(home, model_id)
@@ -141,14 +141,14 @@ def test_severities_that_mean_nothing_cannot_be_started(add_model: AddModel) -> 
     assert "at least one change" in page.app.error[0].value
 
 
-def test_pictures_of_the_fit_are_refused(add_model: AddModel) -> None:
+def test_images_of_the_fit_are_refused(add_model: AddModel) -> None:
     entry = add_model("Parts")
     page = Session("robustness", model=entry.id).upload([(n, bytes(d)) for n, d in normals(2)])
     page.set("button_group", "robustness-kinds", ["darker"])
     page.click("robustness-start")
     assert "fitted on 2 of them" in page.app.error[0].value
     page.click("robustness-clear")
-    page.upload([*((n, bytes(d)) for n, d in normals(1)), *NEW[:1], ("broken.png", b"no picture")])
+    page.upload([*((n, bytes(d)) for n, d in normals(1)), *NEW[:1], ("broken.png", b"no image")])
     page.click("robustness-start")
     assert "1 good part passed over" in page.text
     assert "broken.png" in page.text

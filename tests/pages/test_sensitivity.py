@@ -1,4 +1,4 @@
-"""Sensitivity: what the engine counts, which pictures it takes, what is out of date, and what is wrong."""
+"""Sensitivity: what the engine counts, which images it takes, what is out of date, and what is wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES, CONTRASTS = [4.0, 16.0], [0.1, 0.4]
 
 
 def opened(add_model: AddModel, files: list[tuple[str, bytes]] | None = None) -> tuple[Session, str]:
-    """The page with pictures brought and few settings chosen, ready to start."""
+    """The page with images brought and few settings chosen, ready to start."""
     entry = add_model("Parts")
     page = Session("sensitivity", model=entry.id).upload(NEW if files is None else files)
     page.set("button_group", "sensitivity-sizes-64", SIZES)
@@ -40,7 +40,7 @@ def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
 
 def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
-    assert "120 painted pictures to judge: 20 settings at 6 places" in page.text
+    assert "120 painted images to judge: 20 settings at 6 places" in page.text
     page.click("sensitivity-start")
     found = probed(page, model_id)
     same = measure(Workspace(home).open(model_id), NEW, sizes=SIZES, contrasts=CONTRASTS, cells=2)
@@ -91,7 +91,7 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     assert "has changed since" not in page.text
 
 
-def test_of_labelled_pictures_only_good_ones_are_painted_on(add_model: AddModel) -> None:
+def test_of_labelled_images_only_good_ones_are_painted_on(add_model: AddModel) -> None:
     packed = io.BytesIO()
     with ZipFile(packed, "w") as archive:
         for name, data in NEW:
@@ -101,27 +101,27 @@ def test_of_labelled_pictures_only_good_ones_are_painted_on(add_model: AddModel)
     page, model_id = opened(add_model, [("set.zip", packed.getvalue())])
     assert "Defects, not used" in page.text
     page.click("sensitivity-start")
-    assert set(probed(page, model_id).probe.pictures) == {f"good/{name}" for name, _ in NEW}
+    assert set(probed(page, model_id).probe.images) == {f"good/{name}" for name, _ in NEW}
 
 
-def test_pictures_of_the_fit_are_refused_and_a_few_passed_over(add_model: AddModel) -> None:
+def test_images_of_the_fit_are_refused_and_a_few_passed_over(add_model: AddModel) -> None:
     own = [(name, data) for name, data in normals(2) if isinstance(data, bytes)]
     page, _ = opened(add_model, own)
     page.click("sensitivity-start")
     assert "fitted on 2 of them" in page.app.error[0].value
     page.click("sensitivity-clear")
-    page.upload([*own[:1], *NEW[:1], ("broken.png", b"no picture")])
+    page.upload([*own[:1], *NEW[:1], ("broken.png", b"no image")])
     page.click("sensitivity-start")
-    assert "1 picture passed over" in page.text
+    assert "1 image passed over" in page.text
     assert "broken.png" in page.text
     page.click("sensitivity-clear")
     assert "No good parts to paint on yet" in page.text
 
 
-def test_pictures_that_alarm_unpainted_are_told(add_model: AddModel) -> None:
+def test_images_that_alarm_unpainted_are_told(add_model: AddModel) -> None:
     page, _ = opened(add_model, [(name, bytes(data)) for name, data in defects(2)])
     page.click("sensitivity-start")
-    assert "2 of 2 pictures are rejected before anything is painted" in page.text
+    assert "2 of 2 images are rejected before anything is painted" in page.text
 
 
 def test_nothing_chosen_cannot_be_started(add_model: AddModel) -> None:

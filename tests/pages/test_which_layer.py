@@ -65,7 +65,7 @@ def test_the_bars_are_the_engines(add_model: AddModel, home: Path, network_runs:
     masks = region_masks(worst.levels, model.threshold_level, model.config.min_area)
     (box,) = [box for box in page.app.selectbox if (box.key or "").startswith("inspect-where-")]
     assert len(box.options) == len(masks) + 1
-    assert box.options[-1] == "Whole picture"
+    assert box.options[-1] == "Whole image"
     expected = whole_percents(explain(model, embedding, masks[0]).shares.tolist())
     assert shares(page) == dict(zip(model.config.layers, expected, strict=True))
     box.set_value(len(masks))
@@ -85,7 +85,7 @@ def test_a_new_threshold_does_not_run_the_network(
     model.set_decision(value=model.state.fitted.quantizer.to_value(65534)).save(entry.path)
     page.run()
     (box,) = [box for box in page.app.selectbox if (box.key or "").startswith("inspect-where-")]
-    assert box.options == ["Strongest place, below the threshold", "Whole picture"]
+    assert box.options == ["Strongest place, below the threshold", "Whole image"]
     assert sum(shares(page).values()) == 100
     assert (len(network_runs), model.network.extractor.runs) == runs
 
@@ -138,7 +138,7 @@ def test_layers_are_turned_off_and_on_again(
     np.testing.assert_array_equal(again.state.fitted.held_out, before.state.fitted.held_out)
 
 
-def test_test_pictures_are_scored_again_with_other_layers(add_model: AddModel, home: Path) -> None:
+def test_test_images_are_scored_again_with_other_layers(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("inspect", model=entry.id).upload(FILES)
     before = {item["name"]: item["score"] for item in page.viewer["items"]}

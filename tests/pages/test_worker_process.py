@@ -49,13 +49,13 @@ _SEEN: set[str] = set()
 def test_a_killed_fit_is_one_sentence_and_leaves_nothing(home: Path) -> None:
     page = small(Session("fit").upload(GOOD))
     job = fitting(page)
-    at(job, "Preparing the network", "Reading pictures")
+    at(job, "Preparing the network", "Reading images")
     worker().kill()
     page.settle()
     assert "The model was not fitted. The process that did the work was killed by the system" in page.text
     assert list((home / "models").iterdir()) == []
     assert list((home / "jobs").iterdir()) == []
-    # The pictures are still there, and the next fit works.
+    # The images are still there, and the next fit works.
     page.click("fit-go")
     assert page.model is not None
     assert len(list((home / "models").iterdir())) == 1
@@ -77,7 +77,7 @@ def test_a_killed_change_leaves_the_model_as_it_was(add_model: AddModel) -> None
 def test_the_second_session_reads_its_place_and_can_cancel_there(home: Path) -> None:
     first, second = small(Session("fit").upload(GOOD)), small(Session("fit").upload(GOOD))
     ahead = fitting(first)
-    at(ahead, "Preparing the network", "Reading pictures", "Starting")
+    at(ahead, "Preparing the network", "Reading images", "Starting")
     process = worker()
     process.suspend()  # it takes as long as this test wants it to
     behind = fitting(second)

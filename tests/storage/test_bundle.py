@@ -116,8 +116,8 @@ def test_zip_made_by_hand_of_the_folder(saved: Path, tmp_path: Path, method: int
 def test_unicode_names_survive(tmp_path: Path) -> None:
     config = PadimConfig(input_size=64, grid_stride=16, n_features=3)
     odd = ["Süd/Teil 1.png", "部品.png", "🔩 <b>'\"&.png", "a\\b.png", "x" * 300 + ".png"]
-    pictures = [(name, content) for name, (_, content) in zip(odd, normals(5), strict=True)]
-    model = Padim(config).fit(pictures, groups={"部品.png": "Größe №1"})
+    images = [(name, content) for name, (_, content) in zip(odd, normals(5), strict=True)]
+    model = Padim(config).fit(images, groups={"部品.png": "Größe №1"})
     for place in (tmp_path / "Modell – 模型", tmp_path / "Modell – 模型.zip"):
         again = Padim.load(model.save(place))
         assert [n.name for n in again.normals_] == odd
@@ -233,10 +233,10 @@ def test_not_a_bundle(tmp_path: Path) -> None:
         Padim.load(tmp_path / "nothing")
     with pytest.raises(BundleError, match=r"manifest\.json is missing"):
         Padim.load(tmp_path)
-    picture = tmp_path / "picture.png"
-    picture.write_bytes(bytes(normals(1)[0][1]))
-    with pytest.raises(BundleError, match=r"picture\.png"):
-        Padim.load(picture)
+    image = tmp_path / "image.png"
+    image.write_bytes(bytes(normals(1)[0][1]))
+    with pytest.raises(BundleError, match=r"image\.png"):
+        Padim.load(image)
     other = tmp_path / "other.zip"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("readme.txt", "nothing here")

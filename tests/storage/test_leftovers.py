@@ -12,7 +12,7 @@ import pytest
 
 from padim.storage import leftovers
 from padim.storage.atomic import open_beside, remove_tree, write_atomic
-from padim.storage.image_store import Pictures
+from padim.storage.image_store import ImageStore
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such locks")
 
@@ -106,6 +106,6 @@ def test_records_made_in_a_scratch_folder_leave_it_held() -> None:
     """A folder made anew under the same name would be nobody's, and the next process would sweep it."""
     with leftovers.ScratchFolder() as place:
         (Path(place) / "older.bin").write_bytes(b"x")
-        Pictures(Path(place), 4).start()
+        ImageStore(Path(place), 4).start()
         assert leftovers.is_held(Path(place))
         assert not (Path(place) / "older.bin").exists()

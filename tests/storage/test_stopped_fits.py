@@ -13,8 +13,8 @@ import pytest
 from padim import Padim, Workspace, doctor
 from padim.errors import PadimError
 from padim.storage import leftovers, stopped_fits
+from padim.worker.images import AtPath, Files
 from padim.worker.messages import Fit, request_to_json
-from padim.worker.pictures import AtPath, Files
 from tests.parts import normals
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
@@ -36,8 +36,8 @@ perform(request_from_json(sys.argv[1]), lambda *_, **__: None, lambda: False)
 """
 
 
-def request(store: Workspace, model: str, config: object, pictures: AtPath | Files) -> Fit:
-    return Fit(root=store.root, model=model, config=config, groups={}, pictures=pictures, label="22 files")
+def request(store: Workspace, model: str, config: object, images: AtPath | Files) -> Fit:
+    return Fit(root=store.root, model=model, config=config, groups={}, images=images, label="22 files")
 
 
 def command(asked: Fit, stop: str) -> list[str]:
@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def pictures(store: Workspace) -> Files:
+def images(store: Workspace) -> Files:
     """Uploads, handed over as the app does it."""
     folder = store.root / "jobs" / "0123456789abcdef"
     folder.mkdir(parents=True)
@@ -62,10 +62,10 @@ def pictures(store: Workspace) -> Files:
     return Files(files=files)
 
 
-def killed(store: Workspace, small_model: Padim, pictures: AtPath | Files) -> stopped_fits.StoppedFit:
-    """A fit of the app whose server and worker were killed after 16 pictures."""
+def killed(store: Workspace, small_model: Padim, images: AtPath | Files) -> stopped_fits.StoppedFit:
+    """A fit of the app whose server and worker were killed after 16 images."""
     entry = store.create("Part <1>")
-    asked = request(store, entry.id, small_model.config.model_dump(mode="json"), pictures)
+    asked = request(store, entry.id, small_model.config.model_dump(mode="json"), images)
     done = subprocess.run(
         command(asked, f"os.kill(os.getpid(), {int(signal.SIGKILL)})"), cwd=ROOT, check=False
     )
@@ -75,9 +75,9 @@ def killed(store: Workspace, small_model: Padim, pictures: AtPath | Files) -> st
 
 
 def test_a_killed_fit_goes_on_with_its_uploads_to_the_bit(
-    store: Workspace, pictures: Files, small_model: Padim
+    store: Workspace, images: Files, small_model: Padim
 ) -> None:
-    fit = killed(store, small_model, pictures)
+    fit = killed(store, small_model, images)
     assert (fit.name, fit.done, fit.total, fit.can_go_on) == ("Part <1>", 16, 22, True)
     assert store.models() == []
     # Its uploads are no leftovers; those of nobody are.
@@ -87,7 +87,7 @@ def test_a_killed_fit_goes_on_with_its_uploads_to_the_bit(
     gone = doctor.sweep(doctor.leftovers_of_workspace(store))
     assert [one.path for one in gone if one.path.is_relative_to(store.root)] == [other]
     assert fit.request is not None
-    again = request(store, str(fit.model_id), fit.request.config, pictures)
+    again = request(store, str(fit.model_id), fit.request.config, images)
     subprocess.run(command(again, "pass"), cwd=ROOT, check=True)
     (entry,) = store.models()
     assert stopped_fits.in_workspace(store) == []
@@ -97,30 +97,30 @@ def test_a_killed_fit_goes_on_with_its_uploads_to_the_bit(
     assert store.open(entry.id).working_set.has_features
 
 
-def test_discarding_takes_the_uploads_along(store: Workspace, pictures: Files, small_model: Padim) -> None:
-    fit = killed(store, small_model, pictures)
+def test_discarding_takes_the_uploads_along(store: Workspace, images: Files, small_model: Padim) -> None:
+    fit = killed(store, small_model, images)
     stopped_fits.discard(fit, store)
     assert not fit.folder.exists()
-    assert not pictures.files[0][1].parent.exists()
+    assert not images.files[0][1].parent.exists()
     assert stopped_fits.in_workspace(store) == []
 
 
-def test_without_its_pictures_it_is_listed_and_cannot_go_on(
-    store: Workspace, pictures: Files, small_model: Padim
+def test_without_its_images_it_is_listed_and_cannot_go_on(
+    store: Workspace, images: Files, small_model: Padim
 ) -> None:
-    fit = killed(store, small_model, pictures)
-    pictures.files[3][1].unlink()
+    fit = killed(store, small_model, images)
+    images.files[3][1].unlink()
     (again,) = stopped_fits.in_workspace(store)
     assert again.request == fit.request
     assert not again.can_go_on
 
 
 def test_a_fit_of_a_living_process_is_neither_listed_nor_discarded(
-    store: Workspace, pictures: Files, small_model: Padim
+    store: Workspace, images: Files, small_model: Padim
 ) -> None:
-    fit = killed(store, small_model, pictures)
+    fit = killed(store, small_model, images)
     entry = store.create("Under way")
-    asked = request(store, entry.id, small_model.config.model_dump(mode="json"), pictures)
+    asked = request(store, entry.id, small_model.config.model_dump(mode="json"), images)
     holding = f"""
 import subprocess, sys
 from padim.storage.leftovers import held_folder

@@ -87,7 +87,7 @@ def test_a_damaged_record_is_named_with_what_can_be_done(opened: tuple[Path, Pat
     model = Padim.load(path, work_dir=work)
     record = (work / "spool" / "features.f32").stat().st_size // len(model.normals_)
     flip(work / "spool" / "features.f32", 4 * record + 100)
-    named = r"features\.f32.*normal 5.*good_004\.png.*same pictures again"
+    named = r"features\.f32.*normal 5.*good_004\.png.*same images again"
     for change in (
         lambda: model.exclude(0, "not_good"),
         lambda: model.partial_fit(normals(2, first=50)),
@@ -156,7 +156,7 @@ def test_files_of_an_earlier_version_are_named_kept_and_replaced_by_a_new_fit(
     model = Padim.load(path, work_dir=work)
     assert not model.working_set.has_features
     assert "earlier version" in str(model.working_set.problem)
-    with pytest.raises(DamagedError, match=r"earlier version.*same pictures again"):
+    with pytest.raises(DamagedError, match=r"earlier version.*same images again"):
         model.exclude(0, "not_good")
     with pytest.raises(DamagedError, match="earlier version"):
         model.partial_fit(normals(2, first=50))
@@ -185,7 +185,7 @@ def test_opening_scoring_and_looking_write_nothing(opened: tuple[Path, Path]) ->
 
 
 def test_opening_during_a_change_disturbs_neither(opened: tuple[Path, Path], small_model: Padim) -> None:
-    """48 of 108 small pictures were garbage after somebody looked while good parts were added."""
+    """48 of 108 small images were garbage after somebody looked while good parts were added."""
     path, work = opened
     more = normals(40, first=60)
     small = [small_model.working_set.thumbnail(i) for i in range(len(small_model.normals_))]
@@ -214,7 +214,7 @@ def test_a_change_that_fails_leaves_the_working_folder_as_it_was(opened: tuple[P
     before = {name: content for name, (_, content) in tree(work).items()}
     model = Padim.load(path, work_dir=work)
     with pytest.raises(PadimError, match="broken"):
-        model.partial_fit([*normals(20, first=60), ("broken.png", b"no picture")])
+        model.partial_fit([*normals(20, first=60), ("broken.png", b"no image")])
     assert {name: content for name, (_, content) in tree(work).items()} == before
 
 
@@ -247,7 +247,7 @@ def test_strange_bytes_in_a_record_file_are_one_sentence(
     model = Padim.load(path, work_dir=work)
     assert model.working_set.has_features == file.startswith("thumbnails")
     if not model.working_set.has_features:
-        with pytest.raises(DamagedError, match="same pictures again"):
+        with pytest.raises(DamagedError, match="same images again"):
             model.exclude(0, "not_good")
 
 

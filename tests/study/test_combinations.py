@@ -57,4 +57,4 @@ def test_a_network_runs_once_for_those_that_share_its_features() -> None:
     with_trained = Combinations(("padim", "stfpm"), ("resnet18",), ("standard",), (128,)).variants()
     assert network_passes(with_trained) == 2
     assert [that_train(variants) for variants in (shared, with_trained)] == [0, 1]
-    assert PadimConfig(method="stfpm", backbone="resnet18").needs_pictures
+    assert PadimConfig(method="stfpm", backbone="resnet18").needs_images

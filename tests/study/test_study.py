@@ -216,13 +216,13 @@ def test_a_folder_of_categories_and_some_of_them(data: Path, tmp_path: Path) -> 
         categories(data, ["b"])
 
 
-def test_pictures_without_labels_are_good_parts(tmp_path: Path) -> None:
+def test_images_without_labels_are_good_parts(tmp_path: Path) -> None:
     for name, content in normals(10):
         (tmp_path / name).write_bytes(bytes(content))
     (found,) = categories(tmp_path)
     assert (len(found.normals), len(found.tests), found.defects) == (8, 2, 0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PadimError, match="no pictures"):
+    with pytest.raises(PadimError, match="no images"):
         open_good(tmp_path / "empty")
     with pytest.raises(PadimError, match="not a folder"):
         categories(tmp_path / "nowhere")
@@ -258,9 +258,9 @@ def test_shared_features_give_the_scores_of_an_ordinary_fit(
         assert result.shared
         model = Padim(variant.config, work_dir=tmp_path / "model").fit(found.normals)
         judged = judge(model, found.tests)
-        assert [p.name for p in judged.pictures] == [p.name for p in result.pictures]
-        expected = np.array([p.score for p in judged.pictures])
-        scores = np.array([p.score for p in result.pictures])
+        assert [p.name for p in judged.images] == [p.name for p in result.images]
+        expected = np.array([p.score for p in judged.images])
+        scores = np.array([p.score for p in result.images])
         np.testing.assert_allclose(scores, expected, atol=max(2.0, 1e-3 * expected.max()))
         report = judged.report(model, model.threshold_level)
         assert result.figures["image_auroc"].value == pytest.approx(report.image_auroc.value, abs=1e-9)
@@ -271,7 +271,7 @@ def test_shared_features_give_the_scores_of_an_ordinary_fit(
         assert result.promised == pytest.approx(model.false_reject_rate_.expected)
 
 
-def test_one_network_sees_every_picture_once(
+def test_one_network_sees_every_image_once(
     data: Path, variants: tuple[Variant, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = 0
@@ -289,12 +289,12 @@ def test_one_network_sees_every_picture_once(
     assert not list((tmp_path / "study").glob("work/*")), "features are gone when nothing needs them"
 
 
-def test_a_method_that_learns_from_pictures_is_fitted_by_itself(
+def test_a_method_that_learns_from_images_is_fitted_by_itself(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PadimConfig, "needs_pictures", property(lambda self: self.method == "shared"))
+    monkeypatch.setattr(PadimConfig, "needs_images", property(lambda self: self.method == "shared"))
     wanted = Plan.of({"base": BASE, "methods": ["padim", "shared"]}).variants()
-    monkeypatch.setattr(WorkingFolder, "taken", _without_pictures(WorkingFolder.taken))
+    monkeypatch.setattr(WorkingFolder, "taken", _without_images(WorkingFolder.taken))
     done = run(tmp_path / "study", wanted, categories(data))
     results = {one.variant: one.result for one in done.runs}
     assert results["padim"] is not None
@@ -303,9 +303,9 @@ def test_a_method_that_learns_from_pictures_is_fitted_by_itself(
     assert done.done == 2
 
 
-def _without_pictures(real: Any) -> Any:
+def _without_images(real: Any) -> Any:
     def taken(self: WorkingFolder, folder: Path | None = None) -> Any:
-        without = replace(self.layout, picture_size=None)
+        without = replace(self.layout, image_size=None)
         return real(WorkingFolder(self.folder, without), folder)
 
     return taken
@@ -347,7 +347,7 @@ def test_a_study_goes_on_where_it_was_stopped(
     assert (third.done, third.again) == (1, 1)
 
 
-def test_other_pictures_or_settings_are_other_runs(
+def test_other_images_or_settings_are_other_runs(
     data: Path, variants: tuple[Variant, ...], tmp_path: Path
 ) -> None:
     own = lay(tmp_path / "ring")
@@ -413,11 +413,11 @@ def test_a_network_without_weights_is_told(
     assert [one.why for one in done.runs] == ["its weights are not here"]
 
 
-def test_broken_pictures_are_named_and_left_out(variants: tuple[Variant, ...], tmp_path: Path) -> None:
+def test_broken_images_are_named_and_left_out(variants: tuple[Variant, ...], tmp_path: Path) -> None:
     own = lay(tmp_path / "ring")
-    (own / "test" / "good" / "good_200.png").write_bytes(b"no picture")
-    (own / "train" / "good" / "good_003.png").write_bytes(b"no picture")
-    (own / "ground_truth" / "chip" / "bad_000_mask.png").write_bytes(b"no picture")
+    (own / "test" / "good" / "good_200.png").write_bytes(b"no image")
+    (own / "train" / "good" / "good_003.png").write_bytes(b"no image")
+    (own / "ground_truth" / "chip" / "bad_000_mask.png").write_bytes(b"no image")
     (one,) = run(tmp_path / "study", variants[:1], categories(own)).runs
     assert one.result is not None
     assert {name for name, _ in one.result.failed} == {
@@ -425,11 +425,11 @@ def test_broken_pictures_are_named_and_left_out(variants: tuple[Variant, ...], t
         "train/good/good_003.png",
         "ground_truth/chip/bad_000_mask.png",
     }
-    assert len(one.result.pictures) == 8
+    assert len(one.result.images) == 8
     assert one.result.figures["pixel_auroc"].value is not None
 
 
-def test_pictures_of_the_fit_among_the_others_are_counted(
+def test_images_of_the_fit_among_the_others_are_counted(
     variants: tuple[Variant, ...], tmp_path: Path
 ) -> None:
     own = lay(tmp_path / "ring")
@@ -442,7 +442,7 @@ def test_pictures_of_the_fit_among_the_others_are_counted(
 def test_without_defects_painted_ones_rank(tmp_path: Path) -> None:
     own = lay(tmp_path / "ring", defective=False)
     plan = Plan.of({"base": BASE, "layers": [["blocks.2", "blocks.4"], ["blocks.10"]]})
-    done = run(tmp_path / "study", plan.variants(), categories(own), probe_pictures=3)
+    done = run(tmp_path / "study", plan.variants(), categories(own), probe_images=3)
     assert primary(done).name == "probe"
     assert done.painted == ("ring",)
     for one in done.runs:
@@ -460,7 +460,7 @@ def test_without_defects_painted_ones_rank(tmp_path: Path) -> None:
     from padim.analysis import sensitivity
 
     model = Padim(plan.variants()[0].config, work_dir=tmp_path / "model").fit(categories(own)[0].normals)
-    same = sensitivity.measure(model, categories(own)[0].tests, places=2, most_pictures=3)
+    same = sensitivity.measure(model, categories(own)[0].tests, places=2, most_images=3)
     assert done.runs[0].result is not None
     assert done.runs[0].result.figures["probe"].value == pytest.approx(same.share, abs=0.02)
 
@@ -513,8 +513,8 @@ def made(category: str, scores: dict[str, list[int]], draws: npt.NDArray[np.floa
     figures = {about.name: Figure(None, "not counted") for about in FIGURES}
     figures["image_auroc"] = Figure(auroc, "", 0.0, 1.0)
     figures["pixel_auroc"] = Figure(float(draws[:, 3].mean()), "", 0.0, 1.0)
-    pictures = [Scored(name=f"g{i}", kind="good", score=s) for i, s in enumerate(good)]
-    pictures += [Scored(name=f"d{i}", kind="bad", score=s) for i, s in enumerate(defect)]
+    images = [Scored(name=f"g{i}", kind="good", score=s) for i, s in enumerate(good)]
+    images += [Scored(name=f"d{i}", kind="bad", score=s) for i, s in enumerate(defect)]
     return Result(
         category=category,
         config=PadimConfig(),
@@ -529,7 +529,7 @@ def made(category: str, scores: dict[str, list[int]], draws: npt.NDArray[np.floa
         milliseconds=10.0,
         model_bytes=1000,
         known=0,
-        pictures=tuple(pictures),
+        images=tuple(images),
     )
 
 
@@ -617,7 +617,7 @@ def test_draws_of_several_categories_are_not_mistaken_for_one_anothers() -> None
     assert figure.high - figure.low == pytest.approx(alone / 2, rel=0.15)
 
 
-def test_what_is_not_done_has_no_mean_and_other_pictures_are_not_compared() -> None:
+def test_what_is_not_done_has_no_mean_and_other_images_are_not_compared() -> None:
     found = handmade(np.random.default_rng(4), ("a", "b"), ("x", "y"))
     runs = list(found.runs)
     runs[3] = Run("y", "b", why="too few")
@@ -632,12 +632,12 @@ def test_what_is_not_done_has_no_mean_and_other_pictures_are_not_compared() -> N
     runs = list(found.runs)
     result = runs[1].result
     assert result is not None
-    other = result.model_copy(update={"pictures": result.pictures[::-1]})
+    other = result.model_copy(update={"images": result.images[::-1]})
     runs[1] = Run("x", "b", other, runs[1].draws)
     row = dict(table(Study(found.folder, found.variants, found.categories, tuple(runs)), "image_auroc").rows)
     difference = row["x"][1].difference
     assert difference is not None
-    assert difference.why == "they have not judged the same pictures"
+    assert difference.why == "they have not judged the same images"
     assert not row["x"][1].close
 
 
@@ -649,7 +649,7 @@ def test_results_on_disk_are_checked(tmp_path: Path) -> None:
     assert found is not None
     assert found[0] == result
     text = json.loads((tmp_path / "key.json").read_text(encoding="utf-8"))
-    for change in ({"pictures": [{"name": "a", "kind": "good", "score": -1}]}, {"config": {"input_size": 7}}):
+    for change in ({"images": [{"name": "a", "kind": "good", "score": -1}]}, {"config": {"input_size": 7}}):
         (tmp_path / "key.json").write_text(json.dumps({**text, **change}), encoding="utf-8")
         assert read(tmp_path, "key") is None
     assert read(tmp_path, "nothing") is None
@@ -737,7 +737,7 @@ def test_a_study_of_nothing_done_still_has_its_files(study: Study) -> None:
 
 @pytest.mark.parametrize(
     "file",
-    ["normals/features.f32", "tests/features.f32", "normals/records.txt", "masks.npy", "pictures.json"],
+    ["normals/features.f32", "tests/features.f32", "normals/records.txt", "masks.npy", "images.json"],
 )
 def test_damaged_features_are_extracted_again(data: Path, tmp_path: Path, file: str) -> None:
     (only,) = categories(data)

@@ -17,13 +17,13 @@ from padim import (
 )
 from tests.parts import part, png
 from ui import checks
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 from ui.jobs.jobs import Job
 from ui.scoring import Pile, Scored
 
 
 def scored(*names: str, scores: dict[str, int] | None = None, area: int = 8) -> list[Scored]:
-    """Pictures of these names as if scored, each with a content of its own."""
+    """Images of these names as if scored, each with a content of its own."""
     return [
         Scored(
             name,
@@ -34,7 +34,7 @@ def scored(*names: str, scores: dict[str, int] | None = None, area: int = 8) -> 
             _scores={area: (scores or {}).get(name, 0)},
             number=number,
             file=Path(name),
-            thumb=Picture(b""),
+            thumb=ServedImage(b""),
         )
         for number, name in enumerate(names, 1)
     ]
@@ -131,7 +131,7 @@ def test_only_what_the_model_does_not_know_tests_it(small_model: Padim) -> None:
     assert [item.name for item in checks.unknown(small_model, items)] == ["other.png"]
 
 
-def test_picked_pictures_are_a_source_of_just_those(small_model: Padim) -> None:
+def test_picked_images_are_a_source_of_just_those(small_model: Padim) -> None:
     files = {f"{i}.png": png(part(400 + i)) for i in range(3)}
     pile = Pile("some")
     items = _into(pile, files, small_model)

@@ -30,7 +30,7 @@ FILES = [(name, data) for name, data in (*normals(2, first=60), *defects(2)) if 
 
 @pytest.fixture
 def rows(small_model: Padim) -> list[Row]:
-    """Four pictures scored and judged; one has a name like a formula."""
+    """Four images scored and judged; one has a name like a formula."""
     pile = Pile("any")
     files = [("=1+1.png", FILES[0][1]), ("a/../b.png", FILES[1][1]), *FILES[2:]]
     pile.add(UploadSource(files), small_model, Job("k", "t", lambda _: None))
@@ -84,7 +84,7 @@ def test_without_a_threshold_the_verdict_is_left_open(
     assert all(float(line["score"]) > 0 for line in lines)
 
 
-def test_the_zip_has_one_picture_each_in_its_verdicts_folder(rows: list[Row], small_model: Padim) -> None:
+def test_the_zip_has_one_image_each_in_its_verdicts_folder(rows: list[Row], small_model: Padim) -> None:
     data = exports.zip_of_panels(
         rows, small_model, small_model.threshold_level, colormap="inferno", opacity=0.4
     )
@@ -94,9 +94,9 @@ def test_the_zip_has_one_picture_each_in_its_verdicts_folder(rows: list[Row], sm
         assert all(".." not in name and not name.startswith("/") for name in names)
         for name, row in zip(names, rows, strict=True):
             assert name.startswith(f"{row.verdict}/")
-            picture = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR)
-            assert picture is not None
-            assert picture.shape[1] > 4 * 96
+            image = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR)
+            assert image is not None
+            assert image.shape[1] > 4 * 96
 
 
 def test_the_scorer_is_the_saved_model(small_model: Padim, entry: Entry, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from padim.storage.model_folders import Entry
 from tests.parts import normals
 from ui import region as regions
 from ui.app import workspace
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 from ui.region import Drawing, Region
 
 CORNER = Shape("polygon", "exclude", ((0.0, 0.0), (30.0, 0.0), (30.0, 30.0), (0.0, 30.0)))
@@ -276,12 +276,12 @@ def test_a_region_too_small_for_any_defect(entry: Entry) -> None:
     assert not regions.too_small(model, Region((), None))
 
 
-# -- pictures --------------------------------------------------------------------------------------------
+# -- images --------------------------------------------------------------------------------------------
 
 
-def decoded(picture: Picture | None) -> npt.NDArray[np.uint8]:
-    assert picture is not None
-    return np.asarray(Image.open(BytesIO(picture.data)))
+def decoded(image: ServedImage | None) -> npt.NDArray[np.uint8]:
+    assert image is not None
+    return np.asarray(Image.open(BytesIO(image.data)))
 
 
 def test_what_is_excluded_is_shown_pixel_by_pixel() -> None:
@@ -301,7 +301,7 @@ def test_the_cry_wolf_map_counts_parts(entry: Entry) -> None:
     alarms = sum((model.state.held_out_map(i) > model.threshold_level).astype(int) for i in range(22))
     assert isinstance(alarms, np.ndarray)
     assert (found.most, found.parts) == (alarms.max(), 22)
-    shown = decoded(found.picture)
+    shown = decoded(found.image)
     np.testing.assert_array_equal(shown[..., 3] > 0, alarms > 0)
     # Redder, the more parts: the green of the scale only falls.
     green = [
@@ -317,7 +317,7 @@ def test_good_parts_that_do_not_alarm(entry: Entry) -> None:
     entry, model = opened(entry)
     found = regions.wolf(entry, model)
     assert found is not None
-    assert found.picture is None
+    assert found.image is None
     assert regions.calm(found, model) == "No good part alarms anywhere at the threshold in use."
 
 

@@ -30,10 +30,10 @@ class _Images(list[tuple[str, Any]]):
     skipped: tuple[Any, ...] = ()
 
 
-def pictures(good: int = 4, bad: int = 3) -> LabeledImages:
-    images = _Images([*normals(good, first=100), *defects(bad)])
-    kinds = {name: "good" if name.startswith("good") else "chip" for name, _ in images}
-    return LabeledImages(images, len(images), "set", kinds, "one folder a kind")
+def images(good: int = 4, bad: int = 3) -> LabeledImages:
+    stream = _Images([*normals(good, first=100), *defects(bad)])
+    kinds = {name: "good" if name.startswith("good") else "chip" for name, _ in stream}
+    return LabeledImages(stream, len(stream), "set", kinds, "one folder a kind")
 
 
 def run(model: Padim, of: LabeledImages, most: int = 60) -> Shifted:
@@ -43,7 +43,7 @@ def run(model: Padim, of: LabeledImages, most: int = 60) -> Shifted:
 
 @pytest.fixture(scope="module")
 def found(small_model: Padim) -> Shifted:
-    return run(small_model, pictures())
+    return run(small_model, images())
 
 
 def series(kind: Kind, rejected: list[int], caught: list[int], good: int = 20, bad: int = 20) -> Series:
@@ -73,18 +73,18 @@ def test_examples_are_judged_as_the_counts_were(small_model: Padim, found: Shift
         for severity, example in zip((0.0, *SOME[kind]), examples, strict=True):
             (scored,) = small_model.predict([("x", alter(part(100), kind, severity, seed))])
             assert example.rejected == (scored.score_level > level)
-            height, width, _ = decode(example.picture.data, kind).shape
+            height, width, _ = decode(example.image.data, kind).shape
             assert (height, width) == (96, 96)
 
 
 def test_defects_alone_show_a_defect(small_model: Padim) -> None:
-    found = run(small_model, pictures(good=0))
+    found = run(small_model, images(good=0))
     assert (found.shown, found.shown_kind) == ("bad_000.png", "chip")
     assert found.shift.good == 0
     assert "good parts" not in robustness.bearable(found.shift, 0.05)
 
 
-def test_pictures_of_the_fit_are_not_shown(small_model: Padim) -> None:
+def test_images_of_the_fit_are_not_shown(small_model: Padim) -> None:
     images = _Images([*normals(1), *normals(1, first=100)])
     found = run(small_model, LabeledImages(images, 2, "set"))
     assert found.shift.in_fit == 1
@@ -92,11 +92,11 @@ def test_pictures_of_the_fit_are_not_shown(small_model: Padim) -> None:
 
 
 def test_no_more_than_asked_are_judged(small_model: Padim) -> None:
-    of = pictures()
+    of = images()
     found = run(small_model, of, most=2)
     assert (found.shift.good, found.shift.defects) == (2, 2)
     assert robustness.to_score(of, 2, SOME) == 4 * 6
-    assert robustness.judged(found) == "2 good parts, 2 defects, of 7 pictures"
+    assert robustness.judged(found) == "2 good parts, 2 defects, of 7 images"
 
 
 # -- words -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Scored pictures: the engine's own numbers, kept small, judged without the network."""
+"""Scored images: the engine's own numbers, kept small, judged without the network."""
 
 from __future__ import annotations
 

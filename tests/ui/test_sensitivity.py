@@ -24,7 +24,7 @@ from padim.errors import Cancelled
 from tests.parts import normals, part
 from tests.trials import made
 from ui import sensitivity
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 from ui.jobs.jobs import Job
 from ui.sensitivity import Probed, Unit, Wanted
 from ui.widgets import sensitivity_charts
@@ -38,9 +38,9 @@ class _Images(list[tuple[str, Any]]):
 
 def run(model: Padim, wanted: Wanted = WANTED) -> Probed:
     """Probe four good parts that the model has not seen."""
-    pictures = LabeledImages(_Images(normals(6, first=100)), 6, "new parts")
+    images = LabeledImages(_Images(normals(6, first=100)), 6, "new parts")
     job: Job[Any] = Job("key", "title", lambda job: None)
-    return sensitivity._probed(model, pictures, wanted, "identity", job)
+    return sensitivity._probed(model, images, wanted, "identity", job)
 
 
 @pytest.fixture(scope="module")
@@ -59,21 +59,21 @@ def test_examples_show_the_trials_of_the_measurement(small_model: Padim, found: 
         sizes=WANTED.sizes,
         contrasts=WANTED.contrasts,
         places=WANTED.places,
-        most_pictures=WANTED.pictures,
-        cells=cells_for(WANTED.pictures * WANTED.places),
+        most_images=WANTED.images,
+        cells=cells_for(WANTED.images * WANTED.places),
         examples=True,
     )
     assert found.examples.keys() == peer.examples.keys()
     for key, trials in peer.examples.items():
         shown = found.examples[key]
         assert [(one.size, one.caught) for one in shown] == [(one.size, one.caught) for one in trials]
-        assert [one.picture for one in shown] == [one.picture for one in sensitivity._shown(trials)]
+        assert [one.image for one in shown] == [one.image for one in sensitivity._shown(trials)]
         for one, trial in zip(shown, trials, strict=True):
-            assert decode(one.picture.data, "example").shape == (288, 288, 3)
+            assert decode(one.image.data, "example").shape == (288, 288, 3)
             # What is caught is outlined.
             inside = _window(trial)
             plain = sensitivity._cut(trial.rgb[inside], trial.mask[inside] & False, 1.0)
-            assert (one.picture == plain) == (not trial.mask[inside].any())
+            assert (one.image == plain) == (not trial.mask[inside].any())
 
 
 def _window(trial: Example) -> tuple[slice, slice]:
@@ -83,7 +83,7 @@ def _window(trial: Example) -> tuple[slice, slice]:
     return slice(top, top + 45), slice(left, left + 45)
 
 
-def test_the_first_picture_is_the_backdrop(small_model: Padim, found: Probed) -> None:
+def test_the_first_image_is_the_backdrop(small_model: Padim, found: Probed) -> None:
     shown = decode(found.seen.data, "seen").astype(int)
     bare = small_model.network.preprocess(part(100)).astype(int)
     assert shown.shape == (64, 64, 3)
@@ -103,9 +103,9 @@ def test_all_kinds_together_are_the_sum_of_the_kinds(found: Probed) -> None:
 def test_a_cancelled_probe_is_none(small_model: Padim) -> None:
     job: Job[Any] = Job("key", "title", lambda job: None)
     job.cancel()
-    pictures = LabeledImages(_Images(normals(2, first=100)), 2, "new parts")
+    images = LabeledImages(_Images(normals(2, first=100)), 2, "new parts")
     with pytest.raises(Cancelled):
-        sensitivity._probed(small_model, pictures, WANTED, "identity", job)
+        sensitivity._probed(small_model, images, WANTED, "identity", job)
 
 
 # -- units and words -------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_a_size_is_spelt_to_a_few_hundredths(number: float) -> None:
 def test_what_lies_beyond_the_sizes_tried_is_said(found: Probed) -> None:
     probe = made([[[[False], [True]]]] * 20 + [[[[True], [True]]]] * 20)
     unit = Unit.of(probe.scale)
-    curves = Probed("x", "", 1.0, probe, (), Picture(b""), {})
+    curves = Probed("x", "", 1.0, probe, (), ServedImage(b""), {})
     _, rows = sensitivity.smallest(curves, unit)
     at_90 = curves.curve("scratch", 0.1).at_90.value
     assert at_90 is not None
@@ -152,7 +152,7 @@ def test_blind_places_and_the_weakest_cell_are_named() -> None:
     caught[0] = False
     probe = made(caught)
     text = sensitivity.weakest(probe, None)
-    assert "the top left of the picture: 67 %, judged from 3 places" in text
+    assert "the top left of the image: 67 %, judged from 3 places" in text
     assert "at 1 of 9 places" in text
     assert "could be judged" in sensitivity.weakest(made(caught & False, caught | True), "scratch")
     assert sensitivity.where(1, 1, 3) == "the middle"

@@ -23,7 +23,7 @@ from ui.scoring import Pile, areas_for
 
 @pytest.fixture(scope="module")
 def entry(tmp_path_factory: pytest.TempPathFactory, small_config: PadimConfig) -> Entry:
-    """Twelve pictures of ten parts: one part shot three times, one kept out, one found not good."""
+    """Twelve images of ten parts: one part shot three times, one kept out, one found not good."""
     store = Workspace(tmp_path_factory.mktemp("home"))
     made = store.create("Groups")
     model = Padim(small_config, work_dir=store.work_dir(made.id))
@@ -112,12 +112,12 @@ def test_where_room_is_short_the_hottest_keep_their_maps(
     hottest = held.scores.curves[:, 0]
     assert min(hottest[kept]) >= max(hottest[np.logical_not(kept)])
     # The one looked at has its map all the same.
-    pictures = viewing.normals_shown(model, held, 8)
-    cold = next(one for one in pictures if one.numbers is None)
+    images = viewing.normals_shown(model, held, 8)
+    cold = next(one for one in images if one.numbers is None)
     assert viewing._numbers_of(cold, model, held) is not None
 
 
-def told(model: Padim, pictures: list[viewing.Shown], **changes: Any) -> dict[str, Any]:
+def told(model: Padim, images: list[viewing.Shown], **changes: Any) -> dict[str, Any]:
     decision = {"basis": "manual", "permille": 950, "level": 5, "min_area": 8}
     given: dict[str, Any] = {
         "mode": "inspect",
@@ -129,16 +129,16 @@ def told(model: Padim, pictures: list[viewing.Shown], **changes: Any) -> dict[st
         "kept": set(),
         **changes,
     }
-    return viewing.message(model, pictures, **given)
+    return viewing.message(model, images, **given)
 
 
 def test_the_message_is_urls_and_numbers(small_model: Padim) -> None:
     files = [(name, data) for name, data in defects(2) if isinstance(data, bytes)]
     pile = Pile("any")
     pile.add(UploadSource(files), small_model, Job("k", "t", lambda _: None), "defect")
-    pictures = viewing.tests_shown(small_model, pile.items, 8)
+    images = viewing.tests_shown(small_model, pile.items, 8)
     item = pile.items[0]
-    message = told(small_model, pictures, labels={item.sha256: "good"}, kept={pile.items[1].sha256})
+    message = told(small_model, images, labels={item.sha256: "good"}, kept={pile.items[1].sha256})
     first, second = message["items"]
     assert first["box"] == [0, 0, 64, 64]
     assert (first["width"], first["height"]) == (96, 96)

@@ -14,7 +14,7 @@ from padim import errors
 from padim.config import PadimConfig
 from padim.errors import BackboneError, DamagedError, ImageError, PadimError, StorageError
 from padim.worker import messages
-from padim.worker.pictures import AtPath, Files, Labelled
+from padim.worker.images import AtPath, Files, Labelled
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
@@ -70,19 +70,19 @@ def test_a_fault_of_the_program_tells_no_more_than_its_type() -> None:
     names=st.dictionaries(NAMES, NAMES, max_size=4), files=st.lists(NAMES, max_size=4), index=st.integers(0)
 )
 def test_a_request_arrives_as_it_was(names: dict[str, str], files: list[str], index: int) -> None:
-    pictures = Files(files=[(name, Path("jobs") / str(i)) for i, name in enumerate(files)])
+    images = Files(files=[(name, Path("jobs") / str(i)) for i, name in enumerate(files)])
     labelled = Labelled(at=AtPath(path=Path("p")), label="x", good_of="plate")
     config = PadimConfig(input_size=64).model_dump(mode="json")
     about = {"root": Path("home"), "model": "m"}
     requests: list[messages.Request] = [
-        messages.Fit(**about, config=config, groups=names, pictures=pictures),
-        messages.Fit(**about, config=config, groups=names, pictures=labelled),
-        messages.Rebuild(**about, pictures=AtPath(path=Path("p"))),
-        messages.Add(**about, pictures=pictures, shots=names),
+        messages.Fit(**about, config=config, groups=names, images=images),
+        messages.Fit(**about, config=config, groups=names, images=labelled),
+        messages.Rebuild(**about, images=AtPath(path=Path("p"))),
+        messages.Add(**about, images=images, shots=names),
         messages.SetLayers(**about, active=files),
         messages.Exclude(**about, index=index, reason="kept_out"),
         messages.Include(**about, index=index),
-        messages.Study(folder=Path("s"), variants=[("a", config)], pictures=labelled),
+        messages.Study(folder=Path("s"), variants=[("a", config)], images=labelled),
     ]
     for request in requests:
         line = messages.request_to_json(request)

@@ -16,7 +16,7 @@ import pytest
 from padim import PadimConfig, Workspace
 from padim.errors import Cancelled, ImageError, PadimError
 from padim.worker import messages, process
-from padim.worker.pictures import AtPath, Files
+from padim.worker.images import AtPath, Files
 from tests import parts
 
 CONFIG = PadimConfig(input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
@@ -24,7 +24,7 @@ WAIT = 60
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Files:
+def images(tmp_path: Path) -> Files:
     """Ten images of good parts and a file that is none, on disk under numbers."""
     files = []
     for i, (name, data) in enumerate([*parts.normals(10), ("notes.png", b"no image")]):
@@ -34,10 +34,10 @@ def pictures(tmp_path: Path) -> Files:
     return Files(files=files)
 
 
-def fit_in(home: Path, pictures: Files | AtPath) -> messages.Fit:
+def fit_in(home: Path, images: Files | AtPath) -> messages.Fit:
     entry = Workspace(home).create("Plate")
     config = CONFIG.model_dump(mode="json")
-    return messages.Fit(root=home, model=entry.id, config=config, groups={}, pictures=pictures)
+    return messages.Fit(root=home, model=entry.id, config=config, groups={}, images=images)
 
 
 class Stages:
@@ -71,17 +71,17 @@ def never(_: Callable[[], None]) -> None:
     """Nobody cancels."""
 
 
-def test_a_fit_is_saved_and_its_process_gone(tmp_path: Path, pictures: Files) -> None:
+def test_a_fit_is_saved_and_its_process_gone(tmp_path: Path, images: Files) -> None:
     stages, home = Stages(), tmp_path / "home"
-    request = fit_in(home, pictures)
+    request = fit_in(home, images)
     outcome = process.perform(request, stages, never)
-    assert outcome.pictures == 10
+    assert outcome.images == 10
     assert [error.name for error in outcome.unusable] == ["notes.png"]
-    assert "Reading pictures" in stages.seen
+    assert "Reading images" in stages.seen
     (entry,) = Workspace(home).models()
     assert entry.id == request.model
     model = Workspace(home).open(entry.id)
-    assert [normal.name for normal in model.normals_] == [name for name, _ in pictures.files[:10]]
+    assert [normal.name for normal in model.normals_] == [name for name, _ in images.files[:10]]
     assert workers() == []
 
 
@@ -91,20 +91,20 @@ def test_an_error_arrives_with_its_type(tmp_path: Path) -> None:
     assert caught.value.name.endswith("none")
 
 
-def test_a_killed_process_is_one_sentence(tmp_path: Path, pictures: Files) -> None:
+def test_a_killed_process_is_one_sentence(tmp_path: Path, images: Files) -> None:
     def kill() -> None:
         (worker,) = workers()
         worker.kill()
 
-    request = fit_in(tmp_path / "home", pictures)
+    request = fit_in(tmp_path / "home", images)
     with pytest.raises(PadimError, match="killed by the system, most likely because memory ran out"):
         process.perform(request, Stages("Preparing the network", kill), never)
     assert Workspace(tmp_path / "home").models() == []
 
 
-def test_it_stops_when_asked(tmp_path: Path, pictures: Files) -> None:
+def test_it_stops_when_asked(tmp_path: Path, images: Files) -> None:
     asked: list[Callable[[], None]] = []
-    request = fit_in(tmp_path / "home", pictures)
+    request = fit_in(tmp_path / "home", images)
     with pytest.raises(Cancelled):
         process.perform(request, Stages("Preparing the network", lambda: asked[0]()), asked.append)
     assert Workspace(tmp_path / "home").models() == []
@@ -112,7 +112,7 @@ def test_it_stops_when_asked(tmp_path: Path, pictures: Files) -> None:
 
 
 def test_one_that_does_not_hear_is_killed(
-    tmp_path: Path, pictures: Files, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "PATIENCE", 0.1)
     asked: list[Callable[[], None]] = []
@@ -124,14 +124,14 @@ def test_one_that_does_not_hear_is_killed(
 
     with pytest.raises(Cancelled):
         process.perform(
-            fit_in(tmp_path / "home", pictures), Stages("Preparing the network", deaf), asked.append
+            fit_in(tmp_path / "home", images), Stages("Preparing the network", deaf), asked.append
         )
     assert workers() == []
 
 
-def test_it_ends_with_whoever_asked(tmp_path: Path, pictures: Files) -> None:
+def test_it_ends_with_whoever_asked(tmp_path: Path, images: Files) -> None:
     """Also where that is killed, and can tell it nothing."""
-    request = messages.request_to_json(fit_in(tmp_path / "home", pictures))
+    request = messages.request_to_json(fit_in(tmp_path / "home", images))
     script = textwrap.dedent(
         """
         import sys
@@ -150,13 +150,13 @@ def test_it_ends_with_whoever_asked(tmp_path: Path, pictures: Files) -> None:
     assert Workspace(tmp_path / "home").models() == []
 
 
-def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path, pictures: Files) -> None:
+def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path, images: Files) -> None:
     def interrupt() -> None:
         (worker,) = workers()
         assert os.getpgid(worker.pid) != os.getpgid(0)
         worker.send_signal(signal.SIGINT)
 
     outcome = process.perform(
-        fit_in(tmp_path / "home", pictures), Stages("Preparing the network", interrupt), never
+        fit_in(tmp_path / "home", images), Stages("Preparing the network", interrupt), never
     )
-    assert outcome.pictures == 10
+    assert outcome.images == 10

@@ -176,7 +176,7 @@ def tidy_up(*, alone: bool) -> None:
     """Give memory back.
 
     Args:
-        alone: nobody is here: opened models and drawn pictures are let go, too.
+        alone: nobody is here: opened models and drawn images are let go, too.
     """
     if alone:
         st.cache_resource.clear()

@@ -69,7 +69,7 @@ def begin(title: str, lead: str) -> Entry | None:
         page_icon=_MARK,
         layout="wide",
         initial_sidebar_state="auto",
-        menu_items={"About": f"**{PRODUCT}** finds defects from pictures of good parts alone (PaDiM)."},
+        menu_items={"About": f"**{PRODUCT}** finds defects from images of good parts alone (PaDiM)."},
     )
     st.html(_STYLE)
     # Sent before anything is read or imported for the rest: what is drawn is on its way to the browser.
@@ -113,7 +113,7 @@ def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
     st.divider()
     usable = [e for e in entries if not e.broken]
     if not usable:
-        st.caption("No model yet. Fit one on pictures of good parts.")
+        st.caption("No model yet. Fit one on images of good parts.")
     else:
         names = {e.id: e.name for e in usable}
         # The URL says which model is in use; the box only shows it, so its value is set before it is drawn.
@@ -174,9 +174,9 @@ def out_of_date(entry: Entry, *, here: bool = False) -> None:
         return
     where = "Give" if here else "On the Fit page, give"
     st.warning(
-        "**The calibration is out of date:** pictures were added after the working features had been "
+        "**The calibration is out of date:** images were added after the working features had been "
         "deleted, so threshold and false-reject rate are still those of the model before. "
-        f"{where} all its pictures again, the added ones too, and it is calibrated anew.",
+        f"{where} all its images again, the added ones too, and it is calibrated anew.",
         icon=":material/warning:",
     )
     if not here and st.button("Open the Fit page", key="stale-fit", icon=":material/arrow_forward:"):
@@ -243,7 +243,7 @@ def needs_model() -> None:
     """The empty state of a page that works on a model."""
     empty(
         "No model in use",
-        "Fit a model on pictures of good parts first, or choose a saved one in the sidebar.",
+        "Fit a model on images of good parts first, or choose a saved one in the sidebar.",
     )
     st.page_link(
         "pages/fit.py", label="Fit a model", icon=":material/arrow_forward:", query_params=workspace.link()

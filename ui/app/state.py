@@ -4,7 +4,7 @@ Two kinds of value, each living in one place:
 
 * what a widget shows lives in that widget's own key, with ``persist_state="session"`` where it must survive a
   change of page;
-* everything else (surveys, scored pictures, which job is running) lives in a plain dataclass, one instance
+* everything else (surveys, scored images, which job is running) lives in a plain dataclass, one instance
   per session, fetched with :func:`of`.
 
 The model in use is neither: it is named in the URL (``ui.app.shell``), so that a link always opens it.

@@ -79,7 +79,7 @@ def random_weights(entry: Entry) -> bool:
 def scoring_identity(entry: Entry) -> str:
     """Changes when scores would: with what was learnt, the scale or the region of interest.
 
-    It does not change with threshold or smallest region: scored pictures outlive those, and only those. It is
+    It does not change with threshold or smallest region: scored images outlive those, and only those. It is
     the opened model's ``scoring_identity``, read from the manifest.
     """
     from padim.scoring_identity import of_manifest

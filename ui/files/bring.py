@@ -1,4 +1,4 @@
-"""Bringing pictures: files and zips, a folder of this computer, a folder on the server, or the sample."""
+"""Bringing images: files and zips, a folder of this computer, a folder on the server, or the sample."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Brought:
-    """Pictures someone brought.
+    """Images someone brought.
 
     Attributes:
-        source: the pictures, read lazily and as often as needed.
+        source: the images, read lazily and as often as needed.
         label: what they are, as the user knows it.
         name: a word for them, to name things after.
         files: the uploads behind the source, to be released once they are no longer needed.
@@ -41,13 +41,13 @@ class Brought:
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures of the sample, offered by a button with a note beside it."""
+    """Images of the sample, offered by a button with a note beside it."""
 
     note: str
     load: Callable[[], Brought]
 
 
-def pictures(
+def images(
     name: str,
     what: str,
     take: Callable[[Brought], None],
@@ -56,21 +56,21 @@ def pictures(
     sample: Sample | None = None,
     also: Sequence[str] = (),
 ) -> None:
-    """Draw the ways to bring pictures; ``take`` gets what was brought, and the page then runs again.
+    """Draw the ways to bring images; ``take`` gets what was brought, and the page then runs again.
 
     Args:
         name: keeps several such places apart.
-        what: the pictures wanted, as in "pictures of good parts".
+        what: the images wanted, as in "images of good parts".
         take: told what was brought.
         note: a line below.
         sample: offered where nothing is at hand.
-        also: endings of files wanted in a folder besides pictures and zips.
+        also: endings of files wanted in a folder besides images and zips.
     """
-    kinds = {"files": "Pictures or a zip", "folder": "A folder of this computer"}
+    kinds = {"files": "Images or a zip", "folder": "A folder of this computer"}
     if folders.roots():
         kinds["server"] = "A folder on the server"
     kind = st.segmented_control(
-        "Where are the pictures?",
+        "Where are the images?",
         list(kinds),
         format_func=lambda key: kinds.get(key, key),
         default="files",
@@ -122,7 +122,7 @@ def _on_server(name: str, take: Callable[[Brought], None]) -> None:
 
 
 def from_uploads(files: list[Named]) -> Brought:
-    """Uploaded pictures and zips, mixed as they may be."""
+    """Uploaded images and zips, mixed as they may be."""
     from padim.data.opening import expand_uploads
 
     label = files[0][0] if len(files) == 1 else count(len(files), "uploaded file")

@@ -1,4 +1,4 @@
-"""Asking which pictures show the same part: a rule's proposal as a whole, or group by group.
+"""Asking which images show the same part: a rule's proposal as a whole, or group by group.
 
 What is confirmed lives in :class:`Confirmed`, not in the checkboxes: of sixty groups only some are drawn.
 """
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from padim.data.survey import Group, Survey
 
 _SHOWN = 12
-# Pictures drawn of one group; a part has been seen photographed twenty times.
+# Images drawn of one group; a part has been seen photographed twenty times.
 _SHOTS = 6
 
 
 @dataclass
 class Confirmed:
-    """The groups of one set of pictures that the user takes for shots of one part.
+    """The groups of one set of images that the user takes for shots of one part.
 
     Attributes:
         groups: positions of confirmed groups in their rule's proposal, by rule; no entry: not yet asked.
@@ -46,9 +46,9 @@ def ask(survey: Survey, confirmed: Confirmed, key: str) -> list[Group]:
     """Draw the questions; returns the groups that are confirmed.
 
     Args:
-        survey: the pictures.
+        survey: the images.
         confirmed: this set's answers so far; changed by the checkboxes.
-        key: another set of pictures has another key, so that its checkboxes start afresh.
+        key: another set of images has another key, so that its checkboxes start afresh.
     """
     accepted: list[Group] = []
     known: set[Group] = set()
@@ -73,8 +73,7 @@ def _ask_about(proposal: GroupProposal, survey: Survey, confirmed: Confirmed, ke
     chosen = confirmed.of(proposal)
     st.session_state[key] = len(chosen) == proposal.n_groups
     st.checkbox(
-        f"These are repeat shots: {count(proposal.n_images, 'picture')} of "
-        f"{count(proposal.n_groups, 'part')}",
+        f"These are repeat shots: {count(proposal.n_images, 'image')} of {count(proposal.n_groups, 'part')}",
         key=key,
         on_change=_choose_all,
         args=(chosen, proposal.n_groups, key),
@@ -104,7 +103,7 @@ def _group(i: int, group: Group, survey: Survey, chosen: set[int], key: str) -> 
     st.html(
         panels.gallery(
             (
-                panels.Thumb(panels.Picture(survey.seen[k].thumbnail or b""), survey.seen[k].name)
+                panels.Thumb(panels.ServedImage(survey.seen[k].thumbnail or b""), survey.seen[k].name)
                 for k in group[:_SHOTS]
             ),
             small=True,
@@ -112,7 +111,7 @@ def _group(i: int, group: Group, survey: Survey, chosen: set[int], key: str) -> 
         )
     )
     st.session_state[key] = i in chosen
-    # Named after a picture of it, for readers of the screen: sixty boxes "One part" would all sound alike.
+    # Named after an image of it, for readers of the screen: sixty boxes "One part" would all sound alike.
     st.checkbox(
         panels.plain(f"One part: {survey.seen[group[0]].name}"),
         key=key,

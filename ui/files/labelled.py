@@ -1,4 +1,4 @@
-"""Pictures that were brought, with their labels where there are any."""
+"""Images that were brought, with their labels where there are any."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def of(brought: bring.Brought) -> LabeledImages:
     for those who know better.
 
     Raises:
-        PadimError: no pictures, or pictures that cannot be read.
+        PadimError: no images, or images that cannot be read.
     """
     from padim.data.labeled_images import LabeledImages
 
     try:
         found = _dataset(brought)
     except PadimError:
-        found = None  # pictures without labels are fine
+        found = None  # images without labels are fine
     if found is not None:
         return LabeledImages.of_dataset(found, brought.label)
     number = len(brought.source)
@@ -35,7 +35,7 @@ def of(brought: bring.Brought) -> LabeledImages:
         for _ in brought.source:
             pass  # what was passed over, and why, is known after a look at all of it
         why = next((f" ({error})" for error in brought.source.skipped), "")
-        raise PadimError(f"{brought.label}: holds no pictures{why}")
+        raise PadimError(f"{brought.label}: holds no images{why}")
     return LabeledImages(brought.source, number, brought.label)
 
 
@@ -48,7 +48,7 @@ def _dataset(brought: bring.Brought) -> Dataset | None:
 
 
 def open_folder(path: Path) -> Dataset:
-    """The labelled pictures of a folder or zip on the server.
+    """The labelled images of a folder or zip on the server.
 
     Raises:
         PadimError: it has none.

@@ -1,6 +1,6 @@
-"""Pictures and judged maps behind same-origin, content-hashed URLs.
+"""Images and judged maps behind same-origin, content-hashed URLs.
 
-``st.image`` shrinks wide pictures and re-encodes greys, which hides defects. These classes hand the exact
+``st.image`` shrinks wide images and re-encodes greys, which hides defects. These classes hand the exact
 bytes to Streamlit's own media store, where they live as long as the page that shows them: the store forgets
 a session's files at the start of each full run and drops, at its end, those the run did not name again.
 """
@@ -34,7 +34,7 @@ def mimetype_of(data: bytes) -> str:
             return mimetype
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
-    raise ValueError("only PNG, JPEG and WebP pictures can be shown")
+    raise ValueError("only PNG, JPEG and WebP images can be shown")
 
 
 @dataclass
@@ -71,8 +71,8 @@ class Served:
         """A URL, relative to any of the app's pages, that serves exactly these bytes to this session.
 
         Args:
-            slot: a place on the page that shows one picture at a time; a new picture in the slot releases
-                the one before it. Without a slot the picture stays until the next full run.
+            slot: a place on the page that shows one image at a time; a new image in the slot releases
+                the one before it. Without a slot the image stays until the next full run.
 
         Returns:
             ``media/<hash>.<suffix>`` without a leading slash, so that it holds below ``server.baseUrlPath``
@@ -84,7 +84,7 @@ class Served:
         named = state.of(_Named).urls
         if slot is None and self.digest in named:
             return named[self.digest]
-        # Streamlit samples files above 1 MiB when it makes their id, so two large pictures could share one.
+        # Streamlit samples files above 1 MiB when it makes their id, so two large images could share one.
         # The file name takes part in the id: with the whole digest for a name the id names these bytes only.
         url = runtime.get_instance().media_file_mgr.add(
             self.data, self.mimetype, f"padim:{slot or self.digest}", file_name=self.digest
@@ -96,8 +96,8 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Picture(Served):
-    """An encoded PNG, JPEG or WebP picture, ready to be shown as it is."""
+class ServedImage(Served):
+    """An encoded PNG, JPEG or WebP image, ready to be shown as it is."""
 
     @cached_property
     def mimetype(self) -> str:

@@ -1,4 +1,4 @@
-"""The first look at pictures someone brought, as a background job, and what it found in words."""
+"""The first look at images someone brought, as a background job, and what it found in words."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ THUMB_SIDE = 192
 
 
 def survey(source: Source, job: Job[Any]) -> Survey:
-    """Look at every picture of a source once. Runs as a background job."""
+    """Look at every image of a source once. Runs as a background job."""
     from padim.data import survey as engine
 
     return engine.survey(source, thumbnail_side=THUMB_SIDE, progress=job.progress, cancel=job.cancelled)
 
 
 def size_note(found: Survey) -> str:
-    """The pictures' sizes in one line; says so when they are mixed."""
+    """The images' sizes in one line; says so when they are mixed."""
     sizes = found.sizes
     if not sizes:
         return "–"

@@ -44,14 +44,14 @@ def uploader(
     help: str | None = None,
     also: Sequence[str] = (),
 ) -> list[Named]:
-    """An uploader for many pictures and zips, or for one folder of the user's computer.
+    """An uploader for many images and zips, or for one folder of the user's computer.
 
     Args:
         name: this uploader's name, for :func:`release`.
         label: what to drop here.
         kind: single files, or a whole folder.
         help: the tooltip.
-        also: endings of files wanted besides pictures and zips.
+        also: endings of files wanted besides images and zips.
 
     Returns:
         ``(file name, file)`` in the order the browser sent them; for a folder the name carries the path.
@@ -68,7 +68,7 @@ def uploader(
 
 
 def one(name: str, label: str, types: Sequence[str], *, help: str | None = None) -> UploadedFile | None:
-    """An uploader for a single file that is no picture.
+    """An uploader for a single file that is no image.
 
     Args:
         name: this uploader's name, for :func:`release`.

@@ -184,7 +184,7 @@ class Job(Generic[T]):
             # Whatever went wrong must reach the page: a job that dies silently looks like one that hangs.
             _LOGGER.exception("job %s failed", self.key)
             state, error = "failed", _without_frames(problem)
-        # Its pictures, its model: whatever the work held goes now, not when the job is forgotten.
+        # Its images, its model: whatever the work held goes now, not when the job is forgotten.
         del work
         with self._lock:
             self._state, self._result, self._error = state, result, error

@@ -1,6 +1,6 @@
-"""One background measurement of a session and a model: the pictures for it, and the job.
+"""One background measurement of a session and a model: the images for it, and the job.
 
-The pictures stay with the session until others are brought, so that settings can be changed and the
+The images stay with the session until others are brought, so that settings can be changed and the
 measurement run again; those for one model only, the latest.
 """
 
@@ -28,14 +28,14 @@ class Runs:
     Attributes:
         sort: begins the jobs' keys, which tests and styles go by.
         keys: of the jobs, by model.
-        model: whose pictures are kept.
-        pictures: those; None: there are none.
+        model: whose images are kept.
+        images: those; None: there are none.
     """
 
     sort: ClassVar[str] = "run"
     keys: dict[str, str] = field(default_factory=dict)
     model: str = ""
-    pictures: LabeledImages | None = None
+    images: LabeledImages | None = None
 
     def job(self, entry: Entry) -> Job[Any] | None:
         """The measurement of this model, running or ended; None: there is none."""
@@ -43,13 +43,13 @@ class Runs:
         return None if key is None else watch.find(key)
 
     def brought(self, entry: Entry) -> LabeledImages | None:
-        """The pictures brought for this model."""
-        return self.pictures if self.model == entry.id else None
+        """The images brought for this model."""
+        return self.images if self.model == entry.id else None
 
-    def bring(self, entry: Entry, pictures: LabeledImages) -> None:
-        """Keep these pictures for this model, in place of any others, and forget what came of the last."""
+    def bring(self, entry: Entry, images: LabeledImages) -> None:
+        """Keep these images for this model, in place of any others, and forget what came of the last."""
         self.forget(entry)
-        self.model, self.pictures = entry.id, pictures
+        self.model, self.images = entry.id, images
 
     def start(self, entry: Entry, title: str, work: Callable[[Job[Any]], Any]) -> None:
         """Measure in the background, in place of what was measured before."""
@@ -65,10 +65,10 @@ class Runs:
             watch.registry().discard(key)
 
     def clear(self, entry: Entry) -> None:
-        """Drop the measurement and its pictures."""
+        """Drop the measurement and its images."""
         self.forget(entry)
         if self.model == entry.id:
-            self.model, self.pictures = "", None
+            self.model, self.images = "", None
 
 
 class Judged(Protocol):

@@ -47,7 +47,7 @@ def find(key: str) -> Job[Any] | None:
     return _REGISTRY.get(key, sessions.current())
 
 
-def watch(job: Job[Any], *, unit: str = "picture", cancellable: bool = True) -> None:
+def watch(job: Job[Any], *, unit: str = "image", cancellable: bool = True) -> None:
     """Show a running job until it ends, then run the page once more, so that it can show the outcome.
 
     Only this part of the page runs again while the job works. Call it for a running job only: the page
@@ -79,7 +79,7 @@ def _glance(job: Job[Any]) -> None:
     st.caption(f":material/progress_activity: {plain(job.title)}{share}")
 
 
-def bar(job: Job[Any], unit: str = "picture", cancellable: bool = True) -> None:
+def bar(job: Job[Any], unit: str = "image", cancellable: bool = True) -> None:
     """One drawing of a job's progress, without polling."""
     now = job.current
     stopping = job.cancelled()
@@ -109,11 +109,11 @@ def bar(job: Job[Any], unit: str = "picture", cancellable: bool = True) -> None:
 
 
 def how_far(now: Progress, unit: str) -> str:
-    """ "3 of 12 pictures", "12 of 45 MB", "40 %"; empty where nothing is counted."""
+    """ "3 of 12 images", "12 of 45 MB", "40 %"; empty where nothing is counted."""
     if not now.in_bytes:
-        # Only what looks at pictures counts them; learning and training count steps that mean nothing to
+        # Only what looks at images counts them; learning and training count steps that mean nothing to
         # anybody.
-        if now.total and unit == "picture" and "picture" not in now.stage.lower():
+        if now.total and unit == "image" and "image" not in now.stage.lower():
             return f"{now.fraction:.0%}"
         return f"{now.done:,} of {count(now.total, unit)}" if now.total else ""
     done = f"{now.done / 1e6:.0f}"

@@ -23,8 +23,8 @@ from ui.app.text import count
 
 if TYPE_CHECKING:
     from padim.storage.stopped_fits import StoppedFit
+    from padim.worker.images import AtPath, Files
     from padim.worker.messages import Outcome, Request
-    from padim.worker.pictures import AtPath, Files
     from padim.worker.process import OnCancel
     from padim.worker.verbs import Report
     from ui.files.bring import Brought
@@ -121,7 +121,7 @@ def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
         StorageError: they cannot be written: the disk is full, or the workspace is read-only.
         Cancelled: the user stopped it.
     """
-    from padim.worker.pictures import AtPath, Files
+    from padim.worker.images import AtPath, Files
 
     if brought.path is not None:
         yield AtPath(path=brought.path.resolve())
@@ -147,13 +147,13 @@ def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
 
 @contextmanager
 def kept(fit: StoppedFit) -> Iterator[AtPath | Files]:
-    """The pictures that a fit was begun with, where they still are; uploads go once it has succeeded."""
+    """The images that a fit was begun with, where they still are; uploads go once it has succeeded."""
     from padim.storage.stopped_fits import kept_uploads
-    from padim.worker.pictures import AtPath, Files
+    from padim.worker.images import AtPath, Files
 
     assert fit.request is not None
-    if fit.request.pictures is not None:
-        yield AtPath(path=Path(fit.request.pictures))
+    if fit.request.images is not None:
+        yield AtPath(path=Path(fit.request.images))
         return
     folder = kept_uploads(fit)
     assert folder is not None
@@ -171,7 +171,7 @@ def _written(brought: Brought, folder: Path, job: Job[Any]) -> Iterator[tuple[st
     for done, (name, file) in enumerate(files):
         if job.cancelled():
             raise Cancelled("stopped before it began; nothing was changed")
-        job.progress(done, total, "Handing the pictures over")
+        job.progress(done, total, "Handing the images over")
         path = folder / f"{done:06d}"
         path.write_bytes(file if isinstance(file, bytes) else file.getbuffer())
         yield name, path

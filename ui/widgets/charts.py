@@ -40,7 +40,7 @@ def score_histogram(
         threshold: the threshold being tried.
         in_use: the saved threshold, drawn when it differs.
         kept_out: scores of good parts that were kept out of the fit.
-        defects: scores of defect pictures.
+        defects: scores of defect images.
         unit: title of the x axis.
         height: pixels.
     """
@@ -61,7 +61,7 @@ def score_histogram(
     for values, name, colour, pattern in (
         (normals, "Good parts", GOOD, ""),
         (kept_out, "Good, kept out of the fit", KEPT_OUT, "/"),
-        (defects, "Defect pictures", DEFECT, "x"),
+        (defects, "Defect images", DEFECT, "x"),
     ):
         if len(values):
             figure.add_histogram(
@@ -117,7 +117,7 @@ def score_histogram(
         showlegend=bool(len(kept_out) or len(defects)),
         xaxis={"title": unit, "range": [low, high], "zeroline": False},
         yaxis={
-            "title": "parts" if not len(defects) else "parts or pictures",
+            "title": "parts" if not len(defects) else "parts or images",
             "rangemode": "tozero",
             "dtick": max(1, -(-max(bars.values(), default=1) // 5)),
         },
@@ -133,13 +133,13 @@ def shift_scatter(
     labels: Sequence[str] = (),
     height: int = 360,
 ) -> go.Figure:
-    """Scatter of how pictures are shifted, as they are seen: right is right, down is down.
+    """Scatter of how images are shifted, as they are seen: right is right, down is down.
 
     Args:
-        shifts: (down, right) of each picture, in map pixels.
+        shifts: (down, right) of each image, in map pixels.
         cell: side of a grid cell in map pixels. A cell is drawn as a square, and how far a whole cell's width
             reaches as a circle: beyond it, what lay in one cell lies in another.
-        labels: a picture's name and what else to say of it, as plain text, shown when it is pointed at.
+        labels: an image's name and what else to say of it, as plain text, shown when it is pointed at.
         height: pixels.
     """
     import plotly.graph_objects as go
@@ -182,7 +182,7 @@ def shift_scatter(
         showlegend=any(far),
         legend={"orientation": "h", "y": -0.18, "yanchor": "top", "x": 1, "xanchor": "right"},
         xaxis={**axis, "title": "shift to the right (px)", "range": [-reach, reach]},
-        # Downwards, as in a picture, and to the same scale.
+        # Downwards, as in an image, and to the same scale.
         yaxis={**axis, "title": "shift down (px)", "range": [reach, -reach], "scaleanchor": "x"},
         hoverlabel={"namelength": -1},
     )
@@ -225,8 +225,8 @@ def kind_histogram(
         defects=[value for kind, values in scores.items() if kind != "good" for value in values],
         height=height,
     )
-    together = [trace for trace in figure.data if trace.name == "Defect pictures"]
-    figure.data = [trace for trace in figure.data if trace.name != "Defect pictures"]
+    together = [trace for trace in figure.data if trace.name == "Defect images"]
+    figure.data = [trace for trace in figure.data if trace.name != "Defect images"]
     for trace in together:
         kinds = [kind for kind in scores if kind != "good"]
         for i, kind in enumerate(kinds):
@@ -242,7 +242,7 @@ def kind_histogram(
                 },
                 hovertemplate="%{y} at %{x}<extra>" + name + "</extra>",
             )
-    figure.update_layout(yaxis={"title": "pictures"}, showlegend=True, legend={"y": -0.2})
+    figure.update_layout(yaxis={"title": "images"}, showlegend=True, legend={"y": -0.2})
     return figure
 
 

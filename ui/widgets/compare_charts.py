@@ -20,7 +20,7 @@ class Point:
     Attributes:
         number: its place in the table.
         name: its name.
-        milliseconds: a picture.
+        milliseconds: an image.
         value, low, high: the figure and its interval; None where it has none.
         standing: ``best``, ``close`` to it, or ``behind``.
     """
@@ -42,7 +42,7 @@ _STANDINGS = {
 
 
 def trade_off(points: Sequence[Point], *, title: str, height: int = 400) -> go.Figure:
-    """Scatter of a figure with its intervals over the time a picture takes, points named by their numbers.
+    """Scatter of a figure with its intervals over the time an image takes, points named by their numbers.
 
     Args:
         points: the configurations.

@@ -10,45 +10,45 @@ if TYPE_CHECKING:
     from padim.config import PadimConfig
 
 
-def facts(config: PadimConfig, pictures: int) -> list[tuple[str, str]]:
-    """What these settings take with that many pictures of good parts, as label and value."""
+def facts(config: PadimConfig, images: int) -> list[tuple[str, str]]:
+    """What these settings take with that many images of good parts, as label and value."""
     from padim.analysis.cost import estimate
 
-    cost = estimate(config, pictures)
+    cost = estimate(config, images)
     remembered = [] if cost.patches is None else [("Patches remembered", f"{cost.patches:,}")]
     return [
         *remembered,
         ("Memory while fitting", megabytes(cost.fit_memory)),
         ("Memory while scoring", megabytes(cost.score_memory)),
         ("Saved model", megabytes(cost.bundle)),
-        ("Working features", megabytes(cost.spool_per_image * pictures)),
+        ("Working features", megabytes(cost.spool_per_image * images)),
         ("Checkpoint, optional", megabytes(cost.checkpoint) if cost.checkpoint else "none"),
     ]
 
 
-def note(config: PadimConfig, pictures: int) -> str:
+def note(config: PadimConfig, images: int) -> str:
     """What is to be known beside the numbers."""
     from padim.analysis.cost import estimate, images_for_full_size
 
-    cost = estimate(config, pictures)
+    cost = estimate(config, images)
     said = "The network itself comes on top."
     if cost.rank is not None:
         whole = estimate(config)
         said = (
-            f"With only {count(pictures, 'picture')} the model stays small: from "
+            f"With only {count(images, 'image')} the model stays small: from "
             f"{images_for_full_size(cost.features)} on, fitting takes "
             f"{megabytes(whole.fit_memory)} and the saved model {megabytes(whole.bundle)}. " + said
         )
     if cost.kept_per_image:
         said = (
-            "PatchCore keeps all patches here: every further picture adds "
+            "PatchCore keeps all patches here: every further image adds "
             f"{megabytes(cost.kept_per_image)} to the model, on disk and in memory. {said}"
         )
     return said
 
 
-def checkpoint(config: PadimConfig, pictures: int) -> str:
-    """What is left on disk when the working features of that many pictures are deleted."""
+def checkpoint(config: PadimConfig, images: int) -> str:
+    """What is left on disk when the working features of that many images are deleted."""
     from padim.analysis.cost import estimate
 
-    return megabytes(estimate(config, pictures).checkpoint)
+    return megabytes(estimate(config, images).checkpoint)

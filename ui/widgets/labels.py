@@ -1,6 +1,6 @@
-"""What a person says a picture shows, by the picture's content, so that it is known when it comes again.
+"""What a person says an image shows, by the image's content, so that it is known when it comes again.
 
-Labels are kept beside the model. To *keep* a picture is no statement about it: that only takes it off the
+Labels are kept beside the model. To *keep* an image is no statement about it: that only takes it off the
 list of changed verdicts, and lives as long as the session.
 """
 
@@ -27,34 +27,34 @@ _WRITING = threading.Lock()
 
 @dataclass
 class _Kept:
-    """Pictures off the list of changes, by model: their hashes."""
+    """Images off the list of changes, by model: their hashes."""
 
     of: dict[str, set[str]] = field(default_factory=dict)
 
 
 def labels(entry: Entry) -> dict[str, Label]:
-    """The labels given with this model in use, by the SHA-256 of the picture's file."""
+    """The labels given with this model in use, by the SHA-256 of the image's file."""
     return _read(entry.path / _FILE)
 
 
 def kept(entry: Entry) -> set[str]:
-    """Pictures that this session has taken off the list of changes."""
+    """Images that this session has taken off the list of changes."""
     return state.of(_Kept).of.setdefault(entry.id, set())
 
 
 def keep(entry: Entry, sha256: str, *, off: bool = True) -> None:
-    """Take a picture off the list of changes, or let it come back; its label stays."""
+    """Take an image off the list of changes, or let it come back; its label stays."""
     (kept(entry).add if off else kept(entry).discard)(sha256)
 
 
 def put(
     entry: Entry, sha256: str, label: Label | None, *, instead_of: Label | Literal["any"] | None = "any"
 ) -> None:
-    """Label a picture; None takes its label away.
+    """Label an image; None takes its label away.
 
     Args:
         entry: the model that the label is kept with.
-        sha256: of the picture's file.
+        sha256: of the image's file.
         label: what it shows.
         instead_of: do so only if it is labelled like this now, None: not labelled.
 

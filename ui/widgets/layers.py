@@ -1,6 +1,6 @@
 """Which layer saw it, for people: layers in plain words, shares as bars, and what they are worked out from.
 
-All of it is asked for by a click and kept: a picture goes through the network once more, once, whatever
+All of it is asked for by a click and kept: an image goes through the network once more, once, whatever
 thresholds and regions it is then looked at with.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ui.app import workspace
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 from ui.widgets.panels import Bar
 
 if TYPE_CHECKING:
@@ -75,16 +75,16 @@ def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) ->
     ]
 
 
-# -- a test picture --------------------------------------------------------------------------------------
+# -- a test image --------------------------------------------------------------------------------------
 
 
 def labels(places: Sequence[AskedPlace], item: Scored) -> list[str]:
-    """What the places of a picture that can be asked about are called."""
+    """What the places of an image that can be asked about are called."""
     regions = sum(place.region is not None for place in places)
 
     def label(number: int, place: AskedPlace) -> str:
         if place.whole:
-            return "Whole picture"
+            return "Whole image"
         region = place.region
         if region is None:
             return "Strongest place, below the threshold"
@@ -97,7 +97,7 @@ def labels(places: Sequence[AskedPlace], item: Scored) -> list[str]:
 
 
 def where(x: float, y: float, height_width: tuple[int, int]) -> str:
-    """In which ninth of a picture a point lies: "upper left", "centre", "right"."""
+    """In which ninth of an image a point lies: "upper left", "centre", "right"."""
     height, width = height_width
     row = ("upper", "", "lower")[min(2, int(3 * (y + 0.5) / height))]
     column = ("left", "", "right")[min(2, int(3 * (x + 0.5) / width))]
@@ -109,10 +109,10 @@ def where(x: float, y: float, height_width: tuple[int, int]) -> str:
 
 
 def explained(entry: Entry, model: Padim, item: Scored, place: AskedPlace) -> Explanation:
-    """What each layer has to do with the distance at a place of a picture.
+    """What each layer has to do with the distance at a place of an image.
 
     Raises:
-        OSError: the picture's file is gone.
+        OSError: the image's file is gone.
     """
     import numpy as np
 
@@ -136,15 +136,15 @@ def _embedding(_model: Padim, _item: Scored, identity: str, sha256: str) -> npt.
     return embed_file(_model, _item.name, _item.file.read_bytes())
 
 
-def outlined(item: Scored, model: Padim, level: int, place: AskedPlace) -> Picture:
-    """The small picture with that place outlined."""
+def outlined(item: Scored, model: Padim, level: int, place: AskedPlace) -> ServedImage:
+    """The small image with that place outlined."""
     from padim.data.decode import decode
     from padim.output.small_overlays import outlined_jpeg
 
     if place.whole:
         return item.thumb
     rgb = decode(item.thumb.data, item.name)
-    return Picture(outlined_jpeg(rgb, item.levels(model), place.mask, level, item.content_box))
+    return ServedImage(outlined_jpeg(rgb, item.levels(model), place.mask, level, item.content_box))
 
 
 # -- normals ---------------------------------------------------------------------------------------------

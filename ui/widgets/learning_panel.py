@@ -73,7 +73,7 @@ def _cannot(model: Padim) -> str:
         return f"{text[:1].upper()}{text[1:]}."
     if not model.working_set.has_features:
         return (
-            "The working features were deleted or cannot be used. “Give the same pictures again” on the Fit "
+            "The working features were deleted or cannot be used. “Give the same images again” on the Fit "
             "page brings them back; until then no subset can be fitted."
         )
     return ""
@@ -162,7 +162,7 @@ def _results(entry: Entry, found: Learnt) -> None:
         + (f" {note}" if note else "")
     )
     if curve.passed_over:
-        st.caption(f"{count(curve.passed_over, 'picture')} passed over: good parts of the model.")
+        st.caption(f"{count(curve.passed_over, 'image')} passed over: good parts of the model.")
     st.html(tables.table(*learning.rows(curve)))
     with st.container(horizontal=True):
         downloads.button(

@@ -37,7 +37,7 @@ def choose() -> dict[str, Any]:
         key="fit-method",
         persist_state="session",
         help="How the model learns what is normal. Start with PaDiM; the Compare page tries several on your "
-        "own pictures and says which is best.",
+        "own images and says which is best.",
     )
     st.caption(METHODS[name].summary)
     chosen: dict[str, Any] = {"method": name}

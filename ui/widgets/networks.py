@@ -23,7 +23,7 @@ from ui.widgets.panels import plain
 if TYPE_CHECKING:
     from padim.config import PadimConfig
 
-# What one picture takes, counted in multiplications up to the deepest of the default layers at 256 px, and
+# What one image takes, counted in multiplications up to the deepest of the default layers at 256 px, and
 # the size of the published file in MB.
 _ABOUT = {
     "efficientnet_lite0": ("Light: a good first choice, made for computers without a graphics card.", 19),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import streamlit as st
 
 from ui.app import workspace
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -22,8 +22,8 @@ REASONS: dict[Reason, str] = {
 
 def overlay_of(
     entry: Entry, model: Padim, index: int, level: int | None = None, min_area: int | None = None
-) -> Picture:
-    """A normal's small picture with its held-out heat; without heat where there is no held-out map.
+) -> ServedImage:
+    """A normal's small image with its held-out heat; without heat where there is no held-out map.
 
     Args:
         entry: the model's entry; its revision keys the cache.
@@ -36,9 +36,9 @@ def overlay_of(
         threshold = model.current_threshold
         level = threshold.level if threshold is not None else None
     if level is None or model.state.fitted.calibration == "none" or index >= len(model.state.fitted.held_out):
-        return Picture(model.working_set.thumbnail(index))
+        return ServedImage(model.working_set.thumbnail(index))
     area = model.config.min_area if min_area is None else min_area
-    return Picture(_overlay_of(model, workspace.held_out_identity(entry), index, level, area))
+    return ServedImage(_overlay_of(model, workspace.held_out_identity(entry), index, level, area))
 
 
 @st.cache_resource(max_entries=1000, show_spinner=False)

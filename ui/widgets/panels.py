@@ -1,4 +1,4 @@
-"""Pictures as HTML: galleries of thumbnails, verdicts and lists.
+"""Images as HTML: galleries of thumbnails, verdicts and lists.
 
 Everything a user named is escaped. Colours come from ``style.css``; a verdict is always also a word.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from ui.files.media import Picture
+from ui.files.media import ServedImage
 
 if TYPE_CHECKING:
     from padim.decision.guard_band import Verdict
@@ -24,15 +24,15 @@ _MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
 class Thumb:
     """One thumbnail of a gallery. ``note`` is plain text below the name; ``full`` opens on a click."""
 
-    picture: Picture
+    image: ServedImage
     name: str
     note: str = ""
     verdict: Verdict | None = None
-    full: Picture | None = None
+    full: ServedImage | None = None
 
 
 def plain(text: str) -> str:
-    """Text as Markdown that shows it as it is spelt: a name brings along no pictures, links or colours."""
+    """Text as Markdown that shows it as it is spelt: a name brings along no images, links or colours."""
     return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
 
 
@@ -53,17 +53,17 @@ def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> s
 
     Args:
         thumbs: what to show.
-        small: smaller tiles, for many pictures.
-        more: how many pictures there are beyond these; said in a last tile.
+        small: smaller tiles, for many images.
+        more: how many images there are beyond these; said in a last tile.
     """
     tiles = []
     for thumb in thumbs:
-        src = escape(thumb.picture.url(), quote=True)
+        src = escape(thumb.image.url(), quote=True)
         name = escape(thumb.name, quote=True)
-        picture = f'<img src="{src}" alt="{name}" loading="lazy">'
+        image = f'<img src="{src}" alt="{name}" loading="lazy">'
         if thumb.full is not None:
             full = escape(thumb.full.url(), quote=True)
-            picture = f'<a href="{full}" target="_blank" rel="noopener" title="Open full size">{picture}</a>'
+            image = f'<a href="{full}" target="_blank" rel="noopener" title="Open full size">{image}</a>'
         # One line, badge or not: tiles of one row must be of one height.
         line = badge(thumb.verdict) if thumb.verdict else ""
         if thumb.note:
@@ -71,7 +71,7 @@ def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> s
         note = f'<div class="pv-note">{line}</div>' if line else ""
         kind = f" pv-is-{thumb.verdict}" if thumb.verdict else ""
         tiles.append(
-            f'<figure class="pv-tile{kind}">{picture}'
+            f'<figure class="pv-tile{kind}">{image}'
             f'<figcaption><b title="{name}">{name}</b>{note}</figcaption></figure>'
         )
     if more > 0:

@@ -30,7 +30,7 @@ def features_key(backbone: str, channels: int) -> str:
     return f"fit-d-{backbone}-{channels}"
 
 
-def draw(chosen: Mapping[str, Any], config: PadimConfig | None, pictures: int) -> None:
+def draw(chosen: Mapping[str, Any], config: PadimConfig | None, images: int) -> None:
     """Draw the control, set to the preset that the settings make, or to none of them.
 
     Call it once the settings are known, in a container above them.
@@ -38,7 +38,7 @@ def draw(chosen: Mapping[str, Any], config: PadimConfig | None, pictures: int) -
     Args:
         chosen: keys of a configuration, as the widgets stand.
         config: what they make; None where that is no valid one.
-        pictures: of good parts.
+        images: of good parts.
     """
     backbone = str(chosen["backbone"])
     now = _matching(chosen)
@@ -59,7 +59,7 @@ def draw(chosen: Mapping[str, Any], config: PadimConfig | None, pictures: int) -
         help="A preset sets layers, features, input size and grid together. Each of them can still be "
         "changed below; the control then says “Custom”.",
     )
-    st.caption(_told(now, backbone, config, pictures))
+    st.caption(_told(now, backbone, config, images))
 
 
 def _matching(chosen: Mapping[str, Any]) -> presets.Name | None:
@@ -80,29 +80,28 @@ def _apply(backbone: str) -> None:
     st.session_state[features_key(backbone, channels)] = wanted["n_features"] or channels
 
 
-def _told(now: presets.Name | None, backbone: str, config: PadimConfig | None, pictures: int) -> str:
+def _told(now: presets.Name | None, backbone: str, config: PadimConfig | None, images: int) -> str:
     """One line: what it does, costs and has gained."""
     if now is None:
         return "Settings of your own, below. Choose a preset to go back to one."
     said = [PRESETS[now].summary if backbone == presets.TUNED_FOR else presets.ELSEWHERE[now]]
     if now != "standard":
         said += [
-            text for text in (presets.gained(now, backbone), _cost(now, backbone, config, pictures)) if text
+            text for text in (presets.gained(now, backbone), _cost(now, backbone, config, images)) if text
         ]
     return " ".join(said)
 
 
-def _cost(now: presets.Name, backbone: str, config: PadimConfig | None, pictures: int) -> str:
-    """Memory for these pictures, and time, against the standard preset."""
+def _cost(now: presets.Name, backbone: str, config: PadimConfig | None, images: int) -> str:
+    """Memory for these images, and time, against the standard preset."""
     if config is None:
         return ""
     from padim.analysis.cost import estimate
 
     usual = config.model_validate({**config.model_dump(), **presets.settings("standard", backbone)})
-    own, other = (estimate(one, pictures).score_memory for one in (config, usual))
+    own, other = (estimate(one, images).score_memory for one in (config, usual))
     said = (
-        f"With {count(pictures, 'picture')} scoring takes {megabytes(own)} of memory, Standard "
-        f"{megabytes(other)}"
+        f"With {count(images, 'image')} scoring takes {megabytes(own)} of memory, Standard {megabytes(other)}"
     )
     measured = presets.MEASURED.get(now) if backbone == presets.TUNED_FOR else None
     if measured is not None:

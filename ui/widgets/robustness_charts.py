@@ -21,7 +21,7 @@ class Line:
 
     Attributes:
         name: of it.
-        rates: at each severity; all of none where there are no such pictures.
+        rates: at each severity; all of none where there are no such images.
     """
 
     name: str

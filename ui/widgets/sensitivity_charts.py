@@ -110,13 +110,13 @@ def place_map(
     backdrop: bytes,
     height: int = 430,
 ) -> go.Figure:
-    """Share caught by place, as a grid of colours and the places themselves, on a picture of the part.
+    """Share caught by place, as a grid of colours and the places themselves, on an image of the part.
 
     Args:
         share: float64 ``(cells, cells)``, NaN where nothing was tried.
         spots: the places.
         side: of the map, in its pixels.
-        shape: width over height of a map pixel as it lies in the pictures.
+        shape: width over height of a map pixel as it lies in the images.
         backdrop: JPEG of the part as the model sees it.
         height: pixels.
     """
@@ -145,7 +145,7 @@ def place_map(
             x=[spot.x for spot in chosen],
             y=[spot.y for spot in chosen],
             customdata=[
-                f"{spot.count} of {spot.of} caught<br>{escape(spot.picture)}"
+                f"{spot.count} of {spot.of} caught<br>{escape(spot.image)}"
                 + ("<br>even the largest and strongest missed" if spot.blind else "")
                 for spot in chosen
             ],
@@ -194,7 +194,7 @@ def place_map(
             }
         ],
         xaxis={**axis, "range": [0, side]},
-        # Downwards, as in a picture, and in the part's own shape.
+        # Downwards, as in an image, and in the part's own shape.
         yaxis={**axis, "range": [side, 0], "scaleanchor": "x", "scaleratio": 1 / shape},
     )
     return figure

@@ -25,12 +25,12 @@ _NORMS = {"l2": "One length for each layer", "none": "As the network gives them"
 STRIDES = {4: "4 px, closest", 8: "8 px", 16: "16 px, widest"}
 
 
-def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
+def form(*, mixed_shapes: bool, images: int) -> PadimConfig | None:
     """Draw the widgets and return the config they stand for; None while they make no valid one.
 
     Args:
-        mixed_shapes: the pictures' aspect ratios differ, which makes padding the better default.
-        pictures: of good parts, to say what a preset costs.
+        mixed_shapes: the images' aspect ratios differ, which makes padding the better default.
+        images: of good parts, to say what a preset costs.
     """
     from pydantic import ValidationError
 
@@ -45,7 +45,7 @@ def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
         format_func=networks.title,
         key="fit-backbone",
         persist_state="session",
-        help="The pretrained network whose features describe the pictures. It is never trained here.",
+        help="The pretrained network whose features describe the images. It is never trained here.",
     )
     if chosen["method"] == "ensemble":
         name = _with_another(name)
@@ -64,8 +64,8 @@ def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
         key=f"fit-shape-{mixed_shapes}",
         persist_state="session",
         horizontal=True,
-        help="Stretching uses every pixel and is right when all pictures have one shape. Padding keeps "
-        "proportions when they differ." + (" These pictures differ in shape." if mixed_shapes else ""),
+        help="Stretching uses every pixel and is right when all images have one shape. Padding keeps "
+        "proportions when they differ." + (" These images differ in shape." if mixed_shapes else ""),
     )
     with st.expander("Advanced"):
         chosen.update(_advanced())
@@ -87,7 +87,7 @@ def form(*, mixed_shapes: bool, pictures: int) -> PadimConfig | None:
         except ValidationError as error:
             st.error(explain(error), icon=":material/error:")
     with preset:
-        preset_control.draw(chosen, config, pictures)
+        preset_control.draw(chosen, config, images)
     return config
 
 
@@ -111,7 +111,7 @@ def _closeness(backbone: Backbone, name: str) -> dict[str, Any]:
         persist_state="session",
         help="Each layer by the network’s own name, what it sees best, the distance between two of its "
         "places (its stride) and how many features it gives at each (its channels, ch). Early layers see "
-        "texture and scratches, late ones shape and missing parts. A deeper layer makes every picture take "
+        "texture and scratches, late ones shape and missing parts. A deeper layer makes every image take "
         "longer.",
     )
     chosen["layers"] = tuple(picked)
@@ -124,7 +124,7 @@ def _closeness(backbone: Backbone, name: str) -> dict[str, Any]:
             format_func=lambda side: f"{side} × {side}",
             key=preset_control.SIZE,
             persist_state="session",
-            help="Every picture is brought to this size. Larger shows smaller defects; time and memory "
+            help="Every image is brought to this size. Larger shows smaller defects; time and memory "
             "grow with the area: twice the size is four times both.",
         )
     with pair.cell():
@@ -234,7 +234,7 @@ def _advanced() -> dict[str, Any]:
             format="%.4g",
             key="fit-eps",
             persist_state="session",
-            help="Added to every feature’s variance, so that a few pictures do not make a model that is "
+            help="Added to every feature’s variance, so that a few images do not make a model that is "
             "too sure of itself. The paper’s value is 0.01.",
         )
         area = st.number_input(

@@ -50,6 +50,6 @@ def test_sizes(size: float, said: str) -> None:
 
 
 def test_counts_and_sizes() -> None:
-    assert text.count(1, "picture") == "1 picture"
-    assert text.count(1200, "picture") == "1,200 pictures"
+    assert text.count(1, "image") == "1 image"
+    assert text.count(1200, "image") == "1,200 images"
     assert text.size((480, 640)) == "640 × 480"

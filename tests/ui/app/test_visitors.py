@@ -17,7 +17,7 @@ from benchmarks.visitor import Visitor
 from padim import Workspace
 from tests.parts import normals
 
-PICTURES = [(name, data) for name, data in normals(6) if isinstance(data, bytes)]
+IMAGES = [(name, data) for name, data in normals(6) if isinstance(data, bytes)]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def until(server: served.Server, happened: Callable[[], bool]) -> None:
 
 def test_a_message_that_clears_the_caches_stops_nobodys_work(server: served.Server, home: Path) -> None:
     with Visitor(server.url, "fit") as me, Visitor(server.url) as stranger:
-        me.upload(PICTURES)
+        me.upload(IMAGES)
         until(server, lambda: me.run().button("fit-go") is not None)
         me.click("fit-go")
         assert me.busy
@@ -62,7 +62,7 @@ def test_a_fit_goes_on_when_its_session_leaves(server: served.Server, home: Path
     before = len(Workspace(home).models())
     with Visitor(server.url, "fit") as me:
         me.query = "model=none"  # no model in use: the page is for a new one
-        me.go("fit").upload(PICTURES)
+        me.go("fit").upload(IMAGES)
         until(server, lambda: me.run().button("fit-go") is not None)
         me.click("fit-go")
         assert me.busy
@@ -74,7 +74,7 @@ def test_uploads_go_with_their_session(server: served.Server) -> None:
     size = 96 * MB
     with Visitor(server.url, "fit", "model=none") as me:
         before = process.memory_info().rss
-        me.upload([("pictures.zip", os.urandom(size))])
+        me.upload([("images.zip", os.urandom(size))])
         held = process.memory_info().rss
         assert held - before > size * 0.9
     until(server, lambda: process.memory_info().rss < held - size * 0.8)
@@ -84,7 +84,7 @@ def test_ctrl_c_does_not_wait_for_a_fit(tmp_path: Path) -> None:
     environment = {"PADIM_HOME": str(tmp_path / "home")}
     with served.serving(served.APP, log=tmp_path / "log", environment=environment) as server:
         with Visitor(server.url, "fit") as me:
-            me.upload(PICTURES)
+            me.upload(IMAGES)
             until(server, lambda: me.run().button("fit-go") is not None)
             me.click("fit-go")
             until(server, lambda: bool(psutil.Process(server.process.pid).children()))

@@ -1,4 +1,4 @@
-"""Pictures brought: which labels they have, and which of them are taken."""
+"""Images brought: which labels they have, and which of them are taken."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def test_a_single_folder_is_no_good_part_until_someone_says_so() -> None:
 
 
 def test_nothing_to_read_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(PadimError, match="holds no pictures"):
+    with pytest.raises(PadimError, match="holds no images"):
         labelled.of(folder(tmp_path, []))
     upload: Any = io.BytesIO(b"no zip")
-    with pytest.raises(PadimError, match=r"holds no pictures \(bad.zip"):
+    with pytest.raises(PadimError, match=r"holds no images \(bad.zip"):
         labelled.of(bring.from_uploads([("bad.zip", upload)]))
 
 

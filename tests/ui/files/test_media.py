@@ -1,4 +1,4 @@
-"""Pictures behind URLs: exact bytes, one URL a content, slots that release, names that are text."""
+"""Images behind URLs: exact bytes, one URL a content, slots that release, names that are text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 
 from padim.output.render import encode_png
-from ui.files.media import Numbers, Picture, mimetype_of, new_run
+from ui.files.media import Numbers, ServedImage, mimetype_of, new_run
 from ui.widgets import panels
 
 JPEG = b"\xff\xd8\xff\xe0 rest"
@@ -59,22 +59,22 @@ def test_nothing_else_is_served(data: bytes) -> None:
 
 def test_the_url_is_relative_and_serves_the_exact_bytes(storage: MemoryMediaFileStorage) -> None:
     data = png(7)
-    url = Picture(data).url()
+    url = ServedImage(data).url()
     assert url.startswith("media/")
     assert url.endswith(".png")
     assert served(storage, url) == data
-    assert Picture(data).url() == url  # a rerun names the same file
-    assert Picture(png(8)).url() != url
+    assert ServedImage(data).url() == url  # a rerun names the same file
+    assert ServedImage(png(8)).url() != url
 
 
-def test_large_pictures_that_differ_in_one_byte_have_urls_of_their_own(
+def test_large_images_that_differ_in_one_byte_have_urls_of_their_own(
     storage: MemoryMediaFileStorage,
 ) -> None:
     # Streamlit samples files above 1 MiB for its ids: this byte is not among the sampled ones.
     one = bytearray(JPEG + bytes(4 * 2**20))
     other = bytearray(one)
     other[2**20] = 1
-    urls = [Picture(bytes(data)).url() for data in (one, other)]
+    urls = [ServedImage(bytes(data)).url() for data in (one, other)]
     assert urls[0] != urls[1]
     assert served(storage, urls[1]) == bytes(other)
 
@@ -83,22 +83,22 @@ def test_within_a_run_a_file_is_hashed_once_and_named_anew_in_the_next(
     storage: MemoryMediaFileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = runtime.get_instance().media_file_mgr
-    picture = Picture(png(9))
-    url = picture.url()
+    image = ServedImage(png(9))
+    url = image.url()
     with monkeypatch.context() as patch:
         patch.setattr(manager, "add", None)
-        assert Picture(png(9)).url() == url  # the part of the page that runs again by itself
+        assert ServedImage(png(9)).url() == url  # the part of the page that runs again by itself
     # A full run: Streamlit forgets what was named, and so must we.
     manager.clear_session_refs()
     new_run()
-    assert picture.url() == url
+    assert image.url() == url
     manager.remove_orphaned_files()
     assert served(storage, url) == png(9)
 
 
-def test_a_slot_releases_the_picture_before(storage: MemoryMediaFileStorage) -> None:
-    first, kept = Picture(png(1)).url("panel"), Picture(png(2)).url()
-    second = Picture(png(3)).url("panel")
+def test_a_slot_releases_the_image_before(storage: MemoryMediaFileStorage) -> None:
+    first, kept = ServedImage(png(1)).url("panel"), ServedImage(png(2)).url()
+    second = ServedImage(png(3)).url("panel")
     runtime.get_instance().media_file_mgr.remove_orphaned_files()
     assert served(storage, kept)
     assert served(storage, second)
@@ -109,7 +109,7 @@ def test_a_slot_releases_the_picture_before(storage: MemoryMediaFileStorage) -> 
 def test_names_are_text_never_markup(storage: MemoryMediaFileStorage) -> None:
     evil = '"><img src=x onerror=alert(1)>'
     html = [
-        panels.gallery([panels.Thumb(Picture(png(1)), evil, evil, "reject")]),
+        panels.gallery([panels.Thumb(ServedImage(png(1)), evil, evil, "reject")]),
         panels.problems([(evil, evil)]),
         panels.facts([(evil, evil)]),
     ]
@@ -137,7 +137,7 @@ def test_words_of_a_link_stay_inside_their_code_span(text: str) -> None:
 
 def test_a_verdict_is_a_word_not_only_a_colour(storage: MemoryMediaFileStorage) -> None:
     html = panels.gallery(
-        [panels.Thumb(Picture(png(1)), "a", "", "reject"), panels.Thumb(Picture(png(2)), "b")]
+        [panels.Thumb(ServedImage(png(1)), "a", "", "reject"), panels.Thumb(ServedImage(png(2)), "b")]
     )
     assert html.count("Reject") == 1
 
@@ -177,4 +177,4 @@ def test_the_same_numbers_are_one_small_file(storage: MemoryMediaFileStorage) ->
 
 
 def test_without_a_server_there_is_no_url() -> None:
-    assert Picture(png(1)).url() == ""
+    assert ServedImage(png(1)).url() == ""

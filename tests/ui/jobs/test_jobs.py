@@ -81,7 +81,7 @@ def test_cancel_reaches_the_work_and_is_no_failure() -> None:
     assert job.error is None
 
 
-@pytest.mark.parametrize("error", [PadimError("no pictures"), ZeroDivisionError("oops")])
+@pytest.mark.parametrize("error", [PadimError("no images"), ZeroDivisionError("oops")])
 def test_an_error_is_kept_for_the_page(error: Exception) -> None:
     def work(_: Job[None]) -> None:
         raise error

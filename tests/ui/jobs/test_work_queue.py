@@ -10,8 +10,8 @@ import pytest
 from filelock import FileLock, Timeout
 
 from padim.errors import StorageError
+from padim.worker.images import AtPath, Files, open_images
 from padim.worker.messages import Include, Outcome
-from padim.worker.pictures import AtPath, Files, open_pictures
 from tests.parts import normals
 from ui.files import bring
 from ui.jobs import work_queue
@@ -155,7 +155,7 @@ def test_uploads_lie_on_disk_as_long_as_they_are_needed(home: Path) -> None:
     expected = list(source.source)
     with work_queue.handed_over(source, idle()) as given:
         assert isinstance(given, Files)
-        assert list(open_pictures(given)) == expected
+        assert list(open_images(given)) == expected
         (folder,) = [path for path in (home / "jobs").iterdir() if path.is_dir()]
         # Whoever sweeps what a killed server has left can tell that this one is in use.
         with pytest.raises(Timeout):

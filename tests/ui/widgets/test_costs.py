@@ -1,4 +1,4 @@
-"""What settings cost, in words: the engine's own numbers, and when few pictures make them small."""
+"""What settings cost, in words: the engine's own numbers, and when few images make them small."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from ui.app.text import megabytes
 from ui.widgets import costs
 
 
-@pytest.mark.parametrize("pictures", [1, 12, 50, 51, 4000])
-def test_the_page_says_what_the_engine_estimates(pictures: int) -> None:
+@pytest.mark.parametrize("images", [1, 12, 50, 51, 4000])
+def test_the_page_says_what_the_engine_estimates(images: int) -> None:
     config = PadimConfig()
-    cost = estimate(config, pictures)
-    facts = dict(costs.facts(config, pictures))
+    cost = estimate(config, images)
+    facts = dict(costs.facts(config, images))
     assert facts["Memory while fitting"] == megabytes(cost.fit_memory)
     assert facts["Memory while scoring"] == megabytes(cost.score_memory)
     assert facts["Saved model"] == megabytes(cost.bundle)
-    assert facts["Working features"] == megabytes(pictures * cost.spool_per_image)
+    assert facts["Working features"] == megabytes(images * cost.spool_per_image)
     assert facts["Checkpoint, optional"] == megabytes(cost.checkpoint)
-    assert costs.checkpoint(config, pictures) == megabytes(cost.checkpoint)
+    assert costs.checkpoint(config, images) == megabytes(cost.checkpoint)
 
 
-def test_few_pictures_are_told_apart_from_enough() -> None:
+def test_few_images_are_told_apart_from_enough() -> None:
     config = PadimConfig(n_features=100)
     whole = megabytes(estimate(config).bundle)
     few = costs.note(config, 12)
-    assert "With only 12 pictures" in few
+    assert "With only 12 images" in few
     assert "from 51 on" in few
     assert f"the saved model {whole}" in few
-    assert "With only 50 pictures" in costs.note(config, 50)
+    assert "With only 50 images" in costs.note(config, 50)
     assert costs.note(config, 51) == "The network itself comes on top."

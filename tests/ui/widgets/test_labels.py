@@ -1,4 +1,4 @@
-"""Labels: kept with the model by the picture's content; what only tidies a list lives with the session."""
+"""Labels: kept with the model by the image's content; what only tidies a list lives with the session."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def test_weights_are_fetched_with_word_of_how_much(monkeypatch: pytest.MonkeyPat
     counted = [now for now in told if now.in_bytes]
     assert [now.done for now in counted] == [(i + 1) * 2**20 for i in range(5)]
     assert {now.total for now in counted} == {len(content)}
-    assert watch.how_far(counted[-1], "picture") == "5 of 5 MB"
+    assert watch.how_far(counted[-1], "image") == "5 of 5 MB"
     # Here already: nothing is asked for, nothing is said.
     monkeypatch.setattr(urllib.request, "urlopen", Mock(side_effect=AssertionError("asked again")))
     job, told = fetching(PadimConfig(backbone=NAME))
@@ -211,10 +211,10 @@ def test_random_weights_are_not_fetched() -> None:
     [
         (Progress(12_000_000, 45_000_000, "", True), "12 of 45 MB"),
         (Progress(12_000_000, None, "", True), "12 MB"),
-        (Progress(3, 12, "Reading pictures"), "3 of 12 pictures"),
+        (Progress(3, 12, "Reading images"), "3 of 12 images"),
         (Progress(3, 12, "Training without fold 2 of 5: epoch 4 of 30, loss 13.4"), "25%"),
         (Progress(3, None), ""),
     ],
 )
 def test_how_far_in_words(now: Progress, said: str) -> None:
-    assert watch.how_far(now, "picture") == said
+    assert watch.how_far(now, "image") == said

@@ -1,4 +1,4 @@
-"""The live viewer: a component of our own that draws pictures and judged maps in the browser.
+"""The live viewer: a component of our own that draws images and judged maps in the browser.
 
 Its parts are plain files in this folder. They are joined into one script, in this order, each seeing the
 names of those before it; there is nothing to build and nothing to fetch from elsewhere.

@@ -59,10 +59,10 @@ class Labelled(BaseModel):
         return categories_of_files(self.at.files, self.label)
 
 
-Pictures = Annotated[AtPath | Files | Labelled, Field(discriminator="kind")]
+Images = Annotated[AtPath | Files | Labelled, Field(discriminator="kind")]
 
 
-def open_pictures(given: AtPath | Files | Labelled) -> Source | Dataset:
+def open_images(given: AtPath | Files | Labelled) -> Source | Dataset:
     """The images, read lazily.
 
     Raises:

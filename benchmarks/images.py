@@ -1,6 +1,6 @@
-"""Seeded pictures of an imaginary part, made on the fly, so that a benchmark needs no data and no disk.
+"""Seeded images of an imaginary part, made on the fly, so that a benchmark needs no data and no disk.
 
-A brushed plate with a bore: light, texture and noise vary from picture to picture; some carry a scratch and a
+A brushed plate with a bore: light, texture and noise vary from image to image; some carry a scratch and a
 stain. They are for timing and memory: cheap to make, textured enough that maps and scores are realistic.
 """
 
@@ -18,7 +18,7 @@ RGB = npt.NDArray[np.uint8]
 
 @lru_cache(maxsize=8)
 def _plate(side: int) -> npt.NDArray[np.float32]:
-    """What all pictures of one size share: float32 ``(side, side)``, about 0..1."""
+    """What all images of one size share: float32 ``(side, side)``, about 0..1."""
     rng = np.random.default_rng(7)
     brushed = cv2.GaussianBlur(rng.standard_normal((side, side)).astype(np.float32), (0, 0), 12, sigmaY=0.8)
     y, x = np.mgrid[:side, :side].astype(np.float32) / side - 0.5
@@ -31,18 +31,18 @@ def _plate(side: int) -> npt.NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def _noise() -> npt.NDArray[np.float32]:
-    """A pool of noise to cut from: drawing it anew for every picture would cost more than the fit."""
+    """A pool of noise to cut from: drawing it anew for every image would cost more than the fit."""
     return np.random.default_rng(11).standard_normal((1536, 1536, 3), dtype=np.float32)
 
 
-def picture(index: int, *, side: int | None = None, defect: bool = False, seed: int = 0) -> RGB:
-    """Picture number ``index``: uint8 ``(side, side, 3)``, the same for the same arguments.
+def image(index: int, *, side: int | None = None, defect: bool = False, seed: int = 0) -> RGB:
+    """Image number ``index``: uint8 ``(side, side, 3)``, the same for the same arguments.
 
     Args:
         index: from 0.
         side: in pixels; without it 256, 320, 384, 448 or 512, by the seed.
         defect: add a scratch and a stain.
-        seed: another set of pictures.
+        seed: another set of images.
     """
     rng = np.random.default_rng([seed, index, defect])
     side = side or int(rng.choice([256, 320, 384, 448, 512]))
@@ -70,12 +70,12 @@ def _point(xy: npt.NDArray[np.float64]) -> tuple[int, int]:
 
 
 def jpeg(rgb: RGB, quality: int = 92) -> bytes:
-    """The picture as a JPEG file."""
+    """The image as a JPEG file."""
     done, data = cv2.imencode(
         ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
     if not done:
-        raise ValueError("the picture cannot be encoded")
+        raise ValueError("the image cannot be encoded")
     return data.tobytes()
 
 
@@ -91,4 +91,4 @@ class Generated:
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         for index in range(self.count):
-            yield f"{index:05d}.jpg", jpeg(picture(index, seed=self.seed))
+            yield f"{index:05d}.jpg", jpeg(image(index, seed=self.seed))
