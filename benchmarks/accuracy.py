@@ -28,7 +28,7 @@ from sklearn.metrics import roc_auc_score
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import compare, mvtec, report, variants
-from benchmarks.draws import Draw, Lab, Options, PixelHistograms, fitted, judge, parts_of
+from benchmarks.draws import Draw, Lab, Options, PixelHistograms, evaluate_draw, fitted, parts_of
 from benchmarks.recall_baseline import BASELINE, MEAN_RECALL_TOLERANCE, Baseline
 from padim.decision.anomaly_map import MAX_LEVEL
 from padim.errors import PadimError
@@ -249,7 +249,7 @@ def all_normals(lab: Lab, result: report.Report) -> Draw:
             image = category.images[row]
             if image.good or image.mask is not None:
                 pixels.add(scored.levels, image.mask)
-        draw = judge(lab, model, unseen, scores)
+        draw = evaluate_draw(lab, model, unseen, scores)
     kinds = [category.images[row].kind for row in rows]
     faulty = np.array([kind != "good" for kind in kinds])
     levels = np.array([scores[row] for row in rows])
@@ -279,7 +279,7 @@ def random_draws(lab: Lab, n: int) -> list[Draw]:
         with fitted(lab, inside) as model:
             scored = model.predict(lab.category.named_arrays(rows))
             scores = {row: one.score_level for row, one in zip(rows, scored, strict=True)}
-            draws.append(judge(lab, model, unseen, scores))
+            draws.append(evaluate_draw(lab, model, unseen, scores))
     return draws
 
 

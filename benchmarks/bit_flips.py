@@ -125,7 +125,7 @@ def training(folder: Path) -> Case:
     from padim.methods import training
 
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32))
-    plan = training.Plan(epochs=5, patience=5, rate=0.02)
+    plan = training.TrainingPlan(epochs=5, patience=5, rate=0.02)
 
     def run(place: Path, watch: Watch) -> bytes:
         module = nn.Linear(4, 4)
@@ -192,13 +192,13 @@ def damage(path: Path, kind: str, rng: random.Random) -> str:
     if kind == "one bit":
         bit = rng.randrange(8 * len(content))
         content[bit // 8] ^= 1 << bit % 8
-        said = f"bit {bit} flipped"
+        where = f"bit {bit} flipped"
     else:
         lost = rng.randrange(1, min(len(content), 5000) + 1)
         content[-lost:] = b"" if kind == "cut short" else bytes(lost)
-        said = f"{lost} bytes {'cut off' if kind == 'cut short' else 'zeroed'} at the end"
+        where = f"{lost} bytes {'cut off' if kind == 'cut short' else 'zeroed'} at the end"
     path.write_bytes(content)
-    return said
+    return where
 
 
 def try_out(case: Case, times: int, rng: random.Random, at: Path) -> tuple[Counter[str], list[str]]:
@@ -228,7 +228,7 @@ def try_out(case: Case, times: int, rng: random.Random, at: Path) -> tuple[Count
         for number in range(times):
             path = fresh() / file
             before = path.read_bytes()
-            said = damage(path, KINDS[number % len(KINDS)], rng)
+            where = damage(path, KINDS[number % len(KINDS)], rng)
             if path.read_bytes() == before:
                 continue
             try:
@@ -237,10 +237,10 @@ def try_out(case: Case, times: int, rng: random.Random, at: Path) -> tuple[Count
                 outcome = "named"
             except Exception as error:  # whatever a damaged file can lead to is what is counted here
                 outcome = "crashed"
-                said += f", {type(error).__name__}: {error}"
+                where += f", {type(error).__name__}: {error}"
             counts[outcome] += 1
             if outcome in ("silent", "crashed"):
-                bad.append(f"{case.name}, {file}: {said}: {outcome}")
+                bad.append(f"{case.name}, {file}: {where}: {outcome}")
     return counts, bad
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import mvtec, report, variants
-from benchmarks.draws import Lab, Options, PixelHistograms, Rows, fitted, judge, parts_of
+from benchmarks.draws import Lab, Options, PixelHistograms, Rows, evaluate_draw, fitted, parts_of
 from benchmarks.kept_figures import KeptFigures
 from benchmarks.paired_differences import Mean, difference, mean, over_sets
 from padim.config import PadimConfig
@@ -46,7 +46,7 @@ TITLES = {
 _BEHIND_EMBEDDING = frozenset(
     {
         "method",
-        "muted_layers",
+        "inactive_layers",
         "n_features",
         "seed",
         "eps",
@@ -271,7 +271,7 @@ def figures(lab: Lab, inside: Sequence[Rows], unseen: Sequence[Rows]) -> Figures
             scores[row] = scored.score_level
             if masked and (images[row].good or images[row].mask is not None):
                 pixels.add(scored.levels, images[row].mask)
-        draw = judge(lab, model, unseen, scores)
+        draw = evaluate_draw(lab, model, unseen, scores)
     parts = [max(scores[row] for row in part) for part in unseen]
     faulty = [not images[row].good for row in rows]
     return Figures(

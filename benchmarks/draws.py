@@ -152,7 +152,7 @@ def fitted(lab: Lab, parts: Sequence[Rows]) -> Iterator[Padim]:
         yield model.set_decision(percentile=lab.options.permille / 10)
 
 
-def judge(lab: Lab, model: Padim, unseen: Sequence[Rows], scores: Mapping[int, int]) -> Draw:
+def evaluate_draw(lab: Lab, model: Padim, unseen: Sequence[Rows], scores: Mapping[int, int]) -> Draw:
     """Promise and outcome of one fit; ``scores`` by row, of all unseen good images and all defects."""
     held_out = model.state.part_scores(model.config.min_area)
     n, permille, override = len(held_out), lab.options.permille, lab.options.override

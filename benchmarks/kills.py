@@ -67,9 +67,9 @@ class Counter:
             flush(handle)
 
         os.fsync = fsync  # type: ignore[assignment]
-        sys.addaudithook(self._heard)
+        sys.addaudithook(self._on_audit_event)
 
-    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _on_audit_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event not in _EVENTS or not arguments or not isinstance(arguments[0], str | bytes | os.PathLike):
             return
         if event == "open" and _only_reads(arguments):
@@ -113,7 +113,7 @@ class Ended:
 
     code: int
     operations: int
-    said: str
+    output: str
 
 
 def run_child(root: Path, work: Callable[[], None], kill_at: int = 0, *, full: bool = False) -> Ended:
@@ -191,8 +191,8 @@ class Tally:
     blocked: int = 0
     differ: int = 0
     leftovers: int = 0
-    untold: int = 0
-    said: list[str] = field(default_factory=list)
+    unreported: int = 0
+    output: list[str] = field(default_factory=list)
 
 
 class Materials:
@@ -210,7 +210,7 @@ class Materials:
         self.model = folder / "model"
         ended = run_child(folder, command("fit", self.good, "-o", self.model, *SMALL))
         if ended.code:
-            raise RuntimeError(ended.said)
+            raise RuntimeError(ended.output)
 
 
 def _write(folder: Path, files: Sequence[tuple[str, Any]]) -> None:
@@ -289,7 +289,7 @@ def scenarios(materials: Materials) -> list[Scenario]:
     def earlier(folder: Path) -> None:
         ended = run_child(folder, command("score", model, good, "-o", folder / "out", "--panel-side", "64"))
         if ended.code:
-            raise RuntimeError(ended.said)
+            raise RuntimeError(ended.output)
 
     def export(folder: Path) -> Callable[[], None]:
         return command("export", model, "-o", folder / "scorer.onnx", "--force")
@@ -410,7 +410,7 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool 
     folder = fresh("whole")
     whole = run_child(folder, scenario.first(folder))
     if whole.code:
-        raise RuntimeError(f"{scenario.name}: {whole.said}")
+        raise RuntimeError(f"{scenario.name}: {whole.output}")
     wanted = scenario.result(folder)
     shutil.rmtree(folder)
     # Spread over the whole run, and at a place of its own within each stretch.
@@ -420,9 +420,9 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool 
         folder = fresh(str(at))
         ended = run_child(folder, scenario.first(folder), kill_at=at, full=full)
         if full:
-            if ended.code != 0 and not _told(ended):
-                tally.untold += 1
-                tally.said.append(f"{scenario.name}, full at {at}: {ended.code} {ended.said[-400:]}")
+            if ended.code != 0 and not _reported(ended):
+                tally.unreported += 1
+                tally.output.append(f"{scenario.name}, full at {at}: {ended.code} {ended.output[-400:]}")
         elif ended.code != -signal.SIGKILL:
             shutil.rmtree(folder)
             continue  # threads may take a different turn: this one ended before
@@ -432,30 +432,30 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool 
         after = run_child(folder, scenario.then(folder))
         if after.code:
             tally.blocked += 1
-            tally.said.append(f"{scenario.name} killed at {at}: {after.said.strip().splitlines()[-1]}")
+            tally.output.append(f"{scenario.name} killed at {at}: {after.output.strip().splitlines()[-1]}")
         else:
             try:
                 same = scenario.result(folder) == wanted
             except Exception as error:
                 # Whatever reading the result runs into, it is not the result that was wanted.
                 same = False
-                tally.said.append(f"{scenario.name} killed at {at}: {error!r}")
+                tally.output.append(f"{scenario.name} killed at {at}: {error!r}")
             if not same:
                 tally.differ += 1
-                tally.said.append(f"{scenario.name} killed at {at}: another result")
+                tally.output.append(f"{scenario.name} killed at {at}: another result")
             left = [str(path) for pattern in scenario.left for path in folder.glob(pattern)]
             if left:
                 tally.leftovers += 1
-                tally.said.append(f"{scenario.name} killed at {at}: left {', '.join(left)}")
+                tally.output.append(f"{scenario.name} killed at {at}: left {', '.join(left)}")
         shutil.rmtree(folder)
     return tally
 
 
-def _told(ended: Ended) -> bool:
+def _reported(ended: Ended) -> bool:
     """Whether a command ended as it should on a full disk."""
-    (*_, line) = [line for line in ended.said.splitlines() if line.startswith("error: ")] or [""]
+    (*_, line) = [line for line in ended.output.splitlines() if line.startswith("error: ")] or [""]
     named = re.fullmatch(r"error: /\S+: no space left on the disk; .+", line) is not None
-    return ended.code == 2 and named and "Traceback" not in ended.said
+    return ended.code == 2 and named and "Traceback" not in ended.output
 
 
 def _cut(folder: Path, rng: random.Random) -> None:
@@ -505,19 +505,19 @@ def main() -> None:
             )
             if not options.json:
                 what = "full disks" if options.full else "kills"
-                untold = f", {tally.untold} without a sentence" if options.full else ""
+                unreported = f", {tally.unreported} without a sentence" if options.full else ""
                 print(
                     f"{scenario.name:16} {tally.kills:3} {what}: {tally.blocked} blocked, {tally.differ} "
-                    f"with another result, {tally.leftovers} with leftovers{untold}",
+                    f"with another result, {tally.leftovers} with leftovers{unreported}",
                     flush=True,
                 )
-                for line in tally.said[:6]:
+                for line in tally.output[:6]:
                     print(f"    {line}", flush=True)
     if options.json:
         print(json.dumps({name: vars(tally) for name, tally in tallies.items()}, indent=1))
     else:
         print(f"{time.monotonic() - begun:.0f} s")
-    bad = sum(tally.blocked + tally.differ + tally.leftovers + tally.untold for tally in tallies.values())
+    bad = sum(tally.blocked + tally.differ + tally.leftovers + tally.unreported for tally in tallies.values())
     if options.check and (bad or not any(tally.kills for tally in tallies.values())):
         sys.exit(1)
 

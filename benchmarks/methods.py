@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report
 from benchmarks.accuracy import AUROC_TARGETS, METHOD_TARGETS
 from benchmarks.speed import paired
-from padim.analysis.evaluation import judge
+from padim.analysis.evaluation import evaluate_dataset
 from padim.config import PadimConfig
 from padim.data.datasets import open_dataset
 from padim.data.loading import prepare
@@ -72,9 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
         reference = fitted(PadimConfig(), args.data, Path(folder) / "reference")[0]
         for method in args.method:
             model, seconds = fitted(PadimConfig.of({"method": method}), args.data, Path(folder) / method)
-            judged = judge(model, open_dataset(args.data))
+            evaluation = evaluate_dataset(model, open_dataset(args.data))
             begun = time.perf_counter()
-            figures = judged.report(model, model.threshold_level)
+            figures = evaluation.report(model, model.threshold_level)
             metrics_seconds.append(time.perf_counter() - begun)
             ratio, alone = scoring_ratio(model, reference, args.data, args.pairs)
             promise = model.false_reject_rate_
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{method}: done", flush=True)
     result.values["metrics_seconds"] = max(metrics_seconds)
     result.show(
-        f"{name}: {len(reference.normals_)} good parts learnt, {len(judged.images)} images judged",
+        f"{name}: {len(reference.normals_)} good parts learnt, {len(evaluation.images)} images judged",
         ("method", "image AUROC", "pixel AUROC", "AUPRO", "fit s", "score ms", "times padim"),
         rows,
     )

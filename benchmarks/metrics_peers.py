@@ -84,8 +84,8 @@ def own(
     kinds = ["defect" if mask.any() else GOOD for mask in masks]
     for q, mask, kind in zip(maps, masks, kinds, strict=True):
         pixels.add(q, None if kind == GOOD else mask, None, kind)
-    told = metrics.evaluate(list(map(int, scores)), kinds, [""] * len(kinds), None, pixels, GOOD)
-    figures = {name: getattr(told, name).value for name in NAMES}
+    evaluated = metrics.evaluate(list(map(int, scores)), kinds, [""] * len(kinds), None, pixels, GOOD)
+    figures = {name: getattr(evaluated, name).value for name in NAMES}
     assert all(value is not None for value in figures.values())
     return figures
 

@@ -397,22 +397,22 @@ def fit(
                 request = {"do": "fit", **job, "work": scratch, "out": str(kept)}
                 sides[who].append(site.watched(who, request))
             if who == "ours":
-                said = sides[who][-1][1]
-                job["peer"]["channels"], job["threshold"] = said["channels"], said["threshold"]
+                fitted = sides[who][-1][1]
+                job["peer"]["channels"], job["threshold"] = fitted["channels"], fitted["threshold"]
     job["ours"], job["theirs"] = str(folder / "ours.zip"), str(folder / "theirs")
     if result is not None:
-        tell_fits(sides, result)
+        show_fits(sides, result)
     return job
 
 
-def tell_fits(
+def show_fits(
     sides: dict[str, list[tuple[memory.Peaks, dict[str, Any], float]]], result: report.Report
 ) -> None:
     """Values and a table out of the fits."""
-    counts = {said["images"] for runs in sides.values() for _, said, _ in runs}
+    counts = {fitted["images"] for runs in sides.values() for _, fitted, _ in runs}
     if len(counts) != 1:
         raise ValueError(f"the sides have fitted different numbers of images: {sorted(counts)}")
-    seconds = {who: [said["seconds"] for _, said, _ in runs] for who, runs in sides.items()}
+    seconds = {who: [fitted["seconds"] for _, fitted, _ in runs] for who, runs in sides.items()}
     rows = []
     for who, title in (("ours", "this project"), ("torch", "anomalib")):
         runs = sides[who]
@@ -455,7 +455,7 @@ def score(
         for batch, turns in effort.turns.items():
             files = batches(tests, batch, work)
             seconds = take_turns(workers, files, turns)
-            rows += tell_scores(seconds, batch, result)
+            rows += show_scores(seconds, batch, result)
         others = others_share(before, usage(workers))
         result.values["others_cpu_share"] = others
     headers = ("batch", "contender", "ms an image", "times ours", "middle half", "turns")
@@ -475,14 +475,16 @@ def opened(
     theirs = {**job, "model": job["theirs"]}
     if set(peers) & {"onnx", "openvino"}:
         with site.start("torch") as exporter:
-            said = exporter.ask("export", **theirs)
-        theirs |= {kind: said[kind] for kind in ("onnx", "openvino")}
+            fitted = exporter.ask("export", **theirs)
+        theirs |= {kind: fitted[kind] for kind in ("onnx", "openvino")}
     with contextlib.ExitStack() as stack:
         workers = {}
         for name in ("ours", *peers):
             workers[name] = stack.enter_context(site.start(name))
-            said = workers[name].ask("open", **({**job, "model": job["ours"]} if name == "ours" else theirs))
-            result.details.setdefault("contenders", {})[name] = {k: v for k, v in said.items() if k != "ok"}
+            fitted = workers[name].ask(
+                "open", **({**job, "model": job["ours"]} if name == "ours" else theirs)
+            )
+            result.details.setdefault("contenders", {})[name] = {k: v for k, v in fitted.items() if k != "ok"}
         yield workers
 
 
@@ -500,18 +502,18 @@ def take_turns(workers: Mapping[str, Worker], files: Sequence[Path], turns: int)
     names = list(workers)
     for name in names:
         for file in [*files[:3], *files[:3]]:
-            workers[name].ask("judge", images=str(file))
+            workers[name].ask("score", images=str(file))
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(turns):
         first = turn % len(names)
         order = names[first:] + names[:first]
         for name in order if turn % 2 == 0 else reversed(order):
             time.sleep(PAUSE_S)
-            seconds[name].append(workers[name].ask("judge", images=str(files[turn % len(files)]))["seconds"])
+            seconds[name].append(workers[name].ask("score", images=str(files[turn % len(files)]))["seconds"])
     return seconds
 
 
-def tell_scores(
+def show_scores(
     seconds: Mapping[str, Sequence[float]], batch: int, result: report.Report
 ) -> list[tuple[object, ...]]:
     """Values and rows out of the turns at one batch size: medians, and medians of the ratios to ours."""
@@ -579,21 +581,21 @@ class Answer:
 
 def answers(workers: Mapping[str, Worker], tests: npt.NDArray[np.uint8], work: Path) -> dict[str, Answer]:
     """What every contender says of the same images."""
-    file, said = work / "tests.npy", {}
+    file, fitted = work / "tests.npy", {}
     np.save(file, tests)
     for name, worker in workers.items():
-        worker.ask("judge", images=str(file), out=str(work))
-        said[name] = Answer(
+        worker.ask("score", images=str(file), out=str(work))
+        fitted[name] = Answer(
             *(np.load(work / f"{kind}.npy", allow_pickle=False) for kind in ("maps", "scores", "masks"))
         )
-    return said
+    return fitted
 
 
-def agree(said: Mapping[str, Answer], result: report.Report) -> None:
+def agree(fitted: Mapping[str, Answer], result: report.Report) -> None:
     """Correlations with ours. At several layers the two are not quite the same method: anomalib enlarges the
     coarser layers by nearest neighbour, this project bilinearly, and its score is the map's maximum."""
-    ours, rows = said["ours"], []
-    for name, theirs in said.items():
+    ours, rows = fitted["ours"], []
+    for name, theirs in fitted.items():
         if name == "ours":
             continue
         maps = float(np.corrcoef(ours.maps.ravel(), theirs.maps.ravel())[0, 1])
@@ -635,8 +637,8 @@ def same(
     )
     job = fit(site, alone, few, work / "alone", loaders, None, 1)
     with opened(site, job, ["torch"], report.Report("unused")) as workers:
-        said = answers(workers, tests, work)
-    ours, theirs = said["ours"], said["torch"]
+        fitted = answers(workers, tests, work)
+    ours, theirs = fitted["ours"], fitted["torch"]
     difference = float(np.abs(ours.maps - theirs.maps).max() / theirs.maps.max())
     result.values["one_layer_difference"] = difference
     result.values["one_layer_score_difference"] = float(

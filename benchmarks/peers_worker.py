@@ -33,7 +33,7 @@ RGB = npt.NDArray[np.uint8]
 SCALE = 128
 
 
-class Judged(NamedTuple):
+class ScoredBatch(NamedTuple):
     """What a line PC wants to know of n images.
 
     Attributes:
@@ -65,10 +65,10 @@ class Contender(Protocol):
     def open(self, job: dict[str, Any]) -> dict[str, Any]:
         """Load a model, ready to judge; answers with versions."""
 
-    def judge(self, rgb: RGB) -> Judged:
+    def score(self, rgb: RGB) -> ScoredBatch:
         """RGB at input size to map, score and mask. This is what is timed."""
 
-    def in_map_units(self, judged: Judged) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def in_map_units(self, scored: ScoredBatch) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Maps and scores as distances, to compare them between contenders."""
 
 
@@ -114,16 +114,16 @@ class Ours:
         self.min_area = self.model.config.min_area
         return {"versions": versions(self.packages)}
 
-    def judge(self, rgb: RGB) -> Judged:
+    def score(self, rgb: RGB) -> ScoredBatch:
         maps, scores = self.model.state.score_arrays(rgb, self.model.config.min_area)
         masks = np.stack([self.map_mask(q, self.level, self.min_area) for q in maps])
-        return Judged(maps, np.asarray(scores), masks)
+        return ScoredBatch(maps, np.asarray(scores), masks)
 
-    def in_map_units(self, judged: Judged) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def in_map_units(self, scored: ScoredBatch) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         scale = self.model.state.fitted.quantizer
         return (
-            scale.offset + scale.step * judged.maps.astype(np.float64),
-            scale.offset + scale.step * judged.scores.astype(np.float64),
+            scale.offset + scale.step * scored.maps.astype(np.float64),
+            scale.offset + scale.step * scored.scores.astype(np.float64),
         )
 
 
@@ -231,13 +231,13 @@ class Anomalib(ABC):
     def open(self, job: dict[str, Any]) -> dict[str, Any]: ...
 
     @abstractmethod
-    def judge(self, rgb: RGB) -> Judged: ...
+    def score(self, rgb: RGB) -> ScoredBatch: ...
 
-    def in_map_units(self, judged: Judged) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def in_map_units(self, scored: ScoredBatch) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         def undone(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
             return (values.astype(np.float64) - 0.5) * SCALE * self.threshold + self.threshold
 
-        return undone(judged.maps), undone(judged.scores)
+        return undone(scored.maps), undone(scored.scores)
 
 
 class Torch(Anomalib):
@@ -250,12 +250,12 @@ class Torch(Anomalib):
         self.torch, self.threshold = torch, job["threshold"]
         return {"versions": versions(self.packages)}
 
-    def judge(self, rgb: RGB) -> Judged:
+    def score(self, rgb: RGB) -> ScoredBatch:
         with self.torch.inference_mode():
             # read_image() of theirs gives float32 planes in 0..1.
             image = self.torch.from_numpy(rgb).permute(0, 3, 1, 2).to(self.torch.float32).div_(255)
             out = self.padim(image)
-            return Judged(
+            return ScoredBatch(
                 out.anomaly_map[:, 0].numpy(), out.pred_score.reshape(-1).numpy(), out.pred_mask[:, 0].numpy()
             )
 
@@ -276,10 +276,10 @@ class Onnx(Anomalib):
         self.input = self.session.get_inputs()[0].name
         return {"versions": versions(self.packages)}
 
-    def judge(self, rgb: RGB) -> Judged:
+    def score(self, rgb: RGB) -> ScoredBatch:
         wanted = ["anomaly_map", "pred_score", "pred_mask"]
         maps, scores, masks = self.session.run(wanted, {self.input: planes(rgb)})
-        return Judged(maps[:, 0], scores.reshape(-1), masks[:, 0])
+        return ScoredBatch(maps[:, 0], scores.reshape(-1), masks[:, 0])
 
 
 class OpenVino(Anomalib):
@@ -296,10 +296,10 @@ class OpenVino(Anomalib):
         precision = self.compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         return {"versions": versions(self.packages), "precision": precision}
 
-    def judge(self, rgb: RGB) -> Judged:
+    def score(self, rgb: RGB) -> ScoredBatch:
         out = self.compiled(planes(rgb))
         maps, scores, masks = out["anomaly_map"], out["pred_score"], out["pred_mask"]
-        return Judged(maps[:, 0], scores.reshape(-1), masks[:, 0])
+        return ScoredBatch(maps[:, 0], scores.reshape(-1), masks[:, 0])
 
 
 CONTENDERS: dict[str, Callable[[], Contender]] = {
@@ -380,24 +380,24 @@ def answer(contender: Contender, request: dict[str, Any], known: dict[str, RGB])
         known: images read for former requests, by file; reading is never timed.
     """
     verb = request["do"]
-    if verb == "judge":
+    if verb == "score":
         path = request["images"]
         if path not in known:
             known[path] = np.load(path, allow_pickle=False)
         start = time.perf_counter()
-        judged = contender.judge(known[path])
+        scored = contender.score(known[path])
         seconds = time.perf_counter() - start
         if "out" in request:
-            maps, scores = contender.in_map_units(judged)
-            for name, array in (("maps", maps), ("scores", scores), ("masks", judged.masks)):
+            maps, scores = contender.in_map_units(scored)
+            for name, array in (("maps", maps), ("scores", scores), ("masks", scored.masks)):
                 np.save(Path(request["out"]) / f"{name}.npy", array)
         return {"seconds": seconds}
     if verb == "fit":
         contender.prepare(request)
         start = time.perf_counter()
-        said = contender.fit(request)
-        seconds = time.perf_counter() - start - said.get("saving_seconds", 0.0)
-        return {"seconds": seconds, **said, **contender.keep(request)}
+        fitted = contender.fit(request)
+        seconds = time.perf_counter() - start - fitted.get("saving_seconds", 0.0)
+        return {"seconds": seconds, **fitted, **contender.keep(request)}
     if verb == "open":
         return contender.open(request)
     if verb == "export":

@@ -41,8 +41,8 @@ def changed(config: PadimConfig, change: Mapping[str, Any]) -> PadimConfig:
     """
     chosen = config.model_dump(exclude_unset=True)
     if "backbone" in change:
-        chosen = {k: v for k, v in chosen.items() if k not in ("layers", "muted_layers", "n_features")}
-    elif "layers" in change or "muted_layers" in change:
+        chosen = {k: v for k, v in chosen.items() if k not in ("layers", "inactive_layers", "n_features")}
+    elif "layers" in change or "inactive_layers" in change:
         chosen.pop("n_features", None)
     return PadimConfig.of({**chosen, **change})
 

@@ -68,19 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
             result.values[f"{name}_resident_gb"] = peak.resident / 1e9
             rows.append((name, f"{peak.anonymous / 1e9:.2f}", f"{peak.resident / 1e9:.2f}", f"{seconds:.0f}"))
     result.show("Peak memory of the process, GB", ("step", "anonymous", "resident", "seconds"), rows)
-    said = estimate(config, normals)
-    result.details["estimate"] = asdict(said)
+    estimated = estimate(config, normals)
+    result.details["estimate"] = asdict(estimated)
     result.show(
         "What was said beforehand, and what it took, GB",
-        ("", "said", "took"),
+        ("", "estimated", "took"),
         [
-            ("model", f"{said.bundle / 1e9:.3f}", f"{result.values['bundle_gb']:.3f}"),
+            ("model", f"{estimated.bundle / 1e9:.3f}", f"{result.values['bundle_gb']:.3f}"),
             (
                 "features on disk",
-                f"{said.spool_per_image * normals / 1e9:.2f}",
-                f"{result.values['spool_gb']:.2f}",
+                f"{estimated.features_per_image * normals / 1e9:.2f}",
+                f"{result.values['features_gb']:.2f}",
             ),
-            ("checkpoint", f"{said.checkpoint / 1e9:.2f}", f"{result.values['checkpoint_gb']:.2f}"),
+            ("checkpoint", f"{estimated.checkpoint / 1e9:.2f}", f"{result.values['checkpoint_gb']:.2f}"),
         ],
     )
     return result.finish(args)
@@ -91,11 +91,11 @@ def fit(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
     model = Padim(config, work_dir=folder / "work").fit(images.Generated(normals))
     saved = model.save(folder / "model")
     names = ("mean-*", "basis-*", "scale-*", "step-*", "left-*", "right-*", "backbone-*", "channels-*")
-    spool = model.working_set.nbytes
+    feature_store = model.working_set.nbytes
     model.working_set.save_checkpoint()
     return {
         "bundle_gb": sum(path.stat().st_size for name in names for path in saved.glob(name)) / 1e9,
-        "spool_gb": spool / 1e9,
+        "features_gb": feature_store / 1e9,
         "checkpoint_gb": model.working_set.checkpoint_bytes / 1e9,
     }
 
@@ -113,7 +113,9 @@ def score(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
     places = np.linspace(0, len(grid) - 1, BY_THE_BOOK).astype(int)
     errors = []
     for place in places:
-        x = model.working_set.spool.read(range(normals), model.state.channels, slice(place, place + 1))[:, 0]
+        x = model.working_set.feature_store.read(
+            range(normals), model.state.channels, slice(place, place + 1)
+        )[:, 0]
         x = x.astype(np.float64)
         covariance = np.cov(x.T) + config.eps * np.eye(x.shape[1])
         delta = embedding[model.state.channels, place].astype(np.float64) - x.mean(axis=0)

@@ -20,7 +20,7 @@ from padim._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from padim.analysis.alignment import Alignment, advise, align
-    from padim.analysis.region_preview import cry_wolf, mean_normal, rejudged_levels
+    from padim.analysis.region_preview import false_alarm_map, levels_under_region, mean_normal
     from padim.analysis.session_check import SessionCheck, check_session
     from padim.config import PadimConfig
     from padim.data.opening import open_source
@@ -73,10 +73,10 @@ _HOME = {
     "pooled": "padim.decision.guard_band",
     "verdict_of": "padim.decision.guard_band",
     "Shape": "padim.decision.roi",
-    "cry_wolf": "padim.analysis.region_preview",
+    "false_alarm_map": "padim.analysis.region_preview",
     "mean_normal": "padim.analysis.region_preview",
     "rasterize": "padim.decision.roi",
-    "rejudged_levels": "padim.analysis.region_preview",
+    "levels_under_region": "padim.analysis.region_preview",
     "SessionCheck": "padim.analysis.session_check",
     "check_session": "padim.analysis.session_check",
     "Workspace": "padim.workspace",
@@ -106,16 +106,16 @@ __all__ = [
     "advise",
     "align",
     "check_session",
-    "cry_wolf",
     "evaluate_at",
+    "false_alarm_map",
     "guard_levels",
     "half_width",
+    "levels_under_region",
     "mean_normal",
     "open_source",
     "operating_points",
     "pooled",
     "rasterize",
-    "rejudged_levels",
     "verdict_of",
 ]
 

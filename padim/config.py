@@ -31,6 +31,8 @@ Weights = Literal["pretrained", "random"]
 COARSEST_STRIDE = 32
 # What models did before there was a setting for it.
 BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none", "neighborhood": 0}
+# Settings by the names they had in files written before version 0.2; both are read, the new ones are written.
+FORMER_NAMES: Mapping[str, str] = {"muted_layers": "inactive_layers"}
 
 
 class PadimConfig(BaseModel):
@@ -42,7 +44,7 @@ class PadimConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    method: catalogue.Name = Field("padim", description="How what is normal is learnt.")
+    method: catalogue.MethodName = Field("padim", description="How what is normal is learnt.")
     backbone: str = Field("efficientnet_lite0", description="Name in the backbone registry.")
     weights: Weights = Field(
         "pretrained", description="The published weights, or random ones, which are good for trials only."
@@ -52,7 +54,7 @@ class PadimConfig(BaseModel):
         min_length=1,
         description="Layers whose maps are joined.",
     )
-    muted_layers: tuple[str, ...] = Field(
+    inactive_layers: tuple[str, ...] = Field(
         (),
         description="Those of the layers that are computed but left out of the Gaussians; turning one on or "
         "off uses the features on disk, not the network.",
@@ -111,7 +113,7 @@ class PadimConfig(BaseModel):
     flow_couplings: Annotated[int, Field(ge=2, le=32)] = Field(
         6, description="flow: coupling layers one after another."
     )
-    members: tuple[catalogue.Name, ...] = Field(
+    members: tuple[catalogue.MethodName, ...] = Field(
         ("padim", "patchcore"), description="ensemble: the methods that judge together."
     )
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = Field(
@@ -142,6 +144,7 @@ class PadimConfig(BaseModel):
         """Defaults that depend on method and backbone; ``model_fields_set`` has only what was given."""
         if not isinstance(data, dict):
             return handler(data)
+        data = _under_present_names(data)
         defaults = _defaults_for(data, cls.model_fields["backbone"].default)
         config = handler({**defaults, **data})
         config.model_fields_set.difference_update(defaults.keys() - data.keys())
@@ -155,7 +158,7 @@ class PadimConfig(BaseModel):
         except BackboneError as error:
             raise ValueError(str(error)) from error
 
-    @field_validator("layers", "muted_layers")
+    @field_validator("layers", "inactive_layers")
     @classmethod
     def _no_layer_twice(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(layers)) != len(layers):
@@ -189,13 +192,13 @@ class PadimConfig(BaseModel):
             backbone.select(self.layers)
         except BackboneError as error:
             raise ValueError(str(error)) from error
-        strange = [name for name in self.muted_layers if name not in self.layers]
+        strange = [name for name in self.inactive_layers if name not in self.layers]
         if strange:
             raise ValueError(
-                f"muted_layers: {', '.join(strange)} is none of the layers {', '.join(self.layers)}"
+                f"inactive_layers: {', '.join(strange)} is none of the layers {', '.join(self.layers)}"
             )
         if not self.active_layers:
-            raise ValueError("muted_layers: at least one layer must be left")
+            raise ValueError("inactive_layers: at least one layer must be left")
         if self.n_features is not None and self.n_features > self.channels:
             raise ValueError(
                 f"n_features: {self.n_features} is more than the {self.channels} channels of "
@@ -205,14 +208,14 @@ class PadimConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _several_judges(self) -> Self:
+    def _check_ensemble(self) -> Self:
         backbones = len(registry.get(self.backbone).parts)
         if self.method == "ensemble" and len(self.members) * backbones < 2:
             raise ValueError("members: an ensemble takes at least two different methods, or two backbones")
         return self
 
     @model_validator(mode="after")
-    def _student_of_one_teacher(self) -> Self:
+    def _check_student_teacher(self) -> Self:
         if self.needs_images and len(registry.get(self.backbone).parts) > 1:
             raise ValueError(
                 f"method stfpm: a student has one teacher; choose one backbone, not {self.backbone}"
@@ -228,7 +231,7 @@ class PadimConfig(BaseModel):
         return self
 
     @property
-    def methods_used(self) -> tuple[catalogue.Name, ...]:
+    def methods_used(self) -> tuple[catalogue.MethodName, ...]:
         """The method, or those of the ensemble."""
         return self.members if self.method == "ensemble" else (self.method,)
 
@@ -250,7 +253,7 @@ class PadimConfig(BaseModel):
     @property
     def active_layers(self) -> tuple[str, ...]:
         """The layers that are not muted, from shallow to deep."""
-        names = [name for name in self.layers if name not in self.muted_layers]
+        names = [name for name in self.layers if name not in self.inactive_layers]
         return tuple(layer.name for layer in registry.get(self.backbone).select(names))
 
     @property
@@ -261,6 +264,14 @@ class PadimConfig(BaseModel):
     def to_yaml(self) -> str:
         """The config as YAML, every key present, in field order."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def under_former_names(self) -> dict[str, Any]:
+        """The settings as plain JSON, each under the first name it had.
+
+        Digests are made of these, so that renaming a setting changes no identity of a saved model.
+        """
+        former = {new: old for old, new in FORMER_NAMES.items()}
+        return {former.get(name, name): value for name, value in self.model_dump(mode="json").items()}
 
     @classmethod
     def of(cls, choices: Mapping[str, Any]) -> PadimConfig:
@@ -285,7 +296,7 @@ class PadimConfig(BaseModel):
         Raises:
             ValidationError: as the constructor.
         """
-        choices = {**BEFORE_IT_WAS_A_SETTING, **choices}
+        choices = {**BEFORE_IT_WAS_A_SETTING, **_under_present_names(choices)}
         wanted = choices.get("n_features")
         if not isinstance(wanted, int):
             return cls.model_validate(choices)
@@ -306,7 +317,7 @@ class PadimConfig(BaseModel):
         return cls.of(presets.expand(*cls.choices_from_yaml(text)))
 
     @classmethod
-    def choices_from_yaml(cls, text: str) -> tuple[presets.Name | None, dict[str, Any]]:
+    def choices_from_yaml(cls, text: str) -> tuple[presets.PresetName | None, dict[str, Any]]:
         """What a YAML text itself says: the preset that it names, if any, and the keys it sets, unchecked.
 
         Raises:
@@ -319,6 +330,7 @@ class PadimConfig(BaseModel):
             data = {}
         if not isinstance(data, dict):
             raise PadimError("the configuration must be a list of 'key: value' lines")
+        data = _under_present_names(data)
         metric = data.pop("distance_metric", "mahalanobis")
         if metric != "mahalanobis":
             raise PadimError(f"configuration: distance_metric must be mahalanobis (got {shown(metric)})")
@@ -335,14 +347,22 @@ class PadimConfig(BaseModel):
         return from_file(path, cls.from_yaml)
 
     @classmethod
-    def load_choices(cls, path: str | Path) -> tuple[presets.Name | None, dict[str, Any]]:
+    def load_choices(cls, path: str | Path) -> tuple[presets.PresetName | None, dict[str, Any]]:
         """As :meth:`choices_from_yaml`, of a file that makes a configuration; errors name the file."""
 
-        def checked(text: str) -> tuple[presets.Name | None, dict[str, Any]]:
+        def checked(text: str) -> tuple[presets.PresetName | None, dict[str, Any]]:
             cls.from_yaml(text)
             return cls.choices_from_yaml(text)
 
         return from_file(path, checked)
+
+
+def _under_present_names(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices under the present names of settings; one given under both is left to be refused."""
+    return {
+        name if (new := FORMER_NAMES.get(name)) is None or new in choices else new: value
+        for name, value in choices.items()
+    }
 
 
 def _defaults_for(choices: Mapping[str, Any], usual_backbone: str) -> dict[str, Any]:
@@ -363,8 +383,8 @@ def _defaults_for(choices: Mapping[str, Any], usual_backbone: str) -> dict[str, 
     try:
         backbone = registry.get(name)
         defaults["layers"] = backbone.default_layers
-        muted = choices.get("muted_layers", ())
-        kept = [layer for layer in choices.get("layers", backbone.default_layers) if layer not in muted]
+        inactive = choices.get("inactive_layers", ())
+        kept = [layer for layer in choices.get("layers", backbone.default_layers) if layer not in inactive]
         defaults["n_features"] = backbone.default_features(kept) or None
     except (BackboneError, TypeError):
         pass

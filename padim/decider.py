@@ -19,8 +19,8 @@ from padim.decision.settings import DecisionSettings, changed, check_on_scale
 from padim.errors import BeyondScaleError, CalibrationError, NotFittedError
 from padim.estimator import Estimator
 from padim.fit_run import NOT_FITTED
-from padim.fitting import Fitted, rescaled
-from padim.scoring import Judge
+from padim.fitting import FittedState, rescaled
+from padim.scoring import ScoringState
 
 
 class Decider(Estimator):
@@ -32,12 +32,12 @@ class Decider(Estimator):
     """
 
     decision: DecisionSettings
-    _current: Judge | None
+    _current: ScoringState | None
     # Held by whatever changes the model; readers take ``_current`` once and need no lock.
     _writing: threading.RLock
 
     @property
-    def state(self) -> Judge:
+    def state(self) -> ScoringState:
         """The current scoring state, which later fits and exclusions do not touch.
 
         Raises:
@@ -48,7 +48,7 @@ class Decider(Estimator):
         return self._current
 
     @abstractmethod
-    def _install(self, fitted: Fitted) -> None:
+    def _install(self, fitted: FittedState) -> None:
         """Go on with another fitted state, under the settings as they are."""
 
     def verdict(self, score: int, threshold: int | None = None) -> Verdict:
@@ -141,14 +141,14 @@ class Decider(Estimator):
             given = {"min_area": min_area, "smoothing_sigma": smoothing_sigma}
             changes = {name: setting for name, setting in given.items() if setting is not None}
             config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
-            rejudge = config.smoothing_sigma != self.config.smoothing_sigma
+            redecide = config.smoothing_sigma != self.config.smoothing_sigma
             if self._current is not None and (value is not None or basis == "manual"):
                 # A threshold by hand that stays is not refused: it is given room, or the model has none.
                 fitted = self._current.fitted
-                check_on_scale(choice, (rescaled(fitted, config) if rejudge else fitted).quantizer)
+                check_on_scale(choice, (rescaled(fitted, config) if redecide else fitted).quantizer)
             self.decision, self.config = replace(self.decision, choice=choice), config
-            if rejudge:
-                self._rejudge()
+            if redecide:
+                self._redecide()
         return self
 
     def set_guard(self, guard: Guard | None) -> Self:
@@ -173,10 +173,10 @@ class Decider(Estimator):
         """
         with self._writing:
             self.decision = self.decision.with_roi(roi, shapes, self.config.input_size)
-            self._rejudge()
+            self._redecide()
         return self
 
-    def _rejudge(self) -> None:
+    def _redecide(self) -> None:
         """The same Gaussians, judged anew; the scale of the maps depends on the smoothing."""
         if self._current is not None:
             by_hand = self.decision.threshold_by_hand

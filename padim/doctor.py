@@ -27,7 +27,7 @@ from padim.storage.stopped_fits import StoppedFit
 __all__ = [
     "Checked",
     "Diagnosis",
-    "Kind",
+    "FoundKind",
     "StoppedScoring",
     "cache",
     "examine",
@@ -37,7 +37,7 @@ __all__ = [
     "workspace",
 ]
 
-Kind = Literal["model", "working files", "cached network", "scorer", "folder"]
+FoundKind = Literal["model", "working files", "cached network", "scorer", "folder"]
 Progress = Callable[[int, int | None, str], None]
 _UPLOADS = re.compile(r"[0-9a-f]{16}")
 
@@ -54,7 +54,7 @@ class Checked:
     """
 
     path: Path
-    kind: Kind
+    kind: FoundKind
     problem: str = ""
     remedy: str = ""
 
@@ -248,12 +248,12 @@ def _scorer(path: Path) -> Checked:
 def _cached(path: Path) -> Checked:
     remedy = "delete it; it is made anew when it is needed"
     try:
-        told = path.with_suffix(".sha256").read_bytes().strip()
+        recorded = path.with_suffix(".sha256").read_bytes().strip()
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return Checked(path, "cached network", f"cannot be checked ({error.strerror})", remedy)
-    if digest.encode() != told:
+    if digest.encode() != recorded:
         return Checked(path, "cached network", "was altered after it was written", remedy)
     return Checked(path, "cached network")
 

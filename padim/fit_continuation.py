@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from padim.data.loading import Named, Watch
 from padim.fit_run import FitRun, records_of
-from padim.fitting import Fitted, learn
+from padim.fitting import FittedState, fit_detector
 from padim.methods.base import Task
 from padim.methods.moments import PatchStatistics
 from padim.methods.padim import gather, of_statistics
@@ -26,7 +26,7 @@ __all__ = ["extend"]
 _Embedded: TypeAlias = tuple[list[Normal], npt.NDArray[np.float32]]
 
 
-def extend(run: FitRun, images: Iterable[Named], groups: Groups, watch: Watch) -> Fitted | None:
+def extend(run: FitRun, images: Iterable[Named], groups: Groups, watch: Watch) -> FittedState | None:
     """Continue the fit with more normals; arguments and errors as :meth:`padim.Padim.partial_fit`.
 
     Returns:
@@ -36,19 +36,19 @@ def extend(run: FitRun, images: Iterable[Named], groups: Groups, watch: Watch) -
         return _continue_from_checkpoint(run, images, groups, watch)
     former = run.normals
     with extending(run.folder, run.thumbnails, former) as thumbnails:
-        taken = replace(run.files.taken().start(), thumbnails=thumbnails)
-        taken.truncate(len(former))
+        working_files = replace(run.files.working_files().start(), thumbnails=thumbnails)
+        working_files.truncate(len(former))
         try:
-            added = run.take_in(taken, images, groups, len(former), watch)
-            return run.learn(taken, join_duplicates([*former, *added]), watch)
+            added = run.take_in(working_files, images, groups, len(former), watch)
+            return run.fit_features(working_files, join_duplicates([*former, *added]), watch)
         except BaseException:
-            taken.truncate(len(former))
+            working_files.truncate(len(former))
             raise
 
 
 def _continue_from_checkpoint(
     run: FitRun, images: Iterable[Named], groups: Groups, watch: Watch
-) -> Fitted | None:
+) -> FittedState | None:
     former = run.former
     assert former is not None
     kept = run.files.kept_features(former.normals)
@@ -85,8 +85,8 @@ def _embedded(
 
 
 def _continue_features(
-    run: FitRun, former: Fitted, embedded: Iterable[_Embedded], watch: Watch
-) -> Fitted | None:
+    run: FitRun, former: FittedState, embedded: Iterable[_Embedded], watch: Watch
+) -> FittedState | None:
     """With the kept channels of all normals at hand, the fit and its calibration are exact."""
     files = run.files
     kept = files.kept_features(former.normals)
@@ -104,7 +104,7 @@ def _continue_features(
         all_normals = join_duplicates([*former.normals, *added])
         training = kept.folder / "training"
         with naming_damage(all_normals):
-            fitted = learn(
+            fitted = fit_detector(
                 Task(kept, all_normals, everything, run.config, watch, training, drawn=run.channels)
             )
         fitted = run.with_room(fitted)
@@ -119,8 +119,8 @@ def _continue_features(
 
 
 def _continue_statistics(
-    run: FitRun, former: Fitted, embedded: Iterable[_Embedded], statistics: PatchStatistics
-) -> Fitted | None:
+    run: FitRun, former: FittedState, embedded: Iterable[_Embedded], statistics: PatchStatistics
+) -> FittedState | None:
     """Exact Gaussians; the held-out distances of the former state are marked stale."""
     added: list[Normal] = []
     for normals, features in embedded:

@@ -19,7 +19,7 @@ from padim.data.loading import Named, Prepared, Watch, batches
 from padim.data.preprocess import Preprocess
 from padim.decision.scorer import NO_NUMBERS
 from padim.errors import ImageError, NotFittedError, PadimError
-from padim.fitting import Fitted, learn, with_room_for
+from padim.fitting import FittedState, fit_detector, with_room_for
 from padim.methods.base import Task
 from padim.methods.moments import PatchStatistics
 from padim.methods.padim import gather
@@ -27,7 +27,7 @@ from padim.network.model_network import ModelNetwork
 from padim.storage.normals import Groups, Normal, join_duplicates, part_of
 from padim.storage.resume import Done, Unfinished
 from padim.storage.thumbnails import Readable, Thumbnails
-from padim.storage.working_set import Layout, Taken, WorkingFolder, naming_damage
+from padim.storage.working_set import Layout, WorkingFiles, WorkingFolder, naming_damage
 
 __all__ = ["NOT_FITTED", "THUMBNAIL_SIDE", "FitRun", "records_of"]
 
@@ -53,7 +53,7 @@ class FitRun:
     network: ModelNetwork
     folder: Path
     threshold_by_hand: float | None
-    former: Fitted | None
+    former: FittedState | None
     thumbnails: Readable
 
     @property
@@ -82,8 +82,8 @@ class FitRun:
         """The working folder, as this model reads it."""
         config, extractor = self.config, self.network.extractor
         selection = f"{config.n_features}/{config.seed}"
-        if config.muted_layers:
-            selection += f"/{','.join(config.muted_layers)}"
+        if config.inactive_layers:
+            selection += f"/{','.join(config.inactive_layers)}"
         size = config.input_size if config.needs_images else None
         layout = Layout(
             extractor.identity, extractor.channels, extractor.grid**2, self.channels, selection, size
@@ -95,7 +95,7 @@ class FitRun:
         """Whether what the method learns from is at hand, of just these normals."""
         if self.former is None:
             return False
-        return self.files.taken().holds([normal.sha256 for normal in self.normals])
+        return self.files.working_files().holds([normal.sha256 for normal in self.normals])
 
     def require_features(self) -> None:
         """
@@ -122,7 +122,7 @@ class FitRun:
         files, channels = self.files, self.channels
         features = files.kept_features(self.normals)
         if self.has_features:
-            features = files.taken().spool
+            features = files.working_files().feature_store
         elif features is not None:
             channels = np.arange(features.channels)
         if features is not None:
@@ -139,7 +139,9 @@ class FitRun:
 
     # --- fitting -----------------------------------------------------------------------------------
 
-    def learn(self, taken: Taken, normals: Sequence[Normal], watch: Watch) -> Fitted:
+    def fit_features(
+        self, working_files: WorkingFiles, normals: Sequence[Normal], watch: Watch
+    ) -> FittedState:
         """Learn from what is on disk; what training has done is kept there until it is through.
 
         Raises:
@@ -147,34 +149,34 @@ class FitRun:
             DamagedError: a record is not what was written; names the image.
             PadimError: the method cannot learn from so few.
         """
-        progress = taken.folder / "training"
+        progress = working_files.folder / "training"
         task = Task(
-            taken.spool,
+            working_files.feature_store,
             tuple(normals),
             self.channels,
             self.config,
             watch,
             progress,
-            taken.images,
+            working_files.images,
             self.network.extractor.backbone_onnx,
         )
         with naming_damage(normals):
-            fitted = learn(task)
+            fitted = fit_detector(task)
         shutil.rmtree(progress, ignore_errors=True)
         return self.with_room(fitted)
 
-    def relearn(self, normals: tuple[Normal, ...], watch: Watch) -> Fitted:
-        """Learn anew from the features at hand; errors as :meth:`learn` and :meth:`require_features`."""
+    def refit(self, normals: tuple[Normal, ...], watch: Watch) -> FittedState:
+        """Fit again from the features at hand; errors as :meth:`fit_features` and :meth:`require_features`."""
         self.require_features()
-        return self.learn(self.files.taken(), normals, watch)
+        return self.fit_features(self.files.working_files(), normals, watch)
 
-    def with_room(self, fitted: Fitted) -> Fitted:
+    def with_room(self, fitted: FittedState) -> FittedState:
         """The same, on a scale that a threshold set by hand lies on."""
         return replace(fitted, quantizer=with_room_for(fitted.quantizer, self.threshold_by_hand))
 
     def fit(
         self, images: Iterable[Named], groups: Groups, watch: Watch, unfinished: str | Path | None
-    ) -> Fitted:
+    ) -> FittedState:
         """Fit on these images alone; arguments and errors as :meth:`padim.Padim.fit`.
 
         The new files are made beside the former model's, which go only once all has succeeded.
@@ -184,11 +186,11 @@ class FitRun:
             shutil.rmtree(new, ignore_errors=True)
         try:
             record = Unfinished(new, self.network.extractor.identity, _embedding_settings(self.config))
-            taken = self.files.taken(new).start()
-            normals = self.take_in(taken, images, groups, 0, watch, record)
+            working_files = self.files.working_files(new).start()
+            normals = self.take_in(working_files, images, groups, 0, watch, record)
             if not normals:
                 raise PadimError("none of the images could be used; the model needs at least one")
-            fitted = self.learn(taken, join_duplicates(normals), watch)
+            fitted = self.fit_features(working_files, join_duplicates(normals), watch)
             if new != self.folder:
                 self.files.adopt(new)
                 record.close()
@@ -197,29 +199,29 @@ class FitRun:
             if not unfinished:
                 shutil.rmtree(new, ignore_errors=True)
 
-    def rebuild(self, images: Iterable[Named], watch: Watch) -> Fitted:
+    def rebuild(self, images: Iterable[Named], watch: Watch) -> FittedState:
         """Read the same images again; see :meth:`padim.working_state.WorkingSet.rebuild`."""
         files, normals = self.files, self.normals
         wanted = {normal.sha256: normal.name for normal in normals}
         new = self.folder / "new"
         shutil.rmtree(new, ignore_errors=True)
         try:
-            found = files.taken(new / "found").start()
+            found = files.working_files(new / "found").start()
             for batch in self.batches(images, watch, "Reading images"):
-                known = set(found.spool.keys())
+                known = set(found.feature_store.keys())
                 fresh = {item.sha256: item for item in batch if item.sha256 in wanted.keys() - known}
                 if fresh:
                     found.append(list(fresh.values()), self.embed(list(fresh.values())))
-            row = {key: index for index, key in enumerate(found.spool.keys())}
+            row = {key: index for index, key in enumerate(found.feature_store.keys())}
             missing = [name for key, name in wanted.items() if key not in row]
             if missing:
                 raise PadimError(
                     f"{len(missing)} of the {len(wanted)} images are missing, first {missing[0]}; "
                     "give the very files that the model was fitted on"
                 )
-            taken = files.taken(new).start()
-            taken.copy(found, [row[n.sha256] for n in normals], [n.sha256 for n in normals])
-            fitted = self.learn(taken, normals, watch)
+            working_files = files.working_files(new).start()
+            working_files.copy(found, [row[n.sha256] for n in normals], [n.sha256 for n in normals])
+            fitted = self.fit_features(working_files, normals, watch)
             files.adopt(new)
             return fitted
         finally:
@@ -243,7 +245,7 @@ class FitRun:
 
     def take_in(
         self,
-        taken: Taken,
+        working_files: WorkingFiles,
         images: Iterable[Named],
         groups: Groups,
         first_index: int,
@@ -252,14 +254,14 @@ class FitRun:
     ) -> list[Normal]:
         """Run the network over new normals: embeddings to the feature store, word of them to the record."""
         normals: list[Normal] = []
-        if record is not None and (done := record.take_up(taken)):
+        if record is not None and (done := record.resume(working_files)):
             names, images, watch = record.pass_over(done, images, self.preprocess, watch)
             for index, (name, item) in enumerate(zip(names, done, strict=True)):
                 part = part_of(groups, name, index)
                 normals.append(Normal(name, item.sha256, part, "fit", item.original_size, item.thumbnail))
         for batch in self.fresh(images, watch):
-            taken.append(batch, self.embed(batch))
-            added = records_of(batch, taken.thumbnails, groups, first_index + len(normals))
+            working_files.append(batch, self.embed(batch))
+            added = records_of(batch, working_files.thumbnails, groups, first_index + len(normals))
             if record is not None:
                 record.add(Done(item.sha256, item.original_size, item.thumbnail) for item in added)
             normals += added
@@ -268,12 +270,12 @@ class FitRun:
     def fresh(self, images: Iterable[Named], watch: Watch) -> Iterator[list[Prepared]]:
         """Batches of images to learn from. Those that the network itself was trained with are refused: held
         out or not, they are not new to it."""
-        taught = self.network.taught_with
+        trained = self.network.adapted_with
         for batch in self.batches(images, watch, "Reading images", thumbnail_side=THUMBNAIL_SIDE):
             for item in batch:
-                if item.sha256 in taught:
+                if item.sha256 in trained:
                     watch.bad(ImageError(item.name, "the network was taught with it; give other good parts"))
-            if fresh := [item for item in batch if item.sha256 not in taught]:
+            if fresh := [item for item in batch if item.sha256 not in trained]:
                 yield fresh
 
     def embed(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:

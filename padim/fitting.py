@@ -31,7 +31,7 @@ HEAD_ROOM = 16.0
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedState:
     """What was fitted; immutable, replaced as a whole.
 
     Attributes:
@@ -54,7 +54,7 @@ class Fitted:
     losses: tuple[Losses, ...] = ()
 
 
-def learn(task: Task) -> Fitted:
+def fit_detector(task: Task) -> FittedState:
     """Everything that follows from a task, by the method of its config.
 
     Raises:
@@ -64,15 +64,15 @@ def learn(task: Task) -> Fitted:
     """
     check_fit(task)
     check_can_fit(task.config)
-    learnt = lookup.learner(task.config.method)(task)
-    grids = learnt.held_out.reshape(-1, task.config.grid, task.config.grid)
-    return Fitted(
+    result = lookup.fitter(task.config.method)(task)
+    grids = result.held_out.reshape(-1, task.config.grid, task.config.grid)
+    return FittedState(
         tuple(task.normals),
-        learnt.detector,
+        result.detector,
         grids,
-        scale(task.normals, grids, learnt.detector, task.config),
+        scale(task.normals, grids, result.detector, task.config),
         "exact" if task.calibrated else "none",
-        learnt.losses,
+        result.losses,
     )
 
 
@@ -93,7 +93,7 @@ def scale(
     return Quantizer(offset=0.0, step=full_scale / MAX_LEVEL)
 
 
-def rescaled(fitted: Fitted, config: PadimConfig, threshold_by_hand: float | None = None) -> Fitted:
+def rescaled(fitted: FittedState, config: PadimConfig, threshold_by_hand: float | None = None) -> FittedState:
     """What was fitted, on the scale that other settings give its maps.
 
     Args:

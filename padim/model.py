@@ -26,10 +26,10 @@ from padim.errors import PadimError
 from padim.estimator import with_settings
 from padim.fit_continuation import extend
 from padim.fit_run import FitRun
-from padim.fitting import Fitted
+from padim.fitting import FittedState
 from padim.methods.requirements import check_can_fit
 from padim.network.model_network import ModelNetwork
-from padim.scoring import Judge
+from padim.scoring import ScoringState
 from padim.storage.normals import Groups, Normal, regrouped, with_status
 from padim.storage.thumbnails import Readable, Thumbnails
 from padim.storage.work_folder import WorkFolder
@@ -73,19 +73,19 @@ class Padim(Decider):
         self._features_asked = self.config.n_features
         self._work = WorkFolder(work_dir)
         self._network = ModelNetwork(self.config)
-        self._current: Judge | None = None
+        self._current: ScoringState | None = None
         # An opened model's are read out of its bundle; the working files are made by a change.
         self._kept_thumbnails: Readable | None = None
         # Held by whatever changes the model; readers take ``_current`` once and need no lock.
         self._writing = threading.RLock()
 
     def __repr__(self) -> str:
-        told = [*self._settings_given(), "not fitted"]
+        words = [*self._settings_given(), "not fitted"]
         if self._current is not None:
             parts = len({normal.group for normal in self.normals_ if normal.status == "fit"})
             at = "no threshold" if self.current_threshold is None else f"threshold {self.threshold_:.4g}"
-            told[-1:] = [f"fitted on {parts} parts", at]
-        return f"Padim({', '.join(told)})"
+            words[-1:] = [f"fitted on {parts} parts", at]
+        return f"Padim({', '.join(words)})"
 
     def _take_settings(self, config: PadimConfig) -> None:
         if self._current is not None:
@@ -137,11 +137,13 @@ class Padim(Decider):
             config or self.config, self._network, self._work.path, by_hand, former, self._thumbnails
         )
 
-    def _install(self, fitted: Fitted) -> None:
+    def _install(self, fitted: FittedState) -> None:
         channels = self._network.channels(self.config)
-        self._current = Judge(fitted, self.config, self.decision.roi, self._network.extractor, channels)
+        self._current = ScoringState(
+            fitted, self.config, self.decision.roi, self._network.extractor, channels
+        )
 
-    def _install_extended(self, fitted: Fitted) -> None:
+    def _install_extended(self, fitted: FittedState) -> None:
         """The same, once normals were added to the working files."""
         self._kept_thumbnails = Thumbnails(self._work.path / "thumbnails.bin")
         self._install(fitted)
@@ -231,21 +233,21 @@ class Padim(Decider):
         """
         if reason not in ("not_good", "kept_out"):
             raise ValueError(f"reason must be 'not_good' or 'kept_out', got '{reason}'")
-        return self._relearn(lambda normals: with_status(normals, index, reason), Watch(progress, cancel))
+        return self._refit(lambda normals: with_status(normals, index, reason), Watch(progress, cancel))
 
     def include(self, index: int, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Self:
         """Put a part back: after :meth:`exclude`, the former model bit for bit."""
-        return self._relearn(lambda normals: with_status(normals, index, "fit"), Watch(progress, cancel))
+        return self._refit(lambda normals: with_status(normals, index, "fit"), Watch(progress, cancel))
 
     def regroup(
         self, groups: Groups, *, progress: Progress | None = None, cancel: Cancel | None = None
     ) -> Self:
         """State anew which images show the same part; only the held-out scores change."""
-        return self._relearn(lambda normals: regrouped(normals, groups), Watch(progress, cancel))
+        return self._refit(lambda normals: regrouped(normals, groups), Watch(progress, cancel))
 
-    def _relearn(self, change: Callable[[_Normals], _Normals], watch: Watch) -> Self:
+    def _refit(self, change: Callable[[_Normals], _Normals], watch: Watch) -> Self:
         with self._writing:
-            self._install(self._run().relearn(change(self.normals_), watch))
+            self._install(self._run().refit(change(self.normals_), watch))
         return self
 
     def set_layers(
@@ -272,7 +274,7 @@ class Padim(Decider):
             asked = self._features_asked if n_features is None else n_features
             config = self._network.with_active_layers(self.config, active, asked)
             self.working_set.require()
-            fitted = self._run(config).relearn(self.normals_, Watch(progress, cancel))
+            fitted = self._run(config).refit(self.normals_, Watch(progress, cancel))
             self.config, self._features_asked = config, asked
             self._install(fitted)
         return self

@@ -18,7 +18,7 @@ from padim.decision.roi import from_json as shapes_from_json
 from padim.decision.roi import to_json as shapes_to_json
 from padim.decision.settings import DecisionSettings
 from padim.errors import BundleError, PadimError
-from padim.fitting import Fitted
+from padim.fitting import FittedState
 from padim.methods import lookup
 from padim.methods.base import Calibration, Losses
 from padim.network.model_network import ModelNetwork
@@ -49,7 +49,7 @@ class ModelParts:
     features_asked: int | None
     network: ModelNetwork
     decision: DecisionSettings
-    fitted: Fitted
+    fitted: FittedState
     thumbnails: Readable
 
 
@@ -132,7 +132,7 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
         model.features_asked,
         network,
         DecisionSettings(choice, guard, model.roi, _shapes(path, model.roi_shapes)),
-        Fitted(model.normals, detector, model.held_out, quantizer, calibration, losses),
+        FittedState(model.normals, detector, model.held_out, quantizer, calibration, losses),
         SavedThumbnails(saved),
     )
 

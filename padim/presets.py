@@ -27,8 +27,8 @@ __all__ = [
     "SETS",
     "TUNED_FOR",
     "Measured",
-    "Name",
     "Preset",
+    "PresetName",
     "check",
     "described",
     "expand",
@@ -38,7 +38,7 @@ __all__ = [
     "times",
 ]
 
-Name = Literal["fast", "standard", "fine"]
+PresetName = Literal["fast", "standard", "fine"]
 
 CONTROLLED = ("layers", "n_features", "input_size", "grid_stride")
 """The settings that presets decide."""
@@ -76,7 +76,7 @@ class Preset:
         elsewhere: the same on any other network.
     """
 
-    name: Name
+    name: PresetName
     title: str
     summary: str
     own: Mapping[str, Any]
@@ -106,7 +106,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
     )
 }
-assert set(PRESETS) == set(get_args(Name))
+assert set(PRESETS) == set(get_args(PresetName))
 
 ELSEWHERE: Mapping[str, str] = {
     "fast": "A coarse grid: a quarter of the memory, and defects are placed less exactly.",
@@ -129,7 +129,7 @@ def times(ratio: float) -> str:
     return "about the time" if 0.95 <= ratio <= 1.05 else f"{ratio:.1f} times the time"
 
 
-def gained(name: Name, backbone: str = TUNED_FOR) -> str:
+def gained(name: PresetName, backbone: str = TUNED_FOR) -> str:
     """What a preset gained over the standard one, as a sentence; what was not measured is said to be so."""
     if name == "standard":
         return ""
@@ -147,14 +147,14 @@ def gained(name: Name, backbone: str = TUNED_FOR) -> str:
     )
 
 
-def described(name: Name, backbone: str = TUNED_FOR) -> str:
+def described(name: PresetName, backbone: str = TUNED_FOR) -> str:
     """What a preset does, takes and gained, in a few sentences."""
     tuned = backbone == TUNED_FOR
-    said = [PRESETS[name].summary if tuned else ELSEWHERE[name], gained(name, backbone)]
+    sentences = [PRESETS[name].summary if tuned else ELSEWHERE[name], gained(name, backbone)]
     found = MEASURED.get(name)
     if tuned and found is not None:
-        said.append(f"Scoring takes {times(found.scoring_time)} of the standard preset.")
-    return " ".join(text for text in said if text)
+        sentences.append(f"Scoring takes {times(found.scoring_time)} of the standard preset.")
+    return " ".join(text for text in sentences if text)
 
 
 def _points(value: float) -> str:
@@ -163,13 +163,13 @@ def _points(value: float) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
-def check(name: object) -> Name:
+def check(name: object) -> PresetName:
     """The name of a preset, if it is one.
 
     Raises:
         PadimError: it is none; names those there are.
     """
-    for known in get_args(Name):
+    for known in get_args(PresetName):
         if name == known:
             return known
     close = difflib.get_close_matches(str(name)[:80], PRESETS, n=1, cutoff=0.5)
@@ -177,7 +177,7 @@ def check(name: object) -> Name:
     raise PadimError(f"preset must be one of {', '.join(PRESETS)} (got {shown(name)}){hint}")
 
 
-def settings(name: Name, backbone: str = TUNED_FOR) -> dict[str, Any]:
+def settings(name: PresetName, backbone: str = TUNED_FOR) -> dict[str, Any]:
     """All that a preset decides, for a network: a value for each of :data:`CONTROLLED`.
 
     Raises:
@@ -193,7 +193,7 @@ def settings(name: Name, backbone: str = TUNED_FOR) -> dict[str, Any]:
     return {**standard, **(preset.own if network.name == TUNED_FOR else preset.elsewhere)}
 
 
-def expand(name: Name | None, choices: Mapping[str, Any]) -> dict[str, Any]:
+def expand(name: PresetName | None, choices: Mapping[str, Any]) -> dict[str, Any]:
     """Choices with a preset's settings below them: what is chosen counts more.
 
     A number of channels belongs to its layers: with other layers than the preset's, theirs is the default.
@@ -215,7 +215,7 @@ def expand(name: Name | None, choices: Mapping[str, Any]) -> dict[str, Any]:
     return {**below, **choices}
 
 
-def matching(chosen: Mapping[str, Any]) -> Name | None:
+def matching(chosen: Mapping[str, Any]) -> PresetName | None:
     """The preset that has just these settings; None where they are of nobody's choosing but the user's.
 
     Args:
@@ -224,7 +224,7 @@ def matching(chosen: Mapping[str, Any]) -> Name | None:
     Raises:
         BackboneError: unknown backbone.
     """
-    for name in get_args(Name):
+    for name in get_args(PresetName):
         wanted = settings(name, chosen["backbone"])
         same = all(chosen[key] == wanted[key] for key in CONTROLLED if key not in ("layers", "n_features"))
         layers = set(chosen["layers"])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from padim.config import PadimConfig
 from padim.data.loading import Prepared
 from padim.data.preprocess import Box, Preprocess
-from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, inside, judged_map
+from padim.decision.anomaly_map import HIGHEST_THRESHOLD, MAX_LEVEL, inside, level_map
 from padim.decision.calibration import (
     FEWEST_PARTS,
     Choice,
@@ -30,7 +30,7 @@ from padim.decision.prediction import Prediction
 from padim.decision.regions import region_score
 from padim.decision.scorer import Scorer
 from padim.errors import BeyondScaleError, CalibrationError, PadimError
-from padim.fitting import Fitted
+from padim.fitting import FittedState
 from padim.methods import catalogue
 from padim.methods.padim import PatchGaussians
 from padim.network.extractor import FeatureExtractor
@@ -38,12 +38,12 @@ from padim.scoring_identity import scoring_identity
 from padim.storage.bundle import sha256_stored
 
 
-class Judge:
+class ScoringState:
     """Fitted arrays, smoothing and region of interest, with what follows from them kept once computed."""
 
     def __init__(
         self,
-        fitted: Fitted,
+        fitted: FittedState,
         config: PadimConfig,
         roi: npt.NDArray[np.bool_] | None,
         extractor: FeatureExtractor,
@@ -106,7 +106,7 @@ class Judge:
 
     def map(self, grid: npt.NDArray[np.float32], original_size: tuple[int, int]) -> npt.NDArray[np.uint16]:
         """The judged map of a distance grid: uint16 ``(size, size)``."""
-        return judged_map(
+        return level_map(
             grid,
             size=self._size,
             sigma=self._sigma,
@@ -238,12 +238,12 @@ class Judge:
                 histogram = np.zeros(MAX_LEVEL + 1, np.int64)
                 for index, normal in enumerate(self.fitted.normals[: len(self.fitted.held_out)]):
                     if normal.status != "not_good":
-                        judged = self.judged_area(normal.original_size)
-                        histogram += np.bincount(self.held_out_map(index)[judged], minlength=MAX_LEVEL + 1)
+                        scored = self.scored_area(normal.original_size)
+                        histogram += np.bincount(self.held_out_map(index)[scored], minlength=MAX_LEVEL + 1)
                 self._histogram = histogram
             return self._histogram
 
-    def judged_area(self, original_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    def scored_area(self, original_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """bool ``(size, size)``: pixels outside the region of interest or in the padding are nobody's."""
         size = (self._size, self._size)
         return np.broadcast_to(inside(size, self.roi, self.content_box(original_size)) > 0, size)

@@ -65,7 +65,7 @@ def of_manifest(manifest: Mapping[str, Any]) -> str:
 
 
 def _digest(config: PadimConfig, offset: float, step: float, files: Mapping[str, str]) -> str:
-    settings = config.model_dump(mode="json")
+    settings = config.under_former_names()
     # A setting that is as it was before it was one says nothing: models saved then keep their identity.
     before = BEFORE_IT_WAS_A_SETTING.items()
     state = {

@@ -9,9 +9,9 @@ from pathlib import Path
 from padim.data.loading import Cancel, Named, OnError, Progress, Watch
 from padim.errors import DamagedError
 from padim.fit_run import FitRun
-from padim.fitting import Fitted
+from padim.fitting import FittedState
 from padim.methods.moments import PatchStatistics
-from padim.storage.feature_store import Spool
+from padim.storage.feature_store import FeatureStore
 from padim.storage.working_set import checkpoint_bytes, feature_bytes, forget_features
 
 __all__ = ["WorkingSet"]
@@ -25,7 +25,7 @@ class WorkingSet:
         folder: Path,
         now: Callable[[], FitRun],
         writing: AbstractContextManager[object],
-        install: Callable[[Fitted], None],
+        install: Callable[[FittedState], None],
     ) -> None:
         """
         Args:
@@ -48,10 +48,10 @@ class WorkingSet:
     # --- the features ------------------------------------------------------------------------------
 
     @property
-    def spool(self) -> Spool:
+    def feature_store(self) -> FeatureStore:
         """The normals' embeddings, all channels, a record a normal; :meth:`require` says whether they can be
         used."""
-        return self._now().files.taken().spool
+        return self._now().files.working_files().feature_store
 
     @property
     def has_features(self) -> bool:
@@ -65,7 +65,7 @@ class WorkingSet:
         None where they can, or where there are none.
         """
         now = self._now()
-        return None if now.former is None or now.has_features else now.files.taken().problem()
+        return None if now.former is None or now.has_features else now.files.working_files().problem()
 
     def require(self) -> None:
         """Make sure that the features can be used.
@@ -156,5 +156,5 @@ class WorkingSet:
             return path
         path = files.checkpoint_of(normals)
         if files.kept_features(normals) is None:
-            files.write_features(files.taken().spool, now.channels, normals, path)
+            files.write_features(files.working_files().feature_store, now.channels, normals, path)
         return path

@@ -115,24 +115,26 @@ def _problems(review: Review) -> None:
 # -- the viewer --------------------------------------------------------------------------------------------
 
 
-def _view(entry: Entry, model: Padim, held: viewing.HeldOut | None, draft: Draft) -> list[viewing.Shown]:
+def _view(
+    entry: Entry, model: Padim, held: viewing.HeldOut | None, draft: Draft
+) -> list[viewing.ViewerImage]:
     images = calibrate.shown(entry, model, held, draft.min_area)
 
-    def said(name: str) -> object:
-        return viewing.said(_VIEWER, name)
+    def event_value(name: str) -> object:
+        return viewing.event_value(_VIEWER, name)
 
     def labelled() -> None:
         try:
-            calibrate.hear_labels(entry, said("labels"))
+            calibrate.on_labels(entry, event_value("labels"))
         except (PadimError, OSError) as error:
             st.session_state["calibrate-unsaved"] = error
 
     viewer.component()(
         key=_VIEWER,
         data=calibrate.message(entry, model, images, held, draft),
-        on_decision_change=lambda: calibrate.hear_decision(entry, model, said("decision")),
-        on_look_change=lambda: viewing.hear_look(calibrate.trying(entry).look, said("look")),
-        on_selected_change=lambda: calibrate.hear_selected(entry, said("selected")),
+        on_decision_change=lambda: calibrate.on_decision(entry, model, event_value("decision")),
+        on_look_change=lambda: viewing.on_look(calibrate.trying(entry).look, event_value("look")),
+        on_selected_change=lambda: calibrate.on_selected(entry, event_value("selected")),
         on_labels_change=labelled,
     )
     return images
@@ -216,7 +218,7 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft) -> N
         )
 
 
-def _points(entry: Entry, model: Padim, draft: Draft, images: list[viewing.Shown]) -> None:
+def _points(entry: Entry, model: Padim, draft: Draft, images: list[viewing.ViewerImage]) -> None:
     found = calibrate.known(entry, model, images, draft.min_area)
     for index in found.doubted:
         _doubted(entry, model, index)

@@ -175,14 +175,14 @@ def _own_images(n: int, of: int) -> None:
     """Say that images of the model's own are among those brought."""
     if n == 0:
         return
-    said = (
+    text = (
         "These images belong to the model already."
         if n == of
         else f"{n:,} of these {count(of, 'image')} {'belongs' if n == 1 else 'belong'} to the model "
         f"already and {'does' if n == 1 else 'do'} not count here."
     )
     st.info(
-        f"{said} Its own images cannot test a model: drop in images of other parts.",
+        f"{text} Its own images cannot test a model: drop in images of other parts.",
         icon=":material/info:",
     )
 
@@ -357,22 +357,22 @@ def _band_facts(model: Padim, band: Band) -> None:
         model.state.fitted.quantizer.to_value(t)
         for t in guard_levels(threshold.level, band.guard, model.state.fitted.quantizer)
     )
-    said = ""
+    text = ""
     if low <= high:
-        said = (
+        text = (
             f"At the threshold of {limit:.2f} that is in use: **accept** below {low:.2f}, **review** from "
             f"there to {high:.2f}, **reject** above."
         )
     inside = under_review(model, band.guard)
     if inside is not None:
-        said += (
+        text += (
             f" Of the model’s own {count(inside.of, 'good part')} (held-out), "
             f"**{inside.count:,} would fall into review**"
         )
         if inside.count:
-            said += f", {inside.above or 'none'} of them above the threshold"
-        said += "."
-    st.markdown(said)
+            text += f", {inside.above or 'none'} of them above the threshold"
+        text += "."
+    st.markdown(text)
     if inside is not None and inside.count > _MANY_TO_REVIEW * inside.of:
         st.warning(
             "A band this wide decides little: much of the work goes to review. Steady light, focus and "
@@ -389,11 +389,11 @@ def _band_facts(model: Padim, band: Band) -> None:
 def _part(model: Padim, part: Shots) -> str:
     low, high = min(part.values), max(part.values)
     threshold = model.current_threshold
-    said = f"**{panels.plain(part.part)}** · {count(len(part.values), 'shot')}, scores "
+    text = f"**{panels.plain(part.part)}** · {count(len(part.values), 'shot')}, scores "
     if threshold is None:
-        return said + f"{low:.2f} to {high:.2f}"
+        return text + f"{low:.2f} to {high:.2f}"
     limit = model.state.fitted.quantizer.to_value(threshold.level)
-    return said + f"{low:.2f} to {high:.2f} ({multiple(low, limit)} to {multiple(high, limit)} threshold)"
+    return text + f"{low:.2f} to {high:.2f} ({multiple(low, limit)} to {multiple(high, limit)} threshold)"
 
 
 def _save_guard(entry: Entry, model: Padim, guard: Guard | None) -> None:
@@ -467,13 +467,13 @@ def _outcome(entry: Entry) -> None:
     elif added.state == "cancelled":
         st.info("Cancelled: the model is as it was.", icon=":material/info:")
     elif added.state == "done":
-        said = panels.plain(added.result.said)
+        text = panels.plain(added.result.summary)
         if cleared:
-            said += (
+            text += (
                 " These parts lie in the fit now and can no longer test it, so the list was cleared. Drop in "
                 "good parts of yet another day to test the model as it is now."
             )
-        st.success(said, icon=":material/check:")
+        st.success(text, icon=":material/check:")
 
 
 def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
@@ -505,11 +505,11 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
         st.warning(checks.verdict(check), icon=":material/warning:")
     if rejected:
         value = model.state.fitted.quantizer.to_value
-        said = "Rejected, the worst first"
+        text = "Rejected, the worst first"
         if model.decision.guard is not None:
             near = sum(model.verdict(score, level) == "review" for score, _ in rejected)
-            said += f"; {near or 'none'} of them within the guard band, and so called for review"
-        st.caption(said)
+            text += f"; {near or 'none'} of them within the guard band, and so called for review"
+        st.caption(text)
         st.html(
             panels.gallery(
                 (
@@ -532,13 +532,13 @@ def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
     ):
         checks.add_to_fit(entry, found)
         st.rerun()
-    said = "All of them, the rejected ones too: add them only if you are sure that every one is a good part."
+    text = "All of them, the rejected ones too: add them only if you are sure that every one is a good part."
     if not model.working_set.has_features:
-        said += (
+        text += (
             " The working features were deleted: the calibration would be out of date until you give all the "
             "model’s images again on the Fit page."
         )
-    st.caption(said)
+    st.caption(text)
 
 
 # -- the page ----------------------------------------------------------------------------------------------
@@ -548,9 +548,9 @@ def _page(entry: Entry) -> None:
     model = shell.opened(entry)
     if model is None:
         return
-    said = st.session_state.pop("checks-said", None)
-    if said is not None:
-        st.toast(said, icon=":material/check:")
+    text = st.session_state.pop("checks-said", None)
+    if text is not None:
+        st.toast(text, icon=":material/check:")
     _alignment(model)
     st.divider()
     _repeatability(entry, model)

@@ -386,7 +386,7 @@ def _page() -> None:
         if now.categories:
             _set_up(again=study is not None, open_=job is not None and job.state != "done")
         elif study is not None:
-            about = "; ".join(f"{name}: {told}" for name, told in study.categories[:6])
+            about = "; ".join(f"{name}: {text}" for name, text in study.categories[:6])
             st.html(panels.facts([("Data sets", about), ("Runs", f"{study.done} of {len(study.runs)} done")]))
             with st.container(horizontal=True):
                 if st.button("Close", key="compare-clear", icon=":material/close:"):

@@ -93,7 +93,7 @@ def _on_server(entry: Entry, model: Padim) -> bool:
 
 
 def _about(found: Evaluated) -> None:
-    judged = found.scored.judged
+    judged = found.scored.evaluation
     kinds = judged.kinds
     good = sum(item.good for item in found.scored.images)
     defects = len(found.scored.images) - good
@@ -123,7 +123,7 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
 
     value = model.state.fitted.quantizer.to_value
     threshold = None if level is None else value(level)
-    told = found.scored.report(model, level)
+    report = found.scored.report(model, level)
     scores, ranks, precision, kinds = st.tabs(["Scores", "ROC", "Precision and recall", "Kinds of defect"])
     with scores:
         by_kind = found.scored.by_kind(model)
@@ -138,7 +138,7 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
         st.caption(f"What lies right of the threshold is rejected.{more}")
     good, defect = found.scored.classes(model)
     if not len(good) or not len(defect):
-        why = told.image_auroc.why
+        why = report.image_auroc.why
         for place in (ranks, precision):
             place.info(f"There is no curve: {why}.", icon=":material/info:")
     else:
@@ -184,8 +184,8 @@ def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
 
 
 def _kinds(found: Evaluated, model: Padim, level: int | None) -> None:
-    told = found.scored.report(model, level)
-    if not told.kinds:
+    report = found.scored.report(model, level)
+    if not report.kinds:
         st.info("There are no defects among these images.", icon=":material/info:")
         return
     measures = {"caught": "Caught at the threshold", "auroc": "Image AUROC", "aupro": "Pixel AUPRO"}
@@ -201,21 +201,21 @@ def _kinds(found: Evaluated, model: Padim, level: int | None) -> None:
         key="evaluate-measure",
         label_visibility="collapsed",
     )
-    names = [kind.name for kind in told.kinds]
+    names = [kind.name for kind in report.kinds]
     if measure == "caught":
-        values: list[float | None] = [kind.caught.share for kind in told.kinds]
+        values: list[float | None] = [kind.caught.share for kind in report.kinds]
         intervals: list[tuple[float | None, float | None]] = [
-            (kind.caught.low, kind.caught.high) for kind in told.kinds
+            (kind.caught.low, kind.caught.high) for kind in report.kinds
         ]
-        texts = [f"{kind.caught.count} of {kind.caught.of}" for kind in told.kinds]
-        notes = [f"{kind.name}: {' · '.join(evaluate.rate_said(kind.caught))}" for kind in told.kinds]
+        texts = [f"{kind.caught.count} of {kind.caught.of}" for kind in report.kinds]
+        notes = [f"{kind.name}: {' · '.join(evaluate.rate_text(kind.caught))}" for kind in report.kinds]
     else:
-        figures = [getattr(kind, measure) for kind in told.kinds]
+        figures = [getattr(kind, measure) for kind in report.kinds]
         values = [figure.value for figure in figures]
         intervals = [(figure.low, figure.high) for figure in figures]
         texts = []
         notes = [
-            f"{name}: {' · '.join(evaluate.said(figure))}"
+            f"{name}: {' · '.join(evaluate.figure_text(figure))}"
             for name, figure in zip(names, figures, strict=True)
         ]
     if all(one is None for one in values):
@@ -250,10 +250,10 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
         persist_state="session",
         label_visibility="collapsed",
     )
-    told = found.scored.report(model, level)
+    report = found.scored.report(model, level)
     wrong = [
         f"{what} {rate.count} of {rate.of} ({in_hundred(rate.share)})"
-        for what, rate in (("good parts rejected", told.false_rejects), ("defects missed", told.misses))
+        for what, rate in (("good parts rejected", report.false_rejects), ("defects missed", report.misses))
         if rate.of
     ]
     text = ", ".join(wrong)
@@ -311,8 +311,10 @@ def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
     with st.container(key="evaluate-halves"):
         left, right = st.columns([5, 6], gap="large")
     with left:
-        told = found.scored.report(model, level)
-        st.html(panels.figures(("Figure", "Value", "95 % interval"), evaluate.table(told, level is not None)))
+        report = found.scored.report(model, level)
+        st.html(
+            panels.figures(("Figure", "Value", "95 % interval"), evaluate.table(report, level is not None))
+        )
         st.caption(
             "Intervals say how far a figure may move with other images of the same kinds.",
             help="They come from drawing the images anew with replacement a thousand times, good parts and "

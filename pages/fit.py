@@ -116,7 +116,7 @@ def _new_model() -> None:
         _set_up(survey, accepted, job if running else None)
 
 
-def _set_up(survey: Survey, accepted: list[Group], running: Job[fit.Fitted] | None) -> None:
+def _set_up(survey: Survey, accepted: list[Group], running: Job[fit.FitOutcome] | None) -> None:
     now = fit.memory()
     parts = survey.parts(accepted)
     name = st.text_input(
@@ -139,7 +139,7 @@ def _start(
     parts: dict[str, str],
     name: str,
     config: PadimConfig | None,
-    running: Job[fit.Fitted] | None,
+    running: Job[fit.FitOutcome] | None,
 ) -> None:
     n_parts = len(set(parts.values()))
     if config is not None:
@@ -229,9 +229,9 @@ def _normals(entry: Entry) -> None:
         _layers(entry, model, busy)
     from padim.analysis import good_parts
 
-    taken_out = good_parts.taken_out(model)
-    if taken_out:
-        _taken_out(entry, model, taken_out, busy)
+    not_good = good_parts.not_good(model)
+    if not_good:
+        _not_good_parts(entry, model, not_good, busy)
     _least_normal(entry, model, good_parts.ranked(model), busy)
     _features(entry, model, busy)
 
@@ -254,7 +254,7 @@ def _change_under_way(entry: Entry) -> bool:
     elif job.state == "cancelled":
         st.info("Cancelled: the model is as it was.", icon=":material/info:")
     else:
-        st.success(job.result.said, icon=":material/check:")
+        st.success(job.result.summary, icon=":material/check:")
         if job.result.failed:
             _failed(job.result.failed, "could not be used")
     return False
@@ -362,7 +362,7 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
     panel = st.expander("Tune layers", key="fit-layers", icon=":material/layers:", on_change="rerun")
     if not panel.open:
         return
-    from padim.analysis.layer_questions import can_be_told
+    from padim.analysis.layer_questions import can_attribute
 
     with panel:
         if not model.working_set.has_features:
@@ -374,10 +374,10 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
         left, right = st.columns(2, gap="large")
         with left:
             st.markdown("**How far good parts lie from the model, by layer**")
-            if can_be_told(model):
+            if can_attribute(model):
                 _normals_shares(entry, model)
             else:
-                st.caption(layers.UNTOLD)
+                st.caption(layers.UNREPORTED)
         with right:
             _tune(entry, model, busy)
 
@@ -385,11 +385,11 @@ def _layers(entry: Entry, model: Padim, busy: bool) -> None:
 def _normals_shares(entry: Entry, model: Padim) -> None:
     try:
         with st.spinner("Working it out"):
-            told = layers.of_normals(entry, model)
+            explanation = layers.of_normals(entry, model)
     except (PadimError, OSError) as error:
         shell.failure("The layers cannot be looked into.", error)
         return
-    st.html(panels.bars(layers.bars_of(model, told.shares.tolist(), features=True)))
+    st.html(panels.bars(layers.bars_of(model, explanation.shares.tolist(), features=True)))
     st.caption(
         "Every good part is judged by a model without it, as always. A layer with a large share here that "
         "never shows on your defects (on the Inspect page, “Which layer saw it”) mostly adds noise.",
@@ -421,7 +421,7 @@ def _tune(entry: Entry, model: Padim, busy: bool) -> None:
         icon=":material/refresh:",
         disabled=busy or not picked or set(picked) == set(used),
     ):
-        amending.start_relearning(entry, picked)
+        amending.start_refit(entry, picked)
         st.rerun()
     takes = "trains anew, which takes minutes" if model.config.trains else "takes a second or a few"
     st.caption(
@@ -430,7 +430,7 @@ def _tune(entry: Entry, model: Padim, busy: bool) -> None:
     )
 
 
-def _taken_out(entry: Entry, model: Padim, items: list[RankedNormal], busy: bool) -> None:
+def _not_good_parts(entry: Entry, model: Padim, items: list[RankedNormal], busy: bool) -> None:
     st.subheader("Taken out of the fit")
     locked = busy or not model.working_set.has_features
     grid = st.grid(min_column_width=160, gap="small", key="fit-taken-out")
@@ -474,13 +474,13 @@ def _least_normal(entry: Entry, model: Padim, items: list[RankedNormal], busy: b
 
 def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[RankedNormal]) -> dict[int, str]:
     """By index, HTML of which layers find each of these odd; empty unless it was asked for."""
-    from padim.analysis.layer_questions import can_be_told
+    from padim.analysis.layer_questions import can_attribute
 
     if (
         model.state.fitted.calibration != "exact"
         or not model.working_set.has_features
         or not shown
-        or not can_be_told(model)
+        or not can_attribute(model)
     ):
         return {}
     if not st.toggle(
@@ -493,11 +493,11 @@ def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[RankedNormal]) -
         return {}
     try:
         with st.spinner("Working it out"):
-            told = layers.of_each(entry, model, [item.index for item in shown])
+            explanation = layers.of_each(entry, model, [item.index for item in shown])
     except (PadimError, OSError) as error:
         shell.failure("The layers cannot be looked into.", error)
         return {}
-    bars = {index: layers.bars_of(model, one.shares.tolist()) for index, one in told.items()}
+    bars = {index: layers.bars_of(model, one.shares.tolist()) for index, one in explanation.items()}
     st.html(panels.legend(next(iter(bars.values()))))
     return {index: panels.stack(rows) for index, rows in bars.items()}
 

@@ -114,8 +114,8 @@ def _viewer(entry: Entry, model: Padim, rows: list[Row], shown: Row, *, listing:
     viewer.component()(
         key=_VIEWER,
         data=inspect.message(entry, model, rows, shown, listing=listing),
-        on_selected_change=lambda: inspect.hear_selected(entry, viewing.said(_VIEWER, "selected")),
-        on_look_change=lambda: viewing.hear_look(inspect.look(), viewing.said(_VIEWER, "look")),
+        on_selected_change=lambda: inspect.on_selected(entry, viewing.event_value(_VIEWER, "selected")),
+        on_look_change=lambda: viewing.on_look(inspect.look(), viewing.event_value(_VIEWER, "look")),
     )
 
 
@@ -127,11 +127,11 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
     )
     if not panel.open:
         return
-    from padim.analysis.layer_questions import asked_places, can_be_told
+    from padim.analysis.layer_questions import asked_places, can_attribute
 
     with panel, st.container(key=inspect.follower(row)):
-        if not can_be_told(model):
-            st.caption(layers.UNTOLD)
+        if not can_attribute(model):
+            st.caption(layers.UNREPORTED)
             return
         places = asked_places(row.item, model, level)
         labels = layers.labels(places, row.item)
@@ -147,11 +147,11 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
             )
             try:
                 with st.spinner("Working it out"):
-                    told = layers.explained(entry, model, row.item, places[at])
+                    explanation = layers.explained(entry, model, row.item, places[at])
             except (PadimError, OSError) as error:
                 shell.failure("This image cannot be looked into.", error)
                 return
-            st.html(panels.bars(layers.bars_of(model, told.shares.tolist())))
+            st.html(panels.bars(layers.bars_of(model, explanation.shares.tolist())))
             st.caption(
                 "How much each layer of the network adds to the distance there. Layers with a small stride "
                 "see scratches and texture, those with a large one shape and missing parts.",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from padim.analysis.region_preview import RegionPreview
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.region import Drawing, Region
+    from ui.region import Drawing, EditedRegion
 
 _EDITOR = "region-editor"
 
@@ -25,7 +25,7 @@ _EDITOR = "region-editor"
 # -- drawing ---------------------------------------------------------------------------------------------
 
 
-def _draw(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> None:
+def _draw(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) -> None:
     try:
         data = regions.message(entry, model, drawn, region)
     except PadimError as error:
@@ -34,7 +34,7 @@ def _draw(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> None:
     roi.component()(
         key=_EDITOR,
         data=data,
-        on_drawing_change=lambda: regions.hear(entry, model, viewing.said(_EDITOR, "drawing")),
+        on_drawing_change=lambda: regions.on_drawing(entry, model, viewing.event_value(_EDITOR, "drawing")),
     )
 
 
@@ -55,7 +55,7 @@ def _table(model: Padim, now: RegionPreview, then: RegionPreview | None) -> str:
     return f'<table class="pv-compare"><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-def _effect(entry: Entry, model: Padim, region: Region, unchanged: bool) -> None:
+def _effect(entry: Entry, model: Padim, region: EditedRegion, unchanged: bool) -> None:
     if region.empty:
         st.error(regions.EMPTY, icon=":material/block:")
         st.html(_table(model, regions.promise(entry, model, regions.in_use(model)), None))
@@ -93,7 +93,7 @@ def _effect(entry: Entry, model: Padim, region: Region, unchanged: bool) -> None
         )
 
 
-def _save(entry: Entry, model: Padim, region: Region) -> None:
+def _save(entry: Entry, model: Padim, region: EditedRegion) -> None:
     try:
         with st.spinner("Saving"):
             regions.save(entry, region, model.config.input_size)
@@ -106,7 +106,7 @@ def _save(entry: Entry, model: Padim, region: Region) -> None:
         st.rerun()
 
 
-def _actions(entry: Entry, model: Padim, drawn: Drawing, region: Region, unchanged: bool) -> None:
+def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, unchanged: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="region-actions"):
         if st.button(
             "Save this region",
@@ -137,7 +137,7 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: Region, unchang
             if st.button("Remove the region", key="region-remove"):
                 try:
                     with st.spinner("Saving"):
-                        regions.judge_everywhere(entry, model)
+                        regions.score_everywhere(entry, model)
                 except (PadimError, OSError) as error:
                     shell.failure("The region was not removed.", error)
                 else:
@@ -200,9 +200,9 @@ def _page(entry: Entry) -> None:
     if model is None:
         return
     _live(entry, model)
-    said = st.session_state.pop("region-said", None)
-    if said:
-        st.toast(said, icon=":material/check:")
+    event_value = st.session_state.pop("region-said", None)
+    if event_value:
+        st.toast(event_value, icon=":material/check:")
 
 
 in_use = shell.begin(

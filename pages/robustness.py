@@ -14,11 +14,11 @@ from ui.app.text import count
 from ui.widgets import charts, downloads, panels, robustness_charts, tables
 
 if TYPE_CHECKING:
-    from padim.analysis.image_changes import Kind
+    from padim.analysis.image_changes import ChangeKind
     from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.robustness import Shifted
+    from ui.robustness import RobustnessRun
 
 _NOTE = (
     "Labelled images as on the Evaluate page: one folder **good** and one for each kind of defect, MVTec "
@@ -42,7 +42,7 @@ def _bring(entry: Entry) -> None:
     )
 
 
-def _severities() -> dict[Kind, tuple[float, ...]] | None:
+def _severities() -> dict[ChangeKind, tuple[float, ...]] | None:
     """Draw the changes and how far each goes; None while something is wrong."""
     from padim.analysis.image_changes import SEVERITIES
 
@@ -58,7 +58,7 @@ def _severities() -> dict[Kind, tuple[float, ...]] | None:
         help="\n\n".join(f"**{change.name}**: {change.about}." for change in robustness.CHANGES.values()),
     )
     wrong: list[str] = []
-    chosen: dict[Kind, tuple[float, ...]] = {}
+    chosen: dict[ChangeKind, tuple[float, ...]] = {}
     with st.expander("How far each change goes", icon=":material/tune:"):
         fields = st.grid(min_column_width=230, gap="small", key="robustness-severities")
         for kind, change in robustness.CHANGES.items():
@@ -133,68 +133,68 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
 # -- what came of it -------------------------------------------------------------------------------------
 
 
-def _about(found: Shifted) -> None:
-    shift = found.shift
-    limit = "nothing" if shift.limit is None else f"at most {shift.limit * 100:.1f} % good parts rejected"
+def _about(found: RobustnessRun) -> None:
+    result = found.result
+    limit = "nothing" if result.limit is None else f"at most {result.limit * 100:.1f} % good parts rejected"
     st.html(
         panels.facts(
             [
                 ("Images", found.label),
-                ("Judged", robustness.judged(found)),
+                ("Judged", robustness.counts_text(found)),
                 ("Threshold", f"{found.threshold:.2f}"),
                 ("It promises", limit),
             ]
         )
     )
-    if shift.in_fit:
+    if result.in_fit:
         st.info(
-            f"{count(shift.in_fit, 'good part')} passed over: the model was fitted on "
-            f"{'it' if shift.in_fit == 1 else 'them'}, and it rejects fewer of those than of new ones.",
+            f"{count(result.in_fit, 'good part')} passed over: the model was fitted on "
+            f"{'it' if result.in_fit == 1 else 'them'}, and it rejects fewer of those than of new ones.",
             icon=":material/info:",
         )
     shell.unusable(found.failed)
 
 
-def _bears(found: Shifted, margin: float) -> None:
+def _tolerance(found: RobustnessRun, margin: float) -> None:
     st.subheader("What the model bears", anchor=False)
-    st.markdown(robustness.summary(found.shift, margin))
-    st.html(tables.table(*robustness.table(found.shift, margin)))
+    st.markdown(robustness.summary(found.result, margin))
+    st.html(tables.table(*robustness.table(found.result, margin)))
     st.caption(
-        robustness.bearable(found.shift, margin),
+        robustness.tolerated_changes(found.result, margin),
         help="A change is borne up to the largest severity tried at which, and at every milder one, this "
         "holds. The counted shares are compared, not their intervals: on few images one more or less "
         "decides.",
     )
 
 
-def _small_multiples(found: Shifted, margin: float) -> None:
+def _small_multiples(found: RobustnessRun, margin: float) -> None:
     from padim.analysis.image_changes import words
 
-    shift = found.shift
+    result = found.result
     st.subheader("Against severity", anchor=False)
     legend = []
-    if shift.good:
+    if result.good:
         legend.append(panels.Bar("Good parts rejected", "", 0, robustness_charts.REJECTED))
-    if shift.defects:
+    if result.defects:
         legend.append(panels.Bar("Defects caught", "", 0, robustness_charts.CAUGHT))
-    if shift.limit is not None and shift.good:
+    if result.limit is not None and result.good:
         legend.append(panels.Bar("Promised at most", "good parts rejected", 0, robustness_charts.LIMIT))
-    legend.append(panels.Bar("Borne", "shaded", 0, robustness_charts.BORNE))
+    legend.append(panels.Bar("Borne", "shaded", 0, robustness_charts.TOLERATED))
     st.html(panels.legend(legend))
     places = st.grid(min_column_width=265, gap="small", key="robustness-charts")
-    for series in shift.series:
+    for series in result.series:
         change = robustness.CHANGES[series.kind]
         with places.cell():
             st.markdown(f"**{change.name}**")
             st.plotly_chart(
                 robustness_charts.against_severity(
-                    robustness_charts.Line("good parts rejected", series.false_rejects),
-                    robustness_charts.Line("defects caught", series.caught),
+                    robustness_charts.ChangeLine("good parts rejected", series.false_rejects),
+                    robustness_charts.ChangeLine("defects caught", series.caught),
                     ticks=robustness.ticks(series),
-                    said=[words(series.kind, severity) for severity in series.severities],
+                    text=[words(series.kind, severity) for severity in series.severities],
                     title=change.axis,
-                    limit=shift.limit if shift.good else None,
-                    borne=robustness.borne_up_to(series, shift.limit, margin),
+                    limit=result.limit if result.good else None,
+                    tolerated=robustness.tolerated_up_to(series, result.limit, margin),
                 ),
                 config=charts.CONFIG,
                 key=f"robustness-chart-{series.kind}",
@@ -202,7 +202,7 @@ def _small_multiples(found: Shifted, margin: float) -> None:
     st.caption("The thin lines are 95 % intervals: with few images they are wide.")
 
 
-def _examples(found: Shifted) -> None:
+def _examples(found: RobustnessRun) -> None:
     if not found.examples:
         return
     st.subheader("What the changes look like", anchor=False)
@@ -224,7 +224,7 @@ def _examples(found: Shifted) -> None:
     st.caption(panels.plain(f"{found.shown}, {what}.{piece}"))
 
 
-def _downloads(found: Shifted, entry: Entry, margin: float) -> None:
+def _downloads(found: RobustnessRun, entry: Entry, margin: float) -> None:
     with st.container(horizontal=True):
         downloads.button(
             "Figures (CSV)",
@@ -243,7 +243,7 @@ def _downloads(found: Shifted, entry: Entry, margin: float) -> None:
 
 
 @st.fragment
-def _results(entry: Entry, found: Shifted) -> None:
+def _results(entry: Entry, found: RobustnessRun) -> None:
     # This part runs by itself at most clicks, with the model it was first given.
     if workspace.changed(entry):
         st.rerun()
@@ -251,7 +251,7 @@ def _results(entry: Entry, found: Shifted) -> None:
 
     top = st.container()
     margin = MARGIN
-    if found.shift.defects:
+    if found.result.defects:
         lost = st.number_input(
             "Defects that may be lost, in 100",
             min_value=1,
@@ -265,7 +265,7 @@ def _results(entry: Entry, found: Shifted) -> None:
         margin = lost / 100
     with top:
         _about(found)
-        _bears(found, margin)
+        _tolerance(found, margin)
     _small_multiples(found, margin)
     _examples(found)
     _downloads(found, entry, margin)

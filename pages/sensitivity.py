@@ -13,11 +13,11 @@ from ui.app.text import count
 from ui.widgets import charts, downloads, panels, sensitivity_charts, tables
 
 if TYPE_CHECKING:
-    from padim.analysis.synthetic_defects import Kind
+    from padim.analysis.synthetic_defects import DefectKind
     from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.sensitivity import Probed, Unit, Wanted
+    from ui.sensitivity import SensitivityRun, Unit, Wanted
 
 
 # -- images and settings -------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
         selection_mode="multi",
         wrap=True,
         default=list(default_sizes(side)),
-        format_func=unit.said,
+        format_func=unit.text,
         # Another input size has other sizes.
         key=f"sensitivity-sizes-{side}",
         persist_state="session",
@@ -147,47 +147,47 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
 # -- what came of it -------------------------------------------------------------------------------------
 
 
-def _about(found: Probed) -> None:
-    probe = found.probe
-    across, down = (f"{factor:.3g}" for factor in probe.scale)
+def _about(found: SensitivityRun) -> None:
+    result = found.result
+    across, down = (f"{factor:.3g}" for factor in result.scale)
     pixel = across if across == down else f"{across} × {down}"
-    void = int(probe.void.sum())
+    void = int(result.void.sum())
     st.html(
         panels.facts(
             [
                 ("Painted on", found.label),
-                ("Images", f"{len(probe.images):,}"),
-                ("Places", f"{len(probe.places):,}, each setting on all of them"),
+                ("Images", f"{len(result.images):,}"),
+                ("Places", f"{len(result.places):,}, each setting on all of them"),
                 ("Threshold", f"{found.threshold:.2f}"),
                 ("One pixel of the model", f"{pixel} image pixels"),
             ]
         )
     )
-    if probe.in_fit or probe.not_good:
+    if result.in_fit or result.not_good:
         passed = [
             text
             for number, text in (
-                (probe.in_fit, "the model was fitted on"),
-                (probe.not_good, "were taken out as not good"),
+                (result.in_fit, "the model was fitted on"),
+                (result.not_good, "were taken out as not good"),
             )
             if number
         ]
         st.info(
-            f"{count(probe.in_fit + probe.not_good, 'image')} passed over: {' or '.join(passed)}. What a "
+            f"{count(result.in_fit + result.not_good, 'image')} passed over: {' or '.join(passed)}. What a "
             "model has learnt by heart says nothing about new parts.",
             icon=":material/info:",
         )
-    if probe.bare_rejected:
+    if result.bare_rejected:
         st.warning(
-            f"{probe.bare_rejected} of {count(len(probe.images), 'image')} "
-            f"{'is' if probe.bare_rejected == 1 else 'are'} rejected before anything is painted. Where they "
+            f"{result.bare_rejected} of {count(len(result.images), 'image')} "
+            f"{'is' if result.bare_rejected == 1 else 'are'} rejected before anything is painted. Where they "
             f"alarm already nothing is counted: {count(void, 'trial')} left out.",
             icon=":material/warning:",
         )
     shell.unusable(found.failed)
 
 
-def _headline(found: Probed, unit: Unit) -> None:
+def _headline(found: SensitivityRun, unit: Unit) -> None:
     st.subheader("The smallest defect caught", anchor=False)
     st.html(tables.table(*sensitivity.smallest(found, unit)))
     st.caption(
@@ -203,9 +203,9 @@ def _headline(found: Probed, unit: Unit) -> None:
     )
 
 
-def _curves(found: Probed, kind: Kind | None, unit: Unit) -> None:
+def _curves(found: SensitivityRun, kind: DefectKind | None, unit: Unit) -> None:
     factor, name = unit.axis
-    colours = zip(found.probe.contrasts, sensitivity_charts.CONTRASTS, strict=False)
+    colours = zip(found.result.contrasts, sensitivity_charts.CONTRASTS, strict=False)
     st.html(
         panels.legend(
             panels.Bar(f"Contrast {sensitivity.percent(contrast)}", "", 0, colour)
@@ -216,7 +216,7 @@ def _curves(found: Probed, kind: Kind | None, unit: Unit) -> None:
         sensitivity_charts.detection(
             [
                 (f"contrast {sensitivity.percent(contrast)}", found.curve(kind, contrast))
-                for contrast in found.probe.contrasts
+                for contrast in found.result.contrasts
             ],
             factor=factor,
             unit=name,
@@ -230,38 +230,38 @@ def _curves(found: Probed, kind: Kind | None, unit: Unit) -> None:
     )
 
 
-def _map(found: Probed, kind: Kind | None) -> None:
+def _map(found: SensitivityRun, kind: DefectKind | None) -> None:
     from padim.analysis.blind_spots import counts_by_place
 
-    probe = found.probe
-    share, _ = probe.by_place(kind)
+    result = found.result
+    share, _ = result.by_place(kind)
     st.plotly_chart(
         sensitivity_charts.place_map(
             share,
-            counts_by_place(probe, kind),
-            side=probe.map_size,
-            shape=probe.scale[0] / probe.scale[1],
+            counts_by_place(result, kind),
+            side=result.map_size,
+            shape=result.scale[0] / result.scale[1],
             backdrop=found.seen.data,
         ),
         config=charts.CONFIG,
         key="sensitivity-map",
     )
-    st.caption(sensitivity.weakest(probe, kind))
+    st.caption(sensitivity.weakest(result, kind))
 
 
-def _examples(found: Probed, kind: Kind | None, unit: Unit) -> None:
-    probe = found.probe
-    kind = kind or probe.kinds[0]
+def _examples(found: SensitivityRun, kind: DefectKind | None, unit: Unit) -> None:
+    result = found.result
+    kind = kind or result.kinds[0]
     name, about = sensitivity.KINDS[kind]
     st.subheader(f"Examples: {name.lower()}", anchor=False)
     contrast = st.segmented_control(
         "Contrast",
-        list(probe.contrasts),
+        list(result.contrasts),
         format_func=lambda share: f"Contrast {sensitivity.percent(share)}",
-        default=probe.contrasts[len(probe.contrasts) // 2],
+        default=result.contrasts[len(result.contrasts) // 2],
         required=True,
         wrap=True,
-        key=f"sensitivity-contrast-{probe.contrasts}",
+        key=f"sensitivity-contrast-{result.contrasts}",
         label_visibility="collapsed",
     )
     shown = found.examples.get((kind, contrast), ())
@@ -275,7 +275,7 @@ def _examples(found: Probed, kind: Kind | None, unit: Unit) -> None:
     )
 
 
-def _downloads(found: Probed, entry: Entry) -> None:
+def _downloads(found: SensitivityRun, entry: Entry) -> None:
     with st.container(horizontal=True):
         downloads.button(
             "Figures (CSV)",
@@ -294,11 +294,11 @@ def _downloads(found: Probed, entry: Entry) -> None:
 
 
 @st.fragment
-def _results(entry: Entry, found: Probed) -> None:
+def _results(entry: Entry, found: SensitivityRun) -> None:
     # This part runs by itself at most clicks, with the model it was first given.
     if workspace.changed(entry):
         st.rerun()
-    probe = found.probe
+    result = found.result
     # What stands below is filled in with the unit chosen here.
     top = st.container()
     millimetres = st.number_input(
@@ -314,13 +314,13 @@ def _results(entry: Entry, found: Probed) -> None:
         persist_state="session",
         help="If you know how much of the part a pixel shows, sizes are told in millimetres.",
     )
-    unit = sensitivity.Unit.of(probe.scale, millimetres)
+    unit = sensitivity.Unit.of(result.scale, millimetres)
     with top:
         _about(found)
         _headline(found, unit)
     st.subheader("By size and by place", anchor=False)
-    kinds: dict[str, str] = {"all": "All kinds"} if len(probe.kinds) > 1 else {}
-    kinds |= {kind: sensitivity.KINDS[kind][0] for kind in probe.kinds}
+    kinds: dict[str, str] = {"all": "All kinds"} if len(result.kinds) > 1 else {}
+    kinds |= {kind: sensitivity.KINDS[kind][0] for kind in result.kinds}
     chosen = st.segmented_control(
         "Kind of defect",
         list(kinds),
@@ -328,10 +328,10 @@ def _results(entry: Entry, found: Probed) -> None:
         default=next(iter(kinds)),
         required=True,
         wrap=True,
-        key=f"sensitivity-kind-{'-'.join(probe.kinds)}",
+        key=f"sensitivity-kind-{'-'.join(result.kinds)}",
         label_visibility="collapsed",
     )
-    kind: Kind | None = next((one for one in probe.kinds if one == chosen), None)
+    kind: DefectKind | None = next((one for one in result.kinds if one == chosen), None)
     halves = st.grid(min_column_width=430, gap="medium", key="sensitivity-halves")
     with halves.cell():
         _curves(found, kind, unit)

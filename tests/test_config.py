@@ -24,7 +24,7 @@ def test_defaults() -> None:
         "backbone": "efficientnet_lite0",
         "weights": "pretrained",
         "layers": ["blocks.2", "blocks.4", "blocks.10"],
-        "muted_layers": [],
+        "inactive_layers": [],
         "input_size": 256,
         "fit": "stretch",
         "grid_stride": 8,
@@ -54,13 +54,13 @@ def _configs(draw: st.DrawFn) -> PadimConfig:
     backbone = draw(st.sampled_from(list(REGISTRY.values())))
     names = [layer.name for layer in backbone.layers]
     layers = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
-    muted = draw(st.lists(st.sampled_from(layers), max_size=len(layers) - 1, unique=True))
-    channels = backbone.channels([name for name in layers if name not in muted])
+    inactive = draw(st.lists(st.sampled_from(layers), max_size=len(layers) - 1, unique=True))
+    channels = backbone.channels([name for name in layers if name not in inactive])
     return PadimConfig(
         backbone=backbone.name,
         weights=draw(st.sampled_from(["pretrained", "random"])),
         layers=tuple(layers),
-        muted_layers=tuple(muted),
+        inactive_layers=tuple(inactive),
         input_size=32 * draw(st.integers(2, 64)),
         fit=draw(st.sampled_from(["stretch", "pad"])),
         grid_stride=draw(st.sampled_from([4, 8, 16])),
@@ -100,7 +100,7 @@ def test_missing_keys_take_their_defaults() -> None:
         ("sigma", "smoothing_sigma"),
         ("Backbone", "backbone"),
         ("weight", "weights"),
-        ("mutedlayers", "muted_layers"),
+        ("inactivelayers", "inactive_layers"),
         ("grid-stride", "grid_stride"),
     ],
 )
@@ -127,9 +127,9 @@ def test_unknown_key_unlike_any_is_answered_with_all() -> None:
         ("backbone", 18),
         ("backbone", None),
         ("weights", "imagenet"),
-        ("muted_layers", "blocks.2"),
-        ("muted_layers", ["blocks.0"]),
-        ("muted_layers", ["blocks.2", "blocks.4", "blocks.10"]),
+        ("inactive_layers", "blocks.2"),
+        ("inactive_layers", ["blocks.0"]),
+        ("inactive_layers", ["blocks.2", "blocks.4", "blocks.10"]),
         ("n_features", 177),
         ("input_size", 32),
         ("input_size", 100),
@@ -183,14 +183,14 @@ def test_more_features_than_channels_names_both() -> None:
         PadimConfig.from_yaml(text)
     assert PadimConfig.from_yaml(text.replace("200", "192")).n_features == 192
     with pytest.raises(PadimError, match="100 is more than the 64 channels of layer1 of resnet18"):
-        PadimConfig.from_yaml("{backbone: resnet18, muted_layers: [layer2, layer3], n_features: 100}")
+        PadimConfig.from_yaml("{backbone: resnet18, inactive_layers: [layer2, layer3], n_features: 100}")
 
 
 def test_muted_layers_give_no_channels() -> None:
-    config = PadimConfig(layers=("blocks.10", "blocks.4", "blocks.2"), muted_layers=("blocks.4",))
+    config = PadimConfig(layers=("blocks.10", "blocks.4", "blocks.2"), inactive_layers=("blocks.4",))
     assert config.active_layers == ("blocks.2", "blocks.10")
     assert config.channels == 24 + 112
-    assert PadimConfig(muted_layers=("blocks.10",)).n_features == 64
+    assert PadimConfig(inactive_layers=("blocks.10",)).n_features == 64
 
 
 def test_a_saved_model_may_have_asked_for_more_than_there_was() -> None:

@@ -73,7 +73,7 @@ def snapshot(model: Padim) -> dict[str, Any]:
         if model.state.fitted.calibration != "none"
         else None,
         "thumbnails": [model.working_set.thumbnail(i) for i in range(len(model.normals_))],
-        "has_spool": model.working_set.has_features,
+        "has_features": model.working_set.has_features,
     }
     files = (path for path in model.working_set.folder.rglob("*") if path.is_file())
     state["files"] = {
@@ -150,11 +150,11 @@ def test_scoring_is_lazy_and_takes_an_endless_source(small_model: Padim) -> None
 
     scores = small_model.predict(endless(), batch_size=2)
     assert read == 0
-    taken = list(itertools.islice(scores, 6))
-    assert [item.name for item in taken] == [f"{i}.png" for i in range(6)]
+    working_files = list(itertools.islice(scores, 6))
+    assert [item.name for item in working_files] == [f"{i}.png" for i in range(6)]
     scores.close()  # type: ignore[attr-defined]
     assert read <= 6 + 3 * 2
-    assert taken[0].score_level == taken[3].score_level
+    assert working_files[0].score_level == working_files[3].score_level
 
 
 # --- save and load ---

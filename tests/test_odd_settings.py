@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from padim import PadimConfig, PadimError
-from padim.study.plan import Plan
+from padim.study.plan import StudyPlan
 
 LONGEST = 1200
 BOMB = "\n".join(
@@ -77,17 +77,17 @@ def test_an_odd_configuration_gives_one_sentence(what: str) -> None:
 
 @pytest.mark.parametrize("what", ODD)
 def test_an_odd_plan_gives_one_sentence(what: str) -> None:
-    check_refused(Plan.from_yaml, ODD[what])
+    check_refused(StudyPlan.from_yaml, ODD[what])
     text = "\n".join(f"  {line}" for line in ODD[what].splitlines())
     if what not in {"several documents", "a mapping that holds itself"}:
-        check_refused(Plan.from_yaml, f"base:\n{text}")
+        check_refused(StudyPlan.from_yaml, f"base:\n{text}")
 
 
 @pytest.mark.parametrize("what", ["400,000 keys", "a lone surrogate", "a decimal of 5,000 digits"])
 def test_the_file_is_named(what: str, tmp_path: Path) -> None:
     path = tmp_path / "line_3.yaml"
     path.write_text(ODD[what], encoding="utf-8")
-    for load in (PadimConfig.load, Plan.load):
+    for load in (PadimConfig.load, StudyPlan.load):
         with pytest.raises(PadimError, match=re.escape(str(path))) as refused:
             load(path)
         check_sentence(str(refused.value).removeprefix(str(path)))
@@ -112,18 +112,18 @@ def test_another_encoding_is_said(encoding: str, tmp_path: Path) -> None:
 def test_a_plan_of_too_many_combinations_is_refused_before_they_are_made() -> None:
     sizes = ", ".join(["64"] * 8000)
     methods = ", ".join(["padim"] * 8000)
-    check_refused(Plan.from_yaml, f"input_sizes: [{sizes}]\nmethods: [{methods}]")
+    check_refused(StudyPlan.from_yaml, f"input_sizes: [{sizes}]\nmethods: [{methods}]")
 
 
 def test_references_of_ordinary_files_are_understood() -> None:
     text = "base: &base {seed: 1}\nconfigurations: [{name: a, eps: 0.5}, {<<: *base, name: b, eps: 0.25}]"
-    assert [one.config.seed for one in Plan.from_yaml(text).variants()] == [1, 1]
+    assert [one.config.seed for one in StudyPlan.from_yaml(text).variants()] == [1, 1]
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(alphabet="aseedps:-[]{}!&*?|>'\"\\ \n\t#%@,.0123456789xuUDF\ufeff\ud7ffé<=~", max_size=60))
 def test_any_text_is_a_configuration_or_a_sentence(text: str) -> None:
-    for parse in (PadimConfig.from_yaml, Plan.from_yaml):
+    for parse in (PadimConfig.from_yaml, StudyPlan.from_yaml):
         try:
             parse(text)
         except PadimError as error:

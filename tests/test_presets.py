@@ -13,15 +13,25 @@ from hypothesis import strategies as st
 
 from padim import PadimConfig, PadimError
 from padim.network import registry
-from padim.presets import CONTROLLED, ELSEWHERE, MEASURED, PRESETS, Name, expand, gained, matching, settings
+from padim.presets import (
+    CONTROLLED,
+    ELSEWHERE,
+    MEASURED,
+    PRESETS,
+    PresetName,
+    expand,
+    gained,
+    matching,
+    settings,
+)
 
-NAMES = get_args(Name)
+NAMES = get_args(PresetName)
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("backbone", registry.REGISTRY)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_preset_decides_all_it_controls_and_is_known_again(name: Name, backbone: str) -> None:
+def test_a_preset_decides_all_it_controls_and_is_known_again(name: PresetName, backbone: str) -> None:
     wanted = settings(name, backbone)
     assert set(wanted) == set(CONTROLLED)
     config = PadimConfig.of({"backbone": backbone, **wanted})
@@ -58,7 +68,7 @@ def test_on_other_networks_only_the_grid_changes() -> None:
         },
     ),
 )
-def test_what_is_chosen_counts_more(name: Name, chosen: dict[str, Any]) -> None:
+def test_what_is_chosen_counts_more(name: PresetName, chosen: dict[str, Any]) -> None:
     config = PadimConfig.of(expand(name, chosen)).model_dump()
     assert {key: config[key] for key in chosen} == chosen
     wanted = settings(name)

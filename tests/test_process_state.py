@@ -19,7 +19,7 @@ from padim import Padim, PadimConfig
 from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.methods import catalogue, student
-from padim.methods.training import Plan, Turn, train
+from padim.methods.training import TrainingPlan, Turn, train
 from padim.network import backbone
 from padim.network.randomness import drawing_from
 from tests.parts import normals
@@ -28,7 +28,7 @@ SMALL = backbone.get("mobilenet_v3_small")
 LAYERS = SMALL.select(SMALL.default_layers[:1])
 
 
-def fit(method: catalogue.Name) -> None:
+def fit(method: catalogue.MethodName) -> None:
     config = PadimConfig(
         input_size=64,
         grid_stride=16,
@@ -122,7 +122,7 @@ def training_of(watch: Watch, batches: Callable[[], None], threads: int) -> None
     train(
         module,
         Turn("all parts", [0], watch=watch),
-        Plan(1, 1, 0.1),
+        TrainingPlan(1, 1, 0.1),
         batches=drawn,
         loss=lambda x: module(x).square().mean(),
         threads=threads,

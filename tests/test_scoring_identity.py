@@ -18,7 +18,7 @@ from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
 from padim.errors import PadimError
 from padim.output.export import metadata
-from padim.scoring import Judge
+from padim.scoring import ScoringState
 from padim.scoring_identity import of_manifest, scoring_files
 from padim.storage.bundle import Bundle
 from tests.parts import defects, normals
@@ -40,7 +40,7 @@ def judged(model: Padim, **changes: object) -> str:
         "extractor": model.network.extractor,
         "channels": model.state.channels,
     }
-    return Judge(**{**state, **changes}).identity  # type: ignore[arg-type]
+    return ScoringState(**{**state, **changes}).identity  # type: ignore[arg-type]
 
 
 def test_saving_and_opening_keeps_it(small_model: Padim, model: Padim, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_what_is_kept_of_the_normals_changes_none(model: Padim) -> None:
         {"feature_norm": "none"},
         {"input_size": 96},
         {"layers": ("blocks.2", "blocks.4")},
-        {"muted_layers": ("blocks.2",)},
+        {"inactive_layers": ("blocks.2",)},
         {"weights": "random"},
         {"backbone": "efficientnet_lite1", "layers": ("blocks.3", "blocks.6", "blocks.14")},
         {"position_tolerance": 1},
@@ -107,7 +107,9 @@ def test_what_is_kept_of_the_normals_changes_none(model: Padim) -> None:
 def test_every_setting_of_a_map_changes_it(model: Padim, settings: dict[str, object]) -> None:
     changed = PadimConfig.model_construct(**{**model.config.model_dump(), **settings})
     # The scoring graph of these arrays need not fit: only the name is asked for.
-    judge = Judge(model.state.fitted, model.config, None, model.network.extractor, model.state.channels)
+    judge = ScoringState(
+        model.state.fitted, model.config, None, model.network.extractor, model.state.channels
+    )
     judge._config = changed
     assert judge.identity != model.state.identity
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from padim.analysis.sensitivity import Probe
+from padim.analysis.sensitivity import Sensitivity
 from padim.analysis.synthetic_defects import KINDS
 
 
-def made(caught: Any, void: Any = None) -> Probe:
+def made(caught: Any, void: Any = None) -> Sensitivity:
     """A measurement of these trials, bool (places, kinds, sizes, contrasts), places along the diagonal."""
     caught = np.asarray(caught, bool)
     places, kinds, sizes, contrasts = caught.shape
     at = (np.arange(places) + 0.5) * 64 / places
-    return Probe(
+    return Sensitivity(
         kinds=KINDS[:kinds],
         sizes=tuple(4.0 * 2**i for i in range(sizes)),
         contrasts=tuple(0.1 * 2**i for i in range(contrasts)),

@@ -35,7 +35,7 @@ class Amended:
         failed: files that could not be used.
     """
 
-    said: str
+    summary: str
     failed: tuple[ImageError, ...] = ()
 
 
@@ -91,9 +91,9 @@ def start_adding(entry: Entry, brought: Brought) -> None:
     _start(entry, "Adding good parts", ADD, brought, lambda job: add(entry, brought, job))
 
 
-def start_relearning(entry: Entry, active: Sequence[str]) -> None:
+def start_refit(entry: Entry, active: Sequence[str]) -> None:
     """Learn anew from these layers, from the features on disk."""
-    _begin(entry, "Fitting with other layers", lambda job: relearn(entry, active, job))
+    _begin(entry, "Fitting with other layers", lambda job: refit(entry, active, job))
 
 
 def start_excluding(entry: Entry, index: int, reason: Reason) -> None:
@@ -131,10 +131,10 @@ def rebuild(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
     with work_queue.handed_over(brought, job) as images:
         request = Rebuild(root=workspace.root(), model=entry.id, images=images)
         done = work_queue.run("change", request, job)
-    said = "The working features are back: parts can be excluded and put back again."
+    summary = "The working features are back: parts can be excluded and put back again."
     if done.was_stale:
-        said += " The calibration is up to date."
-    return Amended(said, done.unusable)
+        summary += " The calibration is up to date."
+    return Amended(summary, done.unusable)
 
 
 def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
@@ -161,7 +161,7 @@ def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
     return Amended(f"{count(done.images, 'image')} added{shots}.", looked.failed)
 
 
-def relearn(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:
+def refit(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:
     """The job: the same normals, compared by these layers only; the network does not run.
 
     Raises:
@@ -172,11 +172,11 @@ def relearn(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:
 
     request = SetLayers(root=workspace.root(), model=entry.id, active=list(active))
     done = work_queue.run("change", request, job)
-    if not done.muted:
+    if not done.inactive:
         return Amended("The model uses all its layers again; its threshold has followed.")
     return Amended(
-        f"The model now uses {_listed(done.active)}; {_listed(done.muted)} "
-        f"{'is' if len(done.muted) == 1 else 'are'} off. Its threshold has followed."
+        f"The model now uses {_listed(done.active)}; {_listed(done.inactive)} "
+        f"{'is' if len(done.inactive) == 1 else 'are'} off. Its threshold has followed."
     )
 
 

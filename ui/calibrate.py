@@ -107,7 +107,7 @@ class Trying:
 
     draft: Draft | None = None
     selected: str | None = None
-    heard: viewing.Heard = field(default_factory=viewing.Heard)
+    handled: viewing.HandledCounts = field(default_factory=viewing.HandledCounts)
     look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})
 
 
@@ -151,33 +151,33 @@ def impose(entry: Entry, draft: Draft) -> None:
     trying(entry).draft = draft
 
 
-def hear_decision(entry: Entry, model: Padim, value: object) -> None:
+def on_decision(entry: Entry, model: Padim, value: object) -> None:
     """Take over what the viewer says has been decided.
 
     What makes no sense is ignored, and so is a level of a scale that the model no longer has: it would be
     another threshold. The viewer then takes over the server's.
     """
     try:
-        said = _Said.model_validate(value)
+        event = _Message.model_validate(value)
     except ValidationError:
         return
-    heard = trying(entry).heard
-    heard.decision = max(heard.decision, said.count)
-    draft = _draft_from(said, model)
+    handled = trying(entry).handled
+    handled.decision = max(handled.decision, event.count)
+    draft = _draft_from(event, model)
     if draft is not None:
         trying(entry).draft = draft
 
 
-def hear_selected(entry: Entry, value: object) -> None:
+def on_selected(entry: Entry, value: object) -> None:
     """Take over which image is shown large: its full resolution is fetched then."""
-    said = viewing.selection(value)
-    if said is not None:
+    event = viewing.selection(value)
+    if event is not None:
         tried = trying(entry)
-        tried.selected = said.id
-        tried.heard.selected = max(tried.heard.selected, said.count)
+        tried.selected = event.id
+        tried.handled.selected = max(tried.handled.selected, event.count)
 
 
-class _Said(BaseModel, strict=True):
+class _Message(BaseModel, strict=True):
     """A decision as the viewer says it."""
 
     basis: Basis
@@ -188,14 +188,14 @@ class _Said(BaseModel, strict=True):
     count: viewing.Count
 
 
-def _draft_from(said: _Said, model: Padim) -> Draft | None:
-    if said.min_area > areas_for(model) or said.scale != [
+def _draft_from(event: _Message, model: Padim) -> Draft | None:
+    if event.min_area > areas_for(model) or event.scale != [
         model.state.fitted.quantizer.offset,
         model.state.fitted.quantizer.step,
     ]:
         return None
-    by_hand = model.state.fitted.quantizer.to_value(said.level) if said.basis == "manual" else None
-    return Draft(said.basis, said.permille, by_hand, said.min_area)
+    by_hand = model.state.fitted.quantizer.to_value(event.level) if event.basis == "manual" else None
+    return Draft(event.basis, event.permille, by_hand, event.min_area)
 
 
 def decision(model: Padim, draft: Draft) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def take(entry: Entry, model: Padim, brought: bring.Brought, origin: Origin) -> 
     tests(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER, origin)
 
 
-def sample(origin: Origin) -> bring.Sample | None:
+def sample(origin: Origin) -> bring.SampleParts | None:
     """The sample's images of that kind, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None or origin == "unknown":
@@ -247,10 +247,12 @@ def sample(origin: Origin) -> bring.Sample | None:
     ]
     what = "good parts" if origin == "good" else "defects"
     note = "Good parts that were not in the fit." if origin == "good" else "Five kinds of defects."
-    return bring.Sample(note, lambda: bring.from_files(files, f"Sample: {part.name}, {what}", "Sample"))
+    return bring.SampleParts(note, lambda: bring.from_files(files, f"Sample: {part.name}, {what}", "Sample"))
 
 
-def shown(entry: Entry, model: Padim, held: viewing.HeldOut | None, min_area: int) -> list[viewing.Shown]:
+def shown(
+    entry: Entry, model: Padim, held: viewing.HeldOut | None, min_area: int
+) -> list[viewing.ViewerImage]:
     """All that the viewer shows: the good parts with their held-out maps, then the test images."""
     images = [] if held is None else viewing.normals_shown(model, held, min_area)
     return [*images, *viewing.tests_shown(model, tests(entry).pile.items, min_area)]
@@ -270,20 +272,20 @@ class _Labelled(BaseModel, strict=True):
     instead_of: Literal["good", "defect"] | None = None
 
 
-def hear_labels(entry: Entry, value: object) -> None:
+def on_labels(entry: Entry, value: object) -> None:
     """Take over the labels that the viewer has given and not heard of yet; what makes no sense is ignored.
 
     Raises:
         OSError: a label cannot be saved. Those after it are dropped too, and all count as heard: the viewer
             then shows the labels that there are.
     """
-    heard = trying(entry).heard
+    handled = trying(entry).handled
     try:
-        said = _LABELS.validate_python(value)
+        event = _LABELS.validate_python(value)
     except ValidationError:
         return
-    new = [one for one in said if one.count > heard.labels]
-    heard.labels = max([heard.labels, *(one.count for one in new)])
+    new = [one for one in event if one.count > handled.labels]
+    handled.labels = max([handled.labels, *(one.count for one in new)])
     for one in new:
         if one.label == "kept" or one.label == "unkept":
             labels.keep(entry, one.sha256, off=one.label == "kept")
@@ -314,15 +316,15 @@ class Known:
     doubted: tuple[int, ...]
 
 
-def known(entry: Entry, model: Padim, images: Sequence[viewing.Shown], min_area: int) -> Known:
+def known(entry: Entry, model: Padim, images: Sequence[viewing.ViewerImage], min_area: int) -> Known:
     """What thresholds can be chosen by, scored for that smallest region as ``images`` are."""
-    said = labels.labels(entry)
+    event = labels.labels(entry)
     good: list[int] = []
     defect: list[int] = []
     for one in images:
         if one.item is None:
             continue
-        group = said.get(one.sha256) or one.group
+        group = event.get(one.sha256) or one.group
         if group != "unknown":
             (good if group == "good" else defect).append(one.score)
     if model.state.fitted.calibration != "none":
@@ -330,7 +332,7 @@ def known(entry: Entry, model: Padim, images: Sequence[viewing.Shown], min_area:
     doubted = tuple(
         index
         for index, normal in enumerate(model.normals_)
-        if normal.status != "not_good" and said.get(normal.sha256) == "defect"
+        if normal.status != "not_good" and event.get(normal.sha256) == "defect"
     )
     return Known(np.asarray(good, np.int64), np.asarray(defect, np.int64), doubted)
 
@@ -352,7 +354,11 @@ def draft_at(model: Padim, level: int, min_area: int) -> Draft:
 
 
 def message(
-    entry: Entry, model: Padim, images: Sequence[viewing.Shown], held: viewing.HeldOut | None, draft: Draft
+    entry: Entry,
+    model: Padim,
+    images: Sequence[viewing.ViewerImage],
+    held: viewing.HeldOut | None,
+    draft: Draft,
 ) -> dict[str, Any]:
     """What the viewer is given on this page."""
     from padim.decision.guard_band import band_levels
@@ -367,7 +373,7 @@ def message(
         look=tried.look,
         labels=labels.labels(entry),
         kept=labels.kept(entry),
-        heard=tried.heard,
+        handled=tried.handled,
         saved=decision_in_use(model),
         band=band_levels(model.decision.guard, model.state.fitted.quantizer),
         held=held,

@@ -22,7 +22,7 @@ from ui.files import bring
 from ui.files.media import ServedImage
 from ui.jobs import watch
 from ui.reviews import Review, Reviews
-from ui.scoring import Kept, Scored
+from ui.scoring import Kept, ScoredUpload
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
     from ui.scoring import Pile
 
-Session: TypeAlias = "SecondSession[Scored]"
+Session: TypeAlias = "SecondSession[ScoredUpload]"
 
 REPEATS = "repeats"
 SECOND = "second"
@@ -76,7 +76,7 @@ def measure_again(job: Job[PoseSpread]) -> None:
 # -- images that the model has seen ----------------------------------------------------------------------
 
 
-def unknown(model: Padim, items: Iterable[Scored]) -> list[Scored]:
+def unknown(model: Padim, items: Iterable[ScoredUpload]) -> list[ScoredUpload]:
     """The images that are none of the model's own, by content, in order of arrival."""
     from padim.analysis.second_session import not_in_model
 
@@ -109,22 +109,22 @@ SPLITS: dict[Split, str] = {
 }
 
 
-def distinct(items: Iterable[Scored]) -> list[Scored]:
+def distinct(items: Iterable[ScoredUpload]) -> list[ScoredUpload]:
     """Each file once: a copy of a file scores the same, which says nothing about repeatability."""
-    first: dict[str, Scored] = {}
+    first: dict[str, ScoredUpload] = {}
     for item in items:
         first.setdefault(item.sha256, item)
     return list(first.values())
 
 
-def splits(items: Sequence[Scored]) -> dict[Split, list[Part]]:
+def splits(items: Sequence[ScoredUpload]) -> dict[Split, list[Part]]:
     """The ways in which these images may be shots of several parts, the most telling first."""
     from padim.data import parts_by_name
 
     return parts_by_name.splits([item.name for item in items])
 
 
-def of_pile(model: Padim, items: Sequence[Scored], parts: Iterable[Part]) -> list[Shots]:
+def of_pile(model: Padim, items: Sequence[ScoredUpload], parts: Iterable[Part]) -> list[Shots]:
     """The shots of each part, with their scores."""
     from padim.analysis.repeat_shots import Shots
 
@@ -204,18 +204,18 @@ def take_second(entry: Entry, model: Padim, brought: bring.Brought) -> None:
     second(entry).take(f"Scoring {brought.label}", brought, model, SECOND, "good")
 
 
-def sample_second() -> bring.Sample | None:
+def sample_second() -> bring.SampleParts | None:
     """The sample's unseen good parts, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None or not (part / "test" / "good").is_dir():
         return None
-    return bring.Sample(
+    return bring.SampleParts(
         "The sample has good parts that its model has not seen.",
         lambda: bring.from_folder(part / "test" / "good", f"Sample: {part.name}, more good parts"),
     )
 
 
-def session(model: Padim, items: Sequence[Scored], level: int) -> Session:
+def session(model: Padim, items: Sequence[ScoredUpload], level: int) -> Session:
     """Compare good parts with the promise at a threshold.
 
     Images so alike that they must be shots of one part count as one: what is certain enough without asking,
@@ -270,14 +270,16 @@ def _chance(p: float) -> str:
     return "fewer than 1 in 1,000" if p < 0.001 else in_hundred(p)
 
 
-def overlay_of(entry: Entry, item: Scored, model: Padim, level: int) -> ServedImage:
+def overlay_of(entry: Entry, item: ScoredUpload, model: Padim, level: int) -> ServedImage:
     """A scored image's small copy with its heat at this threshold."""
     identity = workspace.scoring_identity(entry)
     return ServedImage(_overlay_of(item, model, identity, item.sha256, level, model.config.min_area))
 
 
 @st.cache_resource(max_entries=500, show_spinner=False)
-def _overlay_of(_item: Scored, _model: Padim, identity: str, sha256: str, level: int, min_area: int) -> bytes:
+def _overlay_of(
+    _item: ScoredUpload, _model: Padim, identity: str, sha256: str, level: int, min_area: int
+) -> bytes:
     from padim.data.decode import decode
     from padim.output.small_overlays import overlay_jpeg
 
@@ -288,7 +290,7 @@ def _overlay_of(_item: Scored, _model: Padim, identity: str, sha256: str, level:
 class Picked(Kept):
     """Some images of a pile, as a source."""
 
-    def __init__(self, pile: Pile, items: Iterable[Scored]) -> None:
+    def __init__(self, pile: Pile, items: Iterable[ScoredUpload]) -> None:
         super().__init__(pile)
         self._picked = list(items)
 
@@ -314,7 +316,7 @@ def add_to_fit(entry: Entry, found: Session) -> None:
 def clear_joined(entry: Entry, model: Padim) -> None:
     """Clear the second session once all its images are the model's own.
 
-    Scored by a model that has learnt from them, they would only confirm themselves.
+    ScoredUpload by a model that has learnt from them, they would only confirm themselves.
     """
     review = second(entry)
     items = review.pile.items

@@ -127,12 +127,12 @@ def _handed_over(brought: bring.Brought, job: Job[Any], good_of: str | None = No
         yield Labelled(at=at, label=brought.label, beside=beside, good_of=good_of)
 
 
-def sample() -> bring.Sample | None:
+def sample() -> bring.SampleParts | None:
     """The sample's images, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None:
         return None
-    return bring.Sample(
+    return bring.SampleParts(
         "Good parts and five kinds of defects with masks, to try it out.",
         lambda: bring.Brought(
             bring.from_folder(part, part.name).source, f"Sample: {part.name}", part.name, path=part
@@ -178,7 +178,7 @@ def _run(folder: Path, variants: Sequence[Variant], brought: bring.Brought, job:
     from padim.worker import messages
 
     with _handed_over(brought, job) as images:
-        request = messages.Study(
+        request = messages.StudyRequest(
             folder=folder.absolute(),
             variants=[(one.name, one.config.model_dump(mode="json")) for one in variants],
             images=images,

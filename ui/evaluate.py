@@ -19,7 +19,7 @@ from ui.jobs import watch
 from ui.widgets.panels import Thumb
 
 if TYPE_CHECKING:
-    from padim.analysis.metrics import Figure, Report
+    from padim.analysis.metrics import EvaluationReport, Figure
     from padim.analysis.scored_dataset import LabeledScore, Outcome, ScoredDataset
     from padim.data.datasets import Dataset
     from padim.decision.operating_points import Rate
@@ -199,7 +199,7 @@ RANKING = (
 )
 
 
-def said(figure: Figure) -> tuple[str, str]:
+def figure_text(figure: Figure) -> tuple[str, str]:
     """A figure and its interval as text; without one, a dash and why."""
     if figure.value is None:
         why = figure.why
@@ -209,24 +209,24 @@ def said(figure: Figure) -> tuple[str, str]:
     return f"{figure.value:.3f}", f"{figure.low:.3f} to {figure.high:.3f}"
 
 
-def rate_said(rate: Rate) -> tuple[str, str]:
+def rate_text(rate: Rate) -> tuple[str, str]:
     """A counted share and its interval as text."""
     if not rate.of:
         return "–", "There are none to count."
     return f"{rate.count} of {rate.of}", f"{rate.low * 100:.1f} to {rate.high * 100:.1f} %"
 
 
-def table(found: Report, at_threshold: bool) -> list[tuple[str, str, str, str]]:
+def table(found: EvaluationReport, at_threshold: bool) -> list[tuple[str, str, str, str]]:
     """Lines for the table of figures: name, value, interval or reason, what it says."""
-    lines = [(name, *said(getattr(found, attribute)), says) for name, attribute, says in RANKING]
+    lines = [(name, *figure_text(getattr(found, attribute)), says) for name, attribute, says in RANKING]
     if at_threshold:
         lines += [
             (
                 "Good parts rejected",
-                *rate_said(found.false_rejects),
+                *rate_text(found.false_rejects),
                 "Counted at the threshold in use. The interval is exact for a share that was counted.",
             ),
-            ("Defects missed", *rate_said(found.misses), "Counted at the threshold in use."),
+            ("Defects missed", *rate_text(found.misses), "Counted at the threshold in use."),
         ]
     return lines
 

@@ -60,7 +60,7 @@ class FitState:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitOutcome:
     """What a fit leaves: the model's id in the workspace, and the files it passed over."""
 
     model_id: str
@@ -74,12 +74,12 @@ def memory() -> FitState:
     return state.of(FitState)
 
 
-def sample() -> bring.Sample | None:
+def sample() -> bring.SampleParts | None:
     """The sample's good parts, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None:
         return None
-    return bring.Sample(
+    return bring.SampleParts(
         "No images at hand? Generated images of one part show the whole way.",
         lambda: replace(
             bring.from_folder(part / "train" / "good", f"Sample: {part.name}, good parts"),
@@ -129,7 +129,7 @@ def survey_job() -> Job[Survey] | None:
     return watch.find(key) if key else None
 
 
-def fit_job() -> Job[Fitted] | None:
+def fit_job() -> Job[FitOutcome] | None:
     """This session's fit, running or ended."""
     key = memory().fit_key
     return watch.find(key) if key else None
@@ -190,7 +190,7 @@ def begin(
     name: str,
     config: PadimConfig,
     parts: Mapping[str, str],
-    images: Callable[[Job[Fitted]], AbstractContextManager[Images]],
+    images: Callable[[Job[FitOutcome]], AbstractContextManager[Images]],
     label: str = "",
 ) -> None:
     """Start a fit of this session's, of whatever images.
@@ -244,7 +244,7 @@ def _start(
     entry_id: str,
     config: PadimConfig,
     parts: Mapping[str, str],
-    images: Callable[[Job[Fitted]], AbstractContextManager[Images]],
+    images: Callable[[Job[FitOutcome]], AbstractContextManager[Images]],
     label: str,
     *,
     resumed: bool,
@@ -268,7 +268,7 @@ def _start(
     )
 
 
-def _held_fit(held: ExitStack, *arguments: Any, **more: Any) -> Fitted:
+def _held_fit(held: ExitStack, *arguments: Any, **more: Any) -> FitOutcome:
     with held:
         return fit(*arguments, **more)
 
@@ -278,12 +278,12 @@ def fit(
     entry_id: str,
     config: PadimConfig,
     parts: Mapping[str, str],
-    images: Callable[[Job[Fitted]], AbstractContextManager[Images]],
-    job: Job[Fitted],
+    images: Callable[[Job[FitOutcome]], AbstractContextManager[Images]],
+    job: Job[FitOutcome],
     *,
     label: str = "",
     resumed: bool = False,
-) -> Fitted:
+) -> FitOutcome:
     """Fit, calibrate and save one model into its prepared folder; removes that if it fails or is cancelled,
     unless it goes on with what an earlier one has done.
 
@@ -309,4 +309,4 @@ def fit(
         if not resumed:
             store.delete(entry_id)
         raise
-    return Fitted(entry_id, name, done.images, done.unusable)
+    return FitOutcome(entry_id, name, done.images, done.unusable)

@@ -9,7 +9,7 @@ from ui import viewing
 from ui.app import state
 from ui.files import bring
 from ui.reviews import Review, Reviews
-from ui.scoring import Scored
+from ui.scoring import ScoredUpload
 
 if TYPE_CHECKING:
     from padim.decision.guard_band import Verdict
@@ -43,12 +43,12 @@ def take(entry: Entry, model: Padim, brought: bring.Brought) -> None:
     review(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER)
 
 
-def sample() -> bring.Sample | None:
+def sample() -> bring.SampleParts | None:
     """The sample's test images, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None:
         return None
-    return bring.Sample(
+    return bring.SampleParts(
         "Good parts and five kinds of defects, to try it out.",
         lambda: bring.from_folder(part / "test", f"Sample: {part.name}, test images"),
     )
@@ -68,7 +68,7 @@ class Row:
         regions: regions of its mask.
     """
 
-    item: Scored
+    item: ScoredUpload
     score: int
     verdict: Verdict | None
     regions: int
@@ -133,14 +133,14 @@ def look() -> dict[str, Any]:
     return state.of(_Looks).look
 
 
-def hear_selected(entry: Entry, value: object) -> None:
+def on_selected(entry: Entry, value: object) -> None:
     """Take over from the viewer which image is looked at."""
-    said = viewing.selection(value)
-    if said is None:
+    event = viewing.selection(value)
+    if event is None:
         return
     found = review(entry)
-    found.heard.selected = max(found.heard.selected, said.count)
-    item = next((one for one in found.pile.items if viewing.test_id(one) == said.id), None)
+    found.handled.selected = max(found.handled.selected, event.count)
+    item = next((one for one in found.pile.items if viewing.test_id(one) == event.id), None)
     if item is not None:
         found.selected = item.number
 
@@ -183,7 +183,7 @@ def message(
         look=look(),
         labels={},
         kept=set(),
-        heard=review(entry).heard,
+        handled=review(entry).handled,
         band=band_levels(model.decision.guard, model.state.fitted.quantizer),
         arranged=True,
         regions={viewing.test_id(row.item): row.regions for row in found},

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.model_folders import Entry
     from ui.jobs.jobs import Job
-    from ui.scoring import Scored
+    from ui.scoring import ScoredUpload
 
 Source = Literal["labelled", "painted", "none"]
 
 
 @dataclass(frozen=True)
-class Learnt:
+class CurveRun:
     """A finished learning curve.
 
     Attributes:
@@ -54,11 +54,11 @@ def runs() -> Runs:
     return state.of(_Curves)
 
 
-def defects(entry: Entry) -> list[Scored]:
+def defects(entry: Entry) -> list[ScoredUpload]:
     """The images on the Calibrate page's list that are known to show defects."""
-    said = labels.labels(entry)
+    given = labels.labels(entry)
     items = calibrate.tests(entry).pile.items
-    return [item for item in items if (said.get(item.sha256) or item.origin) == "defect"]
+    return [item for item in items if (given.get(item.sha256) or item.origin) == "defect"]
 
 
 def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
@@ -71,18 +71,18 @@ def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
     runs().start(
         entry,
         "Fitting on subsets of the good parts",
-        lambda job: _learnt(model, images, painted, draws, identity, job),
+        lambda job: _measure(model, images, painted, draws, identity, job),
     )
 
 
-def _learnt(
+def _measure(
     model: Padim,
     images: checks.Picked | None,
     painted: bool,
     draws: int,
     identity: str,
-    job: Job[Learnt],
-) -> Learnt:
+    job: Job[CurveRun],
+) -> CurveRun:
     from padim.analysis.learning_curve import learning_curve
 
     failed: list[ImageError] = []
@@ -95,7 +95,7 @@ def _learnt(
         cancel=job.cancelled,
         on_error=failed.append,
     )
-    return Learnt(identity, curve, tuple(failed))
+    return CurveRun(identity, curve, tuple(failed))
 
 
 # -- words -----------------------------------------------------------------------------------------------
@@ -134,14 +134,14 @@ def rows(curve: LearningCurve) -> tuple[list[str], list[list[Cell]]]:
 # -- files -----------------------------------------------------------------------------------------------
 
 
-def figures_csv(found: Learnt, entry: Entry) -> bytes:
+def figures_csv(found: CurveRun, entry: Entry) -> bytes:
     """Every fit on a line."""
     from padim.output.learning_curve_files import learning_curve_csv
 
     return learning_curve_csv(found.curve, model=entry.name)
 
 
-def document(found: Learnt, entry: Entry) -> bytes:
+def document(found: CurveRun, entry: Entry) -> bytes:
     """All of it as JSON."""
     from padim.output.learning_curve_files import learning_curve_json
 

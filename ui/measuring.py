@@ -174,7 +174,9 @@ def bring_to(
             note=note,
             sample=None
             if part is None
-            else bring.Sample(sample, lambda: bring.from_folder(sample_folder(part), f"Sample: {part.name}")),
+            else bring.SampleParts(
+                sample, lambda: bring.from_folder(sample_folder(part), f"Sample: {part.name}")
+            ),
             also=also,
         )
     except PadimError as error:

@@ -60,7 +60,7 @@ class Drawing:
     shapes: tuple[Shape, ...] | None = None
     size: int = 0
     stamp: int = 0
-    heard: int = 0
+    handled: int = 0
 
 
 @dataclass
@@ -84,7 +84,7 @@ def put_back(drawn: Drawing) -> None:
     drawn.stamp += 1
 
 
-class _Said(BaseModel, strict=True):
+class _Message(BaseModel, strict=True):
     """A drawing as the editor says it; the shapes are looked at one by one afterwards."""
 
     model: str
@@ -93,7 +93,7 @@ class _Said(BaseModel, strict=True):
     shapes: list[Any]
 
 
-def hear(entry: Entry, model: Padim, value: object) -> None:
+def on_drawing(entry: Entry, model: Padim, value: object) -> None:
     """Take over what was drawn.
 
     What makes no sense, or belongs to another model, is ignored; the editor then shows the server’s shapes.
@@ -102,26 +102,26 @@ def hear(entry: Entry, model: Padim, value: object) -> None:
     from padim.errors import PadimError
 
     try:
-        said = _Said.model_validate(value)
+        event = _Message.model_validate(value)
     except ValidationError:
         return
-    if said.model != entry.id or said.size != model.config.input_size:
+    if event.model != entry.id or event.size != model.config.input_size:
         return
     drawn = drawing(entry, model)
-    drawn.heard = said.serial
+    drawn.handled = event.serial
     try:
-        shapes = from_json(said.shapes)
+        shapes = from_json(event.shapes)
     except PadimError:
         return
     if sum(len(shape.points) for shape in shapes) <= MOST_POINTS:
-        drawn.shapes, drawn.size = shapes, said.size
+        drawn.shapes, drawn.size = shapes, event.size
 
 
 # -- what it comes to ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
+class EditedRegion:
     """Shapes and the mask they come to.
 
     Attributes:
@@ -143,16 +143,16 @@ class Region:
         return 1.0 if self.mask is None else float(self.mask.mean())
 
 
-def in_use(model: Padim) -> Region:
+def in_use(model: Padim) -> EditedRegion:
     """The region that the model judges."""
-    return Region(model.decision.roi_shapes, model.decision.roi)
+    return EditedRegion(model.decision.roi_shapes, model.decision.roi)
 
 
-def draft(drawn: Drawing, model: Padim) -> Region:
+def draft(drawn: Drawing, model: Padim) -> EditedRegion:
     """The region that the shapes drawn come to; that in use where nothing was drawn."""
     if drawn.shapes is None:
         return in_use(model)
-    return Region(drawn.shapes, _rasterized(drawn.shapes, model.config.input_size))
+    return EditedRegion(drawn.shapes, _rasterized(drawn.shapes, model.config.input_size))
 
 
 @lru_cache(maxsize=8)
@@ -165,7 +165,7 @@ def _rasterized(shapes: tuple[Shape, ...], size: int) -> Mask | None:
     return mask
 
 
-def same(model: Padim, region: Region) -> bool:
+def same(model: Padim, region: EditedRegion) -> bool:
     """Whether a region is the one in use, shape by shape."""
     now = in_use(model)
     if region.shapes != now.shapes:
@@ -174,7 +174,7 @@ def same(model: Padim, region: Region) -> bool:
     return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
-def too_small(model: Padim, region: Region) -> bool:
+def too_small(model: Padim, region: EditedRegion) -> bool:
     """Whether no region of defects could ever be large enough to count inside."""
     from padim.analysis.region_preview import too_small
 
@@ -184,7 +184,7 @@ def too_small(model: Padim, region: Region) -> bool:
 # -- what saving would change ----------------------------------------------------------------------------
 
 
-def promise(entry: Entry, model: Padim, region: Region) -> RegionPreview:
+def promise(entry: Entry, model: Padim, region: EditedRegion) -> RegionPreview:
     """Work out what saving a region would come to; the model stays as it is.
 
     Args:
@@ -220,7 +220,7 @@ def _digest(mask: Mask | None) -> str:
     return "" if mask is None else hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
 
 
-def save(entry: Entry, region: Region, size: int) -> None:
+def save(entry: Entry, region: EditedRegion, size: int) -> None:
     """Judge by this region from now on.
 
     Args:
@@ -245,13 +245,13 @@ def save(entry: Entry, region: Region, size: int) -> None:
     state.of(_Drawn).of.setdefault(entry.id, Drawing()).shapes = None
 
 
-def judge_everywhere(entry: Entry, model: Padim) -> None:
+def score_everywhere(entry: Entry, model: Padim) -> None:
     """Remove the region in use; the editor can still undo it.
 
     Raises:
         PadimError, OSError: it was not removed.
     """
-    save(entry, Region((), None), model.config.input_size)
+    save(entry, EditedRegion((), None), model.config.input_size)
     put_back(drawing(entry, model))
 
 
@@ -259,7 +259,7 @@ def judge_everywhere(entry: Entry, model: Padim) -> None:
 
 
 @dataclass(frozen=True)
-class Wolf:
+class FalseAlarmMap:
     """Where good parts alarm at the threshold in use.
 
     Attributes:
@@ -275,28 +275,28 @@ class Wolf:
     parts: int
 
 
-def wolf(entry: Entry, model: Padim) -> Wolf | None:
+def false_alarms(entry: Entry, model: Padim) -> FalseAlarmMap | None:
     """The cry-wolf map; None without held-out scores or without a threshold."""
     threshold = model.current_threshold
     if model.state.fitted.calibration == "none" or threshold is None:
         return None
-    return _wolf(model, _identity(entry), threshold.level)
+    return _false_alarm_map(model, _identity(entry), threshold.level)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Looking where good parts alarm")
-def _wolf(_model: Padim, identity: str, level: int) -> Wolf:
-    from padim.analysis.region_preview import cry_wolf
+def _false_alarm_map(_model: Padim, identity: str, level: int) -> FalseAlarmMap:
+    from padim.analysis.region_preview import false_alarm_map
 
-    share = cry_wolf(_model, level)
+    share = false_alarm_map(_model, level)
     parts = len(_model.state.part_scores(_model.config.min_area))
     most = float(share.max())
     if most == 0:
-        return Wolf(None, (), 0, parts)
+        return FalseAlarmMap(None, (), 0, parts)
     rgba = _tint(share / most)
     rgba[share == 0] = 0
     stops = _tint(np.linspace(1 / round(most * parts), 1, _STOPS))
     colors = tuple(f"rgba({r}, {g}, {b}, {a / 255:.2f})" for r, g, b, a in stops.tolist())
-    return Wolf(_png(rgba), colors, round(most * parts), parts)
+    return FalseAlarmMap(_png(rgba), colors, round(most * parts), parts)
 
 
 def _tint(share: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
@@ -324,7 +324,7 @@ def _mean(_model: Padim, shown: str, size: int, fit: str) -> ServedImage:
     return ServedImage(encode_png(mean_normal(_model)))
 
 
-def excluded(region: Region) -> ServedImage | None:
+def excluded(region: EditedRegion) -> ServedImage | None:
     """PNG in map pixels, opaque where nothing is judged and clear elsewhere; None where all is judged."""
     if region.mask is None:
         return None
@@ -344,7 +344,7 @@ def _png(rgba: npt.NDArray[np.uint8]) -> ServedImage:
 # -- the message -----------------------------------------------------------------------------------------
 
 
-def message(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> dict[str, Any]:
+def message(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) -> dict[str, Any]:
     """All that the editor needs, as JSON.
 
     Raises:
@@ -352,12 +352,12 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> dict[
     """
     from padim.decision.roi import MAX_POINTS, MAX_SHAPES, to_json
 
-    found = wolf(entry, model)
+    found = false_alarms(entry, model)
     mask = excluded(region)
     return {
         "model": entry.id,
         "size": model.config.input_size,
-        "heard": drawn.heard,
+        "heard": drawn.handled,
         "shapes": to_json(region.shapes),
         "mean": mean_image(entry, model).url("region-mean"),
         "mask": None if mask is None else mask.url("region-mask"),
@@ -388,14 +388,14 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f} %"
 
 
-def often(found: Wolf) -> str:
+def often(found: FalseAlarmMap) -> str:
     """How often good parts alarm at the place where most do."""
     return (
         f"most often {found.most / found.parts * 100:.0f} % ({found.most:,} of {count(found.parts, 'part')})"
     )
 
 
-def calm(found: Wolf | None, model: Padim) -> str | None:
+def calm(found: FalseAlarmMap | None, model: Padim) -> str | None:
     """What stands in for the cry-wolf map where there is none to show."""
     if found is not None and found.image is not None:
         return None

@@ -46,7 +46,7 @@ class Review:
     pile: Pile = field(default_factory=lambda: Pile(""))
     job_keys: list[str] = field(default_factory=list)
     selected: int | None = None
-    heard: viewing.Heard = field(default_factory=viewing.Heard)
+    handled: viewing.HandledCounts = field(default_factory=viewing.HandledCounts)
     drawn: bool = False
     _name: str = field(default_factory=lambda: uuid.uuid4().hex)
 

@@ -23,9 +23,9 @@ from ui.widgets.panels import Thumb
 from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
-    from padim.analysis.image_changes import Kind
-    from padim.analysis.robustness import Bears, Series, Shift
-    from padim.analysis.robustness_examples import Example
+    from padim.analysis.image_changes import ChangeKind
+    from padim.analysis.robustness import Robustness, Series, Tolerance
+    from padim.analysis.robustness_examples import ChangedExample
     from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
     from padim.model import Padim
@@ -54,7 +54,7 @@ class Change:
     about: str
 
 
-CHANGES: Mapping[Kind, Change] = {
+CHANGES: Mapping[ChangeKind, Change] = {
     "brighter": Change("Brighter", "more light (%)", "% more light", "a new lamp, a longer exposure"),
     "darker": Change("Darker", "less light (%)", "% less light", "an ageing or dirty lamp"),
     "gamma": Change("Gamma", "gamma (% more)", "% more gamma", "another camera setting"),
@@ -67,7 +67,7 @@ CHANGES: Mapping[Kind, Change] = {
 }
 
 
-def severities_of(kind: Kind, text: str) -> tuple[float, ...]:
+def severities_of(kind: ChangeKind, text: str) -> tuple[float, ...]:
     """Severities as someone typed them.
 
     Raises:
@@ -96,7 +96,7 @@ def severities_of(kind: Kind, text: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownChange:
     """One image under one change.
 
     Attributes:
@@ -106,14 +106,14 @@ class Shown:
         image: what it looks like.
     """
 
-    said: str
+    text: str
     rejected: bool
     ratio: str
     image: ServedImage
 
 
 @dataclass(frozen=True)
-class Shifted:
+class RobustnessRun:
     """A finished measurement.
 
     Attributes:
@@ -132,18 +132,18 @@ class Shifted:
     of: int
     identity: str
     threshold: float
-    shift: Shift
+    result: Robustness
     failed: tuple[ImageError, ...]
     shown: str
     shown_kind: str
-    examples: Mapping[Kind, tuple[Shown, ...]]
+    examples: Mapping[ChangeKind, tuple[ShownChange, ...]]
 
     def outdated(self, entry: Entry, model: Padim) -> str:
         """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
-        return outdated(self.identity, self.shift, entry, model)
+        return outdated(self.identity, self.result, entry, model)
 
 
-class _Shifts(Runs):
+class _RobustnessRuns(Runs):
     """This session's measurements."""
 
     sort = "robustness"
@@ -151,10 +151,10 @@ class _Shifts(Runs):
 
 def runs() -> Runs:
     """This session's measurements."""
-    return state.of(_Shifts)
+    return state.of(_RobustnessRuns)
 
 
-def to_score(images: LabeledImages, most: int, severities: Mapping[Kind, tuple[float, ...]]) -> int:
+def to_score(images: LabeledImages, most: int, severities: Mapping[ChangeKind, tuple[float, ...]]) -> int:
     """How many images the network will see."""
     chosen = min(images.good, most) + min(images.defects, most)
     return chosen * (1 + sum(map(len, severities.values())))
@@ -164,7 +164,7 @@ def start(
     entry: Entry,
     model: Padim,
     images: LabeledImages,
-    severities: Mapping[Kind, tuple[float, ...]],
+    severities: Mapping[ChangeKind, tuple[float, ...]],
     most: int,
 ) -> None:
     """Alter and judge in the background, in place of what was measured before.
@@ -179,25 +179,25 @@ def start(
     runs().start(
         entry,
         f"Judging {images.label} under changes",
-        lambda job: _shifted(model, images, severities, most, identity, job),
+        lambda job: _measure(model, images, severities, most, identity, job),
     )
 
 
-def _shifted(
+def _measure(
     model: Padim,
     images: LabeledImages,
-    severities: Mapping[Kind, tuple[float, ...]],
+    severities: Mapping[ChangeKind, tuple[float, ...]],
     most: int,
     identity: str,
-    job: Job[Shifted],
-) -> Shifted:
+    job: Job[RobustnessRun],
+) -> RobustnessRun:
     from padim.analysis.robustness import STAGE, measure
     from padim.data.labeled_images import at_most
 
     chosen = at_most(images, most)
     job.progress(0, None, STAGE)
     failed: list[ImageError] = []
-    shift = measure(
+    result = measure(
         model,
         chosen,
         images.kind_of,
@@ -209,26 +209,26 @@ def _shifted(
     )
     failed += chosen.skipped
     job.progress(0, None, "Drawing examples")
-    seen = shift.examples
+    seen = result.examples
     assert seen is not None  # they were asked for
-    return Shifted(
+    return RobustnessRun(
         label=images.label,
         of=images.count,
         identity=identity,
-        threshold=model.state.fitted.quantizer.to_value(shift.threshold),
+        threshold=model.state.fitted.quantizer.to_value(result.threshold),
         # Small images of its examples are kept instead of them.
-        shift=replace(shift, examples=None),
+        result=replace(result, examples=None),
         failed=tuple(failed),
         shown=seen.name,
         shown_kind=seen.label,
         examples={
-            series.kind: tuple(_shown(model, shift, series.kind, one) for one in seen.by_change[series.kind])
-            for series in shift.series
+            series.kind: tuple(_shown(model, result, series.kind, one) for one in seen.by_change[series.kind])
+            for series in result.series
         },
     )
 
 
-def _shown(model: Padim, shift: Shift, kind: Kind, example: Example) -> Shown:
+def _shown(model: Padim, result: Robustness, kind: ChangeKind, example: ChangedExample) -> ShownChange:
     from padim.analysis.image_changes import words
     from padim.output.render import encode_jpeg
     from padim.output.small_overlays import overlay_jpeg
@@ -236,14 +236,14 @@ def _shown(model: Padim, shift: Shift, kind: Kind, example: Example) -> Shown:
     rgb, value = example.rgb, model.state.fitted.quantizer.to_value
     if example.whole:
         image = overlay_jpeg(
-            rgb, example.map, shift.threshold, shift.min_area, example.content_box, heat=False
+            rgb, example.map, result.threshold, result.min_area, example.content_box, heat=False
         )
     else:
         image = encode_jpeg(rgb, 95)
-    return Shown(
+    return ShownChange(
         words(kind, example.severity),
-        example.score > shift.threshold,
-        multiple(value(example.score), value(shift.threshold)),
+        example.score > result.threshold,
+        multiple(value(example.score), value(result.threshold)),
         ServedImage(image),
     )
 
@@ -251,39 +251,39 @@ def _shown(model: Padim, shift: Shift, kind: Kind, example: Example) -> Shown:
 # -- words -----------------------------------------------------------------------------------------------
 
 
-def bearable(shift: Shift, margin: float) -> str:
+def tolerated_changes(result: Robustness, margin: float) -> str:
     """What is called bearable, as a sentence."""
     parts = []
-    if shift.good:
+    if result.good:
         parts.append(
             "the threshold promises nothing about good parts"
-            if shift.limit is None
-            else f"at most {shift.limit * 100:.1f} % of the good parts are rejected, which is the most that "
+            if result.limit is None
+            else f"at most {result.limit * 100:.1f} % of the good parts are rejected, which is the most that "
             "the threshold promises"
         )
-    if shift.defects:
+    if result.defects:
         parts.append(f"fewer than {margin * 100:g} in 100 defects are lost")
     text = f"Borne means: {', and '.join(parts)}."
-    fewest = min(number for number in (shift.good, shift.defects) if number)
+    fewest = min(number for number in (result.good, result.defects) if number)
     return text if fewest >= _FEW else f"{text} On so few images one more or less decides."
 
 
-def borne(bears: Bears, kind: Kind) -> str:
+def tolerated(tolerance: Tolerance, kind: ChangeKind) -> str:
     """What is borne of a kind of change, in a few words."""
     from padim.analysis.image_changes import words
 
-    if bears.severity is None:
+    if tolerance.severity is None:
         return "–"
-    if bears.severity == 0:
+    if tolerance.severity == 0:
         return "not even the mildest"
-    return words(kind, bears.severity) + (" or more" if bears.at_least else "")
+    return words(kind, tolerance.severity) + (" or more" if tolerance.at_least else "")
 
 
-def table(shift: Shift, margin: float) -> tuple[list[str], list[list[Cell]]]:
+def table(result: Robustness, margin: float) -> tuple[list[str], list[list[Cell]]]:
     """Head and rows of what the model bears: a row a kind of change."""
     rows = []
-    for series in shift.series:
-        found = series.bears(shift.limit, margin)
+    for series in result.series:
+        found = series.tolerance(result.limit, margin)
         change = CHANGES[series.kind]
         why = found.why
         if found.at_least:
@@ -291,30 +291,30 @@ def table(shift: Shift, margin: float) -> tuple[list[str], list[list[Cell]]]:
         rows.append(
             [
                 Cell(change.name, change.about),
-                Cell(borne(found, series.kind), strong=True),
+                Cell(tolerated(found, series.kind), strong=True),
                 Cell(f"{why[:1].upper()}{why[1:]}."),
             ]
         )
     return ["Change", "The model bears", "What gives way"], rows
 
 
-def summary(shift: Shift, margin: float) -> str:
+def summary(result: Robustness, margin: float) -> str:
     """The table in a sentence or two."""
     names: dict[str, list[str]] = {"all": [], "some": [], "none": []}
-    for series in shift.series:
-        found = series.bears(shift.limit, margin)
+    for series in result.series:
+        found = series.tolerance(result.limit, margin)
         if found.severity is None:
             continue
         sort = "all" if found.at_least else "some" if found.severity else "none"
         names[sort].append(CHANGES[series.kind].name.lower().replace("jpeg", "JPEG"))
-    said = []
+    text = []
     if names["none"]:
-        said.append(f"Keep constant: {_listed(names['none'])}; not even the mildest change tried is borne.")
+        text.append(f"Keep constant: {_listed(names['none'])}; not even the mildest change tried is borne.")
     if names["some"]:
-        said.append(f"Borne within limits: {_listed(names['some'])}.")
+        text.append(f"Borne within limits: {_listed(names['some'])}.")
     if names["all"]:
-        said.append(f"No trouble up to the harshest tried: {_listed(names['all'])}.")
-    return " ".join(said) or "Nothing can be said: already the unchanged images fail."
+        text.append(f"No trouble up to the harshest tried: {_listed(names['all'])}.")
+    return " ".join(text) or "Nothing can be said: already the unchanged images fail."
 
 
 def _listed(names: list[str]) -> str:
@@ -328,18 +328,18 @@ def ticks(series: Series) -> list[str]:
     return ["as is", *(f"{severity:g}" for severity in series.severities[1:])]
 
 
-def borne_up_to(series: Series, limit: float | None, margin: float) -> int | None:
+def tolerated_up_to(series: Series, limit: float | None, margin: float) -> int | None:
     """Index of the largest severity that is borne; None where nothing can be said."""
-    found = series.bears(limit, margin)
+    found = series.tolerance(limit, margin)
     return None if found.severity is None else series.severities.index(found.severity)
 
 
-def thumbs(examples: tuple[Shown, ...]) -> list[Thumb]:
+def thumbs(examples: tuple[ShownChange, ...]) -> list[Thumb]:
     """The examples as tiles."""
     return [
         Thumb(
             example.image,
-            f"{example.said[:1].upper()}{example.said[1:]}",
+            f"{example.text[:1].upper()}{example.text[1:]}",
             f"{example.ratio} threshold",
             "reject" if example.rejected else "accept",
         )
@@ -347,30 +347,30 @@ def thumbs(examples: tuple[Shown, ...]) -> list[Thumb]:
     ]
 
 
-def judged(found: Shifted) -> str:
+def counts_text(found: RobustnessRun) -> str:
     """ "20 good parts and 63 defects", and of how many."""
-    shift = found.shift
-    number = shift.good + shift.defects
+    result = found.result
+    number = result.good + result.defects
     of = f", of {count(found.of, 'image')}" if number + len(found.failed) < found.of else ""
-    return f"{count(shift.good, 'good part')}, {count(shift.defects, 'defect')}{of}"
+    return f"{count(result.good, 'good part')}, {count(result.defects, 'defect')}{of}"
 
 
 # -- files -----------------------------------------------------------------------------------------------
 
 
-def figures_csv(found: Shifted, entry: Entry) -> bytes:
+def figures_csv(found: RobustnessRun, entry: Entry) -> bytes:
     """Counts at every severity of every change, one a line; those of a kind of defect name it."""
     from padim.output.robustness_files import robustness_csv
 
-    return robustness_csv(found.shift, threshold=found.threshold, model=entry.name, data=found.label)
+    return robustness_csv(found.result, threshold=found.threshold, model=entry.name, data=found.label)
 
 
-def document(found: Shifted, entry: Entry, margin: float) -> bytes:
+def document(found: RobustnessRun, entry: Entry, margin: float) -> bytes:
     """Everything counted, and what is borne, as JSON."""
     from padim.output.robustness_files import robustness_json
 
     return robustness_json(
-        found.shift,
+        found.result,
         found.failed,
         margin,
         threshold=found.threshold,

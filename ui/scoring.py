@@ -56,7 +56,7 @@ def map_numbers(q: npt.NDArray[np.uint16], areas: int) -> Numbers:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Scored(StoredScore):
+class ScoredUpload(StoredScore):
     """One scored image.
 
     Attributes:
@@ -112,7 +112,7 @@ class Pile:
     def __init__(self, identity: str) -> None:
         self.identity = identity
         self._lock = threading.Lock()
-        self._items: list[Scored] = []
+        self._items: list[ScoredUpload] = []
         self._failed: list[ImageError] = []
         self._names: set[str] = set()
         self._arrived = 0
@@ -125,7 +125,7 @@ class Pile:
         return Path(self._folder.name)
 
     @property
-    def items(self) -> list[Scored]:
+    def items(self) -> list[ScoredUpload]:
         """The images scored so far, in order of arrival."""
         with self._lock:
             return list(self._items)
@@ -193,7 +193,7 @@ class Pile:
         )
         for done, one in enumerate(scored, 1):
             number, file = arrivals.pop(one.name)
-            item = Scored(
+            item = ScoredUpload(
                 one.name,
                 one.sha256,
                 one.original_size,

@@ -23,9 +23,9 @@ from ui.widgets.tables import Cell
 
 if TYPE_CHECKING:
     from padim.analysis.detection_curve import Curve, Reach
-    from padim.analysis.sensitivity import Probe
-    from padim.analysis.sensitivity_examples import Example
-    from padim.analysis.synthetic_defects import Kind
+    from padim.analysis.sensitivity import Sensitivity
+    from padim.analysis.sensitivity_examples import PaintedExample
+    from padim.analysis.synthetic_defects import DefectKind
     from padim.data.labeled_images import LabeledImages
     from padim.errors import ImageError
     from padim.model import Padim
@@ -38,7 +38,7 @@ _EXAMPLE_SIDE, _LEAST_SHOWN = 288, 0.25
 # Pixels are called square up to this difference of their sides.
 _SQUARE = 0.02
 
-KINDS: Mapping[Kind, tuple[str, str]] = {
+KINDS: Mapping[DefectKind, tuple[str, str]] = {
     "scratch": ("Scratch", "a straight line, a tenth as wide as it is long; its size is its length"),
     "spot": ("Spot", "a round speck with a sharp edge; its size is its diameter"),
     "stain": ("Stain", "a brownish blot with a ragged, fading edge; its size is its diameter"),
@@ -83,7 +83,7 @@ class Unit:
         """Whether one number says a size."""
         return abs(self.across - self.down) <= _SQUARE * max(self.across, self.down)
 
-    def said(self, size: float) -> str:
+    def text(self, size: float) -> str:
         """A size in map pixels: "14 px"; "14 × 9 px" where the model sees the images out of shape."""
         if self.square:
             return f"{_plain(size * self.across)} {self.name}"
@@ -126,7 +126,7 @@ class Wanted:
         places: on each.
     """
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[DefectKind, ...]
     sizes: tuple[float, ...]
     contrasts: tuple[float, ...]
     images: int
@@ -139,7 +139,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownDefect:
     """One painted image, around the defect.
 
     Attributes:
@@ -154,7 +154,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Probed:
+class SensitivityRun:
     """A finished probe.
 
     Attributes:
@@ -170,29 +170,29 @@ class Probed:
     label: str
     identity: str
     threshold: float
-    probe: Probe
+    result: Sensitivity
     failed: tuple[ImageError, ...]
     seen: ServedImage
-    examples: Mapping[tuple[Kind, float], tuple[Shown, ...]]
-    _curves: dict[tuple[Kind | None, float], Curve] = field(default_factory=dict, repr=False)
+    examples: Mapping[tuple[DefectKind, float], tuple[ShownDefect, ...]]
+    _curves: dict[tuple[DefectKind | None, float], Curve] = field(default_factory=dict, repr=False)
 
-    def curve(self, kind: Kind | None, contrast: float) -> Curve:
+    def curve(self, kind: DefectKind | None, contrast: float) -> Curve:
         """Detection against size; of all kinds together for None."""
         key = kind, contrast
         if key not in self._curves:
             self._curves[key] = (
-                self.probe.over_size_of_all(contrast)
+                self.result.over_size_of_all(contrast)
                 if kind is None
-                else self.probe.over_size(kind, contrast)
+                else self.result.over_size(kind, contrast)
             )
         return self._curves[key]
 
     def outdated(self, entry: Entry, model: Padim) -> str:
         """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
-        return outdated(self.identity, self.probe, entry, model)
+        return outdated(self.identity, self.result, entry, model)
 
 
-class _Probes(Runs):
+class _SensitivityRuns(Runs):
     """This session's probes."""
 
     sort = "sensitivity"
@@ -200,7 +200,7 @@ class _Probes(Runs):
 
 def runs() -> Runs:
     """This session's probes."""
-    return state.of(_Probes)
+    return state.of(_SensitivityRuns)
 
 
 def start(entry: Entry, model: Padim, images: LabeledImages, wanted: Wanted) -> None:
@@ -209,11 +209,13 @@ def start(entry: Entry, model: Padim, images: LabeledImages, wanted: Wanted) -> 
     runs().start(
         entry,
         f"Painting defects on {images.label}",
-        lambda job: _probed(model, images, wanted, identity, job),
+        lambda job: _measure(model, images, wanted, identity, job),
     )
 
 
-def _probed(model: Padim, images: LabeledImages, wanted: Wanted, identity: str, job: Job[Probed]) -> Probed:
+def _measure(
+    model: Padim, images: LabeledImages, wanted: Wanted, identity: str, job: Job[SensitivityRun]
+) -> SensitivityRun:
     from padim.analysis.sensitivity import STAGE, cells_for, measure
     from padim.data.labeled_images import good_ones
     from padim.output.render import encode_jpeg
@@ -221,7 +223,7 @@ def _probed(model: Padim, images: LabeledImages, wanted: Wanted, identity: str, 
     chosen = good_ones(images)
     job.progress(0, None, STAGE)
     failed: list[ImageError] = []
-    probe = measure(
+    result = measure(
         model,
         chosen,
         kinds=wanted.kinds,
@@ -237,20 +239,20 @@ def _probed(model: Padim, images: LabeledImages, wanted: Wanted, identity: str, 
     )
     failed += chosen.skipped
     job.progress(0, None, "Drawing examples")
-    first = probe.first
-    return Probed(
+    first = result.first
+    return SensitivityRun(
         label=images.label,
         identity=identity,
-        threshold=model.state.fitted.quantizer.to_value(probe.threshold),
+        threshold=model.state.fitted.quantizer.to_value(result.threshold),
         # Small images of its examples are kept instead of them.
-        probe=replace(probe, examples={}, first=None),
+        result=replace(result, examples={}, first=None),
         failed=tuple(failed),
         seen=ServedImage(b"" if first is None else encode_jpeg(first.rgb, 88)),
-        examples={key: _shown(trials) for key, trials in probe.examples.items()},
+        examples={key: _shown(trials) for key, trials in result.examples.items()},
     )
 
 
-def _shown(trials: Sequence[Example]) -> tuple[Shown, ...]:
+def _shown(trials: Sequence[PaintedExample]) -> tuple[ShownDefect, ...]:
     """Trials at one place, around the defect; as much of the image for every size."""
     first = trials[0]
     side, place, content = len(first.mask), first.place, first.unpainted.content
@@ -260,7 +262,7 @@ def _shown(trials: Sequence[Example]) -> tuple[Shown, ...]:
     height, width = first.unpainted.original_size
     shape = (width / content.width) / (height / content.height)
     return tuple(
-        Shown(trial.size, trial.caught, _cut(trial.rgb[window], trial.mask[window], shape))
+        ShownDefect(trial.size, trial.caught, _cut(trial.rgb[window], trial.mask[window], shape))
         for trial in trials
     )
 
@@ -290,27 +292,27 @@ def percent(share: float) -> str:
     return f"{_plain(share * 100)} %"
 
 
-def reached(reach: Reach, probe: Probe, unit: Unit) -> str:
+def reached(reach: Reach, result: Sensitivity, unit: Unit) -> str:
     """A size, or on which side of those tried it lies."""
     if reach.value is not None:
-        return unit.said(reach.value)
+        return unit.text(reach.value)
     if reach.below:
-        return f"≤ {unit.said(probe.sizes[0])}"
-    return "–" if reach.why == "nothing was tried" else f"> {unit.said(probe.sizes[-1])}"
+        return f"≤ {unit.text(result.sizes[0])}"
+    return "–" if reach.why == "nothing was tried" else f"> {unit.text(result.sizes[-1])}"
 
 
-def smallest(found: Probed, unit: Unit) -> tuple[list[str], list[list[Cell]]]:
+def smallest(found: SensitivityRun, unit: Unit) -> tuple[list[str], list[list[Cell]]]:
     """Head and rows of the table of smallest defects: a row a kind, a column a contrast."""
-    probe = found.probe
+    result = found.result
     rows = []
-    for kind in probe.kinds:
+    for kind in result.kinds:
         row = [Cell(KINDS[kind][0])]
-        for contrast in probe.contrasts:
+        for contrast in result.contrasts:
             curve = found.curve(kind, contrast)
-            half = reached(curve.at_50, probe, unit)
-            row.append(Cell(reached(curve.at_90, probe, unit), f"half: {half}", strong=True))
+            half = reached(curve.at_50, result, unit)
+            row.append(Cell(reached(curve.at_90, result, unit), f"half: {half}", strong=True))
         rows.append(row)
-    return ["Defect", *(f"Contrast {percent(contrast)}" for contrast in probe.contrasts)], rows
+    return ["Defect", *(f"Contrast {percent(contrast)}" for contrast in result.contrasts)], rows
 
 
 _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "middle", "right")
@@ -325,23 +327,23 @@ def where(row: int, column: int, cells: int) -> str:
     return f"the {' '.join(name for name in names if name != 'middle')}"
 
 
-def weakest(probe: Probe, kind: Kind | None) -> str:
+def weakest(result: Sensitivity, kind: DefectKind | None) -> str:
     """What the map says, in words."""
     from padim.analysis.blind_spots import counts_by_place, overall_share, weakest_cell
 
-    found = counts_by_place(probe, kind)
+    found = counts_by_place(result, kind)
     if not found:
         return "Nothing could be judged here: the bare images alarm at every place."
-    overall, cell = overall_share(found), weakest_cell(probe, kind)
+    overall, cell = overall_share(found), weakest_cell(result, kind)
     text = f"Of all that was painted, {overall * 100:.0f} % were caught."
     if cell.share < overall - 0.1:
         text += (
-            f" Least is caught at {where(cell.row, cell.column, probe.cells)} of the image: "
+            f" Least is caught at {where(cell.row, cell.column, result.cells)} of the image: "
             f"{cell.share * 100:.0f} %, judged from {count(cell.places, 'place')}."
         )
     blind = sum(spot.blind for spot in found)
     if blind:
-        sort = "one of the kinds" if kind is None and len(probe.kinds) > 1 else "it"
+        sort = "one of the kinds" if kind is None and len(result.kinds) > 1 else "it"
         text += (
             f" Blind spots: at {blind} of {len(found)} places even the largest and strongest of {sort} was "
             "missed (crosses)."
@@ -351,10 +353,10 @@ def weakest(probe: Probe, kind: Kind | None) -> str:
     return text
 
 
-def thumbs(examples: Sequence[Shown], unit: Unit) -> list[Thumb]:
+def thumbs(examples: Sequence[ShownDefect], unit: Unit) -> list[Thumb]:
     """The examples as tiles."""
     return [
-        Thumb(example.image, unit.said(example.size), "Caught" if example.caught else "Missed")
+        Thumb(example.image, unit.text(example.size), "Caught" if example.caught else "Missed")
         for example in examples
     ]
 
@@ -362,19 +364,19 @@ def thumbs(examples: Sequence[Shown], unit: Unit) -> list[Thumb]:
 # -- files -----------------------------------------------------------------------------------------------
 
 
-def figures_csv(found: Probed, entry: Entry) -> bytes:
+def figures_csv(found: SensitivityRun, entry: Entry) -> bytes:
     """Caught of tried for every kind, contrast and size, one a line."""
     from padim.output.sensitivity_files import sensitivity_csv
 
-    return sensitivity_csv(found.probe, threshold=found.threshold, model=entry.name, data=found.label)
+    return sensitivity_csv(found.result, threshold=found.threshold, model=entry.name, data=found.label)
 
 
-def document(found: Probed, entry: Entry) -> bytes:
+def document(found: SensitivityRun, entry: Entry) -> bytes:
     """Settings, counts, curves and places as JSON; sizes and places in map pixels."""
     from padim.output.sensitivity_files import sensitivity_json
 
     return sensitivity_json(
-        found.probe,
+        found.result,
         found.failed,
         threshold=found.threshold,
         model={"id": entry.id, "name": entry.name},

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from padim.data.preprocess import Box
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.scoring import Scored
+    from ui.scoring import ScoredUpload
     from ui.widgets.labels import Label
 
 Group = Literal["normal", "kept", "good", "defect", "unknown"]
@@ -37,7 +37,7 @@ HELD_OUT_KEPT = 96 * 2**20
 
 
 @dataclass(frozen=True)
-class Shown:
+class ViewerImage:
     """One image of the viewer.
 
     Attributes:
@@ -64,7 +64,7 @@ class Shown:
     numbers: Numbers | None
     box: Box | None
     held: int | None = None
-    item: Scored | None = None
+    item: ScoredUpload | None = None
 
 
 # -- the good parts, each judged by a model without it ----------------------------------------------------
@@ -114,11 +114,11 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
     scores = held_out_scores(_model, areas, keep)
     curves = scores.curves
     shown: list[Numbers | None] = [maps[index] for index in scores.indices]
-    taken = 0
+    used_bytes = 0
     for row in np.argsort(-curves[:, 0].astype(np.int64), kind="stable"):
         numbers = shown[row]
-        taken += len(numbers.data) if numbers is not None else 0
-        if taken > HELD_OUT_KEPT:
+        used_bytes += len(numbers.data) if numbers is not None else 0
+        if used_bytes > HELD_OUT_KEPT:
             shown[row] = None
     return HeldOut(
         scores,
@@ -128,7 +128,7 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
     )
 
 
-def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
+def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[ViewerImage]:
     """The good parts' images, each with its held-out map."""
     found = []
     levels, indices = held.scores.levels, held.scores.indices
@@ -136,7 +136,7 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
     for row, index in enumerate(indices):
         normal = model.normals_[index]
         found.append(
-            Shown(
+            ViewerImage(
                 f"n{index}-{normal.sha256[:12]}",
                 normal.name,
                 normal.sha256,
@@ -152,15 +152,15 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[Shown]:
     return found
 
 
-def test_id(item: Scored) -> str:
+def test_id(item: ScoredUpload) -> str:
     """A tested image's id in the viewer."""
     return f"t{item.number}-{item.sha256[:12]}"
 
 
-def tests_shown(model: Padim, items: Sequence[Scored], min_area: int) -> list[Shown]:
+def tests_shown(model: Padim, items: Sequence[ScoredUpload], min_area: int) -> list[ViewerImage]:
     """Tested images."""
     return [
-        Shown(
+        ViewerImage(
             test_id(item),
             item.name,
             item.sha256,
@@ -193,7 +193,7 @@ def _roi(model: Padim) -> str | None:
 
 
 @dataclass
-class Heard:
+class HandledCounts:
     """How far the server has heard what a viewer's user did, by the counts that the viewer gives.
 
     The browser shows what its user did at once and tells the server later. An answer that was made before the
@@ -213,7 +213,7 @@ class Heard:
 
 def message(
     model: Padim,
-    images: Sequence[Shown],
+    images: Sequence[ViewerImage],
     *,
     mode: Literal["calibrate", "inspect"],
     decision: dict[str, Any],
@@ -221,7 +221,7 @@ def message(
     look: dict[str, Any],
     labels: dict[str, Label],
     kept: set[str],
-    heard: Heard,
+    handled: HandledCounts,
     saved: dict[str, Any] | None = None,
     band: int = 0,
     held: HeldOut | None = None,
@@ -303,7 +303,7 @@ def message(
         "decision": decision,
         "selected": selected,
         "saved": saved,
-        "heard": asdict(heard),
+        "heard": asdict(handled),
         "listing": listing,
         "follower": follower,
         "look": look,
@@ -323,7 +323,7 @@ def message(
     }
 
 
-def _numbers_of(one: Shown, model: Padim, held: HeldOut | None) -> Numbers | None:
+def _numbers_of(one: ViewerImage, model: Padim, held: HeldOut | None) -> Numbers | None:
     """The judged map of the one image that is looked at, whatever room there is."""
     if one.item is not None:
         return one.item.numbers(model)
@@ -333,7 +333,7 @@ def _numbers_of(one: Shown, model: Padim, held: HeldOut | None) -> Numbers | Non
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, scope="session")
-def _full(_item: Scored, sha256: str) -> ServedImage | None:
+def _full(_item: ScoredUpload, sha256: str) -> ServedImage | None:
     """The image as it came where a browser can show it, or losslessly; None where it is gone."""
     from padim.data.decode import decode
     from padim.errors import ImageError
@@ -355,7 +355,7 @@ def _full(_item: Scored, sha256: str) -> ServedImage | None:
 # -- what the viewer says -----------------------------------------------------------------------------------
 
 
-def said(key: str, name: str) -> object:
+def event_value(key: str, name: str) -> object:
     """What the viewer with this key has just said under that name; None where it said nothing."""
     value = st.session_state.get(key)
     try:
@@ -364,22 +364,22 @@ def said(key: str, name: str) -> object:
         return None
 
 
-class Selection(BaseModel, strict=True):
+class SelectedImage(BaseModel, strict=True):
     """The image that the viewer says is shown; ``count`` grows from one to the next."""
 
     id: str
     count: Count
 
 
-def selection(value: object) -> Selection | None:
+def selection(value: object) -> SelectedImage | None:
     """The image that the viewer says is shown; None for what makes no sense."""
     try:
-        return Selection.model_validate(value)
+        return SelectedImage.model_validate(value)
     except ValidationError:
         return None
 
 
-def hear_look(look: dict[str, Any], value: object) -> None:
+def on_look(look: dict[str, Any], value: object) -> None:
     """Take over how the heat is drawn; what makes no sense is ignored."""
     from padim.output.render import COLORMAPS
 

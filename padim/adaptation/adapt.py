@@ -56,13 +56,13 @@ from padim.storage.leftovers import ScratchFolder
 from padim.storage.normals import Groups, Normal, group_of, join_duplicates
 from padim.text import count
 
-__all__ = ["FEWEST_PARTS", "Exam", "Outcome", "adapt"]
+__all__ = ["FEWEST_PARTS", "AdaptationResult", "NetworkResult", "adapt"]
 
 FEWEST_PARTS = 16
 # Of the parts: share, fewest, most. A network learns what belongs on a part from few of them, and a probe of
 # more images takes longer than the fit.
-_TEACHING = (1 / 8, 4, 16)
-_EXAMINING = (1 / 5, 4, 24)
+_TRAINING = (1 / 8, 4, 16)
+_EVALUATION = (1 / 5, 4, 24)
 # Images; of a part with several shots, not all may be needed.
 _MOST_PAINTED = 24
 _DRAWS = 2000
@@ -70,7 +70,7 @@ _WINDOW = 8
 
 
 @dataclass(frozen=True)
-class Exam:
+class NetworkResult:
     """What one network achieved.
 
     Attributes:
@@ -85,18 +85,18 @@ class Exam:
     promised: float
 
     @property
-    def keeps_its_word(self) -> bool:
+    def keeps_its_promise(self) -> bool:
         """Whether chance makes so many false rejects of the promised rate."""
         return bool(binom.sf(self.rejected - 1, self.good, self.promised) >= SIGNIFICANCE)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AdaptationResult:
     """Whether the adapted network was kept, and why.
 
     Attributes:
         kept: the model returned has the adapted network.
-        judged_by: ``probe`` or ``defects``.
+        compared_by: ``painted_defects`` or ``labeled_defects``.
         published, adapted: the figures of both.
         difference: adapted minus published.
         taught: images that the network learnt from; their parts are not in the adapted model's fit.
@@ -106,30 +106,32 @@ class Outcome:
     """
 
     kept: bool
-    judged_by: Literal["probe", "defects"]
-    published: Exam
-    adapted: Exam
+    compared_by: Literal["painted_defects", "labeled_defects"]
+    published: NetworkResult
+    adapted: NetworkResult
     difference: Difference
-    taught: int
-    examined: int
+    trained: int
+    evaluated: int
     passed_over: int
     losses: Losses
 
     @property
     def words(self) -> str:
         """The outcome in a sentence or two."""
-        if self.judged_by == "probe":
+        if self.compared_by == "painted_defects":
             figure = "{:.1%} of the painted defects are caught with the {} network, {:.1%} with the {} one"
         else:
             figure = "labelled defects: image AUROC {:.3f} with the {} network, {:.3f} with the {} one"
-        told = figure.format(self.adapted.value, "adapted", self.published.value, "published")
-        told = told[0].upper() + told[1:]
+        sentence = figure.format(self.adapted.value, "adapted", self.published.value, "published")
+        sentence = sentence[0].upper() + sentence[1:]
         gap = self.difference
         if gap.low is not None and gap.high is not None:
-            told += f" (a difference of {gap.value:+.3f}, 95 % interval {gap.low:+.3f} to {gap.high:+.3f})"
+            sentence += (
+                f" (a difference of {gap.value:+.3f}, 95 % interval {gap.low:+.3f} to {gap.high:+.3f})"
+            )
         if self.kept:
-            return f"{told}. Chance hardly explains that: the adapted network is kept."
-        return f"{told}. {self._why_not}: the published network is kept."
+            return f"{sentence}. Chance hardly explains that: the adapted network is kept."
+        return f"{sentence}. {self._why_not}: the published network is kept."
 
     @property
     def _why_not(self) -> str:
@@ -155,7 +157,7 @@ def adapt(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
-) -> tuple[Padim, Outcome]:
+) -> tuple[Padim, AdaptationResult]:
     """Teach a copy of the network with good parts, and give the better model of the two.
 
     Args:
@@ -187,32 +189,34 @@ def adapt(
     watch = Watch(progress, cancel, None if on_error is None else _Once(on_error))
     barred = frozenset[str]() if labelled is None else _hashes(labelled, watch)
     roles = _deal(images, groups, barred, config.seed, examine=labelled is None, watch=watch)
-    network, described, losses = _teach(config, images, roles, epochs, watch)
+    network, described, losses = _train(config, images, roles, epochs, watch)
 
-    ears = [_ears(watch, name) for name in ("Published", "Adapted")]
-    published = Padim(config).fit(_Some(images, roles.teaching | roles.fitted), groups=groups, **ears[0])
+    callbacks = [_callbacks(watch, name) for name in ("Published", "Adapted")]
+    published = Padim(config).fit(_Some(images, roles.training | roles.fitted), groups=groups, **callbacks[0])
     adapted = Padim(config)
     adapted.network = ModelNetwork(config, network, described)
-    adapted.fit(_Some(images, roles.fitted), groups=groups, **ears[1])
-    exams: tuple[Exam, Exam]
+    adapted.fit(_Some(images, roles.fitted), groups=groups, **callbacks[1])
+    results: tuple[NetworkResult, NetworkResult]
     if labelled is None:
-        exams, difference, examined = _by_probe((published, adapted), _Some(images, roles.examining), ears)
+        results, difference, evaluated = _by_painted_defects(
+            (published, adapted), _Some(images, roles.evaluation), callbacks
+        )
     else:
-        exams, difference, examined = _by_defects((published, adapted), labelled, ears)
+        results, difference, evaluated = _by_labeled_defects((published, adapted), labelled, callbacks)
 
     gained = difference.real and (difference.value or 0) > 0
-    trusted = exams[1].keeps_its_word or exams[1].rejected <= exams[0].rejected
+    trusted = results[1].keeps_its_promise or results[1].rejected <= results[0].rejected
     kept = gained and trusted
     model = adapted if kept else published
-    if roles.examining:
-        model.partial_fit(_Some(images, roles.examining), groups=groups, **ears[kept])
-    outcome = Outcome(
+    if roles.evaluation:
+        model.partial_fit(_Some(images, roles.evaluation), groups=groups, **callbacks[kept])
+    outcome = AdaptationResult(
         kept,
-        "probe" if labelled is None else "defects",
-        *exams,
+        "painted_defects" if labelled is None else "labeled_defects",
+        *results,
         difference,
-        len(described["learnt_from"].split()),
-        examined,
+        len(described["adapted_with"].split()),
+        evaluated,
         roles.passed_over,
         losses,
     )
@@ -230,8 +234,8 @@ class _Roles:
         parts: of those that teach, by part, in the order dealt.
     """
 
-    teaching: frozenset[str]
-    examining: frozenset[str]
+    training: frozenset[str]
+    evaluation: frozenset[str]
     fitted: frozenset[str]
     parts: tuple[frozenset[str], ...]
     passed_over: int
@@ -267,15 +271,15 @@ def _deal(
         return hashlib.sha256(json.dumps([seed, "adapt", sorted(keys)]).encode()).hexdigest()
 
     order = sorted(usable, key=place)
-    teaching = order[: _some(_TEACHING, len(order))]
-    examining = order[len(teaching) :][: _some(_EXAMINING, len(order)) if examine else 0]
-    fitted = order[len(teaching) + len(examining) :]
+    training = order[: _some(_TRAINING, len(order))]
+    evaluation = order[len(training) :][: _some(_EVALUATION, len(order)) if examine else 0]
+    fitted = order[len(training) + len(evaluation) :]
     used = _together(usable)
     return _Roles(
-        _together(teaching),
-        _together(examining),
+        _together(training),
+        _together(evaluation),
         _together(fitted),
-        tuple(teaching),
+        tuple(training),
         sum(normal.sha256 not in used for normal in normals),
     )
 
@@ -316,7 +320,7 @@ class _Some:
                 yield name, content
 
 
-def _ears(watch: Watch, name: str) -> dict[str, Any]:
+def _callbacks(watch: Watch, name: str) -> dict[str, Any]:
     """The caller's, told which of the networks it is about."""
 
     def progress(done: int, total: int | None, stage: str) -> None:
@@ -330,18 +334,18 @@ class _Once:
     """Hands each bad image on once."""
 
     def __init__(self, to: OnError) -> None:
-        self._to, self._told = to, set[str]()
+        self._to, self._reported = to, set[str]()
 
     def __call__(self, error: Any) -> None:
-        if error.name not in self._told:
-            self._told.add(error.name)
+        if error.name not in self._reported:
+            self._reported.add(error.name)
             self._to(error)
 
 
 # --- teaching ---------------------------------------------------------------------------------------
 
 
-def _teach(
+def _train(
     config: PadimConfig, images: Iterable[Image], roles: _Roles, epochs: int, watch: Watch
 ) -> tuple[bytes, dict[str, str], Losses]:
     """The adapted network, where it is from, and how the teaching went.
@@ -351,7 +355,7 @@ def _teach(
     with ScratchFolder() as folder:
         image_store = ImageStore(Path(folder), config.input_size).start()
         preprocess = Padim(config).network.preprocess
-        chosen = _Some(images, roles.teaching)
+        chosen = _Some(images, roles.training)
         for batch in batches(chosen, preprocess, _WINDOW, watch, "Reading the images that teach"):
             image_store.append(np.stack([item.rgb for item in batch]), [item.sha256 for item in batch])
         row = {key: index for index, key in enumerate(image_store.keys())}
@@ -359,9 +363,11 @@ def _teach(
         if len(parts) < 2:
             raise PadimError("too few of the images that were to teach the network could be used")
         stop = stop_parts(len(parts))
-        to_learn_from, to_stop_by = (list(chain.from_iterable(some)) for some in (parts[stop:], parts[:stop]))
+        training_rows, stopping_rows = (
+            list(chain.from_iterable(some)) for some in (parts[stop:], parts[:stop])
+        )
         name = count(len(row), "image")
-        turn = Turn(name, to_learn_from, to_stop_by, config.seed, watch=watch)
+        turn = Turn(name, training_rows, stopping_rows, config.seed, watch=watch)
         network, losses = fine_tune(config, image_store, turn, epochs)
         origin = provenance(config.backbone, config.weights)
         described = {
@@ -372,7 +378,7 @@ def _teach(
             "adapted_from": origin["source"],
             "seed": str(config.seed),
             "epochs": str(losses.best + 1),
-            "learnt_from": " ".join(image_store.keys()),
+            "adapted_with": " ".join(image_store.keys()),
         }
         return network, described, losses
 
@@ -380,23 +386,23 @@ def _teach(
 # --- examining --------------------------------------------------------------------------------------
 
 
-def _by_probe(
-    models: tuple[Padim, Padim], images: Iterable[Image], ears: Sequence[dict[str, Any]]
-) -> tuple[tuple[Exam, Exam], Difference, int]:
+def _by_painted_defects(
+    models: tuple[Padim, Padim], images: Iterable[Image], callbacks: Sequence[dict[str, Any]]
+) -> tuple[tuple[NetworkResult, NetworkResult], Difference, int]:
     """Painted defects, on the same places for both."""
     found = [
         sensitivity.measure(model, images, places=1, seed=model.config.seed, most_images=_MOST_PAINTED, **its)
-        for model, its in zip(models, ears, strict=True)
+        for model, its in zip(models, callbacks, strict=True)
     ]
     one, other = (
-        Exam(each.share, each.bare_rejected, len(each.images), model.false_reject_rate_.expected)
+        NetworkResult(each.share, each.bare_rejected, len(each.images), model.false_reject_rate_.expected)
         for each, model in zip(found, models, strict=True)
     )
     counts = [_by_image(each) for each in found]
     return (one, other), _shares_apart(counts, models[0].config.seed), len(found[0].images)
 
 
-def _by_image(found: sensitivity.Probe) -> npt.NDArray[np.int64]:
+def _by_image(found: sensitivity.Sensitivity) -> npt.NDArray[np.int64]:
     """Caught and tried on each image: int64 ``(2, images)``."""
     result = np.zeros((2, len(found.images)), np.int64)
     for row, trials in zip(result, (found.caught, ~found.void), strict=True):
@@ -416,13 +422,13 @@ def _shares_apart(counts: Sequence[npt.NDArray[np.int64]], seed: int) -> Differe
     return _second_minus_first(*resampled(values, drawn))
 
 
-def _by_defects(
-    models: tuple[Padim, Padim], labelled: Dataset, ears: Sequence[dict[str, Any]]
-) -> tuple[tuple[Exam, Exam], Difference, int]:
+def _by_labeled_defects(
+    models: tuple[Padim, Padim], labelled: Dataset, callbacks: Sequence[dict[str, Any]]
+) -> tuple[tuple[NetworkResult, NetworkResult], Difference, int]:
     """Image AUROC of the same labelled images."""
     scores = [
         {scored.name: scored.score_level for scored in model.predict(labelled, **its)}
-        for model, its in zip(models, ears, strict=True)
+        for model, its in zip(models, callbacks, strict=True)
     ]
     names = [name for name in labelled.samples if name in scores[0]]
     good, bad = (
@@ -436,7 +442,7 @@ def _by_defects(
         )
     compared = delong(good, bad)
     one, other = (
-        Exam(
+        NetworkResult(
             float(compared.auroc[index]),
             sum(score > model.threshold_level for score in good[index]),
             len(good[index]),

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from padim.config import PadimConfig
 from padim.methods.base import Losses
-from padim.methods.training import Phase, Plan, Turn, train
+from padim.methods.training import Phase, TrainingPlan, Turn, train
 from padim.network import backbone as backbones
 from padim.network.randomness import drawing_from
 from padim.storage.image_store import ImageStore
@@ -71,7 +71,11 @@ def fine_tune(config: PadimConfig, images: ImageStore, turn: Turn, epochs: int) 
     backbone = backbones.get(config.backbone)
     layers = backbone.select(config.layers)
     network, published = (backbones.build(backbone, layers, config.weights) for _ in range(2))
-    module, answers, anchor = _pupil(network, layers), _Answers(network, layers), _Answers(published, layers)
+    module, answers, anchor = (
+        _trainable_layers(network, layers),
+        _Answers(network, layers),
+        _Answers(published, layers),
+    )
     scale, offset = (np.asarray(v, np.float32)[:, None, None] for v in (backbone.scale, backbone.offset))
 
     def image(planes: Planes) -> Tensor:
@@ -98,7 +102,7 @@ def fine_tune(config: PadimConfig, images: ImageStore, turn: Turn, epochs: int) 
     losses = train(
         module,
         turn,
-        Plan(epochs, _PATIENCE, _RATE),
+        TrainingPlan(epochs, _PATIENCE, _RATE),
         batches=lambda rng: squares.drawn(turn.rows, rng, _SQUARES),
         loss=loss,
         # The same ones every time, or their luck would say when to stop.
@@ -111,11 +115,11 @@ def fine_tune(config: PadimConfig, images: ImageStore, turn: Turn, epochs: int) 
     return backbones.exported(network, layers), losses
 
 
-def _pupil(network: Module, layers: Sequence[Layer]) -> Any:
+def _trainable_layers(network: Module, layers: Sequence[Layer]) -> Any:
     """A module of the network and the heads."""
     from torch import nn
 
-    class Pupil(nn.Module):
+    class TrainableLayers(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.network = network
@@ -124,13 +128,13 @@ def _pupil(network: Module, layers: Sequence[Layer]) -> Any:
                 # What heads at random ask for would be learnt first, and spoil the features for it.
                 nn.init.zeros_(parameter)
 
-        def train(self, mode: bool = True) -> Pupil:
+        def train(self, mode: bool = True) -> TrainableLayers:
             super().train(mode)
             self.network.eval()
             return self
 
     with drawing_from(0):  # all of it becomes zero
-        return Pupil()
+        return TrainableLayers()
 
 
 class _Enough(Exception):

@@ -32,7 +32,7 @@ from padim.methods.padim import PatchGaussians, regularization
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.network.backbone import Layer
-    from padim.scoring import Judge
+    from padim.scoring import ScoringState
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
@@ -128,19 +128,19 @@ def _shapley(
 # --- a model's layers -----------------------------------------------------------------------------------
 
 
-def own_gaussians(judge: Judge) -> PatchGaussians:
+def own_gaussians(state: ScoringState) -> PatchGaussians:
     """The Gaussian at each position, if its distance is what is judged there.
 
     Raises:
         PadimError: another method, or the distance to the nearest of several Gaussians.
     """
-    detector = judge.fitted.detector
+    detector = state.fitted.detector
     if not isinstance(detector, PatchGaussians) or detector.tolerance:
         raise PadimError("which layer saw it can be told only for PaDiM without position tolerance")
     return detector
 
 
-def kept_layers(model: Padim, judge: Judge | None = None) -> tuple[tuple[Layer, ...], Indices]:
+def kept_layers(model: Padim, state: ScoringState | None = None) -> tuple[tuple[Layer, ...], Indices]:
     """The layers in use, from shallow to deep, and which of them each kept channel comes from.
 
     Args:
@@ -153,13 +153,13 @@ def kept_layers(model: Padim, judge: Judge | None = None) -> tuple[tuple[Layer, 
     Raises:
         PadimError: more than 10 layers, or distances that layers have no shares in.
     """
-    own_gaussians(model.state if judge is None else judge)
+    own_gaussians(model.state if state is None else state)
     everything = model.network.extractor.layers
     of_channel = np.repeat(np.arange(len(everything)), [layer.channels for layer in everything])
-    kept = of_channel[(model.state if judge is None else judge).channels]
-    active, heard = set(model.config.active_layers), set(kept.tolist())
+    kept = of_channel[(model.state if state is None else state).channels]
+    active, kept_channels = set(model.config.active_layers), set(kept.tolist())
     # The settings may be of a later state by now: none that this one hears may be missing.
-    used = [i for i, layer in enumerate(everything) if layer.name in active or i in heard]
+    used = [i for i, layer in enumerate(everything) if layer.name in active or i in kept_channels]
     if len(used) > MOST_LAYERS:
         raise PadimError(
             f"at most {MOST_LAYERS} layers can be told apart, and the model uses {len(used)}; turn some off"
@@ -267,9 +267,9 @@ def embed(model: Padim, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     Returns:
         float32 ``(p, d)``.
     """
-    judge = model.state
+    state = model.state
     features = model.network.extractor(rgb[None])[0]
-    return np.ascontiguousarray(features.reshape(len(features), -1)[judge.channels].T)
+    return np.ascontiguousarray(features.reshape(len(features), -1)[state.channels].T)
 
 
 def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | None = None) -> Explanation:
@@ -283,9 +283,9 @@ def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | Non
     Raises:
         ValueError: arrays of another shape.
     """
-    judge = model.state
-    layers, layer_of = kept_layers(model, judge)
-    gaussians, grid = own_gaussians(judge), model.config.grid
+    state = model.state
+    layers, layer_of = kept_layers(model, state)
+    gaussians, grid = own_gaussians(state), model.config.grid
     if embedding.shape != gaussians.shape:
         raise ValueError(f"embedding must be {gaussians.shape}, got {embedding.shape}")
     positions = np.arange(grid * grid) if region is None else places_of(region, grid)
@@ -318,12 +318,12 @@ def explain_held_out(model: Padim, regions: Sequence[tuple[int, Mask]]) -> list[
         CalibrationError: too few parts for held-out distances.
         PadimError: the features were deleted.
     """
-    judge = model.state
-    layers, layer_of = kept_layers(model, judge)
+    state = model.state
+    layers, layer_of = kept_layers(model, state)
     grid = model.config.grid
     asked = [(index, places_of(region, grid)) for index, region in regions]
     squared = [np.zeros((len(places), len(layers))) for _, places in asked]
-    normals = _Normals(model, judge)
+    normals = _Normals(model, state)
     union = np.unique(np.concatenate([places for _, places in asked])) if asked else np.zeros(0, np.int64)
     at_once = max(1, _SCATTER_ROOM // (8 * len(layer_of) ** 2))
     for start in range(0, len(union), at_once):
@@ -351,15 +351,15 @@ def normals_layers(model: Padim) -> Explanation:
         CalibrationError: too few parts for held-out distances.
         PadimError: the features were deleted.
     """
-    judge = model.state
-    layers, layer_of = kept_layers(model, judge)
+    state = model.state
+    layers, layer_of = kept_layers(model, state)
     grid = model.config.grid
     most = int(np.clip(_SCATTER_ROOM // (8 * len(layer_of) ** 2), 1, _MOST_PLACES))
     step = math.ceil(grid / math.isqrt(most))
     along = np.arange(step // 2, grid, step)
     places = (along[:, None] * grid + along).ravel()
-    rows = [row for row, normal in enumerate(judge.fitted.normals) if normal.status == "fit"]
-    normals = _Normals(model, judge)
+    rows = [row for row, normal in enumerate(state.fitted.normals) if normal.status == "fit"]
+    normals = _Normals(model, state)
     normals.look_at(places, rows)
     squared = normals.shares(rows, np.arange(len(places)), layer_of, len(layers)).mean(axis=0)
     return Explanation(tuple(layer.name for layer in layers), places, squared)
@@ -368,7 +368,7 @@ def normals_layers(model: Padim) -> Explanation:
 class _Normals:
     """The normals in the fit, at some places: their statistics, and the features of those asked for."""
 
-    def __init__(self, model: Padim, judge: Judge) -> None:
+    def __init__(self, model: Padim, state: ScoringState) -> None:
         """
         Args:
             model: has the features.
@@ -378,14 +378,14 @@ class _Normals:
             CalibrationError: too few parts for held-out distances.
             PadimError: the features were deleted.
         """
-        fitted = judge.fitted
+        fitted = state.fitted
         if fitted.calibration == "none":
             raise CalibrationError(
                 "held-out distances need at least 3 parts in the fit; add images of good parts"
             )
         model.working_set.require()
-        self._channels = judge.channels
-        self._spool = model.working_set.spool
+        self._channels = state.channels
+        self._feature_store = model.working_set.feature_store
         self._normals = fitted.normals
         self._members: dict[str, list[int]] = defaultdict(list)
         for row, normal in enumerate(fitted.normals):
@@ -416,7 +416,7 @@ class _Normals:
         starts = np.flatnonzero(np.diff(places, prepend=-2) > 1)
         for start, stop in itertools.pairwise([*starts.tolist(), len(places)]):
             run = slice(int(places[start]), int(places[stop - 1]) + 1)
-            result[:, start:stop] = self._spool.read(rows, self._channels, run)
+            result[:, start:stop] = self._feature_store.read(rows, self._channels, run)
         return result
 
     def shares(self, rows: Sequence[int], at: Indices, layer_of: Indices, n_layers: int) -> Doubles:

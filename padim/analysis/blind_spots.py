@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from padim.analysis.sensitivity import Probe
-from padim.analysis.synthetic_defects import Kind
+from padim.analysis.sensitivity import Sensitivity
+from padim.analysis.synthetic_defects import DefectKind
 
 __all__ = ["PlaceCount", "WeakestCell", "counts_by_place", "overall_share", "weakest_cell"]
 
@@ -48,20 +48,20 @@ class WeakestCell:
     places: int
 
 
-def counts_by_place(probe: Probe, kind: Kind | None = None) -> list[PlaceCount]:
+def counts_by_place(result: Sensitivity, kind: DefectKind | None = None) -> list[PlaceCount]:
     """Every place at which something could be judged.
 
     Args:
         probe: the measurement.
         kind: count these defects alone; None counts all.
     """
-    chosen = slice(None) if kind is None else [probe.kinds.index(kind)]
-    caught, void = probe.caught[:, chosen], probe.void[:, chosen]
+    chosen = slice(None) if kind is None else [result.kinds.index(kind)]
+    caught, void = result.caught[:, chosen], result.void[:, chosen]
     count, of = caught.sum(axis=(1, 2, 3)), (~void).sum(axis=(1, 2, 3))
     blind = np.any((~caught & ~void)[:, :, -1, -1], axis=1).tolist()
     return [
-        PlaceCount(float(x), float(y), int(k), int(n), b, probe.images[image])
-        for (x, y), k, n, b, image in zip(probe.places, count, of, blind, probe.image_of, strict=True)
+        PlaceCount(float(x), float(y), int(k), int(n), b, result.images[image])
+        for (x, y), k, n, b, image in zip(result.places, count, of, blind, result.image_of, strict=True)
         if n
     ]
 
@@ -71,12 +71,12 @@ def overall_share(places: list[PlaceCount]) -> float:
     return sum(place.count for place in places) / sum(place.of for place in places)
 
 
-def weakest_cell(probe: Probe, kind: Kind | None = None) -> WeakestCell:
+def weakest_cell(result: Sensitivity, kind: DefectKind | None = None) -> WeakestCell:
     """The cell in which the smallest share is caught; the first of several.
 
     Raises:
         ValueError: nothing could be judged anywhere.
     """
-    share, places = probe.by_place(kind)
+    share, places = result.by_place(kind)
     row, column = map(int, np.unravel_index(np.nanargmin(share), share.shape))
     return WeakestCell(row, column, float(share[row, column]), int(places[row, column]))

@@ -52,7 +52,7 @@ class Cost:
     fit_memory: int
     score_memory: int
     bundle: int
-    spool_per_image: int
+    features_per_image: int
     checkpoint: int
 
 
@@ -96,7 +96,7 @@ def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
         fit_memory=sum(share.fit for share in shares.values()),
         score_memory=sum(share.score for share in shares.values()),
         bundle=sum(share.stored for share in shares.values()),
-        spool_per_image=bytes_per_image(channels, p) + images,
+        features_per_image=bytes_per_image(channels, p) + images,
         checkpoint=0 if config.needs_images else 8 * p * d * (d + 1) if by_statistics else features,
     )
 
@@ -150,15 +150,15 @@ def _local_nearest(config: PadimConfig, p: int, d: int, normals: int) -> _Share:
 
 def _svdd(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
     own = 4 * (2 * p * d + d * svdd.HIDDEN + svdd.HIDDEN * svdd.CODE + svdd.CODE)
-    return _learnt_from_patches(own, p, d, normals)
+    return _fitted_on_patches(own, p, d, normals)
 
 
 def _flow(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
     couplings = sum(flow.numbers(d, number) for number in range(config.flow_couplings))
-    return _learnt_from_patches(4 * (2 * p * d + d * d + couplings), p, d, normals)
+    return _fitted_on_patches(4 * (2 * p * d + d * d + couplings), p, d, normals)
 
 
-def _learnt_from_patches(own: int, p: int, d: int, normals: int | None) -> _Share:
+def _fitted_on_patches(own: int, p: int, d: int, normals: int | None) -> _Share:
     """With the patches that are learnt from, and as many that say when to stop, in memory."""
     patches = min(MOST_BYTES, 4 * d * p * (MANY if normals is None else normals))
     return _Share(2 * patches + 4 * own, own, own)

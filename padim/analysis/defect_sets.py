@@ -25,12 +25,12 @@ from padim.data.preprocess import Box
 from padim.decision.regions import map_mask, region_score
 from padim.decision.scorer import NO_NUMBERS
 from padim.errors import PadimError
-from padim.storage.feature_store import Spool
+from padim.storage.feature_store import FeatureStore
 
 if TYPE_CHECKING:
     from padim.data.loading import RGB
     from padim.model import Padim
-    from padim.scoring import Judge
+    from padim.scoring import ScoringState
 
 __all__ = ["CARRIERS", "LabelledDefects", "PaintedDefects"]
 
@@ -56,18 +56,18 @@ class _Embedded:
     """
 
     model: Padim
-    spool: Spool
+    feature_store: FeatureStore
     original_sizes: tuple[tuple[int, int], ...]
 
-    def maps(self, judge: Judge, watch: Watch) -> Iterable[npt.NDArray[np.uint16]]:
+    def maps(self, state: ScoringState, watch: Watch) -> Iterable[npt.NDArray[np.uint16]]:
         """The level map of every image by a fitted state."""
         extractor = self.model.network.extractor
-        size = extractor.batch_size(judge.fitted.detector.scoring_bytes())
+        size = extractor.batch_size(state.fitted.detector.scoring_bytes())
         quiet = Watch(None, watch.cancel)
         return level_maps(
-            judge,
-            self.spool,
-            np.arange(self.spool.channels),
+            state,
+            self.feature_store,
+            np.arange(self.feature_store.channels),
             self.original_sizes,
             self.model.config.input_size,
             size,
@@ -76,12 +76,12 @@ class _Embedded:
         )
 
 
-def _start_spool(model: Padim, folder: Path) -> Spool:
+def _start_feature_store(model: Padim, folder: Path) -> FeatureStore:
     extractor = model.network.extractor
-    return Spool(folder, extractor.identity, len(model.state.channels), extractor.grid**2).start()
+    return FeatureStore(folder, extractor.identity, len(model.state.channels), extractor.grid**2).start()
 
 
-def _append(model: Padim, spool: Spool, rgb: Sequence[RGB], keys: Sequence[str]) -> None:
+def _append(model: Padim, feature_store: FeatureStore, rgb: Sequence[RGB], keys: Sequence[str]) -> None:
     """
     Raises:
         PadimError: the network gives no numbers.
@@ -89,7 +89,7 @@ def _append(model: Padim, spool: Spool, rgb: Sequence[RGB], keys: Sequence[str])
     embeddings = model.network.extractor(np.stack(rgb))
     if not np.isfinite(embeddings).all():
         raise PadimError(f"an image: {NO_NUMBERS}")
-    spool.append(np.ascontiguousarray(embeddings[:, model.state.channels]), keys)
+    feature_store.append(np.ascontiguousarray(embeddings[:, model.state.channels]), keys)
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class LabelledDefects(_Embedded):
         """
         own = {
             normal.sha256 for normal in model.normals_ if normal.status != "not_good"
-        } | model.network.taught_with
-        spool = _start_spool(model, folder)
+        } | model.network.adapted_with
+        feature_store = _start_feature_store(model, folder)
         names: list[str] = []
         sizes: list[tuple[int, int]] = []
         passed_over = 0
@@ -129,7 +129,7 @@ class LabelledDefects(_Embedded):
             fresh = [item for item in batch if item.sha256 not in own]
             passed_over += len(batch) - len(fresh)
             if fresh:
-                _append(model, spool, [item.rgb for item in fresh], [item.sha256 for item in fresh])
+                _append(model, feature_store, [item.rgb for item in fresh], [item.sha256 for item in fresh])
             names += [item.name for item in fresh]
             sizes += [item.original_size for item in fresh]
         if not names:
@@ -137,12 +137,12 @@ class LabelledDefects(_Embedded):
                 "none of the images of defects could be used; give images of defective parts that are "
                 "not among the model's good ones"
             )
-        return cls(model, spool, tuple(sizes), tuple(names), passed_over)
+        return cls(model, feature_store, tuple(sizes), tuple(names), passed_over)
 
-    def shares_caught(self, judge: Judge, levels: Sequence[int], watch: Watch) -> Shares:
+    def shares_caught(self, state: ScoringState, levels: Sequence[int], watch: Watch) -> Shares:
         """1 where a defect is rejected, else 0: float64 ``(len(levels), images)``."""
         area = self.model.config.min_area
-        scores = np.array([region_score(q, area) for q in self.maps(judge, watch)], np.int64)
+        scores = np.array([region_score(q, area) for q in self.maps(state, watch)], np.int64)
         return (scores[None] > np.array(levels)[:, None]).astype(np.float64)
 
 
@@ -187,7 +187,7 @@ class PaintedDefects(_Embedded):
             PadimError: no pixel of the carriers lies inside the region of interest.
         """
         side, stage = model.config.input_size, "Painting defects"
-        spool = _start_spool(model, folder)
+        feature_store = _start_feature_store(model, folder)
         size = model.network.extractor.batch_size()
         used: list[int] = []
         areas: list[npt.NDArray[np.uint8]] = []
@@ -196,11 +196,11 @@ class PaintedDefects(_Embedded):
             watch.step(done, len(carriers), stage)
             normal = model.normals_[index]
             box = model.state.content_box(normal.original_size)
-            judged = model.state.judged_area(normal.original_size)
-            if not judged.any():
+            scored = model.state.scored_area(normal.original_size)
+            if not scored.any():
                 continue
             rgb = model.network.preprocess(decode(model.working_set.thumbnail(index), normal.name))
-            place = place_at(judged, _CELLS, seed, len(used))
+            place = place_at(scored, _CELLS, seed, len(used))
             found = list(
                 painted_images(
                     rgb, [place], KINDS, default_sizes(side)[_SIZES], _CONTRASTS, box or Box(0, 0, side, side)
@@ -210,15 +210,17 @@ class PaintedDefects(_Embedded):
             for start in range(0, len(images), size):
                 some = images[start : start + size]
                 watch.step(done, len(carriers), stage)
-                _append(model, spool, some, [f"{normal.sha256}-{start + i}" for i in range(len(some))])
+                _append(
+                    model, feature_store, some, [f"{normal.sha256}-{start + i}" for i in range(len(some))]
+                )
             areas.append(np.packbits(np.stack([area.ravel() for _, area in found]), axis=1))
             sizes += [normal.original_size] * len(images)
             used.append(index)
         if not used:
             raise PadimError("no pixel of the good parts lies inside the region of interest; redraw it")
-        return cls(model, spool, tuple(sizes), tuple(used), np.stack(areas))
+        return cls(model, feature_store, tuple(sizes), tuple(used), np.stack(areas))
 
-    def shares_caught(self, judge: Judge, levels: Sequence[int], watch: Watch) -> Shares:
+    def shares_caught(self, state: ScoringState, levels: Sequence[int], watch: Watch) -> Shares:
         """The share of each carrier's defects that a region lies on: float64 ``(len(levels), carriers)``.
 
         Where the bare image has a region there already, nothing is counted; NaN where that is so for all.
@@ -227,7 +229,7 @@ class PaintedDefects(_Embedded):
         side, min_area = self.model.config.input_size, self.model.config.min_area
         caught, void = (np.zeros((len(levels), count, each), np.bool_) for _ in range(2))
         bare: list[npt.NDArray[np.bool_]] = []
-        for row, q in enumerate(self.maps(judge, watch)):
+        for row, q in enumerate(self.maps(state, watch)):
             carrier, image = divmod(row, each + 1)
             masks = [map_mask(q, level, min_area) for level in levels]
             if image == 0:

@@ -22,15 +22,15 @@ from padim.network.runtime import device_of, open_session, run_session
 
 if TYPE_CHECKING:
     from padim.data.loading import Watch
-    from padim.scoring import Judge
-    from padim.storage.feature_store import Spool
+    from padim.scoring import ScoringState
+    from padim.storage.feature_store import FeatureStore
 
 __all__ = ["level_maps"]
 
 
 def level_maps(
-    judge: Judge,
-    spool: Spool,
+    state: ScoringState,
+    feature_store: FeatureStore,
     channels: npt.NDArray[np.int64],
     original_sizes: Sequence[tuple[int, int]],
     input_size: int,
@@ -58,24 +58,24 @@ def level_maps(
         DamagedError: a record is not what was written.
         PadimError: distances are not numbers.
     """
-    detector, d, n = judge.fitted.detector, len(channels), len(original_sizes)
-    grid = math.isqrt(spool.positions)
+    detector, d, n = state.fitted.detector, len(channels), len(original_sizes)
+    grid = math.isqrt(feature_store.positions)
     session = open_session(behind_embedding_graph(detector.piece(d), np.arange(d), input_size))
     # The OrtValues borrow the scorer's arrays, which live as long as the fitted state.
     inputs = {
         name: ort.OrtValue.ortvalue_from_numpy(array, device_of(session), 0)
-        for name, array in judge.scorer.arrays.items()
+        for name, array in state.scorer.arrays.items()
     }
     for start in range(0, n, batch_size):
         rows = range(start, min(start + batch_size, n))
         watch.step(start, n, stage)
-        records = spool.read(rows, channels).transpose(0, 2, 1)
+        records = feature_store.read(rows, channels).transpose(0, 2, 1)
         embedding = np.ascontiguousarray(records).reshape(len(rows), d, grid, grid)
         feed = {**inputs, "all_channels": ort.OrtValue.ortvalue_from_numpy(embedding)}
-        boxes = [judge.content_box(original_sizes[row]) for row in rows]
+        boxes = [state.content_box(original_sizes[row]) for row in rows]
         if any(box is not None for box in boxes):
             size = (input_size, input_size)
-            own = np.stack([np.broadcast_to(inside(size, judge.roi, box), size) for box in boxes])
+            own = np.stack([np.broadcast_to(inside(size, state.roi, box), size) for box in boxes])
             feed["inside"] = ort.OrtValue.ortvalue_from_numpy(own)
         distance, maps = run_session(session, ["distance", "map"], feed)
         if not np.isfinite(distance).all():

@@ -42,7 +42,7 @@ class EvaluatedImage:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """A data set, scored.
 
     Attributes:
@@ -71,7 +71,9 @@ class Judged:
         """How many defects came with a mask that could be used."""
         return sum(image.masked for image in self.images)
 
-    def report(self, model: Padim, level: int | None, scores: list[int] | None = None) -> metrics.Report:
+    def report(
+        self, model: Padim, level: int | None, scores: list[int] | None = None
+    ) -> metrics.EvaluationReport:
         """All figures at a threshold.
 
         Args:
@@ -85,7 +87,7 @@ class Judged:
         return metrics.evaluate(scores, kinds, verdicts, level, self.pixels, GOOD)
 
 
-def judge(
+def evaluate_dataset(
     model: Padim,
     dataset: Dataset,
     *,
@@ -94,7 +96,7 @@ def judge(
     on_scored: Callable[[Prediction, str], None] | None = None,
     thumbnail_side: int | None = None,
     batch_size: int | None = None,
-) -> Judged:
+) -> Evaluation:
     """Score every image of a data set and count its pixels.
 
     Args:
@@ -109,7 +111,7 @@ def judge(
     """
     fitted_on = {
         normal.sha256 for normal in model.normals_ if normal.status == "fit"
-    } | model.network.taught_with
+    } | model.network.adapted_with
     pixels = metrics.Pixels()
     failed: list[ImageError] = []
     images: list[EvaluatedImage] = []
@@ -140,10 +142,10 @@ def judge(
         # Somewhere in a defect without a mask is the defect, nobody knows where.
         if sample.good or mask is not None:
             small = None if mask is None else at_map_resolution(mask, model.network.preprocess)
-            pixels.add(scored.levels, small, model.state.judged_area(scored.original_size), sample.kind)
+            pixels.add(scored.levels, small, model.state.scored_area(scored.original_size), sample.kind)
         if on_scored is not None:
             on_scored(scored, sample.kind)
     failed = [*dataset.skipped, *failed]
     if not images:
         raise PadimError("none of the images could be used")
-    return Judged(dataset.layout, tuple(images), pixels, tuple(failed), known, seconds)
+    return Evaluation(dataset.layout, tuple(images), pixels, tuple(failed), known, seconds)

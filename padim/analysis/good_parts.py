@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.normals import Status
 
-__all__ = ["BothPromises", "RankedNormal", "both_promises", "part_values", "ranked", "taken_out"]
+__all__ = ["BothPromises", "RankedNormal", "both_promises", "not_good", "part_values", "ranked"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def ranked(model: Padim, status: Status = "fit") -> list[RankedNormal]:
     return sorted(found, key=lambda item: -(item.level if item.level is not None else -1))
 
 
-def taken_out(model: Padim) -> list[RankedNormal]:
+def not_good(model: Padim) -> list[RankedNormal]:
     """One image of every part that was taken out of the fit: its images go and come back together."""
     seen: set[str] = set()
     found = []

@@ -29,12 +29,12 @@ from PIL import Image as PillowImage
 
 from padim.data.loading import RGB
 
-__all__ = ["KINDS", "MOST", "SEVERITIES", "Kind", "alter", "words"]
+__all__ = ["KINDS", "MOST", "SEVERITIES", "ChangeKind", "alter", "words"]
 
-Kind = Literal["brighter", "darker", "gamma", "flatter", "blur", "noise", "jpeg", "shift", "rotation"]
+ChangeKind = Literal["brighter", "darker", "gamma", "flatter", "blur", "noise", "jpeg", "shift", "rotation"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
-SEVERITIES: Mapping[Kind, tuple[float, ...]] = {
+KINDS: tuple[ChangeKind, ...] = get_args(ChangeKind)
+SEVERITIES: Mapping[ChangeKind, tuple[float, ...]] = {
     "brighter": (5, 10, 20, 40),
     "darker": (5, 10, 20, 40),
     "gamma": (5, 10, 20, 40),
@@ -48,7 +48,7 @@ SEVERITIES: Mapping[Kind, tuple[float, ...]] = {
 """What is tried of each kind unless told otherwise; see the module for the units."""
 
 # The largest severity that means anything; shifts are held against the image's size as they are made.
-MOST: Mapping[Kind, float] = {
+MOST: Mapping[ChangeKind, float] = {
     "brighter": 1000,
     "darker": 99,
     "gamma": 1000,
@@ -64,7 +64,7 @@ _DISPLAY_POWER = 1 / 2.2
 _BAND = 64
 
 
-def words(kind: Kind, severity: float) -> str:
+def words(kind: ChangeKind, severity: float) -> str:
     """A severity with its unit: "10 % more light", "quality 40", "2 px"."""
     if severity == 0:
         return "as it is"
@@ -83,7 +83,7 @@ def words(kind: Kind, severity: float) -> str:
     return f"{severity:g}{unit}"
 
 
-def alter(rgb: RGB, kind: Kind, severity: float, seed: int | Sequence[int] = 0) -> RGB:
+def alter(rgb: RGB, kind: ChangeKind, severity: float, seed: int | Sequence[int] = 0) -> RGB:
     """An image as it would look after the change.
 
     Args:

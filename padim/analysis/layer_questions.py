@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AskedPlace",
     "asked_places",
-    "can_be_told",
+    "can_attribute",
     "embed_file",
     "explain_each",
     "features_by_layer",
@@ -52,7 +52,7 @@ class AskedPlace:
     whole: bool = False
 
 
-def can_be_told(model: Padim) -> bool:
+def can_attribute(model: Padim) -> bool:
     """Whether the layers' shares in a distance can be told: it must be a sum of what the layers add."""
     return model.config.method == "padim" and not model.config.position_tolerance
 

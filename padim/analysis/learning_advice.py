@@ -66,28 +66,28 @@ def outlook(curve: LearningCurve) -> str:
         )
     points, error = gain.points * 100, gain.standard_error * 100
     moved = "rose" if points >= 0 else "fell"
-    said = (
+    text = (
         f"From {gain.low:,} to {gain.high:,} good parts the share of {what} defects caught {moved} by "
         f"{abs(points):.1f} points"
     )
-    if gain.told == "flattened":
+    if gain.trend == "flattened":
         return (
-            f"{said}, no more than chance explains (standard error {error:.1f}): the curve has flattened, "
+            f"{text}, no more than chance explains (standard error {error:.1f}): the curve has flattened, "
             f"and more good parts would hardly catch more. {_bound(curve)}"
         )
-    if gain.told == "rising":
+    if gain.trend == "rising":
         return (
-            f"{said} (standard error {error:.1f}): it is still rising, so more good parts are likely to "
+            f"{text} (standard error {error:.1f}): it is still rising, so more good parts are likely to "
             "catch more."
         )
-    if gain.told == "perhaps":
+    if gain.trend == "perhaps":
         return (
-            f"{said} (standard error {error:.1f}): it may still be rising, so more good parts are worth a "
+            f"{text} (standard error {error:.1f}): it may still be rising, so more good parts are worth a "
             "try."
         )
     more = "More labelled defects, or more" if curve.defects == "labelled" else "More"
     return (
-        f"{said}, but with a standard error of {error:.1f}: too rough to say whether more good parts would "
+        f"{text}, but with a standard error of {error:.1f}: too rough to say whether more good parts would "
         f"catch more. {more} subsets of each size, tell more."
     ).replace("More subsets of each size, tell", "More subsets of each size tell")
 
@@ -123,14 +123,14 @@ def _bound(curve: LearningCurve) -> str:
 
 def _steadiness(curve: LearningCurve) -> str:
     """Without defects: how much the threshold depends on which parts there happened to be."""
-    said = "Without defects nobody can say whether more good parts would catch more: give some labelled ones."
+    text = "Without defects nobody can say whether more good parts would catch more: give some labelled ones."
     several = [size for size in curve.sizes if len(size.trials) > 1]
     if several and several[-1].threshold.mean > 0:
         size = several[-1]
         spread = size.threshold
         share = (spread.high - spread.low) / spread.mean
-        said += (
+        text += (
             f" Between subsets of {size.parts:,} parts the threshold differs by {share * 100:.0f} % of its "
             "mean."
         )
-    return said
+    return text

@@ -28,10 +28,10 @@ from padim.data.loading import Cancel, Image, OnError, Progress, Watch
 from padim.decision.calibration import FEWEST_PARTS, false_reject_rate, image_threshold, to_permille
 from padim.decision.operating_points import Rate
 from padim.errors import PadimError
-from padim.fitting import learn
+from padim.fitting import fit_detector
 from padim.methods import catalogue
 from padim.methods.base import Task
-from padim.scoring import Judge
+from padim.scoring import ScoringState
 from padim.storage.leftovers import ScratchFolder
 from padim.storage.working_set import naming_damage
 
@@ -47,7 +47,7 @@ __all__ = [
     "fits_of",
     "good_parts",
     "learning_curve",
-    "subset_judge",
+    "subset_state",
 ]
 
 # Good parts that a curve takes at least, and the smallest subset drawn by default.
@@ -104,7 +104,7 @@ def _beside(fit: int, kept_out: int, size: int) -> int:
     return max(round(size * kept_out / (fit + kept_out)), size - fit)
 
 
-def subset_judge(model: Padim, drawn: Iterable[str], watch: Watch | None = None) -> Judge:
+def subset_state(model: Padim, drawn: Iterable[str], watch: Watch | None = None) -> ScoringState:
     """The state of a model that was fitted on some of its parts only, from the embeddings on disk.
 
     Args:
@@ -124,7 +124,7 @@ def subset_judge(model: Padim, drawn: Iterable[str], watch: Watch | None = None)
     )
     model.working_set.require()
     task = Task(
-        model.working_set.spool,
+        model.working_set.feature_store,
         normals,
         model.state.channels,
         model.config,
@@ -132,15 +132,19 @@ def subset_judge(model: Padim, drawn: Iterable[str], watch: Watch | None = None)
         network=model.network.extractor.backbone_onnx,
     )
     with naming_damage(normals):
-        return Judge(
-            learn(task), model.config, model.decision.roi, model.network.extractor, model.state.channels
+        return ScoringState(
+            fit_detector(task),
+            model.config,
+            model.decision.roi,
+            model.network.extractor,
+            model.state.channels,
         )
 
 
-def _levels_by_part(judge: Judge, min_area: int) -> dict[str, int]:
+def _levels_by_part(state: ScoringState, min_area: int) -> dict[str, int]:
     """The held-out level of every good part, the largest of its images."""
     best: dict[str, int] = {}
-    for normal, level in zip(judge.fitted.normals, judge.image_levels(min_area), strict=True):
+    for normal, level in zip(state.fitted.normals, state.image_levels(min_area), strict=True):
         if normal.status != "not_good":
             best[normal.group] = max(best.get(normal.group, 0), int(level))
     return best
@@ -201,8 +205,8 @@ def learning_curve(
     carriers: list[int] = []
     if painted:
         carriers = _carriers(model, fit, seed)
-        taken = {model.normals_[index].group for index in carriers}
-        fit = [part for part in fit if part not in taken]
+        carrying_parts = {model.normals_[index].group for index in carriers}
+        fit = [part for part in fit if part not in carrying_parts]
     sizes = _sizes(sizes, count, len(fit) + len(kept_out))
     smallest = sizes[0] if sizes[0] == count else sizes[0] - _beside(len(fit), len(kept_out), sizes[0])
     if smallest < FEWEST_PARTS:
@@ -270,21 +274,21 @@ def _measured(
                 trials.append(_trial(model, model.state, everything, permille, full, of_all, watch))
             else:
                 drawn = _drawn(fit, kept_out, size, seed, draw)
-                judge = subset_judge(model, drawn, Watch(None, watch.cancel))
-                trials.append(_trial(model, judge, drawn, permille, full, defects, watch))
+                state = subset_state(model, drawn, Watch(None, watch.cancel))
+                trials.append(_trial(model, state, drawn, permille, full, defects, watch))
             done += 1
         yield Size(size, tuple(trials))
     watch.step(done, total, "Fitting on subsets")
 
 
-def _threshold(judge: Judge, drawn: frozenset[str], min_area: int, permille: int) -> float:
-    scores = [level for part, level in _levels_by_part(judge, min_area).items() if part in drawn]
-    return judge.fitted.quantizer.to_value(image_threshold(np.array(scores), permille).level)
+def _threshold(state: ScoringState, drawn: frozenset[str], min_area: int, permille: int) -> float:
+    scores = [level for part, level in _levels_by_part(state, min_area).items() if part in drawn]
+    return state.fitted.quantizer.to_value(image_threshold(np.array(scores), permille).level)
 
 
 def _trial(
     model: Padim,
-    judge: Judge,
+    state: ScoringState,
     drawn: frozenset[str],
     permille: int,
     full: float,
@@ -297,15 +301,15 @@ def _trial(
         drawn: groups of the parts that it has for its own.
         full: threshold of all parts, in map units.
     """
-    by_part = _levels_by_part(judge, model.config.min_area)
+    by_part = _levels_by_part(state, model.config.min_area)
     own = np.array([level for part, level in by_part.items() if part in drawn], np.int64)
     others = np.array([level for part, level in by_part.items() if part not in drawn], np.int64)
     found = image_threshold(own, permille)
-    levels = (found.level, judge.fitted.quantizer.to_level(full))
-    caught = np.full((2, 0), np.nan) if defects is None else defects.shares_caught(judge, levels, watch)
+    levels = (found.level, state.fitted.quantizer.to_level(full))
+    caught = np.full((2, 0), np.nan) if defects is None else defects.shares_caught(state, levels, watch)
     rejected, rejected_at_full = (Rate.counted(int((others > t).sum()), len(others)) for t in levels)
     return Trial(
-        judge.fitted.quantizer.to_value(found.level),
+        state.fitted.quantizer.to_value(found.level),
         found.supported,
         false_reject_rate(own, found.level),
         rejected,

@@ -146,7 +146,7 @@ class Gain:
     standard_error: float
 
     @property
-    def told(self) -> Literal["rising", "flattened", "perhaps", "too rough"]:
+    def trend(self) -> Literal["rising", "flattened", "perhaps", "too rough"]:
         """What it says: ``rising`` by two standard errors or more; ``flattened``, no more than one, which is
         small enough to see a rise; ``perhaps`` rising, in between; ``too rough`` to say."""
         if self.points >= 2 * self.standard_error and self.points > 0:

@@ -70,7 +70,7 @@ class BestF1:
 
 
 @dataclass(frozen=True)
-class Kind:
+class KindFigures:
     """One kind of defect.
 
     Attributes:
@@ -90,7 +90,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """Everything counted.
 
     Attributes:
@@ -124,7 +124,7 @@ class Report:
     misses: Rate
     review_good: int
     review_defects: int
-    kinds: tuple[Kind, ...]
+    kinds: tuple[KindFigures, ...]
 
 
 class _Row(NamedTuple):
@@ -153,7 +153,7 @@ class Pixels:
         self.overlap = np.zeros(MAX_LEVEL + 1, np.float64)
         self.regions = 0
         self._rows: list[_Row] = []
-        self._told: dict[str | None, PixelFigures] = {}
+        self._pixel_figures: dict[str | None, PixelFigures] = {}
 
     def add(
         self,
@@ -195,7 +195,7 @@ class Pixels:
                 regions,
             )
         )
-        self._told.clear()
+        self._pixel_figures.clear()
 
     def figures(self, kind: str | None = None) -> PixelFigures:
         """AUROC, average precision, AUPRO and best F1 over all pixels, ties and all, with their intervals.
@@ -203,9 +203,9 @@ class Pixels:
         Args:
             kind: only the images of that kind and the good ones, by step; None: all, by level.
         """
-        if kind not in self._told:
-            self._told[kind] = self._figures(kind)
-        return self._told[kind]
+        if kind not in self._pixel_figures:
+            self._pixel_figures[kind] = self._figures(kind)
+        return self._pixel_figures[kind]
 
     def _figures(self, kind: str | None) -> PixelFigures:
         rows = [row for row in self._rows if kind is None or row.kind == kind or not row.defect]
@@ -514,7 +514,7 @@ def evaluate(
     threshold: int | None,
     pixels: Pixels,
     good_kind: str = "good",
-) -> Report:
+) -> EvaluationReport:
     """All figures of a set of judged images.
 
     Args:
@@ -543,7 +543,7 @@ def evaluate(
         (of_kind,) = _with_intervals([auroc(good, levels[chosen])], None if drawn is None else drawn[:, :1])
         of_pixels = pixels.figures(name)
         by_kind.append(
-            Kind(
+            KindFigures(
                 name,
                 of_kind,
                 rate(levels[chosen], True),
@@ -559,7 +559,7 @@ def evaluate(
         [auroc(good, defect), average_precision(good, defect), f1, none_missed], image_draws(good, defect)
     )
     whole = pixels.figures()
-    return Report(
+    return EvaluationReport(
         image_auroc=of_images[0],
         image_ap=of_images[1],
         best_f1=best,

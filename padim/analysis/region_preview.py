@@ -1,7 +1,7 @@
 """What another region of interest would change, before it is put to use, and where one is worth drawing.
 
 The good parts' held-out grids are judged under the other region by the very code that judges them in use
-(:class:`padim.scoring.Judge`); the network does not run, and the model stays as it is.
+(:class:`padim.scoring.ScoringState`); the network does not run, and the model stays as it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from padim.decision.calibration import (
 )
 from padim.decision.regions import region_score
 from padim.errors import PadimError
-from padim.scoring import Judge
+from padim.scoring import ScoringState
 
 if TYPE_CHECKING:
     from padim.model import Padim
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 __all__ = [
     "HeldOutUnder",
     "RegionPreview",
-    "cry_wolf",
+    "false_alarm_map",
     "held_out_under",
-    "judged_under",
+    "levels_under_region",
     "mean_normal",
     "preview",
-    "rejudged_levels",
+    "state_under",
     "too_small",
 ]
 
@@ -84,9 +84,9 @@ def held_out_under(model: Padim, roi: Mask | None) -> HeldOutUnder:
         CalibrationError: fewer than three parts are in the fit.
         ValueError: the region does not fit the map.
     """
-    judge = judged_under(model, roi)
-    scores = judge.part_scores(model.config.min_area)
-    return HeldOutUnder(scores, judge.pixel_histogram() if model.decision.choice.basis == "pixel" else None)
+    state = state_under(model, roi)
+    scores = state.part_scores(model.config.min_area)
+    return HeldOutUnder(scores, state.pixel_histogram() if model.decision.choice.basis == "pixel" else None)
 
 
 def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> RegionPreview:
@@ -115,7 +115,7 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
     )
 
 
-def judged_under(model: Padim, roi: Mask | None) -> Judge:
+def state_under(model: Padim, roi: Mask | None) -> ScoringState:
     """The model's scoring state under another region of interest; its own where that is the one in use.
 
     Args:
@@ -130,10 +130,10 @@ def judged_under(model: Padim, roi: Mask | None) -> Judge:
     size = (model.config.input_size,) * 2
     if roi is not None and (roi.dtype != np.bool_ or roi.shape != size):
         raise ValueError(f"roi must be bool {size}, got {roi.dtype} {roi.shape}")
-    return Judge(model.state.fitted, model.config, roi, model.network.extractor, model.state.channels)
+    return ScoringState(model.state.fitted, model.config, roi, model.network.extractor, model.state.channels)
 
 
-def rejudged_levels(model: Padim, roi: Mask | None, min_area: int | None = None) -> npt.NDArray[np.int64]:
+def levels_under_region(model: Padim, roi: Mask | None, min_area: int | None = None) -> npt.NDArray[np.int64]:
     """Held-out part scores under another region of interest; the model stays as it is.
 
     The same as ``held_out_scores`` after ``set_roi``, without the change.
@@ -151,7 +151,7 @@ def rejudged_levels(model: Padim, roi: Mask | None, min_area: int | None = None)
         ValueError: the region does not fit the map.
     """
     area = model.config.min_area if min_area is None else min_area
-    return judged_under(model, roi).part_scores(area)
+    return state_under(model, roi).part_scores(area)
 
 
 def too_small(model: Padim, roi: Mask | None) -> bool:
@@ -159,7 +159,7 @@ def too_small(model: Padim, roi: Mask | None) -> bool:
     return roi is not None and region_score(roi.astype(np.uint16), model.config.min_area) == 0
 
 
-def cry_wolf(model: Padim, level: int) -> npt.NDArray[np.float32]:
+def false_alarm_map(model: Padim, level: int) -> npt.NDArray[np.float32]:
     """At each pixel, the share of good parts that alarm there.
 
     A part counts once, however many of its images do. The maps are the judged ones: 0 outside the region
@@ -178,22 +178,22 @@ def cry_wolf(model: Padim, level: int) -> npt.NDArray[np.float32]:
     images: dict[str, list[int]] = {}
     for index, group in _good(model):
         images.setdefault(group, []).append(index)
-    judge, size = model.state, model.config.input_size
+    state, size = model.state, model.config.input_size
     count = np.zeros((size, size), np.int64)
     for indices in images.values():
-        alarmed = judge.held_out_map(indices[0]) > level
+        alarmed = state.held_out_map(indices[0]) > level
         for index in indices[1:]:
-            alarmed |= judge.held_out_map(index) > level
+            alarmed |= state.held_out_map(index) > level
         count += alarmed
     return (count / max(1, len(images))).astype(np.float32)
 
 
 def _good(model: Padim) -> Iterator[tuple[int, str]]:
     """(index, part) of every image of a good part that has a held-out map."""
-    judge = model.state
-    if judge.fitted.calibration == "none":
-        judge.image_levels(model.config.min_area)  # says what is missing
-    for index, normal in enumerate(judge.fitted.normals[: len(judge.fitted.held_out)]):
+    state = model.state
+    if state.fitted.calibration == "none":
+        state.image_levels(model.config.min_area)  # says what is missing
+    for index, normal in enumerate(state.fitted.normals[: len(state.fitted.held_out)]):
         if normal.status != "not_good":
             yield index, normal.group
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from padim.analysis.image_changes import KINDS, MOST, SEVERITIES, Kind, alter, words
-from padim.analysis.robustness_examples import ExampleKeeper, Examples
+from padim.analysis.image_changes import KINDS, MOST, SEVERITIES, ChangeKind, alter, words
+from padim.analysis.robustness_examples import ChangedExampleKeeper, ChangedExamples
 from padim.data.datasets import GOOD
 from padim.data.decode import decode
 from padim.data.loading import RGB, Cancel, Image, OnError, Progress, Watch, content_hash
@@ -33,14 +33,14 @@ from padim.errors import ImageError, PadimError
 if TYPE_CHECKING:
     from padim.model import Padim
 
-__all__ = ["MARGIN", "Bears", "Series", "Shift", "measure"]
+__all__ = ["MARGIN", "Robustness", "Series", "Tolerance", "measure"]
 
 MARGIN = 0.05
 STAGE = "Judging altered images"
 
 
 @dataclass(frozen=True)
-class Bears:
+class Tolerance:
     """What a model bears of one kind of change.
 
     Attributes:
@@ -67,13 +67,13 @@ class Series:
         by_defect: the same for each kind of defect.
     """
 
-    kind: Kind
+    kind: ChangeKind
     severities: tuple[float, ...]
     false_rejects: tuple[Rate, ...]
     caught: tuple[Rate, ...]
     by_defect: Mapping[str, tuple[Rate, ...]]
 
-    def bears(self, limit: float | None, margin: float = MARGIN) -> Bears:
+    def tolerance(self, limit: float | None, margin: float = MARGIN) -> Tolerance:
         """The largest severity that neither rejects too many good parts nor loses too many defects.
 
         The counted shares are compared, not the ends of their intervals: on few images one more or less
@@ -92,8 +92,8 @@ class Series:
         bad = self.caught[0].of > 0
         if not good and not bad:
             lacking = "the threshold promises nothing" if limit is None else "there are no new good parts"
-            return Bears(None, False, f"{lacking}, and there are no defects")
-        borne = None
+            return Tolerance(None, False, f"{lacking}, and there are no defects")
+        tolerated = None
         for severity, rejects, caught in zip(self.severities, self.false_rejects, self.caught, strict=True):
             why = []
             # Shares are quotients of counts: rounding must not decide a tie.
@@ -101,16 +101,16 @@ class Series:
                 why.append(f"{rejects.count} of {rejects.of} good parts are rejected")
             if bad and self.caught[0].share - caught.share >= margin - 1e-12:
                 why.append(f"{caught.count} of {caught.of} defects are caught, not {self.caught[0].count}")
-            if why and borne is None:
-                return Bears(None, False, f"too much already as it is: {why[0]}")
+            if why and tolerated is None:
+                return Tolerance(None, False, f"too much already as it is: {why[0]}")
             if why:
-                return Bears(borne, False, f"at {words(self.kind, severity)} {' and '.join(why)}")
-            borne = severity
-        return Bears(borne, len(self.severities) > 1, "")
+                return Tolerance(tolerated, False, f"at {words(self.kind, severity)} {' and '.join(why)}")
+            tolerated = severity
+        return Tolerance(tolerated, len(self.severities) > 1, "")
 
 
 @dataclass(frozen=True)
-class Shift:
+class Robustness:
     """All kinds of change, each for itself.
 
     Attributes:
@@ -133,7 +133,7 @@ class Shift:
     threshold: int
     min_area: int
     seed: int
-    examples: Examples | None = None
+    examples: ChangedExamples | None = None
 
 
 def measure(
@@ -141,13 +141,13 @@ def measure(
     images: Iterable[Image],
     kind_of: Callable[[str], str] | None = None,
     *,
-    severities: Mapping[Kind, Sequence[float]] | None = None,
+    severities: Mapping[ChangeKind, Sequence[float]] | None = None,
     seed: int = 0,
     examples: bool = False,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
-) -> Shift:
+) -> Robustness:
     """Judge every image under every change.
 
     The same arguments give the same result. One decoded image and one batch are in memory at a time; the
@@ -171,7 +171,7 @@ def measure(
         ImageError: an image cannot be used and ``on_error`` is not given.
         PadimError: a severity out of range, or no image could be used.
     """
-    judge, level, min_area = model.state, model.threshold_level, model.config.min_area
+    state, level, min_area = model.state, model.threshold_level, model.config.min_area
     chosen = {
         kind: tuple(map(float, of)) for kind, of in (SEVERITIES if severities is None else severities).items()
     }
@@ -179,14 +179,14 @@ def measure(
     watch = Watch(progress, cancel, on_error)
     fitted_on = {normal.sha256 for normal in model.normals_ if normal.status == "fit"}
     # The first setting is the image as it is, and severity 0 of every kind.
-    settings: list[tuple[Kind, float]] = [(next(iter(chosen)), 0.0)]
+    settings: list[tuple[ChangeKind, float]] = [(next(iter(chosen)), 0.0)]
     settings += [(kind, severity) for kind, of in chosen.items() for severity in of]
     rejected: dict[str, npt.NDArray[np.int64]] = {}
     tried: dict[str, int] = {}
     in_fit = done = 0
     total = len(images) * len(settings) if isinstance(images, Sized) else None
     size = model.network.extractor.batch_size()
-    keeper = ExampleKeeper(GOOD) if examples else None
+    keeper = ChangedExampleKeeper(GOOD) if examples else None
     for name, content in images:
         watch.step(done, total, STAGE)
         kind = GOOD if kind_of is None else kind_of(name)
@@ -201,7 +201,7 @@ def measure(
             watch.bad(error)
             done += len(settings)
             continue
-        box = judge.content_box((rgb.shape[0], rgb.shape[1]))
+        box = state.content_box((rgb.shape[0], rgb.shape[1]))
         # Of its own content: the same image is altered alike wherever it stands in the list.
         own = [seed, int(digest[:16], 16)]
         if keeper is not None:
@@ -210,7 +210,7 @@ def measure(
         above = np.zeros(len(settings), np.int64)
         for start, batch in _chunks(inputs, size):
             watch.step(done + start, total, STAGE)
-            _, maps = judge.scorer(np.stack(batch), _boxes(box, len(batch)))
+            _, maps = state.scorer(np.stack(batch), _boxes(box, len(batch)))
             for place, q in enumerate(maps, start):
                 score = region_score(q, min_area)
                 above[place] = score > level
@@ -227,7 +227,7 @@ def measure(
             else "none of the images could be used"
         )
     watch.step(done, done, STAGE)
-    return Shift(
+    return Robustness(
         series=tuple(_series(chosen, settings, rejected, tried)),
         good=tried.get(GOOD, 0),
         defects=sum(n for kind, n in tried.items() if kind != GOOD),
@@ -243,9 +243,9 @@ def measure(
 def _inputs(
     model: Padim,
     rgb: RGB,
-    settings: Sequence[tuple[Kind, float]],
+    settings: Sequence[tuple[ChangeKind, float]],
     seed: Sequence[int],
-    keeper: ExampleKeeper | None,
+    keeper: ChangedExampleKeeper | None,
 ) -> Iterator[RGB]:
     """The image under every change, one at a time, as the network takes it."""
     for kind, severity in settings:
@@ -255,7 +255,7 @@ def _inputs(
         yield model.network.preprocess(changed)
 
 
-def _check(chosen: Mapping[Kind, Sequence[float]]) -> None:
+def _check(chosen: Mapping[ChangeKind, Sequence[float]]) -> None:
     unknown = [kind for kind in chosen if kind not in KINDS]
     if unknown or not chosen:
         raise PadimError(f"changes are {', '.join(KINDS)}; got {', '.join(unknown) or 'none'}")
@@ -294,8 +294,8 @@ def _chunks(items: Iterator[RGB], size: int) -> Iterator[tuple[int, list[RGB]]]:
 
 
 def _series(
-    chosen: Mapping[Kind, Sequence[float]],
-    settings: Sequence[tuple[Kind, float]],
+    chosen: Mapping[ChangeKind, Sequence[float]],
+    settings: Sequence[tuple[ChangeKind, float]],
     rejected: Mapping[str, npt.NDArray[np.int64]],
     tried: Mapping[str, int],
 ) -> Iterator[Series]:

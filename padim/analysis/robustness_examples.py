@@ -16,7 +16,7 @@ import numpy.typing as npt
 from padim.data.loading import RGB
 from padim.data.preprocess import Box
 
-__all__ = ["PIXEL_FOR_PIXEL", "SIDE", "Example", "ExampleKeeper", "Examples"]
+__all__ = ["PIXEL_FOR_PIXEL", "SIDE", "ChangedExample", "ChangedExampleKeeper", "ChangedExamples"]
 
 # Longest side in pixels of what is kept of an image.
 SIDE = 256
@@ -25,7 +25,7 @@ PIXEL_FOR_PIXEL = frozenset({"blur", "noise", "jpeg"})
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class ChangedExample:
     """One image under one change.
 
     Attributes:
@@ -47,7 +47,7 @@ class Example:
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class ChangedExamples:
     """One image under all changes.
 
     Attributes:
@@ -58,10 +58,10 @@ class Examples:
 
     name: str
     label: str
-    by_change: Mapping[str, tuple[Example, ...]]
+    by_change: Mapping[str, tuple[ChangedExample, ...]]
 
 
-class ExampleKeeper:
+class ChangedExampleKeeper:
     """Keeps the first good image of a running measurement, or the first defective one while there is none."""
 
     def __init__(self, good: str) -> None:
@@ -96,7 +96,7 @@ class ExampleKeeper:
         if self._keeping:
             self._scored.append((score, q.copy()))
 
-    def examples(self, kinds: Sequence[str]) -> Examples | None:
+    def examples(self, kinds: Sequence[str]) -> ChangedExamples | None:
         """What was kept; None where no image was judged."""
         if not self._name:
             return None
@@ -115,13 +115,13 @@ class ExampleKeeper:
                 if of == kind
             ]
             by_change[kind] = tuple(found)
-        return Examples(self._name, self._label, by_change)
+        return ChangedExamples(self._name, self._label, by_change)
 
     def _example(
         self, severity: float, rgb: RGB, scored: tuple[int, npt.NDArray[np.uint16]], *, whole: bool
-    ) -> Example:
+    ) -> ChangedExample:
         score, q = scored
-        return Example(severity, score, rgb, whole, q, self._box)
+        return ChangedExample(severity, score, rgb, whole, q, self._box)
 
 
 def _whole(rgb: RGB) -> RGB:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from padim.analysis.evaluation import Judged, judge
-from padim.analysis.metrics import Report
+from padim.analysis.evaluation import Evaluation, evaluate_dataset
+from padim.analysis.metrics import EvaluationReport
 from padim.analysis.stored_score import StoredScore
 
 if TYPE_CHECKING:
@@ -49,20 +49,20 @@ class ScoredDataset:
         min_area: the smallest region they were scored for.
     """
 
-    judged: Judged
+    evaluation: Evaluation
     images: tuple[LabeledScore, ...]
     min_area: int
-    _reports: dict[tuple[int, int | None, str], Report] = field(default_factory=dict, repr=False)
+    _reports: dict[tuple[int, int | None, str], EvaluationReport] = field(default_factory=dict, repr=False)
 
     def scores(self, model: Padim) -> list[int]:
         """Levels, in order of ``images``, for the smallest region in use."""
         return [image.score(model, model.config.min_area) for image in self.images]
 
-    def report(self, model: Padim, level: int | None) -> Report:
+    def report(self, model: Padim, level: int | None) -> EvaluationReport:
         """All figures at a threshold; None: those that need none."""
         key = model.config.min_area, level, repr(model.decision.guard)
         if key not in self._reports:
-            self._reports[key] = self.judged.report(model, level, self.scores(model))
+            self._reports[key] = self.evaluation.report(model, level, self.scores(model))
         return self._reports[key]
 
     def by_kind(self, model: Padim) -> dict[str, list[float]]:
@@ -122,7 +122,7 @@ def score_dataset(
     images: list[LabeledScore] = []
     area, total = model.config.min_area, len(dataset)
 
-    def tell(done: int, of: int | None, stage: str) -> None:
+    def report_progress(done: int, of: int | None, stage: str) -> None:
         if progress is not None:
             progress(done, of, stage)
 
@@ -140,10 +140,10 @@ def score_dataset(
                 _scores={area: one.score_level},
             )
         )
-        tell(len(images), total, "Scoring")
+        report_progress(len(images), total, "Scoring")
 
-    tell(0, total, "Scoring")
-    judged = judge(
+    report_progress(0, total, "Scoring")
+    evaluation = evaluate_dataset(
         model,
         dataset,
         cancel=cancel,
@@ -151,8 +151,8 @@ def score_dataset(
         thumbnail_side=thumbnail_side,
         batch_size=batch_size,
     )
-    tell(0, None, "Counting")
-    found = ScoredDataset(judged, tuple(images), area)
+    report_progress(0, None, "Counting")
+    found = ScoredDataset(evaluation, tuple(images), area)
     # Here, where somebody waits for it anyway: the intervals take a while.
     found.report(model, None if model.current_threshold is None else model.current_threshold.level)
     return found

@@ -6,7 +6,7 @@ kind, size and contrast in turn: settings are compared on the same places, and e
 the map over the part.
 
 **Where it is painted.** On the model's input, whose pixels are those of the map, so a size means the same to
-the network whatever the camera's resolution; ``Probe.scale`` says how many image pixels a map pixel is.
+the network whatever the camera's resolution; ``Sensitivity.scale`` says how many image pixels a map pixel is.
 The centre lies inside the region of interest. What of the defect lies beyond is painted too, as a real one
 does not stop there either, but never on the padding.
 
@@ -35,8 +35,8 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.analysis.detection_curve import Curve, curve_of
-from padim.analysis.sensitivity_examples import Example, ExampleKeeper, Unpainted
-from padim.analysis.synthetic_defects import KINDS, SMALLEST_SIZE, Kind, Look, Place, paint
+from padim.analysis.sensitivity_examples import PaintedExample, PaintedExampleKeeper, Unpainted
+from padim.analysis.synthetic_defects import KINDS, SMALLEST_SIZE, DefectKind, Look, Place, paint
 from padim.data.loading import RGB, Cancel, Image, OnError, Prepared, Progress, Watch, batches
 from padim.data.preprocess import Box
 from padim.decision.anomaly_map import inside
@@ -47,7 +47,7 @@ from padim.errors import ImageError, PadimError
 if TYPE_CHECKING:
     from padim.model import Padim
 
-__all__ = ["CONTRASTS", "Probe", "cells_for", "default_sizes", "measure", "painted_images", "place_at"]
+__all__ = ["CONTRASTS", "Sensitivity", "cells_for", "default_sizes", "measure", "painted_images", "place_at"]
 
 Mask = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, eq=False)
-class Probe:
+class Sensitivity:
     """Every trial of a probe, and what can be counted from them.
 
     R places carry K kinds, S sizes and C contrasts each.
@@ -91,7 +91,7 @@ class Probe:
         first: the first image painted on; None unless examples were asked for.
     """
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[DefectKind, ...]
     sizes: tuple[float, ...]
     contrasts: tuple[float, ...]
     images: tuple[str, ...]
@@ -109,16 +109,16 @@ class Probe:
     threshold: int
     min_area: int
     seed: int
-    examples: Mapping[tuple[Kind, float], tuple[Example, ...]] = field(default_factory=dict)
+    examples: Mapping[tuple[DefectKind, float], tuple[PaintedExample, ...]] = field(default_factory=dict)
     first: Unpainted | None = None
 
-    def rate(self, kind: Kind, size: float, contrast: float) -> Rate:
+    def rate(self, kind: DefectKind, size: float, contrast: float) -> Rate:
         """Caught of tried in one setting."""
         i, j, k = self.kinds.index(kind), self.sizes.index(size), self.contrasts.index(contrast)
         tried = ~self.void[:, i, j, k]
         return Rate.counted(int(self.caught[:, i, j, k].sum()), int(tried.sum()))
 
-    def over_size(self, kind: Kind, contrast: float) -> Curve:
+    def over_size(self, kind: DefectKind, contrast: float) -> Curve:
         """Detection against size, at one contrast."""
         i, k = self.kinds.index(kind), self.contrasts.index(contrast)
         caught, tried = self.caught[:, i, :, k].sum(axis=0), (~self.void[:, i, :, k]).sum(axis=0)
@@ -130,7 +130,7 @@ class Probe:
         caught, tried = self.caught[..., k].sum(axis=(0, 1)), (~self.void[..., k]).sum(axis=(0, 1))
         return curve_of(self.sizes, caught.tolist(), tried.tolist())
 
-    def over_contrast(self, kind: Kind, size: float) -> Curve:
+    def over_contrast(self, kind: DefectKind, size: float) -> Curve:
         """Detection against contrast, at one size."""
         i, j = self.kinds.index(kind), self.sizes.index(size)
         caught, tried = self.caught[:, i, j].sum(axis=0), (~self.void[:, i, j]).sum(axis=0)
@@ -145,7 +145,7 @@ class Probe:
         tried = int((~self.void).sum())
         return int(self.caught.sum()) / tried if tried else math.nan
 
-    def by_place(self, kind: Kind | None = None) -> tuple[Doubles, npt.NDArray[np.int64]]:
+    def by_place(self, kind: DefectKind | None = None) -> tuple[Doubles, npt.NDArray[np.int64]]:
         """The map over the part: share caught by where the defect's centre lies, over all settings.
 
         Args:
@@ -185,7 +185,7 @@ def measure(
     model: Padim,
     images: Iterable[Image],
     *,
-    kinds: Sequence[Kind] = KINDS,
+    kinds: Sequence[DefectKind] = KINDS,
     sizes: Sequence[float] | None = None,
     contrasts: Sequence[float] = CONTRASTS,
     places: int = 2,
@@ -196,7 +196,7 @@ def measure(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
-) -> Probe:
+) -> Sensitivity:
     """Paint defects on good parts the model has not learnt from, and count which are caught.
 
     The same arguments give the same result. One image and one batch are in memory at a time; the work is
@@ -224,12 +224,12 @@ def measure(
         ImageError: an image cannot be used and ``on_error`` is not given.
         PadimError: a setting out of range, or no image could be used; says why.
     """
-    judge, level, min_area = model.state, model.threshold_level, model.config.min_area
+    state, level, min_area = model.state, model.threshold_level, model.config.min_area
     side = model.config.input_size
     sizes = default_sizes(side) if sizes is None else sizes
     _check(kinds, sizes, contrasts, side, places=places, most_images=most_images, cells=cells, seed=seed)
     watch = Watch(progress, cancel, on_error)
-    status_of = dict.fromkeys(model.network.taught_with, "fit")
+    status_of = dict.fromkeys(model.network.adapted_with, "fit")
     status_of |= {normal.sha256: normal.status for normal in model.normals_}
     shape = (len(kinds), len(sizes), len(contrasts))
     each = places * math.prod(shape)
@@ -240,18 +240,18 @@ def measure(
     scales: list[tuple[float, float]] = []
     outcomes: list[npt.NDArray[np.bool_]] = []
     bare_rejected = 0
-    keeper = ExampleKeeper(kinds, sizes, contrasts) if examples else None
+    keeper = PaintedExampleKeeper(kinds, sizes, contrasts) if examples else None
     # Progress is told here, in images scored.
     reading = batches(images, model.network.preprocess, 1, Watch(None, cancel, on_error), STAGE)
     for image in read.usable(batch[0] for batch in reading):
-        box = judge.content_box(image.original_size)
-        judged = np.broadcast_to(inside((side, side), model.decision.roi, box) > 0, (side, side))
-        if not judged.any():
+        box = state.content_box(image.original_size)
+        scored = np.broadcast_to(inside((side, side), model.decision.roi, box) > 0, (side, side))
+        if not scored.any():
             watch.bad(ImageError(image.name, "no pixel of it lies inside the region of interest"))
             continue
         content = box or Box(0, 0, side, side)
-        here = [place_at(judged, cells, seed, len(points) + i) for i in range(places)]
-        _, maps = judge.scorer(image.rgb[None], [box])
+        here = [place_at(scored, cells, seed, len(points) + i) for i in range(places)]
+        _, maps = state.scorer(image.rgb[None], [box])
         bare = map_mask(maps[0], level, min_area)
         bare_rejected += bool(bare.any())
         found = np.zeros((3, each), np.bool_)
@@ -261,7 +261,7 @@ def measure(
         start = 0
         for painted, areas in _chunks(trials, model.network.extractor.batch_size()):
             watch.step(len(names) * each + start, total, STAGE)
-            _, maps = judge.scorer(np.stack(painted), [box] * len(painted))
+            _, maps = state.scorer(np.stack(painted), [box] * len(painted))
             for i, (q, area) in enumerate(zip(maps, areas, strict=True), start=start):
                 mask = map_mask(q, level, min_area)
                 void = bool((bare & area).any())
@@ -280,7 +280,7 @@ def measure(
     watch.step(len(names) * each, len(names) * each, STAGE)
     caught, rejected, void = np.concatenate(outcomes, axis=1)
     scale = np.median(np.array(scales), axis=0)
-    return Probe(
+    return Sensitivity(
         kinds=tuple(kinds),
         sizes=tuple(map(float, sizes)),
         contrasts=tuple(map(float, contrasts)),
@@ -349,14 +349,14 @@ def _check(
             raise PadimError(f"{name.replace('_', ' ')} must be at least {least}, got {value}")
 
 
-def place_at(judged: Mask, cells: int, seed: int, index: int) -> Place:
+def place_at(scored: Mask, cells: int, seed: int, index: int) -> Place:
     """Place number ``index``: spread evenly over the judged pixels, with a look of its own.
 
     The pixels are lined up cell by cell, there and back, and a golden-ratio sequence walks along them: each
     cell gets its fair share of the places, however many there are.
     """
-    rows, columns = np.nonzero(judged)
-    column, row = _cell(np.stack([columns, rows], axis=1), len(judged), cells).T
+    rows, columns = np.nonzero(scored)
+    column, row = _cell(np.stack([columns, rows], axis=1), len(scored), cells).T
     forth = np.where(row % 2 == 0, column, cells - 1 - column)
     order = np.argsort(row * cells + forth, kind="stable")
     start = np.random.default_rng([seed, 0]).random()
@@ -369,7 +369,7 @@ def place_at(judged: Mask, cells: int, seed: int, index: int) -> Place:
 def painted_images(
     rgb: RGB,
     places: Sequence[Place],
-    kinds: Sequence[Kind],
+    kinds: Sequence[DefectKind],
     sizes: Sequence[float],
     contrasts: Sequence[float],
     content: Box,

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from padim.analysis.synthetic_defects import Kind, Place, paint
+from padim.analysis.synthetic_defects import DefectKind, Place, paint
 from padim.data.loading import RGB
 from padim.data.preprocess import Box
 
-__all__ = ["MOST_PLACES", "Example", "ExampleKeeper", "Unpainted", "typical_place"]
+__all__ = ["MOST_PLACES", "PaintedExample", "PaintedExampleKeeper", "Unpainted", "typical_place"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -47,7 +47,7 @@ class Unpainted:
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class PaintedExample:
     """One trial: a defect painted on an image, and what the model made of it.
 
     Attributes:
@@ -61,7 +61,7 @@ class Example:
 
     unpainted: Unpainted
     place: Place
-    kind: Kind
+    kind: DefectKind
     size: float
     contrast: float
     score: int
@@ -89,10 +89,12 @@ class _Trial(NamedTuple):
     mask: bytes
 
 
-class ExampleKeeper:
+class PaintedExampleKeeper:
     """Trials of a running measurement, kept in the order they are made: by place, kind, size and contrast."""
 
-    def __init__(self, kinds: Sequence[Kind], sizes: Sequence[float], contrasts: Sequence[float]) -> None:
+    def __init__(
+        self, kinds: Sequence[DefectKind], sizes: Sequence[float], contrasts: Sequence[float]
+    ) -> None:
         self._kinds, self._sizes, self._contrasts = tuple(kinds), tuple(sizes), tuple(contrasts)
         self._settings = len(self._kinds) * len(self._sizes) * len(self._contrasts)
         self._places: list[tuple[Unpainted, Place]] = []
@@ -118,7 +120,7 @@ class ExampleKeeper:
         """
         self._trials.append(_Trial(score, zlib.compress(np.packbits(mask).tobytes(), 1)))
 
-    def typical(self, caught: Mask, void: Mask) -> dict[tuple[Kind, float], tuple[Example, ...]]:
+    def typical(self, caught: Mask, void: Mask) -> dict[tuple[DefectKind, float], tuple[PaintedExample, ...]]:
         """For each kind and contrast all sizes at one place, where about as much is caught as at most others.
 
         Args:
@@ -127,7 +129,7 @@ class ExampleKeeper:
         Returns:
             By kind and contrast; none where nothing can be judged.
         """
-        found: dict[tuple[Kind, float], tuple[Example, ...]] = {}
+        found: dict[tuple[DefectKind, float], tuple[PaintedExample, ...]] = {}
         kept = len(self._places)
         for i, kind in enumerate(self._kinds):
             for k, contrast in enumerate(self._contrasts):
@@ -139,7 +141,7 @@ class ExampleKeeper:
                     )
         return found
 
-    def _example(self, place: int, i: int, j: int, k: int, *, caught: bool) -> Example:
+    def _example(self, place: int, i: int, j: int, k: int, *, caught: bool) -> PaintedExample:
         image, where = self._places[place]
         number = (i * len(self._sizes) + j) * len(self._contrasts) + k
         trial = self._trials[place * self._settings + number]
@@ -147,7 +149,7 @@ class ExampleKeeper:
         bits = np.frombuffer(zlib.decompress(trial.mask), np.uint8)
         mask = np.unpackbits(bits, count=math.prod(shape)).astype(np.bool_).reshape(shape)
         kind, size, contrast = self._kinds[i], self._sizes[j], self._contrasts[k]
-        return Example(image, where, kind, size, contrast, trial.score, mask, caught)
+        return PaintedExample(image, where, kind, size, contrast, trial.score, mask, caught)
 
 
 def typical_place(caught: Mask, void: Mask) -> int | None:

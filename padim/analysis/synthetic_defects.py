@@ -16,14 +16,14 @@ import numpy.typing as npt
 from padim.data.loading import RGB
 from padim.data.preprocess import Box
 
-__all__ = ["KINDS", "SMALLEST_SIZE", "Kind", "Look", "Place", "footprint", "paint"]
+__all__ = ["KINDS", "SMALLEST_SIZE", "DefectKind", "Look", "Place", "footprint", "paint"]
 
-Kind = Literal["scratch", "spot", "stain", "dent", "missing"]
+DefectKind = Literal["scratch", "spot", "stain", "dent", "missing"]
 Mask = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
 SMALLEST_SIZE = 1.0
 
 # A scratch's width as a share of its length.
@@ -67,7 +67,7 @@ class Place(NamedTuple):
     look: Look
 
 
-def footprint(kind: Kind, size: float, look: Look, x: float, y: float, box: Box) -> tuple[Box, Doubles]:
+def footprint(kind: DefectKind, size: float, look: Look, x: float, y: float, box: Box) -> tuple[Box, Doubles]:
     """How strongly each pixel is painted.
 
     A scratch is a bar of length ``size``, a tenth of that wide; a spot a disc of that diameter; a stain a
@@ -138,7 +138,14 @@ def _strip(distance: Floats, half_width: float) -> Doubles:
 
 
 def paint(
-    rgb: RGB, kind: Kind, size: float, contrast: float, look: Look, x: float, y: float, box: Box | None = None
+    rgb: RGB,
+    kind: DefectKind,
+    size: float,
+    contrast: float,
+    look: Look,
+    x: float,
+    y: float,
+    box: Box | None = None,
 ) -> tuple[RGB, Mask]:
     """A copy of an image with a defect painted on it.
 

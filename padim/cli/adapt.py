@@ -19,7 +19,7 @@ from padim.errors import Cancelled, ImageError, PadimError
 from padim.output import to_json
 
 if TYPE_CHECKING:
-    from padim.adaptation.adapt import Exam, Outcome
+    from padim.adaptation.adapt import AdaptationResult, NetworkResult
 
 
 def adapt(
@@ -158,26 +158,26 @@ def adapt(
     terminal.skipped(skipped)
 
 
-def _rows(outcome: Outcome) -> list[tuple[str, str]]:
+def _rows(outcome: AdaptationResult) -> list[tuple[str, str]]:
     from padim.text import count
 
-    by_probe = outcome.judged_by == "probe"
-    what = "painted defects caught" if by_probe else "image AUROC"
-    rows = [("taught with", count(outcome.taught, "image"))]
-    rows.append(("examined with", f"{count(outcome.examined, 'image')} none of them had seen"))
-    for name, exam in (("published", outcome.published), ("adapted", outcome.adapted)):
-        figure = f"{exam.value:.1%}" if by_probe else f"{exam.value:.3f}"
-        rows.append((name, f"{figure} {what}; {_rejects(exam)}"))
+    by_painted_defects = outcome.compared_by == "painted_defects"
+    what = "painted defects caught" if by_painted_defects else "image AUROC"
+    rows = [("taught with", count(outcome.trained, "image"))]
+    rows.append(("examined with", f"{count(outcome.evaluated, 'image')} none of them had seen"))
+    for name, result in (("published", outcome.published), ("adapted", outcome.adapted)):
+        figure = f"{result.value:.1%}" if by_painted_defects else f"{result.value:.3f}"
+        rows.append((name, f"{figure} {what}; {_rejects(result)}"))
     if outcome.passed_over:
         rows.append(("passed over", f"{count(outcome.passed_over, 'image')}, among the labelled ones, too"))
     return rows
 
 
-def _rejects(exam: Exam) -> str:
-    return f"{exam.rejected} of {exam.good} good ones rejected, {exam.promised:.1%} promised"
+def _rejects(result: NetworkResult) -> str:
+    return f"{result.rejected} of {result.good} good ones rejected, {result.promised:.1%} promised"
 
 
-def _document(outcome: Outcome) -> dict[str, Any]:
+def _document(outcome: AdaptationResult) -> dict[str, Any]:
     found = asdict(outcome)
     for name in ("published", "adapted"):
         if math.isnan(found[name]["value"]):

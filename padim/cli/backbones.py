@@ -52,7 +52,7 @@ def _document(backbone: Any) -> dict[str, Any]:
         "default_layers": list(backbone.default_layers),
         "default_features": backbone.channels(backbone.default_layers) if d is None else d,
         "weights_here": found.at_hand,
-        "weights": found.told,
+        "weights": found.description,
         "licence": backbone.licence,
     }
 

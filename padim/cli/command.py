@@ -94,7 +94,7 @@ def command(
             before = ctx.find_root().obj or Common()
             options = before.with_later(*(given.pop(parameter.name) for parameter in extra))
             terminal = Terminal(quiet=options.quiet, as_json=options.as_json, arguments=_arguments(ctx))
-            with _environment(options), _told(terminal), _one_sentence(terminal):
+            with _environment(options), _reporting_errors(terminal), _one_sentence(terminal):
                 function(terminal, **given)
 
         own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
@@ -110,7 +110,7 @@ def command(
 
 def _arguments(context: typer.Context) -> tuple[str, ...]:
     """The command at work and what was given to it, paths in full, so that it can be run from any folder."""
-    told = [context.info_name or ""]
+    words = [context.info_name or ""]
     for parameter in context.command.params:
         name = parameter.name or ""
         value = context.params.get(name)
@@ -118,13 +118,13 @@ def _arguments(context: typer.Context) -> tuple[str, ...]:
         if value is None or value == () or source is None or source.name == "DEFAULT":
             continue
         if parameter.param_type_name == "argument":
-            told.append(_in_full(value))
+            words.append(_in_full(value))
         elif isinstance(value, bool):
-            told += (parameter.opts if value else parameter.secondary_opts)[:1]
+            words += (parameter.opts if value else parameter.secondary_opts)[:1]
         else:
             for one in value if isinstance(value, list | tuple) else [value]:
-                told += [parameter.opts[0], _in_full(one)]
-    return tuple(told)
+                words += [parameter.opts[0], _in_full(one)]
+    return tuple(words)
 
 
 def _in_full(value: Any) -> str:
@@ -164,7 +164,7 @@ def _environment(options: Common) -> Iterator[None]:
 
 
 @contextmanager
-def _told(terminal: Terminal) -> Iterator[None]:
+def _reporting_errors(terminal: Terminal) -> Iterator[None]:
     """Python's warnings as sentences, without the line of code they come from."""
 
     def show(

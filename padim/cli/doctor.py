@@ -94,7 +94,7 @@ def _document(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> dict[st
             }
             for fit in found.stopped
         ],
-        "stopped_scorings": [{"folder": str(one.folder), "judged": one.done} for one in found.scorings],
+        "stopped_scorings": [{"folder": str(one.folder), "scored": one.done} for one in found.scorings],
         "leftovers": [{"path": str(one.path), "bytes": one.bytes} for one in found.leftovers],
         "removed": [{"path": str(one.path), "bytes": one.bytes} for one in gone] if swept else None,
     }
@@ -124,8 +124,8 @@ def _shown(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> list[Any]:
     if found.leftovers:
         shown += ["", _left(found, gone, swept=swept)]
     damaged = len(found.damaged)
-    said = f"[bold red]{damaged} damaged[/]" if damaged else "[green]all whole[/]"
-    return [*shown, "", f"{count(len(found.checked), 'thing')} checked: {said}"]
+    text = f"[bold red]{damaged} damaged[/]" if damaged else "[green]all whole[/]"
+    return [*shown, "", f"{count(len(found.checked), 'thing')} checked: {text}"]
 
 
 def _stopped(found: Diagnosis) -> Any:

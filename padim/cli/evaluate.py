@@ -13,8 +13,8 @@ from padim.cli.terminal import Terminal, columns, facts
 from padim.output import to_json
 
 if TYPE_CHECKING:
-    from padim.analysis.evaluation import Judged
-    from padim.analysis.metrics import Figure, Report
+    from padim.analysis.evaluation import Evaluation
+    from padim.analysis.metrics import EvaluationReport, Figure
     from padim.decision.operating_points import Rate
     from padim.model import Padim
 
@@ -41,15 +41,15 @@ def evaluate(
     own, or at the one given here. Pixel figures need masks. What cannot be counted says why. The 95 %
     intervals come from drawing the images anew with replacement.
     """
-    from padim.analysis.evaluation import judge
+    from padim.analysis.evaluation import evaluate_dataset
     from padim.data.datasets import open_dataset
 
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     level = model.threshold_level
     dataset = open_dataset(images)
     with measuring(terminal) as (progress, stop):
-        judged = judge(model, dataset, progress=progress, cancel=stop)
-        report = judged.report(model, level)
+        evaluation = evaluate_dataset(model, dataset, progress=progress, cancel=stop)
+        report = evaluation.report(model, level)
     kinds = dataset.kinds
     document = {
         **summary.document(model, path),
@@ -57,20 +57,20 @@ def evaluate(
         "layout": dataset.layout,
         "images_of": dict(kinds),
         "masks": dataset.masks,
-        "fitted_on": judged.known,
-        "milliseconds_per_image": round(judged.seconds / len(judged.images) * 1000, 2),
+        "fitted_on": evaluation.known,
+        "milliseconds_per_image": round(evaluation.seconds / len(evaluation.images) * 1000, 2),
         **_figures(report, model),
-        "skipped": to_json.skipped(judged.failed),
+        "skipped": to_json.skipped(evaluation.failed),
     }
-    terminal.result(document, *_shown(report, model, judged, path))
-    if judged.known:
+    terminal.result(document, *_shown(report, model, evaluation, path))
+    if evaluation.known:
         terminal.warn(
-            f"{judged.known} of these images are among those the model was fitted on: the figures flatter it"
+            f"{evaluation.known} of these images were fitted on, too: the figures flatter the model"
         )
-    terminal.skipped(judged.failed)
+    terminal.skipped(evaluation.failed)
 
 
-def _figures(report: Report, model: Padim) -> dict[str, Any]:
+def _figures(report: EvaluationReport, model: Padim) -> dict[str, Any]:
     best = report.best_f1
     return {
         **{
@@ -123,10 +123,10 @@ def _threshold(level: int | None, model: Padim) -> float | None:
     return None if level is None else model.state.fitted.quantizer.to_value(level)
 
 
-def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any]:
+def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path: Path) -> list[Any]:
     from padim.text import count, share_of
 
-    def said(figure: Figure, more: str = "") -> str:
+    def figure_text(figure: Figure, more: str = "") -> str:
         if figure.value is None:
             return f"[yellow]–[/] [dim]{figure.why}[/]"
         between = "" if figure.low is None else f"  {figure.low:.4f} to {figure.high:.4f}"
@@ -138,17 +138,17 @@ def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any
     def rate_of(rate: Rate) -> str:
         return share_of(rate.count, rate.of, rate.low, rate.high) if rate.of else "– [dim](none to count)[/]"
 
-    kinds = judged.kinds
+    kinds = evaluation.kinds
     best = report.best_f1
     ranking = [
-        ("image AUROC", said(report.image_auroc)),
-        ("image average precision", said(report.image_ap)),
-        ("best F1 of any threshold", said(report.image_f1, at(None if best is None else best.level))),
-        ("false rejects at zero miss", said(report.zero_miss, at(report.zero_miss_level))),
-        ("pixel AUROC", said(report.pixel_auroc)),
-        ("pixel average precision", said(report.pixel_ap)),
-        ("pixel AUPRO (up to 30 %)", said(report.aupro)),
-        ("best pixel F1", said(report.pixel_f1, at(report.pixel_f1_level))),
+        ("image AUROC", figure_text(report.image_auroc)),
+        ("image average precision", figure_text(report.image_ap)),
+        ("best F1 of any threshold", figure_text(report.image_f1, at(None if best is None else best.level))),
+        ("false rejects at zero miss", figure_text(report.zero_miss, at(report.zero_miss_level))),
+        ("pixel AUROC", figure_text(report.pixel_auroc)),
+        ("pixel average precision", figure_text(report.pixel_ap)),
+        ("pixel AUPRO (up to 30 %)", figure_text(report.aupro)),
+        ("best pixel F1", figure_text(report.pixel_f1, at(report.pixel_f1_level))),
     ]
     promised = summary.promise_words(model)
     decision = [
@@ -158,7 +158,7 @@ def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any
         ("defects missed", rate_of(report.misses)),
     ]
     decision.append(
-        ("time", f"{judged.seconds / len(judged.images) * 1000:.1f} ms an image, decoding and all")
+        ("time", f"{evaluation.seconds / len(evaluation.images) * 1000:.1f} ms an image, decoding and all")
     )
     if model.decision.guard is not None:
         decision.append(("to review", f"{report.review_good} good, {report.review_defects} with a defect"))
@@ -166,7 +166,7 @@ def _shown(report: Report, model: Padim, judged: Judged, path: Path) -> list[Any
     title = f"{path.name} on {count(kinds['good'], 'good image')} and {count(defects, 'defect')}"
     shown: list[Any] = [
         "",
-        facts(ranking, summary.plain(f"{title} ({judged.layout}), with 95 % intervals")),
+        facts(ranking, summary.plain(f"{title} ({evaluation.layout}), with 95 % intervals")),
         "",
         facts(decision, "At the threshold"),
     ]

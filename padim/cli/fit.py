@@ -304,12 +304,12 @@ def _keep_features(partial: Path, work: Path) -> None:
 
 
 def _download(progress: Any, cancel: Stop) -> Callable[[int, int], None]:
-    def tell(had: int, total: int) -> None:
+    def report_progress(had: int, total: int) -> None:
         if cancel():
             raise Cancelled("stopped while the network's weights were downloaded")
         progress(had, total or None, "Downloading the network's weights")
 
-    return tell
+    return report_progress
 
 
 def _check_value(model: Padim, value: float | None, terminal: Terminal) -> None:

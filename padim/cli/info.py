@@ -66,7 +66,7 @@ def _config(terminal: Terminal, config: Any, images: int | None) -> None:
         "cost": summary.cost_document(config, images),
     }
     if images is not None:
-        document["cost"]["spool"] = document["cost"]["spool_per_image"] * images
+        document["cost"]["features"] = document["cost"]["features_per_image"] * images
     rows = summary.of_cost(config, images)
     if preset is not None:
         rows.insert(0, ("preset", presets.described(preset, config.backbone)))

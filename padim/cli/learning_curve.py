@@ -194,7 +194,7 @@ def _shown(found: LearningCurve, path: Path) -> list[Any]:
             cells.append(_percent(size.recall))
         table.add_row(*cells)
     notes = "[dim]Means over the fits of a size, and in brackets the smallest and the largest.[/]"
-    said = [outlook(found), odd_parts(found.permille, found.parts), painted_note(found)]
+    text = [outlook(found), odd_parts(found.permille, found.parts), painted_note(found)]
     return [
         "",
         facts(rows, summary.plain(f"{path.name}: how many good parts it takes")),
@@ -202,7 +202,7 @@ def _shown(found: LearningCurve, path: Path) -> list[Any]:
         table,
         notes,
         "",
-        *(Text(sentence) for sentence in said if sentence),
+        *(Text(sentence) for sentence in text if sentence),
     ]
 
 

@@ -223,9 +223,11 @@ def config_of(path: Path | None, preset: str | None = None, **given: Any) -> Pad
             raise PadimError(f"--n-features takes a whole number or 'all', not '{features}'") from None
     of_file = choices.get("backbone", PadimConfig.model_fields["backbone"].default)
     if given.get("backbone", of_file) != of_file:
-        choices = {name: choices[name] for name in choices.keys() - {"layers", "muted_layers", "n_features"}}
+        choices = {
+            name: choices[name] for name in choices.keys() - {"layers", "inactive_layers", "n_features"}
+        }
     if "layers" in given:
-        choices = {name: choices[name] for name in choices.keys() - {"muted_layers", "n_features"}}
+        choices = {name: choices[name] for name in choices.keys() - {"inactive_layers", "n_features"}}
     return PadimConfig.of(presets.expand(named, {**choices, **given}))
 
 

@@ -137,7 +137,7 @@ def score(
             raise
     if reading.n_kept:
         terminal.note(f"{count(reading.n_kept, 'image')} judged before: taken as they are")
-    _tell(terminal, results, worst, output)
+    _show_results(terminal, results, worst, output)
     terminal.skipped(broken, results.counts["unreadable"])
     if results.interrupted is not None:
         terminal.error(
@@ -162,7 +162,7 @@ def _rows(
     cancel: Stop,
 ) -> Iterator[dict[str, Any]]:
     """Every file's row, with its evidence written already and the row given to ``results``."""
-    from padim.output.results import judged
+    from padim.output.results import decision_document
 
     def others() -> Iterator[dict[str, Any]]:
         for order, row in reading.bad():
@@ -176,7 +176,7 @@ def _rows(
         yield from others()
         file = reading.take(scored.name)
         decision = model.decide(scored)
-        row = judged(
+        row = decision_document(
             scored.name,
             scored.sha256,
             scored.original_size,
@@ -228,7 +228,7 @@ class _Reading:
         self._names = FileNames()
         self._to_keep = len(journal.rows) - len(journal.rows) % batch
         self._under_way: dict[str, _File] = {}
-        self._order = self._told = 0
+        self._order = self._reported = 0
         self._bad: list[tuple[int, dict[str, Any]]] = []
         self._kept: list[tuple[int, int]] = []
         self.n_kept = 0
@@ -241,7 +241,7 @@ class _Reading:
         for name, content in self._source:
             self._note_skipped()
             file = _File(content, self._next(), self._names.take(name))
-            place = self._judged_before(name, file)
+            place = self._scored_before(name, file)
             if place is not None:
                 self._kept.append((file.order, place))
                 self.n_kept += 1
@@ -258,11 +258,11 @@ class _Reading:
         """Files that the source has passed over since it was asked last; they stand where they were found."""
         from padim.output.results import unusable
 
-        for error in self._source.skipped[self._told :]:
-            self._told += 1
+        for error in self._source.skipped[self._reported :]:
+            self._reported += 1
             self._bad.append((self._next(), unusable(error.name, error.reason)))
 
-    def _judged_before(self, name: str, file: _File) -> int | None:
+    def _scored_before(self, name: str, file: _File) -> int | None:
         """Where the row of this very file stands in the journal, if its evidence is all there."""
         from padim.data.loading import content_hash
 
@@ -322,7 +322,7 @@ def _evidence(
     return files
 
 
-def _tell(terminal: Terminal, results: Results, worst: list[dict[str, Any]], output: Path) -> None:
+def _show_results(terminal: Terminal, results: Results, worst: list[dict[str, Any]], output: Path) -> None:
     from padim.text import count, multiple
 
     table = columns(
@@ -337,12 +337,12 @@ def _tell(terminal: Terminal, results: Results, worst: list[dict[str, Any]], out
             str(len(row["regions"])),
         )
     counts = results.document()["counts"]
-    said = ", ".join(
+    text = ", ".join(
         f"{number:,} {name}" for name, number in counts.items() if number or name in ("accept", "reject")
     )
     total = results.counts.total()
     shown = titled(f"The {len(worst)} highest scores", table) if total > len(worst) > 1 else table
     document = {**results.document(), "output": str(output), "results": str(output / "results.json")}
     terminal.result(
-        document, shown, "", f"{count(total, 'file')}: [bold]{said}[/]  →  {summary.plain(output)}"
+        document, shown, "", f"{count(total, 'file')}: [bold]{text}[/]  →  {summary.plain(output)}"
     )

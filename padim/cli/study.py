@@ -17,7 +17,7 @@ from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.decision.operating_points import Rate
-    from padim.study.plan import Plan
+    from padim.study.plan import StudyPlan
     from padim.study.ranking import Overall, Standing, Table
     from padim.study.runner import Run, Study
 
@@ -134,7 +134,9 @@ def study(
     with Stop(terminal) as stop:
         try:
             with terminal.progress() as progress:
-                done = run(output, variants, found, progress=progress, cancel=stop, on_run=_teller(terminal))
+                done = run(
+                    output, variants, found, progress=progress, cancel=stop, on_run=_reporter(terminal)
+                )
         except (Cancelled, KeyboardInterrupt) as error:
             terminal.error(f"stopped; what is done is kept in {output}, and the same command goes on from it")
             raise typer.Exit(stop.exit_code) from error
@@ -146,32 +148,32 @@ def study(
         raise typer.Exit(2)
 
 
-def _plan(path: Path | None, config: Path | None, base: dict[str, Any], lists: dict[str, Any]) -> Plan:
-    from padim.study.plan import Plan
+def _plan(path: Path | None, config: Path | None, base: dict[str, Any], lists: dict[str, Any]) -> StudyPlan:
+    from padim.study.plan import StudyPlan
 
     given = {name: value for name, value in base.items() if value is not None}
     named = {name: list(values) for name, values in lists.items() if values}
     if path is not None:
         if given or named or config is not None:
             raise PadimError("--plan says what is compared: leave out the other options, or write them there")
-        return Plan.load(path)
+        return StudyPlan.load(path)
     if "layers" in named:
         named["layers"] = [
             tuple(name.strip() for name in layers.split(",") if name.strip()) for layers in named["layers"]
         ]
     if config is None and not given:
-        return Plan.of(named)
+        return StudyPlan.of(named)
     # Checked as one configuration first, for errors that name the option; one that does not fit the network
     # of the file is told by the plan.
     every = config_of(config, **{name: value for name, value in given.items() if name != "n_features"})
     settings = every.model_dump() if config is not None else {}
     if named.keys() & {"backbones", "layers"}:
         settings = {
-            name: settings[name] for name in settings.keys() - {"layers", "muted_layers", "n_features"}
+            name: settings[name] for name in settings.keys() - {"layers", "inactive_layers", "n_features"}
         }
     if "n_features" in given:
         given["n_features"] = _features(str(given["n_features"]))
-    return Plan.of({"base": {**settings, **given}, **named})
+    return StudyPlan.of({"base": {**settings, **given}, **named})
 
 
 def _features(text: str) -> int | None:
@@ -181,12 +183,12 @@ def _features(text: str) -> int | None:
         raise PadimError(f"--n-features takes a whole number or 'all', not '{text}'") from None
 
 
-def _teller(terminal: Terminal) -> Any:
-    def told(run: Run, done: int, of: int) -> None:
+def _reporter(terminal: Terminal) -> Any:
+    def report(run: Run, done: int, of: int) -> None:
         if run.why:
             terminal.warn(f"{run.category}, {run.variant}: {run.why}")
 
-    return told
+    return report
 
 
 # --- as JSON ----------------------------------------------------------------------------------------
@@ -215,18 +217,27 @@ def document(done: Study) -> dict[str, Any]:
 
 def _run(one: Run) -> dict[str, Any]:
     """A run without the images' scores, which are in the study's folder."""
-    told: dict[str, Any] = {"category": one.category, "configuration": one.variant, "error": one.why or None}
+    report: dict[str, Any] = {
+        "category": one.category,
+        "configuration": one.variant,
+        "error": one.why or None,
+    }
     result = one.result
     if result is None:
-        return told
+        return report
     left_out = {"images", "config", "category", "failed", "figures", "false_rejects", "caught"}
-    told.update(result.model_dump(mode="json", exclude=left_out))
+    report.update(result.model_dump(mode="json", exclude=left_out))
     for name, figure in result.figures.items():
-        told[name] = {"value": figure.value, "why": figure.why, "low_95": figure.low, "high_95": figure.high}
-    told["false_rejects"] = to_json.rate(result.false_rejects)
-    told["caught"] = to_json.rate(result.caught)
-    told["skipped"] = [{"name": name, "error": why} for name, why in result.failed]
-    return told
+        report[name] = {
+            "value": figure.value,
+            "why": figure.why,
+            "low_95": figure.low,
+            "high_95": figure.high,
+        }
+    report["false_rejects"] = to_json.rate(result.false_rejects)
+    report["caught"] = to_json.rate(result.caught)
+    report["skipped"] = [{"name": name, "error": why} for name, why in result.failed]
+    return report
 
 
 def _table_document(shown: Table) -> dict[str, Any]:
@@ -257,7 +268,7 @@ def _shown(done: Study) -> list[Any]:
     heads, legend = _heads([one.name for one in done.variants])
     shown: list[Any] = []
     there = {about.name for about in present(done)}
-    for name in (*_PUBLISHED, *(("probe",) if "probe" in there else ())):
+    for name in (*_PUBLISHED, *(("painted_recall",) if "painted_recall" in there else ())):
         if name in there:
             shown += ["", _table(table(done, name), heads)]
     if shown and len(done.variants) > 1:

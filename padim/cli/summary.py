@@ -23,9 +23,9 @@ def of_network(config: PadimConfig) -> Facts:
     cost = estimate(config)
     how, side = "stretched" if config.fit == "stretch" else "padded", config.input_size
     kept = "all" if cost.features == cost.channels else f"{cost.features}"
-    muted = f" (muted: {', '.join(config.muted_layers)})" if config.muted_layers else ""
+    inactive = f" (muted: {', '.join(config.inactive_layers)})" if config.inactive_layers else ""
     return [
-        ("network", f"{config.backbone}: {', '.join(config.active_layers)}{muted}"),
+        ("network", f"{config.backbone}: {', '.join(config.active_layers)}{inactive}"),
         (
             "images",
             f"{how} to {side} × {side}; {config.grid} × {config.grid} positions, {kept} of {cost.channels} "
@@ -62,9 +62,9 @@ def of_cost(config: PadimConfig, images: int | None = None) -> Facts:
     from padim.analysis.cost import estimate
 
     cost = estimate(config, images)
-    disk = f"{megabytes(cost.spool_per_image)} an image"
+    disk = f"{megabytes(cost.features_per_image)} an image"
     if images is not None:
-        disk += f", {megabytes(cost.spool_per_image * images)} for {count(images, 'image')},"
+        disk += f", {megabytes(cost.features_per_image * images)} for {count(images, 'image')},"
     more = f"; {megabytes(cost.kept_per_image)} more for every image" if cost.kept_per_image else ""
     return [
         *of_method(config),

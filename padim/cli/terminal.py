@@ -123,7 +123,7 @@ class Terminal:
         )
         stages: dict[str, Any] = {}
 
-        def tell(done: int, total: int | None, stage: str) -> None:
+        def report_progress(done: int, total: int | None, stage: str) -> None:
             # What stands behind a colon says how a stage is getting on: the bar goes on.
             name = stage.partition(":")[0]
             if name not in stages:
@@ -133,7 +133,7 @@ class Terminal:
             bar.update(stages[name], completed=done, total=total, description=stage)
 
         with bar:
-            yield tell
+            yield report_progress
 
 
 class _Count(MofNCompleteColumn):

@@ -32,7 +32,7 @@ _TABLE_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True)
-class Sample:
+class LabeledSample:
     """One labelled image.
 
     Attributes:
@@ -54,7 +54,7 @@ class Sample:
         return self.kind == GOOD
 
 
-class Place(Protocol):
+class ImageTree(Protocol):
     """Files read by name: ``images`` in natural order, ``tables`` (CSV), and what was passed over."""
 
     images: list[str]
@@ -82,10 +82,10 @@ class Dataset:
     def __init__(
         self,
         layout: str,
-        place: Place,
-        samples: Sequence[Sample],
+        place: ImageTree,
+        samples: Sequence[LabeledSample],
         absent: Sequence[ImageError] = (),
-        training: Sequence[Sample] = (),
+        training: Sequence[LabeledSample] = (),
     ) -> None:
         """
         Args:
@@ -117,7 +117,7 @@ class Dataset:
                 continue
             yield sample.name, data
 
-    def only(self, samples: Iterable[Sample]) -> Dataset:
+    def only(self, samples: Iterable[LabeledSample]) -> Dataset:
         """Some of its images, or those to fit on, as a data set of their own."""
         return Dataset(self.layout, self._place, list(samples))
 
@@ -125,7 +125,7 @@ class Dataset:
         """An image's or a mask's file, as it is. Raises ImageError."""
         return self._place.read(name)
 
-    def mask(self, sample: Sample, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+    def mask(self, sample: LabeledSample, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """Where that defect is, bool ``(h, w)`` in the pixels of its image; None where nobody has drawn it.
 
         Args:
@@ -245,7 +245,7 @@ _SPLIT = "split_csv/1cls.csv"
 class _Tree:
     """What readers look at: a place from one of its folders on; ``prefix`` names it and ends in a slash."""
 
-    place: Place
+    place: ImageTree
     prefix: str = ""
 
     @property
@@ -309,7 +309,7 @@ class _Tree:
             layout,
             self.place,
             [
-                Sample(name, kind, None if mask is None else full + mask, full + file)
+                LabeledSample(name, kind, None if mask is None else full + mask, full + file)
                 for name, kind, mask, file in ordered
             ],
             absent,
@@ -323,7 +323,7 @@ def _mvtec(tree: _Tree) -> Dataset | None:
     found = _kinds(tree, "test/", f"{_MASKS}/", "MVTec AD")
     if found is not None:
         found.training = tuple(
-            Sample(name, GOOD, None, tree.prefix + name)
+            LabeledSample(name, GOOD, None, tree.prefix + name)
             for name in tree.images
             if name.startswith("train/") and _is_good(name.split("/")[1])
         )
@@ -509,8 +509,8 @@ def good_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
     return _all_good(_Uploads(files), "The upload")
 
 
-def _all_good(place: Place, name: str) -> Dataset:
-    samples = [Sample(image, GOOD, None, image) for image in place.images]
+def _all_good(place: ImageTree, name: str) -> Dataset:
+    samples = [LabeledSample(image, GOOD, None, image) for image in place.images]
     if not samples:
         raise PadimError(f"{name}: holds no images; give a folder or a zip with images of good parts")
     return Dataset("good parts", place, samples, place.skipped)
@@ -546,7 +546,7 @@ def _saying(name: str, read: Callable[[], Dataset | None]) -> Dataset:
     return found
 
 
-def _read(place: Place) -> Dataset | None:
+def _read(place: ImageTree) -> Dataset | None:
     tree: _Tree | None = _Tree(place)
     plain: list[_Tree] = []
     while tree is not None:

@@ -87,13 +87,13 @@ class _Files:
         return len(self._source)
 
     def __iter__(self) -> Iterator[Named]:
-        told = 0
+        reported = 0
         for item in self._source:
-            for error in self._source.skipped[told:]:
+            for error in self._source.skipped[reported:]:
                 yield error.name, error
-            told = len(self._source.skipped)
+            reported = len(self._source.skipped)
             yield item
-        for error in self._source.skipped[told:]:
+        for error in self._source.skipped[reported:]:
             yield error.name, error
 
 
@@ -224,19 +224,19 @@ def _png(name: str, image: PillowImage.Image) -> bytes:
 
 def _rgb(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """uint8 ``(h, w, 3)`` of grey or color, 8 or 16 bits; of 16 the upper 8 count, as in files."""
-    said = f"got {pixels.dtype} {pixels.shape}"
+    received = f"got {pixels.dtype} {pixels.shape}"
     if pixels.dtype.kind == "f":
         raise ImageError(
-            name, f"must be uint8 or uint16, {said}; scale it: (255 * x).round().astype('uint8')"
+            name, f"must be uint8 or uint16, {received}; scale it: (255 * x).round().astype('uint8')"
         )
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise ImageError(name, f"must be uint8 or uint16, {said}")
+        raise ImageError(name, f"must be uint8 or uint16, {received}")
     if pixels.size == 0:
-        raise ImageError(name, f"has no pixels, {said}")
+        raise ImageError(name, f"has no pixels, {received}")
     if pixels.ndim == 3 and pixels.shape[2] != 3 and pixels.shape[0] == 3:
-        raise ImageError(name, f"must be (h, w) or (h, w, 3), {said}; transpose it: x.transpose(1, 2, 0)")
+        raise ImageError(name, f"must be (h, w) or (h, w, 3), {received}; transpose it: x.transpose(1, 2, 0)")
     if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] != 3):
-        raise ImageError(name, f"must be (h, w) or (h, w, 3), {said}")
+        raise ImageError(name, f"must be (h, w) or (h, w, 3), {received}")
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:

@@ -14,7 +14,7 @@ from padim.errors import ImageError, PadimError
 if TYPE_CHECKING:
     from padim.data.datasets import Dataset
 
-__all__ = ["LabeledImages", "Selection", "at_most", "good_ones", "open_labeled"]
+__all__ = ["ImageSelection", "LabeledImages", "at_most", "good_ones", "open_labeled"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def open_labeled(path: Path, none_there: str = "") -> LabeledImages:
     return LabeledImages.of_dataset(dataset, path.name)
 
 
-class Selection:
+class ImageSelection:
     """Some of the images, one at a time; (name, bytes) pairs, read as often as needed."""
 
     def __init__(self, images: Any, count: int, wanted: Callable[[int, str], bool]) -> None:
@@ -106,15 +106,15 @@ class Selection:
         return list(self._images.skipped)
 
 
-def good_ones(given: LabeledImages) -> Selection:
+def good_ones(given: LabeledImages) -> ImageSelection:
     """The good ones; all, where nobody says which those are."""
     good = {name for name in given.kinds or () if given.kind_of(name) == GOOD}
     if not good:
-        return Selection(given.images, given.count, lambda place, name: True)
-    return Selection(given.images, len(good), lambda place, name: name in good)
+        return ImageSelection(given.images, given.count, lambda place, name: True)
+    return ImageSelection(given.images, len(good), lambda place, name: name in good)
 
 
-def at_most(given: LabeledImages, most: int) -> Selection:
+def at_most(given: LabeledImages, most: int) -> ImageSelection:
     """At most so many good ones and so many defects, evenly over all: a station drifts.
 
     Args:
@@ -123,11 +123,11 @@ def at_most(given: LabeledImages, most: int) -> Selection:
     """
     if given.kinds is None:
         places = set(_evenly(range(given.count), most))
-        return Selection(given.images, len(places), lambda place, name: place in places)
+        return ImageSelection(given.images, len(places), lambda place, name: place in places)
     good = [name for name in given.kinds if given.kind_of(name) == GOOD]
     bad = [name for name in given.kinds if given.kind_of(name) != GOOD]
     names = {*_evenly(good, most), *_evenly(bad, most)}
-    return Selection(given.images, len(names), lambda place, name: name in names)
+    return ImageSelection(given.images, len(names), lambda place, name: name in names)
 
 
 def _evenly(items: Iterable[Any], most: int) -> list[Any]:

@@ -72,15 +72,15 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
 
 def unique_names(files: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
     """The same files, where a second "a.png" becomes "a (2).png"."""
-    taken: set[str] = set()
+    used_names: set[str] = set()
     counts: dict[str, int] = {}
     for name, data in files:
         unique = name
-        while unique in taken:
+        while unique in used_names:
             counts[name] = counts.get(name, 1) + 1
             path = PurePosixPath(name)
             unique = name.removesuffix(path.suffix) + f" ({counts[name]}){path.suffix}"
-        taken.add(unique)
+        used_names.add(unique)
         yield unique, data
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from padim.data.sources import Source
 
-__all__ = ["Group", "Seen", "Survey", "alike", "survey"]
+__all__ = ["Group", "Survey", "SurveyedImage", "alike", "survey"]
 
 # Positions of images that show the same part.
 Group = tuple[int, ...]
@@ -30,7 +30,7 @@ _QUALITY = 82
 
 
 @dataclass(frozen=True)
-class Seen:
+class SurveyedImage:
     """One readable image.
 
     Attributes:
@@ -57,7 +57,7 @@ class Survey:
         proposals: images that may show the same part, by rule.
     """
 
-    seen: tuple[Seen, ...]
+    seen: tuple[SurveyedImage, ...]
     failed: tuple[ImageError, ...]
     ignored: int
     proposals: tuple[GroupProposal, ...]
@@ -123,7 +123,7 @@ def survey(
         Cancelled: ``cancel`` said so.
     """
     total = len(source) if isinstance(source, Sized) else None
-    seen: list[Seen] = []
+    seen: list[SurveyedImage] = []
     failed: list[ImageError] = []
     prints = []
     for done, (name, data) in enumerate(source):
@@ -134,7 +134,7 @@ def survey(
         try:
             with decoded(data, name, cancel=cancel) as rgb:
                 small = None if thumbnail_side is None else thumbnail(rgb, thumbnail_side, _QUALITY)
-                seen.append(Seen(name, (rgb.shape[0], rgb.shape[1]), sha256(data), small))
+                seen.append(SurveyedImage(name, (rgb.shape[0], rgb.shape[1]), sha256(data), small))
                 prints.append(fingerprint(rgb))
         except ImageError as error:
             failed.append(error)

@@ -122,7 +122,7 @@ class Quantizer:
         return float(self.offset + self.step * level)
 
 
-def judged_map(
+def level_map(
     grid: NDArray[np.float32],
     *,
     size: int,

@@ -24,7 +24,7 @@ from padim.decision.calibration import upper_bound
 
 __all__ = ["Costs", "OperatingPoint", "Rate", "clopper_pearson", "evaluate_at", "operating_points"]
 
-Kind = Literal["best_f1", "zero_miss", "zero_false_reject", "lowest_cost", "chosen"]
+PointKind = Literal["best_f1", "zero_miss", "zero_false_reject", "lowest_cost", "chosen"]
 Levels = npt.NDArray[np.integer]
 Numbers = npt.NDArray[np.float64]
 
@@ -145,7 +145,7 @@ class OperatingPoint:
         tied_high: highest one, at most 65534 unless a higher level was asked for.
     """
 
-    kind: Kind
+    kind: PointKind
     level: int
     misses: Rate
     false_rejects: Rate
@@ -187,7 +187,7 @@ def operating_points(
     good, defect, values = _checked(good, defect, resamples)
     lows = np.unique(np.append(values[values <= _HIGHEST], 0))
     misses, false_rejects = _counts(good, defect, lows)
-    found: list[tuple[Kind, int]] = []
+    found: list[tuple[PointKind, int]] = []
 
     # Quotients of small integers: equal F1 are equal to the last bit, so no tolerance is needed here.
     f1 = _f1(misses, false_rejects, len(defect))
@@ -280,7 +280,7 @@ def _middle(values: Levels, low: int) -> int:
 
 
 def _point(
-    kind: Kind,
+    kind: PointKind,
     good: Levels,
     defect: Levels,
     values: Levels,

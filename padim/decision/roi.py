@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from padim.errors import PadimError
 
-Kind = Literal["polygon", "brush"]
+ShapeKind = Literal["polygon", "brush"]
 Mode = Literal["exclude", "include"]
 Doubles = npt.NDArray[np.float64]
 
@@ -44,14 +44,14 @@ class Shape:
         ValueError: an unknown kind or mode, too few or too many points, a number out of range.
     """
 
-    kind: Kind
+    kind: ShapeKind
     mode: Mode
     points: tuple[tuple[float, float], ...]
     radius: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
+        if self.kind not in get_args(ShapeKind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(ShapeKind))}, got {self.kind!r}")
         if self.mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {self.mode!r}")
         # Plain numbers, whatever they came as: they are written as JSON.

@@ -17,7 +17,7 @@ from padim.data.loading import Watch
 from padim.decision.calibration import FEWEST_PARTS
 from padim.errors import BundleError, PadimError
 from padim.network.detector import Detector
-from padim.storage.feature_store import Spool
+from padim.storage.feature_store import FeatureStore
 from padim.storage.image_store import ImageStore
 from padim.storage.normals import Normal, Status
 
@@ -45,7 +45,7 @@ class Task:
             is the registry's.
     """
 
-    spool: Spool
+    feature_store: FeatureStore
     normals: Sequence[Normal]
     channels: npt.NDArray[np.int64]
     config: PadimConfig
@@ -58,7 +58,7 @@ class Task:
     @property
     def positions(self) -> int:
         """Grid positions, p."""
-        return self.spool.positions
+        return self.feature_store.positions
 
     @property
     def features(self) -> int:
@@ -91,7 +91,7 @@ class Task:
 
     def read(self, rows: Sequence[int], positions: slice = slice(None)) -> npt.NDArray[np.float32]:
         """Embeddings of some normals at some positions: float32 ``(n, positions, d)``."""
-        return self.spool.read(rows, self.channels, positions)
+        return self.feature_store.read(rows, self.channels, positions)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class FitResult:
     """What a method makes of a task.
 
     Attributes:

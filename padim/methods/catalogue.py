@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 HeldOut = Literal["exact", "approximate", "folds", "members"]
-Name = Literal["padim", "shared", "svdd", "flow", "patchcore", "stfpm", "ensemble"]
+MethodName = Literal["padim", "shared", "svdd", "flow", "patchcore", "stfpm", "ensemble"]
 FeatureNorm = Literal["none", "l2"]
 
 
@@ -28,7 +28,7 @@ class Method:
         feature_norm: its default for ``PadimConfig.feature_norm``, whichever finds more with this method.
     """
 
-    name: Name
+    name: MethodName
     title: str
     summary: str
     module: str
@@ -113,7 +113,7 @@ METHODS: Mapping[str, Method] = {
         ),
     )
 }
-assert set(METHODS) == set(get_args(Name))
+assert set(METHODS) == set(get_args(MethodName))
 
 
 def get(name: str) -> Method:

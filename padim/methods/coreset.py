@@ -60,12 +60,12 @@ def k_centre(
     if not 1 <= count <= n:
         raise ValueError(f"count must be 1 to {n}, got {count}")
     halves = 0.5 * np.einsum("nd,nd->n", points, points)
-    taken = [int(np.random.default_rng(seed).integers(n))]
+    chosen = [int(np.random.default_rng(seed).integers(n))]
     # Half the squared distance to the nearest point taken, without the point's own half square.
     nearest = np.full(n, np.inf, np.float32)
-    _hear_of(points, halves, taken, nearest)
-    while len(taken) < count:
-        step(len(taken))
+    _hear_of(points, halves, chosen, nearest)
+    while len(chosen) < count:
+        step(len(chosen))
         far = nearest + halves
         size = min(_CANDIDATES, n)
         among = np.argpartition(far, n - size)[n - size :]
@@ -73,7 +73,7 @@ def k_centre(
         rest = -np.inf if size == n else float(far[among].min())
         near, own, half = nearest[among], points[among], halves[among]
         fresh: list[int] = []
-        while len(fresh) < min(_TOGETHER, count - len(taken)):
+        while len(fresh) < min(_TOGETHER, count - len(chosen)):
             best = int((near + half).argmax())
             if fresh and near[best] + half[best] < rest:
                 break
@@ -81,9 +81,9 @@ def k_centre(
             np.minimum(near, half[best] - own @ own[best], out=near)
             near[best] = -np.inf
         _hear_of(points, halves, fresh, nearest)
-        taken += fresh
+        chosen += fresh
     step(count)
-    return np.array(taken, np.int64)
+    return np.array(chosen, np.int64)
 
 
 def _hear_of(points: Singles, halves: Singles, fresh: list[int], nearest: Singles) -> None:
@@ -97,7 +97,7 @@ def _hear_of(points: Singles, halves: Singles, fresh: list[int], nearest: Single
 
 
 def refills(
-    points: Singles, taken: Ints, groups: Ints, step: Callable[[int, int], None] = lambda *_: None
+    points: Singles, chosen: Ints, groups: Ints, step: Callable[[int, int], None] = lambda *_: None
 ) -> list[Ints]:
     """The points that a selection lacks once the points of one group are left out of it, for every group.
 
@@ -116,19 +116,19 @@ def refills(
         For every group, rows of points of the other groups, int64 ``(k,)``, in the order they were taken.
     """
     count = int(groups.max()) + 1
-    bank, owner = points[taken], groups[taken]
+    bank, owner = points[chosen], groups[chosen]
     halves = 0.5 * np.einsum("nd,nd->n", points, points)
     nearest = np.empty(len(points), np.int64)
     distance = np.empty(len(points), np.float32)
 
     def look(block: slice) -> None:
         beside = points[block] @ bank.T
-        np.subtract(halves[taken], beside, out=beside)
+        np.subtract(halves[chosen], beside, out=beside)
         at = beside.argmin(axis=1)
         nearest[block] = owner[at]
         distance[block] = beside[np.arange(len(at)), at] + halves[block]
 
-    size = max(1, PRODUCT // len(taken))
+    size = max(1, PRODUCT // len(chosen))
     blocks = [slice(start, min(start + size, len(points))) for start in range(0, len(points), size)]
     step(0, count)
     for _ in in_threads(look, blocks):
@@ -139,7 +139,7 @@ def refills(
     def refill(group: int) -> Ints:
         # All others are as near to the rest as to the whole.
         bereft = np.flatnonzero((nearest == group) & (groups != group))
-        left, kept = bank[owner != group], halves[taken[owner != group]]
+        left, kept = bank[owner != group], halves[chosen[owner != group]]
         x, half = points[bereft], halves[bereft]
         far = np.full(len(bereft), np.inf, np.float32)
         if len(left):

@@ -23,7 +23,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from padim.methods.base import Learnt, Losses, Task, in_windows
+from padim.methods.base import FitResult, Losses, Task, in_windows
 from padim.methods.training import Turn
 from padim.network.detector import Detector, EmbeddingDetector
 
@@ -35,10 +35,10 @@ Measure: TypeAlias = Callable[[Detector, Sequence[int]], npt.NDArray[np.floating
 # Of the parts that a model is learnt from, those that say when to stop.
 STOP_SHARE = 0.15
 # Judging only: learning does not read them.
-_NOT_LEARNT_FROM = ("smoothing_sigma", "min_area")
+_NOT_FITTED_ON = ("smoothing_sigma", "min_area")
 
 
-def learn(task: Task, fit: Fit, measure: Measure | None = None) -> Learnt:
+def cross_fit(task: Task, fit: Fit, measure: Measure | None = None) -> FitResult:
     """Learn from all parts, and score each by a model without it.
 
     Args:
@@ -68,7 +68,7 @@ def learn(task: Task, fit: Fit, measure: Measure | None = None) -> Learnt:
         score(detector, left_out, turn)
         losses.append(curves)
     task.watch.step(1, 1, "Trained")
-    return Learnt(detector, held_out, tuple(chain.from_iterable([losses[-1], *losses[:-1]])))
+    return FitResult(detector, held_out, tuple(chain.from_iterable([losses[-1], *losses[:-1]])))
 
 
 def _of_embeddings(task: Task) -> Measure:
@@ -128,7 +128,9 @@ def _rows(parts: Mapping[str, Sequence[int]], chosen: Iterable[str]) -> list[int
 
 def _key(task: Task, kind: str) -> str:
     """Of everything that a training of this task depends on, except which rows are its own."""
-    settings = task.config.model_dump(mode="json", exclude=set(_NOT_LEARNT_FROM))
+    settings = {
+        name: value for name, value in task.config.under_former_names().items() if name not in _NOT_FITTED_ON
+    }
     images = [normal.sha256 for normal in task.normals]
-    parts = [kind, settings, task.spool.identity, task.channels.tolist(), images]
+    parts = [kind, settings, task.feature_store.identity, task.channels.tolist(), images]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

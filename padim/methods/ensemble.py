@@ -26,7 +26,7 @@ from padim.config import PadimConfig
 from padim.data.loading import Progress, Watch
 from padim.errors import PadimError
 from padim.methods import catalogue, lookup
-from padim.methods.base import Learnt, Task
+from padim.methods.base import FitResult, Task
 from padim.network import registry
 from padim.network.detector import MISFIT, Array, Detector, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, renamed, tensor
@@ -125,9 +125,9 @@ class Ensemble(Detector):
             prefix = f"member{index}_"
             own = _seeing(member.piece(len(self.channels[index])), self.channels[index], features)
             made = {name for node in own.nodes for name in node.output}
-            taken = {value.name for value in (*own.constants, *own.inputs)}
+            used_names = {value.name for value in (*own.constants, *own.inputs)}
             # What a piece neither makes nor brings, the network gives.
-            given = {name for node in own.nodes for name in node.input} - made - taken
+            given = {name for node in own.nodes for name in node.input} - made - used_names
             own = renamed(own, prefix, given)
             k = len(scale.knots)
             nodes += [
@@ -227,12 +227,12 @@ class _Prefixed:
         return {name.removeprefix(self._prefix): array for name, array in there.items()}
 
 
-def of_member(config: PadimConfig, name: catalogue.Name) -> PadimConfig:
+def of_member(config: PadimConfig, name: catalogue.MethodName) -> PadimConfig:
     """The settings that a member learns by."""
     return config.model_copy(update={"method": name})
 
 
-def learn(task: Task) -> Learnt:
+def fit_detector(task: Task) -> FitResult:
     """Every member by itself, and then their scales.
 
     Raises:
@@ -253,19 +253,19 @@ def learn(task: Task) -> Learnt:
             watch=_share(task.watch, index, len(seats), title),
             folder=None if task.folder is None else task.folder / f"member{index}",
         )
-        learnt = lookup.learner(name)(own)
-        members.append(learnt)
-        losses += [replace(one, name=f"{title}: {one.name}") for one in learnt.losses]
+        result = lookup.fitter(name)(own)
+        members.append(result)
+        losses += [replace(one, name=f"{title}: {one.name}") for one in result.losses]
     # What is out of the fit stays unseen: it has no share in the scales either.
     scales = tuple(Surprise.of(member.held_out[task.fit_rows]) for member in members)
     ensemble = Ensemble(
         tuple(member.detector for member in members), scales, tuple(channels for _, _, channels in seats)
     )
     held_out = ensemble._mean([member.held_out for member in members])
-    return Learnt(ensemble, held_out.astype(np.float32), tuple(losses))
+    return FitResult(ensemble, held_out.astype(np.float32), tuple(losses))
 
 
-Seat = tuple[catalogue.Name, str, npt.NDArray[np.int64]]
+Seat = tuple[catalogue.MethodName, str, npt.NDArray[np.int64]]
 
 
 def _seats(config: PadimConfig, drawn: npt.NDArray[np.int64]) -> list[Seat]:
@@ -303,20 +303,20 @@ def _seeing(piece: Piece, channels: npt.NDArray[np.int64], features: int) -> Pie
     own = renamed(piece, "", ())
     for node in own.nodes:
         node.input[:] = ["own_embedding" if name == "embedding" else name for name in node.input]
-    taken = op("Gather", ["embedding", "own_channels"], ["own_embedding"], axis=1)
-    return Piece([taken, *own.nodes], [*own.constants, *constants(own_channels=channels)], own.inputs)
+    used_names = op("Gather", ["embedding", "own_channels"], ["own_embedding"], axis=1)
+    return Piece([used_names, *own.nodes], [*own.constants, *constants(own_channels=channels)], own.inputs)
 
 
 def _share(watch: Watch, index: int, count: int, title: str) -> Watch:
     """A watch whose progress is a member's share of the whole."""
     if watch.progress is None:
         return watch
-    tell: Progress = watch.progress
+    report_progress: Progress = watch.progress
 
     def progress(done: int, total: int | None, stage: str) -> None:
         if total:
             done, total = index * total + done, count * total
-        tell(done, total, f"{title}: {stage[:1].lower()}{stage[1:]}")
+        report_progress(done, total, f"{title}: {stage[:1].lower()}{stage[1:]}")
 
     return replace(watch, progress=progress)
 

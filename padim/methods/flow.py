@@ -31,9 +31,9 @@ import numpy.typing as npt
 from padim.config import PadimConfig
 from padim.errors import PadimError
 from padim.methods import cross_fitting, patches
-from padim.methods.base import Learnt, Losses, Task
+from padim.methods.base import FitResult, Losses, Task
 from padim.methods.patches import Standard
-from padim.methods.training import Plan, Turn, initialise, train
+from padim.methods.training import TrainingPlan, Turn, initialise, train
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 from padim.network.randomness import drawing_from
@@ -235,7 +235,7 @@ class Likelihood(EmbeddingDetector):
         return 4 * positions * (8 * features + 3 * self.hidden)
 
 
-def learn(task: Task) -> Learnt:
+def fit_detector(task: Task) -> FitResult:
     """Train on the patches of the normals in the fit, by folds for the held-out distances.
 
     Raises:
@@ -244,7 +244,7 @@ def learn(task: Task) -> Learnt:
     """
     if task.features < 2:
         raise PadimError("the flow splits every patch's features in two; keep at least 2 (n_features)")
-    return cross_fitting.learn(task, lambda turn: fit(task, turn))
+    return cross_fitting.cross_fit(task, lambda turn: fit(task, turn))
 
 
 def network(features: int, couplings: int, seed: int) -> Module:
@@ -306,7 +306,7 @@ def fit(task: Task, turn: Turn) -> tuple[Likelihood, tuple[Losses, ...]]:
     standard = Standard.of(task, turn.rows)
     own = patches.draw(task, turn.rows, standard, turn.seed)
     whitening = whitening_of(own, turn.seed)
-    taught = torch.from_numpy(own @ whitening)
+    trained = torch.from_numpy(own @ whitening)
     other = torch.from_numpy(
         patches.draw(task, turn.stop_rows, standard, turn.seed, patches.MEASURING) @ whitening
     )
@@ -317,20 +317,20 @@ def fit(task: Task, turn: Turn) -> tuple[Likelihood, tuple[Losses, ...]]:
         return z.square().sum(dim=1) / 2 - volume
 
     def drawn(rng: np.random.Generator) -> Iterable[Tensor]:
-        return (taught[torch.from_numpy(batch)] for batch in patches.batches(len(taught), rng))
+        return (trained[torch.from_numpy(batch)] for batch in patches.batches(len(trained), rng))
 
     held_out = [other] if len(other) else []
     losses = train(
         flow,
         turn,
-        Plan.of(config, RATE, DECAY, CLIP),
+        TrainingPlan.of(config, RATE, DECAY, CLIP),
         batches=drawn,
         # A feature, so that it does not depend on their number; without what all patches share.
         loss=lambda x: unlikely(x).mean() / d,
         held_out=lambda: held_out,
         threads=1,
     )
-    measured = other if len(other) else taught[: patches.MEASURING]
+    measured = other if len(other) else trained[: patches.MEASURING]
     with torch.no_grad():
         level = np.array(d - 2 * unlikely(measured).median().item(), np.float32)
     couplings = []

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.methods.base import Learnt, Task, in_windows
+from padim.methods.base import FitResult, Task, in_windows
 from padim.methods.neighborhood import neighbours, seen_from
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
@@ -187,7 +187,7 @@ def scoring_bytes(grid: int, features: int, count: int, reach: int) -> int:
     return 2 * 4 * grid * (window * (features + count) + grid * (features + window))
 
 
-def learn(task: Task) -> Learnt:
+def fit_detector(task: Task) -> FitResult:
     """Keep the normals' vectors, and measure each of them against those of the other parts."""
     rows, total = task.fit_rows, len(task.normals)
     bank = np.empty((task.positions, task.features, len(rows)), np.float32)
@@ -204,7 +204,7 @@ def learn(task: Task) -> Learnt:
         held_out[some] = detector.distances(task.read(some))
     if task.calibrated:
         _leave_out(task, detector, rows, held_out)
-    return Learnt(detector, held_out)
+    return FitResult(detector, held_out)
 
 
 def _leave_out(task: Task, detector: LocalNearest, rows: Sequence[int], held_out: Singles) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from padim.methods.catalogue import METHODS
 
 if TYPE_CHECKING:
-    from padim.methods.base import Learnt, Task
+    from padim.methods.base import FitResult, Task
     from padim.network.detector import Detector
 
 
@@ -17,9 +17,9 @@ def _module(name: str) -> Any:
     return import_module(f"padim.methods.{METHODS[name].module}")
 
 
-def learner(name: str) -> Callable[[Task], Learnt]:
+def fitter(name: str) -> Callable[[Task], FitResult]:
     """What learns by that method."""
-    function: Callable[[Task], Learnt] = _module(name).learn
+    function: Callable[[Task], FitResult] = _module(name).fit_detector
     return function
 
 

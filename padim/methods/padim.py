@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.config import PadimConfig
-from padim.methods.base import Learnt, Task, in_windows, windows
+from padim.methods.base import FitResult, Task, in_windows, windows
 from padim.methods.factor import FILES as FACTOR_FILES
 from padim.methods.factor import Factor, LowRank, Triangular, from_files, is_low_rank
 from padim.methods.gaussian import (
@@ -32,7 +32,7 @@ from padim.methods.neighborhood import COUNT, OWN, neighbours, seen_from
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
 from padim.network.threads import POSITIONS_PER_BLOCK, in_threads, workers
-from padim.storage.feature_store import Spool
+from padim.storage.feature_store import FeatureStore
 from padim.storage.normals import Normal
 
 # Float64 matrices held at once while learning: positions are learnt in blocks that fit.
@@ -148,11 +148,13 @@ class PatchGaussians(EmbeddingDetector):
         return float(np.linalg.norm(self.mean, axis=1).max()) / np.sqrt(self.floor)
 
 
-def gather(spool: Spool, normals: Sequence[Normal], channels: npt.NDArray[np.int64]) -> PatchStatistics:
+def gather(
+    feature_store: FeatureStore, normals: Sequence[Normal], channels: npt.NDArray[np.int64]
+) -> PatchStatistics:
     """Count, mean and scatter of the normals in the fit, at all positions."""
-    statistics = PatchStatistics(spool.positions, len(channels))
+    statistics = PatchStatistics(feature_store.positions, len(channels))
     for rows in windows(normals):
-        statistics.update(spool.read(rows, channels))
+        statistics.update(feature_store.read(rows, channels))
     return statistics
 
 
@@ -163,7 +165,7 @@ def of_statistics(statistics: PatchStatistics, config: PadimConfig) -> PatchGaus
     return PatchGaussians(statistics.mean.astype(np.float32), factor, reg.floor, config.position_tolerance)
 
 
-def learn(task: Task) -> Learnt:
+def fit_detector(task: Task) -> FitResult:
     """Everything that follows from the spool and from which normals are in the fit.
 
     A block of positions is learnt from beginning to end by one thread, in matrices that stay in the
@@ -208,7 +210,7 @@ def learn(task: Task) -> Learnt:
     held_out[~np.isfinite(held_out)] = 0  # those in the fit, where parts are too few to leave one out
     if rounding_shows and isinstance(factor, LowRank):
         gaussians = replace(gaussians, factor=replace(factor, step=None))
-    return Learnt(gaussians, held_out)
+    return FitResult(gaussians, held_out)
 
 
 def matrix_bytes(features: int, rank: int | None) -> int:

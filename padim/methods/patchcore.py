@@ -24,7 +24,7 @@ from scipy.special import softmax
 
 from padim.config import PadimConfig
 from padim.methods import local_nearest
-from padim.methods.base import Learnt, Task, in_windows
+from padim.methods.base import FitResult, Task, in_windows
 from padim.methods.coreset import k_centre, projection, refills
 from padim.methods.local_nearest import LocalNearest
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
@@ -236,19 +236,19 @@ def pooled(x: Singles) -> Singles:
         ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
         total[tuple(ahead)] += grid[tuple(behind)]
         total[tuple(behind)] += grid[tuple(ahead)]
-        heard = np.full(side, 3.0, np.float32)
-        heard[0] -= 1
-        heard[-1] -= 1
+        nearest_so_far = np.full(side, 3.0, np.float32)
+        nearest_so_far[0] -= 1
+        nearest_so_far[-1] -= 1
         shape = [1, 1, 1, 1]
         shape[axis] = side
-        grid = total / heard.reshape(shape)
+        grid = total / nearest_so_far.reshape(shape)
     return grid.reshape(count, positions, features)
 
 
-def learn(task: Task) -> Learnt:
+def fit_detector(task: Task) -> FitResult:
     """Choose the memory among all patches of the normals in the fit, and hold it against each of them."""
     if task.config.neighborhood:
-        return local_nearest.learn(task)
+        return local_nearest.fit_detector(task)
     rows, total = task.fit_rows, len(task.normals)
     points = _narrow_patches(task)
     count = memory_size(len(points), task.config.coreset_percent)
@@ -256,7 +256,7 @@ def learn(task: Task) -> Learnt:
         points,
         count,
         task.config.seed,
-        lambda taken: task.watch.step(taken * total // count, total, f"Choosing {count:,} patches"),
+        lambda picked: task.watch.step(picked * total // count, total, f"Choosing {count:,} patches"),
     )
     # Of every image in the fit, the number of its part.
     part_of = {row: part for part, members in enumerate(task.parts.values()) for row in members}
@@ -284,7 +284,7 @@ def learn(task: Task) -> Learnt:
         else:
             held_out[row] = detector.distances(own)[0]
         task.watch.step(done, total, "Holding the good parts against it")
-    return Learnt(detector, held_out)
+    return FitResult(detector, held_out)
 
 
 class _Patches:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from padim.config import PadimConfig
-from padim.methods.base import Learnt, Task, in_windows
+from padim.methods.base import FitResult, Task, in_windows
 from padim.methods.gaussian import Regularization
 from padim.methods.padim import regularization
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
@@ -132,7 +132,7 @@ def _distances(x: npt.NDArray[np.floating], mean: Doubles, whitener: Doubles) ->
     return np.asarray(np.sqrt(np.einsum("npd,npd->np", white, white)))
 
 
-def learn(task: Task) -> Learnt:
+def fit_detector(task: Task) -> FitResult:
     """Two passes over the features on disk: one for the statistics, one for the held-out distances."""
     reg, total = regularization(task.config), len(task.normals)
     everything: Moments | None = None
@@ -160,7 +160,7 @@ def learn(task: Task) -> Learnt:
 
         for number, _ in enumerate(in_threads(left_out, parts), start=1):
             task.watch.step(total // 2 + number * (total - total // 2) // len(parts), total, stage)
-    return Learnt(detector, held_out)
+    return FitResult(detector, held_out)
 
 
 def _read(task: Task, rows: list[int]) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:

@@ -38,9 +38,9 @@ from padim.config import PadimConfig
 from padim.decision.anomaly_map import Quantizer, tail_inputs
 from padim.errors import BundleError, PadimError
 from padim.methods import cross_fitting
-from padim.methods.base import Learnt, Losses, Task
+from padim.methods.base import FitResult, Losses, Task
 from padim.methods.student import build, export
-from padim.methods.training import Plan, Turn, initialise, train
+from padim.methods.training import TrainingPlan, Turn, initialise, train
 from padim.network import backbone as backbones
 from padim.network.check import check_network
 from padim.network.detector import MISFIT, Array, Detector, Saved
@@ -181,7 +181,7 @@ def _layers(config: PadimConfig) -> tuple[Layer, ...]:
     return backbones.get(config.backbone).select(config.active_layers)
 
 
-def learn(task: Task) -> Learnt:
+def fit_detector(task: Task) -> FitResult:
     """A student of all parts, and for the held-out distances one a fold.
 
     Raises:
@@ -190,16 +190,16 @@ def learn(task: Task) -> Learnt:
     if task.images is None:
         raise PadimError("this method learns from the images themselves, and only their features are here")
     extractor = open_extractor(task.config, task.network)
-    if extractor.identity != task.spool.identity:
+    if extractor.identity != task.feature_store.identity:
         raise PadimError("the network at hand is not the one that the features of the good parts are from")
     if task.folder is not None:
         task.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="teacher-", dir=task.folder) as folder:
-        lessons = Lessons(task, task.images, extractor, Path(folder))
-        return cross_fitting.learn(task, lessons.fit, lessons.distances)
+        teacher_features = TeacherFeatures(task, task.images, extractor, Path(folder))
+        return cross_fitting.cross_fit(task, teacher_features.fit, teacher_features.distances)
 
 
-class Lessons:
+class TeacherFeatures:
     """The images and what the teacher answers to them, on disk as long as it is learnt from."""
 
     def __init__(self, task: Task, images: ImageStore, extractor: FeatureExtractor, folder: Path) -> None:
@@ -264,7 +264,7 @@ class Lessons:
         student = build(self._layers)
         initialise(student, turn.seed)
 
-        def loss(batch: _Lesson) -> Tensor:
+        def loss(batch: _Batch) -> Tensor:
             image, answers = batch
             total = from_numpy(np.zeros((), np.float32))
             for own, answer in zip(student(from_numpy(image)), answers, strict=True):
@@ -275,7 +275,7 @@ class Lessons:
         losses = train(
             student,
             turn,
-            Plan.of(self._task.config, rate=_RATE),
+            TrainingPlan.of(self._task.config, rate=_RATE),
             batches=lambda rng: self._squares(turn.rows, rng),
             loss=loss,
             held_out=lambda: self._whole(turn.stop_rows),
@@ -290,12 +290,12 @@ class Lessons:
         )
         return detector, (losses,)
 
-    def _whole(self, rows: Sequence[int]) -> Iterator[_Lesson]:
+    def _whole(self, rows: Sequence[int]) -> Iterator[_Batch]:
         for start in range(0, len(rows), BATCH):
             chosen = rows[start : start + BATCH]
             yield self._image(self._planes(chosen)), self._answers(chosen)
 
-    def _squares(self, rows: Sequence[int], rng: np.random.Generator) -> Iterator[_Lesson]:
+    def _squares(self, rows: Sequence[int], rng: np.random.Generator) -> Iterator[_Batch]:
         """An epoch: random squares of the images, of none a second one before all have had theirs."""
         rounds = [rng.permutation(np.asarray(rows, np.int64)) for _ in range(-(-_SQUARES // len(rows)))]
         order = np.concatenate(rounds)[:_SQUARES].tolist()
@@ -328,7 +328,7 @@ class Lessons:
 
 
 # Images as the networks take them, and the teacher's answers at every layer.
-_Lesson = tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]
+_Batch = tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]
 
 
 def _cut(maps: npt.NDArray[Any], places: npt.NDArray[np.int64], side: int) -> npt.NDArray[Any]:

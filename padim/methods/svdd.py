@@ -31,9 +31,9 @@ import numpy.typing as npt
 
 from padim.config import PadimConfig
 from padim.methods import cross_fitting, patches
-from padim.methods.base import Learnt, Losses, Task
+from padim.methods.base import FitResult, Losses, Task
 from padim.methods.patches import Standard
-from padim.methods.training import Phase, Plan, Turn, initialise, train
+from padim.methods.training import Phase, TrainingPlan, Turn, initialise, train
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, op, tensor
 from padim.network.randomness import drawing_from
@@ -178,14 +178,14 @@ def objective(squared: Tensor, radius: Tensor | None, nu: float) -> Tensor:
     return radius**2 + (squared - radius**2).clamp(min=0).mean() / nu
 
 
-def learn(task: Task) -> Learnt:
+def fit_detector(task: Task) -> FitResult:
     """Train on the patches of the normals in the fit, by folds for the held-out distances.
 
     Raises:
         Cancelled: the task's ``watch`` asked to stop.
         PadimError: the embeddings are no numbers.
     """
-    return cross_fitting.learn(task, lambda turn: fit(task, turn))
+    return cross_fitting.cross_fit(task, lambda turn: fit(task, turn))
 
 
 def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:
@@ -195,9 +195,9 @@ def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:
 
     config = task.config
     standard = Standard.of(task, turn.rows)
-    taught = torch.from_numpy(patches.draw(task, turn.rows, standard, turn.seed))
+    trained = torch.from_numpy(patches.draw(task, turn.rows, standard, turn.seed))
     other = torch.from_numpy(patches.draw(task, turn.stop_rows, standard, turn.seed, patches.MEASURING))
-    measured = taught[:: max(1, len(taught) // patches.MEASURING)]
+    measured = trained[:: max(1, len(trained) // patches.MEASURING)]
 
     d = task.features
     with drawing_from(turn.seed):
@@ -211,13 +211,13 @@ def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:
     initialise(autoencoder, turn.seed)
 
     def drawn(rng: np.random.Generator) -> Iterable[Tensor]:
-        return (taught[torch.from_numpy(batch)] for batch in patches.batches(len(taught), rng))
+        return (trained[torch.from_numpy(batch)] for batch in patches.batches(len(trained), rng))
 
     held_out = [other] if len(other) else []
     preparing = train(
         autoencoder,
         turn,
-        Plan(max(1, config.max_epochs // 2), config.patience, RATE_PREPARING, DECAY),
+        TrainingPlan(max(1, config.max_epochs // 2), config.patience, RATE_PREPARING, DECAY),
         batches=drawn,
         loss=lambda x: (autoencoder(x) - x).square().mean(),
         held_out=lambda: held_out,
@@ -244,7 +244,7 @@ def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:
     losses = train(
         sphere,
         turn,
-        Plan.of(config, RATE, DECAY),
+        TrainingPlan.of(config, RATE, DECAY),
         batches=drawn,
         loss=lambda x: objective(squared(x), sphere.radius if soft else None, config.svdd_nu),
         held_out=lambda: held_out,

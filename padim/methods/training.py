@@ -109,7 +109,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How a network is trained.
 
     Attributes:
@@ -127,7 +127,9 @@ class Plan:
     clip: float | None = None
 
     @classmethod
-    def of(cls, config: PadimConfig, rate: float, decay: float = 0.0, clip: float | None = None) -> Plan:
+    def of(
+        cls, config: PadimConfig, rate: float, decay: float = 0.0, clip: float | None = None
+    ) -> TrainingPlan:
         """With the config's epochs and patience."""
         return cls(config.max_epochs, config.patience, rate, decay, clip)
 
@@ -173,7 +175,7 @@ def initialise(module: Module, seed: int) -> None:
 def train(
     module: Module,
     turn: Turn,
-    plan: Plan,
+    plan: TrainingPlan,
     *,
     batches: Callable[[np.random.Generator], Iterable[Batch]],
     loss: Callable[[Batch], Tensor],
@@ -211,7 +213,7 @@ def train(
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimiser = kind(parameters, lr=plan.rate, weight_decay=plan.decay)
     saved = _State(turn, plan, phase)
-    run = saved.take_up(module, optimiser) or _Run()
+    run = saved.resume(module, optimiser) or _Run()
     name = f"{turn.name}{phase.suffix}"
 
     def mean(batches: Iterable[Batch], step: bool) -> float:
@@ -282,7 +284,7 @@ class _Run:
             self.best = len(self.held_out) - 1
             self.best_state = {key: value.clone() for key, value in module.state_dict().items()}
 
-    def ended(self, plan: Plan) -> bool:
+    def ended(self, plan: TrainingPlan) -> bool:
         """Whether there is nothing more to be done."""
         waited = self.epoch - 1 - self.best
         return self.diverged or self.epoch >= plan.epochs or (self.epoch > 0 and waited >= plan.patience)
@@ -291,7 +293,7 @@ class _Run:
 class _State:
     """A training on disk: weights, the optimiser's moments, curves and best weights in one .npz."""
 
-    def __init__(self, turn: Turn, plan: Plan, phase: Phase) -> None:
+    def __init__(self, turn: Turn, plan: TrainingPlan, phase: Phase) -> None:
         import torch
 
         # Another version of torch may round otherwise: a training goes on where it began or not at all.
@@ -320,7 +322,7 @@ class _State:
         write_sealed(self._path, content.getvalue())
         self._saved = time.monotonic()
 
-    def take_up(self, module: Module, optimiser: Optimizer) -> _Run | None:
+    def resume(self, module: Module, optimiser: Optimizer) -> _Run | None:
         """Put back what was kept; None, and nothing is changed, if there is nothing of use."""
         import torch
 

@@ -36,8 +36,8 @@ def keep_freed_memory() -> bool:
         # One pool for all threads: what one has freed, the next takes.
         (_M_ARENA_MAX, 1),
     )
-    taken = [mallopt(name, value) for name, value in settings]
-    return all(taken)
+    accepted = [mallopt(name, value) for name, value in settings]
+    return all(accepted)
 
 
 def return_freed_memory() -> bool:

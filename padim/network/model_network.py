@@ -15,6 +15,9 @@ from padim.network.extractor import FeatureExtractor, draw_channels, open_extrac
 
 __all__ = ["ModelNetwork"]
 
+# What "adapted_with" was called in models saved before version 0.2.
+_ADAPTED_WITH_BEFORE = "learnt_from"
+
 
 class ModelNetwork:
     """The network of a model with its origin; opened when it is first needed."""
@@ -30,7 +33,7 @@ class ModelNetwork:
             config: names the backbone, its weights and layers; nothing else of it is kept through changes.
             onnx: the network's content, as :func:`padim.network.backbone.onnx_bytes` gives it for this
                 backbone and these layers; None is the registry's.
-            provenance: as :attr:`provenance`; ``learnt_from``, if it is there, names the SHA-256 of images.
+            provenance: as :attr:`provenance`; ``adapted_with``, if it is there, names the SHA-256 of images.
         """
         self._config = config
         self._onnx = onnx
@@ -85,7 +88,7 @@ class ModelNetwork:
             raise PadimError(f"n_features must be at least 1, got {n_features}")
         there = sum(layer.channels for layer in self.extractor.layers if layer.name in active)
         changes = {
-            "muted_layers": tuple(name for name in config.layers if name not in active),
+            "inactive_layers": tuple(name for name in config.layers if name not in active),
             "n_features": None if n_features is None else min(n_features, there),
         }
         return PadimConfig.model_validate({**config.model_dump(), **changes})
@@ -106,7 +109,8 @@ class ModelNetwork:
         return self._provenance
 
     @property
-    def taught_with(self) -> frozenset[str]:
+    def adapted_with(self) -> frozenset[str]:
         """SHA-256 of the images that the network itself was trained with, beside its published weights: to
         the model they are not new, though none of its normals."""
-        return frozenset(self.provenance.get("learnt_from", "").split())
+        keys = self.provenance.get("adapted_with") or self.provenance.get(_ADAPTED_WITH_BEFORE, "")
+        return frozenset(keys.split())

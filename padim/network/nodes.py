@@ -50,9 +50,9 @@ def renamed(piece: Piece, prefix: str, shared: Collection[str]) -> Piece:
         value.CopyFrom(constant)
         value.name = name_of(constant.name)
         fixed.append(value)
-    for taken in piece.inputs:
+    for name_read in piece.inputs:
         info = onnx.ValueInfoProto()
-        info.CopyFrom(taken)
-        info.name = name_of(taken.name)
+        info.CopyFrom(name_read)
+        info.name = name_of(name_read.name)
         inputs.append(info)
     return Piece(nodes, fixed, inputs)

@@ -29,7 +29,7 @@ PROVIDERS = {
 }
 # Distances are held against the held-out ones, which are computed in float64: no ten-bit products.
 _OPTIONS: dict[str, dict[str, object]] = {"CUDAExecutionProvider": {"use_tf32": 0}}
-_told: set[str] = set()
+_logged: set[str] = set()
 _SHORT = {provider: name for name, provider in PROVIDERS.items()}
 
 
@@ -58,8 +58,8 @@ def threads() -> int:
     asked = int(text[-20:]) if not text[:-20].strip("0") else 10**20
     if asked <= cores():
         return asked
-    if text not in _told:
-        _told.add(text)
+    if text not in _logged:
+        _logged.add(text)
         warnings.warn(
             f"PADIM_THREADS={clipped(text, 40)} is more than the {count(cores(), 'core')} there are; "
             f"{count(cores(), 'thread')} are used",
@@ -121,12 +121,12 @@ def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
         session, reason = _on_device(content, provider)
         if session is not None:
             return session
-        told = in_one_line(reason) if isinstance(reason, Exception) else reason
-        message = f"the execution provider '{_SHORT[provider]}' cannot be used ({told})"
+        reason_text = in_one_line(reason) if isinstance(reason, Exception) else reason
+        message = f"the execution provider '{_SHORT[provider]}' cannot be used ({reason_text})"
         if asked:
             raise PadimError(f"{message}; mend its installation, or take it out of PADIM_PROVIDERS")
-        if provider not in _told:
-            _told.add(provider)
+        if provider not in _logged:
+            _logged.add(provider)
             warnings.warn(f"{message}; the next one is taken, at last the CPU", stacklevel=2)
     options = session_options()  # outside: a setting that cannot be used is no fault of the network
     try:

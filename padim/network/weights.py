@@ -51,7 +51,7 @@ class Availability:
     """
 
     at_hand: bool
-    told: str
+    description: str
     path: Path | None = None
 
 
@@ -169,7 +169,7 @@ def available(name: str) -> Availability:
     if backbone.joins:
         each = [available(part) for part in backbone.joins]
         lacking = [one for one in each if not one.at_hand]
-        return lacking[0] if lacking else Availability(True, "; ".join(one.told for one in each))
+        return lacking[0] if lacking else Availability(True, "; ".join(one.description for one in each))
     try:
         path = find(name)
         if comes_with_program(name):

@@ -9,7 +9,7 @@ from padim.analysis.scored_dataset import ScoredDataset
 from padim.output import results
 
 if TYPE_CHECKING:
-    from padim.analysis.metrics import Figure, Report
+    from padim.analysis.metrics import EvaluationReport, Figure
     from padim.decision.operating_points import Rate
     from padim.model import Padim
 
@@ -25,10 +25,10 @@ FIGURES = (
     "aupro",
     "pixel_f1",
 )
-"""The figures that need no threshold, as :class:`padim.analysis.metrics.Report` names them."""
+"""The figures that need no threshold, as :class:`padim.analysis.metrics.EvaluationReport` names them."""
 
 
-def figures_csv(found: Report, *, at_threshold: bool, model: str, data: str) -> bytes:
+def figures_csv(found: EvaluationReport, *, at_threshold: bool, model: str, data: str) -> bytes:
     """Every figure with its interval, one a line; those of a kind of defect name it.
 
     Args:

@@ -201,9 +201,9 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
         if fitted.calibration != "none":
             for key, area in (("false_rejects", config.min_area), ("false_rejects_at_min_area_1", 1)):
                 rate = model.state.false_rejects(threshold.level, area)
-                told: dict[str, float] = {"above": rate.above, "parts": rate.n}
-                told |= {"expected": round(rate.expected, 6), "upper_95": round(rate.upper, 6)}
-                facts[key] = json.dumps(told)
+                rate_document: dict[str, float] = {"above": rate.above, "parts": rate.n}
+                rate_document |= {"expected": round(rate.expected, 6), "upper_95": round(rate.upper, 6)}
+                facts[key] = json.dumps(rate_document)
     return {key: str(value) for key, value in facts.items()}
 
 
@@ -212,11 +212,11 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
 
 def _scorer(model: Padim, distances: bool) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """The graph without the baked arrays, and these."""
-    judge, extractor = model.state, model.network.extractor
-    detector, size = judge.fitted.detector, extractor.input_size
+    state, extractor = model.state, model.network.extractor
+    detector, size = state.fitted.detector, extractor.input_size
     proto = extractor.scoring_graph(detector, model.state.channels, guarded=True)
     graph = proto.graph
-    baked = dict(judge.scorer.arrays)
+    baked = dict(state.scorer.arrays)
     inside = baked.pop("inside")
     everywhere = inside.shape == (1, 1, 1) and bool(inside.all())
     for value in list(graph.input):

@@ -10,7 +10,7 @@ __all__ = ["flat_name"]
 _LONGEST = 120
 
 
-def flat_name(name: str, suffix: str, taken: set[str]) -> str:
+def flat_name(name: str, suffix: str, used_names: set[str]) -> str:
     """A plain, unused file name without folders.
 
     Args:
@@ -23,7 +23,7 @@ def flat_name(name: str, suffix: str, taken: set[str]) -> str:
     plain = re.sub(r"[^\w.()-]+", "_", stem).strip("._") or "image"
     plain = plain[:_LONGEST]
     chosen, again = f"{plain}{suffix}", 2
-    while chosen.lower() in taken:
+    while chosen.lower() in used_names:
         chosen, again = f"{plain}_{again}{suffix}", again + 1
-    taken.add(chosen.lower())
+    used_names.add(chosen.lower())
     return chosen

@@ -42,7 +42,7 @@ def results_csv(
         # Regions in pixels of the image, from the same decision that the page shows.
         decision = None if level is None else image.decide(model, level, area)
         verdict = None if level is None else model.verdict(score, level)
-        facts = results.judged(
+        facts = results.decision_document(
             image.name,
             image.sha256,
             image.original_size,
@@ -70,7 +70,7 @@ def panels_zip(
     from padim.output.render import encode_jpeg, four_panel
 
     out = io.BytesIO()
-    taken: set[str] = set()
+    used_names: set[str] = set()
     # A strip goes from hand to hand without the page that says so.
     mark = "Random weights, for trials only: " if model.network.random_weights else ""
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
@@ -87,5 +87,5 @@ def panels_zip(
                 panel_side=STRIP_SIDE,
             )
             folder = model.verdict(decision.score_level, level)
-            archive.writestr(f"{folder}/{flat_name(image.name, '.jpg', taken)}", encode_jpeg(strip))
+            archive.writestr(f"{folder}/{flat_name(image.name, '.jpg', used_names)}", encode_jpeg(strip))
     return out.getvalue()

@@ -50,7 +50,7 @@ CSV_COLUMNS = (
 MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json")
 
 
-def judged(
+def decision_document(
     name: str,
     sha256: str,
     original_size: tuple[int, int],
@@ -196,7 +196,7 @@ class FileNames:
     """Names of files made for images: sub-folders are kept, and no two are the same on any system."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._used_names: set[str] = set()
 
     def take(self, name: str) -> str:
         """A path below the output folder, with forward slashes and without a suffix, unused so far."""
@@ -206,9 +206,9 @@ class FileNames:
         parts = [_fit(part) for part in (*folders, path.stem) if part.strip("./ ")]
         stem = "/".join(parts) or "image"
         chosen, again = stem, 2
-        while chosen.lower() in self._taken:
+        while chosen.lower() in self._used_names:
             chosen, again = f"{stem} ({again})", again + 1
-        self._taken.add(chosen.lower())
+        self._used_names.add(chosen.lower())
         return chosen
 
 
@@ -263,7 +263,7 @@ class Results:
         return self._journal
 
     def add(self, row: Mapping[str, Any], order: int | None = None) -> None:
-        """Write a row of :func:`judged` or :func:`unusable`.
+        """Write a row of :func:`decision_document` or :func:`unusable`.
 
         Args:
             row: one image's.

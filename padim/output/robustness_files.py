@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterable
 
 from padim.analysis.image_changes import words
-from padim.analysis.robustness import Shift
+from padim.analysis.robustness import Robustness
 from padim.errors import ImageError
 from padim.output import results, to_json
 
 __all__ = ["robustness_csv", "robustness_json"]
 
 
-def robustness_csv(found: Shift, *, threshold: float, model: str, data: str) -> bytes:
+def robustness_csv(found: Robustness, *, threshold: float, model: str, data: str) -> bytes:
     """Counts at every severity of every change, one a line; those of a kind of defect name it.
 
     Args:
@@ -49,7 +49,7 @@ def robustness_csv(found: Shift, *, threshold: float, model: str, data: str) -> 
 
 
 def robustness_json(
-    found: Shift,
+    found: Robustness,
     failed: Iterable[ImageError],
     margin: float,
     *,
@@ -71,7 +71,7 @@ def robustness_json(
         "data": data,
         "threshold": threshold,
         "min_area": found.min_area,
-        **to_json.shift(found, margin),
+        **to_json.robustness(found, margin),
         "skipped": to_json.skipped(failed),
     }
     return json.dumps(whole, indent=1, ensure_ascii=False).encode()

@@ -128,8 +128,8 @@ def _data_of(path: Path) -> tuple[str, str] | None:
     import onnx
 
     model = onnx.load_model(path, load_external_data=False)
-    told = {entry.key: entry.value for entry in model.metadata_props}
-    name, expected = told.get(DATA_FILE), told.get(DATA_SHA256)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    name, expected = metadata.get(DATA_FILE), metadata.get(DATA_SHA256)
     if name is None or expected is None:
         return None
     if not name or Path(name).name != name or "\\" in name:

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from padim.analysis.blind_spots import counts_by_place
-from padim.analysis.sensitivity import Probe
+from padim.analysis.sensitivity import Sensitivity
 from padim.errors import ImageError
 from padim.output import results, to_json
 
 __all__ = ["sensitivity_csv", "sensitivity_json"]
 
 
-def sensitivity_csv(found: Probe, *, threshold: float, model: str, data: str) -> bytes:
+def sensitivity_csv(found: Sensitivity, *, threshold: float, model: str, data: str) -> bytes:
     """Defects caught of those tried for every kind, contrast and size, one setting a line.
 
     Args:
@@ -49,7 +49,7 @@ def sensitivity_csv(found: Probe, *, threshold: float, model: str, data: str) ->
 
 
 def sensitivity_json(
-    found: Probe,
+    found: Sensitivity,
     failed: Iterable[ImageError],
     *,
     threshold: float,
@@ -69,7 +69,7 @@ def sensitivity_json(
         "data": data,
         "threshold": threshold,
         "min_area": found.min_area,
-        **to_json.probe(found),
+        **to_json.sensitivity(found),
         "places": [asdict(place) for place in counts_by_place(found)],
         "skipped": to_json.skipped(failed),
     }

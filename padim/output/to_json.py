@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from padim.analysis.detection_curve import Curve
     from padim.analysis.learning_figures import LearningCurve, Spread, Trial
-    from padim.analysis.robustness import Shift
-    from padim.analysis.sensitivity import Probe
+    from padim.analysis.robustness import Robustness
+    from padim.analysis.sensitivity import Sensitivity
     from padim.decision.operating_points import Rate
     from padim.errors import ImageError
 
@@ -33,7 +33,7 @@ def curve(of: Curve) -> dict[str, Any]:
     }
 
 
-def probe(found: Probe) -> dict[str, Any]:
+def sensitivity(found: Sensitivity) -> dict[str, Any]:
     """A probe's settings, counts and curves over size; sizes in map pixels."""
     return {
         "painted_on": list(found.images),
@@ -54,7 +54,7 @@ def probe(found: Probe) -> dict[str, Any]:
     }
 
 
-def shift(found: Shift, margin: float) -> dict[str, Any]:
+def robustness(found: Robustness, margin: float) -> dict[str, Any]:
     """Everything counted under changes, and what is borne.
 
     Args:
@@ -77,7 +77,7 @@ def shift(found: Shift, margin: float) -> dict[str, Any]:
                 "caught_by_defect": {
                     kind: [rate(one) for one in rates] for kind, rates in series.by_defect.items()
                 },
-                "bears": asdict(series.bears(found.limit, margin)),
+                "tolerance": asdict(series.tolerance(found.limit, margin)),
             }
             for series in found.series
         ],
@@ -118,7 +118,7 @@ def learning_curve(found: LearningCurve) -> dict[str, Any]:
             }
             for size in found.sizes
         ],
-        "last_doubling": None if gain is None else {**asdict(gain), "told": gain.told},
+        "last_doubling": None if gain is None else {**asdict(gain), "trend": gain.trend},
         "odd_parts": {
             "tolerated": max(0, odd_parts_tolerated(found.permille, found.parts)),
             "parts_for_a_threshold": parts_needed(found.permille),

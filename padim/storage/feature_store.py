@@ -27,7 +27,7 @@ def bytes_per_image(channels: int, positions: int) -> int:
     return 4 * channels * positions + 8 * -(-positions // _POSITIONS_PER_CHECKSUM) + LINE_BYTES
 
 
-class Spool(Records):
+class FeatureStore(Records):
     """An append-only file of float32 records ``(positions, channels)``, one per normal, each with a key.
 
     Position by position, because that is how they are learnt from: a block of them is one piece of a record.

@@ -58,7 +58,7 @@ def hold(handle: int, *, wait: bool = False) -> Literal["held", "taken", "unknow
         wait: until whoever holds it lets go; a sweep holds what it looks at for a moment.
 
     Returns:
-        ``held``: it is ours now. ``taken``: another process, or another handle of this one, holds it.
+        ``held``: it is ours now. ``working_files``: another process, or another handle of this one, holds it.
         ``unknown``: the file system has no such locks.
     """
     if fcntl is None:

@@ -35,7 +35,7 @@ LINE_BYTES = 64 + 32 + 16 + 3
 
 
 @dataclass(frozen=True)
-class Line:
+class RecordLine:
     """A record's line in ``records.txt``.
 
     Attributes:
@@ -54,7 +54,7 @@ class Line:
         return xxhash.xxh3_64_hexdigest(f"{row} {self.key} {self.checksums}".encode())
 
     @classmethod
-    def parse(cls, text: bytes, row: int) -> Line | None:
+    def parse(cls, text: bytes, row: int) -> RecordLine | None:
         """None for a line that is not what was written."""
         try:
             key, checksums, own = text.decode("ascii").split(" ")
@@ -98,7 +98,7 @@ class Records:
         self._stride = record_bytes + self._sums * _SUM_BYTES
         sizes = {"format": FORMAT, "record_bytes": record_bytes, "block_bytes": self._block}
         self._wanted_header = sealed({**header, **sizes})
-        self._read_lines: tuple[_Signature | None, list[Line], int] = (None, [], 0)
+        self._read_lines: tuple[_Signature | None, list[RecordLine], int] = (None, [], 0)
         self._read_header: tuple[_Signature | None, object] = (None, None)
         self._tables: dict[int, npt.NDArray[np.uint64]] = {}
 
@@ -158,7 +158,7 @@ class Records:
         """The key of every record, in order, up to a damaged line; none of records of another kind."""
         return [line.key for line in self._lines()] if self.matches else []
 
-    def _lines(self) -> list[Line]:
+    def _lines(self) -> list[RecordLine]:
         """The lines up to the first that is damaged; read again only when the file has changed."""
         path = self.folder / KEYS
         try:
@@ -166,10 +166,10 @@ class Records:
         except OSError:
             return []
         if self._read_lines[0] != signature:
-            found: list[Line] = []
+            found: list[RecordLine] = []
             nbytes = 0
             for row, text in enumerate(path.read_bytes().split(b"\n")[:-1]):
-                line = Line.parse(text, row)
+                line = RecordLine.parse(text, row)
                 if line is None:
                     break
                 found.append(line)
@@ -196,7 +196,7 @@ class Records:
     def _append(self, records: Iterable[memoryview], keys: Sequence[str]) -> None:
         """Add records, each as its bytes, and then their keys."""
         held = self._lines()
-        added: list[Line] = []
+        added: list[RecordLine] = []
         nbytes = self._read_lines[2]
         # Behind a damaged line nothing is known: all is read again then.
         whole = (self.folder / KEYS).stat().st_size == nbytes
@@ -205,7 +205,7 @@ class Records:
                 table = self._checksums(record)
                 file.write(record)
                 file.write(table)
-                added.append(Line(key, xxhash.xxh3_128_hexdigest(table)))
+                added.append(RecordLine(key, xxhash.xxh3_128_hexdigest(table)))
             file.flush()
             os.fsync(file.fileno())
         keys_path = self.folder / KEYS
@@ -273,7 +273,7 @@ class Records:
                 raise self._damaged(row, "does not match its checksum")
         return content
 
-    def _table(self, file: BinaryIO, row: int, line: Line) -> npt.NDArray[np.uint64]:
+    def _table(self, file: BinaryIO, row: int, line: RecordLine) -> npt.NDArray[np.uint64]:
         """The checksums of a record's blocks, themselves checked the first time."""
         table = self._tables.get(row)
         if table is None:

@@ -24,12 +24,12 @@ from padim.errors import DamagedError, ImageError, PadimError
 from padim.storage import leftovers
 from padim.storage.atomic import naming, write_atomic
 from padim.storage.record_file import FORMAT, sealed
-from padim.storage.working_set import Taken
+from padim.storage.working_set import WorkingFiles
 
 _HEADER = "unfinished.json"
 _BATCHES = "batches.jsonl"
 _REQUEST = "request.json"
-# What "images" was called in requests written before version 0.3.
+# What "images" was called in requests written before version 0.2.
 _IMAGES_BEFORE = "pictures"
 # What a fit makes in its folder. Of the folders among it only what has such a name is ever inside.
 _OWN_FILES = {_HEADER, _BATCHES, _REQUEST, "thumbnails.bin", "thumbnails.txt"}
@@ -103,7 +103,7 @@ class Unfinished:
             file.flush()
             os.fsync(file.fileno())
 
-    def take_up(self, taken: Taken) -> list[Done]:
+    def resume(self, working_files: WorkingFiles) -> list[Done]:
         """What is done and whole; whatever else lies in the files is cut off.
 
         All of it is read and checked: from the first damaged record on, the network sees the images again.
@@ -111,18 +111,18 @@ class Unfinished:
         Args:
             taken: the files, in the same folder.
         """
-        keys = taken.keys()[: taken.whole()]
+        keys = working_files.keys()[: working_files.whole()]
         done: list[Done] = []
         kept: list[list[Done]] = []
         for batch in self.batches():
-            small = all(taken.thumbnails.holds(item.thumbnail) for item in batch)
+            small = all(working_files.thumbnails.holds(item.thumbnail) for item in batch)
             stored = keys[len(done) : len(done) + len(batch)]
             if not batch or stored != [item.sha256 for item in batch] or not small:
                 break
             done += batch
             kept.append(batch)
-        taken.truncate(len(done))
-        taken.thumbnails.truncate(sum(done[-1].thumbnail) if done else 0)
+        working_files.truncate(len(done))
+        working_files.thumbnails.truncate(sum(done[-1].thumbnail) if done else 0)
         write_atomic(self.folder / _BATCHES, "".join(map(_line, kept)).encode("ascii"))
         return done
 
@@ -157,8 +157,8 @@ class Unfinished:
                 self._must_be_broken(image, preprocess, watch)
             watch.step(seen, total, "Finding where it stopped")
         if watch.progress is not None:
-            tell, before = watch.progress, seen
-            watch = replace(watch, progress=lambda at, _, stage: tell(before + at, total, stage))
+            report_progress, before = watch.progress, seen
+            watch = replace(watch, progress=lambda at, _, stage: report_progress(before + at, total, stage))
         return names, iterator if total is None else Rest(iterator, total - seen), watch
 
     def _must_be_broken(self, image: Named, preprocess: Preprocess, watch: Watch) -> None:
@@ -213,24 +213,24 @@ class Request:
 
     def write(self, folder: Path) -> None:
         """Keep it in the fit's folder, which is made."""
-        told = {**asdict(self), "begun": self.begun.isoformat()}
-        write_atomic(folder / _REQUEST, json.dumps(told, ensure_ascii=False).encode())
+        document = {**asdict(self), "begun": self.begun.isoformat()}
+        write_atomic(folder / _REQUEST, json.dumps(document, ensure_ascii=False).encode())
 
     @classmethod
     def read(cls, folder: Path) -> Request | None:
         """That of a fit's folder; None where there is none that can be read."""
         try:
-            told = json.loads((folder / _REQUEST).read_text(encoding="utf-8"))
+            document = json.loads((folder / _REQUEST).read_text(encoding="utf-8"))
             return cls(
-                int(told["total"]),
-                datetime.fromisoformat(told["begun"]),
-                tuple(map(str, told["command"])),
-                _text(told["replaces"]),
-                _text(told.get("images", told.get(_IMAGES_BEFORE))),
-                tuple((str(name), str(path)) for name, path in told["files"]),
-                str(told["label"]),
-                None if told["config"] is None else dict(told["config"]),
-                None if told["parts"] is None else {str(k): str(v) for k, v in told["parts"].items()},
+                int(document["total"]),
+                datetime.fromisoformat(document["begun"]),
+                tuple(map(str, document["command"])),
+                _text(document["replaces"]),
+                _text(document.get("images", document.get(_IMAGES_BEFORE))),
+                tuple((str(name), str(path)) for name, path in document["files"]),
+                str(document["label"]),
+                None if document["config"] is None else dict(document["config"]),
+                None if document["parts"] is None else {str(k): str(v) for k, v in document["parts"].items()},
             )
         except (AttributeError, OSError, KeyError, TypeError, ValueError, RecursionError):
             return None

@@ -57,10 +57,10 @@ def verify(folder: Path, read_checkpoint: Callable[[Path], object]) -> list[Dama
     found = []
     for error in _damages(folder, read_checkpoint):
         name = names.get(error.row) if error.row is not None else None
-        told = error.of(name) if name else error
+        named = error.of(name) if name else error
         # A fit that goes on reads the damaged images again by itself.
         remedy = _SEEN_AGAIN if stopped and error.remedy == REMEDY else error.remedy
-        found.append(Damage(told.path, told.what, remedy))
+        found.append(Damage(named.path, named.what, remedy))
     return found
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from padim.data.loading import Prepared
 from padim.errors import DamagedError, PadimError
 from padim.storage import feature_store, image_store
-from padim.storage.feature_store import Spool
+from padim.storage.feature_store import FeatureStore
 from padim.storage.image_store import ImageStore
 from padim.storage.normals import Normal
 from padim.storage.thumbnails import Readable, Thumbnails
@@ -28,7 +28,7 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Taken:
+class WorkingFiles:
     """Embeddings, small images and, where the method needs them, the images themselves.
 
     Attributes:
@@ -38,13 +38,13 @@ class Taken:
     """
 
     folder: Path
-    spool: Spool
+    feature_store: FeatureStore
     thumbnails: Thumbnails
     images: ImageStore | None
 
     def start(self) -> Self:
         """Make the files ready to be written to."""
-        self.spool.start()
+        self.feature_store.start()
         if self.images is not None:
             self.images.start()
         return self
@@ -54,44 +54,50 @@ class Taken:
         keys = [item.sha256 for item in batch]
         if self.images is not None:
             self.images.append(np.stack([item.rgb for item in batch]), keys)
-        self.spool.append(embeddings, keys)
+        self.feature_store.append(embeddings, keys)
 
-    def copy(self, other: Taken, rows: Sequence[int], keys: Sequence[str]) -> None:
+    def copy(self, other: WorkingFiles, rows: Sequence[int], keys: Sequence[str]) -> None:
         """Add some that another folder holds."""
         if self.images is not None and other.images is not None:
             for start in range(0, len(rows), _AT_ONCE):
                 some = slice(start, start + _AT_ONCE)
                 self.images.append(other.images.read(rows[some]), keys[some])
-        copy_features(other.spool, np.arange(other.spool.channels), rows, keys, self.spool)
+        copy_features(
+            other.feature_store, np.arange(other.feature_store.channels), rows, keys, self.feature_store
+        )
 
     def holds(self, keys: Sequence[str]) -> bool:
         """Whether the first records are of just these images."""
-        return self.spool.holds(keys) and (self.images is None or self.images.holds(keys))
+        return self.feature_store.holds(keys) and (self.images is None or self.images.holds(keys))
 
     def keys(self) -> list[str]:
         """The images of which all is there."""
-        keys = self.spool.keys()[: len(self.spool)]
+        keys = self.feature_store.keys()[: len(self.feature_store)]
         return keys if self.images is None else keys[: len(self.images)]
 
     def whole(self) -> int:
         """How many images from the first on are there as they were written; reads all there is."""
-        counts = [records.whole() for records in (self.spool, self.images) if records is not None]
+        counts = [records.whole() for records in (self.feature_store, self.images) if records is not None]
         return min(counts)
 
     def problem(self) -> DamagedError | None:
         """What is wrong with the files, as far as can be told without reading the records."""
-        found = (records.problem() for records in (self.spool, self.images) if records is not None)
+        found = (records.problem() for records in (self.feature_store, self.images) if records is not None)
         return next((problem for problem in found if problem is not None), None)
 
     def truncate(self, count: int) -> None:
         """Keep the first ``count``; thumbnails are left as they are."""
-        self.spool.truncate(count)
+        self.feature_store.truncate(count)
         if self.images is not None:
             self.images.truncate(count)
 
 
 def copy_features(
-    source: Spool, channels: npt.NDArray[np.int64], rows: Sequence[int], keys: Sequence[str], target: Spool
+    source: FeatureStore,
+    channels: npt.NDArray[np.int64],
+    rows: Sequence[int],
+    keys: Sequence[str],
+    target: FeatureStore,
 ) -> None:
     """Append some records of a spool, reduced to the chosen channels, to another."""
     for start in range(0, len(rows), _AT_ONCE):
@@ -142,13 +148,13 @@ class WorkingFolder:
         self.folder = folder
         self.layout = layout
 
-    def taken(self, folder: Path | None = None) -> Taken:
+    def working_files(self, folder: Path | None = None) -> WorkingFiles:
         """What is kept of the normals in a folder, by default in this one."""
         folder, layout = folder or self.folder, self.layout
         size = layout.image_size
-        return Taken(
+        return WorkingFiles(
             folder,
-            Spool(folder / feature_store.FOLDER, layout.identity, layout.channels, layout.positions),
+            FeatureStore(folder / feature_store.FOLDER, layout.identity, layout.channels, layout.positions),
             Thumbnails(folder / "thumbnails.bin"),
             None if size is None else ImageStore(folder / image_store.FOLDER, size),
         )
@@ -183,21 +189,21 @@ class WorkingFolder:
         """The file of a checkpoint that is made of statistics."""
         return self.checkpoint_of(normals).with_suffix(".npz")
 
-    def features_in(self, folder: Path) -> Spool:
+    def features_in(self, folder: Path) -> FeatureStore:
         """Features of the kept channels alone, in a folder."""
-        return Spool(folder, self.layout.identity, len(self.layout.kept), self.layout.positions)
+        return FeatureStore(folder, self.layout.identity, len(self.layout.kept), self.layout.positions)
 
-    def kept_features(self, normals: Sequence[Normal]) -> Spool | None:
+    def kept_features(self, normals: Sequence[Normal]) -> FeatureStore | None:
         """The checkpoint of these normals, if it is made of features."""
         folder = self.checkpoint_of(normals)
         if not folder.is_dir():
             return None
-        spool = self.features_in(folder)
+        feature_store = self.features_in(folder)
         keys = [normal.sha256 for normal in normals]
-        return spool if spool.keys() == keys and spool.holds(keys) else None
+        return feature_store if feature_store.keys() == keys and feature_store.holds(keys) else None
 
     def write_features(
-        self, source: Spool, channels: npt.NDArray[np.int64], normals: Sequence[Normal], folder: Path
+        self, source: FeatureStore, channels: npt.NDArray[np.int64], normals: Sequence[Normal], folder: Path
     ) -> None:
         """Write a checkpoint made of features.
 
@@ -213,10 +219,10 @@ class WorkingFolder:
         new = self.folder / "new"
         shutil.rmtree(new, ignore_errors=True)
         try:
-            spool = self.features_in(new).start()
+            feature_store = self.features_in(new).start()
             with naming_damage(normals):
                 keys = [normal.sha256 for normal in normals]
-                copy_features(source, channels, range(len(normals)), keys, spool)
+                copy_features(source, channels, range(len(normals)), keys, feature_store)
             shutil.rmtree(folder, ignore_errors=True)
             new.replace(folder)
         finally:
@@ -225,7 +231,7 @@ class WorkingFolder:
     def unusable(self, normals: Sequence[Normal], otherwise: str) -> PadimError:
         """What is wrong with the features at hand, or else this sentence."""
         kept = self.features_in(self.checkpoint_of(normals))
-        return self.taken().problem() or kept.problem() or PadimError(otherwise)
+        return self.working_files().problem() or kept.problem() or PadimError(otherwise)
 
 
 def forget_features(folder: Path) -> None:

@@ -11,7 +11,7 @@ from padim.methods.catalogue import METHODS
 from padim.methods.requirements import check_can_fit
 from padim.network import backbone
 from padim.study.features import shared_by
-from padim.study.plan import Plan, Variant
+from padim.study.plan import StudyPlan, Variant
 
 __all__ = ["LAYER_CHOICES", "Combinations", "LayerChoice", "layers_of", "network_passes", "that_train"]
 
@@ -57,10 +57,10 @@ class Combinations:
                 (self.layers, LAYER_CHOICES[layers].lower()),
                 (self.sizes, f"{size} px"),
             ]
-            told = [word for choices, word in words if len(choices) > 1]
+            varied = [word for choices, word in words if len(choices) > 1]
             entries.append(
                 {
-                    "name": " · ".join(told) or METHODS[method].title,
+                    "name": " · ".join(varied) or METHODS[method].title,
                     "method": method,
                     "backbone": network,
                     "layers": layers_of(network, layers),
@@ -68,7 +68,7 @@ class Combinations:
                     "grid_stride": self.stride,
                 }
             )
-        variants = Plan.of({"configurations": entries}).variants()
+        variants = StudyPlan.of({"configurations": entries}).variants()
         for variant in variants:
             check_can_fit(variant.config)
         return variants

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from padim.data.datasets import Dataset, Sample, open_dataset, open_good
+from padim.data.datasets import Dataset, LabeledSample, open_dataset, open_good
 from padim.data.loading import Watch
 from padim.decision.calibration import FEWEST_PARTS
 from padim.errors import ImageError, PadimError
@@ -83,7 +83,9 @@ def category(name: str, dataset: Dataset, seed: int = 0) -> Category:
     return found
 
 
-def _drawn(good: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+def _drawn(
+    good: Sequence[LabeledSample], share: float, seed: int
+) -> tuple[list[LabeledSample], list[LabeledSample]]:
     """So many of them, and the others, both in their order."""
     order = np.random.default_rng(seed).permutation(len(good))
     chosen = set(order[: round(share * len(good))].tolist())

@@ -29,11 +29,11 @@ from padim.errors import ImageError, PadimError
 from padim.network import registry
 from padim.network.extractor import FeatureExtractor, open_extractor
 from padim.storage.atomic import write_atomic
-from padim.storage.feature_store import Spool
+from padim.storage.feature_store import FeatureStore
 from padim.storage.record_file import sealed
 from padim.study.data import Category
 
-__all__ = ["Features", "Seen", "shared_by", "union"]
+__all__ = ["Features", "ImageRecord", "shared_by", "union"]
 
 _RECORD = "images.json"
 _MASKS = "masks.npy"
@@ -61,7 +61,7 @@ def union(configs: Sequence[PadimConfig]) -> PadimConfig:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImageRecord:
     """An image whose features are there.
 
     Attributes:
@@ -89,8 +89,8 @@ class _Record:
         failed: (name, why) of files that could not be used.
     """
 
-    normals: tuple[Seen, ...]
-    tests: tuple[Seen, ...]
+    normals: tuple[ImageRecord, ...]
+    tests: tuple[ImageRecord, ...]
     seconds: float
     failed: tuple[tuple[str, str], ...]
 
@@ -111,13 +111,13 @@ class Features:
         self.config = config
         self.extractor: FeatureExtractor = open_extractor(config)
         self.preprocess = Preprocess(size=config.input_size, fit=config.fit)
-        self.normals, self.tests = self._spool("normals"), self._spool("tests")
+        self.normals, self.tests = self._feature_store("normals"), self._feature_store("tests")
         self._record: _Record | None = None
         self._masks = np.zeros((0, 0), np.uint8)
 
-    def _spool(self, name: str) -> Spool:
+    def _feature_store(self, name: str) -> FeatureStore:
         extractor = self.extractor
-        return Spool(self.folder / name, extractor.identity, extractor.channels, extractor.grid**2)
+        return FeatureStore(self.folder / name, extractor.identity, extractor.channels, extractor.grid**2)
 
     @property
     def record(self) -> _Record:
@@ -151,29 +151,29 @@ class Features:
         content = io.BytesIO()
         np.save(content, np.packbits(stacked, axis=1), allow_pickle=False)
         write_atomic(self.folder / _MASKS, content.getvalue())
-        told = tuple((error.name, error.reason) for error in failed)
+        skipped = tuple((error.name, error.reason) for error in failed)
         # Last of all: with it, the rest is complete.
-        record = _Record(normals, tests, seconds, told)
-        told_of = {**asdict(record), "masks": xxhash.xxh3_128_hexdigest(content.getvalue())}
-        write_atomic(self.folder / _RECORD, json.dumps(sealed(told_of)).encode())
+        record = _Record(normals, tests, seconds, skipped)
+        description = {**asdict(record), "masks": xxhash.xxh3_128_hexdigest(content.getvalue())}
+        write_atomic(self.folder / _RECORD, json.dumps(sealed(description)).encode())
         self._read()
 
     def _run(
         self,
         dataset: Dataset,
-        spool: Spool,
+        feature_store: FeatureStore,
         watch: Watch,
         stage: str,
         masks: list[npt.NDArray[np.bool_]] | None = None,
-    ) -> Iterator[Seen]:
+    ) -> Iterator[ImageRecord]:
         """Features to the spool, and whose they are."""
-        spool.start()
+        feature_store.start()
         for batch in batches(dataset, self.preprocess, self.extractor.batch_size(), watch, stage):
             embeddings = self.extractor(np.stack([item.rgb for item in batch]))
             for item, embedding in zip(batch, embeddings, strict=True):
                 if not np.isfinite(embedding).all():
                     raise PadimError(f"{item.name}: {NO_NUMBERS}")
-            spool.append(embeddings, [item.sha256 for item in batch])
+            feature_store.append(embeddings, [item.sha256 for item in batch])
             for item in batch:
                 sample, place = dataset.samples[item.name], None
                 if masks is not None and not sample.good:
@@ -185,11 +185,13 @@ class Features:
                     if mask is not None:
                         place = len(masks)
                         masks.append(at_map_resolution(mask, self.preprocess))
-                yield Seen(item.name, sample.kind, item.sha256, item.original_size, place)
+                yield ImageRecord(item.name, sample.kind, item.sha256, item.original_size, place)
 
     def _whole(self) -> bool:
         """Whether all features are as they were written: what is damaged is extracted again."""
-        return all(spool.whole() == len(spool) for spool in (self.normals, self.tests))
+        return all(
+            feature_store.whole() == len(feature_store) for feature_store in (self.normals, self.tests)
+        )
 
     def _read(self) -> bool:
         """Whether all of it is there."""
@@ -215,7 +217,7 @@ class Features:
         self._record, self._masks = record, masks
         return True
 
-    def mask(self, seen: Seen) -> npt.NDArray[np.bool_] | None:
+    def mask(self, seen: ImageRecord) -> npt.NDArray[np.bool_] | None:
         """Where its defect is, bool ``(S, S)`` at map resolution; None where nobody has drawn it."""
         if seen.mask is None:
             return None
@@ -242,9 +244,9 @@ class Features:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _seen(entries: Any) -> tuple[Seen, ...]:
+def _seen(entries: Any) -> tuple[ImageRecord, ...]:
     found = []
     for entry in entries:
         height, width = map(int, entry["original_size"])
-        found.append(Seen(**{**entry, "original_size": (height, width)}))
+        found.append(ImageRecord(**{**entry, "original_size": (height, width)}))
     return tuple(found)

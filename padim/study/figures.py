@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from padim.analysis import metrics, sensitivity
-from padim.analysis.evaluation import Judged
+from padim.analysis.evaluation import Evaluation
 from padim.analysis.metrics import Figure
 from padim.config import PadimConfig
 from padim.data.datasets import GOOD
@@ -17,9 +17,9 @@ from padim.decision.operating_points import Rate
 from padim.errors import CalibrationError
 from padim.model import Padim
 from padim.study.data import Category
-from padim.study.result import FIGURES, Result, Scored
+from padim.study.result import FIGURES, Result, ScoredImage
 
-__all__ = ["counted", "milliseconds", "probed"]
+__all__ = ["counted", "milliseconds", "painted_recall"]
 
 # Images that tell how long one takes.
 _TIMED = 8
@@ -29,10 +29,12 @@ _PLACES = 2
 Draws = npt.NDArray[np.float32]
 
 
-def counted(category: Category, config: PadimConfig, model: Padim, judged: Judged) -> tuple[Result, Draws]:
+def counted(
+    category: Category, config: PadimConfig, model: Padim, evaluation: Evaluation
+) -> tuple[Result, Draws]:
     """All figures of a judged category, and their draws."""
     level = None if model.current_threshold is None else model.current_threshold.level
-    report = judged.report(model, level)
+    report = evaluation.report(model, level)
     promise = None
     if level is not None:
         try:
@@ -40,7 +42,7 @@ def counted(category: Category, config: PadimConfig, model: Padim, judged: Judge
         except CalibrationError:
             promise = None
     misses = report.misses
-    no_probe = Figure(None, "there are real defects to judge by")
+    no_painted_defects = Figure(None, "there are real defects to judge by")
     result = Result(
         category=category.name,
         config=config,
@@ -52,26 +54,26 @@ def counted(category: Category, config: PadimConfig, model: Padim, judged: Judge
             "pixel_ap": report.pixel_ap,
             "aupro": report.aupro,
             "pixel_f1": report.pixel_f1,
-            "probe": no_probe,
+            "painted_recall": no_painted_defects,
         },
         promised=None if promise is None else promise.expected,
         promised_upper=None if promise is None else promise.upper,
         false_rejects=report.false_rejects,
         caught=Rate.counted(misses.of - misses.count, misses.of),
         fit_seconds=0.0,
-        learn_seconds=0.0,
+        method_seconds=0.0,
         shared=False,
         milliseconds=0.0,
         model_bytes=_bytes(model),
-        known=judged.known,
-        images=tuple(Scored(name=one.name, kind=one.kind, score=one.score) for one in judged.images),
-        failed=tuple((error.name, error.reason) for error in judged.failed),
+        known=evaluation.known,
+        images=tuple(ScoredImage(name=one.name, kind=one.kind, score=one.score) for one in evaluation.images),
+        failed=tuple((error.name, error.reason) for error in evaluation.failed),
     )
     draws = np.full((metrics.RESAMPLES, len(FIGURES)), np.nan, np.float32)
     of_images = metrics.image_draws(*result.scores())
     if of_images is not None:
         draws[:, :3] = of_images[:, :3]
-    of_pixels = judged.pixels.draws() if judged.masks else None
+    of_pixels = evaluation.pixels.draws() if evaluation.masks else None
     if of_pixels is not None:
         auroc, precision, overlap, f1 = of_pixels.T
         draws[:, 3:7] = np.stack([auroc, precision, overlap, f1], axis=1)
@@ -80,9 +82,9 @@ def counted(category: Category, config: PadimConfig, model: Padim, judged: Judge
 
 def _bytes(model: Padim) -> int:
     """Of the network and of what was learnt."""
-    learnt = model.state.fitted.detector.files().values()
+    method_seconds = model.state.fitted.detector.files().values()
     return len(model.network.extractor.backbone_onnx) + sum(
-        len(content) if isinstance(content, bytes) else content.nbytes for content in learnt
+        len(content) if isinstance(content, bytes) else content.nbytes for content in method_seconds
     )
 
 
@@ -91,17 +93,17 @@ def milliseconds(model: Padim, category: Category, watch: Watch) -> float:
     samples = list(category.tests.samples.values())
     chosen = [samples[i] for i in sorted({i * len(samples) // _TIMED for i in range(_TIMED)})]
     images = list(category.tests.only(chosen))
-    taken: list[float] = []
+    durations: list[float] = []
     for image in [*images[:1], *images]:
         begun = time.perf_counter()
         if any(True for _ in model.predict([image], cancel=watch.cancel, on_error=lambda error: None)):
-            taken.append(time.perf_counter() - begun)
+            durations.append(time.perf_counter() - begun)
     # The first one has opened sessions and filled caches. Of the others the quicker ones count: that the
     # computer was busy with something else is not the configuration's fault.
-    return float(np.percentile(taken[1:], 25)) * 1000 if taken[1:] else 0.0
+    return float(np.percentile(durations[1:], 25)) * 1000 if durations[1:] else 0.0
 
 
-def probed(
+def painted_recall(
     model: Padim, category: Category, images: int, watch: Watch
 ) -> tuple[Figure, npt.NDArray[np.float64], int]:
     """The share of painted defects that are found, its draws, and how many images were painted on."""

@@ -40,8 +40,8 @@ def study_folder(root: Path, categories: Sequence[Category], label: str) -> Path
         categories: the images.
         label: what they are, as the user knows it.
     """
-    told = [(one.name, *one.normals.samples, "", *one.tests.samples) for one in categories]
-    digest = hashlib.sha256(repr(told).encode()).hexdigest()[:12]
+    contents = [(one.name, *one.normals.samples, "", *one.tests.samples) for one in categories]
+    digest = hashlib.sha256(repr(contents).encode()).hexdigest()[:12]
     slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:40] or "study"
     return root / f"{slug}-{digest}"
 

@@ -11,7 +11,7 @@ from padim.analysis.metrics import Figure
 from padim.config import PadimConfig
 from padim.decision.operating_points import Rate
 from padim.study.ranking import NOTES, Overall, Standing, Table, overall, p_words, present, primary, table
-from padim.study.result import FIGURES, Name
+from padim.study.result import FIGURES, FigureName
 from padim.study.runner import Study
 from padim.text import count, megabytes
 
@@ -36,14 +36,14 @@ def html_bytes(study: Study) -> bytes:
 def _head(study: Study) -> dict[str, Any]:
     """What was compared on what."""
     runs = f"{study.done} of {count(len(study.runs), 'run')} done" if study.done < len(study.runs) else ""
-    said = [
+    text = [
         count(len(study.variants), "configuration"),
         count(len(study.categories), "category", "categories"),
         runs,
     ]
     return {
         "title": f"Study: {', '.join(name for name, _ in study.categories[:4])}",
-        "summary": " · ".join(filter(None, said)),
+        "summary": " · ".join(filter(None, text)),
         "ranked_by": primary(study).title,
         "painted": ", ".join(study.painted),
         "categories": study.categories,
@@ -79,7 +79,7 @@ def _figures(study: Study) -> dict[str, Any]:
     }
 
 
-def _ranked(one: Overall, by: Name, others: Sequence[Name]) -> dict[str, Any]:
+def _ranked(one: Overall, by: FigureName, others: Sequence[FigureName]) -> dict[str, Any]:
     done, of = one.done
     promised = "" if one.promised is None else f"{one.promised * 100:.1f} % promised"
     seconds, ms, size = one.fit_seconds, one.milliseconds, one.model_bytes

@@ -22,7 +22,7 @@ from padim.network import registry
 from padim.text import clipped, shown
 from padim.yaml_text import from_file, parse_yaml
 
-__all__ = ["MOST", "Plan", "Variant"]
+__all__ = ["MOST", "StudyPlan", "Variant"]
 
 # Configurations in one study: beyond them nobody reads the table.
 MOST = 200
@@ -44,7 +44,7 @@ class Variant:
     config: PadimConfig
 
 
-class Plan(BaseModel):
+class StudyPlan(BaseModel):
     """A study's lists, as they are written down.
 
     With no list and no configuration, the base is the only one there is.
@@ -62,7 +62,7 @@ class Plan(BaseModel):
     )
 
     @classmethod
-    def of(cls, choices: Mapping[str, Any]) -> Plan:
+    def of(cls, choices: Mapping[str, Any]) -> StudyPlan:
         """The plan of these lists, its configurations checked.
 
         Raises:
@@ -81,7 +81,7 @@ class Plan(BaseModel):
         return plan
 
     @classmethod
-    def from_yaml(cls, text: str) -> Plan:
+    def from_yaml(cls, text: str) -> StudyPlan:
         """Parse YAML.
 
         Raises:
@@ -95,7 +95,7 @@ class Plan(BaseModel):
         return cls.of(data)
 
     @classmethod
-    def load(cls, path: str | Path) -> Plan:
+    def load(cls, path: str | Path) -> StudyPlan:
         """Read a YAML file; errors name the file."""
         return from_file(path, cls.from_yaml)
 
@@ -117,8 +117,8 @@ class Plan(BaseModel):
         differing = [key for key in keys if any(one.get(key) != combined[0].get(key) for one in combined)]
         for choices in combined:
             # What all have in common tells none of them apart.
-            told = {key: choices[key] for key in differing or keys if key in choices}
-            words = _words(told or choices, self.base)
+            values = {key: choices[key] for key in differing or keys if key in choices}
+            words = _words(values or choices, self.base)
             found.setdefault(
                 _config(_over(self.base, choices), f"configuration '{clipped(words, 80)}'"), words
             )
@@ -181,9 +181,9 @@ def _over(base: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, Any]
     """The base with other choices: the layers of another network no longer count."""
     kept = dict(base)
     if choices.get("backbone", kept.get("backbone")) != kept.get("backbone"):
-        kept = {name: kept[name] for name in kept.keys() - {"layers", "muted_layers"}}
+        kept = {name: kept[name] for name in kept.keys() - {"layers", "inactive_layers"}}
     if "layers" in choices:
-        kept = {name: kept[name] for name in kept.keys() - {"muted_layers"}}
+        kept = {name: kept[name] for name in kept.keys() - {"inactive_layers"}}
     return {**kept, **choices}
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from padim.analysis.metrics import Figure
 from padim.analysis.significance import Difference, against, delong, resampled
 from padim.decision.operating_points import Rate
-from padim.study.result import FIGURES, About, Name, Result, by_name
+from padim.study.result import FIGURES, About, FigureName, Result, by_name
 from padim.study.runner import Run, Study
 
 __all__ = ["NOTES", "Overall", "Standing", "Table", "overall", "p_words", "present", "primary", "table"]
@@ -83,7 +83,7 @@ class Overall:
     """
 
     variant: str
-    standings: dict[Name, Standing]
+    standings: dict[FigureName, Standing]
     promised: float | None
     false_rejects: Rate | None
     caught: Rate | None
@@ -113,23 +113,25 @@ def present(study: Study) -> tuple[About, ...]:
 def primary(study: Study) -> About:
     """What configurations are ranked by: image AUROC, or without any defect what is found of painted ones."""
     there = {about.name for about in present(study)}
-    return by_name("probe" if "image_auroc" not in there and "probe" in there else "image_auroc")
+    return by_name(
+        "painted_recall" if "image_auroc" not in there and "painted_recall" in there else "image_auroc"
+    )
 
 
-def table(study: Study, name: Name) -> Table:
+def table(study: Study, name: FigureName) -> Table:
     """One figure, category by category and in the mean."""
     about = by_name(name)
     rows = tuple((category, _row(study, name, [category])) for category, _ in study.categories)
     # Categories where nobody has the figure have no say in its mean.
-    told = [row for row, standings in rows if any(one.figure.value is not None for one in standings)]
-    mean = _row(study, name, told) if len(study.categories) > 1 else None
+    shown = [row for row, standings in rows if any(one.figure.value is not None for one in standings)]
+    mean = _row(study, name, shown) if len(study.categories) > 1 else None
     return Table(about, rows, mean)
 
 
 def overall(study: Study) -> tuple[Overall, ...]:
     """The configurations over all categories, the best first."""
     names = [about.name for about in present(study)]
-    means: dict[Name, tuple[Standing, ...]] = {}
+    means: dict[FigureName, tuple[Standing, ...]] = {}
     for name in names:
         whole = table(study, name)
         means[name] = whole.rows[0][1] if whole.mean is None else whole.mean
@@ -148,7 +150,7 @@ def overall(study: Study) -> tuple[Overall, ...]:
     return tuple(sorted(found, key=rank))
 
 
-def _overall(variant: str, runs: Sequence[Run], standings: dict[Name, Standing]) -> Overall:
+def _overall(variant: str, runs: Sequence[Run], standings: dict[FigureName, Standing]) -> Overall:
     results = [one.result for one in runs if one.result is not None]
     wrong = [f"{one.category}: {one.why}" for one in runs if one.why]
     promises = [result.promised for result in results if result.promised is not None]
@@ -174,11 +176,11 @@ def _overall(variant: str, runs: Sequence[Run], standings: dict[Name, Standing])
     )
 
 
-def _value(result: Result | None, name: Name) -> float | None:
+def _value(result: Result | None, name: FigureName) -> float | None:
     return None if result is None else result.figures[name].value
 
 
-def _row(study: Study, name: Name, categories: Sequence[str]) -> tuple[Standing, ...]:
+def _row(study: Study, name: FigureName, categories: Sequence[str]) -> tuple[Standing, ...]:
     """All configurations on some categories together."""
     column = next(place for place, about in enumerate(FIGURES) if about.name == name)
     standings: list[Standing] = []
@@ -197,13 +199,15 @@ def _row(study: Study, name: Name, categories: Sequence[str]) -> tuple[Standing,
     values = [standings[place].figure.value or 0.0 for place in places]
     differences = _differences([complete[place] for place in places], values, name, column)
     for place, value, difference in zip(places, values, differences, strict=True):
-        told = standings[place]
+        shown = standings[place]
         best = value >= max(values) - 1e-12
-        standings[place] = Standing(told.variant, told.figure, best, difference if len(places) > 1 else None)
+        standings[place] = Standing(
+            shown.variant, shown.figure, best, difference if len(places) > 1 else None
+        )
     return tuple(standings)
 
 
-def _why(lacking: Sequence[Run], name: Name, of: int) -> str:
+def _why(lacking: Sequence[Run], name: FigureName, of: int) -> str:
     if not lacking:
         return "no category has it"
     if of > 1:
@@ -212,7 +216,7 @@ def _why(lacking: Sequence[Run], name: Name, of: int) -> str:
     return one.why or ("is not done yet" if one.result is None else one.result.figures[name].why)
 
 
-def _figure(runs: Sequence[Run], name: Name, column: int) -> Figure:
+def _figure(runs: Sequence[Run], name: FigureName, column: int) -> Figure:
     """The mean over categories; of one, its own."""
     figures = [one.result.figures[name] for one in runs if one.result is not None]
     if len(figures) == 1:
@@ -236,14 +240,17 @@ def _drawn(runs: Sequence[Run], column: int) -> npt.NDArray[np.float64]:
 
 
 def _differences(
-    rows: Sequence[Sequence[Run]], values: Sequence[float], name: Name, column: int
+    rows: Sequence[Sequence[Run]], values: Sequence[float], name: FigureName, column: int
 ) -> list[Difference]:
     """Of every configuration's runs to the best one's."""
     best = int(np.argmax(values))
     by_category = list(zip(*rows, strict=True))
     for runs in by_category:
         results = [one.result for one in runs if one.result is not None]
-        if any(result.order != results[0].order or result.probed != results[0].probed for result in results):
+        if any(
+            result.order != results[0].order or result.painted_on != results[0].painted_on
+            for result in results
+        ):
             why = "they have not judged the same images"
             return [Difference(value - values[best], why=why) for value in values]
     if name != "image_auroc":

@@ -40,7 +40,7 @@ def csv_bytes(study: Study) -> bytes:
             *("category", "configuration", "error"),
             *(f"{name}{end}" for name in names for end in of_figure),
             *("promised_false_rejects", "false_rejects", "good", "caught", "defects"),
-            *("fit_seconds", "learn_seconds", "milliseconds", "model_bytes"),
+            *("fit_seconds", "method_seconds", "milliseconds", "model_bytes"),
             *("method", "backbone", "layers", "input_size", "grid_stride", "n_features", "seed", "weights"),
             "feature_norm",
         )
@@ -62,7 +62,7 @@ def csv_bytes(study: Study) -> bytes:
             rejected, caught = result.false_rejects, result.caught
             cells += [_number(result.promised), *map(str, (rejected.count, rejected.of))]
             cells += [*map(str, (caught.count, caught.of))]
-            cells += [*map(_number, (result.fit_seconds, result.learn_seconds, result.milliseconds))]
+            cells += [*map(_number, (result.fit_seconds, result.method_seconds, result.milliseconds))]
             cells.append(str(result.model_bytes))
         features = "all" if config.n_features is None else str(config.n_features)
         cells += [config.method, config.backbone, "+".join(config.active_layers), str(config.input_size)]

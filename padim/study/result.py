@@ -20,9 +20,11 @@ from padim.config import PadimConfig
 from padim.decision.operating_points import Rate
 from padim.storage.atomic import write_atomic
 
-__all__ = ["FIGURES", "Name", "Result", "Scored", "by_name", "read", "write"]
+__all__ = ["FIGURES", "FigureName", "Result", "ScoredImage", "by_name", "read", "write"]
 
-Name = Literal["image_auroc", "image_ap", "image_f1", "pixel_auroc", "pixel_ap", "aupro", "pixel_f1", "probe"]
+FigureName = Literal[
+    "image_auroc", "image_ap", "image_f1", "pixel_auroc", "pixel_ap", "aupro", "pixel_f1", "painted_recall"
+]
 
 
 class About(NamedTuple):
@@ -34,7 +36,7 @@ class About(NamedTuple):
         says: what it says, in a sentence.
     """
 
-    name: Name
+    name: FigureName
     title: str
     says: str
 
@@ -47,7 +49,11 @@ FIGURES: tuple[About, ...] = (
     About("pixel_ap", "Pixel average precision", "As the AUROC, stricter where defects are small."),
     About("aupro", "Pixel AUPRO", "The share of each defect found with at most 30 % of sound pixels marked."),
     About("pixel_f1", "Pixel F1", "How well the mask fits the drawn defects, at the best threshold."),
-    About("probe", "Painted defects found", "The share of painted defects found at the model's threshold."),
+    About(
+        "painted_recall",
+        "Painted defects found",
+        "The share of painted defects found at the model's threshold.",
+    ),
 )
 
 
@@ -56,7 +62,7 @@ def by_name(name: str) -> About:
     return next(about for about in FIGURES if about.name == name)
 
 
-class Scored(BaseModel):
+class ScoredImage(BaseModel):
     """An image's score.
 
     Attributes:
@@ -98,20 +104,20 @@ class Result(BaseModel):
 
     category: str
     config: PadimConfig
-    figures: dict[Name, Figure]
+    figures: dict[FigureName, Figure]
     promised: float | None
     promised_upper: float | None
     false_rejects: Rate
     caught: Rate
     fit_seconds: float
-    learn_seconds: float
+    method_seconds: float
     shared: bool
     milliseconds: float
     model_bytes: int
     known: int
-    images: tuple[Scored, ...]
+    images: tuple[ScoredImage, ...]
     failed: tuple[tuple[str, str], ...] = ()
-    probed: int = 0
+    painted_on: int = 0
 
     def scores(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Levels of the good images, and of the defects."""

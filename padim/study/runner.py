@@ -22,7 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from padim._version import __version__
-from padim.analysis.evaluation import judge as judge_images
+from padim.analysis.evaluation import evaluate_dataset as evaluate_images
 from padim.config import PadimConfig
 from padim.data.loading import Cancel, Progress, Watch
 from padim.errors import Cancelled, ImageError, PadimError
@@ -32,19 +32,20 @@ from padim.storage import leftovers
 from padim.storage.atomic import write_atomic
 from padim.study.data import Category, digest
 from padim.study.features import Features, shared_by, union
-from padim.study.figures import Draws, counted, milliseconds, probed
+from padim.study.figures import Draws, counted, milliseconds, painted_recall
 from padim.study.plan import Variant
 from padim.study.result import Result, read, write
-from padim.study.scoring import LearntPadim, judge
+from padim.study.scoring import StudyModel
+from padim.study.scoring import evaluate as evaluate_features
 
 __all__ = ["Run", "Study", "load", "run"]
 
 # Of what results are named after: another number makes all of them anew.
-_FORMAT = 1
+_FORMAT = 2
 _ABOUT = "study.json"
 _PREPARING = "Preparing the network"
 # Good parts that defects are painted on where there are no real ones.
-PROBE_IMAGES = 8
+PAINTED_IMAGES = 8
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Study:
     @property
     def painted(self) -> tuple[str, ...]:
         """Categories without a real defect, where defects were painted."""
-        return tuple(dict.fromkeys(one.category for one in self.runs if one.result and one.result.probed))
+        return tuple(dict.fromkeys(one.category for one in self.runs if one.result and one.result.painted_on))
 
 
 def run(
@@ -107,7 +108,7 @@ def run(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     on_run: Callable[[Run, int, int], None] | None = None,
-    probe_images: int = PROBE_IMAGES,
+    painted_images_per_run: int = PAINTED_IMAGES,
 ) -> Study:
     """Fit and judge every configuration on every category, but for what has been done before.
 
@@ -137,7 +138,7 @@ def run(
         with FileLock(folder / ".lock", timeout=0):
             # Of earlier runs that were killed; this folder is the study's own.
             leftovers.sweep(leftovers.below(folder))
-            work = _Work(folder, tuple(variants), tuple(categories), probe_images, on_run)
+            work = _Work(folder, tuple(variants), tuple(categories), painted_images_per_run, on_run)
             return work.all(Watch(progress, cancel))
     except Timeout:
         raise PadimError(f"{folder}: another study is at work here; wait for it, or choose another") from None
@@ -200,13 +201,13 @@ class _Work:
         folder: Path,
         variants: tuple[Variant, ...],
         categories: tuple[Category, ...],
-        probe_images: int,
+        painted_images_per_run: int,
         on_run: Callable[[Run, int, int], None] | None,
     ) -> None:
         self._folder = folder
         self._variants = variants
         self._categories = categories
-        self._probe_images = probe_images
+        self._painted_images_per_run = painted_images_per_run
         self._on_run = on_run
         self._runs = {(c.name, v.name): Run(c.name, v.name) for c in categories for v in variants}
         self._keys = dict.fromkeys(self._runs, "")
@@ -263,15 +264,15 @@ class _Work:
             weights = backbone.provenance(config.backbone, config.weights)
         except PadimError:
             return ""
-        told: dict[str, Any] = {
+        document: dict[str, Any] = {
             "format": _FORMAT,
             "version": __version__,
             "config": config.model_dump(mode="json"),
             "weights": weights.get("sha256", ""),
             "images": content,
-            "probe": 0 if category.defects else self._probe_images,
+            "painted_recall": 0 if category.defects else self._painted_images_per_run,
         }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
     def _end(self, one: Run) -> None:
         self._runs[one.category, one.variant] = one
@@ -311,17 +312,18 @@ class _Work:
         """The same ear, told which run it is."""
         if watch.progress is None:
             return watch
-        tell, place = watch.progress, f"Run {min(self._ended + 1, self._total)} of {self._total}"
+        report_progress, place = watch.progress, f"Run {min(self._ended + 1, self._total)} of {self._total}"
         return replace(
-            watch, progress=lambda done, total, stage: tell(done, total, f"{place} · {words}: {stage}")
+            watch,
+            progress=lambda done, total, stage: report_progress(done, total, f"{place} · {words}: {stage}"),
         )
 
     def _features(self, category: Category, content: str, variants: list[Variant], watch: Watch) -> Features:
         # Of the layers of those that are done, too: what a stopped study has left is then of the same kind.
         shared = shared_by(variants[0].config)
         config = union([one.config for one in self._variants if shared_by(one.config) == shared])
-        told = f"{content}/{shared_by(config)}/{config.layers}"
-        name = hashlib.sha256(told.encode()).hexdigest()[:32]
+        document = f"{content}/{shared_by(config)}/{config.layers}"
+        name = hashlib.sha256(document.encode()).hexdigest()[:32]
         watch = self._stage(watch, f"{category.name} · {config.backbone}")
         # The first time with these layers it is exported, which takes a while and reports nothing.
         watch.step(0, None, _PREPARING)
@@ -351,32 +353,32 @@ class _Work:
             )
             failed += category.normals.skipped
             before = 0.0
-            learnt = time.perf_counter() - begun
-            judged = judge_images(model, category.tests, progress=watch.progress, cancel=watch.cancel)
+            method_seconds = time.perf_counter() - begun
+            evaluation = evaluate_images(model, category.tests, progress=watch.progress, cancel=watch.cancel)
         else:
-            model = LearntPadim(variant.config, work_dir=place)
+            model = StudyModel(variant.config, work_dir=place)
             watch.step(0, None, _PREPARING)
             _ = model.network.extractor  # opens the network first, whose time is that of the features
             begun = time.perf_counter()
-            model.learn(features, watch, place / "training")
+            model.fit_features(features, watch, place / "training")
             before = features.record.seconds
-            learnt = time.perf_counter() - begun
-            judged = judge(model, features, category.tests.layout, watch)
+            method_seconds = time.perf_counter() - begun
+            evaluation = evaluate_features(model, features, category.tests.layout, watch)
         watch.step(0, None, "Counting")
-        result, draws = counted(category, variant.config, model, judged)
+        result, draws = counted(category, variant.config, model, evaluation)
         result = result.model_copy(
             update={
                 "failed": (*((error.name, error.reason) for error in failed), *result.failed),
-                "fit_seconds": before + learnt,
-                "learn_seconds": learnt,
+                "fit_seconds": before + method_seconds,
+                "method_seconds": method_seconds,
                 "shared": features is not None,
                 "milliseconds": milliseconds(model, category, watch),
             }
         )
         if not category.defects:
-            figure, column, painted_on = probed(model, category, self._probe_images, watch)
+            figure, column, painted_on = painted_recall(model, category, self._painted_images_per_run, watch)
             result = result.model_copy(
-                update={"figures": {**result.figures, "probe": figure}, "probed": painted_on}
+                update={"figures": {**result.figures, "painted_recall": figure}, "painted_on": painted_on}
             )
             draws[:, -1] = column
         write(self._folder / "results", key, result, draws)

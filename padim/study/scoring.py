@@ -15,23 +15,23 @@ import numpy.typing as npt
 
 from padim.analysis import metrics
 from padim.analysis.embedding_scores import level_maps
-from padim.analysis.evaluation import EvaluatedImage, Judged
+from padim.analysis.evaluation import EvaluatedImage, Evaluation
 from padim.data.loading import Watch
 from padim.decision.regions import region_score
 from padim.errors import ImageError
-from padim.fitting import learn
+from padim.fitting import fit_detector
 from padim.methods.base import Task
 from padim.model import Padim
 from padim.storage.normals import Normal, join_duplicates
 from padim.study.features import Features
 
-__all__ = ["LearntPadim", "judge"]
+__all__ = ["StudyModel", "evaluate"]
 
 
-class LearntPadim(Padim):
+class StudyModel(Padim):
     """A model whose normals' features are shared with others."""
 
-    def learn(self, features: Features, watch: Watch, folder: Path) -> None:
+    def fit_features(self, features: Features, watch: Watch, folder: Path) -> None:
         """Learn what is normal.
 
         Args:
@@ -52,7 +52,7 @@ class LearntPadim(Padim):
         channels = features.channels(self.config.layers, kept)
         grouped = join_duplicates(normals)
         task = Task(features.normals, grouped, channels, self.config, watch, folder, drawn=kept)
-        self._install(learn(task))
+        self._install(fit_detector(task))
 
 
 def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int, npt.NDArray[np.uint16]]]:
@@ -71,8 +71,8 @@ def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int,
     yield from enumerate(maps)
 
 
-def judge(model: LearntPadim, features: Features, layout: str, watch: Watch) -> Judged:
-    """As :func:`padim.analysis.evaluation.judge`, without the network; its seconds are those of the rest.
+def evaluate(model: StudyModel, features: Features, layout: str, watch: Watch) -> Evaluation:
+    """As :func:`padim.analysis.evaluation.evaluate`, without the network; its seconds are those of the rest.
 
     Args:
         model: learnt from the same features.
@@ -94,6 +94,6 @@ def judge(model: LearntPadim, features: Features, layout: str, watch: Watch) -> 
         images.append(EvaluatedImage(seen.name, seen.kind, score, mask is not None))
         known += seen.sha256 in fitted_on
         if images[-1].good or mask is not None:
-            pixels.add(q, mask, model.state.judged_area(seen.original_size), seen.kind)
+            pixels.add(q, mask, model.state.scored_area(seen.original_size), seen.kind)
     failed = tuple(ImageError(name, why) for name, why in record.failed)
-    return Judged(layout, tuple(images), pixels, failed, known, time.perf_counter() - begun)
+    return Evaluation(layout, tuple(images), pixels, failed, known, time.perf_counter() - begun)

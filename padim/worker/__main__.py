@@ -90,10 +90,10 @@ def main() -> int:
         outcome = perform(request_from_json(line), answers.progress, cancel.is_set)
     except Exception as error:
         # Whatever went wrong must reach whoever asked, who cannot see this process's exceptions.
-        told = error_to_json(error)
-        if told["kind"] == "fault":
+        document = error_to_json(error)
+        if document["kind"] == "fault":
             _LOGGER.exception("the work failed")
-        answers.send(error=told)
+        answers.send(error=document)
         return 1
     answers.send(outcome=outcome.model_dump(mode="json"))
     return 0

@@ -86,7 +86,7 @@ class Include(_OfModel):
     index: int
 
 
-class Study(BaseModel):
+class StudyRequest(BaseModel):
     """A comparison of configurations.
 
     Attributes:
@@ -101,7 +101,7 @@ class Study(BaseModel):
     images: Labelled
 
 
-Request = Fit | Rebuild | Add | SetLayers | Exclude | Include | Study
+Request = Fit | Rebuild | Add | SetLayers | Exclude | Include | StudyRequest
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="verb")])
 
 
@@ -133,7 +133,7 @@ class Outcome(BaseModel):
     images: int = 0
     parts: int = 0
     active: list[str] = []
-    muted: list[str] = []
+    inactive: list[str] = []
     was_stale: bool = False
     again: int = 0
     failed: list[tuple[str, str]] = []
@@ -164,16 +164,16 @@ def error_to_json(error: BaseException) -> dict[str, Any]:
     return {"kind": type(error).__name__, "message": str(error), "attributes": attributes}
 
 
-def error_from_json(told: dict[str, Any]) -> Exception:
+def error_from_json(document: dict[str, Any]) -> Exception:
     """The error once more, of its own type where ``padim.errors`` has it."""
-    kind = getattr(errors, str(told.get("kind")), None)
-    message = str(told.get("message", ""))
+    kind = getattr(errors, str(document.get("kind")), None)
+    message = str(document.get("message", ""))
     if not (isinstance(kind, type) and issubclass(kind, PadimError)):
         return WorkerFault(message)
     error = kind.__new__(kind)
     # What BaseException keeps as its text; the types' own constructors take other arguments.
     error.args = (message,)
-    for key, value in dict(told.get("attributes", {})).items():
+    for key, value in dict(document.get("attributes", {})).items():
         setattr(error, key, Path(value["path"]) if isinstance(value, dict) else value)
     return error
 

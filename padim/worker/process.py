@@ -14,7 +14,7 @@ from pathlib import Path
 
 from padim.errors import Cancelled, PadimError
 from padim.worker.messages import Outcome, Request, error_from_json, request_to_json
-from padim.worker.verbs import Report
+from padim.worker.verbs import ReportProgress
 
 CANCEL = b"cancel\n"
 # The exit status of a worker whose input has ended.
@@ -26,7 +26,7 @@ PATIENCE = 20.0
 OnCancel = Callable[[Callable[[], None]], None]
 
 
-def perform(request: Request, progress: Report, on_cancel: OnCancel) -> Outcome:
+def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> Outcome:
     """Have a request done by a new process, and wait for its end.
 
     Args:
@@ -91,7 +91,7 @@ def _send(process: subprocess.Popen[bytes], line: bytes) -> None:
     process.stdin.flush()
 
 
-def _answer(process: subprocess.Popen[bytes], progress: Report) -> Outcome | Exception | None:
+def _answer(process: subprocess.Popen[bytes], progress: ReportProgress) -> Outcome | Exception | None:
     """What it says at its end; None where it ends without a word."""
     assert process.stdout is not None
     for line in process.stdout:

@@ -20,7 +20,7 @@ from padim.worker.messages import (
     Rebuild,
     Request,
     SetLayers,
-    Study,
+    StudyRequest,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Cancel = Callable[[], bool]
 
 
-class Report(Protocol):
+class ReportProgress(Protocol):
     """Told how far the work is: ``done`` of ``total`` items, or bytes, of a stage."""
 
     def __call__(
@@ -39,7 +39,7 @@ class Report(Protocol):
     ) -> None: ...
 
 
-def perform(request: Request, progress: Report, cancel: Cancel) -> Outcome:
+def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Outcome:
     """Do what a request asks for.
 
     Args:
@@ -60,13 +60,13 @@ def perform(request: Request, progress: Report, cancel: Cancel) -> Outcome:
             return _add(request, progress, cancel)
         case SetLayers() | Exclude() | Include():
             return _refit(request, progress, cancel)
-        case Study():
+        case StudyRequest():
             return _study(request, progress, cancel)
         case _:
             assert_never(request)
 
 
-def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
+def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> Outcome:
     """``images`` of the model, and what ``failed``.
 
     What is done is kept in the model's working folder until it is saved: after a kill, the same request goes
@@ -86,8 +86,8 @@ def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
     source = open_images(request.images)
     work = store.work_dir(request.model)
     if resume.Request.read(work) is None:
-        told = _kept_request(request, len(source))
-        told.write(work)
+        kept_request = _kept_request(request, len(source))
+        kept_request.write(work)
     model = Padim(config, work_dir=work)
     model.fit(
         source,
@@ -99,7 +99,7 @@ def _fit(request: Fit, progress: Report, cancel: Cancel) -> Outcome:
     )
     store.save(request.model, model)
     resume.forget(work)
-    return Outcome(images=len(model.normals_), failed=_told((*source.skipped, *failed)))
+    return Outcome(images=len(model.normals_), failed=_as_pairs((*source.skipped, *failed)))
 
 
 def _kept_request(request: Fit, total: int) -> resume.Request:
@@ -118,7 +118,7 @@ def _kept_request(request: Fit, total: int) -> resume.Request:
     )
 
 
-def fetch_weights(config: PadimConfig, progress: Report, cancel: Cancel) -> None:
+def fetch_weights(config: PadimConfig, progress: ReportProgress, cancel: Cancel) -> None:
     """Download the network's weights, should they not be here.
 
     Raises:
@@ -142,7 +142,7 @@ def fetch_weights(config: PadimConfig, progress: Report, cancel: Cancel) -> None
         weights.origin(part, received)
 
 
-def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
+def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Outcome:
     """Whether the calibration ``was_stale``, and what ``failed``."""
     from padim.workspace import Workspace
 
@@ -152,10 +152,10 @@ def _rebuild(request: Rebuild, progress: Report, cancel: Cancel) -> Outcome:
         stale = model.state.fitted.calibration == "stale"
         model.working_set.rebuild(source, progress=progress, cancel=cancel, on_error=failed.append)
         progress(0, None, "Saving")
-    return Outcome(was_stale=stale, failed=_told((*source.skipped, *failed)))
+    return Outcome(was_stale=stale, failed=_as_pairs((*source.skipped, *failed)))
 
 
-def _add(request: Add, progress: Report, cancel: Cancel) -> Outcome:
+def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> Outcome:
     """How many ``images`` were added, and how many new ``parts`` they show."""
     from padim.workspace import Workspace
 
@@ -171,11 +171,11 @@ def _add(request: Add, progress: Report, cancel: Cancel) -> Outcome:
             raise PadimError("None of the images could be used.")
         parts = _parts(model.normals_) - parts_before
         progress(0, None, "Saving")
-    return Outcome(images=added, parts=parts, failed=_told((*source.skipped, *failed)))
+    return Outcome(images=added, parts=parts, failed=_as_pairs((*source.skipped, *failed)))
 
 
-def _refit(request: SetLayers | Exclude | Include, progress: Report, cancel: Cancel) -> Outcome:
-    """The layers now ``active`` and ``muted``."""
+def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, cancel: Cancel) -> Outcome:
+    """The layers now ``active`` and ``inactive``."""
     from padim.workspace import Workspace
 
     with Workspace(request.root).edit(request.model) as model:
@@ -188,10 +188,10 @@ def _refit(request: SetLayers | Exclude | Include, progress: Report, cancel: Can
                 model.include(request.index, progress=progress, cancel=cancel)
         config = model.config
         progress(0, None, "Saving")
-    return Outcome(active=list(config.active_layers), muted=list(config.muted_layers))
+    return Outcome(active=list(config.active_layers), inactive=list(config.inactive_layers))
 
 
-def _study(request: Study, progress: Report, cancel: Cancel) -> Outcome:
+def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> Outcome:
     """How many runs were there ``again``; the study itself is in its folder."""
     from padim.config import PadimConfig
     from padim.study.plan import Variant
@@ -206,5 +206,5 @@ def _parts(normals: Iterable[Normal]) -> int:
     return len({normal.group for normal in normals})
 
 
-def _told(errors: Iterable[ImageError]) -> list[tuple[str, str]]:
+def _as_pairs(errors: Iterable[ImageError]) -> list[tuple[str, str]]:
     return [(error.name, error.reason) for error in errors]

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
 from padim.adaptation import adapt as adapting
-from padim.adaptation.adapt import Exam, Outcome, adapt
+from padim.adaptation.adapt import AdaptationResult, NetworkResult, adapt
 from padim.adaptation.finetune import fine_tune, paste
 from padim.analysis import sensitivity
-from padim.analysis.evaluation import judge
+from padim.analysis.evaluation import evaluate_dataset
 from padim.analysis.significance import Difference
 from padim.data.datasets import open_dataset
 from padim.methods.base import Losses
@@ -54,9 +54,9 @@ def sha(content: Any) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def exams(difference: Difference, *, rejected: int = 0, of: int = 10) -> Callable[..., Any]:
+def results(difference: Difference, *, rejected: int = 0, of: int = 10) -> Callable[..., Any]:
     """In place of a real one."""
-    published, adapted = Exam(0.4, 0, of, 0.05), Exam(0.6, rejected, of, 0.05)
+    published, adapted = NetworkResult(0.4, 0, of, 0.05), NetworkResult(0.6, rejected, of, 0.05)
     return lambda *_: ((published, adapted), difference, 4)
 
 
@@ -126,14 +126,14 @@ class Used:
     """Which images reach the teaching, the fits and the probe."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.taught: set[str] = set()
+        self.trained: set[str] = set()
         self.fitted: list[set[str]] = []
         self.probed: set[str] = set()
         self.network = backbone.onnx_bytes(CONFIG.backbone, CONFIG.layers)
         fit = Padim.fit
 
-        def teaching(_config: Any, images: ImageStore, turn: Turn, _epochs: int) -> tuple[bytes, Losses]:
-            self.taught = set(images.keys())
+        def training(_config: Any, images: ImageStore, turn: Turn, _epochs: int) -> tuple[bytes, Losses]:
+            self.trained = set(images.keys())
             assert sorted([*turn.rows, *turn.stop_rows]) == list(range(len(images)))
             assert not set(turn.rows) & set(turn.stop_rows)
             return self.network, Losses(turn.name, (1.0,), (1.0,), 0)
@@ -143,13 +143,13 @@ class Used:
             self.fitted.append({normal.sha256 for normal in model.normals_})
             return model
 
-        def probing(models: Any, images: Any, _ears: Any) -> Any:
+        def probing(models: Any, images: Any, _callbacks: Any) -> Any:
             self.probed = {sha(content) for _, content in images}
-            return exams(Difference(0.0, -0.1, 0.1, 0.9))()
+            return results(Difference(0.0, -0.1, 0.1, 0.9))()
 
-        monkeypatch.setattr(adapting, "fine_tune", teaching)
+        monkeypatch.setattr(adapting, "fine_tune", training)
         monkeypatch.setattr(Padim, "fit", fitting)
-        monkeypatch.setattr(adapting, "_by_probe", probing)
+        monkeypatch.setattr(adapting, "_by_painted_defects", probing)
 
 
 def test_who_teaches_is_not_fitted_on_and_who_examines_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,13 +158,13 @@ def test_who_teaches_is_not_fitted_on_and_who_examines_is_neither(monkeypatch: p
     everyone = {sha(content) for _, content in images}
     model, outcome = adapt(CONFIG, images)
     published, adapted = used.fitted
-    assert len(used.taught) == 4
+    assert len(used.trained) == 4
     assert len(used.probed) == 4
-    assert not used.taught & used.probed
-    assert not adapted & (used.taught | used.probed)
-    assert published == adapted | used.taught
+    assert not used.trained & used.probed
+    assert not adapted & (used.trained | used.probed)
+    assert published == adapted | used.trained
     assert published | used.probed == everyone
-    assert (outcome.taught, outcome.examined, outcome.passed_over) == (4, 4, 0)
+    assert (outcome.trained, outcome.evaluated, outcome.passed_over) == (4, 4, 0)
     # The published network was kept, and nothing is lost with it.
     assert {normal.sha256 for normal in model.normals_} == everyone
     assert model.state.fitted.calibration == "exact"
@@ -173,11 +173,11 @@ def test_who_teaches_is_not_fitted_on_and_who_examines_is_neither(monkeypatch: p
 def test_the_order_of_the_images_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     used = Used(monkeypatch)
     adapt(CONFIG, normals(COUNT))
-    taught, probed = used.taught, used.probed
+    trained, probed = used.trained, used.probed
     adapt(CONFIG, normals(COUNT)[::-1])
-    assert (used.taught, used.probed) == (taught, probed)
+    assert (used.trained, used.probed) == (trained, probed)
     adapt(CONFIG.model_copy(update={"seed": 1}), normals(COUNT))
-    assert used.taught != taught
+    assert used.trained != trained
 
 
 def test_shots_of_one_part_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,10 +185,10 @@ def test_shots_of_one_part_stay_together(monkeypatch: pytest.MonkeyPatch) -> Non
     shots = [(f"{seed}_{shot}.png", png(part(seed, shot=shot))) for seed in range(16) for shot in (0, 1)]
     part_of = {sha(content): name.split("_")[0] for name, content in shots}
     adapt(CONFIG, shots, groups=lambda name: name.split("_")[0])
-    sets = [{part_of[key] for key in keys} for keys in (used.taught, used.probed, used.fitted[1])]
+    sets = [{part_of[key] for key in keys} for keys in (used.trained, used.probed, used.fitted[1])]
     assert [len(parts) for parts in sets] == [4, 4, 8]
     assert len(set().union(*sets)) == 16
-    assert len(used.taught) == 8
+    assert len(used.trained) == 8
 
 
 def dataset(folder: Path, good: list[Any], bad: list[Any]) -> Any:
@@ -208,11 +208,11 @@ def test_labelled_images_never_teach(tmp_path: Path, monkeypatch: pytest.MonkeyP
     groups = {"good_002.png": "two", "again.png": "two"}
     _, outcome = adapt(CONFIG, images, labelled=labelled, groups=groups)
     known = {sha(content) for _, content in [*images[2:4], *bad, images[-1]]}
-    assert outcome.judged_by == "defects"
+    assert outcome.compared_by == "labeled_defects"
     assert outcome.passed_over == 4
-    assert not known & (used.taught | used.fitted[0] | used.fitted[1])
-    assert used.fitted[0] == used.fitted[1] | used.taught
-    assert outcome.examined == 9
+    assert not known & (used.trained | used.fitted[0] | used.fitted[1])
+    assert used.fitted[0] == used.fitted[1] | used.trained
+    assert outcome.evaluated == 9
 
 
 # --- what counts as a gain --------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_it_is_kept_only_for_a_gain(
     difference: Difference, rejected: int, kept: bool, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Used(monkeypatch)
-    monkeypatch.setattr(adapting, "_by_probe", exams(difference, rejected=rejected))
+    monkeypatch.setattr(adapting, "_by_painted_defects", results(difference, rejected=rejected))
     model, outcome = adapt(CONFIG, normals(COUNT))
     assert outcome.kept is kept
     assert words in outcome.words
@@ -285,7 +285,7 @@ def test_labelled_defects_are_compared_by_delong(tmp_path: Path, monkeypatch: py
     model, outcome = adapt(CONFIG, normals(COUNT), labelled=labelled)
     assert len(used.fitted) == 2
     assert not outcome.kept
-    scored = judge(model, labelled).images
+    scored = evaluate_dataset(model, labelled).images
     expected = roc_auc_score([not one.good for one in scored], [one.score for one in scored])
     assert outcome.published.value == pytest.approx(expected)
     assert outcome.published.good == 6
@@ -303,14 +303,14 @@ def test_labelled_images_of_one_class_say_nothing(tmp_path: Path, monkeypatch: p
 
 
 @pytest.fixture(scope="module")
-def adapted() -> tuple[Padim, Outcome]:
+def adapted() -> tuple[Padim, AdaptationResult]:
     """Really taught; only the verdict is forced. Shared: tests must not change it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(adapting, "_by_probe", exams(GAIN))
+        patch.setattr(adapting, "_by_painted_defects", results(GAIN))
         return adapt(CONFIG, normals(COUNT), epochs=1)
 
 
-def test_its_origin_is_told(adapted: tuple[Padim, Outcome]) -> None:
+def test_its_origin_is_told(adapted: tuple[Padim, AdaptationResult]) -> None:
     model, outcome = adapted
     published = backbone.provenance(CONFIG.backbone, CONFIG.weights)
     assert model.network.provenance["weights"] == "adapted"
@@ -318,13 +318,13 @@ def test_its_origin_is_told(adapted: tuple[Padim, Outcome]) -> None:
     assert (
         model.network.provenance["source"] == f"{published['source']}, adapted with 4 images, seed 0, 1 epoch"
     )
-    assert len(model.network.taught_with) == outcome.taught == 4
-    assert not model.network.taught_with & {normal.sha256 for normal in model.normals_}
+    assert len(model.network.adapted_with) == outcome.trained == 4
+    assert not model.network.adapted_with & {normal.sha256 for normal in model.normals_}
     assert len(model.normals_) == COUNT - 4
 
 
 def test_it_is_saved_opened_and_exported_like_any_other(
-    adapted: tuple[Padim, Outcome], tmp_path: Path
+    adapted: tuple[Padim, AdaptationResult], tmp_path: Path
 ) -> None:
     model, _ = adapted
     opened = Padim.load(model.save(tmp_path / "model.zip"))
@@ -345,7 +345,7 @@ def test_it_is_saved_opened_and_exported_like_any_other(
     assert np.abs(levels.astype(int) - expected.astype(int)).max() <= 1
 
 
-def test_it_can_be_fitted_further(adapted: tuple[Padim, Outcome], tmp_path: Path) -> None:
+def test_it_can_be_fitted_further(adapted: tuple[Padim, AdaptationResult], tmp_path: Path) -> None:
     """On the adapted network's features: as if all had been fitted at once on that network."""
     model, _ = adapted
     known = {normal.sha256 for normal in model.normals_}
@@ -362,23 +362,23 @@ def test_it_can_be_fitted_further(adapted: tuple[Padim, Outcome], tmp_path: Path
     np.testing.assert_array_equal(opened.state.fitted.held_out, fresh.state.fitted.held_out)
 
 
-def test_what_taught_it_is_not_new_to_it(adapted: tuple[Padim, Outcome], tmp_path: Path) -> None:
+def test_what_taught_it_is_not_new_to_it(adapted: tuple[Padim, AdaptationResult], tmp_path: Path) -> None:
     model, _ = adapted
-    taught = [
-        (name, content) for name, content in normals(COUNT) if sha(content) in model.network.taught_with
+    trained = [
+        (name, content) for name, content in normals(COUNT) if sha(content) in model.network.adapted_with
     ]
     with pytest.raises(PadimError, match="fitted on 4 of them"):
-        sensitivity.measure(model, taught)
-    labelled = dataset(tmp_path, taught, defects(2))
-    assert judge(model, labelled).known == 4
+        sensitivity.measure(model, trained)
+    labelled = dataset(tmp_path, trained, defects(2))
+    assert evaluate_dataset(model, labelled).known == 4
     again = Padim(CONFIG, work_dir=tmp_path / "work")
     again.network = ModelNetwork(CONFIG, model.network.extractor.backbone_onnx, model.network.provenance)
     refused: list[ImageError] = []
-    again.fit([*normals(4, first=60), *taught], on_error=refused.append)
-    assert [error.name for error in refused] == [name for name, _ in taught]
+    again.fit([*normals(4, first=60), *trained], on_error=refused.append)
+    assert [error.name for error in refused] == [name for name, _ in trained]
     assert len(again.normals_) == 4
     with pytest.raises(ImageError, match="taught with it"):
-        again.partial_fit(taught[:1])
+        again.partial_fit(trained[:1])
     assert len(again.normals_) == 4
 
 

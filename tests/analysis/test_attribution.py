@@ -32,7 +32,7 @@ from padim.analysis.attribution import (
 from padim.data.loading import prepare
 from padim.decision.prediction import decide
 from padim.methods.moments import PatchStatistics
-from padim.storage.feature_store import Spool
+from padim.storage.feature_store import FeatureStore
 from tests.parts import defects, normals
 
 Doubles = npt.NDArray[np.float64]
@@ -284,14 +284,14 @@ def test_memory_does_not_grow_with_the_regions(
             super().__init__(positions, features)
             looked_at.append(positions)
 
-    whole = Spool.read
+    whole = FeatureStore.read
 
-    def counted(self: Spool, rows: Any, channels: Any, positions: slice = slice(None)) -> Any:
+    def counted(self: FeatureStore, rows: Any, channels: Any, positions: slice = slice(None)) -> Any:
         read.append(np.arange(self.positions)[positions])
         return whole(self, rows, channels, positions)
 
     monkeypatch.setattr(attribution, "PatchStatistics", Counted)
-    monkeypatch.setattr(Spool, "read", counted)
+    monkeypatch.setattr(FeatureStore, "read", counted)
     monkeypatch.setattr(attribution, "_SCATTER_ROOM", 7 * 8 * 20 * 20)  # of seven positions
     for told, before in zip(explain_held_out(model, asked), expected, strict=True):
         np.testing.assert_array_equal(told.positions, before.positions)
@@ -312,7 +312,7 @@ def test_what_is_set_meanwhile_changes_nothing(small_config: PadimConfig) -> Non
     region = np.ones((64, 64), bool)
     before, held_out = explain(model, embed(model, rgb)), explain_held_out(model, [(2, region)])[0]
     model.config = PadimConfig.model_validate(
-        {**small_config.model_dump(), "seed": 9, "n_features": 12, "muted_layers": ("blocks.2",)}
+        {**small_config.model_dump(), "seed": 9, "n_features": 12, "inactive_layers": ("blocks.2",)}
     )
     again = explain(model, embed(model, rgb))
     assert again.layers == before.layers
@@ -374,7 +374,7 @@ def test_layers_are_turned_off_and_on_without_the_network(small_config: PadimCon
     runs = model.network.extractor.runs
     model.set_layers(["blocks.4", "blocks.2"])
     assert model.network.extractor.runs == runs
-    assert model.config.muted_layers == ("blocks.10",)
+    assert model.config.inactive_layers == ("blocks.10",)
     assert model.config.n_features == 64  # all there are
     assert set(model.state.channels) <= set(range(64))
     fresh = Padim(model.config).fit(normals(8))

@@ -38,7 +38,7 @@ def test_the_estimate_is_what_a_model_takes(
     files = ("mean-*", "left-*", "right-*", "basis-*", "scale-*", "step-*")
     stored = sum(path.stat().st_size for name in files for path in saved.glob(name))
     assert stored == pytest.approx(cost.bundle, rel=0.02, abs=1000)
-    assert model.working_set.nbytes == pytest.approx(cost.spool_per_image * count, rel=0.01)
+    assert model.working_set.nbytes == pytest.approx(cost.features_per_image * count, rel=0.01)
     model.working_set.delete()
     assert model.working_set.checkpoint_bytes == pytest.approx(cost.checkpoint, rel=0.02, abs=1000)
 

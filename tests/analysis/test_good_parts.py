@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from padim import Padim, PadimConfig
-from padim.analysis.good_parts import both_promises, part_values, ranked, taken_out
+from padim.analysis.good_parts import both_promises, not_good, part_values, ranked
 from padim.analysis.held_out_scores import held_out_scores
 from padim.decision.regions import region_score
 from tests.parts import normals, part, png
@@ -40,7 +40,7 @@ def test_the_highest_score_comes_first(shot_twice: Padim) -> None:
 
 
 def test_a_part_taken_out_is_listed_once(shot_twice: Padim) -> None:
-    statuses = [shot_twice.normals_[item.index].status for item in taken_out(shot_twice)]
+    statuses = [shot_twice.normals_[item.index].status for item in not_good(shot_twice)]
     assert statuses == ["kept_out", "not_good"]
 
 

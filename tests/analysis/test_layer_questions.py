@@ -13,7 +13,7 @@ from padim import Padim, PadimConfig
 from padim.analysis.attribution import explain, explain_held_out, strongest_place
 from padim.analysis.layer_questions import (
     asked_places,
-    can_be_told,
+    can_attribute,
     embed_file,
     explain_each,
     features_by_layer,
@@ -81,7 +81,7 @@ def test_features_are_counted_by_layer(small_model: Padim) -> None:
     ("settings", "told"), [({}, True), ({"position_tolerance": 1}, False), ({"method": "patchcore"}, False)]
 )
 def test_only_a_sum_of_layers_can_be_told(settings: dict[str, object], told: bool) -> None:
-    assert can_be_told(Padim(PadimConfig.model_validate(settings))) == told
+    assert can_attribute(Padim(PadimConfig.model_validate(settings))) == told
 
 
 def test_shares_are_those_of_the_explanation(saved_model: Path, small_model: Padim) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
 from padim.analysis.defect_sets import LabelledDefects, PaintedDefects
 from padim.analysis.learning_advice import advice, odd_parts, outlook
-from padim.analysis.learning_curve import default_sizes, learning_curve, subset_judge
+from padim.analysis.learning_curve import default_sizes, learning_curve, subset_state
 from padim.analysis.learning_figures import Gain, LearningCurve, Size, Spread, Trial
 from padim.data.decode import decode
 from padim.data.loading import Watch
@@ -88,7 +88,7 @@ def test_a_subset_is_the_model_that_its_images_alone_give(shots: Padim, small_co
     groups = {normal.name: normal.group for normal in shots.normals_}
     drawn = frozenset(dict.fromkeys(n.group for n in shots.normals_ if n.status == "fit")) - {"part 3", "#20"}
     drawn = frozenset(sorted(drawn)[:12]) | {"part 0"}
-    judge = subset_judge(shots, drawn)
+    judge = subset_state(shots, drawn)
     alone = Padim(small_config).fit(files_of(shots, drawn), groups=groups)
     inside = [i for i, normal in enumerate(shots.normals_) if normal.group in drawn]
     np.testing.assert_array_equal(judge.fitted.held_out[inside], alone.state.fitted.held_out)
@@ -149,7 +149,7 @@ def test_painted_defects_are_those_of_the_probe(shots: Padim, tmp_path: Path) ->
     painted = PaintedDefects.paint(shots, [4, 7], tmp_path / "spool", Watch(), seed=1)
     assert painted.painted == 2 * 5 * 3 * 2
     drawn = frozenset(n.group for n in shots.normals_ if n.status == "fit") - {"#4", "#7"}
-    judge = subset_judge(shots, drawn)
+    judge = subset_state(shots, drawn)
     level = int(np.median(judge.image_levels(8)))
     (shares,) = painted.shares_caught(judge, [level], Watch())
     # By hand: the same defects through the whole network.

@@ -12,11 +12,11 @@ from PIL import Image
 
 from padim import CalibrationError, Padim, PadimConfig
 from padim.analysis.region_preview import (
-    cry_wolf,
+    false_alarm_map,
     held_out_under,
+    levels_under_region,
     mean_normal,
     preview,
-    rejudged_levels,
     too_small,
 )
 from padim.data.preprocess import Preprocess
@@ -63,7 +63,7 @@ def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path)
         before = one.state.part_scores(one.config.min_area).copy()
         for roi in (region(one, *DRAWN), region(one, brush((20, 30), radius=12)), None):
             for min_area in (None, 1, 40):
-                drafted = rejudged_levels(one, roi, min_area)
+                drafted = levels_under_region(one, roi, min_area)
                 assert drafted.dtype == np.int64
                 expected = (
                     Padim.load(one.save(one.working_set.folder / "copy"))
@@ -73,12 +73,12 @@ def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path)
                 np.testing.assert_array_equal(drafted, expected)
         # Also from a region in use to a larger one.
         one.set_roi(region(one, *DRAWN))
-        np.testing.assert_array_equal(rejudged_levels(one, None), before)
+        np.testing.assert_array_equal(levels_under_region(one, None), before)
         np.testing.assert_array_equal(
-            rejudged_levels(one, one.decision.roi), one.state.part_scores(one.config.min_area)
+            levels_under_region(one, one.decision.roi), one.state.part_scores(one.config.min_area)
         )
         with pytest.raises(ValueError, match="roi"):
-            rejudged_levels(one, np.ones((size, size + 1), bool))
+            levels_under_region(one, np.ones((size, size + 1), bool))
 
 
 def test_cry_wolf_counts_parts(model: Padim, grouped: Path) -> None:
@@ -90,21 +90,21 @@ def test_cry_wolf_counts_parts(model: Padim, grouped: Path) -> None:
             for group in groups:
                 maps = [one.state.held_out_map(i) for i, n in enumerate(normals_) if n.group == group]
                 expected += np.any([q > level for q in maps], axis=0)
-            share = cry_wolf(one, level)
+            share = false_alarm_map(one, level)
             assert share.dtype == np.float32
             np.testing.assert_allclose(share, expected / len(groups), rtol=1e-6)
-        assert not cry_wolf(one, 65535).any()
-        assert cry_wolf(one, 0).max() == 1
+        assert not false_alarm_map(one, 65535).any()
+        assert false_alarm_map(one, 0).max() == 1
         one.set_roi(region(one, *DRAWN))
-        assert not cry_wolf(one, 0)[~region(one, *DRAWN)].any()
+        assert not false_alarm_map(one, 0)[~region(one, *DRAWN)].any()
 
 
 def test_without_held_out_scores_it_says_what_is_missing(small_config: PadimConfig) -> None:
     two = Padim(small_config).fit(normals(2))
     with pytest.raises(CalibrationError, match="at least 3 parts"):
-        rejudged_levels(two, None)
+        levels_under_region(two, None)
     with pytest.raises(CalibrationError, match="at least 3 parts"):
-        cry_wolf(two, 1)
+        false_alarm_map(two, 1)
     assert mean_normal(two).shape == (64, 64, 3)
 
 

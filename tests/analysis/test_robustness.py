@@ -15,8 +15,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
-from padim.analysis.image_changes import KINDS, SEVERITIES, Kind, alter, words
-from padim.analysis.robustness import Series, Shift, measure
+from padim.analysis.image_changes import KINDS, SEVERITIES, ChangeKind, alter, words
+from padim.analysis.robustness import Robustness, Series, measure
 from padim.data.preprocess import Box
 from padim.decision.operating_points import Rate
 from padim.decision.scorer import Scorer
@@ -34,13 +34,15 @@ kinds = st.sampled_from(KINDS)
 
 @unhurried
 @given(kind=kinds, seed=st.integers(0, 2**64))
-def test_severity_0_is_the_image_to_the_bit(kind: Kind, seed: int) -> None:
+def test_severity_0_is_the_image_to_the_bit(kind: ChangeKind, seed: int) -> None:
     assert np.array_equal(alter(RGB_PART, kind, 0, seed), RGB_PART)
 
 
 @unhurried
 @given(kind=kinds, share=st.floats(0.05, 1), seed=st.integers(0, 2**64))
-def test_altering_is_repeatable_and_leaves_the_original_alone(kind: Kind, share: float, seed: int) -> None:
+def test_altering_is_repeatable_and_leaves_the_original_alone(
+    kind: ChangeKind, share: float, seed: int
+) -> None:
     before = RGB_PART.copy()
     severity = share * SEVERITIES[kind][-1]
     one, other = (alter(RGB_PART, kind, severity, seed) for _ in range(2))
@@ -51,7 +53,7 @@ def test_altering_is_repeatable_and_leaves_the_original_alone(kind: Kind, share:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_is_farther_from_the_original(kind: Kind) -> None:
+def test_more_is_farther_from_the_original(kind: ChangeKind) -> None:
     off = [
         np.abs(alter(RGB_PART, kind, severity, 5).astype(int) - RGB_PART).mean()
         for severity in SEVERITIES[kind][:3]
@@ -61,7 +63,7 @@ def test_more_is_farther_from_the_original(kind: Kind) -> None:
 
 def test_twice_the_light_is_twice_the_linear_value() -> None:
     linear = (RGB_PART / 255.0) ** 2.2
-    changes: tuple[tuple[Kind, float], ...] = (("brighter", 1.3), ("darker", 0.7))
+    changes: tuple[tuple[ChangeKind, float], ...] = (("brighter", 1.3), ("darker", 0.7))
     for kind, factor in changes:
         expected = 255 * np.minimum(1, linear * factor) ** (1 / 2.2)
         assert alter(RGB_PART, kind, 30) == pytest.approx(expected, abs=0.51)
@@ -128,7 +130,7 @@ def test_a_rotation_turns_about_the_middle_one_way_or_the_other() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_image_one_pixel_wide_is_altered_too(kind: Kind, shape: tuple[int, int]) -> None:
+def test_an_image_one_pixel_wide_is_altered_too(kind: ChangeKind, shape: tuple[int, int]) -> None:
     line = RGB_PART[: shape[0], : shape[1]].copy()
     assert alter(line, kind, SEVERITIES[kind][-1]).shape == (*shape, 3)
 
@@ -177,35 +179,35 @@ def series(rejected: list[int], caught: list[int], good: int = 20, bad: int = 20
 def test_it_bears_what_all_milder_changes_bear(
     rejected: list[int], caught: list[int], severity: float | None, at_least: bool, why: str
 ) -> None:
-    found = series(rejected, caught).bears(0.12, 0.05)
+    found = series(rejected, caught).tolerance(0.12, 0.05)
     assert (found.severity, found.at_least) == (severity, at_least)
     assert why in found.why
     assert bool(found.why) != found.at_least
 
 
 def test_a_tie_with_the_limit_is_borne_and_a_fall_of_the_margin_is_not() -> None:
-    assert series([0, 2], [20, 20]).bears(0.1, 0.05).severity == 1
-    assert series([0, 3], [20, 20]).bears(0.1, 0.05).severity == 0
-    assert series([0, 0], [20, 19]).bears(0.1, 0.05).severity == 0
-    assert series([0, 0], [20, 19]).bears(0.1, 0.0501).severity == 1
+    assert series([0, 2], [20, 20]).tolerance(0.1, 0.05).severity == 1
+    assert series([0, 3], [20, 20]).tolerance(0.1, 0.05).severity == 0
+    assert series([0, 0], [20, 19]).tolerance(0.1, 0.05).severity == 0
+    assert series([0, 0], [20, 19]).tolerance(0.1, 0.0501).severity == 1
 
 
 def test_without_one_class_the_other_decides() -> None:
-    assert series([0, 0], [20, 9], good=0).bears(0.1).severity == 0
-    assert series([0, 9], [0, 0], bad=0).bears(0.1).severity == 0
-    assert series([0, 9], [20, 20]).bears(None).severity == 1, "nothing is promised to good parts"
-    nothing = series([0, 9], [0, 0], bad=0).bears(None)
+    assert series([0, 0], [20, 9], good=0).tolerance(0.1).severity == 0
+    assert series([0, 9], [0, 0], bad=0).tolerance(0.1).severity == 0
+    assert series([0, 9], [20, 20]).tolerance(None).severity == 1, "nothing is promised to good parts"
+    nothing = series([0, 9], [0, 0], bad=0).tolerance(None)
     assert nothing.severity is None
     assert "promises nothing" in nothing.why
-    assert "good parts" in series([0, 0], [0, 0], good=0, bad=0).bears(0.1).why
+    assert "good parts" in series([0, 0], [0, 0], good=0, bad=0).tolerance(0.1).why
     for limit, margin in ((1.5, 0.1), (0.1, 0.0), (0.1, 2.0)):
         with pytest.raises(ValueError, match="margin"):
-            series([0], [0]).bears(limit, margin)
+            series([0], [0]).tolerance(limit, margin)
 
 
 # --- measuring ---
 
-SOME: dict[Kind, tuple[float, ...]] = {"darker": (5, 60), "noise": (30,), "shift": (1, 20)}
+SOME: dict[ChangeKind, tuple[float, ...]] = {"darker": (5, 60), "noise": (30,), "shift": (1, 20)}
 
 
 def kind_of(name: str) -> str:
@@ -213,11 +215,11 @@ def kind_of(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def shift(small_model: Padim) -> Shift:
+def shift(small_model: Padim) -> Robustness:
     return measure(small_model, [*normals(6, first=100), *defects(5)], kind_of, severities=SOME)
 
 
-def test_counts_are_those_of_judging_each_altered_image(small_model: Padim, shift: Shift) -> None:
+def test_counts_are_those_of_judging_each_altered_image(small_model: Padim, shift: Robustness) -> None:
     from padim.data.loading import content_hash
 
     level = small_model.threshold_level
@@ -240,7 +242,7 @@ def test_counts_are_those_of_judging_each_altered_image(small_model: Padim, shif
             assert one.caught[at] == Rate.counted(counts["chip"] + counts["scratch"], 5)
 
 
-def test_great_changes_reject_good_parts_and_small_ones_do_not(small_model: Padim, shift: Shift) -> None:
+def test_great_changes_reject_good_parts_and_small_ones_do_not(small_model: Padim, shift: Robustness) -> None:
     darker, noise, displaced = shift.series
     assert darker.caught[0].count == 5
     assert darker.false_rejects[0].count <= 1
@@ -248,16 +250,16 @@ def test_great_changes_reject_good_parts_and_small_ones_do_not(small_model: Padi
     mild, great = displaced.false_rejects[1:]
     assert mild.count <= 1
     assert great.count == 6
-    assert displaced.bears(shift.limit).severity == 1
+    assert displaced.tolerance(shift.limit).severity == 1
     assert shift.limit == small_model.false_reject_rate_.upper
 
 
 def test_the_order_of_images_does_not_matter_and_the_seed_does(
-    small_model: Padim, shift: Shift, monkeypatch: pytest.MonkeyPatch
+    small_model: Padim, shift: Robustness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, str, float, tuple[int, ...]]] = []
 
-    def spy(rgb: RGB, kind: Kind, severity: float, seed: list[int]) -> RGB:
+    def spy(rgb: RGB, kind: ChangeKind, severity: float, seed: list[int]) -> RGB:
         asked.append((int(rgb.sum()), kind, severity, tuple(seed)))
         return alter(rgb, kind, severity, seed)
 
@@ -274,7 +276,7 @@ def test_the_order_of_images_does_not_matter_and_the_seed_does(
 
 
 def test_good_images_of_the_fit_are_passed_over(small_model: Padim) -> None:
-    few: dict[Kind, tuple[float, ...]] = {"blur": (1.0,)}
+    few: dict[ChangeKind, tuple[float, ...]] = {"blur": (1.0,)}
     found = measure(small_model, [*normals(3), *normals(2, first=100)], severities=few)
     assert (found.good, found.defects, found.in_fit) == (2, 0, 3)
     with pytest.raises(PadimError, match="fitted on 3 of them"):
@@ -307,7 +309,7 @@ def test_progress_reaches_its_end_and_cancel_stops(small_model: Padim) -> None:
     told: list[tuple[int, int | None, str]] = []
     images = [*normals(1), *normals(2, first=100), ("broken.png", b"no image")]
     bad: list[ImageError] = []
-    few: dict[Kind, tuple[float, ...]] = {"blur": (1.0, 2.0)}
+    few: dict[ChangeKind, tuple[float, ...]] = {"blur": (1.0, 2.0)}
     measure(small_model, images, severities=few, progress=lambda *at: told.append(at), on_error=bad.append)
     done = [at[0] for at in told]
     assert done == sorted(done)

@@ -1,4 +1,4 @@
-"""Examples of a robustness measurement: what the first good image looked like, and what it scored."""
+"""ChangedExamples of a robustness measurement: what the first good image looked like, and what it scored."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from padim import Padim
-from padim.analysis.image_changes import Kind, alter
-from padim.analysis.robustness import Shift, measure
-from padim.analysis.robustness_examples import SIDE, ExampleKeeper, Examples
+from padim.analysis.image_changes import ChangeKind, alter
+from padim.analysis.robustness import Robustness, measure
+from padim.analysis.robustness_examples import SIDE, ChangedExampleKeeper, ChangedExamples
 from padim.data.loading import Image, content_hash
 from padim.decision.regions import region_score
 from tests.parts import defects, normals, part
 
-SEVERITIES: dict[Kind, tuple[float, ...]] = {"noise": (30.0,), "darker": (5.0, 60.0), "blur": (2.0,)}
+SEVERITIES: dict[ChangeKind, tuple[float, ...]] = {"noise": (30.0,), "darker": (5.0, 60.0), "blur": (2.0,)}
 
 
-def run(model: Padim, images: Sequence[Image], *, examples: bool = True) -> Shift:
+def run(model: Padim, images: Sequence[Image], *, examples: bool = True) -> Robustness:
     labels = {name: "good" if name.startswith("good") else "chip" for name, _ in images}
     return measure(
         model,
@@ -29,7 +29,7 @@ def run(model: Padim, images: Sequence[Image], *, examples: bool = True) -> Shif
     )
 
 
-def kept(found: Shift) -> Examples:
+def kept(found: Robustness) -> ChangedExamples:
     assert found.examples is not None
     return found.examples
 
@@ -76,7 +76,7 @@ def test_keeping_examples_changes_no_count(small_model: Padim) -> None:
 @pytest.mark.parametrize("kind", ["darker", "jpeg"])
 def test_large_images_are_kept_small(kind: str) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (600, 900, 3), dtype=np.uint8)
-    keeper = ExampleKeeper("good")
+    keeper = ChangedExampleKeeper("good")
     keeper.begin("a.png", "good", None)
     q = np.zeros((8, 8), np.uint16)
     for severity in (0.0, 1.0):
@@ -91,4 +91,4 @@ def test_large_images_are_kept_small(kind: str) -> None:
     else:
         assert shapes == {"jpeg": [middle, middle], "brighter": [whole]}
         np.testing.assert_array_equal(found.by_change["jpeg"][0].rgb, rgb[172:428, 322:578])
-    assert ExampleKeeper("good").examples(["darker"]) is None
+    assert ChangedExampleKeeper("good").examples(["darker"]) is None

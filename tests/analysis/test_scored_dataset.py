@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from padim import Padim
-from padim.analysis.evaluation import judge
+from padim.analysis.evaluation import evaluate_dataset
 from padim.analysis.scored_dataset import ScoredDataset, score_dataset
 from padim.data.datasets import open_dataset
 from padim.output.evaluation_files import FIGURES, figures_csv, images_csv
@@ -39,7 +39,7 @@ def test_other_settings_need_no_other_scoring(
     model = Padim.load(saved_model)
     for area in (8, 1, 30):
         model.set_decision(min_area=area)
-        again = judge(model, open_dataset(root))
+        again = evaluate_dataset(model, open_dataset(root))
         assert found.scores(model) == [image.score for image in again.images]
         level = sorted(found.scores(model))[5]
         assert found.report(model, level) == again.report(model, level)

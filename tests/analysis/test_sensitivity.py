@@ -14,8 +14,8 @@ from scipy.optimize import brute
 
 from padim import CalibrationError, Cancelled, ImageError, Padim, PadimConfig, PadimError
 from padim.analysis.detection_curve import curve_of
-from padim.analysis.sensitivity import Probe, default_sizes, measure
-from padim.analysis.synthetic_defects import KINDS, Kind, Look, footprint, paint
+from padim.analysis.sensitivity import Sensitivity, default_sizes, measure
+from padim.analysis.synthetic_defects import KINDS, DefectKind, Look, footprint, paint
 from padim.data.preprocess import Box, Preprocess
 from padim.decision.prediction import decide
 from tests.parts import RGB, defects, normals, part
@@ -41,7 +41,7 @@ looks = st.integers(0, 2**32).map(lambda seed: Look.drawn(np.random.default_rng(
     seed=st.integers(0, 50),
 )  # fmt: skip
 def test_nothing_changes_outside_the_painted_area(
-    kind: Kind, size: float, contrast: float, look: Look, x: float, y: float, seed: int
+    kind: DefectKind, size: float, contrast: float, look: Look, x: float, y: float, seed: int
 ) -> None:
     rgb = part(seed, size=(SIDE, SIDE))
     before = rgb.copy()
@@ -60,7 +60,7 @@ def test_nothing_changes_outside_the_painted_area(
 
 @unhurried
 @given(kind=kinds, size=sizes, look=looks, x=coordinates, y=coordinates)
-def test_no_contrast_changes_nothing(kind: Kind, size: float, look: Look, x: float, y: float) -> None:
+def test_no_contrast_changes_nothing(kind: DefectKind, size: float, look: Look, x: float, y: float) -> None:
     rgb = part(4, size=(SIDE, SIDE))
     assert np.array_equal(paint(rgb, kind, size, 0, look, x, y)[0], rgb)
 
@@ -68,7 +68,7 @@ def test_no_contrast_changes_nothing(kind: Kind, size: float, look: Look, x: flo
 @unhurried
 @given(kind=kinds, size=st.floats(3, 40), look=looks, x=coordinates, y=coordinates)
 def test_something_is_painted_and_never_on_the_padding(
-    kind: Kind, size: float, look: Look, x: float, y: float
+    kind: DefectKind, size: float, look: Look, x: float, y: float
 ) -> None:
     box = Box(8, 0, 30, SIDE)
     painted, area = paint(GREY, kind, size, 0.5, look, x, y, box)
@@ -82,7 +82,7 @@ def test_something_is_painted_and_never_on_the_padding(
 @unhurried
 @given(kind=kinds, size=st.floats(1, 30), look=looks, x=st.floats(15, 33), y=st.floats(15, 33))
 def test_weights_are_continuous_in_size_and_place(
-    kind: Kind, size: float, look: Look, x: float, y: float
+    kind: DefectKind, size: float, look: Look, x: float, y: float
 ) -> None:
     def weights(size: float, x: float, y: float) -> Any:
         window, weight = footprint(kind, size, look, x, y, WHOLE)
@@ -102,7 +102,7 @@ def test_weights_are_continuous_in_size_and_place(
     [("spot", math.pi / 4), ("missing", 1.0), ("scratch", 0.1)],
 )
 @pytest.mark.parametrize("size", [2.0, 7.3, 20.0])
-def test_as_much_is_covered_as_the_shape_is_large(kind: Kind, area: float, size: float) -> None:
+def test_as_much_is_covered_as_the_shape_is_large(kind: DefectKind, area: float, size: float) -> None:
     look = Look(0.0)
     _, weight = footprint(kind, size, look, 24.3, 23.6, WHOLE)
     assert weight.sum() == pytest.approx(area * size**2, rel=0.1)
@@ -122,7 +122,7 @@ def test_as_much_is_covered_as_the_shape_is_large(kind: Kind, area: float, size:
 
 
 @pytest.mark.parametrize("kind", ["spot", "scratch", "missing"])
-def test_contrast_is_a_share_of_black_to_white(kind: Kind) -> None:
+def test_contrast_is_a_share_of_black_to_white(kind: DefectKind) -> None:
     for brighter, sign in ((True, 1), (False, -1)):
         painted, _ = paint(GREY, kind, 30, 0.2, Look(0.0, brighter), 24, 24)
         assert painted[24, 24].tolist() == [128 + sign * 51] * 3
@@ -249,11 +249,11 @@ FEW: dict[str, Any] = {"sizes": (4, 12, 30), "contrasts": (0.1, 0.5), "places": 
 
 
 @pytest.fixture(scope="module")
-def probe(small_model: Padim) -> Probe:
+def probe(small_model: Padim) -> Sensitivity:
     return measure(small_model, normals(8, first=100), **FEW)
 
 
-def test_every_trial_is_what_judging_the_painted_image_gives(small_model: Padim, probe: Probe) -> None:
+def test_every_trial_is_what_judging_the_painted_image_gives(small_model: Padim, probe: Sensitivity) -> None:
     images = dict(normals(8, first=100))
     rng = np.random.default_rng(0)
     level, min_area = small_model.threshold_level, small_model.config.min_area
@@ -282,7 +282,7 @@ def _after_place(seed: int, index: int) -> np.random.Generator:
     return rng
 
 
-def test_bigger_and_stronger_is_caught_more_often(probe: Probe) -> None:
+def test_bigger_and_stronger_is_caught_more_often(probe: Sensitivity) -> None:
     by_size = probe.caught.mean(axis=(0, 1, 3))
     by_contrast = probe.caught.mean(axis=(0, 1, 2))
     assert by_size[0] < by_size[1] < by_size[2]
@@ -291,7 +291,7 @@ def test_bigger_and_stronger_is_caught_more_often(probe: Probe) -> None:
     assert probe.rate("spot", 4, 0.1).share < 0.5
 
 
-def test_counts_are_those_of_the_trials(probe: Probe) -> None:
+def test_counts_are_those_of_the_trials(probe: Sensitivity) -> None:
     assert probe.caught.shape == (24, 5, 3, 2)
     assert not (probe.caught & probe.void).any()
     assert not (probe.caught & ~probe.rejected).any()
@@ -321,7 +321,9 @@ def test_counts_are_those_of_the_trials(probe: Probe) -> None:
     assert not np.array_equal(only, share)
 
 
-def test_the_same_seed_gives_the_same_probe_and_another_does_not(small_model: Padim, probe: Probe) -> None:
+def test_the_same_seed_gives_the_same_probe_and_another_does_not(
+    small_model: Padim, probe: Sensitivity
+) -> None:
     again = measure(small_model, iter(normals(8, first=100)), **FEW)
     assert np.array_equal(again.places, probe.places)
     assert np.array_equal(again.caught, probe.caught)

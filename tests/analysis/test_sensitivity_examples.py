@@ -11,7 +11,7 @@ import pytest
 
 from padim import Padim
 from padim.analysis import sensitivity_examples
-from padim.analysis.sensitivity import Probe, measure
+from padim.analysis.sensitivity import Sensitivity, measure
 from padim.analysis.sensitivity_examples import typical_place
 from padim.analysis.synthetic_defects import KINDS
 from padim.decision.regions import map_mask, region_score
@@ -39,7 +39,7 @@ class Scored:
 
 
 @pytest.fixture(scope="module")
-def measured(small_model: Padim) -> Iterator[tuple[Probe, Scored]]:
+def measured(small_model: Padim) -> Iterator[tuple[Sensitivity, Scored]]:
     scored = Scored()
     with pytest.MonkeyPatch.context() as patch:
         scored.watch(patch)
@@ -50,7 +50,7 @@ def measured(small_model: Padim) -> Iterator[tuple[Probe, Scored]]:
         )
 
 
-def test_examples_are_images_that_were_scored(measured: tuple[Probe, Scored]) -> None:
+def test_examples_are_images_that_were_scored(measured: tuple[Sensitivity, Scored]) -> None:
     found, scored = measured
     assert found.examples.keys() == {(kind, contrast) for kind in KINDS for contrast in CONTRASTS}
     outcomes = set()
@@ -68,7 +68,7 @@ def test_examples_are_images_that_were_scored(measured: tuple[Probe, Scored]) ->
     assert outcomes == {True, False}
 
 
-def test_examples_are_counted_where_they_lie(measured: tuple[Probe, Scored]) -> None:
+def test_examples_are_counted_where_they_lie(measured: tuple[Sensitivity, Scored]) -> None:
     found, _ = measured
     for (kind, contrast), trials in found.examples.items():
         x, y, _ = trials[0].place
@@ -80,7 +80,7 @@ def test_examples_are_counted_where_they_lie(measured: tuple[Probe, Scored]) -> 
     assert found.first.name == found.images[0]
 
 
-def test_keeping_examples_changes_no_count(small_model: Padim, measured: tuple[Probe, Scored]) -> None:
+def test_keeping_examples_changes_no_count(small_model: Padim, measured: tuple[Sensitivity, Scored]) -> None:
     found, _ = measured
     plain = measure(
         small_model, normals(4, first=100), sizes=SIZES, contrasts=CONTRASTS, places=3, seed=7, examples=False

@@ -38,14 +38,14 @@ def test_five_kills_a_command_block_nothing_and_change_nothing(padim_cache: Path
         "study",
     }
     for name, tally in found.items():
-        assert tally["said"] == [], name
+        assert tally["output"] == [], name
         assert int(str(tally["kills"])) >= 3, name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 def test_a_full_disk_is_one_sentence_and_costs_nothing_that_was_done(padim_cache: Path) -> None:
     found = run("--kills", "5", "--full", "--only", "fit-keep-resume", "--only", "score-resume")
-    assert {name: tally["said"] for name, tally in found.items()} == {
+    assert {name: tally["output"] for name, tally in found.items()} == {
         "fit-keep-resume": [],
         "score-resume": [],
     }

@@ -66,11 +66,11 @@ class Doubling:
     def open(self, job: dict[str, Any]) -> dict[str, Any]:
         return {"versions": {"numpy": np.__version__}}
 
-    def judge(self, rgb: peers_worker.RGB) -> peers_worker.Judged:
+    def score(self, rgb: peers_worker.RGB) -> peers_worker.ScoredBatch:
         maps = 2 * rgb[..., 0].astype(np.uint16)
-        return peers_worker.Judged(maps, maps.max(axis=(1, 2)), maps > 100)
+        return peers_worker.ScoredBatch(maps, maps.max(axis=(1, 2)), maps > 100)
 
-    def in_map_units(self, judged: peers_worker.Judged) -> tuple[Any, Any]:
+    def in_map_units(self, judged: peers_worker.ScoredBatch) -> tuple[Any, Any]:
         return judged.maps / 4.0, judged.scores / 4.0
 
 
@@ -83,10 +83,10 @@ def served(*requests: object) -> tuple[list[dict[str, Any]], int, Doubling]:
 
 def test_worker_answers_line_by_line(tmp_path: Path) -> None:
     with fake(tmp_path, 0.25) as worker:
-        assert worker.ask("judge", images="a.npy")["seconds"] == 0.25
+        assert worker.ask("score", images="a.npy")["seconds"] == 0.25
         assert worker.ask("open") == {"ok": True, "seconds": 0.25}
         assert worker.cpu_seconds() >= 0
-    assert (tmp_path / "diary").read_text().split() == ["0.25", "judge", "a.npy", "0.25", "open"]
+    assert (tmp_path / "diary").read_text().split() == ["0.25", "score", "a.npy", "0.25", "open"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_worker_that_has_gone_is_an_error_not_a_hang(tmp_path: Path) -> None:
         with pytest.raises(WorkerError):
             worker.ask("die")
         with pytest.raises(WorkerError, match="ended"):
-            worker.ask("judge")
+            worker.ask("score")
 
 
 def test_serving_goes_on_after_a_request_that_fails() -> None:
@@ -130,7 +130,7 @@ def test_fit_is_timed_without_opening_keeping_and_their_checkpoint() -> None:
 def test_judged_images_come_back_as_distances(tmp_path: Path) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
     np.save(tmp_path / "in.npy", rgb)
-    answers, _, _ = served({"do": "judge", "images": str(tmp_path / "in.npy"), "out": str(tmp_path)})
+    answers, _, _ = served({"do": "score", "images": str(tmp_path / "in.npy"), "out": str(tmp_path)})
     assert answers[0]["seconds"] >= 0
     np.testing.assert_array_equal(np.load(tmp_path / "maps.npy"), rgb[..., 0] / 2)
     np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), rgb[..., 0].max(axis=(1, 2)) / 2)
@@ -165,7 +165,7 @@ def test_turns_are_taken_on_the_same_file_and_everybody_goes_first(
 def test_ratios_are_of_neighbours() -> None:
     # The machine was slow in two turns, for both: a ratio of medians would not know, and give 3 or 1.
     result = report.Report("peers")
-    rows = peers.tell_scores({"ours": [1, 10, 1, 10, 2], "onnx": [2, 20, 2, 20, 4]}, 1, result)
+    rows = peers.show_scores({"ours": [1, 10, 1, 10, 2], "onnx": [2, 20, 2, 20, 4]}, 1, result)
     assert result.values["onnx_by_ours_batch_1"] == 2
     assert result.values["onnx_ms_batch_1"] == 4000
     assert [row[1] for row in rows] == ["this project", "anomalib, ONNX"]
@@ -180,7 +180,7 @@ def test_what_others_use_is_told_apart(tmp_path: Path, monkeypatch: pytest.Monke
     assert peers.others_share(peers.Usage(0, 0, 0), peers.Usage(1, 1, 1.01)) == 0
     with fake(tmp_path, 1) as worker:
         before = peers.usage({"ours": worker})
-        worker.ask("judge")
+        worker.ask("score")
         after = peers.usage({"ours": worker})
     assert after.clock > before.clock
     assert after.anybody >= before.anybody
@@ -196,7 +196,7 @@ def fits(ours_s: float, theirs_s: float, ours_mb: int, theirs_mb: int, images: i
 
 def test_fit_values() -> None:
     result = report.Report("peers")
-    peers.tell_fits(fits(2, 14, 100, 400), result)
+    peers.show_fits(fits(2, 14, 100, 400), result)
     assert result.values["fit_seconds_by_ours"] == 7
     assert result.values["fit_anonymous_share"] == 0.25
     assert result.values["fit_resident_share"] == 0.25
@@ -205,7 +205,7 @@ def test_fit_values() -> None:
 
 def test_fits_of_different_images_are_no_comparison() -> None:
     with pytest.raises(ValueError, match=r"different numbers of images: \[8, 9\]"):
-        peers.tell_fits(fits(2, 14, 100, 400, images=8), report.Report("peers"))
+        peers.show_fits(fits(2, 14, 100, 400, images=8), report.Report("peers"))
 
 
 def test_agreement_notices_another_map() -> None:
@@ -228,7 +228,7 @@ def test_check_fails_when_a_target_is_missed(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(peers, "prepare_images", lambda *a: (tmp_path, np.zeros((16, 4, 4, 3), np.uint8)))
 
     def quick_fit(*arguments: Any) -> dict[str, Any]:
-        peers.tell_fits(fits(1, 7, 100, 400), arguments[5])
+        peers.show_fits(fits(1, 7, 100, 400), arguments[5])
         return {}
 
     def measured(*arguments: Any) -> None:

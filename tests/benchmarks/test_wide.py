@@ -15,7 +15,7 @@ def test_a_small_run_reports_every_target(capsys: pytest.CaptureFixture[str]) ->
     values = told["values"]
     assert 0 < values["largest_relative_error"] < 1e-3
     assert 0.05 < values["score_peak_gb"] < values["fit_peak_gb"] + 1
-    assert values["spool_gb"] > values["checkpoint_gb"] > 0
+    assert values["features_gb"] > values["checkpoint_gb"] > 0
 
 
 def test_a_missed_target_fails(capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,7 @@ def test_layers_are_turned_off_and_on(
     refit.click()
     visitor.main.get_by_text("The model now uses blocks.2 and blocks.10; blocks.4 is off.").wait_for()
     visitor.settle()
-    assert Workspace(home).open(small_entry.id).config.muted_layers == ("blocks.4",)
+    assert Workspace(home).open(small_entry.id).config.inactive_layers == ("blocks.4",)
     assert visitor.main.locator(".pv-bars li").count() == 2, "the panel stays open, on the model as it is now"
     pill.click()
     visitor.settle()

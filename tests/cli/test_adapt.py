@@ -9,7 +9,7 @@ import pytest
 
 from padim import Padim
 from padim.adaptation import adapt
-from padim.adaptation.adapt import Exam
+from padim.adaptation.adapt import NetworkResult
 from padim.analysis.significance import Difference
 from padim.methods.base import Losses
 from padim.network import backbone
@@ -39,9 +39,9 @@ def untaught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapt, "fine_tune", same)
 
 
-def examined(monkeypatch: pytest.MonkeyPatch, difference: Difference) -> None:
-    found = (Exam(0.4, 0, 4, 0.05), Exam(0.6, 1, 4, 0.05))
-    monkeypatch.setattr(adapt, "_by_probe", lambda *_: (found, difference, 4))
+def evaluated(monkeypatch: pytest.MonkeyPatch, difference: Difference) -> None:
+    found = (NetworkResult(0.4, 0, 4, 0.05), NetworkResult(0.6, 1, 4, 0.05))
+    monkeypatch.setattr(adapt, "_by_painted_defects", lambda *_: (found, difference, 4))
 
 
 def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
     done = run("adapt", good, "-o", tmp_path / "m", *TINY, "--epochs", "1", "--json")
     assert (done.code, done.err) == (0, "")
     told = done.json["adapting"]
-    assert told["judged_by"] == "probe"
-    assert (told["taught"], told["examined"], told["passed_over"]) == (4, 4, 0)
+    assert told["compared_by"] == "painted_defects"
+    assert (told["trained"], told["evaluated"], told["passed_over"]) == (4, 4, 0)
     for name in ("published", "adapted"):
         assert 0 <= told[name]["value"] <= 1
         assert 0 <= told[name]["rejected"] <= told[name]["good"] == 4
@@ -66,7 +66,7 @@ def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
 def test_a_gain_is_kept_and_told(
     run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examined(monkeypatch, GAIN)
+    evaluated(monkeypatch, GAIN)
     done = run("adapt", good, "-o", tmp_path / "m", *TINY)
     assert done.code == 0
     said = " ".join(done.out.split())
@@ -84,7 +84,7 @@ def test_a_gain_is_kept_and_told(
 def test_without_a_gain_the_published_network_is_kept(
     run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examined(monkeypatch, NONE)
+    evaluated(monkeypatch, NONE)
     done = run("adapt", good, "-o", tmp_path / "m.zip", *TINY, "--json")
     assert done.code == 0
     assert done.json["adapting"]["kept"] is False
@@ -99,8 +99,8 @@ def test_labelled_parts_decide_where_there_are_some(
 ) -> None:
     done = run("adapt", good, "-o", tmp_path / "m", "--labelled", labelled, *TINY, "--json")
     told = done.json["adapting"]
-    assert told["judged_by"] == "defects"
-    assert told["examined"] == 12
+    assert told["compared_by"] == "labeled_defects"
+    assert told["evaluated"] == 12
     assert told["kept"] is False
     assert done.json["images"] == 22
 

@@ -145,7 +145,7 @@ def test_a_stopped_scoring_is_listed(run: Run, tmp_path: Path, saved_model: Path
 
     with Journal.begin(out, {}, document["images"][:5]):
         pass
-    assert run("doctor", out, "--json").json["stopped_scorings"] == [{"folder": str(out), "judged": 5}]
+    assert run("doctor", out, "--json").json["stopped_scorings"] == [{"folder": str(out), "scored": 5}]
     assert "5" in run("doctor", out).out
 
 

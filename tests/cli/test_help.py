@@ -15,7 +15,18 @@ from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    *("fit", "calibrate", "score", "evaluate", "study", "probe", "shift", "learning-curve", "export", "info"),
+    *(
+        "fit",
+        "calibrate",
+        "score",
+        "evaluate",
+        "study",
+        "sensitivity",
+        "robustness",
+        "learning-curve",
+        "export",
+        "info",
+    ),
     *("backbones", "app"),
 )
 

@@ -51,7 +51,7 @@ def test_info_of_a_configuration_is_the_estimate(run: Run, tmp_path: Path) -> No
     document = run("info", "--config", yaml, "--grid-stride", 4, "--images", 10, "--json").json
     cost = estimate(PadimConfig(input_size=128, grid_stride=4), 10)
     assert document["cost"]["fit_memory"] == cost.fit_memory
-    assert document["cost"]["spool"] == 10 * cost.spool_per_image
+    assert document["cost"]["features"] == 10 * cost.features_per_image
     assert "memory" in run("info", "--config", yaml).out
 
 

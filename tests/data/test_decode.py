@@ -667,10 +667,10 @@ def test_uploads_in_natural_order_with_unique_names() -> None:
 
 
 def test_a_made_up_name_that_is_taken_already() -> None:
-    taken = names(
+    working_files = names(
         UploadSource([("a.png", b""), ("a.png", b""), ("a (2).png", b""), ("d.x/b", b""), ("d.x/b", b"")])
     )
-    assert sorted(taken) == sorted({"a.png", "a (2).png", "a (2) (2).png", "d.x/b", "d.x/b (2)"})
+    assert sorted(working_files) == sorted({"a.png", "a (2).png", "a (2) (2).png", "d.x/b", "d.x/b (2)"})
 
 
 def test_uploads_from_files_at_any_position() -> None:

@@ -50,6 +50,6 @@ def test_otherwise_all_are_one_part(names: list[str]) -> None:
 @given(st.lists(st.text("ab01_/. -", min_size=1, max_size=9), max_size=12, unique=True))
 def test_no_image_is_in_two_parts(names: list[str]) -> None:
     for parts in splits(names).values():
-        taken = [i for _, group in parts for i in group]
-        assert len(taken) == len(set(taken))
-        assert set(taken) <= set(range(len(names)))
+        working_files = [i for _, group in parts for i in group]
+        assert len(working_files) == len(set(working_files))
+        assert set(working_files) <= set(range(len(names)))

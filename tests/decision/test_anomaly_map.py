@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skimage.morphology import area_opening
 
 from padim.data.preprocess import Box
-from padim.decision.anomaly_map import MAX_LEVEL, Quantizer, judged_map, upsample_and_smooth
+from padim.decision.anomaly_map import MAX_LEVEL, Quantizer, level_map, upsample_and_smooth
 from padim.decision.prediction import decide
 from padim.decision.regions import map_mask, mask_to_original, region_score, region_scores
 from padim.network.resample import blur_radius
@@ -198,13 +198,13 @@ def test_a_step_must_be_positive(step: float) -> None:
 def test_the_judged_map_is_zero_outside_roi_and_content_box() -> None:
     grid = np.random.default_rng(3).random((8, 8), dtype=np.float32) + 1
     quantizer = Quantizer(0.0, 1e-3)
-    whole = judged_map(grid, size=32, sigma=1.0, quantizer=quantizer)
+    whole = level_map(grid, size=32, sigma=1.0, quantizer=quantizer)
     expected = quantizer.quantize(scipy.ndimage.gaussian_filter(bilinear(grid, 32), 1.0, mode="mirror"))
     assert np.abs(whole.astype(int) - expected.astype(int)).max() <= 1  # float32 against float64
     assert whole.min() > 0
     roi = np.random.default_rng(4).random((32, 32)) < 0.5
     box = Box(4, 0, 20, 32)
-    part = judged_map(grid, size=32, sigma=1.0, quantizer=quantizer, roi=roi, content_box=box)
+    part = level_map(grid, size=32, sigma=1.0, quantizer=quantizer, roi=roi, content_box=box)
     inside = roi.copy()
     inside[:4] = inside[24:] = False
     np.testing.assert_array_equal(part, np.where(inside, whole, 0))

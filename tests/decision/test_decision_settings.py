@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from padim import Padim
-from padim.decision.anomaly_map import judged_map
+from padim.decision.anomaly_map import level_map
 from tests.parts import normals
 
 
@@ -43,7 +43,7 @@ def test_the_region_of_interest_judges_only_inside(model: Padim) -> None:
     assert (after <= before).all()
     assert (after < before).any()
     for index in range(len(after)):
-        expected = judged_map(
+        expected = level_map(
             model.state.fitted.held_out[index],
             size=model.config.input_size,
             sigma=model.config.smoothing_sigma,

@@ -9,7 +9,7 @@ import pytest
 from padim import Padim
 from padim.config import PadimConfig
 from padim.data.decode import decode
-from padim.decision.anomaly_map import Quantizer, judged_map, tail_inputs
+from padim.decision.anomaly_map import Quantizer, level_map, tail_inputs
 from padim.methods.factor import Factor, LowRank, Triangular
 from padim.methods.gaussian import Regularization, Span, squared_distances, whitening
 from padim.methods.moments import PatchStatistics
@@ -99,7 +99,7 @@ def test_the_whole_graph_is_its_parts(count: int) -> None:
     by_parts = distances(embedding, model.state.channels, model.state.fitted.detector)
     np.testing.assert_array_equal(grids.reshape(5, -1), by_parts)
     for grid, q in zip(grids, maps, strict=True):
-        expected = judged_map(grid, size=64, sigma=2.0, quantizer=model.state.fitted.quantizer)
+        expected = level_map(grid, size=64, sigma=2.0, quantizer=model.state.fitted.quantizer)
         np.testing.assert_array_equal(q, expected)
     for row in range(5):
         assert np.array_equal(model.state.scorer(rgb[row : row + 1])[1][0], maps[row])

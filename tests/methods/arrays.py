@@ -16,7 +16,7 @@ from padim.methods.ensemble import Ensemble
 from padim.network.detector import Detector, EmbeddingDetector
 from padim.network.graph import behind_embedding_graph
 from padim.network.runtime import open_session
-from padim.storage.feature_store import Spool
+from padim.storage.feature_store import FeatureStore
 from padim.storage.normals import Normal, Status
 
 Singles = npt.NDArray[np.float32]
@@ -42,10 +42,10 @@ def task(
     """A task of these embeddings ``(n, p, d)``; each a part of its own unless ``parts`` says otherwise."""
     n, p, d = x.shape
     grid = int(np.sqrt(p) + 0.5)
-    spool = Spool(folder / "spool", "test", d, p).start()
+    feature_store = FeatureStore(folder / "spool", "test", d, p).start()
     keys = [f"key{i}" for i in range(n)]
     if n:
-        spool.append(np.ascontiguousarray(x.transpose(0, 2, 1)), keys)
+        feature_store.append(np.ascontiguousarray(x.transpose(0, 2, 1)), keys)
     normals = tuple(
         Normal(
             f"{key}.png",
@@ -61,7 +61,7 @@ def task(
     config = PadimConfig.model_construct(
         **{**PadimConfig().model_dump(), "input_size": 8 * grid, "grid_stride": 8, **settings}
     )
-    return Task(spool, normals, np.arange(d), config)
+    return Task(feature_store, normals, np.arange(d), config)
 
 
 def by_graph(detector: Detector, x: Singles) -> Singles:

@@ -14,11 +14,11 @@ def plain(points: np.ndarray, count: int, first: int) -> list[int]:
     """The textbook loop, in float64."""
     x = points.astype(np.float64)
     nearest = np.linalg.norm(x - x[first], axis=1)
-    taken = [first]
-    while len(taken) < count:
-        taken.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.linalg.norm(x - x[taken[-1]], axis=1))
-    return taken
+    working_files = [first]
+    while len(working_files) < count:
+        working_files.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(x - x[working_files[-1]], axis=1))
+    return working_files
 
 
 @pytest.mark.parametrize("candidates", [4096, 50, 1])
@@ -28,8 +28,8 @@ def test_the_points_are_those_of_the_textbook(
 ) -> None:
     monkeypatch.setattr(coreset, "_CANDIDATES", candidates)
     points = np.random.default_rng(seed).normal(size=(700, 5)).astype(np.float32)
-    taken = k_centre(points, 150, seed)
-    assert taken.tolist() == plain(points, 150, int(taken[0]))
+    working_files = k_centre(points, 150, seed)
+    assert working_files.tolist() == plain(points, 150, int(working_files[0]))
 
 
 def test_fewer_are_the_beginning_of_more() -> None:
@@ -39,9 +39,9 @@ def test_fewer_are_the_beginning_of_more() -> None:
 
 def test_every_point_can_be_taken_once_equal_ones_too() -> None:
     points = np.repeat(np.arange(5, dtype=np.float32)[:, None], 4, axis=0)
-    taken = k_centre(points, 20, 0)
-    assert sorted(taken.tolist()) == list(range(20))
-    assert {float(points[i, 0]) for i in taken[:5]} == {0, 1, 2, 3, 4}
+    working_files = k_centre(points, 20, 0)
+    assert sorted(working_files.tolist()) == list(range(20))
+    assert {float(points[i, 0]) for i in working_files[:5]} == {0, 1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("count", [0, 6])
@@ -51,8 +51,8 @@ def test_impossible_counts(count: int) -> None:
 
 
 def test_it_can_be_stopped() -> None:
-    def stop(taken: int) -> None:
-        if taken > 60:
+    def stop(working_files: int) -> None:
+        if working_files > 60:
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
@@ -69,11 +69,11 @@ def test_projection_keeps_distances_about_as_they_are() -> None:
     assert projection(64, 0) is None
 
 
-def plain_refill(points: np.ndarray, taken: np.ndarray, groups: np.ndarray, group: int) -> list[int]:
+def plain_refill(points: np.ndarray, working_files: np.ndarray, groups: np.ndarray, group: int) -> list[int]:
     """The textbook rule, in float64, over all points of the other groups."""
     x = points.astype(np.float64)
-    radius = min_distances(x, x[taken]).max()
-    left = [row for row in taken if groups[row] != group]
+    radius = min_distances(x, x[working_files]).max()
+    left = [row for row in working_files if groups[row] != group]
     others = np.flatnonzero(groups != group)
     fresh: list[int] = []
     while True:
@@ -96,23 +96,23 @@ def test_refills_are_those_of_the_textbook(monkeypatch: pytest.MonkeyPatch, seed
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(120, 4)).astype(np.float32)
     groups = np.repeat(np.arange(6), 20)
-    taken = k_centre(points, 25, seed)
-    found = coreset.refills(points, taken, groups)
+    working_files = k_centre(points, 25, seed)
+    found = coreset.refills(points, working_files, groups)
     assert len(found) == 6
     assert any(len(rows) for rows in found)
     for group, rows in enumerate(found):
-        assert rows.tolist() == plain_refill(points, taken, groups, group)
+        assert rows.tolist() == plain_refill(points, working_files, groups, group)
 
 
 def test_refills_leave_nobody_farther_than_the_whole_selection_does() -> None:
     rng = np.random.default_rng(5)
     points = rng.normal(size=(400, 8)).astype(np.float32)
     groups = rng.integers(0, 7, 400)
-    taken = k_centre(points, 40, 0)
-    radius = min_distances(points, points[taken]).max()
-    for group, rows in enumerate(coreset.refills(points, taken, groups)):
+    working_files = k_centre(points, 40, 0)
+    radius = min_distances(points, points[working_files]).max()
+    for group, rows in enumerate(coreset.refills(points, working_files, groups)):
         assert (groups[rows] != group).all()
-        left = [*taken[groups[taken] != group], *rows]
+        left = [*working_files[groups[working_files] != group], *rows]
         assert min_distances(points[groups != group], points[left]).max() <= radius + 1e-4
 
 

@@ -47,7 +47,7 @@ class Spy:
 
 def learnt(task: Task) -> tuple[Spy, npt.NDArray[np.float32], tuple[Losses, ...]]:
     spy = Spy()
-    result = cross_fitting.learn(task, spy.fit, spy.measure)  # type: ignore[arg-type]
+    result = cross_fitting.cross_fit(task, spy.fit, spy.measure)  # type: ignore[arg-type]
     assert result.detector is spy.turns[-1]  # type: ignore[comparison-overlap]
     return spy, result.held_out, result.losses
 
@@ -145,7 +145,7 @@ def test_progress_counts_all_trainings_and_cancel_stops_between_them(tmp_path: P
         return spy.fit(turn)
 
     with pytest.raises(Cancelled):
-        cross_fitting.learn(task, fit, spy.measure)  # type: ignore[arg-type]
+        cross_fitting.cross_fit(task, fit, spy.measure)  # type: ignore[arg-type]
     assert len(spy.turns) == 4
     assert [done / (total or 1) for done, total in seen] == pytest.approx(
         [0.5 / 6, 1.5 / 6, 2.5 / 6, 3.5 / 6]

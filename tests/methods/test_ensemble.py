@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from padim.errors import PadimError
 from padim.methods import padim, patchcore, shared
-from padim.methods.ensemble import Ensemble, Surprise, learn
+from padim.methods.ensemble import Ensemble, Surprise, fit_detector
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 
@@ -50,8 +50,8 @@ def test_it_is_the_mean_of_its_members_surprise(tmp_path: Path) -> None:
     x, new = embeddings(12, grid, 6), embeddings(3, grid, 6, seed=3)
     settings = {"method": "ensemble", "members": ("padim", "patchcore", "shared"), "n_features": 6}
     one = task(tmp_path, x, None, {11: "not_good"}, **settings)
-    learnt = learn(one)
-    alone = [module.learn(one) for module in (padim, patchcore, shared)]
+    learnt = fit_detector(one)
+    alone = [module.fit_detector(one) for module in (padim, patchcore, shared)]
     scales = [Surprise.of(member.held_out[:11]) for member in alone]
     for found, held in (
         (learnt.held_out, [member.held_out for member in alone]),
@@ -69,7 +69,7 @@ def test_its_form_tells_members_apart(tmp_path: Path) -> None:
     x = embeddings(6, 3, 4)
     forms = set()
     for number, members in enumerate((("padim", "shared"), ("shared", "padim"), ("padim", "patchcore"))):
-        detector = learn(task(tmp_path / str(number), x, members=members)).detector
+        detector = fit_detector(task(tmp_path / str(number), x, members=members)).detector
         assert isinstance(detector, Ensemble)
         forms.add(detector.form)
     assert len(forms) == 3
@@ -77,4 +77,4 @@ def test_its_form_tells_members_apart(tmp_path: Path) -> None:
 
 def test_two_parts_have_no_common_scale(tmp_path: Path) -> None:
     with pytest.raises(PadimError, match="at least 3 good parts"):
-        learn(task(tmp_path, embeddings(2, 3, 4)))
+        fit_detector(task(tmp_path, embeddings(2, 3, 4)))

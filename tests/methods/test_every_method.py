@@ -19,7 +19,7 @@ from padim.errors import BundleError, Cancelled, PadimError
 from padim.methods.ensemble import Ensemble
 from padim.network.runtime import open_session
 from padim.output.export import export_npz, export_onnx
-from padim.scoring import Judge
+from padim.scoring import ScoringState
 from padim.storage.bundle import Bundle
 from tests.parts import defects, normals
 
@@ -140,7 +140,7 @@ def test_any_other_number_in_any_array_is_another_scoring_identity(model: Padim,
     if array.dtype == np.int64 and isinstance(changed, Ensemble):
         return  # a member's channels follow from the model's and its settings, which the identity covers
     fitted = replace(model.state.fitted, detector=changed)
-    judge = Judge(fitted, model.config, None, model.network.extractor, model.state.channels)
+    judge = ScoringState(fitted, model.config, None, model.network.extractor, model.state.channels)
     assert judge.identity != model.state.identity
 
 

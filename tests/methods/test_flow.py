@@ -14,7 +14,7 @@ from scipy.stats import multivariate_normal
 from padim.errors import PadimError
 from padim.methods import flow, training
 from padim.methods.base import Task
-from padim.methods.flow import Likelihood, learn, network, whitening_of
+from padim.methods.flow import Likelihood, fit_detector, network, whitening_of
 from padim.methods.patches import Standard
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
@@ -157,7 +157,7 @@ def test_training_finds_what_no_gaussian_has(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     first = rng.normal(size=(20, 64))
     x = np.stack([first, first**2 + 0.1 * rng.normal(size=(20, 64))], axis=2).astype(np.float32)
-    learnt = learn(task(tmp_path, x, **{**SHORT, "max_epochs": 15, "folds": 2}))
+    learnt = fit_detector(task(tmp_path, x, **{**SHORT, "max_epochs": 15, "folds": 2}))
     curve = learnt.losses[0]
     assert curve.held_out[curve.best] < curve.held_out[0] - 0.2
     strange = by_numpy(learnt.detector, np.full((1, 64, 2), [0, 1.5], np.float32))
@@ -166,7 +166,7 @@ def test_training_finds_what_no_gaussian_has(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_parts(tmp_path: Path, count: int) -> None:
-    learnt = learn(given(tmp_path, count))
+    learnt = fit_detector(given(tmp_path, count))
     assert np.isfinite(learnt.held_out).all()
     assert learnt.held_out.any() == (count == 3)
     assert np.isfinite(by_numpy(learnt.detector, embeddings(2, 4, 6))).all()
@@ -174,4 +174,4 @@ def test_few_parts(tmp_path: Path, count: int) -> None:
 
 def test_one_feature_cannot_be_split(tmp_path: Path) -> None:
     with pytest.raises(PadimError, match="keep at least 2"):
-        learn(task(tmp_path, embeddings(4, 4, 1), **SHORT))
+        fit_detector(task(tmp_path, embeddings(4, 4, 1), **SHORT))

@@ -47,7 +47,7 @@ def plain(x: Singles, normals: Singles | Sequence[Singles], grid: int, reach: in
 @pytest.mark.parametrize("grid", [1, 2, 5])
 def test_distances_of_new_images(tmp_path: Path, grid: int, reach: int) -> None:
     x, new = anywhere(4, grid, 6), anywhere(3, grid, 6, seed=4)
-    detector = patchcore.learn(task(tmp_path, x, neighborhood=reach)).detector
+    detector = patchcore.fit_detector(task(tmp_path, x, neighborhood=reach)).detector
     assert isinstance(detector, LocalNearest)
     expected = np.stack([plain(one, x, grid, reach) for one in new])
     np.testing.assert_allclose(by_numpy(detector, new), expected, rtol=1e-5)
@@ -67,25 +67,25 @@ def test_held_out_is_the_distance_to_the_other_parts(
     monkeypatch.setattr(local_nearest, "_WINDOW", window)
     grid, x = 4, anywhere(7, 4, 5)
     parts = ["a", "b", "a", "c", "d", "e", "out"]
-    learnt = patchcore.learn(task(tmp_path, x, parts, {6: "kept_out"}, neighborhood=1))
+    learnt = patchcore.fit_detector(task(tmp_path, x, parts, {6: "kept_out"}, neighborhood=1))
     for row in range(7):
         rest = [x[other] for other in range(6) if parts[other] != parts[row]]
         np.testing.assert_allclose(learnt.held_out[row], plain(x[row], rest, grid, 1), rtol=1e-5)
     # Exact: a model without the part gives the same.
-    without = patchcore.learn(task(tmp_path / "without", x[[1, 3, 4, 5]], neighborhood=1)).detector
+    without = patchcore.fit_detector(task(tmp_path / "without", x[[1, 3, 4, 5]], neighborhood=1)).detector
     np.testing.assert_allclose(by_numpy(without, x[[0, 2]]), learnt.held_out[[0, 2]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_images(tmp_path: Path, n: int) -> None:
-    learnt = patchcore.learn(task(tmp_path, anywhere(n, 3, 4), neighborhood=1))
+    learnt = patchcore.fit_detector(task(tmp_path, anywhere(n, 3, 4), neighborhood=1))
     assert np.isfinite(learnt.held_out).all()
     assert (learnt.held_out > 0).any() == (n == 3)
 
 
 def test_an_image_of_the_model_is_at_no_distance(tmp_path: Path) -> None:
     x = anywhere(3, 3, 4)
-    detector = patchcore.learn(task(tmp_path, x, neighborhood=1)).detector
+    detector = patchcore.fit_detector(task(tmp_path, x, neighborhood=1)).detector
     assert by_graph(detector, x).max() < 5e-3
 
 
@@ -101,7 +101,7 @@ def test_what_neighbours_make_of_a_position(grid: int, reach: int) -> None:
 
 
 def test_what_scoring_takes_is_bounded_by_a_row_of_the_grid(tmp_path: Path) -> None:
-    detector = patchcore.learn(task(tmp_path, anywhere(3, 6, 4), neighborhood=2)).detector
+    detector = patchcore.fit_detector(task(tmp_path, anywhere(3, 6, 4), neighborhood=2)).detector
     piece = detector.piece(4)
     banks = [value for value in piece.inputs if value.name.startswith("bank_")]
     assert len(banks) == 6
@@ -140,7 +140,7 @@ def test_arrays_of_another_model_are_refused(bank: tuple[int, ...], centre: tupl
 def test_it_can_be_a_member_of_an_ensemble(tmp_path: Path) -> None:
     x, new = anywhere(6, 3, 5), anywhere(2, 3, 5, seed=4)
     together: dict[str, Any] = {"method": "ensemble", "members": ("padim", "patchcore"), "n_features": 5}
-    detector = ensemble.learn(task(tmp_path, x, neighborhood=1, **together)).detector
+    detector = ensemble.fit_detector(task(tmp_path, x, neighborhood=1, **together)).detector
     assert isinstance(detector, ensemble.Ensemble)
     assert isinstance(detector.members[1], LocalNearest)
     np.testing.assert_allclose(by_graph(detector, new), by_numpy(detector, new), rtol=1e-3)

@@ -53,7 +53,7 @@ def refitted(
 
 
 def check(one: Task, x: npt.NDArray[np.float32], grid: int) -> PatchGaussians:
-    learnt = padim.learn(one)
+    learnt = padim.fit_detector(one)
     group = [normal.group for normal in one.normals]
     inside = one.fit_rows
     for row in range(len(one.normals)):
@@ -90,9 +90,9 @@ def test_held_out_distances_equal_a_refit_of_all_neighbours(
 
 def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = embeddings(9, 6, 4)
-    whole = padim.learn(task(tmp_path / "a", x, position_tolerance=1))
+    whole = padim.fit_detector(task(tmp_path / "a", x, position_tolerance=1))
     monkeypatch.setattr(padim, "BLOCK_BYTES", 1)
-    pieces = padim.learn(task(tmp_path / "b", x, position_tolerance=1))
+    pieces = padim.fit_detector(task(tmp_path / "b", x, position_tolerance=1))
     np.testing.assert_allclose(pieces.held_out, whole.held_out, rtol=1e-6)
 
 
@@ -107,8 +107,8 @@ def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
 
     x = np.array([image(0, 0) for _ in range(30)], np.float32)
     shifted = np.array([image(0, 1)], np.float32)
-    strict = padim.learn(task(tmp_path / "a", x))
-    tolerant = padim.learn(task(tmp_path / "b", x, position_tolerance=1))
+    strict = padim.fit_detector(task(tmp_path / "a", x))
+    tolerant = padim.fit_detector(task(tmp_path / "b", x, position_tolerance=1))
     assert by_numpy(strict.detector, shifted).max() > 3 * strict.held_out.max()
     # The last column comes from outside the grid: nothing there can know it.
     inside = np.arange(grid * grid) % grid < grid - 1
@@ -117,5 +117,5 @@ def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
 
 def test_fewer_than_three_parts_are_not_held_out(tmp_path: Path) -> None:
     x = embeddings(2, 3, 4)
-    learnt = padim.learn(task(tmp_path, x, position_tolerance=1))
+    learnt = padim.fit_detector(task(tmp_path, x, position_tolerance=1))
     assert not learnt.held_out.any()

@@ -61,7 +61,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_distances_to_the_memory(tmp_path: Path) -> None:
     grid = 4
     x, new = embeddings(6, grid, 5), embeddings(3, grid, 5, seed=4)
-    learnt = patchcore.learn(task(tmp_path, x, coreset_percent=80))
+    learnt = patchcore.fit_detector(task(tmp_path, x, coreset_percent=80))
     detector = learnt.detector
     assert isinstance(detector, PatchCore)
     bank = (detector.bank + detector.centre).astype(np.float64)
@@ -140,7 +140,7 @@ def test_held_out_is_the_memory_without_the_part(tmp_path: Path) -> None:
     x = embeddings(8, grid, 4)
     parts = ["a", "a", "b", "c", "d", "e", "f", "out"]
     one = task(tmp_path, x, parts, {7: "kept_out"}, coreset_percent=100)
-    learnt = patchcore.learn(one)
+    learnt = patchcore.fit_detector(one)
     detector = learnt.detector
     assert isinstance(detector, PatchCore)
     patches = [plain_pooled(row, grid) for row in x]
@@ -158,7 +158,7 @@ def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) ->
     grid, features = 4, 5
     x = embeddings(7, grid, features)
     parts = ["a", "a", "b", "c", "d", "e", "f"]
-    learnt = patchcore.learn(task(tmp_path, x, parts, coreset_percent=12))
+    learnt = patchcore.fit_detector(task(tmp_path, x, parts, coreset_percent=12))
     patches = np.stack([pooled(one[None])[0] for one in x])
     points = patches.reshape(-1, features) - patches.mean(axis=(0, 1))
     chosen = k_centre(points.astype(np.float32), round(0.12 * len(points)), 0)
@@ -176,8 +176,10 @@ def test_a_part_is_never_its_own_judge(tmp_path: Path) -> None:
     """An image twice, as one part: in the memory it would be at no distance from itself."""
     x = embeddings(6, 4, 5)
     x[1] = x[0]
-    together = patchcore.learn(task(tmp_path / "a", x, ["a", "a", "b", "c", "d", "e"], coreset_percent=100))
-    apart = patchcore.learn(task(tmp_path / "b", x, coreset_percent=100))
+    together = patchcore.fit_detector(
+        task(tmp_path / "a", x, ["a", "a", "b", "c", "d", "e"], coreset_percent=100)
+    )
+    apart = patchcore.fit_detector(task(tmp_path / "b", x, coreset_percent=100))
     assert together.held_out[0].min() > 0.1
     assert apart.held_out[0].max() < 1e-2
 
@@ -185,7 +187,7 @@ def test_a_part_is_never_its_own_judge(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_images(tmp_path: Path, n: int) -> None:
-    learnt = patchcore.learn(task(tmp_path, embeddings(n, 3, 4), coreset_percent=0.01))
+    learnt = patchcore.fit_detector(task(tmp_path, embeddings(n, 3, 4), coreset_percent=0.01))
     assert np.isfinite(learnt.held_out).all()
     assert (learnt.held_out > 0).any() == (n == 3)
     assert np.isfinite(by_numpy(learnt.detector, embeddings(1, 3, 4, seed=2))).all()
@@ -193,7 +195,7 @@ def test_few_images(tmp_path: Path, n: int) -> None:
 
 def test_equal_images(tmp_path: Path) -> None:
     x = np.repeat(embeddings(1, 3, 4), 5, axis=0)
-    learnt = patchcore.learn(task(tmp_path, x, coreset_percent=1))
+    learnt = patchcore.fit_detector(task(tmp_path, x, coreset_percent=1))
     assert np.isfinite(learnt.held_out).all()
     assert learnt.held_out.max() < 1e-2
 

@@ -20,7 +20,7 @@ def test_held_out_distances_equal_a_refit(tmp_path: Path, shrinkage: float) -> N
     x = embeddings(n, grid, d)
     parts = ["a", "a", "b", "c", "d", "e", "f"]
     one = task(tmp_path, x, parts, {6: "not_good"}, shrinkage=shrinkage)
-    learnt = shared.learn(one)
+    learnt = shared.fit_detector(one)
     for row in range(n):
         rest = [other for other in range(6) if parts[other] != parts[row]]
         patches = x[rest].reshape(-1, d).astype(np.float64)
@@ -62,7 +62,7 @@ def test_taking_out_undoes_putting_in(a: int, b: int, d: int, seed: int) -> None
 
 
 def test_graph_and_numpy_agree_and_a_batch_changes_no_bit(tmp_path: Path) -> None:
-    detector = shared.learn(task(tmp_path, embeddings(6, 4, 5))).detector
+    detector = shared.fit_detector(task(tmp_path, embeddings(6, 4, 5))).detector
     assert isinstance(detector, SharedGaussian)
     new = embeddings(4, 4, 5, seed=8)
     found = by_graph(detector, new)
@@ -72,6 +72,6 @@ def test_graph_and_numpy_agree_and_a_batch_changes_no_bit(tmp_path: Path) -> Non
 
 
 def test_one_image_makes_a_model(tmp_path: Path) -> None:
-    learnt = shared.learn(task(tmp_path, embeddings(1, 3, 4)))
+    learnt = shared.fit_detector(task(tmp_path, embeddings(1, 3, 4)))
     assert not learnt.held_out.any()
     assert np.isfinite(by_numpy(learnt.detector, embeddings(1, 3, 4, seed=3))).all()

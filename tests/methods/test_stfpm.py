@@ -18,14 +18,14 @@ from padim.decision.anomaly_map import Quantizer, tail_inputs
 from padim.errors import NotFittedError
 from padim.methods import lookup
 from padim.methods.base import Task
-from padim.methods.stfpm import STUDENT, Lessons, StudentTeacher, learn
+from padim.methods.stfpm import STUDENT, StudentTeacher, TeacherFeatures, fit_detector
 from padim.methods.student import build, export
 from padim.methods.training import Turn, initialise
 from padim.network import backbone as backbones
 from padim.network.detector import EmbeddingDetector
 from padim.network.extractor import open_extractor
 from padim.output.export import export_onnx
-from padim.storage.feature_store import Spool
+from padim.storage.feature_store import FeatureStore
 from padim.storage.image_store import ImageStore
 from padim.storage.normals import Normal
 from tests.parts import defects, normals, part
@@ -115,9 +115,9 @@ def on_grid(fine: np.ndarray, grid: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("stride", [4, 8, 16])
-@pytest.mark.parametrize("muted", [(), ("blocks.4",), ("blocks.2", "blocks.10")])
-def test_the_graph_computes_what_the_paper_says(stride: int, muted: tuple[str, ...]) -> None:
-    config = PadimConfig(method="stfpm", input_size=64, grid_stride=stride, muted_layers=muted)
+@pytest.mark.parametrize("inactive", [(), ("blocks.4",), ("blocks.2", "blocks.10")])
+def test_the_graph_computes_what_the_paper_says(stride: int, inactive: tuple[str, ...]) -> None:
+    config = PadimConfig(method="stfpm", input_size=64, grid_stride=stride, inactive_layers=inactive)
     detector = untrained(config)
     rgb = np.stack([part(seed, size=(64, 64)) for seed in range(3)])
     found = by_the_graph(config, detector, rgb)
@@ -294,27 +294,31 @@ def test_too_few_parts_have_a_model_and_no_held_out_scores() -> None:
 
 def task_of(tmp_path: Path, **changes: Any) -> Task:
     extractor = open_extractor(CONFIG)
-    spool = Spool(tmp_path / "spool", extractor.identity, extractor.channels, extractor.grid**2).start()
+    feature_store = FeatureStore(
+        tmp_path / "spool", extractor.identity, extractor.channels, extractor.grid**2
+    ).start()
     images = ImageStore(tmp_path / "images", CONFIG.input_size).start()
     rgb = np.stack([part(seed, size=(64, 64)) for seed in range(3)])
     keys = [f"{seed:064d}" for seed in range(3)]
-    spool.append(extractor(rgb), keys)
+    feature_store.append(extractor(rgb), keys)
     images.append(rgb, keys)
     known = [Normal(key[-1], key, f"#{key[-1]}", "fit", (64, 64), (0, 0)) for key in keys]
     kept = np.arange(extractor.channels)
-    task = Task(spool, known, kept, CONFIG, Watch(), tmp_path / "training", images, extractor.backbone_onnx)
+    task = Task(
+        feature_store, known, kept, CONFIG, Watch(), tmp_path / "training", images, extractor.backbone_onnx
+    )
     return replace(task, **changes)
 
 
 def test_without_the_images_it_cannot_learn(tmp_path: Path) -> None:
     with pytest.raises(PadimError, match="images themselves"):
-        learn(task_of(tmp_path, images=None))
+        fit_detector(task_of(tmp_path, images=None))
 
 
 def test_another_network_is_noticed(tmp_path: Path) -> None:
     other = open_extractor(CONFIG.model_copy(update={"weights": "random"})).backbone_onnx
     with pytest.raises(PadimError, match="not the one"):
-        learn(task_of(tmp_path, network=other))
+        fit_detector(task_of(tmp_path, network=other))
 
 
 def test_squares_are_of_the_images_they_are_answered_for(tmp_path: Path) -> None:
@@ -322,13 +326,13 @@ def test_squares_are_of_the_images_they_are_answered_for(tmp_path: Path) -> None
     task = task_of(tmp_path)
     assert task.images is not None
     (folder := tmp_path / "answers").mkdir()
-    lessons = Lessons(task, task.images, open_extractor(CONFIG), folder)
-    whole = list(lessons._whole([0, 1, 2]))
+    teacher_features = TeacherFeatures(task, task.images, open_extractor(CONFIG), folder)
+    whole = list(teacher_features._whole([0, 1, 2]))
     ((image, (answer,)),) = whole
     np.testing.assert_allclose(np.linalg.norm(answer.astype(float), axis=1), 1, atol=2e-3)
     seen = set()
     rng = np.random.default_rng(3)
-    for squares, (answers,) in lessons._squares([2, 0], rng):
+    for squares, (answers,) in teacher_features._squares([2, 0], rng):
         side, fine = squares.shape[2], answers.shape[2]
         assert side == 4 * fine
         for square, its in zip(squares, answers, strict=True):
@@ -350,9 +354,9 @@ def test_only_its_own_rows_are_learnt_from(tmp_path: Path, monkeypatch: pytest.M
     task = task_of(tmp_path)
     assert task.images is not None
     (folder := tmp_path / "answers").mkdir()
-    lessons = Lessons(task, task.images, open_extractor(CONFIG), folder)
+    teacher_features = TeacherFeatures(task, task.images, open_extractor(CONFIG), folder)
     read = rows_read(monkeypatch)
-    lessons.fit(Turn("all parts", [0], [2]))
+    teacher_features.fit(Turn("all parts", [0], [2]))
     assert read == {0, 2}
 
 

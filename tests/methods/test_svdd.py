@@ -16,7 +16,7 @@ from padim.errors import Cancelled
 from padim.methods import patches, svdd, training
 from padim.methods.base import Task
 from padim.methods.patches import Standard
-from padim.methods.svdd import Sphere, center_of, learn, objective, radius_of
+from padim.methods.svdd import Sphere, center_of, fit_detector, objective, radius_of
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 from tests.parts import normals
 
@@ -83,7 +83,7 @@ def given(folder: Path, count: int = 9, **settings: Any) -> Task:
 
 @pytest.mark.parametrize("kind", ["one_class", "soft_boundary"])
 def test_what_is_strange_is_far(tmp_path: Path, kind: str) -> None:
-    learnt = learn(given(tmp_path, 20, svdd_objective=kind, max_epochs=10))
+    learnt = fit_detector(given(tmp_path, 20, svdd_objective=kind, max_epochs=10))
     x = embeddings(6, 4, 6, seed=8)
     good = by_numpy(learnt.detector, x)
     strange = by_numpy(learnt.detector, x + 6 * np.eye(6, dtype=np.float32)[2])
@@ -108,7 +108,7 @@ def test_a_soft_boundary_leaves_its_share_outside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_parts(tmp_path: Path, count: int) -> None:
-    learnt = learn(given(tmp_path, count))
+    learnt = fit_detector(given(tmp_path, count))
     assert np.isfinite(learnt.held_out).all()
     assert (learnt.held_out > 0).all() == (count == 3)
     assert np.isfinite(by_numpy(learnt.detector, embeddings(2, 4, 6))).all()
@@ -116,7 +116,7 @@ def test_few_parts(tmp_path: Path, count: int) -> None:
 
 def test_equal_images_are_no_reason_to_fail(tmp_path: Path) -> None:
     x = np.repeat(embeddings(1, 4, 6), 5, axis=0)
-    learnt = learn(task(tmp_path, x, **SHORT))
+    learnt = fit_detector(task(tmp_path, x, **SHORT))
     assert np.isfinite(learnt.held_out).all()
     assert by_numpy(learnt.detector, x[:1] + 1).min() > learnt.held_out.max()
 
@@ -154,8 +154,8 @@ def test_patches_are_drawn_within_bounds(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("count", [1, 40, 5_000, 100_000])
 def test_an_epoch_takes_no_patch_twice(count: int) -> None:
-    taken = np.concatenate(list(patches.batches(count, np.random.default_rng(0))))
-    assert len(taken) == len(set(taken.tolist())) == min(count, patches.PER_EPOCH)
+    working_files = np.concatenate(list(patches.batches(count, np.random.default_rng(0))))
+    assert len(working_files) == len(set(working_files.tolist())) == min(count, patches.PER_EPOCH)
 
 
 def test_a_stopped_fit_of_a_model_goes_on_from_its_folder(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from padim.data.loading import Watch
 from padim.errors import Cancelled
 from padim.methods import flow, svdd, training
-from padim.methods.base import Learnt, Task
+from padim.methods.base import FitResult, Task
 from tests.methods.arrays import embeddings, task
 
 
@@ -26,9 +26,9 @@ class Method:
     def given(self, folder: Path, **changes: Any) -> Task:
         return task(folder, embeddings(9, 4, 6), **{**self.settings, **changes})
 
-    def learn(self, task: Task) -> Learnt:
-        learnt: Learnt = self.module.learn(task)
-        return learnt
+    def fit(self, task: Task) -> FitResult:
+        result: FitResult = self.module.fit_detector(task)
+        return result
 
 
 SHORT = {"max_epochs": 4, "folds": 3}
@@ -38,11 +38,11 @@ FLOW = Method(flow, {"method": "flow", "flow_couplings": 4, **SHORT})
 
 @pytest.mark.parametrize("method", [SVDD, FLOW], ids=["svdd", "flow"])
 def test_same_seed_same_bits_and_another_seed_others(tmp_path: Path, method: Method) -> None:
-    first, second = (method.learn(method.given(tmp_path / name)) for name in ("a", "b"))
+    first, second = (method.fit(method.given(tmp_path / name)) for name in ("a", "b"))
     assert first.detector.fingerprint() == second.detector.fingerprint()
     np.testing.assert_array_equal(first.held_out, second.held_out)
     assert first.losses == second.losses
-    other = method.learn(method.given(tmp_path / "c", seed=1))
+    other = method.fit(method.given(tmp_path / "c", seed=1))
     assert other.detector.fingerprint() != first.detector.fingerprint()
 
 
@@ -55,7 +55,7 @@ def test_a_stopped_fit_goes_on_and_ends_bit_for_bit_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Method, after: int
 ) -> None:
     monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
-    whole = method.learn(method.given(tmp_path / "whole"))
+    whole = method.fit(method.given(tmp_path / "whole"))
     asked = 0
 
     def cancel() -> bool:
@@ -65,9 +65,9 @@ def test_a_stopped_fit_goes_on_and_ends_bit_for_bit_alike(
 
     kept = replace(method.given(tmp_path / "kept"), folder=tmp_path / "training")
     with pytest.raises(Cancelled):
-        method.learn(replace(kept, watch=Watch(cancel=cancel)))
+        method.fit(replace(kept, watch=Watch(cancel=cancel)))
     asked = -(10**9)
-    rest = method.learn(replace(kept, watch=Watch(cancel=cancel)))
+    rest = method.fit(replace(kept, watch=Watch(cancel=cancel)))
     assert rest.detector.fingerprint() == whole.detector.fingerprint()
     np.testing.assert_array_equal(rest.held_out, whole.held_out)
     assert rest.losses == whole.losses

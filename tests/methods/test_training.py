@@ -17,9 +17,9 @@ from padim.data.loading import Watch
 from padim.errors import Cancelled, PadimError
 from padim.methods import training
 from padim.methods.base import Losses
-from padim.methods.training import Phase, Plan, Turn, initialise, train
+from padim.methods.training import Phase, TrainingPlan, Turn, initialise, train
 
-PLAN = Plan(epochs=6, patience=4, rate=0.02)
+PLAN = TrainingPlan(epochs=6, patience=4, rate=0.02)
 RNG = np.random.default_rng(3)
 X = torch.from_numpy(RNG.normal(size=(96, 4)).astype(np.float32))
 Y = torch.from_numpy((RNG.normal(size=(96, 1)) + X[:, :1].numpy() ** 2).astype(np.float32))
@@ -38,7 +38,7 @@ class Run:
     """A training that can be stopped at a minibatch."""
 
     def __init__(
-        self, turn: Turn, *, stop_at: int | None = None, plan: Plan = PLAN, unseen: bool = True
+        self, turn: Turn, *, stop_at: int | None = None, plan: TrainingPlan = PLAN, unseen: bool = True
     ) -> None:
         self.turn, self.plan, self.unseen = turn, plan, unseen
         self.steps = 0

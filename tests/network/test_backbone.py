@@ -44,26 +44,26 @@ def layers_of(network: Any, backbone: Backbone, image: np.ndarray) -> dict[str, 
     """The layers' outputs as torch computes them."""
     import torch
 
-    taken: dict[str, np.ndarray] = {}
+    working_files: dict[str, np.ndarray] = {}
 
     def keep(name: str) -> Callable[[Any, Any, Any], None]:
         # A copy: a later step may work in place.
-        return lambda module, inputs, output: taken.update({name: output.numpy().copy()})
+        return lambda module, inputs, output: working_files.update({name: output.numpy().copy()})
 
     for layer in backbone.layers:
         network.get_submodule(layer.module).register_forward_hook(keep(layer.name))
     with torch.no_grad():
         network(torch.from_numpy(image))
-    return taken
+    return working_files
 
 
 def test_export_equals_torch(every_layer: bytes) -> None:
     network = backbones.build(EFFICIENTNET_LITE0, EFFICIENTNET_LITE0.layers)
     image = random_image(3)
-    taken = layers_of(network, EFFICIENTNET_LITE0, image)
+    working_files = layers_of(network, EFFICIENTNET_LITE0, image)
     for name, got in outputs(every_layer, image).items():
-        scale = np.abs(taken[name]).max()
-        np.testing.assert_allclose(got, taken[name], atol=1e-4 * scale, err_msg=name)
+        scale = np.abs(working_files[name]).max()
+        np.testing.assert_allclose(got, working_files[name], atol=1e-4 * scale, err_msg=name)
 
 
 @pytest.mark.parametrize("backbone", REGISTRY.values(), ids=lambda b: b.name)
@@ -85,11 +85,11 @@ def test_every_network_exported_equals_torch(backbone: Backbone, monkeypatch: py
     for size in (64, 256, 2048):
         check_network(content, "backbone.onnx", layers, size)
     image = random_image(2, 64, SIDE)
-    taken = layers_of(built[0], backbone, image)
+    working_files = layers_of(built[0], backbone, image)
     got = outputs(content, image)
     assert list(got) == [layer.name for layer in layers]
     for layer in layers:
-        expected = taken[layer.name]
+        expected = working_files[layer.name]
         assert got[layer.name].shape == (2, layer.channels, 64 // layer.stride, SIDE // layer.stride)
         # Levelled: features that have faded to nothing would equal anything.
         assert expected.std() > 0.1, layer

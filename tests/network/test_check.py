@@ -437,9 +437,9 @@ def test_mutated_networks_run_or_are_refused_in_a_sentence(saved_model: Path, tm
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(told) == len(names)
-    refused = [line for line in told if line.startswith("refused: ")]
+    description = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(description) == len(names)
+    refused = [line for line in description if line.startswith("refused: ")]
     assert len(refused) > 10
     assert all("\n" not in line for line in refused)
 

@@ -100,7 +100,7 @@ def test_a_backbone_without_a_channel_in_use_is_told() -> None:
         backbone=BOTH,
         method="ensemble",
         layers=["efficientnet_lite0/blocks.4", "mobilenet_v3_small/features.3"],
-        muted_layers=["mobilenet_v3_small/features.3"],
+        inactive_layers=["mobilenet_v3_small/features.3"],
         n_features=20,
     )
     with pytest.raises(PadimError, match="no channel of mobilenet_v3_small"):

@@ -18,7 +18,7 @@ def test_channels_are_those_of_the_active_layers() -> None:
     np.testing.assert_array_equal(
         network.channels(last), np.arange(sum(la.channels for la in layers))[-layers[-1].channels :]
     )
-    assert last.muted_layers == tuple(la.name for la in layers[:-1])
+    assert last.inactive_layers == tuple(la.name for la in layers[:-1])
     assert last.n_features is None
     assert len(network.channels(CONFIG)) == 20
 
@@ -47,6 +47,6 @@ def test_provenance_is_that_given_or_the_registrys() -> None:
     assert ModelNetwork(CONFIG, None, {}).provenance == {}
     assert ModelNetwork(CONFIG).provenance["weights"] == "pretrained"
     own = ModelNetwork(CONFIG, None, {"weights": "adapted", "learnt_from": "ab cd"})
-    assert own.taught_with == {"ab", "cd"}
-    assert not ModelNetwork(CONFIG, None, {}).taught_with
+    assert own.adapted_with == {"ab", "cd"}
+    assert not ModelNetwork(CONFIG, None, {}).adapted_with
     assert ModelNetwork(PadimConfig(weights="random")).random_weights

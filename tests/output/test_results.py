@@ -25,11 +25,11 @@ names = st.lists(
 @given(names)
 def test_no_two_files_are_the_same_on_any_system(given: list[str]) -> None:
     files = FileNames()
-    taken = [f"{files.take(name)}.jpg" for name in given]
-    assert len({name.lower() for name in taken}) == len(given)
-    folders = {str(Path(name).parent).lower() for name in taken}
-    assert not folders & {name.lower() for name in taken}, "no file is in the way of a folder"
-    for name in taken:
+    working_files = [f"{files.take(name)}.jpg" for name in given]
+    assert len({name.lower() for name in working_files}) == len(given)
+    folders = {str(Path(name).parent).lower() for name in working_files}
+    assert not folders & {name.lower() for name in working_files}, "no file is in the way of a folder"
+    for name in working_files:
         parts = name.split("/")
         assert all(part.strip(" .") and part not in ("..", ".") for part in parts), name
         assert not set(name) & set('<>:"|?*\\\n')

@@ -34,7 +34,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         job.wait(60)
 
 
-def perform_here(request: messages.Request, progress: verbs.Report, on_cancel: OnCancel) -> messages.Outcome:
+def perform_here(
+    request: messages.Request, progress: verbs.ReportProgress, on_cancel: OnCancel
+) -> messages.Outcome:
     """What the worker process does, in this one: quick, and within reach of a test's monkeypatch.
 
     Requests, outcomes and errors still go through JSON, as they do between the processes.

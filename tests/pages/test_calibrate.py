@@ -143,7 +143,7 @@ def test_nonsense_from_the_browser_is_no_decision(
             "count": 3,
             **said,
         }
-    calibrate.hear_decision(entry, model, said)
+    calibrate.on_decision(entry, model, said)
     assert tried.draft is None
 
 
@@ -152,22 +152,20 @@ def test_a_decision_from_the_browser(add_model: AddModel, home: Path, tried: cal
     model = Workspace(home).open(entry.id)
     scale = [model.state.fitted.quantizer.offset, model.state.fitted.quantizer.step]
     said = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "scale": scale, "count": 3}
-    calibrate.hear_decision(entry, model, said)
+    calibrate.on_decision(entry, model, said)
     wanted = Draft("manual", 900, model.state.fitted.quantizer.to_value(1234), 9)
-    assert (tried.draft, tried.heard.decision) == (wanted, 3)
+    assert (tried.draft, tried.handled.decision) == (wanted, 3)
     assert calibrate.threshold(model, wanted).level == 1234
     # A level of a scale that the model had before would be another threshold now.
-    calibrate.hear_decision(
-        entry, model, {**said, "level": 999, "scale": [scale[0], 2 * scale[1]], "count": 4}
-    )
-    assert (tried.draft, tried.heard.decision) == (wanted, 4), "heard, so that the viewer takes the draft"
+    calibrate.on_decision(entry, model, {**said, "level": 999, "scale": [scale[0], 2 * scale[1]], "count": 4})
+    assert (tried.draft, tried.handled.decision) == (wanted, 4), "heard, so that the viewer takes the draft"
 
 
 def test_the_viewer_is_told_what_was_heard(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     assert page.viewer["heard"] == {"decision": 0, "selected": 0, "labels": 0}
-    heard = page.app.session_state[f"padim:{calibrate.__name__}._Tried"].of[entry.id].heard
+    heard = page.app.session_state[f"padim:{calibrate.__name__}._Tried"].of[entry.id].handled
     heard.decision, heard.selected, heard.labels = 5, 6, 7
     page.run()
     assert page.viewer["heard"] == {"decision": 5, "selected": 6, "labels": 7}
@@ -235,7 +233,7 @@ def test_a_normal_called_a_defect_can_be_taken_out(add_model: AddModel, home: Pa
 ZERO, ONE, TWO = "0" * 64, "1" * 64, "2" * 64
 
 
-def labels_said(*said: tuple[str, str | None, int]) -> list[dict[str, object]]:
+def labels_message(*said: tuple[str, str | None, int]) -> list[dict[str, object]]:
     return [{"sha256": one, "label": label, "count": count} for one, label, count in said]
 
 
@@ -253,15 +251,15 @@ def test_labels_from_the_browser_are_taken_over_once_and_in_order(
     entry = add_model("Parts")
     off: set[str] = set()
     monkeypatch.setattr(labels, "kept", lambda _entry: off)
-    calibrate.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, "good", 6)))
+    calibrate.on_labels(entry, labels_message((ZERO, "defect", 5), (ONE, "good", 6)))
     assert labels.labels(entry) == {ZERO: "defect", ONE: "good"}
     # Said again with what came since: only the new ones count.
     labels.put(entry, ZERO, "good")
-    calibrate.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, None, 8), (TWO, "kept", 9)))
+    calibrate.on_labels(entry, labels_message((ZERO, "defect", 5), (ONE, None, 8), (TWO, "kept", 9)))
     assert labels.labels(entry) == {ZERO: "good"}
     assert off == {TWO}
-    assert tried.heard.labels == 9
-    calibrate.hear_labels(entry, labels_said((TWO, "unkept", 11)))
+    assert tried.handled.labels == 9
+    calibrate.on_labels(entry, labels_message((TWO, "unkept", 11)))
     assert off == set()
 
 
@@ -271,9 +269,9 @@ def test_a_label_that_is_not_saved_is_not_shown_as_if_it_were(
     entry = add_model("Parts")
     shutil.rmtree(entry.path)
     with pytest.raises(OSError, match="deleted"):
-        calibrate.hear_labels(entry, labels_said((ZERO, "defect", 5), (ONE, "good", 6)))
+        calibrate.on_labels(entry, labels_message((ZERO, "defect", 5), (ONE, "good", 6)))
     # All of them are heard, so that the viewer takes over the labels that there are.
-    assert tried.heard.labels == 6
+    assert tried.handled.labels == 6
 
 
 def test_undoing_puts_back_the_former_label_and_spares_anothers(
@@ -285,17 +283,17 @@ def test_undoing_puts_back_the_former_label_and_spares_anothers(
         return [{"sha256": sha256, "label": label, "count": count, "undo": True, "instead_of": instead_of}]
 
     labels.put(entry, ZERO, "good")
-    calibrate.hear_labels(entry, labels_said((ZERO, "defect", 1), (ONE, "defect", 2)))
-    calibrate.hear_labels(entry, undone(ONE, None, 3, "defect"))
-    calibrate.hear_labels(entry, undone(ZERO, "good", 4, "defect"))
+    calibrate.on_labels(entry, labels_message((ZERO, "defect", 1), (ONE, "defect", 2)))
+    calibrate.on_labels(entry, undone(ONE, None, 3, "defect"))
+    calibrate.on_labels(entry, undone(ZERO, "good", 4, "defect"))
     assert labels.labels(entry) == {ZERO: "good"}
     # Done again, and labelled anew by another session before it is undone once more.
-    calibrate.hear_labels(entry, undone(ONE, "defect", 5, None))
+    calibrate.on_labels(entry, undone(ONE, "defect", 5, None))
     assert labels.labels(entry) == {ZERO: "good", ONE: "defect"}
     labels.put(entry, ONE, "good")
-    calibrate.hear_labels(entry, undone(ONE, None, 6, "defect"))
+    calibrate.on_labels(entry, undone(ONE, None, 6, "defect"))
     assert labels.labels(entry) == {ZERO: "good", ONE: "good"}
-    assert tried.heard.labels == 6
+    assert tried.handled.labels == 6
 
 
 @pytest.mark.parametrize(
@@ -317,9 +315,9 @@ def test_labels_that_make_no_sense_are_ignored(
     add_model: AddModel, said: object, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
-    calibrate.hear_labels(entry, said)
+    calibrate.on_labels(entry, said)
     assert labels.labels(entry) == {}
-    assert tried.heard.labels == 0
+    assert tried.handled.labels == 0
 
 
 def test_a_change_from_elsewhere_reaches_the_viewer(add_model: AddModel, home: Path) -> None:

@@ -12,7 +12,7 @@ from padim import Workspace
 from padim.errors import Cancelled, PadimError
 from padim.study.combinations import Combinations
 from padim.study.data import categories
-from padim.study.plan import Plan
+from padim.study.plan import StudyPlan
 from padim.study.ranking import overall, table
 from padim.study.runner import Study, load
 from tests.pages.session import Session
@@ -132,14 +132,14 @@ def raised_by_shared(monkeypatch: pytest.MonkeyPatch, error: PadimError) -> None
     """Let one of the two methods compared end with an error."""
     from padim.study import runner as engine
 
-    real = engine.LearntPadim.learn
+    real = engine.StudyModel.fit_features
 
-    def learn(self: engine.LearntPadim, *arguments: object) -> None:
+    def failing_fit(self: engine.StudyModel, *arguments: object) -> None:
         if self.config.method == "shared":
             raise error
         real(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine.LearntPadim, "learn", learn)
+    monkeypatch.setattr(engine.StudyModel, "fit_features", failing_fit)
 
 
 def test_stopped_half_way_it_shows_what_is_done_and_goes_on(
@@ -192,7 +192,7 @@ def test_one_of_them_becomes_a_model(brought: Session, home: Path) -> None:
 def test_without_defects_it_ranks_by_painted_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from padim.study import runner as engine
 
-    defaults = {**(engine.run.__kwdefaults__ or {}), "probe_images": 1}
+    defaults = {**(engine.run.__kwdefaults__ or {}), "painted_images_per_run": 1}
     monkeypatch.setattr(engine.run, "__kwdefaults__", defaults)
     page = Session("compare").upload([("ring.zip", packed(lay(tmp_path / "ring", defective=False)))])
     small(page).click("compare-start")
@@ -249,5 +249,5 @@ def test_the_page_and_the_shell_make_the_same_study(tmp_path: Path) -> None:
     wanted = Combinations(("padim",), ("efficientnet_lite0",), ("standard",), (128,), 16).variants()
     data = categories(lay(tmp_path / "ring"))
     run(tmp_path / "study", wanted, data)
-    plan = Plan.of({"base": {"input_size": 128, "grid_stride": 16}, "methods": ["padim"]})
+    plan = StudyPlan.of({"base": {"input_size": 128, "grid_stride": 16}, "methods": ["padim"]})
     assert run(tmp_path / "study", plan.variants(), data).again == 1

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from padim import Padim, PadimConfig, Workspace
-from padim.analysis.evaluation import Judged, judge
+from padim.analysis.evaluation import Evaluation, evaluate_dataset
 from padim.data.datasets import open_dataset
 from padim.errors import Cancelled
 from padim.output.evaluation_files import figures_csv, images_csv
@@ -67,10 +67,10 @@ def test_a_zip_gives_the_engines_figures(add_model: AddModel, home: Path, tmp_pa
     root = labelled(tmp_path / "set")
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
     model = Workspace(home).open(entry.id)
-    judged = judge(model, open_dataset(root))
+    judged = evaluate_dataset(model, open_dataset(root))
     report = judged.report(model, model.threshold_level)
     for figure in (report.image_auroc, report.aupro, report.pixel_f1, report.zero_miss):
-        value, between = evaluate.said(figure)
+        value, between = evaluate.figure_text(figure)
         assert f"<b>{value}</b></td><td>{between}</td>" in page.text
     assert f"{report.misses.count} of 4" in page.text
     titles = [tab.label for tab in page.app.tabs]
@@ -85,7 +85,7 @@ def test_every_cell_shows_its_images_errors_worst_first(
     entry = add_model("Parts")
     root = labelled(tmp_path / "set")
     model = Workspace(home).open(entry.id)
-    judged = judge(model, open_dataset(root))
+    judged = evaluate_dataset(model, open_dataset(root))
     scores = {image.name: image.score for image in judged.images}
     # A threshold amid the scores, with errors of both kinds where there are any to be had.
     level = sorted(scores.values())[4]
@@ -169,7 +169,7 @@ def test_a_model_that_has_changed_asks_for_the_images_again(
     # Another smallest region, and so another threshold, is no other model.
     model.set_decision(min_area=20).save(entry.path)
     page.run()
-    scores = [one.score for one in judge(model, open_dataset(tmp_path / "set")).images]
+    scores = [one.score for one in evaluate_dataset(model, open_dataset(tmp_path / "set")).images]
     assert evaluated(page, entry.id).scored.scores(model) == scores
     model.exclude(0, "not_good").save(entry.path)
     page.run()
@@ -212,13 +212,13 @@ def test_a_cancelled_evaluation_has_no_figures(
     root = labelled(tmp_path / "set")
     model = Workspace(home).open(entry.id)
     with pytest.raises(Cancelled):
-        judge(model, open_dataset(root), cancel=lambda: True)
+        evaluate_dataset(model, open_dataset(root), cancel=lambda: True)
 
-    def at_once(*arguments: Any, cancel: Any, **options: Any) -> Judged:
+    def at_once(*arguments: Any, cancel: Any, **options: Any) -> Evaluation:
         assert not cancel()
-        return judge(*arguments, cancel=lambda: True, **options)
+        return evaluate_dataset(*arguments, cancel=lambda: True, **options)
 
-    monkeypatch.setattr("padim.analysis.scored_dataset.judge", at_once)
+    monkeypatch.setattr("padim.analysis.scored_dataset.evaluate_dataset", at_once)
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
     assert "Stopped." in page.text
     assert "AUPRO" not in page.text

@@ -21,7 +21,7 @@ from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui import learning
 from ui.app import workspace
-from ui.learning import Learnt
+from ui.learning import CurveRun
 from ui.widgets import learning_chart
 
 BAD = [(name, data) for name, data in defects(3) if isinstance(data, bytes)]
@@ -121,15 +121,15 @@ def test_a_cancelled_curve_says_so(add_model: AddModel, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="module")
-def found(small_model: Padim) -> Learnt:
-    return Learnt("identity", learning_curve(small_model, BAD, draws=2), ())
+def found(small_model: Padim) -> CurveRun:
+    return CurveRun("identity", learning_curve(small_model, BAD, draws=2), ())
 
 
 def entry_of(tmp_path: Path) -> Entry:
     return Workspace(tmp_path / "home").create("Line 3")
 
 
-def test_the_csv_has_a_line_for_every_fit(found: Learnt, tmp_path: Path) -> None:
+def test_the_csv_has_a_line_for_every_fit(found: CurveRun, tmp_path: Path) -> None:
     text = learning.figures_csv(found, entry_of(tmp_path)).decode("utf-8-sig")
     lines = list(csv.DictReader(io.StringIO(text)))
     assert [int(line["parts"]) for line in lines] == [10, 10, 22]
@@ -140,7 +140,7 @@ def test_the_csv_has_a_line_for_every_fit(found: Learnt, tmp_path: Path) -> None
     assert json.loads(learning.document(found, entry_of(tmp_path)))["parts"] == 22
 
 
-def test_the_charts_show_means_and_ranges(found: Learnt) -> None:
+def test_the_charts_show_means_and_ranges(found: CurveRun) -> None:
     chart = learning_chart.caught(found.curve, 20)
     band, line = chart.data
     assert list(line.x) == [10, 22]

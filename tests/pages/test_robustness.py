@@ -9,15 +9,15 @@ from zipfile import ZipFile
 import pytest
 
 from padim import Workspace
-from padim.analysis.image_changes import Kind
-from padim.analysis.robustness import Shift, measure
+from padim.analysis.image_changes import ChangeKind
+from padim.analysis.robustness import Robustness, measure
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 from ui import robustness
 
 NEW = [(name, data) for name, data in normals(4, first=100) if isinstance(data, bytes)]
 BAD = [(name, data) for name, data in defects(3) if isinstance(data, bytes)]
-SOME: dict[Kind, tuple[float, ...]] = {"darker": (5.0, 60.0), "blur": (0.5, 4.0)}
+SOME: dict[ChangeKind, tuple[float, ...]] = {"darker": (5.0, 60.0), "blur": (0.5, 4.0)}
 
 
 def packed(*, good: str = "good", bad: bool = True) -> bytes:
@@ -41,13 +41,13 @@ def opened(add_model: AddModel, data: bytes | None = None) -> tuple[Session, str
     return page, entry.id
 
 
-def shifted(page: Session, model_id: str) -> robustness.Shifted:
+def shifted(page: Session, model_id: str) -> robustness.RobustnessRun:
     """What the session has found with that model."""
-    found: robustness.Shifted = page.outcome(robustness._Shifts, model_id)
+    found: robustness.RobustnessRun = page.outcome(robustness._RobustnessRuns, model_id)
     return found
 
 
-def engine(home: Path, model_id: str) -> Shift:
+def engine(home: Path, model_id: str) -> Robustness:
     """The same, without the page."""
     images = [*((f"good/{n}", d) for n, d in NEW), *((f"chip/{n}", d) for n, d in BAD)]
     model = Workspace(home).open(model_id)
@@ -65,13 +65,13 @@ def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) 
     assert "35 images to judge" in page.text
     page.click("robustness-start")
     found = shifted(page, model_id)
-    assert found.shift == engine(home, model_id)
-    _, rows = robustness.table(found.shift, 0.05)
+    assert found.result == engine(home, model_id)
+    _, rows = robustness.table(found.result, 0.05)
     for row in rows:
         assert f"<b>{row[1].text}</b>" in page.text
         assert row[2].text in page.text
-    assert robustness.summary(found.shift, 0.05) in page.text
-    assert robustness.bearable(found.shift, 0.05) in page.text
+    assert robustness.summary(found.result, 0.05) in page.text
+    assert robustness.tolerated_changes(found.result, 0.05) in page.text
     assert len(page.app.get("plotly_chart")) == 2
     assert page.text.count('class="pv-verdict') == 3
     page.set("button_group", "robustness-change-darker-blur", "blur")
@@ -84,8 +84,8 @@ def test_what_may_be_lost_is_chosen_without_another_run(add_model: AddModel) -> 
     found = shifted(page, model_id)
     page.set("number_input", "robustness-margin", 70)
     assert shifted(page, model_id) is found
-    assert robustness.bearable(found.shift, 0.7) in page.text
-    for row in robustness.table(found.shift, 0.7)[1]:
+    assert robustness.tolerated_changes(found.result, 0.7) in page.text
+    for row in robustness.table(found.result, 0.7)[1]:
         assert f"<b>{row[1].text}</b>" in page.text
 
 
@@ -96,7 +96,7 @@ def test_good_parts_alone_need_no_labels(add_model: AddModel) -> None:
     page.set("button_group", "robustness-kinds", ["darker"])
     page.click("robustness-start")
     found = shifted(page, entry.id)
-    assert (found.shift.good, found.shift.defects) == (4, 0)
+    assert (found.result.good, found.result.defects) == (4, 0)
     assert "Defects caught" not in page.text
     assert "Defects that may be lost" not in [field.label for field in page.app.number_input]
 
@@ -107,11 +107,11 @@ def test_a_folder_of_no_known_name_is_asked_about(add_model: AddModel) -> None:
     assert "“line3”" in shows.label
     assert shows.value == "good"
     page.click("robustness-start")
-    assert shifted(page, model_id).shift.good == 4
+    assert shifted(page, model_id).result.good == 4
     page.set("button_group", shows.key or "", "defects")
     page.click("robustness-start")
     found = shifted(page, model_id)
-    assert (found.shift.good, found.shift.defects) == (0, 4)
+    assert (found.result.good, found.result.defects) == (0, 4)
     assert found.shown_kind == "line3"
 
 
@@ -122,13 +122,13 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     page.click("robustness-start")
     before = shifted(page, model_id)
     entry, model = Workspace(home).get(model_id), Workspace(home).open(model_id)
-    model.set_decision(value=model.state.fitted.quantizer.to_value(before.shift.threshold // 2)).save(
+    model.set_decision(value=model.state.fitted.quantizer.to_value(before.result.threshold // 2)).save(
         entry.path
     )
     page.run()
     assert "has changed since" in page.app.warning[0].value
     page.click("robustness-start")
-    assert shifted(page, model_id).shift == engine(home, model_id)
+    assert shifted(page, model_id).result == engine(home, model_id)
     assert not page.app.warning
 
 

@@ -26,9 +26,9 @@ def opened(add_model: AddModel, files: list[tuple[str, bytes]] | None = None) ->
     return page, entry.id
 
 
-def probed(page: Session, model_id: str) -> sensitivity.Probed:
+def probed(page: Session, model_id: str) -> sensitivity.SensitivityRun:
     """What the session has found with that model."""
-    found: sensitivity.Probed = page.outcome(sensitivity._Probes, model_id)
+    found: sensitivity.SensitivityRun = page.outcome(sensitivity._SensitivityRuns, model_id)
     return found
 
 
@@ -44,20 +44,20 @@ def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) 
     page.click("sensitivity-start")
     found = probed(page, model_id)
     same = measure(Workspace(home).open(model_id), NEW, sizes=SIZES, contrasts=CONTRASTS, cells=2)
-    assert (found.probe.caught == same.caught).all()
-    assert (found.probe.places == same.places).all()
+    assert (found.result.caught == same.caught).all()
+    assert (found.result.places == same.places).all()
     _, rows = sensitivity.smallest(found, sensitivity.Unit.of((1.5, 1.5)))
     for row in rows:
         for cell in row[1:]:
             # The table's HTML escapes the "more than".
             text = cell.text.replace(">", "&gt;")
             assert f"<td><b>{text}</b><small>{cell.note.replace('>', '&gt;')}</small></td>" in page.text
-    assert sensitivity.weakest(found.probe, None) in page.text
+    assert sensitivity.weakest(found.result, None) in page.text
     assert len(page.app.get("plotly_chart")) == 2
     assert page.text.count("Caught</span>") + page.text.count("Missed</span>") == 2
     # Another kind has other words below its map.
     page.set("button_group", "sensitivity-kind-scratch-spot-stain-dent-missing", "dent")
-    assert sensitivity.weakest(found.probe, "dent") in page.text
+    assert sensitivity.weakest(found.result, "dent") in page.text
     assert "Examples: dent" in page.text
 
 
@@ -78,7 +78,7 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     before = probed(page, model_id)
     entry = Workspace(home).get(model_id)
     model = Workspace(home).open(model_id)
-    model.set_decision(value=model.state.fitted.quantizer.to_value(before.probe.threshold // 2)).save(
+    model.set_decision(value=model.state.fitted.quantizer.to_value(before.result.threshold // 2)).save(
         entry.path
     )
     page.run()
@@ -86,8 +86,8 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     assert f"{before.threshold:.2f}" in page.app.warning[0].value
     page.click("sensitivity-start")
     after = probed(page, model_id)
-    assert after.probe.threshold == before.probe.threshold // 2
-    assert after.probe.share > before.probe.share
+    assert after.result.threshold == before.result.threshold // 2
+    assert after.result.share > before.result.share
     assert "has changed since" not in page.text
 
 
@@ -101,7 +101,7 @@ def test_of_labelled_images_only_good_ones_are_painted_on(add_model: AddModel) -
     page, model_id = opened(add_model, [("set.zip", packed.getvalue())])
     assert "Defects, not used" in page.text
     page.click("sensitivity-start")
-    assert set(probed(page, model_id).probe.images) == {f"good/{name}" for name, _ in NEW}
+    assert set(probed(page, model_id).result.images) == {f"good/{name}" for name, _ in NEW}
 
 
 def test_images_of_the_fit_are_refused_and_a_few_passed_over(add_model: AddModel) -> None:

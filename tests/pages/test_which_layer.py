@@ -118,7 +118,7 @@ def test_layers_are_turned_off_and_on_again(
     page.click("fit-relayer")
     assert "The model now uses blocks.2 and blocks.10; blocks.4 is off." in page.text
     model = Workspace(home).open(entry.id)
-    assert model.config.muted_layers == ("blocks.4",)
+    assert model.config.inactive_layers == ("blocks.4",)
     assert list(shares(page)) == ["blocks.2", "blocks.10"]
     assert "Layers in use</dt><dd>2 of 3" in page.text
     (pills,) = page.app.pills

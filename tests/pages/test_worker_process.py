@@ -65,7 +65,7 @@ def test_a_killed_change_leaves_the_model_as_it_was(add_model: AddModel) -> None
     entry = add_model("Plate")
     page = Session("fit", model=entry.id)
     job = watch.registry().start(
-        "amend:test", "Fitting", lambda job: amending.relearn(entry, ["blocks.2", "blocks.4"], job)
+        "amend:test", "Fitting", lambda job: amending.refit(entry, ["blocks.2", "blocks.4"], job)
     )
     worker().kill()
     assert job.wait(WAIT)

@@ -134,16 +134,16 @@ def test_damaged_thumbnails_are_not_saved(small_config: PadimConfig, tmp_path: P
 
 def without_checksums(work: Path) -> None:
     """As the version before wrote a working folder."""
-    spool = work / "spool"
-    header = json.loads((spool / "spool.json").read_text())
+    feature_store = work / "spool"
+    header = json.loads((feature_store / "spool.json").read_text())
     record, stride = header["record_bytes"], header["record_bytes"] + 8 * 8
-    content = (spool / "features.f32").read_bytes()
+    content = (feature_store / "features.f32").read_bytes()
     records = [content[at : at + record] for at in range(0, len(content), stride)]
-    (spool / "features.f32").write_bytes(b"".join(records))
-    keys = [line.split()[0] for line in (spool / "records.txt").read_text().splitlines()]
-    (spool / "records.txt").write_text("".join(f"{key}\n" for key in keys))
+    (feature_store / "features.f32").write_bytes(b"".join(records))
+    keys = [line.split()[0] for line in (feature_store / "records.txt").read_text().splitlines()]
+    (feature_store / "records.txt").write_text("".join(f"{key}\n" for key in keys))
     kept = ("identity", "channels", "positions", "order")
-    (spool / "spool.json").write_text(json.dumps({key: header[key] for key in kept}))
+    (feature_store / "spool.json").write_text(json.dumps({key: header[key] for key in kept}))
     (work / "thumbnails.txt").unlink()
 
 

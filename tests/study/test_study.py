@@ -17,7 +17,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from padim import Padim, PadimConfig, PadimError
-from padim.analysis.evaluation import judge
+from padim.analysis.evaluation import evaluate_dataset
 from padim.analysis.metrics import Figure
 from padim.analysis.significance import delong
 from padim.data.datasets import open_dataset, open_good, open_uploads
@@ -28,10 +28,10 @@ from padim.network.extractor import FeatureExtractor
 from padim.storage.working_set import WorkingFolder
 from padim.study.data import categories, category
 from padim.study.features import Features, union
-from padim.study.plan import Plan, Variant
+from padim.study.plan import StudyPlan, Variant
 from padim.study.ranking import overall, present, primary, table
 from padim.study.report import csv_bytes, html_bytes, write_files
-from padim.study.result import FIGURES, Result, Scored, read, write
+from padim.study.result import FIGURES, Result, ScoredImage, read, write
 from padim.study.runner import Run, Study, load, run
 from tests.parts import defects, normals, part, png
 
@@ -39,7 +39,7 @@ BASE = {"input_size": 64, "n_features": 20, "smoothing_sigma": 2.0, "min_area": 
 
 
 def lay(folder: Path, *, first: int = 0, defective: bool = True) -> Path:
-    """MVTec AD's layout: 12 good parts to fit on, 5 and 4 chips with masks to judge."""
+    """MVTec AD's layout: 12 good parts to fit on, 5 and 4 chips with masks to evaluate_dataset."""
     files: list[tuple[str, Any]] = [(f"train/good/{n}", data) for n, data in normals(12, first=first)]
     files += [(f"test/good/{n}", data) for n, data in normals(5, first=first + 200)]
     if defective:
@@ -63,7 +63,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def variants() -> tuple[Variant, ...]:
     """Two methods with two sets of layers."""
-    return Plan.of(
+    return StudyPlan.of(
         {
             "base": BASE,
             "methods": ["padim", "shared"],
@@ -82,7 +82,7 @@ def study(data: Path, variants: tuple[Variant, ...], tmp_path_factory: pytest.Te
 
 
 def test_lists_are_combined_and_layers_go_with_their_networks() -> None:
-    plan = Plan.from_yaml(
+    plan = StudyPlan.from_yaml(
         """
         base: {n_features: 20}
         backbones: [efficientnet_lite0, resnet18]
@@ -109,15 +109,15 @@ def test_lists_are_combined_and_layers_go_with_their_networks() -> None:
 
 
 def test_what_all_have_in_common_is_in_no_name() -> None:
-    plan = Plan.of({"methods": ["padim", "shared"], "backbones": ["resnet18"], "input_sizes": [128]})
+    plan = StudyPlan.of({"methods": ["padim", "shared"], "backbones": ["resnet18"], "input_sizes": [128]})
     assert [variant.name for variant in plan.variants()] == ["padim", "shared"]
     assert {variant.config.backbone for variant in plan.variants()} == {"resnet18"}
-    assert [variant.name for variant in Plan.of({"input_sizes": [128]}).variants()] == ["128 px"]
-    assert [variant.config for variant in Plan.of({}).variants()] == [PadimConfig()]
+    assert [variant.name for variant in StudyPlan.of({"input_sizes": [128]}).variants()] == ["128 px"]
+    assert [variant.config for variant in StudyPlan.of({}).variants()] == [PadimConfig()]
 
 
 def test_configurations_by_themselves_have_names_of_their_own() -> None:
-    plan = Plan.of(
+    plan = StudyPlan.of(
         {
             "base": {"input_size": 64},
             "configurations": [{"name": "paper", "backbone": "resnet18"}, {"eps": 0.1}],
@@ -149,16 +149,16 @@ def test_configurations_by_themselves_have_names_of_their_own() -> None:
 )  # fmt: skip
 def test_an_entry_that_makes_no_configuration_is_named(text: str, words: str) -> None:
     with pytest.raises(PadimError, match=re.escape(words)):
-        Plan.from_yaml(text)
+        StudyPlan.from_yaml(text)
 
 
 def test_a_plan_file_is_named_in_errors(tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     with pytest.raises(PadimError, match="cannot be read"):
-        Plan.load(file)
+        StudyPlan.load(file)
     file.write_text("methods: [nothing]", encoding="utf-8")
     with pytest.raises(PadimError, match=re.escape(str(file))):
-        Plan.load(file)
+        StudyPlan.load(file)
 
 
 # --- the data ---------------------------------------------------------------------------------------
@@ -250,14 +250,16 @@ def test_shared_features_give_the_scores_of_an_ordinary_fit(
     """Levels within a thousandth of the largest: the shared network was cut at other layers."""
     (found,) = categories(data)
     choices = {"base": {**BASE, "fit": fit, "grid_stride": 16}, "methods": methods}
-    wanted = Plan.of({**choices, "layers": [["blocks.2", "blocks.4"], ["blocks.4", "blocks.10"]]}).variants()
+    wanted = StudyPlan.of(
+        {**choices, "layers": [["blocks.2", "blocks.4"], ["blocks.4", "blocks.10"]]}
+    ).variants()
     done = run(tmp_path / "study", wanted, [found])
     for variant in wanted:
         result = done.run("ring", variant.name).result
         assert result is not None
         assert result.shared
         model = Padim(variant.config, work_dir=tmp_path / "model").fit(found.normals)
-        judged = judge(model, found.tests)
+        judged = evaluate_dataset(model, found.tests)
         assert [p.name for p in judged.images] == [p.name for p in result.images]
         expected = np.array([p.score for p in judged.images])
         scores = np.array([p.score for p in result.images])
@@ -293,8 +295,8 @@ def test_a_method_that_learns_from_images_is_fitted_by_itself(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PadimConfig, "needs_images", property(lambda self: self.method == "shared"))
-    wanted = Plan.of({"base": BASE, "methods": ["padim", "shared"]}).variants()
-    monkeypatch.setattr(WorkingFolder, "taken", _without_images(WorkingFolder.taken))
+    wanted = StudyPlan.of({"base": BASE, "methods": ["padim", "shared"]}).variants()
+    monkeypatch.setattr(WorkingFolder, "working_files", _without_images(WorkingFolder.working_files))
     done = run(tmp_path / "study", wanted, categories(data))
     results = {one.variant: one.result for one in done.runs}
     assert results["padim"] is not None
@@ -304,11 +306,11 @@ def test_a_method_that_learns_from_images_is_fitted_by_itself(
 
 
 def _without_images(real: Any) -> Any:
-    def taken(self: WorkingFolder, folder: Path | None = None) -> Any:
+    def working_files(self: WorkingFolder, folder: Path | None = None) -> Any:
         without = replace(self.layout, image_size=None)
         return real(WorkingFolder(self.folder, without), folder)
 
-    return taken
+    return working_files
 
 
 def test_a_study_goes_on_where_it_was_stopped(
@@ -383,21 +385,21 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
 ) -> None:
     from padim.study import runner as engine
 
-    real = engine.LearntPadim.learn
+    real = engine.StudyModel.fit_features
 
-    def learn(self: Any, *arguments: Any) -> None:
+    def failing_fit(self: Any, *arguments: Any) -> None:
         if self.config.eps == 0.5:
             raise PadimError("something is missing")
         real(self, *arguments)
 
-    monkeypatch.setattr(engine.LearntPadim, "learn", learn)
+    monkeypatch.setattr(engine.StudyModel, "fit_features", failing_fit)
     plan = {"base": BASE, "configurations": [{"name": "odd", "eps": 0.5}, {"name": "even", "eps": 0.01}]}
-    done = run(tmp_path / "study", Plan.of(plan).variants(), categories(data))
+    done = run(tmp_path / "study", StudyPlan.of(plan).variants(), categories(data))
     assert [(one.variant, one.why) for one in done.runs] == [("odd", "something is missing"), ("even", "")]
     assert load(tmp_path / "study").run("ring", "odd").why == "something is missing"
     assert "something is missing" in html_bytes(done).decode()
     monkeypatch.undo()
-    assert run(tmp_path / "study", Plan.of(plan).variants(), categories(data)).done == 2
+    assert run(tmp_path / "study", StudyPlan.of(plan).variants(), categories(data)).done == 2
 
 
 def test_a_network_without_weights_is_told(
@@ -409,7 +411,7 @@ def test_a_network_without_weights_is_told(
         raise PadimError("its weights are not here")
 
     monkeypatch.setattr(features, "open_extractor", missing)
-    done = run(tmp_path / "study", Plan.of({"base": BASE}).variants(), categories(data))
+    done = run(tmp_path / "study", StudyPlan.of({"base": BASE}).variants(), categories(data))
     assert [one.why for one in done.runs] == ["its weights are not here"]
 
 
@@ -441,20 +443,20 @@ def test_images_of_the_fit_among_the_others_are_counted(
 
 def test_without_defects_painted_ones_rank(tmp_path: Path) -> None:
     own = lay(tmp_path / "ring", defective=False)
-    plan = Plan.of({"base": BASE, "layers": [["blocks.2", "blocks.4"], ["blocks.10"]]})
-    done = run(tmp_path / "study", plan.variants(), categories(own), probe_images=3)
-    assert primary(done).name == "probe"
+    plan = StudyPlan.of({"base": BASE, "layers": [["blocks.2", "blocks.4"], ["blocks.10"]]})
+    done = run(tmp_path / "study", plan.variants(), categories(own), painted_images_per_run=3)
+    assert primary(done).name == "painted_recall"
     assert done.painted == ("ring",)
     for one in done.runs:
         assert one.result is not None
-        figure = one.result.figures["probe"]
+        figure = one.result.figures["painted_recall"]
         assert figure.value is not None
         assert 0 < figure.value < 1
-        assert one.result.probed == 3
+        assert one.result.painted_on == 3
         assert figure.low is not None
         assert figure.low <= figure.value <= (figure.high or 0)
         assert one.result.figures["image_auroc"].why == "there are no defects to compare with"
-    ranked = [one.standings["probe"].figure.value or 0 for one in overall(done)]
+    ranked = [one.standings["painted_recall"].figure.value or 0 for one in overall(done)]
     assert ranked == sorted(ranked, reverse=True)
     assert "painted" in html_bytes(done).decode()
     from padim.analysis import sensitivity
@@ -462,7 +464,7 @@ def test_without_defects_painted_ones_rank(tmp_path: Path) -> None:
     model = Padim(plan.variants()[0].config, work_dir=tmp_path / "model").fit(categories(own)[0].normals)
     same = sensitivity.measure(model, categories(own)[0].tests, places=2, most_images=3)
     assert done.runs[0].result is not None
-    assert done.runs[0].result.figures["probe"].value == pytest.approx(same.share, abs=0.02)
+    assert done.runs[0].result.figures["painted_recall"].value == pytest.approx(same.share, abs=0.02)
 
 
 def test_what_cannot_be_a_study(data: Path, variants: tuple[Variant, ...], tmp_path: Path) -> None:
@@ -513,8 +515,8 @@ def made(category: str, scores: dict[str, list[int]], draws: npt.NDArray[np.floa
     figures = {about.name: Figure(None, "not counted") for about in FIGURES}
     figures["image_auroc"] = Figure(auroc, "", 0.0, 1.0)
     figures["pixel_auroc"] = Figure(float(draws[:, 3].mean()), "", 0.0, 1.0)
-    images = [Scored(name=f"g{i}", kind="good", score=s) for i, s in enumerate(good)]
-    images += [Scored(name=f"d{i}", kind="bad", score=s) for i, s in enumerate(defect)]
+    images = [ScoredImage(name=f"g{i}", kind="good", score=s) for i, s in enumerate(good)]
+    images += [ScoredImage(name=f"d{i}", kind="bad", score=s) for i, s in enumerate(defect)]
     return Result(
         category=category,
         config=PadimConfig(),
@@ -524,7 +526,7 @@ def made(category: str, scores: dict[str, list[int]], draws: npt.NDArray[np.floa
         false_rejects=Rate.counted(1, len(good)),
         caught=Rate.counted(2, len(defect)),
         fit_seconds=2.0,
-        learn_seconds=1.0,
+        method_seconds=1.0,
         shared=True,
         milliseconds=10.0,
         model_bytes=1000,
@@ -743,28 +745,30 @@ def test_damaged_features_are_extracted_again(data: Path, tmp_path: Path, file: 
     (only,) = categories(data)
     config = PadimConfig.of(BASE)
 
-    def taken() -> Features:
+    def working_files() -> Features:
         features = Features(tmp_path / "features", union([config]))
         features.take(only, Watch())
         return features
 
     def content(features: Features) -> list[Any]:
         channels = np.arange(features.extractor.channels)
-        spools = ((features.normals, len(only.normals)), (features.tests, len(only.tests)))
-        arrays = [spool.read(range(count), channels).tobytes() for spool, count in spools]
+        feature_stores = ((features.normals, len(only.normals)), (features.tests, len(only.tests)))
+        arrays = [
+            feature_store.read(range(count), channels).tobytes() for feature_store, count in feature_stores
+        ]
         masks = [
             mask.tobytes() for seen in features.record.tests if (mask := features.mask(seen)) is not None
         ]
         return [*arrays, *masks, features.record.normals, features.record.tests]
 
-    features = taken()
+    features = working_files()
     expected = content(features)
     runs = features.extractor.runs
-    assert content(taken()) == expected
+    assert content(working_files()) == expected
     assert features.extractor.runs == runs, "what is whole is not extracted again"
     path = tmp_path / "features" / file
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
-    assert content(taken()) == expected
+    assert content(working_files()) == expected
     assert features.extractor.runs > runs

@@ -19,13 +19,13 @@ from tests.parts import part, png
 from ui import checks
 from ui.files.media import ServedImage
 from ui.jobs.jobs import Job
-from ui.scoring import Pile, Scored
+from ui.scoring import Pile, ScoredUpload
 
 
-def scored(*names: str, scores: dict[str, int] | None = None, area: int = 8) -> list[Scored]:
+def scored(*names: str, scores: dict[str, int] | None = None, area: int = 8) -> list[ScoredUpload]:
     """Images of these names as if scored, each with a content of its own."""
     return [
-        Scored(
+        ScoredUpload(
             name,
             hashlib.sha256(name.encode()).hexdigest(),
             (96, 96),
@@ -112,7 +112,7 @@ def test_a_session_is_compared_part_by_part(small_model: Padim) -> None:
     assert [score for score, _ in rejected] == sorted((s for s in expected if s > middle), reverse=True)
 
 
-def _into(pile: Pile, files: dict[str, bytes], model: Padim) -> list[Scored]:
+def _into(pile: Pile, files: dict[str, bytes], model: Padim) -> list[ScoredUpload]:
     class Files(dict[str, bytes]):
         skipped: tuple[()] = ()
 

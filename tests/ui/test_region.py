@@ -25,7 +25,7 @@ from tests.parts import normals
 from ui import region as regions
 from ui.app import workspace
 from ui.files.media import ServedImage
-from ui.region import Drawing, Region
+from ui.region import Drawing, EditedRegion
 
 CORNER = Shape("polygon", "exclude", ((0.0, 0.0), (30.0, 0.0), (30.0, 30.0), (0.0, 30.0)))
 STROKE = Shape("brush", "include", ((10.0, 50.0), (50.0, 52.5)), 6.0)
@@ -73,8 +73,8 @@ def test_a_drawing_is_taken_over(entry: Entry) -> None:
     entry, model = opened(entry)
     drawn = regions.drawing(entry, model)
     assert regions.same(model, regions.draft(drawn, model))
-    regions.hear(entry, model, said(entry, CORNER, STROKE, serial=7))
-    assert (drawn.shapes, drawn.heard, drawn.stamp) == ((CORNER, STROKE), 7, 0)
+    regions.on_drawing(entry, model, said(entry, CORNER, STROKE, serial=7))
+    assert (drawn.shapes, drawn.handled, drawn.stamp) == ((CORNER, STROKE), 7, 0)
     region = regions.draft(drawn, model)
     wanted = rasterize((CORNER, STROKE), 64)
     assert region.mask is not None
@@ -85,7 +85,7 @@ def test_a_drawing_is_taken_over(entry: Entry) -> None:
 
 def test_what_makes_no_sense_is_ignored(entry: Entry) -> None:
     entry, model = opened(entry)
-    regions.hear(entry, model, said(entry, CORNER))
+    regions.on_drawing(entry, model, said(entry, CORNER))
     bad_shape = CORNER.to_json()
     hostile: list[object] = [
         None,
@@ -113,7 +113,7 @@ def test_what_makes_no_sense_is_ignored(entry: Entry) -> None:
         said(entry, shapes=[{**bad_shape, "points": [[0, 0], [9, 9], [0, 9]] * 3000}] * 12),
     ]
     for value in hostile:
-        regions.hear(entry, model, value)
+        regions.on_drawing(entry, model, value)
         assert regions.drawing(entry, model).shapes == (CORNER,), str(value)[:80]
 
 
@@ -131,7 +131,7 @@ def test_a_drawing_for_another_input_size_is_dropped(entry: Entry) -> None:
 def held_against_saving(entry: Entry, shapes: tuple[Shape, ...]) -> None:
     """A draft's promise against that of a model whose region was really set."""
     entry, model = opened(entry)
-    region = Region(shapes, rasterize(shapes, 64))
+    region = EditedRegion(shapes, rasterize(shapes, 64))
     promised = regions.promise(entry, model, region)
     peer = Workspace(workspace.root()).open(entry.id).set_roi(region.mask, shapes)
     assert model.current_threshold is not None
@@ -193,12 +193,12 @@ def test_padding_is_nobodys(
     # In the padding alone there is no pixel of any part: a percentile of pixels comes to nothing.
     strip = Shape("polygon", "include", ((0.0, 0.0), (64.0, 0.0), (64.0, 4.0), (0.0, 4.0)))
     entry, model = opened(entry)
-    promised = regions.promise(entry, model, Region((strip,), rasterize((strip,), 64)))
+    promised = regions.promise(entry, model, EditedRegion((strip,), rasterize((strip,), 64)))
     assert promised.threshold is None
     assert promised.at_own is None
     assert promised.at_use is not None
     with pytest.raises(PadimError, match="redraw"):
-        regions.save(entry, Region((strip,), rasterize((strip,), 64)), 64)
+        regions.save(entry, EditedRegion((strip,), rasterize((strip,), 64)), 64)
     assert opened(entry)[1].decision.roi is None  # nothing was saved
 
 
@@ -208,10 +208,10 @@ def test_fewer_than_three_parts_promise_nothing(
     monkeypatch.setenv("PADIM_HOME", str(tmp_path / "home"))
     entry = add(tmp_path / "home", Padim(small_config, work_dir=tmp_path / "work").fit(normals(2)))
     entry, model = opened(entry)
-    region = Region((CORNER,), rasterize((CORNER,), 64))
+    region = EditedRegion((CORNER,), rasterize((CORNER,), 64))
     promised = regions.promise(entry, model, region)
     assert (promised.at_use, promised.threshold, promised.at_own) == (None, None, None)
-    assert regions.wolf(entry, model) is None
+    assert regions.false_alarms(entry, model) is None
     assert regions.compared(model, promised, promised) == [
         ("Part of the map judged", "", [(regions.percent(region.share), "")] * 2)
     ]
@@ -227,7 +227,7 @@ def test_fewer_than_three_parts_promise_nothing(
 
 def test_saved_with_the_model_and_removed_again(entry: Entry) -> None:
     entry, model = opened(entry)
-    regions.hear(entry, model, said(entry, CORNER, STROKE))
+    regions.on_drawing(entry, model, said(entry, CORNER, STROKE))
     drawn = regions.drawing(entry, model)
     regions.save(entry, regions.draft(drawn, model), 64)
     entry, model = opened(entry)
@@ -236,15 +236,15 @@ def test_saved_with_the_model_and_removed_again(entry: Entry) -> None:
     assert model.decision.roi_shapes == (CORNER, STROKE)
     assert regions.same(model, regions.draft(drawn, model))
     # The same area drawn in another way is another drawing.
-    assert not regions.same(model, Region((CORNER,), model.decision.roi))
-    regions.judge_everywhere(entry, model)
+    assert not regions.same(model, EditedRegion((CORNER,), model.decision.roi))
+    regions.score_everywhere(entry, model)
     assert opened(entry)[1].decision.roi is None
     assert drawn.stamp == 1
 
 
 def test_nothing_to_judge_is_refused_in_words(entry: Entry) -> None:
     everything = Shape("brush", "exclude", ((32.0, 32.0),), 100.0)
-    region = Region((everything,), rasterize((everything,), 64))
+    region = EditedRegion((everything,), rasterize((everything,), 64))
     assert region.empty
     with pytest.raises(PadimError, match="Nothing would be judged"):
         regions.save(entry, region, 64)
@@ -254,7 +254,7 @@ def test_nothing_to_judge_is_refused_in_words(entry: Entry) -> None:
 def test_a_model_fitted_anew_for_another_size_refuses_the_drawing(entry: Entry) -> None:
     shapes = (CORNER,)
     with pytest.raises(PadimError, match="another input size"):
-        regions.save(entry, Region(shapes, rasterize(shapes, 128)), 128)
+        regions.save(entry, EditedRegion(shapes, rasterize(shapes, 128)), 128)
 
 
 def test_a_region_that_was_not_drawn_here(entry: Entry) -> None:
@@ -265,15 +265,15 @@ def test_a_region_that_was_not_drawn_here(entry: Entry) -> None:
     assert region.shapes == ()
     assert region.mask is model.decision.roi
     assert regions.same(model, region)
-    assert not regions.same(model, Region((), None))  # drawn, and cleared again: everywhere
+    assert not regions.same(model, EditedRegion((), None))  # drawn, and cleared again: everywhere
 
 
 def test_a_region_too_small_for_any_defect(entry: Entry) -> None:
     _, model = opened(entry)  # smallest region: 8 pixels
     for side, small in ((2.0, True), (3.0, False)):
         square = Shape("polygon", "include", ((0.0, 0.0), (side, 0.0), (side, side), (0.0, side)))
-        assert regions.too_small(model, Region((square,), rasterize((square,), 64))) == small
-    assert not regions.too_small(model, Region((), None))
+        assert regions.too_small(model, EditedRegion((square,), rasterize((square,), 64))) == small
+    assert not regions.too_small(model, EditedRegion((), None))
 
 
 # -- images --------------------------------------------------------------------------------------------
@@ -286,17 +286,17 @@ def decoded(image: ServedImage | None) -> npt.NDArray[np.uint8]:
 
 def test_what_is_excluded_is_shown_pixel_by_pixel() -> None:
     mask = np.random.default_rng(3).random((64, 64)) > 0.4
-    shown = decoded(regions.excluded(Region((), mask)))
+    shown = decoded(regions.excluded(EditedRegion((), mask)))
     np.testing.assert_array_equal(shown[..., 3] == 255, ~mask)
     np.testing.assert_array_equal(shown[..., 3] == 0, mask)
-    assert regions.excluded(Region((), None)) is None
+    assert regions.excluded(EditedRegion((), None)) is None
 
 
 def test_the_cry_wolf_map_counts_parts(entry: Entry) -> None:
     with workspace.edit(entry) as model:
         model.set_decision(percentile=60)
     entry, model = opened(entry)
-    found = regions.wolf(entry, model)
+    found = regions.false_alarms(entry, model)
     assert found is not None
     alarms = sum((model.state.held_out_map(i) > model.threshold_level).astype(int) for i in range(22))
     assert isinstance(alarms, np.ndarray)
@@ -315,7 +315,7 @@ def test_good_parts_that_do_not_alarm(entry: Entry) -> None:
     with workspace.edit(entry) as model:
         model.set_decision(value=float(model.state.fitted.quantizer.to_value(60_000)))
     entry, model = opened(entry)
-    found = regions.wolf(entry, model)
+    found = regions.false_alarms(entry, model)
     assert found is not None
     assert found.image is None
     assert regions.calm(found, model) == "No good part alarms anywhere at the threshold in use."
@@ -338,7 +338,7 @@ def test_a_percentile_wins_a_lower_threshold_and_one_by_hand_does_not(entry: Ent
         with workspace.edit(entry) as model:
             model.set_decision(**decision)
         entry, model = opened(entry)
-        region = Region((STROKE,), rasterize((STROKE,), 64))  # a small part of the map only
+        region = EditedRegion((STROKE,), rasterize((STROKE,), 64))  # a small part of the map only
         now = regions.promise(entry, model, regions.in_use(model))
         then = regions.promise(entry, model, region)
         assert regions.more_sensitive(now, then) == lower
@@ -350,7 +350,7 @@ def test_a_threshold_by_hand_is_compared_once(entry: Entry) -> None:
         model.set_decision(value=3.0)
     entry, model = opened(entry)
     now = regions.promise(entry, model, regions.in_use(model))
-    then = regions.promise(entry, model, Region((CORNER,), rasterize((CORNER,), 64)))
+    then = regions.promise(entry, model, EditedRegion((CORNER,), rasterize((CORNER,), 64)))
     names = [(name, note) for name, note, _ in regions.compared(model, now, then)]
     value = model.state.fitted.quantizer.to_value(model.threshold_level)
     assert names == [

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from padim import Padim
 from padim.analysis.blind_spots import counts_by_place
 from padim.analysis.sensitivity import cells_for, measure
-from padim.analysis.sensitivity_examples import Example
+from padim.analysis.sensitivity_examples import PaintedExample
 from padim.analysis.synthetic_defects import KINDS
 from padim.data.decode import decode
 from padim.data.labeled_images import LabeledImages
@@ -26,7 +26,7 @@ from tests.trials import made
 from ui import sensitivity
 from ui.files.media import ServedImage
 from ui.jobs.jobs import Job
-from ui.sensitivity import Probed, Unit, Wanted
+from ui.sensitivity import SensitivityRun, Unit, Wanted
 from ui.widgets import sensitivity_charts
 
 WANTED = Wanted(KINDS, (4.0, 12.0, 30.0), (0.1, 0.5), 4, 3)
@@ -36,22 +36,22 @@ class _Images(list[tuple[str, Any]]):
     skipped: tuple[Any, ...] = ()
 
 
-def run(model: Padim, wanted: Wanted = WANTED) -> Probed:
+def run(model: Padim, wanted: Wanted = WANTED) -> SensitivityRun:
     """Probe four good parts that the model has not seen."""
     images = LabeledImages(_Images(normals(6, first=100)), 6, "new parts")
     job: Job[Any] = Job("key", "title", lambda job: None)
-    return sensitivity._probed(model, images, wanted, "identity", job)
+    return sensitivity._measure(model, images, wanted, "identity", job)
 
 
 @pytest.fixture(scope="module")
-def found(small_model: Padim) -> Probed:
+def found(small_model: Padim) -> SensitivityRun:
     return run(small_model)
 
 
 # -- the run ---------------------------------------------------------------------------------------------
 
 
-def test_examples_show_the_trials_of_the_measurement(small_model: Padim, found: Probed) -> None:
+def test_examples_show_the_trials_of_the_measurement(small_model: Padim, found: SensitivityRun) -> None:
     peer = measure(
         small_model,
         normals(6, first=100),
@@ -76,26 +76,26 @@ def test_examples_show_the_trials_of_the_measurement(small_model: Padim, found: 
             assert (one.image == plain) == (not trial.mask[inside].any())
 
 
-def _window(trial: Example) -> tuple[slice, slice]:
+def _window(trial: PaintedExample) -> tuple[slice, slice]:
     """The piece shown, 45 pixels of the 64 around the largest size: as near to the centre as it fits."""
     corners = (min(max(0, round(at - 22.5)), 19) for at in (trial.place.y, trial.place.x))
     top, left = corners
     return slice(top, top + 45), slice(left, left + 45)
 
 
-def test_the_first_image_is_the_backdrop(small_model: Padim, found: Probed) -> None:
+def test_the_first_image_is_the_backdrop(small_model: Padim, found: SensitivityRun) -> None:
     shown = decode(found.seen.data, "seen").astype(int)
     bare = small_model.network.preprocess(part(100)).astype(int)
     assert shown.shape == (64, 64, 3)
     assert np.abs(shown - bare).mean() < 6
 
 
-def test_all_kinds_together_are_the_sum_of_the_kinds(found: Probed) -> None:
-    probe = found.probe
-    for contrast in probe.contrasts:
+def test_all_kinds_together_are_the_sum_of_the_kinds(found: SensitivityRun) -> None:
+    result = found.result
+    for contrast in result.contrasts:
         together = found.curve(None, contrast)
-        for j in range(len(probe.sizes)):
-            alone = [found.curve(kind, contrast).rates[j] for kind in probe.kinds]
+        for j in range(len(result.sizes)):
+            alone = [found.curve(kind, contrast).rates[j] for kind in result.kinds]
             assert together.rates[j].count == sum(rate.count for rate in alone)
             assert together.rates[j].of == sum(rate.of for rate in alone)
 
@@ -105,16 +105,16 @@ def test_a_cancelled_probe_is_none(small_model: Padim) -> None:
     job.cancel()
     images = LabeledImages(_Images(normals(2, first=100)), 2, "new parts")
     with pytest.raises(Cancelled):
-        sensitivity._probed(small_model, images, WANTED, "identity", job)
+        sensitivity._measure(small_model, images, WANTED, "identity", job)
 
 
 # -- units and words -------------------------------------------------------------------------------------
 
 
 def test_sizes_are_told_in_pixels_or_millimetres() -> None:
-    assert Unit.of((2.0, 2.0)).said(8) == "16 px"
-    assert Unit.of((2.0, 2.0), 0.05).said(8) == "0.8 mm"
-    assert Unit.of((2.0, 1.0)).said(8) == "16 × 8 px"
+    assert Unit.of((2.0, 2.0)).text(8) == "16 px"
+    assert Unit.of((2.0, 2.0), 0.05).text(8) == "0.8 mm"
+    assert Unit.of((2.0, 1.0)).text(8) == "16 × 8 px"
     assert Unit.of((2.0, 2.0)).axis == (2.0, "px")
     factor, name = Unit.of((2.0, 1.0)).axis
     assert factor == 1
@@ -123,23 +123,23 @@ def test_sizes_are_told_in_pixels_or_millimetres() -> None:
 
 @given(number=st.floats(0.001, 1e6))
 def test_a_size_is_spelt_to_a_few_hundredths(number: float) -> None:
-    text = Unit(1.0, 1.0, "mm").said(number).removesuffix(" mm").replace(",", "")
+    text = Unit(1.0, 1.0, "mm").text(number).removesuffix(" mm").replace(",", "")
     assert "e" not in text
     assert float(text) == pytest.approx(number, rel=0.051)
 
 
-def test_what_lies_beyond_the_sizes_tried_is_said(found: Probed) -> None:
-    probe = made([[[[False], [True]]]] * 20 + [[[[True], [True]]]] * 20)
-    unit = Unit.of(probe.scale)
-    curves = Probed("x", "", 1.0, probe, (), ServedImage(b""), {})
+def test_what_lies_beyond_the_sizes_tried_is_said(found: SensitivityRun) -> None:
+    result = made([[[[False], [True]]]] * 20 + [[[[True], [True]]]] * 20)
+    unit = Unit.of(result.scale)
+    curves = SensitivityRun("x", "", 1.0, result, (), ServedImage(b""), {})
     _, rows = sensitivity.smallest(curves, unit)
     at_90 = curves.curve("scratch", 0.1).at_90.value
     assert at_90 is not None
-    assert rows[0][1].text == unit.said(at_90)
+    assert rows[0][1].text == unit.text(at_90)
     assert rows[0][1].note == "half: ≤ 8 px"
-    never = replace(curves, probe=made([[[[False], [False]]]] * 9), _curves={})
+    never = replace(curves, result=made([[[[False], [False]]]] * 9), _curves={})
     assert sensitivity.smallest(never, unit)[1][0][1].text == "> 16 px"
-    void = replace(curves, probe=made([[[[False]]]], [[[[True]]]]), _curves={})
+    void = replace(curves, result=made([[[[False]]]], [[[[True]]]]), _curves={})
     assert sensitivity.smallest(void, unit)[1][0][1].text == "–"
     head, rows = sensitivity.smallest(found, unit)
     assert len(rows) == 5
@@ -150,8 +150,8 @@ def test_blind_places_and_the_weakest_cell_are_named() -> None:
     caught = np.ones((9, 2, 2, 2), bool)
     assert "no blind spot" in sensitivity.weakest(made(caught), None)
     caught[0] = False
-    probe = made(caught)
-    text = sensitivity.weakest(probe, None)
+    result = made(caught)
+    text = sensitivity.weakest(result, None)
     assert "the top left of the image: 67 %, judged from 3 places" in text
     assert "at 1 of 9 places" in text
     assert "could be judged" in sensitivity.weakest(made(caught & False, caught | True), "scratch")
@@ -168,7 +168,7 @@ def test_percentages_are_short() -> None:
 # -- files and figures -----------------------------------------------------------------------------------
 
 
-def test_files_hold_the_counts(found: Probed) -> None:
+def test_files_hold_the_counts(found: SensitivityRun) -> None:
     class _Entry:
         id, name = "m1", "=Plate"
 
@@ -177,18 +177,18 @@ def test_files_hold_the_counts(found: Probed) -> None:
     assert len(rows) == 5 * 3 * 2
     for row in rows:
         kind: Any = row["kind"]
-        rate = found.probe.rate(kind, float(row["size_map_px"]), float(row["contrast"]))
+        rate = found.result.rate(kind, float(row["size_map_px"]), float(row["contrast"]))
         assert (int(row["caught"]), int(row["tried"])) == (rate.count, rate.of)
         assert float(row["size_px_across"]) == pytest.approx(1.5 * float(row["size_map_px"]))
         assert row["model"] == "'=Plate"
     whole = json.loads(sensitivity.document(found, entry))
-    assert whole["share_caught"] == found.probe.share
-    assert len(whole["places"]) == len(found.probe.places)
+    assert whole["share_caught"] == found.result.share
+    assert len(whole["places"]) == len(found.result.places)
     assert len(whole["over_size"]) == 10
 
 
-def test_curves_are_drawn_through_the_counts(found: Probed) -> None:
-    curves = [(f"{c}", found.curve(None, c)) for c in found.probe.contrasts]
+def test_curves_are_drawn_through_the_counts(found: SensitivityRun) -> None:
+    curves = [(f"{c}", found.curve(None, c)) for c in found.result.contrasts]
     figure = sensitivity_charts.detection(curves, factor=1.5, unit="px")
     points = [trace for trace in figure.data if "markers" in trace.mode]
     assert len(points) == 2
@@ -200,13 +200,13 @@ def test_curves_are_drawn_through_the_counts(found: Probed) -> None:
     assert not empty.data
 
 
-def test_the_map_shows_every_place_on_the_part(found: Probed) -> None:
-    probe = found.probe
-    share, _ = probe.by_place()
-    spots = counts_by_place(probe)
+def test_the_map_shows_every_place_on_the_part(found: SensitivityRun) -> None:
+    result = found.result
+    share, _ = result.by_place()
+    spots = counts_by_place(result)
     figure = sensitivity_charts.place_map(share, spots, side=64, shape=2.0, backdrop=found.seen.data)
     shown = sorted((x, y) for trace in figure.data[1:] for x, y in zip(trace.x, trace.y, strict=True))
-    assert shown == sorted(map(tuple, probe.places.tolist()))
+    assert shown == sorted(map(tuple, result.places.tolist()))
     assert figure.layout.images[0].source.startswith("data:image/jpeg;base64,")
     assert list(figure.layout.yaxis.range) == [64, 0]
     assert figure.layout.yaxis.scaleratio == 0.5

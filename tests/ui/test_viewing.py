@@ -117,13 +117,13 @@ def test_where_room_is_short_the_hottest_keep_their_maps(
     assert viewing._numbers_of(cold, model, held) is not None
 
 
-def told(model: Padim, images: list[viewing.Shown], **changes: Any) -> dict[str, Any]:
+def told(model: Padim, images: list[viewing.ViewerImage], **changes: Any) -> dict[str, Any]:
     decision = {"basis": "manual", "permille": 950, "level": 5, "min_area": 8}
     given: dict[str, Any] = {
         "mode": "inspect",
         "decision": decision,
         "selected": None,
-        "heard": viewing.Heard(),
+        "handled": viewing.HandledCounts(),
         "look": {"opacity": 0.4, "colormap": "inferno"},
         "labels": {},
         "kept": set(),
@@ -167,7 +167,7 @@ def test_the_message_is_urls_and_numbers(small_model: Padim) -> None:
 )
 def test_a_look_from_the_browser(said: object, look: tuple[float, str]) -> None:
     mine = {"opacity": 0.4, "colormap": "inferno"}
-    viewing.hear_look(mine, said)
+    viewing.on_look(mine, said)
     assert (mine["opacity"], mine["colormap"]) == look
 
 

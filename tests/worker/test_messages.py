@@ -82,7 +82,7 @@ def test_a_request_arrives_as_it_was(names: dict[str, str], files: list[str], in
         messages.SetLayers(**about, active=files),
         messages.Exclude(**about, index=index, reason="kept_out"),
         messages.Include(**about, index=index),
-        messages.Study(folder=Path("s"), variants=[("a", config)], images=labelled),
+        messages.StudyRequest(folder=Path("s"), variants=[("a", config)], images=labelled),
     ]
     for request in requests:
         line = messages.request_to_json(request)

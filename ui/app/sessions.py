@@ -78,8 +78,8 @@ class Sessions:
                     del self._seen[session]
                     gone.append(session)
         for session in gone:
-            for told in self.at_end:
-                told(session)
+            for callback in self.at_end:
+                callback(session)
             self.close(session)
         return gone
 
@@ -123,9 +123,9 @@ _GUARD = threading.Lock()
 _watching = False
 
 
-def at_end(told: Callable[[str], None]) -> None:
-    """Have ``told`` called with a session's id when it has ended."""
-    _SESSIONS.at_end.append(told)
+def at_end(callback: Callable[[str], None]) -> None:
+    """Have ``callback`` called with a session's id when it has ended."""
+    _SESSIONS.at_end.append(callback)
 
 
 def busy_while(asked: Callable[[], bool]) -> None:

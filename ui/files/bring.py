@@ -40,7 +40,7 @@ class Brought:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleParts:
     """Images of the sample, offered by a button with a note beside it."""
 
     note: str
@@ -53,7 +53,7 @@ def images(
     take: Callable[[Brought], None],
     *,
     note: str = "",
-    sample: Sample | None = None,
+    sample: SampleParts | None = None,
     also: Sequence[str] = (),
 ) -> None:
     """Draw the ways to bring images; ``take`` gets what was brought, and the page then runs again.

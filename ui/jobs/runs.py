@@ -71,7 +71,7 @@ class Runs:
             self.model, self.images = "", None
 
 
-class Judged(Protocol):
+class MeasuredResult(Protocol):
     """Counts of verdicts, with the level and the smallest region that they were reached with."""
 
     @property
@@ -80,7 +80,7 @@ class Judged(Protocol):
     def min_area(self) -> int: ...
 
 
-def outdated(identity: str, judged: Judged, entry: Entry, model: Padim) -> str:
+def outdated(identity: str, result: MeasuredResult, entry: Entry, model: Padim) -> str:
     """What has changed since a measurement: ``model``, ``threshold`` or nothing, an empty word.
 
     Args:
@@ -91,5 +91,5 @@ def outdated(identity: str, judged: Judged, entry: Entry, model: Padim) -> str:
     if identity != workspace.scoring_identity(entry):
         return "model"
     now = None if model.current_threshold is None else model.current_threshold.level
-    same = now == judged.threshold and model.config.min_area == judged.min_area
+    same = now == result.threshold and model.config.min_area == result.min_area
     return "" if same else "threshold"

@@ -84,8 +84,8 @@ def bar(job: Job[Any], unit: str = "image", cancellable: bool = True) -> None:
     now = job.current
     stopping = job.cancelled()
     line = [now.stage or "Starting"]
-    if told := how_far(now, unit):
-        line.append(told)
+    if text := how_far(now, unit):
+        line.append(text)
     left = job.seconds_left
     if stopping:
         line = ["Stopping"]

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from padim.worker.images import AtPath, Files
     from padim.worker.messages import Outcome, Request
     from padim.worker.process import OnCancel
-    from padim.worker.verbs import Report
+    from padim.worker.verbs import ReportProgress
     from ui.files.bring import Brought
     from ui.jobs.jobs import Job
 
-Kind = Literal["fit", "change", "comparison"]
-_OTHERS: dict[Kind, str] = {"fit": "other fit", "change": "change of a model", "comparison": "comparison"}
+WorkKind = Literal["fit", "change", "comparison"]
+_OTHERS: dict[WorkKind, str] = {"fit": "other fit", "change": "change of a model", "comparison": "comparison"}
 
 
-def perform(request: Request, progress: Report, on_cancel: OnCancel) -> Outcome:
+def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> Outcome:
     """Do the work, in a process of its own.
 
     The page tests put a function in the place of this one that does it in theirs (tests/pages/conftest.py).
@@ -50,10 +50,10 @@ class _Line:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: list[tuple[Kind, object]] = []
+        self._waiting: list[tuple[WorkKind, object]] = []
 
     @contextmanager
-    def turn(self, kind: Kind, job: Job[Any]) -> Iterator[None]:
+    def turn(self, kind: WorkKind, job: Job[Any]) -> Iterator[None]:
         """Wait until nobody is before this one; the next may go when the block ends.
 
         Raises:
@@ -84,7 +84,7 @@ class _Line:
 _LINE = _Line()
 
 
-def waiting(before: list[Kind]) -> str:
+def waiting(before: list[WorkKind]) -> str:
     """The place in the queue: "Waiting: 1 other fit goes first"."""
     kinds = Counter(before)
     what = _OTHERS[before[0]] if len(kinds) == 1 else "other job"
@@ -92,7 +92,7 @@ def waiting(before: list[Kind]) -> str:
     return f"Waiting: {count(len(before), what, many)} {'goes' if len(before) == 1 else 'go'} first"
 
 
-def run(kind: Kind, request: Request, job: Job[Any]) -> Outcome:
+def run(kind: WorkKind, request: Request, job: Job[Any]) -> Outcome:
     """Have a request done when its turn comes.
 
     Args:

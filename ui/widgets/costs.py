@@ -21,7 +21,7 @@ def facts(config: PadimConfig, images: int) -> list[tuple[str, str]]:
         ("Memory while fitting", megabytes(cost.fit_memory)),
         ("Memory while scoring", megabytes(cost.score_memory)),
         ("Saved model", megabytes(cost.bundle)),
-        ("Working features", megabytes(cost.spool_per_image * images)),
+        ("Working features", megabytes(cost.features_per_image * images)),
         ("Checkpoint, optional", megabytes(cost.checkpoint) if cost.checkpoint else "none"),
     ]
 
@@ -31,20 +31,20 @@ def note(config: PadimConfig, images: int) -> str:
     from padim.analysis.cost import estimate, images_for_full_size
 
     cost = estimate(config, images)
-    said = "The network itself comes on top."
+    text = "The network itself comes on top."
     if cost.rank is not None:
         whole = estimate(config)
-        said = (
+        text = (
             f"With only {count(images, 'image')} the model stays small: from "
             f"{images_for_full_size(cost.features)} on, fitting takes "
-            f"{megabytes(whole.fit_memory)} and the saved model {megabytes(whole.bundle)}. " + said
+            f"{megabytes(whole.fit_memory)} and the saved model {megabytes(whole.bundle)}. " + text
         )
     if cost.kept_per_image:
-        said = (
+        text = (
             "PatchCore keeps all patches here: every further image adds "
-            f"{megabytes(cost.kept_per_image)} to the model, on disk and in memory. {said}"
+            f"{megabytes(cost.kept_per_image)} to the model, on disk and in memory. {text}"
         )
-    return said
+    return text
 
 
 def checkpoint(config: PadimConfig, images: int) -> str:

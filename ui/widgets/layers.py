@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.network.registry import Layer
     from padim.storage.model_folders import Entry
-    from ui.scoring import Scored
+    from ui.scoring import ScoredUpload
 
 # What a layer of that stride sees, as far as one word can say it.
 _SEES = {2: "finest detail", 4: "fine detail", 8: "pattern", 16: "shape", 32: "whole objects"}
@@ -44,7 +44,7 @@ def colours(count: int) -> list[str]:
     return [_RAMP[round(i * (len(_RAMP) - 1) / (count - 1))] for i in range(count)]
 
 
-UNTOLD = (
+UNREPORTED = (
     "Which layer saw it can be told for PaDiM without position tolerance: only there a distance is a sum of "
     "what the layers add."
 )
@@ -78,7 +78,7 @@ def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) ->
 # -- a test image --------------------------------------------------------------------------------------
 
 
-def labels(places: Sequence[AskedPlace], item: Scored) -> list[str]:
+def labels(places: Sequence[AskedPlace], item: ScoredUpload) -> list[str]:
     """What the places of an image that can be asked about are called."""
     regions = sum(place.region is not None for place in places)
 
@@ -108,7 +108,7 @@ def where(x: float, y: float, height_width: tuple[int, int]) -> str:
     return f"{row} {column}".strip()
 
 
-def explained(entry: Entry, model: Padim, item: Scored, place: AskedPlace) -> Explanation:
+def explained(entry: Entry, model: Padim, item: ScoredUpload, place: AskedPlace) -> Explanation:
     """What each layer has to do with the distance at a place of an image.
 
     Raises:
@@ -122,7 +122,12 @@ def explained(entry: Entry, model: Padim, item: Scored, place: AskedPlace) -> Ex
 
 @st.cache_resource(max_entries=200, show_spinner=False)
 def _explained(
-    _model: Padim, _item: Scored, identity: str, sha256: str, region: bytes, _mask: npt.NDArray[np.bool_]
+    _model: Padim,
+    _item: ScoredUpload,
+    identity: str,
+    sha256: str,
+    region: bytes,
+    _mask: npt.NDArray[np.bool_],
 ) -> Explanation:
     from padim.analysis.attribution import explain
 
@@ -130,13 +135,13 @@ def _explained(
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _embedding(_model: Padim, _item: Scored, identity: str, sha256: str) -> npt.NDArray[np.float32]:
+def _embedding(_model: Padim, _item: ScoredUpload, identity: str, sha256: str) -> npt.NDArray[np.float32]:
     from padim.analysis.layer_questions import embed_file
 
     return embed_file(_model, _item.name, _item.file.read_bytes())
 
 
-def outlined(item: Scored, model: Padim, level: int, place: AskedPlace) -> ServedImage:
+def outlined(item: ScoredUpload, model: Padim, level: int, place: AskedPlace) -> ServedImage:
     """The small image with that place outlined."""
     from padim.data.decode import decode
     from padim.output.small_overlays import outlined_jpeg

@@ -17,7 +17,7 @@ from ui.widgets import charts, downloads, learning_chart, panels, tables
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.learning import Learnt, Source
+    from ui.learning import CurveRun, Source
 
 _MOST_DRAWS = 20
 
@@ -133,18 +133,18 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
     )
 
 
-def _results(entry: Entry, found: Learnt) -> None:
+def _results(entry: Entry, found: CurveRun) -> None:
     from padim.analysis.learning_advice import odd_parts, outlook, painted_note
     from padim.decision.calibration import parts_needed
 
     curve = found.curve
     shell.unusable(found.failed)
-    told = None if curve.gain is None else curve.gain.told
-    said = f"{outlook(curve)}\n\n{odd_parts(curve.permille, curve.parts)}"
-    if told == "flattened":
-        st.success(said, icon=":material/check:")
+    trend = None if curve.gain is None else curve.gain.trend
+    text = f"{outlook(curve)}\n\n{odd_parts(curve.permille, curve.parts)}"
+    if trend == "flattened":
+        st.success(text, icon=":material/check:")
     else:
-        st.info(said, icon=":material/trending_up:" if told == "rising" else ":material/info:")
+        st.info(text, icon=":material/trending_up:" if trend == "rising" else ":material/info:")
     enough = parts_needed(curve.permille, 1)
     halves = st.grid(min_column_width=400, gap="medium", key="learning-halves")
     if curve.defects is not None:

@@ -18,7 +18,7 @@ def figure(trainings: Sequence[Losses]) -> go.Figure:
     import plotly.graph_objects as go
 
     chart = go.Figure()
-    told = [value for one in trainings for value in (*one.train, *one.held_out)]
+    drawn = [value for one in trainings for value in (*one.train, *one.held_out)]
     for index, one in enumerate(trainings):
         colour = (GOOD, LINE, *KINDS)[index % (2 + len(KINDS))]
         for values, dash, what in ((one.train, "solid", "learnt from"), (one.held_out, "dot", "held back")):
@@ -50,6 +50,6 @@ def figure(trainings: Sequence[Losses]) -> go.Figure:
         legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 1, "xanchor": "right"},
         xaxis={"title": "Epoch", "rangemode": "tozero"},
         # What prepares a training is on another scale than the training itself.
-        yaxis={"title": "Loss", "type": "log" if all(value > 0 for value in told) else "linear"},
+        yaxis={"title": "Loss", "type": "log" if all(value > 0 for value in drawn) else "linear"},
     )
     return chart

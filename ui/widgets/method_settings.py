@@ -156,16 +156,16 @@ def titles(config: PadimConfig) -> str:
 def honesty(config: PadimConfig) -> str:
     """How the good parts' own scores came about, in a sentence or two."""
     ways = {catalogue.held_out(name, neighborhood=config.neighborhood) for name in config.methods_used}
-    said = [_EXACT] if ways == {"exact"} else []
+    text = [_EXACT] if ways == {"exact"} else []
     if "approximate" in ways:
-        said.append(
+        text.append(
             "For PatchCore each good part is scored against the memory without its own patches, filled up "
             "with what they had stood for: an approximation, close to a memory chosen without the part."
         )
     if "folds" in ways:
-        said.append(
+        text.append(
             f"Each good part is scored by a network trained without it, in {config.folds} turns. Those "
             "networks have seen fewer parts than the final one, so that the scores come out a little too "
             "high rather than too low."
         )
-    return " ".join(said)
+    return " ".join(text)

@@ -42,11 +42,11 @@ _ABOUT = {
     "efficientnet_b5": ("Medium: 6 times the work of EfficientNet-Lite0.", 117),
 }
 
-Kind = Literal["here", "random", "download", "bring", "blocked"]
+NetworkState = Literal["here", "random", "download", "bring", "blocked"]
 
 
 @dataclass(frozen=True)
-class Status:
+class NetworkStatus:
     """Where a network's weights are.
 
     Attributes:
@@ -56,8 +56,8 @@ class Status:
         path: of the file, where it is here.
     """
 
-    kind: Kind
-    told: str = ""
+    kind: NetworkState
+    description: str = ""
     path: Path | None = None
 
     @property
@@ -73,7 +73,7 @@ class _Refused:
     why: dict[str, PadimError] = field(default_factory=dict)
 
 
-def status(name: str, kind: Literal["pretrained", "random"] = "pretrained") -> Status:
+def status(name: str, kind: Literal["pretrained", "random"] = "pretrained") -> NetworkStatus:
     """Where a network's weights are, without asking anybody else than this server.
 
     Raises:
@@ -84,15 +84,15 @@ def status(name: str, kind: Literal["pretrained", "random"] = "pretrained") -> S
     if there.at_hand or kind == "random":
         if kind == "random":
             missing = weights.lacks_builder(backbone)
-            return Status("blocked", missing) if missing else Status("random")
-        return Status("here", path=there.path)
+            return NetworkStatus("blocked", missing) if missing else NetworkStatus("random")
+        return NetworkStatus("here", path=there.path)
     try:
         found = weights.find(name)
     except BackboneError as error:
-        return Status("blocked", str(error))
+        return NetworkStatus("blocked", str(error))
     if found is not None or weights.lacks_builder(backbone):
-        return Status("blocked", there.told)
-    return Status("download" if backbone.files[0].url else "bring")
+        return NetworkStatus("blocked", there.description)
+    return NetworkStatus("download" if backbone.files[0].url else "bring")
 
 
 def ready(config: PadimConfig) -> bool:
@@ -119,7 +119,7 @@ def about(name: str) -> str:
     return _ABOUT[name][0]
 
 
-def panel(name: str, layers: Sequence[str], now: Status) -> None:
+def panel(name: str, layers: Sequence[str], now: NetworkStatus) -> None:
     """Say where the weights are, and take a file of them where they are not, or cannot be used.
 
     Args:
@@ -134,7 +134,7 @@ def panel(name: str, layers: Sequence[str], now: Status) -> None:
         return
     if now.kind == "blocked":
         st.caption(about(name))
-        st.error(plain(_sentence(now.told)), icon=":material/error:")
+        st.error(plain(_sentence(now.description)), icon=":material/error:")
         return
     file = backbones.get(name).files[0]
     if now.kind == "here" and not wanting:

@@ -42,7 +42,7 @@ def draw(chosen: Mapping[str, Any], config: PadimConfig | None, images: int) -> 
     """
     backbone = str(chosen["backbone"])
     now = _matching(chosen)
-    options: list[presets.Name | Literal["custom"]] = [preset.name for preset in PRESETS.values()]
+    options: list[presets.PresetName | Literal["custom"]] = [preset.name for preset in PRESETS.values()]
     if now is None:
         options.append("custom")
     # The settings are what counts: the control only says which preset they are, and when it is clicked.
@@ -59,10 +59,10 @@ def draw(chosen: Mapping[str, Any], config: PadimConfig | None, images: int) -> 
         help="A preset sets layers, features, input size and grid together. Each of them can still be "
         "changed below; the control then says “Custom”.",
     )
-    st.caption(_told(now, backbone, config, images))
+    st.caption(_description(now, backbone, config, images))
 
 
-def _matching(chosen: Mapping[str, Any]) -> presets.Name | None:
+def _matching(chosen: Mapping[str, Any]) -> presets.PresetName | None:
     if any(key not in chosen for key in presets.CONTROLLED):
         return None  # no layer is chosen, and so no number of features
     return presets.matching(chosen)
@@ -80,19 +80,21 @@ def _apply(backbone: str) -> None:
     st.session_state[features_key(backbone, channels)] = wanted["n_features"] or channels
 
 
-def _told(now: presets.Name | None, backbone: str, config: PadimConfig | None, images: int) -> str:
+def _description(
+    now: presets.PresetName | None, backbone: str, config: PadimConfig | None, images: int
+) -> str:
     """One line: what it does, costs and has gained."""
     if now is None:
         return "Settings of your own, below. Choose a preset to go back to one."
-    said = [PRESETS[now].summary if backbone == presets.TUNED_FOR else presets.ELSEWHERE[now]]
+    sentences = [PRESETS[now].summary if backbone == presets.TUNED_FOR else presets.ELSEWHERE[now]]
     if now != "standard":
-        said += [
+        sentences += [
             text for text in (presets.gained(now, backbone), _cost(now, backbone, config, images)) if text
         ]
-    return " ".join(said)
+    return " ".join(sentences)
 
 
-def _cost(now: presets.Name, backbone: str, config: PadimConfig | None, images: int) -> str:
+def _cost(now: presets.PresetName, backbone: str, config: PadimConfig | None, images: int) -> str:
     """Memory for these images, and time, against the standard preset."""
     if config is None:
         return ""
@@ -100,10 +102,10 @@ def _cost(now: presets.Name, backbone: str, config: PadimConfig | None, images: 
 
     usual = config.model_validate({**config.model_dump(), **presets.settings("standard", backbone)})
     own, other = (estimate(one, images).score_memory for one in (config, usual))
-    said = (
+    sentences = (
         f"With {count(images, 'image')} scoring takes {megabytes(own)} of memory, Standard {megabytes(other)}"
     )
     measured = presets.MEASURED.get(now) if backbone == presets.TUNED_FOR else None
     if measured is not None:
-        said += f"; it takes {presets.times(measured.scoring_time)} of Standard"
-    return f"{said}."
+        sentences += f"; it takes {presets.times(measured.scoring_time)} of Standard"
+    return f"{sentences}."

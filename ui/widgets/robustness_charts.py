@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChangeLine:
     """One curve.
 
     Attributes:
@@ -28,19 +28,19 @@ class Line:
     rates: Sequence[Rate]
 
 
-REJECTED, CAUGHT, LIMIT, BORNE = GOOD, DEFECT, LINE, DRAFT
+REJECTED, CAUGHT, LIMIT, TOLERATED = GOOD, DEFECT, LINE, DRAFT
 """Colours: good parts rejected, defects caught, the promise, what is borne."""
 
 
 def against_severity(
-    rejected: Line,
-    caught: Line,
+    rejected: ChangeLine,
+    caught: ChangeLine,
     *,
     ticks: Sequence[str],
-    said: Sequence[str],
+    text: Sequence[str],
     title: str,
     limit: float | None,
-    borne: int | None,
+    tolerated: int | None,
     height: int = 250,
 ) -> go.Figure:
     """Shares at each severity, with their intervals.
@@ -58,9 +58,9 @@ def against_severity(
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    if borne is not None:
+    if tolerated is not None:
         figure.add_vrect(
-            x0=-0.3, x1=borne + 0.3, fillcolor=BORNE, opacity=0.14, line={"width": 0}, layer="below"
+            x0=-0.3, x1=tolerated + 0.3, fillcolor=TOLERATED, opacity=0.14, line={"width": 0}, layer="below"
         )
     if limit is not None:
         figure.add_hline(y=limit, line={"color": LIMIT, "width": 1.5, "dash": "dash"})
@@ -74,7 +74,7 @@ def against_severity(
         figure.add_scatter(
             x=[i + aside for i, _ in known],
             y=[rate.share for _, rate in known],
-            customdata=[charts.counted(said[i], rate) for i, rate in known],
+            customdata=[charts.counted(text[i], rate) for i, rate in known],
             mode="lines+markers",
             name=line.name,
             line={"color": colour, "width": 2},

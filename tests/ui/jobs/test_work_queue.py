@@ -80,7 +80,7 @@ class Noted(Job[Any]):
             assert self.said.wait_for(lambda: stage in self.stages, WAIT), self.stages
 
 
-def queued(name: str, kind: work_queue.Kind = "fit") -> Noted:
+def queued(name: str, kind: work_queue.WorkKind = "fit") -> Noted:
     request = Include(root=Path(), model=name, index=0)
     job = Noted(name, name, lambda job: work_queue.run(kind, request, job))
     threading.Thread(target=job.run, daemon=True).start()

@@ -18,7 +18,7 @@ def test_the_page_says_what_the_engine_estimates(images: int) -> None:
     assert facts["Memory while fitting"] == megabytes(cost.fit_memory)
     assert facts["Memory while scoring"] == megabytes(cost.score_memory)
     assert facts["Saved model"] == megabytes(cost.bundle)
-    assert facts["Working features"] == megabytes(images * cost.spool_per_image)
+    assert facts["Working features"] == megabytes(images * cost.features_per_image)
     assert facts["Checkpoint, optional"] == megabytes(cost.checkpoint)
     assert costs.checkpoint(config, images) == megabytes(cost.checkpoint)
 

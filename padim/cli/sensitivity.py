@@ -1,4 +1,4 @@
-"""``probe``: what size and contrast a defect must have to be caught, without one real defect."""
+"""``sensitivity``: what size and contrast a defect must have to be caught, without one real defect."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from padim.output import to_json
 
 if TYPE_CHECKING:
     from padim.analysis.detection_curve import Reach
-    from padim.analysis.sensitivity import Probe
-    from padim.data.labeled_images import Selection
+    from padim.analysis.sensitivity import Sensitivity
+    from padim.data.labeled_images import ImageSelection
     from padim.model import Padim
 
 PAINTED = "What is painted"
 
 
-def probe(
+def sensitivity(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
     folder: Annotated[
@@ -130,7 +130,7 @@ def probe(
     terminal.skipped(failed)
 
 
-def good_images(path: Path) -> Selection:
+def good_images(path: Path) -> ImageSelection:
     """The good ones of labelled images; of any others, all.
 
     Raises:
@@ -155,10 +155,10 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
     return values
 
 
-def _document(found: Probe) -> dict[str, Any]:
+def _document(found: Sensitivity) -> dict[str, Any]:
     share, places = found.by_place()
     return {
-        **to_json.probe(found),
+        **to_json.sensitivity(found),
         "places": len(found.places),
         "over_contrast": [
             {"kind": kind, "size": size, **to_json.curve(found.over_contrast(kind, size))}
@@ -172,7 +172,7 @@ def _document(found: Probe) -> dict[str, Any]:
     }
 
 
-def _shown(found: Probe, model: Padim, path: Path) -> list[Any]:
+def _shown(found: Sensitivity, model: Padim, path: Path) -> list[Any]:
     from padim.text import count
 
     across, down = found.scale
@@ -225,7 +225,7 @@ def _reached(reach: Reach, sizes: tuple[float, ...]) -> str:
     return f"≤ {sizes[0]:g}" if reach.below else f"> {sizes[-1]:g}"
 
 
-def _map(found: Probe) -> list[Any]:
+def _map(found: Sensitivity) -> list[Any]:
     """The share caught by place, as on the image: the part's blind spots."""
     from rich.text import Text
 
@@ -237,7 +237,7 @@ def _map(found: Probe) -> list[Any]:
     return ["", "[bold]Caught by place, in percent over all settings[/]", Text("\n".join(lines))]
 
 
-def _remark(terminal: Terminal, found: Probe) -> None:
+def _remark(terminal: Terminal, found: Sensitivity) -> None:
     from padim.text import count
 
     if found.in_fit:

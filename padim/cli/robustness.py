@@ -1,4 +1,4 @@
-"""``shift``: what change of light, camera or fixture a model bears."""
+"""``robustness``: what change of light, camera or fixture a model bears."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from padim.errors import ImageError, PadimError
 from padim.output import to_json
 
 if TYPE_CHECKING:
-    from padim.analysis.robustness import Bears, Shift
+    from padim.analysis.robustness import Robustness, Tolerance
     from padim.decision.operating_points import Rate
     from padim.model import Padim
 
 CHANGES = "The changes"
 
 
-def shift(
+def robustness(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
     images: Annotated[
@@ -95,7 +95,7 @@ def shift(
     document = {
         **summary.document(model, path),
         "folder": str(images),
-        **to_json.shift(found, margin / 100),
+        **to_json.robustness(found, margin / 100),
         "skipped": to_json.skipped(failed),
     }
     terminal.result(document, *_shown(found, model, path, margin / 100))
@@ -107,7 +107,7 @@ def shift(
     terminal.skipped(failed)
 
 
-def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
+def _shown(found: Robustness, model: Padim, path: Path, margin: float) -> list[Any]:
     from padim.analysis.image_changes import words
     from padim.text import count
 
@@ -115,10 +115,10 @@ def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
     rows = [
         ("threshold", summary.threshold_words(model)),
         ("promised", summary.promise_words(model)),
-        ("judged", f"{count(found.good, 'good image')} and {count(found.defects, 'defect')}"),
-        ("bearable", f"up to {limit}, and fewer than {margin * 100:g} in 100 defects lost"),
+        ("scored", f"{count(found.good, 'good image')} and {count(found.defects, 'defect')}"),
+        ("tolerated", f"up to {limit}, and fewer than {margin * 100:g} in 100 defects lost"),
     ]
-    bears = columns([("change", False), ("bears", False), ("what gives way", False)])
+    tolerance = columns([("change", False), ("tolerates", False), ("what gives way", False)])
     table = columns(
         [
             *(("change", False), ("severity", False)),
@@ -127,8 +127,12 @@ def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
         ]
     )
     for series in found.series:
-        borne = series.bears(found.limit, margin)
-        bears.add_row(series.kind, _borne(borne, words(series.kind, borne.severity or 0)), borne.why)
+        tolerated = series.tolerance(found.limit, margin)
+        tolerance.add_row(
+            series.kind,
+            _tolerance_text(tolerated, words(series.kind, tolerated.severity or 0)),
+            tolerated.why,
+        )
         for severity, rejects, caught in zip(
             series.severities, series.false_rejects, series.caught, strict=True
         ):
@@ -137,15 +141,15 @@ def _shown(found: Shift, model: Padim, path: Path, margin: float) -> list[Any]:
                 name = series.kind if severity == series.severities[1] else ""
                 table.add_row(name, words(series.kind, severity), *_counted(rejects), *_counted(caught))
     title = summary.plain(f"{path.name}: what change it bears")
-    return ["", facts(rows, title), "", bears, "", table]
+    return ["", facts(rows, title), "", tolerance, "", table]
 
 
-def _borne(borne: Bears, said: str) -> str:
-    if borne.severity is None:
+def _tolerance_text(tolerated: Tolerance, text: str) -> str:
+    if tolerated.severity is None:
         return "–"
-    if borne.severity == 0:
+    if tolerated.severity == 0:
         return "[yellow]not even the mildest tried[/]"
-    return f"[bold]{said}[/]" + (" or more" if borne.at_least else "")
+    return f"[bold]{text}[/]" + (" or more" if tolerated.at_least else "")
 
 
 def _counted(rate: Rate) -> tuple[str, str]:

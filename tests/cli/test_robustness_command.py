@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from padim import Padim
-from padim.analysis.image_changes import SEVERITIES, Kind
+from padim.analysis.image_changes import SEVERITIES, ChangeKind
 from padim.analysis.robustness import measure
 from padim.data.datasets import open_dataset
 from tests.cli.conftest import Run, write
@@ -18,10 +18,10 @@ TWO = ("--kinds", "darker,jpeg")
 def test_the_document_holds_the_engines_counts(
     run: Run, labelled: Path, saved_model: Path, small_model: Padim
 ) -> None:
-    done = run("shift", saved_model, labelled, *TWO, "--margin", 30, "--seed", 2, "--json")
+    done = run("robustness", saved_model, labelled, *TWO, "--margin", 30, "--seed", 2, "--json")
     assert done.code == 0, done.err
     dataset = open_dataset(labelled)
-    wanted: dict[Kind, Any] = {kind: SEVERITIES[kind] for kind in ("darker", "jpeg")}
+    wanted: dict[ChangeKind, Any] = {kind: SEVERITIES[kind] for kind in ("darker", "jpeg")}
     found = measure(small_model, dataset, lambda name: dataset.samples[name].kind, severities=wanted, seed=2)
     document = done.json
     assert (document["good"], document["defects"], document["margin"]) == (6, 6, 0.3)
@@ -32,18 +32,26 @@ def test_the_document_holds_the_engines_counts(
         assert [rate["count"] for rate in change["false_rejects"]] == [r.count for r in series.false_rejects]
         assert [rate["count"] for rate in change["caught"]] == [rate.count for rate in series.caught]
         assert set(change["caught_by_defect"]) == {"chip", "scratch"}
-        borne = series.bears(found.limit, 0.3)
-        assert change["bears"] == {
-            "severity": borne.severity,
-            "at_least": borne.at_least,
-            "why": borne.why,
+        tolerated = series.tolerance(found.limit, 0.3)
+        assert change["tolerance"] == {
+            "severity": tolerated.severity,
+            "at_least": tolerated.at_least,
+            "why": tolerated.why,
         }
 
 
 def test_people_get_tables(run: Run, labelled: Path, saved_model: Path) -> None:
-    done = run("shift", saved_model, labelled, *TWO)
+    done = run("robustness", saved_model, labelled, *TWO)
     assert done.code == 0, done.err
-    for words in ("darker", "20 % less light", "quality 50", "as it is", "bears", "what gives way", "6 of 6"):
+    for words in (
+        "darker",
+        "20 % less light",
+        "quality 50",
+        "as it is",
+        "tolerates",
+        "what gives way",
+        "6 of 6",
+    ):
         assert words in done.out
     assert "rotation" not in done.out
 
@@ -52,18 +60,18 @@ def test_good_parts_alone_will_do_and_those_of_the_fit_are_passed_over(
     run: Run, tmp_path: Path, saved_model: Path, good: Path
 ) -> None:
     write(tmp_path / "some", [*normals(3, first=20), ("broken.png", b"no image")])
-    done = run("shift", saved_model, tmp_path / "some", "--kinds", "jpeg", "--json")
+    done = run("robustness", saved_model, tmp_path / "some", "--kinds", "jpeg", "--json")
     assert (done.json["good"], done.json["defects"], done.json["fitted_on"]) == (1, 0, 2)
     assert [entry["name"] for entry in done.json["skipped"]] == ["broken.png"]
     assert "passed over" in done.err
     assert done.json["changes"][0]["caught"][0]["share"] is None
-    assert run("shift", saved_model, tmp_path / "some", "--kinds", "jpeg").code == 0
-    assert "fitted on 22 of them" in run("shift", saved_model, good, "--kinds", "jpeg").sentence
+    assert run("robustness", saved_model, tmp_path / "some", "--kinds", "jpeg").code == 0
+    assert "fitted on 22 of them" in run("robustness", saved_model, good, "--kinds", "jpeg").sentence
 
 
 def test_wrong_settings_are_one_sentence(run: Run, tmp_path: Path, saved_model: Path, labelled: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "fog" in run("shift", saved_model, labelled, "--kinds", "fog").sentence
-    assert "--margin" in run("shift", saved_model, labelled, "--margin", 0).sentence
-    assert "images" in run("shift", saved_model, tmp_path / "empty").sentence
-    assert run("shift", saved_model, tmp_path / "none").sentence
+    assert "fog" in run("robustness", saved_model, labelled, "--kinds", "fog").sentence
+    assert "--margin" in run("robustness", saved_model, labelled, "--margin", 0).sentence
+    assert "images" in run("robustness", saved_model, tmp_path / "empty").sentence
+    assert run("robustness", saved_model, tmp_path / "none").sentence
