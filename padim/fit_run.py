@@ -166,7 +166,7 @@ class FitRun:
         return self.with_room(fitted)
 
     def refit(self, normals: tuple[Normal, ...], watch: Watch) -> FittedState:
-        """Fit again from the features at hand; errors as :meth:`fit_features` and :meth:`require_features`."""
+        """Fit again from the stored features; errors as :meth:`fit_features` and :meth:`require_features`."""
         self.require_features()
         return self.fit_features(self.files.working_files(), normals, watch)
 
