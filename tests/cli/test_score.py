@@ -187,7 +187,7 @@ def test_folders_that_no_run_has_written_are_never_removed(
     before = {place: place.is_file() and place.read_bytes() for place in out.rglob("*")}
     for flags in ((), ("--force",)):
         said = run(*command, *flags).sentence
-        assert "masks that no earlier run has written" in said
+        assert "masks not written by an earlier run" in said
     assert {place: place.is_file() and place.read_bytes() for place in out.rglob("*")} == before
 
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_scored_is_one_sentence(
         (tmp_path / "file", good, out, "manifest.json"),
         (saved_model, tmp_path / "empty", out, "holds no images"),
         (saved_model, tmp_path / "none", out, "does not exist"),
-        (saved_model, good, good / "out", "lies in"),
+        (saved_model, good, good / "out", "is inside"),
         (saved_model, good, tmp_path / "file", "is a file"),
         (saved_model, good, tmp_path / "file" / "out", "Not a directory"),
     ):
