@@ -293,7 +293,7 @@ def fit(
     The folder is removed if the fit fails or is cancelled, unless it resumes an earlier one.
 
     Raises:
-        PadimError: no image can be used, ``Padim.fit`` refuses the settings, or the worker process was killed.
+        PadimError: no image can be used, ``Padim.fit`` refuses the settings, or the worker was killed.
         Cancelled: the user stopped it.
     """
     from padim.worker import messages
