@@ -37,7 +37,7 @@ BATCH = 8
 
 
 # What someone who brings images knows of them.
-Origin = Literal["good", "defect", "unknown"]
+KnownLabel = Literal["good", "defect", "unknown"]
 
 
 def areas_for(model: Padim) -> int:
@@ -69,7 +69,7 @@ class ScoredUpload(StoredScore):
     number: int
     file: Path
     thumb: ServedImage
-    origin: Origin = "unknown"
+    origin: KnownLabel = "unknown"
     _numbers: dict[int, Numbers] = field(default_factory=dict, repr=False)
 
     def numbers(self, model: Padim) -> Numbers:
@@ -150,7 +150,7 @@ class Pile:
         source: Source | Kept,
         model: Padim,
         job: Job[None],
-        origin: Origin | Mapping[str, Origin] = "unknown",
+        origin: KnownLabel | Mapping[str, KnownLabel] = "unknown",
     ) -> None:
         """Score every image of a source into the pile. Runs as a background job.
 
@@ -234,7 +234,7 @@ class Kept:
         return len(self._pile)
 
     @property
-    def origins(self) -> dict[str, Origin]:
+    def origins(self) -> dict[str, KnownLabel]:
         """What was known of them, by name."""
         return {item.name: item.origin for item in self._pile.items}
 
