@@ -128,7 +128,7 @@ def request_from_json(line: str | bytes) -> Request:
 # -- outcomes --------------------------------------------------------------------------------------------
 
 
-class Outcome(BaseModel):
+class WorkerResult(BaseModel):
     """The outcome of a request; the functions in :mod:`padim.worker.verbs` list the attributes that they set.
 
     Attributes:

@@ -7,7 +7,7 @@ folder, so that it also works after a kill.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from padim.errors import Cancelled, ImageError, PadimError
@@ -17,19 +17,18 @@ from padim.worker.messages import (
     Exclude,
     Fit,
     Include,
-    Outcome,
     Rebuild,
     Request,
     SetLayers,
     StudyRequest,
+    WorkerResult,
 )
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.data.decode_budget import Cancel
     from padim.storage import resume
     from padim.storage.normals import Normal
-
-Cancel = Callable[[], bool]
 
 
 class ReportProgress(Protocol):
@@ -40,7 +39,7 @@ class ReportProgress(Protocol):
     ) -> None: ...
 
 
-def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """Carry out a request.
 
     Args:
@@ -70,7 +69,7 @@ def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Outco
             assert_never(request)
 
 
-def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """Fit a model and save it; the outcome has ``images``, the number of the model's images, and ``failed``.
 
     Completed work is kept in the model's working folder until the model is saved, so that the same request
@@ -103,7 +102,7 @@ def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> Outcome:
     )
     store.save(request.model, model)
     resume.forget(work)
-    return Outcome(images=len(model.normals_), failed=_as_pairs((*source.skipped, *failed)))
+    return WorkerResult(images=len(model.normals_), failed=_as_pairs((*source.skipped, *failed)))
 
 
 def _kept_request(request: Fit, total: int) -> resume.Request:
@@ -146,7 +145,7 @@ def fetch_weights(config: PadimConfig, progress: ReportProgress, cancel: Cancel)
         weights.origin(part, on_bytes)
 
 
-def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """Extract a model's features again; the outcome has ``was_stale`` and ``failed``."""
     from padim.workspace import Workspace
 
@@ -156,10 +155,10 @@ def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Outc
         stale = model.state.fitted.calibration == "stale"
         model.working_set.rebuild(source, progress=progress, cancel=cancel, on_error=failed.append)
         progress(0, None, "Saving")
-    return Outcome(was_stale=stale, failed=_as_pairs((*source.skipped, *failed)))
+    return WorkerResult(was_stale=stale, failed=_as_pairs((*source.skipped, *failed)))
 
 
-def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """Add images to a model; the outcome has ``images`` and ``parts``, the numbers added, and ``failed``."""
     from padim.workspace import Workspace
 
@@ -175,10 +174,10 @@ def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> Outcome:
             raise PadimError("None of the images could be used.")
         parts = _parts(model.normals_) - parts_before
         progress(0, None, "Saving")
-    return Outcome(images=added, parts=parts, failed=_as_pairs((*source.skipped, *failed)))
+    return WorkerResult(images=added, parts=parts, failed=_as_pairs((*source.skipped, *failed)))
 
 
-def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """Refit a model with other layers or parts; the outcome has its ``active`` and ``inactive`` layers."""
     from padim.workspace import Workspace
 
@@ -192,10 +191,10 @@ def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, can
                 model.include(request.index, progress=progress, cancel=cancel)
         config = model.config
         progress(0, None, "Saving")
-    return Outcome(active=list(config.active_layers), inactive=list(config.inactive_layers))
+    return WorkerResult(active=list(config.active_layers), inactive=list(config.inactive_layers))
 
 
-def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """Run a study in its folder; the outcome has ``again``, the number of runs that were complete before."""
     from padim.config import PadimConfig
     from padim.study.plan import Variant
@@ -203,7 +202,7 @@ def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> O
 
     variants = [Variant(name, PadimConfig.of(config)) for name, config in request.variants]
     done = run(request.folder, variants, request.images.categories(), progress=progress, cancel=cancel)
-    return Outcome(again=done.again)
+    return WorkerResult(again=done.again)
 
 
 def _parts(normals: Iterable[Normal]) -> int:
