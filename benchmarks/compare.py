@@ -235,7 +235,7 @@ class Comparison:
                 raise SystemExit(
                     f"{category.name} has {len(parts)} good parts: too few to leave any for testing"
                 )
-            extractor = mvtec.Remembering(config)
+            extractor = mvtec.CachingExtractor(config)
             for name in names:
                 options = self.options.of(self.configs[name])
                 experiment = Experiment(category, options, extractor, parts, defects)

@@ -1,10 +1,10 @@
-"""How many pixels OpenCV's polygons and strokes differ by from the program's own.
+"""Count the pixels in which OpenCV's polygons and strokes differ from those of this project.
 
     python benchmarks/region_rasters.py
 
-The program's are exact (a pixel counts when its center lies inside, by the non-zero rule, as browsers fill
-a path); `tests/decision/test_roi.py` holds them to brute force. OpenCV fills by the even-odd rule, counts
-pixels that a border touches, and draws strokes of whole widths only.
+Those of this project are exact: a pixel is inside if its center is, by the non-zero rule, as browsers fill a
+path; `tests/decision/test_roi.py` checks them by brute force. OpenCV fills by the even-odd rule, includes
+pixels that the border touches, and draws strokes of integer widths only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Points = npt.NDArray[np.float64]
 
 
 def ours(kind: str, points: Points, radius: float = 1.0) -> Mask:
-    """Filled by the program."""
+    """Rasterize a shape with this project's code."""
     corners = tuple((float(x), float(y)) for x, y in points)
     shape = (
         Shape("polygon", "include", corners)
@@ -41,7 +41,7 @@ def ours(kind: str, points: Points, radius: float = 1.0) -> Mask:
 
 
 def opencvs(kind: str, points: Points, radius: float = 1.0) -> Mask:
-    """Filled by OpenCV, at a 256th of a pixel."""
+    """Rasterize a shape with OpenCV, in fixed-point coordinates of 1/256 pixel."""
     mask = np.zeros((SIZE, SIZE), np.uint8)
     fixed = np.round((points - 0.5) * 2**SHIFT).astype(np.int32)
     if kind == "polygon":
@@ -54,7 +54,7 @@ def opencvs(kind: str, points: Points, radius: float = 1.0) -> Mask:
 
 
 def main() -> int:
-    """Print a line for each sort of shape."""
+    """Print the differing pixels for each kind of shape."""
     random = np.random.default_rng(0)
 
     def convex() -> tuple[Mask, Mask]:
@@ -71,12 +71,12 @@ def main() -> int:
         points, radius = random.random((5, 2)) * 200 + 28, float(random.random() * 10 + 1)
         return ours("brush", points, radius), opencvs("brush", points, radius)
 
-    sorts: dict[str, Callable[[], tuple[Mask, Mask]]] = {
+    shape_kinds: dict[str, Callable[[], tuple[Mask, Mask]]] = {
         "convex polygon": convex,
         "lasso that crosses itself": lasso,
         "brush stroke": stroke,
     }
-    for name, draw in sorts.items():
+    for name, draw in shape_kinds.items():
         pairs = [draw() for _ in range(SHAPES)]
         pixels = [int((a != b).sum()) for a, b in pairs]
         shares = [n / max(int(a.sum()), 1) for n, (a, _) in zip(pixels, pairs, strict=True)]
