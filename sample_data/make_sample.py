@@ -12,7 +12,8 @@ Steps of one image:
 4.  The metal is shaded by what it reflects: a map of the surroundings (light panels, ceiling, the dark lens)
     is sampled by surface slope, spread along the radius, as turned metal scatters light across its grooves.
 5.  The belt below gets soft shadows of the same lights; walls of holes are found by tracing camera rays.
-6.  Lens and sensor are simulated: defocus, glare, vignetting, lateral colour, Bayer mosaic, noise.
+6.  Lens and sensor are simulated: defocus, glare, vignetting, lateral colour, Bayer mosaic, shot noise and
+    read noise.
 
 The mask is the set of pixels in which the altered surface differs from the same surface without the defect.
 
@@ -255,7 +256,7 @@ def make_scene(rng: Rng) -> Scene:
 # ------------------------------------------------------------------------------------- coordinates
 @dataclass(frozen=True)
 class Frame:
-    """Coordinates of every sample, in the image (u, v) and on the part (x, y; r, phi), and its outward axis."""
+    """Coordinates of every sample in the image (u, v) and on the part (x, y; r, phi), and its outward axis."""
 
     u: Array
     v: Array
@@ -824,7 +825,10 @@ def through(part: Surface, frame: Frame) -> Array:
 
 
 def shoot(rng: Rng, radiance: Array, scene: Scene, frame: Frame) -> Bytes:
-    """Simulate lens and sensor, from glare and lateral colour to Bayer mosaic, noise and tone curve."""
+    """Simulate the camera, its lens and its sensor, and return the image.
+
+    Glare, lateral colour, vignetting, Bayer mosaic, noise, binning and tone curve, in this order.
+    """
     light = cv2.GaussianBlur(radiance, (0, 0), 0.42 * SUPER)
     small = cv2.resize(light, (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
     halo = cv2.GaussianBlur(small, (0, 0), 2.2) * 0.65 + cv2.GaussianBlur(small, (0, 0), 16) * 0.35
