@@ -256,7 +256,7 @@ def make_scene(rng: Rng) -> Scene:
 # ------------------------------------------------------------------------------------- coordinates
 @dataclass(frozen=True)
 class Frame:
-    """Coordinates of every sample in the image (u, v) and on the part (x, y; r, phi), and its outward axis."""
+    """Coordinates of every sample in the image (u, v) and on the part (x, y; r, phi), and its radial axis."""
 
     u: Array
     v: Array
