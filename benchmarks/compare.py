@@ -37,7 +37,7 @@ LEAST_GAIN = {"all": -0.005}
 TITLES = {
     "image_auroc": "image AUROC",
     "recall_at_5": "recall at 5 %",
-    "recall": "honest recall",
+    "recall": "recall at threshold",
     "realised": "realised",
     "promised": "promised",
     "pixel_auroc": "pixel AUROC",

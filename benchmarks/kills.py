@@ -63,7 +63,7 @@ class Counter:
         flush = os.fsync
 
         def fsync(handle: Any) -> None:
-            self._one("os.fsync", "")
+            self._count_operation("os.fsync", "")
             flush(handle)
 
         os.fsync = fsync  # type: ignore[assignment]
@@ -76,9 +76,9 @@ class Counter:
             return
         place = _place(event, arguments)
         if place.startswith(self._prefix):
-            self._one(event, place)
+            self._count_operation(event, place)
 
-    def _one(self, event: str, place: str) -> None:
+    def _count_operation(self, event: str, place: str) -> None:
         self.count += 1
         if not self._full and self.count == self._at:
             _die()

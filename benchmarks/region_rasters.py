@@ -27,7 +27,7 @@ Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
 
 
-def ours(kind: str, points: Points, radius: float = 1.0) -> Mask:
+def padim_mask(kind: str, points: Points, radius: float = 1.0) -> Mask:
     """Rasterize a shape with this project's code."""
     corners = tuple((float(x), float(y)) for x, y in points)
     shape = (
@@ -40,7 +40,7 @@ def ours(kind: str, points: Points, radius: float = 1.0) -> Mask:
     return mask
 
 
-def opencvs(kind: str, points: Points, radius: float = 1.0) -> Mask:
+def opencv_mask(kind: str, points: Points, radius: float = 1.0) -> Mask:
     """Rasterize a shape with OpenCV, in fixed-point coordinates of 1/256 pixel."""
     mask = np.zeros((SIZE, SIZE), np.uint8)
     fixed = np.round((points - 0.5) * 2**SHIFT).astype(np.int32)
@@ -61,15 +61,15 @@ def main() -> int:
         angles = np.sort(random.random(8)) * 2 * np.pi
         around = np.stack([np.cos(angles), np.sin(angles)], 1) * (20 + random.random() * 30)
         points = random.random(2) * 156 + 50 + around
-        return ours("polygon", points), opencvs("polygon", points)
+        return padim_mask("polygon", points), opencv_mask("polygon", points)
 
     def lasso() -> tuple[Mask, Mask]:
         points = random.random((12, 2)) * 200 + 28
-        return ours("polygon", points), opencvs("polygon", points)
+        return padim_mask("polygon", points), opencv_mask("polygon", points)
 
     def stroke() -> tuple[Mask, Mask]:
         points, radius = random.random((5, 2)) * 200 + 28, float(random.random() * 10 + 1)
-        return ours("brush", points, radius), opencvs("brush", points, radius)
+        return padim_mask("brush", points, radius), opencv_mask("brush", points, radius)
 
     shape_kinds: dict[str, Callable[[], tuple[Mask, Mask]]] = {
         "convex polygon": convex,
