@@ -35,7 +35,7 @@ TIMEOUT_S = 10
 RANDOM_VERSION = 1
 
 # Called with the bytes downloaded so far and in total (0 if unknown); it may raise an exception to stop.
-Progress = Callable[[int, int], None]
+DownloadProgress = Callable[[int, int], None]
 
 _named: Path | None = None
 
@@ -108,7 +108,7 @@ def find(name: str) -> Path | None:
     return _inside(folder(), backbone) or _in_package(backbone)
 
 
-def origin(name: str, progress: Progress | None = None) -> Origin:
+def origin(name: str, progress: DownloadProgress | None = None) -> Origin:
     """Return the origin of a backbone's weights: a local file, the packaged network, or a download.
 
     Raises:
@@ -145,7 +145,7 @@ def _packaged(backbone: Backbone) -> WeightsFile | None:
     return next((file for file in backbone.files if file.network is not None), None)
 
 
-def locate(name: str, progress: Progress | None = None) -> Path:
+def locate(name: str, progress: DownloadProgress | None = None) -> Path:
     """Return the file of a backbone's weights, after downloading it if necessary and checking its hash.
 
     Raises:
@@ -396,7 +396,7 @@ def _check_hash(file: str, found: str, where: str) -> None:
         )
 
 
-def _download(backbone: Backbone, progress: Progress | None) -> Path:
+def _download(backbone: Backbone, progress: DownloadProgress | None) -> Path:
     file = backbone.files[0]
     if file.url is None:
         raise BackboneError(f"the weights of {backbone.name} are not installed; {_bring(backbone)}")
