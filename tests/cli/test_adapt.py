@@ -75,7 +75,7 @@ def test_a_gain_is_kept_and_told(
     )
     assert "+0.200, 95 % interval +0.100 to +0.300" in said
     assert "the adapted network is kept" in said
-    assert "1 of 4 good ones rejected, 5.0% promised" in said
+    assert "1 of 4 good images rejected, 5.0% promised" in said
     assert "adapted with 4 images, seed 0, 1 epoch" in " ".join(run("info", tmp_path / "m").out.split())
     assert Padim.load(tmp_path / "m").network.provenance["weights"] == "adapted"
 
@@ -121,7 +121,7 @@ def test_stopped_it_leaves_nothing(
     monkeypatch.setattr(Stop, "__call__", stop)
     done = run("adapt", good, "-o", tmp_path / "m", *TINY)
     assert done.code == 130
-    assert "stopped; nothing was kept" in done.err
+    assert "stopped; nothing was saved" in done.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -85,12 +85,12 @@ def test_what_cannot_be_promised_is_said(run: Run, saved_model: Path) -> None:
     ("options", "said"),
     [
         (["--percentile", "100"], "percentile"),
-        (["--percentile", "90", "--threshold", "1"], "exclude"),
+        (["--percentile", "90", "--threshold", "1"], "mutually exclusive"),
         (["--threshold", "1", "--basis", "pixel"], "--basis"),
         (["--threshold", "1e12"], "at most"),
         (["--threshold", "-1"], "at least 0"),
         (["--smoothing", "1000"], "smoothing_sigma"),
-        (["--target-false-rejects", "0"], "more than 0"),
+        (["--target-false-rejects", "0"], "above 0"),
     ],
 )
 def test_what_cannot_be_chosen_is_one_sentence(

@@ -47,7 +47,7 @@ def test_a_whole_workspace_is_whole_and_looking_changes_nothing(run: Run, home: 
     assert [one["kind"] for one in done.json["checked"]] == ["model", "working files"]
     assert done.json["removed"] is None
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
-    assert "all whole" in run("doctor").out
+    assert "all intact" in run("doctor").out
 
 
 def test_every_damaged_file_is_named_with_a_remedy(run: Run, home: Path, tmp_path: Path) -> None:

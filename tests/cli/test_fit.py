@@ -364,7 +364,7 @@ def test_an_empty_folder_is_in_nobodys_way(run: Run, tmp_path: Path) -> None:
 def test_resume_without_anything_to_go_on_from_starts(run: Run, good: Path, tmp_path: Path) -> None:
     done = run("fit", good, "-o", tmp_path / "m", *SMALL, "--resume")
     assert done.code == 0
-    assert "nothing to go on from" in done.err
+    assert "nothing to resume" in done.err
 
 
 def test_a_fit_that_cannot_be_saved_is_not_lost(
@@ -427,7 +427,7 @@ def test_what_is_no_model_is_never_replaced(run: Run, good: Path, tmp_path: Path
         (["--config", "none.yaml"], "none.yaml"),
         (["--weights", "none.pth"], "none.pth"),
         (["--percentile", "101"], "percentile"),
-        (["--percentile", "90", "--threshold", "5"], "exclude each other"),
+        (["--percentile", "90", "--threshold", "5"], "mutually exclusive"),
         (["--min-area", "0"], "min_area"),
     ],
 )

@@ -25,10 +25,13 @@ def test_every_method_is_listed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--method", "patchcore", "--coreset", "5"), "PatchCore: 5 % of the patches remembered"),
+        (("--method", "patchcore", "--coreset", "5"), "PatchCore: 5 % of the patches kept"),
         (("--method", "patchcore", "--neighborhood", "1"), "PatchCore: all patches within 1 grid position"),
         (("--method", "shared"), "Shared Gaussian"),
-        (("--method", "padim", "--position-tolerance"), "PaDiM: parts may lie one grid position off"),
+        (
+            ("--method", "padim", "--position-tolerance"),
+            "PaDiM: tolerates a displacement of one grid position",
+        ),
         (("--method", "padim+shared"), "PaDiM + Shared Gaussian"),
     ],
 )

@@ -181,7 +181,7 @@ def test_what_cannot_be_exported_is_one_sentence(
         (saved_model, "a.txt", ".npz"),
         (saved_model, "here.onnx", "--force"),
         (saved_model, "b.npz", "b_backbone.onnx"),
-        (saved_model, "no/folder/a.onnx", "no such folder"),
+        (saved_model, "no/folder/a.onnx", "this folder does not exist"),
         (saved_model, "", "is a folder"),
         (tmp_path / "none", "a.onnx", "no saved model"),
     ):

@@ -108,7 +108,7 @@ def test_a_complete_fit_says_so(run: Run, good: Path, tmp_path: Path) -> None:
     before = (tmp_path / "m" / "manifest.json").read_bytes()
     done = run(*command, "--resume", "--json")
     assert done.code == 0
-    assert "the fit is complete" in done.err
+    assert "the fit is already complete" in done.err
     assert done.json["parts"] == 22
     assert (tmp_path / "m" / "manifest.json").read_bytes() == before
     # A model of other settings, or of other images, is not what was asked for.
@@ -134,7 +134,7 @@ def test_a_fit_at_work_is_left_alone(run: Run, good: Path, begun: Path) -> None:
     with leftovers.held_folder(begun):
         for flag in ("--resume", "--force"):
             said = run("fit", good, "-o", begun.parent / "m", *SMALL, flag).sentence
-            assert "another fit is at work" in said
+            assert "another fit is running" in said
     assert sorted(begun.rglob("*")) == before
 
 
@@ -188,11 +188,11 @@ def test_what_was_judged_is_not_judged_again(
     out = tmp_path / "out"
     half(judged, saved_model, out, 18)
     command = ("score", saved_model, images, "-o", out, "--panel-side", 64)
-    assert "17 images judged" in run(*command).sentence
+    assert "17 images scored" in run(*command).sentence
     before = (out / "panels" / "bad_000.jpg").stat().st_mtime_ns
     done = run(*command, "--resume")
     assert done.code == 0
-    assert "16 images judged before" in done.err  # by whole batches
+    assert "16 images scored before" in done.err  # by whole batches
     assert files(out) == files(wanted)
     assert (out / "panels" / "bad_000.jpg").stat().st_mtime_ns == before
     # Once more: nothing is left to judge.
@@ -212,9 +212,8 @@ def test_a_journal_cut_anywhere_loses_its_last_row_at_most(
     head = content.index(b"\n") + 1
     at = data.draw(st.integers(head, len(content)))
     (out / NAME).write_bytes(content[:at] + data.draw(st.sampled_from([b"", b"\0\0\0", b"{}", b'{"na'])))
-    whole = content[head:at].count(b"\n")
-    unusable = content[head:at].count(b'"error": "')
-    assert rows_kept(out) == whole - unusable
+    complete = content[head : content.rindex(b"\n", 0, at) + 1]
+    assert rows_kept(out) == complete.count(b"\n") - complete.count(b'"error": "')
 
 
 def test_a_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
@@ -284,7 +283,7 @@ def test_a_disk_that_is_really_full(run: Run, good: Path, saved_model: Path, tin
     kept = rows_kept(tiny_disk / "out")
     assert kept > 0
     shutil.rmtree(tiny_disk / "out" / "panels")
-    assert f"{kept} images judged" in run("score", saved_model, good, "-o", tiny_disk / "out").sentence
+    assert f"{kept} images scored" in run("score", saved_model, good, "-o", tiny_disk / "out").sentence
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])

@@ -187,7 +187,7 @@ def test_folders_that_no_run_has_written_are_never_removed(
     before = {place: place.is_file() and place.read_bytes() for place in out.rglob("*")}
     for flags in ((), ("--force",)):
         said = run(*command, *flags).sentence
-        assert "masks that no earlier run has written" in said
+        assert "masks not written by an earlier run" in said
     assert {place: place.is_file() and place.read_bytes() for place in out.rglob("*")} == before
 
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_scored_is_one_sentence(
         (tmp_path / "file", good, out, "manifest.json"),
         (saved_model, tmp_path / "empty", out, "holds no images"),
         (saved_model, tmp_path / "none", out, "does not exist"),
-        (saved_model, good, good / "out", "lies in"),
+        (saved_model, good, good / "out", "is inside"),
         (saved_model, good, tmp_path / "file", "is a file"),
         (saved_model, good, tmp_path / "file" / "out", "Not a directory"),
     ):
@@ -230,19 +230,19 @@ def test_without_a_threshold_there_is_nothing_to_judge_by(
 
 def test_images_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
     """Of 200 images, the contents of no more than the pipeline's own are in memory."""
-    from padim.cli.score import _Reading
+    from padim.cli.score import _PendingFiles
     from padim.data.sources import UploadSource
     from padim.output.scoring_journal import Journal
 
     content = png(part(1))
     source = UploadSource([(f"{i:03d}.png", content) for i in range(200)])
-    reading = _Reading(source, tmp_path, Journal.begin(tmp_path, {}), 16, panels=False, masks=False)
+    pending = _PendingFiles(source, tmp_path, Journal.begin(tmp_path, {}), 16, panels=False, masks=False)
     most = 0
-    for scored in Padim.load(saved_model).predict(reading):
-        most = max(most, len(reading._under_way))
-        assert reading.take(scored.name).content == content
+    for scored in Padim.load(saved_model).predict(pending):
+        most = max(most, len(pending._in_progress))
+        assert pending.take(scored.name).content == content
     assert most <= 16 * 3 + 1
-    assert not reading._under_way
+    assert not pending._in_progress
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")

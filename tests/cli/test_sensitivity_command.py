@@ -48,7 +48,15 @@ def test_the_document_holds_the_engines_figures(
 def test_people_get_a_table_and_a_map(run: Run, fresh: Path, saved_model: Path) -> None:
     done = run("sensitivity", saved_model, fresh, *FEW, "--kinds", "spot,dent")
     assert done.code == 0, done.err
-    for words in ("spot", "dent", "contrast", "90 % at", "half", "by place", "4 places on 4 images"):
+    for words in (
+        "spot",
+        "dent",
+        "contrast",
+        "90 % at",
+        "50 % caught at",
+        "by place",
+        "4 places on 4 images",
+    ):
         assert words in done.out
     assert "stain" not in done.out
 
@@ -67,7 +75,7 @@ def test_images_of_the_fit_are_told(run: Run, tmp_path: Path, saved_model: Path,
     done = run("sensitivity", saved_model, tmp_path / "mixed", *FEW, "--json")
     assert done.json["fitted_on"] == 1
     assert [entry["name"] for entry in done.json["skipped"]] == ["broken.png"]
-    assert "1 image passed over" in done.err
+    assert "1 image skipped" in done.err
 
 
 def test_images_that_alarm_unpainted_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
