@@ -1,4 +1,4 @@
-"""Images that were brought, with their labels where there are any."""
+"""Conversion of chosen images into a labeled image set, with the labels that the files' layout implies."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def of(brought: bring.Brought) -> LabeledImages:
-    """What was brought, with its labels where it has any.
+    """Return the chosen images with their labels, if they have any.
 
-    A folder without labels may look like one of a single kind of defect; ``all_good`` of what is returned is
-    for those who know better.
+    A folder without labels may look like one of a single kind of defect; a caller that knows that all images
+    are good calls ``all_good`` of the result.
 
     Raises:
-        PadimError: no images, or images that cannot be read.
+        PadimError: there are no images, or they cannot be read.
     """
     from padim.data.labeled_images import LabeledImages
 
@@ -33,7 +33,7 @@ def of(brought: bring.Brought) -> LabeledImages:
     number = len(brought.source)
     if not number:
         for _ in brought.source:
-            pass  # what was passed over, and why, is known after a look at all of it
+            pass  # reading the whole source records which files were skipped, and why
         why = next((f" ({error})" for error in brought.source.skipped), "")
         raise PadimError(f"{brought.label}: holds no images{why}")
     return LabeledImages(brought.source, number, brought.label)
@@ -48,12 +48,12 @@ def _dataset(brought: bring.Brought) -> Dataset | None:
 
 
 def open_folder(path: Path) -> Dataset:
-    """The labelled images of a folder or zip on the server.
+    """Return the labeled images of a folder or zip on the server.
 
     Raises:
-        PadimError: it has none.
+        PadimError: it contains no labeled images.
     """
     from padim.data.datasets import open_dataset
 
-    # What lies beside a folder is open to the app only where the folder above is.
+    # A root's siblings (masks, for example) are not open to the app; those of folders below a root are.
     return open_dataset(path, beside=path not in folders.roots())
