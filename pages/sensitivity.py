@@ -1,4 +1,4 @@
-"""Sensitivity: defects painted on good parts, and what size and contrast it takes to be caught."""
+"""The Sensitivity page: the sizes and contrasts from which defects painted on good parts are caught."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def _bring(entry: Entry) -> None:
         "Ten are a beginning, two dozen are plenty. Of labelled images only the good ones are used.",
         sample="Good parts that the sample’s model has not seen.",
         sample_folder=lambda part: part / "test" / "good",
-        # Without a single good one the labels are no labels: a folder's name, more likely.
+        # Without a single good image, the labels are more likely names of folders.
         kept=lambda found: found if found.good else found.all_good(),
     )
 
 
 def _settings(model: Padim, good: int) -> Wanted | None:
-    """Draw the settings; None while something is missing."""
+    """Draw the settings and return them; None while something is missing."""
     side = model.config.input_size
     from padim.analysis.map_scale import fitted_scale
 
@@ -64,7 +64,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
         wrap=True,
         default=list(default_sizes(side)),
         format_func=unit.text,
-        # Another input size has other sizes.
+        # The key depends on the input size, because the sizes offered do.
         key=f"sensitivity-sizes-{side}",
         persist_state="session",
         help="In pixels of the images that the model was fitted on. Three sizes or more make a curve.",
@@ -144,7 +144,7 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
         st.rerun()
 
 
-# -- what came of it -------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------
 
 
 def _about(found: SensitivityRun) -> None:
@@ -174,7 +174,7 @@ def _about(found: SensitivityRun) -> None:
         ]
         st.info(
             f"{count(result.in_fit + result.not_good, 'image')} passed over: {' or '.join(passed)}. What a "
-            "model has learnt by heart says nothing about new parts.",
+            "model has memorized says nothing about new parts.",
             icon=":material/info:",
         )
     if result.bare_rejected:
@@ -205,11 +205,11 @@ def _headline(found: SensitivityRun, unit: Unit) -> None:
 
 def _curves(found: SensitivityRun, kind: DefectKind | None, unit: Unit) -> None:
     factor, name = unit.axis
-    colours = zip(found.result.contrasts, sensitivity_charts.CONTRASTS, strict=False)
+    colors = zip(found.result.contrasts, sensitivity_charts.CONTRASTS, strict=False)
     st.html(
         panels.legend(
-            panels.Bar(f"Contrast {sensitivity.percent(contrast)}", "", 0, colour)
-            for contrast, colour in colours
+            panels.Bar(f"Contrast {sensitivity.percent(contrast)}", "", 0, color)
+            for contrast, color in colors
         )
     )
     st.plotly_chart(
@@ -295,13 +295,13 @@ def _downloads(found: SensitivityRun, entry: Entry) -> None:
 
 @st.fragment
 def _results(entry: Entry, found: SensitivityRun) -> None:
-    # This part runs by itself at most clicks, with the model it was first given.
+    # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
         st.rerun()
     result = found.result
-    # What stands below is filled in with the unit chosen here.
+    # Filled in below, once the unit is known.
     top = st.container()
-    millimetres = st.number_input(
+    millimeters = st.number_input(
         "One image pixel, in mm",
         min_value=0.0001,
         max_value=100.0,
@@ -314,7 +314,7 @@ def _results(entry: Entry, found: SensitivityRun) -> None:
         persist_state="session",
         help="If you know how much of the part a pixel shows, sizes are told in millimetres.",
     )
-    unit = sensitivity.Unit.of(result.scale, millimetres)
+    unit = sensitivity.Unit.of(result.scale, millimeters)
     with top:
         _about(found)
         _headline(found, unit)

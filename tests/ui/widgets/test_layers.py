@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from padim.network.registry import REGISTRY
-from ui.widgets.layers import colours, sees, where
+from ui.widgets.layers import colors, sees, where
 from ui.widgets.panels import Bar, bars, legend, stack
 
 
@@ -14,7 +14,7 @@ def test_every_layer_there_is_has_plain_words() -> None:
         for layer in backbone.layers:
             assert sees(layer).endswith(f", {layer.stride} px")
             assert not sees(layer).startswith("detail,"), layer
-        assert len(set(colours(len(backbone.layers)))) == len(backbone.layers) or len(backbone.layers) > 7
+        assert len(set(colors(len(backbone.layers)))) == len(backbone.layers) or len(backbone.layers) > 7
 
 
 @pytest.mark.parametrize(
