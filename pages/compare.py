@@ -1,4 +1,4 @@
-"""Compare: methods, networks, layers and sizes tried on the same images, side by side."""
+"""The Compare page: methods, networks, layers and sizes compared on the same images."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _named(one: EarlierStudy) -> str:
 
 
 def _choices() -> tuple[Variant, ...]:
-    """Draw what can be compared; none while something is missing."""
+    """Draw the choices and return the configurations to compare; none while something is missing."""
     from padim.study.combinations import LAYER_CHOICES, Combinations
 
     here, others = compare.offered()
@@ -163,7 +163,7 @@ def _set_up(*, again: bool, open_: bool) -> None:
     if len(now.categories) > 6:
         facts.append(("And", f"{len(now.categories) - 6} more data sets"))
     st.html(panels.facts(facts))
-    # Once there is something to read, the choices stand aside.
+    # Once there are results, the choices are collapsed.
     with st.expander("What is compared", expanded=open_) if again else st.container():
         variants = _choices()
     if variants:
@@ -179,7 +179,7 @@ def _set_up(*, again: bool, open_: bool) -> None:
         st.rerun()
 
 
-# -- what came of it -------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------
 
 
 def _notes(study: Study) -> None:
@@ -248,7 +248,7 @@ def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
         format="%.0f ms", help="From the file to the verdict, one image at a time, on this server."
     )
     config["Fit"] = number(format="%.1f s", help="Reading the good parts, the network and learning.")
-    config["Model"] = number(format="%.1f MB", help="The network and what was learnt.")
+    config["Model"] = number(format="%.1f MB", help="The network and the fitted statistics.")
     st.dataframe(
         frame.style.apply(marked, subset=list(titles)),
         hide_index=True,

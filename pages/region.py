@@ -1,4 +1,4 @@
-"""Region: draw where on the part defects count, and see what that does to false rejects."""
+"""The Region page: draw where on the part defects count, and see the effect on false rejects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _draw(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) -> N
     )
 
 
-# -- what it changes -------------------------------------------------------------------------------------
+# -- effects ---------------------------------------------------------------------------------------------
 
 
 def _table(model: Padim, now: RegionPreview, then: RegionPreview | None) -> str:
@@ -100,7 +100,7 @@ def _save(entry: Entry, model: Padim, region: EditedRegion) -> None:
     except (PadimError, OSError, ValueError) as error:
         shell.failure("The region was not saved.", error)
     else:
-        st.session_state["region-said"] = (
+        st.session_state["region-notice"] = (
             "This region is in use." if region.mask is not None else "Everything is judged."
         )
         st.rerun()
@@ -124,7 +124,7 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
                 on_click=regions.put_back,
                 args=(drawn,),
             )
-        # A key of its own for every drawing: the next popover starts closed.
+        # The key changes with every drawing, so that the next popover starts closed.
         with st.popover(
             "Judge everywhere",
             icon=":material/select_all:",
@@ -141,7 +141,7 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
                 except (PadimError, OSError) as error:
                     shell.failure("The region was not removed.", error)
                 else:
-                    st.session_state["region-said"] = "Everything is judged. Undo brings the shapes back."
+                    st.session_state["region-notice"] = "Everything is judged. Undo brings the shapes back."
                     st.rerun()
     if unchanged:
         st.caption(
@@ -161,12 +161,12 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
         )
 
 
-# -- the whole -------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------------
 
 
 @st.fragment
 def _live(entry: Entry, model: Padim) -> None:
-    # This part runs by itself at most changes, with the model it was first given.
+    # Most changes run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
         st.rerun()
     drawn = regions.drawing(entry, model)
@@ -200,9 +200,9 @@ def _page(entry: Entry) -> None:
     if model is None:
         return
     _live(entry, model)
-    event_value = st.session_state.pop("region-said", None)
-    if event_value:
-        st.toast(event_value, icon=":material/check:")
+    notice = st.session_state.pop("region-notice", None)
+    if notice:
+        st.toast(notice, icon=":material/check:")
 
 
 in_use = shell.begin(

@@ -1,4 +1,4 @@
-"""Robustness: labelled images under changes of light, camera and fixture, and what the model bears."""
+"""The Robustness page: which changes of light, camera and fixture the model tolerates on labeled images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _bring(entry: Entry) -> None:
 
 
 def _severities() -> dict[ChangeKind, tuple[float, ...]] | None:
-    """Draw the changes and how far each goes; None while something is wrong."""
+    """Draw the choice of changes and severities, and return it; None while it is not valid."""
     from padim.analysis.image_changes import SEVERITIES
 
     kinds = st.pills(
@@ -83,7 +83,7 @@ def _severities() -> dict[ChangeKind, tuple[float, ...]] | None:
 
 
 def _shows(images: LabeledImages) -> LabeledImages:
-    """Ask what is shown, where labels name no good part; a folder's name may be no label."""
+    """Ask what the images show if none is labeled as good, because a folder's name need not be a label."""
     if images.good:
         return images
     kinds = sorted(set((images.kinds or {}).values()))
@@ -130,7 +130,7 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
         st.rerun()
 
 
-# -- what came of it -------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------
 
 
 def _about(found: RobustnessRun) -> None:
@@ -244,7 +244,7 @@ def _downloads(found: RobustnessRun, entry: Entry, margin: float) -> None:
 
 @st.fragment
 def _results(entry: Entry, found: RobustnessRun) -> None:
-    # This part runs by itself at most clicks, with the model it was first given.
+    # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
         st.rerun()
     from padim.analysis.robustness import MARGIN
