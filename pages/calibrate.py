@@ -95,7 +95,7 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
             review.clear()
             st.rerun()
         st.caption(
-            "This threshold is in use." if unchanged else "A draft: nothing is judged by it until you use it."
+            "This threshold is in use." if unchanged else "A draft: it decides nothing until you use it."
         )
 
 

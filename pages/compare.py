@@ -206,7 +206,7 @@ def _notes(study: Study) -> None:
     known = max((one.result.known for one in study.runs if one.result is not None), default=0)
     if known:
         st.warning(
-            f"{count(known, 'image')} {'is' if known == 1 else 'are'} both fitted on and judged: the "
+            f"{count(known, 'image')} {'is' if known == 1 else 'are'} both fitted on and scored: the "
             "figures flatter every configuration.",
             icon=":material/warning:",
         )

@@ -288,7 +288,7 @@ def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
             st.rerun()
 
 
-in_use = shell.begin("Inspect", "Drop test images: each is scored once, and judged by the threshold in use.")
+in_use = shell.begin("Inspect", "Drop test images: each is scored once, and decided by the threshold in use.")
 if in_use is None:
     shell.needs_model()
 else:

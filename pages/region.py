@@ -60,7 +60,7 @@ def _effect(entry: Entry, model: Padim, region: EditedRegion, unchanged: bool) -
         st.error(regions.EMPTY, icon=":material/block:")
         st.html(_table(model, regions.promise(entry, model, regions.in_use(model)), None))
         return
-    with st.spinner("Judging the good parts again", show_time=False):
+    with st.spinner("Scoring the good parts again", show_time=False):
         now = regions.promise(entry, model, regions.in_use(model))
         then = None if unchanged else regions.promise(entry, model, region)
     st.html(_table(model, now, then))
@@ -101,7 +101,7 @@ def _save(entry: Entry, model: Padim, region: EditedRegion) -> None:
         shell.failure("The region was not saved.", error)
     else:
         st.session_state["region-notice"] = (
-            "This region is in use." if region.mask is not None else "Everything is judged."
+            "This region is in use." if region.mask is not None else "Everything is scored."
         )
         st.rerun()
 
@@ -126,12 +126,12 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
             )
         # The key changes with every drawing, so that the next popover starts closed.
         with st.popover(
-            "Judge everywhere",
+            "Score everywhere",
             icon=":material/select_all:",
             disabled=model.decision.roi is None,
             key=f"region-everywhere-{drawn.stamp}",
         ):
-            st.markdown("The region in use is removed, and the whole map is judged again.")
+            st.markdown("The region in use is removed, and the whole map is scored again.")
             if not model.decision.roi_shapes and model.decision.roi is not None:
                 st.markdown("It was not drawn on this page and cannot be brought back here.")
             if st.button("Remove the region", key="region-remove"):
@@ -141,18 +141,18 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
                 except (PadimError, OSError) as error:
                     shell.failure("The region was not removed.", error)
                 else:
-                    st.session_state["region-notice"] = "Everything is judged. Undo brings the shapes back."
+                    st.session_state["region-notice"] = "Everything is scored. Undo brings the shapes back."
                     st.rerun()
     if unchanged:
         st.caption(
-            "No region is in use: everything is judged."
+            "No region is in use: everything is scored."
             if model.decision.roi is None
             else "This region is in use."
         )
         return
-    shapeless = "" if region.shapes else " It has no shapes: saved like this, everything is judged."
+    shapeless = "" if region.shapes else " It has no shapes: saved like this, everything is scored."
     st.caption(
-        f"A draft: nothing is judged by it until you save it.{shapeless} Then test images are judged anew "
+        f"A draft: it decides nothing until you save it.{shapeless} Then test images are decided again "
         "by themselves, on every page that shows some."
     )
     if model.decision.guard is not None:
@@ -189,9 +189,9 @@ def _live(entry: Entry, model: Padim) -> None:
                 " Outside the region in use nothing is counted." if model.decision.roi is not None else ""
             )
             st.caption(
-                "**Cry-wolf map:** where good parts, each judged by a model without it, exceed the threshold "
-                "in use, and what share of them. A part counts once at each place, however small the spot."
-                + inside
+                "**False-alarm map:** where good parts, each scored by a model without it, exceed the "
+                "threshold in use, and what share of them. A part counts once at each place, however small "
+                "the spot." + inside
             )
 
 

@@ -118,10 +118,10 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
         "run longer.",
     )
     if severities is not None:
-        st.caption(f"{count(robustness.to_score(images, int(most), severities), 'image')} to judge.")
+        st.caption(f"{count(robustness.to_score(images, int(most), severities), 'image')} to score.")
     if measuring.started(
         "robustness",
-        "Judge under changes again" if again else "Judge under changes",
+        "Score under changes again" if again else "Score under changes",
         ready=severities is not None,
         clear=partial(robustness.runs().clear, entry),
     ):
@@ -140,7 +140,7 @@ def _about(found: RobustnessRun) -> None:
         panels.facts(
             [
                 ("Images", found.label),
-                ("Judged", robustness.counts_text(found)),
+                ("Scored", robustness.counts_text(found)),
                 ("Threshold", f"{found.threshold:.2f}"),
                 ("It promises", limit),
             ]
@@ -156,12 +156,12 @@ def _about(found: RobustnessRun) -> None:
 
 
 def _tolerance(found: RobustnessRun, margin: float) -> None:
-    st.subheader("What the model bears", anchor=False)
+    st.subheader("What the model tolerates", anchor=False)
     st.markdown(robustness.summary(found.result, margin))
     st.html(tables.table(*robustness.table(found.result, margin)))
     st.caption(
         robustness.tolerated_changes(found.result, margin),
-        help="A change is borne up to the largest severity tried at which, and at every milder one, this "
+        help="A change is tolerated up to the largest severity tried at which, and at every milder one, this "
         "holds. The counted shares are compared, not their intervals: on few images one more or less "
         "decides.",
     )
@@ -179,7 +179,7 @@ def _small_multiples(found: RobustnessRun, margin: float) -> None:
         legend.append(panels.Bar("Defects caught", "", 0, robustness_charts.CAUGHT))
     if result.limit is not None and result.good:
         legend.append(panels.Bar("Promised at most", "good parts rejected", 0, robustness_charts.LIMIT))
-    legend.append(panels.Bar("Borne", "shaded", 0, robustness_charts.TOLERATED))
+    legend.append(panels.Bar("Tolerated", "shaded", 0, robustness_charts.TOLERATED))
     st.html(panels.legend(legend))
     places = st.grid(min_column_width=265, gap="small", key="robustness-charts")
     for series in result.series:
@@ -260,7 +260,7 @@ def _results(entry: Entry, found: RobustnessRun) -> None:
             width=260,
             key="robustness-margin",
             persist_state="session",
-            help="A change that loses as many of the defects caught before, or more, is not borne.",
+            help="A change that loses as many of the defects caught before, or more, is not tolerated.",
         )
         margin = lost / 100
     with top:
@@ -276,14 +276,14 @@ def _page() -> measuring.Page:
         name="robustness",
         runs=robustness.runs(),
         why_threshold="Whether a changed image is rejected is a matter of the threshold.",
-        not_done="These images were not judged.",
+        not_done="These images were not scored.",
         stopped="Stopped. Figures over some of the images would say nothing, so there are none.",
-        do_again="Judge the images again.",
-        again="judge again",
+        do_again="Score the images again.",
+        again="score again",
         nothing_yet=(
             "No images yet",
             "This page makes images brighter, darker, blurred, displaced and so on, more and more, and "
-            "says how much of it the model bears before it rejects good parts or misses defects.",
+            "says how much of it the model tolerates before it rejects good parts or misses defects.",
         ),
         bring=_bring,
         set_up=_set_up,
@@ -293,7 +293,7 @@ def _page() -> measuring.Page:
 
 in_use = shell.begin(
     "Robustness",
-    "Images under changes of light, camera and fixture show how much of them the model bears.",
+    "Images under changes of light, camera and fixture show how much of them the model tolerates.",
 )
 if in_use is None:
     shell.needs_model()

@@ -100,7 +100,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
             value=2,
             key="sensitivity-places",
             persist_state="session",
-            help="Spread evenly over what is judged. Every size, kind and contrast is painted at each. "
+            help="Spread evenly over what is scored. Every size, kind and contrast is painted at each. "
             "More places make the map over the part finer.",
         )
     if not (kinds and sizes and contrasts):
@@ -115,7 +115,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
     )
     trials = min(wanted.images, good) * wanted.places * wanted.settings
     st.caption(
-        f"{count(trials, 'painted image')} to judge: {count(wanted.settings, 'setting')} at "
+        f"{count(trials, 'painted image')} to score: {count(wanted.settings, 'setting')} at "
         f"{count(min(wanted.images, good) * wanted.places, 'place')}."
         + (
             " No region of interest is drawn, so places lie on the background too; the Region page draws one."
@@ -135,7 +135,7 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
     wanted = _settings(model, good)
     if measuring.started(
         "sensitivity",
-        "Paint and judge again" if again else "Paint and judge",
+        "Paint and score again" if again else "Paint and score",
         ready=wanted is not None,
         clear=partial(sensitivity.runs().clear, entry),
     ):
@@ -266,7 +266,7 @@ def _examples(found: SensitivityRun, kind: DefectKind | None, unit: Unit) -> Non
     )
     shown = found.examples.get((kind, contrast), ())
     if not shown:
-        st.info("Nothing could be judged here: the bare images alarm already.", icon=":material/info:")
+        st.info("Nothing could be counted here: the bare images alarm already.", icon=":material/info:")
         return
     st.html(panels.gallery(sensitivity.thumbs(shown, unit)))
     st.caption(
@@ -350,11 +350,11 @@ def _page() -> measuring.Page:
         name="sensitivity",
         runs=sensitivity.runs(),
         why_threshold="Whether a painted defect is caught is a matter of the threshold.",
-        not_done="These images were not probed.",
+        not_done="These images were not painted on.",
         stopped="Stopped. Figures over some of the images would say less than they seem to, so there are "
         "none.",
-        do_again="Paint and judge again.",
-        again="paint and judge again",
+        do_again="Paint and score again.",
+        again="paint and score again",
         nothing_yet=(
             "No good parts to paint on yet",
             "Without a single real defect this page says how small and how faint one may be and still be "

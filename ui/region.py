@@ -35,7 +35,7 @@ Levels = npt.NDArray[np.int64]
 MOST_POINTS = 100_000
 
 EMPTY = (
-    "Nothing would be judged: these shapes leave no part of the map. Include an area, or take shapes away."
+    "Nothing would be scored: these shapes leave no part of the map. Include an area, or take shapes away."
 )
 
 # RGB of the fewest and of the most parts: yellow to red stand out on metal, on cloth and on dark images.
@@ -403,8 +403,8 @@ def calm(found: FalseAlarmMap | None, model: Padim) -> str | None:
     if found is not None:
         return "No good part alarms anywhere at the threshold in use."
     if model.state.fitted.calibration == "none":
-        return "No cry-wolf map: it takes at least three good parts."
-    return "No cry-wolf map: there is no threshold yet."
+        return "No false-alarm map: it takes at least three good parts."
+    return "No false-alarm map: there is no threshold yet."
 
 
 def rejects(rate: FalseRejectRate) -> tuple[str, str]:
@@ -446,7 +446,7 @@ def compared(
     to_value = model.state.fitted.quantizer.to_value
     none = ("–", "")
     rows: list[tuple[str, str, list[tuple[str, str]]]] = [
-        ("Part of the map judged", "", [(percent(one.share), "") for one in both])
+        ("Part of the map scored", "", [(percent(one.share), "") for one in both])
     ]
     threshold = model.current_threshold
     if threshold is not None and now.at_use is not None:

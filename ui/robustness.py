@@ -179,7 +179,7 @@ def start(
     identity = workspace.scoring_identity(entry)
     runs().start(
         entry,
-        f"Judging {images.label} under changes",
+        f"Scoring {images.label} under changes",
         lambda job: _measure(model, images, severities, most, identity, job),
     )
 
@@ -264,7 +264,7 @@ def tolerated_changes(result: Robustness, margin: float) -> str:
         )
     if result.defects:
         parts.append(f"fewer than {margin * 100:g} in 100 defects are lost")
-    text = f"Borne means: {', and '.join(parts)}."
+    text = f"Tolerated means: {', and '.join(parts)}."
     fewest = min(number for number in (result.good, result.defects) if number)
     return text if fewest >= _FEW else f"{text} On so few images one more or less decides."
 
@@ -296,7 +296,7 @@ def table(result: Robustness, margin: float) -> tuple[list[str], list[list[Cell]
                 Cell(f"{why[:1].upper()}{why[1:]}."),
             ]
         )
-    return ["Change", "The model bears", "What gives way"], rows
+    return ["Change", "The model tolerates", "What gives way"], rows
 
 
 def summary(result: Robustness, margin: float) -> str:
@@ -310,9 +310,11 @@ def summary(result: Robustness, margin: float) -> str:
         names[sort].append(CHANGES[series.kind].name.lower().replace("jpeg", "JPEG"))
     text = []
     if names["none"]:
-        text.append(f"Keep constant: {_listed(names['none'])}; not even the mildest change tried is borne.")
+        text.append(
+            f"Keep constant: {_listed(names['none'])}; not even the mildest change tried is tolerated."
+        )
     if names["some"]:
-        text.append(f"Borne within limits: {_listed(names['some'])}.")
+        text.append(f"Tolerated within limits: {_listed(names['some'])}.")
     if names["all"]:
         text.append(f"No trouble up to the harshest tried: {_listed(names['all'])}.")
     return " ".join(text) or "Nothing can be said: already the unchanged images fail."

@@ -336,13 +336,13 @@ def weakest(result: Sensitivity, kind: DefectKind | None) -> str:
 
     found = counts_by_place(result, kind)
     if not found:
-        return "Nothing could be judged here: the bare images alarm at every place."
+        return "Nothing could be counted here: the bare images alarm at every place."
     overall, cell = overall_share(found), weakest_cell(result, kind)
     text = f"Of all that was painted, {overall * 100:.0f} % were caught."
     if cell.share < overall - 0.1:
         text += (
             f" Least is caught at {where(cell.row, cell.column, result.cells)} of the image: "
-            f"{cell.share * 100:.0f} %, judged from {count(cell.places, 'place')}."
+            f"{cell.share * 100:.0f} %, counted at {count(cell.places, 'place')}."
         )
     blind = sum(spot.blind for spot in found)
     if blind:

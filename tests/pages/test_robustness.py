@@ -62,7 +62,7 @@ def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
 
 def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
-    assert "35 images to judge" in page.text
+    assert "35 images to score" in page.text
     page.click("robustness-start")
     found = shifted(page, model_id)
     assert found.result == engine(home, model_id)

@@ -40,7 +40,7 @@ def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
 
 def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
-    assert "120 painted images to judge: 20 settings at 6 places" in page.text
+    assert "120 painted images to score: 20 settings at 6 places" in page.text
     page.click("sensitivity-start")
     found = probed(page, model_id)
     same = measure(Workspace(home).open(model_id), NEW, sizes=SIZES, contrasts=CONTRASTS, cells=2)

@@ -213,7 +213,7 @@ def test_fewer_than_three_parts_promise_nothing(
     assert (promised.at_use, promised.threshold, promised.at_own) == (None, None, None)
     assert regions.false_alarms(entry, model) is None
     assert regions.compared(model, promised, promised) == [
-        ("Part of the map judged", "", [(regions.percent(region.share), "")] * 2)
+        ("Part of the map scored", "", [(regions.percent(region.share), "")] * 2)
     ]
     data = regions.message(entry, model, Drawing(), region)
     assert data["wolf"] is None
@@ -246,7 +246,7 @@ def test_nothing_to_judge_is_refused_in_words(entry: Entry) -> None:
     everything = Shape("brush", "exclude", ((32.0, 32.0),), 100.0)
     region = EditedRegion((everything,), rasterize((everything,), 64))
     assert region.empty
-    with pytest.raises(PadimError, match="Nothing would be judged"):
+    with pytest.raises(PadimError, match="Nothing would be scored"):
         regions.save(entry, region, 64)
     assert opened(entry)[0].revision == entry.revision
 
@@ -354,7 +354,7 @@ def test_a_threshold_by_hand_is_compared_once(entry: Entry) -> None:
     names = [(name, note) for name, note, _ in regions.compared(model, now, then)]
     value = model.state.fitted.quantizer.to_value(model.threshold_level)
     assert names == [
-        ("Part of the map judged", ""),
+        ("Part of the map scored", ""),
         ("False rejects", f"at the threshold in use, {value:.2f}"),
         ("Threshold after saving", "set by hand: it stays"),
     ]

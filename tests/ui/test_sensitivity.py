@@ -152,9 +152,9 @@ def test_blind_places_and_the_weakest_cell_are_named() -> None:
     caught[0] = False
     result = made(caught)
     text = sensitivity.weakest(result, None)
-    assert "the top left of the image: 67 %, judged from 3 places" in text
+    assert "the top left of the image: 67 %, counted at 3 places" in text
     assert "at 1 of 9 places" in text
-    assert "could be judged" in sensitivity.weakest(made(caught & False, caught | True), "scratch")
+    assert "could be counted" in sensitivity.weakest(made(caught & False, caught | True), "scratch")
     assert sensitivity.where(1, 1, 3) == "the middle"
     assert sensitivity.where(3, 0, 4) == "the bottom left"
     assert sensitivity.where(1, 1, 2) == "the bottom right"

@@ -45,7 +45,7 @@ def choose() -> dict[str, Any]:
     if name == "ensemble":
         chosen["members"] = used = tuple(
             st.pills(
-                "Which methods judge together",
+                "Which methods score together",
                 [key for key in METHODS if key != "ensemble"],
                 selection_mode="multi",
                 wrap=True,

@@ -162,7 +162,7 @@ def _with_another(name: str) -> str:
         format_func=lambda key: "None" if key is None else networks.title(key),
         key=f"fit-another-{name}",
         persist_state="session",
-        help="Every method of the ensemble then judges on both networks. Time and memory double.",
+        help="Every method of the ensemble then scores on both networks. Time and memory double.",
     )
     return name if another is None else f"{name}{JOIN}{another}"
 
