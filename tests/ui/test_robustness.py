@@ -110,7 +110,7 @@ def test_the_engines_severities_can_be_typed(kind: ChangeKind) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "text"),
+    ("kind", "text", "reason"),
     [
         ("blur", "1, much", "numbers with commas"),
         ("blur", "nan", "numbers with commas"),
