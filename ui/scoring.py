@@ -7,7 +7,7 @@ level map for the browser stay in memory, so that the network runs once per imag
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -247,4 +247,19 @@ class Kept:
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         for item in sorted(self._pile.items, key=lambda item: item.number):
+            yield item.name, item.file.read_bytes()
+
+
+class Picked(Kept):
+    """Some images of a pile as a source, which keeps the files of the whole pile on disk."""
+
+    def __init__(self, pile: Pile, items: Iterable[ScoredUpload]) -> None:
+        super().__init__(pile)
+        self._picked = list(items)
+
+    def __len__(self) -> int:
+        return len(self._picked)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        for item in self._picked:
             yield item.name, item.file.read_bytes()

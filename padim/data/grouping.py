@@ -139,24 +139,24 @@ def propose_groups(
         (
             "identical",
             copies.values(),
-            "{images} files are byte-for-byte copies: {images}, saved repeatedly.",
+            "{total} files are byte-for-byte copies: {images}, saved repeatedly.",
         ),
         (
             "near_identical",
             near,
-            "{images} images look like repeat shots of {parts}: they agree far better than different"
+            "{total} images look like repeat shots of {parts}: they agree far better than different"
             " parts of this set agree with each other.",
         ),
         (
             "name_prefix",
             _by_prefix(paths),
-            "{images} file names read as a part and a shot ({example}), which makes {parts}"
+            "{total} file names read as a part and a shot ({example}), which makes {parts}"
             " photographed repeatedly; confirm unless the first half is a batch, a day or a camera.",
         ),
         (
             "sub_folder",
             _by_folder(paths),
-            "{images} images lie in {folders} of a few images each ({example}), as if there were"
+            "{total} images lie in {folders} of a few images each ({example}), as if there were"
             " one folder a part; confirm unless a folder is a batch, a day or a camera.",
         ),
     ]
@@ -166,7 +166,7 @@ def propose_groups(
         if groups:
             example = ", ".join(names[i] for i in groups[0][:2])
             reason = text.format(
-                images=sum(map(len, groups)),
+                total=sum(map(len, groups)),
                 example=example,
                 **{f"{unit}s": f"{len(groups)} {unit}{'s' * (len(groups) > 1)}" for unit in _UNITS},
             )
