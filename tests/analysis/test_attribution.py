@@ -142,7 +142,7 @@ def test_the_plain_split_goes_negative_where_this_does_not() -> None:
     np.testing.assert_allclose(shares.sum(), plain.sum())
 
 
-def test_no_distance_is_shared_by_nobody() -> None:
+def test_a_zero_distance_has_zero_shares() -> None:
     shares = layer_shares(np.eye(4)[None], np.zeros((1, 4)), np.array([0, 0, 1, 2]), 3)
     np.testing.assert_array_equal(shares, np.zeros((1, 3)))
 
@@ -195,7 +195,7 @@ def test_the_strongest_place_is_where_the_score_comes_from() -> None:
 # --- a test image ---
 
 
-def test_an_images_shares_sum_to_the_distances_it_was_judged_by(small_model: Padim) -> None:
+def test_an_images_shares_sum_to_the_distances_it_was_scored_by(small_model: Padim) -> None:
     (scored,) = small_model.predict(defects(1))
     rgb = prepare(defects(1)[0], small_model.network.preprocess).rgb
     runs = small_model.network.extractor.runs
@@ -217,13 +217,13 @@ def test_an_images_shares_sum_to_the_distances_it_was_judged_by(small_model: Pad
     assert np.count_nonzero(there.maps(8).sum(axis=0)) == len(there.positions)
 
 
-def test_channels_are_told_by_their_layer(small_model: Padim) -> None:
+def test_channels_are_assigned_to_their_layer(small_model: Padim) -> None:
     layers, layer_of = kept_layers(small_model)
     stops = np.cumsum([layer.channels for layer in layers])
     np.testing.assert_array_equal(layer_of, np.searchsorted(stops, small_model.state.channels, side="right"))
 
 
-def test_too_many_layers_are_said_to_be_too_many(small_model: Padim, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_layers_are_refused(small_model: Padim, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attribution, "MOST_LAYERS", 2)
     with pytest.raises(PadimError, match="at most 2 layers can be told apart, and the model uses 3"):
         kept_layers(small_model)

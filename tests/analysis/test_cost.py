@@ -57,7 +57,7 @@ def test_few_normals_make_wide_networks_affordable() -> None:
 
 
 @pytest.mark.parametrize("method", ["shared", "patchcore", "local", "ensemble", "svdd", "flow", "stfpm"])
-def test_what_is_said_of_the_other_methods_is_what_they_take(method: str, tmp_path: Path) -> None:
+def test_the_estimates_of_the_other_methods_are_what_they_take(method: str, tmp_path: Path) -> None:
     config = PadimConfig.of(
         {
             "input_size": 64,

@@ -50,7 +50,7 @@ def files_of(model: Padim, drawn: frozenset[str]) -> list[tuple[str, bytes]]:
 
 
 @given(st.integers(1, 999), st.integers(0, 5), st.integers(0, 400))
-def test_odd_parts_decide_the_threshold_below_the_number_told(permille: int, odd: int, n: int) -> None:
+def test_odd_parts_decide_the_threshold_below_the_stated_number(permille: int, odd: int, n: int) -> None:
     tolerated = odd_parts_tolerated(permille, n)
     assert (n >= parts_needed(permille, odd)) == (tolerated >= odd)
     r = rank(permille, n)
@@ -76,7 +76,7 @@ def test_the_numbers_people_ask_for() -> None:
         (209, "it takes 10 odd parts among these 209 to decide the threshold; from 39 good parts on"),
     ],
 )
-def test_what_is_said_of_odd_parts(parts: int, said: str) -> None:
+def test_texts_about_odd_parts(parts: int, said: str) -> None:
     assert said in odd_parts(950, parts)
 
 
@@ -145,7 +145,7 @@ def test_the_curve_is_what_such_models_would_say(
     assert full.caught_at_full.tolist() == full.caught.tolist()
 
 
-def test_painted_defects_are_those_of_the_probe(shots: Padim, tmp_path: Path) -> None:
+def test_painted_defects_are_those_of_the_sensitivity_measurement(shots: Padim, tmp_path: Path) -> None:
     painted = PaintedDefects.paint(shots, [4, 7], tmp_path / "spool", Watch(), seed=1)
     assert painted.painted == 2 * 5 * 3 * 2
     drawn = frozenset(n.group for n in shots.normals_ if n.status == "fit") - {"#4", "#7"}
@@ -214,7 +214,7 @@ def test_what_cannot_be_done_says_what_to_do(small_config: PadimConfig, small_mo
         learning_curve(small_model, [("broken.png", b"no image")])
 
 
-def test_features_that_were_deleted_are_told(small_config: PadimConfig) -> None:
+def test_deleted_features_are_reported(small_config: PadimConfig) -> None:
     model = Padim(small_config).fit(normals(20))
     model.working_set.delete()
     with pytest.raises(PadimError, match="features were deleted; give the same images again"):
@@ -327,7 +327,7 @@ def test_the_gain_and_its_standard_error() -> None:
     assert of_recalls([[1, 0]], [[1, 1]]).gain is None  # one subset says nothing of others
 
 
-def test_what_is_said_of_the_curve() -> None:
+def test_texts_about_the_curve() -> None:
     flat = of_recalls([[1, 0, 1, 0]] * 2, [[1, 0, 1, 0]] * 2)
     assert flat.gain == Gain(20, 40, 0.0, 0.0)
     assert "the curve has flattened" in outlook(flat)
@@ -347,7 +347,7 @@ def test_what_is_said_of_the_curve() -> None:
     assert Spread.of([math.nan]) is None
 
 
-def test_without_defects_the_threshold_s_spread_is_told(small_model: Padim) -> None:
+def test_without_defects_the_spread_of_the_threshold_is_reported(small_model: Padim) -> None:
     curve = learning_curve(small_model, sizes=(10, 22), draws=2)
     said = advice(curve)
     assert "Without defects nobody can say" in said

@@ -170,7 +170,7 @@ def test_a_small_region_counts_as_much_as_a_large_one() -> None:
     assert counted.figures().aupro.value == pytest.approx(0.5 + 0.3 * 0.5 / 2)
 
 
-def test_what_is_not_judged_belongs_to_no_region() -> None:
+def test_ignored_pixels_belong_to_no_region() -> None:
     (q, mask, _), area = some_maps(1)[4], np.zeros((24, 24), bool)
     area[:, 6:] = True
     assert mask is not None

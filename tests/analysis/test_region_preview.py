@@ -57,7 +57,7 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model.exclude(2, "kept_out").exclude(6, "not_good").save(tmp_path_factory.mktemp("saved") / "m")
 
 
-def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path) -> None:
+def test_recomputed_levels_are_those_after_the_change(model: Padim, grouped: Path) -> None:
     for one in (model, Padim.load(grouped)):
         size = one.config.input_size
         before = one.state.part_scores(one.config.min_area).copy()
@@ -81,7 +81,7 @@ def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path)
             levels_under_region(one, np.ones((size, size + 1), bool))
 
 
-def test_cry_wolf_counts_parts(model: Padim, grouped: Path) -> None:
+def test_the_false_alarm_map_counts_parts(model: Padim, grouped: Path) -> None:
     for one in (model, Padim.load(grouped)):
         normals_ = one.normals_
         for level in (0, int(np.median(one.state.part_scores(one.config.min_area))), 65535):

@@ -253,7 +253,7 @@ def probe(small_model: Padim) -> Sensitivity:
     return measure(small_model, normals(8, first=100), **FEW)
 
 
-def test_every_trial_is_what_judging_the_painted_image_gives(small_model: Padim, probe: Sensitivity) -> None:
+def test_every_trial_is_what_scoring_the_painted_image_gives(small_model: Padim, probe: Sensitivity) -> None:
     images = dict(normals(8, first=100))
     rng = np.random.default_rng(0)
     level, min_area = small_model.threshold_level, small_model.config.min_area
@@ -321,7 +321,7 @@ def test_counts_are_those_of_the_trials(probe: Sensitivity) -> None:
     assert not np.array_equal(only, share)
 
 
-def test_the_same_seed_gives_the_same_probe_and_another_does_not(
+def test_the_same_seed_gives_the_same_counts_and_another_does_not(
     small_model: Padim, probe: Sensitivity
 ) -> None:
     again = measure(small_model, iter(normals(8, first=100)), **FEW)
@@ -334,7 +334,7 @@ def test_the_same_seed_gives_the_same_probe_and_another_does_not(
     assert not np.array_equal(other.places, fewer.places)
 
 
-def test_centres_lie_inside_the_region_of_interest(saved_model: Path, tmp_path: Path) -> None:
+def test_centers_are_inside_the_region_of_interest(saved_model: Path, tmp_path: Path) -> None:
     model = Padim.load(saved_model, work_dir=tmp_path)
     roi = np.zeros((64, 64), bool)
     roi[10:40, 5:25] = True
@@ -454,7 +454,7 @@ def test_settings_out_of_range_are_one_sentence(small_model: Padim, wrong: dict[
         measure(small_model, normals(1, first=100), **wrong)
 
 
-def test_a_model_without_a_threshold_is_told(small_config: PadimConfig, tmp_path: Path) -> None:
+def test_a_model_without_a_threshold_is_refused(small_config: PadimConfig, tmp_path: Path) -> None:
     model = Padim(small_config, work_dir=tmp_path).fit(normals(2))
     with pytest.raises(CalibrationError, match="threshold"):
         measure(model, normals(1, first=100))

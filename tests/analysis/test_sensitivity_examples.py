@@ -68,7 +68,7 @@ def test_examples_are_images_that_were_scored(measured: tuple[Sensitivity, Score
     assert outcomes == {True, False}
 
 
-def test_examples_are_counted_where_they_lie(measured: tuple[Sensitivity, Scored]) -> None:
+def test_examples_are_counted_at_their_position(measured: tuple[Sensitivity, Scored]) -> None:
     found, _ = measured
     for (kind, contrast), trials in found.examples.items():
         x, y, _ = trials[0].place

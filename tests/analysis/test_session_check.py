@@ -85,7 +85,7 @@ def test_many_held_out_parts_leave_the_binomial_test(rejected: int) -> None:
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("by_hand", [False, True])
-def test_false_alarms_stay_rare_where_the_binomial_test_cries_wolf(by_hand: bool, ties: bool) -> None:
+def test_false_alarms_stay_rare_where_the_binomial_test_raises_many(by_hand: bool, ties: bool) -> None:
     """Sessions that are just like the held-out parts: each direction may be reported 5 % of the time."""
     rng = np.random.default_rng(2)
     of, n, draws = 20, 200, 4000

@@ -63,7 +63,7 @@ def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("untaught")
-def test_a_gain_is_kept_and_told(
+def test_a_gain_is_kept_and_reported(
     run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated(monkeypatch, GAIN)
@@ -125,7 +125,7 @@ def test_stopped_it_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_is_said_before_any_work(
+def test_invalid_arguments_are_reported_before_any_work(
     run: Run, good: Path, saved_model: Path, tmp_path: Path
 ) -> None:
     few = write(tmp_path / "few", normals(5))

@@ -75,7 +75,7 @@ def test_a_target_is_reached_by_the_lowest_percentile(
     assert chosen["false_rejects"]["expected"] * 100 <= target
 
 
-def test_what_cannot_be_promised_is_said(run: Run, saved_model: Path) -> None:
+def test_an_impossible_promise_is_reported(run: Run, saved_model: Path) -> None:
     said = run("calibrate", saved_model, "--target-false-rejects", 1, "-w").sentence
     assert "22 good parts" in said
     assert "at least 99 parts" in said
@@ -93,7 +93,7 @@ def test_what_cannot_be_promised_is_said(run: Run, saved_model: Path) -> None:
         (["--target-false-rejects", "0"], "more than 0"),
     ],
 )
-def test_what_cannot_be_chosen_is_one_sentence(
+def test_an_invalid_choice_is_reported_in_one_sentence(
     run: Run, own_model: Path, options: list[str], said: str
 ) -> None:
     before = (own_model / "manifest.json").read_bytes()
@@ -109,7 +109,9 @@ def test_two_parts_have_no_table_but_may_have_a_value(run: Run, tmp_path: Path, 
     assert Padim.load(path).decision.choice.value == 2
 
 
-def test_a_threshold_beyond_the_scale_is_refused_or_said(run: Run, own_model: Path, tmp_path: Path) -> None:
+def test_a_threshold_beyond_the_scale_is_refused_or_reported(
+    run: Run, own_model: Path, tmp_path: Path
+) -> None:
     done = run("calibrate", own_model, "--threshold", 1e9, "-w")
     assert done.code != 0
     assert "the threshold can be at most" in done.err

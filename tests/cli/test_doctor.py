@@ -39,7 +39,7 @@ def left(path: Path, size: int = 10) -> Path:
     return path
 
 
-def test_a_whole_workspace_is_whole_and_looking_changes_nothing(run: Run, home: Path) -> None:
+def test_an_intact_workspace_has_no_findings_and_stays_unchanged(run: Run, home: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
     done = run("doctor", "--json")
     assert done.code == 0, done.err
@@ -71,7 +71,9 @@ def test_every_damaged_file_is_named_with_a_remedy(run: Run, home: Path, tmp_pat
     assert run("doctor").out.count("damaged") >= 1
 
 
-def test_a_damaged_scorer_is_told_from_a_whole_one(run: Run, tmp_path: Path, saved_model: Path) -> None:
+def test_a_damaged_scorer_is_distinguished_from_an_intact_one(
+    run: Run, tmp_path: Path, saved_model: Path
+) -> None:
     scorer = tmp_path / "line.onnx"
     assert run("export", saved_model, "-o", scorer).code == 0
     assert run("doctor", scorer, "--json").json["checked"][0]["problem"] is None
@@ -149,7 +151,7 @@ def test_a_stopped_scoring_is_listed(run: Run, tmp_path: Path, saved_model: Path
     assert "5" in run("doctor", out).out
 
 
-def test_what_is_nothing_of_ours_is_one_sentence(run: Run, tmp_path: Path) -> None:
+def test_foreign_files_are_reported_in_one_sentence(run: Run, tmp_path: Path) -> None:
     assert "does not exist" in run("doctor", tmp_path / "none").sentence
     (tmp_path / "folder").mkdir()
     assert "holds no workspace" in run("doctor", tmp_path / "folder").sentence

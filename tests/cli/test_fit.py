@@ -94,7 +94,7 @@ def test_other_layers_bring_their_own_number_of_features(run: Run, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("by", "parts"), [("likeness", 4), ("none", 12), ("folder", 2), ("prefix", 4)])
-def test_repeat_shots_are_told_as_asked(run: Run, tmp_path: Path, by: str, parts: int) -> None:
+def test_repeat_shots_are_grouped_as_requested(run: Run, tmp_path: Path, by: str, parts: int) -> None:
     files = [
         (f"{'ab'[i % 2]}/part{i:03d}_{shot}.png", png(part(i, shot=shot)))
         for i in range(4)
@@ -164,7 +164,7 @@ def test_a_stopped_fit_goes_on_without_the_network_and_to_the_bit(
     assert images_done(tmp_path / "p") is None
 
 
-def test_stopped_while_learning_the_network_is_not_run_again(
+def test_stopped_while_fitting_the_network_is_not_run_again(
     small_config: PadimConfig, small_model: Padim, good: Path, tmp_path: Path
 ) -> None:
     model = Padim(small_config, work_dir=tmp_path / "work")
@@ -341,7 +341,7 @@ def test_what_an_earlier_run_began_is_not_removed_by_one_that_fails(
 
 @pytest.mark.parametrize("flags", [(), ("--resume",), ("--force",), ("--resume", "--force")])
 @pytest.mark.parametrize("header", [None, "no JSON"])
-def test_a_strangers_folder_is_neither_used_nor_removed(
+def test_a_foreign_folder_is_neither_used_nor_removed(
     run: Run, good: Path, tmp_path: Path, flags: tuple[str, ...], header: str | None
 ) -> None:
     place = write(tmp_path / "m.partial", [("sub/notes.txt", b"mine"), ("batches.jsonl", b"mine")])
@@ -354,7 +354,7 @@ def test_a_strangers_folder_is_neither_used_nor_removed(
     assert not (tmp_path / "m").exists()
 
 
-def test_an_empty_folder_is_in_nobodys_way(run: Run, tmp_path: Path) -> None:
+def test_an_empty_folder_is_no_obstacle(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "in", normals(3))
     (tmp_path / "m.partial").mkdir()
     assert run("fit", tmp_path / "in", "-o", tmp_path / "m", *SMALL).code == 0
@@ -389,7 +389,7 @@ def test_a_fit_that_cannot_be_saved_is_not_lost(
     assert not (tmp_path / "m.partial").exists()
 
 
-def test_a_whole_data_set_is_not_taken_for_good_parts(run: Run, tmp_path: Path) -> None:
+def test_a_data_set_with_defects_is_not_fitted_as_good_parts(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "set" / "train" / "good", normals(1))
     said = run("fit", tmp_path / "set", "-o", tmp_path / "m").sentence
     assert str(tmp_path / "set" / "train" / "good") in said
@@ -464,7 +464,7 @@ def test_a_threshold_beyond_the_scale_does_not_lose_the_fit(run: Run, tmp_path: 
     assert Padim.load(tmp_path / "m").decision.choice.basis == "image"
 
 
-def test_random_weights_are_told(run: Run, tmp_path: Path) -> None:
+def test_random_weights_are_reported(run: Run, tmp_path: Path) -> None:
     write(folder := tmp_path / "in", normals(3))
     done = run("fit", folder, "-o", tmp_path / "m", *SMALL, "--random-weights")
     assert done.code == 0, done.err

@@ -46,7 +46,7 @@ def test_a_model_of_any_method_is_fitted_described_and_used(
     assert (tmp_path / "scorer.onnx").is_file()
 
 
-def test_what_keeping_every_patch_takes_is_said_before(run: Run, tmp_path: Path) -> None:
+def test_the_memory_for_keeping_every_patch_is_stated_beforehand(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "nearest.yaml"
     path.write_text("method: patchcore\nneighborhood: 1\n")
     told = run("info", "--config", path, "--images", 209)

@@ -37,7 +37,9 @@ def test_info_of_a_model(run: Run, saved_model: Path, small_model: Padim) -> Non
         assert words in done.out
 
 
-def test_random_weights_are_told_loudly(run: Run, saved_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_weights_are_reported_prominently(
+    run: Run, saved_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ModelNetwork, "random_weights", True)
     done = run("info", saved_model)
     assert "RANDOM" in done.out

@@ -89,7 +89,7 @@ def test_a_half_removed_folder_blocks_nothing(
     assert not begun.exists()
 
 
-def test_a_half_made_model_is_no_model_and_in_nobodys_way(
+def test_an_incomplete_model_is_no_model_and_no_obstacle(
     run: Run, good: Path, begun: Path, saved_model: Path, small_model: Padim
 ) -> None:
     shutil.copytree(saved_model, begun.parent / "m")
@@ -181,7 +181,7 @@ def half(judged: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> 
     (out / "results.csv").unlink()
 
 
-def test_what_was_judged_is_not_judged_again(
+def test_scored_images_are_not_scored_again(
     run: Run, saved_model: Path, judged: tuple[Path, Path], tmp_path: Path
 ) -> None:
     images, wanted = judged
@@ -224,7 +224,7 @@ def test_a_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
     assert rows_kept(tmp_path) == 1
 
 
-def test_other_images_settings_and_models_are_told_apart(
+def test_other_images_settings_and_models_are_distinguished(
     run: Run, saved_model: Path, judged: tuple[Path, Path], tmp_path: Path, own_model: Path
 ) -> None:
     out, images = tmp_path / "out", tmp_path / "in"

@@ -219,9 +219,7 @@ def test_nothing_but_broken_files_is_an_error_with_rows(run: Run, tmp_path: Path
     assert [row["name"] for row in rows(tmp_path / "out")[0]] == ["a.png"]
 
 
-def test_without_a_threshold_there_is_nothing_to_judge_by(
-    run: Run, tmp_path: Path, small_model: Padim
-) -> None:
+def test_without_a_threshold_nothing_can_be_decided(run: Run, tmp_path: Path, small_model: Padim) -> None:
     path = Padim(small_model.config).fit(normals(2)).save(tmp_path / "two")
     write(tmp_path / "in", normals(1, first=70))
     assert "no threshold yet" in run("score", path, tmp_path / "in", "-o", tmp_path / "out").sentence

@@ -61,7 +61,7 @@ def test_only_the_good_ones_of_labelled_images_are_painted_on(
     assert all(name.startswith("good/") for name in document["painted_on"])
 
 
-def test_images_of_the_fit_are_told(run: Run, tmp_path: Path, saved_model: Path, good: Path) -> None:
+def test_images_of_the_fit_are_reported(run: Run, tmp_path: Path, saved_model: Path, good: Path) -> None:
     assert "fitted on 22 of them" in run("sensitivity", saved_model, good, *FEW).sentence
     write(tmp_path / "mixed", [*normals(2, first=21), ("broken.png", b"no image")])
     done = run("sensitivity", saved_model, tmp_path / "mixed", *FEW, "--json")
@@ -70,7 +70,7 @@ def test_images_of_the_fit_are_told(run: Run, tmp_path: Path, saved_model: Path,
     assert "1 image passed over" in done.err
 
 
-def test_images_that_alarm_unpainted_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
+def test_images_rejected_before_painting_are_reported(run: Run, tmp_path: Path, saved_model: Path) -> None:
     write(tmp_path / "bad", defects(2))
     done = run("sensitivity", saved_model, tmp_path / "bad", *FEW)
     assert "2 of 2 images are rejected before" in done.err

@@ -131,7 +131,7 @@ def test_options_are_combined(run: Run, root: Path, tmp_path: Path) -> None:
         assert config["min_area"] == 8
 
 
-def test_without_defects_the_painted_ones_are_told(run: Run, good: Path, tmp_path: Path) -> None:
+def test_without_defects_the_painted_ones_are_reported(run: Run, good: Path, tmp_path: Path) -> None:
     done = run("study", good, "-o", tmp_path / "out", *PAIR, *SMALL, "--seed", "3")
     assert done.code == 0, done.err
     assert "\nPainted defects found\n" in done.out

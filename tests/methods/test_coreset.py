@@ -104,7 +104,7 @@ def test_refills_are_those_of_the_textbook(monkeypatch: pytest.MonkeyPatch, seed
         assert rows.tolist() == plain_refill(points, working_files, groups, group)
 
 
-def test_refills_leave_nobody_farther_than_the_whole_selection_does() -> None:
+def test_refills_leave_no_point_farther_than_the_whole_selection_does() -> None:
     rng = np.random.default_rng(5)
     points = rng.normal(size=(400, 8)).astype(np.float32)
     groups = rng.integers(0, 7, 400)

@@ -98,7 +98,7 @@ def test_what_is_out_of_the_fit_is_scored_by_the_model_of_all_parts(tmp_path: Pa
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_too_few_parts_are_learnt_from_without_folds(tmp_path: Path, count: int) -> None:
+def test_too_few_parts_are_fitted_without_cross_fitting(tmp_path: Path, count: int) -> None:
     spy, held_out, _ = learnt(task_of(tmp_path, count))
     assert len(spy.turns) == 1
     assert not held_out.any()

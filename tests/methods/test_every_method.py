@@ -59,7 +59,7 @@ def test_defects_stand_out(model: Padim) -> None:
     assert model.state.fitted.calibration == "exact"
 
 
-def test_a_saved_model_judges_to_the_bit(model: Padim, tmp_path: Path) -> None:
+def test_a_saved_model_scores_bit_for_bit_alike(model: Padim, tmp_path: Path) -> None:
     path = model.save(tmp_path / "model")
     assert Bundle(path).manifest["method"] == model.config.method
     again = Padim.load(path, work_dir=tmp_path / "work")
@@ -219,7 +219,7 @@ def test_what_only_gaussians_have_is_refused_in_words(name: str, tmp_path: Path)
         explain(model, embed(model, np.zeros((64, 64, 3), np.uint8)))
 
 
-def test_one_of_many_settings_is_told_in_words() -> None:
+def test_one_of_many_settings_is_described_in_words() -> None:
     with pytest.raises(PadimError, match="at least two different methods"):
         PadimConfig.of({"method": "ensemble", "members": ["padim"]})
     with pytest.raises(PadimError, match="cannot be a member"):

@@ -91,7 +91,7 @@ def test_an_image_of_the_model_is_at_no_distance(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 7), st.integers(1, 3))
-def test_what_neighbours_make_of_a_position(grid: int, reach: int) -> None:
+def test_neighbors_of_a_position(grid: int, reach: int) -> None:
     """``seen_from`` finds, in a flat array, every pair of a position and one that has it in its window."""
     around = neighbours(grid, reach)
     flat = around.reshape(-1)

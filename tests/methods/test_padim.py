@@ -27,7 +27,7 @@ def around(grid: int, position: int) -> list[int]:
 
 
 @pytest.mark.parametrize("grid", [1, 2, 3, 7])
-def test_neighbours(grid: int) -> None:
+def test_neighbors(grid: int) -> None:
     found, seen = neighbours(grid), seen_from(grid)
     for position in range(grid * grid):
         assert set(found[position]) == set(around(grid, position))
@@ -67,7 +67,7 @@ def check(one: Task, x: npt.NDArray[np.float32], grid: int) -> PatchGaussians:
 # 12 and 7 of 20 dimensions: from what the normals span; 40 of 5: from the scatter.
 @pytest.mark.parametrize(("n", "d"), [(12, 30), (7, 20), (40, 5)])
 @pytest.mark.parametrize("in_parts", [False, True])
-def test_held_out_distances_equal_a_refit_of_all_neighbours(
+def test_held_out_distances_equal_a_refit_of_all_neighbors(
     tmp_path: Path, n: int, d: int, in_parts: bool
 ) -> None:
     grid = 5

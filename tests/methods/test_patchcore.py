@@ -172,7 +172,7 @@ def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) ->
         np.testing.assert_allclose(learnt.held_out[row], expected, rtol=1e-3, err_msg=str(row))
 
 
-def test_a_part_is_never_its_own_judge(tmp_path: Path) -> None:
+def test_a_part_is_never_scored_by_itself(tmp_path: Path) -> None:
     """An image twice, as one part: in the memory it would be at no distance from itself."""
     x = embeddings(6, 4, 5)
     x[1] = x[0]

@@ -349,7 +349,7 @@ def test_squares_are_of_the_images_they_are_answered_for(tmp_path: Path) -> None
     assert seen == {0, 2}
 
 
-def test_only_its_own_rows_are_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_its_own_rows_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A turn reads the images it learns from and those that stop it, and no other."""
     task = task_of(tmp_path)
     assert task.images is not None

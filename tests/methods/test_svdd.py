@@ -72,7 +72,7 @@ def test_the_objectives_by_hand() -> None:
     assert radius_of(torch.arange(0.0, 101.0), 0.1).item() == pytest.approx(np.sqrt(90))
 
 
-def test_the_centre_keeps_away_from_zero() -> None:
+def test_the_center_keeps_away_from_zero() -> None:
     codes = torch.tensor([[0.3, 0.02, -0.06, -2.0, 0.0], [0.1, 0.02, -0.02, -1.0, 0.0]])
     np.testing.assert_allclose(center_of(codes), [0.2, 0.1, -0.1, -1.5, 0.1], rtol=1e-6)
 

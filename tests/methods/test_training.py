@@ -145,7 +145,7 @@ def test_a_training_that_had_ended_is_not_run_again(turn: Turn) -> None:
         {"name": "without fold 3"},
     ],
 )
-def test_another_training_begins_anew(turn: Turn, change: dict[str, object]) -> None:
+def test_another_training_starts_over(turn: Turn, change: dict[str, object]) -> None:
     Run(turn)
     other = replace(turn, **change)  # type: ignore[arg-type]
     assert Run(other).bits() == Run(replace(other, folder=None)).bits()
@@ -197,7 +197,7 @@ def test_progress_says_which_training_and_how_far(turn: Turn) -> None:
     assert Turn("all parts", [0]).words == "with all parts"
 
 
-def test_a_loss_that_is_no_number_is_told(turn: Turn) -> None:
+def test_a_loss_that_is_not_a_number_is_reported(turn: Turn) -> None:
     module = Network()
     with pytest.raises(PadimError, match="without fold 2 of 5 leads nowhere"):
         train(

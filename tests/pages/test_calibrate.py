@@ -90,7 +90,7 @@ def test_no_choice_runs_the_network(add_model: AddModel, monkeypatch: pytest.Mon
     assert len(runs) == scored
 
 
-def test_a_draft_judges_nothing_until_it_is_used(add_model: AddModel, home: Path) -> None:
+def test_a_draft_decides_nothing_until_it_is_used(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     page.decide(entry.id, Draft("image", 850, None, 12))
@@ -132,7 +132,7 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
         {"basis": "manual", "permille": 950, "level": 5, "min_area": 10**9},
     ],
 )
-def test_nonsense_from_the_browser_is_no_decision(
+def test_an_invalid_decision_from_the_browser_is_ignored(
     said: object, add_model: AddModel, home: Path, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
@@ -161,7 +161,7 @@ def test_a_decision_from_the_browser(add_model: AddModel, home: Path, tried: cal
     assert (tried.draft, tried.handled.decision) == (wanted, 4), "heard, so that the viewer takes the draft"
 
 
-def test_the_viewer_is_told_what_was_heard(add_model: AddModel, home: Path) -> None:
+def test_the_viewer_gets_the_counts_of_handled_actions(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     assert page.viewer["heard"] == {"decision": 0, "selected": 0, "labels": 0}
@@ -245,7 +245,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> calibrate.Trying:
     return found
 
 
-def test_labels_from_the_browser_are_taken_over_once_and_in_order(
+def test_labels_from_the_browser_are_applied_once_and_in_order(
     add_model: AddModel, monkeypatch: pytest.MonkeyPatch, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
@@ -274,7 +274,7 @@ def test_a_label_that_is_not_saved_is_not_shown_as_if_it_were(
     assert tried.handled.labels == 6
 
 
-def test_undoing_puts_back_the_former_label_and_spares_anothers(
+def test_undo_restores_the_former_label_but_not_over_that_of_another_session(
     add_model: AddModel, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
@@ -311,9 +311,7 @@ def test_undoing_puts_back_the_former_label_and_spares_anothers(
         [{"sha256": 0, "label": None}],
     ],
 )
-def test_labels_that_make_no_sense_are_ignored(
-    add_model: AddModel, said: object, tried: calibrate.Trying
-) -> None:
+def test_invalid_labels_are_ignored(add_model: AddModel, said: object, tried: calibrate.Trying) -> None:
     entry = add_model("Parts")
     calibrate.on_labels(entry, said)
     assert labels.labels(entry) == {}
@@ -336,7 +334,7 @@ def test_a_change_from_elsewhere_reaches_the_viewer(add_model: AddModel, home: P
     assert told["decision"]["level"] == changed.state.fitted.quantizer.to_level(9.0)
 
 
-def test_what_cannot_be_had_does_not_lock_the_page(add_model: AddModel, home: Path) -> None:
+def test_an_impossible_draft_does_not_lock_the_page(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     model = Workspace(home).open(entry.id)
@@ -396,7 +394,7 @@ def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:
     assert str(entry.path.parent) not in page.text
 
 
-def test_a_threshold_beyond_the_scale_is_none_and_the_page_helps_on(add_model: AddModel, home: Path) -> None:
+def test_a_threshold_beyond_the_scale_is_replaced_by_a_usable_draft(add_model: AddModel, home: Path) -> None:
     model = Workspace(home).open(add_model("Parts").id)
     # As a model could be saved before this was looked at.
     model.decision = replace(model.decision, choice=Choice("manual", 950, 1e9))

@@ -75,7 +75,7 @@ def test_an_empty_page_needs_no_model_and_says_what_to_do() -> None:
     assert not page.app.error
 
 
-def test_images_brought_are_told_and_the_work_is_estimated(brought: Session) -> None:
+def test_chosen_images_are_described_and_the_work_is_estimated(brought: Session) -> None:
     assert "fitted on 10 good parts, judged on 4 good parts and 3 defects" in brought.text
     assert "2 configurations on 1 data set: 2 runs. 1 pass of a network over 17 images." in brought.text
     brought.set("pills", "compare-sizes", [128, 192])
@@ -203,7 +203,7 @@ def test_without_defects_it_ranks_by_painted_ones(tmp_path: Path, monkeypatch: p
     assert frame["Painted defects found"].is_monotonic_decreasing
 
 
-def test_images_that_will_not_do_are_one_sentence(tmp_path: Path) -> None:
+def test_unusable_images_are_reported_in_one_sentence(tmp_path: Path) -> None:
     page = Session("compare").upload([("few.png", bytes(normals(1)[0][1]))])
     (error,) = page.app.error
     assert "takes at least 3" in error.value

@@ -40,7 +40,7 @@ def test_a_damaged_record_is_named_when_the_fit_changes(add_model: AddModel, hom
     assert "The working features are back" in page.text
 
 
-def test_a_damaged_list_of_records_is_told_at_once(add_model: AddModel, home: Path) -> None:
+def test_a_damaged_list_of_records_is_reported_at_once(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     file = Workspace(home).work_dir(entry.id) / "spool" / "records.txt"
     file.write_bytes(b"\xe4" + file.read_bytes()[1:])

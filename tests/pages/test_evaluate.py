@@ -110,7 +110,7 @@ def test_every_cell_shows_its_images_errors_worst_first(
         assert ("No images here" in text) == (not wanted)
 
 
-def test_what_is_missing_is_said(add_model: AddModel, tmp_path: Path) -> None:
+def test_missing_metrics_are_explained(add_model: AddModel, tmp_path: Path) -> None:
     entry = add_model("Parts")
     page = Session("evaluate", model=entry.id)
     page.upload([("bad.zip", packed(labelled(tmp_path / "bad", masks=False, good=False)))])

@@ -408,7 +408,7 @@ def test_nothing_to_add_changes_nothing(add_model: AddModel, home: Path) -> None
     assert Workspace(home).get(entry.id).revision == entry.revision
 
 
-def test_without_features_a_model_of_few_images_is_calibrated_anew_all_the_same(
+def test_without_features_a_model_of_few_images_is_still_calibrated_again(
     add_model: AddModel, home: Path
 ) -> None:
     entry = add_model("Parts", Padim(PadimConfig(input_size=64, n_features=40)).fit(FITTED))
@@ -420,7 +420,7 @@ def test_without_features_a_model_of_few_images_is_calibrated_anew_all_the_same(
     assert Workspace(home).open(entry.id).state.fitted.calibration == "exact"
 
 
-def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
+def test_a_calibration_out_of_date_is_shown_on_every_page_until_it_is_repaired(
     add_model: AddModel, home: Path
 ) -> None:
     # More images than features: then the checkpoint cannot calibrate.

@@ -124,7 +124,7 @@ def test_filter_search_and_order(add_model: AddModel) -> None:
     assert "None of the images matches" in page.text
 
 
-def test_a_new_threshold_judges_anew_without_scoring_anew(add_model: AddModel, home: Path) -> None:
+def test_a_new_threshold_decides_again_without_scoring_again(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("inspect", model=entry.id).upload(FILES)
     scores = {line["Name"]: line["Score"] for line in table(page)}

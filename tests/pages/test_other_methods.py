@@ -63,7 +63,7 @@ def test_taking_a_part_out_and_putting_it_back(add_model: AddModel, other: Padim
         assert "the threshold has followed" in page.text
 
 
-def test_defects_are_judged(add_model: AddModel, other: Padim) -> None:
+def test_defects_are_scored(add_model: AddModel, other: Padim) -> None:
     entry = add_model("Another way", other)
     page = Session("inspect", model=entry.id)
     page.upload([(name, data) for name, data in defects(3) if isinstance(data, bytes)])

@@ -131,7 +131,7 @@ def test_random_weights_take_a_tick_and_mark_the_model_everywhere(home: Path) ->
         assert "Random weights, for trials only" in page.text  # the sidebar
 
 
-def test_a_list_of_models_tells_those_with_random_weights(add_model: AddModel, add_random: Any) -> None:
+def test_a_list_of_models_marks_those_with_random_weights(add_model: AddModel, add_random: Any) -> None:
     add_model("Trained")
     add_random()
     page = Session()
@@ -168,7 +168,7 @@ def test_settings_of_the_server_that_cannot_be_used_are_one_sentence(
     assert "The model cannot be opened. PADIM_THREADS must be a whole number of threads" in page.text
 
 
-def test_a_cache_cut_short_is_made_anew(home: Path) -> None:
+def test_a_truncated_cache_is_rebuilt(home: Path) -> None:
     page = chosen(NAME).set("checkbox", "fit-random", True).click("fit-go")
     networks = list((weights.cache_folder() / "backbones").glob("*.onnx"))
     assert networks

@@ -68,7 +68,7 @@ def test_a_draft_is_compared_saved_and_removed(add_model: AddModel, home: Path) 
     assert "everything is scored" in page.text
 
 
-def test_nothing_to_judge_is_refused(add_model: AddModel) -> None:
+def test_an_empty_region_is_refused(add_model: AddModel) -> None:
     entry = add_model("Parts")
     page = draw(Session("region", model=entry.id), entry, ALL)
     assert "Nothing would be scored" in page.text

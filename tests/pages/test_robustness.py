@@ -132,7 +132,7 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     assert not page.app.warning
 
 
-def test_severities_that_mean_nothing_cannot_be_started(add_model: AddModel) -> None:
+def test_invalid_severities_cannot_be_started(add_model: AddModel) -> None:
     page, _ = opened(add_model)
     page.set("text_input", "robustness-severities-blur", "2, 1")
     assert "must be above 0 and grow" in page.app.error[0].value

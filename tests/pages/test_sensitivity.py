@@ -61,7 +61,7 @@ def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) 
     assert "Examples: dent" in page.text
 
 
-def test_sizes_are_told_in_millimetres_where_a_pixel_is_known(add_model: AddModel) -> None:
+def test_sizes_are_stated_in_millimeters_if_the_pixel_size_is_known(add_model: AddModel) -> None:
     page, model_id = opened(add_model)
     page.click("sensitivity-start")
     page.set("number_input", "sensitivity-mm", 0.02)
@@ -118,7 +118,7 @@ def test_images_of_the_fit_are_refused_and_a_few_passed_over(add_model: AddModel
     assert "No good parts to paint on yet" in page.text
 
 
-def test_images_that_alarm_unpainted_are_told(add_model: AddModel) -> None:
+def test_images_rejected_before_painting_are_reported(add_model: AddModel) -> None:
     page, _ = opened(add_model, [(name, bytes(data)) for name, data in defects(2)])
     page.click("sensitivity-start")
     assert "2 of 2 images are rejected before anything is painted" in page.text

@@ -48,7 +48,7 @@ def network_runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return runs
 
 
-def test_nothing_is_worked_out_until_it_is_asked_for(add_model: AddModel, network_runs: list[int]) -> None:
+def test_nothing_is_computed_until_requested(add_model: AddModel, network_runs: list[int]) -> None:
     page = Session("inspect", model=add_model("Parts").id).upload(FILES)
     assert [e.label for e in page.app.expander] == ["Which layer saw it"]
     assert BAR_CHART not in page.text
@@ -151,7 +151,7 @@ def test_test_images_are_scored_again_with_other_layers(add_model: AddModel, hom
     assert shares(page) == {"blocks.4": 100}
 
 
-def test_each_normal_says_which_layer_finds_it_odd(add_model: AddModel) -> None:
+def test_each_normal_shows_the_shares_of_its_layers(add_model: AddModel) -> None:
     page = on_fit(add_model("Parts").id)
     assert STACK not in page.text
     page.app.toggle(key="fit-odd-by-layer").set_value(True)

@@ -50,7 +50,7 @@ def entry(tmp_path: Path) -> Entry:
     return Workspace(tmp_path).create("Line 3")
 
 
-def test_the_csv_says_what_the_engine_decides(rows: list[Row], small_model: Padim, entry: Entry) -> None:
+def test_the_csv_has_the_engines_decisions(rows: list[Row], small_model: Padim, entry: Entry) -> None:
     text = exports.csv_bytes(rows, small_model, entry, small_model.threshold_level).decode("utf-8-sig")
     lines = list(csv.DictReader(io.StringIO(text)))
     assert tuple(lines[0]) == CSV_COLUMNS
@@ -112,7 +112,7 @@ def test_the_scorer_is_the_saved_model(small_model: Padim, entry: Entry, tmp_pat
     assert float(score[0]) == pytest.approx(int(maps.max()), rel=1e-3)
 
 
-def test_a_scorer_that_cannot_be_downloaded_says_why(
+def test_a_scorer_that_cannot_be_downloaded_gives_the_reason(
     small_model: Padim, entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_model.save(entry.path)
@@ -123,7 +123,7 @@ def test_a_scorer_that_cannot_be_downloaded_says_why(
     assert "python -m padim export" in str(exports.scorer_hindrance(entry))
 
 
-def test_what_leaves_says_so_where_the_weights_are_random(
+def test_downloads_state_random_weights(
     rows: list[Row], small_model: Padim, entry: Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from padim.output import render

@@ -69,7 +69,7 @@ def said(entry: Entry, *shapes: Shape, **other: Any) -> dict[str, Any]:
 # -- what is taken over ----------------------------------------------------------------------------------
 
 
-def test_a_drawing_is_taken_over(entry: Entry) -> None:
+def test_a_drawing_is_applied(entry: Entry) -> None:
     entry, model = opened(entry)
     drawn = regions.drawing(entry, model)
     assert regions.same(model, regions.draft(drawn, model))
@@ -83,7 +83,7 @@ def test_a_drawing_is_taken_over(entry: Entry) -> None:
     assert not regions.same(model, region)
 
 
-def test_what_makes_no_sense_is_ignored(entry: Entry) -> None:
+def test_invalid_drawings_are_ignored(entry: Entry) -> None:
     entry, model = opened(entry)
     regions.on_drawing(entry, model, said(entry, CORNER))
     bad_shape = CORNER.to_json()
@@ -181,7 +181,7 @@ def test_however_the_threshold_is_set(entry: Entry, decision: dict[str, Any]) ->
     held_against_saving(entry, ())
 
 
-def test_padding_is_nobodys(
+def test_padding_belongs_to_no_part(
     small_config: PadimConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PADIM_HOME", str(tmp_path / "home"))
@@ -242,7 +242,7 @@ def test_saved_with_the_model_and_removed_again(entry: Entry) -> None:
     assert drawn.stamp == 1
 
 
-def test_nothing_to_judge_is_refused_in_words(entry: Entry) -> None:
+def test_an_empty_region_is_refused_with_a_message(entry: Entry) -> None:
     everything = Shape("brush", "exclude", ((32.0, 32.0),), 100.0)
     region = EditedRegion((everything,), rasterize((everything,), 64))
     assert region.empty
@@ -251,7 +251,7 @@ def test_nothing_to_judge_is_refused_in_words(entry: Entry) -> None:
     assert opened(entry)[0].revision == entry.revision
 
 
-def test_a_model_fitted_anew_for_another_size_refuses_the_drawing(entry: Entry) -> None:
+def test_a_model_fitted_again_for_another_size_refuses_the_drawing(entry: Entry) -> None:
     shapes = (CORNER,)
     with pytest.raises(PadimError, match="another input size"):
         regions.save(entry, EditedRegion(shapes, rasterize(shapes, 128)), 128)
@@ -292,7 +292,7 @@ def test_what_is_excluded_is_shown_pixel_by_pixel() -> None:
     assert regions.excluded(EditedRegion((), None)) is None
 
 
-def test_the_cry_wolf_map_counts_parts(entry: Entry) -> None:
+def test_the_false_alarm_map_counts_parts(entry: Entry) -> None:
     with workspace.edit(entry) as model:
         model.set_decision(percentile=60)
     entry, model = opened(entry)
@@ -328,11 +328,11 @@ def test_good_parts_that_do_not_alarm(entry: Entry) -> None:
     ("share", "text"),
     [(1.0, "100 %"), (0.0, "0 %"), (0.99999, "99.9 %"), (1e-6, "0.1 %"), (0.8812, "88.1 %"), (0.5, "50.0 %")],
 )
-def test_all_and_nothing_are_said_of_nothing_else(share: float, text: str) -> None:
+def test_only_exact_shares_are_shown_as_0_and_100_percent(share: float, text: str) -> None:
     assert regions.percent(share) == text
 
 
-def test_a_percentile_wins_a_lower_threshold_and_one_by_hand_does_not(entry: Entry) -> None:
+def test_a_percentile_lowers_the_threshold_and_one_set_by_hand_stays(entry: Entry) -> None:
     decisions: list[tuple[dict[str, Any], bool]] = [({"percentile": 90.0}, True), ({"value": 3.0}, False)]
     for decision, lower in decisions:
         with workspace.edit(entry) as model:

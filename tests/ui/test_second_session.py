@@ -80,7 +80,7 @@ def test_the_verdict_in_words(rejected: int, n: int, says: str) -> None:
     assert "about 11 in 100" in second_session.verdict(check)
 
 
-def test_too_few_rejected_is_said_as_well() -> None:
+def test_too_few_rejected_is_reported_as_well() -> None:
     check = check_session(np.arange(100), np.zeros(40, np.int64), 49)
     assert "Fewer good parts are rejected than promised." in second_session.verdict(check)
     assert "fewer than 1 in 1,000" in second_session.verdict(check)

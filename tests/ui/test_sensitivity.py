@@ -100,7 +100,7 @@ def test_all_kinds_together_are_the_sum_of_the_kinds(found: SensitivityRun) -> N
             assert together.rates[j].of == sum(rate.of for rate in alone)
 
 
-def test_a_cancelled_probe_is_none(small_model: Padim) -> None:
+def test_a_cancelled_measurement_has_no_result(small_model: Padim) -> None:
     job: Job[Any] = Job("key", "title", lambda job: None)
     job.cancel()
     images = LabeledImages(_Images(normals(2, first=100)), 2, "new parts")
@@ -111,7 +111,7 @@ def test_a_cancelled_probe_is_none(small_model: Padim) -> None:
 # -- units and words -------------------------------------------------------------------------------------
 
 
-def test_sizes_are_told_in_pixels_or_millimetres() -> None:
+def test_sizes_are_stated_in_pixels_or_millimeters() -> None:
     assert Unit.of((2.0, 2.0)).text(8) == "16 px"
     assert Unit.of((2.0, 2.0), 0.05).text(8) == "0.8 mm"
     assert Unit.of((2.0, 1.0)).text(8) == "16 × 8 px"
@@ -122,13 +122,13 @@ def test_sizes_are_told_in_pixels_or_millimetres() -> None:
 
 
 @given(number=st.floats(0.001, 1e6))
-def test_a_size_is_spelt_to_a_few_hundredths(number: float) -> None:
+def test_a_size_is_rounded_to_a_few_hundredths(number: float) -> None:
     text = Unit(1.0, 1.0, "mm").text(number).removesuffix(" mm").replace(",", "")
     assert "e" not in text
     assert float(text) == pytest.approx(number, rel=0.051)
 
 
-def test_what_lies_beyond_the_sizes_tried_is_said(found: SensitivityRun) -> None:
+def test_sizes_beyond_those_tried_are_marked(found: SensitivityRun) -> None:
     result = made([[[[False], [True]]]] * 20 + [[[[True], [True]]]] * 20)
     unit = Unit.of(result.scale)
     curves = SensitivityRun("x", "", 1.0, result, (), ServedImage(b""), {})

@@ -81,7 +81,7 @@ def test_the_good_parts_are_counted_as_parts(entry: Entry, model: Padim) -> None
         assert np.array_equal(curve[0], region_scores(q, areas))
 
 
-def test_who_is_in_the_fit_is_not_remembered_wrongly(entry: Entry, model: Padim) -> None:
+def test_another_set_of_parts_in_the_fit_is_not_served_from_the_cache(entry: Entry, model: Padim) -> None:
     before = viewing.held_out(entry, model)
     assert before is not None
     changed = Workspace(entry.path.parents[1]).open(entry.id)
@@ -99,7 +99,7 @@ def test_without_held_out_scores_there_is_nothing_to_give(tmp_path: Path, small_
     assert viewing.held_out(store.get(made.id), two) is None
 
 
-def test_where_room_is_short_the_hottest_keep_their_maps(
+def test_with_little_memory_the_highest_scores_keep_their_maps(
     entry: Entry, model: Padim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewing._held_out.clear()
@@ -183,7 +183,7 @@ def test_a_look_from_the_browser(said: object, look: tuple[float, str]) -> None:
         {"id": "t1", "count": "1"},
     ],
 )
-def test_a_selection_that_makes_no_sense_is_none(said: object) -> None:
+def test_an_invalid_selection_is_none(said: object) -> None:
     assert viewing.selection(said) is None
 
 

@@ -42,7 +42,7 @@ def until(server: served.Server, happened: Callable[[], bool]) -> None:
     pytest.fail("it did not happen")
 
 
-def test_a_message_that_clears_the_caches_stops_nobodys_work(server: served.Server, home: Path) -> None:
+def test_a_message_that_clears_the_caches_stops_no_work(server: served.Server, home: Path) -> None:
     with Visitor(server.url, "fit") as me, Visitor(server.url) as stranger:
         me.upload(IMAGES)
         until(server, lambda: me.run().button("fit-go") is not None)

@@ -61,7 +61,7 @@ def test_without_labels_all_are_good(place: str, tmp_path: Path) -> None:
     assert len(good_ones(found)) == 2
 
 
-def test_a_single_folder_is_no_good_part_until_someone_says_so() -> None:
+def test_a_single_folder_is_not_good_until_the_user_says_so() -> None:
     found = labelled.of(zipped(["line3/a.png", "line3/b.png"]))
     assert (found.good, found.defects) == (0, 2)
     assert len(list(good_ones(found.all_good()))) == 2

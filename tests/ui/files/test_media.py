@@ -47,7 +47,7 @@ def served(storage: MemoryMediaFileStorage, url: str) -> bytes:
 @pytest.mark.parametrize(
     ("data", "mimetype"), [(png(1), "image/png"), (JPEG, "image/jpeg"), (WEBP, "image/webp")]
 )
-def test_the_signature_tells_the_type(data: bytes, mimetype: str) -> None:
+def test_the_signature_determines_the_type(data: bytes, mimetype: str) -> None:
     assert mimetype_of(data) == mimetype
 
 
@@ -79,7 +79,7 @@ def test_large_images_that_differ_in_one_byte_have_urls_of_their_own(
     assert served(storage, urls[1]) == bytes(other)
 
 
-def test_within_a_run_a_file_is_hashed_once_and_named_anew_in_the_next(
+def test_within_a_run_a_file_is_hashed_once_and_registered_again_in_the_next(
     storage: MemoryMediaFileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = runtime.get_instance().media_file_mgr
@@ -119,7 +119,7 @@ def test_names_are_text_never_markup(storage: MemoryMediaFileStorage) -> None:
 
 
 @pytest.mark.parametrize("text", ["![seen](x) [a](y) **b**", ":red[x] $a$ `c`", "1. # a\n- b", "<img src=x>"])
-def test_names_are_shown_as_they_are_spelt(text: str) -> None:
+def test_names_are_shown_literally(text: str) -> None:
     # CommonMark: a backslash before a punctuation mark makes it a letter like any other.
     escaped = panels.plain(text)
     marks = [i for i, letter in enumerate(escaped) if letter in string.punctuation and letter != "\\"]
@@ -135,7 +135,7 @@ def test_words_of_a_link_stay_inside_their_code_span(text: str) -> None:
     assert fence not in re.findall("`+", text)
 
 
-def test_a_verdict_is_a_word_not_only_a_colour(storage: MemoryMediaFileStorage) -> None:
+def test_a_verdict_is_a_word_not_only_a_color(storage: MemoryMediaFileStorage) -> None:
     html = panels.gallery(
         [panels.Thumb(ServedImage(png(1)), "a", "", "reject"), panels.Thumb(ServedImage(png(2)), "b")]
     )

@@ -170,7 +170,7 @@ def test_fraction(progress: Progress, fraction: float) -> None:
     ("seconds", "spoken"),
     [(1, "a few seconds"), (42, "40 s"), (89, "90 s"), (180, "3 min"), (4800, "1 h 20 min")],
 )
-def test_durations_are_spoken(seconds: float, spoken: str) -> None:
+def test_durations_are_readable(seconds: float, spoken: str) -> None:
     assert spoken_duration(seconds) == spoken
 
 
@@ -247,7 +247,7 @@ def test_work_for_one_session_stops_with_it_and_what_is_saved_goes_on() -> None:
     assert registry.get("fit") is None, "nobody is left to read it"
 
 
-def test_whoever_waits_is_told_of_a_cancellation_once() -> None:
+def test_a_callback_for_cancellation_is_called_once() -> None:
     job: Job[None] = Job("a", "Work", lambda _: None)
     told: list[str] = []
     job.on_cancel(lambda: told.append("first"))

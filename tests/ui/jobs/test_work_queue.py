@@ -149,7 +149,7 @@ def idle() -> Job[Any]:
     return Job("a", "Work", lambda _: None)
 
 
-def test_uploads_lie_on_disk_as_long_as_they_are_needed(home: Path) -> None:
+def test_uploads_are_on_disk_as_long_as_they_are_needed(home: Path) -> None:
     uploads = [*normals(3), ("same.png", b"1"), ("same.png", b"2")]
     source = bring.from_uploads(uploads)  # type: ignore[arg-type]  # bytes do for uploads here
     expected = list(source.source)
@@ -170,9 +170,7 @@ def test_a_folder_is_read_where_it_is(home: Path, tmp_path: Path) -> None:
     assert not home.exists()
 
 
-def test_a_disk_that_takes_no_more_is_said_and_nothing_is_left(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device", "somewhere")
 

@@ -22,7 +22,7 @@ def test_one_line_where_draft_and_threshold_in_use_agree() -> None:
 
 
 @pytest.mark.parametrize("threshold", [1.7, 2.0, 3.9, 0.4])
-def test_what_passes_stands_left_of_the_line_and_what_does_not_right(threshold: float) -> None:
+def test_accepted_parts_are_left_of_the_line_and_rejected_ones_right(threshold: float) -> None:
     scores = [0.5, 1.0, 1.7, 2.0, 2.01, 3.9]
     (trace,) = score_histogram(scores, threshold=threshold).data
     bins = trace.xbins

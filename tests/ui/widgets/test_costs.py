@@ -23,7 +23,7 @@ def test_the_page_says_what_the_engine_estimates(images: int) -> None:
     assert costs.checkpoint(config, images) == megabytes(cost.checkpoint)
 
 
-def test_few_images_are_told_apart_from_enough() -> None:
+def test_few_images_are_distinguished_from_enough() -> None:
     config = PadimConfig(n_features=100)
     whole = megabytes(estimate(config).bundle)
     few = costs.note(config, 12)

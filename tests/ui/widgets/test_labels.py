@@ -52,7 +52,7 @@ def test_a_deleted_model_does_not_come_back_as_a_folder(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'{"a": "evil", "b": 3}', b"\xff\xfe"])
-def test_a_damaged_file_keeps_nobody_from_calibrating(entry: Entry, content: bytes) -> None:
+def test_a_damaged_file_does_not_prevent_calibration(entry: Entry, content: bytes) -> None:
     (entry.path / "labels.json").write_bytes(content)
     assert labels.labels(entry) == {}
     labels.put(entry, ONE, "defect")

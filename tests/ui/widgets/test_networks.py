@@ -71,7 +71,7 @@ def test_where_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (lite1.kind, lite1.ready) == ("bring", False)
 
 
-def test_what_is_wrong_with_the_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_of_the_server_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PADIM_WEIGHTS", "/no/such/place")
     now = networks.status(NAME)
     assert (now.kind, now.ready) == ("blocked", False)
@@ -113,7 +113,7 @@ def test_half_a_file_is_not_kept(state_dict: bytes) -> None:
     assert weights.find(NAME) is None
 
 
-def test_a_file_that_another_stands_before_says_so(
+def test_a_file_that_another_takes_precedence_over_is_refused(
     state_dict: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "set by the machine"
@@ -160,7 +160,7 @@ def fetching(config: PadimConfig) -> tuple[Job[Any], list[Progress]]:
     return job, told
 
 
-def test_weights_are_fetched_with_word_of_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_downloaded_with_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     content = bytes(5 * 2**20)
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Answer(content))
     monkeypatch.setattr(weights, "_check_hash", lambda *_: None)
