@@ -1,4 +1,4 @@
-"""Calibrate: what the viewer is given and takes back, drafts, labels, and that no choice runs the network."""
+"""Calibrate page: messages to and from the viewer, drafts, labels; no choice runs the network."""
 
 from __future__ import annotations
 
@@ -34,36 +34,37 @@ def test_the_viewer_is_given_what_the_engine_says(add_model: AddModel, home: Pat
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     page = Session("calibrate", model=entry.id)
-    told = page.viewer
+    report = page.viewer
     threshold = model.current_threshold
     assert threshold is not None
-    assert told["decision"] == {
+    assert report["decision"] == {
         "basis": "image",
         "permille": 950,
         "level": threshold.level,
         "min_area": model.config.min_area,
     }
-    assert told["saved"]["level"] == threshold.level
-    assert told["quantizer"] == {
+    assert report["saved"]["level"] == threshold.level
+    assert report["quantizer"] == {
         "offset": model.state.fitted.quantizer.offset,
         "step": model.state.fitted.quantizer.step,
     }
     scores = model.state.part_scores(model.config.min_area)
-    assert told["held"]["parts"] == len(scores) == 22
-    for above, upper in enumerate(told["held"]["upper"]):
+    assert report["held"]["parts"] == len(scores) == 22
+    for above, upper in enumerate(report["held"]["upper"]):
         level = int(np.sort(scores)[::-1][above]) if above < len(scores) else -1
         if (scores > level).sum() == above:
             assert upper == model.state.false_rejects(level, model.config.min_area).upper
     assert (
-        told["pixel_levels"][949] == model.state.threshold(Choice("pixel", 950), model.config.min_area).level
+        report["pixel_levels"][949]
+        == model.state.threshold(Choice("pixel", 950), model.config.min_area).level
     )
-    assert [item["name"] for item in told["items"]] == [normal.name for normal in model.normals_]
-    assert [item["score"] for item in told["items"]] == model.state.image_levels(
+    assert [item["name"] for item in report["items"]] == [normal.name for normal in model.normals_]
+    assert [item["score"] for item in report["items"]] == model.state.image_levels(
         model.config.min_area
     ).tolist()
-    assert {item["group"] for item in told["items"]} == {"normal"}
+    assert {item["group"] for item in report["items"]} == {"normal"}
     assert page.app.button(key="calibrate-use").disabled  # nothing to save yet
-    assert "If 40 parts scored alike" in page.text  # few normals make a blunt threshold
+    assert "If 40 parts scored alike" in page.text  # few normals make a coarse threshold
 
 
 def test_no_choice_runs_the_network(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +118,7 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "expected",
     [
         None,
         "950",
@@ -133,17 +134,17 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
     ],
 )
 def test_an_invalid_decision_from_the_browser_is_ignored(
-    said: object, add_model: AddModel, home: Path, tried: calibrate.Trying
+    expected: object, add_model: AddModel, home: Path, tried: calibrate.Trying
 ) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
-    if isinstance(said, dict):
-        said = {
+    if isinstance(expected, dict):
+        expected = {
             "scale": [model.state.fitted.quantizer.offset, model.state.fitted.quantizer.step],
             "count": 3,
-            **said,
+            **expected,
         }
-    calibrate.on_decision(entry, model, said)
+    calibrate.on_decision(entry, model, expected)
     assert tried.draft is None
 
 
@@ -151,13 +152,15 @@ def test_a_decision_from_the_browser(add_model: AddModel, home: Path, tried: cal
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     scale = [model.state.fitted.quantizer.offset, model.state.fitted.quantizer.step]
-    said = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "scale": scale, "count": 3}
-    calibrate.on_decision(entry, model, said)
+    expected = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "scale": scale, "count": 3}
+    calibrate.on_decision(entry, model, expected)
     wanted = Draft("manual", 900, model.state.fitted.quantizer.to_value(1234), 9)
     assert (tried.draft, tried.handled.decision) == (wanted, 3)
     assert calibrate.threshold(model, wanted).level == 1234
     # A level of a scale that the model had before would be another threshold now.
-    calibrate.on_decision(entry, model, {**said, "level": 999, "scale": [scale[0], 2 * scale[1]], "count": 4})
+    calibrate.on_decision(
+        entry, model, {**expected, "level": 999, "scale": [scale[0], 2 * scale[1]], "count": 4}
+    )
     assert (tried.draft, tried.handled.decision) == (wanted, 4), "heard, so that the viewer takes the draft"
 
 
@@ -165,8 +168,8 @@ def test_the_viewer_gets_the_counts_of_handled_actions(add_model: AddModel, home
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     assert page.viewer["heard"] == {"decision": 0, "selected": 0, "labels": 0}
-    heard = page.app.session_state[f"padim:{calibrate.__name__}._Tried"].of[entry.id].handled
-    heard.decision, heard.selected, heard.labels = 5, 6, 7
+    received = page.app.session_state[f"padim:{calibrate.__name__}._Tried"].of[entry.id].handled
+    received.decision, received.selected, received.labels = 5, 6, 7
     page.run()
     assert page.viewer["heard"] == {"decision": 5, "selected": 6, "labels": 7}
 
@@ -178,8 +181,8 @@ def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -
     page.upload([*DEFECTS, ("broken.png", DEFECTS[0][1][:100])])
     model = Workspace(home).open(entry.id)
     scores = {scored.name: scored.score_level for scored in model.predict(DEFECTS)}
-    told = {item["name"]: item for item in page.viewer["items"] if item["group"] == "defect"}
-    assert {name: item["score"] for name, item in told.items()} == scores
+    report = {item["name"]: item for item in page.viewer["items"] if item["group"] == "defect"}
+    assert {name: item["score"] for name, item in report.items()} == scores
     assert "broken.png" in page.text
     points = operating_points(
         model.state.part_scores(model.config.min_area),
@@ -189,7 +192,7 @@ def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -
     for point in points:
         value = model.state.fitted.quantizer.to_value(point.level)
         assert f"{value:.2f}" in page.text
-        if page.viewer["decision"]["level"] != point.level:  # several may be one and the same
+        if page.viewer["decision"]["level"] != point.level:  # several points may be the same threshold
             page.click(f"try-{point.kind}")
         assert page.viewer["decision"]["level"] == point.level
     assert page.viewer["decision"]["basis"] == "manual"
@@ -212,7 +215,7 @@ def test_labels_make_known_images_and_come_back(add_model: AddModel, home: Path)
     (labelled,) = [item for item in page.viewer["items"] if item["label"] == "defect"]
     assert labelled["name"] == DEFECTS[0][0]
     assert "1 defect image" in page.text
-    # Another day, another session: the same image is known.
+    # In another session the same image is recognized.
     again = Session("calibrate", model=entry.id)
     again.app.segmented_control(key="known-kind").set_value("unknown")
     again.run().upload(DEFECTS)
@@ -233,13 +236,13 @@ def test_a_normal_called_a_defect_can_be_taken_out(add_model: AddModel, home: Pa
 ZERO, ONE, TWO = "0" * 64, "1" * 64, "2" * 64
 
 
-def labels_message(*said: tuple[str, str | None, int]) -> list[dict[str, object]]:
-    return [{"sha256": one, "label": label, "count": count} for one, label, count in said]
+def labels_message(*expected: tuple[str, str | None, int]) -> list[dict[str, object]]:
+    return [{"sha256": one, "label": label, "count": count} for one, label, count in expected]
 
 
 @pytest.fixture
 def tried(monkeypatch: pytest.MonkeyPatch) -> calibrate.Trying:
-    """What a session outside a browser tries."""
+    """Return the draft of a session without a browser."""
     found = calibrate.Trying()
     monkeypatch.setattr(calibrate, "trying", lambda _entry: found)
     return found
@@ -270,7 +273,7 @@ def test_a_label_that_is_not_saved_is_not_shown_as_if_it_were(
     shutil.rmtree(entry.path)
     with pytest.raises(OSError, match="deleted"):
         calibrate.on_labels(entry, labels_message((ZERO, "defect", 5), (ONE, "good", 6)))
-    # All of them are heard, so that the viewer takes over the labels that there are.
+    # All of them count as handled, so that the viewer shows the labels that were saved.
     assert tried.handled.labels == 6
 
 
@@ -297,7 +300,7 @@ def test_undo_restores_the_former_label_but_not_over_that_of_another_session(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "expected",
     [
         None,
         {},
@@ -311,9 +314,9 @@ def test_undo_restores_the_former_label_but_not_over_that_of_another_session(
         [{"sha256": 0, "label": None}],
     ],
 )
-def test_invalid_labels_are_ignored(add_model: AddModel, said: object, tried: calibrate.Trying) -> None:
+def test_invalid_labels_are_ignored(add_model: AddModel, expected: object, tried: calibrate.Trying) -> None:
     entry = add_model("Parts")
-    calibrate.on_labels(entry, said)
+    calibrate.on_labels(entry, expected)
     assert labels.labels(entry) == {}
     assert tried.handled.labels == 0
 
@@ -330,8 +333,8 @@ def test_a_change_from_elsewhere_reaches_the_viewer(add_model: AddModel, home: P
     changed = Workspace(home).open(entry.id)
     changed.exclude(0, "not_good").save(entry.path)
     page.run()
-    told = page.viewer
-    assert told["decision"]["level"] == changed.state.fitted.quantizer.to_level(9.0)
+    report = page.viewer
+    assert report["decision"]["level"] == changed.state.fitted.quantizer.to_level(9.0)
 
 
 def test_an_impossible_draft_does_not_lock_the_page(add_model: AddModel, home: Path) -> None:
@@ -354,10 +357,10 @@ def test_a_large_smallest_region_reaches_further(add_model: AddModel, home: Path
     assert page.viewer["areas"] == 512
     page.decide(entry.id, Draft("image", 950, None, 400))
     page.decide(entry.id, Draft("image", 950, None, 10)).click("calibrate-use")
-    told = page.viewer
-    assert (told["areas"], told["decision"]["min_area"]) == (256, 10)
+    report = page.viewer
+    assert (report["areas"], report["decision"]["min_area"]) == (256, 10)
     truth = Workspace(home).open(entry.id)
-    assert [item["score"] for item in told["items"] if item["group"] == "defect"] == [
+    assert [item["score"] for item in report["items"] if item["group"] == "defect"] == [
         scored.score_level for scored in truth.predict(DEFECTS)
     ]
 
@@ -396,7 +399,7 @@ def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:
 
 def test_a_threshold_beyond_the_scale_is_replaced_by_a_usable_draft(add_model: AddModel, home: Path) -> None:
     model = Workspace(home).open(add_model("Parts").id)
-    # As a model could be saved before this was looked at.
+    # As models could be saved before this was checked.
     model.decision = replace(model.decision, choice=Choice("manual", 950, 1e9))
     entry = add_model("Beyond", model)
     page = Session("calibrate", model=entry.id)

@@ -28,14 +28,14 @@ SHOTS = [(f"part{i:02d}_{k}.png", png(part(400 + i, shot=k))) for i in range(3) 
 
 
 def drop(page: Session, name: str, files: Sequence[File]) -> Session:
-    """Drop files into that place for images."""
+    """Upload files by the control with this name."""
     (uploader,) = [found for found in page.app.file_uploader if (found.key or "").startswith(f"{name}-")]
     uploader.set_value([(name, data, "application/octet-stream") for name, data in files])
     return page.run()
 
 
 def fitted(home: Path, small_model: Padim, files: Sequence[File], groups: dict[str, str]) -> Entry:
-    """A model of these images, saved with its features."""
+    """Fit a model on these images and save it with its features."""
     store = Workspace(home)
     entry = store.create("Fitted")
     Padim(small_model.config, work_dir=store.work_dir(entry.id)).fit(files, groups=groups).save(entry.path)
@@ -144,7 +144,7 @@ def test_a_failed_measurement_says_why_and_the_rest_works(
 
 
 def expected_guard(model: Padim, files: Sequence[File], of: list[slice]) -> Guard:
-    """The guard band of shots scored by the engine, some of which show one part."""
+    """Return the guard band of shots scored by the engine, some of which show one part."""
     values = [model.state.fitted.quantizer.to_value(scored.score_level) for scored in model.predict(files)]
     found = pooled(values[group] for group in of)
     assert found is not None
@@ -263,7 +263,7 @@ def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel,
     model = Workspace(home).open(entry.id)
     page = drop(Session("checks", model=entry.id), "second", BRIGHT)
     rejected = [scored.name for scored in model.predict(BRIGHT) if model.decide(scored).rejected]
-    assert len(rejected) > 3  # or this tests nothing
+    assert len(rejected) > 3  # otherwise this would test nothing
     assert "More good parts are rejected than promised." in page.text
     assert all(f'title="{name}"' in page.text for name in rejected)
     page.click("checks-second-fit")

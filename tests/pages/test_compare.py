@@ -1,4 +1,4 @@
-"""Compare: what is offered, the engine's own figures, stopping and going on, earlier ones, handing over."""
+"""Compare page: choices, the engine's own figures, stopping and resuming, earlier studies, fitting one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ui.jobs import watch
 
 
 def lay(root: Path, *, defective: bool = True) -> Path:
-    """MVTec AD's layout: 10 good parts to fit on, 4 and 3 chips to judge."""
+    """Write a data set in MVTec AD's layout: 10 good parts to fit on, 4 more and 3 chipped ones to score."""
     mask = part(1) * 0
     mask[24:72, 24:72] = 255
     files = [(f"train/good/{name}", data) for name, data in normals(10)]
@@ -47,7 +47,7 @@ def packed(root: Path) -> bytes:
 
 @pytest.fixture
 def brought(tmp_path: Path) -> Session:
-    """The page with images, the smallest settings chosen."""
+    """Return the page with images and the smallest settings."""
     page = Session("compare").upload([("ring.zip", packed(lay(tmp_path / "ring")))])
     return small(page)
 
@@ -60,7 +60,7 @@ def small(page: Session) -> Session:
 
 
 def shown(page: Session) -> Study:
-    """What the session's job came to."""
+    """Return the result of the session's job."""
     key = page.app.session_state[f"padim:{compare.__name__}.Comparing"].key
     job = watch.registry().get(key)
     assert job is not None
@@ -118,7 +118,7 @@ def test_the_same_images_again_go_on_with_their_study(brought: Session, tmp_path
     brought.click("compare-start")
     first = shown(brought)
     again = small(Session("compare").upload([("ring.zip", packed(tmp_path / "ring"))]))
-    # At once, for the results lie in the workspace.
+    # At once, because the results are in the workspace.
     assert again.app.dataframe[0].value["Configuration"].tolist()
     again.set("pills", "compare-methods", ["padim", "shared", "patchcore"])
     again.click("compare-start")
@@ -243,7 +243,7 @@ def test_files_are_the_engines(brought: Session) -> None:
 
 
 def test_the_page_and_the_shell_make_the_same_study(tmp_path: Path) -> None:
-    """Whatever was computed by one of them, the other takes as it is."""
+    """What one of them has computed, the other reuses."""
     from padim.study.runner import run
 
     wanted = Combinations(("padim",), ("efficientnet_lite0",), ("standard",), (128,), 16).variants()

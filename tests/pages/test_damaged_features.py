@@ -1,4 +1,4 @@
-"""Fit: features damaged on disk are told, with what can be done, and that can be done."""
+"""Fit page: features damaged on disk are reported with a remedy, and the remedy works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other networks on the Fit page: weights that are brought, random ones, and models that cannot be used."""
+"""Other networks on the Fit page: uploaded weights, random weights, and models that cannot be used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGES = (
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No weights but the packages', and nobody to ask for more."""
+    """Remove all weights but those in packages, and block downloads."""
     monkeypatch.setenv("PADIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PADIM_WEIGHTS", raising=False)
     monkeypatch.setattr(urllib.request, "urlopen", Mock(side_effect=urllib.error.URLError("no network")))
@@ -48,7 +48,7 @@ def add_random(add_model: AddModel, tmp_path: Path) -> Any:
 
 
 def weights_of(name: str) -> bytes:
-    """A file of weights that fits a network, as torch writes it."""
+    """Return a weights file that fits a network, in torch's format."""
     import torch
 
     backbone = REGISTRY[name]
@@ -59,14 +59,14 @@ def weights_of(name: str) -> bytes:
 
 
 def bring(page: Session, name: str, file: str, content: bytes) -> Session:
-    """Drop a file of weights on the panel of that network."""
+    """Upload a weights file by the panel of a network."""
     found = next(u for u in page.app.file_uploader if (u.key or "").startswith(f"weights-{name}-"))
     found.set_value((file, content, "application/octet-stream"))
     return page.run()
 
 
 def chosen(name: str) -> Session:
-    """The Fit page with images, that network, and settings that take no time."""
+    """Return the Fit page with images, a network, and settings that take little time."""
     page = Session("fit").upload(GOOD)
     page.set("selectbox", "fit-size", 128)
     return page.set("selectbox", "fit-backbone", name)
@@ -85,7 +85,7 @@ def test_weights_that_are_brought_are_checked_kept_and_fitted_with(home: Path) -
     content = weights_of(NAME)
     bring(page, NAME, "office.pth", content)
     assert f"Its weights are on this server ({NAME}.pth)" in page.text
-    assert "The model was not fitted" not in page.text  # what it failed for has been put right
+    assert "The model was not fitted" not in page.text  # the cause of the failure has been removed
     assert not page.app.button(key="fit-go").disabled
     page.click("fit-go")
     (entry,) = Workspace(home).models()
@@ -206,7 +206,7 @@ def test_a_model_of_an_unknown_network_is_one_sentence(
     path = entry.path / bundle.MANIFEST
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["config"].update(change)
-    # Whole in itself, as a program that knows more networks would have saved it.
+    # Otherwise valid, as a program that knows more networks would have saved it.
     manifest["seal"] = bundle._seal(manifest)
     path.write_text(json.dumps(manifest), encoding="utf-8")
     page = Session("fit", model=entry.id)

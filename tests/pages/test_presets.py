@@ -1,4 +1,4 @@
-"""The presets on the Fit page: one click sets the settings, and any other setting makes it one's own."""
+"""Presets on the Fit page: one click sets the settings, and any other setting makes them custom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Region: what a draft would change, saving it, and what stays possible with few parts."""
+"""Region page: the effects of a draft, saving it, and regions of models with few parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALL = Shape("brush", "exclude", ((32.0, 32.0),), 90.0)
 
 
 def draw(page: Session, entry: Entry, *shapes: Shape, size: int = 64) -> Session:
-    """As if the editor had said so."""
+    """Draw shapes, as a message of the editor would."""
     key = f"padim:{region.__name__}.{region._Drawn.__qualname__}"
     drawn = page.app.session_state[key].of[entry.id]
     drawn.shapes, drawn.size = shapes, size

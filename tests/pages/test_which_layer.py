@@ -1,4 +1,4 @@
-"""Which layer saw it on Inspect, and tuning the layers on Fit."""
+"""Attribution to layers on the Inspect page, and layer tuning on the Fit page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BARS = re.compile(r"<b>(blocks\.\d+)</b>.*?<em>(\d+) %</em>", re.S)
 
 
 def shares(page: Session) -> dict[str, int]:
-    """The bars on the page, in percent by layer."""
+    """Return the bars on the page, in percent by layer."""
     charts = [str(one.value) for one in page.app.html if BAR_CHART in str(one.value)]
     assert len(charts) == 1
     return {name: int(percent) for name, percent in BARS.findall(charts[0])}
@@ -36,7 +36,7 @@ def unfold(page: Session, key: str) -> Session:
 
 @pytest.fixture
 def network_runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one each time that features are asked of the network for an explanation."""
+    """Return a list that grows by one whenever an explanation runs the network."""
     runs: list[int] = []
     real = attribution.embed
 
