@@ -1,4 +1,4 @@
-"""CSV and ZIP: what the page says, in files that other programs open."""
+"""Downloads as CSV, ZIP and ONNX: they contain what the page shows, in files that other programs open."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILES = [(name, data) for name, data in (*normals(2, first=60), *defects(2)) if 
 
 @pytest.fixture
 def rows(small_model: Padim) -> list[Row]:
-    """Four images scored and judged; one has a name like a formula."""
+    """Return the rows of four scored images; one has a name like a spreadsheet formula."""
     pile = Pile("any")
     files = [("=1+1.png", FILES[0][1]), ("a/../b.png", FILES[1][1]), *FILES[2:]]
     pile.add(UploadSource(files), small_model, Job("k", "t", lambda _: None))
@@ -40,7 +40,7 @@ def rows(small_model: Padim) -> list[Row]:
         score = item.score(small_model, area)
         verdict = "reject" if score > level else "accept"
         pile_of_rows.append(Row(item, score, verdict, item.regions(small_model, level, area)))  # type: ignore[arg-type]
-    # Rows hold paths into the pile's folder, which must outlive them.
+    # Rows refer to files in the pile's folder, which must outlive them.
     pile_of_rows[0].item.__dict__["pile"] = pile
     return pile_of_rows
 
@@ -138,14 +138,14 @@ def test_downloads_state_random_weights(
 
     monkeypatch.setattr(render, "four_panel", listening)
 
-    def said() -> set[str]:
+    def stated() -> set[str]:
         text = exports.csv_bytes(rows, small_model, entry, level).decode("utf-8-sig")
         drawn.clear()
         exports.zip_of_panels(rows, small_model, level, colormap="turbo", opacity=0.5)
         return {line["random_weights"] for line in csv.DictReader(io.StringIO(text))}
 
-    assert said() == {"no"}
+    assert stated() == {"no"}
     assert not any("andom" in caption for caption in drawn)
     monkeypatch.setattr(ModelNetwork, "random_weights", property(lambda _: True))
-    assert said() == {"yes"}
+    assert stated() == {"yes"}
     assert all(caption.startswith("Random weights, for trials only: ") for caption in drawn)

@@ -1,4 +1,4 @@
-"""Changes of light and fixture: words and files as the engine's counts have them; examples as judged."""
+"""Robustness controller: texts, files and examples agree with the engine's counts and verdicts."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_no_more_images_than_requested_are_scored(small_model: Padim) -> None:
     assert robustness.counts_text(found) == "2 good parts, 2 defects, of 7 images"
 
 
-# -- words -----------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)

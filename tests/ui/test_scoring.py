@@ -1,4 +1,4 @@
-"""Scored images: the engine's own numbers, kept small, judged without the network."""
+"""Scored images: they keep the engine's numbers in little memory, and are decided without the network."""
 
 from __future__ import annotations
 

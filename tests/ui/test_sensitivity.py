@@ -1,4 +1,4 @@
-"""Painted defects: units, words and figures as the engine's counts have them; examples are its trials."""
+"""Sensitivity controller: units, texts and charts agree with the engine's counts; examples are its trials."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Images(list[tuple[str, Any]]):
 
 
 def run(model: Padim, wanted: Wanted = WANTED) -> SensitivityRun:
-    """Probe four good parts that the model has not seen."""
+    """Measure the sensitivity on four good parts that the model has not seen."""
     images = LabeledImages(_Images(normals(6, first=100)), 6, "new parts")
     job: Job[Any] = Job("key", "title", lambda job: None)
     return sensitivity._measure(model, images, wanted, "identity", job)
@@ -77,7 +77,7 @@ def test_examples_show_the_trials_of_the_measurement(small_model: Padim, found: 
 
 
 def _window(trial: PaintedExample) -> tuple[slice, slice]:
-    """The piece shown, 45 pixels of the 64 around the largest size: as near to the centre as it fits."""
+    """Return the window shown, 45 of the 64 pixels, as close to the center of the defect as it fits."""
     corners = (min(max(0, round(at - 22.5)), 19) for at in (trial.place.y, trial.place.x))
     top, left = corners
     return slice(top, top + 45), slice(left, left + 45)
@@ -108,7 +108,7 @@ def test_a_cancelled_measurement_has_no_result(small_model: Padim) -> None:
         sensitivity._measure(small_model, images, WANTED, "identity", job)
 
 
-# -- units and words -------------------------------------------------------------------------------------
+# -- units and texts -------------------------------------------------------------------------------------
 
 
 def test_sizes_are_stated_in_pixels_or_millimeters() -> None:

@@ -1,4 +1,4 @@
-"""Folders on the server: only below the roots that were opened, links and dots followed."""
+"""Folders on the server: only below the configured roots, with links and ``..`` resolved."""
 
 from __future__ import annotations
 

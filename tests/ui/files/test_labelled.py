@@ -1,4 +1,4 @@
-"""Images brought: which labels they have, and which of them are taken."""
+"""Chosen images: which labels they have, and which of them are used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES = [(name, bytes(data)) for name, data in normals(5)]
 
 
 def folder(root: Path, names: list[str]) -> bring.Brought:
-    """Good parts under these names."""
+    """Write images of good parts under these names."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The queue before the one worker process, and handing images over to it. No Streamlit, no process here."""
+"""The queue of the worker process and the handover of images, without Streamlit and without a process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WAIT = 30
 
 
 class Gates:
-    """Stands in for the worker: every request waits for its gate."""
+    """A replacement of the worker in which every request waits for its gate."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
@@ -65,19 +65,19 @@ class Noted(Job[Any]):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.stages: list[str] = []
-        self.said = threading.Condition()
+        self.changed = threading.Condition()
 
     def progress(
         self, done: int, total: int | None = None, stage: str = "", *, in_bytes: bool = False
     ) -> None:
         super().progress(done, total, stage, in_bytes=in_bytes)
-        with self.said:
+        with self.changed:
             self.stages.append(stage)
-            self.said.notify_all()
+            self.changed.notify_all()
 
     def wait_for(self, stage: str) -> None:
-        with self.said:
-            assert self.said.wait_for(lambda: stage in self.stages, WAIT), self.stages
+        with self.changed:
+            assert self.changed.wait_for(lambda: stage in self.stages, WAIT), self.stages
 
 
 def queued(name: str, kind: work_queue.WorkKind = "fit") -> Noted:
@@ -136,7 +136,7 @@ def test_a_failure_lets_the_next_one_go(monkeypatch: pytest.MonkeyPatch) -> None
         assert job.state == "failed"
 
 
-# -- handing over ----------------------------------------------------------------------------------------
+# -- handover --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_uploads_are_on_disk_as_long_as_they_are_needed(home: Path) -> None:
         assert isinstance(given, Files)
         assert list(open_images(given)) == expected
         (folder,) = [path for path in (home / "jobs").iterdir() if path.is_dir()]
-        # Whoever sweeps what a killed server has left can tell that this one is in use.
+        # A sweep of the files of killed servers recognizes by the lock that this folder is in use.
         with pytest.raises(Timeout):
             FileLock(folder.with_suffix(".lock")).acquire(timeout=0)
     assert list((home / "jobs").iterdir()) == []

@@ -1,4 +1,4 @@
-"""The histogram shows what it is given: every score once, and the threshold where it is."""
+"""Charts: histograms contain every score once, with the threshold in its place; curves and bars."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_score_far_beyond_the_threshold_stands_at_the_end_of_the_scale() -> No
     figure = kind_histogram({"good": [1.0] * 9, "dent": [3.0, 900.0]}, threshold=2.0)
     assert list(figure.data[1].x) == [3.0, 8.0]
     assert figure.layout.xaxis.range[1] < 9
-    # Where most lie there, they are what the histogram is about.
+    # If most scores are beyond, the histogram extends to them.
     figure = kind_histogram({"good": [1.0], "dent": [3.0, 900.0]}, threshold=2.0)
     assert list(figure.data[1].x) == [3.0, 900.0]
 

@@ -1,4 +1,4 @@
-"""What settings cost, in words: the engine's own numbers, and when few images make them small."""
+"""Texts on the cost of settings: the engine's own numbers, also for models of few images."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def test_every_layer_there_is_has_plain_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "said"),
+    ("x", "y", "expected"),
     [
         (0, 0, "upper left"),
         (299, 0, "upper right"),
@@ -28,8 +28,8 @@ def test_every_layer_there_is_has_plain_words() -> None:
         (299, 99, "lower right"),
     ],
 )
-def test_where_a_region_lies(x: float, y: float, said: str) -> None:
-    assert where(x, y, (100, 300)) == said
+def test_where_a_region_lies(x: float, y: float, expected: str) -> None:
+    assert where(x, y, (100, 300)) == expected
 
 
 def test_bars_say_what_they_draw_and_names_are_no_markup() -> None:
