@@ -250,12 +250,12 @@ def test_held_out_shares_are_those_of_a_model_without_the_part(small_config: Pad
     corner[40:, 40:] = True
     asked = [(0, everywhere), (4, corner), (6, everywhere), (9, corner)]
     runs = model.network.extractor.runs
-    for (index, region), told in zip(asked, explain_held_out(model, asked), strict=True):
+    for (index, region), report in zip(asked, explain_held_out(model, asked), strict=True):
         places = places_of(region, 8)
-        np.testing.assert_array_equal(told.positions, places)
+        np.testing.assert_array_equal(report.positions, places)
         held_out = model.state.fitted.held_out[index].ravel()[places].astype(float) ** 2
-        np.testing.assert_allclose(told.squared.sum(axis=1), held_out, rtol=1e-4)
-        assert (told.squared >= 0).all()
+        np.testing.assert_allclose(report.squared.sum(axis=1), held_out, rtol=1e-4)
+        assert (report.squared >= 0).all()
     assert model.network.extractor.runs == runs
     # The same from a model that really never saw the part.
     name, data = normals(16)[4]
@@ -264,8 +264,8 @@ def test_held_out_shares_are_those_of_a_model_without_the_part(small_config: Pad
     fresh = Padim(small_config).fit(others, groups=groups)
     rgb = prepare((name, data), fresh.network.preprocess).rgb
     expected = explain(fresh, embed(fresh, rgb), corner)
-    (told,) = explain_held_out(model, [(4, corner)])
-    np.testing.assert_allclose(told.squared, expected.squared, rtol=2e-3, atol=1e-3)
+    (report,) = explain_held_out(model, [(4, corner)])
+    np.testing.assert_allclose(report.squared, expected.squared, rtol=2e-3, atol=1e-3)
 
 
 def test_memory_does_not_grow_with_the_regions(
@@ -293,9 +293,9 @@ def test_memory_does_not_grow_with_the_regions(
     monkeypatch.setattr(attribution, "PatchStatistics", Counted)
     monkeypatch.setattr(FeatureStore, "read", counted)
     monkeypatch.setattr(attribution, "_SCATTER_ROOM", 7 * 8 * 20 * 20)  # of seven positions
-    for told, before in zip(explain_held_out(model, asked), expected, strict=True):
-        np.testing.assert_array_equal(told.positions, before.positions)
-        np.testing.assert_allclose(told.squared, before.squared, rtol=1e-9)
+    for report, before in zip(explain_held_out(model, asked), expected, strict=True):
+        np.testing.assert_array_equal(report.positions, before.positions)
+        np.testing.assert_allclose(report.squared, before.squared, rtol=1e-9)
     assert max(looked_at) == 7
     assert max(map(len, read)) <= 7
     np.testing.assert_array_equal(np.sort(np.concatenate(read)), np.arange(64))  # each once
@@ -323,19 +323,21 @@ def test_what_is_set_meanwhile_changes_nothing(small_config: PadimConfig) -> Non
 
 def test_the_normals_layers_are_the_mean_of_their_held_out_shares(small_config: PadimConfig) -> None:
     model = shot_again(Padim, small_config)
-    told = normals_layers(model)
+    report = normals_layers(model)
     fitted = [i for i, normal in enumerate(model.normals_) if normal.status == "fit"]
     everywhere = np.ones((64, 64), bool)
     one_by_one = explain_held_out(model, [(i, everywhere) for i in fitted])
-    assert len(told.positions) == 64  # so small a grid is looked at everywhere
-    np.testing.assert_allclose(told.squared, np.mean([one.squared for one in one_by_one], axis=0), rtol=1e-9)
+    assert len(report.positions) == 64  # so small a grid is looked at everywhere
+    np.testing.assert_allclose(
+        report.squared, np.mean([one.squared for one in one_by_one], axis=0), rtol=1e-9
+    )
 
 
 def test_a_large_grid_is_looked_at_here_and_there() -> None:
     config = PadimConfig(input_size=160, grid_stride=4, n_features=10)
-    told = normals_layers(Padim(config).fit(normals(4)))
-    assert 100 <= len(told.positions) <= 256
-    rows, columns = np.divmod(told.positions, 40)
+    report = normals_layers(Padim(config).fit(normals(4)))
+    assert 100 <= len(report.positions) <= 256
+    rows, columns = np.divmod(report.positions, 40)
     np.testing.assert_array_equal(np.unique(rows), np.unique(columns))
 
 
@@ -396,9 +398,9 @@ def test_middle_layers_off_and_a_number_of_features(small_config: PadimConfig) -
     assert not set(model.state.channels) & set(range(24, 64))
     same(model, Padim(model.config).fit(normals(6)))
     (scored,) = model.predict(defects(1))
-    told = explain(model, embed(model, prepare(defects(1)[0], model.network.preprocess).rgb))
-    assert told.layers == ("blocks.2", "blocks.10")
-    np.testing.assert_allclose(told.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
+    report = explain(model, embed(model, prepare(defects(1)[0], model.network.preprocess).rgb))
+    assert report.layers == ("blocks.2", "blocks.10")
+    np.testing.assert_allclose(report.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
 
 
 def test_the_number_asked_for_outlives_saving(small_config: PadimConfig, tmp_path: object) -> None:

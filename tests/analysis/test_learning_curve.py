@@ -68,7 +68,7 @@ def test_the_numbers_people_ask_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"),
+    ("parts", "phrase"),
     [
         (15, "takes at least 19 good parts. Of these 15 the highest"),
         (22, "one odd part among these 22 still decides the threshold; from 39 good parts on, 17 more"),
@@ -76,8 +76,8 @@ def test_the_numbers_people_ask_for() -> None:
         (209, "it takes 10 odd parts among these 209 to decide the threshold; from 39 good parts on"),
     ],
 )
-def test_texts_about_odd_parts(parts: int, said: str) -> None:
-    assert said in odd_parts(950, parts)
+def test_texts_about_odd_parts(parts: int, phrase: str) -> None:
+    assert phrase in odd_parts(950, parts)
 
 
 # --- subsets --------------------------------------------------------------------------------------------
@@ -88,19 +88,19 @@ def test_a_subset_is_the_model_that_its_images_alone_give(shots: Padim, small_co
     groups = {normal.name: normal.group for normal in shots.normals_}
     drawn = frozenset(dict.fromkeys(n.group for n in shots.normals_ if n.status == "fit")) - {"part 3", "#20"}
     drawn = frozenset(sorted(drawn)[:12]) | {"part 0"}
-    judge = subset_state(shots, drawn)
+    subset = subset_state(shots, drawn)
     alone = Padim(small_config).fit(files_of(shots, drawn), groups=groups)
     inside = [i for i, normal in enumerate(shots.normals_) if normal.group in drawn]
-    np.testing.assert_array_equal(judge.fitted.held_out[inside], alone.state.fitted.held_out)
-    assert judge.fitted.quantizer == alone.state.fitted.quantizer
+    np.testing.assert_array_equal(subset.fitted.held_out[inside], alone.state.fitted.held_out)
+    assert subset.fitted.quantizer == alone.state.fitted.quantizer
     area = small_config.min_area
     np.testing.assert_array_equal(
-        judge.image_levels(area)[inside], alone.state.image_levels(alone.config.min_area)
+        subset.image_levels(area)[inside], alone.state.image_levels(alone.config.min_area)
     )
     outside = [i for i, normal in enumerate(shots.normals_) if normal.group not in drawn]
     others = files_of(shots, frozenset(shots.normals_[i].group for i in outside))
     scores = [scored.score_level for scored in alone.predict(others)]
-    assert judge.image_levels(area)[outside].tolist() == scores
+    assert subset.image_levels(area)[outside].tolist() == scores
 
 
 def test_the_curve_is_what_such_models_would_say(
@@ -149,9 +149,9 @@ def test_painted_defects_are_those_of_the_sensitivity_measurement(shots: Padim, 
     painted = PaintedDefects.paint(shots, [4, 7], tmp_path / "spool", Watch(), seed=1)
     assert painted.painted == 2 * 5 * 3 * 2
     drawn = frozenset(n.group for n in shots.normals_ if n.status == "fit") - {"#4", "#7"}
-    judge = subset_state(shots, drawn)
-    level = int(np.median(judge.image_levels(8)))
-    (shares,) = painted.shares_caught(judge, [level], Watch())
+    subset = subset_state(shots, drawn)
+    level = int(np.median(subset.image_levels(8)))
+    (shares,) = painted.shares_caught(subset, [level], Watch())
     # By hand: the same defects through the whole network.
     from padim.analysis.sensitivity import default_sizes as probe_sizes
     from padim.analysis.sensitivity import painted_images, place_at
@@ -162,10 +162,10 @@ def test_painted_defects_are_those_of_the_sensitivity_measurement(shots: Padim, 
         rgb = shots.network.preprocess(decode(shots.working_set.thumbnail(index), "small copy"))
         place = place_at(np.ones((64, 64), np.bool_), 8, 1, at)
         found = painted_images(rgb, [place], KINDS, probe_sizes(64)[1:4], (0.1, 0.2), Box(0, 0, 64, 64))
-        _, (bare,) = judge.scorer(rgb[None])
+        _, (bare,) = subset.scorer(rgb[None])
         outcomes = []
         for image, area in found:
-            _, (q,) = judge.scorer(image[None])
+            _, (q,) = subset.scorer(image[None])
             if not (map_mask(bare, level, 8) & area).any():
                 outcomes.append(bool((map_mask(q, level, 8) & area).any()))
         assert shares[at] == pytest.approx(np.mean(outcomes))
@@ -349,11 +349,11 @@ def test_texts_about_the_curve() -> None:
 
 def test_without_defects_the_spread_of_the_threshold_is_reported(small_model: Padim) -> None:
     curve = learning_curve(small_model, sizes=(10, 22), draws=2)
-    said = advice(curve)
-    assert "Without defects nobody can say" in said
-    assert "Between subsets of 10 parts the threshold differs by" in said
-    assert "one odd part among these 22 still decides" in said
-    assert json.loads(json.dumps(document(curve)))["advice"] == said
+    phrase = advice(curve)
+    assert "Without defects nobody can say" in phrase
+    assert "Between subsets of 10 parts the threshold differs by" in phrase
+    assert "one odd part among these 22 still decides" in phrase
+    assert json.loads(json.dumps(document(curve)))["advice"] == phrase
     assert document(curve)["odd_parts"] == {
         "tolerated": 0,
         "parts_for_a_threshold": 19,

@@ -44,22 +44,24 @@ def test_no_threshold_has_a_better_f1_and_the_level_named_reaches_it(
 @given(st.lists(st.tuples(st.integers(0, 65535), st.booleans(), st.booleans()), min_size=4, max_size=60))
 def test_pixels_by_level_are_as_good_as_all_of_them(pixels: list[tuple[int, bool, bool]]) -> None:
     counted = metrics.Pixels()
-    for level, faulty, judged in pixels:
-        counted.add(np.array([[level]], np.uint16), np.array([[faulty]]), np.array([[judged]]))
-    inside = [(level, faulty) for level, faulty, judged in pixels if judged]
-    told = counted.figures()
-    auroc, precision = told.auroc, told.average_precision
+    for level, faulty, scored in pixels:
+        counted.add(np.array([[level]], np.uint16), np.array([[faulty]]), np.array([[scored]]))
+    inside = [(level, faulty) for level, faulty, scored in pixels if scored]
+    figures_found = counted.figures()
+    auroc, precision = figures_found.auroc, figures_found.average_precision
     if len({faulty for _, faulty in inside}) < 2:
-        assert auroc.value is precision.value is told.aupro.value is told.f1.value is None
+        assert auroc.value is precision.value is figures_found.aupro.value is figures_found.f1.value is None
         assert auroc.why
         return
     scores, truth = zip(*inside, strict=True)
     assert auroc.value == pytest.approx(roc_auc_score(truth, scores))
     assert precision.value == pytest.approx(average_precision_score(truth, scores))
     every = [f1_score(truth, np.array(scores) >= level) for level in set(scores)]
-    assert told.f1.value == pytest.approx(max(every))
+    assert figures_found.f1.value == pytest.approx(max(every))
     if min(scores) > 0:
-        assert f1_score(truth, np.array(scores) > told.f1_level) == pytest.approx(told.f1.value)
+        assert f1_score(truth, np.array(scores) > figures_found.f1_level) == pytest.approx(
+            figures_found.f1.value
+        )
 
 
 def test_a_map_without_a_mask_is_sound_all_over() -> None:
@@ -204,8 +206,8 @@ def test_intervals_are_those_of_drawing_the_images_themselves() -> None:
                 f1,
             )
         )
-    told = counted.figures()
-    figures = (told.auroc, told.average_precision, told.aupro, told.f1)
+    figures_found = counted.figures()
+    figures = (figures_found.auroc, figures_found.average_precision, figures_found.aupro, figures_found.f1)
     for figure, values in zip(figures, np.array(drawn).T, strict=True):
         assert figure.low is not None
         assert figure.high is not None

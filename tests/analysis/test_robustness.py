@@ -293,11 +293,11 @@ def test_padded_images_are_scored_at_their_position(tmp_path: Path, monkeypatch:
     good = normals(4, first=100, size=(96, 48))
     expected = sum(scored.score_level > model.threshold_level for scored in model.predict(good))
     boxes: list[Any] = []
-    judge = Scorer.__call__
+    call = Scorer.__call__
 
     def spy(scorer: Scorer, rgb: RGB, content_boxes: Any = None) -> Any:
         boxes.extend(content_boxes)
-        return judge(scorer, rgb, content_boxes)
+        return call(scorer, rgb, content_boxes)
 
     monkeypatch.setattr(Scorer, "__call__", spy)
     found = measure(model, good, severities={"darker": (50,)})
@@ -306,14 +306,14 @@ def test_padded_images_are_scored_at_their_position(tmp_path: Path, monkeypatch:
 
 
 def test_progress_reaches_its_end_and_cancel_stops(small_model: Padim) -> None:
-    told: list[tuple[int, int | None, str]] = []
+    report: list[tuple[int, int | None, str]] = []
     images = [*normals(1), *normals(2, first=100), ("broken.png", b"no image")]
     bad: list[ImageError] = []
     few: dict[ChangeKind, tuple[float, ...]] = {"blur": (1.0, 2.0)}
-    measure(small_model, images, severities=few, progress=lambda *at: told.append(at), on_error=bad.append)
-    done = [at[0] for at in told]
+    measure(small_model, images, severities=few, progress=lambda *at: report.append(at), on_error=bad.append)
+    done = [at[0] for at in report]
     assert done == sorted(done)
-    assert told[-1][:2] == (12, 12)
+    assert report[-1][:2] == (12, 12)
     assert [error.name for error in bad] == ["broken.png"]
     with pytest.raises(ImageError, match=r"broken\.png"):
         measure(small_model, images, severities=few)

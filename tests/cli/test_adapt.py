@@ -30,7 +30,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def untaught(monkeypatch: pytest.MonkeyPatch) -> None:
+def unadapted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Teaching that changes nothing and takes no time."""
 
     def same(config: Any, _images: Any, turn: Any, _epochs: int) -> tuple[bytes, Losses]:
@@ -48,18 +48,20 @@ def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
     """Taught, fitted, probed and saved, whichever network it comes to."""
     done = run("adapt", good, "-o", tmp_path / "m", *TINY, "--epochs", "1", "--json")
     assert (done.code, done.err) == (0, "")
-    told = done.json["adapting"]
-    assert told["compared_by"] == "painted_defects"
-    assert (told["trained"], told["evaluated"], told["passed_over"]) == (4, 4, 0)
+    report = done.json["adapting"]
+    assert report["compared_by"] == "painted_defects"
+    assert (report["trained"], report["evaluated"], report["passed_over"]) == (4, 4, 0)
     for name in ("published", "adapted"):
-        assert 0 <= told[name]["value"] <= 1
-        assert 0 <= told[name]["rejected"] <= told[name]["good"] == 4
-    assert told["difference"]["value"] == pytest.approx(told["adapted"]["value"] - told["published"]["value"])
-    assert len(told["losses"]["train"]) == 1
+        assert 0 <= report[name]["value"] <= 1
+        assert 0 <= report[name]["rejected"] <= report[name]["good"] == 4
+    assert report["difference"]["value"] == pytest.approx(
+        report["adapted"]["value"] - report["published"]["value"]
+    )
+    assert len(report["losses"]["train"]) == 1
     model = Padim.load(tmp_path / "m")
     assert done.json["network"]["weights"] == model.network.provenance["weights"]
-    assert (model.network.provenance["weights"] == "adapted") is told["kept"]
-    assert len(model.normals_) == (18 if told["kept"] else 22)
+    assert (model.network.provenance["weights"] == "adapted") is report["kept"]
+    assert len(model.normals_) == (18 if report["kept"] else 22)
 
 
 @pytest.mark.usefixtures("untaught")
@@ -69,13 +71,14 @@ def test_a_gain_is_kept_and_reported(
     evaluated(monkeypatch, GAIN)
     done = run("adapt", good, "-o", tmp_path / "m", *TINY)
     assert done.code == 0
-    said = " ".join(done.out.split())
+    expected = " ".join(done.out.split())
     assert (
-        "60.0% of the painted defects are caught with the adapted network, 40.0% with the published" in said
+        "60.0% of the painted defects are caught with the adapted network, 40.0% with the published"
+        in expected
     )
-    assert "+0.200, 95 % interval +0.100 to +0.300" in said
-    assert "the adapted network is kept" in said
-    assert "1 of 4 good ones rejected, 5.0% promised" in said
+    assert "+0.200, 95 % interval +0.100 to +0.300" in expected
+    assert "the adapted network is kept" in expected
+    assert "1 of 4 good ones rejected, 5.0% promised" in expected
     assert "adapted with 4 images, seed 0, 1 epoch" in " ".join(run("info", tmp_path / "m").out.split())
     assert Padim.load(tmp_path / "m").network.provenance["weights"] == "adapted"
 
@@ -98,10 +101,10 @@ def test_labelled_parts_decide_where_there_are_some(
     run: Run, good: Path, labelled: Path, tmp_path: Path
 ) -> None:
     done = run("adapt", good, "-o", tmp_path / "m", "--labelled", labelled, *TINY, "--json")
-    told = done.json["adapting"]
-    assert told["compared_by"] == "labeled_defects"
-    assert told["evaluated"] == 12
-    assert told["kept"] is False
+    report = done.json["adapting"]
+    assert report["compared_by"] == "labeled_defects"
+    assert report["evaluated"] == 12
+    assert report["kept"] is False
     assert done.json["images"] == 22
 
 

@@ -76,13 +76,13 @@ def test_a_target_is_reached_by_the_lowest_percentile(
 
 
 def test_an_impossible_promise_is_reported(run: Run, saved_model: Path) -> None:
-    said = run("calibrate", saved_model, "--target-false-rejects", 1, "-w").sentence
-    assert "22 good parts" in said
-    assert "at least 99 parts" in said
+    phrase = run("calibrate", saved_model, "--target-false-rejects", 1, "-w").sentence
+    assert "22 good parts" in phrase
+    assert "at least 99 parts" in phrase
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "phrase"),
     [
         (["--percentile", "100"], "percentile"),
         (["--percentile", "90", "--threshold", "1"], "exclude"),
@@ -94,10 +94,10 @@ def test_an_impossible_promise_is_reported(run: Run, saved_model: Path) -> None:
     ],
 )
 def test_an_invalid_choice_is_reported_in_one_sentence(
-    run: Run, own_model: Path, options: list[str], said: str
+    run: Run, own_model: Path, options: list[str], phrase: str
 ) -> None:
     before = (own_model / "manifest.json").read_bytes()
-    assert said in run("calibrate", own_model, "-w", *options).sentence
+    assert phrase in run("calibrate", own_model, "-w", *options).sentence
     assert (own_model / "manifest.json").read_bytes() == before
 
 

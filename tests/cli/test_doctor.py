@@ -64,10 +64,10 @@ def test_every_damaged_file_is_named_with_a_remedy(run: Run, home: Path, tmp_pat
         victim.write_bytes(content)
     done = run("doctor", "--json")
     assert done.code == 1
-    told = [one for one in done.json["checked"] if one["problem"]]
-    assert {one["kind"] for one in told} == {"model", "working files", "cached network"}
-    assert all(one["remedy"] for one in told)
-    assert any(victims[0].name in one["problem"] for one in told)
+    report = [one for one in done.json["checked"] if one["problem"]]
+    assert {one["kind"] for one in report} == {"model", "working files", "cached network"}
+    assert all(one["remedy"] for one in report)
+    assert any(victims[0].name in one["problem"] for one in report)
     assert run("doctor").out.count("damaged") >= 1
 
 
@@ -123,11 +123,11 @@ def test_stopped_fits_are_listed_with_the_command_that_goes_on(
     partial = tmp_path / "models" / "m.partial"
     request = Request.now(22, command=("fit", str(good), "-o", str(partial.parent / "m"), *SMALL, "--resume"))
     request.write(partial)
-    (told,) = run("doctor", "--json").json["stopped_fits"]
-    assert (told["name"], told["done"], told["of"], told["resume"]) == ("Half", 0, 40, None)
+    (report,) = run("doctor", "--json").json["stopped_fits"]
+    assert (report["name"], report["done"], report["of"], report["resume"]) == ("Half", 0, 40, None)
     for place in (partial.parent, partial.parent / "m"):
-        (told,) = run("doctor", place, "--json").json["stopped_fits"]
-        words = told["resume"].split()
+        (report,) = run("doctor", place, "--json").json["stopped_fits"]
+        words = report["resume"].split()
         assert words[:4] == ["python", "-m", "padim", "fit"]
     assert run(*words[3:]).code == 0
     assert (

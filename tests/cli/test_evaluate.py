@@ -84,10 +84,10 @@ def test_a_zip_and_a_table_give_the_same_figures(
     table = tmp_path / "copy" / "labels.csv"
     table.write_text("\n".join(rows), encoding="utf-8")
     for place, layout in ((file, "MVTec AD"), (table, "CSV")):
-        told = run("evaluate", saved_model, place, "--json").json
-        assert told["layout"] == layout
+        reported = run("evaluate", saved_model, place, "--json").json
+        assert reported["layout"] == layout
         for name in ("image_auroc", "pixel_auroc", "aupro", "misses", "kinds"):
-            assert told[name] == expected[name]
+            assert reported[name] == expected[name]
 
 
 def test_people_get_a_table(run: Run, labelled: Path, saved_model: Path) -> None:

@@ -200,7 +200,7 @@ def test_what_a_crash_cut_short_is_done_again(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (lambda files: files[1:], "other images"),
         (lambda files: files[:3], "are missing"),
@@ -209,13 +209,13 @@ def test_what_a_crash_cut_short_is_done_again(
     ],
 )
 def test_other_images_than_before_are_refused(
-    small_config: PadimConfig, good: Path, tmp_path: Path, change: Any, said: str
+    small_config: PadimConfig, good: Path, tmp_path: Path, change: Any, expected: str
 ) -> None:
     model = Padim(small_config, work_dir=tmp_path / "work")
     asked = iter(range(1000))
     with pytest.raises(Cancelled):
         model.fit(FolderSource(good), unfinished=tmp_path / "p", cancel=lambda: next(asked) > 18)
-    with pytest.raises(PadimError, match=said):
+    with pytest.raises(PadimError, match=expected):
         model.fit(change([*FolderSource(good)]), unfinished=tmp_path / "p")
     assert images_done(tmp_path / "p") == 16, "nothing is lost by asking"
 
@@ -226,13 +226,13 @@ def test_other_settings_than_before_are_named(small_config: PadimConfig, good: P
         Padim(small_config).fit(
             FolderSource(good), unfinished=tmp_path / "p", cancel=lambda: next(asked) > 18
         )
-    for changes, said in (
+    for changes, expected in (
         ({"grid_stride": 16}, "grid_stride 8, not 16"),
         ({"fit": "pad"}, "fit stretch, not pad"),
         ({"layers": ("blocks.2",), "n_features": 10}, "layers blocks.2, blocks.4, blocks.10, not blocks.2"),
     ):
         config = PadimConfig.of({**small_config.model_dump(), **changes})
-        with pytest.raises(PadimError, match=said):
+        with pytest.raises(PadimError, match=expected):
             Padim(config).fit(FolderSource(good), unfinished=tmp_path / "p")
     # What embeddings do not depend on may change on the way.
     config = PadimConfig.of({**small_config.model_dump(), "seed": 3})
@@ -348,8 +348,8 @@ def test_a_foreign_folder_is_neither_used_nor_removed(
     if header is not None:
         (place / "unfinished.json").write_text(header, encoding="utf-8")
     files = sorted(place.rglob("*"))
-    said = run("fit", good, "-o", tmp_path / "m", *SMALL, *flags).sentence
-    assert "m.partial: is in the way" in said
+    expected = run("fit", good, "-o", tmp_path / "m", *SMALL, *flags).sentence
+    assert "m.partial: is in the way" in expected
     assert sorted(place.rglob("*")) == files
     assert not (tmp_path / "m").exists()
 
@@ -391,8 +391,8 @@ def test_a_fit_that_cannot_be_saved_is_not_lost(
 
 def test_a_data_set_with_defects_is_not_fitted_as_good_parts(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "set" / "train" / "good", normals(1))
-    said = run("fit", tmp_path / "set", "-o", tmp_path / "m").sentence
-    assert str(tmp_path / "set" / "train" / "good") in said
+    expected = run("fit", tmp_path / "set", "-o", tmp_path / "m").sentence
+    assert str(tmp_path / "set" / "train" / "good") in expected
 
 
 # --- what can go wrong --------------------------------------------------------------------------------
@@ -416,7 +416,7 @@ def test_what_is_no_model_is_never_replaced(run: Run, good: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (["--backbone", "resnet19"], "resnet18"),
         (["--layers", "blocks.3"], "blocks.2 (stride 4, 24 channels)"),
@@ -432,10 +432,10 @@ def test_what_is_no_model_is_never_replaced(run: Run, good: Path, tmp_path: Path
     ],
 )
 def test_settings_that_make_no_model_are_one_sentence(
-    run: Run, good: Path, tmp_path: Path, options: list[str], said: str
+    run: Run, good: Path, tmp_path: Path, options: list[str], expected: str
 ) -> None:
     done = run("fit", good, "-o", tmp_path / "m", "--json", *options)
-    assert said in done.sentence
+    assert expected in done.sentence
     assert not [*tmp_path.iterdir()]
 
 
@@ -444,8 +444,8 @@ def test_no_images_are_one_sentence(run: Run, tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.png").write_bytes(b"no image")
     (tmp_path / "a.zip").write_bytes(b"no zip")
-    for place, said in (("none", "does not exist"), ("empty", "holds no images"), ("a.zip", "not a zip")):
-        assert said in run("fit", tmp_path / place, "-o", tmp_path / "m").sentence
+    for place, expected in (("none", "does not exist"), ("empty", "holds no images"), ("a.zip", "not a zip")):
+        assert expected in run("fit", tmp_path / place, "-o", tmp_path / "m").sentence
     assert "none of the images" in run("fit", tmp_path / "text", "-o", tmp_path / "m", *SMALL, "-q").sentence
     assert not [place for place in tmp_path.iterdir() if place.name.startswith("m")]
 

@@ -32,9 +32,9 @@ def test_the_document_holds_the_engines_figures(
         (f"chip/{name}" if i < 4 else f"scratch/{name}", data) for i, (name, data) in enumerate(defects(6))
     ]
     found = document(learning_curve(small_model, bad, sizes=(10, 15, 22), draws=2, seed=4))
-    told = done.json["learning_curve"]
-    assert len(told["defects"].pop("names")) == len(found["defects"].pop("names")) == 6
-    assert told == found
+    report = done.json["learning_curve"]
+    assert len(report["defects"].pop("names")) == len(found["defects"].pop("names")) == 6
+    assert report == found
     assert done.json["folder"] == str(labelled)
 
 

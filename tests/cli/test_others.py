@@ -97,8 +97,8 @@ def test_export_as_onnx(run: Run, saved_model: Path, small_model: Padim, tmp_pat
         "bytes": path.stat().st_size,
         "sha256": digest(path),
     }
-    said = run("export", saved_model, "-o", tmp_path / "again.onnx").out
-    assert digest(tmp_path / "again.onnx") in said.replace("\n", "").replace(" ", "")
+    phrase = run("export", saved_model, "-o", tmp_path / "again.onnx").out
+    assert digest(tmp_path / "again.onnx") in phrase.replace("\n", "").replace(" ", "")
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     facts = session.get_modelmeta().custom_metadata_map
     assert facts["name"] == saved_model.name
@@ -179,7 +179,7 @@ def test_what_cannot_be_exported_is_one_sentence(
 ) -> None:
     (tmp_path / "here.onnx").write_bytes(b"mine")
     (tmp_path / "b_backbone.onnx").write_bytes(b"mine")
-    for model, target, said in (
+    for model, target, phrase in (
         (saved_model, "a.txt", ".npz"),
         (saved_model, "here.onnx", "--force"),
         (saved_model, "b.npz", "b_backbone.onnx"),
@@ -188,7 +188,7 @@ def test_what_cannot_be_exported_is_one_sentence(
         (tmp_path / "none", "a.onnx", "no saved model"),
     ):
         options = ["--format", "onnx"] if not target else []
-        assert said in run("export", model, "-o", tmp_path / target, *options).sentence
+        assert phrase in run("export", model, "-o", tmp_path / target, *options).sentence
     assert not written
     assert (tmp_path / "here.onnx").read_bytes() == b"mine"
 
@@ -202,9 +202,9 @@ def test_info_says_what_a_preset_costs_and_gained(run: Run) -> None:
     assert fine["config"]["layers"] == ["blocks.4", "blocks.10"]
     assert standard["preset"] == "standard"
     assert fine["cost"]["score_memory"] > standard["cost"]["score_memory"]
-    said = " ".join(run("info", "--preset", "fine").out.split())
-    assert "public sets" in said
-    assert "the time" in said
+    phrase = " ".join(run("info", "--preset", "fine").out.split())
+    assert "public sets" in phrase
+    assert "the time" in phrase
     # What stands beside it counts more, and makes it nobody's preset.
     other = run("info", "--preset", "fine", "--input-size", 320, "--json").json
     assert other["preset"] is None

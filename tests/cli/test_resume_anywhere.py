@@ -133,8 +133,8 @@ def test_a_fit_at_work_is_left_alone(run: Run, good: Path, begun: Path) -> None:
     before = sorted(begun.rglob("*"))
     with leftovers.held_folder(begun):
         for flag in ("--resume", "--force"):
-            said = run("fit", good, "-o", begun.parent / "m", *SMALL, flag).sentence
-            assert "another fit is at work" in said
+            expected = run("fit", good, "-o", begun.parent / "m", *SMALL, flag).sentence
+            assert "another fit is at work" in expected
     assert sorted(begun.rglob("*")) == before
 
 
@@ -142,7 +142,7 @@ def test_a_fit_at_work_is_left_alone(run: Run, good: Path, begun: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def judged(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> tuple[Path, Path]:
+def scored(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> tuple[Path, Path]:
     """Images, one of them none, and their undisturbed results."""
     from typer.testing import CliRunner
 
@@ -159,9 +159,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def half(judged: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> None:
+def half(scored: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> None:
     """What a scoring that was killed after so many rows leaves."""
-    shutil.copytree(judged[1], out)
+    shutil.copytree(scored[1], out)
     document = json.loads((out / "results.json").read_text(encoding="utf-8"))
     with Journal.begin(
         out,
@@ -182,11 +182,11 @@ def half(judged: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> 
 
 
 def test_scored_images_are_not_scored_again(
-    run: Run, saved_model: Path, judged: tuple[Path, Path], tmp_path: Path
+    run: Run, saved_model: Path, scored: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    images, wanted = judged
+    images, wanted = scored
     out = tmp_path / "out"
-    half(judged, saved_model, out, 18)
+    half(scored, saved_model, out, 18)
     command = ("score", saved_model, images, "-o", out, "--panel-side", 64)
     assert "17 images judged" in run(*command).sentence
     before = (out / "panels" / "bad_000.jpg").stat().st_mtime_ns
@@ -204,10 +204,10 @@ def test_scored_images_are_not_scored_again(
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_journal_cut_anywhere_loses_its_last_row_at_most(
-    judged: tuple[Path, Path], saved_model: Path, tmp_path_factory: pytest.TempPathFactory, data: Any
+    scored: tuple[Path, Path], saved_model: Path, tmp_path_factory: pytest.TempPathFactory, data: Any
 ) -> None:
     out = tmp_path_factory.mktemp("cut") / "out"
-    half(judged, saved_model, out, 18)
+    half(scored, saved_model, out, 18)
     content = (out / NAME).read_bytes()
     head = content.index(b"\n") + 1
     at = data.draw(st.integers(head, len(content)))
@@ -225,11 +225,11 @@ def test_a_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
 
 
 def test_other_images_settings_and_models_are_distinguished(
-    run: Run, saved_model: Path, judged: tuple[Path, Path], tmp_path: Path, own_model: Path
+    run: Run, saved_model: Path, scored: tuple[Path, Path], tmp_path: Path, own_model: Path
 ) -> None:
     out, images = tmp_path / "out", tmp_path / "in"
-    shutil.copytree(judged[0], images)
-    half(judged, saved_model, out, 21)
+    shutil.copytree(scored[0], images)
+    half(scored, saved_model, out, 21)
     command = ("score", saved_model, images, "-o", out, "--panel-side", 64)
     assert "threshold" in run(*command, "--resume", "--threshold", 3).sentence
     assert "panel_side 64, not 768" in run("score", saved_model, images, "-o", out, "--resume").sentence
@@ -295,6 +295,6 @@ def test_whatever_refuses_to_write_is_one_sentence_with_a_file(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("padim.storage.atomic.os.fsync", refuse)
-    said = run("fit", good, "-o", tmp_path / "m", *SMALL, "--json").sentence
-    assert said.startswith(f"{tmp_path / 'm.partial'}")
-    assert ("read-only" if number == errno.EROFS else "no space left") in said
+    expected = run("fit", good, "-o", tmp_path / "m", *SMALL, "--json").sentence
+    assert expected.startswith(f"{tmp_path / 'm.partial'}")
+    assert ("read-only" if number == errno.EROFS else "no space left") in expected

@@ -58,12 +58,12 @@ def test_results_are_the_engines_decisions(
         scored.name: (scored, small_model.decide(scored))
         for scored in small_model.predict(open_source(mixed), on_error=lambda error: None)
     }
-    judged = {row["name"]: row for row in images if "error" not in row}
-    assert judged.keys() == expected.keys()
+    usable = {row["name"]: row for row in images if "error" not in row}
+    assert usable.keys() == expected.keys()
     value = small_model.state.fitted.quantizer.to_value
     files = set()
     for name, (scored, decision) in expected.items():
-        row = judged[name]
+        row = usable[name]
         assert row["verdict"] == ("reject" if decision.rejected else "accept")
         assert row["above_threshold"] == decision.rejected
         assert row["sha256"] == scored.sha256
@@ -186,8 +186,8 @@ def test_folders_that_no_run_has_written_are_never_removed(
         (out / "results.json").write_text(str(beside), encoding="utf-8")
     before = {place: place.is_file() and place.read_bytes() for place in out.rglob("*")}
     for flags in ((), ("--force",)):
-        said = run(*command, *flags).sentence
-        assert "masks that no earlier run has written" in said
+        phrase = run(*command, *flags).sentence
+        assert "masks that no earlier run has written" in phrase
     assert {place: place.is_file() and place.read_bytes() for place in out.rglob("*")} == before
 
 
@@ -197,7 +197,7 @@ def test_what_cannot_be_scored_is_one_sentence(
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_bytes(b"")
-    for model, images, target, said in (
+    for model, images, target, phrase in (
         (tmp_path / "none", good, out, "no saved model"),
         (tmp_path / "empty", good, out, "manifest.json"),
         (tmp_path / "file", good, out, "manifest.json"),
@@ -207,7 +207,7 @@ def test_what_cannot_be_scored_is_one_sentence(
         (saved_model, good, tmp_path / "file", "is a file"),
         (saved_model, good, tmp_path / "file" / "out", "Not a directory"),
     ):
-        assert said in run("score", model, images, "-o", target, "--json").sentence
+        assert phrase in run("score", model, images, "-o", target, "--json").sentence
     assert not out.exists()
 
 

@@ -54,7 +54,7 @@ def test_tables_have_a_row_a_category_and_their_mean(run: Run, root: Path, studi
     done = again(run, root, studied)
     assert done.code == 0, done.err
     assert "4 of 4 runs done before" in done.err
-    told = again(run, root, studied, "--json").json
+    report = again(run, root, studied, "--json").json
     for title, name in (
         ("Image AUROC", "image_auroc"),
         ("Pixel AUROC", "pixel_auroc"),
@@ -62,7 +62,7 @@ def test_tables_have_a_row_a_category_and_their_mean(run: Run, root: Path, studi
     ):
         block = done.out[done.out.index(f"\n{title}\n") :]
         assert re.search(r"category +padim +shared", block)
-        rows = {**told["tables"][name]["rows"], "mean": told["tables"][name]["mean"]}
+        rows = {**report["tables"][name]["rows"], "mean": report["tables"][name]["mean"]}
         for category, standings in rows.items():
             figures = [rf"{one['value']:.3f}[* ]?" for one in standings]
             assert re.search(rf"(?m)^{category} +{' +'.join(figures)} *$", block), (title, category)
@@ -72,20 +72,20 @@ def test_tables_have_a_row_a_category_and_their_mean(run: Run, root: Path, studi
 
 
 def test_json_is_the_study(run: Run, root: Path, studied: Path) -> None:
-    told = again(run, root, studied, "--json").json
+    report = again(run, root, studied, "--json").json
     found = load(studied)
-    assert (told["done"], told["of"], told["from_before"]) == (4, 4, 4)
-    assert told["ranked_by"] == "image_auroc"
-    assert [one["name"] for one in told["configurations"]] == ["padim", "shared"]
-    assert [one["name"] for one in told["categories"]] == ["plate", "ring"]
-    assert sorted(told["ranking"]) == ["padim", "shared"]
-    for one, same in zip(told["runs"], found.runs, strict=True):
+    assert (report["done"], report["of"], report["from_before"]) == (4, 4, 4)
+    assert report["ranked_by"] == "image_auroc"
+    assert [one["name"] for one in report["configurations"]] == ["padim", "shared"]
+    assert [one["name"] for one in report["categories"]] == ["plate", "ring"]
+    assert sorted(report["ranking"]) == ["padim", "shared"]
+    for one, same in zip(report["runs"], found.runs, strict=True):
         assert (one["category"], one["configuration"], one["error"]) == (same.category, same.variant, None)
         assert same.result is not None
         assert one["aupro"]["value"] == same.result.figures["aupro"].value
         assert one["caught"]["of"] == 3
         assert one["milliseconds"] > 0
-    means = told["tables"]["pixel_auroc"]["mean"]
+    means = report["tables"]["pixel_auroc"]["mean"]
     assert sum(one["best"] for one in means) >= 1
     worse = [one for one in means if not one["best"]]
     assert all(one["difference_to_best"] < 0 and 0 < one["p"] <= 1 for one in worse)
@@ -167,8 +167,8 @@ def test_stopped_it_says_how_to_go_on(
     half = load(out).done
     assert half == 1
     monkeypatch.undo()
-    told = run("study", root, "-o", out, *PAIR, *SMALL, "--json").json
-    assert (told["done"], told["from_before"]) == (4, half)
+    report = run("study", root, "-o", out, *PAIR, *SMALL, "--json").json
+    assert (report["done"], report["from_before"]) == (4, half)
 
 
 def test_a_study_where_nothing_works_is_an_error(

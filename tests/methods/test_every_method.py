@@ -140,8 +140,8 @@ def test_any_other_number_in_any_array_is_another_scoring_identity(model: Padim,
     if array.dtype == np.int64 and isinstance(changed, Ensemble):
         return  # a member's channels follow from the model's and its settings, which the identity covers
     fitted = replace(model.state.fitted, detector=changed)
-    judge = ScoringState(fitted, model.config, None, model.network.extractor, model.state.channels)
-    assert judge.identity != model.state.identity
+    scorer = ScoringState(fitted, model.config, None, model.network.extractor, model.state.channels)
+    assert scorer.identity != model.state.identity
 
 
 def test_a_map_of_another_detector_is_refused(model: Padim, tmp_path: Path) -> None:

@@ -157,19 +157,19 @@ def test_training_finds_what_no_gaussian_has(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     first = rng.normal(size=(20, 64))
     x = np.stack([first, first**2 + 0.1 * rng.normal(size=(20, 64))], axis=2).astype(np.float32)
-    learnt = fit_detector(task(tmp_path, x, **{**SHORT, "max_epochs": 15, "folds": 2}))
-    curve = learnt.losses[0]
+    fitted = fit_detector(task(tmp_path, x, **{**SHORT, "max_epochs": 15, "folds": 2}))
+    curve = fitted.losses[0]
     assert curve.held_out[curve.best] < curve.held_out[0] - 0.2
-    strange = by_numpy(learnt.detector, np.full((1, 64, 2), [0, 1.5], np.float32))
-    assert np.median(strange) > np.percentile(learnt.held_out, 90)
+    strange = by_numpy(fitted.detector, np.full((1, 64, 2), [0, 1.5], np.float32))
+    assert np.median(strange) > np.percentile(fitted.held_out, 90)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_parts(tmp_path: Path, count: int) -> None:
-    learnt = fit_detector(given(tmp_path, count))
-    assert np.isfinite(learnt.held_out).all()
-    assert learnt.held_out.any() == (count == 3)
-    assert np.isfinite(by_numpy(learnt.detector, embeddings(2, 4, 6))).all()
+    fitted = fit_detector(given(tmp_path, count))
+    assert np.isfinite(fitted.held_out).all()
+    assert fitted.held_out.any() == (count == 3)
+    assert np.isfinite(by_numpy(fitted.detector, embeddings(2, 4, 6))).all()
 
 
 def test_one_feature_cannot_be_split(tmp_path: Path) -> None:

@@ -67,20 +67,20 @@ def test_held_out_is_the_distance_to_the_other_parts(
     monkeypatch.setattr(local_nearest, "_WINDOW", window)
     grid, x = 4, anywhere(7, 4, 5)
     parts = ["a", "b", "a", "c", "d", "e", "out"]
-    learnt = patchcore.fit_detector(task(tmp_path, x, parts, {6: "kept_out"}, neighborhood=1))
+    fitted = patchcore.fit_detector(task(tmp_path, x, parts, {6: "kept_out"}, neighborhood=1))
     for row in range(7):
         rest = [x[other] for other in range(6) if parts[other] != parts[row]]
-        np.testing.assert_allclose(learnt.held_out[row], plain(x[row], rest, grid, 1), rtol=1e-5)
+        np.testing.assert_allclose(fitted.held_out[row], plain(x[row], rest, grid, 1), rtol=1e-5)
     # Exact: a model without the part gives the same.
     without = patchcore.fit_detector(task(tmp_path / "without", x[[1, 3, 4, 5]], neighborhood=1)).detector
-    np.testing.assert_allclose(by_numpy(without, x[[0, 2]]), learnt.held_out[[0, 2]], rtol=1e-5)
+    np.testing.assert_allclose(by_numpy(without, x[[0, 2]]), fitted.held_out[[0, 2]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_images(tmp_path: Path, n: int) -> None:
-    learnt = patchcore.fit_detector(task(tmp_path, anywhere(n, 3, 4), neighborhood=1))
-    assert np.isfinite(learnt.held_out).all()
-    assert (learnt.held_out > 0).any() == (n == 3)
+    fitted = patchcore.fit_detector(task(tmp_path, anywhere(n, 3, 4), neighborhood=1))
+    assert np.isfinite(fitted.held_out).all()
+    assert (fitted.held_out > 0).any() == (n == 3)
 
 
 def test_an_image_of_the_model_is_at_no_distance(tmp_path: Path) -> None:

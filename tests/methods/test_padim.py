@@ -53,15 +53,15 @@ def refitted(
 
 
 def check(one: Task, x: npt.NDArray[np.float32], grid: int) -> PatchGaussians:
-    learnt = padim.fit_detector(one)
+    fitted = padim.fit_detector(one)
     group = [normal.group for normal in one.normals]
     inside = one.fit_rows
     for row in range(len(one.normals)):
         rest = [other for other in inside if group[other] != group[row]]
         expected = refitted(x, rest, row, one.config.eps, grid)
-        np.testing.assert_allclose(learnt.held_out[row], expected, rtol=2e-5)
-    assert isinstance(learnt.detector, PatchGaussians)
-    return learnt.detector
+        np.testing.assert_allclose(fitted.held_out[row], expected, rtol=2e-5)
+    assert isinstance(fitted.detector, PatchGaussians)
+    return fitted.detector
 
 
 # 12 and 7 of 20 dimensions: from what the normals span; 40 of 5: from the scatter.
@@ -117,5 +117,5 @@ def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
 
 def test_fewer_than_three_parts_are_not_held_out(tmp_path: Path) -> None:
     x = embeddings(2, 3, 4)
-    learnt = padim.fit_detector(task(tmp_path, x, position_tolerance=1))
-    assert not learnt.held_out.any()
+    fitted = padim.fit_detector(task(tmp_path, x, position_tolerance=1))
+    assert not fitted.held_out.any()

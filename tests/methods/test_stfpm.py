@@ -182,13 +182,13 @@ def test_the_seed_decides(model: Padim) -> None:
 
 def stopping(words: str, after: int = 1) -> tuple[Callable[..., None], Callable[[], bool]]:
     """Stops once the progress has said these words so often."""
-    said: list[str] = []
+    phrase: list[str] = []
 
     def progress(_done: int, _total: int | None, stage: str) -> None:
         if words in stage:
-            said.append(stage)
+            phrase.append(stage)
 
-    return progress, lambda: len(said) >= after
+    return progress, lambda: len(phrase) >= after
 
 
 def test_a_stopped_training_goes_on_where_it_was(
@@ -201,10 +201,10 @@ def test_a_stopped_training_goes_on_where_it_was(
         stopped.fit(normals(COUNT), progress=progress, cancel=cancel, unfinished=tmp_path)
     with pytest.raises(NotFittedError):
         _ = stopped.state
-    said: list[str] = []
-    stopped.fit(normals(COUNT), progress=lambda _d, _t, stage: said.append(stage), unfinished=tmp_path)
-    assert not any("without fold 1" in stage for stage in said)
-    assert not any("without fold 2 of 2: epoch 1" in stage for stage in said)
+    phrase: list[str] = []
+    stopped.fit(normals(COUNT), progress=lambda _d, _t, stage: phrase.append(stage), unfinished=tmp_path)
+    assert not any("without fold 1" in stage for stage in phrase)
+    assert not any("without fold 2 of 2: epoch 1" in stage for stage in phrase)
     assert stopped.state.fitted.detector.form == model.state.fitted.detector.form
     assert stopped.state.fitted.losses == model.state.fitted.losses
     np.testing.assert_array_equal(stopped.state.fitted.held_out, model.state.fitted.held_out)

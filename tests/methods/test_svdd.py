@@ -83,20 +83,20 @@ def given(folder: Path, count: int = 9, **settings: Any) -> Task:
 
 @pytest.mark.parametrize("kind", ["one_class", "soft_boundary"])
 def test_what_is_strange_is_far(tmp_path: Path, kind: str) -> None:
-    learnt = fit_detector(given(tmp_path, 20, svdd_objective=kind, max_epochs=10))
+    trained = fit_detector(given(tmp_path, 20, svdd_objective=kind, max_epochs=10))
     x = embeddings(6, 4, 6, seed=8)
-    good = by_numpy(learnt.detector, x)
-    strange = by_numpy(learnt.detector, x + 6 * np.eye(6, dtype=np.float32)[2])
+    good = by_numpy(trained.detector, x)
+    strange = by_numpy(trained.detector, x + 6 * np.eye(6, dtype=np.float32)[2])
     assert np.median(strange) > 1.5 * np.median(good)
     # A unit of its own: what is usual is about 1, by whatever fold it was told.
-    assert 0.4 < np.median(learnt.held_out) < 1.6
-    assert [curve.name for curve in learnt.losses[:3]] == [
+    assert 0.4 < np.median(trained.held_out) < 1.6
+    assert [curve.name for curve in trained.losses[:3]] == [
         "all parts (autoencoder)",
         "all parts",
         "without fold 1 (autoencoder)",
     ]
-    assert len(learnt.losses) == 8
-    assert all(curve.train[-1] < curve.train[0] for curve in learnt.losses[:2])
+    assert len(trained.losses) == 8
+    assert all(curve.train[-1] < curve.train[0] for curve in trained.losses[:2])
 
 
 def test_a_soft_boundary_leaves_its_share_outside(tmp_path: Path) -> None:
@@ -108,17 +108,17 @@ def test_a_soft_boundary_leaves_its_share_outside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_parts(tmp_path: Path, count: int) -> None:
-    learnt = fit_detector(given(tmp_path, count))
-    assert np.isfinite(learnt.held_out).all()
-    assert (learnt.held_out > 0).all() == (count == 3)
-    assert np.isfinite(by_numpy(learnt.detector, embeddings(2, 4, 6))).all()
+    trained = fit_detector(given(tmp_path, count))
+    assert np.isfinite(trained.held_out).all()
+    assert (trained.held_out > 0).all() == (count == 3)
+    assert np.isfinite(by_numpy(trained.detector, embeddings(2, 4, 6))).all()
 
 
 def test_equal_images_are_no_reason_to_fail(tmp_path: Path) -> None:
     x = np.repeat(embeddings(1, 4, 6), 5, axis=0)
-    learnt = fit_detector(task(tmp_path, x, **SHORT))
-    assert np.isfinite(learnt.held_out).all()
-    assert by_numpy(learnt.detector, x[:1] + 1).min() > learnt.held_out.max()
+    trained = fit_detector(task(tmp_path, x, **SHORT))
+    assert np.isfinite(trained.held_out).all()
+    assert by_numpy(trained.detector, x[:1] + 1).min() > trained.held_out.max()
 
 
 def test_places_have_their_own_zero_and_unit(tmp_path: Path) -> None:
