@@ -1,4 +1,4 @@
-"""The project speaks the field's language: words of its former dialect do not return, and one name is one type."""
+"""The project speaks the field's language: former words do not return, and one name is one type."""
 
 from __future__ import annotations
 

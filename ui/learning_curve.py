@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
     from ui.scoring import ScoredUpload
 
-Source = Literal["labelled", "painted", "none"]
+DefectSource = Literal["labelled", "painted", "none"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def defects(entry: Entry) -> list[ScoredUpload]:
     return [item for item in items if (given.get(item.sha256) or item.origin) == "defect"]
 
 
-def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
+def start(entry: Entry, model: Padim, source: DefectSource, draws: int) -> None:
     """Start fitting on subsets of the good parts in the background; an earlier curve is dropped."""
     identity = workspace.scoring_identity(entry)
     # The pile's files lie on disk as long as the images are held, whatever becomes of the list meanwhile.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
     from ui.files.bring import Brought
     from ui.jobs.jobs import Job
-    from ui.scoring import Origin, ScoredUpload
+    from ui.scoring import KnownLabel, ScoredUpload
 
 # Number of models for which a session keeps images; for another one, the least recently used is dropped.
 _MOST = 4
@@ -85,7 +85,7 @@ class Review:
         return True
 
     def take(
-        self, title: str, brought: Brought, model: Padim, uploader: str, origin: Origin = "unknown"
+        self, title: str, brought: Brought, model: Padim, uploader: str, origin: KnownLabel = "unknown"
     ) -> None:
         """Score images in the background and add them to the list.
 

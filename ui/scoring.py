@@ -37,7 +37,7 @@ BATCH = 8
 
 
 # What the user knows about the content of test images.
-Origin = Literal["good", "defect", "unknown"]
+KnownLabel = Literal["good", "defect", "unknown"]
 
 
 def areas_for(model: Padim) -> int:
@@ -74,7 +74,7 @@ class ScoredUpload(StoredScore):
     number: int
     file: Path
     thumb: ServedImage
-    origin: Origin = "unknown"
+    origin: KnownLabel = "unknown"
     _numbers: dict[int, Numbers] = field(default_factory=dict, repr=False)
 
     def numbers(self, model: Padim) -> Numbers:
@@ -155,7 +155,7 @@ class Pile:
         source: Source | Kept,
         model: Padim,
         job: Job[None],
-        origin: Origin | Mapping[str, Origin] = "unknown",
+        origin: KnownLabel | Mapping[str, KnownLabel] = "unknown",
     ) -> None:
         """Score every image of a source and add it to the pile; the work of a background job.
 
@@ -241,7 +241,7 @@ class Kept:
         return len(self._pile)
 
     @property
-    def origins(self) -> dict[str, Origin]:
+    def origins(self) -> dict[str, KnownLabel]:
         """Return what the user knew about the images, by name."""
         return {item.name: item.origin for item in self._pile.items}
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
 
+from padim.decision.basis import Basis
 from padim.text import count, in_hundred
 
-Basis = Literal["image", "pixel", "manual"]
 Levels = npt.NDArray[np.integer]
 
 # Below this many parts, a Gaussian without one of them has no covariance.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-HeldOut = Literal["exact", "approximate", "folds", "members"]
+HeldOutKind = Literal["exact", "approximate", "folds", "members"]
 MethodName = Literal["padim", "shared", "svdd", "flow", "patchcore", "stfpm", "ensemble"]
 FeatureNorm = Literal["none", "l2"]
 
@@ -32,7 +32,7 @@ class Method:
     title: str
     summary: str
     module: str
-    held_out: HeldOut
+    held_out: HeldOutKind
     trains: bool = False
     settings: tuple[str, ...] = ()
     feature_norm: FeatureNorm = "l2"
@@ -121,7 +121,7 @@ def get(name: str) -> Method:
     return METHODS[name]
 
 
-def held_out(name: str, *, neighborhood: int) -> HeldOut:
+def held_out(name: str, *, neighborhood: int) -> HeldOutKind:
     """How a method's held-out scores come about.
 
     Args:

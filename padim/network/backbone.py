@@ -57,7 +57,7 @@ def onnx_bytes(
     name: str,
     layers: Sequence[str],
     weights: str = "pretrained",
-    progress: weight_files.Progress | None = None,
+    progress: weight_files.DownloadProgress | None = None,
 ) -> bytes:
     """The backbone as ONNX, up to the deepest of ``layers``: packaged, from the cache, or exported now.
 

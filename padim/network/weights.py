@@ -35,7 +35,7 @@ TIMEOUT_S = 10
 RANDOM_VERSION = 1
 
 # Bytes had so far and bytes in all, 0 where the server does not say. It may raise, to stop.
-Progress = Callable[[int, int], None]
+DownloadProgress = Callable[[int, int], None]
 
 _named: Path | None = None
 
@@ -109,7 +109,7 @@ def find(name: str) -> Path | None:
     return _inside(folder(), backbone) or _in_package(backbone)
 
 
-def origin(name: str, progress: Progress | None = None) -> Origin:
+def origin(name: str, progress: DownloadProgress | None = None) -> Origin:
     """The weights of a backbone: of a file on this computer, of the packaged network, or of a download.
 
     Raises:
@@ -146,7 +146,7 @@ def _packaged(backbone: Backbone) -> WeightsFile | None:
     return next((file for file in backbone.files if file.network is not None), None)
 
 
-def locate(name: str, progress: Progress | None = None) -> Path:
+def locate(name: str, progress: DownloadProgress | None = None) -> Path:
     """The file of a backbone's weights, downloaded if need be and possible; its hash is checked.
 
     Raises:
@@ -397,7 +397,7 @@ def _check_hash(file: str, found: str, where: str) -> None:
         )
 
 
-def _download(backbone: Backbone, progress: Progress | None) -> Path:
+def _download(backbone: Backbone, progress: DownloadProgress | None) -> Path:
     file = backbone.files[0]
     if file.url is None:
         raise BackboneError(f"the weights of {backbone.name} are not installed; {_bring(backbone)}")

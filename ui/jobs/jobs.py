@@ -25,7 +25,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """The progress of a job: ``done`` of ``total`` items (None if unknown) of the named stage.
 
     The items are bytes of a file if ``in_bytes`` is true; otherwise the page knows their unit.
@@ -69,7 +69,7 @@ class Job(Generic[T]):
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._progress = Progress()
+        self._progress = JobProgress()
         self._state: JobState = "running"
         self._result: T | None = None
         self._error: Exception | None = None
@@ -91,7 +91,7 @@ class Job(Generic[T]):
             if stage != self._progress.stage or done < self._progress.done:
                 # The first report of a stage may already count some items: time only those that follow.
                 self._stage_started_at, self._stage_base = self.clock(), done
-            self._progress = Progress(done, total, stage, in_bytes)
+            self._progress = JobProgress(done, total, stage, in_bytes)
 
     def cancelled(self) -> bool:
         """Whether the user has asked to stop; if so, the work should raise ``padim.errors.Cancelled``."""
@@ -132,7 +132,7 @@ class Job(Generic[T]):
         return self.state == "running"
 
     @property
-    def current(self) -> Progress:
+    def current(self) -> JobProgress:
         with self._lock:
             return self._progress
 

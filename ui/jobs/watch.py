@@ -10,7 +10,7 @@ import streamlit as st
 from ui.app import sessions
 from ui.app.text import count
 from ui.jobs import missed_runs
-from ui.jobs.jobs import Job, JobRegistry, Progress, spoken_duration
+from ui.jobs.jobs import Job, JobProgress, JobRegistry, spoken_duration
 from ui.widgets.panels import plain
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ def bar(job: Job[Any], unit: str = "image", cancellable: bool = True) -> None:
         st.progress(now.fraction, text=" · ".join(line))
 
 
-def how_far(now: Progress, unit: str) -> str:
+def how_far(now: JobProgress, unit: str) -> str:
     """Return the progress as text: "3 of 12 images", "12 of 45 MB", "40 %"; empty if nothing is counted."""
     if not now.in_bytes:
         # Only stages that read images count images. Fitting and training count steps, which mean nothing to

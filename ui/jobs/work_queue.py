@@ -25,7 +25,7 @@ from ui.app.text import count
 if TYPE_CHECKING:
     from padim.storage.stopped_fits import StoppedFit
     from padim.worker.images import AtPath, Files
-    from padim.worker.messages import Outcome, Request
+    from padim.worker.messages import Request, WorkerResult
     from padim.worker.process import OnCancel
     from padim.worker.verbs import ReportProgress
     from ui.files.bring import Brought
@@ -35,7 +35,7 @@ WorkKind = Literal["fit", "change", "comparison"]
 _OTHERS: dict[WorkKind, str] = {"fit": "other fit", "change": "change of a model", "comparison": "comparison"}
 
 
-def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> Outcome:
+def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> WorkerResult:
     """Do the work in a worker process and return its outcome.
 
     The page tests replace this function by one that does the work in their own process
@@ -94,7 +94,7 @@ def waiting(before: list[WorkKind]) -> str:
     return f"Waiting: {count(len(before), what, many)} {'goes' if len(before) == 1 else 'go'} first"
 
 
-def run(kind: WorkKind, request: Request, job: Job[Any]) -> Outcome:
+def run(kind: WorkKind, request: Request, job: Job[Any]) -> WorkerResult:
     """Wait for the job's turn, then do the request in the worker process and return its outcome.
 
     Args:

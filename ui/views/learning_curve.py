@@ -17,7 +17,7 @@ from ui.widgets import charts, downloads, learning_chart, panels, tables
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.learning_curve import CurveRun, Source
+    from ui.learning_curve import CurveRun, DefectSource
 
 _MOST_DRAWS = 20
 
@@ -87,11 +87,11 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
     from padim.analysis.learning_curve import fits_of
 
     labelled = len(learning_curve.defects(entry))
-    sources: dict[Source, str] = {}
+    sources: dict[DefectSource, str] = {}
     if labelled:
         sources["labelled"] = f"{count(labelled, 'defect')} labelled on Calibrate"
     sources |= {"painted": "Painted defects", "none": "No defects"}
-    source: Source = st.segmented_control(
+    source: DefectSource = st.segmented_control(
         "Count what is caught on",
         list(sources),
         format_func=lambda key: sources[key],
