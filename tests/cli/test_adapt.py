@@ -1,4 +1,4 @@
-"""``adapt``: the better network's model is saved, and both figures are told."""
+"""``adapt``: the model of the better network is saved, and the figures of both are reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from padim.network import backbone
 from tests.cli.conftest import Run, write
 from tests.parts import normals
 
-# One layer, and one pass of teaching: enough to go all the way.
+# One layer and one training pass are enough to run the whole command.
 TINY = (
     *("--input-size", "64", "--layers", "blocks.2", "--n-features", "20", "--smoothing", "2"),
     *("--min-area", "8", "--groups-by", "none"),
@@ -31,7 +31,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unadapted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Teaching that changes nothing and takes no time."""
+    """Replace the adaptation by one that changes nothing and takes no time."""
 
     def same(config: Any, _images: Any, turn: Any, _epochs: int) -> tuple[bytes, Losses]:
         return backbone.onnx_bytes(config.backbone, config.layers), Losses(turn.name, (1.0,), (1.0,), 0)
@@ -45,7 +45,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, difference: Difference) -> None:
 
 
 def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
-    """Taught, fitted, probed and saved, whichever network it comes to."""
+    """Adapt, fit, measure the sensitivity and save, whichever network is better."""
     done = run("adapt", good, "-o", tmp_path / "m", *TINY, "--epochs", "1", "--json")
     assert (done.code, done.err) == (0, "")
     report = done.json["adapting"]

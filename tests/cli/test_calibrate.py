@@ -1,4 +1,4 @@
-"""``calibrate``: the table is the engine's, and only ``--write`` changes the model."""
+"""``calibrate``: the table has the engine's figures, and only ``--write`` changes the model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_smoothing_basis_and_value_are_written(run: Run, own_model: Path) -> Non
     assert document["threshold"]["basis"] == "manual"
     assert document["threshold"]["value"] == pytest.approx(7.5, rel=1e-3)
     assert Padim.load(own_model).decision.choice.value == 7.5
-    # A percentile ends the value by hand.
+    # A percentile replaces the value set by hand.
     assert run("calibrate", own_model, "--percentile", 90, "-w").code == 0
     assert Padim.load(own_model).decision.choice.basis != "manual"
 
@@ -116,7 +116,7 @@ def test_a_threshold_beyond_the_scale_is_refused_or_reported(
     assert done.code != 0
     assert "the threshold can be at most" in done.err
     model = Padim.load(own_model)
-    # As a model could be saved before this was looked at.
+    # As models could be saved before this was checked.
     model.decision = replace(model.decision, choice=Choice("manual", 950, 1e9))
     model.save(own_model)
     done = run("calibrate", own_model)

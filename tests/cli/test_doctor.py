@@ -1,4 +1,4 @@
-"""``doctor``: damage is named, stopped work listed, leftovers go on request, and looking changes nothing."""
+"""``doctor``: damage is named, interrupted work listed, leftovers removed on request only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.parts import normals
 
 @pytest.fixture
 def home(tmp_path: Path, small_model: Padim, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with one model and its features, and a cache of its own."""
+    """Return a workspace with one model and its features, and an own cache."""
     monkeypatch.setenv("PADIM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "system"))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -33,7 +33,7 @@ def home(tmp_path: Path, small_model: Padim, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def left(path: Path, size: int = 10) -> Path:
-    """A temporary file of a process that is no more."""
+    """Create a temporary file of a process that has ended."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * size)
     return path
@@ -134,7 +134,7 @@ def test_stopped_fits_are_listed_with_the_command_that_goes_on(
         Padim.load(partial.parent / "m").state.fitted.held_out.shape
         == small_model.state.fitted.held_out.shape
     )
-    # What a living process is at work on was not stopped.
+    # Work that a running process is doing was not interrupted.
     with leftovers.held_folder(entry.path):
         assert run("doctor", "--json").json["stopped_fits"] == []
 

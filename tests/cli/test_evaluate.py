@@ -1,4 +1,4 @@
-"""``evaluate``: the figures are those of scikit-learn on the engine's own scores and maps."""
+"""``evaluate``: the metrics are those of scikit-learn on the engine's own scores and maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fit``: what it says, what it leaves behind, and that stopping and going on changes no bit."""
+"""``fit``: its output, its files, and that a resumed fit equals an uninterrupted one bit for bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def same(one: Padim, other: Padim) -> None:
-    """Every fitted array and record, bit for bit."""
+    """Compare every fitted array and record, bit for bit."""
     assert one.normals_ == other.normals_
     assert np.array_equal(one.state.gaussians.mean, other.state.gaussians.mean)
     assert np.array_equal(one.state.fitted.held_out, other.state.fitted.held_out)
@@ -115,15 +115,15 @@ def test_features_are_kept_on_request(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "m.partial").exists()
 
 
-# --- stopping, and going on ---------------------------------------------------------------------------
+# --- interruption and resumption ----------------------------------------------------------------------
 
 
 class Stopped(Exception):
-    """Stands for the power cut."""
+    """A simulated power cut."""
 
 
 def power_cut(done: int, total: int | None, stage: str) -> None:
-    """A ``progress`` under which all images are read and learning is cut short."""
+    """Return a ``progress`` callback that lets all images be read and then interrupts the fit."""
     if stage.startswith("Learning"):
         raise Stopped
 
@@ -234,7 +234,7 @@ def test_other_settings_than_before_are_named(small_config: PadimConfig, good: P
         config = PadimConfig.of({**small_config.model_dump(), **changes})
         with pytest.raises(PadimError, match=expected):
             Padim(config).fit(FolderSource(good), unfinished=tmp_path / "p")
-    # What embeddings do not depend on may change on the way.
+    # Settings that embeddings do not depend on may change in between.
     config = PadimConfig.of({**small_config.model_dump(), "seed": 3})
     model = Padim(config, work_dir=tmp_path / "work").fit(FolderSource(good), unfinished=tmp_path / "p")
     assert np.array_equal(
@@ -312,7 +312,7 @@ def test_a_damaged_line_costs_no_more_than_what_is_behind_it(
     assert images_done(partial) == 16
     command = ("fit", good, "-o", tmp_path / "m", *SMALL)
     assert "16 images done" in run(*command).sentence
-    # A run that fails leaves them where they are.
+    # A run that fails does not remove them.
     assert run(*command, "--resume", "--grid-stride", 16).code == 2
     assert images_done(partial) == 16
     # The one that the command will find open, whichever networks other tests have had open since.
@@ -333,7 +333,7 @@ def test_what_an_earlier_run_began_is_not_removed_by_one_that_fails(
     before = (partial / "spool" / "features.f32").read_bytes()
     assert run("fit", good, "-o", tmp_path / "m", *SMALL, "--resume", "--grid-stride", 16).code == 2
     assert (partial / "spool" / "features.f32").read_bytes() == before
-    # One that begins and fails leaves nothing of its own.
+    # A run that starts and fails leaves no files of its own.
     write(tmp_path / "text", [("a.png", b"no image")])
     assert run("fit", tmp_path / "text", "-o", tmp_path / "n", *SMALL).code == 2
     assert not (tmp_path / "n.partial").exists()
@@ -395,7 +395,7 @@ def test_a_data_set_with_defects_is_not_fitted_as_good_parts(run: Run, tmp_path:
     assert str(tmp_path / "set" / "train" / "good") in expected
 
 
-# --- what can go wrong --------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------
 
 
 def test_a_model_is_replaced_only_by_force(run: Run, good: Path, own_model: Path) -> None:

@@ -1,4 +1,4 @@
-"""``methods`` and ``fit --method``: what is listed can be fitted, and a model says by what it was."""
+"""``methods`` and ``fit --method``: every listed method can be fitted, and a model states its method."""
 
 from __future__ import annotations
 

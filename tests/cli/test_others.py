@@ -86,7 +86,7 @@ def test_one_backbone_with_strides_and_channels(run: Run) -> None:
 
 
 def test_export_as_onnx(run: Run, saved_model: Path, small_model: Padim, tmp_path: Path) -> None:
-    """What is written judges as the model does."""
+    """The exported scorer gives the model's scores."""
     path = tmp_path / "scorer.onnx"
     document = run("export", saved_model, "-o", path, "--json").json
     assert document == {
@@ -133,7 +133,7 @@ def test_export_as_arrays(run: Run, saved_model: Path, small_model: Padim, tmp_p
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
-    """Stands in for the exporter; keeps what it was asked for."""
+    """Replace the exporter by one that records its arguments."""
     import padim.output
 
     asked: list[tuple[str, Path]] = []
@@ -205,7 +205,7 @@ def test_info_says_what_a_preset_costs_and_gained(run: Run) -> None:
     phrase = " ".join(run("info", "--preset", "fine").out.split())
     assert "public sets" in phrase
     assert "the time" in phrase
-    # What stands beside it counts more, and makes it nobody's preset.
+    # Settings beside it take precedence, and then the preset is no longer named.
     other = run("info", "--preset", "fine", "--input-size", 320, "--json").json
     assert other["preset"] is None
     assert other["config"]["layers"] == ["blocks.4", "blocks.10"]

@@ -1,4 +1,4 @@
-"""fit and score go on from whatever a kill has left, and never take somebody else's files for it."""
+"""``fit`` and ``score`` resume from whatever a kill has left, and never mistake foreign files for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def stopped(tmp_path_factory: pytest.TempPathFactory, good: Path, small_model: Padim) -> Path:
-    """A folder with ``m.partial``: all images done, killed before the model was saved."""
+    """Return a folder with ``m.partial`` of a fit that was killed after all images, before saving."""
     folder = tmp_path_factory.mktemp("stopped")
     code = """
 import os, signal
@@ -47,7 +47,7 @@ main()
 
 @pytest.fixture
 def begun(stopped: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
+    """Return a copy of that folder."""
     shutil.copytree(stopped / "m.partial", tmp_path / "m.partial")
     return tmp_path / "m.partial"
 
@@ -96,7 +96,7 @@ def test_an_incomplete_model_is_no_model_and_no_obstacle(
     (begun.parent / "m" / "manifest.json").unlink()
     assert run("fit", good, "-o", begun.parent / "m", *SMALL, "--resume").code == 0
     same(Padim.load(begun.parent / "m"), small_model)
-    # With a file of somebody else's in it, it is somebody else's.
+    # A folder with a foreign file in it is a foreign folder.
     (begun.parent / "m" / "manifest.json").unlink()
     (begun.parent / "m" / "notes.txt").write_bytes(b"mine")
     assert "is no model" in run("fit", good, "-o", begun.parent / "m", *SMALL, "--force").sentence
@@ -111,7 +111,7 @@ def test_a_complete_fit_says_so(run: Run, good: Path, tmp_path: Path) -> None:
     assert "the fit is complete" in done.err
     assert done.json["parts"] == 22
     assert (tmp_path / "m" / "manifest.json").read_bytes() == before
-    # A model of other settings, or of other images, is not what was asked for.
+    # A model of other settings, or of other images, is not the requested one.
     assert "other images or settings" in run(*command, "--seed", 5, "--resume").sentence
     write(tmp_path / "more", normals(23))
     assert "--force" in run("fit", tmp_path / "more", "-o", tmp_path / "m", *SMALL, "--resume").sentence
@@ -143,7 +143,7 @@ def test_a_fit_at_work_is_left_alone(run: Run, good: Path, begun: Path) -> None:
 
 @pytest.fixture(scope="session")
 def scored(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> tuple[Path, Path]:
-    """Images, one of them none, and their undisturbed results."""
+    """Return images, one of them unreadable, and the results of an uninterrupted run."""
     from typer.testing import CliRunner
 
     from padim.cli.app import app
@@ -160,7 +160,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def half(scored: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> None:
-    """What a scoring that was killed after so many rows leaves."""
+    """Create the files of a scoring run that was killed after a number of rows."""
     shutil.copytree(scored[1], out)
     document = json.loads((out / "results.json").read_text(encoding="utf-8"))
     with Journal.begin(
@@ -195,7 +195,7 @@ def test_scored_images_are_not_scored_again(
     assert "16 images judged before" in done.err  # by whole batches
     assert files(out) == files(wanted)
     assert (out / "panels" / "bad_000.jpg").stat().st_mtime_ns == before
-    # Once more: nothing is left to judge.
+    # Once more: nothing is left to score.
     done = run(*command, "--resume", "--json")
     assert done.json["counts"]["unreadable"] == 1
     assert files(out) == files(wanted)
@@ -233,7 +233,7 @@ def test_other_images_settings_and_models_are_distinguished(
     command = ("score", saved_model, images, "-o", out, "--panel-side", 64)
     assert "threshold" in run(*command, "--resume", "--threshold", 3).sentence
     assert "panel_side 64, not 768" in run("score", saved_model, images, "-o", out, "--resume").sentence
-    # One changed, one gone, one new: every file that is there has one row, by its own content.
+    # One file changed, one removed, one new: every existing file has one row, of its own content.
     (images / "good_070.png").write_bytes(png(part(900, defect=True)))
     (images / "good_071.png").unlink()
     (images / "good_0711.png").write_bytes(png(part(901)))
@@ -255,7 +255,7 @@ def test_other_images_settings_and_models_are_distinguished(
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 300 kB."""
+    """Mount a file system of 300 kB."""
     folder = tmp_path / "tiny"
     folder.mkdir()
     mounted = shutil.which("mount") and os.name != "nt" and os.getuid() == 0

@@ -1,4 +1,4 @@
-"""``score``: the files say what the engine decides, whatever the images' names, and also when stopped."""
+"""``score``: the files contain the engine's decisions, whatever the images' names, also when interrupted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good parts and defects in sub-folders, names that collide as files of another kind, one broken file."""
+    """Write good parts and defects in sub-folders, names that differ only by suffix, one broken file."""
     folder = tmp_path_factory.mktemp("mixed")
     write(folder / "line 1", normals(2, first=60))
     write(folder / "line 2", defects(2))
@@ -39,7 +39,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows(out: Path) -> tuple[list[dict[str, Any]], list[dict[str, str]], dict[str, Any]]:
-    """The JSON's images, the CSV's lines, the whole JSON."""
+    """Return the JSON's images, the CSV's rows, and the whole JSON document."""
     document = json.loads((out / "results.json").read_text(encoding="utf-8"))
     text = (out / "results.csv").read_bytes().decode("utf-8-sig")
     return document["images"], list(csv.DictReader(io.StringIO(text))), document
@@ -175,7 +175,7 @@ def test_earlier_results_are_replaced_only_by_force(run: Run, tmp_path: Path, sa
 def test_folders_that_no_run_has_written_are_never_removed(
     run: Run, tmp_path: Path, saved_model: Path, beside: str | None
 ) -> None:
-    """A user's ground truth may be called "masks", too."""
+    """A user's folder of ground truth may be called "masks" too."""
     write(tmp_path / "in", normals(1, first=70))
     out = tmp_path / "out"
     command = ("score", saved_model, tmp_path / "in", "-o", out, "--no-masks")
@@ -227,7 +227,7 @@ def test_without_a_threshold_nothing_can_be_decided(run: Run, tmp_path: Path, sm
 
 
 def test_images_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
-    """Of 200 images, the contents of no more than the pipeline's own are in memory."""
+    """Of 200 images, only those in the pipeline are in memory."""
     from padim.cli.score import _Reading
     from padim.data.sources import UploadSource
     from padim.output.scoring_journal import Journal

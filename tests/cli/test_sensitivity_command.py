@@ -1,4 +1,4 @@
-"""``probe``: the engine's figures as a document and as a table; what cannot be probed is one sentence."""
+"""``sensitivity``: the engine's figures as a JSON document and as a table; errors are one sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW = ("--sizes", "8,30", "--contrasts", "10,50", "--places", 1, "--seed", 3)
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good parts that ``small_model`` has not seen."""
+    """Return a folder of good parts that ``small_model`` has not seen."""
     return write(tmp_path_factory.mktemp("fresh"), normals(4, first=100))
 
 

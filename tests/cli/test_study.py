@@ -19,7 +19,7 @@ PAIR = ("--method", "padim", "--method", "shared")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two categories in MVTec AD's layout."""
+    """Write two categories in MVTec AD's layout."""
     folder = tmp_path_factory.mktemp("root")
     mask = np.zeros((96, 96, 3), np.uint8)
     mask[24:72, 24:72] = 255
@@ -34,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def studied(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished study of two methods. Shared: tests may look at it and go on in it."""
+    """Return a finished study of two methods; it is shared, but tests may read and continue it."""
     from typer.testing import CliRunner
 
     from padim.cli.app import app
@@ -46,7 +46,7 @@ def studied(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def again(run: Run, root: Path, studied: Path, *more: str) -> Done:
-    """The same command once more: nothing is computed anew."""
+    """Run the same command once more, which computes nothing again."""
     return run("study", root, "-o", studied, *PAIR, *SMALL, *more)
 
 
