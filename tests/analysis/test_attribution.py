@@ -1,4 +1,4 @@
-"""Which layer saw it: against permutations, against refits, and what a fair split must satisfy."""
+"""Attribution to layers compared with all permutations and with refits, and the axioms of a fair split."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def covariances(rng: np.random.Generator, k: int, d: int, floor: float = 0.01) -
 
 
 def by_permutations(covariance: Doubles, delta: Doubles, layer_of: npt.NDArray[np.int64], n: int) -> Doubles:
-    """The definition: the mean, over all orders in which layers could come, of what each one adds."""
+    """Compute the definition: the mean, over all orders of the layers, of what each one adds."""
 
     def worth(layers: tuple[int, ...]) -> float:
         chosen = np.flatnonzero(np.isin(layer_of, layers))
@@ -71,7 +71,7 @@ def test_equals_the_mean_over_all_permutations(n_layers: int) -> None:
 
 
 def test_a_hand_worked_case() -> None:
-    """Variances 1, covariance c, seen at (1, 1): alone each is worth 1, together they are 2 / (1 + c)."""
+    """Variances 1, covariance c, observed at (1, 1): alone each is worth 1, together they are 2 / (1 + c)."""
     c = 0.6
     covariance = np.array([[[1.0, c], [c, 1.0]]])
     shares = layer_shares(covariance, np.ones((1, 2)), np.array([0, 1]), 2)
@@ -90,7 +90,7 @@ def test_no_share_is_negative_and_they_sum_to_the_distance(
     seed: int, n_layers: int, d: int, scale: float, floor: float
 ) -> None:
     rng = np.random.default_rng(seed)
-    # Of low rank before the floor, as with fewer images than channels.
+    # Of low rank before eps is added, as with fewer images than channels.
     root = rng.normal(size=(3, d, max(1, d // 2)))
     covariance = root @ root.transpose(0, 2, 1) + floor * np.eye(d)
     delta = scale * rng.normal(size=(3, d))
@@ -110,7 +110,7 @@ def test_layers_that_say_the_same_get_the_same(seed: int, each: int, others: int
     rng = np.random.default_rng(seed)
     d = 2 * each + others
     covariance, delta = covariances(rng, 1, d), rng.normal(size=(1, d))
-    # Make the problem the same when the first two layers change places.
+    # Make the problem symmetric in the first two layers.
     swap = np.r_[each : 2 * each, 0:each, 2 * each : d]
     covariance = (covariance + covariance[:, swap[:, None], swap]) / 2
     delta = (delta + delta[:, swap]) / 2
@@ -132,7 +132,7 @@ def test_a_layer_that_sees_nothing_of_its_own_gets_nothing(seed: int, d: int, si
 
 
 def test_the_plain_split_goes_negative_where_this_does_not() -> None:
-    """Two layers that always move together: the weaker one's part of the plain split is below zero."""
+    """For two layers that always vary together, the weaker one's share of the plain split is negative."""
     covariance = np.array([[[1.0, 0.9], [0.9, 1.0]]])
     delta = np.array([[2.0, 0.5]])
     plain = delta * np.linalg.solve(covariance, delta[..., None])[..., 0]
@@ -238,7 +238,7 @@ def test_another_images_shape_is_refused(small_model: Padim) -> None:
 
 
 def shot_again(model_of: Callable[..., Padim], config: PadimConfig) -> Padim:
-    """Eleven parts, two of them photographed three times, one twice; one kept out."""
+    """Return a model of 11 parts: two with three shots, one with two, one kept out."""
     groups = {f"good_{i:03d}.png": part for i, part in enumerate("aaabbbccdefghijk")}
     return model_of(config).fit(normals(16), groups=groups).exclude(15, "kept_out")
 
@@ -257,7 +257,7 @@ def test_held_out_shares_are_those_of_a_model_without_the_part(small_config: Pad
         np.testing.assert_allclose(report.squared.sum(axis=1), held_out, rtol=1e-4)
         assert (report.squared >= 0).all()
     assert model.network.extractor.runs == runs
-    # The same from a model that really never saw the part.
+    # The same from a model that was fitted without the part.
     name, data = normals(16)[4]
     others = [item for i, item in enumerate(normals(15)) if i not in (3, 4, 5)]
     groups = {item.name: item.group for item in model.normals_}
@@ -306,7 +306,7 @@ def test_memory_does_not_grow_with_the_regions(
 
 
 def test_what_is_set_meanwhile_changes_nothing(small_config: PadimConfig) -> None:
-    """The settings of a model are others before its new state is there: one state answers throughout."""
+    """The settings of a model change before its new state exists; the whole answer must use one state."""
     model = Padim(small_config).fit(normals(6))
     rgb = prepare(defects(1)[0], model.network.preprocess).rgb
     region = np.ones((64, 64), bool)
@@ -327,7 +327,7 @@ def test_the_normals_layers_are_the_mean_of_their_held_out_shares(small_config: 
     fitted = [i for i, normal in enumerate(model.normals_) if normal.status == "fit"]
     everywhere = np.ones((64, 64), bool)
     one_by_one = explain_held_out(model, [(i, everywhere) for i in fitted])
-    assert len(report.positions) == 64  # so small a grid is looked at everywhere
+    assert len(report.positions) == 64  # all positions of so small a grid are used
     np.testing.assert_allclose(
         report.squared, np.mean([one.squared for one in one_by_one], axis=0), rtol=1e-9
     )
@@ -355,7 +355,7 @@ def test_without_features_or_parts_it_says_so(small_config: PadimConfig) -> None
 
 
 def same(one: Padim, other: Padim) -> None:
-    """Bit for bit."""
+    """Compare two models bit for bit."""
     assert one.config == other.config
     assert one.state.fitted.quantizer == other.state.fitted.quantizer
     assert one.current_threshold == other.current_threshold

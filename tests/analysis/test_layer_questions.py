@@ -1,4 +1,4 @@
-"""What can be asked about layers: places of an image, normals, and shares as whole percents."""
+"""Questions about layers: places in an image, normals, and shares as whole percents."""
 
 from __future__ import annotations
 

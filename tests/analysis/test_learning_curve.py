@@ -1,4 +1,4 @@
-"""The learning curve against brute force: models fitted from the images of each subset alone."""
+"""The learning curve compared with brute force: models fitted on the images of each subset alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PERMILLE = 900
 
 @pytest.fixture(scope="module")
 def shots(small_config: PadimConfig, tmp_path_factory: pytest.TempPathFactory) -> Padim:
-    """24 parts of which 4 were photographed twice; one is kept out of the fit, one is no good part."""
+    """Return a model of 24 parts, 4 of them with two shots; one is kept out of the fit, one is not good."""
     images = [*normals(24), *((f"again_{i}.png", png(part(i, shot=1))) for i in range(4))]
     groups = {f"again_{i}.png": f"{i}" for i in range(4)} | {f"good_{i:03d}.png": f"{i}" for i in range(4)}
     model = Padim(small_config, work_dir=tmp_path_factory.mktemp("shots")).fit(images, groups=groups)
@@ -41,7 +41,7 @@ def shots(small_config: PadimConfig, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def files_of(model: Padim, drawn: frozenset[str]) -> list[tuple[str, bytes]]:
-    """The images of some parts."""
+    """Return the images of some parts."""
     every = {**dict(normals(24)), **{f"again_{i}.png": png(part(i, shot=1)) for i in range(4)}}
     return [(n.name, every[n.name]) for n in model.normals_ if n.group in drawn]  # type: ignore[misc]
 
@@ -55,7 +55,7 @@ def test_odd_parts_decide_the_threshold_below_the_stated_number(permille: int, o
     assert (n >= parts_needed(permille, odd)) == (tolerated >= odd)
     r = rank(permille, n)
     if odd <= n and 1 <= r <= n:
-        # What it means: the odd ones score beyond all others, and the r-th smallest is one of theirs or not.
+        # The odd parts score above all others, and the r-th smallest score either is one of theirs or is not.
         scores = sorted([*range(n - odd), *(10**6 + i for i in range(odd))])
         assert (scores[r - 1] < 10**6) == (tolerated >= odd)
 
@@ -84,7 +84,7 @@ def test_texts_about_odd_parts(parts: int, phrase: str) -> None:
 
 
 def test_a_subset_is_the_model_that_its_images_alone_give(shots: Padim, small_config: PadimConfig) -> None:
-    """To the last bit: distances, scale, threshold and scores, of parts and of defects."""
+    """Bit for bit: distances, scale, threshold and scores, of parts and of defects."""
     groups = {normal.name: normal.group for normal in shots.normals_}
     drawn = frozenset(dict.fromkeys(n.group for n in shots.normals_ if n.status == "fit")) - {"part 3", "#20"}
     drawn = frozenset(sorted(drawn)[:12]) | {"part 0"}
@@ -152,7 +152,7 @@ def test_painted_defects_are_those_of_the_sensitivity_measurement(shots: Padim, 
     subset = subset_state(shots, drawn)
     level = int(np.median(subset.image_levels(8)))
     (shares,) = painted.shares_caught(subset, [level], Watch())
-    # By hand: the same defects through the whole network.
+    # Independently: the same defects through the whole network.
     from padim.analysis.sensitivity import default_sizes as probe_sizes
     from padim.analysis.sensitivity import painted_images, place_at
     from padim.analysis.synthetic_defects import KINDS
@@ -266,7 +266,7 @@ def test_images_that_cannot_be_used_or_are_the_models_own_are_counted(
     assert [error.name for error in failed] == ["broken.png"]
 
 
-# --- sizes and words --------------------------------------------------------------------------------------
+# --- sizes and texts --------------------------------------------------------------------------------------
 
 
 @given(st.integers(20, 6000))
@@ -280,7 +280,7 @@ def test_default_sizes_grow_to_all_and_hold_about_half(parts: int) -> None:
 
 
 def of_recalls(*recalls: Sequence[Sequence[float]], kind: str = "labelled") -> LearningCurve:
-    """A curve of so many parts, from what each fit has caught of each defect."""
+    """Return a curve of 80 parts, from the share of each defect that each fit has caught."""
     sizes = []
     for index, trials in enumerate(recalls):
         made = tuple(

@@ -1,4 +1,4 @@
-"""Figures against brute force over every pair and every pixel."""
+"""Metrics compared with brute force over every pair and every pixel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_no_threshold_has_a_better_f1_and_the_level_named_reaches_it(
     assert best is not None
     truth, scores = np.repeat([0, 1], [len(good), len(defect)]), np.concatenate([good, defect])
     every = {level: f1_score(truth, scores > level) for level in range(13)}
-    # A threshold cannot be below 0: that every level 0 is a defect is more than any verdict can say.
+    # A threshold cannot be below 0, so no verdict can call every pixel of level 0 a defect.
     if scores.min() > 0:
         assert best.f1 == pytest.approx(max(every.values()))
         assert every[best.level] == pytest.approx(best.f1)
@@ -108,7 +108,7 @@ def test_without_a_threshold_ranking_is_all_there_is() -> None:
 def some_maps(
     seed: int, *, top: int = 900, side: int = 24
 ) -> list[tuple[np.ndarray, np.ndarray | None, str]]:
-    """Maps with masks of several regions, some touching at a corner only; good ones have none."""
+    """Return maps with masks of several regions, some touching at a corner only; good ones have none."""
     rng = np.random.default_rng(seed)
     found: list[tuple[np.ndarray, np.ndarray | None, str]] = []
     for i in range(9):
@@ -127,7 +127,7 @@ def some_maps(
 
 
 def overlap_area(maps: list[tuple[np.ndarray, np.ndarray | None, str]], limit: float = 0.3) -> float:
-    """The definition, threshold by threshold and region by region, with straight lines between."""
+    """Compute the definition, threshold by threshold and region by region, with linear interpolation."""
     sound = np.concatenate([q[~mask] if mask is not None else q.ravel() for q, mask, _ in maps])
     regions = []
     for q, mask, _ in maps:
@@ -167,7 +167,7 @@ def test_a_small_region_counts_as_much_as_a_large_one() -> None:
     q[4:, 4:] = 9
     counted = metrics.Pixels()
     counted.add(q, mask)
-    # One region of two is found before any sound pixel; the other only with all of them, at 1: a straight
+    # One region of two is found before any sound pixel, the other only with all of them, at 1: a straight
     # line from one half at 0 to 1 at 1, of which the first three tenths count.
     assert counted.figures().aupro.value == pytest.approx(0.5 + 0.3 * 0.5 / 2)
 

@@ -1,4 +1,4 @@
-"""Altered images against plain computations; counts against judging by hand; what a model bears."""
+"""Altered images compared with plain computations, counts with individual verdicts; tolerated changes."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_severities_are_stated_in_their_units() -> None:
     assert words("blur", 0) == "as it is"
 
 
-# --- what it bears ---
+# --- tolerated changes ---
 
 
 def series(rejected: list[int], caught: list[int], good: int = 20, bad: int = 20) -> Series:

@@ -1,4 +1,4 @@
-"""The probe: what is painted, against plain computations; what is counted, against judging by hand."""
+"""Sensitivity: painted defects compared with plain computations, counts with individual verdicts."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_the_fit_is_the_most_likely_curve() -> None:
         z = parameters[0] + parameters[1] * np.log(values)
         return float(np.sum(np.array(tried) * np.logaddexp(0, z) - np.array(caught) * z))
 
-    # The penalty of so moderate a slope hardly counts.
+    # The penalty of such a moderate slope is negligible.
     best = brute(unlikely, (slice(-12, 0, 0.1), slice(0, 5, 0.05)), full_output=False)
     assert (curve.intercept, curve.slope) == pytest.approx(tuple(best), abs=0.02)
     assert curve.at_50.value == pytest.approx(math.exp(-best[0] / best[1]), rel=0.01)
@@ -243,7 +243,7 @@ def test_curves_of_nothing_are_refused_or_say_so() -> None:
             curve_of(*wrong)
 
 
-# --- the probe ---
+# --- the measurement ---
 
 FEW: dict[str, Any] = {"sizes": (4, 12, 30), "contrasts": (0.1, 0.5), "places": 3, "cells": 2}
 
@@ -277,7 +277,7 @@ def test_every_trial_is_what_scoring_the_painted_image_gives(
 
 
 def _after_place(seed: int, index: int) -> np.random.Generator:
-    """The generator of a place after its two coordinates are drawn."""
+    """Return the random generator of a place after its two coordinates were drawn."""
     rng = np.random.default_rng([seed, 1, index])
     rng.random()
     rng.random()
