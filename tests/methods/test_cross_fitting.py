@@ -1,4 +1,4 @@
-"""Folds: what is held out is scored by a model that has seen none of it, in whatever order it came."""
+"""Cross-fitting: held-out parts are scored by a model fitted without them, whatever the order of images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def task_of(folder: Path, count: int, groups: list[str] | None = None, **setting
 
 
 class Spy:
-    """Stands for a method: its detectors know the rows that they were made of, and which they scored."""
+    """A replacement of a method whose detectors record the rows they were fitted on and those they scored."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []

@@ -1,4 +1,4 @@
-"""Ensemble: the scale of surprise, and members that judge as they do alone."""
+"""Ensemble: the scale of surprise, and members that score as they do alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_surprise_never_turns_an_order_round(values: list[float], asked: list[fl
     y = scale(x)
     assert (np.diff(y) >= -1e-9 * max(1.0, abs(y).max())).all()
     assert np.isfinite(y).all()
-    # As a sum of bends, which the graph computes.
+    # As the sum of piecewise linear terms that the graph computes.
     knots, turns = scale.knots.astype(np.float64), scale.turns().astype(np.float64)
     summed = (np.maximum(x[:, None] - knots, 0) * turns).sum(axis=1)
     np.testing.assert_allclose(summed, y, rtol=1e-3, atol=1e-3 * max(1.0, y.max()))

@@ -1,4 +1,4 @@
-"""Position tolerance: the nearest of nine Gaussians, and its leave-one-out against refitting."""
+"""Position tolerance: the nearest of nine Gaussians, and its leave-one-out compared with refits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 
 def around(grid: int, position: int) -> list[int]:
-    """The 3 x 3 positions, plainly."""
+    """Return the positions of the 3 x 3 neighborhood, by plain loops."""
     row, column = divmod(position, grid)
     return [
         r * grid + c
@@ -41,7 +41,7 @@ def test_neighbors(grid: int) -> None:
 def refitted(
     x: npt.NDArray[np.float32], rows: list[int], row: int, eps: float, grid: int
 ) -> npt.NDArray[np.float64]:
-    """Distances of an image to the nearest of nine Gaussians of these rows, by plain inverses."""
+    """Return distances of an image to the nearest of nine Gaussians of these rows, by plain inverses."""
     rest = x[rows].astype(np.float64)
     d = x.shape[2]
     squared = np.empty((grid * grid, grid * grid))
@@ -97,7 +97,7 @@ def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
-    """What it is for: parts that lie a position off."""
+    """The purpose of the tolerance: parts that are one grid position off."""
     grid, rng = 8, np.random.default_rng(3)
     scene = np.random.default_rng(97).normal(scale=4, size=(grid + 2, grid + 2, 6))
 
@@ -110,7 +110,7 @@ def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
     strict = padim.fit_detector(task(tmp_path / "a", x))
     tolerant = padim.fit_detector(task(tmp_path / "b", x, position_tolerance=1))
     assert by_numpy(strict.detector, shifted).max() > 3 * strict.held_out.max()
-    # The last column comes from outside the grid: nothing there can know it.
+    # The last column comes from outside the grid, where no Gaussian can represent it.
     inside = np.arange(grid * grid) % grid < grid - 1
     assert by_numpy(tolerant.detector, shifted)[0, inside].max() < 1.2 * tolerant.held_out.max()
 

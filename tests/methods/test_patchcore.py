@@ -1,4 +1,4 @@
-"""PatchCore: memory, distances and held-out distances against plain loops."""
+"""PatchCore: memory, distances and held-out distances compared with plain loops."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plain_pooled(x: npt.NDArray[np.float32], grid: int) -> npt.NDArray[np.float6
 def plain_distances(
     patches: npt.NDArray[np.float64], bank: npt.NDArray[np.float64], *, weighted: bool = False
 ) -> npt.NDArray[np.float64]:
-    """Equation 6 of the paper at every position; weighted, equation 7 on the whole map."""
+    """Compute equation 6 of the paper at every position; weighted, equation 7 on the whole map."""
     each = np.array([[np.linalg.norm(patch - own) for own in bank] for patch in patches])
     least = each.min(axis=1)
     if not weighted:
@@ -53,7 +53,7 @@ def test_locally_aware_features() -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small memories, for images of a few patches."""
+    """Allow small memories, for images of a few patches."""
     monkeypatch.setattr(patchcore, "FEWEST", 8)
 
 
@@ -78,7 +78,7 @@ def test_distances_to_the_memory(tmp_path: Path) -> None:
 
 
 def weighted(patches: npt.NDArray[np.float32], positions: int) -> PatchCore:
-    """As models were saved when maps were weighted, with the neighbors of every patch of the memory."""
+    """Return a model as earlier versions saved it: weighted, with the neighbors of every stored patch."""
     plain = PatchCore.of(patches, positions)
     each = np.linalg.norm(plain.bank[:, None] - plain.bank[None], axis=2)
     around = np.argsort(each, axis=1, kind="stable")[:, :NEIGHBOURS]
@@ -154,7 +154,7 @@ def test_held_out_is_the_memory_without_the_part(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) -> None:
-    """Of a small memory: what a part's own patches had made superfluous takes their place."""
+    """In a small memory, patches that a part's own patches had made superfluous take their place."""
     grid, features = 4, 5
     x = embeddings(7, grid, features)
     parts = ["a", "a", "b", "c", "d", "e", "f"]
@@ -173,7 +173,7 @@ def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) ->
 
 
 def test_a_part_is_never_scored_by_itself(tmp_path: Path) -> None:
-    """An image twice, as one part: in the memory it would be at no distance from itself."""
+    """An image given twice as one part would have distance 0 from itself in the memory."""
     x = embeddings(6, 4, 5)
     x[1] = x[0]
     together = patchcore.fit_detector(

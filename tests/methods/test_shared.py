@@ -1,4 +1,4 @@
-"""One Gaussian for all positions: its held-out distances against a refit."""
+"""One Gaussian for all positions: its held-out distances compared with refits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_held_out_distances_equal_a_refit(tmp_path: Path, shrinkage: float) -> N
 
 
 def test_the_formula_of_the_design(tmp_path: Path) -> None:
-    """S_-i = S - S_i - T P / (T - P) (xbar_i - m)(xbar_i - m)^T, written out."""
+    """Check S_-i = S - S_i - T P / (T - P) (xbar_i - m)(xbar_i - m)^T."""
     x = embeddings(5, 3, 4).astype(np.float64)
     n, p, d = x.shape
     total = n * p

@@ -1,4 +1,4 @@
-"""Deep SVDD: the sphere by graph, numpy and torch; losses and radius by hand."""
+"""Deep SVDD: distances by graph, NumPy and torch; losses and radius computed by hand."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_is_strange_is_far(tmp_path: Path, kind: str) -> None:
     good = by_numpy(trained.detector, x)
     strange = by_numpy(trained.detector, x + 6 * np.eye(6, dtype=np.float32)[2])
     assert np.median(strange) > 1.5 * np.median(good)
-    # A unit of its own: what is usual is about 1, by whatever fold it was told.
+    # Distances are scaled so that usual values are about 1 in every fold.
     assert 0.4 < np.median(trained.held_out) < 1.6
     assert [curve.name for curve in trained.losses[:3]] == [
         "all parts (autoencoder)",
@@ -122,7 +122,7 @@ def test_equal_images_are_no_reason_to_fail(tmp_path: Path) -> None:
 
 
 def test_places_have_their_own_zero_and_unit(tmp_path: Path) -> None:
-    x = embeddings(130, 4, 3)  # more than are read at once
+    x = embeddings(130, 4, 3)  # more than one read fetches
     standard = Standard.of(task(tmp_path, x), range(130))
     np.testing.assert_allclose(standard.mean, x.mean(axis=0), rtol=1e-4)
     own = x.var(axis=0, ddof=1)
@@ -177,7 +177,7 @@ def test_a_stopped_fit_of_a_model_goes_on_from_its_folder(tmp_path: Path) -> Non
     with pytest.raises(Cancelled):
         go(lambda: bool(stages) and stages[-1].startswith("Training without fold 2 of 3"))
     model = go(None)
-    # What had ended is not trained again: the first fold whole, and the second one's autoencoder.
+    # Completed trainings are not repeated: the first fold, and the second one's autoencoder.
     assert not any("fold 1" in stage or "Preparing the network without fold 2" in stage for stage in stages)
     assert "Training without fold 2 of 3: epoch 1 of 4" in stages
     np.testing.assert_array_equal(model.state.fitted.held_out, whole.state.fitted.held_out)
