@@ -11,7 +11,7 @@ from ui import calibrate, viewing
 from ui.app import shell, workspace
 from ui.app.text import count, share_of
 from ui.components import viewer
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import watch
 from ui.widgets import normals, panels
 
@@ -40,7 +40,7 @@ _POINTS = {
 # -- test images -----------------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry, model: Padim) -> None:
+def _choose_images(entry: Entry, model: Padim) -> None:
     origin: KnownLabel = st.segmented_control(
         "What do these images show?",
         list(_ORIGINS),
@@ -53,10 +53,10 @@ def _bring(entry: Entry, model: Padim) -> None:
         help="Where you do not know, label them one by one, next to each image.",
     )
     what = {"defect": "images of defects", "good": "good parts not in the fit", "unknown": "images"}
-    bring.images(
+    image_input.choose(
         calibrate.UPLOADER,
         what[origin],
-        lambda brought: calibrate.take(entry, model, brought, origin),
+        lambda image_set: calibrate.take(entry, model, image_set, origin),
         sample=calibrate.sample(origin),
     )
 
@@ -74,7 +74,7 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
         ):
             try:
                 with st.spinner("Saving"):
-                    calibrate.put_to_use(entry, draft)
+                    calibrate.apply_draft(entry, draft)
             except (PadimError, OSError, ValueError) as error:
                 shell.failure("The threshold was not saved.", error)
             else:
@@ -88,7 +88,7 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
             disabled=bool(review.running),
             key=f"calibrate-add-{batch}",
         ):
-            _bring(entry, model)
+            _choose_images(entry, model)
         if (len(review.pile) or review.pile.failed) and st.button(
             "Clear the test images", key="calibrate-forget", icon=":material/close:"
         ):
@@ -133,7 +133,7 @@ def _view(
         key=_VIEWER,
         data=calibrate.message(entry, model, images, held, draft),
         on_decision_change=lambda: calibrate.on_decision(entry, model, event_value("decision")),
-        on_look_change=lambda: viewing.on_look(calibrate.trying(entry).look, event_value("look")),
+        on_look_change=lambda: viewing.on_look(calibrate.page_state(entry).look, event_value("look")),
         on_selected_change=lambda: calibrate.on_selected(entry, event_value("selected")),
         on_labels_change=on_labels,
     )
@@ -213,7 +213,7 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft) -> N
             "Being tried" if current else "Try this threshold",
             key=f"try-{point.kind}",
             disabled=current,
-            on_click=calibrate.impose,
+            on_click=calibrate.set_draft,
             args=(entry, calibrate.draft_at(model, point.level, draft.min_area)),
         )
 
@@ -273,7 +273,7 @@ def _live(entry: Entry, model: Padim) -> None:
     except (CalibrationError, ValueError) as error:
         shell.failure("There is no threshold yet.", error)
         # An impossible draft must not lock the page: dropping it brings the controls back.
-        if calibrate.give_up(entry) and st.button("Back to the threshold in use", key="calibrate-back"):
+        if calibrate.discard_draft(entry) and st.button("Back to the threshold in use", key="calibrate-back"):
             st.rerun()
         return
     _tests(entry, model, review, draft)

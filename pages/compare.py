@@ -13,7 +13,7 @@ from padim.network import backbone
 from ui import compare, measurement_page
 from ui.app import preload, shell
 from ui.app.text import count
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import watch
 from ui.widgets import charts, compare_charts, downloads, method_settings, panels, settings, tables
 
@@ -33,9 +33,9 @@ _LAYOUTS = (
 # -- images and choices --------------------------------------------------------------------------------
 
 
-def _bring() -> None:
+def _choose_images() -> None:
     try:
-        bring.images(
+        image_input.choose(
             compare.UPLOADER,
             "a zip of labelled images",
             compare.take,
@@ -62,7 +62,7 @@ def _earlier() -> None:
             width=420,
         )
         if st.button("Open", key="compare-open", disabled=chosen is None) and chosen is not None:
-            compare.look_at(studies[chosen])
+            compare.show_earlier(studies[chosen])
             st.rerun()
 
 
@@ -397,7 +397,7 @@ def _page() -> None:
                     st.rerun()
             st.caption("To go on with it, or add to it, bring the same images again.")
         else:
-            _bring()
+            _choose_images()
             _earlier()
             if job is None:
                 shell.empty(

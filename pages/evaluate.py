@@ -31,7 +31,7 @@ _LAYOUTS = (
 # -- choosing images -----------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry, model: Padim) -> None:
+def _choose_images(entry: Entry, model: Padim) -> None:
     kinds = {"files": "A zip", "folder": "A folder of this computer"}
     if folders.roots():
         kinds["server"] = "A folder on the server"
@@ -263,7 +263,9 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
         shell.empty("No images here", f"None of these images is “{evaluate.CELLS[chosen].lower()}”.")
         return
     st.html(
-        panels.gallery(evaluate.thumbs(pairs, model, level), more=len(pairs) - min(len(pairs), evaluate.MOST))
+        panels.gallery(
+            evaluate.thumbs(pairs, model, level), more=len(pairs) - min(len(pairs), evaluate.GALLERY_SIZE)
+        )
     )
     worst = {
         "false_reject": "The highest score comes first. What is marked is outlined.",
@@ -350,7 +352,7 @@ def _page(entry: Entry) -> None:
             )
     with st.container():
         if found is None:
-            _bring(entry, model)
+            _choose_images(entry, model)
             if job is None:
                 shell.empty(
                     "No labelled images yet",

@@ -12,7 +12,7 @@ from ui import exports, inspect, viewing
 from ui.app import preload, shell, workspace
 from ui.app.text import size
 from ui.components import viewer
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import watch
 from ui.widgets import downloads, layers, panels
 
@@ -28,11 +28,11 @@ _VIEWER = "inspect-viewer"
 # -- choosing images -----------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry, model: Padim) -> None:
-    bring.images(
+def _choose_images(entry: Entry, model: Padim) -> None:
+    image_input.choose(
         inspect.UPLOADER,
         "test images",
-        lambda brought: inspect.take(entry, model, brought),
+        lambda image_set: inspect.take(entry, model, image_set),
         sample=inspect.sample(),
     )
 
@@ -270,7 +270,7 @@ def _page(entry: Entry) -> None:
         if busy or len(review.pile) or review.pile.failed:
             _bar(entry, model, review, busy)
         else:
-            _bring(entry, model)
+            _choose_images(entry, model)
     with st.container():
         if busy:
             watch.watch(running[-1])
@@ -282,7 +282,7 @@ def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
         # The key changes with every batch, so that the next popover starts closed.
         batch = len(review.job_keys)
         with st.popover("Add images", icon=":material/add:", disabled=busy, key=f"inspect-add-{batch}"):
-            _bring(entry, model)
+            _choose_images(entry, model)
         if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
             review.clear()
             st.rerun()

@@ -121,7 +121,7 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
                 "Discard the draft",
                 key="region-back",
                 icon=":material/undo:",
-                on_click=regions.put_back,
+                on_click=regions.discard_draft,
                 args=(drawn,),
             )
         # The key changes with every drawing, so that the next popover starts closed.

@@ -30,8 +30,8 @@ _NOTE = (
 # -- images and settings -------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry) -> None:
-    measurement_page.bring_to(
+def _choose_images(entry: Entry) -> None:
+    measurement_page.choose_images_for(
         robustness.runs(),
         entry,
         robustness.UPLOADER,
@@ -285,7 +285,7 @@ def _page() -> measurement_page.Page:
             "This page makes images brighter, darker, blurred, displaced and so on, more and more, and "
             "says how much of it the model tolerates before it rejects good parts or misses defects.",
         ),
-        bring=_bring,
+        choose_images=_choose_images,
         set_up=_set_up,
         results=_results,
     )

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.sensitivity import SensitivityRun, Unit, Wanted
+    from ui.sensitivity import SensitivityRun, SensitivitySettings, Unit
 
 
 # -- images and settings -------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry) -> None:
-    measurement_page.bring_to(
+def _choose_images(entry: Entry) -> None:
+    measurement_page.choose_images_for(
         sensitivity.runs(),
         entry,
         sensitivity.UPLOADER,
@@ -38,7 +38,7 @@ def _bring(entry: Entry) -> None:
     )
 
 
-def _settings(model: Padim, good: int) -> Wanted | None:
+def _settings(model: Padim, good: int) -> SensitivitySettings | None:
     """Draw the settings and return them; None while something is missing."""
     side = model.config.input_size
     from padim.analysis.map_scale import fitted_scale
@@ -106,7 +106,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
     if not (kinds and sizes and contrasts):
         st.error("Choose at least one kind, one size and one contrast.", icon=":material/error:")
         return None
-    wanted = sensitivity.Wanted(
+    wanted = sensitivity.SensitivitySettings(
         tuple(kind for kind in sensitivity.KINDS if kind in kinds),
         tuple(sorted(sizes)),
         tuple(sorted(contrasts)),
@@ -360,7 +360,7 @@ def _page() -> measurement_page.Page:
             "Without a single real defect this page says how small and how faint one may be and still be "
             "caught, and where on the part the model is blind.",
         ),
-        bring=_bring,
+        choose_images=_choose_images,
         set_up=_set_up,
         results=_results,
     )

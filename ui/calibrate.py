@@ -16,7 +16,7 @@ from padim.decision.basis import Basis
 from ui import viewing
 from ui.app import state, workspace
 from ui.app.text import count, in_hundred
-from ui.files import bring
+from ui.files import image_input
 from ui.reviews import Review, Reviews
 from ui.scoring import areas_for
 from ui.widgets import labels
@@ -79,15 +79,15 @@ def _level(model: Padim, draft: Draft) -> int | None:
         return None
 
 
-def put_to_use(entry: Entry, draft: Draft) -> None:
+def apply_draft(entry: Entry, draft: Draft) -> None:
     """Save the draft as the model's threshold."""
     with workspace.edit(entry) as model:
         if draft.basis == "manual":
             model.set_decision(value=draft.value, min_area=draft.min_area)
         else:
             model.set_decision(basis=draft.basis, percentile=draft.permille / 10, min_area=draft.min_area)
-    tried = trying(entry)
-    tried.draft = None
+    page = page_state(entry)
+    page.draft = None
     labels.forget_kept(entry)
 
 
@@ -95,7 +95,7 @@ def put_to_use(entry: Entry, draft: Draft) -> None:
 
 
 @dataclass
-class Trying:
+class CalibrateState:
     """The state of the Calibrate page for one model in this session.
 
     Attributes:
@@ -112,20 +112,20 @@ class Trying:
 
 
 @dataclass
-class _Tried:
+class _CalibrateStates:
     """The states of the Calibrate page, by model id."""
 
-    of: dict[str, Trying] = field(default_factory=dict)
+    of: dict[str, CalibrateState] = field(default_factory=dict)
 
 
-def trying(entry: Entry) -> Trying:
+def page_state(entry: Entry) -> CalibrateState:
     """Return this session's state of the Calibrate page for this model."""
-    return state.of(_Tried).of.setdefault(entry.id, Trying())
+    return state.of(_CalibrateStates).of.setdefault(entry.id, CalibrateState())
 
 
 def draft_of(entry: Entry, model: Padim) -> Draft:
     """Return the draft last tried, or the setting in use; set by hand if there are no held-out scores."""
-    draft = trying(entry).draft or saved(model)
+    draft = page_state(entry).draft or saved(model)
     if draft.min_area > areas_for(model):  # tried when the size in use was larger
         draft = replace(draft, min_area=areas_for(model))
     highest = model.state.fitted.quantizer.highest_threshold
@@ -138,17 +138,17 @@ def draft_of(entry: Entry, model: Padim) -> Draft:
     return draft
 
 
-def give_up(entry: Entry) -> bool:
+def discard_draft(entry: Entry) -> bool:
     """Drop the draft and return whether there was one."""
-    tried = trying(entry)
-    dropped = tried.draft is not None
-    tried.draft = None
+    page = page_state(entry)
+    dropped = page.draft is not None
+    page.draft = None
     return dropped
 
 
-def impose(entry: Entry, draft: Draft) -> None:
+def set_draft(entry: Entry, draft: Draft) -> None:
     """Set the draft by a control outside the viewer, which then adopts it."""
-    trying(entry).draft = draft
+    page_state(entry).draft = draft
 
 
 def on_decision(entry: Entry, model: Padim, value: object) -> None:
@@ -161,20 +161,20 @@ def on_decision(entry: Entry, model: Padim, value: object) -> None:
         event = _Message.model_validate(value)
     except ValidationError:
         return
-    handled = trying(entry).handled
+    handled = page_state(entry).handled
     handled.decision = max(handled.decision, event.count)
     draft = _draft_from(event, model)
     if draft is not None:
-        trying(entry).draft = draft
+        page_state(entry).draft = draft
 
 
 def on_selected(entry: Entry, value: object) -> None:
     """Apply a selection message of the viewer, so that the image's full resolution is provided."""
     event = viewing.selection(value)
     if event is not None:
-        tried = trying(entry)
-        tried.selected = event.id
-        tried.handled.selected = max(tried.handled.selected, event.count)
+        page = page_state(entry)
+        page.selected = event.id
+        page.handled.selected = max(page.handled.selected, event.count)
 
 
 class _Message(BaseModel, strict=True):
@@ -227,14 +227,14 @@ def tests(entry: Entry) -> Review:
     return state.of(Tests).of(entry)
 
 
-def take(entry: Entry, model: Padim, brought: bring.Brought, origin: KnownLabel) -> None:
+def take(entry: Entry, model: Padim, image_set: image_input.ImageSet, origin: KnownLabel) -> None:
     """Score the chosen images in the background and add them to the test images."""
-    tests(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER, origin)
+    tests(entry).take(f"Scoring {image_set.label}", image_set, model, UPLOADER, origin)
 
 
-def sample(origin: KnownLabel) -> bring.SampleParts | None:
+def sample(origin: KnownLabel) -> image_input.SampleParts | None:
     """Return the sample's good or defective test images, or None if the sample is not installed."""
-    part = bring.sample_part()
+    part = image_input.sample_part()
     if part is None or origin == "unknown":
         return None
     wanted: Callable[[str], bool] = (
@@ -247,7 +247,9 @@ def sample(origin: KnownLabel) -> bring.SampleParts | None:
     ]
     what = "good parts" if origin == "good" else "defects"
     note = "Good parts that were not in the fit." if origin == "good" else "Five kinds of defects."
-    return bring.SampleParts(note, lambda: bring.from_files(files, f"Sample: {part.name}, {what}", "Sample"))
+    return image_input.SampleParts(
+        note, lambda: image_input.from_files(files, f"Sample: {part.name}, {what}", "Sample")
+    )
 
 
 def shown(
@@ -279,7 +281,7 @@ def on_labels(entry: Entry, value: object) -> None:
         OSError: a label cannot be saved. The labels after it are dropped too, and all count as handled, so
             that the viewer shows the labels that were saved.
     """
-    handled = trying(entry).handled
+    handled = page_state(entry).handled
     try:
         event = _LABELS.validate_python(value)
     except ValidationError:
@@ -370,17 +372,17 @@ def message(
     """Return the viewer's data on this page."""
     from padim.decision.guard_band import band_levels
 
-    tried = trying(entry)
+    page = page_state(entry)
     return viewing.message(
         model,
         images,
         mode="calibrate",
         decision=decision(model, draft),
-        selected=tried.selected,
-        look=tried.look,
+        selected=page.selected,
+        look=page.look,
         labels=labels.labels(entry),
         kept=labels.kept(entry),
-        handled=tried.handled,
+        handled=page.handled,
         saved=decision_in_use(model),
         band=band_levels(model.decision.guard, model.state.fitted.quantizer),
         held=held,

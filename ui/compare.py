@@ -19,7 +19,7 @@ from padim.network import backbone
 from ui import fit as fitting
 from ui.app import state, workspace
 from ui.app.text import count
-from ui.files import bring, folders, uploads
+from ui.files import folders, image_input, uploads
 from ui.jobs import watch, work_queue
 from ui.widgets import networks
 from ui.widgets.tables import Cell
@@ -43,7 +43,7 @@ class Comparing:
 
     Attributes:
         categories: the chosen images as data sets; empty until images are chosen.
-        brought: the chosen images as the user supplied them.
+        image_set: the chosen images as the user supplied them.
         label: describes the images to the user.
         folder: the folder of their study, or of an earlier study that is shown.
         key: key of the background job.
@@ -51,7 +51,7 @@ class Comparing:
     """
 
     categories: tuple[Category, ...] = ()
-    brought: bring.Brought | None = None
+    image_set: image_input.ImageSet | None = None
     label: str = ""
     folder: Path | None = None
     key: str | None = None
@@ -86,30 +86,30 @@ def memory() -> Comparing:
     return state.of(Comparing)
 
 
-def take(brought: bring.Brought) -> None:
+def take(image_set: image_input.ImageSet) -> None:
     """Use these images for the comparison.
 
     Raises:
         PadimError: there are too few good parts among them, or none at all.
     """
     try:
-        found = _categories(brought)
+        found = _categories(image_set)
     finally:
         # The data set references the files as long as they are needed, so the upload store need not.
-        uploads.release(UPLOADER, brought.files)
+        uploads.release(UPLOADER, image_set.files)
     clear()
     now = memory()
-    now.categories, now.brought, now.label = found, brought, brought.label
-    now.folder = _folder(found, brought.label)
+    now.categories, now.image_set, now.label = found, image_set, image_set.label
+    now.folder = _folder(found, image_set.label)
 
 
-def _categories(brought: bring.Brought) -> tuple[Category, ...]:
+def _categories(image_set: image_input.ImageSet) -> tuple[Category, ...]:
     from padim.study.data import categories
     from padim.worker.images import categories_of_files
 
-    if brought.path is not None:
-        return categories(brought.path, beside=_beside(brought.path))
-    return categories_of_files(brought.files, brought.label)
+    if image_set.path is not None:
+        return categories(image_set.path, beside=_beside(image_set.path))
+    return categories_of_files(image_set.files, image_set.label)
 
 
 def _beside(path: Path) -> bool:
@@ -118,24 +118,26 @@ def _beside(path: Path) -> bool:
 
 
 @contextmanager
-def _handed_over(brought: bring.Brought, job: Job[Any], good_of: str | None = None) -> Iterator[Labelled]:
+def _handed_over(
+    image_set: image_input.ImageSet, job: Job[Any], good_of: str | None = None
+) -> Iterator[Labelled]:
     """Provide the images to the worker process: all of them, or one category's good ones to fit on."""
     from padim.worker.images import Labelled
 
-    with work_queue.handed_over(brought, job) as at:
-        beside = brought.path is not None and _beside(brought.path)
-        yield Labelled(at=at, label=brought.label, beside=beside, good_of=good_of)
+    with work_queue.handed_over(image_set, job) as at:
+        beside = image_set.path is not None and _beside(image_set.path)
+        yield Labelled(at=at, label=image_set.label, beside=beside, good_of=good_of)
 
 
-def sample() -> bring.SampleParts | None:
+def sample() -> image_input.SampleParts | None:
     """Return the sample's images, or None if the sample is not installed."""
-    part = bring.sample_part()
+    part = image_input.sample_part()
     if part is None:
         return None
-    return bring.SampleParts(
+    return image_input.SampleParts(
         "Good parts and five kinds of defects with masks, to try it out.",
-        lambda: bring.Brought(
-            bring.from_folder(part, part.name).source, f"Sample: {part.name}", part.name, path=part
+        lambda: image_input.ImageSet(
+            image_input.from_folder(part, part.name).source, f"Sample: {part.name}", part.name, path=part
         ),
     )
 
@@ -145,7 +147,7 @@ def clear() -> None:
     now = memory()
     if now.key is not None:
         watch.registry().discard(now.key)
-    now.categories, now.brought, now.label, now.folder, now.key = (), None, "", None, None
+    now.categories, now.image_set, now.label, now.folder, now.key = (), None, "", None, None
 
 
 def job() -> Job[Study] | None:
@@ -157,9 +159,9 @@ def job() -> Job[Study] | None:
 def start(variants: Sequence[Variant]) -> None:
     """Run the study of the chosen images in the background, continuing from where it stopped before."""
     now = memory()
-    folder, brought, former = now.folder, now.brought, job()
+    folder, image_set, former = now.folder, now.image_set, job()
     assert folder is not None
-    assert brought is not None
+    assert image_set is not None
     if former is not None and former.running:
         return
     if now.key is not None:
@@ -168,16 +170,18 @@ def start(variants: Sequence[Variant]) -> None:
     watch.start(
         now.key,
         f"Comparing on {now.label}",
-        lambda job: _run(folder, variants, brought, job),
+        lambda job: _run(folder, variants, image_set, job),
         goes_on=True,
     )
 
 
-def _run(folder: Path, variants: Sequence[Variant], brought: bring.Brought, job: Job[Study]) -> Study:
+def _run(
+    folder: Path, variants: Sequence[Variant], image_set: image_input.ImageSet, job: Job[Study]
+) -> Study:
     from padim.study.runner import load
     from padim.worker import messages
 
-    with _handed_over(brought, job) as images:
+    with _handed_over(image_set, job) as images:
         request = messages.StudyRequest(
             folder=folder.absolute(),
             variants=[(one.name, one.config.model_dump(mode="json")) for one in variants],
@@ -231,7 +235,7 @@ def earlier() -> list[EarlierStudy]:
     return earlier_studies(_root())
 
 
-def look_at(one: EarlierStudy) -> None:
+def show_earlier(one: EarlierStudy) -> None:
     """Show an earlier study."""
     clear()
     memory().folder = one.folder
@@ -257,14 +261,14 @@ def fit(category: Category, variant: Variant) -> None:
     running = fitting.fit_job()
     if running is not None and running.running:
         raise PadimError("A fit is at work already; wait for it, or cancel it on the Fit page.")
-    brought = memory().brought
-    assert brought is not None
+    image_set = memory().image_set
+    assert image_set is not None
     name = f"{category.name} {variant.name}".replace(" · ", " ")[:60]
     fitting.begin(
         f"{name} {datetime.now():%d %b %H:%M}",
         variant.config,
         {},
-        lambda job: _handed_over(brought, job, category.name),
+        lambda job: _handed_over(image_set, job, category.name),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ui.app import state, workspace
 from ui.app.text import count, multiple
-from ui.files import bring, folders, labelled, uploads
+from ui.files import folders, image_input, labelled, uploads
 from ui.files.media import ServedImage
 from ui.jobs import watch
 from ui.widgets.panels import Thumb
@@ -32,7 +32,7 @@ UPLOADER = "evaluate"
 # Longest side in pixels of the images in the galleries.
 THUMB_SIDE = 256
 # Number of images in the gallery of one cell of the confusion matrix.
-MOST = 24
+GALLERY_SIZE = 24
 _BATCH = 8
 
 CELLS: dict[Outcome, str] = {
@@ -135,7 +135,7 @@ def take_folder(entry: Entry, model: Padim, named: str) -> None:
 
 def sample() -> Path | None:
     """Return the sample's folder, or None if the sample is not installed."""
-    return bring.sample_part()
+    return image_input.sample_part()
 
 
 def take_sample(entry: Entry, model: Padim) -> None:
@@ -240,7 +240,7 @@ def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> l
             image.name,
             f"{multiple(value(score), value(level))} threshold",
         )
-        for image, score in pairs[:MOST]
+        for image, score in pairs[:GALLERY_SIZE]
     ]
 
 

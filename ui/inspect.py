@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ui import viewing
 from ui.app import state
-from ui.files import bring
+from ui.files import image_input
 from ui.reviews import Review, Reviews
 from ui.scoring import ScoredUpload
 
@@ -38,19 +38,19 @@ def review(entry: Entry) -> Review:
     return state.of(InspectState).of(entry)
 
 
-def take(entry: Entry, model: Padim, brought: bring.Brought) -> None:
+def take(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
     """Score these images in the background and add them to the list."""
-    review(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER)
+    review(entry).take(f"Scoring {image_set.label}", image_set, model, UPLOADER)
 
 
-def sample() -> bring.SampleParts | None:
+def sample() -> image_input.SampleParts | None:
     """Return the sample's test images, or None if the sample is not installed."""
-    part = bring.sample_part()
+    part = image_input.sample_part()
     if part is None:
         return None
-    return bring.SampleParts(
+    return image_input.SampleParts(
         "Good parts and five kinds of defects, to try it out.",
-        lambda: bring.from_folder(part / "test", f"Sample: {part.name}, test images"),
+        lambda: image_input.from_folder(part / "test", f"Sample: {part.name}, test images"),
     )
 
 

@@ -64,7 +64,7 @@ class Drawing:
 
 
 @dataclass
-class _Drawn:
+class _Drawings:
     """The drawings of this session, by model id."""
 
     of: dict[str, Drawing] = field(default_factory=dict)
@@ -72,13 +72,13 @@ class _Drawn:
 
 def drawing(entry: Entry, model: Padim) -> Drawing:
     """Return this session's drawing for this model; one for a map of another size is dropped."""
-    found = state.of(_Drawn).of.setdefault(entry.id, Drawing())
+    found = state.of(_Drawings).of.setdefault(entry.id, Drawing())
     if found.shapes is not None and found.size != model.config.input_size:
-        put_back(found)
+        discard_draft(found)
     return found
 
 
-def put_back(drawn: Drawing) -> None:
+def discard_draft(drawn: Drawing) -> None:
     """Drop the draft, so that the region in use is shown again."""
     drawn.shapes = None
     drawn.stamp += 1
@@ -242,7 +242,7 @@ def save(entry: Entry, region: EditedRegion, size: int) -> None:
         model.set_roi(region.mask, region.shapes)
     # Verdicts change with the region, so no image stays off the list of changes.
     labels.forget_kept(entry)
-    state.of(_Drawn).of.setdefault(entry.id, Drawing()).shapes = None
+    state.of(_Drawings).of.setdefault(entry.id, Drawing()).shapes = None
 
 
 def score_everywhere(entry: Entry, model: Padim) -> None:
@@ -253,7 +253,7 @@ def score_everywhere(entry: Entry, model: Padim) -> None:
         OSError: the model cannot be saved.
     """
     save(entry, EditedRegion((), None), model.config.input_size)
-    put_back(drawing(entry, model))
+    discard_draft(drawing(entry, model))
 
 
 # -- images --------------------------------------------------------------------------------------------
@@ -369,9 +369,9 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) ->
             "url": found.image.url("region-wolf"),
             "colors": list(found.colors),
             "least": "1 part" if found.most > 1 else "",
-            "most": often(found),
+            "most": most_often_text(found),
         },
-        "calm": calm(found, model),
+        "calm": no_map_text(found, model),
         "most_shapes": MAX_SHAPES,
         "most_points": MOST_POINTS,
         "most_corners": MAX_POINTS,
@@ -389,14 +389,14 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f} %"
 
 
-def often(found: FalseAlarmMap) -> str:
+def most_often_text(found: FalseAlarmMap) -> str:
     """Describe how often good parts exceed the threshold at the position where most do."""
     return (
         f"most often {found.most / found.parts * 100:.0f} % ({found.most:,} of {count(found.parts, 'part')})"
     )
 
 
-def calm(found: FalseAlarmMap | None, model: Padim) -> str | None:
+def no_map_text(found: FalseAlarmMap | None, model: Padim) -> str | None:
     """Return the text shown instead of the false-alarm map, or None if there is one."""
     if found is not None and found.image is not None:
         return None
@@ -417,7 +417,7 @@ def rejects(rate: FalseRejectRate) -> tuple[str, str]:
     )
 
 
-def follows(model: Padim) -> str:
+def threshold_note(model: Padim) -> str:
     """Describe whether the threshold follows a change of the region."""
     choice = model.decision.choice
     if choice.basis == "manual":
@@ -461,7 +461,7 @@ def compared(
         rows.append(
             (
                 "Threshold" if then is None else "Threshold after saving",
-                follows(model),
+                threshold_note(model),
                 [_threshold(one, to_value(one.threshold.level)) if one.threshold else none for one in both],
             )
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from padim.decision.guard_band import Guard
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.files import bring
+    from ui.files import image_input
     from ui.scoring import ScoredUpload
 
 REPEATS = "repeats"
@@ -39,9 +39,9 @@ def repeat_shots(entry: Entry) -> Review:
     return state.of(_RepeatShots).of(entry)
 
 
-def take_repeats(entry: Entry, model: Padim, brought: bring.Brought) -> None:
+def take_repeats(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
     """Score repeat shots in the background."""
-    repeat_shots(entry).take("Scoring the repeat shots", brought, model, REPEATS)
+    repeat_shots(entry).take("Scoring the repeat shots", image_set, model, REPEATS)
 
 
 def distinct(items: Iterable[ScoredUpload]) -> list[ScoredUpload]:

@@ -16,17 +16,17 @@ from ui import viewing
 from ui.app import workspace
 from ui.files import uploads
 from ui.jobs import watch
-from ui.scoring import Kept, Pile
+from ui.scoring import Pile, PileSource
 
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.files.bring import Brought
+    from ui.files.image_input import ImageSet
     from ui.jobs.jobs import Job
     from ui.scoring import KnownLabel, ScoredUpload
 
 # Number of models for which a session keeps images; for another one, the least recently used is dropped.
-_MOST = 4
+_MAX_MODELS = 4
 
 
 @dataclass
@@ -79,27 +79,27 @@ class Review:
         for error in former.failed:
             self.pile.fail(error)
         if len(former):
-            pile, again = self.pile, Kept(former)
+            pile, again = self.pile, PileSource(former)
             title = "The model has changed: its images are scored again"
             self._start(title, lambda job: pile.add(again, model, job, again.origins))
         return True
 
     def take(
-        self, title: str, brought: Brought, model: Padim, uploader: str, origin: KnownLabel = "unknown"
+        self, title: str, image_set: ImageSet, model: Padim, uploader: str, origin: KnownLabel = "unknown"
     ) -> None:
         """Score images in the background and add them to the list.
 
         Args:
             title: the text above the progress bar.
-            brought: the images.
+            image_set: the images.
             model: the model that :meth:`follow` was last called with.
             uploader: name of the uploader to empty.
             origin: what the images show, as far as known.
         """
         pile = self.pile
-        self._start(title, lambda job: pile.add(brought.source, model, job, origin))
+        self._start(title, lambda job: pile.add(image_set.source, model, job, origin))
         # The job references the files until it has copied them to disk, so the upload store need not.
-        uploads.release(uploader, brought.files)
+        uploads.release(uploader, image_set.files)
 
     def _start(self, title: str, work: Callable[[Job[None]], None]) -> None:
         key = f"{self.kind}:{self._name}:{len(self.job_keys)}"
@@ -128,7 +128,7 @@ class Reviews:
         """Return the list of images scored with this model, created at first use."""
         review = self.by_model.pop(entry.id, None) or Review(self.kind)
         self.by_model[entry.id] = review
-        while len(self.by_model) > _MOST:
+        while len(self.by_model) > _MAX_MODELS:
             self.by_model.pop(next(iter(self.by_model))).clear()
         return review
 

@@ -152,7 +152,7 @@ class Pile:
 
     def add(
         self,
-        source: Source | Kept,
+        source: Source | PileSource,
         model: Padim,
         job: Job[None],
         origin: KnownLabel | Mapping[str, KnownLabel] = "unknown",
@@ -223,7 +223,7 @@ class Pile:
             self.fail(error)
 
 
-class Kept:
+class PileSource:
     """An image source that reads the images of a pile again; it keeps the pile's files on disk.
 
     Attributes:
@@ -250,7 +250,7 @@ class Kept:
             yield item.name, item.file.read_bytes()
 
 
-class Picked(Kept):
+class PileSelection(PileSource):
     """Some images of a pile as a source, which keeps the files of the whole pile on disk."""
 
     def __init__(self, pile: Pile, items: Iterable[ScoredUpload]) -> None:

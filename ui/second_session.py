@@ -11,10 +11,10 @@ import streamlit as st
 from ui import model_changes
 from ui.app import state, workspace
 from ui.app.text import count, in_hundred
-from ui.files import bring
+from ui.files import image_input
 from ui.files.media import ServedImage
 from ui.reviews import Review, Reviews, unknown
-from ui.scoring import Picked, ScoredUpload
+from ui.scoring import PileSelection, ScoredUpload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,20 +57,20 @@ def review_of(entry: Entry) -> Review:
     return state.of(_SecondSessions).of(entry)
 
 
-def take_second(entry: Entry, model: Padim, brought: bring.Brought) -> None:
+def take_second(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
     """Score images of good parts of another day in the background."""
     forget_outcome(entry)
-    review_of(entry).take(f"Scoring {brought.label}", brought, model, SECOND, "good")
+    review_of(entry).take(f"Scoring {image_set.label}", image_set, model, SECOND, "good")
 
 
-def sample_second() -> bring.SampleParts | None:
+def sample_second() -> image_input.SampleParts | None:
     """The sample's unseen good parts, or None where the sample is not installed."""
-    part = bring.sample_part()
+    part = image_input.sample_part()
     if part is None or not (part / "test" / "good").is_dir():
         return None
-    return bring.SampleParts(
+    return image_input.SampleParts(
         "The sample has good parts that its model has not seen.",
-        lambda: bring.from_folder(part / "test" / "good", f"Sample: {part.name}, more good parts"),
+        lambda: image_input.from_folder(part / "test" / "good", f"Sample: {part.name}, more good parts"),
     )
 
 
@@ -131,10 +131,10 @@ def _chance(p: float) -> str:
 
 def add_to_fit(entry: Entry, found: Session) -> None:
     """Continue the fit with these good parts, in the background."""
-    images = Picked(review_of(entry).pile, (item for part in found.parts for item in part))
+    images = PileSelection(review_of(entry).pile, (item for part in found.parts for item in part))
     # The pile's files lie on disk as long as the source is held, whatever becomes of the list meanwhile.
     source = cast("Source", images)
-    model_changes.start_adding(entry, bring.Brought(source, "a second session", "Second session"))
+    model_changes.start_adding(entry, image_input.ImageSet(source, "a second session", "Second session"))
     job = model_changes.job(entry)
     if job is not None:
         state.of(_Outcomes).added[entry.id] = job

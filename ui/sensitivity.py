@@ -118,7 +118,7 @@ def sizes_offered(side: int) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SensitivitySettings:
     """The settings of a sensitivity measurement.
 
     Attributes:
@@ -206,7 +206,7 @@ def runs() -> Runs:
     return state.of(_SensitivityRuns)
 
 
-def start(entry: Entry, model: Padim, images: LabeledImages, wanted: Wanted) -> None:
+def start(entry: Entry, model: Padim, images: LabeledImages, wanted: SensitivitySettings) -> None:
     """Paint and score the images in the background, and drop the last measurement."""
     identity = workspace.scoring_identity(entry)
     runs().start(
@@ -217,7 +217,7 @@ def start(entry: Entry, model: Padim, images: LabeledImages, wanted: Wanted) -> 
 
 
 def _measure(
-    model: Padim, images: LabeledImages, wanted: Wanted, identity: str, job: Job[SensitivityRun]
+    model: Padim, images: LabeledImages, wanted: SensitivitySettings, identity: str, job: Job[SensitivityRun]
 ) -> SensitivityRun:
     from padim.analysis.sensitivity import STAGE, cells_for, measure
     from padim.data.labeled_images import good_ones

@@ -106,7 +106,7 @@ class Session:
 
     def decide(self, model_id: str, draft: Draft) -> Session:
         """Try a threshold, as the viewer's message would."""
-        name = f"padim:{calibrate.__name__}._Tried"
+        name = f"padim:{calibrate.__name__}._CalibrateStates"
         self.app.session_state[name].of[model_id].draft = draft
         return self.run()
 

@@ -134,7 +134,7 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
     ],
 )
 def test_an_invalid_decision_from_the_browser_is_ignored(
-    expected: object, add_model: AddModel, home: Path, tried: calibrate.Trying
+    expected: object, add_model: AddModel, home: Path, tried: calibrate.CalibrateState
 ) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
@@ -148,7 +148,9 @@ def test_an_invalid_decision_from_the_browser_is_ignored(
     assert tried.draft is None
 
 
-def test_a_decision_from_the_browser(add_model: AddModel, home: Path, tried: calibrate.Trying) -> None:
+def test_a_decision_from_the_browser(
+    add_model: AddModel, home: Path, tried: calibrate.CalibrateState
+) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     scale = [model.state.fitted.quantizer.offset, model.state.fitted.quantizer.step]
@@ -168,7 +170,7 @@ def test_the_viewer_gets_the_counts_of_handled_actions(add_model: AddModel, home
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     assert page.viewer["heard"] == {"decision": 0, "selected": 0, "labels": 0}
-    received = page.app.session_state[f"padim:{calibrate.__name__}._Tried"].of[entry.id].handled
+    received = page.app.session_state[f"padim:{calibrate.__name__}._CalibrateStates"].of[entry.id].handled
     received.decision, received.selected, received.labels = 5, 6, 7
     page.run()
     assert page.viewer["heard"] == {"decision": 5, "selected": 6, "labels": 7}
@@ -241,15 +243,15 @@ def labels_message(*expected: tuple[str, str | None, int]) -> list[dict[str, obj
 
 
 @pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> calibrate.Trying:
+def tried(monkeypatch: pytest.MonkeyPatch) -> calibrate.CalibrateState:
     """Return the draft of a session without a browser."""
-    found = calibrate.Trying()
+    found = calibrate.CalibrateState()
     monkeypatch.setattr(calibrate, "trying", lambda _entry: found)
     return found
 
 
 def test_labels_from_the_browser_are_applied_once_and_in_order(
-    add_model: AddModel, monkeypatch: pytest.MonkeyPatch, tried: calibrate.Trying
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch, tried: calibrate.CalibrateState
 ) -> None:
     entry = add_model("Parts")
     off: set[str] = set()
@@ -267,7 +269,7 @@ def test_labels_from_the_browser_are_applied_once_and_in_order(
 
 
 def test_a_label_that_is_not_saved_is_not_shown_as_if_it_were(
-    add_model: AddModel, tried: calibrate.Trying
+    add_model: AddModel, tried: calibrate.CalibrateState
 ) -> None:
     entry = add_model("Parts")
     shutil.rmtree(entry.path)
@@ -278,7 +280,7 @@ def test_a_label_that_is_not_saved_is_not_shown_as_if_it_were(
 
 
 def test_undo_restores_the_former_label_but_not_over_that_of_another_session(
-    add_model: AddModel, tried: calibrate.Trying
+    add_model: AddModel, tried: calibrate.CalibrateState
 ) -> None:
     entry = add_model("Parts")
 
@@ -314,7 +316,9 @@ def test_undo_restores_the_former_label_but_not_over_that_of_another_session(
         [{"sha256": 0, "label": None}],
     ],
 )
-def test_invalid_labels_are_ignored(add_model: AddModel, expected: object, tried: calibrate.Trying) -> None:
+def test_invalid_labels_are_ignored(
+    add_model: AddModel, expected: object, tried: calibrate.CalibrateState
+) -> None:
     entry = add_model("Parts")
     calibrate.on_labels(entry, expected)
     assert labels.labels(entry) == {}

@@ -58,7 +58,7 @@ def weights_of(name: str) -> bytes:
     return out.getvalue()
 
 
-def bring(page: Session, name: str, file: str, content: bytes) -> Session:
+def upload_weights(page: Session, name: str, file: str, content: bytes) -> Session:
     """Upload a weights file by the panel of a network."""
     found = next(u for u in page.app.file_uploader if (u.key or "").startswith(f"weights-{name}-"))
     found.set_value((file, content, "application/octet-stream"))
@@ -76,14 +76,14 @@ def test_weights_that_are_brought_are_checked_kept_and_fitted_with(home: Path) -
     page = chosen(NAME).click("fit-go")
     file = REGISTRY[NAME].files[0].name
     assert f"cannot be downloaded (no network): bring {file}" in page.text
-    bring(page, NAME, "large.pth", weights_of("mobilenet_v3_large"))
+    upload_weights(page, NAME, "large.pth", weights_of("mobilenet_v3_large"))
     assert f"This file was not kept. large.pth: these are not the weights of {NAME}" in page.text
-    bring(page, NAME, file, b"not weights")
+    upload_weights(page, NAME, file, b"not weights")
     assert f"This file was not kept. {file}: the file is damaged" in page.text
     assert "large.pth" not in page.text
     assert weights.find(NAME) is None
     content = weights_of(NAME)
-    bring(page, NAME, "office.pth", content)
+    upload_weights(page, NAME, "office.pth", content)
     assert f"Its weights are on this server ({NAME}.pth)" in page.text
     assert "The model was not fitted" not in page.text  # the cause of the failure has been removed
     assert not page.app.button(key="fit-go").disabled
@@ -111,7 +111,7 @@ def test_weights_that_come_with_a_package_must_be_brought_first(monkeypatch: pyt
     assert not page.app.button(key="fit-go").disabled
     page.app.checkbox(key="fit-random").uncheck()
     page.run()
-    bring(page, "efficientnet_lite1", "mine.pth", weights_of("efficientnet_lite1"))
+    upload_weights(page, "efficientnet_lite1", "mine.pth", weights_of("efficientnet_lite1"))
     assert not page.app.button(key="fit-go").disabled
 
 

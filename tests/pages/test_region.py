@@ -19,7 +19,7 @@ ALL = Shape("brush", "exclude", ((32.0, 32.0),), 90.0)
 
 def draw(page: Session, entry: Entry, *shapes: Shape, size: int = 64) -> Session:
     """Draw shapes, as a message of the editor would."""
-    key = f"padim:{region.__name__}.{region._Drawn.__qualname__}"
+    key = f"padim:{region.__name__}.{region._Drawings.__qualname__}"
     drawn = page.app.session_state[key].of[entry.id]
     drawn.shapes, drawn.size = shapes, size
     return page.run()

@@ -308,7 +308,10 @@ def test_the_false_alarm_map_counts_parts(entry: Entry) -> None:
         int(shown[alarms == n, 1].mean()) for n in range(1, int(alarms.max()) + 1) if (alarms == n).any()
     ]
     assert green == sorted(green, reverse=True)
-    assert regions.often(found) == f"most often {found.most / 22 * 100:.0f} % ({found.most} of 22 parts)"
+    assert (
+        regions.most_often_text(found)
+        == f"most often {found.most / 22 * 100:.0f} % ({found.most} of 22 parts)"
+    )
 
 
 def test_good_parts_that_do_not_alarm(entry: Entry) -> None:
@@ -318,7 +321,7 @@ def test_good_parts_that_do_not_alarm(entry: Entry) -> None:
     found = regions.false_alarms(entry, model)
     assert found is not None
     assert found.image is None
-    assert regions.calm(found, model) == "No good part alarms anywhere at the threshold in use."
+    assert regions.no_map_text(found, model) == "No good part alarms anywhere at the threshold in use."
 
 
 # -- texts -----------------------------------------------------------------------------------------------

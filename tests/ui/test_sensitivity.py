@@ -26,17 +26,17 @@ from tests.trials import made
 from ui import sensitivity
 from ui.files.media import ServedImage
 from ui.jobs.jobs import Job
-from ui.sensitivity import SensitivityRun, Unit, Wanted
+from ui.sensitivity import SensitivityRun, SensitivitySettings, Unit
 from ui.widgets import sensitivity_charts
 
-WANTED = Wanted(KINDS, (4.0, 12.0, 30.0), (0.1, 0.5), 4, 3)
+WANTED = SensitivitySettings(KINDS, (4.0, 12.0, 30.0), (0.1, 0.5), 4, 3)
 
 
 class _Images(list[tuple[str, Any]]):
     skipped: tuple[Any, ...] = ()
 
 
-def run(model: Padim, wanted: Wanted = WANTED) -> SensitivityRun:
+def run(model: Padim, wanted: SensitivitySettings = WANTED) -> SensitivityRun:
     """Measure the sensitivity on four good parts that the model has not seen."""
     images = LabeledImages(_Images(normals(6, first=100)), 6, "new parts")
     job: Job[Any] = Job("key", "title", lambda job: None)

@@ -62,12 +62,12 @@ class Sessions:
     _seen: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def here(self, session: str) -> None:
+    def touch(self, session: str) -> None:
         """Record that this session is active now."""
         with self._lock:
             self._seen[session] = self.clock()
 
-    def look(self) -> list[str]:
+    def end_expired(self) -> list[str]:
         """End the sessions that have been disconnected for too long and return their ids."""
         now = self.clock()
         gone = []
@@ -139,7 +139,7 @@ def current() -> str | None:
     context = get_script_run_ctx()
     if context is None:
         return None
-    _SESSIONS.here(context.session_id)
+    _SESSIONS.touch(context.session_id)
     _watch()
     return context.session_id
 
@@ -153,27 +153,27 @@ def _watch() -> None:
         if _watching:
             return
         _watching = True
-    threading.Thread(target=_keep_looking, name="sessions", daemon=True).start()
+    threading.Thread(target=_keep_checking, name="sessions", daemon=True).start()
 
 
-def _keep_looking() -> None:
+def _keep_checking() -> None:
     # Checks at which memory is still to be released. Several, because Streamlit closes a session in another
     # thread, and work that was stopped takes a moment to end.
-    untidy = 0
+    releases_left = 0
     while True:
         time.sleep(min(PACE, max(0.2, _SESSIONS.grace / 4)))
         try:
-            if untidy and not any(is_busy() for is_busy in _BUSY):
-                untidy -= 1
-                tidy_up(alone=not len(_SESSIONS))
-            if _SESSIONS.look():
-                untidy = 3
+            if releases_left and not any(is_busy() for is_busy in _BUSY):
+                releases_left -= 1
+                release_memory(alone=not len(_SESSIONS))
+            if _SESSIONS.end_expired():
+                releases_left = 3
         except Exception:
             # A session that cannot be ended must not keep the others from being ended.
             _LOGGER.exception("some disconnected sessions could not be cleaned up")
 
 
-def tidy_up(*, alone: bool) -> None:
+def release_memory(*, alone: bool) -> None:
     """Return freed memory to the operating system.
 
     Args:

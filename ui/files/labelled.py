@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from padim.errors import PadimError
-from ui.files import bring, folders
+from ui.files import folders, image_input
 
 if TYPE_CHECKING:
     from padim.data.datasets import Dataset
     from padim.data.labeled_images import LabeledImages
 
 
-def of(brought: bring.Brought) -> LabeledImages:
+def of(image_set: image_input.ImageSet) -> LabeledImages:
     """Return the chosen images with their labels, if they have any.
 
     A folder without labels may look like one of a single kind of defect; a caller that knows that all images
@@ -25,26 +25,26 @@ def of(brought: bring.Brought) -> LabeledImages:
     from padim.data.labeled_images import LabeledImages
 
     try:
-        found = _dataset(brought)
+        found = _dataset(image_set)
     except PadimError:
         found = None  # images without labels are fine
     if found is not None:
-        return LabeledImages.of_dataset(found, brought.label)
-    number = len(brought.source)
+        return LabeledImages.of_dataset(found, image_set.label)
+    number = len(image_set.source)
     if not number:
-        for _ in brought.source:
+        for _ in image_set.source:
             pass  # reading the whole source records which files were skipped, and why
-        why = next((f" ({error})" for error in brought.source.skipped), "")
-        raise PadimError(f"{brought.label}: holds no images{why}")
-    return LabeledImages(brought.source, number, brought.label)
+        why = next((f" ({error})" for error in image_set.source.skipped), "")
+        raise PadimError(f"{image_set.label}: holds no images{why}")
+    return LabeledImages(image_set.source, number, image_set.label)
 
 
-def _dataset(brought: bring.Brought) -> Dataset | None:
+def _dataset(image_set: image_input.ImageSet) -> Dataset | None:
     from padim.data.datasets import open_uploads
 
-    if brought.path is not None:
-        return open_folder(brought.path)
-    return open_uploads(brought.files) if brought.files else None
+    if image_set.path is not None:
+        return open_folder(image_set.path)
+    return open_uploads(image_set.files) if image_set.files else None
 
 
 def open_folder(path: Path) -> Dataset:

@@ -42,11 +42,11 @@ class Runs:
         key = self.keys.get(entry.id)
         return None if key is None else watch.find(key)
 
-    def brought(self, entry: Entry) -> LabeledImages | None:
+    def images_of(self, entry: Entry) -> LabeledImages | None:
         """Return the images chosen for this model, or None."""
         return self.images if self.model == entry.id else None
 
-    def bring(self, entry: Entry, images: LabeledImages) -> None:
+    def set_images(self, entry: Entry, images: LabeledImages) -> None:
         """Keep these images for this model, in place of any others, and drop its last measurement."""
         self.forget(entry)
         self.model, self.images = entry.id, images

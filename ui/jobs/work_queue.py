@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from padim.worker.messages import Request, WorkerResult
     from padim.worker.process import OnCancel
     from padim.worker.verbs import ReportProgress
-    from ui.files.bring import Brought
+    from ui.files.image_input import ImageSet
     from ui.jobs.jobs import Job
 
 WorkKind = Literal["fit", "change", "comparison"]
@@ -47,7 +47,7 @@ def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> 
     return process.perform(request, progress, on_cancel)
 
 
-class _Line:
+class _WorkerQueue:
     """A first-come-first-served lock for the only worker process."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class _Line:
             self._changed.notify_all()
 
 
-_LINE = _Line()
+_QUEUE = _WorkerQueue()
 
 
 def waiting(before: list[WorkKind]) -> str:
@@ -106,13 +106,13 @@ def run(kind: WorkKind, request: Request, job: Job[Any]) -> WorkerResult:
         PadimError: the work failed, or the process was killed; saved models are unchanged.
         Cancelled: the user stopped the job.
     """
-    with _LINE.turn(kind, job):
+    with _QUEUE.turn(kind, job):
         job.progress(0, None, "Starting")
         return perform(request, job.progress, job.on_cancel)
 
 
 @contextmanager
-def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
+def handed_over(image_set: ImageSet, job: Job[Any]) -> Iterator[AtPath | Files]:
     """Provide the images to the worker process until the block ends.
 
     A folder or zip on the server is read where it is. Uploads, which Streamlit keeps in memory, are written
@@ -125,8 +125,8 @@ def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
     """
     from padim.worker.images import AtPath, Files
 
-    if brought.path is not None:
-        yield AtPath(path=brought.path.resolve())
+    if image_set.path is not None:
+        yield AtPath(path=image_set.path.resolve())
         return
     root = workspace.root() / "jobs"
     name = secrets.token_hex(8)
@@ -136,7 +136,7 @@ def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
             root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             folder.mkdir()
-            files = list(_written(brought, folder, job))
+            files = list(_written(image_set, folder, job))
         except OSError as error:
             raise explain_os_error(error, workspace.root()) from error
         yield Files(files=files)
@@ -169,10 +169,10 @@ def kept(fit: StoppedFit) -> Iterator[AtPath | Files]:
         folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
 
 
-def _written(brought: Brought, folder: Path, job: Job[Any]) -> Iterator[tuple[str, Path]]:
+def _written(image_set: ImageSet, folder: Path, job: Job[Any]) -> Iterator[tuple[str, Path]]:
     # Uploads are written as they are, zips unopened; of any other source, the images that it yields.
-    files: Any = brought.files or brought.source
-    total = len(brought.files or brought.source)
+    files: Any = image_set.files or image_set.source
+    total = len(image_set.files or image_set.source)
     for done, (name, file) in enumerate(files):
         if job.cancelled():
             raise Cancelled("stopped before it began; nothing was changed")

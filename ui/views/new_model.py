@@ -12,7 +12,7 @@ from padim.methods.requirements import can_fit
 from ui import fit
 from ui.app import shell
 from ui.app.text import count
-from ui.files import bring, grouping, uploads
+from ui.files import grouping, image_input, uploads
 from ui.files.survey import size_note
 from ui.jobs import watch
 from ui.widgets import costs, networks, panels, settings
@@ -43,15 +43,15 @@ def draw() -> None:
     running = job is not None and job.running
 
     survey_job = fit.survey_job()
-    if survey_job is None or state.brought is None:
+    if survey_job is None or state.image_set is None:
         if job is not None and running:
             watch.watch(job)
             return
-        bring.images(fit.UPLOADER, "images of good parts", fit.take, note=_NOTE, sample=fit.sample())
+        image_input.choose(fit.UPLOADER, "images of good parts", fit.take, note=_NOTE, sample=fit.sample())
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         # As HTML, for the name of a file may spell Markdown.
-        st.html(f'<div class="pv-label">{escape(state.brought.label)}</div>')
+        st.html(f'<div class="pv-label">{escape(state.image_set.label)}</div>')
         if st.button("Choose other images", key="fit-other", icon=":material/undo:", disabled=running):
             fit.start_afresh()
             st.rerun()

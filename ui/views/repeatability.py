@@ -10,7 +10,7 @@ from padim.errors import PadimError
 from ui import repeatability
 from ui.app import shell
 from ui.app.text import count, multiple
-from ui.files import bring
+from ui.files import image_input
 from ui.reviews import unknown
 from ui.views import review_lists
 from ui.widgets import panels
@@ -94,10 +94,10 @@ def _guard_in_use(entry: Entry, model: Padim) -> None:
 
 def _brought(entry: Entry, model: Padim, review: Review) -> None:
     def bring_shots() -> None:
-        bring.images(
+        image_input.choose(
             repeatability.REPEATS,
             "repeat shots",
-            lambda brought: repeatability.take_repeats(entry, model, brought),
+            lambda image_set: repeatability.take_repeats(entry, model, image_set),
             note="Ten shots of one part, taken out and put back in between, make a start; a few shots each "
             "of several parts that score near the threshold tell more. Give each part a folder, or name the "
             "images part017_1, part017_2 and so on. The parts must not be among those of the fit.",

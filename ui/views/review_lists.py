@@ -43,7 +43,7 @@ def add_or_clear(name: str, review: Review, label: str, draw: Callable[[], None]
         name: the list, as the keys of its widgets have it.
         review: the list.
         label: of the button that adds images.
-        draw: draws the ways to bring images.
+        draw: draws the ways to choose images.
     """
     with st.container(horizontal=True, vertical_alignment="center"):
         # A key of its own for every batch: the next popover starts closed.

@@ -173,24 +173,24 @@ def _how(name: str, layers: Sequence[str], file: WeightsFile) -> None:
     st.markdown(f"1. {first}\n2. Drop it here, or have it put into `{weights.folder()}` on the server.")
     refused = state.of(_Refused).why
     uploader = f"weights-{name}"
-    brought = uploads.one(
+    image_set = uploads.one(
         uploader,
         "Bring the weights file",
         weights.SUFFIXES,
         help="It is checked before it is kept: whether it is whole, and whether it fits this network. A file "
         "of your own with weights for this network will do, too.",
     )
-    if brought is not None:
+    if image_set is not None:
         refused.pop(name, None)
         try:
             with st.spinner("Checking the file"):
-                keep(name, layers, brought.name, brought.getvalue())
+                keep(name, layers, image_set.name, image_set.getvalue())
         except PadimError as error:
             refused[name] = error
         else:
             fit.forget_failure()
         # The file has been read in either case, so its 100 MB need not stay in memory.
-        uploads.release(uploader, [(brought.name, brought)])
+        uploads.release(uploader, [(image_set.name, image_set)])
         st.rerun()
     if name in refused:
         shell.failure("This file was not kept.", refused[name])

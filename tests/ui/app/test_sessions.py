@@ -20,11 +20,11 @@ class World:
         )
         self.sessions.at_end.append(self.ended.append)
         for session in self.connected:
-            self.sessions.here(session)
+            self.sessions.touch(session)
 
     def at(self, now: float) -> list[str]:
         self.now = now
-        return self.sessions.look()
+        return self.sessions.end_expired()
 
 
 def test_a_session_ends_once_its_browser_has_been_away_for_long() -> None:

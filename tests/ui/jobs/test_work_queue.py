@@ -13,7 +13,7 @@ from padim.errors import StorageError
 from padim.worker.images import AtPath, Files, open_images
 from padim.worker.messages import Include, WorkerResult
 from tests.parts import normals
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import work_queue
 from ui.jobs.jobs import Job, JobRegistry
 
@@ -151,7 +151,7 @@ def idle() -> Job[Any]:
 
 def test_uploads_are_on_disk_as_long_as_they_are_needed(home: Path) -> None:
     uploads = [*normals(3), ("same.png", b"1"), ("same.png", b"2")]
-    source = bring.from_uploads(uploads)  # type: ignore[arg-type]  # bytes do for uploads here
+    source = image_input.from_uploads(uploads)  # type: ignore[arg-type]  # bytes do for uploads here
     expected = list(source.source)
     with work_queue.handed_over(source, idle()) as given:
         assert isinstance(given, Files)
@@ -165,7 +165,7 @@ def test_uploads_are_on_disk_as_long_as_they_are_needed(home: Path) -> None:
 
 def test_a_folder_is_read_where_it_is(home: Path, tmp_path: Path) -> None:
     (tmp_path / "good").mkdir()
-    with work_queue.handed_over(bring.from_folder(tmp_path / "good", "good"), idle()) as given:
+    with work_queue.handed_over(image_input.from_folder(tmp_path / "good", "good"), idle()) as given:
         assert given == AtPath(path=tmp_path / "good")
     assert not home.exists()
 
@@ -175,7 +175,7 @@ def test_a_full_disk_is_reported_and_nothing_is_left(home: Path, monkeypatch: py
         raise OSError(28, "No space left on device", "somewhere")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    source = bring.from_uploads(normals(2))  # type: ignore[arg-type]
+    source = image_input.from_uploads(normals(2))  # type: ignore[arg-type]
     with pytest.raises(StorageError, match="no space left"), work_queue.handed_over(source, idle()):
         pass
     assert list((home / "jobs").iterdir()) == []

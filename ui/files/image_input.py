@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Brought:
+class ImageSet:
     """A set of images that the user has chosen.
 
     Attributes:
@@ -44,13 +44,13 @@ class SampleParts:
     """Images of the installed sample, offered by a button with a note beside it."""
 
     note: str
-    load: Callable[[], Brought]
+    load: Callable[[], ImageSet]
 
 
-def images(
+def choose(
     name: str,
     what: str,
-    take: Callable[[Brought], None],
+    take: Callable[[ImageSet], None],
     *,
     note: str = "",
     sample: SampleParts | None = None,
@@ -102,7 +102,7 @@ def images(
             st.caption(sample.note)
 
 
-def _on_server(name: str, take: Callable[[Brought], None]) -> None:
+def _on_server(name: str, take: Callable[[ImageSet], None]) -> None:
     with st.form(f"{name}-server", border=False):
         named = st.text_input(
             "Folder or zip on the server",
@@ -113,23 +113,23 @@ def _on_server(name: str, take: Callable[[Brought], None]) -> None:
         if st.form_submit_button("Use this folder"):
             try:
                 path = folders.resolve(named)
-                brought = from_folder(path, path.name)
+                image_set = from_folder(path, path.name)
             except PadimError as error:
                 st.error(plain(str(error)), icon=":material/error:")
             else:
-                take(brought)
+                take(image_set)
                 st.rerun()
 
 
-def from_uploads(files: list[Named]) -> Brought:
+def from_uploads(files: list[Named]) -> ImageSet:
     """Return an image set of uploaded images and zips, in any mixture."""
     from padim.data.opening import expand_uploads
 
     label = files[0][0] if len(files) == 1 else count(len(files), "uploaded file")
-    return Brought(expand_uploads(files), label, "Model", files)
+    return ImageSet(expand_uploads(files), label, "Model", files)
 
 
-def from_folder(path: Path, label: str) -> Brought:
+def from_folder(path: Path, label: str) -> ImageSet:
     """Return an image set of a folder or a zip on the server.
 
     Raises:
@@ -137,14 +137,14 @@ def from_folder(path: Path, label: str) -> Brought:
     """
     from padim.data.opening import open_source
 
-    return Brought(open_source(path), label, path.stem, path=path)
+    return ImageSet(open_source(path), label, path.stem, path=path)
 
 
-def from_files(paths: list[tuple[str, Path]], label: str, name: str) -> Brought:
+def from_files(paths: list[tuple[str, Path]], label: str, name: str) -> ImageSet:
     """Return an image set of a few files on the server, which are read into memory now."""
     from padim.data.sources import UploadSource
 
-    return Brought(UploadSource([(shown, path.read_bytes()) for shown, path in paths]), label, name)
+    return ImageSet(UploadSource([(shown, path.read_bytes()) for shown, path in paths]), label, name)
 
 
 def sample_part() -> Path | None:
