@@ -33,17 +33,17 @@ class FitState:
     """The state of the Fit page in one session.
 
     Attributes:
-        image_set: the uploaded images; None until there are some.
-        sets: number of image sets chosen so far; it tells the widgets of one set from those of another.
-        suggested_name: offered for the model.
-        survey_key: key of the job that reads them.
+        image_set: the chosen images; None until there are some.
+        sets: number of image sets chosen so far; part of the widgets' keys, which differ for each set.
+        suggested_name: name suggested for the model.
+        survey_key: key of the job that reads the images.
         fit_key: key of the job that fits.
         sample_asked: another page requested that the sample be loaded.
         afresh: another page requested a new model.
         failed: files that the last fit could not use.
         confirmed: which of these images the user confirmed as shots of the same part.
         tried: the settings of the last fit that was started.
-        view: what the page shows where there is a model: a ``new`` one, or its ``normals``.
+        view: what the page shows if there is a model: "new" (the form for another one) or its "normals".
     """
 
     image_set: ImageSet | None = None
@@ -75,7 +75,7 @@ def memory() -> FitState:
 
 
 def sample() -> image_input.SampleParts | None:
-    """Return the good parts of the sample, or None where the sample is not installed."""
+    """Return the good parts of the sample, or None if the sample is not installed."""
     part = image_input.sample_part()
     if part is None:
         return None
@@ -97,7 +97,7 @@ def start_afresh(*, with_sample: bool = False) -> None:
     """Discard the chosen images and release their memory, so that the Fit page starts a new model.
 
     Args:
-        with_sample: the page loads the sample then.
+        with_sample: whether the page then loads the sample.
     """
     now = memory()
     if now.survey_key:
@@ -159,7 +159,7 @@ def finish() -> bool:
     """Put the model of a fit that has succeeded into use, and release its uploads.
 
     Returns:
-        Whether there was one.
+        Whether there was such a fit.
     """
     now = memory()
     job = fit_job()
@@ -200,7 +200,7 @@ def begin(
     """Start this session's fit in the background, on images from any source.
 
     Args:
-        name: the model's.
+        name: the model's name.
         config: the settings.
         parts: each image's part, by image name.
         images: context manager that gives the worker process access to them during the fit.

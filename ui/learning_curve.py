@@ -65,7 +65,7 @@ def defects(entry: Entry) -> list[ScoredUpload]:
 def start(entry: Entry, model: Padim, source: DefectSource, draws: int) -> None:
     """Start fitting on subsets of the good parts in the background; an earlier curve is dropped."""
     identity = workspace.scoring_identity(entry)
-    # The pile's files lie on disk as long as the images are held, whatever becomes of the list meanwhile.
+    # The images keep the pile's files on disk, even if the list is cleared meanwhile.
     pile = calibrate.tests(entry).pile
     images = PileSelection(pile, defects(entry)) if source == "labelled" else None
     painted = source == "painted"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class SetUp(Protocol):
-    """Draw the settings of a measurement; ``again`` where there is a result already."""
+    """Draws the settings of a measurement; ``again`` is true if there is a result already."""
 
     def __call__(self, entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -> None: ...
 
@@ -38,7 +38,7 @@ class Page:
     """The parts in which pages that measure at the threshold in use differ.
 
     Attributes:
-        name: begins the keys of the widgets.
+        name: prefix of the widgets' keys.
         runs: this session's measurements.
         why_threshold: why the page needs a threshold, as a sentence.
         not_done: message when a run failed.

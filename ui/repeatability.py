@@ -45,7 +45,7 @@ def take_repeats(entry: Entry, model: Padim, image_set: image_input.ImageSet) ->
 
 
 def distinct(items: Iterable[ScoredUpload]) -> list[ScoredUpload]:
-    """Keep each file once: a copy scores the same, which would make the scatter look smaller."""
+    """Return each file once, because a copy has the same score and would make the scatter look smaller."""
     first: dict[str, ScoredUpload] = {}
     for item in items:
         first.setdefault(item.sha256, item)
@@ -83,7 +83,7 @@ def use_guard(entry: Entry, seen: Padim, guard: Guard | None) -> None:
         guard: None removes it.
 
     Raises:
-        PadimError: the model has changed since, so that the band is no longer its own.
+        PadimError: the model has changed since, so that the band no longer applies to it.
     """
     with workspace.edit(entry) as model:
         same = model.state.fitted.quantizer == seen.state.fitted.quantizer and model.config == seen.config

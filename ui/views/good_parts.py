@@ -115,7 +115,7 @@ def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
             icon=":material/warning:",
         )
     with st.container(horizontal=True, vertical_alignment="center"):
-        # A count of the changes in the key: a popover starts closed after each.
+        # The number of changes is part of the key, so that the popover starts closed after each.
         done = model_changes.times()
         with st.popover("Add good parts", icon=":material/add:", disabled=busy, key=f"fit-add-{done}"):
             st.markdown("**Continue the fit with more good parts**")

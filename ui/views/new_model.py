@@ -150,8 +150,8 @@ def _costs_and_start(
             icon=":material/info:",
         )
     if running is not None:
-        # In the place of the button, where the eye is. Also where it has ended meanwhile: the page then runs
-        # again, and says from the top what came of it.
+        # Shown in place of the button that the user has just clicked. If the job has ended meanwhile, the
+        # page runs again and reports its outcome at the top.
         watch.watch(running)
         return
     here = config is not None and networks.ready(config)

@@ -137,7 +137,7 @@ def _brought(entry: Entry, model: Padim, review: Review) -> None:
 
 
 def _band(entry: Entry, model: Padim, shots: Sequence[Shots]) -> None:
-    """The guard band that these shots give, and the button that puts it to use."""
+    """Draw the guard band that these shots give, and the button that saves it."""
     from padim.analysis.repeat_shots import band_of
 
     band = band_of(shots)
@@ -200,7 +200,7 @@ def _band_facts(model: Padim, band: Band) -> None:
     from padim.analysis.repeat_shots import under_review
     from padim.decision.guard_band import guard_levels
 
-    # As it is judged, in whole levels; a band of less than one is none.
+    # Verdicts use whole levels, so a band of less than one level has no effect.
     low, high = (
         model.state.fitted.quantizer.to_value(t)
         for t in guard_levels(threshold.level, band.guard, model.state.fitted.quantizer)

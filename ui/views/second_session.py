@@ -70,7 +70,7 @@ def draw(entry: Entry, model: Padim) -> None:
 
 
 def _outcome(entry: Entry) -> None:
-    """Say what became of the last second session, if it was added to the fit or was the model's own."""
+    """Report on the last second session, if it was added to the fit or had only the model's own images."""
     added, cleared = second_session.outcome_of(entry)
     if added is None:
         review_lists.own_images(cleared, cleared)
