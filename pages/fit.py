@@ -16,8 +16,8 @@ def _choose_view() -> None:
     fit.memory().view = st.session_state[_VIEW]
 
 
-# Done before anything reads the URL: if the page ran again for the new model instead, a request of the browser
-# that is on its way with the former model in its URL could replace that run.
+# Done before anything reads the URL: if the page ran again for the new model instead, a request of the
+# browser that is on its way with the former model in its URL could replace that run.
 if fit.finish():
     fit.memory().view = "normals"
 entry = shell.begin("Fit", "Teach a model what good parts look like, from images of good parts alone.")

@@ -78,7 +78,7 @@ def _images(survey: Survey) -> list[Group]:
     """Show the images that were found, and return the groups that the user confirmed as shots of one part."""
     shell.unusable(survey.failed, open_up_to=5)
     state = fit.memory()
-    # Other images, other groups: what was confirmed for one set says nothing about the next.
+    # The key differs for every image set, because groups confirmed for one do not apply to the next.
     accepted = grouping.ask(survey, state.confirmed, f"fit-group-{state.sets}")
     part_of = survey.parts(accepted)
     st.html(
@@ -113,7 +113,7 @@ def _settings(survey: Survey, accepted: list[Group], running: Job[fit.FitOutcome
         key=f"fit-name-{state.sets}",
         persist_state="session",
     )
-    # The settings are right for most: what they come to, and the button, stand above them.
+    # The default settings suit most users, so the resulting cost and the button are above them.
     start = st.container()
     st.subheader("Settings")
     config = settings.form(mixed_shapes=survey.mixed_shapes, images=len(survey.seen))
