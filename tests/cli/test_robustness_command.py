@@ -1,4 +1,4 @@
-"""``robustness``: the engine's counts as a document and as tables; what cannot be judged is one sentence."""
+"""``robustness``: the engine's counts as a JSON document and as tables; errors are one sentence."""
 
 from __future__ import annotations
 
