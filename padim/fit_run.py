@@ -1,4 +1,4 @@
-"""From images to a fitted state: a fit, a new fit on the features at hand, and reading the images again.
+"""Run fits: fit on new images, fit again from stored features, and read the former images again.
 
 A run does not change the model: it returns a fitted state, which the model installs as a whole.
 """

@@ -137,12 +137,12 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
     )
 
 
-def _calibration(word: str) -> Calibration:
+def _calibration(name: str) -> Calibration:
     found: Calibration
     for found in get_args(Calibration):
-        if found == word:
+        if found == name:
             return found
-    raise ValueError(f"calibration '{word}'")
+    raise ValueError(f"calibration '{name}'")
 
 
 def _shapes(path: Path, content: object) -> tuple[Shape, ...]:

@@ -285,7 +285,7 @@ class ScoringState:
             self.image_levels(min_area)  # raises the error that says what is missing
         histogram = self.pixel_histogram()
         if not histogram.any():
-            raise CalibrationError("no pixel of the good parts lies inside the region of interest; redraw it")
+            raise CalibrationError("no pixel of the good parts is inside the region of interest; redraw it")
         return pixel_threshold(histogram, choice.permille)
 
     def false_rejects(self, level: int, min_area: int, *, include_kept_out: bool = True) -> FalseRejectRate:

@@ -27,7 +27,8 @@ class WorkingSet:
         writing: AbstractContextManager[object],
         install: Callable[[FittedState], None],
     ) -> None:
-        """
+        """Connect the working set to its model.
+
         Args:
             folder: folder of the files.
             now: returns the current model as the start of a fit.

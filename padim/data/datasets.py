@@ -92,7 +92,8 @@ class Dataset:
         absent: Sequence[ImageError] = (),
         training: Sequence[LabeledSample] = (),
     ) -> None:
-        """
+        """Create a data set.
+
         Args:
             layout: name of the folder layout.
             place: the files.

@@ -85,7 +85,7 @@ class _Tiff(TiffImageFile):
 
 
 # One reader per format, chosen by the file's first bytes and called directly: `Image.open` would try forty
-# formats nobody asked for, and apply limits that belong to the whole process.
+# other formats and apply limits that belong to the whole process.
 _READERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
     "PNG": PngImageFile,
     "JPEG": JpegImageFile,
@@ -109,26 +109,26 @@ def decode(
 ) -> Rgb:
     """Decode an image file to RGB.
 
-    The format is told from the content, never from the name. What becomes of the kinds of pixels:
+    The format is determined from the content, never from the name. Pixels are converted as follows:
 
-    * EXIF (or XMP, or TIFF) orientation is applied; colour profiles are not: the numbers are taken as sRGB.
+    * EXIF (or XMP, or TIFF) orientation is applied; colour profiles are not: the values are treated as sRGB.
     * Integers deeper than 8 bits are scaled from the full range of their type by keeping the top 8 bits, so
-      that 65535 is 255 and 257 k is k. Never from the image's own range: brightness must mean the same in
-      each image. 12-bit data stored in 16 bits therefore uses levels 0 to 15 only; scale it to 16 bits
-      where it is exported. Signed integers are scaled from their positive half, negative values are black.
-    * Floats must lie in 0 to 1, where 1 is 255; others are refused, for their scale is unknown.
+      that 65535 is 255 and 257 k is k, never from the image's own range: brightness must mean the same in
+      each image. 12-bit data stored in 16 bits therefore uses levels 0 to 15 only; scale it to 16 bits when
+      exporting it. Signed integers are scaled from their positive half; negative values become black.
+    * Floats must be in 0 to 1, where 1 becomes 255; others are refused, because their scale is unknown.
     * Palette, grey, CMYK, YCbCr and LAB become RGB. CMYK JPEGs are read in Adobe's inverted polarity, as
       browsers do.
-    * Transparency is laid over white; an image without one visible pixel is refused.
-    * Animations and TIFFs of several pages are refused: judging the first page alone would pass the others
+    * Transparent pixels are put on white; an image without one visible pixel is refused.
+    * Animations and TIFFs with several pages are refused: scoring only the first page would accept the others
       unseen. Pages that are declared previews or masks of the first do not count, nor do the extra views in a
       phone's JPEG.
 
-    Its cost is limited (``padim.data.decode_limits``): the size by the header before anything is decoded, the
-    memory of all decoding in this process together by a budget, for which this waits, and, where the time
-    does not follow from the size, the time: such files are decoded in a helper process that can be stopped.
-    Refused for their cost are run-length BMPs, JPEGs of more than ``MAX_SCANS`` scans, and files that declare
-    more pixels than their bytes can hold.
+    The cost is limited (``padim.data.decode_limits``): the size, by the header, before anything is decoded;
+    the memory of all decoding in this process, by a budget, for which this function waits; and the time, for
+    files whose size does not bound it, by decoding them in a helper process that can be stopped. Run-length
+    BMPs, JPEGs of more than ``MAX_SCANS`` scans, and files that declare more pixels than their bytes can hold
+    are refused for their cost.
 
     Args:
         data: the file's bytes.
@@ -330,7 +330,7 @@ def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
     if isinstance(image, TiffImageFile):
         _check_tiff(image)
     elif getattr(image, "n_frames", 1) > 1:
-        raise Refusal("is an animation; save the frame to be judged as an image of its own")
+        raise Refusal("is an animation; save the frame to be inspected as an image of its own")
     image.load()
     if isinstance(image, WebPImageFile):
         # Frees two canvases and a copy of the pixels, twelve bytes per pixel, no longer needed.
@@ -375,9 +375,9 @@ def _check_tiff(image: TiffImageFile) -> None:
         except EOFError:
             break
         if not int(image.tag_v2.get(_TIFF_SUBFILE, 0)) & (1 | 4):  # reduced copy, mask
-            raise Refusal("has several pages; save the page to be judged as an image of its own")
+            raise Refusal("has several pages; save the page to be inspected as an image of its own")
     else:
-        raise Refusal("has more than 64 pages; save the page to be judged as an image of its own")
+        raise Refusal("has more than 64 pages; save the page to be inspected as an image of its own")
     image.seek(0)
 
 

@@ -96,7 +96,7 @@ def _png(data: bytes) -> Header:
             # ImageMagick's form of EXIF data, which Pillow parses as EXIF.
             bounded = bounded and not data.startswith(b"Raw profile", start)
         elif name == b"eXIf":
-            bounded = bounded and _sound_exif(data[start : start + min(length, _MAX_METADATA)])
+            bounded = bounded and _valid_exif(data[start : start + min(length, _MAX_METADATA)])
         transparent = transparent or name == b"tRNS"
         if name != b"IDAT":
             metadata += length
@@ -132,7 +132,7 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
     components, frame = 3, 0
     segments = metadata = scans = 0
     exif = b""
-    sound = True
+    valid = True
     at = 2
     while (found := _MARKER.search(data, at)) is not None:
         marker = found[1][0]
@@ -155,7 +155,7 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
             metadata += length
             if marker == _APP1 and data.startswith(_EXIF, at + 2):
                 # Pillow joins several EXIF blocks by copying all of them at each one: quadratic time.
-                sound = sound and not exif
+                valid = valid and not exif
                 exif = data[at + 2 : at + length]
         if segments > _MAX_SEGMENTS:
             break
@@ -172,8 +172,8 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
             frame in (0xC0, 0xC1, 0xC2)
             and segments <= _MAX_SEGMENTS
             and metadata <= _MAX_METADATA
-            and sound
-            and (not exif or _sound_exif(exif))
+            and valid
+            and (not exif or _valid_exif(exif))
             and pixels * max(1, scans) <= _MAX_JPEG_WORK
         ),
     )
@@ -291,7 +291,7 @@ def _tiff(data: bytes) -> Header:
     )
 
 
-def _sound_exif(block: bytes) -> bool:
+def _valid_exif(block: bytes) -> bool:
     """Return whether the values of the first EXIF directory fit into the block, each and all together.
 
     For other blocks Pillow logs a warning for every value, in any number of lines.

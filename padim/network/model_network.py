@@ -28,7 +28,8 @@ class ModelNetwork:
         onnx: bytes | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> None:
-        """
+        """Describe the network of a model; nothing is opened yet.
+
         Args:
             config: gives the backbone, its weights and layers, and the input size.
             onnx: the network's content, as :func:`padim.network.backbone.onnx_bytes` returns it for this

@@ -40,7 +40,7 @@ AN_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Leftover:
-    """A temporary file or folder that no living process holds.
+    """A temporary file or folder that no running process has locked.
 
     Attributes:
         path: where it is.
@@ -112,7 +112,8 @@ class ScratchFolder(tempfile.TemporaryDirectory[str]):
     """Temporary folder that is removed with the object; a later process removes that of a killed process."""
 
     def __init__(self, *, beside: Path | None = None) -> None:
-        """
+        """Create the folder and lock it.
+
         Args:
             beside: create it in the folder of this file, named after it; default: the system's folder for
                 temporary files.

@@ -190,7 +190,7 @@ class Features:
     def _whole(self) -> bool:
         """Whether all features are as they were written: what is damaged is extracted again."""
         return all(
-            feature_store.whole() == len(feature_store) for feature_store in (self.normals, self.tests)
+            feature_store.count_intact() == len(feature_store) for feature_store in (self.normals, self.tests)
         )
 
     def _read(self) -> bool:
