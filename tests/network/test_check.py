@@ -229,7 +229,10 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "fewer numbers than there are": (dims(4, 3, 3, 1), "as many numbers as its shape"),
     "five sides": (dims(4, 3, 3, 3, 1), "a shape that no"),
     "strings": (lambda m: m.graph.initializer[0].string_data.append(b"x"), "as many numbers as its shape"),
-    "two kinds of numbers": (lambda m: m.graph.initializer[0].float_data.append(1), "as many numbers as its shape"),
+    "two kinds of numbers": (
+        lambda m: m.graph.initializer[0].float_data.append(1),
+        "as many numbers as its shape",
+    ),
     "another type": (lambda m: setattr(m.graph.initializer[0], "data_type", 16), "of a type"),
     "a vast padding of a convolution": (conv(pads=[10**6] * 4), "pads out of range"),
     "a wide padding of a convolution": (conv(pads=[60_000] * 4), "numbers"),
