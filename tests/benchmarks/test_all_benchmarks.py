@@ -235,7 +235,7 @@ def test_interval_is_that_of_a_simulated_calibration() -> None:
     rng = np.random.default_rng(5)
     n, r, unseen = 50, 49, 40
     draw = draws.Draw(n, (n + 1 - r) / (n + 1), 1.0, unseen, 0, 0.0, {})
-    low, high = accuracy.accepted(draw)
+    low, high = accuracy.rejected_interval(draw)
     thresholds = np.sort(rng.random((20000, n)), axis=1)[:, r - 1]
     rejected = (rng.random((20000, unseen)) > thresholds[:, None]).sum(axis=1)
     assert np.mean((rejected >= low) & (rejected <= high)) >= 0.95
