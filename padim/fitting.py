@@ -43,7 +43,7 @@ class FittedState:
         calibration: ``exact``; ``stale`` if ``held_out`` belongs to an earlier state; ``none`` if there are
             too few parts for held-out distances. How exact a method can be at best is in
             :attr:`padim.methods.Method.held_out`.
-        losses: of the trainings, for the methods that train.
+        losses: records of the trainings, for the methods that train.
     """
 
     normals: tuple[Normal, ...]

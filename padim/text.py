@@ -94,7 +94,7 @@ def shown(value: object) -> str:
         return f"a whole number of {value.bit_length():,} bits"
     try:
         return clipped(_short.repr(value), 200)
-    except (ValueError, RecursionError):  # a number of more digits than Python writes, within a list
+    except (ValueError, RecursionError):  # a nested number with more digits than Python converts to text
         return f"a {type(value).__name__}"
 
 

@@ -109,7 +109,7 @@ class WorkingSet:
         The calibration is exact afterwards, even if it was stale. Arguments as :meth:`padim.Padim.fit`.
 
         Raises:
-            Cancelled: the model is as it was before.
+            Cancelled: ``cancel`` returned True; the model is unchanged.
             PadimError: images are missing; the message names the first of them.
         """
         with self._writing:

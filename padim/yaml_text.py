@@ -64,7 +64,7 @@ def from_file(path: str | Path, parse: Callable[[str], T]) -> T:
     """
     try:
         size = Path(path).stat().st_size
-        if size > 4 * LONGEST_TEXT:  # a character takes four bytes at most
+        if size > 4 * LONGEST_TEXT:  # a character takes at most four bytes
             raise PadimError(f"{megabytes(size)} are too much for a file of settings")
         return parse(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -102,7 +102,7 @@ class _Values:
             if not found:
                 raise PadimError(f"{self._what} has a list or mapping that holds itself")
             return found
-        self._known[id(value)] = 0  # until it is counted
+        self._known[id(value)] = 0  # marks a value that is being counted
         parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
         total = 1
         for part in parts:

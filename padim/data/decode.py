@@ -77,8 +77,8 @@ class _Tiff(TiffImageFile):
     """TIFF reader that applies only this module's pixel limit, not Pillow's."""
 
     def load_prepare(self) -> None:
-        # The base class applies Pillow's process-wide limit just before it creates this very image: a warning
-        # from 89 megapixels on. Our own limit has been applied by now.
+        # The base class applies Pillow's process-wide limit just before it creates this image: a warning from
+        # 89 megapixels on. Our own limit has been applied already.
         if self._im is None:
             self.im = Image.new(self.mode, self._tile_size).im
         super().load_prepare()
@@ -173,7 +173,7 @@ def decoded(
             header = image_headers.read(data, kind, max_scans=MAX_SCANS)
             _admit(header, len(data), most)
             rgb = _decode_within(limits, data, kind, header, most, cancel, held)
-        except PadimError:  # no fault of the file: stopped on request, or a setting
+        except PadimError:  # not caused by the file: a cancellation or an invalid setting
             raise
         except Refusal as refusal:
             raise ImageError(name, str(refusal)) from None
@@ -181,8 +181,8 @@ def decoded(
             # As broad as possible on purpose. On malformed data the readers raise OSError, SyntaxError,
             # ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error, zlib.error,
             # DecompressionBombError and more, and the next Pillow may add to the list; for the user all of
-            # them are the one fact that this file is unusable. Nothing is hidden: the file is named and the
-            # cause is chained. KeyboardInterrupt and SystemExit are no Exceptions and pass.
+            # them mean that this file is unusable. Nothing is hidden: the error names the file and chains the
+            # cause. KeyboardInterrupt and SystemExit are not Exceptions and are not caught.
             raise ImageError(name, _reason(error, kind)) from error
         yield rgb
 
@@ -324,7 +324,7 @@ def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
     if header.size is not None and sorted(image.size) != sorted(header.size):
         raise ValueError(f"declares the sizes {header.size} and {image.size}")
     if isinstance(image, PngImageFile):
-        # Pillow decodes IDAT chunks without looking at their checksums: flipped bits would become pixels.
+        # Pillow decodes IDAT chunks without checking their checksums: flipped bits would become pixels.
         PngImageFile(BytesIO(data)).verify()
         _scale_colour_key(image)
     if isinstance(image, TiffImageFile):
@@ -354,7 +354,7 @@ def _check_tiff(image: TiffImageFile) -> None:
     bits = tags.get(_TIFF_BITS_PER_SAMPLE, (1,))
     if image.mode == "L" and 2 in tags.get(_TIFF_SAMPLE_FORMAT, ()):
         raise Refusal("holds signed 8-bit pixels; save it as ordinary 8-bit or as 16-bit")
-    # Two cases that Pillow 13 decodes without complaint and wrongly.
+    # Two cases that Pillow 13 decodes wrongly, without an error.
     packed = image.info["compression"] != "raw"
     if tags.get(_TIFF_PLANAR) == 2 and max(bits) > 8 and len(bits) > 1 and not packed:
         raise Refusal(
@@ -368,7 +368,7 @@ def _check_tiff(image: TiffImageFile) -> None:
         raise Refusal(f"starts with a mere preview (a camera's raw file?); export it as {FORMATS}")
     if not getattr(image, "is_animated", False):
         return
-    # Page by page, and not `n_frames`, which walks a chain of any length.
+    # Page by page instead of `n_frames`, which follows a chain of any length.
     for page in range(1, 64):
         try:
             image.seek(page)
@@ -387,7 +387,7 @@ def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
         return _deep_grey_to_rgb(image)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or image.has_transparency_data:
         return np.array(_on_background(image))
-    # Converting what is RGB already would copy it.
+    # An RGB image is not converted, because that would copy it.
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 

@@ -35,8 +35,8 @@ MIN_TABLE_FILL = 1 / 3  # part x shot table of a naming scheme: the share of its
 
 _UNITS = ("image", "part", "folder")  # nouns with which a proposal's reason counts its groups
 _BLUR = 2.0  # pixels of the fingerprint image
-_CONTRAST_FLOOR = 0.02  # of the mean brightness; what is fainter is noise and compression: not amplified
-_MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1: rounding, not an image
+_CONTRAST_FLOOR = 0.02  # of the mean brightness; fainter contrast is noise and compression: not amplified
+_MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1; a smaller residual is rounding error
 
 
 @dataclass(frozen=True)

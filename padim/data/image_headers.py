@@ -146,7 +146,7 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
         if marker == _SCAN:
             scans += 1
             if scans > max_scans or (frame in (0xC0, 0xC1) and data[at + 2] == components):
-                break  # in the usual file the first pass is the only one, and what follows is pixels
+                break  # in most files the first pass is the only one, and only pixels follow
         elif marker in _START_OF_FRAME:
             frame = marker
             height, width, components = struct.unpack_from(">HHB", data, at + 3)
@@ -189,7 +189,7 @@ def _bmp(data: bytes) -> Header:
         compression = 0
     else:
         width, height, _, depth, compression = struct.unpack_from("<IIHHI", data, 18)
-        # Rows from the top downwards are announced by a negative height.
+        # A negative height means that rows are stored from the top down.
         height = min(height, 2**32 - height) if data[25] == 0xFF else height
     row = (width * depth + 7) // 8
     packed = compression in (1, 2) and header != 12
@@ -275,7 +275,7 @@ def _tiff(data: bytes) -> Header:
     if _WIDTH not in numbers or _HEIGHT not in numbers:
         return _UNKNOWN["TIFF"]
     (further,) = struct.unpack_from(order + "I", data, at + 2 + 12 * entries)
-    # Strips of a packed file are unpacked whole, and a file may be one strip.
+    # Strips of a compressed file are unpacked as a whole, and a file may consist of one strip.
     packed = numbers.get(_COMPRESSION, 1) != 1
     strip = (numbers.get(_SAMPLES, 1) * numbers.get(_BITS, 1) + 7) // 8 if packed else 0
     return Header(

@@ -72,7 +72,7 @@ class Prepared:
         sha256: hex SHA-256 of the file's bytes; of shape and pixels, if given as an array.
         rgb: model input, uint8 ``(size, size, 3)``.
         original_size: (height, width) in pixels.
-        thumbnail: a small JPEG, if asked for.
+        thumbnail: a small JPEG, if requested.
     """
 
     name: str

@@ -27,7 +27,7 @@ from padim.text import megabytes
 __all__ = ["OPERATORS", "check_network"]
 
 OPSET = 17
-# One protobuf message ends at 2 GiB.
+# Largest size of the file; a protobuf message can have at most 2 GiB.
 MOST_BYTES = 2_000_000_000
 # Bytes of names, nodes and shapes, that is, all but the constants' numbers: each may take a hundred bytes
 # when parsed. The largest network of the registry has 0.2 MB of them.
