@@ -193,10 +193,10 @@ class PadimConfig(BaseModel):
             backbone.select(self.layers)
         except BackboneError as error:
             raise ValueError(str(error)) from error
-        strange = [name for name in self.inactive_layers if name not in self.layers]
-        if strange:
+        unknown = [name for name in self.inactive_layers if name not in self.layers]
+        if unknown:
             raise ValueError(
-                f"inactive_layers: {', '.join(strange)} is none of the layers {', '.join(self.layers)}"
+                f"inactive_layers: {', '.join(unknown)} is none of the layers {', '.join(self.layers)}"
             )
         if not self.active_layers:
             raise ValueError("inactive_layers: at least one layer must be left")

@@ -218,7 +218,7 @@ class ZipReader:
         self._archive: zipfile.ZipFile | None = None
         weakref.finalize(self, self._opened.close)
 
-    def again(self) -> None:
+    def restart(self) -> None:
         """Reset the count of unpacked bytes, before another iteration over the archive."""
         self._left = self._source.budget
 

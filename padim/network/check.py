@@ -384,16 +384,21 @@ def _windows(shape: Shape, kernel: Sequence[int], settings: dict[str, Any], up: 
 def _convolved(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
     image, weights, *bias = inputs
     _, channels, *_ = _image(image)
-    kept, taken, *kernel = weights.shape
+    out_channels, per_group, *kernel = weights.shape
     group = int(settings.get("group", 1))
-    if not 1 <= group <= channels or taken * group != channels or kept % group or len(kernel) != 2:
+    if (
+        not 1 <= group <= channels
+        or per_group * group != channels
+        or out_channels % group
+        or len(kernel) != 2
+    ):
         raise _Refused("does not fit the channels of its input")
-    if weights.image or 0 in kernel or any(one.image or one.shape != (kept,) for one in bias):
+    if weights.image or 0 in kernel or any(one.image or one.shape != (out_channels,) for one in bias):
         raise _Refused("has no weights")
     if len(bias) > 1 or _integers({"kernel_shape": kernel, **settings}, "kernel_shape", 2, 1) != list(kernel):
         raise _Refused("does not fit its weights")
-    shape = (1, kept, *_windows(image.shape, kernel, settings, up=False))
-    return _Value(shape, image=True), math.prod(shape) * taken * math.prod(kernel)
+    shape = (1, out_channels, *_windows(image.shape, kernel, settings, up=False))
+    return _Value(shape, image=True), math.prod(shape) * per_group * math.prod(kernel)
 
 
 def _pooled(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:

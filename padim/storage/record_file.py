@@ -48,9 +48,9 @@ class RecordLine:
 
     def text(self, row: int) -> str:
         """Return the line as written; its checksum includes the row, so that swapped lines are detected."""
-        return f"{self.key} {self.checksums} {self._own(row)}\n"
+        return f"{self.key} {self.checksums} {self._line_checksum(row)}\n"
 
-    def _own(self, row: int) -> str:
+    def _line_checksum(self, row: int) -> str:
         return xxhash.xxh3_64_hexdigest(f"{row} {self.key} {self.checksums}".encode())
 
     @classmethod
@@ -61,7 +61,7 @@ class RecordLine:
         except ValueError:  # UnicodeDecodeError is one
             return None
         line = cls(key, checksums)
-        return line if own == line._own(row) else None
+        return line if own == line._line_checksum(row) else None
 
 
 class Records:

@@ -44,9 +44,9 @@ class _Line:
     checksum: str
 
     def text(self) -> str:
-        return f"{self.offset} {self.length} {self.checksum} {self._own()}\n"
+        return f"{self.offset} {self.length} {self.checksum} {self._line_checksum()}\n"
 
-    def _own(self) -> str:
+    def _line_checksum(self) -> str:
         return xxhash.xxh3_64_hexdigest(f"{self.offset} {self.length} {self.checksum}".encode())
 
     @classmethod
