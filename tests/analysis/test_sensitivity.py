@@ -415,7 +415,7 @@ def test_progress_reaches_its_end_and_cancel_stops(small_model: Padim) -> None:
     measure(small_model, images, **settings, progress=lambda *at: told.append(at))
     done = [at[0] for at in told]
     assert done == sorted(done)
-    assert told[-1] == (30, 30, "Probing")
+    assert told[-1] == (30, 30, "Measuring sensitivity")
     with pytest.raises(Cancelled):
         measure(small_model, images, **settings, cancel=lambda: True)
 
