@@ -327,7 +327,7 @@ def test_squares_are_of_the_images_they_are_answered_for(tmp_path: Path) -> None
     assert task.images is not None
     (folder := tmp_path / "answers").mkdir()
     teacher_features = TeacherFeatures(task, task.images, open_extractor(CONFIG), folder)
-    whole = list(teacher_features._whole([0, 1, 2]))
+    whole = list(teacher_features._full_images([0, 1, 2]))
     ((image, (answer,)),) = whole
     np.testing.assert_allclose(np.linalg.norm(answer.astype(float), axis=1), 1, atol=2e-3)
     seen = set()
