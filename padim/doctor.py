@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from padim.data.loading import Progress
 from padim.errors import PadimError
 from padim.methods.moments import PatchStatistics
 from padim.network import weights
@@ -38,7 +39,6 @@ __all__ = [
 ]
 
 FoundKind = Literal["model", "working files", "cached network", "scorer", "folder"]
-Progress = Callable[[int, int | None, str], None]
 _UPLOADS = re.compile(r"[0-9a-f]{16}")
 
 

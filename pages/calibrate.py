@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
     from ui.calibrate import Draft
     from ui.reviews import Review
-    from ui.scoring import Origin
+    from ui.scoring import KnownLabel
 
 _VIEWER = "calibrate-viewer"
-_ORIGINS: dict[Origin, str] = {
+_ORIGINS: dict[KnownLabel, str] = {
     "defect": "Defects",
     "good": "Good parts",
     "unknown": "I do not know yet",
@@ -41,7 +41,7 @@ _POINTS = {
 
 
 def _bring(entry: Entry, model: Padim) -> None:
-    origin: Origin = st.segmented_control(
+    origin: KnownLabel = st.segmented_control(
         "What do these images show?",
         list(_ORIGINS),
         format_func=lambda key: _ORIGINS[key],

@@ -10,7 +10,7 @@ import streamlit as st
 from padim.errors import PadimError
 from padim.methods.catalogue import METHODS
 from padim.network import backbone
-from ui import compare, measuring
+from ui import compare, measurement_page
 from ui.app import preload, shell
 from ui.app.text import count
 from ui.files import bring
@@ -168,7 +168,7 @@ def _set_up(*, again: bool, open_: bool) -> None:
         variants = _choices()
     if variants:
         st.caption(compare.estimate(variants, now.categories))
-    if measuring.started(
+    if measurement_page.started(
         "compare",
         "Compare again" if again else "Compare",
         ready=bool(variants),

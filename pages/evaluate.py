@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import evaluate, measuring
+from ui import evaluate, measurement_page
 from ui.app import preload, shell, workspace
 from ui.app.text import count, in_hundred
 from ui.files import folders, uploads
@@ -337,7 +337,7 @@ def _page(entry: Entry) -> None:
         watch.watch(job)
         return
     with st.container():
-        found: Evaluated | None = measuring.result(
+        found: Evaluated | None = measurement_page.result(
             job,
             "These images were not evaluated.",
             "Stopped. Figures over some of the images would say nothing, so there are none.",

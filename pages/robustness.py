@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import measuring, robustness
+from ui import measurement_page, robustness
 from ui.app import preload, shell, workspace
 from ui.app.text import count
 from ui.widgets import charts, downloads, panels, robustness_charts, tables
@@ -31,7 +31,7 @@ _NOTE = (
 
 
 def _bring(entry: Entry) -> None:
-    measuring.bring_to(
+    measurement_page.bring_to(
         robustness.runs(),
         entry,
         robustness.UPLOADER,
@@ -119,7 +119,7 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
     )
     if severities is not None:
         st.caption(f"{count(robustness.to_score(images, int(most), severities), 'image')} to judge.")
-    if measuring.started(
+    if measurement_page.started(
         "robustness",
         "Judge under changes again" if again else "Judge under changes",
         ready=severities is not None,
@@ -271,8 +271,8 @@ def _results(entry: Entry, found: RobustnessRun) -> None:
     _downloads(found, entry, margin)
 
 
-def _page() -> measuring.Page:
-    return measuring.Page(
+def _page() -> measurement_page.Page:
+    return measurement_page.Page(
         name="robustness",
         runs=robustness.runs(),
         why_threshold="Whether a changed image is rejected is a matter of the threshold.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ui import measuring, sensitivity
+from ui import measurement_page, sensitivity
 from ui.app import preload, shell, workspace
 from ui.app.text import count
 from ui.widgets import charts, downloads, panels, sensitivity_charts, tables
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _bring(entry: Entry) -> None:
-    measuring.bring_to(
+    measurement_page.bring_to(
         sensitivity.runs(),
         entry,
         sensitivity.UPLOADER,
@@ -133,7 +133,7 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
         facts.append(("Defects, not used", f"{images.defects:,}"))
     st.html(panels.facts(facts))
     wanted = _settings(model, good)
-    if measuring.started(
+    if measurement_page.started(
         "sensitivity",
         "Paint and judge again" if again else "Paint and judge",
         ready=wanted is not None,
@@ -345,8 +345,8 @@ def _results(entry: Entry, found: SensitivityRun) -> None:
     )
 
 
-def _page() -> measuring.Page:
-    return measuring.Page(
+def _page() -> measurement_page.Page:
+    return measurement_page.Page(
         name="sensitivity",
         runs=sensitivity.runs(),
         why_threshold="Whether a painted defect is caught is a matter of the threshold.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from padim.decision.basis import Basis
 from ui import viewing
 from ui.app import state, workspace
 from ui.app.text import count, in_hundred
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
     from padim.decision.operating_points import Costs, OperatingPoint
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.scoring import Origin
+    from ui.scoring import KnownLabel
 
 UPLOADER = "known"
-Basis = Literal["image", "pixel", "manual"]
 
 
 @dataclass(frozen=True)
@@ -227,12 +227,12 @@ def tests(entry: Entry) -> Review:
     return state.of(Tests).of(entry)
 
 
-def take(entry: Entry, model: Padim, brought: bring.Brought, origin: Origin) -> None:
+def take(entry: Entry, model: Padim, brought: bring.Brought, origin: KnownLabel) -> None:
     """Score images in the background."""
     tests(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER, origin)
 
 
-def sample(origin: Origin) -> bring.SampleParts | None:
+def sample(origin: KnownLabel) -> bring.SampleParts | None:
     """The sample's images of that kind, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None or origin == "unknown":

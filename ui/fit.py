@@ -1,4 +1,4 @@
-"""From images to a saved model: what the Fit page remembers, and the background work behind it."""
+"""The Fit page's state in a session, and the background jobs that read the images and fit the model."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ UPLOADER = "normals"
 
 @dataclass
 class FitState:
-    """The Fit page's memory for one session.
+    """The state of the Fit page in one session.
 
     Attributes:
-        brought: the images chosen; None until some are.
-        sets: how many sets of images were chosen so far; keeps their answers apart.
+        brought: the uploaded images; None until there are some.
+        sets: number of image sets chosen so far; it tells the widgets of one set from those of another.
         suggested_name: offered for the model.
-        survey_key: the job that looks at them.
-        fit_key: the job that fits.
-        sample_asked: the sample was asked for on another page and is to be loaded.
-        afresh: a new model was asked for on another page.
+        survey_key: key of the job that reads them.
+        fit_key: key of the job that fits.
+        sample_asked: another page requested that the sample be loaded.
+        afresh: another page requested a new model.
         failed: files that the last fit could not use.
-        confirmed: which of these images show the same part.
+        confirmed: which of these images the user confirmed as shots of the same part.
         tried: the settings of the last fit that was started.
         view: what the page shows where there is a model: a ``new`` one, or its ``normals``.
     """
@@ -61,7 +61,7 @@ class FitState:
 
 @dataclass(frozen=True)
 class FitOutcome:
-    """What a fit leaves: the model's id in the workspace, and the files it passed over."""
+    """The result of a fit: the id of the model in the workspace, and the files that could not be used."""
 
     model_id: str
     name: str
@@ -70,12 +70,12 @@ class FitOutcome:
 
 
 def memory() -> FitState:
-    """This session's state of the Fit page."""
+    """Return this session's state of the Fit page."""
     return state.of(FitState)
 
 
 def sample() -> bring.SampleParts | None:
-    """The sample's good parts, or None where the sample is not installed."""
+    """Return the good parts of the sample, or None where the sample is not installed."""
     part = bring.sample_part()
     if part is None:
         return None
@@ -89,12 +89,16 @@ def sample() -> bring.SampleParts | None:
 
 
 def show_normals() -> None:
-    """Let the Fit page open on the normals of the model in use."""
+    """Make the Fit page show the good parts of the model in use when it is opened next."""
     memory().view = "normals"
 
 
 def start_afresh(*, with_sample: bool = False) -> None:
-    """Forget the chosen images and give their memory back; or ask the Fit page to load the sample."""
+    """Discard the chosen images and release their memory, so that the Fit page starts a new model.
+
+    Args:
+        with_sample: the page loads the sample then.
+    """
     now = memory()
     if now.survey_key:
         watch.registry().discard(now.survey_key)
@@ -105,7 +109,7 @@ def start_afresh(*, with_sample: bool = False) -> None:
 
 
 def take(brought: Brought) -> None:
-    """Take these images, and start looking at them in the background."""
+    """Use these images for the new model, and start reading them in the background."""
     now = memory()
     if now.survey_key:
         watch.registry().discard(now.survey_key)
@@ -116,7 +120,7 @@ def take(brought: Brought) -> None:
 
 
 def take_sample() -> None:
-    """Take the sample's good parts."""
+    """Use the good parts of the sample for the new model."""
     memory().sample_asked = False
     found = sample()
     if found is not None:
@@ -124,19 +128,19 @@ def take_sample() -> None:
 
 
 def survey_job() -> Job[Survey] | None:
-    """The job that looks at the chosen images, running or ended."""
+    """Return the job that reads the chosen images, running or ended."""
     key = memory().survey_key
     return watch.find(key) if key else None
 
 
 def fit_job() -> Job[FitOutcome] | None:
-    """This session's fit, running or ended."""
+    """Return this session's fit job, running or ended."""
     key = memory().fit_key
     return watch.find(key) if key else None
 
 
 def lacking() -> str | None:
-    """The network that the last fit failed for: its weights could not be had, or could not be used."""
+    """Return the backbone whose weights were missing or unusable in the last fit; None for other outcomes."""
     job, tried = fit_job(), memory().tried
     if job is None or tried is None or not isinstance(job.error, BackboneError):
         return None
@@ -144,7 +148,7 @@ def lacking() -> str | None:
 
 
 def forget_failure() -> None:
-    """What the last fit failed for has been put right."""
+    """Discard a failed fit, once the cause of its failure has been removed."""
     job = fit_job()
     if job is not None and job.state == "failed":
         watch.registry().discard(job.key)
@@ -152,7 +156,7 @@ def forget_failure() -> None:
 
 
 def finish() -> bool:
-    """Take a fit that has succeeded since the last look: its model comes into use, its uploads are let go.
+    """Put the model of a fit that has succeeded into use, and release its uploads.
 
     Returns:
         Whether there was one.
@@ -193,14 +197,14 @@ def begin(
     images: Callable[[Job[FitOutcome]], AbstractContextManager[Images]],
     label: str = "",
 ) -> None:
-    """Start a fit of this session's, of whatever images.
+    """Start this session's fit in the background, on images from any source.
 
     Args:
         name: the model's.
         config: the settings.
         parts: each image's part, by image name.
-        images: makes them readable for the process that fits, as long as that takes.
-        label: what they are, as the user knows them.
+        images: context manager that gives the worker process access to them during the fit.
+        label: description of the images for the user.
 
     Raises:
         PadimError: the name cannot be used.
@@ -212,25 +216,25 @@ def begin(
 def _must_be_free() -> None:
     job = fit_job()
     if job is not None and job.running:
-        raise PadimError("a fit of yours is under way; wait for it, or cancel it on the Fit page")
+        raise PadimError("a fit of yours is running; wait for it, or cancel it on the Fit page")
 
 
 def resume(fit: StoppedFit) -> None:
-    """Go on with a fit that was stopped, as one of this session's.
+    """Resume a fit that was stopped, as a job of this session.
 
     Raises:
-        PadimError: its images or its settings are not at hand any more, or it is at work again.
+        PadimError: its images or its settings no longer exist, or it is running already.
     """
     from padim.config import BEFORE_IT_WAS_A_SETTING, PadimConfig
 
     request = fit.request
     if fit.model_id is None or request is None or request.config is None or not fit.images_here:
-        raise PadimError(f"{fit.name}: its images are no longer on this server; fit anew with them")
+        raise PadimError(f"{fit.name}: its images are no longer on this server; fit a new model on them")
     _must_be_free()
     _start(
         fit.name,
         fit.model_id,
-        # Kept perhaps by a version that did not have all of today's settings.
+        # An earlier version, without some of the present settings, may have written it.
         PadimConfig.of({**BEFORE_IT_WAS_A_SETTING, **request.config}),
         request.parts or {},
         lambda _: work_queue.kept(fit),
@@ -251,7 +255,7 @@ def _start(
 ) -> None:
     now, store = memory(), workspace.store()
     held = ExitStack()
-    # From now until the fit has ended nobody takes it for one that was stopped.
+    # While the folder is held, the fit is not listed as one that was stopped.
     if not held.enter_context(held_folder(store.get(entry_id).path)):
         held.close()
         raise PadimError(f"{name}: is being fitted already")
@@ -284,11 +288,12 @@ def fit(
     label: str = "",
     resumed: bool = False,
 ) -> FitOutcome:
-    """Fit, calibrate and save one model into its prepared folder; removes that if it fails or is cancelled,
-    unless it goes on with what an earlier one has done.
+    """Fit, calibrate and save one model into its prepared folder.
+
+    The folder is removed if the fit fails or is cancelled, unless it resumes an earlier one.
 
     Raises:
-        PadimError: no image can be used, or whatever ``Padim.fit`` refuses; or the process was killed.
+        PadimError: no image can be used, ``Padim.fit`` refuses the settings, or the worker was killed.
         Cancelled: the user stopped it.
     """
     from padim.worker import messages

@@ -8,7 +8,7 @@ threshold or smallest region is no such change.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
     from ui.files.bring import Brought
     from ui.jobs.jobs import Job
-    from ui.scoring import Origin
+    from ui.scoring import KnownLabel, ScoredUpload
 
 # Models of which a session keeps images: another one makes room by dropping the longest unused.
 _MOST = 4
@@ -85,7 +85,7 @@ class Review:
         return True
 
     def take(
-        self, title: str, brought: Brought, model: Padim, uploader: str, origin: Origin = "unknown"
+        self, title: str, brought: Brought, model: Padim, uploader: str, origin: KnownLabel = "unknown"
     ) -> None:
         """Score images in the background, after those already there.
 
@@ -131,3 +131,10 @@ class Reviews:
         while len(self.by_model) > _MOST:
             self.by_model.pop(next(iter(self.by_model))).clear()
         return review
+
+
+def unknown(model: Padim, items: Iterable[ScoredUpload]) -> list[ScoredUpload]:
+    """Return the images that are none of the model's own, by content, in order of arrival."""
+    from padim.analysis.second_session import not_in_model
+
+    return sorted(not_in_model(model, items), key=lambda item: item.number)

@@ -7,7 +7,7 @@ the judged map for the browser stay in memory: the network sees it once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ BATCH = 8
 
 
 # What someone who brings images knows of them.
-Origin = Literal["good", "defect", "unknown"]
+KnownLabel = Literal["good", "defect", "unknown"]
 
 
 def areas_for(model: Padim) -> int:
@@ -69,7 +69,7 @@ class ScoredUpload(StoredScore):
     number: int
     file: Path
     thumb: ServedImage
-    origin: Origin = "unknown"
+    origin: KnownLabel = "unknown"
     _numbers: dict[int, Numbers] = field(default_factory=dict, repr=False)
 
     def numbers(self, model: Padim) -> Numbers:
@@ -150,7 +150,7 @@ class Pile:
         source: Source | Kept,
         model: Padim,
         job: Job[None],
-        origin: Origin | Mapping[str, Origin] = "unknown",
+        origin: KnownLabel | Mapping[str, KnownLabel] = "unknown",
     ) -> None:
         """Score every image of a source into the pile. Runs as a background job.
 
@@ -234,10 +234,25 @@ class Kept:
         return len(self._pile)
 
     @property
-    def origins(self) -> dict[str, Origin]:
+    def origins(self) -> dict[str, KnownLabel]:
         """What was known of them, by name."""
         return {item.name: item.origin for item in self._pile.items}
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         for item in sorted(self._pile.items, key=lambda item: item.number):
+            yield item.name, item.file.read_bytes()
+
+
+class Picked(Kept):
+    """Some images of a pile as a source, which keeps the files of the whole pile on disk."""
+
+    def __init__(self, pile: Pile, items: Iterable[ScoredUpload]) -> None:
+        super().__init__(pile)
+        self._picked = list(items)
+
+    def __len__(self) -> int:
+        return len(self._picked)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        for item in self._picked:
             yield item.name, item.file.read_bytes()

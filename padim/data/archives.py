@@ -1,4 +1,4 @@
-"""Images in zip files, read member by member within limits on size and packing."""
+"""Read images from zip files, member by member, within limits on unpacked size and compression ratio."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from padim.errors import ImageError
 
 @dataclass(frozen=True)
 class ZipLimits:
-    """What a zip may ask for. Every limit is applied to what is really read, not to what the headers claim.
+    """Limits on reading a zip file; each is applied to the bytes really read, not to what the headers claim.
 
     Attributes:
-        members: most entries of any kind.
-        total_bytes: most bytes unpacked from one archive in one iteration.
-        ratio: most unpacked bytes for one packed byte, in a member and in the whole archive; photographs
-            reach 2, plain uncompressed ones 50, bombs 1000.
-        ratio_floor: bytes below which the ratio does not matter.
+        members: largest number of entries of any kind.
+        total_bytes: largest number of bytes unpacked from one archive in one iteration.
+        ratio: largest number of unpacked bytes per packed byte, in a member and in the whole archive;
+            photographs reach 2, plain uncompressed images 50, zip bombs 1000.
+        ratio_floor: unpacked bytes below which the ratio is not checked.
     """
 
     members: int = 50_000
@@ -38,13 +38,13 @@ class ZipLimits:
 
 
 class ZipSource(Source):
-    """The images in a zip archive; nothing is ever unpacked to disk, and one member at a time to memory.
+    """Source of the images in a zip archive, unpacked to memory one member at a time, never to disk.
 
     Names are those in the archive. Members that are encrypted, damaged, links, archives, too large, bombs, or
     whose names point outside the archive are skipped with the reason.
 
     Raises:
-        ImageError: the archive as a whole is unreadable or has too many members; it is named.
+        ImageError: the archive as a whole is unreadable or has too many members; the error names it.
     """
 
     def __init__(
@@ -91,17 +91,17 @@ class ZipSource(Source):
         return len(self._members)
 
     def _stream(self) -> AbstractContextManager[IO[bytes]]:
-        """The archive's bytes, with a reading position of our own where the source allows it."""
+        """Open the archive as a binary stream, with its own reading position where the source allows it."""
         if isinstance(self._source, str | Path):
             return Path(self._source).open("rb")
         if isinstance(self._source, bytes):
             return BytesIO(self._source)
         if hasattr(self._source, "getvalue"):
             return BytesIO(self._source.getvalue())
-        return nullcontext(self._source)  # the caller's to close
+        return nullcontext(self._source)  # the caller owns and closes it
 
     def _sort_in(self, entry: zipfile.ZipInfo) -> None:
-        """Puts a member among the images, the skipped or the ignored, by what its header says."""
+        """Add a member to the images, the tables, the skipped or the ignored files, by its header."""
         raw = entry.orig_filename
         path = PurePosixPath(raw.replace("\\", "/"))  # Windows programs write backslashes
         name = str(path)
@@ -129,12 +129,12 @@ class ZipSource(Source):
                 (self._tables if table else self._members).append((name, entry))
 
     def open(self) -> ZipReader:
-        """The archive for reading its images and tables by name, with limits over all that is read."""
+        """Open the archive to read its images and tables by name, within the limits of this source."""
         return ZipReader(self)
 
     @property
     def budget(self) -> int:
-        """Most bytes unpacked in one go through the archive."""
+        """Largest number of bytes that one iteration over the archive may unpack."""
         limits = self._limits
         return min(limits.total_bytes, max(limits.ratio_floor, limits.ratio * self._archive_bytes))
 
@@ -178,7 +178,7 @@ class ZipSource(Source):
                 yield name, image
 
     def _unpack(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, budget: int, data: bytearray) -> None:
-        """Unpacks a member into `data`, stopping at the first limit it passes."""
+        """Unpack a member into `data`; raise at the first limit that it exceeds."""
         if entry.file_size > self._max_bytes:
             raise Refusal(too_large(self._max_bytes))
         packed = min(entry.compress_size, self._archive_bytes)
@@ -198,12 +198,12 @@ class ZipSource(Source):
 
 
 class ZipReader:
-    """A zip's images and tables by name, in any order; what is passed over is in ``skipped``.
+    """Reader of a zip archive's images and tables by name, in any order.
 
     Attributes:
         images: names in natural order.
         tables: names of the CSV files.
-        skipped: members that cannot be read, and why.
+        skipped: one error with the reason for each member that cannot be read.
     """
 
     def __init__(self, source: ZipSource) -> None:
@@ -219,14 +219,14 @@ class ZipReader:
         weakref.finalize(self, self._opened.close)
 
     def again(self) -> None:
-        """Begin to count what is unpacked anew, for another go through the archive."""
+        """Reset the count of unpacked bytes, before another iteration over the archive."""
         self._left = self._source.budget
 
     def read(self, name: str) -> bytes:
-        """One member, unpacked.
+        """Unpack one member and return its bytes.
 
         Raises:
-            ImageError: it is damaged, too large or a bomb, or the archive cannot be read any more.
+            ImageError: the member is damaged, too large or a zip bomb, or the archive can no longer be read.
         """
         entry = self._images.get(name) or self._tables[name]
         data = bytearray()
@@ -249,11 +249,11 @@ class ZipReader:
 
 
 class _BudgetSpent(Exception):
-    """The archive's total limit is reached."""
+    """Raised when the limit on all bytes unpacked from the archive is reached."""
 
 
 def _directory_bytes(stream: IO[bytes]) -> int:
-    """Size of the zip's directory as `zipfile` will read it (0: none found, which it will report)."""
+    """Return the size in bytes of the zip's central directory; 0 if none is found (`zipfile` reports it)."""
     end = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, end - (1 << 16) - 22 - 20 - 56))
     tail = stream.read()

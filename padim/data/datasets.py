@@ -1,7 +1,7 @@
-"""Labelled images: which are good, which show what defect, and where.
+"""Labelled data sets: which images are good, which show a defect of which kind, and where it is.
 
-A reader knows one layout and gives a :class:`Dataset`; :func:`open_dataset` finds the reader that fits.
-Readers look at names and small tables only, so that a folder, a zip and uploads are all the same to them.
+Each reader handles one folder layout and returns a :class:`Dataset`; :func:`open_dataset` tries them in
+turn. Readers use names and small tables only, so the same code serves folders, zip files and uploads.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from padim.data.sources import File, FolderSource, UploadSource, read_plain
 from padim.errors import ImageError, PadimError
 
 GOOD = "good"
-# A defect of which no more is known.
+# The kind of a defect whose label gives no kind.
 DEFECT = "defect"
-# What people call good parts.
+# Folder names and labels that stand for good parts.
 _GOOD_NAMES = ("good", "ok", "normal", "normals", "pass")
 _MASKS = "ground_truth"
 _TABLE_BYTES = 64 * MIB
@@ -37,10 +37,9 @@ class LabeledSample:
 
     Attributes:
         name: unique in its dataset, with forward slashes.
-        kind: ``good``, or what is wrong with it.
-        mask: where its defect is, as the name of an image file at the same place; None where nobody has
-            drawn it.
-        file: the name of the image's own file at that place.
+        kind: ``good``, or the kind of defect.
+        mask: name of the mask's image file in the same tree; None where no mask was drawn.
+        file: name of the image's own file in that tree.
     """
 
     name: str
@@ -55,28 +54,34 @@ class LabeledSample:
 
 
 class ImageTree(Protocol):
-    """Files read by name: ``images`` in natural order, ``tables`` (CSV), and what was passed over."""
+    """Files that can be read by name: a folder, a zip archive or uploads.
+
+    Attributes:
+        images: names of the image files in natural order.
+        tables: names of the CSV files.
+        skipped: one error with the reason for each file that cannot be read.
+    """
 
     images: list[str]
     tables: list[str]
     skipped: list[ImageError]
 
     def read(self, name: str) -> bytes:
-        """One of them. Raises ImageError."""
+        """Return the bytes of the file ``name``; raise ImageError if it cannot be read."""
 
     def again(self) -> None:
-        """Another go through them begins."""
+        """Prepare for another iteration over the files; called before each one."""
 
 
 class Dataset:
-    """Labelled images, read one at a time.
+    """Labelled images that are read one at a time.
 
     Attributes:
-        layout: what the reader calls it.
-        samples: by name, good ones first.
-        skipped: files passed over: those that are no images we read, that a table names but nobody has, and
-            that could not be read by the latest iteration so far.
-        training: good parts set aside to fit on, where the layout has such; none of the samples.
+        layout: name of the folder layout, as its reader gives it.
+        samples: the labelled images by name, good ones first.
+        skipped: one error for each file passed over: files that are not readable images, files that a table
+            lists but that do not exist, and files that the latest iteration so far could not read.
+        training: good parts set aside to fit on, where the layout has a training set; none of ``samples``.
     """
 
     def __init__(
@@ -89,11 +94,11 @@ class Dataset:
     ) -> None:
         """
         Args:
-            layout: its name.
-            place: where the files are.
-            samples: the labelled images there.
-            absent: what is known to be unusable.
-            training: good parts there to fit on.
+            layout: name of the folder layout.
+            place: the files.
+            samples: the labelled images among them.
+            absent: errors of the files already known to be unusable.
+            training: good parts among the files to fit on.
         """
         self.layout = layout
         self.training = tuple(training)
@@ -106,7 +111,7 @@ class Dataset:
         return len(self.samples)
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        """(name, bytes), undecoded, as ``Padim.score`` takes them."""
+        """Yield (name, file bytes) of each sample, undecoded, as ``Padim.score`` takes them."""
         self.skipped = list(self._absent)
         self._place.again()
         for sample in self.samples.values():
@@ -118,40 +123,40 @@ class Dataset:
             yield sample.name, data
 
     def only(self, samples: Iterable[LabeledSample]) -> Dataset:
-        """Some of its images, or those to fit on, as a data set of their own."""
+        """Return a data set of the given samples, which may be among ``samples`` or ``training``."""
         return Dataset(self.layout, self._place, list(samples))
 
     def content(self, name: str) -> bytes:
-        """An image's or a mask's file, as it is. Raises ImageError."""
+        """Return the bytes of an image's or a mask's file; raise ImageError if it cannot be read."""
         return self._place.read(name)
 
     def mask(self, sample: LabeledSample, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-        """Where that defect is, bool ``(h, w)`` in the pixels of its image; None where nobody has drawn it.
+        """Return a sample's defect mask, bool ``(h, w)`` in the pixels of its image; None without a mask.
 
         Args:
             size: (h, w) of the image.
 
         Raises:
-            ImageError: it cannot be read or is of another size than its image.
+            ImageError: the mask cannot be read or its size differs from that of its image.
         """
         return None if sample.mask is None else read_mask(self._place.read(sample.mask), sample.mask, size)
 
     @property
     def kinds(self) -> Counter[str]:
-        """How many images of each kind; ``good`` is one of them."""
+        """Number of images of each kind; ``good`` is one of the kinds."""
         return Counter(sample.kind for sample in self.samples.values())
 
     @property
     def masks(self) -> int:
-        """How many defects come with a mask."""
+        """Number of defects that have a mask."""
         return sum(sample.mask is not None for sample in self.samples.values())
 
 
 def read_mask(data: bytes, name: str, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """A mask in the pixels of its image: bool ``(h, w)``, whatever is not black.
+    """Decode a mask file to bool ``(h, w)`` in the pixels of its image; pixels that are not black are True.
 
     Raises:
-        ImageError: it is no image or of another size than its image.
+        ImageError: the mask is not an image or its size differs from that of its image.
     """
     mask = decode(data, name).max(axis=2) > 0
     if mask.shape != size:
@@ -163,11 +168,11 @@ def read_mask(data: bytes, name: str, size: tuple[int, int]) -> npt.NDArray[np.b
 
 
 def at_map_resolution(mask: npt.NDArray[np.bool_], preprocess: Preprocess) -> npt.NDArray[np.bool_]:
-    """A mask laid on the judged map, nearest neighbour with half-pixel centres.
+    """Resample a mask to the level map's pixels (nearest neighbour, half-pixel centers).
 
     Args:
         mask: bool ``(h, w)``, in the image's pixels.
-        preprocess: gives the map's size and where the image lies in it.
+        preprocess: gives the map's size and the image's position in it.
 
     Returns:
         bool ``(S, S)``.
@@ -186,7 +191,7 @@ def at_map_resolution(mask: npt.NDArray[np.bool_], preprocess: Preprocess) -> np
 
 
 class _Folder:
-    """A folder. Masks and a table of VisA may lie beside it, under names that begin with ``../``."""
+    """File tree of a folder; masks and VisA's table beside it get names that begin with ``../``."""
 
     def __init__(self, path: Path, beside: bool) -> None:
         self._paths, self.skipped = FolderSource(path).paths()
@@ -197,7 +202,7 @@ class _Folder:
             for table in sorted(tables)
             if table.resolve().is_relative_to(root)
         }
-        # Links are followed no further beside the folder than in it.
+        # A link beside the folder must stay within the parent, as a link in the folder must stay in it.
         drawn, split = ((above / name).resolve() for name in (_MASKS, _SPLIT))
         beside_it = beside and root.name != _MASKS
         if beside_it and not (path / _MASKS).is_dir() and drawn.is_dir() and drawn.is_relative_to(above):
@@ -217,7 +222,7 @@ class _Folder:
 
 
 class _Uploads:
-    """Files handed over one by one; their names carry the folders."""
+    """File tree of single uploads, whose names contain their folders."""
 
     def __init__(self, files: Sequence[tuple[str, File]]) -> None:
         self._files = {name.replace("\\", "/"): (name, file) for name, file in files}
@@ -243,35 +248,35 @@ _SPLIT = "split_csv/1cls.csv"
 
 @dataclass(frozen=True)
 class _Tree:
-    """What readers look at: a place from one of its folders on; ``prefix`` names it and ends in a slash."""
+    """View of one folder of a file tree, for the readers; ``prefix`` is its path, with a slash at the end."""
 
     place: ImageTree
     prefix: str = ""
 
     @property
     def images(self) -> list[str]:
-        """Names below the folder, and those beside it."""
+        """Names of the images below the folder, relative to it, and of those beside it."""
         cut = len(self.prefix)
         return [name[cut:] for name in self.place.images if name.startswith(self.prefix)]
 
     @property
     def folders(self) -> list[str]:
-        """Its folders with images in them."""
+        """Names of the direct sub-folders that contain images."""
         return sorted({name.partition("/")[0] for name in self.images if "/" in name} - {".."})
 
     @property
     def loose(self) -> bool:
-        """Whether images lie in it that are in no folder."""
+        """Whether the folder contains images directly, outside any sub-folder."""
         return any("/" not in name for name in self.images)
 
     def has_table(self, name: str) -> bool:
         return self.prefix + name in self.place.tables
 
     def rows(self, name: str) -> list[dict[str, str]]:
-        """A table's rows, by column names in lower case.
+        """Read a CSV table and return its rows, each by column names in lower case.
 
         Raises:
-            PadimError: it is no table that can be read.
+            PadimError: the file is too large, not UTF-8 or not CSV.
         """
         full = self.prefix + name
         data = self.place.read(full)
@@ -302,7 +307,7 @@ class _Tree:
         samples: Sequence[tuple[str, str, str | None, str]],
         absent: Sequence[ImageError] = (),
     ) -> Dataset:
-        """Of (name, kind, mask, file), the last two as they are called in this folder."""
+        """Build a data set of (name, kind, mask, file) tuples; mask and file are relative to this folder."""
         full = self.prefix
         ordered = sorted(samples, key=lambda sample: sample[1] != GOOD)
         return Dataset(
@@ -317,7 +322,10 @@ class _Tree:
 
 
 def _mvtec(tree: _Tree) -> Dataset | None:
-    """MVTec AD: ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/<stem>_mask.png``."""
+    """Read the layout of MVTec AD; return None if the tree has another one.
+
+    Its folders: ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/<stem>_mask.png``.
+    """
     if "test" not in tree.folders:
         return None
     found = _kinds(tree, "test/", f"{_MASKS}/", "MVTec AD")
@@ -331,12 +339,16 @@ def _mvtec(tree: _Tree) -> Dataset | None:
 
 
 def _plain(tree: _Tree) -> Dataset | None:
-    """One folder of good parts and one for each defect; masks as in MVTec AD, in it or beside it."""
+    """Read a folder of good parts and one folder per kind of defect; None if the tree has another layout.
+
+    Masks are named as in MVTec AD, in the folder ``ground_truth`` inside the tree or beside it.
+    """
     masks = f"{_MASKS}/" if _MASKS in tree.folders else f"../{_MASKS}/"
     return _kinds(tree, "", masks, "one folder a kind")
 
 
 def _kinds(tree: _Tree, base: str, masks: str, layout: str) -> Dataset | None:
+    """Read one folder per kind below ``base``, with masks below ``masks``; None if there are no images."""
     drawn: dict[str, str] = {}
     for name in tree.images:
         if name.startswith(masks):
@@ -355,7 +367,7 @@ def _kinds(tree: _Tree, base: str, masks: str, layout: str) -> Dataset | None:
             samples.append((name, GOOD, None, file))
         else:
             samples.append((name, kind, drawn.get(str(PurePosixPath(name).with_suffix(""))), file))
-    # Images to fit on are not asked for here, whether or not they can be read.
+    # Unreadable files of the training set are not reported: evaluation does not use them.
     others = (f"{tree.prefix}{_MASKS}/", f"{tree.prefix}train/")
     absent = [
         ImageError(error.name.removeprefix(tree.prefix + base), error.reason)
@@ -366,10 +378,16 @@ def _kinds(tree: _Tree, base: str, masks: str, layout: str) -> Dataset | None:
 
 
 def _visa(tree: _Tree) -> Dataset | None:
-    """VisA: ``<part>/image_anno.csv``; above it ``split_csv/1cls.csv`` says what is for testing."""
+    """Read the layout of VisA; return None if the tree has another one.
+
+    Its files: ``<part>/image_anno.csv``, and above it ``split_csv/1cls.csv``, which lists the test images.
+
+    Raises:
+        PadimError: the tree contains several of VisA's parts.
+    """
     if tree.has_table(_ANNOTATION):
         rows = tree.rows(_ANNOTATION)
-        # The split lies one folder up: of the same place, or beside it.
+        # The split is one folder up: in the same tree, or beside it.
         up = _Tree(tree.place, "".join(tree.prefix[:-1].rpartition("/")[:2]))
         split = next((at.rows(f) for at, f in ((tree, f"../{_SPLIT}"), (up, _SPLIT)) if at.has_table(f)), [])
         testing = {row.get("image", "") for row in split if row.get("split") == "test"}
@@ -384,7 +402,7 @@ def _visa(tree: _Tree) -> Dataset | None:
         return _listed(tree, rows, "VisA", _ANNOTATION, above=True)
     parts = [folder for folder in tree.folders if tree.has_table(f"{folder}/{_ANNOTATION}")]
     if not parts and tree.has_table(_SPLIT):
-        # As some mirrors have it: without the annotations, so without the kinds of defect.
+        # Some mirrors leave out the annotations, and with them the kinds of defect.
         rows = [row for row in tree.rows(_SPLIT) if row.get("split") == "test"]
         named = sorted({row.get("object", "") for row in rows})
         if len(named) == 1:
@@ -398,7 +416,7 @@ def _visa(tree: _Tree) -> Dataset | None:
 
 
 def _table(tree: _Tree) -> Dataset | None:
-    """A CSV with the columns path, label and, where there are masks, mask."""
+    """Read a CSV with the columns path, label and, where there are masks, mask; None if there is none."""
     for name in tree.place.tables:
         inside = name.removeprefix(tree.prefix)
         if not name.startswith(tree.prefix) or "/" in inside:
@@ -412,17 +430,20 @@ def _table(tree: _Tree) -> Dataset | None:
 def _listed(
     tree: _Tree, rows: Sequence[dict[str, str]], layout: str, table: str, *, above: bool = False
 ) -> Dataset:
-    """Of a table's rows: the image's path, its label, its mask's path.
+    """Build a data set from the rows of a CSV table, each with an image's path, label and mask path.
 
     Args:
-        above: paths begin with the table's own folder, as in VisA.
+        above: whether paths begin with the name of the table's own folder, as in VisA.
+
+    Raises:
+        PadimError: the table lists no image that exists.
     """
     there = set(tree.images)
     reasons = {error.name.removeprefix(tree.prefix): error.reason for error in tree.place.skipped}
     absent: list[ImageError] = []
 
     def found(path: str) -> str | None:
-        # Only what was found below the folder can be named: no path leads out of it.
+        # Only files found below the folder are accepted: no path in the table can lead out of it.
         path = inside(path)
         return path if path in there else None
 
@@ -460,14 +481,14 @@ _READERS: tuple[Callable[[_Tree], Dataset | None], ...] = (_visa, _mvtec, _table
 
 
 def open_dataset(path: str | Path, *, beside: bool = True) -> Dataset:
-    """The labelled images at a place, by the first reader that knows its layout.
+    """Open a labelled data set with the first reader that recognizes its layout.
 
     Args:
         path: a folder, a zip, or a CSV with the columns path, label and mask.
-        beside: whether masks that lie beside a folder may be read.
+        beside: whether masks and tables beside the folder may be read.
 
     Raises:
-        PadimError: nothing there, or no layout that is known.
+        PadimError: the path does not exist, or its layout is not known.
     """
     path = Path(path)
     if path.is_file() and path.suffix.lower() == ".csv":
@@ -475,19 +496,19 @@ def open_dataset(path: str | Path, *, beside: bool = True) -> Dataset:
         rows = tree.rows(path.name) if tree.has_table(path.name) else []
         if not rows or not {"path", "label"} <= set(rows[0]):
             raise PadimError(f"{path}: has no rows under the columns path and label")
-        return _saying(path.name, lambda: _listed(tree, rows, "CSV", path.name))
+        return _read_named(path.name, lambda: _listed(tree, rows, "CSV", path.name))
     if path.is_file() and path.suffix.lower() == ".zip":
-        return _saying(str(path), lambda: _read(ZipSource(path).open()))
+        return _read_named(str(path), lambda: _read(ZipSource(path).open()))
     if not path.is_dir():
         raise PadimError(f"{path}: is not a folder, a zip or a CSV; give one with labelled images")
-    return _saying(str(path), lambda: _read(_Folder(path, beside)))
+    return _read_named(str(path), lambda: _read(_Folder(path, beside)))
 
 
 def open_good(path: str | Path) -> Dataset:
-    """The images of a folder or a zip without labels, all taken for good parts.
+    """Open the images of a folder or a zip without labels, all treated as good parts.
 
     Raises:
-        PadimError: nothing there.
+        PadimError: the path does not exist or contains no images.
     """
     path = Path(path)
     if path.is_file() and path.suffix.lower() == ".zip":
@@ -498,10 +519,10 @@ def open_good(path: str | Path) -> Dataset:
 
 
 def good_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
-    """The images among uploads, one zip or files, all taken for good parts.
+    """Open the images among uploads (one zip, or files), all treated as good parts.
 
     Raises:
-        PadimError: there are none.
+        PadimError: there are no images.
     """
     if len(files) == 1 and files[0][0].lower().endswith(".zip"):
         ((name, file),) = files
@@ -517,21 +538,22 @@ def _all_good(place: ImageTree, name: str) -> Dataset:
 
 
 def open_uploads(files: Sequence[tuple[str, File]]) -> Dataset:
-    """The labelled images among uploads: one zip, or files whose names carry their folders.
+    """Open a labelled data set from uploads: one zip, or files whose names contain their folders.
 
     Raises:
-        PadimError: several zips, or no layout that is known.
+        PadimError: there are several zips, or the layout is not known.
     """
     zips = [(name, file) for name, file in files if name.lower().endswith(".zip")]
     if len(zips) == 1 == len(files):
         ((name, file),) = zips
-        return _saying(name, lambda: _read(ZipSource(file, name).open()))
+        return _read_named(name, lambda: _read(ZipSource(file, name).open()))
     if zips:
         raise PadimError("give one zip by itself, or a folder of images")
-    return _saying("The upload", lambda: _read(_Uploads(files)))
+    return _read_named("The upload", lambda: _read(_Uploads(files)))
 
 
-def _saying(name: str, read: Callable[[], Dataset | None]) -> Dataset:
+def _read_named(name: str, read: Callable[[], Dataset | None]) -> Dataset:
+    """Call ``read``; put ``name`` in front of its error, and raise PadimError if it finds no layout."""
     try:
         found = read()
     except ImageError:
@@ -547,6 +569,7 @@ def _saying(name: str, read: Callable[[], Dataset | None]) -> Dataset:
 
 
 def _read(place: ImageTree) -> Dataset | None:
+    """Read a tree with the first reader that recognizes it, descending into a single top-level folder."""
     tree: _Tree | None = _Tree(place)
     plain: list[_Tree] = []
     while tree is not None:
@@ -555,7 +578,7 @@ def _read(place: ImageTree) -> Dataset | None:
             if found is not None:
                 return found
         plain.append(tree)
-        # A zip or an upload often holds one folder that holds the rest.
+        # A zip or an upload often contains a single folder with everything in it.
         only = tree.folders
         tree = tree.under(only[0]) if len(only) == 1 and not tree.loose and not _is_good(only[0]) else None
     with_good = (tree for tree in plain if any(map(_is_good, tree.folders)))

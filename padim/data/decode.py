@@ -1,7 +1,8 @@
-"""From files to model input: safe decoding, and the one preprocessing.
+"""Decode image files safely: a file's bytes become an RGB array, or an error that gives the reason.
 
-:func:`decode` turns any upload into RGB or says why not; :class:`Preprocess` turns RGB into the square the
-network sees (docs/design.md, section 4.1). Every failure of a file is an :class:`ImageError`.
+Files are untrusted: every limit on pixels, bytes, memory and time is checked here or in the helper process
+(:mod:`padim.data.decode_pool`). Whatever is wrong with a file is raised as an :class:`ImageError`. The step
+from RGB to model input is in :mod:`padim.data.preprocess` (docs/design.md, section 4.1).
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from padim.errors import ImageError, PadimError
 
 MIB = 1024 * 1024
 MAX_BYTES = 256 * MIB
-# Passes over the pixels in one JPEG; encoders make up to some twelve.
+# Largest number of passes over the pixels in one JPEG; encoders write up to about twelve.
 MAX_SCANS = 50
-# What reading any image takes beside its pixels.
+# Memory that reading any image takes beside its pixels.
 _READING_BYTES = 16 * MIB
 
 FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp")
-# Images that cannot be read. A source names them instead of passing over them: thirty HEIC photographs that
-# are "not there" would be a riddle.
+# Image formats that cannot be read. A source reports such files instead of ignoring them: otherwise a folder
+# of thirty HEIC photographs would look empty, without a reason.
 UNREADABLE_SUFFIXES = (
     ".gif",
     ".heic",
@@ -53,15 +54,15 @@ UNREADABLE_SUFFIXES = (
 )
 ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 
-# Transparent pixels carry arbitrary hidden colours. They are shown on white, as paper and image viewers show
-# them, so that what is judged is what the engineer sees.
+# Transparent pixels carry arbitrary hidden colours. They are put on white, as paper and image viewers show
+# them, so that the model scores what the engineer sees.
 ALPHA_BACKGROUND = (255, 255, 255)
 
 Rgb = npt.NDArray[np.uint8]
 
 
 def sha256(data: bytes) -> str:
-    """The file's identity in models and reports: the SHA-256 of its bytes, in hexadecimal."""
+    """Return the hex SHA-256 of a file's bytes, which identifies the file in models and reports."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -69,11 +70,11 @@ def sha256(data: bytes) -> str:
 
 
 class Refusal(Exception):
-    """Why this image is not used; `decode` puts the name to it."""
+    """Raised with the reason why an image is not used; `decode` turns it into an ImageError with the name."""
 
 
 class _Tiff(TiffImageFile):
-    """A TIFF reader under our pixel limit alone."""
+    """TIFF reader that applies only this module's pixel limit, not Pillow's."""
 
     def load_prepare(self) -> None:
         # The base class applies Pillow's process-wide limit just before it creates this very image: a warning
@@ -106,7 +107,7 @@ def decode(
     max_bytes: int = MAX_BYTES,
     cancel: Cancel | None = None,
 ) -> Rgb:
-    """An image file as RGB.
+    """Decode an image file to RGB.
 
     The format is told from the content, never from the name. What becomes of the kinds of pixels:
 
@@ -134,15 +135,15 @@ def decode(
         name: the file's name as the user knows it, for the error.
         max_pixels: largest width x height; default: the setting ``PADIM_MAX_MEGAPIXELS``.
         max_bytes: largest file.
-        cancel: asked while this waits and while a helper process decodes; True stops at once.
+        cancel: polled while this function waits and while a helper process decodes; True stops at once.
 
     Returns:
         uint8 (h, w, 3), C-contiguous and writable.
 
     Raises:
-        ImageError: whatever is the matter with the file, in plain words with the remedy.
+        ImageError: the file cannot be used; the message gives the reason and the remedy.
         Cancelled: `cancel` returned True.
-        PadimError: a setting makes no sense, or no helper process can be started.
+        PadimError: a setting is invalid, or no helper process can be started.
     """
     with decoded(data, name, max_pixels=max_pixels, max_bytes=max_bytes, cancel=cancel) as rgb:
         return rgb
@@ -157,9 +158,9 @@ def decoded(
     max_bytes: int = MAX_BYTES,
     cancel: Cancel | None = None,
 ) -> Iterator[Rgb]:
-    """An image file as RGB, its memory reserved until the block ends; else as :func:`decode`.
+    """Decode an image file as :func:`decode` does and keep its memory reserved until the block ends.
 
-    Nothing else may be decoded inside the block: it would wait for memory that the block itself holds.
+    Do not decode another image inside the block: it would wait for memory that the block itself holds.
     """
     limits = decode_limits.current()
     most = limits.pixels if max_pixels is None else max_pixels
@@ -177,7 +178,7 @@ def decoded(
         except Refusal as refusal:
             raise ImageError(name, str(refusal)) from None
         except Exception as error:
-            # As broad as can be on purpose. On malformed data the readers raise OSError, SyntaxError,
+            # As broad as possible on purpose. On malformed data the readers raise OSError, SyntaxError,
             # ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error, zlib.error,
             # DecompressionBombError and more, and the next Pillow may add to the list; for the user all of
             # them are the one fact that this file is unusable. Nothing is hidden: the file is named and the
@@ -187,14 +188,17 @@ def decoded(
 
 
 def decode_here(data: bytes, max_pixels: int) -> Rgb | str:
-    """An image file as RGB, or why it cannot be used; no limit but its size: for the helper process."""
+    """Decode an image file in the helper process; return RGB, or the reason why it cannot be used.
+
+    Only the limit on pixels applies: the parent process has set the limits on memory and time.
+    """
     kind = ""
     try:
         kind = _recognise(data)
         return _decode(data, kind, image_headers.read(data, kind), max_pixels)
     except MemoryError:
         return "needs more memory to be decoded than an image of its size should; save it anew as PNG"
-    except Exception as error:  # as in `decoded`; the other process puts the name to it
+    except Exception as error:  # as in `decoded`; the parent process adds the file's name
         return _reason(error, kind)
 
 
@@ -207,7 +211,7 @@ def _decode_within(
     cancel: Cancel | None,
     held: ExitStack,
 ) -> Rgb:
-    """Decode once there is memory for it, here or in a helper process; `held` keeps the memory."""
+    """Wait for memory, then decode here or in a helper process; `held` keeps the memory reserved."""
     budget = memory_budget(limits.memory)
     pixels = max_pixels if header.pixels is None else header.pixels
     need = pixels * header.bytes_per_pixel + 2 * len(data) + _READING_BYTES
@@ -235,7 +239,7 @@ def _decode_within(
 
 
 def _admit(header: Header, length: int, max_pixels: int) -> None:
-    """Refuses what would cost too much, by what the file declares."""
+    """Raise Refusal if decoding would cost too much, according to the file's header."""
     if header.size is not None:
         _check_pixels(header.size, max_pixels)
     if header.run_length:
@@ -259,7 +263,7 @@ def _admit(header: Header, length: int, max_pixels: int) -> None:
 
 
 def _reason(error: Exception, kind: str) -> str:
-    """What a failure to read means for whoever brought the file."""
+    """Return the reason, in plain words with the remedy, for an error raised while reading a file."""
     if isinstance(error, Refusal):
         return str(error)
     if isinstance(error, MemoryError):
@@ -270,17 +274,17 @@ def _reason(error: Exception, kind: str) -> str:
 
 
 def too_large(max_bytes: int) -> str:
-    """Why a file over the byte limit is refused."""
+    """Return the message for a file over the limit on bytes."""
     return f"is larger than {megabytes(max_bytes)}, the limit for one image; save it smaller or as JPEG"
 
 
 def megabytes(n: int) -> str:
-    """A size as people read it."""
+    """Format a number of bytes as text: whole MB from 1 MiB on, else bytes."""
     return f"{n / MIB:.0f} MB" if n >= MIB else f"{n} bytes"
 
 
 def _recognise(data: bytes) -> str:
-    """The format by the file's first bytes; says what else it may be."""
+    """Return the file's format by its first bytes; raise Refusal, with what it is, for any other content."""
     head = bytes(data[:32])
     if not head:
         raise Refusal("is empty (0 bytes); copy it again")
@@ -310,6 +314,7 @@ def _recognise(data: bytes) -> str:
 
 
 def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
+    """Decode a file of a known format to upright RGB; raises whatever Pillow raises on malformed data."""
     if header.size is not None:
         # Pillow's WebP reader allocates the canvas while it opens the file.
         _check_pixels(header.size, max_pixels)
@@ -328,9 +333,9 @@ def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
         raise Refusal("is an animation; save the frame to be judged as an image of its own")
     image.load()
     if isinstance(image, WebPImageFile):
-        # Two canvases and a copy of the pixels, twelve bytes a pixel, that nothing needs any more.
+        # Frees two canvases and a copy of the pixels, twelve bytes per pixel, no longer needed.
         image.fp = image._decoder = None
-    # TIFFs are turned by Pillow as they load, and forget their orientation then.
+    # Pillow turns TIFFs upright while loading them and then drops their orientation tag.
     return np.ascontiguousarray(_turn(_to_rgb(image), _orientation(image)))
 
 
@@ -344,7 +349,7 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _check_tiff(image: TiffImageFile) -> None:
-    """Refuses what Pillow would read wrongly or in part only."""
+    """Raise Refusal for TIFFs that Pillow would read wrongly or only in part."""
     tags = image.tag_v2
     bits = tags.get(_TIFF_BITS_PER_SAMPLE, (1,))
     if image.mode == "L" and 2 in tags.get(_TIFF_SAMPLE_FORMAT, ()):
@@ -377,7 +382,7 @@ def _check_tiff(image: TiffImageFile) -> None:
 
 
 def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
-    """uint8 (h, w, 3) of a loaded image, not yet turned upright."""
+    """Convert a loaded image to uint8 (h, w, 3), not yet turned upright."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _deep_grey_to_rgb(image)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or image.has_transparency_data:
@@ -387,7 +392,7 @@ def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
 
 
 def _on_background(image: ImageFile.ImageFile) -> Image.Image:
-    """A transparent image as it looks on `ALPHA_BACKGROUND`."""
+    """Paste a transparent image on `ALPHA_BACKGROUND`."""
     rgba: Image.Image = image.convert("LA") if image.mode == "La" else image
     rgba = rgba if rgba.mode == "RGBA" else rgba.convert("RGBA")
     alpha = rgba.getchannel("A")
@@ -403,7 +408,7 @@ def _check_visible(nothing: bool) -> None:
 
 
 def _scale_colour_key(image: PngImageFile) -> None:
-    """A PNG names its transparent colour at the file's bit depth; Pillow's pixels have 8 bits."""
+    """Scale a PNG's transparent colour from the file's bit depth to the 8 bits of Pillow's pixels."""
     key = image.info.get("transparency")
     raw_mode = image.tile[0].args
     if isinstance(key, tuple) and raw_mode == "RGB;16B":
@@ -413,7 +418,7 @@ def _scale_colour_key(image: PngImageFile) -> None:
 
 
 def _deep_grey_to_rgb(image: ImageFile.ImageFile) -> Rgb:
-    """Grey of 12, 16 or 32 bits, or of floats, as uint8 (h, w, 3)."""
+    """Convert grey pixels of 12, 16 or 32 bits, or floats from 0 to 1, to uint8 (h, w, 3)."""
     tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     values = np.asarray(image)
     if image.mode == "F":
@@ -422,7 +427,7 @@ def _deep_grey_to_rgb(image: ImageFile.ImageFile) -> Rgb:
         bits = tags.get(_TIFF_BITS_PER_SAMPLE, (16,))[0]
         signed = 2 in tags.get(_TIFF_SAMPLE_FORMAT, ())
         grey = _integer_levels(values, bits, signed)
-    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # "white is zero", which Pillow heeds up to 8 bits only
+    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # "white is zero", which Pillow applies up to 8 bits only
         grey = 255 - grey
     rgb = np.repeat(grey[..., np.newaxis], 3, axis=2)
     key = image.info.get("transparency")
@@ -437,9 +442,9 @@ def _integer_levels(values: npt.NDArray[Any], bits: int, signed: bool) -> npt.ND
     if signed:
         values, bits = np.maximum(values, 0), bits - 1
     elif bits == 32:
-        values = values.view(np.uint32)  # Pillow hands unsigned 32-bit values over as signed
+        values = values.view(np.uint32)  # Pillow returns unsigned 32-bit values as signed
     grey = (values >> (bits - 8)).astype(np.uint8)
-    # No camera has 32 bits: such files hold smaller numbers, and would turn black without a word.
+    # No camera has 32 bits: such files hold smaller numbers, and would become black without a message.
     if bits > 16 and not grey.any() and values.any():
         raise Refusal(
             f"holds 32-bit integers up to {int(values.max())} only, all of them black on the full scale; "
@@ -462,14 +467,14 @@ def _orientation(image: ImageFile.ImageFile) -> int:
     try:
         value = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:
-        # Cameras write broken EXIF blocks every day, and the parser's ways to fail are many. The pixels are
-        # sound: the image is shown as stored, as viewers do.
+        # Cameras often write broken EXIF blocks, and the parser fails in many ways. The pixels are
+        # intact: the image is used as stored, as viewers do.
         return 1
     return value if isinstance(value, int) else 1
 
 
 def _turn(rgb: Rgb, orientation: int) -> Rgb:
-    """The stored image the right way up; EXIF 2.32, tag 274: 1 to 8."""
+    """Turn the stored image upright, according to its EXIF orientation (EXIF 2.32, tag 274: 1 to 8)."""
     if orientation in (5, 6, 7, 8):
         rgb = rgb.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

@@ -1,4 +1,4 @@
-"""A budget that threads share: who wants a part waits until the others have given enough back."""
+"""A budget of units (bytes, places) that threads share: a thread waits until enough units are free."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from padim.errors import Cancelled
 
 Cancel = Callable[[], bool]
 
-# How often a waiting thread asks whether it should stop.
+# Seconds between two checks of `cancel` while a thread waits.
 POLL_S = 0.05
 
 
 class Budget:
-    """Units that threads take and give back, first come, first served.
+    """Number of units that threads reserve and release in the order in which they asked.
 
-    Whoever holds a part must not ask for more before giving it back: with that, waiting always ends.
+    A thread must release what it holds before it reserves more; this rules out deadlocks.
     """
 
     def __init__(self, total: int) -> None:
@@ -30,22 +30,22 @@ class Budget:
 
     @property
     def held(self) -> int:
-        """Units taken at this moment."""
+        """Number of units reserved at this moment."""
         with self._changed:
             return self._held
 
     @property
     def waiting(self) -> int:
-        """Threads that wait for units."""
+        """Number of threads that wait for units."""
         with self._changed:
             return len(self._queue)
 
     @contextmanager
     def holding(self, amount: int, cancel: Cancel | None = None) -> Iterator[None]:
-        """Hold `amount` units inside the block, waiting for them first.
+        """Reserve `amount` units for the duration of the block, waiting until they are free.
 
         Raises:
-            ValueError: it is more than there will ever be.
+            ValueError: `amount` is negative or more than the whole budget.
             Cancelled: `cancel` returned True while waiting.
         """
         self._take(amount, cancel)
@@ -79,9 +79,10 @@ _shared: dict[int, Budget] = {}
 
 
 def memory_budget(total: int) -> Budget:
-    """The one budget of bytes for all decoding in this process.
+    """Return the budget in bytes that all decoding in this process shares.
 
-    Another `total`, where the setting was changed, is another budget: what is held of the former stays there.
+    A different `total`, after a change of the setting, creates a new budget; bytes held in the former one are
+    not counted in it.
     """
     with _lock:
         if total not in _shared:
@@ -91,7 +92,7 @@ def memory_budget(total: int) -> Budget:
 
 
 def _forget() -> None:
-    """A forked process begins with nothing held: the holders are threads that it does not have."""
+    """Reset the budgets in a forked process, which does not have the threads that hold the units."""
     global _lock
     _lock = threading.Lock()
     _shared.clear()

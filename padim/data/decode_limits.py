@@ -1,8 +1,8 @@
-"""What one image and all decoding together may cost; each limit is a setting from the environment.
+"""Limits on the size, memory and time of decoding, each set by an environment variable.
 
-``PADIM_MAX_MEGAPIXELS`` (default 25) is the largest image, ``PADIM_DECODE_MEMORY`` (megabytes) what all
-decoding of the process may take at a time, ``PADIM_DECODE_SECONDS`` (default 20) how long a file may take
-whose decoding time does not follow from its size.
+``PADIM_MAX_MEGAPIXELS`` (default 25) is the largest image; ``PADIM_DECODE_MEMORY`` (megabytes) is the memory
+that all decoding of the process may use at a time; ``PADIM_DECODE_SECONDS`` (default 20) is the longest
+decoding of a file whose decoding time cannot be bounded by its size.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ MEMORY = "PADIM_DECODE_MEMORY"
 SECONDS = "PADIM_DECODE_SECONDS"
 
 MB = 1_000_000
-# What a 25-megapixel image of any kind needs, and what decoding several at a time is worth.
+# The least suffices for a 25-megapixel image of any format; above the most, more parallel images gain little.
 LEAST_MEMORY, MOST_MEMORY = 800 * MB, 2000 * MB
-# Of the memory that is free when the first image is decoded.
+# Share of the memory that is free when the first image is decoded.
 MEMORY_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Limits of decoding.
+    """Limits on the decoding of images.
 
     Attributes:
         pixels: largest width x height of one image.
-        memory: bytes that all decoding of this process may take at a time.
+        memory: bytes that all decoding of this process may use at a time.
         seconds: longest decoding of one file.
     """
 
@@ -43,10 +43,10 @@ class DecodeLimits:
 
 
 def current() -> DecodeLimits:
-    """The limits in force: the settings, and the defaults for those not set.
+    """Return the limits in force: those set in the environment, and the defaults for the others.
 
     Raises:
-        PadimError: a setting is no positive number; says which.
+        PadimError: a setting is not a positive number; the message names it.
     """
     megapixels = _setting(MEGAPIXELS, "megapixels")
     memory = _setting(MEMORY, "megabytes")
@@ -73,7 +73,7 @@ def _setting(name: str, unit: str) -> float | None:
 
 @lru_cache(maxsize=1)
 def default_memory() -> int:
-    """Bytes for decoding where nobody has chosen: a share of the memory free at the first call."""
+    """Return the default memory for decoding in bytes: a share of the memory free at the first call."""
     free = available_memory()
     if free is None:
         return LEAST_MEMORY
@@ -81,7 +81,7 @@ def default_memory() -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes of memory that new work can use, the container's own limit included; None where nobody says."""
+    """Return the bytes of memory free for new work, within the container's limit; None if not known."""
     known = [value for value in (_free_on_this_machine(), *map(_free_in_group, _GROUPS)) if value is not None]
     return min(known, default=None)
 
@@ -96,7 +96,7 @@ def _free_on_this_machine() -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     try:
-        # Elsewhere only the whole is told (macOS); half of it is taken to be in use.
+        # Elsewhere (macOS) only the total is known; half of it is assumed to be in use.
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, ValueError, OSError):
         return None

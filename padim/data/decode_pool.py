@@ -1,6 +1,6 @@
-"""Helper processes that decode, so that a decoding can be stopped: at its deadline, or when nobody waits.
+"""Helper processes that decode images, so that decoding can be stopped at a deadline or on cancellation.
 
-They are started when first needed, stay for the next file, and are ended when idle. Bytes go in and pixels
+They are started when first needed, reused for the next file, and ended when idle. File bytes go in and pixels
 come out through pipes (``padim.data.decode_worker``); nothing is pickled.
 """
 
@@ -25,23 +25,23 @@ from padim.errors import Cancelled, PadimError
 
 Rgb = npt.NDArray[np.uint8]
 
-# An idle helper keeps some 60 MB.
+# An idle helper process uses about 60 MB.
 IDLE_S = 60.0
-# A process has this long to start, which on a cold disk or a busy machine is not short.
+# Time for a process to start; generous, for a cold disk or a busy machine.
 _START_S = 120.0
 _PIPE_BYTES = 1024 * 1024
 
 
 class TooSlow(Exception):
-    """The decoding was stopped at its deadline."""
+    """Raised when a decoding was stopped at its deadline."""
 
 
 class WorkerDied(Exception):
-    """The helper process ended while it decoded, as on a crash of the decoder or for lack of memory."""
+    """Raised when a helper process ended while decoding: the decoder crashed, or memory ran out."""
 
 
 class _Worker:
-    """One helper process; used by one thread at a time."""
+    """One helper process, used by one thread at a time."""
 
     def __init__(self) -> None:
         root = str(Path(__file__).resolve().parents[2])
@@ -50,9 +50,9 @@ class _Worker:
             [sys.executable, "-m", "padim.data.decode_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # libtiff prints a line for every oddity; what matters of them is in the answer.
+            # libtiff prints a line for every irregularity; the answer contains what matters.
             stderr=subprocess.DEVNULL,
-            # One thread is all it needs, and arenas and thread pools would count as its memory.
+            # It needs one thread only, and arenas and thread pools would count as its memory.
             env={
                 **os.environ,
                 "PYTHONPATH": path,
@@ -61,7 +61,7 @@ class _Worker:
                 "OMP_NUM_THREADS": "1",
                 "MALLOC_ARENA_MAX": "1",
             },
-            # Apart from the terminal's signals: Ctrl-C is for the process that asked.
+            # A session of its own, so that Ctrl-C in the terminal reaches the parent process only.
             start_new_session=True,
         )
         for stream in (self._process.stdin, self._process.stdout):
@@ -69,7 +69,7 @@ class _Worker:
         self._ready = False
         self.used = False
         self.idle_since = 0.0
-        # When the request at hand was sent; None while the process is still starting.
+        # Time at which the current request was sent; None while the process is still starting.
         self.began: float | None = None
 
     @property
@@ -81,11 +81,13 @@ class _Worker:
         return self._process.poll() is None
 
     def ask(self, data: bytes, pixels: int, memory: int, seconds: float) -> Rgb | str:
-        """The decoded image, or why not. Blocks; :meth:`end` from another thread makes it raise.
+        """Send a file and return the decoded image, or the reason why there is none.
+
+        Blocks until the answer has arrived; :meth:`end` from another thread makes it raise.
 
         Raises:
             OSError, EOFError: the process has ended.
-            PadimError: the process did not come up.
+            PadimError: the process did not start.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
@@ -108,7 +110,7 @@ class _Worker:
         if not decoded:
             return stdout.read(length).decode()
         if height * width > pixels:
-            raise EOFError  # it does not answer what it was asked
+            raise EOFError  # an image over the requested limit: the answer is not valid
         rgb = np.empty((height, width, 3), np.uint8)
         into = rgb.data.cast("B")
         while into and (count := stdout.readinto(into)):  # type: ignore[attr-defined]
@@ -118,33 +120,33 @@ class _Worker:
         return rgb
 
     def end(self) -> None:
-        """End the process at once and have the system forget it."""
+        """Kill the process and wait until it is gone, so that no zombie remains."""
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
-        """Close its pipes, once nobody reads them any more."""
+        """Close the pipes to the process; call it when no thread reads from them."""
         for stream in (self._process.stdin, self._process.stdout):
             try:
                 if stream is not None:
                     stream.close()
             except OSError:
-                pass  # bytes that were not sent to a process that is gone
+                pass  # unsent bytes for a process that has ended
 
 
 def _widen(stream: IO[bytes] | None) -> None:
-    """A pipe that holds a megabyte, where the system offers it: fewer turns between the two processes."""
+    """Enlarge a pipe's buffer to 1 MiB where the system allows it: fewer switches between the processes."""
     try:
         import fcntl
 
         if stream is not None:
             fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     except (ImportError, AttributeError, OSError):
-        pass  # another system, or its share of pipes is used up: slower, no more
+        pass  # not Linux, or the user's pipe quota is used up: decoding is only slower
 
 
 class _Exchange(threading.Thread):
-    """A request to a helper process, in a thread of its own, so that whoever waits can give up."""
+    """Thread that sends one request to a helper process, so that the waiting thread can give up."""
 
     def __init__(self, worker: _Worker, data: bytes, pixels: int, memory: int, seconds: float) -> None:
         super().__init__(name="decode", daemon=True)
@@ -158,14 +160,14 @@ class _Exchange(threading.Thread):
         try:
             self.answer = self._worker.ask(*self._request)
         except Exception as error:
-            # Handed to the thread that waits, whatever it is: here nobody would see it.
+            # Passed to the waiting thread, whatever it is: in this thread it would go unnoticed.
             self.error = error
         finally:
             self.finished.set()
 
 
 class DecodePool:
-    """A few helper processes, shared by all threads of this one."""
+    """Pool of a few helper processes, shared by all threads of this process."""
 
     def __init__(self, size: int | None = None, idle_seconds: float = IDLE_S) -> None:
         self.size = size or min(4, max(2, os.cpu_count() or 1))
@@ -178,14 +180,15 @@ class DecodePool:
 
     @property
     def pids(self) -> list[int]:
-        """The helper processes that this pool keeps."""
+        """Process ids of the helper processes in this pool."""
         with self._lock:
             return [worker.pid for worker in (*self._idle, *self._busy)]
 
     def slot(self, cancel: Cancel | None = None) -> AbstractContextManager[None]:
-        """A place to decode, waited for; :meth:`decode` is to be called inside.
+        """Wait for one of the pool's places and hold it during the block, in which :meth:`decode` is called.
 
-        Memory is reserved inside it, never around it: a reservation must not wait for a place.
+        Reserve memory inside the block, never around it: a thread with reserved memory must not wait for a
+        place.
 
         Raises:
             Cancelled: ``cancel`` returned True while waiting.
@@ -200,16 +203,16 @@ class DecodePool:
         Args:
             data: the file's bytes.
             pixels: largest width x height.
-            memory: bytes that the helper may take for it.
-            seconds: after which it is stopped.
-            cancel: asked all the time; True stops it at once.
+            memory: bytes that the helper may use for it.
+            seconds: time after which decoding is stopped.
+            cancel: polled throughout; True stops decoding at once.
 
         Returns:
             uint8 ``(h, w, 3)``, or the reason why the file cannot be used.
 
         Raises:
-            TooSlow: it was stopped at its deadline.
-            WorkerDied: the helper process ended by itself.
+            TooSlow: decoding was stopped at its deadline.
+            WorkerDied: the helper process ended unexpectedly.
             Cancelled: ``cancel`` returned True.
         """
         while True:
@@ -218,12 +221,12 @@ class DecodePool:
             try:
                 return self._exchange(worker, _Exchange(worker, data, pixels, memory, seconds), cancel)
             except WorkerDied:
-                # One that had waited may have been ended from outside: that is not this file's doing.
+                # A reused helper may have been killed from outside while idle: the file may be good.
                 if not again:
                     raise
 
     def close(self) -> None:
-        """End all helper processes; the pool starts new ones when asked again."""
+        """End all helper processes; the pool starts new ones for later requests."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -234,7 +237,7 @@ class DecodePool:
             worker.end()
             worker.close()
         for worker in busy:
-            worker.end()  # whoever waits for it closes it
+            worker.end()  # the thread that waits for it closes its pipes
 
     def _exchange(self, worker: _Worker, exchange: _Exchange, cancel: Cancel | None) -> Rgb | str:
         *_, seconds = exchange._request
@@ -315,7 +318,7 @@ _pool: DecodePool | None = None
 
 
 def shared_pool() -> DecodePool:
-    """The one pool of this process."""
+    """Return the pool of helper processes that this process shares, created at the first call."""
     global _pool
     with _lock:
         if _pool is None:
@@ -325,7 +328,7 @@ def shared_pool() -> DecodePool:
 
 
 def _forget() -> None:
-    """A forked process starts helpers of its own; those of its parent are not its to end."""
+    """Drop the pool in a forked process, which must not end the helper processes of its parent."""
     global _lock, _pool
     _lock = threading.Lock()
     if _pool is not None:

@@ -1,8 +1,8 @@
-"""The helper process that decodes files whose cost does not follow from their size.
+"""Main program of the helper process that decodes files whose cost cannot be bounded by their size.
 
 It reads requests from standard input and answers on standard output until its input ends, so it ends with
-the process that started it. Each request sets the memory it may take and the time after which the operating
-system kills it. ``padim.data.decode_pool`` is the other side.
+the process that started it. Each request sets the memory that it may use and the time after which the
+operating system kills the process. ``padim.data.decode_pool`` is the other side.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from typing import BinaryIO
 
 from padim.data.decode_protocol import ANSWER, READY, REQUEST
 
-# Address space beside the image: thread stacks and what the libraries take for themselves.
+# Address space beside the image: thread stacks and the libraries' own allocations.
 _SLACK = 96 * 1024 * 1024
-# After the asking process should have ended this one; it may be gone itself.
+# Extra time after the deadline at which the parent should have ended this process; it may itself be gone.
 _GRACE_S = 2.0
 
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    # The asking process decides what happens on Ctrl-C.
+    # The parent process handles Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _streams()
-    # Imported before the first request, so that no request is charged for it.
+    # Imported before the first request, so that it does not count toward a request's limits.
     from PIL import Image
 
     from padim.data.decode import decode_here
 
-    Image.MAX_IMAGE_PIXELS = None  # the request says how many; here nobody else relies on Pillow's own limit
+    # Each request has its own limit, and nothing else in this process relies on Pillow's.
+    Image.MAX_IMAGE_PIXELS = None
     answers.write(READY)
     answers.flush()
     while True:
@@ -60,21 +61,21 @@ def main() -> None:
 
 
 def _streams() -> tuple[BinaryIO, BinaryIO]:
-    """Requests and answers; whatever else is printed in this process goes to standard error instead."""
+    """Return the streams of requests and answers; redirect this process's other output to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return sys.stdin.buffer, answers
 
 
 def _set_alarm(seconds: float) -> None:
-    """Have the system end this process after so many seconds; 0 calls it off. Nothing on Windows."""
+    """Let the system end this process after so many seconds; 0 cancels it. Does nothing on Windows."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 @contextlib.contextmanager
 def _memory_limit(extra: int) -> Iterator[None]:
-    """Allow this process `extra` bytes on top of what it has; no limit where the system has none."""
+    """Limit this process to `extra` bytes above its present size; no limit where the system offers none."""
     try:
         import resource
 
@@ -83,7 +84,7 @@ def _memory_limit(extra: int) -> Iterator[None]:
         wanted = pages * resource.getpagesize() + extra + _SLACK
         resource.setrlimit(resource.RLIMIT_AS, (_within(wanted, hard), hard))
     except (ImportError, OSError, ValueError, IndexError):
-        # Windows, or a system without /proc: deadline and budget still hold.
+        # Windows, or a system without /proc: the deadline and the memory budget still apply.
         yield
         return
     try:

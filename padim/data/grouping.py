@@ -1,12 +1,12 @@
-"""Which good images show the same part: proposals that the user confirms (docs/design.md, section 4.3).
+"""Find good images that show the same part: proposals that the user confirms (docs/design.md, section 4.3).
 
 Calibration leaves out the *part*, not the image, so repeat shots, bursts and copies must be known. Four
-rules look for them; only byte-identical files are certain (`GroupProposal.automatic`), the rest asks.
-Likeness works on residuals: what all images of the set share (the product) and how the part happened to lie
-(shift, turn, scale) is removed first, so that two good parts of one product are as unlike as chance makes
-them, while two shots of one part still agree. Its limits: a texture fainter than the noise tells no parts
-apart (no proposal), and a set that mixes several products, each with hardly any texture of its own, shows
-products as groups (a reason to ask).
+rules look for them; only byte-identical files are certain (`GroupProposal.automatic`), the others need the
+user's confirmation. Similarity is computed on residuals: what all images of the set share (the product) and
+the part's pose (shift, rotation, scale) are removed first, so that two good parts of one product are as
+dissimilar as chance makes them, while two shots of one part still agree. Limits: a texture fainter than the
+noise does not distinguish parts (no proposal), and a set that mixes several products, each with hardly any
+texture of its own, shows products as groups (a reason to ask).
 """
 
 import re
@@ -27,13 +27,13 @@ Rule = Literal["identical", "near_identical", "name_prefix", "sub_folder"]
 K = TypeVar("K", bound=Hashable)
 
 SIDE = 32  # fingerprint image, SIDE x SIDE
-MAX_SHOTS = 20  # shots of one part that a rule looks for; larger sets are batches, not parts
+MAX_SHOTS = 20  # largest number of shots of one part that a rule looks for; larger sets are batches
 MIN_AGREEMENT = 0.8  # absolute guard: cosine of two residuals, 1 = the same image, 0 = two unrelated parts
 MIN_GAP = 1.3  # relative guard: the next part is at least this many times further away than the repeat shot
-NOISE_FLOOR = 0.15  # residual distance below which "nearer" is noise and compression, not likeness
+NOISE_FLOOR = 0.15  # residual distance below which "nearer" is noise and compression, not similarity
 MIN_TABLE_FILL = 1 / 3  # part x shot table of a naming scheme: the share of its cells that must exist
 
-_UNITS = ("image", "part", "folder")  # what a proposal's sentence counts its groups in
+_UNITS = ("image", "part", "folder")  # nouns with which a proposal's reason counts its groups
 _BLUR = 2.0  # pixels of the fingerprint image
 _CONTRAST_FLOOR = 0.02  # of the mean brightness; what is fainter is noise and compression: not amplified
 _MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1: rounding, not an image
@@ -41,10 +41,10 @@ _MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1: rounding, not an image
 
 @dataclass(frozen=True)
 class GroupProposal:
-    """Groups of images that one rule takes for shots of the same part.
+    """Groups of images that one rule found to be shots of the same part.
 
     Attributes:
-        rule: which rule found them.
+        rule: the rule that found them.
         groups: disjoint ascending tuples of two or more image indices, in order of their first index.
         reason: one sentence for the person who confirms.
     """
@@ -55,7 +55,7 @@ class GroupProposal:
 
     @property
     def automatic(self) -> bool:
-        """True where nothing is left to ask: identical bytes are the same image."""
+        """Whether the groups are certain and need no confirmation: identical bytes are the same image."""
         return self.rule == "identical"
 
     @property
@@ -68,7 +68,7 @@ class GroupProposal:
 
 
 def fingerprint(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A thumbnail descriptor of a decoded image, for likeness only.
+    """Compute a descriptor of a decoded image from a small thumbnail, for comparing images only.
 
     Grey, area-averaged to SIDE x SIDE (which averages sensor noise away and makes a pixel's shift small),
     divided by the mean (gain), band-passed and contrast-normalised locally, so that fine structure counts as
@@ -91,7 +91,7 @@ def fingerprint(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _shrink(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """uint8 (h, w) area-averaged to float32 (SIDE, SIDE).
+    """Average a uint8 (h, w) image over areas to float32 (SIDE, SIDE).
 
     Rows first, in bands: faster than cv2.resize's INTER_AREA at a ratio that is no whole number,
     and unrounded, so that a texture of less than one grey level survives.
@@ -110,7 +110,7 @@ def propose_groups(
     hashes: Sequence[str],
     fingerprints: NDArray[np.float32] | Sequence[NDArray[np.float32]],
 ) -> tuple[GroupProposal, ...]:
-    """Propose which images show the same part, one proposal a rule; rules that find nothing are left out.
+    """Propose which images show the same part, with one proposal per rule that finds any.
 
     Args:
         names: n names, with their folders ("train/part01/a.png") where there are any.
@@ -139,24 +139,24 @@ def propose_groups(
         (
             "identical",
             copies.values(),
-            "{images} files are byte-for-byte copies: {images}, saved repeatedly.",
+            "{total} files are byte-for-byte copies: {images}, saved repeatedly.",
         ),
         (
             "near_identical",
             near,
-            "{images} images look like repeat shots of {parts}: they agree far better than different"
+            "{total} images look like repeat shots of {parts}: they agree far better than different"
             " parts of this set agree with each other.",
         ),
         (
             "name_prefix",
             _by_prefix(paths),
-            "{images} file names read as a part and a shot ({example}), which makes {parts}"
+            "{total} file names read as a part and a shot ({example}), which makes {parts}"
             " photographed repeatedly; confirm unless the first half is a batch, a day or a camera.",
         ),
         (
             "sub_folder",
             _by_folder(paths),
-            "{images} images lie in {folders} of a few images each ({example}), as if there were"
+            "{total} images lie in {folders} of a few images each ({example}), as if there were"
             " one folder a part; confirm unless a folder is a batch, a day or a camera.",
         ),
     ]
@@ -166,7 +166,7 @@ def propose_groups(
         if groups:
             example = ", ".join(names[i] for i in groups[0][:2])
             reason = text.format(
-                images=sum(map(len, groups)),
+                total=sum(map(len, groups)),
                 example=example,
                 **{f"{unit}s": f"{len(groups)} {unit}{'s' * (len(groups) > 1)}" for unit in _UNITS},
             )
@@ -175,7 +175,7 @@ def propose_groups(
 
 
 def resolve(n: int, accepted: Iterable[Sequence[int]]) -> list[int]:
-    """The part each image belongs to, once groups that share an image have been united.
+    """Return the part number of each image, after uniting groups that share an image.
 
     Args:
         n: number of images.
@@ -195,19 +195,20 @@ def resolve(n: int, accepted: Iterable[Sequence[int]]) -> list[int]:
 
 
 def near_identical(prints: NDArray[np.float32]) -> list[tuple[int, ...]]:
-    """Groups of fingerprints that are repeat shots of one part.
+    """Find groups of fingerprints that are repeat shots of one part.
 
     An image's neighbours, nearest first, are its repeat shots up to the outermost *gap*: a neighbour that
     agrees (cosine >= MIN_AGREEMENT) followed by one MIN_GAP times further away, which is the next part. That
     is relative, so it holds where the whole set was shot twice, and needs no number of shots. Two images
-    are joined when each sees the other before its gap and nearer, by the same factor, than the set's typical
-    next part.
+    are joined when each comes before the other's gap and is nearer, by the same factor, than the set's
+    typical next part.
 
     Args:
         prints: float32 (n, SIDE * SIDE), from `fingerprint`, without exact copies.
 
     Returns:
-        Ascending index tuples of 2 to MAX_SHOTS images; none for n < 3, where nothing says what is far.
+        Ascending index tuples of 2 to MAX_SHOTS images; none for n < 3, where there is no third image that
+        shows what "far" means.
     """
     n = len(prints)
     if n < 3:
@@ -227,11 +228,11 @@ def near_identical(prints: NDArray[np.float32]) -> list[tuple[int, ...]]:
 
 
 def _residuals(prints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, k) rows of norm 1 (or 0): fingerprints without the set's mean and without how the part lay.
+    """Remove the set's mean and the part's pose from fingerprints; return (n, k) rows of norm 1 (or 0).
 
-    A part that lies a little further right differs from the mean by the mean's derivative along x, to first
-    order; likewise y, rotation and scale (tangent vectors). That difference is no property of the part: it
-    makes shots of one part unlike and parts that lie the same way alike, so its directions are projected out.
+    A part placed a little further right differs from the mean by the mean's derivative along x, to first
+    order; likewise y, rotation and scale (tangent vectors). That difference is not a property of the part: it
+    makes shots of one part dissimilar and parts in the same pose similar, so it is projected out.
     """
     mean = prints.mean(axis=0, dtype=np.float64)
     image = mean.reshape(SIDE, SIDE)
@@ -247,7 +248,7 @@ def _residuals(prints: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _neighbours(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Indices and distances (n, k) of each row's k nearest others, nearest first; blocks of a few MB."""
+    """Return indices and distances, (n, k) each, of every row's k nearest others; in blocks of a few MB."""
     n = len(rows)
     near = np.empty((n, k), np.intp)
     distance = np.empty((n, k), np.float32)
@@ -310,7 +311,7 @@ def _by_prefix(paths: Sequence[str]) -> list[list[int]]:
 
 
 def _is_part(prefix: str, shots: set[str], n_groups: int) -> bool:
-    """Whether a prefix names a part (part017_1, lid_left) and not a series (good_000, 2024-05-01_003)."""
+    """Return whether a prefix names a part (part017_1, lid_left), not a series (good_000, 2024-05-01_003)."""
     numbers = [shot for shot in shots if shot.isdigit()]
     if not numbers:
         return True
@@ -321,7 +322,7 @@ def _is_part(prefix: str, shots: set[str], n_groups: int) -> bool:
 
 
 def _by_folder(paths: Sequence[str]) -> list[list[int]]:
-    """Groups that share a folder, at the deepest level of several folders with a few images each."""
+    """Return groups that share a folder, at the deepest level that has several folders of a few images."""
     folders = [PurePosixPath(path).parts[:-1] for path in paths]
     for up in range(max(map(len, folders), default=0)):
         groups = _gather(folder[: max(0, len(folder) - up)] for folder in folders)
@@ -332,7 +333,7 @@ def _by_folder(paths: Sequence[str]) -> list[list[int]]:
 
 
 def _gather(keys: Iterable[K]) -> dict[K, list[int]]:
-    """Positions of each key, keys in order of first appearance."""
+    """Return the positions of each key, with the keys in order of first appearance."""
     gathered: dict[K, list[int]] = {}
     for i, key in enumerate(keys):
         gathered.setdefault(key, []).append(i)
@@ -340,7 +341,7 @@ def _gather(keys: Iterable[K]) -> dict[K, list[int]]:
 
 
 def _components(n: int, a: Any, b: Any) -> NDArray[np.intp]:
-    """(n,) component of each node in the graph of edges a-b, numbered from 0 in order of first node."""
+    """Return the component of each node, (n,), in the graph of edges a-b, numbered in order of first node."""
     if not n:
         return np.zeros(0, np.intp)
     graph = coo_matrix((np.ones(len(a), bool), (a, b)), shape=(n, n))

@@ -1,7 +1,7 @@
-"""What an image file declares before anything is decoded: its size, and what decoding it will cost.
+"""Read an image file's header before decoding: its size, and the memory and time that decoding will take.
 
-Each reader looks at headers only, in a time that is linear in the file's length and small: what it does
-not find, or would take long to find, is left open (``size`` None, ``bounded`` False), never an error.
+Each reader looks at headers only, in a short time that is linear in the file's length. A value that is not
+found, or would take long to find, is left open (``size`` None, ``bounded`` False); it is never an error.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Beyond these a file's metadata is not read in the server's own process: real files have far less, and the
-# readers take time for every piece of it.
+# Files with more metadata than this are decoded in a helper process instead of the server's own: real files
+# have far less, and the readers take time for every item.
 _MAX_SEGMENTS = 2000
 _MAX_METADATA = 4_000_000
 _MAX_PNG_CHUNKS = 20_000
@@ -20,10 +20,10 @@ _MAX_PNG_TEXTS = 8
 _MAX_ENTRIES = 256
 _MAX_STRIPS = 16_384
 _MAX_VALUES = 1_000_000
-# Pixels times passes over them that take about half a second.
+# Pixels times passes over them; this many take about half a second.
 _MAX_JPEG_WORK = 60_000_000
 
-# Deflate packs at most 258 bytes into two bits, and has a little to say besides: zlib's own bound.
+# Deflate packs at most 258 bytes into two bits, with a little overhead: zlib's own bound.
 _DEFLATE_RATIO = 1032
 # A block of 8 x 8 takes at least one bit in the first pass; with the most unequal sampling there are eight
 # blocks to 32 x 32 pixels. Arithmetic coding has no such bound.
@@ -34,15 +34,15 @@ _KNOWN_BMP_HEADERS = (40, 52, 56, 64, 108, 124)
 
 @dataclass(frozen=True)
 class Header:
-    """What a file declares.
+    """Size of an image and bounds on the cost of decoding it, from the file's header.
 
     Attributes:
-        size: (width, height); None where it is not found.
-        bytes_per_pixel: memory that decoding to RGB takes at its peak, for each pixel, copies included.
-        most_pixels: more pixels cannot be packed into a file of this length; None where there is no bound.
-        scans: passes over the pixels in a JPEG, counted up to one more than `read` was told.
+        size: (width, height) in pixels; None where it is not found.
+        bytes_per_pixel: peak memory per pixel of decoding to RGB, copies included.
+        most_pixels: largest number of pixels that a file of this length can hold; None without a bound.
+        scans: passes over the pixels in a JPEG, counted up to one more than `max_scans` of `read`.
         run_length: whether it is a run-length BMP.
-        bounded: whether its decoding time follows from its size, whatever the bytes are.
+        bounded: whether the size bounds the decoding time, whatever the bytes are.
     """
 
     size: tuple[int, int] | None
@@ -54,24 +54,24 @@ class Header:
 
     @property
     def pixels(self) -> int | None:
-        """Width x height."""
+        """Width times height; None where the size is not known."""
         return None if self.size is None else self.size[0] * self.size[1]
 
 
 def read(data: bytes, kind: str, *, max_scans: int = 50) -> Header:
-    """The header of a file of a known format.
+    """Read the header of an image file of a known format.
 
     Args:
         data: the whole file.
         kind: "PNG", "JPEG", "BMP", "TIFF" or "WebP".
-        max_scans: a JPEG's scans are counted up to one more than these.
+        max_scans: a JPEG's scans are counted up to one more than this number.
     """
     try:
         if kind == "JPEG":
             return _jpeg(data, max_scans)
         return {"PNG": _png, "BMP": _bmp, "TIFF": _tiff, "WebP": _webp}[kind](data)
     except (struct.error, IndexError):
-        # Cut short within the header. The reader will say so; it has nothing to allocate for yet.
+        # Cut short within the header. The decoder will report it, before it has allocated any pixels.
         return _UNKNOWN[kind]
 
 
@@ -93,7 +93,7 @@ def _png(data: bytes) -> Header:
             break
         if name in (b"zTXt", b"iTXt", b"iCCP", b"tEXt"):
             texts += 1
-            # ImageMagick's way of keeping EXIF data, which is read as such.
+            # ImageMagick's form of EXIF data, which Pillow parses as EXIF.
             bounded = bounded and not data.startswith(b"Raw profile", start)
         elif name == b"eXIf":
             bounded = bounded and _sound_exif(data[start : start + min(length, _MAX_METADATA)])
@@ -110,7 +110,7 @@ def _png(data: bytes) -> Header:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(name, start of the content, its length) of each chunk, as far as they are whole."""
+    """Yield (name, start of the content, its length) of each complete chunk."""
     at = 8
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
@@ -154,7 +154,7 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
         elif 0xE0 <= marker <= 0xEF or marker == 0xFE:
             metadata += length
             if marker == _APP1 and data.startswith(_EXIF, at + 2):
-                # Several blocks are joined by copying all of them at each one.
+                # Pillow joins several EXIF blocks by copying all of them at each one: quadratic time.
                 sound = sound and not exif
                 exif = data[at + 2 : at + length]
         if segments > _MAX_SEGMENTS:
@@ -206,7 +206,7 @@ def _bmp(data: bytes) -> Header:
 
 
 def _webp(data: bytes) -> Header:
-    """Its cost never follows from its size: a lossless file may ask for 65,536 code tables of 12 kB."""
+    """Read a WebP header; its size never bounds the cost: a lossless file may need 65,536 tables of 12 kB."""
     chunk = data[12:16]
     if chunk == b"VP8X":
         size = int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
@@ -221,7 +221,7 @@ def _webp(data: bytes) -> Header:
 
 # --- TIFF, and the directory of EXIF data, which has the same form ---
 
-# Bytes of one value, by type; and how integers are packed.
+# Bytes of one value by TIFF type, and the `struct` formats of integers.
 _SIZES = {
     1: 1,
     2: 1,
@@ -242,16 +242,16 @@ _SIZES = {
 }
 _FORMATS = {1: "B", 3: "H", 4: "I"}
 _NUMBERS = _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
-# What cameras' and scientific libraries' plain files consist of. The first have one value.
+# Tags in the plain files of cameras and scientific libraries; those in the first set have one value.
 _SINGLE_TAGS = {254, 255, 256, 257, 259, 262, 266, 274, 277, 278, 282, 283, 284, 296, 317, 322, 323}
 _OTHER_TAGS = {258, 269, 270, 271, 272, 273, 279, 285, 305, 306, 315, 316, 320, 324, 325, 338, 339}
 _OFFSETS = {273, 324}
 
 
 def _tiff(data: bytes) -> Header:
-    """Only of an uncompressed file without anything unusual does the cost follow from the size."""
+    """Read a TIFF header; the size bounds the cost only for uncompressed files with common tags only."""
     order = "<" if data[:2] == b"II" else ">"
-    if 43 in data[2:4]:  # BigTIFF, rare: taken to be as large as may be
+    if 43 in data[2:4]:  # BigTIFF is rare; its size is left open
         return _UNKNOWN["TIFF"]
     (at,) = struct.unpack_from(order + "I", data, 4)
     (entries,) = struct.unpack_from(order + "H", data, at)
@@ -268,7 +268,7 @@ def _tiff(data: bytes) -> Header:
             and not (tag in _OFFSETS and count > _MAX_STRIPS)
             and (length <= 4 or place + length <= len(data))
         )
-        # Of an entry given twice the reader takes the first as well.
+        # Pillow, too, uses the first of two entries with the same tag.
         if tag in _NUMBERS and tag not in numbers and kind in _FORMATS and count:
             place = entry + 8 if length <= 4 else place
             numbers[tag] = struct.unpack_from(order + _FORMATS[kind], data, place)[0]
@@ -292,9 +292,9 @@ def _tiff(data: bytes) -> Header:
 
 
 def _sound_exif(block: bytes) -> bool:
-    """Whether every value of the first directory lies in the block, and all of them fit into it together.
+    """Return whether the values of the first EXIF directory fit into the block, each and all together.
 
-    Of others the reader warns value by value, in lines without number.
+    For other blocks Pillow logs a warning for every value, in any number of lines.
     """
     while block.startswith(_EXIF):
         block = block[len(_EXIF) :]

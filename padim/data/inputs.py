@@ -1,9 +1,9 @@
-"""Images handed over in any usual way, as one stream of named images: what ``fit`` and ``predict`` take.
+"""Turn the accepted kinds of input (paths, arrays, PIL images, tensors) into one stream of named images.
 
-Nothing is read before it is asked for, and one image is looked at at a time, so that a generator over a
-million files works in constant memory. What is no image at all (a number, a data set of pairs with labels)
-is an :class:`padim.errors.InputError` with the remedy; a single file or array that cannot be used is an
-:class:`padim.errors.ImageError` in its place, as everywhere, and the rest goes on.
+``fit`` and ``predict`` take their images through :func:`as_images`. Images are read lazily, one at a time, so
+a generator over a million files works in constant memory. Input that is not images at all (a number, a data
+set of image-label pairs) raises :class:`padim.errors.InputError` with the remedy; a single file or array that
+cannot be used is replaced in the stream by an :class:`padim.errors.ImageError`, and the stream continues.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ RIGHT = (
     "a folder, a zip or an image file; a list of image files; arrays of uint8 or uint16, (h, w), (h, w, 3) "
     "or (n, 3, h, w); PIL images; tensors; or (name, image) pairs"
 )
-"""The kinds of input, for messages."""
+"""The accepted kinds of input, as text for error messages."""
 
 
 def as_images(data: Any) -> Iterable[Named]:
-    """A stream of (name, file bytes or RGB array) of whatever holds images.
+    """Return a stream of (name, file bytes or RGB array) from any accepted kind of input.
 
     Args:
         data: a path (folder, zip, image file); an iterable of paths, arrays, PIL images, tensors, file
             contents or batches; (name, image) pairs or a mapping of them; a single image; or a
-            :class:`padim.data.sources.Source`, which is returned as it is. Arrays are uint8 or 16-bit,
-            ``(h, w)`` or ``(h, w, 3)``; batches ``(n, 3, h, w)`` or ``(n, h, w, 3)``; tensors ``(3, h, w)``
-            too.
+            :class:`padim.data.sources.Source`, which is returned unchanged. Arrays are uint8 or uint16,
+            ``(h, w)`` or ``(h, w, 3)``; batches ``(n, 3, h, w)`` or ``(n, h, w, 3)``; tensors also
+            ``(3, h, w)``.
 
     Returns:
-        An iterable, with a length where ``data`` has one, that can be read as often as ``data`` can. Names
-        are text that can be saved, and used once; images without a name are ``image 0001`` and so on.
+        An iterable, with a length where ``data`` has one, that can be iterated as often as ``data`` can.
+        Names are unique text that UTF-8 can encode; images without a name are ``image 0001`` and so on.
 
     Raises:
-        InputError: it is nothing of the kind, the path does not exist, or there is no image in it. A wrong
-            kind among the items of a stream is found when the stream comes to it.
+        InputError: ``data`` is of no accepted kind, the path does not exist, or it contains no image. A wrong
+            kind among the items of a stream raises when the iteration reaches it.
     """
     if isinstance(data, Source):
         return data
@@ -78,7 +78,7 @@ def _of_path(path: Path) -> Iterable[Named]:
 
 
 class _Files:
-    """A source whose unreadable files come in their place, as errors, instead of in a list beside it."""
+    """Stream over a source that yields an error in place of each unreadable file."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -98,7 +98,7 @@ class _Files:
 
 
 class _Stream:
-    """Items of any kind as named images, in a number that is not known."""
+    """Stream of named images over items of any accepted kind, of unknown length."""
 
     def __init__(self, items: Iterable[Any]) -> None:
         self._items = items
@@ -116,7 +116,7 @@ class _Stream:
 
 
 class _SizedStream(_Stream):
-    """The same, in a known number."""
+    """Stream of named images over items of any accepted kind, of known length."""
 
     def __init__(self, items: Iterable[Any], length: int) -> None:
         super().__init__(items)
@@ -131,7 +131,7 @@ def _stream(items: Iterable[Any], length: int | None) -> _Stream:
 
 
 def _singles(items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    """(name or None, image), batches taken apart."""
+    """Yield (name or None, image) for each item and for each image of a batch."""
     for item in items:
         name, image = None, item
         if isinstance(item, tuple | list) and len(item) == 2:
@@ -153,7 +153,7 @@ def _singles(items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _is_tensor(data: Any) -> bool:
-    torch = sys.modules.get("torch")  # one who has a tensor has loaded it; nobody else should
+    torch = sys.modules.get("torch")  # a caller with a tensor has imported torch; do not import it otherwise
     return torch is not None and isinstance(data, torch.Tensor)
 
 
@@ -182,7 +182,7 @@ def _batch(data: Any) -> Iterator[npt.NDArray[Any]]:
 
 
 def _content(name: str, image: Any) -> bytes | npt.NDArray[np.uint8]:
-    """File bytes, or uint8 ``(h, w, 3)``."""
+    """Return file bytes, or uint8 ``(h, w, 3)``, of an image of any accepted kind; raise ImageError."""
     if isinstance(image, ImageError):
         raise image
     if isinstance(image, bytes | bytearray):
@@ -211,7 +211,7 @@ def _read(name: str, path: Path) -> bytes:
 
 
 def _png(name: str, image: PillowImage.Image) -> bytes:
-    """As a file without loss, so that depth, transparency and orientation mean what they do in files."""
+    """Encode a PIL image as PNG, so that depth, transparency and orientation are treated as in files."""
     buffer = BytesIO()
     try:
         if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
@@ -223,7 +223,7 @@ def _png(name: str, image: PillowImage.Image) -> bytes:
 
 
 def _rgb(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """uint8 ``(h, w, 3)`` of grey or color, 8 or 16 bits; of 16 the upper 8 count, as in files."""
+    """Convert grey or color pixels to uint8 ``(h, w, 3)``; of 16 bits the upper 8 are used, as in files."""
     received = f"got {pixels.dtype} {pixels.shape}"
     if pixels.dtype.kind == "f":
         raise ImageError(
@@ -245,10 +245,10 @@ def _rgb(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _text(name: Any) -> str:
-    """A name that can be saved; what is text already stays as it is.
+    """Return an image's name as text that UTF-8 can encode.
 
     Raises:
-        InputError: it is no name.
+        InputError: the name is neither text, a path nor an integer.
     """
     if isinstance(name, PurePath):
         name = name.as_posix()
@@ -256,12 +256,12 @@ def _text(name: Any) -> str:
         name = str(int(name))
     if not isinstance(name, str):
         raise InputError(f"{_kind(name)} is no name for an image: names are text")
-    # Lone surrogates, as in names of another system's files, can be written into no file.
+    # Lone surrogates, as in file names from another system, cannot be encoded as UTF-8.
     return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _kind(data: Any) -> str:
-    """What it is, for a message: ``None``, ``a float``, ``an int`` ..."""
+    """Return the type's name with its article, for a message: ``None``, ``a float``, ``an int`` ..."""
     if data is None:
         return "None"
     kind = type(data).__name__

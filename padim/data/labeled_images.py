@@ -1,4 +1,4 @@
-"""Images with what is known of each: labels where there are any, and choices among them."""
+"""Images together with their labels, where there are any, and selections among them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["ImageSelection", "LabeledImages", "at_most", "good_ones", "open_labe
 
 @dataclass(frozen=True)
 class LabeledImages:
-    """Images and their labels; without labels they are all taken for good parts.
+    """Images and their labels; without labels all of them are treated as good parts.
 
     Attributes:
-        images: (name, bytes) pairs, read as often as needed.
-        count: how many there are.
-        label: what they are, as the user knows it.
-        kinds: what is wrong with each, or ``good``, by name; None without labels.
-        layout: what the reader of the labels calls them; empty without labels.
+        images: iterable of (name, bytes) pairs that can be iterated repeatedly.
+        count: number of images.
+        label: the user's name for them, such as a folder's name.
+        kinds: kind of defect, or ``good``, by image name; None without labels.
+        layout: name of the data set's folder layout; empty without labels.
     """
 
     images: Any
@@ -37,38 +37,38 @@ class LabeledImages:
 
     @classmethod
     def of_dataset(cls, dataset: Dataset, label: str) -> LabeledImages:
-        """The images of a labelled data set."""
+        """Wrap the images and labels of a labelled data set."""
         kinds = {name: sample.kind for name, sample in dataset.samples.items()}
         return cls(dataset, len(dataset), label, kinds, dataset.layout)
 
     @property
     def good(self) -> int:
-        """How many are good, or taken for good."""
+        """Number of images that are labelled, or without labels treated, as good."""
         return self.count if self.kinds is None else sum(kind == GOOD for kind in self.kinds.values())
 
     @property
     def defects(self) -> int:
-        """How many are labelled as defects."""
+        """Number of images that are labelled as defects."""
         return self.count - self.good
 
     def kind_of(self, name: str) -> str:
-        """``good``, or what is wrong with the image of that name."""
+        """Return ``good`` or the kind of defect of the image of that name."""
         return GOOD if self.kinds is None else self.kinds[name]
 
     def all_good(self) -> LabeledImages:
-        """The same images without their labels."""
+        """Return the same images without their labels."""
         return LabeledImages(self.images, self.count, self.label)
 
 
 def open_labeled(path: Path, none_there: str = "") -> LabeledImages:
-    """The images of a folder or zip, with their labels where it has any.
+    """Open the images of a folder or zip, with their labels where it has any.
 
     Args:
-        path: of a folder, a zip or a CSV.
-        none_there: what to say where there are no images; default: how labelled ones are laid out.
+        path: a folder, a zip or a CSV.
+        none_there: error message if there are no images; default: how labelled images must be laid out.
 
     Raises:
-        PadimError: no images there.
+        PadimError: the path contains no images.
     """
     try:
         dataset = open_dataset(path)
@@ -83,14 +83,14 @@ def open_labeled(path: Path, none_there: str = "") -> LabeledImages:
 
 
 class ImageSelection:
-    """Some of the images, one at a time; (name, bytes) pairs, read as often as needed."""
+    """Selection of some images: an iterable of (name, bytes) pairs that can be iterated repeatedly."""
 
     def __init__(self, images: Any, count: int, wanted: Callable[[int, str], bool]) -> None:
         """
         Args:
-            images: all of them.
-            count: of those wanted.
-            wanted: whether an image is, from its position and its name.
+            images: all images.
+            count: number of selected images.
+            wanted: called with an image's position and name; returns whether it is selected.
         """
         self._images, self._count, self._wanted = images, count, wanted
 
@@ -102,12 +102,12 @@ class ImageSelection:
 
     @property
     def skipped(self) -> list[ImageError]:
-        """Files passed over so far."""
+        """Errors of the files passed over so far."""
         return list(self._images.skipped)
 
 
 def good_ones(given: LabeledImages) -> ImageSelection:
-    """The good ones; all, where nobody says which those are."""
+    """Select the images labelled good; all images if none is."""
     good = {name for name in given.kinds or () if given.kind_of(name) == GOOD}
     if not good:
         return ImageSelection(given.images, given.count, lambda place, name: True)
@@ -115,11 +115,13 @@ def good_ones(given: LabeledImages) -> ImageSelection:
 
 
 def at_most(given: LabeledImages, most: int) -> ImageSelection:
-    """At most so many good ones and so many defects, evenly over all: a station drifts.
+    """Select at most ``most`` good images and at most ``most`` defects, evenly spaced over all.
+
+    Evenly, because a station drifts over time: the first images alone would not represent it.
 
     Args:
-        given: in the order they were taken.
-        most: at least 1.
+        given: images in the order in which they were taken.
+        most: largest number of each, at least 1.
     """
     if given.kinds is None:
         places = set(_evenly(range(given.count), most))

@@ -1,4 +1,4 @@
-"""From named files to batches the network can take; decoding runs ahead of the network, in threads."""
+"""Load named images as batches for the network; threads decode ahead of the network."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from padim.errors import Cancelled, ImageError
 
 RGB = npt.NDArray[np.uint8]
 Image = tuple[str, bytes | RGB]
-"""A name, and a file's bytes or pixels, uint8 ``(h, w, 3)``."""
+"""A name, with the file's bytes or its pixels, uint8 ``(h, w, 3)``."""
 
 Named = tuple[str, bytes | RGB | ImageError]
-"""As :data:`Image`; or a name, and why there is no image."""
+"""As :data:`Image`, or a name with the error that says why there is no image."""
 
 Progress = Callable[[int, int | None, str], None]
 OnError = Callable[[ImageError], None]
@@ -33,12 +33,12 @@ DECODERS = 2
 
 @dataclass(frozen=True)
 class Watch:
-    """The caller's ear on long work.
+    """Callbacks of the caller of long-running work: progress, cancellation and unusable images.
 
     Attributes:
         progress: called as (done, total or None, stage).
-        cancel: asked between steps and, from other threads, while an image is decoded; True stops.
-        on_error: takes images that cannot be used; without it the first one raises.
+        cancel: polled between steps and, from other threads, while an image is decoded; True stops.
+        on_error: called with the error of each image that cannot be used; without it the first one is raised.
     """
 
     progress: Progress | None = None
@@ -46,10 +46,10 @@ class Watch:
     on_error: OnError | None = None
 
     def step(self, done: int, total: int | None, stage: str) -> None:
-        """Report, and stop if asked to.
+        """Report progress, after checking for cancellation.
 
         Raises:
-            Cancelled: the caller wants to stop.
+            Cancelled: ``cancel`` returned True.
         """
         if self.cancel is not None and self.cancel():
             raise Cancelled("stopped on request; nothing was changed")
@@ -57,7 +57,7 @@ class Watch:
             self.progress(done, total, stage)
 
     def bad(self, error: ImageError) -> None:
-        """Hand over, or raise, an image that cannot be used."""
+        """Pass the error of an unusable image to ``on_error``, or raise it if there is no such callback."""
         if self.on_error is None:
             raise error
         self.on_error(error)
@@ -68,9 +68,9 @@ class Prepared:
     """An image ready for the network; the decoded original is not kept.
 
     Attributes:
-        name: file name as given.
-        sha256: of the file's bytes; of shape and pixels, if given as an array.
-        rgb: uint8 ``(size, size, 3)``.
+        name: name as given.
+        sha256: hex SHA-256 of the file's bytes; of shape and pixels, if given as an array.
+        rgb: model input, uint8 ``(size, size, 3)``.
         original_size: (height, width) in pixels.
         thumbnail: a small JPEG, if asked for.
     """
@@ -91,8 +91,8 @@ def prepare(
     """Decode and resize one image, and make a thumbnail of it if a longest side is given.
 
     Raises:
-        ImageError: it cannot be used.
-        Cancelled: ``cancel`` returned True while it was decoded.
+        ImageError: the image cannot be used.
+        Cancelled: ``cancel`` returned True while the image was decoded.
     """
     name, content = image
     if isinstance(content, ImageError):
@@ -101,7 +101,7 @@ def prepare(
         if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or content.size == 0:
             raise ImageError(name, f"must be uint8 (h, w, 3), got {content.dtype} {content.shape}")
         return _prepared(name, content, content, preprocess, thumbnail_side)
-    # In the block, so that the memory of large images counts until they have been made small.
+    # Inside the block, so that a large image's memory stays reserved until the image has been resized.
     with decoded(content, name, cancel=cancel) as rgb:
         return _prepared(name, content, rgb, preprocess, thumbnail_side)
 
@@ -115,7 +115,7 @@ def _prepared(
 
 
 def content_hash(content: bytes | RGB) -> str:
-    """Hex SHA-256 of a file's bytes; of shape and pixels, for an image given as an array."""
+    """Return the hex SHA-256 of a file's bytes, or of shape and pixels for an image given as an array."""
     if isinstance(content, np.ndarray):
         content = str(content.shape).encode() + np.ascontiguousarray(content).tobytes()
     return hashlib.sha256(content).hexdigest()
@@ -130,17 +130,17 @@ def batches(
     *,
     thumbnail_side: int | None = None,
 ) -> Iterator[list[Prepared]]:
-    """Prepared images in the order they came, ``size`` at a time; broken ones go to ``watch``.
+    """Yield prepared images in their order, ``size`` at a time; errors of unusable ones go to ``watch``.
 
-    At most ``2 * size`` images are ahead of the consumer and two are decoded at once, so memory does
-    not grow with their number.
+    At most ``2 * size`` images are ahead of the consumer and two are decoded at once, so memory use does
+    not grow with the number of images.
 
     Raises:
-        Cancelled: ``watch`` asked to stop.
-        ImageError: an image cannot be used and ``watch`` has no ear for it.
+        Cancelled: the ``cancel`` callback of ``watch`` returned True.
+        ImageError: an image cannot be used and ``watch`` has no ``on_error`` callback.
     """
     total = len(images) if isinstance(images, Sized) else None
-    # Set when the consumer goes away, on an error of its own for one: a long decoding ends then as well.
+    # Set when the consumer stops early, for example on an error of its own; ends long decodings as well.
     left = threading.Event()
 
     def stopped() -> bool:
@@ -153,7 +153,7 @@ def batches(
             return error
 
     batch: list[Prepared] = []
-    # Closed here and now: an exception keeps this frame, and with it what is being decoded ahead.
+    # Closed explicitly: an exception's traceback would keep this frame alive, and the decoding with it.
     with closing(_ahead(images, attempt, 2 * size, left)) as ahead:
         for done, outcome in enumerate(ahead, start=1):
             if isinstance(outcome, ImageError):
@@ -174,7 +174,7 @@ def _ahead(
     most: int,
     left: threading.Event,
 ) -> Generator[Prepared | ImageError]:
-    """Results in order, computed at most ``most`` items ahead; ``left`` is set when nobody wants more."""
+    """Yield results in order, computed at most ``most`` items ahead; set ``left`` when the consumer stops."""
     with ThreadPoolExecutor(DECODERS) as pool:
         queue: deque[Future[Prepared | ImageError]] = deque()
         try:

@@ -12,7 +12,7 @@ from padim.errors import ImageError
 
 
 def open_source(path: str | Path, *, max_bytes: int = MAX_BYTES) -> FolderSource | ZipSource:
-    """A folder or a zip file as a source; ImageError where it is neither."""
+    """Open a folder or a zip file as a source of images; raise ImageError if the path does not exist."""
     path = Path(path)
     if path.is_dir():
         return FolderSource(path, max_bytes=max_bytes)
@@ -22,10 +22,10 @@ def open_source(path: str | Path, *, max_bytes: int = MAX_BYTES) -> FolderSource
 
 
 def expand_uploads(files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> Source:
-    """One source over uploads that may be images and zips (told by the ending .zip) mixed.
+    """Combine uploaded images and zip files (recognized by the suffix .zip) into one source.
 
-    Uploads come in natural order of their names; a zip's images come together, in its place. A broken zip
-    is put into `skipped` like a broken image.
+    Uploads come in natural order of their names; a zip's images come together, at the zip's position. A
+    broken zip is added to `skipped` like a broken image.
     """
     return _MixedSource(files, max_bytes)
 

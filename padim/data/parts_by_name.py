@@ -1,4 +1,4 @@
-"""Which repeat shots show the same part, as far as folders and file names tell."""
+"""Group repeat shots by part, from their folders and file names alone."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from padim.data.grouping import SIDE, propose_groups
 __all__ = ["Part", "Split", "splits"]
 
 Split = Literal["one", "folder", "name"]
-# A name for the part, and the positions of its images.
+# The part's name and the positions of its images.
 Part = tuple[str, list[int]]
 
 
 def splits(names: Sequence[str]) -> dict[Split, list[Part]]:
-    """The ways in which repeat shots may be of several parts.
+    """Return the possible ways of dividing repeat shots into parts.
 
     Args:
-        names: of the images, with their folders where there are any.
+        names: names of the images, with their folders where there are any.
 
     Returns:
-        The most telling way first: by folder, then by name; that all show one part always comes last.
+        The parts by way of dividing, the most reliable first: by folder, then by name; last, always, that all
+        images show one part.
     """
     paths = [name.replace("\\", "/") for name in names]
-    # Told by names alone: without several other parts to compare with, likeness cannot tell shots apart.
+    # By names alone: without several other parts to compare with, similarity cannot distinguish shots.
     blank = np.zeros((len(paths), SIDE * SIDE), np.float32)
     proposed = {p.rule: p.groups for p in propose_groups(paths, [str(i) for i in range(len(paths))], blank)}
     found: dict[Split, list[Part]] = {}
@@ -41,10 +42,10 @@ def splits(names: Sequence[str]) -> dict[Split, list[Part]]:
 
 
 def _by_folder(paths: Sequence[str]) -> list[tuple[int, ...]]:
-    """Two or more folders with at least two images each.
+    """Return the images of each folder, if two or more folders have at least two images each.
 
-    ``propose_groups`` asks for three folders of at most twenty: it looks for repeat shots among normals,
-    where a folder is more often a day. Here the images are repeat shots by the user's word.
+    ``propose_groups`` requires three folders of at most twenty images: it looks for repeat shots among normal
+    images, where a folder is more often a day. Here the user has stated that the images are repeat shots.
     """
     by_folder: dict[str, list[int]] = {}
     for i, path in enumerate(paths):

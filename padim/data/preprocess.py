@@ -1,4 +1,4 @@
-"""From an RGB image to the model input: one preprocessing for fitting, scoring, the app and exports."""
+"""Resize an RGB image to the model input: one preprocessing for fitting, scoring, the app and exports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAD_COLOUR = (127, 127, 127)
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels of the model's input, which are also those of the anomaly map."""
+    """Rectangle in pixels of the model input, which are also the pixels of the anomaly map."""
 
     top: int
     left: int
@@ -30,7 +30,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Preprocess:
-    """The one way from an image to model input, kept in the model bundle (docs/design.md, section 4.1).
+    """Preprocessing from an RGB image to model input, saved with the model (docs/design.md, section 4.1).
 
     Attributes:
         size: side S of the square model input, in pixels.
@@ -47,7 +47,7 @@ class Preprocess:
             raise ValueError(f"fit must be 'stretch' or 'pad', got {self.fit!r}")
 
     def __call__(self, rgb: Rgb) -> Rgb:
-        """Model input of an image.
+        """Resize an image to model input.
 
         Args:
             rgb: uint8 (h, w, 3), h and w at least 1.
@@ -65,7 +65,7 @@ class Preprocess:
         return canvas
 
     def content_box(self, original_size: tuple[int, ...]) -> Box:
-        """Where an image of `original_size` (h, w) lies in the input: everywhere for "stretch"."""
+        """Return the box that an image of `original_size` (h, w) fills in the input: all for "stretch"."""
         height, width = original_size
         if height < 1 or width < 1:
             raise ValueError(f"original_size must be positive, got {original_size!r}")
@@ -77,26 +77,26 @@ class Preprocess:
         return Box((self.size - high) // 2, (self.size - wide) // 2, high, wide)
 
     def to_dict(self) -> dict[str, int | str]:
-        """JSON-ready; :meth:`from_dict` reads it back."""
+        """Return the settings as a dictionary for JSON; :meth:`from_dict` reads it back."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
-        """The inverse of :meth:`to_dict`; ValueError for values out of range, TypeError for unknown keys."""
+        """Create from :meth:`to_dict`'s result; ValueError for a wrong value, TypeError for a wrong key."""
         return cls(**values)
 
 
 def thumbnail(rgb: Rgb, max_side: int = 512, quality: int = 88) -> bytes:
-    """A JPEG of the whole image, uint8 (h, w, 3): its longer side at most `max_side`, never enlarged.
+    """Encode the whole image, uint8 (h, w, 3), as a JPEG with its longer side at most `max_side` pixels.
 
-    Colours are not subsampled: small coloured defects are what people look for in it.
+    It is never enlarged. Colours are not subsampled, so that small coloured defects stay visible.
     """
-    import cv2  # late: the helper processes that decode have no use for it
+    import cv2  # imported late: the decoding helper processes do not need it
 
     height, width = _checked(rgb).shape[:2]
     scale = min(1.0, max_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    # Averaged over areas: as free of aliasing as Pillow's, in half the time. What is judged is never made so.
+    # Averaged over areas: as free of aliasing as Pillow's filter, in half the time. Never for model input.
     small = np.ascontiguousarray(rgb) if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     buffer = BytesIO()
     Image.fromarray(small).save(buffer, "JPEG", quality=quality, subsampling=0)

@@ -1,6 +1,6 @@
-"""Where images come from: uploads, a folder, a zip; lazy, repeatable sequences of named files.
+"""Sources of images (uploads and folders): lazy sequences of named files that can be iterated repeatedly.
 
-Nothing here keeps more than one image in memory, and one bad file never stops the rest.
+No more than one image is in memory at a time, and a bad file never stops the iteration.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from padim.errors import ImageError
 
 T = TypeVar("T")
 
-# What an upload is: its bytes, an open file, or where it lies on disk.
+# An upload: its bytes, an open binary file, or its path.
 File = bytes | IO[bytes] | Path
 
 # "img2" before "img10", folder by folder, whatever the case.
@@ -28,7 +28,7 @@ _natural_key: Callable[[str], Any] = natsort_keygen(alg=ns.PATH | ns.IGNORECASE)
 
 
 def _order(name: str) -> tuple[Any, str]:
-    return _natural_key(name), name  # the name itself settles ties, so that the order is always the same
+    return _natural_key(name), name  # the name itself breaks ties, so that the order is deterministic
 
 
 @dataclass
@@ -38,11 +38,11 @@ class _Log:
 
 
 class Source(ABC, Iterable[tuple[str, bytes]]):
-    """Image files, one at a time: iterating yields (name, bytes) in natural order, undecoded.
+    """Base class of image sources; iterating yields (name, bytes) in natural order, undecoded.
 
-    One bad file never stops the rest: it is put into `skipped` and passed over. Each iteration starts afresh,
-    with an empty `skipped`. Names are unique: the second "a.png" is "a (2).png". `len()` is the number of
-    files that look like images, so at most that many are yielded.
+    A bad file never stops the iteration: its error is added to `skipped`. Each iteration starts with an empty
+    `skipped`. Names are unique: the second "a.png" is "a (2).png". `len()` is the number of files that look
+    like images, so at most that many are yielded.
     """
 
     def __init__(self) -> None:
@@ -50,12 +50,12 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
 
     @property
     def skipped(self) -> list[ImageError]:
-        """The files passed over by the latest iteration so far, and why."""
+        """One error with the reason for each file passed over by the latest iteration so far."""
         return self._log.skipped
 
     @property
     def ignored(self) -> int:
-        """How many files that are not images the latest iteration came across."""
+        """Number of files that are not images, in the latest iteration so far."""
         return self._log.ignored
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
@@ -67,11 +67,11 @@ class Source(ABC, Iterable[tuple[str, bytes]]):
 
     @abstractmethod
     def _files(self, log: _Log) -> Iterator[tuple[str, bytes]]:
-        """(name, bytes) in natural order; names may repeat."""
+        """Yield (name, bytes) in natural order; names may repeat."""
 
 
 def unique_names(files: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
-    """The same files, where a second "a.png" becomes "a (2).png"."""
+    """Yield the files with unique names: a second "a.png" becomes "a (2).png"."""
     used_names: set[str] = set()
     counts: dict[str, int] = {}
     for name, data in files:
@@ -85,11 +85,10 @@ def unique_names(files: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
 
 
 class UploadSource(Source):
-    """Files handed over one by one, as (name, bytes, open binary file or path).
+    """Source of single files, given as pairs of a name and the bytes, an open binary file or a path.
 
-    Whatever is in the list is yielded, for its sender means it: what is not an image is named by
-    :func:`decode`. Open files need `getvalue()` or `seek()` and `read()`; a file over `max_bytes` is not
-    read.
+    Every file in the list is yielded, since the user chose it; :func:`decode` reports those that are not
+    images. Open files need `getvalue()`, or `seek()` and `read()`. A file over `max_bytes` is not read.
     """
 
     def __init__(self, files: Sequence[tuple[str, File]], *, max_bytes: int = MAX_BYTES) -> None:
@@ -121,25 +120,25 @@ class UploadSource(Source):
 
 
 def _read(file: File, max_bytes: int) -> bytes:
-    """The file from its start; at most one byte more than allowed is read."""
+    """Read a file from its start, at most one byte more than allowed."""
     if isinstance(file, bytes):
         return file
     if isinstance(file, Path):
         with file.open("rb") as opened:
             return opened.read(max_bytes + 1)
     if hasattr(file, "getvalue"):
-        # In memory already: nothing is copied, and no reading position is disturbed, which threads may share.
+        # Already in memory: `getvalue` leaves the reading position alone, which threads may share.
         return cast(bytes, file.getvalue())
     file.seek(0)
     return file.read(max_bytes + 1)
 
 
 class FolderSource(Source):
-    """The images in a folder and its sub-folders; names are paths relative to it, with forward slashes.
+    """Source of the images in a folder and its sub-folders; names are relative paths with forward slashes.
 
-    Only files with one of `IMAGE_SUFFIXES` are read. Hidden files and folders and `__MACOSX` are not looked
-    at. A link that leads out of the folder is refused; a linked sub-folder inside it is found under its own
-    name only.
+    Only files with one of `IMAGE_SUFFIXES` are read. Hidden files and folders and `__MACOSX` are ignored. A
+    link that leads out of the folder is refused; a linked sub-folder inside it is found under its own name
+    only.
 
     Raises:
         ImageError: `path` is not a folder.
@@ -156,11 +155,11 @@ class FolderSource(Source):
         return len(self._find(_Log()))
 
     def names(self) -> list[str]:
-        """The names of the files that look like images, in natural order; nothing is read."""
+        """Return the names of the files that look like images, in natural order, without reading any."""
         return [name for name, _ in self._find(_Log())]
 
     def paths(self) -> tuple[dict[str, Path], list[ImageError]]:
-        """Where the files that look like images lie, by name in natural order, and what is passed over."""
+        """Return the paths of the files that look like images, by name in natural order, and the errors."""
         log = _Log()
         return dict(self._find(log)), log.skipped
 
@@ -195,11 +194,11 @@ class FolderSource(Source):
         return sorted(found, key=lambda item: _order(item[0]))
 
     def _name(self, path: Path) -> str:
-        # File names are bytes; what is not UTF-8 must not break a report or a JSON file later.
+        # File names are bytes; a name that is not UTF-8 must not break a report or a JSON file later.
         return os.fsencode(path.relative_to(self._root).as_posix()).decode("utf-8", "replace")
 
     def _check_link(self, path: Path, log: _Log) -> bool:
-        """Whether `path` stays in the folder; otherwise it is logged."""
+        """Return whether `path` stays in the folder; log an error if it does not."""
         if not path.is_symlink():
             return True
         try:
@@ -213,13 +212,15 @@ class FolderSource(Source):
 
 
 def read_plain(path: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """An ordinary file of at most that size.
+    """Read an ordinary file of at most ``max_bytes`` bytes.
 
     Args:
-        name: what an error calls it.
+        path: the file.
+        name: name of the file in errors.
+        max_bytes: largest size in bytes.
 
     Raises:
-        ImageError: it is no ordinary file, too large, or cannot be read.
+        ImageError: the file is not an ordinary file, too large, or cannot be read.
     """
     try:
         status = path.stat()
@@ -229,7 +230,7 @@ def read_plain(path: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
             raise Refusal(too_large(max_bytes))
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
-        if len(data) > max_bytes:  # it has grown meanwhile
+        if len(data) > max_bytes:  # the file has grown since `stat`
             raise Refusal(too_large(max_bytes))
     except Refusal as refusal:
         raise ImageError(name, str(refusal)) from None
@@ -239,7 +240,7 @@ def read_plain(path: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def _is_junk(entry: str) -> bool:
-    """What operating systems leave behind, and what people hide."""
+    """Return whether a file or folder is hidden or one that operating systems leave behind."""
     return entry.startswith(".") or entry in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 

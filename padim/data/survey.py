@@ -1,6 +1,6 @@
-"""A first look at images someone brought: sizes, copies, repeat shots, what cannot be read.
+"""Survey a source of images before fitting: sizes, copies, repeat shots and unreadable files.
 
-Each image is decoded once and dropped; a thumbnail, its hash and a fingerprint stay.
+Each image is decoded once and discarded; its thumbnail, hash and fingerprint are kept.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _QUALITY = 82
 
 @dataclass(frozen=True)
 class SurveyedImage:
-    """One readable image.
+    """One readable image of the surveyed source.
 
     Attributes:
-        name: in its source.
+        name: name in the source.
         original_size: (height, width) in pixels.
-        sha256: of the file's bytes.
-        thumbnail: a small JPEG; None if none was asked for.
+        sha256: hex SHA-256 of the file's bytes.
+        thumbnail: a small JPEG; None if none was requested.
     """
 
     name: str
@@ -48,12 +48,12 @@ class SurveyedImage:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found.
+    """Result of surveying a source of images.
 
     Attributes:
         seen: the readable images in natural order, names unique.
-        failed: the files that cannot be used, each with its reason.
-        ignored: files passed over because they are no images at all.
+        failed: one error with the reason for each file that cannot be used.
+        ignored: number of files passed over because they are not images.
         proposals: images that may show the same part, by rule.
     """
 
@@ -64,21 +64,21 @@ class Survey:
 
     @property
     def sizes(self) -> Counter[tuple[int, int]]:
-        """How many images there are of each (height, width)."""
+        """Number of images of each (height, width)."""
         return Counter(item.original_size for item in self.seen)
 
     @property
     def mixed_shapes(self) -> bool:
-        """Whether the images differ in aspect ratio by over a hundredth: stretching is then unfair."""
+        """Whether aspect ratios differ by more than 1 %, so that stretching distorts images differently."""
         ratios = [w / h for h, w in self.sizes]
         return bool(ratios) and max(ratios) > 1.01 * min(ratios)
 
     def parts(self, confirmed: Iterable[Group]) -> dict[str, str]:
-        """Each image's part, by image name: images of one part carry the same label.
+        """Return the part of each image, by image name: images of one part have the same label.
 
         Args:
-            confirmed: groups of positions in ``seen`` that show one part each, by the user's word; the groups
-                of automatic proposals always count. They may overlap.
+            confirmed: groups of positions in ``seen`` that show one part each, as the user confirmed; the
+                groups of automatic proposals are always included. They may overlap.
         """
         certain = (group for proposal in self.proposals if proposal.automatic for group in proposal.groups)
         part_of = resolve(len(self.seen), [*certain, *confirmed])
@@ -88,10 +88,10 @@ class Survey:
         return {item.name: first[part] for item, part in zip(self.seen, part_of, strict=True)}
 
     def shots(self, *rules: Rule) -> dict[str, str]:
-        """Images of parts that were photographed more than once, each with the name of the first of its part.
+        """Return the images of parts photographed more than once, each with its part's first image name.
 
         Args:
-            rules: whose proposals are taken for true.
+            rules: the rules whose proposals are accepted.
         """
         accepted = (group for found in self.proposals if found.rule in rules for group in found.groups)
         part_of = resolve(len(self.seen), accepted)
@@ -111,16 +111,16 @@ def survey(
     progress: Callable[[int, int | None, str], None] | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Survey:
-    """Look at every image of a source once.
+    """Decode every image of a source once and collect sizes, hashes, thumbnails and proposed groups.
 
     Args:
-        source: named files.
+        source: the named files.
         thumbnail_side: longest side of the small JPEGs in pixels; None makes none.
         progress: called as (done, total or None, stage).
-        cancel: asked between images and while one is decoded; True stops.
+        cancel: polled between images and while one is decoded; True stops.
 
     Raises:
-        Cancelled: ``cancel`` said so.
+        Cancelled: ``cancel`` returned True.
     """
     total = len(source) if isinstance(source, Sized) else None
     seen: list[SurveyedImage] = []
@@ -145,7 +145,7 @@ def survey(
 
 
 def alike(names: list[str], hashes: list[str], fingerprints: npt.NDArray[np.float32]) -> list[int]:
-    """The part of each image, where only copies and near-identical images count as one: names prove nothing.
+    """Return each image's part, uniting only copies and near-identical images, whatever their names are.
 
     Args:
         names: n names.

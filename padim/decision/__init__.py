@@ -1,1 +1,1 @@
-"""From a distance grid to a decision: level map, regions, threshold and its false-reject rate."""
+"""Decisions from distance grids: level map, regions, threshold and false-reject rate."""

@@ -1,8 +1,8 @@
-"""From a distance grid to the level map that decides (docs/design.md, section 4.4).
+"""Compute the level map, which decides, from a distance grid (docs/design.md, section 4.4).
 
-Everything that decides is integer arithmetic on one array, the *judged map* (uint16). The score, the mask and
-the regions are three readings of it, so that for every threshold T an image is rejected (score > T) exactly
-when its mask has a pixel, at map resolution and at the image's own.
+Every decision is integer arithmetic on one array, the *level map* (uint16). The score, the mask and the
+regions are all computed from it, so that for every threshold T an image is rejected (score > T) exactly when
+its mask has a pixel, at map resolution and at the image's own.
 
     grid -- upsample_and_smooth --> anomaly map -- Quantizer, roi --> level map -- decide --> Prediction
 """
@@ -24,10 +24,10 @@ from padim.network.resample import enlarging
 from padim.network.runtime import session_options
 
 MAX_LEVEL = 65535
-"""The highest level of a judged map. As a threshold it rejects nothing: no level lies above it."""
+"""The highest level of a level map. As a threshold it rejects nothing: there is no level above it."""
 
 HIGHEST_THRESHOLD = MAX_LEVEL - 1
-"""The highest level that is of use as a threshold: there is a level above it."""
+"""The highest level that is useful as a threshold: there is one level above it."""
 
 Levels = NDArray[np.uint16]
 Mask = NDArray[np.bool_]
@@ -48,8 +48,8 @@ def upsample_and_smooth(grid: NDArray[np.float32], size: int, sigma: float) -> N
         float32 ``(S, S)`` or ``(n, S, S)``.
 
     Raises:
-        ValueError: a grid of another rank, an empty one or one that is not square, ``size`` < 1, or ``sigma``
-            negative or not finite.
+        ValueError: the grid has another rank, is empty or not square; ``size`` < 1; or ``sigma`` is negative
+            or not finite.
     """
     grid = np.asarray(grid, dtype=np.float32)
     if grid.ndim not in (2, 3) or 0 in grid.shape[-2:] or grid.shape[-1] != grid.shape[-2]:
@@ -60,10 +60,11 @@ def upsample_and_smooth(grid: NDArray[np.float32], size: int, sigma: float) -> N
 
 @dataclass(frozen=True)
 class Quantizer:
-    """The model's fixed scale from map values to levels: ``q = clip(rint((v - offset) / step), 0, 65535)``.
+    """Fixed linear scale of a model between map values and integer levels.
 
-    Rounded half to even (IEEE 754's default, ``np.rint``), here in float64; the scoring graph does the same
-    in float32, so a value within a few millionths of the border between two levels may get either.
+    A value v has the level ``q = clip(rint((v - offset) / step), 0, 65535)``, rounded half to even (IEEE
+    754's default, ``np.rint``), here in float64. The scoring graph does the same in float32, so a value
+    within a few millionths of the border between two levels may get either.
 
     Attributes:
         offset: the map value of level 0.
@@ -83,7 +84,7 @@ class Quantizer:
             raise ValueError(f"step must be finite and greater than 0, not {self.step}")
 
     def quantize(self, values: NDArray[np.floating]) -> Levels:
-        """Levels of map values of any shape; values outside the scale are clipped to it.
+        """Return the uint16 levels of map values of any shape; values outside the scale are clipped to it.
 
         Raises:
             ValueError: a value is NaN or infinite.
@@ -91,7 +92,7 @@ class Quantizer:
         values = np.asarray(values)
         if not np.isfinite(values).all():
             raise ValueError("the anomaly map holds NaN or infinite values")
-        with np.errstate(over="ignore"):  # beyond float64 is beyond the scale: clipped below like any other
+        with np.errstate(over="ignore"):  # an overflow to infinity is off the scale and clipped below
             levels = values.astype(np.float64)
             levels -= self.offset
             levels /= self.step
@@ -100,10 +101,10 @@ class Quantizer:
         return levels.astype(np.uint16)
 
     def to_level(self, value: float) -> int:
-        """The level of a threshold given as a map value: the one that a pixel of exactly that value gets.
+        """Return the level of a threshold given as a map value: the level of a pixel of exactly that value.
 
-        So a pixel equal to the threshold is not rejected, nor one within half a step above it. Values off the
-        scale give 0 or 65535, and ``to_level(to_value(level)) == level``.
+        So neither a pixel equal to the threshold is rejected nor one within half a step above it. Values off
+        the scale give 0 or 65535, and ``to_level(to_value(level)) == level``.
 
         Raises:
             ValueError: the value is NaN or infinite.
@@ -114,11 +115,11 @@ class Quantizer:
 
     @property
     def highest_threshold(self) -> float:
-        """The largest map value that is of use as a threshold: above it there is a level that is rejected."""
+        """Largest map value that is useful as a threshold: there is one level above it to be rejected."""
         return self.to_value(HIGHEST_THRESHOLD)
 
     def to_value(self, level: float) -> float:
-        """The map value in the middle of a level, for showing scores and thresholds."""
+        """Return the map value in the middle of a level, for displaying scores and thresholds."""
         return float(self.offset + self.step * level)
 
 
@@ -131,10 +132,10 @@ def level_map(
     roi: Mask | None = None,
     content_box: Box | None = None,
 ) -> Levels:
-    """The one map that every verdict reads, from a distance grid.
+    """Compute the level map, on which every verdict is based, from a distance grid.
 
-    By the last nodes of the scoring graph itself: a held-out normal and a test image with the same
-    distances have the same map, to the bit.
+    It runs the last nodes of the scoring graph itself, so that a held-out normal and a test image with the
+    same distances have the same map, to the bit.
 
     Args:
         grid: float32 ``(H, H)``, distances.
@@ -142,7 +143,7 @@ def level_map(
         sigma: smoothing in map pixels.
         quantizer: the model's scale.
         roi: bool ``(S, S)``, True where defects count; None: everywhere.
-        content_box: where the image lies in the map when it was padded; None: it fills the map.
+        content_box: the part of the map that a padded image fills; None: it fills the map.
 
     Returns:
         uint16 ``(S, S)``, 0 outside the region of interest and outside the content box. Level 0 is never
@@ -172,7 +173,10 @@ def _tail_session() -> ort.InferenceSession:
 
 @lru_cache(maxsize=32)
 def tail_inputs(grid: int, size: int, sigma: float, quantizer: Quantizer) -> dict[str, NDArray[Any]]:
-    """What the graph's tail needs besides distances and ``inside``: operators, scale and shape."""
+    """Return the inputs of the graph's last nodes besides distances and ``inside``, by name.
+
+    They are the grid's shape, the matrices that enlarge and smooth, and the scale of the levels.
+    """
     matrix = enlarging(grid, size, sigma)
     return {
         "grid_shape": np.array([-1, grid, grid], np.int64),
@@ -183,7 +187,7 @@ def tail_inputs(grid: int, size: int, sigma: float, quantizer: Quantizer) -> dic
 
 
 def inside(shape: tuple[int, int], roi: Mask | None, content_box: Box | None) -> NDArray[np.float32]:
-    """1 where an image is judged and 0 elsewhere: float32 of that shape, or ``(1, 1)`` if it is everywhere.
+    """Return 1 where an image is scored and 0 elsewhere: float32 ``shape``, or ``(1, 1)`` if everywhere.
 
     Raises:
         ValueError: roi or content box do not fit the map.

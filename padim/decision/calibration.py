@@ -1,7 +1,7 @@
-"""From held-out scores to a threshold and its false-reject rate (docs/design.md, section 4.5).
+"""Compute a threshold and its false-reject rate from held-out scores (docs/design.md, section 4.5).
 
-Scores are integer levels of the judged map, one per *part* (a group of images of one part counts by its
-maximum). Percentiles are tenths of a percent as integers (95.0 % is 950), so that ranks are exact.
+Scores are integer levels of the level map, one per *part* (several images of one part count by their
+maximum). Percentiles are integers in tenths of a percent (95.0 % is 950), so that ranks are exact.
 """
 
 from __future__ import annotations
@@ -9,32 +9,32 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
 
+from padim.decision.basis import Basis
 from padim.text import count, in_hundred
 
-Basis = Literal["image", "pixel", "manual"]
 Levels = npt.NDArray[np.integer]
 
-# Below this many parts, a Gaussian without one of them has no covariance.
+# With fewer parts, a Gaussian fitted without one of them has no covariance.
 FEWEST_PARTS = 3
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold and where it comes from.
+    """A threshold and the data that it was derived from.
 
     Attributes:
-        level: integer level T of the judged map; an image is rejected when its score is above it.
-        basis: what it was taken over; ``manual`` if set by hand.
-        permille: the percentile asked for, in tenths of a percent; None if set by hand.
-        n: scores (parts) or pixels the percentile was taken over.
+        level: integer level T of the level map; an image is rejected when its score is above it.
+        basis: the values of which it is a percentile; ``manual`` if set by hand.
+        permille: the requested percentile, in tenths of a percent; None if set by hand.
+        n: number of scores (parts) or pixels of which it is a percentile.
         supported: False when n is too small for that percentile; ``level`` is then the largest score.
-        needed: the smallest n that would support it.
+        needed: the smallest n that supports the percentile.
     """
 
     level: int
@@ -47,12 +47,12 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Choice:
-    """How the threshold is chosen: a percentile of a basis, or a value by hand.
+    """Rule by which the threshold is chosen: a percentile of a basis, or a value set by hand.
 
     Attributes:
-        basis: what the percentile is taken over, or ``manual``.
+        basis: the values of which the threshold is a percentile, or ``manual``.
         permille: percentile in tenths of a percent.
-        value: threshold by hand, in map units; not in levels, whose scale a new fit changes.
+        value: threshold set by hand, in map units; not in levels, whose scale a new fit changes.
 
     Raises:
         ValueError: an unknown basis, a percentile or value out of range, or ``manual`` without a value.
@@ -78,11 +78,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class FalseRejectRate:
-    """What share of good parts to expect above a threshold.
+    """Expected share of good parts above a threshold, and its upper confidence bound.
 
     Attributes:
-        above: k, held-out parts strictly above the threshold.
-        n: parts judged from.
+        above: k, number of held-out parts strictly above the threshold.
+        n: number of held-out parts.
         expected: (k + 1) / (n + 1).
         upper: 95 % upper bound (:func:`upper_bound`).
     """
@@ -102,10 +102,10 @@ class FalseRejectRate:
 
 
 def to_permille(percentile: float) -> int:
-    """A percentile such as 95.0 in tenths of a percent.
+    """Convert a percentile such as 95.0 to tenths of a percent.
 
     Raises:
-        ValueError: outside (0, 100) after rounding to one decimal.
+        ValueError: the percentile is outside (0, 100) after rounding to one decimal.
     """
     permille = round(percentile * 10) if math.isfinite(percentile) else 0
     if not 0 < permille < 1000:
@@ -114,7 +114,7 @@ def to_permille(percentile: float) -> int:
 
 
 def rank(permille: int, n: int) -> int:
-    """Which of n sorted scores a percentile is, counted from 1: ceil(permille (n + 1) / 1000).
+    """Return the rank, from 1, of a percentile among n sorted scores: ceil(permille (n + 1) / 1000).
 
     A new i.i.d. score exceeds the r-th smallest of n with probability (n + 1 - r) / (n + 1).
     """
@@ -122,31 +122,31 @@ def rank(permille: int, n: int) -> int:
 
 
 def parts_needed(permille: int, odd: int = 0) -> int:
-    """The smallest n from which on a percentile exists, and ``odd`` parts alone do not decide it.
+    """Return the smallest n at which a percentile exists and ``odd`` unusual parts alone do not determine it.
 
     The threshold is the r-th smallest of n scores, r = :func:`rank`. Parts that score higher than all others
-    decide it when it is one of their scores: k of them when r > n - k, one when it is the largest score. Now
-    n - r = floor(((1000 - permille) n - permille) / 1000) never falls as n grows, and reaches k at
+    determine it when it is one of their scores: k of them when r > n - k, one when it is the largest score.
+    Now n - r = floor(((1000 - permille) n - permille) / 1000) never falls as n grows, and reaches k at
     n = ceil((1000 k + permille) / (1000 - permille)): for 95 %, 19 parts with k = 0, 39 with 1, 59 with 2.
 
     Args:
         permille: percentile in tenths of a percent.
-        odd: k, parts of which none is to decide the threshold; 0 asks only that it exists.
+        odd: k, number of unusual parts that must not determine the threshold; with 0 it only has to exist.
     """
     return -(-(1000 * odd + permille) // (1000 - permille))
 
 
 def odd_parts_tolerated(permille: int, n: int) -> int:
-    """How many of n parts may score as high as they like without deciding the threshold: n - rank.
+    """Return how many of n parts may have any score, however high, without determining the threshold.
 
-    The threshold then lies no higher than the largest score of the others. Below 0, n scores do not support
-    that percentile at all, and the largest of them stands in.
+    It is n - rank: the threshold is then no higher than the largest score of the other parts. If it is
+    negative, n scores do not support that percentile at all, and the largest of them is used instead.
     """
     return n - rank(permille, n)
 
 
 def image_threshold(scores: Levels, permille: int) -> Threshold:
-    """Threshold at a percentile of held-out part scores.
+    """Compute the threshold at a percentile of held-out part scores.
 
     Args:
         scores: integer levels ``(n,)``, n >= 1.
@@ -161,7 +161,7 @@ def image_threshold(scores: Levels, permille: int) -> Threshold:
 
 
 def pixel_threshold(histogram: npt.NDArray[np.int64], permille: int) -> Threshold:
-    """Threshold at a percentile of the held-out *pixels* of normals.
+    """Compute the threshold at a percentile of the held-out *pixels* of normals.
 
     Args:
         histogram: int64 ``(65536,)``, pixels per level over all held-out maps.
@@ -171,7 +171,7 @@ def pixel_threshold(histogram: npt.NDArray[np.int64], permille: int) -> Threshol
 
 
 def pixel_thresholds(histogram: npt.NDArray[np.int64], permilles: Sequence[int]) -> list[Threshold]:
-    """:func:`pixel_threshold` of many percentiles; the pixels are counted up once."""
+    """Compute :func:`pixel_threshold` for many percentiles with one cumulative sum."""
     up_to = np.cumsum(histogram)
     n = int(up_to[-1])
     if n == 0:
@@ -185,18 +185,18 @@ def pixel_thresholds(histogram: npt.NDArray[np.int64], permilles: Sequence[int])
 
 
 def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
-    """One-sided upper confidence bound of a share, of which k in n were counted (Clopper and Pearson, 1934).
+    """Return the one-sided upper confidence bound of a share, given k of n (Clopper and Pearson, 1934).
 
     Args:
-        k: counted, 0 to n.
-        n: out of how many.
+        k: number of events, 0 to n.
+        n: number of trials.
         confidence: between 0 and 1.
 
     Returns:
         The ``confidence`` quantile of Beta(k + 1, n - k); 1 if k = n.
 
     Raises:
-        ValueError: counts that cannot be, or a confidence out of range.
+        ValueError: k is not within 0 to n, or the confidence is out of range.
     """
     if not 0 <= k <= n or not 0 < confidence < 1:
         raise ValueError(f"need 0 <= k <= n and a confidence between 0 and 1, got {k}, {n}, {confidence}")
@@ -204,9 +204,10 @@ def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
 
 
 def false_reject_rate(scores: Levels, level: int) -> FalseRejectRate:
-    """Expected share of good parts rejected at ``level``, with its 95 % upper bound.
+    """Estimate the share of good parts rejected at ``level``, with its 95 % upper bound.
 
-    Exact for i.i.d. scores of a fixed scorer; for leave-one-out scores an approximation (jackknife).
+    The estimate is exact for i.i.d. scores of a fixed scorer, and an approximation (jackknife) for
+    leave-one-out scores.
 
     Args:
         scores: held-out levels ``(n,)`` of n parts.

@@ -1,14 +1,15 @@
-"""How much the score of one and the same part scatters from shot to shot, and the guard band that follows.
+"""Repeatability of the scores of one part from shot to shot, and the guard band derived from it.
 
-A part whose score lies near the threshold may be accepted on one shot and rejected on the next. The decision
+A part whose score is near the threshold may be accepted on one shot and rejected on the next. The decision
 rule for that is a guard band (JCGM 106:2012, section 8; ISO 14253-1): within a half width w of the threshold
 T the verdict is *review*, and only beyond it *accept* or *reject*. With w = t * s, s the standard deviation
 between shots of one part and t the one-sided 95 % quantile of Student's distribution with as many degrees of
 freedom as s has, a part whose long-run mean score is above T is accepted outright by at most 5 % of its
 shots, and one whose mean is not above T is rejected outright by at most 5 %.
 
-That is exact when shots of a part scatter normally, and alike for all parts. High scores tend to scatter more
-than low ones, so the shots to measure it with are those of parts that score near the threshold.
+This is exact when the scores of a part's shots are normally distributed with the same standard deviation for
+all parts. High scores tend to scatter more than low ones, so it should be measured on parts that score near
+the threshold.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ __all__ = [
 
 Verdict = Literal["accept", "review", "reject"]
 
-# A first level above the last: no score lies in it.
+# An empty range, its first level above its last: it contains no score.
 _NO_LEVELS = (1, 0)
 
 
 @dataclass(frozen=True)
 class Repeatability:
-    """Scatter of the scores of one part, over repeated shots of several parts.
+    """Standard deviation of one part's scores, measured on repeated shots of several parts.
 
     Attributes:
         sd: standard deviation between shots of one part, in map units.
-        dof: its degrees of freedom: shots less parts.
-        shots: shots it was computed from.
-        parts: parts with at least two shots.
+        dof: its degrees of freedom: shots minus parts.
+        shots: number of shots that it was computed from.
+        parts: number of parts with at least two shots.
     """
 
     sd: float
@@ -59,17 +60,19 @@ class Repeatability:
 
 @dataclass(frozen=True)
 class Guard:
-    """The guard band of a model, and where it comes from; in map units, as a new fit changes the levels.
+    """Guard band of a model, with the repeatability that it was derived from.
+
+    It is in map units, not levels, because a new fit changes the scale of the levels.
 
     Attributes:
-        half_width: how far on either side of the threshold the verdict is *review*, in map units.
+        half_width: distance on either side of the threshold in which the verdict is *review*, in map units.
         sd: standard deviation between shots of one part, in map units.
         dof: its degrees of freedom.
-        shots: shots it was computed from.
-        parts: parts that were shot repeatedly.
+        shots: number of shots that it was computed from.
+        parts: number of parts that were shot repeatedly.
 
     Raises:
-        ValueError: a number that is negative, not finite or no number, or a count that is not whole.
+        ValueError: a value is negative, not finite or not a number, or a count is not an integer.
     """
 
     half_width: float
@@ -81,8 +84,7 @@ class Guard:
     def __post_init__(self) -> None:
         for name in ("half_width", "sd"):
             value = getattr(self, name)
-            # Compared, not asked for isfinite(): a whole number beyond the range of float would overflow
-            # there.
+            # Compared, because isfinite() would overflow on an integer beyond the range of float.
             if not _is(value, int, float) or not 0 <= value <= sys.float_info.max:
                 raise ValueError(f"guard: {name} must be a finite number of at least 0, got {value!r}")
         for name in ("dof", "shots", "parts"):
@@ -92,7 +94,7 @@ class Guard:
 
     @classmethod
     def of(cls, repeatability: Repeatability, confidence: float = 0.95) -> Guard:
-        """The guard band of a measured repeatability.
+        """Create the guard band that follows from a measured repeatability.
 
         Args:
             repeatability: from :func:`pooled`.
@@ -103,23 +105,23 @@ class Guard:
 
 
 def _is(value: object, *types: type) -> bool:
-    """Whether it is a number of these types; True and False are not numbers here."""
+    """Return whether the value is a number of one of these types; bool does not count as a number."""
     return isinstance(value, types) and not isinstance(value, bool)
 
 
 def pooled(groups: Iterable[Sequence[float]]) -> Repeatability | None:
-    """Standard deviation within parts, pooled over parts: sqrt(sum (x - part mean)^2 / sum (shots - 1)).
+    """Return the pooled standard deviation within parts: sqrt(sum (x - part mean)^2 / sum (shots - 1)).
 
-    Each part is compared with its own mean, so that how parts differ from one another does not enter.
+    Each part is compared with its own mean, so that differences between parts do not contribute.
 
     Args:
-        groups: for each part the scores of its shots, in map units; parts with fewer than two are ignored.
+        groups: the scores of each part's shots, in map units; parts with fewer than two shots are ignored.
 
     Returns:
-        None if no part was shot twice.
+        The repeatability; None if no part was shot twice.
 
     Raises:
-        ValueError: a score that is not finite.
+        ValueError: a score is not finite.
     """
     squares: list[float] = []
     parts = 0
@@ -129,7 +131,7 @@ def pooled(groups: Iterable[Sequence[float]]) -> Repeatability | None:
             raise ValueError("the score of a shot is not a finite number")
         if len(scores) < 2:
             continue
-        # From the first shot: equal shots then have a deviation of exactly 0, and nothing cancels.
+        # Relative to the first shot: equal shots have a deviation of exactly 0, without cancellation errors.
         shifted = [score - scores[0] for score in scores]
         mean = math.fsum(shifted) / len(shifted)
         squares += [(score - mean) ** 2 for score in shifted]
@@ -141,19 +143,19 @@ def pooled(groups: Iterable[Sequence[float]]) -> Repeatability | None:
 
 
 def half_width(r: Repeatability, confidence: float = 0.95) -> float:
-    """Half width of the guard band, in map units: the one-sided t-quantile times the standard deviation.
+    """Return the half width of the guard band in map units: one-sided t-quantile times standard deviation.
 
-    One-sided, because a part lies on one side of the threshold and can be misjudged to one side only;
+    One-sided, because a part is on one side of the threshold and can be wrong in one direction only;
     Student's distribution rather than the normal one, because the standard deviation is itself only
     estimated.
 
     Args:
-        r: the repeatability measured.
-        confidence: share of shots of a part beyond the threshold that must not be judged the other way
-            outright, at least 0.5 and less than 1.
+        r: the measured repeatability.
+        confidence: share of a part's shots, with the part on one side of the threshold, that must not get
+            the opposite verdict outright; at least 0.5 and less than 1.
 
     Raises:
-        ValueError: a confidence out of range, or no degrees of freedom.
+        ValueError: the confidence is out of range, or there are no degrees of freedom.
     """
     if not 0.5 <= confidence < 1:
         raise ValueError(f"confidence must be at least 0.5 and less than 1, got {confidence}")
@@ -163,18 +165,18 @@ def half_width(r: Repeatability, confidence: float = 0.95) -> float:
 
 
 def band_levels(guard: Guard | None, quantizer: Quantizer) -> int:
-    """Levels to either side of the threshold to be reviewed: ``floor(half_width / step)``; 0 is none."""
-    # The minimum first: a quotient beyond float is infinite, and has no floor.
+    """Return the number of levels on each side of the threshold to review, ``floor(half_width / step)``."""
+    # The minimum first: a quotient beyond float is infinite and has no floor.
     return 0 if guard is None else math.floor(min(guard.half_width / quantizer.step, MAX_LEVEL))
 
 
 def guard_levels(threshold: int, guard: Guard | None, quantizer: Quantizer) -> tuple[int, int]:
-    """Lowest and highest level that call for review, both inclusive and within 0 to 65535.
+    """Return the lowest and highest level that call for review, both inclusive and within 0 to 65535.
 
-    The border belongs to the band: review is what lies at most ``floor(half_width / step)`` levels from the
-    threshold, on either side, which is to say at most ``half_width`` map units from it. A band of less than
-    one level is none. Without a band the answer is ``(1, 0)``, so that ``low <= score <= high`` holds for no
-    score and needs no special case.
+    The border belongs to the band: scores at most ``floor(half_width / step)`` levels from the threshold, on
+    either side, call for review, that is, scores at most ``half_width`` map units from it. A band of less
+    than one level is no band. Without a band the result is ``(1, 0)``, so that ``low <= score <= high`` holds
+    for no score and needs no special case.
 
     Args:
         threshold: integer level T.
@@ -193,10 +195,10 @@ def guard_levels(threshold: int, guard: Guard | None, quantizer: Quantizer) -> t
 
 
 def verdict_of(score: int, threshold: int, guard: Guard | None, quantizer: Quantizer) -> Verdict:
-    """``review`` within the guard band, else ``reject`` above the threshold and ``accept`` up to it.
+    """Return ``review`` within the guard band, else ``reject`` above the threshold and ``accept`` up to it.
 
-    The mask knows nothing of this: it has a pixel exactly when the score is above the threshold, under review
-    or not.
+    The mask does not depend on the guard band: it has a pixel exactly when the score is above the threshold,
+    under review or not.
 
     Args:
         score: integer level of the image or part.

@@ -1,12 +1,11 @@
-"""From the scores of good and of defective parts to thresholds worth considering, and what each would cost.
+"""Find useful thresholds from the scores of good and defective parts, with error rates and costs.
 
-A threshold T rejects what scores above it. Moving T changes a count only when it passes a score, so T falls
-into ranges between neighbouring scores, and all levels of one range do the same on these parts. The points
-here are such ranges, given by their middle: as far from the scores on either side as can be.
+A threshold T rejects parts that score above it. Moving T changes a count only when it passes a score, so the
+levels form ranges between neighbouring scores, and all levels of one range reject the same of these parts. An
+operating point is such a range, given by its middle: as far as possible from the scores on either side.
 
-The thresholds are chosen on the very parts their numbers are counted on, so the numbers are somewhat too
-good; on few parts more so than on many. ``evaluate_at`` on parts that had no say in the choice is free of
-that.
+The thresholds are chosen on the same parts on which the rates are counted, so the rates are optimistic, more
+so on few parts than on many. ``evaluate_at`` on parts that did not influence the choice is unbiased.
 """
 
 from __future__ import annotations
@@ -30,22 +29,25 @@ Numbers = npt.NDArray[np.float64]
 
 # The highest threshold that can be set; a part at the top of the scale is rejected by every threshold.
 _HIGHEST = HIGHEST_THRESHOLD
-# Costs that differ by less than rounding are one cost: 0.3 is not worth more misses than 0.1 + 0.2.
+# Relative difference below which costs count as equal, so that rounding (0.1 + 0.2 against 0.3) decides
+# nothing.
 _SAME_COST = 1e-12
-# Expected costs are told per this many parts.
+# Expected costs are given per this many parts.
 _PARTS = 1000
 
 
 def clopper_pearson(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact two-sided interval of a share (Clopper and Pearson, 1934); covers at least as often as it says.
+    """Return the exact two-sided confidence interval of a share (Clopper and Pearson, 1934).
+
+    It covers the true share with at least the given confidence.
 
     Args:
-        count: how many of them.
-        of: out of how many; 0 leaves everything open, (0, 1).
+        count: number of events.
+        of: number of trials; with 0 the interval is (0, 1).
         confidence: between 0 and 1.
 
     Raises:
-        ValueError: not 0 <= count <= of, or a confidence out of range.
+        ValueError: not 0 <= count <= of, or the confidence is out of range.
     """
     if not 0 <= count <= of:
         raise ValueError(f"there cannot be {count} of {of}")
@@ -58,11 +60,11 @@ def clopper_pearson(count: int, of: int, confidence: float = 0.95) -> tuple[floa
 
 @dataclass(frozen=True)
 class Rate:
-    """A share that was counted, with its exact 95 % two-sided interval.
+    """A counted share with its exact 95 % two-sided confidence interval.
 
     Attributes:
-        count: how many of them.
-        of: out of how many.
+        count: number of events.
+        of: number of trials.
         low: lower end of the Clopper-Pearson interval, a share.
         high: upper end.
     """
@@ -74,7 +76,7 @@ class Rate:
 
     @classmethod
     def counted(cls, count: int, of: int) -> Rate:
-        """``count`` out of ``of``, with the interval.
+        """Create the rate of ``count`` out of ``of``, with its interval.
 
         Raises:
             ValueError: not 0 <= count <= of.
@@ -83,22 +85,22 @@ class Rate:
 
     @property
     def share(self) -> float:
-        """``count / of``; NaN of none."""
+        """The share ``count / of``; NaN if ``of`` is 0."""
         return self.count / self.of if self.of else math.nan
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What the two kinds of error cost, in any one unit of money.
+    """Costs of the two kinds of error, in any one unit of money, and the share of defective parts.
 
     Attributes:
-        miss: a defective part that is accepted.
-        false_reject: a good part that is rejected.
+        miss: cost of accepting a defective part.
+        false_reject: cost of rejecting a good part.
         defective: share of defective parts in production, between 0 and 1; not in the test images, where
             defects are far more frequent than on the line.
 
     Raises:
-        ValueError: a cost that is negative or not finite, both 0, or a share that is not between 0 and 1.
+        ValueError: a cost is negative or not finite, both are 0, or the share is not between 0 and 1.
     """
 
     miss: float
@@ -115,7 +117,7 @@ class Costs:
             raise ValueError(f"the share of defective parts must be between 0 and 1, got {self.defective}")
 
     def per_part(self, misses: Numbers, false_rejects: Numbers) -> Numbers:
-        """Expected cost of one part off the line.
+        """Return the expected cost of one part of the production.
 
         Args:
             misses: shares of the defective parts that are accepted, any shape.
@@ -126,23 +128,23 @@ class Costs:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold and what it does to the parts at hand.
+    """A threshold with its error rates, F1 and cost on a set of parts.
 
-    The two rates carry exact intervals. Those of F1 and cost come from resampling the parts, which cannot
-    invent an error that none of them shows: with no miss and no false reject they shrink to a point, however
-    few the parts. What is then still possible is in ``misses.high`` and ``false_rejects.high``.
+    The two rates have exact intervals. The intervals of F1 and cost come from resampling the parts, which
+    cannot produce an error that none of them shows: with no miss and no false reject they shrink to a point,
+    however few the parts. ``misses.high`` and ``false_rejects.high`` show what is then still possible.
 
     Attributes:
-        kind: what it is best at; ``chosen`` for a level that was asked for.
-        level: threshold T, an integer level; rejected is what scores above it.
+        kind: the criterion that it optimizes; ``chosen`` for a level given by the caller.
+        level: threshold T, an integer level; parts that score above it are rejected.
         misses: defective parts accepted, of all defective ones.
         false_rejects: good parts rejected, of all good ones.
-        f1: of finding defects, 2 TP / (2 TP + FP + FN), 0 to 1.
+        f1: F1 score of finding defects, 2 TP / (2 TP + FP + FN), 0 to 1.
         f1_interval: 95 % percentile interval (bootstrap), T held fixed.
-        cost: expected cost of 1,000 parts off the line, in the unit of the costs; None without costs.
+        cost: expected cost of 1,000 parts of the production, in the unit of the costs; None without costs.
         cost_interval: 95 % percentile interval (bootstrap), T held fixed.
-        tied_low: lowest level that does the same on these parts.
-        tied_high: highest one, at most 65534 unless a higher level was asked for.
+        tied_low: lowest level that rejects the same of these parts.
+        tied_high: highest level that does so, at most 65534 unless a higher level was given.
     """
 
     kind: PointKind
@@ -160,29 +162,30 @@ class OperatingPoint:
 def operating_points(
     good: Levels, defect: Levels, costs: Costs | None = None, *, seed: int = 0, resamples: int = 2000
 ) -> tuple[OperatingPoint, ...]:
-    """The thresholds worth considering, in this order:
+    """Return the thresholds that are best by each criterion, in a fixed order.
 
     - ``best_f1``: highest F1; of several, the one with the fewest misses.
-    - ``zero_miss``: the highest that misses none of these defects.
-    - ``zero_false_reject``: the lowest that rejects none of these good parts.
+    - ``zero_miss``: the highest threshold that misses none of these defects.
+    - ``zero_false_reject``: the lowest threshold that rejects none of these good parts.
     - ``lowest_cost``: lowest expected cost; of several, the one with the fewest misses. Only with costs.
 
-    A kind that no threshold attains is left out: a defect of level 0 is always missed, a good part of level
-    65535 always rejected.
+    A criterion that no threshold meets is left out: a defect of level 0 is always missed, and a good part of
+    level 65535 always rejected.
 
-    Each is the middle of a range of levels that do the same. A range that ends where the scores end, and so
-    has no score on one side, is treated as if the next score were as far beyond the last one as that is from
-    its neighbour: a margin from the data, where the middle of the open range would lie at half the scale.
+    Each is the middle of a range of levels that reject the same parts. A range with no score on one side is
+    treated as if the next score were as far beyond the last one as that is from its neighbour: a margin
+    derived from the data, where the middle of the open range would be at half the scale.
 
     Args:
         good: integer levels ``(n,)`` of good parts.
         defect: integer levels ``(m,)`` of defective parts.
-        costs: what errors cost.
-        seed: of the resampling; the same seed gives the same intervals.
-        resamples: number of resamples behind the intervals.
+        costs: costs of the errors.
+        seed: seed of the resampling; the same seed gives the same intervals.
+        resamples: number of resamples for the intervals.
 
     Raises:
-        ValueError: no good or no defective parts, no integer levels of 0 to 65535, or no resamples.
+        ValueError: there are no good or no defective parts, scores are not integers of 0 to 65535, or
+            ``resamples`` < 1.
     """
     good, defect, values = _checked(good, defect, resamples)
     lows = np.unique(np.append(values[values <= _HIGHEST], 0))
@@ -216,13 +219,13 @@ def evaluate_at(
     seed: int = 0,
     resamples: int = 2000,
 ) -> OperatingPoint:
-    """What any one threshold does to the parts at hand; ``kind`` is ``chosen``.
+    """Evaluate one given threshold on a set of parts; ``kind`` of the result is ``chosen``.
 
     Args:
-        level: threshold T, 0 to 65535; the other arguments and errors as :func:`operating_points`.
+        level: threshold T, 0 to 65535; the other arguments as for :func:`operating_points`.
 
     Raises:
-        ValueError: also a level out of range.
+        ValueError: as :func:`operating_points`, or the level is out of range.
     """
     if not 0 <= level <= MAX_LEVEL:
         raise ValueError(f"the threshold must be a level of 0 to {MAX_LEVEL}, got {level}")
@@ -231,7 +234,7 @@ def evaluate_at(
 
 
 def _checked(good: Levels, defect: Levels, resamples: int) -> tuple[Levels, Levels, Levels]:
-    """Both sorted, and the distinct scores among them."""
+    """Return the good and defective scores, sorted int64, and the distinct scores of both."""
     if resamples < 1:
         raise ValueError(f"there must be at least one resample, got {resamples}")
     ordered: list[npt.NDArray[Any]] = []
@@ -248,19 +251,19 @@ def _checked(good: Levels, defect: Levels, resamples: int) -> tuple[Levels, Leve
 
 
 def _counts(good: Levels, defect: Levels, levels: Any) -> tuple[Any, Any]:
-    """Misses and false rejects at one level or several; ``good`` and ``defect`` sorted."""
+    """Count misses and false rejects at one level or several; ``good`` and ``defect`` must be sorted."""
     misses = np.searchsorted(defect, levels, side="right")
     return misses, len(good) - np.searchsorted(good, levels, side="right")
 
 
 def _f1(misses: Any, false_rejects: Any, defects: int) -> Any:
-    """F1 of counts. The divisor is ``defects + TP + FP``, never 0."""
+    """Return F1 from counts; the divisor is ``defects + TP + FP``, never 0."""
     found = defects - misses
     return 2 * found / (2 * found + false_rejects + misses)
 
 
 def _tied(values: Levels, level: int) -> tuple[int, int]:
-    """Lowest and highest level with no score between it and ``level``: they all reject the same parts."""
+    """Return the lowest and highest level that reject the same parts as ``level``: no score is in between."""
     above = int(np.searchsorted(values, level, side="right"))
     low = int(values[above - 1]) if above else 0
     high = int(values[above]) - 1 if above < len(values) else max(level, _HIGHEST)
@@ -268,7 +271,7 @@ def _tied(values: Levels, level: int) -> tuple[int, int]:
 
 
 def _middle(values: Levels, low: int) -> int:
-    """Middle of the range that begins at ``low``, open ends brought in to one spacing of the scores there."""
+    """Return the middle of the range from ``low`` on, with open ends limited to one spacing of the scores."""
     low, high = _tied(values, low)
     if low == values[-1]:
         spacing = int(values[-1] - values[-2]) if len(values) > 1 else 1
@@ -291,7 +294,7 @@ def _point(
 ) -> OperatingPoint:
     misses, false_rejects = (int(count) for count in _counts(good, defect, level))
     # Drawing n parts with replacement and counting those beyond a fixed threshold is drawing a binomial
-    # count: the bootstrap itself, without the parts. Good and defective ones are drawn apart, each as many as
+    # count, so this is the bootstrap itself. Good and defective parts are drawn separately, each as many as
     # there are.
     rng = np.random.default_rng(seed)
     drawn_misses = rng.binomial(len(defect), misses / len(defect), resamples)

@@ -1,7 +1,7 @@
-"""What is said of one image: score, decision, mask and regions, all read from one level map.
+"""A model's prediction for one image: score, decision, mask and regions, all from one level map.
 
-A prediction carries its level map, so it can be decided again at another threshold or smallest region without
-the network (:meth:`Prediction.at`); mask and regions are computed when they are first asked for.
+A prediction contains its level map, so it can be decided again at another threshold or smallest region
+without running the network (:meth:`Prediction.at`). Mask and regions are computed on first access.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from padim.decision.regions import (
 )
 from padim.errors import CalibrationError
 
-# Of a bare level map, whose model is not known: levels are their own units.
-_LEVELS_THEMSELVES = Quantizer(0.0, 1.0)
+# The scale of a bare level map, whose model is not known: map units are the levels themselves.
+_IDENTITY_SCALE = Quantizer(0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Everything a model says of one image.
+    """Result of scoring one image with a model.
 
     Attributes:
         name: file name as given; empty for a bare level map.
-        sha256: of the file's bytes (of shape and pixels, if given as an array); empty for a bare level map.
+        sha256: hex SHA-256 of the file's bytes (of shape and pixels, if given as an array); empty for a bare
+            level map.
         original_size: (height, width) of the image in pixels.
-        content_box: where the image lies in the map when it was padded; None when it fills it.
+        content_box: the part of the map that a padded image fills; None when it fills the map.
         levels: uint16 ``(S, S)``, the level map, at the model's input size.
         score_level: the largest level that a region of ``min_area`` pixels reaches.
-        threshold_level: the threshold as a level; None where the model has none.
+        threshold_level: the threshold as a level; None if the model has no threshold.
         min_area: smallest region that counts, in map pixels.
-        quantizer: the scale of the levels; levels of another scale do not compare.
-        guard: the band around the threshold whose scores call for review; None is none.
-        scored_by: identity of the scoring state that made the map; a decision by another would mix two.
-        grid: float32 ``(G, G)``, the distances the map was made from; empty for a bare level map.
-        thumbnail: a small JPEG, if it was asked for.
+        quantizer: the scale of the levels; levels on another scale are not comparable.
+        guard: the band around the threshold in which scores call for review; None for no band.
+        scored_by: identity of the scoring state that computed the map; only its thresholds apply to it.
+        grid: float32 ``(G, G)``, the distances that the map was computed from; empty for a bare level map.
+        thumbnail: a small JPEG, if requested.
     """
 
     name: str
@@ -69,17 +70,17 @@ class Prediction:
 
     @property
     def score(self) -> float:
-        """The anomaly score, in map units: the value of ``score_level``."""
+        """Anomaly score in map units: the value of ``score_level``."""
         return self.quantizer.to_value(self.score_level)
 
     @property
     def threshold(self) -> float | None:
-        """The threshold, in map units; None where the model has none."""
+        """Threshold in map units; None if the model has no threshold."""
         return None if self.threshold_level is None else self.quantizer.to_value(self.threshold_level)
 
     @property
     def rejected(self) -> bool:
-        """Whether the score is above the threshold, which is whether the mask has a pixel.
+        """Whether the score is above the threshold; the mask has a pixel exactly then.
 
         Raises:
             CalibrationError: there is no threshold.
@@ -88,7 +89,7 @@ class Prediction:
 
     @property
     def verdict(self) -> Verdict:
-        """``accept``, ``review`` (within the guard band) or ``reject``.
+        """The verdict: ``accept``, ``review`` (within the guard band) or ``reject``.
 
         Raises:
             CalibrationError: there is no threshold.
@@ -97,7 +98,7 @@ class Prediction:
 
     @property
     def mask(self) -> Mask:
-        """bool ``(h, w)`` at the image's own size: True where it is rejected.
+        """Mask of the rejected pixels, bool ``(h, w)`` at the image's own size.
 
         Raises:
             CalibrationError: there is no threshold.
@@ -115,21 +116,21 @@ class Prediction:
 
     @property
     def anomaly_map(self) -> npt.NDArray[np.float32]:
-        """float32 ``(S, S)``, the level map in map units; to within half a level the smoothed distances."""
+        """Anomaly map, float32 ``(S, S)``: the level map in map units, exact to half a level."""
         return (self.levels * self.quantizer.step + self.quantizer.offset).astype(np.float32)
 
     def at(
         self, threshold: float | None = None, *, level: int | None = None, min_area: int | None = None
     ) -> Prediction:
-        """The same image decided at another threshold or smallest region; what is not given stays.
+        """Return the prediction for another threshold or smallest region; arguments not given keep theirs.
 
         Args:
-            threshold: in map units.
-            level: the threshold as a level, instead.
-            min_area: in map pixels, at least 1.
+            threshold: threshold in map units.
+            level: threshold as a level, instead of ``threshold``.
+            min_area: smallest region that counts, in map pixels, at least 1.
 
         Raises:
-            ValueError: both a threshold and a level, or one out of range.
+            ValueError: both a threshold and a level are given, or one is out of range.
         """
         if threshold is not None:
             if level is not None:
@@ -145,10 +146,10 @@ class Prediction:
 
     @property
     def decision_level(self) -> int:
-        """The threshold as a level.
+        """Threshold as a level.
 
         Raises:
-            CalibrationError: there is none.
+            CalibrationError: there is no threshold.
         """
         if self.threshold_level is None:
             raise CalibrationError(
@@ -177,18 +178,18 @@ def decide(
     original_size: tuple[int, int] | None = None,
     content_box: Box | None = None,
 ) -> Prediction:
-    """The prediction of a bare level map: score, mask and regions, in levels.
+    """Decide a bare level map: return its prediction with score, mask and regions, in levels.
 
     Args:
         levels: uint16 ``(S, S)``, a level map.
-        threshold: a level, 0..65535; what lies strictly above it is rejected.
+        threshold: a level, 0..65535; pixels strictly above it are rejected.
         min_area: smallest region that counts, in *map* pixels, at least 1.
-        roi: bool ``(S, S)``, a further region of interest (a model's level maps have its own already).
-        original_size: ``(h, w)`` of the image; None: the content box as it is.
-        content_box: where the image lies in the map when it was padded; None: it fills the map.
+        roi: bool ``(S, S)``, a further region of interest (a model's level maps already contain its own).
+        original_size: ``(h, w)`` of the image; None: the size of the content box.
+        content_box: the part of the map that a padded image fills; None: it fills the map.
 
     Raises:
-        ValueError: another dtype or rank, or an argument out of range.
+        ValueError: the map's dtype or rank is wrong, or an argument is out of range.
     """
     levels, size = within(levels, min_area, roi=roi, original_size=original_size, content_box=content_box)
     return Prediction(
@@ -200,5 +201,5 @@ def decide(
         score_level=region_score(levels, min_area),
         threshold_level=checked_threshold(threshold),
         min_area=min_area,
-        quantizer=_LEVELS_THEMSELVES,
+        quantizer=_IDENTITY_SCALE,
     )

@@ -1,4 +1,4 @@
-"""Score, mask and regions of a level map: three readings of the same integers, which always agree."""
+"""Compute score, mask and regions from one level map; integer arithmetic, so that the three always agree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from padim.decision.anomaly_map import MAX_LEVEL, Levels, Mask, _checked_box, in
 
 def _checked(q: Levels, min_area: int) -> int:
     if q.ndim != 2 or q.dtype != np.uint16 or q.size == 0:
-        raise ValueError(f"a judged map is uint16 (S, S), not {q.dtype} {q.shape}")
+        raise ValueError(f"a level map is uint16 (S, S), not {q.dtype} {q.shape}")
     min_area = operator.index(min_area)
     if min_area < 1:
         raise ValueError(f"min_area must be at least 1 map pixel, not {min_area}")
@@ -28,25 +28,26 @@ def _checked(q: Levels, min_area: int) -> int:
 # --- the score ----------------------------------------------------------------------------------------------
 
 
-# Pixels that are looked at one by one rather than in arrays.
+# Up to this many pixels are processed one by one rather than in arrays.
 _FEW = 256
 
 
 def region_score(q: Levels, min_area: int) -> int:
-    """The largest level t such that ``{q >= t}`` has an 8-connected region of ``min_area`` pixels: the score.
+    """Return a level map's score: the largest level t at which ``{q >= t}`` has a large enough region.
 
-    Equal to ``skimage.morphology.area_opening(q, min_area, connectivity=2).max()`` (Vincent 1992's area
-    opening), some hundred times faster because only the hottest pixels are looked at.
+    A region is 8-connected and large enough with ``min_area`` pixels. The score equals
+    ``skimage.morphology.area_opening(q, min_area, connectivity=2).max()`` (Vincent 1992's area opening), but
+    is about a hundred times faster because only the pixels of the highest levels are processed.
 
     Args:
-        q: uint16 ``(S, S)``, a judged map.
+        q: uint16 ``(S, S)``, a level map.
         min_area: in map pixels, at least 1; 1 gives the plain maximum.
 
     Returns:
         A level, 0..65535; 0 also when no region can be that large.
 
     Raises:
-        ValueError: another dtype or rank, or ``min_area`` < 1.
+        ValueError: the map's dtype or rank is wrong, or ``min_area`` < 1.
     """
     min_area = _checked(q, min_area)
     if min_area == 1:
@@ -54,24 +55,24 @@ def region_score(q: Levels, min_area: int) -> int:
     if min_area > q.size:
         return 0
 
-    # From below: all pixels of a window of min_area pixels are connected, so its minimum is reached.
+    # Lower bound: all pixels of a window of min_area pixels are connected, so the score reaches its minimum.
     # The border must count as 0, or windows hanging over the edge would pass with too few pixels.
     tall = math.isqrt(min_area - 1) + 1
     window = np.ones((tall, -(-min_area // tall)), np.uint8)
     floor = cv2.erode(q, window, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     low = int(floor.max())
 
-    # Mostly a few dozen pixels are hotter than that.
+    # Usually only a few dozen pixels are above that level.
     places = np.flatnonzero(q > low)
     if len(places) < min_area:
         return low
     if len(places) <= _FEW:
         return _grown(places, q.ravel()[places], q.shape[1], min_area, low)
 
-    # What is not above the level reached so far cannot matter any more: it is zeroed and cropped away.
+    # Pixels not above the level reached so far no longer matter: they are zeroed and cropped away.
     hot = _crop(q, q > low)
 
-    # From above: a region of min_area pixels holds one no hotter than the min_area-th hottest of all.
+    # Upper bound: a region of min_area pixels has one no higher than the min_area-th highest of all.
     hotter = hot[hot > low]
     ceiling = np.partition(hotter, hotter.size - min_area)[hotter.size - min_area]
     levels = np.unique(hotter[hotter <= ceiling])
@@ -83,32 +84,32 @@ def region_score(q: Levels, min_area: int) -> int:
         if keep.any():
             low = int(levels[middle])
             levels = levels[middle + 1 :]
-            hot = _crop(hot, keep[labels])  # a higher region lies inside one of these
+            hot = _crop(hot, keep[labels])  # a region at a higher level is inside one of these
         else:
             levels = levels[:middle]
     return low
 
 
 def region_scores(q: Levels, max_area: int) -> Levels:
-    """The score for every smallest region from 1 to ``max_area`` pixels, in one pass.
+    """Return the scores for all smallest regions from 1 to ``max_area`` pixels, in one pass.
 
-    Pixels join from the hottest down, and the level at which a region first reaches ``a`` pixels is the score
-    for ``min_area`` a. It ends as soon as one region has ``max_area`` pixels.
+    Pixels are added from the highest level down (union-find), and the level at which a region first has ``a``
+    pixels is the score for ``min_area`` a. It ends as soon as one region has ``max_area`` pixels.
 
     Args:
-        q: uint16 ``(S, S)``, a judged map.
+        q: uint16 ``(S, S)``, a level map.
         max_area: in map pixels, at least 1.
 
     Returns:
-        uint16 ``(max_area,)``, falling; item ``a - 1`` equals ``region_score(q, a)``.
+        uint16 ``(max_area,)``, not increasing; item ``a - 1`` equals ``region_score(q, a)``.
 
     Raises:
-        ValueError: another dtype or rank, or ``max_area`` < 1.
+        ValueError: the map's dtype or rank is wrong, or ``max_area`` < 1.
     """
     max_area = _checked(q, max_area)
     scores = np.zeros(max_area, np.uint16)
-    # Nothing below the last score can matter, which leaves a few hundred pixels to look at; and level 0 is
-    # what the scores begin with.
+    # Pixels below the last score do not matter, which leaves a few hundred; level 0 is the scores' initial
+    # value.
     floor = max(1, region_score(q, max_area))
     framed = np.pad(q, 1).ravel()
     hot = np.flatnonzero(framed >= floor)
@@ -140,17 +141,17 @@ def region_scores(q: Levels, max_area: int) -> Levels:
 
 
 def _grown(places: NDArray[np.intp], levels: Levels, width: int, min_area: int, low: int) -> int:
-    """The level at which the first of the regions that grow from the hottest pixels down is large enough.
+    """Return the level at which the first region is large enough, adding pixels from the highest level down.
 
-    One pixel after the other, and the regions that it touches become one (union by size). For a few dozen
-    pixels quicker than arrays are, whose every operation waits for memory that the network has just used up.
+    Pixels are added one by one, and the regions that a pixel touches are united (union by size). For a few
+    dozen pixels this is faster than array operations, whose data the network has displaced from the cache.
 
     Args:
-        places: of the pixels above ``low``, in the flattened map.
+        places: indices of the pixels above ``low`` in the flattened map.
         levels: uint16, their levels.
-        width: of the map.
-        min_area: in pixels.
-        low: what is returned where no region is large enough.
+        width: width of the map.
+        min_area: smallest region in pixels.
+        low: the level returned when no region is large enough.
     """
     region: dict[int, int] = {}
     members: dict[int, list[int]] = {}
@@ -174,7 +175,7 @@ def _grown(places: NDArray[np.intp], levels: Levels, width: int, min_area: int, 
 
 
 def _crop(q: Levels, mask: Mask) -> Levels:
-    """``q`` where the mask is set and 0 elsewhere, cut to the mask's bounding box; empty if the mask is."""
+    """Return ``q`` where the mask is set and 0 elsewhere, cropped to the mask's bounding box, maybe empty."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     rows, cols = slice(y, y + height), slice(x, x + width)
     return np.where(mask[rows, cols], q[rows, cols], np.uint16(0))
@@ -184,10 +185,12 @@ def _crop(q: Levels, mask: Mask) -> Levels:
 
 
 def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
-    """Pixels strictly above the threshold, in 8-connected regions of at least ``min_area``: the map's mask.
+    """Return the mask of a level map: pixels above the threshold in regions of at least ``min_area`` pixels.
+
+    Above means strictly above; regions are 8-connected.
 
     Args:
-        q: uint16 ``(S, S)``, a judged map.
+        q: uint16 ``(S, S)``, a level map.
         threshold: a level, 0..65535.
         min_area: in map pixels, at least 1.
 
@@ -195,13 +198,13 @@ def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
         bool ``(S, S)``; it has a pixel exactly when ``region_score(q, min_area) > threshold``.
 
     Raises:
-        ValueError: another dtype or rank, or a threshold or ``min_area`` out of range.
+        ValueError: the map's dtype or rank is wrong, or threshold or ``min_area`` is out of range.
     """
     min_area = _checked(q, min_area)
     above = q > checked_threshold(threshold)
     if min_area == 1:
         return above
-    # Most maps are cold but for a spot: only its surroundings are searched for regions.
+    # Most maps are low except for one spot: only its bounding box is searched for regions.
     x, y, width, height = cv2.boundingRect(above.view(np.uint8))
     if width:
         hot = above[y : y + height, x : x + width]
@@ -214,7 +217,7 @@ def map_mask(q: Levels, threshold: int, min_area: int) -> Mask:
 
 
 def checked_threshold(threshold: int) -> int:
-    """The threshold, a level from 0 to 65535; ValueError for anything else."""
+    """Return the threshold if it is a level from 0 to 65535; raise ValueError if it is not."""
     threshold = operator.index(threshold)
     if not 0 <= threshold <= MAX_LEVEL:
         raise ValueError(f"a threshold is a level from 0 to {MAX_LEVEL}, not {threshold}")
@@ -222,7 +225,10 @@ def checked_threshold(threshold: int) -> int:
 
 
 def _large_regions(above: Mask, min_area: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Mask]:
-    """Labels ``(S, S)`` of the 8-connected regions; by label OpenCV's statistics and whether it is kept."""
+    """Label the 8-connected regions ``above``; return labels ``(S, S)``, statistics and whether kept.
+
+    Statistics (OpenCV's) and whether a region has at least ``min_area`` pixels are arrays by label.
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(above.view(np.uint8), connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= min_area
     keep[0] = False  # label 0 is the background
@@ -230,7 +236,7 @@ def _large_regions(above: Mask, min_area: int) -> tuple[NDArray[np.int32], NDArr
 
 
 class _Cells(NamedTuple):
-    """A run of map pixels along one axis, as cells of whole original pixels."""
+    """Cells of whole original pixels for a run of map pixels along one axis."""
 
     starts: NDArray[np.intp]  # the map pixel, counted from the run's begin, where each cell starts
     first: NDArray[np.int64]  # each cell's first original pixel
@@ -238,15 +244,15 @@ class _Cells(NamedTuple):
 
 
 class _Axis:
-    """How ``n_map`` map pixels and ``n_original`` image pixels lie on each other along one axis.
+    """Correspondence of ``n_map`` map pixels and ``n_original`` image pixels along one axis.
 
-    Both are laid over the same length, half-pixel convention. The side with more pixels is divided among the
-    other's by where the centres fall, so every map pixel owns at least one image pixel (enlarging) or
-    belongs to exactly one (shrinking): nothing that is set can get lost. Integer arithmetic throughout: any
-    implementation agrees.
+    Both cover the same length, with the half-pixel convention. The side with more pixels is divided among the
+    pixels of the other by the positions of the centres, so every map pixel has at least one image pixel
+    (enlarging) or belongs to exactly one (shrinking): no set pixel can get lost. It is integer arithmetic
+    throughout, so any implementation agrees.
 
     Attributes:
-        shrinks: the image has fewer pixels than the map.
+        shrinks: whether the image has fewer pixels than the map.
         source: int64 ``(n_original,)``, the map pixel under each original pixel's centre.
         owner: int64 ``(n_map,)``, the original pixel under each map pixel's centre.
     """
@@ -258,7 +264,7 @@ class _Axis:
         self.owner = (2 * np.arange(n_map, dtype=np.int64) + 1) * n_original // (2 * n_map)
 
     def cells(self, begin: int, stop: int) -> _Cells:
-        """The cells of map pixels ``begin .. stop - 1``: map pixels or, shrinking, image pixels."""
+        """Return the cells of map pixels ``begin .. stop - 1``; when shrinking, one cell per image pixel."""
         if self.shrinks:
             pixels, starts = np.unique(self.owner[begin:stop], return_index=True)
             return _Cells(starts, pixels, pixels + 1)
@@ -274,7 +280,7 @@ def _axis(n_map: int, n_original: int) -> _Axis:
 def mask_to_original(
     mask: Mask, original_size: tuple[int, int], content_box: Box | None = None
 ) -> NDArray[np.bool_]:
-    """A map mask at the image's own size: its nearest-neighbour enlargement, half-pixel convention.
+    """Resize a map mask to the image's own size by nearest neighbour, with the half-pixel convention.
 
     Original row i shows map row ``floor((i + 0.5) * n_map / n_original)`` (columns alike). OpenCV's
     ``INTER_NEAREST`` drops the half and is shifted by up to half a map pixel. Along an axis on which the
@@ -284,22 +290,22 @@ def mask_to_original(
     Args:
         mask: bool ``(S, S)``.
         original_size: ``(h, w)`` of the image in pixels.
-        content_box: where the image lies in the map when it was padded; what lies outside is cut away.
+        content_box: the part of the map that a padded image fills; pixels outside are cut away.
 
     Returns:
         bool ``(h, w)``.
 
     Raises:
-        ValueError: the size is not positive or the box does not lie in the map.
+        ValueError: the size is not positive or the box is not inside the map.
     """
     box = _checked_box(content_box, mask.shape)
     height, width = _checked_size(original_size)
     out = mask[box.top : box.top + box.height, box.left : box.left + box.width]
     axes = (_axis(box.height, height), _axis(box.width, width))
-    for i, axis in enumerate(axes):  # shrink first: the less there is to enlarge
+    for i, axis in enumerate(axes):  # shrink first: there is less to enlarge afterwards
         if axis.shrinks:
             out = np.logical_or.reduceat(out, axis.cells(0, axis.n_map).starts, axis=i)
-    for i in (1, 0):  # columns first: rows then move in whole
+    for i in (1, 0):  # columns first: rows are then copied in one piece
         if not axes[i].shrinks:
             out = out.take(axes[i].source, axis=i)
     return out
@@ -319,15 +325,14 @@ def _checked_size(original_size: tuple[int, int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Region:
-    """One connected region of a mask, in pixels of the original image; (0, 0) is the top-left pixel.
+    """One connected region of a mask, in pixels of the original image, with (0, 0) at the top left.
 
     Attributes:
         x, y, width, height: the box around all its pixels.
-        area: its number of mask pixels. Where a small image makes two regions meet in one pixel, both count
-            it.
-        level: the level it reaches with ``min_area`` pixels: its own score. The image's is the largest of
-            these.
-        peak_level: the level of its hottest pixel, at least ``level``.
+        area: its number of mask pixels. If two regions meet in one pixel of a small image, both count it.
+        level: its own score: the level that ``min_area`` of its pixels reach. The image's score is the
+            largest of these.
+        peak_level: the level of its highest pixel, at least ``level``.
         peak_x, peak_y: the original pixel under the centre of that map pixel (the first in reading order, if
             several).
         centroid_x, centroid_y: mean position of its pixels, unweighted; whole numbers are pixel centres.
@@ -354,20 +359,20 @@ def within(
     original_size: tuple[int, int] | None = None,
     content_box: Box | None = None,
 ) -> tuple[Levels, tuple[int, int]]:
-    """A level map without what lies outside a region of interest or the image, and the image's size.
+    """Set a level map to 0 outside a region of interest and the image; return it and the image's size.
 
     Args:
         q: uint16 ``(S, S)``, a level map.
         min_area: smallest region that counts, in map pixels; only checked.
         roi: bool ``(S, S)``; None: everywhere.
-        original_size: ``(h, w)`` of the image; None: the content box as it is.
-        content_box: where the image lies in the map when it was padded; None: it fills the map.
+        original_size: ``(h, w)`` of the image; None: the size of the content box.
+        content_box: the part of the map that a padded image fills; None: it fills the map.
 
     Returns:
-        uint16 ``(S, S)``, the same array where nothing is taken away, and ``(h, w)``.
+        uint16 ``(S, S)``, the same array if nothing is removed, and ``(h, w)``.
 
     Raises:
-        ValueError: another dtype or rank, or an argument out of range.
+        ValueError: the map's dtype or rank is wrong, or an argument is out of range.
     """
     _checked(q, min_area)
     if roi is not None or content_box is not None:
@@ -385,23 +390,23 @@ def mask_and_regions(
     original_size: tuple[int, int] | None = None,
     content_box: Box | None = None,
 ) -> tuple[Mask, tuple[Region, ...]]:
-    """The mask of one level map at the image's own size, and its regions.
+    """Return the mask of a level map at the image's own size, and its regions.
 
     The mask has a pixel, and there is a region, exactly when the map's score (:func:`region_score`) is above
     the threshold.
 
     Args:
         q: uint16 ``(S, S)``, a level map.
-        threshold: a level, 0..65535; what lies strictly above it is rejected.
+        threshold: a level, 0..65535; pixels strictly above it are rejected.
         min_area: smallest region that counts, in *map* pixels, at least 1.
-        original_size: ``(h, w)`` of the image; None: the content box as it is.
-        content_box: where the image lies in the map when it was padded; None: it fills the map.
+        original_size: ``(h, w)`` of the image; None: the size of the content box.
+        content_box: the part of the map that a padded image fills; None: it fills the map.
 
     Returns:
         bool ``(h, w)``, and the regions, strongest first (by level, peak, area, then reading order).
 
     Raises:
-        ValueError: another dtype or rank, or an argument out of range.
+        ValueError: the map's dtype or rank is wrong, or an argument is out of range.
     """
     threshold = checked_threshold(threshold)
     q, size = within(q, min_area, original_size=original_size, content_box=content_box)
@@ -431,7 +436,7 @@ def _regions(
         levels = np.where(inside, q[y0 : y0 + h, x0 : x0 + w], np.uint16(0))
         peak_row, peak_col = divmod(int(levels.argmax()), w)
 
-        # A region lies inside the content box, for levels outside it are 0 and never above a threshold.
+        # A region is inside the content box, because levels outside it are 0 and never above a threshold.
         x0, y0 = x0 - box.left, y0 - box.top
         rows, cols = down.cells(y0, y0 + h), across.cells(x0, x0 + w)
         if down.shrinks:

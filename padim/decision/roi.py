@@ -1,6 +1,6 @@
-"""Region of interest: shapes drawn on the part, and the pixels they come to.
+"""Region of interest: shapes drawn on the part, and the pixel mask rasterized from them.
 
-Shapes are kept so that they can be drawn again and altered; what is judged is the mask made of them.
+The shapes are saved so that they can be edited later; scoring uses the mask.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ class Shape:
 
     Attributes:
         kind: ``polygon`` (closed by itself) or ``brush`` (a line drawn with a round tip).
-        mode: ``exclude`` takes pixels out of what is judged, ``include`` puts them in.
-        points: (x, y) each; at least 3 of a polygon, 1 of a brush stroke.
-        radius: of the brush; 0 for a polygon.
+        mode: ``exclude`` removes pixels from the region of interest, ``include`` adds them.
+        points: (x, y) pairs; at least 3 for a polygon, 1 for a brush stroke.
+        radius: radius of the brush; 0 for a polygon.
 
     Raises:
-        ValueError: an unknown kind or mode, too few or too many points, a number out of range.
+        ValueError: the kind or mode is unknown, there are too few or too many points, or a number is out of
+            range.
     """
 
     kind: ShapeKind
@@ -54,7 +55,7 @@ class Shape:
             raise ValueError(f"kind must be one of {', '.join(get_args(ShapeKind))}, got {self.kind!r}")
         if self.mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {self.mode!r}")
-        # Plain numbers, whatever they came as: they are written as JSON.
+        # Converted to plain floats, whatever their types: they are written as JSON.
         object.__setattr__(self, "points", tuple((float(x), float(y)) for x, y in self.points))
         object.__setattr__(self, "radius", float(self.radius))
         fewest = _FEWEST_POINTS[self.kind]
@@ -68,19 +69,19 @@ class Shape:
             raise ValueError(f"a polygon has no radius, got {self.radius!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Return the shape as plain JSON values."""
         return {**asdict(self), "points": [list(point) for point in self.points]}
 
     @classmethod
     def from_json(cls, data: Any) -> Shape:
-        """The inverse of :meth:`to_json`; ``radius`` may be missing.
+        """Create a shape from the result of :meth:`to_json`; ``radius`` may be missing.
 
         Raises:
-            ValueError: anything else.
+            ValueError: the data is not a valid shape.
         """
         if not isinstance(data, dict) or not isinstance(data.get("points"), list):
             raise ValueError("not a shape with a list of points")
-        # Before anything is made of them: the list may be as long as an upload allows.
+        # Checked before the points are converted: the list may be as long as an upload allows.
         if len(data["points"]) > MAX_POINTS:
             raise ValueError(f"a shape has at most {MAX_POINTS} points, got {len(data['points'])}")
         if any(not isinstance(point, list | tuple) or len(point) != 2 for point in data["points"]):
@@ -90,7 +91,7 @@ class Shape:
 
 
 def _number(value: Any) -> float:
-    """A float of a JSON number; ValueError for anything else."""
+    """Convert a JSON number to a finite float; raise ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"expected a number, got {str(value)[:40]!r}")
     try:
@@ -103,15 +104,15 @@ def _number(value: Any) -> float:
 
 
 def to_json(shapes: Sequence[Shape]) -> list[dict[str, Any]]:
-    """Shapes as plain JSON values, in their order."""
+    """Return shapes as plain JSON values, in their order."""
     return [shape.to_json() for shape in shapes]
 
 
 def from_json(data: Any) -> tuple[Shape, ...]:
-    """The inverse of :func:`to_json`.
+    """Read shapes from the result of :func:`to_json`.
 
     Raises:
-        PadimError: anything else; names the shape by its number, counted from 1.
+        PadimError: the data is not a list of valid shapes; the message gives the shape's number, from 1.
     """
     if not isinstance(data, list):
         raise PadimError("the region's shapes are not a list")
@@ -128,24 +129,24 @@ def from_json(data: Any) -> tuple[Shape, ...]:
     return tuple(shapes)
 
 
-# --- from shapes to pixels ----------------------------------------------------------------------------------
+# --- rasterizing --------------------------------------------------------------------------------------------
 
 
 def rasterize(shapes: Sequence[Shape], size: int) -> npt.NDArray[np.bool_] | None:
-    """The mask that shapes come to, applied in their order.
+    """Rasterize shapes, applied in their order, to a mask of the region of interest.
 
-    It starts as everything, or as nothing where the first shape is an include: who begins by drawing what
-    is to be judged means that alone. A pixel is in a polygon when its centre is, by the non-zero rule (as
-    browsers fill a path: a lasso that crosses itself has no holes); a centre just on an edge belongs to the
-    side right of it or below it, so that neighbouring polygons share no pixel. A pixel is in a brush stroke
-    when its centre is at most the radius away from the line.
+    The mask starts full, or empty where the first shape is an include: a user who first draws an area to
+    inspect means that area only. A pixel is in a polygon when its centre is, by the non-zero rule (as
+    browsers fill a path: a lasso that crosses itself has no holes); a centre exactly on an edge belongs to
+    the side right of it or below it, so that neighbouring polygons share no pixel. A pixel is in a brush
+    stroke when its centre is at most the radius away from the line.
 
     Args:
         shapes: in the order they were drawn.
         size: side S of the map, in pixels.
 
     Returns:
-        bool ``(S, S)``, True where defects count, possibly nowhere; None without shapes: everywhere.
+        bool ``(S, S)``, True where defects count, possibly nowhere; None (everywhere) without shapes.
     """
     if size < 1:
         raise ValueError(f"size must be at least 1, not {size}")
@@ -160,10 +161,10 @@ def rasterize(shapes: Sequence[Shape], size: int) -> npt.NDArray[np.bool_] | Non
 
 
 def _polygon(points: Doubles, size: int) -> npt.NDArray[np.bool_]:
-    """Pixels whose centre has a winding number other than 0: bool ``(size, size)``."""
+    """Return the pixels whose centre has a winding number other than 0: bool ``(size, size)``."""
     start, end = points, np.roll(points, -1, axis=0)
     down = end[:, 1] > start[:, 1]
-    # Always from top to bottom, so that an edge shared by two polygons is computed alike for both.
+    # Always from top to bottom, so that an edge shared by two polygons is computed identically for both.
     top, bottom = np.where(down[:, None], start, end), np.where(down[:, None], end, start)
     winding = np.zeros((size, size + 1), np.int32)
     for edge, row in _rows(top[:, 1], bottom[:, 1], size, last_included=False):
@@ -185,10 +186,10 @@ def _polygon(points: Doubles, size: int) -> npt.NDArray[np.bool_]:
 
 
 def _brush(points: Doubles, radius: float, size: int) -> npt.NDArray[np.bool_]:
-    """Pixels whose centre is at most ``radius`` from the line through the points: bool ``(size, size)``.
+    """Return pixels with a centre at most ``radius`` from the line through the points: bool ``(size, size)``.
 
-    What a stroke from one point to the next covers of a row is an interval, for the stroke is convex; so the
-    work goes with its height and not with its area.
+    A stroke from one point to the next is convex and covers one interval of a row, so the work is
+    proportional to its height and not to its area.
     """
     start, end = (points[:-1], points[1:]) if len(points) > 1 else (points, points)
     low, high = np.minimum(start[:, 1], end[:, 1]) - radius, np.maximum(start[:, 1], end[:, 1]) + radius
@@ -238,8 +239,8 @@ def _extent(
     length2: Doubles,
     radius: float,
 ) -> tuple[Doubles, Doubles]:
-    """Where a row enters and leaves a stroke: the hull of its round ends and of the band between them."""
-    # Nothing is left of everything; a finite stand-in for infinity, so that no NaN can arise.
+    """Return where rows enter and leave strokes: the hull of the round ends and of the band between them."""
+    # Beyond every coordinate; a finite stand-in for infinity, so that no NaN can arise.
     far = 4 * MAX_COORDINATE
     left, right = np.full_like(x1, far), np.full_like(x1, -far)
     for x, height in ((x1, up), (x2, down)):
@@ -272,7 +273,7 @@ def _extent(
 def _rows(
     low: Doubles, high: Doubles, size: int, *, last_included: bool
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Every row whose centre lies from ``low`` to ``high`` of each edge: (edge, row) pairs, in blocks."""
+    """Yield (edge, row) pairs, in blocks, of all rows with a centre from ``low`` to ``high`` of each edge."""
     first = np.clip(np.ceil(low - 0.5), 0, size).astype(np.int64)
     stop = np.floor(high - 0.5) + 1 if last_included else np.ceil(high - 0.5)
     counts = np.maximum(np.clip(stop, 0, size).astype(np.int64) - first, 0)
@@ -290,6 +291,6 @@ def _add(
     column: Doubles,
     value: int | npt.NDArray[np.integer],
 ) -> None:
-    """Count ``value`` from a column of a row on; columns outside are those at the border."""
+    """Add ``value`` to the counts at (row, column); columns outside are clipped to the border."""
     size = counts.shape[1] - 1
     np.add.at(counts, (row, np.clip(column, 0, size).astype(np.int64)), value)

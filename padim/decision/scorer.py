@@ -1,7 +1,8 @@
-"""Scorer: what one model has learnt, its scale and region of interest, bound to the scoring graph.
+"""The scorer: one model's fitted detector, scale and region of interest, bound to the scoring graph.
 
-All of them are *inputs* of the graph, held in the runtime's memory as OrtValues, on a GPU in its own: adding,
-removing or re-fitting changes the values, never the graph, and nothing is copied for an image.
+All of them are *inputs* of the graph, kept as OrtValues in the runtime's memory, on a GPU in the GPU's
+memory: adding or removing images and fitting again change the values, never the graph, and none of them is
+copied per image.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ NO_NUMBERS = "the network gives values for it that are not numbers; the weights 
 
 
 class Scorer:
-    """Images at input size to distances and judged maps, with one model's numbers."""
+    """Compute distances and level maps of images at input size with one model's parameters."""
 
     def __init__(
         self,
@@ -37,12 +38,12 @@ class Scorer:
     ) -> None:
         """
         Args:
-            extractor: has the sessions.
-            detector: what was learnt.
-            channels: int64 ``(d,)``, the channels kept.
+            extractor: the feature extractor, which has the runtime sessions.
+            detector: the fitted detector.
+            channels: int64 ``(d,)``, indices of the channels used.
             sigma: smoothing of the map, in map pixels.
             quantizer: scale of the map's levels.
-            roi: bool ``(size, size)``, where defects count; None is everywhere.
+            roi: bool ``(size, size)``, True where defects count; None: everywhere.
         """
         self._extractor = extractor
         self._detector = detector
@@ -62,17 +63,17 @@ class Scorer:
     def __call__(
         self, rgb: npt.NDArray[np.uint8], content_boxes: Sequence[Box | None] | None = None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16]]:
-        """Distances and judged maps.
+        """Compute the distances and level maps of images.
 
         Args:
             rgb: uint8 ``(n, size, size, 3)``.
-            content_boxes: where each image lies in its square, if they were padded.
+            content_boxes: the part of the square that each padded image fills; None: all of it.
 
         Returns:
             float32 ``(n, grid, grid)``, distances, and uint16 ``(n, size, size)``.
 
         Raises:
-            PadimError: the network gave something that is not a number.
+            PadimError: the network returned values that are not finite.
         """
         inputs = self._inputs
         if content_boxes is not None and any(box is not None for box in content_boxes):

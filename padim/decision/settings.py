@@ -1,4 +1,4 @@
-"""What a model's decisions depend on besides its maps: threshold, guard band and region of interest."""
+"""Settings of a model's decisions: choice of threshold, guard band and region of interest."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ __all__ = ["DecisionSettings", "changed", "check_on_scale"]
 
 @dataclass(frozen=True, eq=False)
 class DecisionSettings:
-    """Settings of the decision; immutable, replaced as a whole. The smallest region is in the config.
+    """Settings of a model's decisions; immutable, replaced as a whole.
+
+    The smallest region that counts is a setting of the configuration, not of this class.
 
     Attributes:
         choice: how the threshold is chosen.
-        guard: the band around the threshold whose scores call for review, in map units; None for no band.
-        roi: bool ``(input_size, input_size)``, where defects count; None is everywhere.
-        roi_shapes: what the region of interest was drawn with, to draw it again; empty for one not drawn.
+        guard: the band around the threshold in which scores call for review, in map units; None for no band.
+        roi: bool ``(input_size, input_size)``, True where defects count; None: everywhere.
+        roi_shapes: the shapes that the region of interest was drawn with, to edit it; empty if not drawn.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -34,21 +36,21 @@ class DecisionSettings:
 
     @property
     def threshold_by_hand(self) -> float | None:
-        """The threshold in map units, where it is set by hand."""
+        """Threshold in map units if it is set by hand, else None."""
         return self.choice.value if self.choice.basis == "manual" else None
 
     def with_roi(
         self, roi: npt.NDArray[np.bool_] | None, shapes: Sequence[Shape], size: int
     ) -> DecisionSettings:
-        """The same with another region of interest.
+        """Return the settings with another region of interest.
 
         Args:
-            roi: bool ``(size, size)``; None is everywhere, and forgets the shapes.
-            shapes: what it was drawn with.
+            roi: bool ``(size, size)``; None: everywhere, without shapes.
+            shapes: the shapes that it was drawn with.
             size: side of the maps in pixels.
 
         Raises:
-            ValueError: another shape or type, nothing is inside, or too many shapes to keep.
+            ValueError: the array's shape or dtype is wrong, it is empty, or there are too many shapes.
         """
         if len(shapes) > MAX_SHAPES:
             raise ValueError(f"a region has at most {MAX_SHAPES} shapes, got {len(shapes)}")
@@ -57,21 +59,21 @@ class DecisionSettings:
         if roi.dtype != np.bool_ or roi.shape != (size, size):
             raise ValueError(f"roi must be bool ({size}, {size}), got {roi.dtype} {roi.shape}")
         if not roi.any():
-            raise ValueError("the region of interest is empty: nothing would ever be judged")
+            raise ValueError("the region of interest is empty: nothing would ever be scored")
         return replace(self, roi=roi.copy(), roi_shapes=tuple(shapes))
 
 
 def changed(choice: Choice, *, basis: Basis | None, percentile: float | None, value: float | None) -> Choice:
-    """A choice of threshold with some of it changed; a ``value`` alone implies ``manual``.
+    """Return a choice of threshold with some of its values changed; a ``value`` alone implies ``manual``.
 
     Args:
-        choice: the former one.
+        choice: the present choice.
         basis: ``image``, ``pixel`` or ``manual``.
         percentile: 0.1 to 99.9, in steps of 0.1.
-        value: threshold by hand, in map units.
+        value: threshold set by hand, in map units.
 
     Raises:
-        ValueError: a value out of range.
+        ValueError: a value is out of range.
     """
     if value is not None:
         choice = replace(choice, basis="manual", value=_number(value))
@@ -83,10 +85,10 @@ def changed(choice: Choice, *, basis: Basis | None, percentile: float | None, va
 
 
 def check_on_scale(choice: Choice, quantizer: Quantizer) -> None:
-    """Refuse a threshold set by hand beyond a scale, where nothing would be rejected.
+    """Check that a threshold set by hand is on the scale; beyond it, nothing would be rejected.
 
     Raises:
-        ValueError: it is.
+        ValueError: the threshold is beyond the scale.
     """
     largest = quantizer.highest_threshold
     if choice.basis == "manual" and choice.value is not None and choice.value > largest:
@@ -96,10 +98,7 @@ def check_on_scale(choice: Choice, quantizer: Quantizer) -> None:
 
 
 def _number(value: float) -> float:
-    """
-    Raises:
-        ValueError: beyond what a float holds.
-    """
+    """Convert to float; raise ValueError for an integer beyond the range of float."""
     try:
         return float(value)
     except OverflowError:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-HeldOut = Literal["exact", "approximate", "folds", "members"]
+HeldOutKind = Literal["exact", "approximate", "folds", "members"]
 MethodName = Literal["padim", "shared", "svdd", "flow", "patchcore", "stfpm", "ensemble"]
 FeatureNorm = Literal["none", "l2"]
 
@@ -34,7 +34,7 @@ class Method:
     title: str
     summary: str
     module: str
-    held_out: HeldOut
+    held_out: HeldOutKind
     trains: bool = False
     settings: tuple[str, ...] = ()
     feature_norm: FeatureNorm = "l2"
@@ -123,7 +123,7 @@ def get(name: str) -> Method:
     return METHODS[name]
 
 
-def held_out(name: str, *, neighborhood: int) -> HeldOut:
+def held_out(name: str, *, neighborhood: int) -> HeldOutKind:
     """Return how a method computes its held-out scores.
 
     Args:

@@ -1,11 +1,11 @@
-"""What the C library does with memory that is freed: kept for the next image, not returned at once.
+"""Settings of the C library's allocator: freed memory is kept for the next image, not returned at once.
 
-These are settings of the whole process. The application and the command line make them; importing the
-package, or using it from another program, does not: that program's allocator is its own business.
+They affect the whole process. The application and the command line make these settings; importing the
+package into another program does not change that program's allocator.
 
-Images and matrices of some megabytes come and go by the thousand. By default glibc gives each back to the
-system and asks for it anew, page by page, which was seen to take a third of the time of a fit. What is kept
-is bounded; where there is no glibc, or someone has chosen otherwise, nothing is done.
+Images and matrices of a few megabytes are allocated and freed by the thousand. By default glibc returns each
+to the system and requests it again, page by page, which was measured to take a third of the time of a fit.
+The memory kept is bounded. Without glibc, or where the environment sets ``MALLOC_*``, nothing is done.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import os
 import sys
 from functools import lru_cache
 
-# Of glibc's malloc.h.
+# Parameter numbers from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 256 * 2**20
-_LARGEST_KEPT_BYTES = 32 * 2**20  # glibc takes no more
+_LARGEST_KEPT_BYTES = 32 * 2**20  # the largest value that glibc accepts
 
 
 @lru_cache(maxsize=1)
 def keep_freed_memory() -> bool:
-    """Set this process's allocator up, once; whether anything was set."""
+    """Configure this process's allocator to keep freed memory, once; return whether that succeeded."""
     if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
         return False
     try:
@@ -33,7 +33,7 @@ def keep_freed_memory() -> bool:
     settings = (
         (_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES),
         (_M_TRIM_THRESHOLD, _KEPT_BYTES),
-        # One pool for all threads: what one has freed, the next takes.
+        # One arena for all threads, so that memory freed by one thread can be reused by another.
         (_M_ARENA_MAX, 1),
     )
     accepted = [mallopt(name, value) for name, value in settings]
@@ -41,9 +41,9 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Give the memory that was freed and kept back to the system; whether that can be done here.
+    """Return the memory that was freed and kept to the system; return whether this is possible here.
 
-    For moments in which nothing is worked on: the next image has to ask the system anew.
+    Call it when no work is running: the next image has to request memory from the system again.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,8 +1,9 @@
-"""Backbones as ONNX: the one that comes with this program, or built with torch, exported once, and then kept.
+"""Provide backbones as ONNX: the packaged network, or one built with torch, exported once and cached.
 
-Only :func:`build` and :func:`export` need torch; the result is cached on disk, keyed by everything that
-determines it, so a machine pays for torch once. With the published weights of EfficientNet-Lite0 neither is
-needed: what torch makes of them is packaged.
+Only :func:`build` and :func:`export` need torch. Their result is cached on disk, keyed by everything that
+determines it, so torch runs only once per machine. With the published weights of EfficientNet-Lite0 neither
+is
+needed: the exported network is part of this package.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ __all__ = [
     "provenance",
 ]
 
-# Part of the cache key: raise it when the exported graph changes for the same weights and layers.
+# Part of the cache key: increase it when the exported graph changes for the same weights and layers.
 EXPORTER_VERSION = 1
 OPSET = 17
-# Axes of a tensor of images or maps whose number and size are left open.
+# Dynamic axes of a tensor of images or maps: their number and size are not fixed.
 SPATIAL = {0: "n", 2: "h", 3: "w"}
 
 
@@ -57,21 +58,21 @@ def onnx_bytes(
     name: str,
     layers: Sequence[str],
     weights: str = "pretrained",
-    progress: weight_files.Progress | None = None,
+    progress: weight_files.DownloadProgress | None = None,
 ) -> bytes:
-    """The backbone as ONNX, up to the deepest of ``layers``: packaged, from the cache, or exported now.
+    """Return a backbone as ONNX up to the deepest of ``layers``: packaged, cached, or exported now.
+
+    Its input is ``image``: float32 ``(n, 3, h, w)``, already normalised, h and w multiples of 32. It has one
+    output per layer, named as the layer, float32 ``(n, channels, h / stride, w / stride)``.
 
     Args:
-        name: of the backbone.
-        layers: names, in any order.
-        weights: ``pretrained``, or ``random`` for trials without any.
-        progress: told about a download, should one be needed.
-
-    Input ``image``: float32 ``(n, 3, h, w)``, already normalised, h and w multiples of 32. One output a
-    layer, named as the layer, float32 ``(n, channels, h / stride, w / stride)``.
+        name: name of the backbone.
+        layers: names of layers, in any order.
+        weights: ``pretrained``, or ``random`` for trials without weights.
+        progress: called with the bytes of a download, if one is needed.
 
     Raises:
-        BackboneError: unknown names, or the weights cannot be had or are of another network.
+        BackboneError: a name is unknown, or the weights are not available or belong to another network.
     """
     backbone = get(name)
     chosen = backbone.select(layers)
@@ -98,7 +99,7 @@ def onnx_bytes(
     seal = path.with_suffix(".sha256")
     try:
         content = path.read_bytes()
-        # A cache entry cut short by a full disk must not become a puzzling runtime error.
+        # Checked, so that a cache entry cut short by a full disk does not become an obscure runtime error.
         if hashlib.sha256(content).hexdigest().encode() == seal.read_bytes().strip():
             return content
     except OSError:
@@ -113,21 +114,21 @@ def onnx_bytes(
 
 
 def build(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretrained") -> torch.nn.Module:
-    """The whole network as a torch module in eval mode, good up to the deepest of ``layers``.
+    """Build a backbone as a torch module in eval mode, with weights up to the deepest of ``layers``.
 
     Args:
-        backbone: out of the registry.
-        layers: from shallow to deep; behind the last one the weights may be random.
+        backbone: an entry of the registry.
+        layers: from shallow to deep; after the last one the weights may be random.
         weights: ``pretrained`` or ``random``.
 
     Raises:
-        BackboneError: the architecture's package is missing, or the weights cannot be had.
+        BackboneError: the architecture's package is missing, or the weights are not available.
     """
     _check_builder(backbone)
     with drawing_from(weight_files.random_seed(backbone.name)):
         network = _untrained(backbone)
         if weights == "random":
-            _level(network)
+            _set_norm_statistics(network)
         else:
             path = weight_files.locate(backbone.name)
             state_dict.load(network, backbone.name, layers[-1].module, path)
@@ -135,7 +136,7 @@ def build(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretraine
 
 
 def _check_builder(backbone: Backbone) -> None:
-    """Before anything of torch is imported, which would fail with a traceback."""
+    """Raise BackboneError if torch or the architecture's package is missing, before importing either."""
     if missing := weight_files.lacks_builder(backbone):
         raise BackboneError(missing)
 
@@ -153,11 +154,11 @@ def _untrained(backbone: Backbone) -> torch.nn.Module:
 
 
 def check_fit(name: str, layers: Sequence[str], path: Path) -> None:
-    """Hold a file of weights against a backbone's architecture, up to the deepest of ``layers``.
+    """Check that a file of weights fits a backbone's architecture, up to the deepest of ``layers``.
 
     Raises:
-        BackboneError: unknown names, the architecture's package is missing, or the file cannot be read or is
-            of another network.
+        BackboneError: a name is unknown, the architecture's package is missing, or the file cannot be read or
+            belongs to another network.
     """
     backbone = get(name)
     _check_builder(backbone)
@@ -166,11 +167,11 @@ def check_fit(name: str, layers: Sequence[str], path: Path) -> None:
     state_dict.load(network, name, backbone.select(layers)[-1].module, path)
 
 
-def _level(network: torch.nn.Module) -> None:
-    """Take the batch norms' statistics from noise.
+def _set_norm_statistics(network: torch.nn.Module) -> None:
+    """Set the batch norms' statistics of a random network from noise images.
 
-    As they are initialised, activations fade from block to block, and the deep layers of a random network
-    would say nothing at all.
+    With their initial statistics, activations shrink from block to block, and the deep layers of a random
+    network would carry no information.
     """
     import torch
 
@@ -187,13 +188,16 @@ def _level(network: torch.nn.Module) -> None:
 
 
 def export(backbone: Backbone, layers: Sequence[Layer], weights: str = "pretrained") -> bytes:
-    """Build a network with torch, and export it."""
+    """Build a backbone with torch and return it as ONNX (see :func:`onnx_bytes`)."""
     return exported(build(backbone, layers, weights), layers)
 
 
 def exported(network: torch.nn.Module, layers: Sequence[Layer]) -> bytes:
-    """A network in eval mode as ONNX, as :func:`onnx_bytes` gives it. The tracer drops whatever the named
-    outputs do not depend on, which is what truncates the network after the deepest layer."""
+    """Export a network in eval mode as ONNX, with the outputs of ``layers``.
+
+    The tracer drops everything on which the named outputs do not depend, which truncates the network after
+    the deepest layer.
+    """
     import torch
 
     class Taps(torch.nn.Module):
@@ -218,20 +222,22 @@ def exported(network: torch.nn.Module, layers: Sequence[Layer]) -> bytes:
 
 
 def traced(network: torch.nn.Module, names: Sequence[str], *, side: int, axes: Mapping[int, str]) -> bytes:
-    """A network, brought into eval mode, as ONNX: input ``image``, float32 ``(n, 3, h, w)``, of any size.
+    """Trace a network, after setting it to eval mode, as ONNX with images of any size as input.
+
+    The input is ``image``, float32 ``(n, 3, h, w)``.
 
     Args:
-        network: gives one tensor a name.
-        names: of the outputs.
-        side: of the image it is traced with.
-        axes: of the outputs that depend on the input, and what to call them.
+        network: the module; it returns one tensor per name.
+        names: names of the outputs.
+        side: side in pixels of the square image that it is traced with.
+        axes: the outputs' axes that depend on the input, by number, with their names.
     """
     import torch
 
     buffer = io.BytesIO()
     # The TorchScript exporter is deprecated in favour of one that takes ten times as long and needs another
-    # package; requirements.txt bounds torch to the releases that have it. What it warns of is not silenced:
-    # Python's filters are those of the whole program, and this may be one of its threads.
+    # package; requirements.txt limits torch to the releases that have it. Its warnings are not silenced:
+    # Python's filters apply to the whole program, and this may be one of its threads.
     with torch.no_grad():
         torch.onnx.export(
             network.eval(),

@@ -1,10 +1,10 @@
-"""Whether an ONNX network may be run: looked at before ONNX Runtime sees it.
+"""Check that an ONNX network from a saved model is safe to run, before ONNX Runtime reads it.
 
-A network comes out of a saved model, which anybody may have made. It is accepted only if it is one that this
-program's own export could have written: one file, the operators of :data:`OPERATORS` with the attributes
-named there, and numbers that are all in the file. From the size of its input the size of every intermediate
-result is worked out here, in Python, and so is the work; what cannot be worked out is refused. So there is
-nothing left that reads other files, loops, calls foreign code, or takes memory or time out of proportion.
+A saved model may come from anyone and is untrusted. Its network is accepted only if this program's own export
+could have written it: one file, the operators of :data:`OPERATORS` with the attributes listed there, and all
+numbers in the file itself. From the size of the input, the sizes of all intermediate results and the number
+of multiplications are computed here, in Python; a network for which this is not possible is refused. So an
+accepted network cannot read other files, loop, call foreign code, or use disproportionate memory or time.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ __all__ = ["OPERATORS", "check_network"]
 OPSET = 17
 # One protobuf message ends at 2 GiB.
 MOST_BYTES = 2_000_000_000
-# Names, nodes and shapes, all but the numbers themselves: parsed, a byte of them may take a hundred. The
-# largest network of the registry has 0.2 MB of them.
+# Bytes of names, nodes and shapes, that is, all but the constants' numbers: each may take a hundred bytes
+# when parsed. The largest network of the registry has 0.2 MB of them.
 MOST_STRUCTURE_BYTES = 4_000_000
 MOST_NODES = 10_000
-# Numbers in a constant that is worked out here, which are paddings and bounds.
+# Largest number of values in a constant that is computed here; such constants are paddings and bounds.
 _MOST_NUMBERS = 64
-# Held at the same time, for each pixel of the input; the registry's networks hold up to 100. At 256 pixels
-# and 16 images a run this is 1 GB.
+# Numbers in memory at the same time, per pixel of the input; the registry's networks have up to 100. At 256
+# pixels and 16 images per run this is 1 GB.
 MOST_HELD_A_PIXEL = 256
-# Multiplications for each pixel of the input; Wide-ResNet-50 has 0.23 million, all of the registry 0.6.
+# Multiplications per pixel of the input; Wide-ResNet-50 has 0.23 million, the whole registry together 0.6.
 MOST_PRODUCTS_A_PIXEL = 1_000_000
-# Of small inputs, what is the same for every size may be the most.
+# Smaller inputs count as this many pixels, because some costs do not depend on the size.
 _FEWEST_PIXELS = 64 * 64
 _LARGEST_SETTING = 2**16
 
 Shape = tuple[int, ...]
 
-# Every operator that the export makes, with its attributes. tests/network/test_backbone.py holds all networks
-# of the registry against it.
+# Every operator that the export writes, with its attributes. tests/network/test_backbone.py checks all
+# networks of the registry against this table.
 OPERATORS: Mapping[str, frozenset[str]] = {
     "Add": frozenset(),
     "Cast": frozenset({"to"}),
@@ -75,27 +75,27 @@ _PLAIN_ATTRIBUTES = {AttributeProto.FLOAT, AttributeProto.INT, AttributeProto.IN
 
 
 class _Refused(Exception):
-    """Why a network is not accepted, without its name."""
+    """Raised with the reason why a network is not accepted; the message does not name the network."""
 
 
 def check_network(content: bytes, name: str, layers: Sequence[Layer], input_size: int) -> None:
-    """Accept a network, or say in one sentence why not; nothing is run.
+    """Check a network without running it; raise BundleError with the reason if it is not accepted.
 
     Args:
-        content: the ONNX file: input ``image``, float32 ``(n, 3, h, w)``, and one output a layer.
-        name: of the file, for the message.
-        layers: those that will be read, each an output of that name, ``(n, channels, h / stride,
+        content: the ONNX file, with the input ``image``, float32 ``(n, 3, h, w)``, and one output per layer.
+        name: name of the file for the message.
+        layers: the layers that will be read, each an output of that name, ``(n, channels, h / stride,
             w / stride)``.
         input_size: h and w.
 
     Raises:
-        BundleError: it is damaged, too large, or not a network that this program writes.
+        BundleError: the network is damaged, too large, or not one that this program writes.
     """
     try:
         _check_wire(content)
         try:
             model = onnx.load_model_from_string(content)
-        except Exception as error:  # protobuf has one of its own, which is not to be imported by name
+        except Exception as error:  # protobuf's DecodeError has no public name to import
             raise _Refused("it is no ONNX file, or a damaged one") from error
         _check_model(model)
         shapes = _shapes(model.graph, input_size)
@@ -110,14 +110,14 @@ def check_network(content: bytes, name: str, layers: Sequence[Layer], input_size
         ) from refused.__cause__
 
 
-# --- on the wire: before anything is parsed -----------------------------------------------------------------
+# --- the protobuf wire format, before anything is parsed ----------------------------------------------------
 
 # Fields of the messages ModelProto, GraphProto and TensorProto.
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 
 
 def _check_wire(content: bytes) -> None:
-    """Bound what parsing takes: all but the raw numbers of the constants is structure."""
+    """Limit the memory that parsing takes: everything but the constants' raw numbers counts as structure."""
     if len(content) > MOST_BYTES:
         raise _Refused(f"it has {megabytes(len(content))}, over the limit of {megabytes(MOST_BYTES)}")
     structure, entries = len(content), 0
@@ -140,7 +140,7 @@ def _check_wire(content: bytes) -> None:
 
 
 def _fields(content: bytes, at: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """The fields of a protobuf message: number, and where the value begins and ends."""
+    """Yield the fields of a protobuf message: number, and start and end of the value in ``content``."""
     seen = 0
     while at < stop:
         seen += 1
@@ -178,7 +178,7 @@ def _varint(content: bytes, at: int, stop: int) -> tuple[int, int]:
     raise _Refused("it is no ONNX file, or a damaged one")
 
 
-# --- what it is made of -------------------------------------------------------------------------------------
+# --- operators, attributes and constants --------------------------------------------------------------------
 
 
 def _check_model(model: onnx.ModelProto) -> None:
@@ -217,7 +217,7 @@ def _check_attribute(operator: str, attribute: onnx.AttributeProto) -> None:
 
 
 def _check_tensor(tensor: onnx.TensorProto) -> None:
-    """Its numbers are in the file, as many as its shape says, and of a type that backbones have."""
+    """Check that a constant's numbers are in the file, match its shape and have a type that backbones use."""
     name = _short(tensor.name)
     if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
         raise _Refused(f"the numbers of {name} are in another file")
@@ -237,21 +237,21 @@ def _check_tensor(tensor: onnx.TensorProto) -> None:
 
 
 def _short(name: str) -> str:
-    """A name from outside, fit for a message."""
+    """Shorten and quote an untrusted name for a message."""
     return repr(name if len(name) <= 60 else f"{name[:57]}...")
 
 
-# --- the size of everything ---------------------------------------------------------------------------------
+# --- sizes of all intermediate results ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Value:
-    """A tensor of the graph: its shape, its numbers where they are few and known, and what it is.
+    """A tensor of the graph: its shape, and its numbers where they are few and known.
 
     Attributes:
         shape: for one image.
-        numbers: of a small constant.
-        image: depends on the input.
+        numbers: the values of a small constant; None otherwise.
+        image: whether it depends on the input.
     """
 
     shape: Shape
@@ -260,10 +260,10 @@ class _Value:
 
 
 def _shapes(graph: onnx.GraphProto, input_size: int) -> dict[str, Shape]:
-    """The shape of every tensor that depends on the input, for one image.
+    """Compute the shape of every tensor that depends on the input, for one image.
 
     Raises:
-        _Refused: a shape is out of proportion, or cannot be worked out.
+        _Refused: a shape is too large or cannot be computed.
     """
     values = {"image": _Value((1, 3, input_size, input_size), image=True)}
     for tensor in graph.initializer:
@@ -273,24 +273,24 @@ def _shapes(graph: onnx.GraphProto, input_size: int) -> dict[str, Shape]:
     pixels = max(input_size**2, _FEWEST_PIXELS)
     last_use = {name: at for at, node in enumerate(graph.node) for name in node.input}
     last_use |= {output.name: len(graph.node) for output in graph.output}
-    products, held, given_up = 0, 0, defaultdict[int, int](int)
+    products, held, freed = 0, 0, defaultdict[int, int](int)
     for at, node in enumerate(graph.node):
         if len(node.output) != 1 or not node.output[0] or node.output[0] in values:
             raise _Refused(f"a {node.op_type} has no result of its own")
-        given = []
+        inputs = []
         for name in node.input:
             if name not in values:
                 raise _Refused(f"a {node.op_type} takes {_short(name)}, which nothing gives before")
-            given.append(values[name])
+            inputs.append(values[name])
         settings = {
             attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute
         }
         try:
-            value, work = _RULES[node.op_type](given, settings)
+            value, work = _RULES[node.op_type](inputs, settings)
         except _Refused as refused:
             raise _Refused(f"a {node.op_type} {refused}") from refused
         except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise _Refused(f"a {node.op_type} does not fit what it is given") from error
+            raise _Refused(f"a {node.op_type} does not fit what it is inputs") from error
         size = math.prod(value.shape)
         products += size + work
         held += size
@@ -299,8 +299,8 @@ def _shapes(graph: onnx.GraphProto, input_size: int) -> dict[str, Shape]:
         if products > MOST_PRODUCTS_A_PIXEL * pixels:
             raise _Refused("one image would take more work than any backbone's")
         values[node.output[0]] = value
-        given_up[last_use.get(node.output[0], at)] += size
-        held -= given_up.pop(at, 0)
+        freed[last_use.get(node.output[0], at)] += size
+        held -= freed.pop(at, 0)
     return {name: value.shape for name, value in values.items() if value.image}
 
 
@@ -331,35 +331,38 @@ def _image(value: _Value) -> Shape:
     return value.shape
 
 
-def _same(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    (value,) = given
+# Each rule below takes an operator's inputs and attributes; it returns the output and the multiplications.
+
+
+def _same(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    (value,) = inputs
     _image(value)
     return value, 0
 
 
-def _passed_on(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    (value,) = given
+def _identity(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    (value,) = inputs
     return value, 0
 
 
-def _clipped(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    value, *bounds = given
+def _clipped(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    value, *bounds = inputs
     _image(value)
     if any(bound.shape != () or bound.image for bound in bounds) or len(bounds) > 2:
         raise _Refused("has bounds that are no numbers")
     return value, 0
 
 
-def _together(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    one, other = given
+def _broadcast(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    one, other = inputs
     shape = np.broadcast_shapes(one.shape, other.shape)
     if not (one.image or other.image) or len(shape) != 4:
         raise _Refused("takes something that is no image")
     return _Value(shape, image=True), 0
 
 
-def _whole(settings: dict[str, Any], name: str, count: int, least: int) -> list[int]:
-    """Whole numbers of an attribute; without it all are the least."""
+def _integers(settings: dict[str, Any], name: str, count: int, least: int) -> list[int]:
+    """Return an attribute's integers; without the attribute all of them are ``least``."""
     numbers = [int(number) for number in settings.get(name, [least] * count)]
     if len(numbers) != count or not all(least <= number <= _LARGEST_SETTING for number in numbers):
         raise _Refused(f"has {name} out of range")
@@ -367,9 +370,9 @@ def _whole(settings: dict[str, Any], name: str, count: int, least: int) -> list[
 
 
 def _windows(shape: Shape, kernel: Sequence[int], settings: dict[str, Any], up: bool) -> list[int]:
-    """How many windows of a convolution or a pooling there are, down and across."""
-    pads, sides = _whole(settings, "pads", 4, 0), []
-    strides, dilations = (_whole(settings, name, 2, 1) for name in ("strides", "dilations"))
+    """Return the numbers of windows of a convolution or pooling along both axes."""
+    pads, sides = _integers(settings, "pads", 4, 0), []
+    strides, dilations = (_integers(settings, name, 2, 1) for name in ("strides", "dilations"))
     for axis in range(2):
         free = shape[2 + axis] + pads[axis] + pads[2 + axis] - dilations[axis] * (kernel[axis] - 1) - 1
         if free < 0:
@@ -378,37 +381,37 @@ def _windows(shape: Shape, kernel: Sequence[int], settings: dict[str, Any], up: 
     return sides
 
 
-def _convolved(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    image, weights, *bias = given
+def _convolved(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    image, weights, *bias = inputs
     _, channels, *_ = _image(image)
     kept, taken, *kernel = weights.shape
     group = int(settings.get("group", 1))
     if not 1 <= group <= channels or taken * group != channels or kept % group or len(kernel) != 2:
-        raise _Refused("does not fit the channels it is given")
+        raise _Refused("does not fit the channels it is inputs")
     if weights.image or 0 in kernel or any(one.image or one.shape != (kept,) for one in bias):
         raise _Refused("has no weights")
-    if len(bias) > 1 or _whole({"kernel_shape": kernel, **settings}, "kernel_shape", 2, 1) != list(kernel):
+    if len(bias) > 1 or _integers({"kernel_shape": kernel, **settings}, "kernel_shape", 2, 1) != list(kernel):
         raise _Refused("does not fit its weights")
     shape = (1, kept, *_windows(image.shape, kernel, settings, up=False))
     return _Value(shape, image=True), math.prod(shape) * taken * math.prod(kernel)
 
 
-def _pooled(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    (image,) = given
+def _pooled(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    (image,) = inputs
     shape = _image(image)
-    kernel = _whole(settings, "kernel_shape", 2, 1)
+    kernel = _integers(settings, "kernel_shape", 2, 1)
     sides = _windows(shape, kernel, settings, up=bool(settings.get("ceil_mode", 0)))
     result = (*shape[:2], *sides)
     return _Value(result, image=True), math.prod(result) * math.prod(kernel)
 
 
-def _averaged(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    (image,) = given
+def _averaged(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    (image,) = inputs
     return _Value((*_image(image)[:2], 1, 1), image=True), 0
 
 
-def _padded(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    image, pads, *filling = given
+def _padded(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    image, pads, *filling = inputs
     shape = _image(image)
     amounts = [int(amount) for amount in _numbers(pads).ravel()]
     if len(amounts) != 8 or not all(0 <= amount <= _LARGEST_SETTING for amount in amounts):
@@ -421,8 +424,8 @@ def _padded(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]
     return _Value(tuple(side + before + behind for side, before, behind in sides), image=True), 0
 
 
-def _filled(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    shape = [int(side) for side in _numbers(given[0]).ravel()]
+def _filled(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    shape = [int(side) for side in _numbers(inputs[0]).ravel()]
     value = settings.get("value")
     one = np.zeros(1, np.float32) if value is None else numpy_helper.to_array(value)
     if any(side < 0 for side in shape) or math.prod(shape) > _MOST_NUMBERS or one.size != 1:
@@ -430,22 +433,22 @@ def _filled(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]
     return _known(np.full(shape, one.ravel()[0]))
 
 
-def _joined(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    parts = [_numbers(value) for value in given]
+def _joined(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    parts = [_numbers(value) for value in inputs]
     if sum(part.size for part in parts) > _MOST_NUMBERS:
         raise _Refused("works out more numbers than a padding has")
     return _known(np.concatenate(parts, axis=int(settings["axis"])))
 
 
-def _reshaped(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    numbers, shape = given
+def _reshaped(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    numbers, shape = inputs
     if settings.get("allowzero", 0):
         raise _Refused("has a shape of zeros")
     return _known(_numbers(numbers).reshape([int(side) for side in _numbers(shape).ravel()]))
 
 
-def _sliced(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    numbers, *bounds = (_numbers(value) for value in given)
+def _sliced(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    numbers, *bounds = (_numbers(value) for value in inputs)
     starts, stops, axes, steps = (bound.ravel().tolist() for bound in bounds)
     cut = [slice(None)] * numbers.ndim
     for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
@@ -454,40 +457,40 @@ def _sliced(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]
     return _known(numbers[tuple(cut)])
 
 
-def _turned(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    (value,) = given
+def _transposed(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    (value,) = inputs
     return _known(_numbers(value).transpose([int(axis) for axis in settings["perm"]]))
 
 
-def _as_type(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    (value,) = given
+def _as_type(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    (value,) = inputs
     return _known(_numbers(value).astype(_NUMBER_TYPES[settings["to"]]))
 
 
-def _written(given: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
-    if given:
+def _constant_node(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
+    if inputs:
         raise _Refused("takes something")
     return _constant(settings["value"]), 0
 
 
 _RULES: Mapping[str, _Rule] = {
-    "Add": _together,
+    "Add": _broadcast,
     "Cast": _as_type,
     "Clip": _clipped,
     "Concat": _joined,
-    "Constant": _written,
+    "Constant": _constant_node,
     "ConstantOfShape": _filled,
     "Conv": _convolved,
     "GlobalAveragePool": _averaged,
     "HardSigmoid": _same,
     "HardSwish": _same,
-    "Identity": _passed_on,
+    "Identity": _identity,
     "MaxPool": _pooled,
-    "Mul": _together,
+    "Mul": _broadcast,
     "Pad": _padded,
     "Relu": _same,
     "Reshape": _reshaped,
     "Sigmoid": _same,
     "Slice": _sliced,
-    "Transpose": _turned,
+    "Transpose": _transposed,
 }

@@ -1,4 +1,4 @@
-"""Several backbones as one network: the same image through each, the layers of all as outputs."""
+"""Join several backbones into one network: each processes the same image; all their layers are outputs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from padim.network.registry import OF, Backbone, get
 
 
 def joined(backbone: Backbone, parts: Mapping[str, bytes]) -> bytes:
-    """One ONNX network of several.
+    """Join the ONNX networks of several backbones into one.
 
     Args:
-        backbone: of :func:`padim.network.registry.get`, joined.
-        parts: the networks, by name, as :func:`padim.network.backbone.onnx_bytes` gives each.
+        backbone: the joined backbone from :func:`padim.network.registry.get`.
+        parts: the networks by name, each from :func:`padim.network.backbone.onnx_bytes`.
 
     Returns:
-        the same for all of them: input ``image`` is normalised as the first one's, outputs are named
+        One network with the input ``image``, normalised as for the first part, and outputs named
         ``part/layer``.
     """
     nodes, fixed, outputs = [], [], []
@@ -29,7 +29,7 @@ def joined(backbone: Backbone, parts: Mapping[str, bytes]) -> bytes:
         model = onnx.load_model_from_string(content)
         prefix = f"{name}{OF}"
         own = renamed(Piece(list(model.graph.node), list(model.graph.initializer), []), prefix, ())
-        # A pixel v is v * scale + offset to the first one, and so to this one, with numbers of its own.
+        # A pixel v enters as v * scale + offset of the first part; this converts it to this part's values.
         mine = get(name)
         scale = np.array(mine.scale) / np.array(backbone.scale)
         offset = np.array(mine.offset) - np.array(backbone.offset) * scale

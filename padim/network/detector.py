@@ -1,7 +1,7 @@
-"""Detector: what a method has learnt, in the form that scoring reads.
+"""The base classes of detectors: a method's fitted parameters, in the form that scoring uses.
 
-Every method ends here: from an embedding at each grid position to one distance at each. What follows (the
-map, the score, the threshold and its false-reject rate) does not know which method it was.
+Every method produces a detector, which computes one distance per grid position from the embedding there. The
+steps that follow (map, score, threshold and false-reject rate) do not depend on the method.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from padim.network.nodes import Piece
 from padim.storage.bundle import sha256_stored
 
 Array = npt.NDArray[Any]
-# What a bundle keeps of a detector: arrays as .npy, anything else as it is.
+# The files of a detector in a bundle: arrays are stored as .npy, bytes unchanged.
 Files = Mapping[str, Array | bytes]
 
 
 class Saved(Protocol):
-    """Where the files of a detector are read from: a bundle."""
+    """Interface for reading the files of a detector from a bundle."""
 
     def bytes(self, name: str) -> bytes:
-        """The content of a file."""
+        """Return the content of a file."""
 
     def array(self, name: str, dtypes: type | tuple[type, ...], ndim: int) -> Array:
-        """An array of these dtypes and dimensions, all values finite."""
+        """Return an array with one of these dtypes, ``ndim`` dimensions and finite values."""
 
     def arrays(self, kinds: Mapping[str, tuple[tuple[type, ...], int]]) -> dict[str, Array]:
-        """Those of several arrays that are there, by name."""
+        """Return those of several arrays that exist, by name."""
 
 
 MISFIT = "the arrays do not fit the configuration"
 
 
 class Detector(ABC):
-    """Immutable; its arrays are shared with the runtime, not copied.
+    """Base class of fitted detectors; immutable, with arrays shared with the runtime, not copied.
 
     Attributes:
-        method: the name in ``PadimConfig.method``.
-        needs_image: the piece reads ``image`` and the layers' own tensors besides ``embedding``, or instead:
-            :func:`padim.network.graph.behind_embedding_graph` cannot serve it.
+        method: the method's name in ``PadimConfig.method``.
+        needs_image: whether the piece reads ``image`` and the layers' own tensors besides or instead of
+            ``embedding``, so that :func:`padim.network.graph.behind_embedding_graph` cannot be used.
     """
 
     method: ClassVar[str]
@@ -55,85 +55,90 @@ class Detector(ABC):
     @property
     @abstractmethod
     def form(self) -> str:
-        """Names the graph: detectors of the same form and number of features share a session, because all
-        that differs between them are the values of :meth:`inputs`."""
+        """Identifier of the detector's graph.
+
+        Detectors of the same form and number of features share a session, because they differ only in the
+        values of :meth:`inputs`.
+        """
 
     @abstractmethod
     def piece(self, features: int) -> Piece:
-        """The nodes from ``embedding``, float32 ``(n, d, grid, grid)``, to ``unchecked``, float32 ``(n, p)``:
-        the distance at every position, which may be no number where the embedding is none.
+        """Return the graph nodes that compute the distance at every position from the embedding.
+
+        They read ``embedding``, float32 ``(n, d, grid, grid)``, and write ``unchecked``, float32 ``(n, p)``,
+        which may be NaN where the embedding is not finite.
 
         Args:
-            features: d.
+            features: d, the number of channels.
         """
 
     @abstractmethod
     def inputs(self) -> dict[str, Array]:
-        """The values of the piece's inputs, by name; views where they can be."""
+        """Return the values of the piece's inputs by name, as views where possible."""
 
     @abstractmethod
     def files(self) -> Files:
-        """As stored in the bundle, by file name."""
+        """Return the detector's content for the bundle, by file name."""
 
     @classmethod
     @abstractmethod
     def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> Self:
-        """What :meth:`files` has stored.
+        """Load a detector from what :meth:`files` has stored.
 
         Args:
             saved: the bundle.
-            config: the model's.
-            shape: ``(p, d)``, which the arrays have to fit.
+            config: the model's configuration.
+            shape: ``(p, d)``, positions and channels, which the arrays must match.
 
         Raises:
             BundleError: a file is missing or damaged.
-            ValueError: the files are sound but do not belong to such a model.
+            ValueError: the files are intact but do not match the configuration.
         """
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int]:
-        """``(p, d)``."""
+        """Positions and channels: ``(p, d)``."""
 
     @abstractmethod
     def strange(self) -> float:
-        """The distance of something quite different, to scale maps by where the normals have no spread."""
+        """Return the distance of a very different input, which scales the maps if the normals do not vary."""
 
     @cached_property
     def file_hashes(self) -> Mapping[str, str]:
-        """Hex SHA-256 of every file of :meth:`files`, as a bundle stores it, by name."""
+        """Hex SHA-256 of every file of :meth:`files` as stored in a bundle, by name."""
         return {name: sha256_stored(content) for name, content in self.files().items()}
 
     def with_file_hashes(self, hashes: Mapping[str, str]) -> Self:
-        """Take over the SHA-256 of the files it was loaded from, which then need not be hashed again."""
+        """Set the SHA-256 of the files that it was loaded from, to avoid hashing them again; return self."""
         self.__dict__["file_hashes"] = dict(hashes)
         return self
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of all that was learnt: any other number in any array gives another one."""
+        """Return the SHA-256 of all fitted parameters, which changes with any number in any array."""
         state = f"{self.form}/{self.shape}/{sorted(self.file_hashes.items())}"
         return hashlib.sha256(state.encode()).digest()
 
     def scoring_bytes(self) -> int:
-        """Memory that scoring one image takes for a moment, beside the network's: bounds the batch."""
+        """Return the temporary bytes that scoring one image takes besides the network; limits the batch."""
         return 0
 
 
 class EmbeddingDetector(Detector):
-    """A detector to which the embeddings are all there is to see."""
+    """Base class of detectors that compute distances from the embeddings alone."""
 
     @abstractmethod
     def distances(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
-        """What the piece computes, without the runtime.
+        """Compute the same distances as :meth:`piece`, without the runtime.
 
         Args:
             x: embeddings of images, float32 ``(n, p, d)``.
 
         Returns:
-            ``(n, p)``.
+            Distances ``(n, p)``.
         """
 
     def strange(self) -> float:
-        """That of an embedding of zeros."""
+        """Return the largest distance of an embedding of zeros."""
         positions, features = self.shape
         return float(self.distances(np.zeros((1, positions, features), np.float32)).max())

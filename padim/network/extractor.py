@@ -1,7 +1,7 @@
-"""FeatureExtractor: the network of a config, as cached ONNX Runtime sessions.
+"""The feature extractor: the network of a configuration, as cached ONNX Runtime sessions.
 
-One session gives the embeddings that fitting needs; the other, whole scoring graph begins with the very same
-nodes and gives distances and judged maps. A uint8 image is all that crosses the border.
+One session computes the embeddings for fitting. The other, of the whole scoring graph, begins with the same
+nodes and computes distances and level maps. The only data passed in per image are its uint8 pixels.
 """
 
 from __future__ import annotations
@@ -26,26 +26,25 @@ from padim.network.graph import embedding_graph, embedding_piece, scoring_graph
 from padim.network.nodes import Piece
 from padim.network.runtime import open_session, provider_in_use, run_session
 
-# Sessions kept for the next who asks. Each has the network's weights in memory; of scoring sessions, one is
-# in use, and one more for going back and forth between two sets of layers.
+# Number of extractors, and of scoring sessions per extractor, kept for later use. Each has the network's
+# weights in memory; two scoring sessions allow switching back and forth between two sets of layers.
 _MOST_OPEN = 6
 _MOST_SCORING = 2
-# Embeddings of one run: bounds the memory of wide networks on fine grids.
+# Largest size of one run's embeddings: limits the memory of wide networks on fine grids.
 MOST_EMBEDDED_BYTES = 32 * 2**20
 
 
 class FeatureExtractor:
-    """The sessions for one backbone, set of layers, input size, grid and feature normalization.
+    """Sessions for one backbone, set of layers, input size, grid and feature normalization.
 
     Attributes:
-        backbone_onnx: the network as it goes into the bundle.
-        backbone_sha256: hex digest of that.
+        backbone_onnx: the network as stored in the bundle.
+        backbone_sha256: hex SHA-256 of ``backbone_onnx``.
         identity: hex digest of everything that determines the embeddings.
-        channels: c, channels of all layers together.
+        channels: c, number of channels of all layers together.
         grid: side of the square grid.
-        input_size: side of the images taken.
-        runs: how often the network ran; the app's promise that a threshold change never runs it is
-            tested against this.
+        input_size: side of the input images in pixels.
+        runs: number of runs of the network; tests use it to check that a change of threshold never runs it.
     """
 
     def __init__(self, backbone_onnx: bytes, config: PadimConfig) -> None:
@@ -58,7 +57,7 @@ class FeatureExtractor:
         self.input_size = config.input_size
         network = hashlib.sha256(backbone_onnx)
         self.backbone_sha256 = network.hexdigest()
-        # Without normalization as before there was any: features kept since then stay valid.
+        # Empty without normalization, as before it was introduced: features stored then stay valid.
         normalized = "" if config.feature_norm == "none" else f"/{config.feature_norm}"
         self.identity = hashlib.sha256(
             network.digest() + f"{config.input_size}/{config.grid_stride}{normalized}".encode()
@@ -84,13 +83,13 @@ class FeatureExtractor:
         )
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embeddings of images at input size.
+        """Compute the embeddings of images at input size; safe to call from several threads.
 
         Args:
             rgb: uint8 ``(n, input_size, input_size, 3)``.
 
         Returns:
-            float32 ``(n, channels, grid, grid)``. Safe to call from several threads.
+            float32 ``(n, channels, grid, grid)``.
         """
         feed = {"rgb": self.fed(rgb)}
         return np.asarray(run_session(self.session, ["embedding"], feed)[0])
@@ -106,24 +105,27 @@ class FeatureExtractor:
         """Run the scoring graph (:func:`padim.network.graph.scoring_graph`).
 
         Args:
-            rgb: as above.
-            detector: gives the form of the graph; its values are among the inputs.
-            kept: int64 ``(d,)``, the channels kept.
-            inputs: all inputs of the graph but ``rgb``.
-            outputs: which of ``distance``, ``map`` and ``score``.
+            rgb: uint8 ``(n, input_size, input_size, 3)``.
+            detector: determines the graph's form; its values are among ``inputs``.
+            kept: int64 ``(d,)``, the channels used.
+            inputs: all inputs of the graph but ``rgb``, by name.
+            outputs: names of the outputs to return, of ``distance``, ``map`` and ``score``.
+
+        Returns:
+            The outputs in that order; see :func:`padim.network.graph.scoring_graph` for shapes and dtypes.
         """
         session = self.scoring_session(detector, kept)
         feed = {"rgb": self.fed(rgb), **inputs}
         return run_session(session, outputs, feed)
 
     def scoring_session(self, detector: Detector, kept: npt.NDArray[np.int64]) -> ort.InferenceSession:
-        """The session of the whole graph for these channels, opened when first asked for."""
+        """Return the session of the scoring graph for these channels, opened at the first request."""
         key = (detector.form, kept.tobytes())
         with self._opening:
             session = self._scoring.pop(key, None)
             if session is None:
                 session = open_session(self.scoring_graph(detector, kept))
-            self._scoring[key] = session  # the last used comes last
+            self._scoring[key] = session  # the most recently used is last
             while len(self._scoring) > _MOST_SCORING:
                 self._scoring.pop(next(iter(self._scoring)))
             return session
@@ -131,11 +133,11 @@ class FeatureExtractor:
     def scoring_graph(
         self, detector: Detector, kept: npt.NDArray[np.int64], *, guarded: bool = False
     ) -> onnx.ModelProto:
-        """See :func:`padim.network.graph.scoring_graph`."""
+        """Build the scoring graph of a detector; see :func:`padim.network.graph.scoring_graph`."""
         return scoring_graph(self._piece(kept), detector.piece(len(kept)), self.input_size, guarded=guarded)
 
     def fed(self, rgb: npt.NDArray[np.uint8]) -> ort.OrtValue:
-        """Checked images as the sessions take them; every run of the network passes here and is counted."""
+        """Check images and convert them for a session; counts the run, as every run's images pass here."""
         size = self.input_size
         if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != (size, size, 3):
             raise ValueError(f"rgb must be uint8 (n, {size}, {size}, 3), got {rgb.dtype} {rgb.shape}")
@@ -145,14 +147,16 @@ class FeatureExtractor:
 
     @property
     def provider(self) -> str:
-        """Which execution provider runs the network: ``cpu``, ``cuda``, ..."""
+        """Short name of the execution provider that runs the network: ``cpu``, ``cuda``, ..."""
         return provider_in_use(self.session)
 
     def batch_size(self, beside: int = 0) -> int:
-        """Images a run: 16 at 256 px, fewer for larger ones and finer grids, so that memory stays level.
+        """Return the number of images per run: 16 at 256 px, fewer for larger images and finer grids.
+
+        This keeps the memory use about constant.
 
         Args:
-            beside: bytes that each takes besides its embedding.
+            beside: bytes that each image takes besides its embedding.
         """
         embedding = 4 * self.channels * self.grid**2 + beside
         largest = min(16 * 256**2 // self.input_size**2, MOST_EMBEDDED_BYTES // embedding)
@@ -164,22 +168,22 @@ _opened: dict[tuple[object, ...], FeatureExtractor] = {}
 
 
 def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> FeatureExtractor:
-    """The extractor for a config, made once per process (sessions are costly to open, cheap to share).
+    """Return the extractor for a configuration, opened once per process: sessions are costly to open.
 
     Args:
-        config: backbone, layers, input size, grid and feature normalization are read.
-        backbone_onnx: the network out of a bundle; without it, the registry's.
+        config: its backbone, layers, input size, grid and feature normalization are used.
+        backbone_onnx: the network of a bundle; None for the registry's network.
 
     Raises:
-        BackboneError: unknown backbone or layer, or no weights.
-        BundleError: ``backbone_onnx`` is no usable network.
+        BackboneError: the backbone or a layer is unknown, or there are no weights.
+        BundleError: ``backbone_onnx`` is not a usable network.
     """
     backbone = backbones.get(config.backbone)
     layers = tuple(layer.name for layer in backbone.select(config.layers))
     coarsest = max(layer.stride for layer in backbone.select(config.layers))
     if config.input_size % coarsest:
         raise BackboneError(f"input_size {config.input_size} is not a multiple of the stride {coarsest}")
-    # Outside the lock: the first time this fetches weights and exports the network.
+    # Outside the lock, because the first call downloads weights and exports the network.
     content = backbone_onnx or backbones.onnx_bytes(config.backbone, layers, config.weights)
     with _opening:
         key = (
@@ -193,23 +197,23 @@ def open_extractor(config: PadimConfig, backbone_onnx: bytes | None = None) -> F
             os.environ.get("PADIM_THREADS", ""),
         )
         extractor = _opened.pop(key, None) or FeatureExtractor(content, config)
-        _opened[key] = extractor  # the last used comes last
+        _opened[key] = extractor  # the most recently used is last
         while len(_opened) > _MOST_OPEN:
             _opened.pop(next(iter(_opened)))
         return extractor
 
 
 def forget_extractors() -> None:
-    """Let the sessions kept by :func:`open_extractor` go, with the memory they keep for their next run.
+    """Release the sessions kept by :func:`open_extractor`, with the memory reserved for their next run.
 
-    Those in use stay as long as they are; the next to be asked for is opened anew.
+    Sessions in use stay open as long as they are used; a later request opens a new one.
     """
     with _opening:
         _opened.clear()
 
 
 def draw_channels(total: int, n_features: int | None, seed: int) -> npt.NDArray[np.int64]:
-    """The channels kept: a seeded draw without replacement, in ascending order (paper, section III-A).
+    """Draw the channels to use: seeded, without replacement, in ascending order (paper, section III-A).
 
     Returns:
         int64 ``(min(n_features, total),)``; all channels for ``None``.

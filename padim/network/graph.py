@@ -1,11 +1,11 @@
-"""The scoring graph: uint8 images in, judged maps out, in one piece of ONNX.
+"""Build the scoring graph: one ONNX graph from uint8 images to level maps.
 
     rgb -- normalise, backbone, join the layers --> embedding -- detector --> distance -- tail --> map
 
-What the detector has learnt, the smoothing, the scale of the levels and the region of interest are *inputs*
-of the graph: adding, removing and re-fitting change values, never the graph. The exporter bakes them in.
-``tail_graph`` is the last part by itself, for distances that come from elsewhere (the normals' held-out
-ones): the same nodes, so the same map to the last bit.
+The detector's parameters, the smoothing, the scale of the levels and the region of interest are *inputs* of
+the graph: adding or removing images and fitting again change the values, never the graph. The exporter stores
+them as constants. ``tail_graph`` is the last part by itself, for distances that were computed elsewhere (the
+normals' held-out distances): the same nodes, so the same map to the last bit.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from padim.network.resample import enlarging
 OPSET = 17
 IR_VERSION = 9
 
-# What is not a number, or beyond all numbers, counts as very far away: never as good.
+# NaN and infinity count as this distance, very far away, so that they are never accepted as good.
 FARTHEST = 1e30
-# A layer's vector is never divided by less than this (feature normalization).
+# Smallest divisor of a layer's vector in feature normalization.
 SHORTEST = 1e-6
 _MAX_LEVEL = 65535.0
 
@@ -41,16 +41,16 @@ def embedding_piece(
     kept: npt.NDArray[np.int64] | None = None,
     feature_norm: FeatureNorm = "none",
 ) -> Piece:
-    """Normalisation, the exported backbone, and the layers joined on one grid (docs/design.md, section 4.1).
+    """Build the nodes from images to embeddings: normalisation, backbone, and layers joined on one grid.
 
-    Input ``rgb``: uint8 ``(n, input_size, input_size, 3)``. Gives ``embedding``: float32
-    ``(n, c, grid, grid)``, the layers' channels from shallow to deep; a finer layer is area-averaged to
-    the grid, a coarser one enlarged bilinearly with half-pixel centres. With ``kept``, int64 ``(d,)`` in
-    ascending order, only these channels.
+    See docs/design.md, section 4.1. The input is ``rgb``, uint8 ``(n, input_size, input_size, 3)``. The
+    result is ``embedding``, float32 ``(n, c, grid, grid)``, the layers' channels from shallow to deep; a
+    finer layer is area-averaged to the grid, a coarser one enlarged bilinearly with half-pixel centres. With
+    ``kept``, int64 ``(d,)`` in ascending order, it contains only these channels.
 
     With ``feature_norm`` ``l2`` every layer's vector of all its c channels is multiplied, at each position of
-    the grid, by ``sqrt(c) / max(|x|, 1e-6)``: the mean square of its channels becomes 1, of those kept about
-    1. It is a fixed function of one image, so that whatever is exact about held-out distances stays exact.
+    the grid, by ``sqrt(c) / max(|x|, 1e-6)``: the mean square of all its channels becomes 1, and that of the
+    kept channels about 1. It is a fixed function of one image, so exact held-out distances stay exact.
     """
     body = onnx.load_model_from_string(backbone_onnx).graph
     before = _pixels(backbone)
@@ -73,11 +73,11 @@ def embedding_piece(
 
 
 def _pixels(backbone: Backbone) -> Piece:
-    """``rgb`` to ``image``: float32 planes, a pixel v entering as ``v * scale + offset``."""
+    """Build the nodes from ``rgb`` to ``image``: float32 planes with ``v * scale + offset`` for a pixel v."""
     planes = op("Transpose", ["rgb"], ["rgb_planes"], perm=[0, 3, 1, 2])
     zero = -backbone.offset[0] / backbone.scale[0]
     if len({*backbone.scale}) == len({*backbone.offset}) == 1 and zero in range(256):
-        # One pass over the pixels instead of three, and the same numbers.
+        # One pass over the pixels instead of three, with the same result.
         fixed = constants(pixel_scale=np.float32(backbone.scale[0]), pixel_zero=np.uint8(zero))
         return Piece(
             [planes, op("DequantizeLinear", ["rgb_planes", "pixel_scale", "pixel_zero"], ["image"])],
@@ -95,25 +95,25 @@ def _pixels(backbone: Backbone) -> Piece:
 
 
 def _on_grid(layer: Layer) -> str:
-    """What a layer's kept channels on the grid are called in the graph."""
+    """Return the name in the graph of a layer's kept channels on the grid."""
     return f"{layer.name}_on_grid"
 
 
 def _layer_piece(
     layer: Layer, own: npt.NDArray[np.int64], input_size: int, grid_stride: int, feature_norm: FeatureNorm
 ) -> Piece:
-    """A layer's output to its kept channels on the grid, float32 ``(n, k, grid, grid)``.
+    """Build the nodes from a layer's output to its kept channels on the grid, float32 ``(n, k, grid, grid)``.
 
     Args:
-        layer: names the output.
-        own: int64 ``(k,)``, the channels kept, counted within the layer.
+        layer: the layer, whose name is that of the output.
+        own: int64 ``(k,)``, the kept channels, counted within the layer.
     """
     name, target = layer.name, _on_grid(layer)
     grid = input_size // grid_stride
     fixed = constants(**{f"{name}_channels": own})
 
-    # Also where all are kept: both graphs then join the layers in the same memory layout, in which they round
-    # alike: fit and scoring see the same features to the bit.
+    # Used even if all channels are kept: both graphs then join the layers in the same memory layout and round
+    # identically, so fitting and scoring get the same features to the bit.
     def chosen(source: str, result: str) -> onnx.NodeProto:
         return op("Gather", [source, f"{name}_channels"], [result], axis=1)
 
@@ -132,14 +132,14 @@ def _layer_piece(
     if feature_norm == "none":
         if layer.stride <= grid_stride:
             return Piece([*nodes, chosen(source, target)], fixed, [])
-        # Fewer channels make enlarging cheaper.
+        # Selected first, because enlarging fewer channels is cheaper.
         nodes += [chosen(source, f"{name}_kept"), *enlarged(f"{name}_kept", target)]
         return Piece(nodes, fixed, [])
     if layer.stride > grid_stride:
-        # The length is that of all channels, and on the grid: taken before enlarging it finds less.
+        # The norm is that of all channels on the grid, so the layer is enlarged before it is computed.
         nodes += enlarged(source, f"{name}_large")
         source = f"{name}_large"
-    # The sum of squares as a product with a row of ones, which is the quickest way over the channels.
+    # The sum of squares is a product with a row of ones, the fastest way to sum over the channels.
     fixed += constants(
         **{
             f"{name}_ones": np.ones((1, layer.channels), np.float32),
@@ -164,9 +164,9 @@ def _layer_piece(
 
 
 def _checked_piece(*, guarded: bool) -> Piece:
-    """``unchecked`` to ``distance``, both float32 ``(n, p)``.
+    """Build the nodes from ``unchecked`` to ``distance``, both float32 ``(n, p)``.
 
-    ``guarded``: what is no number becomes :data:`FARTHEST`, for those who cannot look at ``distance``.
+    If ``guarded``, NaN and infinity become :data:`FARTHEST`, for users who see the map but not ``distance``.
     """
     if not guarded:
         return Piece([op("Identity", ["unchecked"], ["distance"])], [], [])
@@ -179,11 +179,11 @@ def _checked_piece(*, guarded: bool) -> Piece:
 
 
 def _tail_piece() -> Piece:
-    """``distance`` to ``map``, uint16 ``(n, size, size)``, and ``score``, its largest level.
+    """Build the nodes from ``distance`` to ``map``, uint16 ``(n, size, size)``, and ``score``, its maximum.
 
     Enlarging and smoothing are one linear operator on rows and columns
-    (``padim.decision.anomaly_map.enlarging``); the row operator is divided by the levels' step, so that what
-    comes out is a level.
+    (``padim.network.resample.enlarging``); the row operator is divided by the step of the levels, so that the
+    result is in levels.
     """
     nodes = [
         op("Reshape", ["distance", "grid_shape"], ["grid"]),
@@ -210,7 +210,7 @@ def _tail_piece() -> Piece:
 def _model(name: str, pieces: Sequence[Piece], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
     nodes, needed = [], {output.name for output in outputs}
     for node in reversed([node for piece in pieces for node in piece.nodes]):
-        # Layers that were not chosen, and what only they take, are left out.
+        # Layers that were not chosen, and the nodes that only they need, are left out.
         if needed & set(node.output):
             nodes.append(node)
             needed.update(node.input)
@@ -225,12 +225,12 @@ def _model(name: str, pieces: Sequence[Piece], outputs: list[onnx.ValueInfoProto
 
 
 def embedding_graph(piece: Piece, channels: int, grid: int) -> onnx.ModelProto:
-    """The graph that fitting runs: ``rgb`` to ``embedding``."""
+    """Build the graph for fitting, from ``rgb`` to ``embedding``."""
     return _model("padim_embedding", [piece], [tensor("embedding", FLOAT, ["n", channels, grid, grid])])
 
 
 def _of_embedding(kept: npt.NDArray[np.int64]) -> Piece:
-    """Input ``all_channels``, float32 ``(n, c, h, w)``; gives ``embedding``, of those kept."""
+    """Build the node that selects the kept channels of ``all_channels``, float32 ``(n, c, h, w)``."""
     nodes = [op("Gather", ["all_channels", "channels"], ["embedding"], axis=1)]
     return Piece(nodes, constants(channels=kept), [tensor("all_channels", FLOAT, ["n", "c", "h", "w"])])
 
@@ -238,13 +238,13 @@ def _of_embedding(kept: npt.NDArray[np.int64]) -> Piece:
 def behind_embedding_graph(
     detector: Piece, kept: npt.NDArray[np.int64], size: int, *, guarded: bool = False
 ) -> onnx.ModelProto:
-    """All but the network: an embedding of all channels to the outputs of :func:`scoring_graph`."""
+    """Build the scoring graph without the network: from an embedding of all channels to the same outputs."""
     pieces = [_of_embedding(kept), detector, _checked_piece(guarded=guarded), _tail_piece()]
     return _model("padim_behind_embedding", pieces, _outputs(size))
 
 
 def tail_graph() -> onnx.ModelProto:
-    """The last part by itself: ``distance`` to ``map``."""
+    """Build the last part of the scoring graph by itself, from ``distance`` to ``map``."""
     distance = Piece([], [], [tensor("distance", FLOAT, ["n", "p"])])
     outputs = [tensor("map", TensorProto.UINT16, ["n", "size", "size"])]
     piece = _tail_piece()
@@ -252,16 +252,17 @@ def tail_graph() -> onnx.ModelProto:
 
 
 def scoring_graph(embedding: Piece, detector: Piece, size: int, *, guarded: bool = False) -> onnx.ModelProto:
-    """The whole: ``rgb`` to ``distance``, ``map`` and ``score``.
+    """Build the whole scoring graph, from ``rgb`` to ``distance``, ``map`` and ``score``.
 
     Args:
-        embedding: from :func:`embedding_piece`, of the channels kept.
+        embedding: from :func:`embedding_piece`, for the kept channels.
         detector: from :meth:`padim.network.detector.Detector.piece`.
-        size: side of the map.
-        guarded: images whose distances are no numbers are told by the map as well.
+        size: side of the map in pixels.
+        guarded: whether NaN and infinite distances become very large ones, so that the map shows them.
 
     Returns:
-        outputs ``distance`` float32 ``(n, p)``, ``map`` uint16 ``(n, size, size)`` and ``score`` float32
+        A graph with the outputs ``distance`` float32 ``(n, p)``, ``map`` uint16 ``(n, size, size)`` and
+        ``score`` float32
         ``(n,)``: the map's largest level, the anomaly score at a smallest region of one pixel.
     """
     pieces = [embedding, detector, _checked_piece(guarded=guarded), _tail_piece()]

@@ -1,4 +1,4 @@
-"""The network that a model takes its features from: one of the registry's, or one of its own."""
+"""The network that computes a model's features: a network of the registry, or the model's own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from padim.network.extractor import FeatureExtractor, draw_channels, open_extrac
 
 __all__ = ["ModelNetwork"]
 
-# What "adapted_with" was called in models saved before version 0.2.
+# The name of "adapted_with" in models saved before version 0.2.
 _ADAPTED_WITH_BEFORE = "learnt_from"
 
 
 class ModelNetwork:
-    """The network of a model with its origin; opened when it is first needed."""
+    """Network of a model with its origin; the session is opened at first use."""
 
     def __init__(
         self,
@@ -30,10 +30,10 @@ class ModelNetwork:
     ) -> None:
         """
         Args:
-            config: names the backbone, its weights and layers; nothing else of it is kept through changes.
-            onnx: the network's content, as :func:`padim.network.backbone.onnx_bytes` gives it for this
-                backbone and these layers; None is the registry's.
-            provenance: as :attr:`provenance`; ``adapted_with``, if it is there, names the SHA-256 of images.
+            config: gives the backbone, its weights and layers, and the input size.
+            onnx: the network's content, as :func:`padim.network.backbone.onnx_bytes` returns it for this
+                backbone and these layers; None for the registry's network.
+            provenance: as :attr:`provenance`; ``adapted_with``, if present, lists the SHA-256 of images.
         """
         self._config = config
         self._onnx = onnx
@@ -42,11 +42,11 @@ class ModelNetwork:
 
     @property
     def extractor(self) -> FeatureExtractor:
-        """The shared session that gives the embeddings.
+        """The shared feature extractor, which computes the embeddings.
 
         Raises:
-            BackboneError: unknown backbone or layer, or no weights.
-            BundleError: the content given is no usable network.
+            BackboneError: the backbone or a layer is unknown, or there are no weights.
+            BundleError: the content given is not a usable network.
         """
         if self._extractor is None:
             self._extractor = open_extractor(self._config, self._onnx)
@@ -54,12 +54,14 @@ class ModelNetwork:
 
     @property
     def preprocess(self) -> Preprocess:
-        """From a decoded image to the network's input."""
+        """The preprocessing from a decoded image to the network's input."""
         return Preprocess(size=self._config.input_size, fit=self._config.fit)
 
     def channels(self, config: PadimConfig) -> npt.NDArray[np.int64]:
-        """int64 ``(d,)``: the channels that a config keeps, counted among those of all layers, also those
-        that are switched off."""
+        """Return the channels that a configuration uses: int64 ``(d,)``, indices into all layers' channels.
+
+        The indices also count the channels of inactive layers.
+        """
         layers = self.extractor.layers
         active = np.repeat([la.name in config.active_layers for la in layers], [la.channels for la in layers])
         there = np.flatnonzero(active)
@@ -68,15 +70,15 @@ class ModelNetwork:
     def with_active_layers(
         self, config: PadimConfig, active: Sequence[str], n_features: int | None
     ) -> PadimConfig:
-        """A config that reads some of the layers that were fitted on, or all.
+        """Return a configuration that uses some or all of the layers that the model was fitted on.
 
         Args:
-            config: the former one.
-            active: names of layers, of those in ``config.layers``.
-            n_features: channels wanted of theirs; None is all there are.
+            config: the present configuration.
+            active: names of layers, from ``config.layers``.
+            n_features: number of their channels to use; None for all.
 
         Raises:
-            PadimError: no layer, one that was not fitted on, or fewer than one channel.
+            PadimError: no layer is given, one was not fitted on, or ``n_features`` < 1.
         """
         strange = [name for name in active if name not in config.layers]
         if strange or not active:
@@ -95,14 +97,14 @@ class ModelNetwork:
 
     @property
     def random_weights(self) -> bool:
-        """Whether the network has random weights: good for trials, not for inspecting parts."""
+        """Whether the network has random weights, which serve for trials but not for inspecting parts."""
         return self._config.weights == "random"
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Where the network's weights are from: ``weights``, ``source`` and ``sha256``.
+        """Origin of the network's weights: ``weights``, ``source`` and ``sha256``.
 
-        Empty for a model saved before that was recorded.
+        Empty for a model saved before the origin was recorded.
         """
         if self._provenance is None:
             self._provenance = backbone.provenance(self._config.backbone, self._config.weights)
@@ -110,7 +112,9 @@ class ModelNetwork:
 
     @property
     def adapted_with(self) -> frozenset[str]:
-        """SHA-256 of the images that the network itself was trained with, beside its published weights: to
-        the model they are not new, though none of its normals."""
+        """SHA-256 of the images that the network itself was trained with, besides its published weights.
+
+        They are not among the model's normals, but they are not new to the model either.
+        """
         keys = self.provenance.get("adapted_with") or self.provenance.get(_ADAPTED_WITH_BEFORE, "")
         return frozenset(keys.split())

@@ -1,4 +1,4 @@
-"""Pieces of an ONNX graph, and the few words to write them with."""
+"""Pieces of an ONNX graph, and helper functions to build them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INT64 = TensorProto.INT64
 
 @dataclass(frozen=True)
 class Piece:
-    """Nodes with the constants and the inputs they need."""
+    """Part of an ONNX graph: nodes with the constants and inputs that they need."""
 
     nodes: list[onnx.NodeProto]
     constants: list[onnx.TensorProto]
@@ -25,12 +25,12 @@ class Piece:
 
 
 def constants(**values: object) -> list[onnx.TensorProto]:
-    """Arrays or numbers as constants of the graph, by name."""
+    """Convert arrays or numbers to constants of the graph, named by their keywords."""
     return [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
 
 
 def renamed(piece: Piece, prefix: str, shared: Collection[str]) -> Piece:
-    """The same piece with every name but the shared ones prefixed, so that several fit into one graph."""
+    """Copy a piece with a prefix before every name but the shared ones, to combine pieces in one graph."""
 
     def name_of(name: str) -> str:
         # An empty name is an optional input that is not given.

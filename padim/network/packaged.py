@@ -1,15 +1,15 @@
-"""The network that comes with this program: EfficientNet-Lite0 as ONNX, cut to the layers asked for.
+"""The network that is part of this package: EfficientNet-Lite0 as ONNX, cut to the requested layers.
 
-The file in ``exported/`` is torch's own export with every layer the registry offers, made by
-``scripts/export_lite0.py``. :func:`cut` takes from it what :func:`padim.network.backbone.export` would make
-for fewer layers, byte for byte and without torch: the network's bytes are part of the identity of every
-model's working files, so another spelling of the same graph would make those useless. What torch writes
+The file in ``exported/`` is torch's own export with every layer in the registry, made by
+``scripts/export_lite0.py``. :func:`cut` derives from it what :func:`padim.network.backbone.export` would
+write for fewer layers, byte for byte and without torch: the network's bytes are part of the identity of every
+model's working files, so a different encoding of the same graph would invalidate those. What torch writes
 depends on the layers in three ways only:
 
-- nodes behind the deepest layer, and the weights they read, are not there;
-- an output that was not asked for is an inner value, named after the node that makes it;
-- the weights are numbered anew, from a number that depends on the deepest layer. It cannot be derived from
-  the graph; the file's metadata hold it for every layer.
+- nodes after the deepest layer, and the weights that they read, are missing;
+- an output that was not requested is an inner value, named after the node that computes it;
+- the weights are numbered from a first number that depends on the deepest layer. It cannot be derived from
+  the graph; the file's metadata contain it for every layer.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _FIRST_NUMBER = "first_number/"
 
 @lru_cache(maxsize=8)
 def packaged_onnx(file: str, layers: tuple[str, ...]) -> bytes:
-    """The packaged network up to the deepest of these layers, the bytes that exporting it would give.
+    """Return the packaged network up to the deepest of these layers, as the bytes that torch would export.
 
     Args:
-        file: its name (:attr:`padim.network.registry.WeightsFile.network`).
-        layers: names, from shallow to deep.
+        file: name of the packaged file (:attr:`padim.network.registry.WeightsFile.network`).
+        layers: names of layers, from shallow to deep.
 
     Raises:
         BackboneError: the file is missing from the installation.
@@ -50,11 +50,11 @@ def packaged_onnx(file: str, layers: tuple[str, ...]) -> bytes:
 
 
 def cut(content: bytes, layers: Sequence[str]) -> bytes:
-    """The export with these layers as its only outputs, out of the export with all.
+    """Derive the export with only these layers as outputs from the export with all layers.
 
     Args:
-        content: from :func:`with_first_numbers`.
-        layers: names of outputs, from shallow to deep.
+        content: the export with all layers, from :func:`with_first_numbers`.
+        layers: names of the outputs to keep, from shallow to deep.
     """
     import onnx
 
@@ -82,7 +82,7 @@ def cut(content: bytes, layers: Sequence[str]) -> bytes:
 
 
 def _keep_read(graph: onnx.GraphProto, renumbered: Callable[[str], str]) -> None:
-    """Drop the weights that no node reads; they stand in the nodes' order, so those are the last ones."""
+    """Remove the weights that no node reads, which are the last ones, as weights are in the nodes' order."""
     read = {name for node in graph.node for name in node.input}
     for weight in graph.initializer:
         weight.name = renumbered(weight.name)
@@ -91,7 +91,7 @@ def _keep_read(graph: onnx.GraphProto, renumbered: Callable[[str], str]) -> None
 
 
 def _keep_outputs(graph: onnx.GraphProto, layers: Sequence[str], width: str) -> None:
-    """Drop the other outputs; torch names the open width of all after the first one that is left."""
+    """Remove the other outputs; torch names the dynamic width of all outputs after the first of them."""
     for index in reversed(range(len(graph.output))):
         if graph.output[index].name not in layers:
             del graph.output[index]
@@ -104,11 +104,11 @@ def _first_number(graph: onnx.GraphProto) -> int:
 
 
 def with_first_numbers(content: bytes, alone: dict[str, bytes]) -> bytes:
-    """The file to package: the export with all layers, and what :func:`cut` has to know of each.
+    """Build the file to package: the export with all layers, and each layer's first number for :func:`cut`.
 
     Args:
         content: the export with all layers.
-        alone: the export of each layer without the others, by its name.
+        alone: for each layer, by name, the export with that layer only.
     """
     import onnx
 

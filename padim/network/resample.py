@@ -1,4 +1,4 @@
-"""Enlarging and smoothing as matrices: what a grid becomes on a finer one is ``E G E^T``."""
+"""Enlarging and smoothing of grids as matrices: a grid G becomes the finer map ``E G E^T``."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from scipy.ndimage import correlate1d
 
 
 def blur_radius(sigma: float) -> int:
-    """Pixels on each side of the centre that the smoothing kernel reaches: about 4 sigma, 0 for sigma 0.
+    """Return the radius in pixels of the smoothing kernel: about 4 sigma, and 0 for sigma 0.
 
-    OpenCV's own choice for float images, ``(round(8 * sigma + 1) | 1) // 2``, so that its GaussianBlur gives
-    the same map: weights ``exp(-x^2 / (2 sigma^2))`` for ``|x| <= radius``, normalised to sum 1.
+    It is OpenCV's choice for float images, ``(round(8 * sigma + 1) | 1) // 2``, so that its GaussianBlur
+    gives the same map: weights ``exp(-x^2 / (2 sigma^2))`` for ``|x| <= radius``, normalised to sum 1.
     """
     return (round(8.0 * sigma + 1.0) | 1) // 2 if sigma > 0 else 0
 
 
 @lru_cache(maxsize=32)
 def enlarging(grid: int, size: int, sigma: float) -> NDArray[np.float64]:
-    """Enlarging and smoothing along one axis, as a matrix E: the map of a grid G is ``E G E^T``.
+    """Return the matrix E that enlarges and smooths along one axis: the map of a grid G is ``E G E^T``.
 
-    Bilinear with the half-pixel convention (grid cell i has its centre at ``(i + 0.5) * size / grid - 0.5``)
-    and clamped edges, then a Gaussian with reflect-101 borders (the edge pixel is not repeated).
+    Enlarging is bilinear with the half-pixel convention (grid cell i has its centre at
+    ``(i + 0.5) * size / grid - 0.5``) and clamped edges; smoothing is a Gaussian with reflect-101 borders
+    (the edge pixel is not repeated).
 
     Args:
         grid: positions per row.
@@ -47,7 +48,7 @@ def enlarging(grid: int, size: int, sigma: float) -> NDArray[np.float64]:
     matrix = np.zeros((size, grid))
     np.add.at(matrix, (pixels, low), 1 - (place - low))
     np.add.at(matrix, (pixels, np.minimum(low + 1, grid - 1)), place - low)
-    if radius := blur_radius(sigma):  # of one pixel the kernel is 1, and sigma squared may be no number
+    if radius := blur_radius(sigma):  # a kernel of one pixel is 1, and sigma squared may underflow to 0
         kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
         matrix = correlate1d(matrix, kernel / kernel.sum(), axis=0, mode="mirror")
     matrix.flags.writeable = False

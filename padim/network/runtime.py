@@ -1,8 +1,8 @@
-"""ONNX Runtime sessions: which execution provider runs the network, on how many threads.
+"""Open and run ONNX Runtime sessions, with the execution provider and number of threads from the settings.
 
-``PADIM_PROVIDERS`` names the providers in order of preference (``cuda, openvino, directml, coreml, cpu``);
-without it every one that is installed is tried in that order. ``PADIM_THREADS`` sets the CPU threads, of
-which there are never more than cores.
+``PADIM_PROVIDERS`` lists the providers in order of preference (``cuda, openvino, directml, coreml, cpu``);
+without it all installed providers are tried in that order. ``PADIM_THREADS`` sets the number of CPU threads,
+which is never more than the number of cores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import onnxruntime as ort
 from padim.errors import BundleError, PadimError
 from padim.text import clipped, count
 
-# In order of preference where nobody chose: the faster device first, the CPU always last.
+# Default order of preference: the faster device first, the CPU always last.
 PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
@@ -27,34 +27,34 @@ PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-# Distances are held against the held-out ones, which are computed in float64: no ten-bit products.
+# No TF32, which multiplies with ten-bit mantissas: distances are compared with held-out ones from float64.
 _OPTIONS: dict[str, dict[str, object]] = {"CUDAExecutionProvider": {"use_tf32": 0}}
 _logged: set[str] = set()
 _SHORT = {provider: name for name, provider in PROVIDERS.items()}
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
 
 
 def threads() -> int:
-    """CPU threads of a session: ``PADIM_THREADS``, or 0 for all cores.
+    """Return the number of CPU threads of a session: ``PADIM_THREADS``, or 0 for all cores.
 
-    There are never more than cores: they would only wait for each other, and tens of thousands take minutes
-    to start. It is said once when more are asked for.
+    It is never more than the number of cores: more threads would only wait for each other, and tens of
+    thousands take minutes to start. A higher setting gives one warning.
 
     Raises:
-        PadimError: not a whole number from 0 upwards.
+        PadimError: the setting is not a whole number of at least 0.
     """
     text = os.environ.get("PADIM_THREADS", "").strip() or "0"
     if not text.isdecimal():
         raise PadimError(
             f"PADIM_THREADS must be a whole number of threads, 0 for all cores, got '{clipped(text, 80)}'"
         )
-    # Longer numbers Python does not even read.
+    # Cut to its last 20 digits, because int() refuses numbers of thousands of digits.
     asked = int(text[-20:]) if not text[:-20].strip("0") else 10**20
     if asked <= cores():
         return asked
@@ -69,10 +69,10 @@ def threads() -> int:
 
 
 def wanted_providers() -> list[str]:
-    """Execution providers to try, in order, by ONNX Runtime's names; the CPU is always the last.
+    """Return the execution providers to try, in order, by ONNX Runtime's names; the CPU is always the last.
 
     Raises:
-        PadimError: ``PADIM_PROVIDERS`` names one that does not exist or is not installed.
+        PadimError: ``PADIM_PROVIDERS`` lists one that does not exist or is not installed.
     """
     installed = ort.get_available_providers()
     text = os.environ.get("PADIM_PROVIDERS", "")
@@ -80,7 +80,9 @@ def wanted_providers() -> list[str]:
     chosen = []
     for name in asked:
         if name not in PROVIDERS:
-            raise PadimError(f"PADIM_PROVIDERS: unknown provider '{name}'; known: {', '.join(PROVIDERS)}")
+            raise PadimError(
+                f"PADIM_PROVIDERS: unknown provider '{name}'; known providers: {', '.join(PROVIDERS)}"
+            )
         if PROVIDERS[name] not in installed:
             here = ", ".join(_SHORT[provider] for provider in installed if provider in _SHORT)
             raise PadimError(
@@ -95,25 +97,25 @@ def wanted_providers() -> list[str]:
 
 
 def session_options() -> ort.SessionOptions:
-    """Options of every session."""
+    """Return the options that all sessions share."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads()
-    # Within a run threads wait for the next node awake, which saves a tenth; between runs they would spin
-    # against the decoders and against other sessions.
+    # Within a run threads spin while they wait for the next node, which saves a tenth of the time; between
+    # runs spinning would take time from the decoders and from other sessions.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
     return options
 
 
 def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
-    """A session on the first provider that takes the network.
+    """Open a session on the first execution provider that accepts the network.
 
-    A provider that is installed but cannot start (a GPU without its driver) is passed over with a warning;
-    one that was asked for by name is an error.
+    A provider that is installed but cannot start (a GPU without its driver) is skipped with a warning; if it
+    was requested by name, that is an error.
 
     Raises:
-        PadimError: a provider that was asked for cannot start, or ``PADIM_THREADS`` is no number.
-        BundleError: ONNX Runtime does not take the network.
+        PadimError: a requested provider cannot start, or ``PADIM_THREADS`` is not a number.
+        BundleError: ONNX Runtime does not accept the network.
     """
     content = model if isinstance(model, bytes) else model.SerializeToString()
     asked = bool(os.environ.get("PADIM_PROVIDERS", "").strip())
@@ -124,15 +126,15 @@ def open_session(model: bytes | onnx.ModelProto) -> ort.InferenceSession:
         reason_text = in_one_line(reason) if isinstance(reason, Exception) else reason
         message = f"the execution provider '{_SHORT[provider]}' cannot be used ({reason_text})"
         if asked:
-            raise PadimError(f"{message}; mend its installation, or take it out of PADIM_PROVIDERS")
+            raise PadimError(f"{message}; repair its installation, or remove it from PADIM_PROVIDERS")
         if provider not in _logged:
             _logged.add(provider)
-            warnings.warn(f"{message}; the next one is taken, at last the CPU", stacklevel=2)
-    options = session_options()  # outside: a setting that cannot be used is no fault of the network
+            warnings.warn(f"{message}; the next provider is tried, finally the CPU", stacklevel=2)
+    options = session_options()  # outside the try block: an invalid setting is not the network's fault
     try:
         return ort.InferenceSession(content, options, providers=[PROVIDERS["cpu"]])
     except Exception as error:
-        # onnxruntime raises a dozen unrelated types for a graph that it does not take.
+        # onnxruntime raises a dozen unrelated types for a graph that it does not accept.
         raise BundleError(f"the network cannot be opened by ONNX Runtime ({in_one_line(error)})") from error
 
 
@@ -141,17 +143,17 @@ def run_session(
     outputs: Sequence[str],
     feed: Mapping[str, ort.OrtValue] | Mapping[str, npt.NDArray[Any]],
 ) -> list[npt.NDArray[Any]]:
-    """Run a session on values or on arrays; what goes wrong in it is told in one sentence.
+    """Run a session on OrtValues or arrays and return its outputs; any failure becomes a PadimError.
 
     Raises:
-        PadimError: ONNX Runtime has failed, for want of memory or of a device, or by a damaged network.
+        PadimError: ONNX Runtime has failed for lack of memory or a device, or because of a damaged network.
     """
     try:
         if any(isinstance(value, ort.OrtValue) for value in feed.values()):
             return [value.numpy() for value in session.run_with_ort_values(list(outputs), dict(feed))]
         return list(session.run(list(outputs), dict(feed)))
     except Exception as error:
-        # As above; there is no common type, and memory that is wanting comes as one of them.
+        # As above: the errors, a lack of memory among them, have no common type.
         raise PadimError(
             f"the network cannot be run by ONNX Runtime ({in_one_line(error)}); free memory, or choose a "
             "smaller input size or another device"
@@ -159,13 +161,13 @@ def run_session(
 
 
 def in_one_line(error: Exception) -> str:
-    """What an error says, without line breaks and not longer than a sentence."""
+    """Return an error's message without line breaks, at most 300 characters long."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _on_device(content: bytes, provider: str) -> tuple[ort.InferenceSession | None, object]:
-    """A session that runs on this provider first of all; or None, and why not."""
+    """Open a session on this provider; return (session, "") or (None, an error or message why not)."""
     options = _OPTIONS.get(provider, {})
     try:
         session = ort.InferenceSession(
@@ -180,11 +182,11 @@ def _on_device(content: bytes, provider: str) -> tuple[ort.InferenceSession | No
 
 
 def device_of(session: ort.InferenceSession) -> str:
-    """Where a session's inputs are best kept, as ``OrtValue`` names it."""
+    """Return the device on which to keep a session's inputs, by ``OrtValue``'s name for it."""
     return "cuda" if provider_in_use(session) == "cuda" else "cpu"
 
 
 def provider_in_use(session: ort.InferenceSession) -> str:
-    """Short name of the provider that runs most of a session: ``cuda``, ``cpu``, ..."""
+    """Return the short name of the provider that runs most of a session: ``cuda``, ``cpu``, ..."""
     first = str(session.get_providers()[0])
     return _SHORT.get(first, first)

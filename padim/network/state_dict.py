@@ -1,6 +1,6 @@
-"""The arrays of a weights file, put into a network: formats, and whether the file fits. Needs torch.
+"""Load the arrays of a weights file into a torch network, after checking format, size and fit. Needs torch.
 
-PaDiM reads a network only up to its deepest chosen layer, so a file may lack what lies behind.
+PaDiM uses a network only up to its deepest chosen layer, so a file may lack the arrays after it.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from padim.text import megabytes
 if TYPE_CHECKING:
     import torch
 
-# A file may hold its arrays in float64, an optimiser's beside them, a larger classifier: many times what the
-# network takes, and this much more. Beyond that it is no file of that network, whatever it unpacks to.
+# A file may contain its arrays in float64, an optimiser's state, a larger classifier. It may take this many
+# times the network's size and this many bytes more; a larger file is not a file of that network.
 _TIMES, _MORE_BYTES = 8, 2**27
-# The classifiers' names in the architectures of the registry. Whatever a file has there is of no interest.
+# The classifiers' names in the architectures of the registry. A file's arrays of these names are not used.
 _HEADS = ("fc", "classifier", "_fc")
 
 
 def read(path: Path, most_bytes: int = 2**31) -> dict[str, torch.Tensor]:
-    """The arrays in a file, by name; nothing in it is executed.
+    """Read the arrays in a weights file, by name, without executing anything in it.
 
-    ``.pth`` and ``.pt`` hold a state dict, ``.safetensors`` and ``.npz`` arrays named like one's.
+    ``.pth`` and ``.pt`` contain a state dict, ``.safetensors`` and ``.npz`` arrays with the same names.
 
     Args:
-        path: of the file.
-        most_bytes: that it may take unpacked.
+        path: the file.
+        most_bytes: largest size of the unpacked content in bytes.
 
     Raises:
-        BackboneError: damaged, of another format, too large, or holding anything but arrays.
+        BackboneError: the file is damaged, of another format, too large, or contains anything but arrays.
     """
     import torch
 
@@ -53,9 +53,9 @@ def read(path: Path, most_bytes: int = 2**31) -> dict[str, torch.Tensor]:
     except (OSError, zipfile.BadZipFile) as error:
         raise BackboneError(f"{path}: the weights cannot be read ({error})") from error
     except Exception as error:
-        # torch and NumPy raise a score of unrelated types for files that are damaged or not theirs.
+        # torch and NumPy raise about twenty unrelated types for files that are damaged or of another format.
         raise BackboneError(f"{path}: the file is damaged, or holds more than arrays of weights") from error
-    # Training scripts keep the state dict beside the optimiser's.
+    # Training scripts save the network's state dict together with the optimiser's.
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(_is_array(value) for value in content.values()):
@@ -64,7 +64,7 @@ def read(path: Path, most_bytes: int = 2**31) -> dict[str, torch.Tensor]:
 
 
 def _is_array(value: object) -> bool:
-    """Whether it is a plain tensor with numbers, not a sparse, nested, quantized or complex one."""
+    """Return whether a value is a plain dense tensor: not sparse, nested, quantized or complex."""
     import torch
 
     return (
@@ -76,9 +76,10 @@ def _is_array(value: object) -> bool:
 
 
 def _check_size(path: Path, most_bytes: int) -> None:
-    """A small file can unpack to more than there is memory: its own list of contents says so beforehand.
+    """Raise BackboneError if a zip file's directory declares more unpacked bytes than allowed.
 
-    Nobody reads more of an entry than that list says.
+    A small file can unpack to more than the memory. No reader reads more of an entry than the directory
+    declares, so checking the declared sizes suffices.
     """
     if path.suffix.lower() != ".npz" and not zipfile.is_zipfile(path):
         return
@@ -104,11 +105,11 @@ def _safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Used:
-    """What a network runs through up to a layer.
+    """Arrays and batch norms that a network uses up to a layer.
 
     Attributes:
-        keys: the state dict's names of all arrays in use.
-        norms: the batch norm that directly follows a convolution, by the convolution's name.
+        keys: names in the state dict of all arrays in use.
+        norms: name of the batch norm that directly follows a convolution, by the convolution's name.
     """
 
     keys: frozenset[str]
@@ -116,17 +117,17 @@ class Used:
 
 
 class _Reached(Exception):
-    """Ends a forward pass at the deepest layer."""
+    """Raised to end a forward pass at the deepest layer."""
 
 
 def used(network: torch.nn.Module, deepest: str) -> Used:
-    """Run the network up to the module ``deepest`` and see what takes part. It must be in eval mode."""
+    """Run a network in eval mode up to the module ``deepest`` and record which arrays take part."""
     import torch
 
     names: list[str] = []
     made_by: dict[int, str] = {}
     norms: dict[str, str] = {}
-    # An identity is only good for as long as the object lives.
+    # Keeps the tensors alive: an id is unique only as long as its object exists.
     alive: list[torch.Tensor] = []
 
     def watch(name: str, module: torch.nn.Module) -> torch.utils.hooks.RemovableHandle:
@@ -167,19 +168,19 @@ def used(network: torch.nn.Module, deepest: str) -> Used:
 
 
 def load(network: torch.nn.Module, name: str, deepest: str, path: Path) -> None:
-    """Put the weights of a file into a network, as far as the module ``deepest`` needs them.
+    """Load the weights of a file into a network, as far as the module ``deepest`` needs them.
 
-    Convolutions with a bias that the network's do not have stand for a batch norm folded into them: that norm
-    becomes the identity plus the bias.
+    A convolution with a bias that the network's convolution does not have means that its batch norm was
+    folded into it: that norm becomes the identity plus the bias.
 
     Args:
-        network: in eval mode; changed.
-        name: the backbone's, for messages.
-        deepest: path of the module behind which nothing is needed.
+        network: the network in eval mode; it is changed.
+        name: name of the backbone for messages.
+        deepest: path of the last module that is needed.
         path: the file.
 
     Raises:
-        BackboneError: the file cannot be read, or is of another network.
+        BackboneError: the file cannot be read, or belongs to another network.
     """
     import torch
 
@@ -198,7 +199,7 @@ def load(network: torch.nn.Module, name: str, deepest: str, path: Path) -> None:
             arrays[f"{norm}.running_var"] = torch.full_like(shift, 1 - eps)
     wrong = [key for key in own if key in needed.keys and key not in arrays]
     if not wrong:
-        # A deeper network of the same family has all that is needed, and more; it is another one.
+        # A deeper network of the same family has all needed arrays and more, but it is another network.
         wrong = [
             key
             for key, array in arrays.items()

@@ -1,4 +1,4 @@
-"""Positions in blocks, shared out among threads: how everything that is done at every position is done."""
+"""Run a function over blocks of grid positions in several threads."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from padim.network.runtime import cores, threads
 T = TypeVar("T")
 Block = TypeVar("Block")
 
-# Positions handled at once: bounds the temporaries to a few megabytes without slowing the matrix products.
+# Positions per block: limits the temporaries to a few megabytes without slowing the matrix products.
 POSITIONS_PER_BLOCK = 64
 
 
 def position_blocks(positions: int) -> list[slice]:
-    """Slices that cover the positions, each small enough for its temporaries to stay cheap."""
+    """Return slices that cover the positions, each small enough to keep its temporaries small."""
     return [
         slice(start, min(start + POSITIONS_PER_BLOCK, positions))
         for start in range(0, positions, POSITIONS_PER_BLOCK)
@@ -27,21 +27,21 @@ def position_blocks(positions: int) -> list[slice]:
 
 
 def workers() -> int:
-    """Threads that learn at the same time: as many as the network's (``PADIM_THREADS``)."""
+    """Return the number of threads for fitting: as many as the network uses (``PADIM_THREADS``)."""
     return threads() or cores()
 
 
 def each_block(positions: int, work: Callable[[slice], None]) -> None:
-    """Do ``work`` for every block of positions, as many at a time as there are processors.
+    """Call ``work`` for every block of positions, in as many threads as :func:`workers`.
 
-    Blocks must not share what they write. Which thread takes which block changes nothing in the result.
+    Blocks must not write to the same data; the result does not depend on which thread takes which block.
     """
     for _ in in_threads(work, position_blocks(positions)):
         pass
 
 
 def in_threads(work: Callable[[Block], T], blocks: Sequence[Block]) -> Iterator[T]:
-    """Results of ``work`` in order; what is not begun when the caller stops is not done any more."""
+    """Yield the results of ``work`` in order; blocks not begun when the caller stops are cancelled."""
     count = min(len(blocks), workers())
     if count == 1:
         yield from map(work, blocks)
@@ -56,10 +56,10 @@ def in_threads(work: Callable[[Block], T], blocks: Sequence[Block]) -> Iterator[
 
 
 class _OneBlasThread:
-    """While any fit is inside, the linear algebra library starts no threads of its own.
+    """Context manager that limits the linear algebra library to one thread while any caller is inside.
 
-    The matrices are small and come by the thousand, shared out among threads already; a library that splits
-    every one of them again was seen to take nine times as long.
+    Thousands of small matrices are already distributed among threads; a library that splits every one of them
+    again was measured to take nine times as long.
     """
 
     def __init__(self) -> None:

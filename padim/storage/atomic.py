@@ -1,4 +1,4 @@
-"""Atomic writes: a file is there whole or not at all, also after a power cut."""
+"""Write files atomically: a file is either complete or does not exist, even after a power failure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 def explain_os_error(error: OSError, path: Path | None = None) -> StorageError:
-    """The system's refusal to write, as a sentence with the file and the remedy.
+    """Convert an OSError of writing to a StorageError whose message gives the file and the remedy.
 
     Args:
-        error: as the system raised it.
-        path: what was being written; default: the file that ``error`` names.
+        error: the error that the system raised.
+        path: the file being written; default: the file that ``error`` names.
     """
     place = path or (Path(os.fsdecode(error.filename)) if error.filename else None)
     named = f"{place}: " if place else ""
@@ -38,18 +38,21 @@ def explain_os_error(error: OSError, path: Path | None = None) -> StorageError:
 
 
 def is_about_writing(error: OSError) -> bool:
-    """Whether nothing but a full or a read-only disk can be meant."""
+    """Return whether an error can only mean a full or read-only disk."""
     return error.errno in _FULL or error.errno in (errno.EROFS, errno.EFBIG, errno.EIO)
 
 
 def refuses_writing(error: OSError) -> bool:
-    """Whether an error of saving is a full or a read-only disk or folder; one of reading may look alike."""
+    """Return whether an error of saving means a full or read-only disk or folder.
+
+    Errors of reading may have the same codes, so use it for errors of saving only.
+    """
     return is_about_writing(error) or error.errno in _READ_ONLY
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let the system's errors name ``path`` where they name no file, as those of writing and flushing do."""
+    """Add ``path`` to OSErrors that name no file, as those of writing and flushing do."""
     try:
         yield
     except OSError as error:
@@ -61,12 +64,15 @@ def naming(path: Path) -> Iterator[None]:
 def write_atomic(
     path: Path, content: bytes | Callable[[BinaryIO], None], *, make_folder: bool = True
 ) -> None:
-    """Write ``content`` (bytes, or a function that writes to the open file) to ``path`` atomically.
+    """Write a file atomically.
 
-    Without ``make_folder`` a folder that is not there (any more) is not made, and FileNotFoundError raised.
+    Args:
+        path: the file.
+        content: bytes, or a function that writes to the open file.
+        make_folder: whether to create a missing folder; otherwise FileNotFoundError is raised.
 
     Raises:
-        OSError: it cannot be written; names ``path``, and nothing is left of it.
+        OSError: the file cannot be written; the error names ``path``, and no partial file remains.
     """
     with naming(path):
         if make_folder:
@@ -81,7 +87,7 @@ def write_atomic(
                 file.flush()
                 os.fsync(file.fileno())
                 if os.name != "nt":
-                    temporary.replace(path)  # while it is held: no other process takes it for a leftover
+                    temporary.replace(path)  # while locked, so that no other process sweeps it as a leftover
             if os.name == "nt":
                 temporary.replace(path)
         except BaseException:
@@ -91,14 +97,14 @@ def write_atomic(
 
 
 def open_beside(path: Path) -> tuple[int, Path]:
-    """A new file in the folder of ``path``, to be given its name once complete.
+    """Create a temporary file in the folder of ``path``, to be renamed to ``path`` once it is complete.
 
-    It is held until it is closed: what lies there with such a name and is held by nobody was left by a
-    process that was killed (:mod:`padim.storage.leftovers`). Unlike ``tempfile``'s it can be read by whom the
-    system's settings let read: a result is no secret.
+    It is locked until it is closed: an unlocked file with such a name was left by a process that was killed
+    (:mod:`padim.storage.leftovers`). Unlike the files of ``tempfile`` it has the permissions that the
+    system's settings give, because a result is not secret.
 
     Returns:
-        The open file's handle, and its path.
+        The open file's descriptor and its path.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
@@ -118,11 +124,13 @@ def _temporary_name(path: Path) -> Path:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all in it, in one step for whoever looks: a kill on the way leaves no half of it,
-    only a temporary that a later process sweeps.
+    """Remove a folder with its content, atomically for other processes.
+
+    The folder is renamed first. A process killed on the way leaves no half of it, only a temporary folder
+    that a later process sweeps.
 
     Raises:
-        OSError: it cannot be removed; names it.
+        OSError: the folder cannot be removed; the error names it.
     """
     if not folder.exists():
         return
@@ -132,7 +140,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` durable, where the system lets folders be opened (not on Windows)."""
+    """Flush a rename in ``folder`` to the disk; does nothing on Windows, where folders cannot be opened."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -144,6 +152,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
+    """Return the hex SHA-256 of a file, which is read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""The saved model: a folder, or a .zip of it, that is there whole or not at all.
+"""Bundles: a saved model as a folder or .zip file, written atomically and checked when it is read.
 
-Every file carries its content's hash in its name, and ``manifest.json``, replaced in one atomic step,
-says which files belong to the model. Until that step the former model is untouched; after it, files
-that no longer belong are removed. Loading checks every hash. Nothing is pickled.
+Every file has its content's hash in its name, and ``manifest.json``, replaced in one atomic step, lists the
+files of the model. Until that step the former model is untouched; after it, files that no longer belong to
+the model are removed. Loading checks every hash. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -33,26 +33,27 @@ READABLE = (VERSION,)
 _NEVER_RELEASED = (1, 2)
 MANIFEST = "manifest.json"
 
-# A function gives the content piece by piece, every time the same.
+# A function yields the content in pieces, the same at every call.
 Content = bytes | npt.NDArray[Any] | Path | Callable[[], Iterable[bytes]]
 _OWN_FILE = re.compile(r"[a-z0-9_]+-[0-9a-f]{16}\.[a-z0-9]+")
-# What a writer that was killed leaves behind.
+# Temporary files left by a writer that was killed.
 _OWN_TEMPORARY = re.compile(r"\.([a-z0-9_]+-[0-9a-f]{16}\.[a-z0-9]+|manifest\.json)\.[^.]+\.tmp")
 _LARGEST_MANIFEST = 64 * 2**20
-# Half of a factor is zeros, the rest hardly packs; a zip bomb packs a thousand times.
+# Largest compression ratio accepted. Half of a factor is zeros, the rest hardly compresses; a zip bomb
+# reaches a thousand.
 _MOST_PACKED = 50
-# Of a packed file's copy; what is larger goes to the system's folder for temporary files.
+# Largest copy of a packed file in memory; a larger copy goes to the system's folder for temporary files.
 _IN_MEMORY = 16 * 2**20
 
 
 def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content]) -> None:
-    """Save a bundle, replacing a former one at the same place.
+    """Save a bundle, replacing a former one at the same path.
 
     Args:
         path: a folder, or a file ending in ``.zip``.
-        manifest: JSON-ready description; format, version, file list and seal are added here.
-        files: logical name such as ``mean.npy`` to bytes, array (stored as .npy), file to copy, or a function
-            that gives the content in pieces.
+        manifest: description for JSON; format, version, file list and seal are added here.
+        files: content by logical name such as ``mean.npy``: bytes, an array (stored as .npy), a file to copy,
+            or a function that yields the content in pieces.
     """
     pieces = {name: _pieces(content) for name, content in files.items()}
     listed: dict[str, dict[str, Any]] = {}
@@ -77,7 +78,7 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
         write_atomic(path, write_zip)
         return
     path.mkdir(parents=True, exist_ok=True)
-    # Two writers at once would tidy away each other's files before their manifests name them.
+    # Two writers at once would remove each other's files before their manifests list them.
     with FileLock(path / ".lock"):
         for name, parts in pieces.items():
             target = path / listed[name]["file"]
@@ -93,12 +94,12 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Content])
 
 
 def sha256_stored(content: Content) -> str:
-    """Hex SHA-256 of a file as a bundle stores it."""
+    """Return the hex SHA-256 of a content as a bundle stores it."""
     return _hash(_pieces(content))[0]
 
 
 def _hash(parts: list[Any]) -> tuple[str, int]:
-    """Hex SHA-256 and length of a file in parts."""
+    """Return the hex SHA-256 and the length in bytes of a file given in parts."""
     digest = hashlib.sha256()
     size = 0
     for part in _chunks(parts):
@@ -117,7 +118,7 @@ def _pieces(content: Content) -> list[Any]:
 
 
 def _chunks(parts: list[Any], size: int = 2**20) -> Any:
-    """The parts in pieces of at most 1 MB, so that a file is never whole in memory."""
+    """Yield the parts in pieces of at most 1 MB, so that a file is never completely in memory."""
     for part in parts:
         if isinstance(part, Path):
             with part.open("rb") as file:
@@ -154,14 +155,14 @@ class _Folder:
 class _Zip:
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Packed by hand, the files lie in a folder of the archive.
+        # If a user packed the folder, the files are in a folder of the archive.
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
         inside = [name for name in names if name.endswith("/" + MANIFEST) and name.count("/") == 1]
         self.prefix = inside[0].removesuffix(MANIFEST) if inside and MANIFEST not in names else ""
 
     def read(self, name: str, most: int) -> bytes:
-        # Opened anew each time: a file held open can neither be replaced nor deleted on Windows.
+        # Opened for each read, because an open file can be neither replaced nor deleted on Windows.
         with zipfile.ZipFile(self.path) as archive:
             info = archive.getinfo(self.prefix + name)
             if info.file_size > _MOST_PACKED * info.compress_size + 2**20:
@@ -174,17 +175,18 @@ class _Zip:
 
 
 class Bundle:
-    """An opened bundle; files are read, and checked against their hash, when asked for.
+    """An opened bundle, whose files are read and checked against their hashes on request.
 
     Attributes:
-        manifest: as written, format and seal checked.
-        path: where it was read from.
+        manifest: the manifest as written, with format and seal checked.
+        path: the path that it is read from.
     """
 
     def __init__(self, path: str | Path) -> None:
         """
         Raises:
-            BundleError: nothing there, not a bundle, a newer version, or an altered manifest.
+            BundleError: the path does not exist, is not a bundle or of a newer version, or the manifest was
+                altered.
         """
         self.path = Path(path)
         try:
@@ -199,7 +201,7 @@ class Bundle:
         except BundleError:
             raise
         except Exception as error:
-            # zipfile, zlib and json answer damage with errors of a dozen unrelated types.
+            # zipfile, zlib and json raise errors of a dozen unrelated types for damaged files.
             why = clipped(str(error), 200)
             raise BundleError(f"{self.path}: {MANIFEST} is missing or damaged ({why})") from error
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -208,7 +210,7 @@ class Bundle:
         if version in _NEVER_RELEASED:
             raise BundleError(
                 f"{self.path}: was saved before the first release (bundle version {version}) and cannot be "
-                "read any more; fit the model anew"
+                "read any more; fit the model again"
             )
         if not isinstance(version, int) or version not in READABLE:
             raise BundleError(
@@ -238,10 +240,10 @@ class Bundle:
         return entry
 
     def bytes(self, name: str) -> bytes:
-        """The content of a file.
+        """Read and check a file of the bundle.
 
         Raises:
-            BundleError: missing, truncated or altered; names the file.
+            BundleError: the file is missing, truncated or altered; the error names it.
         """
         entry = self._entry(name)
         try:
@@ -257,21 +259,21 @@ class Bundle:
         return content
 
     def arrays(self, kinds: Mapping[str, tuple[tuple[type, ...], int]]) -> dict[str, npt.NDArray[Any]]:
-        """Those of several arrays that are there, by name; given are dtypes and number of dimensions."""
+        """Read those of several arrays that exist, by name; ``kinds`` gives dtypes and numbers of axes."""
         there = {name: kind for name, kind in kinds.items() if name in self.manifest["files"]}
         return {name: self.array(name, dtypes, ndim) for name, (dtypes, ndim) in there.items()}
 
     def array(self, name: str, dtypes: type | tuple[type, ...], ndim: int) -> npt.NDArray[Any]:
-        """An array, of a dtype and the number of dimensions expected, all values finite.
+        """Read an array; check its dtype, its number of dimensions, and that all values are finite.
 
         Raises:
-            BundleError: as :meth:`bytes`, or another kind of array.
+            BundleError: as :meth:`bytes`, or the array does not meet these conditions.
         """
         content = self.bytes(name)
         try:
             array = np.load(io.BytesIO(content), allow_pickle=False)
         except Exception as error:
-            # A header is parsed as Python literals, with errors to match.
+            # NumPy parses the header as Python literals, which can raise many types of errors.
             raise BundleError(f"{self.path}: {name} is not a readable array ({error})") from error
         if (
             not isinstance(array, np.ndarray)  # np.load opens archives, too
@@ -283,7 +285,7 @@ class Bundle:
         return np.ascontiguousarray(array)
 
     def open(self, name: str) -> tuple[BinaryIO, str]:
-        """A file, checked, to be read piece by piece, and its hex SHA-256.
+        """Open a checked file for reading in pieces; return it with its hex SHA-256.
 
         It stays readable when the bundle is replaced or deleted.
 
@@ -300,16 +302,15 @@ class Bundle:
             if digest == entry["sha256"] and file.tell() == entry["bytes"]:
                 return file, digest
             file.close()
-        content = self.bytes(name)  # says what is wrong with it
-        # On Windows an open file can be neither replaced nor deleted; a packed one cannot be sought in.
+        content = self.bytes(name)  # raises the error that says what is wrong with it
+        # A copy: on Windows an open file can be neither replaced nor deleted, and a packed one has no seek.
         copy: Any = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
         copy.write(content)
         return copy, str(entry["sha256"])
 
 
 def half_made(path: Path) -> bool:
-    """Whether a save into this folder was cut short: it holds files of a bundle and nothing else, and no
-    manifest says which."""
+    """Return whether a save into this folder was interrupted: only a bundle's files and no manifest."""
     return path.is_dir() and all(
         path_inside.name == ".lock"
         or _OWN_FILE.fullmatch(path_inside.name)
@@ -319,10 +320,10 @@ def half_made(path: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Delete a bundle folder with all in it, in one step for whoever looks."""
+    """Delete a bundle's folder with its content, atomically for other processes."""
     try:
         remove_tree(path)
     except OSError:
-        # Where the folder above takes no new name: manifest first, so that what is left is no model.
+        # The folder cannot be renamed: remove the manifest first, so that the remaining files are no model.
         (path / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)

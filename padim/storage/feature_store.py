@@ -1,6 +1,6 @@
-"""Spool: the normals' embeddings on disk, all channels, while a model is being worked on.
+"""The feature store: the normals' embeddings on disk, all channels, while a model is being changed.
 
-With it, held-out scores, exclusion, undo and another channel draw never run the network again.
+With it, held-out scores, exclusion, undo and a new draw of channels do not run the network again.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ import numpy.typing as npt
 from padim.storage.record_file import LINE_BYTES, Records
 
 CONTENT = "features.f32"
-# Its names on disk, the same since the first version: others would orphan the working data of saved models.
+# Names on disk, unchanged since the first version: new names would orphan the working data of saved models.
 FOLDER = "spool"
 HEADER = "spool.json"
-# Positions that share a checksum: a fit reads blocks of positions, at other places than these too.
+# Positions per checksum; a fit reads blocks of positions, which need not begin at these.
 _POSITIONS_PER_CHECKSUM = 8
 
 
 def bytes_per_image(channels: int, positions: int) -> int:
-    """Disk that a record takes, with its checksums and its line."""
+    """Return the bytes on disk of a record with its checksums and its line."""
     return 4 * channels * positions + 8 * -(-positions // _POSITIONS_PER_CHECKSUM) + LINE_BYTES
 
 
 class FeatureStore(Records):
-    """An append-only file of float32 records ``(positions, channels)``, one per normal, each with a key.
+    """Append-only file of float32 records ``(positions, channels)``, one per normal image, each with a key.
 
-    Position by position, because that is how they are learnt from: a block of them is one piece of a record.
+    Records are stored by position because fitting reads them so: a block of positions is one piece of a
+    record.
 
     Attributes:
-        identity: of the extractor that made the embeddings; others do not mix with it.
-        channels: of all layers together.
-        positions: grid positions, p.
+        identity: identity of the extractor that computed the embeddings; others must not be mixed with them.
+        channels: number of channels of all layers together.
+        positions: number of grid positions, p.
     """
 
     def __init__(self, folder: Path, identity: str, channels: int, positions: int) -> None:
-        """A view of the spool in ``folder``; nothing is written before :meth:`start`."""
+        """Open the feature store in ``folder``; nothing is written before :meth:`start`."""
         header = {
             "identity": identity,
             "channels": channels,
@@ -53,7 +54,7 @@ class FeatureStore(Records):
         self.positions = positions
 
     def append(self, embeddings: npt.NDArray[np.float32], keys: Sequence[str]) -> None:
-        """Add records.
+        """Append records.
 
         Args:
             embeddings: float32 ``(n, channels, grid, grid)`` or ``(n, channels, p)``.
@@ -72,18 +73,18 @@ class FeatureStore(Records):
         channels: npt.NDArray[np.int64],
         positions: slice = slice(None),
     ) -> npt.NDArray[np.float32]:
-        """Records, reduced to the chosen channels and positions.
+        """Read records, reduced to the chosen channels and positions.
 
         Args:
-            rows: which records, ``n`` of them.
-            channels: which channels, ``d`` of them.
-            positions: which of the grid's positions, ``p`` of them.
+            rows: indices of the records, ``n`` of them.
+            channels: indices of the channels, ``d`` of them.
+            positions: slice of the grid positions, ``p`` of them.
 
         Returns:
             float32 ``(n, p, d)``.
 
         Raises:
-            DamagedError: a record is not what was written.
+            DamagedError: a record does not match its checksum.
         """
         wanted = range(*positions.indices(self.positions))
         result = np.empty((len(rows), len(wanted), len(channels)), np.float32)

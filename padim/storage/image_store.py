@@ -1,4 +1,4 @@
-"""Images: the normals at input size, on disk, for methods that learn from them and not from embeddings."""
+"""The image store: the normals at input size on disk, for methods fitted to images instead of embeddings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy.typing as npt
 from padim.storage.record_file import Records
 
 CONTENT = "pixels.u8"
-# Its names on disk, the same since the first version: others would orphan the working data of saved models.
+# Names on disk, unchanged since the first version: new names would orphan the working data of saved models.
 FOLDER = "pictures"
 HEADER = "pictures.json"
 
 
 class ImageStore(Records):
-    """An append-only file of uint8 records ``(size, size, 3)``, one per normal, each with a key.
+    """Append-only file of uint8 records ``(size, size, 3)``, one per normal image, each with a key.
 
     Attributes:
         size: side in pixels.
@@ -28,7 +28,7 @@ class ImageStore(Records):
         self.size = size
 
     def append(self, rgb: npt.NDArray[np.uint8], keys: Sequence[str]) -> None:
-        """Add images, uint8 ``(n, size, size, 3)``."""
+        """Append images, uint8 ``(n, size, size, 3)``, with one key each."""
         if rgb.dtype != np.uint8 or rgb.shape[1:] != (self.size, self.size, 3):
             raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {rgb.shape}")
         if len(keys) != len(rgb):
@@ -36,10 +36,10 @@ class ImageStore(Records):
         self._append((image.data for image in np.ascontiguousarray(rgb)), keys)
 
     def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Some of the images, uint8 ``(n, size, size, 3)``.
+        """Read images, uint8 ``(n, size, size, 3)``.
 
         Raises:
-            DamagedError: one is not what was written.
+            DamagedError: an image does not match its checksum.
         """
         result = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         with self._open() as file:

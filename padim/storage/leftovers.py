@@ -1,9 +1,9 @@
-"""Temporary files and folders: held by the process that makes them, swept once that process has died.
+"""Temporary files and folders that are locked by their process, and removed when that process was killed.
 
-A temporary is held with the system's advisory lock on the file or folder itself, which ends with the process
-however it ends: no process number to mistake, nothing to clean up. What carries the name of a temporary of
-this program and is held by nobody was left by a process that was killed. Where the system or the file system
-has no such locks, nothing is swept.
+A process holds the system's advisory lock on its temporary file or folder. The lock ends with the process,
+however it ends: there is no process number to mistake and nothing to clean up. A file or folder that has the
+name of this program's temporaries and is not locked was left by a process that was killed. Where the system
+or the file system has no such locks, nothing is removed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# ``.name.1a2b3c4d.tmp``: of files that write_atomic writes, of folders that are made whole or removed.
+# ``.name.1a2b3c4d.tmp``: files that write_atomic writes, and folders that are being created or removed.
 _BESIDE = re.compile(r"\.(?P<name>.+)\.[0-9a-z_]{8}\.tmp")
-# Folders in the system's place for temporary ones.
+# Prefix of the names in the system's folder for temporary files.
 _SCRATCH = "padim-scratch-"
-# Whether this process has swept those of killed ones there: once, before it makes the first of its own.
+# Not empty once this process has removed the leftovers there, which it does before it creates the first
+# folder.
 _swept: list[bool] = []
 _SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + r"[0-9a-z_]{8}")
-# Seconds; for places that programs share which may be older than these locks.
+# Seconds; age from which files are leftovers in folders shared with older versions, which had no locks.
 AN_HOUR = 3600.0
 
 
@@ -43,7 +44,7 @@ class Leftover:
 
     Attributes:
         path: where it is.
-        bytes: its size, of a folder with all in it.
+        bytes: its size, for a folder with its content.
     """
 
     path: Path
@@ -51,15 +52,15 @@ class Leftover:
 
 
 def hold(handle: int, *, wait: bool = False) -> Literal["held", "taken", "unknown"]:
-    """Hold an open file or folder until it is closed.
+    """Lock an open file or folder until it is closed.
 
     Args:
-        handle: of the open file or folder.
-        wait: until whoever holds it lets go; a sweep holds what it looks at for a moment.
+        handle: descriptor of the open file or folder.
+        wait: whether to wait until the lock is free; a sweep locks what it examines for a moment.
 
     Returns:
-        ``held``: it is ours now. ``working_files``: another process, or another handle of this one, holds it.
-        ``unknown``: the file system has no such locks.
+        ``held``: this descriptor has the lock now. ``taken``: another process, or another descriptor of this
+        process, has it. ``unknown``: the file system has no such locks.
     """
     if fcntl is None:
         return "unknown"
@@ -73,7 +74,7 @@ def hold(handle: int, *, wait: bool = False) -> Literal["held", "taken", "unknow
 
 
 def still_there(handle: int, path: Path) -> bool:
-    """Whether an open file or folder still has its name: between opening and holding it may be swept."""
+    """Return whether an open file still has its name: it may have been swept between opening and locking."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except OSError:
@@ -82,9 +83,9 @@ def still_there(handle: int, path: Path) -> bool:
 
 @contextmanager
 def held_folder(folder: Path) -> Iterator[bool]:
-    """Hold a folder for as long as the block lasts; gives False where somebody else holds it."""
+    """Lock a folder for the duration of the block; yield False if another process has the lock."""
     if os.name == "nt":
-        yield True  # folders cannot be opened there
+        yield True  # folders cannot be opened on Windows
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -94,7 +95,7 @@ def held_folder(folder: Path) -> Iterator[bool]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds this file or folder, or that cannot be told."""
+    """Return whether a running process has locked this file or folder; True also if that is unknown."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
@@ -108,12 +109,13 @@ def is_held(path: Path) -> bool:
 
 
 class ScratchFolder(tempfile.TemporaryDirectory[str]):
-    """A temporary folder that goes with the object; a later process sweeps that of one that was killed."""
+    """Temporary folder that is removed with the object; a later process removes that of a killed process."""
 
     def __init__(self, *, beside: Path | None = None) -> None:
         """
         Args:
-            beside: make it in the folder of this file, named after it; default: the system's place.
+            beside: create it in the folder of this file, named after it; default: the system's folder for
+                temporary files.
         """
         if beside is None and not _swept:
             _swept.append(True)
@@ -142,17 +144,17 @@ class ScratchFolder(tempfile.TemporaryDirectory[str]):
 
 
 def is_temporary_name(name: str) -> bool:
-    """Whether a file or folder is called like a temporary of this program."""
+    """Return whether a name is that of a temporary file or folder of this program."""
     return _BESIDE.fullmatch(name) is not None
 
 
 def beside(folder: Path, name: str | None = None, *, older_than: float = 0.0) -> list[Leftover]:
-    """Temporaries directly in ``folder`` that nobody holds.
+    """List the temporaries directly in ``folder`` that no process has locked.
 
     Args:
-        folder: where to look.
-        name: only those of a file or folder of that name; default: of any.
-        older_than: only those that were last written so many seconds ago.
+        folder: the folder to search.
+        name: only those of a file or folder of that name; default: all.
+        older_than: only those that were last written at least so many seconds ago.
     """
     return [
         found
@@ -163,7 +165,7 @@ def beside(folder: Path, name: str | None = None, *, older_than: float = 0.0) ->
 
 
 def below(folder: Path) -> list[Leftover]:
-    """Temporaries in ``folder`` and all its sub-folders, which are this program's own."""
+    """List the unlocked temporaries in a folder of this program and all its sub-folders."""
     found = beside(folder)
     gone = {leftover.path for leftover in found}
     for path in _entries(folder):
@@ -173,7 +175,7 @@ def below(folder: Path) -> list[Leftover]:
 
 
 def in_system_folder() -> list[Leftover]:
-    """Temporary folders of killed processes of this user in the system's place for them."""
+    """List the folders that killed processes of this user left in the system's folder for temporary files."""
     found = []
     for path in _entries(Path(tempfile.gettempdir())):
         if _SCRATCH_NAME.fullmatch(path.name):
@@ -186,11 +188,12 @@ def in_system_folder() -> list[Leftover]:
 
 
 def sweep(found: list[Leftover]) -> list[Leftover]:
-    """Remove leftovers; returns those that went."""
+    """Remove leftovers; return those that were removed."""
     gone = []
     for leftover in found:
         with suppress(OSError):
-            # Held while it is removed: who has just made it waits, sees that it has gone, and makes another.
+            # Locked while it is removed: a process that has just created it waits for the lock, sees that the
+            # file is gone, and creates another.
             handle = os.open(leftover.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
             try:
                 if hold(handle) != "held":

@@ -1,9 +1,9 @@
-"""Folders of saved models: what the workspace is on disk, one sub-folder a model.
+"""The workspace on disk: one sub-folder per saved model, with names, ids and locks.
 
-``<root>/models/<id>/`` is the bundle; ``work/`` inside it holds the normals' embeddings and the
-checkpoint while the model is worked on. ``<root>/locks/`` holds a lock file a model, outside the model's
-folder so that deleting the model leaves nothing of it: whoever changes or deletes a model takes its lock,
-in whatever process.
+``<root>/models/<id>/`` is the bundle; ``work/`` inside it has the normals' embeddings and the checkpoint
+while the model is being changed. ``<root>/locks/`` has one lock file per model, outside the model's folder so
+that deleting the model removes its folder completely. Every process takes this lock to change or delete a
+model.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from padim.text import LARGEST_NUMBER, clipped, shown
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _NAME_FILE = "name.txt"
 LONGEST_NAME = 80
-# Seconds that a change waits for another change of the same model.
+# Seconds that a change waits for another change of the same model to end.
 PATIENCE = 20.0
 
-# One lock object a file: a thread that holds it may take it again, other threads and processes wait.
+# One lock object per file: a thread that holds it may take it again; other threads and processes wait.
 _LOCKS: dict[Path, FileLock] = {}
 _LOCKS_GUARD = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model in the workspace, as lists show it; nothing heavy is read for it.
+    """A model in the workspace, as shown in lists; only small files are read for it.
 
     Attributes:
-        id: folder name, used in URLs.
-        name: what the user called it.
+        id: name of the folder, used in URLs.
+        name: the name that the user gave it.
         path: its folder.
-        created: when it was last saved, None while it is being made or when broken.
-        manifest: of the bundle, empty while it is being made or when broken.
-        broken: why it cannot be opened, None when it can.
+        created: time of the last save; None for a model that is not saved yet or broken.
+        manifest: the bundle's manifest; empty for a model that is not saved yet or broken.
+        broken: the reason why it cannot be opened; None if it can.
     """
 
     id: str
@@ -60,19 +60,19 @@ class Entry:
 
     @property
     def revision(self) -> str:
-        """Changes whenever the saved model does."""
+        """Identifier of the saved content, which changes with every save of a changed model."""
         return str(self.manifest.get("seal", ""))
 
     @property
     def n_parts(self) -> int:
-        """Parts in the fit."""
+        """Number of parts in the fit."""
         return int(self.manifest.get("counts", {}).get("parts", 0))
 
 
 class ModelFolders:
-    """The folders of saved models below one root: names, ids and locks.
+    """Folders of saved models below one root: names, ids and locks.
 
-    What is in a model is not looked at; :class:`padim.workspace.Workspace` opens and saves them.
+    It does not read the models themselves; :class:`padim.workspace.Workspace` opens and saves them.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -80,9 +80,9 @@ class ModelFolders:
         self.folder = self.root / "models"
 
     def models(self) -> list[Entry]:
-        """All saved models, newest first; broken ones are listed with the reason.
+        """List all saved models, newest first; broken ones with the reason.
 
-        A folder without a manifest is a fit under way, or one that was stopped
+        A folder without a manifest is a running fit, or one that was stopped
         (:func:`padim.storage.stopped_fits.in_workspace`), and is not listed.
         """
         if not self.folder.is_dir():
@@ -96,17 +96,17 @@ class ModelFolders:
         return sorted(found, key=lambda entry: (entry.created or never, entry.id), reverse=True)
 
     def lock_file(self, model_id: str) -> Path:
-        """What :meth:`locked` locks."""
+        """Return the path of the lock file that :meth:`locked` uses."""
         return (self.root / "locks" / f"{model_id}.lock").absolute()
 
     @staticmethod
     def is_id(name: str) -> bool:
-        """Whether a folder's name can be a model's id."""
+        """Return whether a folder's name can be a model's id."""
         return _ID.fullmatch(name) is not None
 
     @staticmethod
     def name_of(path: Path) -> str:
-        """What the user called the model in this folder; the folder's own name where that cannot be told."""
+        """Return the user's name of the model in this folder, or the folder's name if there is none."""
         try:
             with (path / _NAME_FILE).open("rb") as file:
                 text = file.read(8 * LONGEST_NAME).decode("utf-8", "ignore")
@@ -126,10 +126,10 @@ class ModelFolders:
         return Entry(path.name, name, path, created, manifest, None)
 
     def get(self, model_id: str) -> Entry:
-        """One model by id.
+        """Return the model of an id.
 
         Raises:
-            PadimError: no such model; an id that is no plain folder name is no such model either.
+            PadimError: there is no such model, or the id is not a plain folder name.
         """
         path = self.folder / model_id
         if not _ID.fullmatch(model_id) or not path.is_dir():
@@ -137,10 +137,10 @@ class ModelFolders:
         return self._entry(path)
 
     def create(self, name: str) -> Entry:
-        """A folder for a new model; it is listed once a bundle is saved in it.
+        """Create a folder for a new model; it is listed once a bundle is saved in it.
 
         Raises:
-            PadimError: an empty or overlong name.
+            PadimError: the name is empty or too long.
             StorageError: the workspace is read-only, or its disk is full.
         """
         name = self._checked(name)
@@ -153,7 +153,7 @@ class ModelFolders:
         return self._entry(path)
 
     def rename(self, model_id: str, name: str) -> Entry:
-        """Another name; the id, and with it every link, stays."""
+        """Rename a model; its id, and with it every link, stays the same."""
         name = self._checked(name)
         with self.locked(model_id), explained():
             entry = self.get(model_id)
@@ -169,16 +169,16 @@ class ModelFolders:
 
     @contextmanager
     def locked(self, model_id: str, patience: float = PATIENCE) -> Iterator[None]:
-        """Hold a model's lock: nobody else changes or deletes the model meanwhile, in any process.
+        """Hold a model's lock, so that no other thread or process changes or deletes the model meanwhile.
 
-        The thread that holds it may take it again. The lock ends with the process, also with a killed one.
+        The thread that holds the lock may take it again. The lock ends with the process, even a killed one.
 
         Args:
-            model_id: the model; it need not exist (any more).
-            patience: seconds to wait for whoever holds the lock.
+            model_id: the model's id; the model need not exist.
+            patience: seconds to wait for the lock.
 
         Raises:
-            PadimError: it is held for longer than that, or the id is no model's.
+            PadimError: the lock is not free within that time, or the id is not valid.
             StorageError: the workspace is read-only, or its disk is full.
         """
         if not _ID.fullmatch(model_id):
@@ -200,27 +200,28 @@ class ModelFolders:
             lock.release()
 
     def delete(self, model_id: str, patience: float = PATIENCE) -> None:
-        """Remove a model with all that belongs to it.
+        """Delete a model with all its files.
 
         Raises:
-            PadimError: no such model, or it is being changed.
+            PadimError: there is no such model, or it is being changed.
             StorageError: the workspace is read-only.
         """
         with self.locked(model_id, patience), explained():
             bundle.remove(self.get(model_id).path)
 
     def work_dir(self, model_id: str) -> Path:
-        """Where the model's embeddings are kept while it is worked on."""
+        """Return the folder for the model's embeddings while the model is being changed."""
         return self.get(model_id).path / "work"
 
 
 def _checked_for_lists(manifest: Mapping[str, Any], where: str) -> datetime:
-    """When the model was saved, once all that lists of models read of its manifest is of the right kind.
+    """Check the types of the manifest's values that lists of models use; return when the model was saved.
 
-    A manifest is sealed, but anyone can seal one: a list shows the others whatever stands in it.
+    A manifest is sealed, but anyone can compute a seal: a bad manifest must not stop the list of other
+    models.
 
     Raises:
-        BundleError: something is not; names it.
+        BundleError: a value has the wrong type; the message names it.
     """
 
     def wrong(what: str) -> BundleError:
@@ -257,7 +258,7 @@ def _checked_for_lists(manifest: Mapping[str, Any], where: str) -> datetime:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a number that a float can hold."""
+    """Return whether a value is a finite number within the range of float."""
     if isinstance(value, int):
         return abs(value) <= LARGEST_NUMBER
     return isinstance(value, float) and math.isfinite(value)
@@ -265,11 +266,11 @@ def _is_number(value: Any) -> bool:
 
 @contextmanager
 def held(path: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold the lock of a saved model, where its place is in a workspace; elsewhere there is none.
+    """Hold the lock of a saved model if it is in a workspace; elsewhere there is no lock.
 
     Args:
-        path: of the bundle.
-        patience: as for :meth:`ModelFolders.locked`, which says what is raised.
+        path: path of the bundle.
+        patience: as for :meth:`ModelFolders.locked`, whose errors are raised.
     """
     folder = path.absolute()
     if _ID.fullmatch(folder.name) and folder.parent.name == "models" and (folder / _NAME_FILE).exists():
@@ -281,10 +282,10 @@ def held(path: Path, patience: float = PATIENCE) -> Iterator[None]:
 
 @contextmanager
 def explained(path: Path | None = None) -> Iterator[None]:
-    """Let the system's refusal to write be a sentence; a :class:`StorageError` instead of an OSError."""
+    """Convert OSErrors within the block to :class:`StorageError`, with a sentence that gives the remedy."""
     try:
         yield
-    except Timeout:  # an OSError too, but no refusal
+    except Timeout:  # a subclass of OSError, but not an error of writing
         raise
     except OSError as error:
         raise explain_os_error(error, path) from error

@@ -1,4 +1,4 @@
-"""What is kept of each normal image: who it is, which part it shows, and a small image of it."""
+"""The record of each normal image in a model: its identity, the part that it shows, and its thumbnail."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Groups = Mapping[str, str] | Callable[[str], str | None] | None
 
 @dataclass(frozen=True)
 class Normal:
-    """An image of a good part, inside the fit or taken out of it.
+    """An image of a good part, included in the fit or excluded from it.
 
     Attributes:
-        name: file name as given.
-        sha256: of the file's bytes (of the pixels, if given as an array).
+        name: name as given.
+        sha256: hex SHA-256 of the file's bytes (of shape and pixels, if given as an array).
         group: images with the same group show the same part and are left out together.
-        status: ``fit`` (in the Gaussians), ``kept_out`` (good, judged as unseen) or ``not_good``.
+        status: ``fit`` (in the Gaussians), ``kept_out`` (good, but scored as unseen) or ``not_good``.
         original_size: (height, width) in pixels.
         thumbnail: (offset, length) in the thumbnails file.
     """
@@ -33,12 +33,12 @@ class Normal:
     thumbnail: tuple[int, int]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Return the record as plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Any) -> Normal:
-        """Raises BundleError for anything but what :meth:`to_json` gives."""
+        """Create a record from :meth:`to_json`'s result; raise BundleError for any other data."""
         try:
             values = {field.name: data[field.name] for field in fields(cls)}
             height, width = map(int, values["original_size"])
@@ -58,17 +58,18 @@ class Normal:
 
 
 def group_of(groups: Groups, name: str) -> str | None:
-    """The group the caller gives an image, if any."""
+    """Return the group that the caller gives for an image, or None."""
     if groups is None:
         return None
     return groups(name) if callable(groups) else groups.get(name)
 
 
 def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
-    """Put identical files in one group, and with them the groups they link.
+    """Unite the groups that contain identical files, and make the status of each group consistent.
 
-    The same bytes twice are the same part, whatever anybody says. A part is in the fit or out of it with
-    all its images: one image in the Gaussians would vouch for the others. What takes it out, stays.
+    Identical bytes show the same part, whatever groups the caller gives. A part is in the fit or excluded
+    with all its images: one image in the Gaussians would lower the others' distances. Excluding takes
+    precedence.
     """
     merged: dict[str, str] = {}
 
@@ -76,7 +77,7 @@ def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
         top = group
         while merged.get(top, top) != top:
             top = merged[top]
-        # The way is short from now on, so that long chains of shots are not walked again for each of them.
+        # Path compression, so that long chains of shots are not followed again for each of them.
         while merged.get(group, group) != group:
             merged[group], group = top, merged[group]
         return top
@@ -98,19 +99,19 @@ def join_duplicates(normals: Sequence[Normal]) -> tuple[Normal, ...]:
 
 
 def part_of(groups: Groups, name: str, index: int) -> str:
-    """The part an image shows; a name given by the user cannot collide with a number of ours."""
+    """Return the label of an image's part; the prefixes keep user names and our numbers apart."""
     named = group_of(groups, name)
     return f"#{index}" if named is None else f"part {named}"
 
 
 def regrouped(normals: Sequence[Normal], groups: Groups) -> tuple[Normal, ...]:
-    """The normals with the parts stated anew; identical files stay one part."""
+    """Return the normals with new groups; identical files stay one part."""
     return join_duplicates(
         [replace(normal, group=part_of(groups, normal.name, index)) for index, normal in enumerate(normals)]
     )
 
 
 def with_status(normals: Sequence[Normal], index: int, status: Status) -> tuple[Normal, ...]:
-    """The normals with the part of one of them, in all its images, in the fit or out of it."""
+    """Return the normals with a new status for all images of one normal's part."""
     group = normals[index].group
     return tuple(replace(normal, status=status) if normal.group == group else normal for normal in normals)

@@ -1,9 +1,9 @@
-"""Append-only files of equal records, each with a key and checksums: what a fit keeps of every normal image.
+"""Append-only files of records of equal size, each with a key and checksums: a fit's data per normal image.
 
 On disk a record is its content, followed by the XXH3-64 of every block of that content. The line of the
-record in ``records.txt`` holds its key, the XXH3-128 of those checksums, and the XXH3-64 of the line itself.
-The content is flushed to the disk before its line is written. So a reader of a few blocks notices any damage
-to them without reading the rest, and a line never promises what a power cut has lost.
+record in ``records.txt`` has its key, the XXH3-128 of those checksums, and the XXH3-64 of the line itself.
+The content is flushed to the disk before its line is written. So a reader of a few blocks detects any damage
+to them without reading the rest, and a line never refers to content that a power failure has lost.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from padim.errors import DamagedError
 from padim.storage.atomic import naming, write_atomic
 
 KEYS = "records.txt"
-# Of the files' layout; 1 had no checksums.
+# Version of the files' layout; version 1 had no checksums.
 FORMAT = 2
 REMEDY = "give the same images again, or delete the working features; the saved model itself is not affected"
 _SUM_BYTES = 8
 
 _Signature = tuple[int, int, int]
-# A SHA-256, two checksums and what separates them.
+# A SHA-256, two checksums and the separators.
 LINE_BYTES = 64 + 32 + 16 + 3
 
 
 @dataclass(frozen=True)
 class RecordLine:
-    """A record's line in ``records.txt``.
+    """Line of a record in ``records.txt``.
 
     Attributes:
-        key: whose record it is.
-        checksums: XXH3-128 of the checksums of its blocks, hex.
+        key: SHA-256 of the record's image.
+        checksums: hex XXH3-128 of the checksums of its blocks.
     """
 
     key: str
     checksums: str
 
     def text(self, row: int) -> str:
-        """As it is written; the row takes part, so that lines cannot change places."""
+        """Return the line as written; its checksum includes the row, so that swapped lines are detected."""
         return f"{self.key} {self.checksums} {self._own(row)}\n"
 
     def _own(self, row: int) -> str:
@@ -55,7 +55,7 @@ class RecordLine:
 
     @classmethod
     def parse(cls, text: bytes, row: int) -> RecordLine | None:
-        """None for a line that is not what was written."""
+        """Parse a line; return None if it does not match its checksum."""
         try:
             key, checksums, own = text.decode("ascii").split(" ")
         except ValueError:  # UnicodeDecodeError is one
@@ -65,10 +65,10 @@ class RecordLine:
 
 
 class Records:
-    """The file, its keys and a header that says what it is of.
+    """File of records with their keys, and a header that describes them.
 
-    The keys (the images' SHA-256) tell whose records these are, whatever happened since. Written with
-    ordinary buffered writes and read piece by piece: a memory map would count as resident.
+    The keys (the images' SHA-256) identify the records, whatever happened since. The file is written with
+    ordinary buffered writes and read in pieces: a memory map would count as resident memory.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class Records:
         record_bytes: int,
         block_bytes: int | None = None,
     ) -> None:
-        """A view of what is in ``folder``; nothing is written before :meth:`start`.
+        """Open the records in ``folder``; nothing is written before :meth:`start`.
 
         Args:
-            folder: for these records alone.
+            folder: folder for these records only.
             content, header_file: names of the files in it.
-            header: as plain JSON; records of another header do not mix with these.
-            record_bytes: size of one, without its checksums.
-            block_bytes: content that shares a checksum; default: a whole record.
+            header: description as plain JSON; records with another header are not mixed with these.
+            record_bytes: size of a record's content in bytes, without its checksums.
+            block_bytes: bytes of content per checksum; default: a whole record.
         """
         self.folder = folder
         self._path = folder / content
@@ -104,10 +104,10 @@ class Records:
 
     @classmethod
     def stored_in(cls, folder: Path, content: str, header_file: str) -> Records:
-        """The records that lie in ``folder``, whatever they are of, to be verified.
+        """Open the records in ``folder`` with the header stored there, to verify them.
 
         Raises:
-            DamagedError: the header is damaged, or of a version without checksums.
+            DamagedError: the header is damaged or of a version without checksums.
         """
         path = folder / header_file
         header = read_header(path)
@@ -116,14 +116,14 @@ class Records:
         return cls(folder, content, header_file, header, *sizes)
 
     def start(self) -> Self:
-        """Make it ready to be written to, by the only one who does.
+        """Prepare the files for writing, by a single writer; return self.
 
-        What another extractor or another version of this program has left there is replaced; a record cut
-        short by a crash is dropped.
+        Records of another extractor or another version of this program are replaced; a record cut short by a
+        crash is dropped.
         """
         if not self.matches:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # The folder itself stays: its maker may hold it, so that no other process sweeps it.
+            # The folder itself stays: its creator may have locked it, so that no other process sweeps it.
             for path in self.folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             self._path.write_bytes(b"")
@@ -135,7 +135,7 @@ class Records:
 
     @property
     def matches(self) -> bool:
-        """Whether what lies there is of this very kind."""
+        """Whether the stored header equals the header given here."""
         return self._stored_header() == self._wanted_header
 
     def _stored_header(self) -> object:
@@ -151,15 +151,15 @@ class Records:
 
     @property
     def nbytes(self) -> int:
-        """Size on disk in bytes, with the checksums."""
+        """Size of the content file in bytes, with the checksums."""
         return self._path.stat().st_size if self._path.exists() else 0
 
     def keys(self) -> list[str]:
-        """The key of every record, in order, up to a damaged line; none of records of another kind."""
+        """Return the records' keys, in order, up to a damaged line; empty if the header differs."""
         return [line.key for line in self._lines()] if self.matches else []
 
     def _lines(self) -> list[RecordLine]:
-        """The lines up to the first that is damaged; read again only when the file has changed."""
+        """Return the lines up to the first damaged one; they are read again only if the file has changed."""
         path = self.folder / KEYS
         try:
             signature = _signature(path)
@@ -188,17 +188,17 @@ class Records:
         return min(self.nbytes // self._stride, len(self._lines()) if self.matches else 0)
 
     def holds(self, keys: Sequence[str]) -> bool:
-        """Whether the first records are just those."""
+        """Return whether the first records have exactly these keys."""
         return len(self) >= len(keys) and self.keys()[: len(keys)] == list(keys)
 
     # --- writing -----------------------------------------------------------------------------------
 
     def _append(self, records: Iterable[memoryview], keys: Sequence[str]) -> None:
-        """Add records, each as its bytes, and then their keys."""
+        """Append records, given as bytes, and then their keys."""
         held = self._lines()
         added: list[RecordLine] = []
         nbytes = self._read_lines[2]
-        # Behind a damaged line nothing is known: all is read again then.
+        # If there is a damaged line, the lines after it are unknown: all are read again then.
         whole = (self.folder / KEYS).stat().st_size == nbytes
         with naming(self._path), self._path.open("ab") as file:
             for record, key in zip(records, keys, strict=True):
@@ -215,7 +215,7 @@ class Records:
             text.flush()
             os.fsync(text.fileno())
         if whole:
-            # Known without reading all lines again, batch after batch.
+            # Updated in memory, so that the lines are not read again after every batch.
             self._read_lines = _signature(keys_path), held + added, nbytes + sum(map(len, lines))
 
     def _checksums(self, record: memoryview) -> bytes:
@@ -228,13 +228,13 @@ class Records:
         """Keep the first ``count`` records."""
         lines = self._lines()[:count]
         text = "".join(line.text(row) for row, line in enumerate(lines))
-        # The lines first: what they do not name is no record.
+        # The lines first: content without a line is not a record.
         write_atomic(self.folder / KEYS, text.encode("ascii"))
         with self._path.open("r+b") as file:
             file.truncate(len(lines) * self._stride)
 
     def delete(self) -> None:
-        """Remove the files; what is derived from them stays."""
+        """Delete the folder with all its files."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- reading -----------------------------------------------------------------------------------
@@ -245,16 +245,16 @@ class Records:
     def _content(
         self, file: BinaryIO, row: int, first: int = 0, last: int | None = None
     ) -> npt.NDArray[np.uint8]:
-        """The content of some blocks of a record, checked.
+        """Read and check the content of some blocks of a record.
 
         Args:
-            file: as :meth:`_open` gives it.
-            row: which record.
+            file: the content file, from :meth:`_open`.
+            row: index of the record.
             first, last: blocks ``first`` to ``last - 1``; default: all.
 
         Raises:
             IndexError: there is no such record.
-            DamagedError: it is not what was written.
+            DamagedError: the content does not match its checksum.
         """
         last = self._sums if last is None else last
         lines = self._lines()
@@ -274,7 +274,7 @@ class Records:
         return content
 
     def _table(self, file: BinaryIO, row: int, line: RecordLine) -> npt.NDArray[np.uint64]:
-        """The checksums of a record's blocks, themselves checked the first time."""
+        """Return the checksums of a record's blocks, which are themselves checked at the first access."""
         table = self._tables.get(row)
         if table is None:
             file.seek(row * self._stride + self._record)
@@ -289,7 +289,7 @@ class Records:
         return DamagedError(self._path, f"the record of normal {row + 1} {what}", REMEDY, row)
 
     def whole(self) -> int:
-        """How many records from the first on are as they were written; reads all of them."""
+        """Return how many records, from the first on, match their checksums; reads all of them."""
         for row in range(len(self)):
             try:
                 with self._open() as file:
@@ -299,9 +299,9 @@ class Records:
         return len(self)
 
     def problem(self) -> DamagedError | None:
-        """Why the records are not all usable, as far as can be told without reading them.
+        """Return an error if some records are not usable, as far as is known without reading them.
 
-        None where no records are kept.
+        It is None if all are usable, or if there are no records.
         """
         if not self.folder.is_dir():
             return None
@@ -317,7 +317,7 @@ class Records:
         return self._damaged(held, "is cut short") if held < len(lines) else None
 
     def damages(self) -> Iterator[DamagedError]:
-        """Everything that is damaged; reads all records."""
+        """Yield an error for everything that is damaged; reads all records."""
         if (problem := self.problem()) is not None:
             yield problem
         for row in range(len(self)):
@@ -329,23 +329,23 @@ class Records:
 
 
 def _signature(path: Path) -> _Signature:
-    """Changes whenever the file is written or replaced; OSError where there is none."""
+    """Return a value that changes when the file is written or replaced; raise OSError if it is missing."""
     about = path.stat()
     return about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def sealed(header: Mapping[str, Any]) -> dict[str, Any]:
-    """A header with the XXH3-128 of all that it says."""
+    """Return a header with the XXH3-128 of its content added as ``xxh3``."""
     plain = {key: value for key, value in header.items() if key != "xxh3"}
     text = json.dumps(plain, sort_keys=True)
     return {**plain, "xxh3": xxhash.xxh3_128_hexdigest(text.encode())}
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """A header that :func:`sealed` has sealed, checked.
+    """Read and check a header that was sealed with :func:`sealed`.
 
     Raises:
-        DamagedError: missing, damaged, or of a version without checksums.
+        DamagedError: the header is missing, damaged, or of a version without checksums.
     """
     try:
         header = json.loads(path.read_bytes())

@@ -1,7 +1,8 @@
-"""A fit that was stopped half way, on disk: which images the network has seen, to go on from there.
+"""The record on disk of an interrupted fit: which images the network has processed, to resume from there.
 
-Beside it in the same folder lie the images' embeddings and thumbnails. One line is one batch: what a crash
-cut short is dropped by whole batches, so that the network sees the rest in the batches it would have seen.
+The same folder has the images' embeddings and thumbnails. One line is one batch: incomplete data after a
+crash is dropped in whole batches, so that the network gets the remaining images in the same batches as it
+would have without the interruption.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from padim.storage.working_set import WorkingFiles
 _HEADER = "unfinished.json"
 _BATCHES = "batches.jsonl"
 _REQUEST = "request.json"
-# What "images" was called in requests written before version 0.2.
+# The name of "images" in requests written before version 0.2.
 _IMAGES_BEFORE = "pictures"
-# What a fit makes in its folder. Of the folders among it only what has such a name is ever inside.
+# Names of the files and folders that a fit creates, and of the files inside those folders.
 _OWN_FILES = {_HEADER, _BATCHES, _REQUEST, "thumbnails.bin", "thumbnails.txt"}
 _OWN_FOLDERS = re.compile(r"spool|pictures|training|new|found|teacher-[a-z0-9_]{8}|checkpoint-[0-9a-f]{16}")
 _OWN_INSIDE = re.compile(r"[a-z0-9_-]+\.(bin|crc|f16|f32|json|jsonl|lock|npy|npz|sums|txt|u8|xxh)")
@@ -44,7 +45,7 @@ class Done:
     """An image whose embedding is on disk.
 
     Attributes:
-        sha256: of its content.
+        sha256: hex SHA-256 of its content.
         original_size: (height, width) in pixels.
         thumbnail: (offset, length) in the thumbnails file.
     """
@@ -55,7 +56,7 @@ class Done:
 
 
 class Rest(Iterable[Named]):
-    """The images still to be read, once; ``len()`` is how many there are at most."""
+    """Iterable over the images still to be read, for one iteration; ``len()`` is their largest number."""
 
     def __init__(self, images: Iterator[Named], count: int) -> None:
         self._images, self._count = images, count
@@ -68,18 +69,19 @@ class Rest(Iterable[Named]):
 
 
 class Unfinished:
-    """The record of a fit under way in a folder."""
+    """Record of an unfinished fit in a folder."""
 
     def __init__(self, folder: Path, identity: str, settings: Mapping[str, Any]) -> None:
-        """Open the record in ``folder``, or start one.
+        """Open the record in ``folder``, or create one.
 
         Args:
-            folder: for this record alone, and for what it records.
-            identity: of the extractor.
-            settings: the choices that embeddings depend on, as plain JSON; named when they differ.
+            folder: folder for this record and the data of this fit only.
+            identity: identity of the extractor.
+            settings: the settings on which the embeddings depend, as plain JSON; an error names the
+                difference.
 
         Raises:
-            PadimError: what lies there was begun with other settings or another network.
+            PadimError: the fit in the folder was begun with other settings or another network.
         """
         self.folder = folder
         header = sealed({"format": FORMAT, "identity": identity, "settings": dict(settings)})
@@ -92,11 +94,11 @@ class Unfinished:
             raise PadimError(f"{folder}: {_difference(known, header)}; use those settings, or start afresh")
 
     def batches(self) -> list[list[Done]]:
-        """What is recorded, up to the first line that was cut short or damaged."""
+        """Return the recorded batches, up to the first line that is incomplete or damaged."""
         return _recorded(self.folder)
 
     def add(self, batch: Iterable[Done]) -> None:
-        """Record a batch; its embeddings and thumbnails are written already."""
+        """Record a batch whose embeddings and thumbnails have been written."""
         path = self.folder / _BATCHES
         with naming(path), path.open("a", encoding="ascii", newline="") as file:
             file.write(_line(list(batch)))
@@ -104,12 +106,13 @@ class Unfinished:
             os.fsync(file.fileno())
 
     def resume(self, working_files: WorkingFiles) -> list[Done]:
-        """What is done and whole; whatever else lies in the files is cut off.
+        """Return the images that are done and intact; truncate the files after them.
 
-        All of it is read and checked: from the first damaged record on, the network sees the images again.
+        All records are read and checked: from the first damaged record on, the network processes the images
+        again.
 
         Args:
-            taken: the files, in the same folder.
+            working_files: the files, in the same folder.
         """
         keys = working_files.keys()[: working_files.whole()]
         done: list[Done] = []
@@ -129,14 +132,20 @@ class Unfinished:
     def pass_over(
         self, done: list[Done], images: Iterable[Named], preprocess: Preprocess, watch: Watch
     ) -> tuple[list[str], Rest | Iterator[Named], Watch]:
-        """Read past the images that are done; they must come first, and in the same order.
+        """Skip the images that are done, which must come first and in the same order.
+
+        Args:
+            done: the images that are done, from :meth:`resume`.
+            images: all images as given now.
+            preprocess: used to check that images in between cannot be used.
+            watch: callbacks of the caller.
 
         Returns:
-            Their names as given now, the other images, and a watch that counts on from there.
+            The skipped images' present names, the remaining images, and a watch that continues the count.
 
         Raises:
-            PadimError: other images than before, or some are missing.
-            Cancelled: ``watch`` asked to stop.
+            PadimError: the images differ from those before, or some are missing.
+            Cancelled: the ``cancel`` callback of ``watch`` returned True.
         """
         total = len(images) if isinstance(images, Sized) else None
         iterator, seen = iter(images), 0
@@ -162,7 +171,7 @@ class Unfinished:
         return names, iterator if total is None else Rest(iterator, total - seen), watch
 
     def _must_be_broken(self, image: Named, preprocess: Preprocess, watch: Watch) -> None:
-        """Between images that are done there can be those that were skipped, and nothing else."""
+        """Check that an image between those done cannot be used, since only such images were skipped."""
         try:
             prepare(image, preprocess, cancel=watch.cancel)
         except ImageError as error:
@@ -174,26 +183,26 @@ class Unfinished:
             )
 
     def close(self) -> None:
-        """Forget the record: the fit is complete."""
-        # The header first: without it, the rest is no record.
+        """Delete the record of a completed fit."""
+        # The header first: without it, the other files are not a record.
         for name in FILES:
             (self.folder / name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a fit was asked to do, kept beside its record: enough to go on with it, and to say what it is.
+    """Request of a fit, stored beside its record: enough to resume the fit and to describe it.
 
     Attributes:
-        total: images there were to fit on.
-        begun: when, in UTC.
-        command: arguments of the shell's command, paths in full; empty for a fit of the app.
-        replaces: revision of the model that it was allowed to replace; None where there was none.
-        images: the folder or zip that they come from; None for uploads.
-        files: name and path of each upload, kept where another process can read them.
-        label: what the images are, as the user knows them.
-        config: the settings, as plain JSON; None where the command says them.
-        parts: name to part, where repeat shots were told.
+        total: number of images to fit on.
+        begun: start time, in UTC.
+        command: arguments of the shell command, with absolute paths; empty for a fit of the app.
+        replaces: revision of the model that it may replace; None if there was none.
+        images: path of the images' folder or zip; None for uploads.
+        files: name and path of each upload, stored where another process can read it.
+        label: the user's name for the images.
+        config: the settings, as plain JSON; None if the command contains them.
+        parts: part by image name, if repeat shots were given.
     """
 
     total: int
@@ -208,17 +217,17 @@ class Request:
 
     @classmethod
     def now(cls, total: int, **more: Any) -> Request:
-        """One that begins now."""
+        """Create a request that begins now."""
         return cls(total, datetime.now(UTC).replace(microsecond=0), **more)
 
     def write(self, folder: Path) -> None:
-        """Keep it in the fit's folder, which is made."""
+        """Write the request to the fit's folder, which is created."""
         document = {**asdict(self), "begun": self.begun.isoformat()}
         write_atomic(folder / _REQUEST, json.dumps(document, ensure_ascii=False).encode())
 
     @classmethod
     def read(cls, folder: Path) -> Request | None:
-        """That of a fit's folder; None where there is none that can be read."""
+        """Read the request in a fit's folder; return None if there is none or it is not readable."""
         try:
             document = json.loads((folder / _REQUEST).read_text(encoding="utf-8"))
             return cls(
@@ -244,12 +253,12 @@ Found = Literal["nothing", "begun", "stopped", "foreign"]
 
 
 def look(folder: Path) -> Found:
-    """What is in a place for a fit that can be stopped.
+    """Return what is in the folder of a resumable fit.
 
     Returns:
-        ``nothing``, or an empty folder. ``stopped``: a fit to go on with. ``begun``: made by this program,
-        but with nothing to go on with: the fit was killed before its first record, or while it was removed.
-        ``foreign``: somebody else's.
+        ``nothing``: no folder or an empty one. ``stopped``: a fit that can be resumed. ``begun``: a folder of
+        this program with nothing to resume: the fit was killed before its first record, or while it was
+        removed. ``foreign``: files of other programs.
     """
     if not folder.is_dir() or folder.is_symlink():
         return "foreign" if folder.exists() else "nothing"
@@ -261,7 +270,7 @@ def look(folder: Path) -> Found:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether nothing is in the folder but what a fit makes: it can be removed with all in it."""
+    """Return whether a folder contains only files that a fit creates, so that it can be removed."""
     return all(
         _is_own(path)
         if path.is_dir() and not path.is_symlink() and _OWN_FOLDERS.fullmatch(path.name)
@@ -278,18 +287,18 @@ def _is_own(folder: Path) -> bool:
 
 
 def forget(folder: Path) -> None:
-    """Remove the records of a fit that is complete and saved; its features stay."""
+    """Delete the record and request of a fit that is complete and saved; its features stay."""
     for name in (_HEADER, _BATCHES, _REQUEST):
         (folder / name).unlink(missing_ok=True)
 
 
 def keys_done(folder: Path) -> list[str]:
-    """SHA-256 of the images that an unfinished fit in ``folder`` has done, in order."""
+    """Return the SHA-256 of the images that an unfinished fit in ``folder`` has done, in order."""
     return [item.sha256 for batch in _recorded(folder) for item in batch]
 
 
 def damages(folder: Path) -> Iterator[DamagedError]:
-    """What is damaged in the record of an unfinished fit in ``folder``; nothing where there is none."""
+    """Yield an error for each damaged file in the record of an unfinished fit; nothing without a record."""
     if not any((folder / name).exists() for name in FILES):
         return
     remedy = "start the fit afresh"
@@ -307,18 +316,18 @@ def damages(folder: Path) -> Iterator[DamagedError]:
 
 
 def images_done(folder: Path) -> int | None:
-    """How many images an unfinished fit in ``folder`` has done; None where there is none."""
+    """Return how many images an unfinished fit in ``folder`` has done; None if there is no such fit."""
     return None if _read_header(folder) is None else sum(map(len, _recorded(folder)))
 
 
 def _line(batch: Sequence[Done]) -> str:
-    """A batch as it is recorded: its XXH3-64, and JSON."""
+    """Format a batch as a line of the record: its XXH3-64, and JSON."""
     text = json.dumps([asdict(item) for item in batch])
     return f"{xxhash.xxh3_64_hexdigest(text.encode())} {text}\n"
 
 
 def _recorded(folder: Path) -> list[list[Done]]:
-    """The batches up to the first line that is damaged: what lies behind it cannot be placed any more."""
+    """Read the batches up to the first damaged line; later ones could not be matched to images."""
     try:
         lines = (folder / _BATCHES).read_bytes().splitlines()
     except OSError:

@@ -1,7 +1,7 @@
-"""Files that end with a checksum over all that stands before it.
+"""Files that end with a checksum of all bytes before it.
 
-The trailer is eight bytes that name the checksum, and the XXH3-128 itself. An archive (``.npz``) that has one
-still opens: its directory is searched from its end.
+The trailer is eight bytes that name the checksum, and the XXH3-128 itself. An archive (``.npz``) with a
+trailer still opens, because readers search for its directory from the end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def write_sealed(path: Path, content: bytes | Callable[[BinaryIO], None]) -> Non
 
     Args:
         path: the file.
-        content: bytes, or a function that writes to the open file; it may go back in it.
+        content: bytes, or a function that writes to the open file and may seek in it.
     """
 
     def write(file: BinaryIO) -> None:
@@ -34,7 +34,7 @@ def write_sealed(path: Path, content: bytes | Callable[[BinaryIO], None]) -> Non
             file.write(content)
         file.flush()
         size = file.seek(0, 2)
-        # The same open file, whose handle can be read from too: what was written may not be held in memory.
+        # Read back from the same descriptor, because the content may be too large to hold in memory.
         with open(file.fileno(), "rb", closefd=False) as written:
             digest = _digest(written, size)
         file.seek(size)
@@ -44,10 +44,10 @@ def write_sealed(path: Path, content: bytes | Callable[[BinaryIO], None]) -> Non
 
 
 def is_whole(path: Path) -> bool | None:
-    """Whether a file is as :func:`write_sealed` wrote it; None for one that ends with no checksum.
+    """Return whether a file matches its checksum; None if it does not end with one.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     size = path.stat().st_size - _TRAILER
     if size < 0:
@@ -61,7 +61,7 @@ def is_whole(path: Path) -> bool | None:
 
 
 def _digest(file: BinaryIO, size: int) -> bytes:
-    """XXH3-128 of the first ``size`` bytes."""
+    """Return the XXH3-128 of the first ``size`` bytes."""
     found = xxhash.xxh3_128()
     file.seek(0)
     while size > 0 and (piece := file.read(min(size, _PIECE))):

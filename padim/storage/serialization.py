@@ -1,7 +1,7 @@
-"""A model as a bundle's plain data: settings, arrays, and what is kept of the normal images.
+"""Convert between a model's plain data (settings, arrays, records of the normals) and a bundle.
 
-The detector's own files and the meaning of the decision settings are known to who saves and opens models
-(:mod:`padim.persistence`); here they are files and JSON values.
+The detector's files and the decision settings are interpreted by :mod:`padim.persistence`, which saves and
+opens models; here they are plain files and JSON values.
 """
 
 from __future__ import annotations
@@ -32,25 +32,26 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a saved model says, apart from the files of its detector and the normals' thumbnails.
+    """Content of a saved model, except for the files of its detector and the normals' thumbnails.
 
     Attributes:
         config: the settings.
-        features_asked: channels last asked for, which may be more than the active layers have; None is all.
-        form: of the detector's files.
-        provenance: of the network; empty for a model saved before that was recorded.
+        features_asked: number of channels last requested, which may be more than the active layers have; None
+            for all.
+        form: version of the detector's files.
+        provenance: origin of the network's weights; empty for a model saved before that was recorded.
         choice: how the threshold is chosen.
-        guard: the guard band, if there is one.
-        threshold: what the choice came to, if there is a threshold; for readers of the manifest alone.
-        calibration: the state of the held-out distances.
-        quantizer: the scale of the maps.
-        losses: how the trainings went.
-        normals: all normal images, in the order they came.
+        guard: the guard band; None for no band.
+        threshold: the resulting threshold, if there is one; only for readers of the manifest.
+        calibration: state of the held-out distances.
+        quantizer: scale of the maps.
+        losses: records of the trainings.
+        normals: all normal images, in their order.
         network: the backbone as ONNX.
-        channels: int64 ``(d,)``, those kept.
+        channels: int64 ``(d,)``, the channels used.
         held_out: float32 ``(n, grid, grid)``, the normals' held-out distances.
-        roi: bool ``(input_size, input_size)``, where defects count; None is everywhere.
-        roi_shapes: what that was drawn with.
+        roi: bool ``(input_size, input_size)``, True where defects count; None: everywhere.
+        roi_shapes: the shapes that the region of interest was drawn with.
     """
 
     config: PadimConfig
@@ -74,16 +75,16 @@ class SavedModel:
 def write(
     path: Path, model: SavedModel, detector: Mapping[str, bundle.Content], thumbnails: bundle.Content
 ) -> None:
-    """Save a bundle, whole or not at all.
+    """Save a model as a bundle, atomically.
 
     Args:
         path: a folder, or a file ending in ``.zip``.
-        model: what the model says.
-        detector: its files, by name.
-        thumbnails: all of them, in the order of the normals' places.
+        model: the model's content.
+        detector: the detector's files, by name.
+        thumbnails: content of the file of all thumbnails, at the normals' offsets.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the bundle cannot be written.
     """
     statuses = Counter(normal.status for normal in model.normals)
     manifest = {
@@ -124,7 +125,7 @@ def write(
 
 @contextmanager
 def manifest_errors(path: Path) -> Iterator[None]:
-    """Let whatever is wrong with a manifest's values be one BundleError that says so."""
+    """Convert errors from a manifest's invalid values to one BundleError that names the problem."""
     try:
         yield
     except ValidationError as error:
@@ -134,21 +135,21 @@ def manifest_errors(path: Path) -> Iterator[None]:
 
 
 def read(saved: bundle.Bundle) -> SavedModel:
-    """What a bundle says; its arrays fit its configuration.
+    """Read a model's content from a bundle and check that its arrays fit its configuration.
 
     Raises:
-        BundleError: missing, truncated, altered or not what a model says; names the file.
+        BundleError: a file is missing, truncated, altered or not valid; the error names it.
     """
     path, manifest = saved.path, saved.manifest
     with manifest_errors(path):
         config = PadimConfig.of_saved(manifest["config"])
         choice = manifest["choice"]
-        # Absent from models saved before layers could be switched off.
+        # Missing in models saved before layers could be made inactive.
         asked = manifest.get("n_features_asked", config.n_features)
         if not (asked is None or (type(asked) is int and asked >= 1)):
             raise ValueError(f"n_features_asked '{asked}'")
         provenance = {name: str(value) for name, value in manifest.get("backbone", {}).items()}
-        # Absent from models saved before there were guard bands.
+        # Missing in models saved before guard bands were introduced.
         guard = manifest.get("guard")
         quantizer = manifest["quantizer"]
         calibration = manifest["calibration"]
@@ -179,7 +180,7 @@ def read(saved: bundle.Bundle) -> SavedModel:
 
 
 def _read_roi(saved: bundle.Bundle, size: int) -> tuple[npt.NDArray[np.bool_] | None, Any]:
-    """The region of interest, if there is one, and what it was drawn with as JSON values."""
+    """Read the region of interest, or None, and the shapes that it was drawn with as JSON values."""
     path, files = saved.path, saved.manifest["files"]
     if "roi.npy" not in files:
         return None, []
@@ -195,5 +196,5 @@ def _read_roi(saved: bundle.Bundle, size: int) -> tuple[npt.NDArray[np.bool_] | 
 
 
 def does_not_fit(path: Path) -> BundleError:
-    """The error of a bundle whose arrays are another configuration's."""
+    """Return the error for a bundle whose arrays do not match its configuration."""
     return BundleError(f"{path}: the arrays do not fit the configuration")

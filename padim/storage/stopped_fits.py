@@ -1,7 +1,7 @@
-"""Fits that were stopped or killed before their model was saved: which there are, and discarding them.
+"""List and discard fits that were stopped or killed before their model was saved.
 
-A fit of the shell keeps what it has done in ``MODEL.partial``, one of the app in the working folder of a
-model that has no manifest yet. One that a living process is at work on is never listed and never discarded.
+A fit of the shell keeps its data in ``MODEL.partial``, a fit of the app in the working folder of a model that
+has no manifest yet. A fit that a running process is working on is neither listed nor discarded.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ __all__ = ["StoppedFit", "at_work", "beside", "discard", "in_folder", "in_worksp
 
 @dataclass(frozen=True)
 class StoppedFit:
-    """A fit that can be gone on with or discarded.
+    """A stopped fit that can be resumed or discarded.
 
     Attributes:
-        name: what it was to become.
-        folder: all there is of it.
-        done: how many images the network has seen.
-        begun: when, in UTC.
-        request: what was asked for; None where that was not kept.
-        model_id: of a fit in a workspace; None for one of the shell.
+        name: name or path of the model being fitted.
+        folder: folder with all its data.
+        done: number of images that the network has processed.
+        begun: start time, in UTC.
+        request: the request; None if it was not stored.
+        model_id: id of the model for a fit in a workspace; None for a fit of the shell.
     """
 
     name: str
@@ -43,19 +43,19 @@ class StoppedFit:
 
     @property
     def total(self) -> int | None:
-        """How many images there were."""
+        """Number of images to fit on; None if unknown."""
         return None if self.request is None else self.request.total
 
     @property
     def resume_command(self) -> str:
-        """What a person types to go on with it; empty where only the app can, or nobody."""
+        """Shell command that resumes the fit; empty if only the app can resume it, or nothing can."""
         if self.request is None or not self.request.command:
             return ""
         return shlex.join(["python", "-m", "padim", *self.request.command])
 
     @property
     def images_here(self) -> bool:
-        """Whether the images it was begun with are still where they were."""
+        """Whether the images of the fit still exist at their paths."""
         if self.request is None:
             return False
         if self.request.images is not None:
@@ -64,17 +64,17 @@ class StoppedFit:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether the app can go on with it."""
+        """Whether the app can resume the fit."""
         return self.request is not None and self.request.config is not None and self.images_here
 
 
 def in_workspace(workspace: ModelFolders) -> list[StoppedFit]:
-    """The stopped fits of the app, newest first."""
+    """List the stopped fits of the app, newest first."""
     return _unsaved(workspace, at_work=False)
 
 
 def at_work(workspace: ModelFolders) -> list[StoppedFit]:
-    """The fits of the app that a living process is at work on: not stopped, but what they need is needed."""
+    """List the app's fits that a running process is working on, whose files must be kept."""
     return _unsaved(workspace, at_work=True)
 
 
@@ -90,13 +90,13 @@ def _unsaved(workspace: ModelFolders, *, at_work: bool) -> list[StoppedFit]:
 
 
 def in_folder(folder: Path) -> list[StoppedFit]:
-    """The stopped fits of the shell among the models in a folder."""
+    """List the stopped fits of the shell among the models in a folder."""
     found = (beside(path.with_name(path.name.removesuffix(".partial"))) for path in _folders(folder))
     return [fit for fit in found if fit is not None]
 
 
 def beside(output: Path) -> StoppedFit | None:
-    """The stopped fit of the shell for a model in this place."""
+    """Return the stopped fit of the shell for a model at this path, or None."""
     partial = output.with_name(f"{output.name}.partial")
     if look(partial) not in ("begun", "stopped") or leftovers.is_held(partial):
         return None
@@ -104,11 +104,11 @@ def beside(output: Path) -> StoppedFit | None:
 
 
 def discard(fit: StoppedFit, workspace: ModelFolders | None = None) -> None:
-    """Remove a stopped fit, with uploads that were kept for it.
+    """Delete a stopped fit, with the uploads stored for it.
 
     Raises:
-        PadimError: it is at work again.
-        StorageError: it cannot be removed.
+        PadimError: the fit is running again.
+        StorageError: the files cannot be removed.
     """
     uploads = kept_uploads(fit)
     if workspace is not None and fit.model_id is not None:
@@ -125,14 +125,14 @@ def discard(fit: StoppedFit, workspace: ModelFolders | None = None) -> None:
 
 
 def kept_uploads(fit: StoppedFit) -> Path | None:
-    """The folder with the uploads that a fit was begun with."""
+    """Return the folder with the uploads of a fit, or None if it has none."""
     if fit.request is None or not fit.request.files:
         return None
     return Path(fit.request.files[0][1]).parent
 
 
 def _busy(workspace: ModelFolders, path: Path) -> bool:
-    """Whether a living process is at work on a model."""
+    """Return whether a running process is working on a model."""
     return leftovers.is_held(path) or leftovers.is_held(workspace.lock_file(path.name))
 
 

@@ -1,6 +1,6 @@
-"""Small JPEG images of the normals: in the working folder, where they are written, and in a saved model.
+"""Thumbnails (small JPEG images) of the normals, in the working folder and in a saved model.
 
-An opened model reads them out of its bundle. Only a change of the model makes working files of them.
+An opened model reads them from its bundle. They are copied to working files only when the model is changed.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _PIECE = 2**20
 
 
 class Readable(Protocol):
-    """Thumbnails to be shown and saved."""
+    """Interface for reading thumbnails, to show and save them."""
 
     def read(self, place: Place) -> bytes:
-        """One image."""
+        """Return one JPEG image."""
 
     def chunks(self) -> Iterator[bytes]:
-        """The whole file, checked piece by piece."""
+        """Yield the whole file in checked pieces."""
 
 
 @dataclass(frozen=True)
 class _Line:
-    """Where a thumbnail lies, and the XXH3-64 of its bytes."""
+    """Position of a thumbnail in the file, and the XXH3-64 of its bytes."""
 
     offset: int
     length: int
@@ -60,7 +60,7 @@ class _Line:
 
 
 class _Known(NamedTuple):
-    """The lines of a file as it was: by place, with the end of the last thumbnail and their size in bytes."""
+    """Lines of a file as last read, by place, with the end of the last thumbnail and the lines' bytes."""
 
     signature: tuple[int, int, int] | None
     lines: dict[Place, _Line]
@@ -72,28 +72,28 @@ _NOTHING = _Known(None, {}, 0, 0)
 
 
 class Thumbnails:
-    """Working files: JPEG images one after another in a file, and a line for each in another.
+    """Working files of thumbnails: concatenated JPEG images in one file, and a line for each in another.
 
-    A line holds the image's place and checksum, and is written once the image is flushed to the disk.
+    A line has the image's place and checksum, and is written after the image has been flushed to the disk.
     """
 
     def __init__(self, path: Path) -> None:
-        """A view of the file ``path`` and of that with the same name ending in ``.txt``; writes nothing."""
+        """Open the file ``path`` and the lines in the file with suffix ``.txt``; nothing is written."""
         self.path = path
         self._lines_path = path.with_suffix(".txt")
         self._known = _NOTHING
 
     @property
     def nbytes(self) -> int:
-        """End of the last image that has a line."""
+        """End of the last image that has a line, in bytes."""
         return self._read().end
 
     def _lines(self) -> dict[Place, _Line]:
-        """By place, up to the first line that is damaged."""
+        """Return the lines by place, up to the first damaged one."""
         return self._read().lines
 
     def _read(self) -> _Known:
-        """What the lines say; read again only when somebody else has changed the file."""
+        """Return the lines; they are read again only if another process has changed the file."""
         try:
             signature = self._signature()
         except OSError:
@@ -115,11 +115,11 @@ class Thumbnails:
         return about.st_ino, about.st_size, about.st_mtime_ns
 
     def append(self, jpegs: Sequence[bytes]) -> list[Place]:
-        """Add images, and tell where they are."""
+        """Append JPEG images and return their places."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         known = self._read()
         end, added = known.end, []
-        # Behind a damaged line nothing is known: all is read again then.
+        # If there is a damaged line, the lines after it are unknown: all are read again then.
         size = self._lines_path.stat().st_size if self._lines_path.exists() else 0
         whole = size == known.nbytes
         with naming(self.path), self.path.open("r+b" if self.path.exists() else "w+b") as file:
@@ -138,20 +138,20 @@ class Thumbnails:
             os.fsync(text.fileno())
         places = [(line.offset, line.length) for line in added]
         if whole:
-            # Known without reading all lines again, batch after batch.
+            # Updated in memory, so that the lines are not read again after every batch.
             there = known.lines | dict(zip(places, added, strict=True))
             self._known = _Known(self._signature(), there, end, known.nbytes + sum(map(len, lines)))
         return places
 
     def fill(self, other: Readable, places: Iterable[Place]) -> None:
-        """Become a copy of other thumbnails, whatever was here."""
+        """Replace the content by a copy of other thumbnails."""
         self._lines_path.unlink(missing_ok=True)
         write_atomic(self.path, lambda file: file.writelines(other.chunks()))
         size = self.path.stat().st_size
         pieces: list[Place] = []
         end = 0
         for offset, length in sorted(set(places)):
-            if end < offset:  # what no image claims stays where it is, so that the places hold
+            if end < offset:  # bytes that belong to no image are kept, so that the places stay valid
                 pieces.append((end, offset - end))
             pieces.append((offset, length))
             end = max(end, offset + length)
@@ -165,10 +165,10 @@ class Thumbnails:
         write_atomic(self._lines_path, "".join(line.text() for line in lines).encode("ascii"))
 
     def read(self, place: Place) -> bytes:
-        """One image.
+        """Read one JPEG image.
 
         Raises:
-            DamagedError: it is not what was written.
+            DamagedError: the image does not match its checksum.
         """
         line = self._lines().get(place)
         if line is None:
@@ -188,7 +188,7 @@ class Thumbnails:
         return content
 
     def holds(self, place: Place) -> bool:
-        """Whether that image is there, as it was written."""
+        """Return whether the image exists and matches its checksum."""
         try:
             self.read(place)
         except DamagedError:
@@ -196,10 +196,10 @@ class Thumbnails:
         return True
 
     def chunks(self) -> Iterator[bytes]:
-        """All images, one after another.
+        """Yield all images one after another.
 
         Raises:
-            DamagedError: one is not what was written.
+            DamagedError: an image does not match its checksum.
         """
         end = 0
         for (offset, _), line in sorted(self._lines().items()):
@@ -209,7 +209,7 @@ class Thumbnails:
             end += line.length
 
     def truncate(self, nbytes: int) -> None:
-        """Keep the images that end within the first ``nbytes``."""
+        """Keep only the images that end within the first ``nbytes``."""
         lines = [line for line in self._lines().values() if line.offset + line.length <= nbytes]
         if not self._lines_path.exists():
             return
@@ -219,12 +219,12 @@ class Thumbnails:
                 file.truncate(self.nbytes)
 
     def delete(self) -> None:
-        """Remove the files."""
+        """Delete both files."""
         self._lines_path.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
     def damages(self) -> Iterator[DamagedError]:
-        """Everything that is damaged; reads all images."""
+        """Yield an error for everything that is damaged; reads all images."""
         if not self._lines_path.exists():
             if self.path.exists() and self.path.stat().st_size:
                 what = "was written by an earlier version of this program, without checksums"
@@ -241,16 +241,16 @@ class Thumbnails:
 
 
 class SavedThumbnails:
-    """The thumbnails of a saved model, read out of the bundle.
+    """Thumbnails of a saved model, read from its bundle.
 
-    The file was checked when the model was opened, and stays readable while the model is in memory, also
-    when another session saves the model anew.
+    The file was checked when the model was opened, and stays readable while the model is in memory, even if
+    another session saves the model again.
     """
 
     def __init__(self, saved: Bundle) -> None:
         """
         Raises:
-            BundleError: missing, truncated or altered; names the file.
+            BundleError: the file is missing, truncated or altered; the error names it.
         """
         self._name = f"{saved.path}: thumbnails.bin"
         self._file: BinaryIO
@@ -258,10 +258,10 @@ class SavedThumbnails:
         self._reading = threading.Lock()
 
     def read(self, place: Place) -> bytes:
-        """One image.
+        """Read one JPEG image.
 
         Raises:
-            BundleError: there is none at that place.
+            BundleError: there is no image at that place.
         """
         offset, length = place
         content = self._read_at(offset, length)
@@ -275,10 +275,10 @@ class SavedThumbnails:
             return self._file.read(length)
 
     def chunks(self) -> Iterator[bytes]:
-        """The whole file.
+        """Yield the whole file in pieces.
 
         Raises:
-            BundleError: at its end, if it is no longer what was saved.
+            BundleError: after the last piece, if the content is no longer what was saved.
         """
         digest, offset = hashlib.sha256(), 0
         while piece := self._read_at(offset, _PIECE):

@@ -1,4 +1,4 @@
-"""The folder a model is worked on in: the one it was given, or a temporary one."""
+"""The working folder of a model: a given folder or a temporary one."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from padim.storage.leftovers import ScratchFolder
 
 
 class WorkFolder:
-    """A folder that is made when it is first asked for, so that constructing a model leaves no trace."""
+    """Working folder that is created at first use, so that constructing a model creates no files."""
 
     def __init__(self, path: str | Path | None) -> None:
         """
         Args:
-            path: the folder; None: a temporary one, gone with this object.
+            path: the folder; None for a temporary one, which is removed with this object.
         """
         self._path = None if path is None else Path(path)
         self._temporary: ScratchFolder | None = None
-        # Its own lock: readers must not wait for a fit that goes on.
+        # A lock of its own, so that readers do not wait for a running fit.
         self._making = threading.Lock()
 
     @property
     def path(self) -> Path:
-        """Where it is; a temporary one exists from now on."""
+        """Path of the folder; a temporary folder is created at the first access."""
         with self._making:
             if self._path is None:
                 self._temporary = ScratchFolder()

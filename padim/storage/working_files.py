@@ -1,4 +1,4 @@
-"""Verification of a model's working folder: every record, thumbnail and checkpoint against its checksum."""
+"""Verify a model's working folder: check every record, thumbnail and checkpoint against its checksum."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from padim.storage.record_file import REMEDY, Records
 from padim.storage.sealed import is_whole
 from padim.storage.thumbnails import Thumbnails
 
-# What a training that was stopped, and a fit that was, cost when their files are damaged.
+# Remedies for damaged files of a stopped training and of a stopped fit.
 _TRAINED_AGAIN = "nothing needs to be done: that training starts afresh, and the same model comes of it"
 _SEEN_AGAIN = "go on with the fit: the images from there on are read again, and the same model comes of it"
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A working file that does not hold what was written to it.
+    """A working file whose content does not match what was written.
 
     Attributes:
         path: the file.
-        what: one sentence, names the record.
-        remedy: one sentence, what can still be done.
+        what: the damage in one sentence, which names the record.
+        remedy: what can still be done, in one sentence.
     """
 
     path: Path
@@ -39,14 +39,12 @@ def verify(folder: Path, read_checkpoint: Callable[[Path], object]) -> list[Dama
     """Check all working files in one model's working folder against their checksums; nothing is changed.
 
     Args:
-        folder: the model's working folder, or that of a fit that was stopped; one that does not exist holds
-            no damage.
-        read_checkpoint: reads a checkpoint of the statistics; what it raises is the damage. The method that
-            wrote it knows how.
+        folder: the working folder of a model or of a stopped fit; a missing folder has no damage.
+        read_checkpoint: reads a checkpoint of the statistics, in the format of the method that wrote it; an
+            error that it raises is reported as damage.
 
     Returns:
-        What is damaged, and what was written by an earlier version that kept no checksums; empty where
-        everything is whole.
+        What is damaged or was written by an earlier version without checksums; empty if everything is intact.
 
     Raises:
         OSError: a file cannot be read.
@@ -58,7 +56,7 @@ def verify(folder: Path, read_checkpoint: Callable[[Path], object]) -> list[Dama
     for error in _damages(folder, read_checkpoint):
         name = names.get(error.row) if error.row is not None else None
         named = error.of(name) if name else error
-        # A fit that goes on reads the damaged images again by itself.
+        # A resumed fit reads the damaged images again by itself.
         remedy = _SEEN_AGAIN if stopped and error.remedy == REMEDY else error.remedy
         found.append(Damage(named.path, named.what, remedy))
     return found
@@ -100,7 +98,7 @@ def _of_trainings(folder: Path) -> Iterator[DamagedError]:
 
 
 def _names(folder: Path) -> dict[int, str]:
-    """Names of the normals by their row, where the saved model beside the folder has them."""
+    """Return the normals' names by row, from the saved model beside the folder; empty if there is none."""
     try:
         listed = json.loads(Bundle(folder.parent).bytes("normals.json"))
         return {row: Normal.from_json(entry).name for row, entry in enumerate(listed)}

@@ -1,4 +1,4 @@
-"""What is kept of the normal images on disk while a model is worked on: features, images, checkpoints."""
+"""The working set: features, images and checkpoints of the normals on disk while a model is being changed."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from padim.storage.image_store import ImageStore
 from padim.storage.normals import Normal
 from padim.storage.thumbnails import Readable, Thumbnails
 
-# Their names in a model's working folder.
+# Names of the files and folders in a model's working folder.
 WORK = (feature_store.FOLDER, image_store.FOLDER, "thumbnails.bin", "thumbnails.txt")
-# Records that are copied at a time: the disk is waited for once each.
+# Records copied at a time; each group is flushed to the disk once.
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class WorkingFiles:
-    """Embeddings, small images and, where the method needs them, the images themselves.
+    """Files of the normals: embeddings, thumbnails and, if the method needs them, the images themselves.
 
     Attributes:
-        spool: their embeddings.
-        thumbnails: small images for the eye.
-        images: at input size, where the method learns from them; else None.
+        folder: the folder with the files.
+        feature_store: the embeddings.
+        thumbnails: small images for display.
+        images: the images at input size if the method is fitted to them, else None.
     """
 
     folder: Path
@@ -43,21 +44,21 @@ class WorkingFiles:
     images: ImageStore | None
 
     def start(self) -> Self:
-        """Make the files ready to be written to."""
+        """Prepare the files for writing; return self."""
         self.feature_store.start()
         if self.images is not None:
             self.images.start()
         return self
 
     def append(self, batch: Sequence[Prepared], embeddings: npt.NDArray[np.float32]) -> None:
-        """Add a batch; thumbnails are added by who makes the records."""
+        """Append a batch's embeddings and images; the caller appends the thumbnails."""
         keys = [item.sha256 for item in batch]
         if self.images is not None:
             self.images.append(np.stack([item.rgb for item in batch]), keys)
         self.feature_store.append(embeddings, keys)
 
     def copy(self, other: WorkingFiles, rows: Sequence[int], keys: Sequence[str]) -> None:
-        """Add some that another folder holds."""
+        """Append records from another folder's files, with the given rows and keys."""
         if self.images is not None and other.images is not None:
             for start in range(0, len(rows), _AT_ONCE):
                 some = slice(start, start + _AT_ONCE)
@@ -67,26 +68,26 @@ class WorkingFiles:
         )
 
     def holds(self, keys: Sequence[str]) -> bool:
-        """Whether the first records are of just these images."""
+        """Return whether the first records are exactly of these images."""
         return self.feature_store.holds(keys) and (self.images is None or self.images.holds(keys))
 
     def keys(self) -> list[str]:
-        """The images of which all is there."""
+        """Return the keys of the images whose records are complete."""
         keys = self.feature_store.keys()[: len(self.feature_store)]
         return keys if self.images is None else keys[: len(self.images)]
 
     def whole(self) -> int:
-        """How many images from the first on are there as they were written; reads all there is."""
+        """Return how many images, from the first on, have intact records; reads all records."""
         counts = [records.whole() for records in (self.feature_store, self.images) if records is not None]
         return min(counts)
 
     def problem(self) -> DamagedError | None:
-        """What is wrong with the files, as far as can be told without reading the records."""
+        """Return an error if the files are not usable, as far as is known without reading the records."""
         found = (records.problem() for records in (self.feature_store, self.images) if records is not None)
         return next((problem for problem in found if problem is not None), None)
 
     def truncate(self, count: int) -> None:
-        """Keep the first ``count``; thumbnails are left as they are."""
+        """Keep only the first ``count`` records; thumbnails are not changed."""
         self.feature_store.truncate(count)
         if self.images is not None:
             self.images.truncate(count)
@@ -99,7 +100,7 @@ def copy_features(
     keys: Sequence[str],
     target: FeatureStore,
 ) -> None:
-    """Append some records of a spool, reduced to the chosen channels, to another."""
+    """Append records of one feature store, reduced to the chosen channels, to another."""
     for start in range(0, len(rows), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         records = source.read(rows[some], channels)
@@ -108,7 +109,7 @@ def copy_features(
 
 @contextmanager
 def naming_damage(normals: Sequence[Normal]) -> Iterator[None]:
-    """Let the error of a damaged record say which image it is of."""
+    """Add the image's name to the error of a damaged record."""
     try:
         yield
     except DamagedError as error:
@@ -119,17 +120,16 @@ def naming_damage(normals: Sequence[Normal]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the files of a working folder must be of, to be used with a model.
+    """Properties that the files of a working folder must have to be used with a model.
 
     Attributes:
-        identity: of the extractor that gives the embeddings.
-        channels: that it gives.
-        positions: of the grid, p.
-        kept: int64 ``(d,)``, the channels that the model keeps.
-        selection: the settings that chose those, in words; with the extractor's identity they are part of a
-            checkpoint's name.
-        image_size: side in pixels of the images at input size, where the method learns from them; else
-            None.
+        identity: identity of the extractor that computes the embeddings.
+        channels: number of channels that it computes.
+        positions: number of grid positions, p.
+        kept: int64 ``(d,)``, the channels that the model uses.
+        selection: the settings that determined ``kept``, as text; with the extractor's identity they are part
+            of a checkpoint's name.
+        image_size: side in pixels of the images at input size if the method is fitted to them, else None.
     """
 
     identity: str
@@ -141,15 +141,15 @@ class Layout:
 
 
 class WorkingFolder:
-    """The files of a model's normals, and the checkpoints that outlive their features, in one folder."""
+    """Working folder of a model: files of its normals, and checkpoints that remain without the features."""
 
     def __init__(self, folder: Path, layout: Layout) -> None:
-        """A view of ``folder``; nothing is written."""
+        """Open ``folder``; nothing is written."""
         self.folder = folder
         self.layout = layout
 
     def working_files(self, folder: Path | None = None) -> WorkingFiles:
-        """What is kept of the normals in a folder, by default in this one."""
+        """Return the files of the normals in a folder, by default in this one."""
         folder, layout = folder or self.folder, self.layout
         size = layout.image_size
         return WorkingFiles(
@@ -160,7 +160,7 @@ class WorkingFolder:
         )
 
     def adopt(self, new: Path) -> None:
-        """Replace what belongs to a former fit by the files of a new one in another folder of the disk."""
+        """Replace the files of a former fit by those of a new fit, from a folder on the same disk."""
         self.forget()
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in WORK:
@@ -168,7 +168,7 @@ class WorkingFolder:
                 (new / name).replace(self.folder / name)
 
     def forget(self) -> None:
-        """Remove features and checkpoints."""
+        """Delete features and checkpoints."""
         forget_features(self.folder)
         for checkpoint in self.folder.glob("checkpoint-*"):
             if checkpoint.is_dir():
@@ -179,22 +179,22 @@ class WorkingFolder:
     # --- checkpoints -------------------------------------------------------------------------------
 
     def checkpoint_of(self, normals: Sequence[Normal]) -> Path:
-        """Named after the images it counts: one of another state is never taken for it."""
+        """Return a checkpoint's path, which contains a hash of its images, so that no other state matches."""
         counted = "\n".join(normal.sha256 for normal in normals if normal.status == "fit")
         settings = f"{self.layout.identity}/{self.layout.selection}"
         digest = hashlib.sha256(f"{settings}\n{counted}".encode()).hexdigest()[:16]
         return self.folder / f"checkpoint-{digest}"
 
     def statistics_of(self, normals: Sequence[Normal]) -> Path:
-        """The file of a checkpoint that is made of statistics."""
+        """Return the path of the checkpoint of these normals that consists of statistics."""
         return self.checkpoint_of(normals).with_suffix(".npz")
 
     def features_in(self, folder: Path) -> FeatureStore:
-        """Features of the kept channels alone, in a folder."""
+        """Return the store of the kept channels' features in a folder."""
         return FeatureStore(folder, self.layout.identity, len(self.layout.kept), self.layout.positions)
 
     def kept_features(self, normals: Sequence[Normal]) -> FeatureStore | None:
-        """The checkpoint of these normals, if it is made of features."""
+        """Return the checkpoint of these normals if it consists of features, else None."""
         folder = self.checkpoint_of(normals)
         if not folder.is_dir():
             return None
@@ -205,16 +205,16 @@ class WorkingFolder:
     def write_features(
         self, source: FeatureStore, channels: npt.NDArray[np.int64], normals: Sequence[Normal], folder: Path
     ) -> None:
-        """Write a checkpoint made of features.
+        """Write a checkpoint that consists of features.
 
         Args:
-            source: where they are.
-            channels: int64 ``(d,)``, the kept ones as ``source`` counts them.
-            normals: whose features, the first records of ``source``.
-            folder: the checkpoint.
+            source: the store with the features.
+            channels: int64 ``(d,)``, the kept channels as indices in ``source``.
+            normals: the normals of the first records of ``source``.
+            folder: path of the checkpoint.
 
         Raises:
-            DamagedError: a record is not what was written; names the image.
+            DamagedError: a record does not match its checksum; the error names the image.
         """
         new = self.folder / "new"
         shutil.rmtree(new, ignore_errors=True)
@@ -229,25 +229,25 @@ class WorkingFolder:
             shutil.rmtree(new, ignore_errors=True)
 
     def unusable(self, normals: Sequence[Normal], otherwise: str) -> PadimError:
-        """What is wrong with the features at hand, or else this sentence."""
+        """Return the error that says why the features cannot be used, by default with this sentence."""
         kept = self.features_in(self.checkpoint_of(normals))
         return self.working_files().problem() or kept.problem() or PadimError(otherwise)
 
 
 def forget_features(folder: Path) -> None:
-    """Remove the features in a working folder, and the images that a method learns from."""
+    """Delete the features in a working folder, and the images that a method is fitted to."""
     for name in (feature_store.FOLDER, image_store.FOLDER, "training"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def feature_bytes(folder: Path) -> int:
-    """Size of the features in a working folder, and of the images where the method needs them."""
+    """Return the bytes of the features in a working folder, and of the images if the method needs them."""
     places = (folder / feature_store.FOLDER, folder / image_store.FOLDER)
     return sum(file.stat().st_size for place in places for file in place.glob("*"))
 
 
 def checkpoint_bytes(folder: Path) -> int:
-    """Size of the checkpoints in a working folder."""
+    """Return the bytes of the checkpoints in a working folder."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return sum(
         path.stat().st_size for path in files if path.relative_to(folder).parts[0].startswith("checkpoint-")
@@ -256,12 +256,12 @@ def checkpoint_bytes(folder: Path) -> int:
 
 @contextmanager
 def extending(folder: Path, saved: Readable, normals: Sequence[Normal]) -> Iterator[Thumbnails]:
-    """The thumbnails as working files, to be added to; what a failing block has added is taken away.
+    """Yield the thumbnails as working files to append to; if the block fails, remove what it has added.
 
     Args:
-        folder: for the files.
-        saved: the thumbnails so far, the working files or those in a bundle.
-        normals: whose they are.
+        folder: folder for the files.
+        saved: the present thumbnails, as working files or in a bundle.
+        normals: the normals that they belong to.
     """
     thumbnails = Thumbnails(folder / "thumbnails.bin")
     here = thumbnails.path.exists()

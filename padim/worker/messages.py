@@ -118,7 +118,7 @@ def request_from_json(line: str | bytes) -> Request:
 # -- outcomes --------------------------------------------------------------------------------------------
 
 
-class Outcome(BaseModel):
+class WorkerResult(BaseModel):
     """What came of it; which attributes a verb fills is said with the verb.
 
     Attributes:

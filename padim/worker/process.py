@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from padim.errors import Cancelled, PadimError
-from padim.worker.messages import Outcome, Request, error_from_json, request_to_json
+from padim.worker.messages import Request, WorkerResult, error_from_json, request_to_json
 from padim.worker.verbs import ReportProgress
 
 CANCEL = b"cancel\n"
@@ -26,7 +26,7 @@ PATIENCE = 20.0
 OnCancel = Callable[[Callable[[], None]], None]
 
 
-def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> Outcome:
+def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> WorkerResult:
     """Have a request done by a new process, and wait for its end.
 
     Args:
@@ -63,7 +63,7 @@ def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> 
         raise
     finally:
         _ended(process)
-    if isinstance(answer, Outcome):
+    if isinstance(answer, WorkerResult):
         return answer
     if answer is not None:
         raise answer
@@ -91,7 +91,7 @@ def _send(process: subprocess.Popen[bytes], line: bytes) -> None:
     process.stdin.flush()
 
 
-def _answer(process: subprocess.Popen[bytes], progress: ReportProgress) -> Outcome | Exception | None:
+def _answer(process: subprocess.Popen[bytes], progress: ReportProgress) -> WorkerResult | Exception | None:
     """What it says at its end; None where it ends without a word."""
     assert process.stdout is not None
     for line in process.stdout:
@@ -102,7 +102,7 @@ def _answer(process: subprocess.Popen[bytes], progress: ReportProgress) -> Outco
         if "error" in message:
             return error_from_json(message["error"])
         if "outcome" in message:
-            return Outcome.model_validate(message["outcome"])
+            return WorkerResult.model_validate(message["outcome"])
         done, total, stage, in_bytes = message["progress"]
         progress(done, total, stage, in_bytes=in_bytes)
     return None

@@ -6,7 +6,7 @@ Nothing is removed here when a fit fails: whoever prepared the folder does that,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from padim.errors import Cancelled, ImageError, PadimError
@@ -16,19 +16,18 @@ from padim.worker.messages import (
     Exclude,
     Fit,
     Include,
-    Outcome,
     Rebuild,
     Request,
     SetLayers,
     StudyRequest,
+    WorkerResult,
 )
 
 if TYPE_CHECKING:
     from padim.config import PadimConfig
+    from padim.data.decode_budget import Cancel
     from padim.storage import resume
     from padim.storage.normals import Normal
-
-Cancel = Callable[[], bool]
 
 
 class ReportProgress(Protocol):
@@ -39,7 +38,7 @@ class ReportProgress(Protocol):
     ) -> None: ...
 
 
-def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """Do what a request asks for.
 
     Args:
@@ -66,7 +65,7 @@ def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Outco
             assert_never(request)
 
 
-def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """``images`` of the model, and what ``failed``.
 
     What is done is kept in the model's working folder until it is saved: after a kill, the same request goes
@@ -99,7 +98,7 @@ def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> Outcome:
     )
     store.save(request.model, model)
     resume.forget(work)
-    return Outcome(images=len(model.normals_), failed=_as_pairs((*source.skipped, *failed)))
+    return WorkerResult(images=len(model.normals_), failed=_as_pairs((*source.skipped, *failed)))
 
 
 def _kept_request(request: Fit, total: int) -> resume.Request:
@@ -142,7 +141,7 @@ def fetch_weights(config: PadimConfig, progress: ReportProgress, cancel: Cancel)
         weights.origin(part, received)
 
 
-def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """Whether the calibration ``was_stale``, and what ``failed``."""
     from padim.workspace import Workspace
 
@@ -152,10 +151,10 @@ def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Outc
         stale = model.state.fitted.calibration == "stale"
         model.working_set.rebuild(source, progress=progress, cancel=cancel, on_error=failed.append)
         progress(0, None, "Saving")
-    return Outcome(was_stale=stale, failed=_as_pairs((*source.skipped, *failed)))
+    return WorkerResult(was_stale=stale, failed=_as_pairs((*source.skipped, *failed)))
 
 
-def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """How many ``images`` were added, and how many new ``parts`` they show."""
     from padim.workspace import Workspace
 
@@ -171,10 +170,10 @@ def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> Outcome:
             raise PadimError("None of the images could be used.")
         parts = _parts(model.normals_) - parts_before
         progress(0, None, "Saving")
-    return Outcome(images=added, parts=parts, failed=_as_pairs((*source.skipped, *failed)))
+    return WorkerResult(images=added, parts=parts, failed=_as_pairs((*source.skipped, *failed)))
 
 
-def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """The layers now ``active`` and ``inactive``."""
     from padim.workspace import Workspace
 
@@ -188,10 +187,10 @@ def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, can
                 model.include(request.index, progress=progress, cancel=cancel)
         config = model.config
         progress(0, None, "Saving")
-    return Outcome(active=list(config.active_layers), inactive=list(config.inactive_layers))
+    return WorkerResult(active=list(config.active_layers), inactive=list(config.inactive_layers))
 
 
-def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> Outcome:
+def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
     """How many runs were there ``again``; the study itself is in its folder."""
     from padim.config import PadimConfig
     from padim.study.plan import Variant
@@ -199,7 +198,7 @@ def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> O
 
     variants = [Variant(name, PadimConfig.of(config)) for name, config in request.variants]
     done = run(request.folder, variants, request.images.categories(), progress=progress, cancel=cancel)
-    return Outcome(again=done.again)
+    return WorkerResult(again=done.again)
 
 
 def _parts(normals: Iterable[Normal]) -> int:

@@ -300,7 +300,7 @@ def test_asking_for_more_area_never_raises_the_score(q: Levels, min_areas: list[
 )
 def test_bad_maps_and_areas_are_refused(call: Callable[[NDArray[Any], int], object]) -> None:
     for bad in (np.zeros((4, 4)), np.zeros(4, np.uint16), np.zeros((2, 4, 4), np.uint16)):
-        with pytest.raises(ValueError, match="judged map"):
+        with pytest.raises(ValueError, match="level map"):
             call(bad, 1)
     for area in (0, -3):
         with pytest.raises(ValueError, match="min_area"):

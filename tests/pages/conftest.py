@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def perform_here(
     request: messages.Request, progress: verbs.ReportProgress, on_cancel: OnCancel
-) -> messages.Outcome:
+) -> messages.WorkerResult:
     """What the worker process does, in this one: quick, and within reach of a test's monkeypatch.
 
     Requests, outcomes and errors still go through JSON, as they do between the processes.
@@ -48,7 +48,7 @@ def perform_here(
         outcome = verbs.perform(request, progress, cancelled.is_set)
     except Exception as error:
         raise messages.error_from_json(json.loads(json.dumps(messages.error_to_json(error)))) from error
-    return messages.Outcome.model_validate_json(outcome.model_dump_json())
+    return messages.WorkerResult.model_validate_json(outcome.model_dump_json())
 
 
 @pytest.fixture(autouse=True)

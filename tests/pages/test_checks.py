@@ -16,7 +16,7 @@ from padim.errors import Cancelled, PadimError
 from padim.storage.model_folders import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import normals, part, png
-from ui import checks
+from ui import repeatability
 from ui.app.text import share_of
 
 File = tuple[str, bytes]
@@ -158,8 +158,8 @@ def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddMode
     guard = expected_guard(model, SHOTS, [slice(0, 4), slice(4, 8), slice(8, 12)])
     limit = model.state.fitted.quantizer.to_value(model.threshold_level)
     assert "12 shots of 3 parts" in page.text
-    assert f"± {checks.amount(guard.half_width)}" in page.text
-    assert f"± {checks.in_thresholds(guard.half_width, limit)}" in page.text
+    assert f"± {repeatability.amount(guard.half_width)}" in page.text
+    assert f"± {repeatability.in_thresholds(guard.half_width, limit)}" in page.text
     assert f"smallest region of {model.config.min_area} px²" in page.text
     inside = under_review(model, guard)
     assert inside is not None

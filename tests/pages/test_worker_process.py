@@ -10,7 +10,7 @@ import pytest
 
 from tests.pages.session import AddModel, Session
 from tests.pages.test_fit import GOOD, small
-from ui import amending
+from ui import model_changes
 from ui.app import workspace
 from ui.jobs import watch
 from ui.jobs.jobs import Job
@@ -65,7 +65,7 @@ def test_a_killed_change_leaves_the_model_as_it_was(add_model: AddModel) -> None
     entry = add_model("Plate")
     page = Session("fit", model=entry.id)
     job = watch.registry().start(
-        "amend:test", "Fitting", lambda job: amending.refit(entry, ["blocks.2", "blocks.4"], job)
+        "amend:test", "Fitting", lambda job: model_changes.refit(entry, ["blocks.2", "blocks.4"], job)
     )
     worker().kill()
     assert job.wait(WAIT)

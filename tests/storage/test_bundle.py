@@ -611,7 +611,7 @@ def test_a_bomb_in_place_of_an_array_is_refused_unread(saved_model: Path, tmp_pa
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_model_of_before_the_first_release_says_so(saved: Path, version: int) -> None:
     reseal(saved, lambda manifest: manifest.update(version=version))
-    with pytest.raises(BundleError, match=f"version {version}.*fit the model anew"):
+    with pytest.raises(BundleError, match=f"version {version}.*fit the model again"):
         Padim.load(saved)
 
 

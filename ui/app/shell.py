@@ -14,7 +14,7 @@ import streamlit as st
 
 from padim.errors import PadimError, StorageError
 from padim.storage.atomic import explain_os_error, refuses_writing
-from ui import amending, fit
+from ui import fit, model_changes
 from ui.app import server, sessions, workspace
 from ui.app.text import count
 from ui.files import media
@@ -149,7 +149,7 @@ def _work_elsewhere(entry: Entry | None) -> None:
     elif job is not None and job.state == "done":
         st.page_link("pages/fit.py", label="The fit has finished", icon=":material/check:")
     if entry is not None:
-        change = amending.job(entry)
+        change = model_changes.job(entry)
         if change is not None and change.running:
             watch.glance(change)
 

@@ -25,7 +25,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """How far a job has come: ``done`` of ``total`` items (None where unknown) of the named stage.
 
     The items are bytes of a file where ``in_bytes`` says so; else the page knows what they are.
@@ -67,7 +67,7 @@ class Job(Generic[T]):
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._progress = Progress()
+        self._progress = JobProgress()
         self._state: JobState = "running"
         self._result: T | None = None
         self._error: Exception | None = None
@@ -89,7 +89,7 @@ class Job(Generic[T]):
             if stage != self._progress.stage or done < self._progress.done:
                 # The first report of a stage may already count some items: only what comes after it is timed.
                 self._stage_started_at, self._stage_base = self.clock(), done
-            self._progress = Progress(done, total, stage, in_bytes)
+            self._progress = JobProgress(done, total, stage, in_bytes)
 
     def cancelled(self) -> bool:
         """Whether the user has asked to stop; the work should then raise ``padim.errors.Cancelled``."""
@@ -130,7 +130,7 @@ class Job(Generic[T]):
         return self.state == "running"
 
     @property
-    def current(self) -> Progress:
+    def current(self) -> JobProgress:
         with self._lock:
             return self._progress
 

@@ -10,7 +10,7 @@ import streamlit as st
 from ui.app import sessions
 from ui.app.text import count
 from ui.jobs import missed_runs
-from ui.jobs.jobs import Job, JobRegistry, Progress, spoken_duration
+from ui.jobs.jobs import Job, JobProgress, JobRegistry, spoken_duration
 from ui.widgets.panels import plain
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ def bar(job: Job[Any], unit: str = "image", cancellable: bool = True) -> None:
         st.progress(now.fraction, text=" · ".join(line))
 
 
-def how_far(now: Progress, unit: str) -> str:
+def how_far(now: JobProgress, unit: str) -> str:
     """ "3 of 12 images", "12 of 45 MB", "40 %"; empty where nothing is counted."""
     if not now.in_bytes:
         # Only what looks at images counts them; learning and training count steps that mean nothing to

@@ -24,7 +24,7 @@ from ui.app.text import count
 if TYPE_CHECKING:
     from padim.storage.stopped_fits import StoppedFit
     from padim.worker.images import AtPath, Files
-    from padim.worker.messages import Outcome, Request
+    from padim.worker.messages import Request, WorkerResult
     from padim.worker.process import OnCancel
     from padim.worker.verbs import ReportProgress
     from ui.files.bring import Brought
@@ -34,7 +34,7 @@ WorkKind = Literal["fit", "change", "comparison"]
 _OTHERS: dict[WorkKind, str] = {"fit": "other fit", "change": "change of a model", "comparison": "comparison"}
 
 
-def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> Outcome:
+def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> WorkerResult:
     """Do the work, in a process of its own.
 
     The page tests put a function in the place of this one that does it in theirs (tests/pages/conftest.py).
@@ -92,7 +92,7 @@ def waiting(before: list[WorkKind]) -> str:
     return f"Waiting: {count(len(before), what, many)} {'goes' if len(before) == 1 else 'go'} first"
 
 
-def run(kind: WorkKind, request: Request, job: Job[Any]) -> Outcome:
+def run(kind: WorkKind, request: Request, job: Job[Any]) -> WorkerResult:
     """Have a request done when its turn comes.
 
     Args:

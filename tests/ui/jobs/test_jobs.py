@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from padim.errors import Cancelled, PadimError
-from ui.jobs.jobs import Job, JobRegistry, Progress, spoken_duration
+from ui.jobs.jobs import Job, JobProgress, JobRegistry, spoken_duration
 
 WAIT = 30
 
@@ -44,7 +44,7 @@ def test_a_job_runs_in_the_background_and_gives_its_result() -> None:
     assert job.result == 42
     assert registry.running() == []
     assert registry.get("a") is job  # found again by another page
-    assert job.current == Progress(1, 4, "Reading")
+    assert job.current == JobProgress(1, 4, "Reading")
 
 
 def test_the_same_key_is_not_started_twice_while_it_runs() -> None:
@@ -155,14 +155,14 @@ def test_elapsed_stops_at_the_end() -> None:
 @pytest.mark.parametrize(
     ("progress", "fraction"),
     [
-        (Progress(), 0.0),
-        (Progress(1, 4), 0.25),
-        (Progress(9, 4), 1.0),
-        (Progress(3, None), 0.0),
-        (Progress(0, 0), 0.0),
+        (JobProgress(), 0.0),
+        (JobProgress(1, 4), 0.25),
+        (JobProgress(9, 4), 1.0),
+        (JobProgress(3, None), 0.0),
+        (JobProgress(0, 0), 0.0),
     ],
 )
-def test_fraction(progress: Progress, fraction: float) -> None:
+def test_fraction(progress: JobProgress, fraction: float) -> None:
     assert progress.fraction == fraction
 
 

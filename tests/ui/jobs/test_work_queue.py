@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from padim.errors import StorageError
 from padim.worker.images import AtPath, Files, open_images
-from padim.worker.messages import Include, Outcome
+from padim.worker.messages import Include, WorkerResult
 from tests.parts import normals
 from ui.files import bring
 from ui.jobs import work_queue
@@ -39,7 +39,7 @@ class Gates:
         with self._lock:
             return self._started.setdefault(name, threading.Event())
 
-    def __call__(self, request: Any, progress: Any, on_cancel: Any) -> Outcome:
+    def __call__(self, request: Any, progress: Any, on_cancel: Any) -> WorkerResult:
         with self._lock:
             self.at_work += 1
             self.most = max(self.most, self.at_work)
@@ -49,7 +49,7 @@ class Gates:
         assert self.gate(request.model).wait(WAIT)
         with self._lock:
             self.at_work -= 1
-        return Outcome()
+        return WorkerResult()
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_cancel_works_in_the_queue_and_lets_the_next_one_up(gates: Gates) -> Non
 
 
 def test_a_failure_lets_the_next_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> Outcome:
+    def refuse(*_: object) -> WorkerResult:
         raise ValueError("a fault")
 
     monkeypatch.setattr(work_queue, "perform", refuse)

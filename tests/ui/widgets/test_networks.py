@@ -20,7 +20,7 @@ from padim.network import weights
 from padim.network.registry import REGISTRY
 from padim.worker import verbs
 from ui.jobs import watch
-from ui.jobs.jobs import Job, Progress
+from ui.jobs.jobs import Job, JobProgress
 from ui.widgets import networks
 
 NAME = "mobilenet_v3_small"
@@ -145,9 +145,9 @@ class Answer(io.BytesIO):
         self.headers["Content-Length"] = str(len(content))
 
 
-def fetching(config: PadimConfig) -> tuple[Job[Any], list[Progress]]:
+def fetching(config: PadimConfig) -> tuple[Job[Any], list[JobProgress]]:
     """A job that fetches the weights, run here and now, and all it said."""
-    told: list[Progress] = []
+    told: list[JobProgress] = []
 
     class Listening(Job[Any]):
         def progress(self, *args: Any, **more: Any) -> None:
@@ -209,12 +209,12 @@ def test_random_weights_are_not_fetched() -> None:
 @pytest.mark.parametrize(
     ("now", "said"),
     [
-        (Progress(12_000_000, 45_000_000, "", True), "12 of 45 MB"),
-        (Progress(12_000_000, None, "", True), "12 MB"),
-        (Progress(3, 12, "Reading images"), "3 of 12 images"),
-        (Progress(3, 12, "Training without fold 2 of 5: epoch 4 of 30, loss 13.4"), "25%"),
-        (Progress(3, None), ""),
+        (JobProgress(12_000_000, 45_000_000, "", True), "12 of 45 MB"),
+        (JobProgress(12_000_000, None, "", True), "12 MB"),
+        (JobProgress(3, 12, "Reading images"), "3 of 12 images"),
+        (JobProgress(3, 12, "Training without fold 2 of 5: epoch 4 of 30, loss 13.4"), "25%"),
+        (JobProgress(3, None), ""),
     ],
 )
-def test_how_far_in_words(now: Progress, said: str) -> None:
+def test_how_far_in_words(now: JobProgress, said: str) -> None:
     assert watch.how_far(now, "image") == said

@@ -19,9 +19,9 @@ from padim.output.to_json import learning_curve as document
 from padim.storage.model_folders import Entry
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
-from ui import learning
+from ui import learning_curve as curve_page
 from ui.app import workspace
-from ui.learning import CurveRun
+from ui.learning_curve import CurveRun
 from ui.widgets import learning_chart
 
 BAD = [(name, data) for name, data in defects(3) if isinstance(data, bytes)]
@@ -51,7 +51,7 @@ def test_the_curve_is_the_engines(add_model: AddModel, small_model: Padim) -> No
     curve = learning_curve(small_model, draws=2)
     assert outlook(curve) in page.text
     assert odd_parts(950, 22) in page.text
-    found = page.outcome(learning._Curves, entry.id)
+    found = page.outcome(curve_page._Curves, entry.id)
     assert document(found.curve) == document(curve)
     assert "the model itself" in page.text
     share = curve.sizes[0].left_out
@@ -77,7 +77,7 @@ def test_defects_labelled_on_calibrate_are_counted(add_model: AddModel, small_mo
     assert control.value == "labelled"
     assert "3 defects labelled on Calibrate" in str(control.options)
     drawn(page, "labelled")
-    found = page.outcome(learning._Curves, entry.id)
+    found = page.outcome(curve_page._Curves, entry.id)
     curve = learning_curve(small_model, BAD, draws=2)
     assert document(found.curve) == document(curve)
     assert "Defects caught" in page.text
@@ -130,14 +130,14 @@ def entry_of(tmp_path: Path) -> Entry:
 
 
 def test_the_csv_has_a_line_for_every_fit(found: CurveRun, tmp_path: Path) -> None:
-    text = learning.figures_csv(found, entry_of(tmp_path)).decode("utf-8-sig")
+    text = curve_page.figures_csv(found, entry_of(tmp_path)).decode("utf-8-sig")
     lines = list(csv.DictReader(io.StringIO(text)))
     assert [int(line["parts"]) for line in lines] == [10, 10, 22]
     for line, trial in zip(lines, found.curve.sizes[0].trials, strict=False):
         assert float(line["threshold"]) == pytest.approx(trial.threshold, rel=1e-5)
         assert float(line["share_caught"]) == pytest.approx(np.mean(trial.caught), rel=1e-5)
         assert (int(line["left_out_rejected"]), int(line["left_out"])) == (trial.left_out.count, 12)
-    assert json.loads(learning.document(found, entry_of(tmp_path)))["parts"] == 22
+    assert json.loads(curve_page.document(found, entry_of(tmp_path)))["parts"] == 22
 
 
 def test_the_charts_show_means_and_ranges(found: CurveRun) -> None:

@@ -1,6 +1,6 @@
-"""The frame of the pages that measure a model on images: bringing them, settings, the run, what came of it.
+"""The flow shared by pages that measure a model on images: upload, settings, progress and results.
 
-What is brought, chosen and shown is each page's own.
+Each page supplies its own ways to upload, its settings and its results.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 
 
 class SetUp(Protocol):
-    """Draws the settings of a measurement; ``again``: it has been made before."""
+    """Draw the settings of a measurement; ``again`` where there is a result already."""
 
     def __call__(self, entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -> None: ...
 
 
 @dataclass(frozen=True)
 class Page:
-    """What differs between the pages that measure at the threshold in use.
+    """The parts in which pages that measure at the threshold in use differ.
 
     Attributes:
         name: begins the keys of the widgets.
         runs: this session's measurements.
-        why_threshold: what one is needed for, as a sentence.
-        not_done: that a run failed, as a sentence.
-        stopped: what is said when one was stopped.
-        do_again: what to do about another model, as a sentence.
-        again: what to do about another threshold, in a few words.
+        why_threshold: why the page needs a threshold, as a sentence.
+        not_done: message when a run failed.
+        stopped: message when a run was cancelled.
+        do_again: what to do once the model has changed, as a sentence.
+        again: what to do once the threshold has changed, in a few words.
         nothing_yet: heading and text of the empty page.
-        bring: draws the ways to bring images.
+        bring: draws the ways to upload images.
         set_up: draws the settings.
-        results: shows what came of it.
+        results: draws the results.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Page:
     results: Callable[[Entry, Any], None]
 
     def show(self, entry: Entry) -> None:
-        """Draw the page for this model, in whatever state it is."""
+        """Draw the page for a model: missing threshold, upload, settings, progress or results."""
         model = shell.opened(entry)
         if model is None:
             return
@@ -89,7 +89,7 @@ class Page:
             self.results(entry, found)
 
     def _found(self, entry: Entry, model: Padim, job: Job[Any] | None) -> Any:
-        """What came of the last run, unless it was of another model; that it is out of date is said."""
+        """Return the last result, with a warning if it is out of date; None after a change of model."""
         found = result(job, self.not_done, self.stopped)
         changed = "" if found is None else found.outdated(entry, model)
         if changed == "model":
@@ -119,7 +119,7 @@ class Page:
 
 
 def result(job: Job[Any] | None, not_done: str, stopped: str) -> Any:
-    """What a job that has ended found; None where it found nothing, and why is said."""
+    """Return the result of a job that has ended; show why if it failed or was cancelled, and return None."""
     if job is None:
         return None
     if job.state == "failed":
@@ -143,25 +143,25 @@ def bring_to(
     kept: Callable[[LabeledImages], LabeledImages] = lambda found: found,
     also: tuple[str, ...] = (),
 ) -> None:
-    """Draw the ways to bring images for a measurement, labelled or not.
+    """Draw the ways to upload images for a measurement, with or without labels.
 
     Args:
-        runs: take what is brought.
+        runs: receive the images.
         entry: the model in use.
-        uploader: its name.
+        uploader: name of the upload widget.
         wanted: the images wanted, as in "images of good parts".
         note: a line below.
-        sample: what the sample holds, as a sentence.
-        sample_folder: where, within the sample's part.
-        kept: what is kept of what was found.
-        also: endings of files wanted in a folder besides images and zips.
+        sample: description of the sample, as a sentence.
+        sample_folder: the folder to use within the sample.
+        kept: selects the images to keep.
+        also: file suffixes that a folder may hold besides images and zips.
     """
 
     def take(brought: bring.Brought) -> None:
         try:
             found = labelled.of(brought)
         finally:
-            # What was brought holds the files as long as they are wanted; the upload store need not.
+            # The images hold their files as long as they are needed; the upload store can drop them.
             uploads.release(uploader, brought.files)
         runs.bring(entry, kept(found))
 
@@ -186,14 +186,14 @@ def bring_to(
 def started(
     name: str, words: str, *, ready: bool, clear: Callable[[], None], help: str | None = None
 ) -> bool:
-    """Draw the buttons below the settings; whether the one that starts was pressed.
+    """Draw the buttons below the settings, and return whether the start button was pressed.
 
     Args:
-        name: begins their keys.
-        words: on the one that starts.
-        ready: whether it can be pressed.
-        clear: drops the images; the page then runs again.
-        help: shown on hovering over the one that starts.
+        name: prefix of their keys.
+        words: label of the start button.
+        ready: whether it is enabled.
+        clear: drops the images; the page runs again afterwards.
+        help: tooltip of the start button.
     """
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
@@ -210,7 +210,7 @@ def started(
 
 
 def other_images(name: str, clear: Callable[[], None]) -> None:
-    """Draw the button that makes room for other images; the page then runs again."""
+    """Draw the button that drops the images so that others can be uploaded; the page runs again then."""
     if st.button("Other images", key=f"{name}-clear", icon=":material/close:"):
         clear()
         st.rerun()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from padim.errors import PadimError
-from ui import learning, measuring
+from ui import learning_curve, measurement_page
 from ui.app import shell
 from ui.app.text import count
 from ui.jobs import watch
@@ -17,7 +17,7 @@ from ui.widgets import charts, downloads, learning_chart, panels, tables
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.learning import CurveRun, Source
+    from ui.learning_curve import CurveRun, DefectSource
 
 _MOST_DRAWS = 20
 
@@ -34,11 +34,11 @@ def draw(entry: Entry, model: Padim) -> None:
         "bring anything."
     )
     parts = good_parts(model)
-    job = learning.runs().job(entry)
+    job = learning_curve.runs().job(entry)
     if job is not None and job.running:
         watch.watch(job)
         return
-    found = measuring.result(
+    found = measurement_page.result(
         job,
         "The learning curve was not drawn.",
         "Stopped. Figures over some of the subsets would say less than they seem to, so there are none.",
@@ -86,12 +86,12 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
         return
     from padim.analysis.learning_curve import fits_of
 
-    labelled = len(learning.defects(entry))
-    sources: dict[Source, str] = {}
+    labelled = len(learning_curve.defects(entry))
+    sources: dict[DefectSource, str] = {}
     if labelled:
         sources["labelled"] = f"{count(labelled, 'defect')} labelled on Calibrate"
     sources |= {"painted": "Painted defects", "none": "No defects"}
-    source: Source = st.segmented_control(
+    source: DefectSource = st.segmented_control(
         "Count what is caught on",
         list(sources),
         format_func=lambda key: sources[key],
@@ -120,7 +120,7 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
         type="primary",
         icon=":material/play_arrow:",
     ):
-        learning.start(entry, model, source, int(draws))
+        learning_curve.start(entry, model, source, int(draws))
         st.rerun()
     st.caption(
         f"{count(fits_of(parts, int(draws)), 'fit')} on subsets of {parts:,} good parts, from the "
@@ -163,18 +163,18 @@ def _results(entry: Entry, found: CurveRun) -> None:
     )
     if curve.passed_over:
         st.caption(f"{count(curve.passed_over, 'image')} passed over: good parts of the model.")
-    st.html(tables.table(*learning.rows(curve)))
+    st.html(tables.table(*learning_curve.rows(curve)))
     with st.container(horizontal=True):
         downloads.button(
             "Figures (CSV)",
-            partial(learning.figures_csv, found, entry),
+            partial(learning_curve.figures_csv, found, entry),
             f"{entry.name} learning curve",
             ".csv",
             key="learning-csv",
         )
         downloads.button(
             "All of it (JSON)",
-            partial(learning.document, found, entry),
+            partial(learning_curve.document, found, entry),
             f"{entry.name} learning curve",
             ".json",
             key="learning-json",

@@ -1,7 +1,6 @@
-"""Changes of a fitted model in the background: its own images once more, further good parts, other layers,
-parts taken out or put back where that means training anew.
+"""Background changes of a fitted model: restoring features, more good parts, other layers, excluding parts.
 
-One change of a model at a time, whoever asks: the job's key names the model, not the session.
+A model has one change at a time, in all sessions together: the key of the job names the model alone.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ ADD = "add"
 
 
 @dataclass(frozen=True)
-class Amended:
-    """What a change leaves to say.
+class ChangeResult:
+    """The result of a change, as the page reports it.
 
     Attributes:
-        said: one sentence.
+        summary: one sentence.
         failed: files that could not be used.
     """
 
@@ -40,23 +39,23 @@ class Amended:
 
 
 @dataclass
-class Started:
-    """The changes this session has started.
+class StartedChanges:
+    """The changes that this session has started.
 
     Attributes:
-        models: ids of the models whose change's outcome is still to be said.
-        times: how many there were.
+        models: ids of the models whose change has not been acknowledged.
+        times: how many changes were started.
     """
 
     models: set[str] = field(default_factory=set)
     times: int = 0
 
 
-def job(entry: Entry) -> Job[Amended] | None:
-    """The change of this model under way, anybody's; or one of this session's that has ended."""
+def job(entry: Entry) -> Job[ChangeResult] | None:
+    """Return the running change of a model, of any session, or this session's change that has ended."""
     key = _key(entry)
-    mine = entry.id in state.of(Started).models
-    # Its end is of interest to whoever started it; others see it run.
+    mine = entry.id in state.of(StartedChanges).models
+    # The session that started it is shown its result; other sessions see its progress only.
     found = watch.find(key) if mine else watch.registry().get(key)
     if found is None or found.running or mine:
         return found
@@ -68,13 +67,13 @@ def _key(entry: Entry) -> str:
 
 
 def times() -> int:
-    """How many changes this session has started so far."""
-    return state.of(Started).times
+    """Return how many changes this session has started so far."""
+    return state.of(StartedChanges).times
 
 
 def acknowledge(entry: Entry) -> None:
-    """What came of a change has been read."""
-    state.of(Started).models.discard(entry.id)
+    """Discard the result of a model's change, once the user has read it."""
+    state.of(StartedChanges).models.discard(entry.id)
     found = watch.registry().get(_key(entry))
     if found is not None and not found.running:
         watch.registry().discard(found.key)
@@ -92,35 +91,39 @@ def start_adding(entry: Entry, brought: Brought) -> None:
 
 
 def start_refit(entry: Entry, active: Sequence[str]) -> None:
-    """Learn anew from these layers, from the features on disk."""
+    """Fit the model again with these layers, from the features on disk."""
     _begin(entry, "Fitting with other layers", lambda job: refit(entry, active, job))
 
 
 def start_excluding(entry: Entry, index: int, reason: Reason) -> None:
-    """Take a part out of the fit, by a method that has to train anew without it."""
+    """Exclude a part from the fit of a method that has to be trained again without it."""
     _begin(entry, "Fitting without this part", lambda job: exclude(entry, index, reason, job))
 
 
 def start_including(entry: Entry, index: int) -> None:
-    """Put a part back, by a method that has to train anew with it."""
+    """Put an excluded part back into the fit of a method that has to be trained again with it."""
     _begin(entry, "Fitting with this part", lambda job: include(entry, index, job))
 
 
 def _start(
-    entry: Entry, title: str, uploader: str, brought: Brought, work: Callable[[Job[Amended]], Amended]
+    entry: Entry,
+    title: str,
+    uploader: str,
+    brought: Brought,
+    work: Callable[[Job[ChangeResult]], ChangeResult],
 ) -> None:
     _begin(entry, title, work)
     uploads.release(uploader, brought.files)
 
 
-def _begin(entry: Entry, title: str, work: Callable[[Job[Amended]], Amended]) -> None:
-    state.of(Started).models.add(entry.id)
-    state.of(Started).times += 1
+def _begin(entry: Entry, title: str, work: Callable[[Job[ChangeResult]], ChangeResult]) -> None:
+    state.of(StartedChanges).models.add(entry.id)
+    state.of(StartedChanges).times += 1
     watch.start(_key(entry), title, work, tag=entry.id, goes_on=True)
 
 
-def rebuild(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
-    """The job: the normals' features from the very files the model was fitted on.
+def rebuild(entry: Entry, brought: Brought, job: Job[ChangeResult]) -> ChangeResult:
+    """Restore the features of the good parts from the files that the model was fitted on; runs as a job.
 
     Raises:
         PadimError: images are missing; names the first of them.
@@ -134,11 +137,13 @@ def rebuild(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
     summary = "The working features are back: parts can be excluded and put back again."
     if done.was_stale:
         summary += " The calibration is up to date."
-    return Amended(summary, done.unusable)
+    return ChangeResult(summary, done.unusable)
 
 
-def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
-    """The job: a continued fit. Images so alike that they must be shots of one part count as one.
+def add(entry: Entry, brought: Brought, job: Job[ChangeResult]) -> ChangeResult:
+    """Continue the fit with more good parts; runs as a job.
+
+    Images so alike that they must be shots of one part count as one part.
 
     Raises:
         PadimError: none of the images could be used.
@@ -158,11 +163,11 @@ def add(entry: Entry, brought: Brought, job: Job[Amended]) -> Amended:
         if done.parts == done.images
         else f" of {count(done.parts, 'new part')}; the others are repeat shots or copies"
     )
-    return Amended(f"{count(done.images, 'image')} added{shots}.", looked.failed)
+    return ChangeResult(f"{count(done.images, 'image')} added{shots}.", looked.failed)
 
 
-def refit(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:
-    """The job: the same normals, compared by these layers only; the network does not run.
+def refit(entry: Entry, active: Sequence[str], job: Job[ChangeResult]) -> ChangeResult:
+    """Fit the same good parts with these layers only, without running the network; runs as a job.
 
     Raises:
         PadimError: no layer, or the working features were deleted.
@@ -173,15 +178,15 @@ def refit(entry: Entry, active: Sequence[str], job: Job[Amended]) -> Amended:
     request = SetLayers(root=workspace.root(), model=entry.id, active=list(active))
     done = work_queue.run("change", request, job)
     if not done.inactive:
-        return Amended("The model uses all its layers again; its threshold has followed.")
-    return Amended(
+        return ChangeResult("The model uses all its layers again; its threshold has followed.")
+    return ChangeResult(
         f"The model now uses {_listed(done.active)}; {_listed(done.inactive)} "
         f"{'is' if len(done.inactive) == 1 else 'are'} off. Its threshold has followed."
     )
 
 
-def exclude(entry: Entry, index: int, reason: Reason, job: Job[Amended]) -> Amended:
-    """The job: the fit without a part.
+def exclude(entry: Entry, index: int, reason: Reason, job: Job[ChangeResult]) -> ChangeResult:
+    """Fit without one part; runs as a job.
 
     Raises:
         PadimError: the working features were deleted, or nothing would be left.
@@ -190,15 +195,15 @@ def exclude(entry: Entry, index: int, reason: Reason, job: Job[Amended]) -> Amen
     from padim.worker.messages import Exclude
 
     work_queue.run("change", Exclude(root=workspace.root(), model=entry.id, index=index, reason=reason), job)
-    return Amended("The part was taken out, and the threshold has followed.")
+    return ChangeResult("The part was taken out, and the threshold has followed.")
 
 
-def include(entry: Entry, index: int, job: Job[Amended]) -> Amended:
-    """The job: the fit with a part that was out of it; raises as :func:`exclude`."""
+def include(entry: Entry, index: int, job: Job[ChangeResult]) -> ChangeResult:
+    """Fit with a part that had been excluded; runs as a job and raises as :func:`exclude`."""
     from padim.worker.messages import Include
 
     work_queue.run("change", Include(root=workspace.root(), model=entry.id, index=index), job)
-    return Amended("The part is back in, and the threshold has followed.")
+    return ChangeResult("The part is back in, and the threshold has followed.")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,13 +1,14 @@
-"""What the Checks page works out about the number of good parts: the learning curve, as a background job."""
+"""The learning curve of a model as a background job, and its tables and files for download."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from ui import calibrate, checks
+from ui import calibrate
 from ui.app import state, workspace
 from ui.jobs.runs import Runs
+from ui.scoring import Picked
 from ui.widgets import labels
 from ui.widgets.tables import Cell
 
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
     from ui.scoring import ScoredUpload
 
-Source = Literal["labelled", "painted", "none"]
+DefectSource = Literal["labelled", "painted", "none"]
 
 
 @dataclass(frozen=True)
 class CurveRun:
-    """A finished learning curve.
+    """The result of a learning-curve job.
 
     Attributes:
-        identity: what the scores depended on (``workspace.scoring_identity``).
+        identity: scoring identity of the model (``workspace.scoring_identity``).
         curve: the figures.
         failed: images of defects that could not be used.
     """
@@ -37,36 +38,36 @@ class CurveRun:
     failed: tuple[ImageError, ...]
 
     def outdated(self, entry: Entry, model: Padim) -> str:
-        """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
+        """Return what has changed since the run: ``model``, ``threshold``, or an empty string for nothing."""
         if self.identity != workspace.scoring_identity(entry):
             return "model"
         return "" if model.decision.choice.permille == self.curve.permille else "threshold"
 
 
 class _Curves(Runs):
-    """This session's learning curves."""
+    """The learning curves of one session, by model."""
 
     sort = "learning"
 
 
 def runs() -> Runs:
-    """This session's learning curves."""
+    """Return this session's learning curves."""
     return state.of(_Curves)
 
 
 def defects(entry: Entry) -> list[ScoredUpload]:
-    """The images on the Calibrate page's list that are known to show defects."""
+    """Return the images in the Calibrate page's list that are labeled as defects."""
     given = labels.labels(entry)
     items = calibrate.tests(entry).pile.items
     return [item for item in items if (given.get(item.sha256) or item.origin) == "defect"]
 
 
-def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
-    """Fit on subsets in the background, in place of what was drawn before."""
+def start(entry: Entry, model: Padim, source: DefectSource, draws: int) -> None:
+    """Start fitting on subsets of the good parts in the background; an earlier curve is dropped."""
     identity = workspace.scoring_identity(entry)
     # The pile's files lie on disk as long as the images are held, whatever becomes of the list meanwhile.
     pile = calibrate.tests(entry).pile
-    images = checks.Picked(pile, defects(entry)) if source == "labelled" else None
+    images = Picked(pile, defects(entry)) if source == "labelled" else None
     painted = source == "painted"
     runs().start(
         entry,
@@ -77,7 +78,7 @@ def start(entry: Entry, model: Padim, source: Source, draws: int) -> None:
 
 def _measure(
     model: Padim,
-    images: checks.Picked | None,
+    images: Picked | None,
     painted: bool,
     draws: int,
     identity: str,
@@ -98,11 +99,11 @@ def _measure(
     return CurveRun(identity, curve, tuple(failed))
 
 
-# -- words -----------------------------------------------------------------------------------------------
+# -- text ------------------------------------------------------------------------------------------------
 
 
 def percent(found: Spread | None, *, strong: bool = False) -> Cell:
-    """A share with its range over the subsets below it."""
+    """Return a table cell with the mean share and, below it, the range over the subsets."""
     if found is None:
         return Cell("–")
     note = "" if found.low == found.high else f"{found.low * 100:.0f} to {found.high * 100:.0f} %"
@@ -110,7 +111,7 @@ def percent(found: Spread | None, *, strong: bool = False) -> Cell:
 
 
 def rows(curve: LearningCurve) -> tuple[list[str], list[list[Cell]]]:
-    """Head and rows of the table: a row a number of parts."""
+    """Return the head and the rows of the table, one row for each number of parts."""
     head = ["Good parts", "Subsets", "Threshold", "Promised false rejects", "Left-out parts rejected"]
     if curve.defects is not None:
         head.insert(2, "Defects caught" if curve.defects == "labelled" else "Painted defects caught")
@@ -135,14 +136,14 @@ def rows(curve: LearningCurve) -> tuple[list[str], list[list[Cell]]]:
 
 
 def figures_csv(found: CurveRun, entry: Entry) -> bytes:
-    """Every fit on a line."""
+    """Return a CSV file with one line for every fit."""
     from padim.output.learning_curve_files import learning_curve_csv
 
     return learning_curve_csv(found.curve, model=entry.name)
 
 
 def document(found: CurveRun, entry: Entry) -> bytes:
-    """All of it as JSON."""
+    """Return the learning curve with all its fits as a JSON file."""
     from padim.output.learning_curve_files import learning_curve_json
 
     return learning_curve_json(found.curve, found.failed, model={"id": entry.id, "name": entry.name})

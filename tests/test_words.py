@@ -1,0 +1,90 @@
+"""The project speaks the field's language: former words do not return, and one name is one type."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = {".css", ".html", ".j2", ".js", ".md", ".mjs", ".py", ".toml", ".yaml", ".yml"}
+# Former word -> what is said now. Whole words, in any case, also within snake_case and camelCase names.
+FORMER = {
+    "picture": "image",
+    "pictures": "images",
+    "learnt": "fitted",
+    "muted": "inactive",
+    "wolf": "false-alarm map",
+    "spool": "feature store",
+    "spools": "feature stores",
+    "borne": "tolerated",
+    "ear": "callback",
+    "ears": "callbacks",
+    "mouth": "report",
+    "overheard": "handled",
+}
+# Names in files that earlier versions wrote, which are still read.
+NAMES_ON_DISK = {
+    "padim/config.py": {"muted"},
+    "padim/network/model_network.py": {"learnt"},
+    "padim/storage/feature_store.py": {"spool"},
+    "padim/storage/image_store.py": {"pictures"},
+    "padim/storage/resume.py": {"pictures", "spool"},
+}
+# This file names them all, and the glossary and the changelog say what has become of them.
+ABOUT_WORDS = {"tests/test_words.py", "docs/glossary.md", "CHANGELOG.md"}
+# A generated part has an opening of this name.
+OTHER_MEANINGS = {"sample_data/make_sample.py": {"mouth"}}
+
+
+def texts() -> list[str]:
+    """Text files of the project, relative to its root; of a package without git, all that are there."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = listed.stdout.split("\n") if listed.returncode == 0 else map(str, ROOT.rglob("*"))
+    return [name for name in found if Path(name).suffix in TEXT and (ROOT / name).is_file()]
+
+
+def words_in(text: str) -> set[str]:
+    """Single words in lower case; names in snake_case and CamelCase are taken apart."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)}
+
+
+def test_words_are_taken_out_of_names() -> None:
+    assert words_in("a CryWolf, twice_borne SPOOL") == {"a", "cry", "wolf", "twice", "borne", "spool"}
+
+
+def test_former_words_do_not_return() -> None:
+    found = {}
+    for name in texts():
+        if name in ABOUT_WORDS or name.startswith("tests/"):
+            continue
+        kept = NAMES_ON_DISK.get(name, set()) | OTHER_MEANINGS.get(name, set())
+        words = words_in((ROOT / name).read_text(encoding="utf-8")) & FORMER.keys() - kept
+        if words:
+            found[name] = {word: FORMER[word] for word in sorted(words)}
+    assert not found
+
+
+@pytest.mark.parametrize("name", sorted(NAMES_ON_DISK))
+def test_names_on_disk_are_still_read(name: str) -> None:
+    words = words_in((ROOT / name).read_text(encoding="utf-8"))
+    assert NAMES_ON_DISK[name] <= words, "no longer there: take it out of this list"
+
+
+def test_a_name_means_one_type() -> None:
+    places = defaultdict(list)
+    for name in texts():
+        if not name.startswith(("padim/", "ui/")) or not name.endswith(".py"):
+            continue
+        for node in ast.parse((ROOT / name).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(name)
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                value = ast.unparse(node.value)
+                if value.startswith(("Literal[", "Callable[")):
+                    places[node.targets[0].id].append(name)
+    assert not {name: where for name, where in places.items() if len(where) > 1}

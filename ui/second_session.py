@@ -1,0 +1,187 @@
+"""A second session: good parts of another day, scored, compared with the promise, and added to the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import numpy as np
+import streamlit as st
+
+from ui import model_changes
+from ui.app import state, workspace
+from ui.app.text import count, in_hundred
+from ui.files import bring
+from ui.files.media import ServedImage
+from ui.reviews import Review, Reviews, unknown
+from ui.scoring import Picked, ScoredUpload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from padim.analysis.second_session import SecondSession
+    from padim.analysis.session_check import SessionCheck
+    from padim.data.sources import Source
+    from padim.model import Padim
+    from padim.storage.model_folders import Entry
+    from ui.jobs.jobs import Job
+    from ui.model_changes import ChangeResult
+
+Session: TypeAlias = "SecondSession[ScoredUpload]"
+SECOND = "second"
+
+
+class _SecondSessions(Reviews):
+    """The lists of images of another day of this session, one for each model."""
+
+    kind = SECOND
+
+
+@dataclass
+class _Outcomes:
+    """What became of the second sessions, by model id.
+
+    Attributes:
+        added: the job that adds one to the fit.
+        cleared: images that were found to be the model's own, and so taken off the list.
+    """
+
+    added: dict[str, Job[ChangeResult]] = field(default_factory=dict)
+    cleared: dict[str, int] = field(default_factory=dict)
+
+
+def review_of(entry: Entry) -> Review:
+    """Return this session's list of images of another day for a model."""
+    return state.of(_SecondSessions).of(entry)
+
+
+def take_second(entry: Entry, model: Padim, brought: bring.Brought) -> None:
+    """Score images of good parts of another day in the background."""
+    forget_outcome(entry)
+    review_of(entry).take(f"Scoring {brought.label}", brought, model, SECOND, "good")
+
+
+def sample_second() -> bring.SampleParts | None:
+    """The sample's unseen good parts, or None where the sample is not installed."""
+    part = bring.sample_part()
+    if part is None or not (part / "test" / "good").is_dir():
+        return None
+    return bring.SampleParts(
+        "The sample has good parts that its model has not seen.",
+        lambda: bring.from_folder(part / "test" / "good", f"Sample: {part.name}, more good parts"),
+    )
+
+
+def session(model: Padim, items: Sequence[ScoredUpload], level: int) -> Session:
+    """Compare good parts with the expected false-reject rate at a threshold.
+
+    Images so alike that they must be shots of one part count as one: what is certain enough without asking,
+    as when they are added to the fit.
+
+    Args:
+        model: that scored them.
+        items: at least one image, none of them the model's own.
+        level: the threshold.
+    """
+    from padim.analysis.second_session import second_session
+    from padim.data.survey import alike
+
+    prints = np.stack([_fingerprint(item.thumb, item.sha256) for item in items])
+    part_of = alike([item.name for item in items], [item.sha256 for item in items], prints)
+    return second_session(model, items, part_of, level)
+
+
+@st.cache_resource(max_entries=2000, show_spinner=False)
+def _fingerprint(_thumb: ServedImage, sha256: str) -> npt.NDArray[np.float32]:
+    from padim.data.decode import decode
+    from padim.data.grouping import fingerprint
+
+    return fingerprint(decode(_thumb.data, "a scored image"))
+
+
+def verdict(check: SessionCheck) -> str:
+    """Say in a sentence whether the false rejects of the session agree with the expected rate."""
+    realised = f"{check.rejected:,} of {count(check.n, 'good part')} {'is' if check.rejected == 1 else 'are'}"
+    promised = f"about {in_hundred(check.expected)}"
+    if check.disagrees == "more":
+        return (
+            f"**More good parts are rejected than promised.** {realised} rejected where {promised} were "
+            f"promised; chance alone brings that about in {_chance(check.p_more)} such sessions. Something "
+            "differs from what the model was fitted on: light, camera, position or the parts themselves. "
+            "Until that is put right, or these parts are in the fit, the promise does not hold."
+        )
+    if check.disagrees == "fewer":
+        return (
+            f"**Fewer good parts are rejected than promised.** {realised} rejected where {promised} were "
+            f"promised; chance alone brings that about in {_chance(check.p_fewer)} such sessions. These "
+            "parts are more alike than those the model was fitted on: the promise is too high for them, and "
+            "a lower threshold might do."
+        )
+    return (
+        f"{realised} rejected where {promised} were promised: no further apart than chance explains. As far "
+        f"as {count(check.n, 'part')} can tell, the promise holds for this session."
+    )
+
+
+def _chance(p: float) -> str:
+    return "fewer than 1 in 1,000" if p < 0.001 else in_hundred(p)
+
+
+def add_to_fit(entry: Entry, found: Session) -> None:
+    """Continue the fit with these good parts, in the background."""
+    images = Picked(review_of(entry).pile, (item for part in found.parts for item in part))
+    # The pile's files lie on disk as long as the source is held, whatever becomes of the list meanwhile.
+    source = cast("Source", images)
+    model_changes.start_adding(entry, bring.Brought(source, "a second session", "Second session"))
+    job = model_changes.job(entry)
+    if job is not None:
+        state.of(_Outcomes).added[entry.id] = job
+
+
+def clear_joined(entry: Entry, model: Padim) -> None:
+    """Clear the second session once all its images are the model's own.
+
+    A model that was fitted on them would only confirm itself.
+    """
+    review = review_of(entry)
+    items = review.pile.items
+    if items and not review.running and not unknown(model, items):
+        state.of(_Outcomes).cleared[entry.id] = len(items)
+        review.clear()
+
+
+def outcome_of(entry: Entry) -> tuple[Job[ChangeResult] | None, int]:
+    """Return what became of a model's second session since images were last uploaded.
+
+    Returns:
+        The job that was to add it to the fit, if one was asked for; how many images were taken off the
+        list, because they are the model's own.
+    """
+    outcomes = state.of(_Outcomes)
+    return outcomes.added.get(entry.id), outcomes.cleared.get(entry.id, 0)
+
+
+def forget_outcome(entry: Entry) -> None:
+    """Forget what became of a model's second session, as another one begins."""
+    outcomes = state.of(_Outcomes)
+    outcomes.added.pop(entry.id, None)
+    outcomes.cleared.pop(entry.id, None)
+
+
+def overlay_of(entry: Entry, item: ScoredUpload, model: Padim, level: int) -> ServedImage:
+    """A scored image's small copy with its heat at this threshold."""
+    identity = workspace.scoring_identity(entry)
+    return ServedImage(_overlay_of(item, model, identity, item.sha256, level, model.config.min_area))
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _overlay_of(
+    _item: ScoredUpload, _model: Padim, identity: str, sha256: str, level: int, min_area: int
+) -> bytes:
+    from padim.data.decode import decode
+    from padim.output.small_overlays import overlay_jpeg
+
+    rgb = decode(_item.thumb.data, _item.name)
+    return overlay_jpeg(rgb, _item.levels(_model), level, min_area, _item.content_box)

@@ -1,0 +1,227 @@
+"""The fitted model’s good parts: what it was fitted on, how it was calibrated, and its working features."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from padim.errors import PadimError
+from ui import calibrate, fit, model_changes
+from ui.app import shell, workspace
+from ui.app.text import count, megabytes, runs_on
+from ui.files import bring
+from ui.jobs import watch
+from ui.views import good_parts_review, layer_tuning
+from ui.views.changes import apply_change
+from ui.widgets import charts, costs, loss_chart, method_settings, normals, panels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from padim.errors import ImageError
+    from padim.model import Padim
+    from padim.storage.model_folders import Entry
+
+
+def draw(entry: Entry) -> None:
+    """Draw the page for this model."""
+    from padim.network.runtime import threads
+
+    try:
+        model = workspace.open_model(entry)
+    except PadimError as error:
+        shell.failure("The model cannot be opened.", error)
+        return
+    failed = fit.memory().failed
+    if failed:
+        _failed(failed, "could not be used")
+    busy = _change_under_way(entry)
+    in_fit = [n for n in model.normals_ if n.status == "fit"]
+    st.html(
+        panels.facts(
+            [
+                ("Parts in the fit", f"{len({n.group for n in in_fit}):,}"),
+                ("Images", f"{len(in_fit):,}"),
+                ("Taken out", f"{len(model.normals_) - len(in_fit):,}"),
+                ("Method", method_settings.titles(model.config)),
+                ("Layers in use", f"{len(model.config.active_layers)} of {len(model.config.layers)}"),
+                ("Working features on disk", _features_on_disk(model)),
+                ("Runs on", runs_on(model.network.extractor.provider, threads())),
+            ]
+        )
+    )
+    shell.out_of_date(entry, here=True)
+    _more_images(entry, model, busy)
+    _training(model)
+    if model.state.fitted.calibration == "none":
+        st.warning(
+            "There is no threshold yet: held-out scores take at least 3 good parts in the fit. "
+            "Add more good parts, or set a threshold by hand on the Calibrate page.",
+            icon=":material/warning:",
+        )
+    else:
+        _calibration(model)
+        layer_tuning.draw(entry, model, busy)
+    from padim.analysis import good_parts
+
+    not_good = good_parts.not_good(model)
+    if not_good:
+        good_parts_review.draw_excluded(entry, model, not_good, busy)
+    good_parts_review.draw_least_normal(entry, model, good_parts.ranked(model), busy)
+    _features(entry, model, busy)
+
+
+def _failed(failed: Sequence[ImageError], what: str) -> None:
+    """List files with the reason why each could not be used."""
+    with st.expander(f"{count(len(failed), 'file')} {what}", icon=":material/warning:"):
+        st.html(panels.problems((error.name, error.reason) for error in failed))
+
+
+def _change_under_way(entry: Entry) -> bool:
+    """Show a running change or the result of the last one; return whether one is running."""
+    job = model_changes.job(entry)
+    if job is None:
+        return False
+    if job.running:
+        watch.watch(job)
+        return True
+    if job.state == "failed":
+        shell.failure("The model was not changed.", job.error)
+    elif job.state == "cancelled":
+        st.info("Cancelled: the model is as it was.", icon=":material/info:")
+    else:
+        st.success(job.result.summary, icon=":material/check:")
+        if job.result.failed:
+            _failed(job.result.failed, "could not be used")
+    return False
+
+
+def _features_on_disk(model: Padim) -> str:
+    if model.working_set.has_features:
+        return megabytes(model.working_set.nbytes)
+    return "deleted" if model.working_set.problem is None else "cannot be used"
+
+
+def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
+    """Draw the ways to add good parts, and to restore missing or damaged working features."""
+    problem = model.working_set.problem
+    if problem is not None:
+        st.warning(
+            f"The working features cannot be used: {panels.plain(problem.path.name)} "
+            f"{panels.plain(problem.what)}. The model itself is whole, and scores as before. To change its "
+            "fit, give the same images again.",
+            icon=":material/warning:",
+        )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        # A count of the changes in the key: a popover starts closed after each.
+        done = model_changes.times()
+        with st.popover("Add good parts", icon=":material/add:", disabled=busy, key=f"fit-add-{done}"):
+            st.markdown("**Continue the fit with more good parts**")
+            if not model.working_set.has_features and (
+                problem is None or model.working_set.continues_exactly
+            ):
+                st.caption(
+                    "The working features were deleted, but the checkpoint suffices: the model learns from "
+                    "the new images and is calibrated anew."
+                    if model.working_set.continues_exactly
+                    else "The working features were deleted. The model would learn from the new images, "
+                    "but the calibration would be out of date until you give all its images again."
+                )
+            bring.images(
+                model_changes.ADD, "images of more good parts", partial(model_changes.start_adding, entry)
+            )
+            st.caption(
+                "Images that agree so well that they must be shots of one part count as one, and so do "
+                "identical files."
+            )
+        if not model.working_set.has_features:
+            with st.popover(
+                "Give the same images again",
+                icon=":material/restore:",
+                disabled=busy,
+                key=f"fit-again-{done}",
+            ):
+                st.markdown("**Bring the working features back**")
+                st.caption(
+                    f"Excluding and putting back need all {count(len(model.normals_), 'image')} that the "
+                    "model was fitted on, as the very same files; their names do not matter."
+                )
+                bring.images(
+                    model_changes.REBUILD, "the same images", partial(model_changes.start_rebuilding, entry)
+                )
+            st.caption("Until then nothing can be excluded or put back.")
+
+
+def _training(model: Padim) -> None:
+    """Draw the loss of every training, for a method that trains a network."""
+    if not model.state.fitted.losses:
+        return
+    with st.expander("How the training went", key="fit-training", icon=":material/show_chart:"):
+        st.plotly_chart(loss_chart.figure(model.state.fitted.losses), config=charts.CONFIG, key="fit-losses")
+        st.caption(
+            "Each line is one training: all good parts, and one for each turn in which some were left out. "
+            "Training stops where the parts it does not learn from no longer gain (the dot). A dotted line "
+            "that turns upwards early means too few good parts, or parts that differ much."
+        )
+
+
+def _calibration(model: Padim) -> None:
+    """Draw the held-out scores of the good parts, and the expected false-reject rate."""
+    level = model.current_threshold
+    from padim.analysis import good_parts
+
+    values, kept_out = good_parts.part_values(model)
+    st.subheader("Held-out scores")
+    st.plotly_chart(
+        charts.score_histogram(
+            values,
+            threshold=None if level is None else model.state.fitted.quantizer.to_value(level.level),
+            kept_out=kept_out,
+        ),
+        config=charts.CONFIG,
+        key="fit-histogram",
+    )
+    st.caption(method_settings.honesty(model.config))
+    warning = None if level is None else calibrate.unsupported(level)
+    if warning is not None:
+        st.warning(warning, icon=":material/warning:")
+    both = good_parts.both_promises(model)
+    if both is None:
+        if level is not None:
+            st.markdown(f"**Good parts rejected.** {model.false_reject_rate_.sentence}")
+        return
+    st.markdown(
+        f"**Good parts rejected.** {both.all_good.sentence} This counts the "
+        f"{count(both.kept_out_parts, 'good part')} you kept out of the fit.\n\n"
+        f"Without {'it' if both.kept_out_parts == 1 else 'them'} it would read: "
+        f"{both.fit_only.sentence} That holds only if such parts never come again."
+    )
+
+
+def _features(entry: Entry, model: Padim, busy: bool) -> None:
+    with st.expander("Working features"):
+        if not model.working_set.has_features:
+            st.write(
+                "They were deleted. “Give the same images again”, above, brings them back; until then "
+                "nothing can be excluded or put back. The model scores without them."
+            )
+            return
+        few = len(model.normals_) <= len(model.state.channels)
+        left = costs.checkpoint(model.config, len(model.normals_))
+        st.write(
+            f"The normals’ features take {megabytes(model.working_set.nbytes)} on this server. With them "
+            "parts can be excluded and put back, exactly and quickly. "
+            "The model scores without them; to have them back "
+            f"you need the same images. A checkpoint of {left} would stay: good parts can still be added, "
+            + (
+                "and the model is calibrated anew."
+                if few
+                else "but the threshold does not follow until all the images are given again."
+            )
+        )
+        if st.button(
+            "Delete the working features", key="fit-delete-features", icon=":material/delete:", disabled=busy
+        ):
+            apply_change(entry, partial(normals.delete_features, entry))

@@ -1,0 +1,173 @@
+"""New model: choose images of good parts, check them, choose settings and start the fit."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from padim.errors import PadimError
+from padim.methods.requirements import can_fit
+from ui import fit
+from ui.app import shell
+from ui.app.text import count
+from ui.files import bring, grouping, uploads
+from ui.files.survey import size_note
+from ui.jobs import watch
+from ui.widgets import costs, networks, panels, settings
+
+if TYPE_CHECKING:
+    from padim.config import PadimConfig
+    from padim.data.survey import Group, Survey
+    from ui.jobs.jobs import Job
+
+_MOST_THUMBNAILS = 60
+_NOTE = (
+    f"40 or more good parts make an honest threshold. For more than {uploads.MANY} images bring a zip, or "
+    "name a folder on the server where one is open: a browser grows slow with so many files. After the fit "
+    "only small copies are kept."
+)
+
+
+def draw() -> None:
+    """Draw the form for a new model, or the progress of the fit that it started."""
+    state = fit.memory()
+    job = fit.fit_job()
+    if job is not None and job.state == "failed":
+        shell.failure("The model was not fitted.", job.error)
+    elif job is not None and job.state == "cancelled":
+        st.info(
+            "The fit was cancelled. Nothing was kept; your images are still here.", icon=":material/info:"
+        )
+    running = job is not None and job.running
+
+    survey_job = fit.survey_job()
+    if survey_job is None or state.brought is None:
+        if job is not None and running:
+            watch.watch(job)
+            return
+        bring.images(fit.UPLOADER, "images of good parts", fit.take, note=_NOTE, sample=fit.sample())
+        return
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        # As HTML, for the name of a file may spell Markdown.
+        st.html(f'<div class="pv-label">{escape(state.brought.label)}</div>')
+        if st.button("Choose other images", key="fit-other", icon=":material/undo:", disabled=running):
+            fit.start_afresh()
+            st.rerun()
+    if survey_job.running:
+        watch.watch(survey_job)
+        return
+    if survey_job.state != "done":
+        shell.failure("These images cannot be read.", survey_job.error)
+        return
+    survey = survey_job.result
+    if not survey.seen:
+        shell.empty("No image can be used", "None of these files is an image that can be read.")
+        st.html(panels.problems((error.name, error.reason) for error in survey.failed))
+        return
+    with st.container(key="fit-halves"):
+        left, right = st.columns([3, 2], gap="large")
+    with left:
+        accepted = _images(survey)
+    with right:
+        _settings(survey, accepted, job if running else None)
+
+
+def _images(survey: Survey) -> list[Group]:
+    """Show the images that were found, and return the groups that the user confirmed as shots of one part."""
+    shell.unusable(survey.failed, open_up_to=5)
+    state = fit.memory()
+    # Other images, other groups: what was confirmed for one set says nothing about the next.
+    accepted = grouping.ask(survey, state.confirmed, f"fit-group-{state.sets}")
+    part_of = survey.parts(accepted)
+    st.html(
+        panels.facts(
+            [
+                ("Images", f"{len(survey.seen):,}"),
+                ("Parts", f"{len(set(part_of.values())):,}"),
+                ("Size (px)", size_note(survey)),
+            ]
+        )
+    )
+    st.html(
+        panels.gallery(
+            (
+                panels.Thumb(panels.ServedImage(item.thumbnail or b""), item.name)
+                for item in survey.seen[:_MOST_THUMBNAILS]
+            ),
+            small=True,
+            more=len(survey.seen) - _MOST_THUMBNAILS,
+        )
+    )
+    return accepted
+
+
+def _settings(survey: Survey, accepted: list[Group], running: Job[fit.FitOutcome] | None) -> None:
+    state = fit.memory()
+    parts = survey.parts(accepted)
+    name = st.text_input(
+        "Name of the model",
+        value=state.suggested_name,
+        max_chars=80,
+        key=f"fit-name-{state.sets}",
+        persist_state="session",
+    )
+    # The settings are right for most: what they come to, and the button, stand above them.
+    start = st.container()
+    st.subheader("Settings")
+    config = settings.form(mixed_shapes=survey.mixed_shapes, images=len(survey.seen))
+    with start:
+        _costs_and_start(survey, parts, name, config, running)
+
+
+def _costs_and_start(
+    survey: Survey,
+    parts: dict[str, str],
+    name: str,
+    config: PadimConfig | None,
+    running: Job[fit.FitOutcome] | None,
+) -> None:
+    n_parts = len(set(parts.values()))
+    if config is not None:
+        with st.container(key="fit-costs"):
+            st.html(panels.facts(costs.facts(config, len(survey.seen))))
+        st.caption(
+            costs.note(config, len(survey.seen)),
+            help="The working features let you exclude images and put them back. If you delete them, the "
+            "checkpoint takes their place: with it, more good parts can still be added.",
+        )
+    if n_parts < 3:
+        st.warning(
+            f"{count(n_parts, 'part')} can show heat, but a threshold with a false-reject rate takes at "
+            "least 3.",
+            icon=":material/warning:",
+        )
+    elif n_parts < 20:
+        st.info(
+            f"From {n_parts} parts the threshold will be blunt: no false-reject rate below about 1 in "
+            f"{n_parts + 1} can be told. 40 or more are better.",
+            icon=":material/info:",
+        )
+    if running is not None:
+        # In the place of the button, where the eye is. Also where it has ended meanwhile: the page then runs
+        # again, and says from the top what came of it.
+        watch.watch(running)
+        return
+    here = config is not None and networks.ready(config)
+    ready = here and config is not None and all(can_fit(name) for name in config.methods_used)
+    if st.button(
+        "Fit the model",
+        type="primary",
+        key="fit-go",
+        disabled=not ready,
+        width="stretch",
+        help="The network’s weights are missing: see below." if config is not None and not here else None,
+    ):
+        assert config is not None
+        try:
+            fit.start_fit(name, config, parts)
+        except (PadimError, OSError) as error:
+            shell.failure("The fit did not start.", error)
+        else:
+            st.rerun()

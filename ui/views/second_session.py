@@ -1,0 +1,153 @@
+"""Second session: good parts of another day, compared with the expected false-reject rate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from ui import model_changes, second_session
+from ui.app import shell
+from ui.app.text import in_hundred, multiple, share_of
+from ui.files import bring
+from ui.jobs import watch
+from ui.reviews import unknown
+from ui.views import review_lists
+from ui.widgets import panels
+
+if TYPE_CHECKING:
+    from padim.model import Padim
+    from padim.storage.model_folders import Entry
+    from ui.second_session import Session
+
+_MOST_IMAGES = 24
+
+
+def draw(entry: Entry, model: Padim) -> None:
+    """Draw the list of images of another day and, once they are scored, whether the promise holds."""
+    st.subheader("Second session")
+    st.caption(
+        "Good parts photographed on another day are the honest test of the threshold: are as many of them "
+        "rejected as was promised?"
+    )
+    change = model_changes.job(entry)
+    if change is not None and change.running:
+        # The list waits: what it is scored by is about to change.
+        watch.watch(change)
+        return
+    second_session.clear_joined(entry, model)
+    review = second_session.review_of(entry)
+    _outcome(entry)
+    if not review_lists.ready(entry, model, review):
+        return
+
+    def bring_parts(*, with_sample: bool = False) -> None:
+        bring.images(
+            second_session.SECOND,
+            "good parts of another day",
+            lambda brought: second_session.take_second(entry, model, brought),
+            note="Twenty or more good parts that are not in the fit, each of them known to be good: what is "
+            "rejected here counts as a false reject.",
+            sample=second_session.sample_second() if with_sample else None,
+        )
+
+    items = review.pile.items
+    if not items:
+        bring_parts(with_sample=True)
+        return
+    review_lists.add_or_clear("second", review, "Add images", bring_parts)
+    threshold = model.current_threshold
+    if threshold is None:
+        st.info(
+            "This model has no threshold yet, so nothing is rejected. Set one by hand on the Calibrate page.",
+            icon=":material/info:",
+        )
+        return
+    fresh = unknown(model, items)
+    review_lists.own_images(len(items) - len(fresh), len(items))
+    if fresh:
+        _session(entry, model, second_session.session(model, fresh, threshold.level), threshold.level)
+
+
+def _outcome(entry: Entry) -> None:
+    """Say what became of the last second session, if it was added to the fit or was the model's own."""
+    added, cleared = second_session.outcome_of(entry)
+    if added is None:
+        review_lists.own_images(cleared, cleared)
+    elif added.state == "failed":
+        shell.failure("The model was not changed.", added.error)
+    elif added.state == "cancelled":
+        st.info("Cancelled: the model is as it was.", icon=":material/info:")
+    elif added.state == "done":
+        text = panels.plain(added.result.summary)
+        if cleared:
+            text += (
+                " These parts lie in the fit now and can no longer test it, so the list was cleared. Drop in "
+                "good parts of yet another day to test the model as it is now."
+            )
+        st.success(text, icon=":material/check:")
+
+
+def _session(entry: Entry, model: Padim, found: Session, level: int) -> None:
+    from padim.decision.operating_points import clopper_pearson
+
+    n, check = len(found.scores), found.check
+    rejected = found.rejected(model, level)
+    low, high = clopper_pearson(len(rejected), n)
+    facts = [
+        ("Parts", f"{n:,}" if n == found.images else f"{n:,}, in {found.images:,} images"),
+        ("Rejected in this session (95 % interval)", share_of(len(rejected), n, low, high)),
+    ]
+    if check is not None:
+        facts.append(("Promised, leave-one-out", f"about {in_hundred(check.expected)}"))
+    facts.append(("Threshold in use", f"{model.state.fitted.quantizer.to_value(level):.2f}"))
+    st.html(panels.facts(facts))
+    if found.images > n:
+        st.caption(
+            "Images so alike that they must be shots of one part count as one, by their highest score."
+        )
+    if check is None:
+        st.warning(
+            "There is no promise to compare this with: held-out scores take at least 3 parts in the fit.",
+            icon=":material/warning:",
+        )
+    elif check.disagrees is None:
+        st.success(second_session.verdict(check), icon=":material/check:")
+    else:
+        st.warning(second_session.verdict(check), icon=":material/warning:")
+    if rejected:
+        value = model.state.fitted.quantizer.to_value
+        text = "Rejected, the worst first"
+        if model.decision.guard is not None:
+            near = sum(model.verdict(score, level) == "review" for score, _ in rejected)
+            text += f"; {near or 'none'} of them within the guard band, and so called for review"
+        st.caption(text)
+        st.html(
+            panels.gallery(
+                (
+                    panels.Thumb(
+                        second_session.overlay_of(entry, item, model, level),
+                        item.name,
+                        f"{multiple(value(score), value(level))} threshold",
+                        model.verdict(score, level),
+                    )
+                    for score, item in rejected[:_MOST_IMAGES]
+                ),
+                more=len(rejected) - _MOST_IMAGES,
+            )
+        )
+    if st.button(
+        f"Add {'this part' if n == 1 else f'these {n:,} parts'} to the fit",
+        type="primary",
+        key="checks-second-fit",
+        icon=":material/add:",
+    ):
+        second_session.add_to_fit(entry, found)
+        st.rerun()
+    text = "All of them, the rejected ones too: add them only if you are sure that every one is a good part."
+    if not model.working_set.has_features:
+        text += (
+            " The working features were deleted: the calibration would be out of date until you give all the "
+            "model’s images again on the Fit page."
+        )
+    st.caption(text)
