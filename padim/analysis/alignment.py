@@ -114,7 +114,7 @@ def align(
     clear &= strength >= np.median(strength) / 2
     if np.count_nonzero(clear) < max(FEWEST_PARTS, n / 2):
         return _unmeasurable(strength)
-    motion = _centred(motion, clear)
+    motion = _centered(motion, clear)
     motion[:, :2] *= size / FINE
     motion[~clear] = np.nan
     shift, angle = np.hypot(motion[:, 0], motion[:, 1])[clear], np.abs(motion[:, 2])[clear]
@@ -173,7 +173,7 @@ def _warp(motion: Doubles, side: int) -> Doubles:
     return np.column_stack([turn, middle + motion[:2] - turn @ middle])
 
 
-def _centred(motion: Doubles, clear: npt.NDArray[np.bool_]) -> Doubles:
+def _centered(motion: Doubles, clear: npt.NDArray[np.bool_]) -> Doubles:
     """Return the motions relative to the median one; shift and rotation have no absolute zero."""
     motion = motion.copy()
     motion[:, 2] -= np.median(motion[clear, 2])

@@ -114,20 +114,20 @@ def _logistic(x: Doubles, caught: Doubles, tried: Doubles) -> tuple[float, float
     """Return intercept and slope of maximum penalized likelihood; None if all were caught or none."""
     if not 0 < caught.sum() < tried.sum():
         return None
-    centre = float(np.average(x, weights=tried))
+    center = float(np.average(x, weights=tried))
 
     def loss(parameters: Doubles) -> tuple[float, Doubles]:
         intercept, slope = parameters
-        z = intercept + slope * (x - centre)
+        z = intercept + slope * (x - center)
         off = tried * expit(z) - caught
         value = np.sum(tried * np.logaddexp(0, z) - caught * z) + (slope / _STEEPEST) ** 2 / 2
-        gradient = np.array([off.sum(), off @ (x - centre) + slope / _STEEPEST**2])
+        gradient = np.array([off.sum(), off @ (x - center) + slope / _STEEPEST**2])
         return float(value), gradient
 
     start = np.array([float(logit(caught.sum() / tried.sum())), 1.0])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(None, None), (0, None)])
     intercept, slope = map(float, found.x)
-    return intercept - slope * centre, slope
+    return intercept - slope * center, slope
 
 
 def _passes(share: float, x: Doubles, shares: Doubles, fit: tuple[float, float] | None) -> Reach:

@@ -183,13 +183,13 @@ def paint(
     if total == 0:
         return painted, area
     old = rgb[place].astype(np.float64)
-    colour = (np.abs(weight)[..., None] * old).sum(axis=(0, 1)) / total
+    color = (np.abs(weight)[..., None] * old).sum(axis=(0, 1)) / total
     # A dent has both signs already; its angle determines the bright side.
-    sign = 1 if kind == "dent" else _sign(float(colour.mean()) / 255, contrast, look.brighter)
+    sign = 1 if kind == "dent" else _sign(float(color.mean()) / 255, contrast, look.brighter)
     change = 255 * contrast * sign
     new = old + change * weight[..., None] * np.array(_TINT.get(kind, (1.0, 1.0, 1.0)))
     if kind == "missing":
-        new += min(1.0, contrast / _BARE) * weight[..., None] * (colour - old)
+        new += min(1.0, contrast / _BARE) * weight[..., None] * (color - old)
     painted[place] = np.clip(np.rint(new), 0, 255).astype(np.uint8)
     return painted, area
 

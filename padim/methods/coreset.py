@@ -43,7 +43,7 @@ def projection(features: int, seed: int) -> Singles | None:
     return (rng.standard_normal((features, PROJECTED)) / np.sqrt(PROJECTED)).astype(np.float32)
 
 
-def k_centre(
+def k_center(
     points: Singles, count: int, seed: int, step: Callable[[int], None] = lambda _: None
 ) -> npt.NDArray[np.int64]:
     """Select ``count`` points greedily, each the farthest from those selected before it.
@@ -119,7 +119,7 @@ def refills(
 
     Args:
         points: float32 ``(n, d)``.
-        chosen: int64 ``(m,)``, the rows of the selection, as returned by :func:`k_centre`.
+        chosen: int64 ``(m,)``, the rows of the selection, as returned by :func:`k_center`.
         groups: int64 ``(n,)``, the group of every point, counted from 0.
         step: called with the number of groups done and their total; may raise to cancel.
 

@@ -34,7 +34,7 @@ from padim.errors import PadimError
 from padim.methods import cross_fitting, patches
 from padim.methods.base import FitResult, Losses, Task
 from padim.methods.patches import Standard
-from padim.methods.training import TrainingPlan, Turn, initialise, train
+from padim.methods.training import TrainingPlan, Turn, initialize, train
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 from padim.network.randomness import drawing_from
@@ -293,7 +293,7 @@ def network(features: int, couplings: int, seed: int) -> Module:
 
     with drawing_from(seed):
         flow = Flow()
-    initialise(flow, seed)
+    initialize(flow, seed)
     with torch.no_grad():
         for layer in flow.layers:
             layer[2].weight.zero_()

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from padim.config import PadimConfig
 from padim.methods.base import FitResult, Task, in_windows
-from padim.methods.neighborhood import neighbours, seen_from
+from padim.methods.neighborhood import neighbors, seen_from
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 from padim.network.threads import in_threads
@@ -37,13 +37,13 @@ class LocalNearest(EmbeddingDetector):
     """A detector of distances to the nearest normal vector around the same position.
 
     Attributes:
-        bank: float32 ``(p, d, n)``, the vectors of n normal images at every position, minus ``centre``.
-        centre: float32 ``(d,)``, their mean; squares of small numbers lose fewer digits.
+        bank: float32 ``(p, d, n)``, the vectors of n normal images at every position, minus ``center``.
+        center: float32 ``(d,)``, their mean; squares of small numbers lose fewer digits.
         reach: r, the grid positions on each side of the center of the window; at least 1.
     """
 
     bank: Singles
-    centre: Singles
+    center: Singles
     reach: int
 
     method: ClassVar[str] = "patchcore"
@@ -74,7 +74,7 @@ class LocalNearest(EmbeddingDetector):
         has a matrix product of its own, so that its distances are bitwise the same in any batch. Working by
         rows of the grid bounds the memory of the products.
         """
-        around, positions = neighbours(self.grid, self.reach), len(self.bank)
+        around, positions = neighbors(self.grid, self.reach), len(self.bank)
         fixed = constants(
             as_columns=np.array([0, features, -1]),
             seen_from=seen_from(self.grid, self.reach),
@@ -125,27 +125,27 @@ class LocalNearest(EmbeddingDetector):
 
     def inputs(self) -> dict[str, Array]:
         half = self.half_squares
-        inputs: dict[str, Array] = {"centre": self.centre[:, None]}
+        inputs: dict[str, Array] = {"centre": self.center[:, None]}
         for row in range(self.grid):
             inputs[f"bank_{row}"] = self.bank[self._row(row), None]
             inputs[f"half_{row}"] = half[self._row(row), None, None]
         return inputs
 
     def files(self) -> dict[str, Array]:
-        return {"bank.npy": self.bank, "centre.npy": self.centre}
+        return {"bank.npy": self.bank, "centre.npy": self.center}
 
     @classmethod
     def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> LocalNearest:
-        bank, centre = saved.array("bank.npy", np.float32, 3), saved.array("centre.npy", np.float32, 1)
-        if bank.shape[:2] != shape or not bank.shape[2] or centre.shape != shape[1:]:
+        bank, center = saved.array("bank.npy", np.float32, 3), saved.array("centre.npy", np.float32, 1)
+        if bank.shape[:2] != shape or not bank.shape[2] or center.shape != shape[1:]:
             raise ValueError(MISFIT)
-        return cls(bank, centre, config.neighborhood)
+        return cls(bank, center, config.neighborhood)
 
     def distances(self, x: Singles) -> Singles:
-        half, around = self.half_squares, neighbours(self.grid, self.reach)
+        half, around = self.half_squares, neighbors(self.grid, self.reach)
         result = np.empty(x.shape[:2], np.float32)
         for position, window in enumerate(around):
-            result[:, position] = self._at(x[:, position] - self.centre, np.unique(window), half)
+            result[:, position] = self._at(x[:, position] - self.center, np.unique(window), half)
         return result
 
     def _at(
@@ -200,9 +200,9 @@ def fit_detector(task: Task) -> FitResult:
         bank[..., done : done + len(some)] = task.read(some).transpose(1, 2, 0)
         done += len(some)
         task.watch.step(done, total, "Reading patches")
-    centre = bank.mean(axis=(0, 2), dtype=np.float64).astype(np.float32)
-    bank -= centre[:, None]
-    detector = LocalNearest(bank, centre, task.config.neighborhood)
+    center = bank.mean(axis=(0, 2), dtype=np.float64).astype(np.float32)
+    bank -= center[:, None]
+    detector = LocalNearest(bank, center, task.config.neighborhood)
     held_out = np.zeros((total, task.positions), np.float32)
     for some in in_windows(task.out_rows):
         held_out[some] = detector.distances(task.read(some))
@@ -213,7 +213,7 @@ def fit_detector(task: Task) -> FitResult:
 
 def _leave_out(task: Task, detector: LocalNearest, rows: Sequence[int], held_out: Singles) -> None:
     """Fill in the distances of the images in the fit to the images of other parts."""
-    half, around = detector.half_squares, neighbours(detector.grid, detector.reach)
+    half, around = detector.half_squares, neighbors(detector.grid, detector.reach)
     part_of = {row: number for number, members in enumerate(task.parts.values()) for row in members}
     part = np.array([part_of[row] for row in rows])
     fitted = np.asarray(rows)

@@ -98,7 +98,7 @@ class PatchStatistics:
         return self
 
     def add(self, x: Floats) -> Self:
-        """Add one image, ``(p, d)``: a rank-1 change."""
+        """Add one image, ``(p, d)``: a rank-1 update."""
         self._check(x, 2)
         return self.update(x[None])
 

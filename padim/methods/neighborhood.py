@@ -12,7 +12,7 @@ COUNT = 9
 OWN = 4
 
 
-def neighbours(grid: int, reach: int = 1) -> Ints:
+def neighbors(grid: int, reach: int = 1) -> Ints:
     """Return the neighbors of every position; outside the grid the position itself stands for a neighbor.
 
     Args:
@@ -41,9 +41,9 @@ def seen_from(grid: int, reach: int = 1) -> Ints:
         reach: the number of neighbors on each side.
 
     Returns:
-        int64 ``(p, count)``, of the shape of :func:`neighbours`.
+        int64 ``(p, count)``, of the shape of :func:`neighbors`.
     """
-    around = neighbours(grid, reach)
+    around = neighbors(grid, reach)
     count = around.shape[1]
     # Seen from the neighbor, j is on the opposite side.
     opposite = np.where(around == np.arange(grid * grid)[:, None], count // 2, count - 1 - np.arange(count))

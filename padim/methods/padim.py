@@ -29,7 +29,7 @@ from padim.methods.gaussian import (
     whitening,
 )
 from padim.methods.moments import PatchStatistics
-from padim.methods.neighborhood import COUNT, OWN, neighbours, seen_from
+from padim.methods.neighborhood import COUNT, OWN, neighbors, seen_from
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
 from padim.network.threads import POSITIONS_PER_BLOCK, in_threads, workers
@@ -122,7 +122,7 @@ class PatchGaussians(EmbeddingDetector):
     def inputs(self) -> dict[str, Array]:
         inputs: dict[str, Array] = {"mean": self.mean[:, None, None], **self.factor.inputs()}
         if self.tolerance:
-            inputs |= {"neighbours": neighbours(self.grid), "seen_from": seen_from(self.grid)}
+            inputs |= {"neighbours": neighbors(self.grid), "seen_from": seen_from(self.grid)}
         return inputs
 
     def files(self) -> dict[str, Array]:
@@ -140,7 +140,7 @@ class PatchGaussians(EmbeddingDetector):
         mean = self.mean.astype(np.float64)
         if not self.tolerance:
             return np.sqrt(self.factor.squared_distances(x - mean))
-        around = neighbours(self.grid)
+        around = neighbors(self.grid)
         seen = np.stack([self.factor.squared_distances(x[:, near] - mean) for near in around.T], axis=-1)
         flat = seen.reshape(len(x), -1)
         return np.asarray(np.sqrt(flat[:, seen_from(self.grid)].min(axis=-1)))
@@ -186,7 +186,7 @@ def fit_detector(task: Task) -> FitResult:
     factor: Factor = LowRank.empty(p, d, count - 1, reg.floor) if low_rank else Triangular.empty(p, d)
     gaussians = PatchGaussians(mean, factor, reg.floor, task.config.position_tolerance)
     held_out = np.full((len(task.normals), p), np.inf if gaussians.tolerance else 0, np.float32)
-    around = neighbours(gaussians.grid).T if gaussians.tolerance else None
+    around = neighbors(gaussians.grid).T if gaussians.tolerance else None
 
     def work(positions: slice) -> tuple[bool, list[_Seen]]:
         block: _Block = (
@@ -298,7 +298,7 @@ class _Block(ABC):
         """Yield squared distances of the neighboring positions' embeddings to the Gaussians of the block.
 
         Args:
-            around: int64 ``(9, positions)``, from :func:`padim.methods.neighborhood.neighbours`.
+            around: int64 ``(9, positions)``, from :func:`padim.methods.neighborhood.neighbors`.
         """
         read = _Reader(self._task, around)
         # At the edge of the grid a position stands for its missing neighbors; it need not be compared twice.

@@ -26,7 +26,7 @@ from scipy.special import softmax
 from padim.config import PadimConfig
 from padim.methods import local_nearest
 from padim.methods.base import FitResult, Task, in_windows
-from padim.methods.coreset import k_centre, projection, refills
+from padim.methods.coreset import k_center, projection, refills
 from padim.methods.local_nearest import LocalNearest
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
@@ -34,7 +34,7 @@ from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
 Singles = npt.NDArray[np.float32]
 
 # The number of patches around the nearest one, itself included, that the weight depends on (the paper's b).
-NEIGHBOURS = 9
+NEIGHBORS = 9
 # The smallest memory bank, however small a share is configured. With fewer patches the ranking and the
 # held-out scores of few parts suffer; this many cost as much in scoring as one percent of two hundred images.
 FEWEST = 2048
@@ -46,15 +46,15 @@ class PatchCore(EmbeddingDetector):
     """A detector of distances to the nearest patch of a memory bank.
 
     Attributes:
-        bank: float32 ``(m, d)``, the memory bank, minus ``centre``.
-        centre: float32 ``(d,)``, subtracted from all patches: squares of small numbers lose fewer digits.
+        bank: float32 ``(m, d)``, the memory bank, minus ``center``.
+        center: float32 ``(d,)``, subtracted from all patches: squares of small numbers lose fewer digits.
         positions: p.
         around: int64 ``(m, b)``, the b patches of the bank nearest to each one, itself first, in a model
             saved by an earlier version with weighted maps; else None.
     """
 
     bank: Singles
-    centre: Singles
+    center: Singles
     positions: int
     around: npt.NDArray[np.int64] | None = None
 
@@ -62,10 +62,10 @@ class PatchCore(EmbeddingDetector):
 
     @classmethod
     def of(cls, patches: Singles, positions: int) -> PatchCore:
-        """Build a detector whose memory bank are the given patches, ``(m, d)``."""
-        centre = patches.mean(axis=0)
-        bank = np.ascontiguousarray(patches - centre)
-        return cls(bank, centre, positions)
+        """Build a detector whose memory bank consists of the given patches, ``(m, d)``."""
+        center = patches.mean(axis=0)
+        bank = np.ascontiguousarray(patches - center)
+        return cls(bank, center, positions)
 
     @property
     def form(self) -> str:
@@ -146,7 +146,7 @@ class PatchCore(EmbeddingDetector):
         inputs: dict[str, Array] = {
             "bank": self.bank,
             "bank_half": half[:, None],
-            "centre": self.centre[:, None],
+            "centre": self.center[:, None],
         }
         if self._weighting is not None:
             inputs |= {
@@ -157,7 +157,7 @@ class PatchCore(EmbeddingDetector):
         return inputs
 
     def files(self) -> dict[str, Array]:
-        files: dict[str, Array] = {"bank.npy": self.bank, "centre.npy": self.centre}
+        files: dict[str, Array] = {"bank.npy": self.bank, "centre.npy": self.center}
         return files if self.around is None else {**files, "around.npy": self.around}
 
     @classmethod
@@ -167,17 +167,17 @@ class PatchCore(EmbeddingDetector):
         if config.neighborhood:
             return LocalNearest.load(saved, config, shape)
         bank = saved.array("bank.npy", np.float32, 2)
-        centre = saved.array("centre.npy", np.float32, 1)
+        center = saved.array("centre.npy", np.float32, 1)
         around = saved.arrays({"around.npy": ((np.int64,), 2)}).get("around.npy")
         positions, features = shape
         count = len(bank)
-        if count == 0 or bank.shape[1] != features or centre.shape != (features,):
+        if count == 0 or bank.shape[1] != features or center.shape != (features,):
             raise ValueError(MISFIT)
         if around is not None and (
-            around.shape != (count, min(NEIGHBOURS, count)) or around.min() < 0 or around.max() >= count
+            around.shape != (count, min(NEIGHBORS, count)) or around.min() < 0 or around.max() >= count
         ):
             raise ValueError(MISFIT)
-        return cls(bank, centre, positions, around)
+        return cls(bank, center, positions, around)
 
     def distances(self, x: Singles) -> Singles:
         half = self.half_squares
@@ -193,12 +193,12 @@ class PatchCore(EmbeddingDetector):
             left_out: bool ``(m,)``, the patches of the bank to remove.
             refill: float32 ``(k, d)``, the patches to add.
         """
-        bank = np.concatenate([self.bank[~left_out], refill - self.centre])
+        bank = np.concatenate([self.bank[~left_out], refill - self.center])
         return self._of_image(patches, bank, _half_squares(bank))
 
     def _of_image(self, patches: Singles, bank: Singles, half: Singles) -> Singles:
         """Return the distances of an image's pooled patches ``(p, d)`` to a centered memory bank."""
-        x = patches - self.centre
+        x = patches - self.center
         squared = np.einsum("pd,pd->p", x, x)
         beside = half - x @ bank.T
         plain = np.sqrt(np.maximum(2 * beside.min(axis=1) + squared, 0))
@@ -256,7 +256,7 @@ def fit_detector(task: Task) -> FitResult:
     rows, total = task.fit_rows, len(task.normals)
     points = _narrow_patches(task)
     count = memory_size(len(points), task.config.coreset_percent)
-    chosen = k_centre(
+    chosen = k_center(
         points,
         count,
         task.config.seed,

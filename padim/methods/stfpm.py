@@ -41,7 +41,7 @@ from padim.errors import BundleError, PadimError
 from padim.methods import cross_fitting
 from padim.methods.base import FitResult, Losses, Task
 from padim.methods.student import build, export
-from padim.methods.training import TrainingPlan, Turn, initialise, train
+from padim.methods.training import TrainingPlan, Turn, initialize, train
 from padim.network import backbone as backbones
 from padim.network.check import check_network
 from padim.network.detector import MISFIT, Array, Detector, Saved
@@ -266,7 +266,7 @@ class TeacherFeatures:
         from torch.nn.functional import normalize
 
         student = build(self._layers)
-        initialise(student, turn.seed)
+        initialize(student, turn.seed)
 
         def loss(batch: _Batch) -> Tensor:
             image, answers = batch

@@ -33,7 +33,7 @@ from padim.config import PadimConfig
 from padim.methods import cross_fitting, patches
 from padim.methods.base import FitResult, Losses, Task
 from padim.methods.patches import Standard
-from padim.methods.training import Phase, TrainingPlan, Turn, initialise, train
+from padim.methods.training import Phase, TrainingPlan, Turn, initialize, train
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, op, tensor
 from padim.network.randomness import drawing_from
@@ -208,7 +208,7 @@ def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:
             nn.LeakyReLU(LEAK), nn.Linear(CODE, HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, d)
         )
     autoencoder = nn.Sequential(encoder, decoder)
-    initialise(autoencoder, turn.seed)
+    initialize(autoencoder, turn.seed)
 
     def drawn(rng: np.random.Generator) -> Iterable[Tensor]:
         return (trained[torch.from_numpy(batch)] for batch in patches.batches(len(trained), rng))

@@ -3,7 +3,7 @@
     def fit(turn):                          # for padim.methods.cross_fitting.cross_fit, which creates the
     turns
         module = Student()                  # any torch.nn.Module, on any device
-        initialise(module, turn.seed)       # the same weights for the same seed
+        initialize(module, turn.seed)       # the same weights for the same seed
         losses = train(
             module,
             turn,
@@ -151,7 +151,7 @@ class Phase:
     end: float = 1.0
 
 
-def initialise(module: Module, seed: int) -> None:
+def initialize(module: Module, seed: int) -> None:
     """Initialize the weights of linear and convolution layers from a separate generator (He et al., 2015).
 
     Biases are set to zero and normalization layers reset. The global generator of torch is not used.
@@ -213,9 +213,9 @@ def train(
     phase = phase or Phase()
     kind = torch.optim.AdamW if plan.decay else torch.optim.Adam
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimiser = kind(parameters, lr=plan.rate, weight_decay=plan.decay)
+    optimizer = kind(parameters, lr=plan.rate, weight_decay=plan.decay)
     saved = _State(turn, plan, phase)
-    run = saved.resume(module, optimiser) or _Run()
+    run = saved.resume(module, optimizer) or _Run()
     name = f"{turn.name}{phase.suffix}"
 
     def mean(batches: Iterable[Batch], step: bool) -> float:
@@ -224,11 +224,11 @@ def train(
             turn.check()
             value = loss(batch)
             if step:
-                optimiser.zero_grad(set_to_none=True)
+                optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 if plan.clip is not None:
                     torch.nn.utils.clip_grad_norm_(parameters, plan.clip)
-                optimiser.step()
+                optimizer.step()
             total, count = total + value.item(), count + 1
         return total / count if count else math.nan
 
@@ -251,7 +251,7 @@ def train(
                 run.diverged = True
             else:
                 run.add(trained, trained if math.isnan(unseen) else unseen, module)
-            saved.put(module, optimiser, run, last=run.ended(plan))
+            saved.put(module, optimizer, run, last=run.ended(plan))
         if run.best_state is None:
             raise PadimError(
                 f"the training {turn.words} failed because its loss is not a finite number; the images' "
@@ -305,13 +305,13 @@ class _State:
         self._path = None if turn.folder is None else turn.folder / f"{digest}.npz"
         self._saved = time.monotonic()
 
-    def put(self, module: Module, optimiser: Optimizer, run: _Run, *, last: bool) -> None:
+    def put(self, module: Module, optimizer: Optimizer, run: _Run, *, last: bool) -> None:
         """Save the state after an epoch, at most every few seconds; always after the last epoch."""
         if self._path is None or (not last and time.monotonic() < self._saved + SECONDS_BETWEEN_SAVES):
             return
         arrays = {f"now/{key}": value for key, value in _arrays(module.state_dict()).items()}
         arrays |= {f"best/{key}": value for key, value in _arrays(run.best_state or {}).items()}
-        for index, moments in optimiser.state_dict()["state"].items():
+        for index, moments in optimizer.state_dict()["state"].items():
             arrays |= {f"moment/{index}/{key}": moments[key].numpy(force=True) for key in _MOMENTS}
         arrays |= {
             "train": np.array(run.train, np.float64),
@@ -324,7 +324,7 @@ class _State:
         write_sealed(self._path, content.getvalue())
         self._saved = time.monotonic()
 
-    def resume(self, module: Module, optimiser: Optimizer) -> _Run | None:
+    def resume(self, module: Module, optimizer: Optimizer) -> _Run | None:
         """Restore the saved state; return None and change nothing if there is no usable one."""
         import torch
 
@@ -349,8 +349,8 @@ class _State:
             for key, value in _below(arrays, "moment/").items():
                 index, _, moment = key.partition("/")
                 moments.setdefault(int(index), {})[moment] = torch.from_numpy(value)
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
             module.load_state_dict({key: torch.from_numpy(value) for key, value in now.items()})
             if best:
                 run.best_state = {

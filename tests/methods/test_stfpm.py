@@ -20,7 +20,7 @@ from padim.methods import lookup
 from padim.methods.base import Task
 from padim.methods.stfpm import STUDENT, StudentTeacher, TeacherFeatures, fit_detector
 from padim.methods.student import build, export
-from padim.methods.training import Turn, initialise
+from padim.methods.training import Turn, initialize
 from padim.network import backbone as backbones
 from padim.network.detector import EmbeddingDetector
 from padim.network.extractor import open_extractor
@@ -64,7 +64,7 @@ def own(model: Padim, tmp_path: Path) -> Padim:
 def untrained(config: PadimConfig, seed: int = 0) -> StudentTeacher:
     layers = backbones.get(config.backbone).select(config.active_layers)
     student = build(layers)
-    initialise(student, seed)
+    initialize(student, seed)
     content = export(student, layers)
     return StudentTeacher(content, layers, config.input_size, config.grid_stride, config.n_features or 1)
 
