@@ -99,11 +99,11 @@ class AdaptationResult:
         compared_by: ``painted_defects`` or ``labeled_defects``.
         published, adapted: the results of both networks.
         difference: the value of the adapted network minus that of the published one.
-        trained: the number of images in the training set; their parts are not in the fit of the adapted
-            model.
+        trained: the number of images in the training set; their parts are not in the
+            fit of the adapted model.
         evaluated: the number of images in the evaluation, painted on or labelled.
-        passed_over: the number of good images not used because they, or their parts, are also in the labelled
-            set.
+        passed_over: the number of good images not used because they, or their parts, are
+            also in the labelled set.
         losses: the loss curves of the fine-tuning.
     """
 
@@ -172,8 +172,8 @@ def adapt(
         epochs: the maximum number of training epochs.
         progress: called as (done, total or None, stage).
         cancel: called between batches; returning True cancels.
-        on_error: called with images that cannot be used, once for each image; without it the first one
-            raises.
+        on_error: called with images that cannot be used, once for each image; without
+            it the first one raises.
 
     Returns:
         The model with the network that was kept, and the outcome.

@@ -50,17 +50,17 @@ class Alignment:
     An image that shares no outline with the others has no measurable shift or rotation: both are NaN.
 
     Attributes:
-        shifts: float32 ``(n, 2)``, the displacement of the content down and to the right, dy and dx in map
-            pixels.
-        angles: float32 ``(n,)``, the rotation about the image center in degrees, positive counterclockwise on
-            the screen.
+        shifts: float32 ``(n, 2)``, the displacement of the content down and to the right,
+            dy and dx in map pixels.
+        angles: float32 ``(n,)``, the rotation about the image center in degrees, positive
+            counterclockwise on the screen.
         strength: float32 ``(n,)``, the correlation with the mean of the others after alignment, at most 1.
         measurable: False with fewer than three images, or if most of them share no outline (textures); all
             figures are NaN then.
-        shift95: the 95th percentile of the length of the shifts, in map pixels.
-        angle95: the 95th percentile of the absolute rotations, in degrees.
-        edge95: the 95th percentile of the largest displacement by shift and rotation together of content half
-        an
+            shift95: the 95th percentile of the length of the shifts, in map pixels.
+            angle95: the 95th percentile of the absolute rotations, in degrees.
+            edge95: the 95th percentile of the largest displacement by shift and rotation together of content half
+            an
             image away from the center, in map pixels.
     """
 
@@ -178,8 +178,8 @@ def _centered(motion: Doubles, clear: npt.NDArray[np.bool_]) -> Doubles:
     motion = motion.copy()
     motion[:, 2] -= np.median(motion[clear, 2])
     turns = np.stack([_rotation(angle) for angle in motion[:, 2]])
-    # A common shift s moves each part by s rotated with the part. Medians, because one outlier must not move
-    # the rest.
+    # A common shift s moves each part by s rotated with the part. Medians, because one outlier
+    # must not move the rest.
     for _ in range(3):
         common = np.linalg.solve(turns[clear].mean(axis=0), np.median(motion[clear, :2], axis=0))
         motion[:, :2] -= turns @ common

@@ -79,8 +79,8 @@ def _squared(covariance: Doubles, delta: Doubles, chosen: Indices) -> Doubles:
     lower = np.linalg.cholesky(covariance[:, chosen[:, None], chosen])
     result = np.empty(len(delta))
     for position, (factor, one) in enumerate(zip(lower, delta[:, chosen], strict=True)):
-        # The transpose of a C-ordered lower factor is the F-ordered upper factor that LAPACK expects: no
-        # copy.
+        # The transpose of a C-ordered lower factor is the F-ordered upper factor that
+        # LAPACK expects: no copy.
         white, info = lapack.dtrtrs(factor.T, one, lower=0, trans=1)
         if info:
             raise np.linalg.LinAlgError(f"singular covariance at grid position {position}")

@@ -30,8 +30,8 @@ class Cost:
         positions: p, the number of grid positions.
         channels: the number of channels of all chosen layers together.
         features: d, the number of channels in use.
-        rank: the rank of the stored covariances, if there are too few normal images to span d dimensions;
-            else None.
+        rank: the rank of the stored covariances, if there are too few normal images to span d
+            dimensions; else None.
         patches: the number of patches in a memory bank; None for methods without one.
         kept_per_image: bytes that every normal image adds to a memory bank of all patches, in RAM and in the
             saved model; 0 for other methods.

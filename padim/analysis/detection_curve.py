@@ -49,7 +49,7 @@ class Curve:
         intercept, slope: the parameters of the logistic curve
             ``1 / (1 + exp(-(intercept + slope * ln(value))))``, with a slope of at least 0; None if all
             defects were caught or none.
-        at_50, at_90: where the curve passes 50 % and 90 %, or why that cannot be determined.
+            at_50, at_90: where the curve passes 50 % and 90 %, or why that cannot be determined.
         smallest: the smallest value tried from which on at least 90 % were caught, by count.
     """
 
@@ -82,8 +82,8 @@ def curve_of(values: Sequence[float], caught: Sequence[int], tried: Sequence[int
         tried: the number of defects tried at each value.
 
     Raises:
-        ValueError: the lists have different lengths, are empty or do not increase, or the counts are
-        impossible.
+        ValueError: the lists have different lengths, are empty or do not increase, or the
+            counts are impossible.
     """
     if not len(values) == len(caught) == len(tried) or not len(values):
         raise ValueError("a curve takes as many counts as values, and at least one")

@@ -172,8 +172,8 @@ class LearningCurve:
         defects: the kind of defects that recall is computed from; None without defects.
         names: the names of the defects, or of the good parts painted on.
         painted: the number of painted defects.
-        passed_over: the number of labelled defects left out because the model has them, by content, as good
-            parts.
+        passed_over: the number of labelled defects left out because the model has them, by
+            content, as good parts.
     """
 
     parts: int

@@ -1,9 +1,9 @@
 """Metrics of detection on labelled images, with confidence intervals or the reason why there is no figure.
 
-Pixels are counted in 65,536 levels, so that exact areas under curves need no more memory for a thousand
-images than for one. For the intervals, the pixels of each image are counted in about 1,700 coarser steps,
-each less than half a percent of its level wide: images are then drawn with replacement by adding rows of
-counts.
+Pixels are counted in 65,536 levels, so that exact areas under curves need no more memory for a
+thousand images than for one. For the intervals, the pixels of each image are counted in about 1,700
+coarser steps, each less than half a percent of its level wide: images are then drawn with replacement
+by adding rows of counts.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Counts = npt.NDArray[np.float64]
 # The number of bootstrap draws for the intervals, and the number of draws processed at a time.
 RESAMPLES = 1000
 _AT_A_TIME = 100
-# The overlap is integrated up to this share of good pixels above the threshold, as in MVTec's definition of
-# AUPRO.
+# The overlap is integrated up to this share of good pixels above the threshold, as in
+# MVTec's definition of AUPRO.
 PRO_LIMIT = 0.3
 NO_MASKS = "no masks: nobody has drawn where the defects are"
 _NO_SOUND = "there is no sound pixel"
@@ -62,7 +62,7 @@ class BestF1:
     """The threshold with the highest F1 score, optimistic because it is chosen on the same images.
 
     Attributes:
-        f1: the F1 score at the threshold.
+            f1: the F1 score at the threshold.
         level: the highest threshold with this F1 score; scores strictly above it are defects.
     """
 
@@ -96,15 +96,15 @@ class EvaluationReport:
 
     Attributes:
         image_auroc, image_ap: AUROC and average precision of the image scores.
-        best_f1: the best F1 of the image scores; None without both classes.
-        image_f1: the same F1 with its interval; the best threshold is chosen again in every draw.
+            best_f1: the best F1 of the image scores; None without both classes.
+            image_f1: the same F1 with its interval; the best threshold is chosen again in every draw.
         zero_miss: the share of good images rejected at the highest threshold that misses no defect.
         zero_miss_level: that threshold; None if there is none.
         pixel_auroc, pixel_ap: AUROC and average precision of the level maps, at map resolution.
         aupro: the area under the per-region overlap up to ``PRO_LIMIT``, divided by it
             (:meth:`Curves.aupro`).
-        pixel_f1: the best F1 of the pixels.
-        pixel_f1_level: its threshold; None if there is none.
+            pixel_f1: the best F1 of the pixels.
+            pixel_f1_level: its threshold; None if there is none.
         false_rejects: good images above the threshold.
         misses: defects at or below the threshold.
         review_good, review_defects: the number of images in the guard band.
@@ -204,8 +204,8 @@ class Pixels:
         """Return AUROC, average precision, AUPRO and best F1 over all pixels, with ties and intervals.
 
         Args:
-            kind: use only the images of that kind and the good ones, in coarse steps; None uses all images,
-                by level.
+            kind: use only the images of that kind and the good ones, in coarse steps; None
+                uses all images, by level.
         """
         if kind not in self._pixel_figures:
             self._pixel_figures[kind] = self._figures(kind)
@@ -234,8 +234,8 @@ class Pixels:
         nonempty = np.flatnonzero((sound + faulty) > 0)
         bare = Curves.of(sound[None, nonempty].astype(np.float64), faulty[None, nonempty].astype(np.float64))
         f1, at = bare.best_f1()
-        # Pixels strictly above a threshold are detected: to detect those at ``nonempty[at]``, use the level
-        # below.
+        # Pixels strictly above a threshold are detected: to detect those at
+        # ``nonempty[at]``, use the level below.
         lowest = int(nonempty[at[0]]) if kind is None else int(_STEPS[nonempty[at[0]]])
         figures = [
             Figure(float(bare.auroc()[0])),
@@ -249,8 +249,8 @@ class Pixels:
     def draws(self) -> Counts | None:
         """Return the four figures of each bootstrap draw, ``(RESAMPLES, 4)``; None with too few images.
 
-        The draws are the same for all maps of the same images, so that two models can be compared draw by
-        draw.
+        The draws are the same for all maps of the same images, so that two models can be
+        compared draw by draw.
         """
         return self._drawn(self._rows)
 
@@ -293,8 +293,8 @@ class PixelFigures(NamedTuple):
     Attributes:
         auroc, average_precision: over all scored pixels.
         aupro: see :meth:`Curves.aupro`.
-        f1: the best F1 of any threshold.
-        f1_level: its threshold; None if there is none.
+            f1: the best F1 of any threshold.
+            f1_level: its threshold; None if there is none.
     """
 
     auroc: Figure

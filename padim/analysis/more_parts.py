@@ -20,8 +20,8 @@ class MorePartsBound:
 
     Attributes:
         parts: the number of parts.
-        upper: the 95 % upper bound of the false-reject rate, if the additional parts score like the present
-            ones.
+        upper: the 95 % upper bound of the false-reject rate, if the additional parts score
+            like the present ones.
     """
 
     parts: int

@@ -202,8 +202,8 @@ def _good(model: Padim) -> Iterator[tuple[int, str]]:
 def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
     """Return the mean image of the good parts in the fit at map resolution, as a background for drawing.
 
-    It is computed from the thumbnails (at most 512 px, JPEG), which are suitable for display, not for
-    measurement.
+    It is computed from the thumbnails (at most 512 px, JPEG), which are suitable for
+    display, not for measurement.
 
     Returns:
         uint8 ``(S, S, 3)``.

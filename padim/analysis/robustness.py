@@ -76,8 +76,8 @@ class Series:
     def tolerance(self, limit: float | None, margin: float = MARGIN) -> Tolerance:
         """Return the largest severity that neither rejects too many good parts nor misses too many defects.
 
-        The counted shares are compared, not the ends of their intervals, so that with few images a single one
-        can decide.
+        The counted shares are compared, not the ends of their intervals, so that with few images a
+        single one can decide.
 
         Args:
             limit: the largest acceptable share of good images rejected; None without a promise.

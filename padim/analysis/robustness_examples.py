@@ -20,8 +20,8 @@ __all__ = ["PIXEL_FOR_PIXEL", "SIDE", "ChangedExample", "ChangedExampleKeeper", 
 
 # The longest side of a kept image in pixels.
 SIDE = 256
-# Changes that are visible at full resolution only: for these a central crop is kept, for others the reduced
-# image.
+# Changes that are visible at full resolution only: for these a central crop is kept, for
+# others the reduced image.
 PIXEL_FOR_PIXEL = frozenset({"blur", "noise", "jpeg"})
 
 
@@ -32,8 +32,8 @@ class ChangedExample:
     Attributes:
         severity: the severity of the change; 0 is the unaltered image.
         score: the score, a level.
-        rgb: uint8 ``(h, w, 3)``, at most 256 pixels on a side: the whole image reduced, or a central crop at
-            full resolution.
+        rgb: uint8 ``(h, w, 3)``, at most 256 pixels on a side: the whole image reduced, or a central
+            crop at full resolution.
         whole: whether ``rgb`` is the whole image.
         map: uint16 ``(S, S)``, the level map.
         content_box: the area of the map that the image covers; None if it covers all of it.

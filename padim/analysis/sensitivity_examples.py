@@ -56,8 +56,8 @@ class PaintedExample:
         kind, size, contrast: the defect; the size in map pixels.
         score: the score of the painted image, a level.
         mask: bool ``(S, S)``, the mask of the painted image at the threshold of the measurement.
-        caught: whether a region of the mask overlaps the painted area, and no region of the unpainted image
-            does.
+        caught: whether a region of the mask overlaps the painted area, and no region of
+            the unpainted image does.
     """
 
     unpainted: Unpainted

@@ -1,9 +1,9 @@
 """Session check: test whether a model rejects as many good parts of a second session as promised.
 
-Parts from another day, camera position or batch are the fair test of a calibration. The promised rate is
-itself estimated from N held-out parts, k of them above the threshold. A binomial test against the promised
-rate would treat it as certain and raise false alarms; the test here takes the uncertainty of N parts into
-account.
+Parts from another day, camera position or batch are the fair test of a calibration. The promised
+rate is itself estimated from N held-out parts, k of them above the threshold. A binomial test
+against the promised rate would treat it as certain and raise false alarms; the test here takes the
+uncertainty of N parts into account.
 
 For exchangeable scores, the number above the threshold among n new parts is bounded as follows. In descending
 order, the threshold is between the k-th and the (k+1)-th of the N held-out scores. The share of all parts

@@ -20,12 +20,12 @@ __all__ = ["StoredScore"]
 class StoredScore:
     """One scored image, whose level map is recomputed from the distance grid and identical to the original.
 
-    Every method takes the model that scored the image: a model with another scoring identity would compute
-    another map.
+    Every method takes the model that scored the image: a model with another scoring identity
+    would compute another map.
 
     Attributes:
         name: the file name.
-        sha256: the SHA-256 of the file's bytes.
+            sha256: the SHA-256 of the file's bytes.
         original_size: (height, width) in pixels.
         content_box: the area of the map that the image covers; None if it covers all of it.
         grid: float32 ``(grid, grid)``, the distances.
@@ -45,8 +45,8 @@ class StoredScore:
 
     def score(self, model: Padim, min_area: int) -> int:
         """Return the image score, a level, for a smallest region; computed once for each."""
-        # Imported late, as below, so that a page without images does not wait for the network runtime to
-        # load.
+        # Imported late, as below, so that a page without images does not wait for the
+        # network runtime to load.
         from padim.decision.regions import region_score
 
         if min_area not in self._scores:

@@ -30,8 +30,8 @@ SMALLEST_SIZE = 1.0
 _SLENDER = 0.1
 # How far the outline of a stain deviates inwards from its circle, and the wave numbers of the deviation.
 _RAGGED, _WAVES = 0.3, (2, 3, 5)
-# The weights of red, green and blue: a dark stain is brownish, because it takes least from red and most from
-# blue.
+# The weights of red, green and blue: a dark stain is brownish, because it takes least from
+# red and most from blue.
 _TINT = {"stain": (0.4, 0.7, 1.0)}
 # 1 / max q (1 - q^2)^2, which is at q = 1 / sqrt(5).
 _DENT_PEAK = 1 / (5**-0.5 * 0.8**2)
@@ -44,8 +44,8 @@ class Look:
     """The appearance of a defect, in which defects of one kind, size and contrast can differ.
 
     Attributes:
-        angle: the direction of a scratch, the rotation of a patch or the lighting direction of a dent, in
-            radians.
+        angle: the direction of a scratch, the rotation of a patch or the lighting direction
+            of a dent, in radians.
         brighter: whether the defect is brighter than the background, not darker; inverted if the range of
             values leaves no room for that.
         phases: the phases of a stain's outline in radians, one for each of its waves.

@@ -41,9 +41,9 @@ class Task:
         images: the normal images themselves, for the methods that train on images.
         network: the backbone that computed the embeddings, as ONNX, for the methods that run it themselves;
             None stands for the network of the registry.
-        drawn: int64 ``(d,)``, the same channels as indices into the channels of all layers of the config,
-            where the feature store holds a different set of layers; None where ``channels`` are already these
-            indices.
+        drawn: int64 ``(d,)``, the same channels as indices into the channels of all layers of the
+            config, where the feature store holds a different set of layers; None where ``channels`` are
+            already these indices.
     """
 
     feature_store: FeatureStore

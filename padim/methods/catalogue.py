@@ -26,8 +26,8 @@ class Method:
             way of each of the ``members`` of an ensemble.
         trains: whether a network is trained, which takes minutes and produces loss curves.
         settings: the keys of the config that this method reads and some other methods do not.
-        feature_norm: the default of ``PadimConfig.feature_norm``: the value that detects more defects with
-            this method.
+        feature_norm: the default of ``PadimConfig.feature_norm``: the value that detects more
+            defects with this method.
     """
 
     name: MethodName

@@ -71,8 +71,8 @@ def k_center(
         raise ValueError(f"count must be 1 to {n}, got {count}")
     halves = 0.5 * np.einsum("nd,nd->n", points, points)
     chosen = [int(np.random.default_rng(seed).integers(n))]
-    # Half the squared distance to the nearest selected point, less half the squared length of the point
-    # itself.
+    # Half the squared distance to the nearest selected point, less half the squared
+    # length of the point itself.
     nearest = np.full(n, np.inf, np.float32)
     _update_nearest(points, halves, chosen, nearest)
     while len(chosen) < count:

@@ -34,8 +34,8 @@ from padim.network.nodes import FLOAT, Piece, constants, op, renamed, tensor
 
 Singles = npt.NDArray[np.float32]
 
-# The shares of held-out pixels above the knots of a scale: dense in the tail, where good and defective
-# separate.
+# The shares of held-out pixels above the knots of a scale: dense in the tail, where good
+# and defective separate.
 _SHARES = 10.0 ** -np.linspace(0, 4, 33)
 # With fewer pixels than this above it, the position of a knot is too uncertain.
 _FEWEST_ABOVE = 10
@@ -68,12 +68,12 @@ class Surprise:
         last = np.append(np.diff(knots) > 1e-3 * max(knots[-1], 1e-12), True)
         knots, levels = knots[last], levels[last]
         if len(knots) == 1:
-            # All distances are equal: of their spread it is only known that it is small compared with their
-            # size.
+            # All distances are equal: of their spread it is only known that it is small
+            # compared with their size.
             return cls(knots.astype(np.float32), np.array([1 / max(abs(knots[0]), 1.0)], np.float32))
         slopes = np.diff(levels) / np.diff(knots)
-        # The tail is the tenth of the pixels with the largest distances; its mean slope continues beyond the
-        # last knot.
+        # The tail is the tenth of the pixels with the largest distances; its mean slope
+        # continues beyond the last knot.
         body = int(np.searchsorted(levels, 1.0))
         body = min(body, len(knots) - 2)
         beyond = (levels[-1] - levels[body]) / (knots[-1] - knots[body])

@@ -7,12 +7,12 @@ under a standard normal distribution, times the change of volume on the way:
 
     log p(x) = -|z|^2 / 2 - d log(2 pi) / 2 + sum of the couplings' log scales + log |det W|
 
-Before training the couplings are the identity and the likelihood is that of a Gaussian; training fits it to
-the distribution of the patches. The distance is ``sqrt(max(0, 2 (c - log p)))``, with c chosen such that the
-median of its square is d on good patches that were not trained on, as it would be about for a Gaussian: of
-two patches at one position the less likely one never has the smaller distance. It is the likelihood in the
-units of the position, without the volume of these units, which would make all patches more likely where
-little varies.
+Before training the couplings are the identity and the likelihood is that of a Gaussian; training fits it
+to the distribution of the patches. The distance is ``sqrt(max(0, 2 (c - log p)))``, with c chosen such
+that the median of its square is d on good patches that were not trained on, as it would be about for a
+Gaussian: of two patches at one position the less likely one never has the smaller distance. It is the
+likelihood in the units of the position, without the volume of these units, which would make all patches
+more likely where little varies.
 
 The standardization is the only information on positions in the flow. Measured on MVTec's bottle (image /
 pixel AUROC): .999 / .978. When the position is also an input of the couplings, as in CFLOW-AD, the likelihood
@@ -342,8 +342,8 @@ def fit(task: Task, turn: Turn) -> tuple[Likelihood, tuple[Losses, ...]]:
         turn,
         TrainingPlan.of(config, RATE, DECAY, CLIP),
         batches=drawn,
-        # The loss per feature, so that it does not depend on their number; without the constants of all
-        # patches.
+        # The loss per feature, so that it does not depend on their number; without the
+        # constants of all patches.
         loss=lambda x: unlikely(x).mean() / d,
         held_out=lambda: held_out,
         threads=1,

@@ -64,8 +64,8 @@ def whitening(statistics: PatchStatistics, regularization: Regularization, degre
         covariance[:, diagonal, diagonal] += regularization.floor
         factor = np.linalg.cholesky(covariance)
         for position, lower in enumerate(factor, start=block.start):
-            # The transpose of a C-ordered lower factor is the F-ordered upper factor that LAPACK expects: no
-            # copy.
+            # The transpose of a C-ordered lower factor is the F-ordered upper factor that
+            # LAPACK expects: no copy.
             inverse, info = lapack.dtrtri(lower.T, lower=0)
             if info:
                 raise np.linalg.LinAlgError(f"the covariance factor at grid position {position} is singular")
@@ -297,9 +297,9 @@ class Span:
     def basis(self) -> tuple[Doubles, Doubles]:
         """Return an orthonormal basis, ``(p, d, n - 1)``, and ``1 / sqrt(eigenvalue of A)``, ``(p, n - 1)``.
 
-        A direction in which the variance is negligible compared with the floor counts as outside the span,
-        and its column is zero. The error is below a ten-millionth, and the eigenvector would be rounding
-        noise.
+        A direction in which the variance is negligible compared with the floor counts as outside
+        the span, and its column is zero. The error is below a ten-millionth, and the eigenvector
+        would be rounding noise.
         """
         rank = self.count - 1
         values, vectors = self.values, self.vectors

@@ -1,11 +1,11 @@
 """The ``patchcore`` method: the distance to the nearest patch of a memory bank (Roth et al., 2022).
 
-The memory bank is a coreset of the locally aware patch features of the normal images, which are averages over
-3 x 3 positions (arXiv 2106.08265). The paper multiplies the largest distance of an image by a weight
-(equation 7), which is lower where the memory bank is sparse around the nearest patch. The weight applies to
-the score of the image only; here score and mask are both read from one map, and a weight on the whole map
-gained nothing on four real data sets. So there is no weight. Models saved by earlier versions have it, and
-keep it.
+The memory bank is a coreset of the locally aware patch features of the normal images, which are averages
+over 3 x 3 positions (arXiv 2106.08265). The paper multiplies the largest distance of an image by a
+weight (equation 7), which is lower where the memory bank is sparse around the nearest patch. The weight
+applies to the score of the image only; here score and mask are both read from one map, and a weight on
+the whole map gained nothing on four real data sets. So there is no weight. Models saved by earlier
+versions have it, and keep it.
 
 The held-out distances of a normal image are those to the memory bank without the patches of its part,
 completed by the patches that these had made superfluous (:func:`padim.methods.coreset.refills`). That is

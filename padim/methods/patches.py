@@ -63,8 +63,8 @@ class Standard:
         else:
             own = squares / (count - 1)
         square = OWN_SHARE * own + (1 - OWN_SHARE) * own.mean(axis=0)
-        # A channel that never varies has no unit of its own, but a deviation from it is an anomaly all the
-        # same.
+        # A channel that never varies has no unit of its own, but a deviation from it is
+        # an anomaly all the same.
         usual = square.mean() or 1.0
         square = np.where(square > 1e-6 * usual, square, usual)
         return cls(mean.astype(np.float32), (1 / np.sqrt(square)).astype(np.float32))

@@ -20,8 +20,8 @@ def check_can_fit(config: PadimConfig) -> None:
     """Check that the method of a config, or every member of an ensemble, can be fitted.
 
     Raises:
-        MissingExtraError: a method trains a network and PyTorch is not installed; the message says what to
-        run.
+        MissingExtraError: a method trains a network and PyTorch is not installed; the
+            message says what to run.
     """
     for name in config.methods_used:
         if not can_fit(name):

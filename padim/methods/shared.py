@@ -109,8 +109,8 @@ class SharedGaussian(EmbeddingDetector):
         return Piece(nodes, constants(as_columns=np.array([0, features, -1])), inputs)
 
     def inputs(self) -> dict[str, Array]:
-        # In the graph the positions are the last axis, as in the network's output, so the factor is on the
-        # left.
+        # In the graph the positions are the last axis, as in the network's output, so the
+        # factor is on the left.
         return {"mean": self.mean[:, None], "whitener": np.ascontiguousarray(self.whitener.T)}
 
     def files(self) -> dict[str, Array]:

@@ -57,9 +57,9 @@ STUDENT = "student.onnx"
 _TINY = 1e-12
 _RATE = 2e-3
 BATCH = 8
-# The number of squares in an epoch, regardless of the number of images: the students of the folds take as
-# many steps as that of all parts, or they would be worse for that reason alone; and the duration is known in
-# advance.
+# The number of squares in an epoch, regardless of the number of images: the students of the folds
+# take as many steps as that of all parts, or they would be worse for that reason alone; and the
+# duration is known in advance.
 _SQUARES = 160
 _PREFIX = "student_"
 
@@ -211,7 +211,7 @@ class TeacherFeatures:
         backbone = backbones.get(task.config.backbone)
         self._scale = np.asarray(backbone.scale, np.float32)[:, None, None]
         self._offset = np.asarray(backbone.offset, np.float32)[:, None, None]
-        self._path = folder / "answers.f16"
+        self._path = folder / "teacher_outputs.f16"
         self._shapes = [(layer.channels, *[self._size // layer.stride] * 2) for layer in self._layers]
         self._numbers = [int(np.prod(shape)) for shape in self._shapes]
         self._place = {row: place for place, row in enumerate(task.fit_rows)}
@@ -241,9 +241,9 @@ class TeacherFeatures:
             for start in range(0, len(rows), BATCH):
                 self._task.watch.step(start, len(rows), "Asking the teacher")
                 image = self._image(self._planes(rows[start : start + BATCH]))
-                answers = run_session(session, names, {"image": image})
-                lengths = [np.linalg.norm(answer, axis=1, keepdims=True) for answer in answers]
-                units = [a / (length + _TINY) for a, length in zip(answers, lengths, strict=True)]
+                outputs = run_session(session, names, {"image": image})
+                lengths = [np.linalg.norm(output, axis=1, keepdims=True) for output in outputs]
+                units = [a / (length + _TINY) for a, length in zip(outputs, lengths, strict=True)]
                 for index in range(len(image)):
                     file.writelines(unit[index].astype(np.float16).tobytes() for unit in units)
 
@@ -269,10 +269,10 @@ class TeacherFeatures:
         initialize(student, turn.seed)
 
         def loss(batch: _Batch) -> Tensor:
-            image, answers = batch
+            image, outputs = batch
             total = from_numpy(np.zeros((), np.float32))
-            for own, answer in zip(student(from_numpy(image)), answers, strict=True):
-                apart = normalize(own, dim=1, eps=_TINY) - from_numpy(answer.astype(np.float32))
+            for own, output in zip(student(from_numpy(image)), outputs, strict=True):
+                apart = normalize(own, dim=1, eps=_TINY) - from_numpy(output.astype(np.float32))
                 total = total + 0.5 * apart.square().sum(dim=1).mean()
             return total
 
@@ -311,8 +311,8 @@ class TeacherFeatures:
             yield (
                 image,
                 [
-                    _cut(answer, places // layer.stride, self._crop // layer.stride)
-                    for layer, answer in zip(self._layers, self._outputs(picked), strict=True)
+                    _cut(output, places // layer.stride, self._crop // layer.stride)
+                    for layer, output in zip(self._layers, self._outputs(picked), strict=True)
                 ],
             )
 

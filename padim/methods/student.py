@@ -67,11 +67,11 @@ def build(layers: Sequence[Layer]) -> Module:
                 self.heads.append(nn.Conv2d(width, layer.channels, 1))
 
         def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-            answers, x = [], image
+            outputs, x = [], image
             for stage, head in zip(self.stages, self.heads, strict=True):
                 x = stage(x)
-                answers.append(head(x))
-            return tuple(answers)
+                outputs.append(head(x))
+            return tuple(outputs)
 
     with drawing_from(0):  # training draws the weights again
         return Student()

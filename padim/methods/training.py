@@ -197,9 +197,9 @@ def train(
             decides when to stop.
         after_epoch: may change the module's buffers before the held-out loss is computed.
         phase: which of several trainings in this turn.
-        threads: the number of torch threads; by default as many as the rest of the package uses. Networks of
-            a few thousand weights train faster with one, because threads would wait for each other at every
-            layer.
+        threads: the number of torch threads; by default as many as the rest of the package uses.
+            Networks of a few thousand weights train faster with one, because threads would wait for
+            each other at every layer.
 
     Returns:
         The loss curves. Losses are means over the minibatches.

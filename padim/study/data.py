@@ -36,8 +36,8 @@ class Category:
         name: a name that is unique in the study.
         normals: the good parts to fit on.
         tests: labelled images for evaluation, disjoint from ``normals``.
-        drawn: whether ``normals`` were drawn at random from the good parts, because the data set does not
-            specify them.
+        drawn: whether ``normals`` were drawn at random from the good parts, because the data set
+            does not specify them.
     """
 
     name: str

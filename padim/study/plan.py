@@ -104,7 +104,7 @@ class StudyPlan(BaseModel):
 
         Raises:
             PadimError: an entry is not a valid configuration, two have the same name, or there are too many;
-            the
+                the
                 message names the entry.
         """
         combinations = math.prod(

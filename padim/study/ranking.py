@@ -76,8 +76,8 @@ class Overall:
         standings: the means over the categories, by figure.
         promised: the mean of the promised false-reject rates; None if there is none.
         false_rejects, caught: the counts over all categories; None without results.
-        fit_seconds, milliseconds, model_bytes: the means over the categories with results; None without
-            results.
+        fit_seconds, milliseconds, model_bytes: the means over the categories with
+            results; None without results.
         done: the number of categories with a result, and of all categories.
         why: the first error with its category; empty without errors.
     """

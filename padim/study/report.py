@@ -29,8 +29,8 @@ def write_files(study: Study) -> tuple[Path, Path]:
 def csv_bytes(study: Study) -> bytes:
     """Return a CSV with one line for each run, with the byte order mark that spreadsheets need for UTF-8.
 
-    The p-value of each figure is that of the difference to the best of the category, corrected by Holm's
-    method.
+    The p-value of each figure is that of the difference to the best of the category,
+    corrected by Holm's method.
     """
     names = [about.name for about in FIGURES]
     rows = {name: dict(table(study, name).rows) for name in names}
