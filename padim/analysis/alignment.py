@@ -57,11 +57,10 @@ class Alignment:
         strength: float32 ``(n,)``, the correlation with the mean of the others after alignment, at most 1.
         measurable: False with fewer than three images, or if most of them share no outline (textures); all
             figures are NaN then.
-            shift95: the 95th percentile of the length of the shifts, in map pixels.
-            angle95: the 95th percentile of the absolute rotations, in degrees.
-            edge95: the 95th percentile of the largest displacement by shift and rotation together of content half
-            an
-            image away from the center, in map pixels.
+        shift95: the 95th percentile of the length of the shifts, in map pixels.
+        angle95: the 95th percentile of the absolute rotations, in degrees.
+        edge95: the 95th percentile of the largest displacement by shift and rotation together of content
+            half an image away from the center, in map pixels.
     """
 
     shifts: Floats = field(repr=False)

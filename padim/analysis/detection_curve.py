@@ -49,7 +49,7 @@ class Curve:
         intercept, slope: the parameters of the logistic curve
             ``1 / (1 + exp(-(intercept + slope * ln(value))))``, with a slope of at least 0; None if all
             defects were caught or none.
-            at_50, at_90: where the curve passes 50 % and 90 %, or why that cannot be determined.
+        at_50, at_90: where the curve passes 50 % and 90 %, or why that cannot be determined.
         smallest: the smallest value tried from which on at least 90 % were caught, by count.
     """
 

@@ -185,8 +185,7 @@ def learning_curve(
     Raises:
         NotFittedError: the model is not fitted.
         PadimError: there are too few parts or no features on disk, the method trains a network, or a setting
-            is out
-            of range; the message states the remedy.
+            is out of range; the message states the remedy.
         DamagedError: the features cannot be used.
         Cancelled: ``cancel`` returned True.
         ImageError: an image cannot be used and ``on_error`` is not given.

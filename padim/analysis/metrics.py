@@ -62,7 +62,7 @@ class BestF1:
     """The threshold with the highest F1 score, optimistic because it is chosen on the same images.
 
     Attributes:
-            f1: the F1 score at the threshold.
+        f1: the F1 score at the threshold.
         level: the highest threshold with this F1 score; scores strictly above it are defects.
     """
 
@@ -96,15 +96,15 @@ class EvaluationReport:
 
     Attributes:
         image_auroc, image_ap: AUROC and average precision of the image scores.
-            best_f1: the best F1 of the image scores; None without both classes.
-            image_f1: the same F1 with its interval; the best threshold is chosen again in every draw.
+        best_f1: the best F1 of the image scores; None without both classes.
+        image_f1: the same F1 with its interval; the best threshold is chosen again in every draw.
         zero_miss: the share of good images rejected at the highest threshold that misses no defect.
         zero_miss_level: that threshold; None if there is none.
         pixel_auroc, pixel_ap: AUROC and average precision of the level maps, at map resolution.
         aupro: the area under the per-region overlap up to ``PRO_LIMIT``, divided by it
             (:meth:`Curves.aupro`).
-            pixel_f1: the best F1 of the pixels.
-            pixel_f1_level: its threshold; None if there is none.
+        pixel_f1: the best F1 of the pixels.
+        pixel_f1_level: its threshold; None if there is none.
         false_rejects: good images above the threshold.
         misses: defects at or below the threshold.
         review_good, review_defects: the number of images in the guard band.
@@ -293,8 +293,8 @@ class PixelFigures(NamedTuple):
     Attributes:
         auroc, average_precision: over all scored pixels.
         aupro: see :meth:`Curves.aupro`.
-            f1: the best F1 of any threshold.
-            f1_level: its threshold; None if there is none.
+        f1: the best F1 of any threshold.
+        f1_level: its threshold; None if there is none.
     """
 
     auroc: Figure

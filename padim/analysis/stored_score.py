@@ -25,7 +25,7 @@ class StoredScore:
 
     Attributes:
         name: the file name.
-            sha256: the SHA-256 of the file's bytes.
+        sha256: the SHA-256 of the file's bytes.
         original_size: (height, width) in pixels.
         content_box: the area of the map that the image covers; None if it covers all of it.
         grid: float32 ``(grid, grid)``, the distances.

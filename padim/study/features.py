@@ -67,7 +67,7 @@ class ImageRecord:
     Attributes:
         name: its name in the data set.
         kind: ``good`` or the kind of defect.
-            sha256: the SHA-256 of its file.
+        sha256: the SHA-256 of its file.
         original_size: (height, width) in pixels.
         mask: the index of its mask; None without a mask.
     """

@@ -104,8 +104,7 @@ class StudyPlan(BaseModel):
 
         Raises:
             PadimError: an entry is not a valid configuration, two have the same name, or there are too many;
-                the
-                message names the entry.
+                the message names the entry.
         """
         combinations = math.prod(
             max(1, len(one)) for one in (self.methods, self.backbones, self.layers, self.input_sizes)

@@ -126,8 +126,7 @@ def run(
     Raises:
         Cancelled: ``cancel`` returned True; finished runs are kept.
         PadimError: there is nothing to compare, a name is not unique, or the folder is not that of a study or
-            is in
-            use.
+            is in use.
     """
     folder = Path(folder)
     names = [category.name for category in categories]
