@@ -179,7 +179,7 @@ def measure(folder: Path, options: Options, result: report.Report, baseline: Bas
     category = mvtec.read(folder, options.config)
     name = category.name
     defects, parts = category.rows(good=False), parts_of(category, options.grouping)
-    experiment = Experiment(category, options, mvtec.Remembering(options.config), parts, defects)
+    experiment = Experiment(category, options, mvtec.CachingExtractor(options.config), parts, defects)
     counts = [len(category.rows(good=True, train=t)) for t in (True, False)]
     if not counts[1] or not defects:
         raise SystemExit(f"{name} needs images in test/good and in test/<defect>")

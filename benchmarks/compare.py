@@ -37,7 +37,7 @@ LEAST_GAIN = {"all": -0.005}
 TITLES = {
     "image_auroc": "image AUROC",
     "recall_at_5": "recall at 5 %",
-    "recall": "honest recall",
+    "recall": "recall at threshold",
     "realised": "realised",
     "promised": "promised",
     "pixel_auroc": "pixel AUROC",
@@ -235,7 +235,7 @@ class Comparison:
                 raise SystemExit(
                     f"{category.name} has {len(parts)} good parts: too few to leave any for testing"
                 )
-            extractor = mvtec.Remembering(config)
+            extractor = mvtec.CachingExtractor(config)
             for name in names:
                 options = self.options.of(self.configs[name])
                 experiment = Experiment(category, options, extractor, parts, defects)

@@ -131,7 +131,7 @@ class Experiment:
 
     category: mvtec.Category
     options: Options
-    extractor: mvtec.Remembering
+    extractor: mvtec.CachingExtractor
     parts: list[list[int]]
     defects: list[int]
 
@@ -162,7 +162,7 @@ def fitted(experiment: Experiment, parts: Sequence[Rows]) -> Iterator[Padim]:
         experiment.category.images[row].name: str(part) for part, rows in enumerate(parts) for row in rows
     }
     with tempfile.TemporaryDirectory() as folder:
-        model = mvtec.RememberingPadim(experiment.options.config, experiment.extractor, Path(folder))
+        model = mvtec.CachingPadim(experiment.options.config, experiment.extractor, Path(folder))
         model.fit(experiment.category.named_arrays([row for rows in parts for row in rows]), groups=names)
         yield model.set_decision(percentile=experiment.options.permille / 10)
 

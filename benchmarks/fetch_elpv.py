@@ -5,7 +5,7 @@
 FOLDER must be new or empty. It will contain the categories ``mono`` and ``poly``, 300 x 300 gray PNG files
 of electroluminescence images, each with ``train/good``, ``test/good`` and ``test/defect``, without masks. It
 belongs outside the repository: the images are licensed CC BY-NC-SA 4.0 (not for commercial use), which is
-not this project's license. ``SOURCE.txt`` in FOLDER says so, with the papers to cite.
+not this project's license. ``SOURCE.txt`` in FOLDER states this, with the papers to cite.
 
 The package labels each cell with the probability of a defect, from the certainty of its annotators. Cells
 with probability 0 are good, those with probability 1 are defects. Cells with 1/3 or 2/3 are left out: as

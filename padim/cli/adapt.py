@@ -151,7 +151,7 @@ def adapt(
         "",
         outcome.words,
         "",
-        facts(summary.of_model(model, output), f"Fitted and saved: {summary.plain(output)}"),
+        facts(summary.model_rows(model, output), f"Fitted and saved: {summary.plain(output)}"),
     ]
     terminal.result(document, "", *renderables)
     if hint:

@@ -110,8 +110,8 @@ def calibrate(
     renderables.append(
         facts(
             [
-                ("threshold", summary.threshold_words(model)),
-                ("false rejects", summary.promise_words(model)),
+                ("threshold", summary.threshold_text(model)),
+                ("false rejects", summary.promise_text(model)),
                 ("smallest region", f"{model.config.min_area} map pixels"),
                 (
                     "",

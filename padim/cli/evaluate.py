@@ -150,9 +150,9 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
         ("pixel AUPRO (up to 30 %)", figure_text(report.aupro)),
         ("best pixel F1", figure_text(report.pixel_f1, at(report.pixel_f1_level))),
     ]
-    promised = summary.promise_words(model)
+    promised = summary.promise_text(model)
     decision = [
-        ("threshold", summary.threshold_words(model)),
+        ("threshold", summary.threshold_text(model)),
         ("promised", promised),
         ("good parts rejected", rate_of(report.false_rejects)),
         ("defects missed", rate_of(report.misses)),

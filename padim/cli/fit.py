@@ -13,7 +13,7 @@ import typer
 
 from padim.cli import options, summary
 from padim.cli.options import config_of, decide
-from padim.cli.resuming import at_work, has_model, is_complete, may_be_replaced, sweep_beside
+from padim.cli.resuming import has_model, is_complete, locked_partial, may_be_replaced, sweep_beside
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
@@ -145,10 +145,10 @@ def fit(
     check_can_fit(settings)
     with (
         weights_from(weights),
-        at_work(output, terminal, resume=resume, force=force) as partial,
+        locked_partial(output, terminal, resume=resume, force=force) as partial,
         Stop(terminal) as stop,
     ):
-        terminal.print(facts(summary.of_cost(settings, len(source)), "Estimated cost"))
+        terminal.print(facts(summary.cost_rows(settings, len(source)), "Estimated cost"))
         if settings.weights == "random":
             terminal.warn("the network has random weights: for trials only, its verdicts mean nothing")
         _fit(
@@ -192,7 +192,7 @@ def _report_complete(
     model = Padim.load(output)
     terminal.note(f"the fit is already complete, there is nothing to resume: {output} is its model")
     document = {**summary.document(model, output), "skipped": to_json.skipped(source.skipped)}
-    terminal.result(document, "", facts(summary.of_model(model, output), f"Fitted and saved: {output}"))
+    terminal.result(document, "", facts(summary.model_rows(model, output), f"Fitted and saved: {output}"))
 
 
 def _fit(
@@ -278,7 +278,7 @@ def _fit(
             _remove_quietly(partial)
         raise
     document = {**summary.document(model, output), "skipped": to_json.skipped(skipped)}
-    terminal.result(document, "", facts(summary.of_model(model, output), f"Fitted and saved: {output}"))
+    terminal.result(document, "", facts(summary.model_rows(model, output), f"Fitted and saved: {output}"))
     if hint:
         terminal.note(hint)
     terminal.skipped(skipped)

@@ -67,7 +67,7 @@ def _config(terminal: Terminal, config: Any, images: int | None) -> None:
     }
     if images is not None:
         document["cost"]["features"] = document["cost"]["features_per_image"] * images
-    rows = summary.of_cost(config, images)
+    rows = summary.cost_rows(config, images)
     if preset is not None:
         rows.insert(0, ("preset", presets.described(preset, config.backbone)))
     terminal.result(document, facts(rows, "Estimated cost"))
@@ -97,7 +97,7 @@ def _model(terminal: Terminal, path: Path) -> None:
         if sizes[name]
     )
     rows = [
-        *summary.of_model(model, path),
+        *summary.model_rows(model, path),
         (
             "smallest region",
             f"{model.config.min_area} map pixels, after smoothing by {model.config.smoothing_sigma:g}",

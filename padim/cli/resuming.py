@@ -62,7 +62,7 @@ def has_model(path: Path) -> bool:
 
 
 @contextmanager
-def at_work(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> Iterator[Path]:
+def locked_partial(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> Iterator[Path]:
     """Create and lock the folder of an unfinished fit for ``output`` while the block runs; yields the folder.
 
     A fit that has no completed work to resume is removed.

@@ -85,7 +85,7 @@ def score(
     """
     from padim.data.opening import open_source
     from padim.model import Padim
-    from padim.output.results import Results, of_model
+    from padim.output.results import Results, model_columns
     from padim.output.scoring_journal import rows_kept
     from padim.storage import bundle
     from padim.text import count
@@ -101,7 +101,7 @@ def score(
         raise PadimError(f"{images}: holds no images; give a folder or a zip with images to score")
     shown_side = panel_side if panels else 0
     shared = {
-        **of_model(model, path.resolve().name, identity),
+        **model_columns(model, path.resolve().name, identity),
         "backbone": model.config.backbone,
         "random_weights": summary.is_random(model),
     }

@@ -117,7 +117,7 @@ def _journal(
             raise PadimError(
                 f"{output}: holds earlier results; choose another folder or replace them with --force"
             )
-    # The journal comes first: from now on it identifies all of these files as ours, even after a kill.
+    # The journal comes first: from now on it marks all of these files as results, even after a kill.
     journal = Journal.begin(output, begun_with)
     for name in earlier:
         place = output / name

@@ -132,7 +132,7 @@ def sensitivity(
         "skipped": to_json.skipped(failed),
     }
     terminal.result(document, *_shown(found, model, path))
-    _remark(terminal, found)
+    _print_notes(terminal, found)
     terminal.skipped(failed)
 
 
@@ -184,8 +184,8 @@ def _shown(found: Sensitivity, model: Padim, path: Path) -> list[Any]:
     across, down = found.scale
     scale = f"{across:.3g}" if round(across, 6) == round(down, 6) else f"{across:.3g} × {down:.3g}"
     rows = [
-        ("threshold", summary.threshold_words(model)),
-        ("promised", summary.promise_words(model)),
+        ("threshold", summary.threshold_text(model)),
+        ("promised", summary.promise_text(model)),
         (
             "painted on",
             f"{count(len(found.places), 'place')} on {count(len(found.images), 'image')}, each setting "
@@ -243,7 +243,7 @@ def _map(found: Sensitivity) -> list[Any]:
     return ["", "[bold]Caught by place, in percent over all settings[/]", Text("\n".join(lines))]
 
 
-def _remark(terminal: Terminal, found: Sensitivity) -> None:
+def _print_notes(terminal: Terminal, found: Sensitivity) -> None:
     from padim.text import count
 
     if found.in_fit:

@@ -144,7 +144,7 @@ def study(
             raise typer.Exit(stop.exit_code) from error
     files = write_files(done)
     terminal.result({**document(done), "files": [str(file) for file in files]}, *_shown(done))
-    _remark(terminal, done)
+    _print_notes(terminal, done)
     terminal.print(f"\n[dim]{summary.plain(', '.join(str(file) for file in files))}[/]")
     if not done.done:
         raise typer.Exit(2)
@@ -347,7 +347,7 @@ def _share(rate: Rate | None) -> str:
     return "–" if rate is None else f"{rate.share * 100:.0f}"
 
 
-def _remark(terminal: Terminal, done: Study) -> None:
+def _print_notes(terminal: Terminal, done: Study) -> None:
     from padim.text import count
 
     if done.again:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Facts = list[tuple[str, str]]
 
 
-def of_network(config: PadimConfig) -> Facts:
+def network_rows(config: PadimConfig) -> Facts:
     """Return rows on the network, its layers, and the size and channels of its features."""
     from padim.analysis.cost import estimate
 
@@ -34,7 +34,7 @@ def of_network(config: PadimConfig) -> Facts:
     ]
 
 
-def of_method(config: PadimConfig) -> Facts:
+def method_rows(config: PadimConfig) -> Facts:
     """Return a row on the method and its settings."""
     from padim.methods import catalogue
 
@@ -53,7 +53,7 @@ def of_method(config: PadimConfig) -> Facts:
     return [("method", f"{titles}{': ' if details else ''}{', '.join(details)}")]
 
 
-def of_cost(config: PadimConfig, images: int | None = None) -> Facts:
+def cost_rows(config: PadimConfig, images: int | None = None) -> Facts:
     """Return rows on the memory and disk space that a configuration will need.
 
     Args:
@@ -68,8 +68,8 @@ def of_cost(config: PadimConfig, images: int | None = None) -> Facts:
         disk += f", {megabytes(cost.features_per_image * images)} for {count(images, 'image')},"
     more = f"; {megabytes(cost.kept_per_image)} more for every image" if cost.kept_per_image else ""
     return [
-        *of_method(config),
-        *of_network(config),
+        *method_rows(config),
+        *network_rows(config),
         (
             "memory",
             f"{megabytes(cost.fit_memory)} to fit, {megabytes(cost.score_memory)} to score, "
@@ -87,7 +87,7 @@ def of_cost(config: PadimConfig, images: int | None = None) -> Facts:
 
 
 def cost_document(config: PadimConfig, images: int | None = None) -> dict[str, Any]:
-    """Return the estimated cost of a configuration in bytes, as plain JSON; arguments as :func:`of_cost`."""
+    """Return the estimated cost of a configuration in bytes, as plain JSON; see :func:`cost_rows`."""
     from dataclasses import asdict
 
     from padim.analysis.cost import estimate
@@ -95,7 +95,7 @@ def cost_document(config: PadimConfig, images: int | None = None) -> dict[str, A
     return asdict(estimate(config, images))
 
 
-def threshold_words(model: Padim) -> str:
+def threshold_text(model: Padim) -> str:
     """Return the threshold in use and its origin, as text with rich markup."""
     threshold = model.current_threshold
     if threshold is None:
@@ -116,7 +116,7 @@ def threshold_words(model: Padim) -> str:
     return text
 
 
-def promise_words(model: Padim) -> str:
+def promise_text(model: Padim) -> str:
     """Return the false rejects to expect at the threshold, worded as in the web application."""
     if model.current_threshold is None or model.state.fitted.calibration == "none":
         return "none: fewer than 3 good parts do not allow an estimate"
@@ -126,7 +126,7 @@ def promise_words(model: Padim) -> str:
     return text
 
 
-def of_model(model: Padim, path: Path) -> Facts:
+def model_rows(model: Padim, path: Path) -> Facts:
     """Return rows on a fitted model: method, network, parts, images, threshold and expected false rejects."""
     normals = model.normals_
     parts = len({normal.group for normal in normals if normal.status == "fit"})
@@ -134,10 +134,10 @@ def of_model(model: Padim, path: Path) -> Facts:
     made_of = f"{count(parts, 'part')}, {count(len(normals), 'image')}" + (
         f" ({out} excluded)" if out else ""
     )
-    rows = [*of_method(model.config), *of_network(model.config), ("good parts", made_of)]
+    rows = [*method_rows(model.config), *network_rows(model.config), ("good parts", made_of)]
     if is_random(model):
         rows.insert(2, ("weights", "[bold red]RANDOM: an untrained network, for trials only[/]"))
-    rows += [("threshold", threshold_words(model)), ("false rejects", promise_words(model))]
+    rows += [("threshold", threshold_text(model)), ("false rejects", promise_text(model))]
     if model.decision.guard is not None:
         rows.append(("review", f"within {model.decision.guard.half_width:.4g} of the threshold"))
     if model.decision.roi is not None:

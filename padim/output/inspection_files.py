@@ -38,7 +38,7 @@ def results_csv(
         The file's bytes, UTF-8 with the byte order mark that spreadsheets need to recognize it.
     """
     area = model.config.min_area
-    shared = {**results.of_model(model, name, identity), "random_weights": model.network.random_weights}
+    shared = {**results.model_columns(model, name, identity), "random_weights": model.network.random_weights}
     lines = [results.csv_line(CSV_COLUMNS)]
     for image in images:
         score = image.score(model, area)

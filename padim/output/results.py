@@ -117,7 +117,7 @@ def unusable(name: str, reason: str, sha256: str | None = None) -> dict[str, Any
     return {"name": name, "verdict": None, "error": reason, "sha256": sha256}
 
 
-def of_model(model: Padim, name: str, identity: str) -> dict[str, Any]:
+def model_columns(model: Padim, name: str, identity: str) -> dict[str, Any]:
     """Build the columns that are the same for all rows of one run: model, id and settings."""
     return {
         "model": name,

@@ -164,9 +164,9 @@ def test_remembered_embeddings_give_the_very_scores_of_the_engine(
     files = [(read.images[row].name, (category / read.images[row].name).read_bytes()) for row in good]
     bad = [(read.images[row].name, (category / read.images[row].name).read_bytes()) for row in defects]
     plain = Padim(small_config, work_dir=tmp_path / "plain").fit(files[:20])
-    extractor = mvtec.Remembering(small_config)
+    extractor = mvtec.CachingExtractor(small_config)
     for turn in range(2):
-        model = mvtec.RememberingPadim(small_config, extractor, tmp_path / f"work{turn}")
+        model = mvtec.CachingPadim(small_config, extractor, tmp_path / f"work{turn}")
         model.fit(read.named_arrays(good[:20]))
         assert np.array_equal(
             model.state.part_scores(model.config.min_area), plain.state.part_scores(plain.config.min_area)
