@@ -93,8 +93,8 @@ def fingerprint(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _shrink(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Average a uint8 (h, w) image over areas to float32 (SIDE, SIDE).
 
-    Rows first, in bands: faster than cv2.resize's INTER_AREA at a ratio that is not an integer,
-    and unrounded, so that a texture of less than one grey level survives.
+    Rows first, in bands: faster than cv2.resize's INTER_AREA at a ratio that is not an integer, and
+    unrounded, so that a texture of less than one grey level survives.
     """
     if len(grey) < SIDE:
         grey = cv2.resize(grey, (grey.shape[1], SIDE))

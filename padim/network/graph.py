@@ -262,8 +262,8 @@ def scoring_graph(embedding: Piece, detector: Piece, size: int, *, guarded: bool
 
     Returns:
         A graph with the outputs ``distance`` float32 ``(n, p)``, ``map`` uint16 ``(n, size, size)`` and
-        ``score`` float32
-        ``(n,)``: the map's largest level, the anomaly score at a smallest region of one pixel.
+        ``score`` float32 ``(n,)``: the map's largest level, the anomaly score at a smallest region of one
+        pixel.
     """
     pieces = [embedding, detector, _checked_piece(guarded=guarded), _tail_piece()]
     return _model("padim_scoring", pieces, _outputs(size))
