@@ -1,16 +1,16 @@
-# make run      installs into .venv, without PyTorch, and starts the app
-# make run-all  the same with PyTorch: every network, and the methods that train
-# make test     installs everything, fetches Chromium and strace where it may, runs every test
-# make lint     ruff and mypy
+# make run      install into .venv, without PyTorch, and start the app
+# make run-all  the same with PyTorch, for all networks and the methods that train
+# make test     install everything, Chromium and strace too if permitted, and run all tests
+# make lint     run ruff and mypy
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Modules are compiled when they are first imported, as most never are: less time, and 180 MB less.
+# Modules are compiled when first imported: most never are, which saves time and 180 MB.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile
 STRACE := $(shell command -v strace)
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
-# On this machine alone (.streamlit/config.toml); for others: make run ADDRESS=0.0.0.0, and read there what that means.
+# Listens on this machine only; for others: make run ADDRESS=0.0.0.0, but read .streamlit/config.toml first.
 APP := $(BIN)/padim app $(if $(ADDRESS),--address $(ADDRESS))
 
 .PHONY: run run-all test lint chromium strace
@@ -21,7 +21,7 @@ run: $(VENV)/.ready
 run-all: $(VENV)/.ready-all
 	$(APP)
 
-# One process a core, up to four; the tests of a file stay together, and share what they set up.
+# One process per core, up to four; the tests of a file run in one process, as they share fixtures.
 test: $(VENV)/.ready-dev chromium strace
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
@@ -33,7 +33,7 @@ lint: $(VENV)/.ready-dev
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# The package itself is not copied there: what is changed here runs as it is.
+# An editable install: changes in this checkout take effect without installing again.
 $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 	$(PIP) -e ".[app]"
 	touch $@
@@ -46,13 +46,13 @@ $(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
 	$(PIP) -e ".[all,dev]"
 	touch $@ $(VENV)/.ready $(VENV)/.ready-all
 
-# Only where packages may be installed without asking: as root on a Debian-like system.
+# Packages are installed only as root on a Debian-like system, where no password is needed.
 chromium:
 ifeq ($(CHROMIUM),)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
 	else \
-	  echo "Chromium was not found: the browser tests will be skipped. Install it to run them."; \
+	  echo "Chromium was not found, so the browser tests will be skipped. Install it to run them."; \
 	fi
 endif
 
@@ -61,6 +61,6 @@ ifeq ($(STRACE),)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends strace; \
 	else \
-	  echo "strace was not found: what leaves the machine is tested for Python's own sockets alone."; \
+	  echo "strace was not found, so outgoing connections are tested for Python's own sockets only."; \
 	fi
 endif

@@ -1,4 +1,4 @@
-"""The application: run it with ``streamlit run app.py``.
+"""Entry point of the web application: run it with ``streamlit run app.py``.
 
 Streamlit serves ``home.py`` and the files in ``pages/``, behind the checks and headers of ``ui.app.server``.
 """

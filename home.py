@@ -1,4 +1,4 @@
-"""Home: what to do first, and the models on this server. ``app.py`` serves it, and the pages beside it."""
+"""The Home page: the first steps, the saved models and the interrupted fits. ``app.py`` serves it."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _models(entries: list[Entry], in_use: Entry | None) -> None:
             _row(entry, in_use is not None and entry.id == in_use.id)
 
 
-def _stopped() -> None:
-    """Fits that a restart or a kill of the server has stopped, to go on with or to discard."""
+def _stopped_fits() -> None:
+    """Show the fits that a restart or a kill of the server interrupted, each to be resumed or discarded."""
     found = stopped_fits.in_workspace(workspace.store())
     if not found:
         return
@@ -132,7 +132,7 @@ def _row(entry: Entry, in_use: bool) -> None:
 
 
 def _scorer(entry: Entry) -> None:
-    """The model as a file for other computers, made when asked for."""
+    """Show the button that downloads the model as one ONNX file, which is built when it is clicked."""
     hindrance = exports.scorer_hindrance(entry)
     st.download_button(
         "Scorer for the line PC (ONNX)",
@@ -177,5 +177,5 @@ current = shell.begin(
 leftover_files.sweep_once()
 saved = workspace.store().models()
 _start(saved)
-_stopped()
+_stopped_fits()
 _models(saved, current)

@@ -1,13 +1,14 @@
-"""How well defects are found, and whether the promised false-reject rate is the one that comes.
+"""Measure how well defects are found, and whether false rejects are as frequent as promised.
 
     python benchmarks/accuracy.py --data FOLDER ... [--category bottle ...] [--method NAME] [--check] [--json]
     python benchmarks/accuracy.py --data FOLDER ... --variant NAME KEY=VALUE ... [--variant ...] [--check]
 
-FOLDER is a category in MVTec AD's layout, or holds several. The network runs once over every image; all
-fits, thresholds and verdicts after that are the engine's own, on those embeddings.
+FOLDER is a category in the layout of MVTec AD, or contains several. The network runs once for every image;
+all fits, thresholds and verdicts are those of the engine, computed from the cached embeddings.
 
-Without ``--variant`` every category is reported by itself and held to targets. With it, other configurations
-are compared with the given one on the same draws of all categories (:mod:`benchmarks.compare`).
+Without ``--variant`` every category is reported separately and checked against targets. With it, other
+configurations are compared with the given one on the same draws of all categories
+(:mod:`benchmarks.compare`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sklearn.metrics import roc_auc_score
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import compare, mvtec, report, variants
-from benchmarks.draws import Draw, Lab, Options, PixelHistograms, evaluate_draw, fitted, parts_of
+from benchmarks.draws import Draw, Experiment, Options, PixelHistograms, evaluate_draw, fitted, parts_of
 from benchmarks.recall_baseline import BASELINE, MEAN_RECALL_TOLERANCE, Baseline
 from padim.decision.anomaly_map import MAX_LEVEL
 from padim.errors import PadimError
@@ -38,7 +39,7 @@ AUROC_TARGETS = {
     "bottle": {"image_auroc": 0.990, "pixel_auroc": 0.975},
     "magnetic_tile": {"image_auroc": 0.90},
 }
-# Of methods other than the default one; a shared Gaussian does not know where it looks, and has none.
+# Image AUROC of other methods. The pooled Gaussian (``shared``) ignores positions and has no target.
 METHOD_TARGETS = {
     "bottle": {"patchcore": 0.990, "svdd": 0.970, "flow": 0.970, "stfpm": 0.970, "ensemble": 0.970}
 }
@@ -56,11 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
         type=Path,
         nargs="+",
         action="extend",
-        help="folders, each a category or with several in it; default: the environment's PADIM_DATA",
+        help="folders, each a category or a folder of categories; default: environment variable PADIM_DATA",
     )
-    parser.add_argument("--category", nargs="+", default=[], help="only these")
+    parser.add_argument("--category", nargs="+", default=[], help="use only these categories")
     parser.add_argument("--config", type=Path, help="a YAML configuration instead of the default one")
-    parser.add_argument("--method", choices=list(catalogue.METHODS), help="instead of the configuration's")
+    parser.add_argument("--method", choices=list(catalogue.METHODS), help="override the configuration's")
     parser.add_argument(
         "--set",
         nargs="+",
@@ -69,32 +70,32 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="KEY=VALUE",
         help="changes to the configuration",
     )
-    parser.add_argument("--sizes", type=int, nargs="*", default=[20, 50], help="normals in the random fits")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[20, 50], help="parts in the random fits")
     parser.add_argument(
-        "--draws", type=int, help="random fits for each size; default 30, 10 for a comparison"
+        "--draws", type=int, help="random fits for each size; default 30, for a comparison 10"
     )
     parser.add_argument("--percentile", type=float, default=95.0)
     parser.add_argument(
         "--parts",
         choices=["image", "likeness"],
         default="image",
-        help="what a part is: every image, or all that padim.data.grouping takes for shots of one part",
+        help="a part is one image, or all images that padim.data.grouping considers shots of one part",
     )
-    parser.add_argument("--baseline", type=Path, default=BASELINE, help="recall to hold against")
+    parser.add_argument("--baseline", type=Path, default=BASELINE, help="file of the recall to compare with")
     parser.add_argument("--write-baseline", action="store_true", help="record the recall of this run")
     parser.add_argument(
         "--threshold-override",
         choices=["inf", "0"],
-        help="judge at the highest or the lowest threshold, to prove that --check notices",
+        help="decide at the highest or the lowest threshold, to prove that --check fails then",
     )
     compare.add_arguments(parser)
     args = parser.parse_args(arguments)
     folders = args.data or ([Path(data)] if data else [])
     if not folders:
-        parser.error("--data: name the folders (or set the environment's PADIM_DATA)")
+        parser.error("--data: give the folders (or set the environment variable PADIM_DATA)")
     if args.write_baseline and args.threshold_override:
         parser.error(
-            "--write-baseline records what the model does, not what --threshold-override makes of it"
+            "--write-baseline records the model's recall: it cannot be used with --threshold-override"
         )
     try:
         categories = mvtec.find_all(folders, args.category)
@@ -117,24 +118,24 @@ def main(arguments: list[str] | None = None) -> int:
 def report_on(
     parser: argparse.ArgumentParser, args: argparse.Namespace, folders: Sequence[Path], options: Options
 ) -> int:
-    """Report on every category by itself; the exit code."""
+    """Measure and report every category separately; return the exit code."""
     result = report.Report("accuracy")
     baseline = Baseline(args.baseline, options)
     plain = ["config", "method", "set", "draws", "percentile", "parts"]
     for folder in folders:
         name = folder.resolve().name
         if name in baseline.known and not baseline.applies(name) and not args.write_baseline:
-            # Changed defaults must not switch the comparison off without anybody noticing.
+            # A change of defaults must not disable the comparison unnoticed.
             if all(getattr(args, option) == parser.get_default(option) for option in plain):
-                parser.error(f"{args.baseline} was written with other defaults; see --write-baseline")
-            result.note(f"{name}: the baseline is of another setting; recall is not checked.")
+                parser.error(f"{args.baseline} was written with other defaults; use --write-baseline")
+            result.note(f"{name}: the baseline has other settings; recall is not checked.")
         declare(result, name, options, baseline)
     report.run(parser, result, args)
     result.details["config"] = options.config.model_dump(mode="json")
     result.details["percentile"] = options.permille / 10
     if options.override is not None:
         result.note(
-            f"--threshold-override: every verdict is taken at level {options.override}, not the model's."
+            f"--threshold-override: decisions are at level {options.override}, not at the model's threshold."
         )
     for folder in folders:
         start = time.perf_counter()
@@ -146,14 +147,14 @@ def report_on(
 
 
 def declare(result: report.Report, category: str, options: Options, baseline: Baseline) -> None:
-    """The targets of a category."""
+    """Declare the targets of a category."""
     method = options.config.method
     if method == "padim":
         for name, bound in AUROC_TARGETS.get(category, {}).items():
             result.target(f"{category}.{name}", ">=", bound)
     elif method in METHOD_TARGETS.get(category, {}):
         result.target(f"{category}.image_auroc", ">=", METHOD_TARGETS[category][method])
-    # Held-out scores that are not exact may err, but only towards rejecting fewer good parts than promised.
+    # Approximate held-out scores may be off, but only towards fewer false rejects than promised.
     exact = catalogue.held_out(method, neighborhood=options.config.neighborhood) == "exact"
     for size in options.sizes:
         name = "off_points" if exact else "above_promise_points"
@@ -161,7 +162,7 @@ def declare(result: report.Report, category: str, options: Options, baseline: Ba
         result.target(f"{category}.n{size}.share_above_bound", "<=", MOST_ABOVE_BOUND)
     if not exact:
         return
-    # The interval's ends are the set's, not a constant: the value is how many parts lie outside it.
+    # The interval depends on the data set, so the value is the number of parts outside of it.
     result.target(f"{category}.all.rejected_outside_interval", "<=", 0)
     for size_name in (*(f"n{size}" for size in options.sizes), "all"):
         known = baseline.of(category, size_name)
@@ -174,31 +175,31 @@ def declare(result: report.Report, category: str, options: Options, baseline: Ba
 
 
 def measure(folder: Path, options: Options, result: report.Report, baseline: Baseline) -> None:
-    """One category: AUROC with all normals, calibration with few and with all."""
+    """Measure one category: AUROC with all good parts, calibration with few and with all."""
     category = mvtec.read(folder, options.config)
     name = category.name
     defects, parts = category.rows(good=False), parts_of(category, options.grouping)
-    lab = Lab(category, options, mvtec.Remembering(options.config), parts, defects)
+    experiment = Experiment(category, options, mvtec.CachingExtractor(options.config), parts, defects)
     counts = [len(category.rows(good=True, train=t)) for t in (True, False)]
     if not counts[1] or not defects:
         raise SystemExit(f"{name} needs images in test/good and in test/<defect>")
     if len(parts) <= max(options.sizes, default=0):
         raise SystemExit(
-            f"{name} has {len(parts)} good parts: fits on {max(options.sizes)} leave none to judge"
+            f"{name} has {len(parts)} good parts: fits on {max(options.sizes)} leave none to score"
         )
     print(f"{name}: {counts[0]} + {counts[1]} good images, {len(defects)} with a defect\n", flush=True)
     alike = [len(rows) for rows in parts_of(category, "likeness") if len(rows) > 1]
     if alike and options.grouping == "image":
         result.note(
             f"{name}: {sum(alike)} good images look like repeat shots of {len(alike)} parts. Splits are "
-            "drawn by image: an image left out and an unseen one have siblings in the fit equally often, "
-            "so promise and outcome compare. --parts likeness draws, leaves out and judges by part instead."
+            "drawn by image: a held-out image and an unseen one have siblings in the fit equally often, so "
+            "that promised and realised rates are comparable. --parts likeness does everything by part."
         )
     elif alike:
         result.note(f"{name}: by likeness, {sum(alike)} images are repeat shots of {len(alike)} parts.")
 
-    everything = all_normals(lab, result)
-    draws = {f"n{n}": random_draws(lab, n) for n in options.sizes}
+    everything = all_normals(experiment, result)
+    draws = {f"n{n}": random_draws(experiment, n) for n in options.sizes}
     rows = []
     for size, size_draws in (*draws.items(), ("all", [everything])):
         rows.append(summarise(f"{name}.{size}", size_draws, result))
@@ -219,10 +220,10 @@ def measure(folder: Path, options: Options, result: report.Report, baseline: Bas
         ("normals", "draws", "promised", "realised", "5-95 %", "above bound", "recall", "5-95 %", "baseline"),
         rows,
     )
-    low, high = accepted(everything)
+    low, high = rejected_interval(everything)
     result.show(
         f"{name}: all normals, one draw",
-        ("good parts judged", "rejected", "95 % interval", "recall by defect"),
+        ("good parts scored", "rejected", "95 % interval", "recall by defect"),
         [
             (
                 everything.unseen,
@@ -234,22 +235,22 @@ def measure(folder: Path, options: Options, result: report.Report, baseline: Bas
     )
 
 
-def all_normals(lab: Lab, result: report.Report) -> Draw:
-    """Fit on all of ``train/good``; AUROC, and the one draw that this is."""
-    category, name = lab.category, lab.category.name
+def all_normals(experiment: Experiment, result: report.Report) -> Draw:
+    """Fit on all of ``train/good`` and record the AUROC; return the outcome as a draw."""
+    category, name = experiment.category, experiment.category.name
     train, test = (set(category.rows(good=True, train=t)) for t in (True, False))
-    inside = [[row for row in part if row in train] for part in lab.parts]
-    # A test image of a part that is in the fit is no unseen part.
-    unseen = [part for part in lab.parts if not train.intersection(part)]
-    rows = [*sorted(test), *lab.defects]
+    inside = [[row for row in part if row in train] for part in experiment.parts]
+    # Parts with an image in the fit are not unseen, even if they have others in the test set.
+    unseen = [part for part in experiment.parts if not train.intersection(part)]
+    rows = [*sorted(test), *experiment.defects]
     pixels, scores = PixelHistograms(), {}
-    with fitted(lab, [part for part in inside if part]) as model:
+    with fitted(experiment, [part for part in inside if part]) as model:
         for row, scored in zip(rows, model.predict(category.named_arrays(rows)), strict=True):
             scores[row] = scored.score_level
             image = category.images[row]
             if image.good or image.mask is not None:
                 pixels.add(scored.levels, image.mask)
-        draw = evaluate_draw(lab, model, unseen, scores)
+        draw = evaluate_draw(experiment, model, unseen, scores)
     kinds = [category.images[row].kind for row in rows]
     faulty = np.array([kind != "good" for kind in kinds])
     levels = np.array([scores[row] for row in rows])
@@ -269,25 +270,25 @@ def all_normals(lab: Lab, result: report.Report) -> Draw:
     return draw
 
 
-def random_draws(lab: Lab, n: int) -> list[Draw]:
-    """Seeded random splits of all good parts: fit on n, judge the others and the defects."""
-    parts, draws = lab.parts, []
-    for number in range(lab.options.draws):
+def random_draws(experiment: Experiment, n: int) -> list[Draw]:
+    """Fit on n good parts in seeded random splits; score the other good parts and the defects."""
+    parts, draws = experiment.parts, []
+    for number in range(experiment.options.draws):
         order = np.random.default_rng([n, number]).permutation(len(parts))
         inside, unseen = ([parts[i] for i in sorted(some)] for some in (order[:n], order[n:]))
-        rows = [*chain.from_iterable(unseen), *lab.defects]
-        with fitted(lab, inside) as model:
-            scored = model.predict(lab.category.named_arrays(rows))
+        rows = [*chain.from_iterable(unseen), *experiment.defects]
+        with fitted(experiment, inside) as model:
+            scored = model.predict(experiment.category.named_arrays(rows))
             scores = {row: one.score_level for row, one in zip(rows, scored, strict=True)}
-            draws.append(evaluate_draw(lab, model, unseen, scores))
+            draws.append(evaluate_draw(experiment, model, unseen, scores))
     return draws
 
 
-def accepted(draw: Draw) -> tuple[int, int]:
-    """The two-sided 95 % interval of the number rejected, if the promise holds.
+def rejected_interval(draw: Draw) -> tuple[int, int]:
+    """Return the two-sided 95 % interval of the number of rejected good parts, if the promised rate holds.
 
-    The r-th smallest of n i.i.d. scores is exceeded by a new one with a probability that is itself
-    Beta(n + 1 - r, r) distributed; the number among m new ones is then beta-binomial.
+    A new score exceeds the r-th smallest of n i.i.d. scores with a probability that is distributed as
+    Beta(n + 1 - r, r); so the number among m new scores is beta-binomial.
     """
     above = round(draw.promised * (draw.fitted + 1))
     law = betabinom(draw.unseen, above, draw.fitted + 1 - above)
@@ -295,7 +296,7 @@ def accepted(draw: Draw) -> tuple[int, int]:
 
 
 def summarise(name: str, draws: Sequence[Draw], result: report.Report) -> tuple[object, ...]:
-    """Record a size's values; its row of the table."""
+    """Record the values of one size of fit, and return its row of the table."""
     realised = np.array([draw.realised for draw in draws])
     recall = np.array([draw.recall for draw in draws])
     promised = float(np.mean([draw.promised for draw in draws]))
@@ -304,14 +305,14 @@ def summarise(name: str, draws: Sequence[Draw], result: report.Report) -> tuple[
     result.values[f"{name}.realised"] = float(realised.mean())
     result.values[f"{name}.off_points"] = 100 * abs(float(realised.mean()) - promised)
     result.values[f"{name}.above_promise_points"] = 100 * max(float(realised.mean()) - promised, 0.0)
-    # A single draw has the beta-binomial interval; its bound is on the rate, not on 20 images' share.
+    # A single draw is checked by the beta-binomial interval: the bound is on the rate, not on a share of 20.
     result.values[f"{name}.share_above_bound"] = above
     result.values[f"{name}.recall"] = float(recall.mean())
     result.values[f"{name}.recall_low"], result.values[f"{name}.recall_high"] = (
         float(v) for v in np.percentile(recall, [5, 95])
     )
     if len(draws) == 1:
-        low, high = accepted(draws[0])
+        low, high = rejected_interval(draws[0])
         outside = max(low - draws[0].rejected, draws[0].rejected - high, 0)
         result.values[f"{name}.rejected_outside_interval"] = float(outside)
     result.details.setdefault("draws", {})[name] = [

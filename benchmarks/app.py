@@ -1,9 +1,9 @@
-"""What a user waits for, in a real browser: first paint, a fit of the sample, 50 images scored and listed.
+"""Measure a user's waiting times in a browser: first paint, fitting the sample, and scoring 50 images.
 
     python benchmarks/app.py [--check] [--json] [--only cold_start,sample_fit,fifty_images]
 
-Every measurement starts a new server process and a new browser session. Moments inside the page are taken by
-the page's own clock, so that driving the browser from here costs nothing.
+Every measurement starts a new server process and a new browser session. Times within the page are taken from
+the page's own clock, so that the overhead of controlling the browser is not included.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ TARGETS = {
 }
 _PATIENCE_MS = 180_000
 
-# Notes the moments at which the first heading of the page's own content is in the document, and at which the
-# page's script has then come to its end.
+# Records when the first heading of the page's content is in the document, and when the page's script has then
+# ended.
 _WATCH_PAGE = """
 new MutationObserver((_, observer) => {
     if (!document.querySelector('[data-testid="stMain"] h1')) return;
@@ -60,12 +60,12 @@ _FIRST_PAINT = """
     if (paint) resolve(paint.startTime);
 }).observe({type: 'paint', buffered: true}))
 """
-# Resolves when the list shows this many images, all with verdicts, and nothing is being scored any more.
+# Resolves when the list shows this many images, all with verdicts, and scoring has ended.
 _ALL_LISTED = """
 count => new Promise(resolve => {
     const look = () => {
         const choice = document.querySelector('.st-key-inspect-show');
-        // The list is drawn by the viewer, in a shadow root of its own.
+        // The list is drawn by the viewer, in its own shadow root.
         const viewer = '[data-testid^="stBidiComponent"]';
         const table = [...document.querySelectorAll(`${viewer}, ${viewer} *`)]
             .map(host => host.shadowRoot?.querySelector('table.results'))
@@ -90,7 +90,7 @@ _LAST_UPLOAD = """
 
 @dataclass(frozen=True)
 class Effort:
-    """How often each thing is measured, and how many images are dropped."""
+    """The number of repetitions of each measurement, and of the images dropped."""
 
     starts: int
     fits: int
@@ -106,9 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
     report.utf8_output()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
-    parser.add_argument("--quick", action="store_true", help="each thing once, for tests: not the real check")
+    parser.add_argument("--quick", action="store_true", help="measure once, for tests: not the real check")
     parser.add_argument(
-        "--only", default=",".join(PARTS), metavar="PARTS", help="some of the parts, by commas"
+        "--only", default=",".join(PARTS), metavar="PARTS", help="some of the parts, separated by commas"
     )
     args = parser.parse_args(arguments)
     chosen = args.only.split(",")
@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.run(parser, result, args)
     result.details["effort"] = vars(effort)
     if args.quick:
-        result.note("--quick: everything once. This is not the real check.")
+        result.note("--quick: everything is measured once. This is not the real check.")
 
     with tempfile.TemporaryDirectory() as folder, served.launched() as browser:
         bench = Bench(browser, Path(folder))
@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class Bench:
-    """A browser, and servers that share one cache and nothing else unless asked to."""
+    """A browser and servers for measurements; the servers share a cache, and a workspace if requested."""
 
     def __init__(self, browser: Browser, folder: Path) -> None:
         self.browser = browser
@@ -150,7 +150,7 @@ class Bench:
         self._homes = 0
 
     def new_home(self) -> Path:
-        """A workspace in which there is nothing."""
+        """Return the path of a new, empty workspace."""
         self._homes += 1
         return self.folder / f"home{self._homes}"
 
@@ -158,7 +158,7 @@ class Bench:
     def server(
         self, command: tuple[str, ...], home: Path, *, cache: Path | None = None
     ) -> Iterator[served.Server]:
-        """A new server process. Streamlit's own example runs elsewhere, out of reach of our settings."""
+        """Run a new server process; Streamlit's example runs in another folder, without our settings."""
         environment = {"PADIM_HOME": str(home), "PADIM_CACHE": str(cache or self.cache)}
         folder = served.ROOT if command == served.APP else self.folder
         with served.serving(
@@ -168,7 +168,7 @@ class Bench:
 
     @contextmanager
     def page(self) -> Iterator[Page]:
-        """A page in a new browser session, its cache empty."""
+        """Open a page in a new browser session with an empty cache."""
         context = self.browser.new_context(viewport={"width": 1440, "height": 1000})
         try:
             page = context.new_page()
@@ -209,13 +209,14 @@ class Start:
 
 
 def cold_start(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """Our Home in an empty workspace against ``streamlit hello``: two neighbours give a ratio, in turns.
+    """Compare the first load of Home, in an empty workspace, with that of ``streamlit hello``, in turns.
 
-    Targets: paint at most 1.5 x, and, which asks for more, heading and whole page at most 1.5 x.
+    Ratios are taken of consecutive measurements. Targets: at most 1.5 for the first paint and also for the
+    heading and the whole page, which are stricter.
     """
     commands = {"app": served.APP, "hello": HELLO}
     starts: dict[str, list[Start]] = {name: [] for name in commands}
-    if effort is FULL:  # once each beforehand: reading the packages from disk is nobody's share
+    if effort is FULL:  # once each beforehand, so that the packages are in the disk cache
         for command in commands.values():
             start_once(bench, command)
     for turn in range(effort.starts):
@@ -245,7 +246,7 @@ def cold_start(bench: Bench, effort: Effort, result: report.Report) -> None:
 
 
 def start_once(bench: Bench, command: tuple[str, ...]) -> Start:
-    """One server process, one browser session, one visit of the first page."""
+    """Measure the first page in a new server process and a new browser session."""
     with bench.server(command, bench.new_home()) as server, bench.page() as page:
         page.add_init_script(_WATCH_PAGE)
         page.goto(server.url, wait_until="commit")
@@ -260,11 +261,11 @@ def start_once(bench: Bench, command: tuple[str, ...]) -> Start:
 
 @dataclass(frozen=True)
 class Fit:
-    """One fit of the sample, in seconds.
+    """The times of one fit of the sample, in seconds.
 
     Attributes:
-        ready: from "Try it with the sample" to the button that fits.
-        fitted: from the click on "Fit the model" to the normals, ranked, with the first one's image loaded.
+        ready: from the click on "Try it with the sample" to the button "Fit the model".
+        fitted: from the click on "Fit the model" to the ranked good parts, with the first image loaded.
     """
 
     ready: float
@@ -272,10 +273,10 @@ class Fit:
 
 
 def sample_fit(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """The sample's 48 good parts at the default settings, on a server that has done nothing yet.
+    """Measure a fit of the sample's 48 good parts at the default settings, on a new server.
 
-    Target: fitted in under 10 s, with the backbone exported beforehand. Without (somebody else's settings, or
-    an app not started by ``make run``) the fit exports it, which is reported.
+    Target: under 10 s with the backbone exported beforehand. Otherwise (with other settings, or if the app
+    was not started by ``make run``) the fit exports it, which is reported separately.
     """
     warm = [fit_once(bench, bench.new_home()) for _ in range(effort.fits)]
     exports = fit_once(bench, bench.new_home(), cache=bench.folder / "cold") if effort is FULL else None
@@ -302,7 +303,7 @@ def _times(fits: list[Fit]) -> tuple[str, str, str]:
 
 
 def fit_once(bench: Bench, home: Path, *, cache: Path | None = None) -> Fit:
-    """From Home to the fitted sample, in a workspace that then holds the model."""
+    """Fit the sample, starting from Home; the workspace contains the model afterwards."""
     with bench.server(served.APP, home, cache=cache) as server, bench.page() as page:
         page.goto(server.url)
         page.get_by_role("button", name="Try it with the sample").click()
@@ -326,11 +327,11 @@ def fit_once(bench: Bench, home: Path, *, cache: Path | None = None) -> Fit:
 
 @dataclass(frozen=True)
 class Drop:
-    """One lot of images, in seconds.
+    """The times of one drop of images, in seconds.
 
     Attributes:
-        upload: from the choice of files to the end of the last one's upload.
-        listed: from there to all of them in the list with their verdicts, and the progress bar gone.
+        upload: from the selection of files to the end of the last upload.
+        listed: from there until all images are listed with verdicts and the progress bar has disappeared.
     """
 
     upload: float
@@ -338,10 +339,10 @@ class Drop:
 
 
 def fifty_images(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """50 different one-megapixel JPEGs dropped on the Inspect page of a server that has scored nothing yet.
+    """Measure 50 different one-megapixel JPEGs dropped on the Inspect page of a new server.
 
-    Target: less than 5 s from the end of the last upload (the page's own resource timing) to the moment the
-    page shows all 50 with verdicts and has stopped scoring.
+    Target: less than 5 s from the end of the last upload (by the page's resource timing) until the page shows
+    all 50 with verdicts and scoring has ended.
     """
     home = bench.new_home()
     fit_once(bench, home)
@@ -355,7 +356,7 @@ def fifty_images(bench: Bench, effort: Effort, result: report.Report) -> None:
     result.details["images_mb"] = megabytes
     result.show(
         f"{len(files)} images of 1000 x 1000, {megabytes:.1f} MB, seconds (median of {effort.drops})",
-        ("uploaded in", "then listed in", "slowest", "ms an image"),
+        ("uploaded in", "then listed in", "slowest", "ms per image"),
         [
             (
                 f"{result.values['fifty_images.upload_seconds']:.2f}",
@@ -368,7 +369,7 @@ def fifty_images(bench: Bench, effort: Effort, result: report.Report) -> None:
 
 
 def drop_once(bench: Bench, home: Path, files: list[Path]) -> Drop:
-    """One server process, one browser session, one lot of images."""
+    """Measure one drop of images in a new server process and a new browser session."""
     with bench.server(served.APP, home) as server, bench.page() as page:
         page.goto(f"{server.url}/inspect")
         page.get_by_test_id("stFileUploaderDropzone").wait_for()
@@ -385,9 +386,9 @@ def drop_once(bench: Bench, home: Path, files: list[Path]) -> Drop:
 
 
 def one_megapixel(folder: Path, count: int) -> list[Path]:
-    """The sample's first ``count`` test images, good and bad in turn, as 1000 x 1000 JPEG files.
+    """Write the sample's first ``count`` test images, alternately good and bad, as 1000 x 1000 JPEG files.
 
-    Enlarged images are smooth: noise as of a sensor at that size makes them as long to decode as real ones.
+    Enlarged images are smooth, so sensor noise is added: then they take as long to decode as real ones.
     """
     rng = np.random.default_rng(0)
     good = sorted((SAMPLE / "test" / "good").iterdir())
@@ -395,7 +396,7 @@ def one_megapixel(folder: Path, count: int) -> list[Path]:
     mixed: list[Path] = [path for pair in zip(good, bad, strict=False) for path in pair]
     mixed += bad[len(good) :]
     if count > len(mixed):
-        raise ValueError(f"the sample has {len(mixed)} test images, {count} were asked for")
+        raise ValueError(f"the sample has {len(mixed)} test images, {count} were requested")
     folder.mkdir(parents=True)
     files = []
     for path in mixed[:count]:

@@ -1,8 +1,8 @@
-"""One flipped bit, a cut or a zeroed tail in any file that a model is kept in: is it noticed?
+"""Check that damage to any file of a model, a flipped bit or a lost end, is detected when the file is used.
 
-For every file of a saved model, of its working folder, of a checkpoint, of fits and trainings that were
-stopped, and of an exported scorer, copies are damaged in one place each, seeded, and then used as they would
-be. What comes of it must be the very same model, bit for bit, or an error that names the file.
+For every file of a saved model, of its working folder, of a checkpoint, of stopped fits and trainings, and of
+an exported model, copies are damaged in one place each, by a seeded random choice, and then used normally.
+The result must be the same model, bit for bit, or an error that names the file.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from padim.errors import Cancelled, PadimError
 
 CONFIG = PadimConfig(input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
 NORMALS = 20
-# Of a file's damages, one in three each.
+# Kinds of damage, applied to a file in turn.
 KINDS = ("one bit", "cut short", "tail of zeros")
 
 
 @dataclass(frozen=True)
 class Case:
-    """Something that is kept in files.
+    """A set of files to damage, and how they are used.
 
     Attributes:
-        name: for the table.
-        folder: the pristine files.
-        use: what comes of a folder like that, as bytes; it may change the folder.
-        files: which of them to damage, as a pattern.
+        name: its name in the table.
+        folder: the undamaged files.
+        use: uses a copy of the folder and returns the result as bytes; it may change the copy.
+        files: a glob pattern of the files to damage.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Case:
 
 
 def fingerprint(model: Padim) -> bytes:
-    """Of all that a model says and keeps."""
+    """Return a hash of everything that a model stores and computes."""
     digest = hashlib.sha256()
     threshold = model.current_threshold
     facts: list[Any] = [normal.to_json() for normal in model.normals_]
@@ -78,7 +78,7 @@ def fingerprint(model: Padim) -> bytes:
 
 
 def cases(folder: Path) -> list[Case]:
-    """Everything that is kept, made in ``folder``."""
+    """Create in ``folder`` all kinds of files that the program stores, and return them as cases."""
     parts = [(f"part {i}", images.image(i, side=64)) for i in range(NORMALS)]
     more = [(f"new {i}", images.image(100 + i, side=64)) for i in range(2)]
     model = Padim(CONFIG, work_dir=folder / "work").fit(parts)
@@ -89,7 +89,7 @@ def cases(folder: Path) -> list[Case]:
         return fingerprint(Padim.load(place))
 
     def changed(place: Path) -> bytes:
-        """A part taken out and put back, parts added, saved and opened again."""
+        """Exclude a part, add parts, save the model and load it again."""
         changed = Padim.load(bundle, work_dir=place).exclude(3, "not_good").partial_fit(more)
         return fingerprint(Padim.load(changed.save(saved)))
 
@@ -108,15 +108,15 @@ def cases(folder: Path) -> list[Case]:
         kept.working_set.delete()
         kept.save(folder / name)
         found.append(Case(f"checkpoint of {name}", place, continued))
-    asked = iter(range(1000))
-    with contextlib.suppress(Cancelled):  # behind the first batch
-        Padim(CONFIG).fit(parts, unfinished=folder / "stopped", cancel=lambda: next(asked) > 18)
+    calls = iter(range(1000))
+    with contextlib.suppress(Cancelled):  # stopped after the first batch
+        Padim(CONFIG).fit(parts, unfinished=folder / "stopped", cancel=lambda: next(calls) > 18)
     found.append(Case("fit that was stopped", folder / "stopped", resumed))
     return [*found, training(folder), scorer(folder, model)]
 
 
 def training(folder: Path) -> Case:
-    """A training that was stopped at its third epoch."""
+    """Create the case of a training that was stopped in its third epoch."""
     import numpy as np
     import torch
     from torch import nn
@@ -142,18 +142,18 @@ def training(folder: Path) -> Case:
         state = b"".join(value.numpy().tobytes() for value in module.state_dict().values())
         return state + repr(losses).encode()
 
-    asked = iter(range(1000))
+    calls = iter(range(1000))
     former, training.SECONDS_BETWEEN_SAVES = training.SECONDS_BETWEEN_SAVES, 0.0
     try:
         with contextlib.suppress(Cancelled):
-            run(folder / "training", Watch(cancel=lambda: next(asked) > 8))
+            run(folder / "training", Watch(cancel=lambda: next(calls) > 8))
     finally:
         training.SECONDS_BETWEEN_SAVES = former
     return Case("training that was stopped", folder / "training", lambda place: run(place, Watch()))
 
 
 def scorer(folder: Path, model: Padim) -> Case:
-    """The exported scorer, as the engine and the example for its receiver verify it."""
+    """Create the case of an exported model, checked by the engine and by the example script for its users."""
     from padim.output import scorer_seal
     from padim.output.export import export_onnx
 
@@ -176,7 +176,7 @@ def scorer(folder: Path, model: Padim) -> Case:
         except SystemExit as error:
             refused.append(PadimError(str(error)))
         if len(refused) == 1:
-            raise RuntimeError(f"one of two refuses it: {refused[0]}")
+            raise RuntimeError(f"only one of engine and example refuses the file: {refused[0]}")
         if refused:
             raise refused[0]
         return bytes(content)
@@ -187,7 +187,7 @@ def scorer(folder: Path, model: Padim) -> Case:
 
 
 def damage(path: Path, kind: str, rng: random.Random) -> str:
-    """Damage a file in one place, and say where."""
+    """Damage a file in one place, and return a description of the damage."""
     content = bytearray(path.read_bytes())
     if kind == "one bit":
         bit = rng.randrange(8 * len(content))
@@ -202,11 +202,11 @@ def damage(path: Path, kind: str, rng: random.Random) -> str:
 
 
 def try_out(case: Case, times: int, rng: random.Random, at: Path) -> tuple[Counter[str], list[str]]:
-    """Damage every file of a case so often, in copies at ``at``.
+    """Damage every file of a case ``times`` times, in copies below ``at``, and use the copies.
 
     Returns:
-        How often it came to ``named``, ``same``, ``silent`` (another model) or ``crashed`` (an error that
-        names nothing), and what was done where it was one of the last two.
+        The number of outcomes ``named`` (an error that names the file), ``same`` (the same model), ``silent``
+        (another model) and ``crashed`` (another error); and descriptions of the last two.
     """
     at.mkdir(parents=True, exist_ok=True)
     place = at / case.folder.name
@@ -218,7 +218,7 @@ def try_out(case: Case, times: int, rng: random.Random, at: Path) -> tuple[Count
 
     expected = case.use(fresh())
     if case.use(fresh()) != expected:
-        raise RuntimeError(f"{case.name}: does not come to the same twice; nothing can be told from it")
+        raise RuntimeError(f"{case.name}: undamaged copies give different results, so it cannot be tested")
     counts: Counter[str] = Counter()
     bad: list[str] = []
     files = sorted(path.relative_to(case.folder) for path in case.folder.glob(case.files) if path.is_file())
@@ -235,7 +235,7 @@ def try_out(case: Case, times: int, rng: random.Random, at: Path) -> tuple[Count
                 outcome = "same" if case.use(place) == expected else "silent"
             except PadimError:
                 outcome = "named"
-            except Exception as error:  # whatever a damaged file can lead to is what is counted here
+            except Exception as error:  # any other error is an outcome to count
                 outcome = "crashed"
                 where += f", {type(error).__name__}: {error}"
             counts[outcome] += 1
@@ -247,9 +247,9 @@ def try_out(case: Case, times: int, rng: random.Random, at: Path) -> tuple[Count
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     report.add_arguments(parser)
-    parser.add_argument("--times", type=int, default=40, help="damages a file")
+    parser.add_argument("--times", type=int, default=40, help="number of damaged copies of each file")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", metavar="NAME", help="cases whose name contains this")
+    parser.add_argument("--only", metavar="NAME", help="run only cases whose name contains this")
     args = parser.parse_args(argv)
     result = report.Report("bit_flips")
     result.target("silent", "<=", 0)

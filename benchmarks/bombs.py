@@ -1,9 +1,9 @@
-"""Image files made to take the memory or the time of a server, all of them, under a memory limit.
+"""Measure time and memory of hostile image files, which try to exhaust a server, under a memory limit.
 
     python benchmarks/bombs.py [--check] [--json] [--quick] [--only files,crowd,server]
 
-Each file by itself in a new process; forty of the worst at once in one process; and the whole set dropped on
-the Inspect page of a running server, which must go on answering others.
+Each file is decoded alone in a new process; forty copies of the worst are decoded at once in one process; and
+all files are dropped on the Inspect page of a running server, which must continue to answer others.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 MB = 1_000_000
 PARTS = ("files", "crowd", "server")
 TARGETS = {
-    # The default deadline, and the start of a helper process on a busy machine.
+    # The default deadline, plus the start of a helper process on a busy machine.
     "files.longest_seconds": 25.0,
     "files.peak_mb": 1000.0,
-    # The largest default budget for decoding, and what the processes take without an image.
+    # The largest default memory budget for decoding, plus the memory of the processes without an image.
     "crowd.peak_mb": 2500.0,
     "server.growth_mb": 2500.0,
     "server.health_seconds": 2.0,
     "server.page_seconds": 15.0,
     "server.unanswered": 0.0,
-    # Every file is scored or named.
+    # Files that are neither scored nor named as unusable.
     "server.lost": 0.0,
 }
-# Bytes of data that the server and each of its helpers may have: the limit that nothing may run into.
+# Limit (RLIMIT_DATA, in bytes) of the server and each of its helpers, which none of them may reach.
 SERVER_LIMIT = 4000 * MB
 FORTY = 40
 _SAMPLE_S = 0.01
@@ -60,8 +60,8 @@ _QUICK = (
     "claims 25 megapixels.png",
     "lzw.tif",
 )
-# [images listed, files refused]: what the page has come to so far.
-_DEALT_WITH = """
+# Returns [images listed, files refused] by the page so far.
+_HANDLED = """
 () => {
     const number = (text, pattern) => Number((pattern.exec(text || '') || [0, 0])[1]);
     const choice = document.querySelector('.st-key-inspect-show');
@@ -71,7 +71,7 @@ _DEALT_WITH = """
     ];
 }
 """
-# Applies to the command that follows, and to all that it starts.
+# Runs a command with the limit, which also applies to all processes that it starts.
 _LIMITED = """
 import os, resource, sys
 limit = int(sys.argv[1])
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.add_arguments(parser)
     parser.add_argument("--quick", action="store_true", help="a few files, for tests: not the real check")
     parser.add_argument(
-        "--only", default=",".join(PARTS), metavar="PARTS", help="some of the parts, by commas"
+        "--only", default=",".join(PARTS), metavar="PARTS", help="some of the parts, separated by commas"
     )
     parser.add_argument("--decode", type=Path, nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
@@ -105,9 +105,9 @@ def main(arguments: list[str] | None = None) -> int:
             result.target(name, "<=", bound)
     report.run(parser, result, args)
     if args.quick:
-        result.note("--quick: a few of the files. This is not the real check.")
+        result.note("--quick: only some of the files. This is not the real check.")
     with tempfile.TemporaryDirectory() as folder:
-        files = written(Path(folder) / "bombs", quick=args.quick)
+        files = write_files(Path(folder) / "bombs", quick=args.quick)
         if "files" in chosen:
             one_by_one(files, result)
         if "crowd" in chosen:
@@ -117,8 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
     return result.finish(args)
 
 
-def written(folder: Path, *, quick: bool) -> list[Path]:
-    """The set as files."""
+def write_files(folder: Path, *, quick: bool) -> list[Path]:
+    """Write the hostile files, or with ``quick`` a few of them, into a new folder; return their paths."""
     folder.mkdir()
     files = []
     for name, build in bombs.FULL_SET.items():
@@ -133,11 +133,12 @@ def written(folder: Path, *, quick: bool) -> list[Path]:
 
 @dataclass
 class Watched:
-    """The memory of a process and all it has started, sampled from outside.
+    """The total memory of a process and its descendants, sampled from outside.
 
     Attributes:
-        peak: most bytes of them together that no file backs.
-        first: the same at the first sample.
+        pid: the process.
+        peak: largest sample of anonymous memory, in bytes.
+        first: the first sample, in bytes.
     """
 
     pid: int
@@ -153,13 +154,13 @@ class Watched:
             self._stop.wait(_SAMPLE_S)
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Discard all samples and take a first one."""
         self.peak = self.first = anonymous(self.pid)
 
 
 @contextmanager
 def watching(pid: int) -> Iterator[Watched]:
-    """Sample until the block ends."""
+    """Sample the memory of a process while the block runs."""
     watched = Watched(pid)
     thread = threading.Thread(target=watched.run)
     thread.start()
@@ -171,7 +172,7 @@ def watching(pid: int) -> Iterator[Watched]:
 
 
 def anonymous(pid: int) -> int:
-    """Bytes of heap and stacks of a process and its descendants."""
+    """Return the anonymous memory (heap and stacks) of a process and its descendants, in bytes."""
     total = 0
     try:
         root = psutil.Process(pid)
@@ -181,7 +182,7 @@ def anonymous(pid: int) -> int:
                     if line.startswith("RssAnon:"):
                         total += int(line.split()[1]) * 1024
             except OSError:
-                continue  # it has ended
+                continue  # the process has ended
     except psutil.Error:
         pass
     return total
@@ -191,7 +192,7 @@ def anonymous(pid: int) -> int:
 
 
 def decode_files(files: Sequence[Path]) -> None:
-    """Decode files, all at once; a line of JSON for each. Runs in a process of its own."""
+    """Decode files at once and print a line of JSON for each; run in a separate process."""
     from padim.data.decode import decode
     from padim.errors import ImageError
 
@@ -210,7 +211,7 @@ def decode_files(files: Sequence[Path]) -> None:
 
 
 def decoded_elsewhere(files: Sequence[Path]) -> tuple[list[dict[str, object]], int]:
-    """What :func:`decode_files` says, and the most memory it took, helpers included."""
+    """Run :func:`decode_files` in a process; return its lines and its peak memory, helpers included."""
     command = [sys.executable, str(Path(__file__).resolve()), "--decode", *map(str, files)]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
@@ -223,7 +224,7 @@ def decoded_elsewhere(files: Sequence[Path]) -> tuple[list[dict[str, object]], i
 
 
 def one_by_one(files: Sequence[Path], result: report.Report) -> None:
-    """Each file in a process of its own. Targets: time and memory of the worst."""
+    """Decode each file in a separate process. Targets: time and memory of the worst."""
     rows = []
     longest = most = 0.0
     for file in files:
@@ -242,11 +243,11 @@ def one_by_one(files: Sequence[Path], result: report.Report) -> None:
         )
     result.values["files.longest_seconds"] = longest
     result.values["files.peak_mb"] = most
-    result.show("Each file by itself", ("file", "bytes", "seconds", "peak MB", "outcome"), rows)
+    result.show("Each file alone", ("file", "bytes", "seconds", "peak MB", "outcome"), rows)
 
 
 def crowd(file: Path, count: int, result: report.Report) -> None:
-    """The smallest file of the largest image, many times at once in one process. Target: memory."""
+    """Decode copies of the file with the largest image at once in one process. Target: peak memory."""
     begin = time.perf_counter()
     found, peak = decoded_elsewhere([file] * count)
     result.values["crowd.peak_mb"] = peak / MB
@@ -262,12 +263,12 @@ def crowd(file: Path, count: int, result: report.Report) -> None:
 
 
 @dataclass
-class Answers:
-    """How long a server took to answer, while something else went on.
+class ResponseTimes:
+    """Response times of a server's health check under load.
 
     Attributes:
-        seconds: of each answer.
-        failed: requests that got none within a minute.
+        seconds: duration of each answered request.
+        failed: number of requests without an answer within a minute.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -275,9 +276,9 @@ class Answers:
 
 
 @contextmanager
-def asking(url: str) -> Iterator[Answers]:
-    """Ask the health check ten times a second until the block ends."""
-    answers = Answers()
+def polling_health(url: str) -> Iterator[ResponseTimes]:
+    """Request the health check ten times a second while the block runs."""
+    answers = ResponseTimes()
     stop = threading.Event()
 
     def ask() -> None:
@@ -300,7 +301,7 @@ def asking(url: str) -> Iterator[Answers]:
 
 
 def on_a_server(files: Sequence[Path], count: int, folder: Path, result: report.Report) -> None:
-    """The set, and the worst of it many times, dropped on Inspect; another visitor opens Home meanwhile."""
+    """Drop all files, and copies of the worst, on Inspect while another visitor opens Home."""
     from benchmarks.app import SAMPLE, Bench
 
     copies = folder / "copies"
@@ -323,7 +324,7 @@ def on_a_server(files: Sequence[Path], count: int, folder: Path, result: report.
             page.set_default_timeout(_PATIENCE_MS)
             page.goto(f"{server.url}/inspect")
             page.get_by_test_id("stFileUploaderDropzone").wait_for()
-            # While the first run of a page still loads libraries, Streamlit can lose the end of the next.
+            # While the first run of a page still imports libraries, Streamlit can miss the end of the next.
             page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
             page.locator("input[type=file]").set_input_files([good])
             page.locator(".st-key-inspect-show").get_by_text("All 1").wait_for()
@@ -333,13 +334,13 @@ def on_a_server(files: Sequence[Path], count: int, folder: Path, result: report.
             more = page.locator("input[type=file]")
             more.wait_for(state="attached")
             begin = time.perf_counter()
-            with asking(server.url) as answers:
+            with polling_health(server.url) as answers:
                 more.set_input_files(dropped)
                 busy: list[float] = []
                 listed = refused = 0
                 while listed + refused < 1 + len(dropped) and server.process.poll() is None:
                     busy += visits(bench, server.url, 1)
-                    listed, refused = page.evaluate(_DEALT_WITH)
+                    listed, refused = page.evaluate(_HANDLED)
                     if time.perf_counter() - begin > _PATIENCE_MS / 1000:
                         break
             seconds = time.perf_counter() - begin
@@ -358,7 +359,7 @@ def on_a_server(files: Sequence[Path], count: int, folder: Path, result: report.
     }
     result.show(
         f"{len(dropped)} files on the Inspect page: {listed - 1} scored, {refused} refused, {seconds:.0f} s",
-        ("", "before", "meanwhile"),
+        ("", "before", "under load"),
         [
             ("memory of server and helpers, MB", f"{watched.first / MB:.0f}", f"{watched.peak / MB:.0f}"),
             ("Home for another visitor, longest, s", f"{max(quiet):.2f}", f"{max(busy, default=0):.2f}"),
@@ -369,7 +370,7 @@ def on_a_server(files: Sequence[Path], count: int, folder: Path, result: report.
 
 
 def visits(bench: Bench, url: str, count: int) -> list[float]:
-    """Seconds from the navigation to the heading of Home, each in a new session."""
+    """Return the seconds from navigation to the heading of Home, for ``count`` new sessions."""
     seconds = []
     for _ in range(count):
         with bench.page() as page:
@@ -381,7 +382,7 @@ def visits(bench: Bench, url: str, count: int) -> list[float]:
 
 
 def fit(bench: Bench, home: Path) -> None:
-    """The sample's model, in the workspace."""
+    """Fit a model of the sample in the workspace."""
     from benchmarks.app import fit_once
 
     fit_once(bench, home)

@@ -1,16 +1,16 @@
-"""Configurations compared over several data sets, on the same draws: ``accuracy.py --variant``.
+"""Comparison of configurations over several data sets, on the same draws: ``accuracy.py --variant``.
 
-For n = 20 and 50 (``--sizes``) good parts are drawn at random ten times (``--draws``); each configuration is
-fitted on the very same ones and judges the very same others and defects. With all of ``train/good`` there is
-one fit. By set, and as a mean over sets with the paired difference to the baseline configuration and its
-standard error over sets, stand
+For n = 20 and 50 (``--sizes``) good parts are drawn at random ten times (``--draws``); all configurations are
+fitted on the same parts and score the same other parts and defects. With all of ``train/good`` there is one
+fit. The following are reported by data set, and as a mean over data sets with the paired difference to the
+baseline configuration and its standard error over data sets:
 
 - the image AUROC;
-- recall at 5 % realised: the share of the defects above the threshold that at most 5 % of the draw's own
-  unseen good parts exceed. It tells sharper eyes from a luckier threshold, and no user can set it;
-- recall at the honest threshold, the model's own, from the held-out scores of its normals;
+- recall at 5 % realised: the share of the defects above the threshold that at most 5 % of the draw's unseen
+  good parts exceed. It separates better ranking from a better threshold, and no user can set it;
+- recall at the model's own threshold, from the held-out scores of its good parts;
 - the false rejects promised by that threshold and realised on the unseen good parts;
-- the pixel AUROC, of sets with masks.
+- the pixel AUROC, for data sets with masks.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import mvtec, report, variants
-from benchmarks.draws import Lab, Options, PixelHistograms, Rows, evaluate_draw, fitted, parts_of
+from benchmarks.draws import Experiment, Options, PixelHistograms, Rows, evaluate_draw, fitted, parts_of
 from benchmarks.kept_figures import KeptFigures
 from benchmarks.paired_differences import Mean, difference, mean, over_sets
 from padim.config import PadimConfig
 
 FALSE_REJECT_SHARE = 0.05
-# A variant is accepted when few good parts serve it better and many not noticeably worse.
+# A variant is accepted if it is better with few good parts and not noticeably worse with many.
 LEAST_GAIN = {"all": -0.005}
 TITLES = {
     "image_auroc": "image AUROC",
     "recall_at_5": "recall at 5 %",
-    "recall": "honest recall",
+    "recall": "recall at threshold",
     "realised": "realised",
     "promised": "promised",
     "pixel_auroc": "pixel AUROC",
 }
-# What two configurations may differ in and still read the same embeddings.
-_BEHIND_EMBEDDING = frozenset(
+# Settings applied after the embedding: configurations that differ only in these share embeddings.
+_AFTER_EMBEDDING = frozenset(
     {
         "method",
         "inactive_layers",
@@ -69,10 +69,15 @@ _BEHIND_EMBEDDING = frozenset(
 
 @dataclass(frozen=True)
 class Figures:
-    """What one fit gave; shares from 0 to 1.
+    """The metrics of one fit; shares from 0 to 1.
 
     Attributes:
-        pixel_auroc: None without masks.
+        image_auroc: AUROC of the images' scores.
+        recall_at_5: share of defects caught at 5 % realised false rejects.
+        recall: share of defects caught at the model's threshold.
+        realised: share of unseen good parts rejected at the model's threshold.
+        promised: false-reject rate that the model promises.
+        pixel_auroc: AUROC of the pixels; None without masks.
     """
 
     image_auroc: float
@@ -84,12 +89,12 @@ class Figures:
 
 
 METRICS = tuple(one.name for one in fields(Figures))
-# By category, configuration and size: the figures of every draw.
+# The metrics of every draw, by category, configuration and size.
 Measured = dict[str, dict[str, dict[str, list[Figures]]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Those of the comparison alone."""
+    """Add the arguments of a comparison to a parser."""
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--variant",
@@ -97,36 +102,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=("NAME", "KEY=VALUE"),
-        help="a configuration to compare with the given one: its name, and what it changes or a YAML file",
+        help="a configuration to compare with the given one: its name, and its changes or a YAML file",
     )
-    group.add_argument("--no-all", action="store_true", help="without the fit on all of train/good")
+    group.add_argument("--no-all", action="store_true", help="omit the fit on all of train/good")
     group.add_argument(
-        "--most-unseen", type=int, default=200, help="unseen good parts that a draw judges at most"
+        "--most-unseen", type=int, default=200, help="maximum number of unseen good parts scored per draw"
     )
-    group.add_argument("--most-defects", type=int, default=200, help="defects that a draw judges at most")
+    group.add_argument(
+        "--most-defects", type=int, default=200, help="maximum number of defects scored per draw"
+    )
     group.add_argument(
         "--keep",
         type=Path,
-        help="a JSON file that keeps every draw's figures: what is in it is not measured again, so that a "
-        "stopped run goes on and another variant costs only itself. Delete it when the code changes",
+        help="a JSON file that stores the metrics of every draw: these are not measured again, so that a "
+        "stopped run resumes, and a further variant costs only its own time. Delete it when the code changes",
     )
 
 
 def main(
     parser: argparse.ArgumentParser, args: argparse.Namespace, folders: Sequence[Path], options: Options
 ) -> int:
-    """Compare; the exit code. ``parser`` reports wrong arguments.
+    """Compare the configurations and return the exit code.
+
+    Args:
+        parser: reports invalid arguments.
+        args: the parsed arguments.
+        folders: the data sets.
+        options: the baseline configuration and the draws.
 
     Raises:
         PadimError: a variant is no valid configuration.
-        ValueError: a wrong argument.
+        ValueError: an argument is invalid.
     """
     if args.write_baseline or args.threshold_override:
-        raise ValueError(
-            "--variant compares configurations: without --write-baseline and --threshold-override"
-        )
+        raise ValueError("--variant cannot be used with --write-baseline or --threshold-override")
     if min(args.most_unseen, args.most_defects) < 1 or options.draws < 1:
-        raise ValueError("--draws, --most-unseen and --most-defects take at least 1")
+        raise ValueError("--draws, --most-unseen and --most-defects must be at least 1")
     configs = variants.named(options.config, args.variant)
     wanted = tuple(f"n{size}" for size in options.sizes) + (() if args.no_all else ("all",))
     if not wanted:
@@ -139,8 +150,8 @@ def main(
     kept = KeptFigures(args.keep)
     comparison = Comparison(options, configs, wanted, args.most_unseen, args.most_defects, kept)
     result.note(
-        f"A draw judges at most {args.most_unseen} unseen good parts and {args.most_defects} defects, drawn "
-        "with a fixed seed, the same for all configurations; fits with all good parts judge all of test."
+        f"A draw scores at most {args.most_unseen} unseen good parts and {args.most_defects} defects, chosen "
+        "with a fixed seed, the same for all configurations; fits on all good parts score all test images."
     )
     measured: Measured = {}
     for folder in folders:
@@ -161,21 +172,24 @@ def main(
 
 
 def recall_at(scores_good: Sequence[float], scores_defects: Sequence[float], share: float) -> float:
-    """The share of the defects above the lowest threshold that at most ``share`` of the good parts exceed.
+    """Return the recall at the lowest threshold that at most ``share`` of the good parts exceed.
 
     Args:
-        scores_good: of unseen good parts, at least one.
-        scores_defects: at least one.
-        share: 0 to below 1.
+        scores_good: scores of unseen good parts, at least one.
+        scores_defects: scores of defects, at least one.
+        share: from 0 to below 1.
+
+    Returns:
+        The share of the defects above that threshold, 0..1.
     """
-    # A share such as 0.05 is not exact in binary: 5 % of 60 parts are 3.
+    # A share such as 0.05 is not exact in binary, but 5 % of 60 parts must be 3.
     allowed = math.floor(share * len(scores_good) + 1e-9)
     threshold = sorted(scores_good, reverse=True)[allowed]
     return float(np.mean(np.asarray(scores_defects) > threshold))
 
 
 class Comparison:
-    """What is measured of every category."""
+    """The comparison of configurations, which measures one category at a time."""
 
     def __init__(
         self,
@@ -194,17 +208,17 @@ class Comparison:
         self.kept = kept
 
     def measure(self, folder: Path) -> dict[str, dict[str, list[Figures]]]:
-        """All configurations on one category; by configuration and size.
+        """Measure all configurations on one category; return the metrics by configuration and size.
 
-        Configurations that read the same embeddings are measured one after the other, so that the network
-        runs once for them and one set of embeddings is in memory at a time.
+        Configurations that share embeddings are measured one after the other, so that the network runs once
+        for them and one set of embeddings is in memory at a time.
 
         Raises:
-            SystemExit: the category lacks images to judge.
+            SystemExit: the category lacks test images or good parts.
         """
         groups: dict[str, list[str]] = {}
         for name, config in self.configs.items():
-            key = config.model_dump_json(exclude=set(_BEHIND_EMBEDDING))
+            key = config.model_dump_json(exclude=set(_AFTER_EMBEDDING))
             groups.setdefault(key, []).append(name)
         found: dict[str, dict[str, list[Figures]]] = {}
         read: dict[tuple[int, str], tuple[mvtec.Category, list[list[int]]]] = {}
@@ -219,35 +233,35 @@ class Comparison:
                 raise SystemExit(f"{category.name} needs images in test/good and in test/<defect>")
             if len(parts) <= max(self.options.sizes, default=0):
                 raise SystemExit(
-                    f"{category.name} has {len(parts)} good parts: too few to leave any to judge"
+                    f"{category.name} has {len(parts)} good parts: too few to leave any for testing"
                 )
-            extractor = mvtec.Remembering(config)
+            extractor = mvtec.CachingExtractor(config)
             for name in names:
                 options = self.options.of(self.configs[name])
-                lab = Lab(category, options, extractor, parts, defects)
+                experiment = Experiment(category, options, extractor, parts, defects)
                 start = time.perf_counter()
-                found[name] = {size: list(self._of_size(lab, size)) for size in self.sizes}
+                found[name] = {size: list(self._of_size(experiment, size)) for size in self.sizes}
                 print(f"{category.name}: {name}, {time.perf_counter() - start:.0f} s", flush=True)
         return {name: found[name] for name in self.configs}
 
-    def _of_size(self, lab: Lab, size: str) -> Iterator[Figures]:
+    def _of_size(self, experiment: Experiment, size: str) -> Iterator[Figures]:
         draws = 1 if size == "all" else self.options.draws
-        judged = (self.most_unseen, self.most_defects) if size != "all" else None
-        images = [image.sha256 for image in lab.category.images]
-        options = lab.options
-        key = [lab.category.name, images, options.config.model_dump(mode="json")]
-        with self.kept.of([*key, options.permille, options.grouping, size, judged]) as kept:
+        limits = (self.most_unseen, self.most_defects) if size != "all" else None
+        images = [image.sha256 for image in experiment.category.images]
+        options = experiment.options
+        key = [experiment.category.name, images, options.config.model_dump(mode="json")]
+        with self.kept.of([*key, options.permille, options.grouping, size, limits]) as kept:
             for number in range(draws):
                 if str(number) not in kept:
-                    kept[str(number)] = asdict(self._draw(lab, size, number))
+                    kept[str(number)] = asdict(self._draw(experiment, size, number))
                 yield Figures(**kept[str(number)])
 
-    def _draw(self, lab: Lab, size: str, number: int) -> Figures:
-        parts, defects = lab.parts, lab.defects
+    def _draw(self, experiment: Experiment, size: str, number: int) -> Figures:
+        parts, defects = experiment.parts, experiment.defects
         if size == "all":
-            train = set(lab.category.rows(good=True, train=True))
+            train = set(experiment.category.rows(good=True, train=True))
             inside = [rows for part in parts if (rows := [row for row in part if row in train])]
-            # A test image of a part that is in the fit is no unseen part.
+            # Parts with an image in the fit are not unseen, even if they have others in the test set.
             unseen = [part for part in parts if not train.intersection(part)]
         else:
             n = int(size[1:])
@@ -256,27 +270,27 @@ class Comparison:
             unseen = [parts[i] for i in sorted(order[n : n + self.most_unseen])]
             chosen = np.random.default_rng(0).permutation(len(defects))[: self.most_defects]
             defects = [defects[i] for i in sorted(chosen)]
-        return figures(lab.only(defects), inside, unseen)
+        return figures(experiment.only(defects), inside, unseen)
 
 
-def figures(lab: Lab, inside: Sequence[Rows], unseen: Sequence[Rows]) -> Figures:
-    """Fit on some parts; judge the unseen ones and the lab's defects."""
-    images = lab.category.images
+def figures(experiment: Experiment, inside: Sequence[Rows], unseen: Sequence[Rows]) -> Figures:
+    """Fit on some parts, score the unseen ones and the defects, and return the metrics."""
+    images = experiment.category.images
     good = [row for part in unseen for row in part]
-    rows = [*good, *lab.defects]
-    masked = any(images[row].mask is not None for row in lab.defects)
+    rows = [*good, *experiment.defects]
+    masked = any(images[row].mask is not None for row in experiment.defects)
     pixels, scores = PixelHistograms(), {}
-    with fitted(lab, inside) as model:
-        for row, scored in zip(rows, model.predict(lab.category.named_arrays(rows)), strict=True):
+    with fitted(experiment, inside) as model:
+        for row, scored in zip(rows, model.predict(experiment.category.named_arrays(rows)), strict=True):
             scores[row] = scored.score_level
             if masked and (images[row].good or images[row].mask is not None):
                 pixels.add(scored.levels, images[row].mask)
-        draw = evaluate_draw(lab, model, unseen, scores)
+        draw = evaluate_draw(experiment, model, unseen, scores)
     parts = [max(scores[row] for row in part) for part in unseen]
     faulty = [not images[row].good for row in rows]
     return Figures(
         image_auroc=float(roc_auc_score(faulty, [scores[row] for row in rows])),
-        recall_at_5=recall_at(parts, [scores[row] for row in lab.defects], FALSE_REJECT_SHARE),
+        recall_at_5=recall_at(parts, [scores[row] for row in experiment.defects], FALSE_REJECT_SHARE),
         recall=draw.recall,
         realised=draw.realised,
         promised=draw.promised,
@@ -285,7 +299,7 @@ def figures(lab: Lab, inside: Sequence[Rows], unseen: Sequence[Rows]) -> Figures
 
 
 def show(result: report.Report, measured: Measured) -> None:
-    """Print the tables and record the means and differences."""
+    """Print the tables, and record the means and the differences to the baseline configuration."""
     some = next(iter(measured.values()))
     names = list(some)
     sizes = list(some[names[0]])
@@ -311,7 +325,7 @@ def show(result: report.Report, measured: Measured) -> None:
             for label, differences in (*by_set.items(), (f"mean of {len(measured)}", mean_of_sets)):
                 rows.append((size, label, *(_points(differences[metric]) for metric in METRICS)))
             for metric, found in mean_of_sets.items():
-                # The difference itself bears the plain name, for --target.
+                # The difference has the plain name, so that --target can refer to it.
                 result.values[f"{name}.{size}.{metric}"] = found.value if found else None
                 result.values[f"{name}.{size}.{metric}_error"] = found.error if found else None
         result.show(

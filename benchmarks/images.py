@@ -1,7 +1,8 @@
-"""Seeded images of an imaginary part, made on the fly, so that a benchmark needs no data and no disk.
+"""Synthetic images, generated from a seed, so that a benchmark needs neither data nor disk space.
 
-A brushed plate with a bore: light, texture and noise vary from image to image; some carry a scratch and a
-stain. They are for timing and memory: cheap to make, textured enough that maps and scores are realistic.
+They show a brushed plate with a bore; light, texture and noise vary from image to image, and some have a
+scratch and a stain. They serve to measure time and memory: they are fast to generate, and have enough texture
+for realistic maps and scores.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ RGB = npt.NDArray[np.uint8]
 
 @lru_cache(maxsize=8)
 def _plate(side: int) -> npt.NDArray[np.float32]:
-    """What all images of one size share: float32 ``(side, side)``, about 0..1."""
+    """Return the plate that all images of one size show: float32 ``(side, side)``, about 0..1."""
     rng = np.random.default_rng(7)
     brushed = cv2.GaussianBlur(rng.standard_normal((side, side)).astype(np.float32), (0, 0), 12, sigmaY=0.8)
     y, x = np.mgrid[:side, :side].astype(np.float32) / side - 0.5
@@ -31,18 +32,18 @@ def _plate(side: int) -> npt.NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def _noise() -> npt.NDArray[np.float32]:
-    """A pool of noise to cut from: drawing it anew for every image would cost more than the fit."""
+    """Return a field of noise to crop from; new noise for every image would take longer than the fit."""
     return np.random.default_rng(11).standard_normal((1536, 1536, 3), dtype=np.float32)
 
 
 def image(index: int, *, side: int | None = None, defect: bool = False, seed: int = 0) -> RGB:
-    """Image number ``index``: uint8 ``(side, side, 3)``, the same for the same arguments.
+    """Return image number ``index``: uint8 ``(side, side, 3)``, the same for the same arguments.
 
     Args:
-        index: from 0.
-        side: in pixels; without it 256, 320, 384, 448 or 512, by the seed.
+        index: the image's number, from 0.
+        side: in pixels; by default 256, 320, 384, 448 or 512, depending on the seed.
         defect: add a scratch and a stain.
-        seed: another set of images.
+        seed: selects another set of images.
     """
     rng = np.random.default_rng([seed, index, defect])
     side = side or int(rng.choice([256, 320, 384, 448, 512]))
@@ -70,7 +71,7 @@ def _point(xy: npt.NDArray[np.float64]) -> tuple[int, int]:
 
 
 def jpeg(rgb: RGB, quality: int = 92) -> bytes:
-    """The image as a JPEG file."""
+    """Encode an image as a JPEG file."""
     done, data = cv2.imencode(
         ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
@@ -80,7 +81,7 @@ def jpeg(rgb: RGB, quality: int = 92) -> bytes:
 
 
 class Generated:
-    """A source of ``count`` JPEG files, each made when it is asked for and kept nowhere."""
+    """A source of ``count`` JPEG files, each generated when it is read and not stored."""
 
     def __init__(self, count: int, *, seed: int = 0) -> None:
         self.count = count

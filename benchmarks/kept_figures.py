@@ -1,4 +1,4 @@
-"""Figures of a long benchmark, kept on disk so that a stopped run goes on where it was."""
+"""Storage of a long benchmark's measurements on disk, so that a stopped run can be resumed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from padim.storage.atomic import write_atomic
 
 
 class KeptFigures:
-    """A JSON file of figures by what they were measured of; without a file they are kept in memory alone."""
+    """Measurements by a key that identifies them, in a JSON file or, without a file, in memory."""
 
     def __init__(self, path: Path | None) -> None:
         """
         Raises:
-            ValueError: the file is there and not one of these.
+            ValueError: the file exists and has another format.
         """
         self._path = path
         self._known: dict[str, dict[str, Any]] = {}
@@ -27,16 +27,19 @@ class KeptFigures:
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{path} holds no figures of this benchmark ({error})") from error
+            raise ValueError(f"{path} contains no measurements of this benchmark ({error})") from error
         if not isinstance(known, dict) or not all(isinstance(entry, dict) for entry in known.values()):
-            raise ValueError(f"{path} holds no figures of this benchmark")
+            raise ValueError(f"{path} contains no measurements of this benchmark")
         self._known = known
 
     @contextmanager
     def of(self, measured: Any) -> Iterator[dict[str, Any]]:
-        """The figures of ``measured`` (anything that JSON can say), to read and to add to.
+        """Provide the measurements of ``measured``, a dictionary to read and to add to.
 
-        The file is written when the block ends, also by an error: what was measured until then is kept.
+        The file is written when the block ends, even by an error, so that completed measurements are kept.
+
+        Args:
+            measured: identifies the measurements; any value that can be converted to JSON.
         """
         key = hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()
         entry = self._known.setdefault(key, {})

@@ -1,18 +1,18 @@
-"""Kill the shell's commands and the app's fit anywhere, start them again, and compare the results.
+"""Kill commands and the app's fit at many points, run them again, and compare the results.
 
-    python benchmarks/kills.py --check                  # 50 kills a scenario
+    python benchmarks/kills.py --check                  # 50 kills per scenario
     python benchmarks/kills.py --kills 5 --only fit-resume
 
-A process that has imported the package forks one child a run. The child counts every file operation below the
-scenario's folder (opening, creating a folder, renaming, deleting, flushing) and kills itself with SIGKILL
-before the one it was told: which one is drawn by the seed, spread over the whole run. After some kills, the
-end of the file that was written last is cut off, as a power cut does. Then the follow-up command runs.
+A process that has imported the package forks one child per run. The child counts every file operation below
+the scenario's folder (opening, creating a folder, renaming, deleting, syncing) and kills itself with SIGKILL
+before a given operation, chosen by the seed and spread over the whole run. After some of the kills, the end
+of the file that was written last is cut off, as by a power failure. Then the follow-up command runs.
 
-With ``--full`` the disk is full from that operation on instead: every further file that is to be written is
-refused. The command must end with exit code 2 and one sentence that names a file.
+With ``--full`` the disk is full from that operation on instead: writing any further file fails. The command
+must exit with code 2 and one sentence that names a file.
 
-Counted are the follow-ups that fail (blocked), those whose result differs from an undisturbed run's, and
-those after which temporary files are left.
+Reported are the numbers of follow-up commands that fail (blocked), whose result differs from that of an
+undisturbed run, and after which temporary files are left.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported, so that it sends nothing
 sys.path.insert(0, str(ROOT))
 SMALL = ("--input-size", "64", "--n-features", "20", "--smoothing", "2", "--min-area", "8")
-# Files that only ever grow: a power cut may take their end.
+# Append-only files, which may lose their end in a power failure.
 _GROWING = {"features.f32", "records.txt", "batches.jsonl", "thumbnails.bin", "results.partial.jsonl"}
 _TAKES_SPACE = {"open", "os.mkdir", "os.fsync"}
 _EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.fsync"}
@@ -51,19 +51,19 @@ def _die() -> None:
 
 
 class Counter:
-    """Counts the operations below a folder, and kills the process before the one that was asked for, or finds
-    the disk full from there on."""
+    """Counter of file operations below a folder, which kills the process before a given operation, or
+    simulates a full disk from that operation on."""
 
     def __init__(self, root: Path, at: int, *, full: bool = False) -> None:
         self._prefix, self._at, self._full = str(root), at, full
         self.count = 0
 
     def install(self) -> None:
-        """Start counting; there is no way back, so in a child only."""
+        """Start counting; as this cannot be undone, call it in a child process only."""
         flush = os.fsync
 
         def fsync(handle: Any) -> None:
-            self._one("os.fsync", "")
+            self._count_operation("os.fsync", "")
             flush(handle)
 
         os.fsync = fsync  # type: ignore[assignment]
@@ -76,19 +76,19 @@ class Counter:
             return
         place = _place(event, arguments)
         if place.startswith(self._prefix):
-            self._one(event, place)
+            self._count_operation(event, place)
 
-    def _one(self, event: str, place: str) -> None:
+    def _count_operation(self, event: str, place: str) -> None:
         self.count += 1
         if not self._full and self.count == self._at:
             _die()
         if self._full and 0 < self._at <= self.count and event in _TAKES_SPACE:
-            # Flushing an open file names none.
+            # An error of fsync names no file.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([place] if place else []))
 
 
 def _place(event: str, arguments: tuple[Any, ...]) -> str:
-    """What an operation is about; deleting a tree names files relative to an open folder."""
+    """Return the path of an operation; those of deleting a tree are relative to an open folder."""
     path = os.fsdecode(arguments[0])
     folder = arguments[-1]
     if event in ("os.remove", "os.rmdir") and isinstance(folder, int) and folder >= 0:
@@ -102,13 +102,13 @@ def _only_reads(arguments: tuple[Any, ...]) -> bool:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a child ended.
+class ChildResult:
+    """The result of a child process.
 
     Attributes:
-        code: exit code; -9 for one that was killed.
-        operations: counted, for one that was not killed.
-        said: the end of its output.
+        code: exit code; -9 if it was killed.
+        operations: number of file operations, if it was not killed.
+        output: the end of its output.
     """
 
     code: int
@@ -116,8 +116,8 @@ class Ended:
     output: str
 
 
-def run_child(root: Path, work: Callable[[], None], kill_at: int = 0, *, full: bool = False) -> Ended:
-    """Run ``work`` in a fork, with the operations below ``root`` counted."""
+def run_child(root: Path, work: Callable[[], None], kill_at: int = 0, *, full: bool = False) -> ChildResult:
+    """Run ``work`` in a forked child that counts the operations below ``root`` and stops at ``kill_at``."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as counted:
         child = os.fork()
         if child == 0:
@@ -144,11 +144,11 @@ def run_child(root: Path, work: Callable[[], None], kill_at: int = 0, *, full: b
         output.seek(0)
         counted.seek(0)
         text = output.read().decode("utf-8", "replace")
-        return Ended(os.waitstatus_to_exitcode(status), int(counted.read() or 0), text[-1500:])
+        return ChildResult(os.waitstatus_to_exitcode(status), int(counted.read() or 0), text[-1500:])
 
 
 def command(*arguments: object) -> Callable[[], None]:
-    """A command line, as ``python -m padim`` runs it."""
+    """Return a function that runs the command line with these arguments, as ``python -m padim`` does."""
 
     def work() -> None:
         from padim.cli import main
@@ -164,15 +164,15 @@ def command(*arguments: object) -> Callable[[], None]:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A command to be killed, and what comes after.
+    """A command to be killed, and the follow-up command; all callables take the scenario's folder.
 
     Attributes:
-        name: on the command line.
-        prepare: what is there before; given the folder.
-        first: the command that is killed; given the folder.
-        then: what follows; given the folder.
-        result: what has to be equal; given the folder.
-        left: places that must be gone in the end, as patterns.
+        name: its name on the command line.
+        prepare: creates files that exist before the command.
+        first: returns the command to be killed.
+        then: returns the follow-up command.
+        result: returns the result, which must equal that of an undisturbed run.
+        left: glob patterns of files that must not exist in the end.
     """
 
     name: str
@@ -185,7 +185,7 @@ class Scenario:
 
 @dataclass
 class Tally:
-    """What came of a scenario's kills."""
+    """The outcomes of a scenario's kills."""
 
     kills: int = 0
     blocked: int = 0
@@ -196,7 +196,7 @@ class Tally:
 
 
 class Materials:
-    """Images and a model, made once."""
+    """Images and a model that all scenarios share."""
 
     def __init__(self, folder: Path) -> None:
         from tests.parts import defects, normals
@@ -221,7 +221,7 @@ def _write(folder: Path, files: Sequence[tuple[str, Any]]) -> None:
 
 
 def _nothing(folder: Path) -> None:
-    """Nothing is there before."""
+    """Create no files."""
 
 
 def _model(path: Path) -> Any:
@@ -242,7 +242,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _exported(path: Path) -> Any:
-    """A scorer without what a clock says: when it was made, and the digits over all of it."""
+    """Return an exported model without values that change with the time: its date and its hashes."""
     import onnx
 
     graph = onnx.load(path)
@@ -255,13 +255,13 @@ def _exported(path: Path) -> Any:
 
 
 def _kept(model: Path) -> Any:
-    """The model and the features kept beside it."""
+    """Return a model and the features stored with it."""
     features = (model / "work" / "spool" / "features.f32").read_bytes()
     return _model(model), features
 
 
 def _studied(folder: Path) -> Any:
-    """A study without what a clock says."""
+    """Return a study without measured times."""
     from padim.study.runner import load
 
     study = load(folder)
@@ -272,7 +272,7 @@ def _studied(folder: Path) -> Any:
 
 
 def scenarios(materials: Materials) -> list[Scenario]:
-    """All of them."""
+    """Return all scenarios."""
     good, test, model = materials.good, materials.test, materials.model
 
     def fit(*options: str) -> Callable[[Path], Callable[[], None]]:
@@ -322,7 +322,7 @@ def scenarios(materials: Materials) -> list[Scenario]:
 
 
 def _app_fit(good: Path) -> Callable[[Path], Callable[[], None]]:
-    """A fit as the app's worker process does it, into a folder of the workspace."""
+    """Return the command of a fit as the app's worker process runs it, in a workspace."""
 
     def of(folder: Path) -> Callable[[], None]:
         def work() -> None:
@@ -349,7 +349,7 @@ def _app_fit(good: Path) -> Callable[[Path], Callable[[], None]]:
 
 
 def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
-    """What a user does on the Home page: resume what was stopped; fit anew where nothing was begun."""
+    """Return what a user does on the Home page: resume a stopped fit, or start one if there is none."""
 
     def of(folder: Path) -> Callable[[], None]:
         def work() -> None:
@@ -377,7 +377,7 @@ def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
                 perform(again, lambda *_, **__: None, lambda: False)
             if not workspace.models():
                 _app_fit(good)(folder)()
-            # What the last save has left: the sweep of the next start.
+            # Leftovers of the last save are swept when the app is started the next time.
             doctor.sweep(doctor.leftovers_of_workspace(workspace))
 
         return work
@@ -396,8 +396,8 @@ def _app_model(folder: Path) -> Any:
 # --- the kills ----------------------------------------------------------------------------------------------
 
 
-def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool = False) -> Tally:
-    """Kill a scenario's command at ``kills`` places, or let the disk be full from there on."""
+def kill_repeatedly(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool = False) -> Tally:
+    """Run a scenario with a kill, or a disk that is full from then on, at ``kills`` different operations."""
     rng = random.Random(f"{seed} {scenario.name}")
     tally = Tally()
 
@@ -407,14 +407,14 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool 
         scenario.prepare(folder)
         return folder
 
-    folder = fresh("whole")
-    whole = run_child(folder, scenario.first(folder))
-    if whole.code:
-        raise RuntimeError(f"{scenario.name}: {whole.output}")
+    folder = fresh("undisturbed")
+    undisturbed = run_child(folder, scenario.first(folder))
+    if undisturbed.code:
+        raise RuntimeError(f"{scenario.name}: {undisturbed.output}")
     wanted = scenario.result(folder)
     shutil.rmtree(folder)
-    # Spread over the whole run, and at a place of its own within each stretch.
-    stretch = whole.operations / kills
+    # One operation at random in each of ``kills`` equal stretches of the run.
+    stretch = undisturbed.operations / kills
     places = sorted({1 + int((index + rng.random()) * stretch) for index in range(kills)})
     for at in places:
         folder = fresh(str(at))
@@ -425,7 +425,7 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool 
                 tally.output.append(f"{scenario.name}, full at {at}: {ended.code} {ended.output[-400:]}")
         elif ended.code != -signal.SIGKILL:
             shutil.rmtree(folder)
-            continue  # threads may take a different turn: this one ended before
+            continue  # the number of operations varies with the threads: this run ended before
         elif rng.random() < 0.3:
             _cut(folder, rng)
         tally.kills += 1
@@ -437,7 +437,7 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool 
             try:
                 same = scenario.result(folder) == wanted
             except Exception as error:
-                # Whatever reading the result runs into, it is not the result that was wanted.
+                # A result that cannot be read differs, whatever the error.
                 same = False
                 tally.output.append(f"{scenario.name} killed at {at}: {error!r}")
             if not same:
@@ -451,37 +451,37 @@ def attack(scenario: Scenario, base: Path, kills: int, seed: int, *, full: bool 
     return tally
 
 
-def _reported(ended: Ended) -> bool:
-    """Whether a command ended as it should on a full disk."""
+def _reported(ended: ChildResult) -> bool:
+    """Whether a command ended with exit code 2 and one sentence on the full disk."""
     (*_, line) = [line for line in ended.output.splitlines() if line.startswith("error: ")] or [""]
     named = re.fullmatch(r"error: /\S+: no space left on the disk; .+", line) is not None
     return ended.code == 2 and named and "Traceback" not in ended.output
 
 
 def _cut(folder: Path, rng: random.Random) -> None:
-    """Take some bytes off the end of the growing file that was written last."""
+    """Cut some bytes off the end of the append-only file that was written last."""
     growing = [path for path in folder.rglob("*") if path.name in _GROWING and path.stat().st_size]
     if growing:
         last = max(growing, key=lambda path: path.stat().st_mtime_ns)
         size = last.stat().st_size
-        # The head of the rows under way was flushed before anything else was done.
+        # The first line of the journal is synced before anything else, so it cannot be lost.
         head = len(last.open("rb").readline()) if last.name == "results.partial.jsonl" else 0
         os.truncate(last, max(head, size - rng.randrange(1, 400)))
 
 
 def main() -> None:
-    """Run the scenarios and print a table."""
+    """Run the scenarios and print their outcomes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=50, help="kills a scenario; 50")
+    parser.add_argument("--kills", type=int, default=50, help="kills per scenario; default 50")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append", help="only this scenario; may be repeated")
+    parser.add_argument("--only", action="append", help="run only this scenario; may be repeated")
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 unless nothing is blocked or differs"
     )
-    parser.add_argument("--full", action="store_true", help="a full disk in place of a kill")
-    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    parser.add_argument("--full", action="store_true", help="a full disk instead of a kill")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
-    # What forks are to have ready; no session is opened here, for its threads would not come along.
+    # Imported for the forked children. No session is opened here, as its threads do not survive a fork.
     import cv2  # noqa: F401
     import onnxruntime  # noqa: F401
 
@@ -499,8 +499,8 @@ def main() -> None:
             if options.only and scenario.name not in options.only:
                 continue
             if options.full and scenario.name == "app":
-                continue  # its errors are told by the pages, see tests/pages
-            tally = tallies[scenario.name] = attack(
+                continue  # its errors are reported by the pages, see tests/pages
+            tally = tallies[scenario.name] = kill_repeatedly(
                 scenario, base, options.kills, options.seed, full=options.full
             )
             if not options.json:

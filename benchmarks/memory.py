@@ -1,7 +1,6 @@
-"""Peak memory of a process, watched from outside.
+"""Measurement of a process's peak memory from another process.
 
-From outside, because a thread inside competes for the interpreter's lock with what it measures, and sleeps
-through the peaks it is there to see.
+A thread in the measured process would compete with it for the interpreter's lock, and miss the peaks.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ INTERVAL_S = 0.005
 
 @dataclass(frozen=True)
 class Peaks:
-    """In bytes.
+    """Peak memory of a process, in bytes.
 
     Attributes:
-        anonymous: largest sampled RssAnon: heap and stacks, without files the system may drop. Where there
-            is no ``/proc``, the memory private to the process (USS).
-        resident: largest resident set (VmHWM, exact; elsewhere sampled).
-        exact: whether ``anonymous`` is really RssAnon.
+        anonymous: largest sampled RssAnon: heap and stacks, without file pages that the system may drop.
+            Without ``/proc``, the memory private to the process (USS).
+        resident: largest resident set: VmHWM, which is exact; without ``/proc`` sampled.
+        exact: whether ``anonymous`` is RssAnon.
     """
 
     anonymous: int
@@ -34,13 +33,13 @@ class Peaks:
 
 
 def watch(command: Sequence[str]) -> tuple[Peaks, str]:
-    """Run a command to its end; its peaks and its standard output.
+    """Run a command to its end, and return its peak memory and its standard output.
 
     Raises:
-        RuntimeError: it failed; carries the end of its error output.
+        RuntimeError: the command failed; the message quotes the end of its error output.
     """
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        # The output must be drained while the memory is watched, or a full pipe would stop the process.
+        # The output is read during the measurement, as a full pipe would block the process.
         result: dict[str, tuple[str, str]] = {}
         reader = threading.Thread(target=lambda: result.update(output=process.communicate()))
         reader.start()
@@ -59,7 +58,7 @@ def watch(command: Sequence[str]) -> tuple[Peaks, str]:
 
 
 def _from_proc(status: Path) -> tuple[int, int]:
-    """RssAnon and VmHWM; zeros once the process has gone."""
+    """Return RssAnon and VmHWM in bytes; zeros after the process has ended."""
     fields = {"RssAnon": 0, "VmHWM": 0}
     try:
         for line in status.read_text().splitlines():

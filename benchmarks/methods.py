@@ -1,9 +1,9 @@
-"""Every method on one category: how well it ranks, how long it learns, how long it scores.
+"""Measure every method on one category: ranking metrics, and the time to fit and to score.
 
     python benchmarks/methods.py --data CATEGORY [--method NAME ...] [--check] [--json]
 
-CATEGORY is a folder in MVTec AD's layout. Each model is fitted as a user would fit it, on files; scoring is
-timed in turn with the default method on the same images, and the median of those ratios is reported.
+CATEGORY is a folder in the layout of MVTec AD. Each model is fitted on files, as by a user; scoring is timed
+alternately with the default method on the same images, and the median of the ratios is reported.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from padim.model import Padim
 from padim.network.allocation import keep_freed_memory
 
 PAIRS = 40
-# On 209 images of 256 px at stride 8, two cores.
+# Limits on 209 images of 256 px at stride 8, with two cores.
 MOST_FIT_SECONDS = {"patchcore": 90.0}
 MOST_SCORING_RATIO = {"patchcore": 4.0}
 MOST_METRICS_SECONDS = 20.0
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.add_arguments(parser)
     report.add_data_argument(parser)
     parser.add_argument("--method", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="scoring runs to compare")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="number of paired scoring runs")
     args = parser.parse_args(arguments)
     keep_freed_memory()  # as the application and the command line do
     if not (args.data / "train" / "good").is_dir():
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append(
                 (
                     method,
-                    *(shown(values[key], ".4f") for key in ("image_auroc", "pixel_auroc", "aupro")),
+                    *(formatted(values[key], ".4f") for key in ("image_auroc", "pixel_auroc", "aupro")),
                     f"{seconds:.1f}",
                     f"{alone:.1f}",
                     f"{ratio:.2f}",
@@ -100,20 +100,20 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{method}: done", flush=True)
     result.values["metrics_seconds"] = max(metrics_seconds)
     result.show(
-        f"{name}: {len(reference.normals_)} good parts learnt, {len(evaluation.images)} images judged",
+        f"{name}: fitted on {len(reference.normals_)} good parts, {len(evaluation.images)} images scored",
         ("method", "image AUROC", "pixel AUROC", "AUPRO", "fit s", "score ms", "times padim"),
         rows,
     )
     return result.finish(args)
 
 
-def shown(value: float | None, form: str) -> str:
-    """A figure, or that there is none."""
+def formatted(value: float | None, form: str) -> str:
+    """Format a figure; a dash for None."""
     return "–" if value is None else format(value, form)
 
 
 def fitted(config: PadimConfig, data: Path, folder: Path) -> tuple[Padim, float]:
-    """A model of all of ``train/good``, and the seconds from files to threshold."""
+    """Fit a model on all of ``train/good``; return it and the seconds from files to threshold."""
     model = Padim(config, work_dir=folder)
     model.network.extractor(
         np.zeros((1, config.input_size, config.input_size, 3), np.uint8)
@@ -125,7 +125,11 @@ def fitted(config: PadimConfig, data: Path, folder: Path) -> tuple[Padim, float]
 
 
 def scoring_ratio(model: Padim, reference: Padim, data: Path, pairs: int) -> tuple[float, float]:
-    """One image at a time, from RGB at input size to judged map and score: ratio and milliseconds."""
+    """Time scoring of single images, from RGB at input size to level map and score.
+
+    Returns:
+        The median ratio of ``model`` to ``reference``, and the median time of ``model`` in milliseconds.
+    """
     source = FolderSource(data / "train" / "good")
     images = [
         prepare(image, model.network.preprocess).rgb[None]

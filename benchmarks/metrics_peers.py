@@ -1,9 +1,9 @@
-"""The figures of ``padim evaluate`` against torchmetrics' and anomalib's, on the same scores and maps.
+"""Compare the metrics of ``padim evaluate`` with torchmetrics' and anomalib's, on the same scores and maps.
 
     python benchmarks/metrics_peers.py [--data CATEGORY] [--venv DIR] [--check] [--json]
 
-The peers live in the environment of benchmarks/peers.py. Without ``--data`` the maps are made: noise with
-warm regions, many levels equal, so that ties count.
+The peers are installed in the environment of benchmarks/peers.py. Without ``--data`` the maps are synthetic:
+noise with regions of higher values, and many equal levels, so that ties matter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from padim.data.datasets import GOOD
 from padim.model import Padim
 
 WORKER = Path(__file__).with_name("metrics_worker.py")
-# Theirs are summed in single precision in places.
+# Tolerance: the peers compute some sums in single precision.
 CLOSE = 1e-4
 NAMES = ("image_auroc", "image_ap", "image_f1", "pixel_auroc", "pixel_ap", "pixel_f1", "aupro")
 
@@ -37,19 +37,19 @@ def main(arguments: list[str] | None = None) -> int:
     report.utf8_output()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
-    parser.add_argument("--data", type=Path, help="a category in MVTec AD's layout instead of made maps")
-    parser.add_argument("--venv", type=Path, help="the peers' environment; made if it is not there")
+    parser.add_argument("--data", type=Path, help="a category in MVTec AD's layout instead of synthetic maps")
+    parser.add_argument("--venv", type=Path, help="the peers' environment; created if missing")
     args = parser.parse_args(arguments)
     result = report.Report("metrics_peers")
     for name in NAMES:
         result.target(f"{name}_difference", "<=", CLOSE)
     report.run(parser, result, args)
 
-    maps, masks, scores = judged(args.data) if args.data else made()
-    ours = own(maps, masks, scores)
+    maps, masks, scores = scored_category(args.data) if args.data else synthetic()
+    ours = padim_metrics(maps, masks, scores)
     python = make_venv(args.venv or cache_folder() / "peers-venv")
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "judged.npz"
+        file = Path(folder) / "scored.npz"
         np.savez(
             file,
             scores=scores.astype(np.float32),
@@ -76,10 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
     return result.finish(args)
 
 
-def own(
+def padim_metrics(
     maps: npt.NDArray[np.uint16], masks: npt.NDArray[np.bool_], scores: npt.NDArray[np.int64]
 ) -> dict[str, float]:
-    """The engine's figures."""
+    """Compute the metrics with this project's code."""
     pixels = metrics.Pixels()
     kinds = ["defect" if mask.any() else GOOD for mask in masks]
     for q, mask, kind in zip(maps, masks, kinds, strict=True):
@@ -90,8 +90,8 @@ def own(
     return figures
 
 
-def made() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Maps, masks and scores of 40 images, half of them with a defect or two."""
+def synthetic() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Generate maps, masks and scores of 40 images, half of them with one or two defects."""
     rng = np.random.default_rng(0)
     size = 128
     y, x = np.mgrid[:size, :size]
@@ -105,17 +105,17 @@ def made() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_], npt.NDArray[n
             spot = (x - column) ** 2 + (y - row) ** 2 <= radius**2
             mask |= spot
             q[spot] += rng.gamma(3.0, 300.0)
-        # Tied levels, as in maps of few levels.
+        # Rounding gives equal levels, as in maps of few levels.
         maps.append((q // 16 * 16).astype(np.uint16))
         masks.append(mask)
     stack = np.stack(maps)
     return stack, np.stack(masks), stack.max(axis=(1, 2)).astype(np.int64)
 
 
-def judged(
+def scored_category(
     folder: Path,
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Maps, masks and scores of a category's test images, by a model of its good parts."""
+    """Return maps, masks and scores of a category's test images, by a model fitted on its good parts."""
     config = PadimConfig()
     category = mvtec.read(folder, config)
     model = Padim(config).fit(category.named_arrays(category.rows(good=True, train=True)))

@@ -1,9 +1,9 @@
-"""The peers' side of benchmarks/metrics_peers.py: their figures of given scores and maps, as one JSON object.
+"""The peers' side of benchmarks/metrics_peers.py: print the peers' metrics as one JSON object.
 
     python benchmarks/metrics_worker.py FILE.npz
 
-The file holds ``scores`` float ``(n,)``, ``labels`` bool ``(n,)``, ``maps`` float ``(n, S, S)`` and ``masks``
-bool ``(n, S, S)``. It runs in the peers' environment, which lacks what the engine needs.
+The file contains ``scores`` float ``(n,)``, ``labels`` bool ``(n,)``, ``maps`` float ``(n, S, S)`` and
+``masks`` bool ``(n, S, S)``. The script runs in the peers' environment, which lacks this project's packages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 
 def figures(path: str) -> dict[str, float]:
-    """torchmetrics' and anomalib's figures; thresholds are all the values there are."""
+    """Compute the metrics of torchmetrics and anomalib, with all distinct values as thresholds."""
     import torch
     from anomalib.metrics.aupro import _AUPRO
     from torchmetrics.functional.classification import (
@@ -26,15 +26,17 @@ def figures(path: str) -> dict[str, float]:
     )
 
     with np.load(path, allow_pickle=False) as arrays:
-        held: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        arrays_by_name: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
     def best_f1(scores: Any, truth: Any) -> float:
         precision, recall, _ = binary_precision_recall_curve(scores, truth)
         return float(torch.nan_to_num(2 * precision * recall / (precision + recall)).max())
 
-    # torchmetrics squashes what lies outside 0 to 1, and so may make different values equal.
-    scores, maps = (held[name].double() / held[name].double().max() for name in ("scores", "maps"))
-    labels, masks = held["labels"].int(), held["masks"].int()
+    # torchmetrics applies a sigmoid to values outside of 0 to 1, which may make different values equal.
+    scores, maps = (
+        arrays_by_name[name].double() / arrays_by_name[name].double().max() for name in ("scores", "maps")
+    )
+    labels, masks = arrays_by_name["labels"].int(), arrays_by_name["masks"].int()
     aupro = _AUPRO(fpr_limit=0.3)
     aupro.update(maps, masks)
     return {

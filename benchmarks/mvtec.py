@@ -1,4 +1,4 @@
-"""Folders in MVTec AD's layout, and an extractor that embeds each image once.
+"""Categories in the layout of MVTec AD, and an extractor that caches each image's embedding.
 
 ``train/good``, ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/<stem>_mask.png``.
 """
@@ -29,20 +29,20 @@ from padim.network.graph import behind_embedding_graph
 from padim.network.model_network import ModelNetwork
 from padim.network.runtime import open_session
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported, so that it sends nothing
 import onnxruntime as ort
 
 
 @dataclass(frozen=True)
 class LabeledImage:
-    """One file of a category.
+    """One image of a category.
 
     Attributes:
-        name: its path in the category's folder.
-        sha256: of its bytes.
-        rgb: uint8 ``(h, w, 3)``; where the config stretches images, already at input size.
-        train: from ``train/good``.
-        kind: ``good``, or the folder of its defect.
+        name: the file's path in the category's folder.
+        sha256: hash of the file.
+        rgb: uint8 ``(h, w, 3)``; already at input size if the configuration stretches images.
+        train: whether it is from ``train/good``.
+        kind: ``good``, or the name of its defect's folder.
         mask: bool ``(S, S)``, the ground truth at map resolution; None without one, and for good images.
     """
 
@@ -60,12 +60,12 @@ class LabeledImage:
 
 @dataclass(frozen=True)
 class Category:
-    """A category, read.
+    """A category with all of its images.
 
     Attributes:
-        name: the folder's.
+        name: name of the folder.
         images: good ones first, those of ``train/good`` before those of ``test/good``.
-        fingerprints: float32 ``(n, k)``, for the likeness of images.
+        fingerprints: float32 ``(n, k)``, for detecting repeat shots.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Category:
     fingerprints: npt.NDArray[np.float32]
 
     def rows(self, *, good: bool, train: bool | None = None) -> list[int]:
-        """Indices of good images or of defects, of train, of test or (None) of both."""
+        """Return the indices of good images or of defects, from train, from test or (None) from both."""
         return [
             row
             for row, image in enumerate(self.images)
@@ -81,14 +81,14 @@ class Category:
         ]
 
     def named_arrays(self, rows: Sequence[int]) -> list[tuple[str, npt.NDArray[np.uint8]]]:
-        """As ``Padim.fit`` and ``Padim.score`` take them."""
+        """Return names and pixels of these images, as ``Padim.fit`` and ``Padim.predict`` accept them."""
         return [(self.images[row].name, self.images[row].rgb) for row in rows]
 
 
-class Remembering(FeatureExtractor):
-    """An extractor that runs the network once for every image and then knows the embedding.
+class CachingExtractor(FeatureExtractor):
+    """An extractor that runs the network once for every image and caches the embedding.
 
-    It is what makes a hundred fits on one set of images affordable. ``runs`` counts as ever.
+    This makes a hundred fits on one set of images affordable. ``runs`` counts runs of the network as usual.
     """
 
     def __init__(self, config: PadimConfig) -> None:
@@ -124,31 +124,35 @@ class Remembering(FeatureExtractor):
         return [value.numpy() for value in values]
 
 
-class RememberingNetwork(ModelNetwork):
-    """An extractor that remembers and is shared between models, in place of a model's own."""
+class CachingNetwork(ModelNetwork):
+    """A model's network with a caching extractor that several models share."""
 
-    def __init__(self, config: PadimConfig, extractor: Remembering) -> None:
+    def __init__(self, config: PadimConfig, extractor: CachingExtractor) -> None:
         super().__init__(config)
-        self._remembering = extractor
+        self._caching_extractor = extractor
 
     @property
     def extractor(self) -> FeatureExtractor:
-        return self._remembering
+        return self._caching_extractor
 
 
-class RememberingPadim(Padim):
-    """The engine on such a network."""
+class CachingPadim(Padim):
+    """A model that uses a shared caching extractor."""
 
-    def __init__(self, config: PadimConfig, extractor: Remembering, work_dir: Path) -> None:
+    def __init__(self, config: PadimConfig, extractor: CachingExtractor, work_dir: Path) -> None:
         super().__init__(config, work_dir=work_dir)
-        self.network = RememberingNetwork(config, extractor)
+        self.network = CachingNetwork(config, extractor)
 
 
 def find(data: Path, names: Sequence[str]) -> list[Path]:
-    """The categories in ``data``, which may be one itself.
+    """Return the folders of the categories in ``data``, which may be a category itself.
+
+    Args:
+        data: the folder.
+        names: the categories to return; empty for all.
 
     Raises:
-        ValueError: there is none, or not one of the names asked for.
+        ValueError: there are no categories, or none of one of the names.
     """
     if (data / "train" / "good").is_dir():
         folders = [data]
@@ -168,10 +172,10 @@ def find(data: Path, names: Sequence[str]) -> list[Path]:
 
 
 def find_all(folders: Sequence[Path], names: Sequence[str]) -> list[Path]:
-    """The categories in several folders, as :func:`find`.
+    """Return the folders of the categories in several folders, as :func:`find` for one.
 
     Raises:
-        ValueError: a folder holds none, none has one of the names asked for, or two have the same name.
+        ValueError: a folder has no category, no category has one of the names, or two have the same name.
     """
     known: dict[str, Path] = {}
     for data in folders:
@@ -186,14 +190,14 @@ def find_all(folders: Sequence[Path], names: Sequence[str]) -> list[Path]:
 
 
 def read(folder: Path, config: PadimConfig) -> Category:
-    """Read every image of a category.
+    """Read all images of a category.
 
     Args:
-        folder: of the category.
-        config: says how images are brought to input size.
+        folder: the category's folder.
+        config: determines how images are resized.
 
     Raises:
-        ValueError: an image cannot be read, or one of several masks is missing.
+        ValueError: an image cannot be read, or a mask is missing although the defect's kind has masks.
     """
     preprocess = Preprocess(size=config.input_size, fit=config.fit)
     images: list[LabeledImage] = []
@@ -205,7 +209,7 @@ def read(folder: Path, config: PadimConfig) -> Category:
         if kind != "good":
             mask = _mask(folder / "ground_truth" / kind, file, preprocess, rgb.shape[:2])
         prints.append(fingerprint(rgb))
-        # Resizing to the size that an image has changes nothing; padding depends on the size it had.
+        # A stretched image is not changed by resizing it again; padding depends on the original size.
         kept = preprocess(rgb) if config.fit == "stretch" else rgb
         images.append(LabeledImage(name, sha256(data), kept, split == "train", kind, mask))
     return Category(folder.resolve().name, tuple(images), np.array(prints, np.float32))

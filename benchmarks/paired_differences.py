@@ -1,8 +1,8 @@
-"""Whether a configuration is better than another over several data sets, judged on the same draws.
+"""Paired differences between two configurations over several data sets, on the same draws.
 
-A draw that is hard for one configuration is hard for the other: each draw's figures are subtracted first.
-The means of those differences, one a data set, are what the standard error over sets is taken of: draws of
-one set share its images, and a hundred of them are still one set.
+As a draw that is difficult for one configuration is difficult for the other, differences are taken draw by
+draw. The standard error over data sets is that of the data sets' mean differences: the draws of one data set
+share its images and are not independent.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean and how sure it is.
+    """A mean and its standard error.
 
     Attributes:
         value: the mean.
-        error: its standard error, the sample standard deviation (n - 1) / sqrt(n); None of a single value.
-        count: of values averaged.
+        error: its standard error, the sample standard deviation (n - 1) / sqrt(n); None for a single value.
+        count: number of values.
     """
 
     value: float
@@ -30,7 +30,7 @@ class Mean:
 
 
 def mean(values: Sequence[float]) -> Mean | None:
-    """Mean and standard error of the mean; None of no values.
+    """Return the mean and its standard error; None without values.
 
     Raises:
         ValueError: a value is not finite.
@@ -45,14 +45,14 @@ def mean(values: Sequence[float]) -> Mean | None:
 
 
 def difference(variant: Sequence[float | None], baseline: Sequence[float | None]) -> Mean | None:
-    """The mean of ``variant - baseline`` over the draws of one data set; None where neither was measured.
+    """Return the mean of ``variant - baseline`` over the draws of one data set; None without values.
 
     Args:
-        variant, baseline: the figure of each draw, in the same order; None where it does not exist (a pixel
-            AUROC without masks).
+        variant, baseline: a metric of each draw, in the same order; None where it is undefined (a pixel AUROC
+            without masks).
 
     Raises:
-        ValueError: a different number of draws, or a draw measured for one of the two only.
+        ValueError: the numbers of draws differ, or a draw was measured for only one of the two.
     """
     pairs = list(zip(variant, baseline, strict=True))
     if any((one is None) != (other is None) for one, other in pairs):
@@ -61,8 +61,8 @@ def difference(variant: Sequence[float | None], baseline: Sequence[float | None]
 
 
 def over_sets(by_set: Mapping[str, Mean | None]) -> Mean | None:
-    """The mean over data sets of their means, with its standard error over sets.
+    """Return the mean of the data sets' means, with its standard error over data sets.
 
-    Sets without a figure are left out.
+    Data sets without a value are left out.
     """
     return mean([one.value for one in by_set.values() if one is not None])

@@ -1,10 +1,10 @@
-"""This project against anomalib's PaDiM: scoring and fitting, on the same images with the same network.
+"""Compare this project with anomalib's PaDiM: scoring and fitting on the same images with the same network.
 
     python benchmarks/peers.py [--check] [--json] [--data CATEGORY] [--venv DIR]
 
-The peers live in an environment of their own, which the first run makes (some gigabytes from PyPI). Every
-contender is a process (``peers_worker.py``); they take turns on the same images, never two at once, and the
-ratios reported are medians over the turns.
+The peers are installed in a separate environment, which the first run creates (some gigabytes from PyPI).
+Every contender is a process (``peers_worker.py``); they run alternately on the same images, never two at
+once, and the reported ratios are medians over the turns.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from padim.network.weights import cache_folder
 HERE = Path(__file__).resolve().parent
 WORKER, REQUIREMENTS = HERE / "peers_worker.py", HERE / "peers-requirements.txt"
 STRIDE, SIZE, FEATURES = 4, 256, 100
-SIDE = 512  # of the images made, in pixels
-# What anomalib adds to the diagonal: 0.01 when it takes the covariance, another 0.00001 when it inverts it.
+SIDE = 512  # side of the synthetic images, in pixels
+# Anomalib's regularization of the diagonal: 0.01 when it computes the covariance, 0.00001 when it inverts it.
 THEIR_EPS = 0.01001
 PEERS = {"torch": "anomalib, torch", "onnx": "anomalib, ONNX", "openvino": "anomalib, OpenVINO"}
 SPEED_TARGETS = {"openvino": 1.3, "onnx": 2.0, "torch": 5.0}
 FIT_TARGET, MEMORY_TARGET = 4.2, 0.334
-# With one layer both compute the same; our map has 65,536 levels, of which a normal part uses some 4,000.
+# With one layer both compute the same, up to rounding to our map's 65,536 levels (4,000 for a normal part).
 SAME_TARGET = 0.002
-# Between two turns, so that threads that spin for a moment after their work have gone to sleep.
+# Pause between two turns, so that threads that spin for a moment after their work are asleep.
 PAUSE_S, IDLE_S, IDLE_TARGET = 0.03, 1.0, 0.05
 SAME_FIT = 40
 OTHERS_NOTED = 0.05
@@ -58,7 +58,12 @@ OTHERS_NOTED = 0.05
 
 @dataclass(frozen=True)
 class TimmName:
-    """A backbone of the registry as timm, hence anomalib, knows it: its name, and those of its layers."""
+    """The names of a backbone and of its layers in timm, and hence in anomalib.
+
+    Attributes:
+        name: timm's name of the backbone.
+        layers: timm's names of the layers, by this project's names.
+    """
 
     name: str
     layers: Mapping[str, str]
@@ -74,12 +79,12 @@ TIMM = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured.
+    """The extent of the measurements.
 
     Attributes:
-        normals: images in the fit, where they are made and not read from ``--data``.
-        turns: by batch size.
-        fits: how often each side fits.
+        normals: number of synthetic images in the fit, without ``--data``.
+        turns: number of turns, by batch size.
+        fits: number of fits of each side.
     """
 
     normals: int
@@ -92,19 +97,19 @@ QUICK = Effort(normals=24, turns={1: 4, 16: 2}, fits=1)
 
 
 class WorkerError(RuntimeError):
-    """A worker has answered with an error, or has ended."""
+    """A worker process replied with an error, or ended."""
 
 
 class Worker:
-    """A contender in a process of its own, asked line by line."""
+    """A contender in a separate process, with one line of JSON per request and reply."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """
         Args:
-            command: starts it.
-            environment: of the process, complete.
+            command: the command that starts the process.
+            environment: the complete environment of the process.
         """
-        # To a file: nobody reads a pipe while the answer is waited for.
+        # A file, as a pipe would fill up while the reply is awaited.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
@@ -117,10 +122,10 @@ class Worker:
         )
 
     def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
-        """One request and its answer.
+        """Send a request and return the reply.
 
         Raises:
-            WorkerError: the request could not be answered.
+            WorkerError: the worker replied with an error, or ended.
         """
         assert self._process.stdin
         assert self._process.stdout
@@ -129,19 +134,19 @@ class Worker:
             self._process.stdin.write(json.dumps({"do": verb, **arguments}) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
-        return understood(verb, line, self._tail())
+        return parse_reply(verb, line, self._error_tail())
 
     def cpu_seconds(self) -> float:
-        """Processor time the process has used."""
+        """Return the processor time that the process has used, in seconds."""
         times = psutil.Process(self._process.pid).cpu_times()
         return float(times.user + times.system)
 
-    def _tail(self) -> str:
+    def _error_tail(self) -> str:
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")[-2000:]
 
     def close(self) -> None:
-        """End the process; it ends by itself when there are no more requests."""
+        """Close the pipes, upon which the process ends by itself, and wait for its end."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
                 with contextlib.suppress(BrokenPipeError):
@@ -160,18 +165,23 @@ class Worker:
         self.close()
 
 
-def understood(verb: str, line: str, errors: str) -> dict[str, Any]:
-    """A worker's answer.
+def parse_reply(verb: str, line: str, errors: str) -> dict[str, Any]:
+    """Parse a worker's reply.
+
+    Args:
+        verb: the request.
+        line: the reply.
+        errors: the end of the worker's error output, for error messages.
 
     Raises:
-        WorkerError: it is an error, no JSON, or none at all; with the end of the worker's error output.
+        WorkerError: the reply is an error, is not JSON, or is missing.
     """
     if not line:
-        raise WorkerError(f"the worker ended while it was asked to {verb}:\n{errors}")
+        raise WorkerError(f"the worker ended during the request {verb}:\n{errors}")
     try:
         reply = json.loads(line)
     except json.JSONDecodeError as error:
-        raise WorkerError(f"the worker's answer to {verb} is not JSON: {line[:200]!r}\n{errors}") from error
+        raise WorkerError(f"the worker's reply to {verb} is not JSON: {line[:200]!r}\n{errors}") from error
     if "error" in reply:
         raise WorkerError(f"{verb}: {reply['error']}\n{errors}")
     return dict(reply)
@@ -179,12 +189,12 @@ def understood(verb: str, line: str, errors: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Site:
-    """Where and how workers run.
+    """The settings with which workers are started.
 
     Attributes:
-        theirs: the Python of the peers' environment.
-        threads: cores for each contender.
-        weights: of the backbone, the same file for both sides.
+        theirs: the Python executable of the peers' environment.
+        threads: number of cores for each contender.
+        weights: file of the backbone's weights, the same for both sides.
     """
 
     theirs: Path
@@ -216,16 +226,16 @@ class Site:
         return Worker(self.command(contender), self.environment)
 
     def watched(self, contender: str, request: dict[str, Any]) -> tuple[memory.Peaks, dict[str, Any], float]:
-        """One request in a process of its own: its peaks, its answer, the seconds of the whole process."""
+        """Run one request in a new process; return its peak memory, its reply and its total seconds."""
         start = time.perf_counter()
         with environment_of(self.environment):
             peaks, output = memory.watch([*self.command(contender), json.dumps(request)])
-        return peaks, understood(request["do"], output, ""), time.perf_counter() - start
+        return peaks, parse_reply(request["do"], output, ""), time.perf_counter() - start
 
 
 @contextlib.contextmanager
 def environment_of(variables: Mapping[str, str]) -> Iterator[None]:
-    """These environment variables for the processes started meanwhile."""
+    """Set these environment variables while the block runs, for the processes that it starts."""
     former = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -240,14 +250,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
     parser.add_argument(
-        "--data", type=Path, help="a category folder in MVTec AD's layout instead of made images"
+        "--data", type=Path, help="a category in MVTec AD's layout instead of synthetic images"
     )
-    parser.add_argument("--venv", type=Path, help="the peers' environment; made if it is not there")
+    parser.add_argument("--venv", type=Path, help="the peers' environment; created if missing")
     parser.add_argument("--backbone", choices=sorted(TIMM), default="efficientnet_lite0")
     parser.add_argument("--weights", type=Path, help="a file of that backbone's weights, for both sides")
     parser.add_argument("--threads", type=int, default=2, help="cores and threads of every contender (2)")
     parser.add_argument("--loaders", type=int, default=8, help="anomalib's num_workers (8, its default)")
-    parser.add_argument("--fits", type=int, help=f"how often each side fits ({FULL.fits})")
+    parser.add_argument("--fits", type=int, help=f"number of fits of each side ({FULL.fits})")
     parser.add_argument("--quick", action="store_true", help="few images and turns: not the real check")
     args = parser.parse_args(arguments)
     effort = QUICK if args.quick else FULL
@@ -262,7 +272,7 @@ def main(arguments: list[str] | None = None) -> int:
     result.target("idle_cpu_share", "<=", IDLE_TARGET)
     report.run(parser, result, args)
     if args.quick:
-        result.note("--quick: a handful of images and turns. This is not the real check.")
+        result.note("--quick: only a few images and turns. This is not the real check.")
 
     weights.use(args.weights)
     site = Site(
@@ -290,10 +300,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_venv(folder: Path) -> Path:
-    """The Python of an environment that has what the requirements file names; made or completed if need be.
+    """Create or complete the peers' environment, and return its Python executable.
 
     Raises:
-        ValueError: the folder holds something else.
+        ValueError: the folder contains something else.
         subprocess.CalledProcessError: pip failed.
     """
     folder = folder.absolute()
@@ -308,7 +318,7 @@ def make_venv(folder: Path) -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", str(REQUIREMENTS)]
     subprocess.run(pip, check=True)
-    done.write_text(wanted)  # last, so that an installation cut short is taken up again
+    done.write_text(wanted)  # last, so that an interrupted installation is repeated
     return python
 
 
@@ -318,17 +328,17 @@ def make_venv(folder: Path) -> Path:
 def prepare_images(
     data: Path | None, config: PadimConfig, effort: Effort, work: Path
 ) -> tuple[Path, npt.NDArray[np.uint8]]:
-    """The folder of normals to fit on, and 16 images at input size, every second with a defect.
+    """Return a folder of good images to fit on, and 16 images at input size, every second with a defect.
 
     Raises:
-        ValueError: the folder given lacks ``train/good``, or good or defective images to test with.
+        ValueError: ``data`` has no ``train/good``, or too few good or defective test images.
     """
     preprocess = Preprocess(size=config.input_size, fit=config.fit)
     if data is None:
         normals = work / "normals"
         normals.mkdir()
         for i in range(effort.normals):
-            # All of one size, as a camera gives them: anomalib would bring each batch to its largest first.
+            # All of one size, as from a camera: anomalib would first resize each batch to its largest image.
             (normals / f"{i:05d}.jpg").write_bytes(images.jpeg(images.image(i, side=SIDE)))
         made = (images.image(i, defect=i % 2 == 1, seed=1) for i in range(16))
         return normals, np.stack([preprocess(rgb) for rgb in made])
@@ -342,7 +352,7 @@ def prepare_images(
         raise ValueError(
             f"{data / 'test'} has {len(good)} good and {len(bad)} defective images; 8 are needed"
         )
-    # From the whole range of defects, not the first kind only.
+    # Spread over all kinds of defects.
     chosen = [(good[i], bad[i * len(bad) // 8]) for i in range(8)]
     return normals, np.stack([preprocess(decode(f, name)) for pair in chosen for name, f in pair])
 
@@ -359,15 +369,19 @@ def fit(
     result: report.Report | None,
     times: int,
 ) -> dict[str, Any]:
-    """Fit both sides on the same files, in turn, each in a fresh process.
+    """Fit both sides alternately on the same files, each in a new process.
 
     Args:
-        folder: where both models are kept.
-        result: takes times and peaks; None leaves them out.
-        times: how often each side fits.
+        site: how workers are started.
+        config: this project's configuration.
+        normals: folder of the good images.
+        folder: new folder for both models.
+        loaders: anomalib's number of data-loading processes.
+        result: receives times and peak memory; None: they are not recorded.
+        times: number of fits of each side.
 
     Returns:
-        the job that workers open with: where the models are, threshold, settings.
+        The job with which workers open the models: their files, threshold and settings.
     """
     folder.mkdir()
     layers = registry.get(config.backbone)
@@ -390,7 +404,7 @@ def fit(
     }
     sides: dict[str, list[tuple[memory.Peaks, dict[str, Any], float]]] = {"ours": [], "torch": []}
     for turn in range(times):
-        # The first turn is ours: it draws the channels that both use.
+        # This project fits first: it selects the channels that both use.
         for who in ("ours", "torch") if turn % 2 == 0 else ("torch", "ours"):
             kept = folder / ("ours.zip" if who == "ours" else "theirs")
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -408,10 +422,10 @@ def fit(
 def show_fits(
     sides: dict[str, list[tuple[memory.Peaks, dict[str, Any], float]]], result: report.Report
 ) -> None:
-    """Values and a table out of the fits."""
+    """Record the values of the fits and print a table."""
     counts = {fitted["images"] for runs in sides.values() for _, fitted, _ in runs}
     if len(counts) != 1:
-        raise ValueError(f"the sides have fitted different numbers of images: {sorted(counts)}")
+        raise ValueError(f"the sides fitted different numbers of images: {sorted(counts)}")
     seconds = {who: [fitted["seconds"] for _, fitted, _ in runs] for who, runs in sides.items()}
     rows = []
     for who, title in (("ours", "this project"), ("torch", "anomalib")):
@@ -447,7 +461,7 @@ def score(
     effort: Effort,
     result: report.Report,
 ) -> None:
-    """All contenders in turn on the same images, and how far their answers agree."""
+    """Time all contenders alternately on the same images, and compare their results."""
     with opened(site, job, list(PEERS), result) as workers:
         agree(answers(workers, tests, work), result)
         result.values["idle_cpu_share"] = idle(workers)
@@ -458,12 +472,12 @@ def score(
             rows += show_scores(seconds, batch, result)
         others = others_share(before, usage(workers))
         result.values["others_cpu_share"] = others
-    headers = ("batch", "contender", "ms an image", "times ours", "middle half", "turns")
+    headers = ("batch", "contender", "ms per image", "times ours", "middle half", "turns")
     result.show("Scoring: RGB at input size to map, score and mask", headers, rows)
     if others > OTHERS_NOTED:
         result.note(
-            f"other processes used {others:.0%} of this machine's cores meanwhile. That hits anomalib's "
-            "torch module and fit out of proportion: repeat this on an idle machine before believing a ratio."
+            f"other processes used {others:.0%} of this machine's cores. This slows down anomalib's torch "
+            "module and fit disproportionately: repeat the benchmark on an idle machine."
         )
 
 
@@ -471,7 +485,7 @@ def score(
 def opened(
     site: Site, job: dict[str, Any], peers: Sequence[str], result: report.Report
 ) -> Iterator[dict[str, Worker]]:
-    """Our worker and those of these peers, their models loaded."""
+    """Start this project's worker and those of the given peers, with their models loaded."""
     theirs = {**job, "model": job["theirs"]}
     if set(peers) & {"onnx", "openvino"}:
         with site.start("torch") as exporter:
@@ -489,7 +503,7 @@ def opened(
 
 
 def batches(tests: npt.NDArray[np.uint8], batch: int, work: Path) -> list[Path]:
-    """The images as files of ``batch`` each."""
+    """Write the images to files of ``batch`` images each, and return the files."""
     files = []
     for start in range(0, len(tests) - batch + 1, batch):
         files.append(work / f"batch{batch}-{start:02d}.npy")
@@ -498,7 +512,10 @@ def batches(tests: npt.NDArray[np.uint8], batch: int, work: Path) -> list[Path]:
 
 
 def take_turns(workers: Mapping[str, Worker], files: Sequence[Path], turns: int) -> dict[str, list[float]]:
-    """Seconds of every contender in every turn; who goes first changes, and all of a turn judge one file."""
+    """Return the seconds of every contender in every turn.
+
+    All contenders score the same file in a turn; their order changes from turn to turn.
+    """
     names = list(workers)
     for name in names:
         for file in [*files[:3], *files[:3]]:
@@ -516,7 +533,7 @@ def take_turns(workers: Mapping[str, Worker], files: Sequence[Path], turns: int)
 def show_scores(
     seconds: Mapping[str, Sequence[float]], batch: int, result: report.Report
 ) -> list[tuple[object, ...]]:
-    """Values and rows out of the turns at one batch size: medians, and medians of the ratios to ours."""
+    """Record medians at one batch size, and median ratios to this project, and return the table's rows."""
     rows: list[tuple[object, ...]] = []
     for name, own in seconds.items():
         each = 1e3 * statistics.median(own) / batch
@@ -534,31 +551,37 @@ def show_scores(
 
 @dataclass(frozen=True)
 class Usage:
-    """Seconds since some start: on the clock, of the cores' work for anybody, of that for this benchmark."""
+    """Clock and processor times, in seconds since arbitrary starts.
+
+    Attributes:
+        clock: wall-clock time.
+        all_processes: processor time of all processes of the machine.
+        ours: processor time of this benchmark and its workers.
+    """
 
     clock: float
-    anybody: float
+    all_processes: float
     ours: float
 
 
 def usage(workers: Mapping[str, Worker]) -> Usage:
-    """As of now."""
+    """Return the current clock and processor times."""
     cores, own = psutil.cpu_times(), psutil.Process().cpu_times()
-    # Guests are in "user" already; what the host took away (steal) is work for others.
+    # "user" includes guests already; time taken by the host ("steal") counts as that of other processes.
     rest = ("idle", "iowait", "guest", "guest_nice")
-    anybody = sum(value for name, value in cores._asdict().items() if name not in rest)
+    all_processes = sum(value for name, value in cores._asdict().items() if name not in rest)
     ours = own.user + own.system + sum(worker.cpu_seconds() for worker in workers.values())
-    return Usage(time.perf_counter(), anybody, ours)
+    return Usage(time.perf_counter(), all_processes, ours)
 
 
 def others_share(before: Usage, after: Usage) -> float:
-    """The share of the machine's cores that others used between the two, 0 to 1."""
-    others = (after.anybody - before.anybody) - (after.ours - before.ours)
+    """Return the share of the machine's cores that other processes used between two times, 0..1."""
+    others = (after.all_processes - before.all_processes) - (after.ours - before.ours)
     return max(0.0, others / (after.clock - before.clock) / (psutil.cpu_count() or 1))
 
 
 def idle(workers: Mapping[str, Worker]) -> float:
-    """The largest share of a core that a contender uses while it waits for its turn."""
+    """Return the largest share of a core that a contender uses while it waits for its turn."""
     time.sleep(PAUSE_S)
     before = {name: worker.cpu_seconds() for name, worker in workers.items()}
     start = time.perf_counter()
@@ -567,12 +590,12 @@ def idle(workers: Mapping[str, Worker]) -> float:
     return max((worker.cpu_seconds() - before[name]) / passed for name, worker in workers.items())
 
 
-# --- whether all compute the same ------------------------------------------------------------------------
+# --- comparison of the results ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Maps ``(n, S, S)`` and scores ``(n,)`` as distances, masks ``(n, S, S)``."""
+    """A contender's results: maps ``(n, S, S)`` and scores ``(n,)`` as distances, masks ``(n, S, S)``."""
 
     maps: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
@@ -580,7 +603,7 @@ class Answer:
 
 
 def answers(workers: Mapping[str, Worker], tests: npt.NDArray[np.uint8], work: Path) -> dict[str, Answer]:
-    """What every contender says of the same images."""
+    """Return every contender's results for the same images."""
     file, fitted = work / "tests.npy", {}
     np.save(file, tests)
     for name, worker in workers.items():
@@ -592,8 +615,11 @@ def answers(workers: Mapping[str, Worker], tests: npt.NDArray[np.uint8], work: P
 
 
 def agree(fitted: Mapping[str, Answer], result: report.Report) -> None:
-    """Correlations with ours. At several layers the two are not quite the same method: anomalib enlarges the
-    coarser layers by nearest neighbour, this project bilinearly, and its score is the map's maximum."""
+    """Record the peers' correlations with this project's results.
+
+    With several layers the methods differ slightly: anomalib enlarges the coarser layers by nearest
+    neighbour, this project bilinearly, and anomalib's score is the map's maximum.
+    """
     ours, rows = fitted["ours"], []
     for name, theirs in fitted.items():
         if name == "ours":
@@ -618,11 +644,11 @@ def same(
     loaders: int,
     result: report.Report,
 ) -> None:
-    """With the finest layer alone, nothing is enlarged: both sides must give the same map, to its levels."""
+    """Check that both sides give the same map, up to its levels, with one layer, which is not resampled."""
     few, preprocess = work / "few", Preprocess(size=config.input_size, fit=config.fit)
     few.mkdir()
     for name, content in sorted(FolderSource(normals))[:SAME_FIT]:
-        # At input size already: the two decode alike and resize almost alike, and almost is too much here.
+        # Saved at input size: both decode alike, but resizing differs slightly, too much for this check.
         Image.fromarray(preprocess(decode(content, name))).save((few / name).with_suffix(".png"))
     finest = config.layers[0]
     alone = PadimConfig.model_validate(
@@ -632,7 +658,7 @@ def same(
             "n_features": registry.get(config.backbone).select((finest,))[0].channels,
             "eps": THEIR_EPS,
             "min_area": 1,
-            "feature_norm": "none",  # as theirs
+            "feature_norm": "none",  # as in anomalib
         }
     )
     job = fit(site, alone, few, work / "alone", loaders, None, 1)
@@ -645,7 +671,7 @@ def same(
         (np.abs(ours.scores - theirs.scores) / theirs.scores).max()
     )
     result.show(
-        f"With {finest} alone, where both are the same method",
+        f"With {finest} alone, where both methods are the same",
         ("", "largest difference"),
         [
             ("maps, of the largest value", f"{difference:.2e}"),

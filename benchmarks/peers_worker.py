@@ -1,12 +1,11 @@
-"""One side of benchmarks/peers.py, in a process of its own: fits, exports, or judges images when asked to.
+"""One contender of benchmarks/peers.py in a separate process: fits, exports or scores images on request.
 
-    python benchmarks/peers_worker.py CONTENDER            # requests on stdin, one JSON object a line
-    python benchmarks/peers_worker.py CONTENDER REQUEST    # one request, given as JSON, then the end
+    python benchmarks/peers_worker.py CONTENDER            # requests on stdin, one JSON object per line
+    python benchmarks/peers_worker.py CONTENDER REQUEST    # one request, given as JSON
 
-A request is ``{"do": VERB, ...}``, the rest being the verb's arguments; the answer is one line,
-``{"ok": true, ...}`` or ``{"error": "..."}``. Arrays go through ``.npy`` files. The environment of the peers
-lacks what the engine needs and the other way round, so this file needs nothing but numpy until a contender is
-opened.
+A request is ``{"do": VERB, ...}`` with the verb's arguments; the reply is one line, ``{"ok": true, ...}`` or
+``{"error": "..."}``. Arrays are passed in ``.npy`` files. As each environment lacks the other's packages,
+this file imports nothing but numpy until a contender is opened.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ from typing import Any, NamedTuple, Protocol, TextIO
 import numpy as np
 import numpy.typing as npt
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported, so that it sends nothing
 
 RGB = npt.NDArray[np.uint8]
-# Width of the scale that anomalib's maps are brought to, in thresholds: what lies beyond is cut off, and a
-# defect may be tens of thresholds hot.
+# Range of the scale to which anomalib normalizes its maps, in thresholds. Values beyond it are clipped, and
+# those of a defect may be tens of thresholds.
 SCALE = 128
 
 
 class ScoredBatch(NamedTuple):
-    """What a line PC wants to know of n images.
+    """The results for n images that an inspection line needs.
 
     Attributes:
-        maps: ``(n, S, S)``, as the contender gives them.
-        scores: ``(n,)``.
+        maps: ``(n, S, S)``, in the contender's own units.
+        scores: ``(n,)``, in the contender's own units.
         masks: bool ``(n, S, S)``.
     """
 
@@ -48,32 +47,32 @@ class ScoredBatch(NamedTuple):
 
 
 class Contender(Protocol):
-    """Something that fits and judges; not every one can do both."""
+    """A program that fits models and scores images; some can do only one of both."""
 
     def prepare(self, job: dict[str, Any]) -> None:
-        """Open the network, so that neither side's fit is charged for it."""
+        """Open the network, which is not part of the timed fit."""
 
     def fit(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Image files to a model that can judge. This is what is timed."""
+        """Fit a model on image files, ready to score; this is timed."""
 
     def keep(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Write the fitted model to ``job["out"]``; says what the other side has to know."""
+        """Write the fitted model to ``job["out"]``; return values that the other side needs."""
 
     def export(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Turn the kept model into the files that ``open`` takes."""
+        """Convert the saved model to the files that ``open`` reads, and return their paths."""
 
     def open(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Load a model, ready to judge; answers with versions."""
+        """Load a model, ready to score; return the versions of packages."""
 
     def score(self, rgb: RGB) -> ScoredBatch:
-        """RGB at input size to map, score and mask. This is what is timed."""
+        """Compute maps, scores and masks from RGB at input size; this is timed."""
 
     def in_map_units(self, scored: ScoredBatch) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Maps and scores as distances, to compare them between contenders."""
+        """Convert maps and scores to distances, to compare them between contenders."""
 
 
 class Ours:
-    """This project, through its public verbs."""
+    """This project, through its public interface."""
 
     packages = ("numpy", "onnxruntime", "opencv-python-headless")
 
@@ -100,7 +99,7 @@ class Ours:
         return {"channels": self.model.state.channels.tolist(), "threshold": threshold}
 
     def export(self, job: dict[str, Any]) -> dict[str, Any]:
-        return {}  # it is judged with as it was saved
+        return {}  # the saved model is used as it is
 
     def open(self, job: dict[str, Any]) -> dict[str, Any]:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -128,13 +127,13 @@ class Ours:
 
 
 class Anomalib(ABC):
-    """What the three ways of running anomalib's PaDiM share: its fit, its settings, its exports."""
+    """The common base of the three ways to run anomalib's PaDiM: its fit, settings and exports."""
 
     packages: tuple[str, ...] = ("anomalib", "torch", "timm", "lightning", "numpy")
     threshold: float
 
     def prepare(self, job: dict[str, Any]) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded: the weights come from a file
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no downloads: the weights are read from a file
         import torch
         from anomalib.models import Padim
         from anomalib.pre_processing import PreProcessor
@@ -142,8 +141,8 @@ class Anomalib(ABC):
 
         torch.set_num_threads(job["threads"])
         peer, size = job["peer"], job["config"]["input_size"]
-        # Their own classes, settings and defaults; only what the comparison needs to be the same is set:
-        # network, layers, d, input size and normalisation, and below the weights and the channels drawn.
+        # Anomalib's classes and defaults are used. Only what must be the same for the comparison is set: the
+        # network, layers, d, input size and normalisation, and below the weights and the selected channels.
         steps = [Resize((size, size), antialias=True), Normalize(peer["mean"], peer["std"])]
         self.padim = Padim(
             backbone=peer["backbone"],
@@ -175,8 +174,8 @@ class Anomalib(ABC):
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        # Their engine cannot be kept from writing a checkpoint; our fit writes no bundle. So it is timed, to
-        # be taken off.
+        # Anomalib's engine always writes a checkpoint, while our fit writes no bundle. The time of writing it
+        # is measured and subtracted.
         saving, save = 0.0, Trainer.save_checkpoint
 
         def timed(trainer: Any, *args: Any, **kwargs: Any) -> None:
@@ -187,7 +186,7 @@ class Anomalib(ABC):
 
         Trainer.save_checkpoint = timed
         try:
-            # Given as a data module they would ask for a validation set, and be charged for that too.
+            # With a data module, a validation set would be required and its time would count.
             images.setup("fit")
             engine.fit(self.padim, train_dataloaders=images.train_dataloader())
         finally:
@@ -204,7 +203,7 @@ class Anomalib(ABC):
         return {}
 
     def restore(self, job: dict[str, Any]) -> None:
-        """The fitted model again, with a threshold, so that its post-processing has a mask to make."""
+        """Restore the fitted model with a threshold, so that its post-processing computes masks."""
         import torch
 
         self.prepare(job)
@@ -212,7 +211,7 @@ class Anomalib(ABC):
         self.padim.model.gaussian.mean = kept["mean"]
         self.padim.model.gaussian.inv_covariance = kept["inv_covariance"]
         threshold, post = job["threshold"], self.padim.post_processor
-        # They fit without defects, so nothing has set the scale of their maps, whose middle is the threshold.
+        # Fitted without defects, anomalib has no scale for its maps, whose middle must be the threshold.
         for name, value in (("threshold", threshold), ("min", 0.0), ("max", SCALE * threshold)):
             for kind in ("image", "pixel"):
                 attribute = f"_{kind}_{name}" if name == "threshold" else f"{kind}_{name}"
@@ -234,14 +233,14 @@ class Anomalib(ABC):
     def score(self, rgb: RGB) -> ScoredBatch: ...
 
     def in_map_units(self, scored: ScoredBatch) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        def undone(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        def denormalized(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
             return (values.astype(np.float64) - 0.5) * SCALE * self.threshold + self.threshold
 
-        return undone(scored.maps), undone(scored.scores)
+        return denormalized(scored.maps), denormalized(scored.scores)
 
 
 class Torch(Anomalib):
-    """The Lightning module called as a function: its pre-processing, model and post-processing."""
+    """Anomalib's Lightning module called directly, with its pre-processing, model and post-processing."""
 
     def open(self, job: dict[str, Any]) -> dict[str, Any]:
         import torch
@@ -252,7 +251,7 @@ class Torch(Anomalib):
 
     def score(self, rgb: RGB) -> ScoredBatch:
         with self.torch.inference_mode():
-            # read_image() of theirs gives float32 planes in 0..1.
+            # The input has the form that anomalib's read_image() returns: float32 planes in 0..1.
             image = self.torch.from_numpy(rgb).permute(0, 3, 1, 2).to(self.torch.float32).div_(255)
             out = self.padim(image)
             return ScoredBatch(
@@ -261,7 +260,7 @@ class Torch(Anomalib):
 
 
 class Onnx(Anomalib):
-    """The exported graph in ONNX Runtime, with its default options."""
+    """Anomalib's exported graph in ONNX Runtime, with its default options."""
 
     packages = ("onnxruntime", "numpy")
 
@@ -283,7 +282,7 @@ class Onnx(Anomalib):
 
 
 class OpenVino(Anomalib):
-    """The exported graph in OpenVINO, tuned for latency as its default is."""
+    """Anomalib's exported graph in OpenVINO, with its default options, which optimize latency."""
 
     packages = ("openvino", "numpy")
 
@@ -311,19 +310,22 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
 
 
 def planes(rgb: RGB) -> npt.NDArray[np.float32]:
-    """The exported graphs' input: float32 ``(n, 3, S, S)`` in 0..1, in one pass over the image."""
+    """Convert images to the exported graphs' input, float32 ``(n, 3, S, S)`` in 0..1, in one pass."""
     n, height, width, _ = rgb.shape
     result = np.empty((n, 3, height, width), np.float32)
     return np.multiply(rgb.transpose(0, 3, 1, 2), np.float32(1 / 255), out=result)
 
 
 def load_weights(network: Any, path: Path) -> None:
-    """Put a file's weights into a timm network that was made without any.
+    """Load weights from a file into a timm network that was created without pretrained weights.
 
     Args:
-        network: ``features_only``, so it lacks the head.
+        network: created with ``features_only``, so without the head.
         path: ``.npz`` with each batch norm folded into the convolution before it, or a ``.pth`` state dict
-            with the network's own names, or in the same order of layers (packages name them differently).
+            with the network's names or, as packages name them differently, with the same order of layers.
+
+    Raises:
+        ValueError: the file has not the weights of this network.
     """
     import torch
 
@@ -343,9 +345,9 @@ def load_weights(network: Any, path: Path) -> None:
 
 
 def unfolded(own: dict[str, Any], folded: dict[str, Any]) -> dict[str, Any]:
-    """Folded weights for a network that still has its batch norms: each becomes a bias and nothing else.
+    """Convert folded weights for a network with batch norms, of which each only adds a bias.
 
-    Layers that the file lacks keep what they have: PaDiM uses no layer behind the last one in the file.
+    Layers that are not in the file keep their values: PaDiM uses none after the last one in the file.
     """
     import torch
 
@@ -367,17 +369,20 @@ def unfolded(own: dict[str, Any], folded: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Of what is installed here."""
+    """Return the installed versions of these packages."""
     return {name: version(name) for name in packages}
 
 
 def answer(contender: Contender, request: dict[str, Any], known: dict[str, RGB]) -> dict[str, Any]:
-    """Do what one request asks for.
+    """Carry out one request.
 
     Args:
-        contender: who does it.
-        request: with ``do`` and the verb's arguments.
-        known: images read for former requests, by file; reading is never timed.
+        contender: the contender.
+        request: ``do`` and the verb's arguments.
+        known: images read for earlier requests, by file, as reading is never timed.
+
+    Returns:
+        The reply.
     """
     verb = request["do"]
     if verb == "score":
@@ -406,9 +411,9 @@ def answer(contender: Contender, request: dict[str, Any], known: dict[str, RGB])
 
 
 def serve(contender: Contender, requests: Iterable[str], answers: TextIO) -> int:
-    """Answer requests until they end; 1 when the last one could not be answered.
+    """Answer requests until they end; return 1 if the last one failed, else 0.
 
-    A request that fails is answered with its error and serving goes on: the other side decides.
+    A failed request is answered with its error, and serving continues: the other side decides what to do.
     """
     known: dict[str, RGB] = {}
     failed = False
@@ -423,13 +428,13 @@ def serve(contender: Contender, requests: Iterable[str], answers: TextIO) -> int
 
 
 def keep_to_cores(count: int) -> None:
-    """Where the system can: no more cores than this, whatever pools of threads the libraries open."""
+    """Restrict the process to this number of cores, however many threads libraries start, where supported."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
 def main(arguments: list[str]) -> int:
-    # Libraries print what they like: their output goes to stderr, and the answers alone to the real stdout.
+    # Standard output is reserved for replies: the output of libraries is redirected to stderr.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     keep_to_cores(int(os.environ.get("PEERS_THREADS", "2")))

@@ -1,9 +1,9 @@
-"""What the presets cost: time to score an image, and memory, each against the standard preset.
+"""Measure the cost of the presets: time to score an image, relative to the standard preset, and memory.
 
     python benchmarks/presets.py [--check] [--json] [--quick]
 
-Times are ratios between neighbours in time, as in ``benchmarks/speed.py``. ``--check`` holds the ratio of one
-image at a time to what ``padim/presets.py`` tells users. What the presets gain in recall is measured by
+Times are ratios of consecutive runs, as in ``benchmarks/speed.py``. ``--check`` compares the ratio for single
+images with the one that ``padim/presets.py`` states to users. The presets' gain in recall is measured by
 ``benchmarks/accuracy.py``.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported, so that it sends nothing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -31,7 +31,7 @@ from padim.decision.regions import map_mask
 from padim.model import Padim
 from padim.presets import MEASURED, PRESETS, check, settings
 
-# How far the measured ratio may lie from the one that users are told.
+# Largest factor by which the measured ratio may exceed the one stated to users.
 TOLERATED = 1.25
 
 
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         result.target(f"{name}.scoring_time", "<=", TOLERATED * measured.scoring_time)
     report.run(parser, result, args)
     if args.quick:
-        result.note("--quick: a handful of images, for tests. This is not the real check.")
+        result.note("--quick: only a few images, for tests. This is not the real check.")
     files = list(images.Generated(effort.normals))
     with tempfile.TemporaryDirectory() as folder:
         models = {
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _ratio(standard: Padim, other: Padim, batch: int, pairs: int) -> float:
-    """Median ratio of the time of scoring ``batch`` images at once."""
+    """Return the median ratio of the times to score batches of ``batch`` images."""
     parts = [standard.network.preprocess(images.image(i, defect=i % 2 == 1, seed=1)) for i in range(16)]
     rgb = np.stack(parts)
     turns = [rgb[i : i + batch] for i in range(0, len(rgb), batch)]

@@ -1,10 +1,10 @@
-"""Whether PaDiM here is the PaDiM of the paper: ResNet-18 on MVTec AD's bottle, beside the published figures.
+"""Check the implementation against the paper: PaDiM with ResNet-18 on MVTec AD's bottle.
 
     python benchmarks/reference.py --data FOLDER --weights FILE [--check] [--json]
 
-As published: ResNet-18, layers 1 to 3, 100 of 448 channels, 256 px, a grid of 64 x 64, all of train/good, the
-score of an image the highest value of its smoothed map. Which channels are drawn moves the figures, so they
-are means over several draws. FOLDER is the category, or holds it.
+The settings are the published ones: ResNet-18, layers 1 to 3, 100 of 448 channels, 256 px, a grid of 64 x 64,
+all of train/good; an image's score is the maximum of its smoothed map. As the figures depend on the random
+choice of channels, they are means over several draws. FOLDER is the category, or contains it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from padim.network import weights
 from padim.network.backbone import provenance
 
 CATEGORY = "bottle"
-# The paper's table for ResNet-18, and what a sound implementation reaches: draws, libraries and the
-# resizing of images differ.
+# PUBLISHED are the figures of the paper's table for ResNet-18. TARGETS are what a correct implementation must
+# reach, as channels, libraries and the resizing of images differ.
 PUBLISHED = {"image_auroc": 0.994, "pixel_auroc": 0.983}
 TARGETS = {"image_auroc": 0.990, "pixel_auroc": 0.978}
-# The app's own notion of a score, for comparison.
+# Smallest region of the app's score, which is reported for comparison.
 SMALLEST_REGION = 16
 
 
@@ -43,15 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     report.add_arguments(parser)
     report.add_data_argument(parser)
-    parser.add_argument("--category", default=CATEGORY, help=f"another one than {CATEGORY}")
-    parser.add_argument("--weights", type=Path, help="file or folder; default: as the app finds them")
+    parser.add_argument("--category", default=CATEGORY, help=f"another category than {CATEGORY}")
+    parser.add_argument("--weights", type=Path, help="file or folder; default: where the app finds them")
     parser.add_argument("--backbone", default="resnet18", help="another network, at its default layers and d")
     parser.add_argument("--input-size", type=int, default=256)
-    parser.add_argument("--seeds", type=int, default=5, help="draws of the channels")
+    parser.add_argument("--seeds", type=int, default=5, help="number of random choices of channels")
     args = parser.parse_args(arguments)
     try:
         weights.use(args.weights)
-        # As the paper has it: its features are not normalized.
+        # As in the paper, features are not normalized.
         choices = {"backbone": args.backbone, "input_size": args.input_size, "grid_stride": 4, "min_area": 1}
         config = PadimConfig.of({**choices, "feature_norm": "none"})
         origin = provenance(config.backbone, config.weights)
@@ -69,11 +69,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measure(category: mvtec.Category, config: PadimConfig, seeds: int, result: report.Report) -> None:
-    """Fit and score once for every draw of the channels."""
+    """Fit and score once for every choice of channels, and record the mean figures."""
     normals = category.named_arrays(category.rows(good=True, train=True))
     rows = [*category.rows(good=True, train=False), *category.rows(good=False)]
     faulty = [not category.images[row].good for row in rows]
-    print(f"{category.name}: {len(normals)} good images, {len(rows)} to judge\n", flush=True)
+    print(f"{category.name}: {len(normals)} good images, {len(rows)} to score\n", flush=True)
     table, draws = [], []
     for seed in range(seeds):
         start = time.perf_counter()

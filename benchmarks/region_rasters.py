@@ -1,10 +1,10 @@
-"""How many pixels OpenCV's polygons and strokes differ by from the program's own.
+"""Count the pixels in which OpenCV's polygons and strokes differ from those of this project.
 
     python benchmarks/region_rasters.py
 
-The program's are exact (a pixel counts when its center lies inside, by the non-zero rule, as browsers fill
-a path); `tests/decision/test_roi.py` holds them to brute force. OpenCV fills by the even-odd rule, counts
-pixels that a border touches, and draws strokes of whole widths only.
+Those of this project are exact: a pixel is inside if its center is, by the non-zero rule, as browsers fill a
+path; `tests/decision/test_roi.py` checks them by brute force. OpenCV fills by the even-odd rule, includes
+pixels that the border touches, and draws strokes of integer widths only.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
 
 
-def ours(kind: str, points: Points, radius: float = 1.0) -> Mask:
-    """Filled by the program."""
+def padim_mask(kind: str, points: Points, radius: float = 1.0) -> Mask:
+    """Rasterize a shape with this project's code."""
     corners = tuple((float(x), float(y)) for x, y in points)
     shape = (
         Shape("polygon", "include", corners)
@@ -40,8 +40,8 @@ def ours(kind: str, points: Points, radius: float = 1.0) -> Mask:
     return mask
 
 
-def opencvs(kind: str, points: Points, radius: float = 1.0) -> Mask:
-    """Filled by OpenCV, at a 256th of a pixel."""
+def opencv_mask(kind: str, points: Points, radius: float = 1.0) -> Mask:
+    """Rasterize a shape with OpenCV, in fixed-point coordinates of 1/256 pixel."""
     mask = np.zeros((SIZE, SIZE), np.uint8)
     fixed = np.round((points - 0.5) * 2**SHIFT).astype(np.int32)
     if kind == "polygon":
@@ -54,29 +54,29 @@ def opencvs(kind: str, points: Points, radius: float = 1.0) -> Mask:
 
 
 def main() -> int:
-    """Print a line for each sort of shape."""
+    """Print the differing pixels for each kind of shape."""
     random = np.random.default_rng(0)
 
     def convex() -> tuple[Mask, Mask]:
         angles = np.sort(random.random(8)) * 2 * np.pi
         around = np.stack([np.cos(angles), np.sin(angles)], 1) * (20 + random.random() * 30)
         points = random.random(2) * 156 + 50 + around
-        return ours("polygon", points), opencvs("polygon", points)
+        return padim_mask("polygon", points), opencv_mask("polygon", points)
 
     def lasso() -> tuple[Mask, Mask]:
         points = random.random((12, 2)) * 200 + 28
-        return ours("polygon", points), opencvs("polygon", points)
+        return padim_mask("polygon", points), opencv_mask("polygon", points)
 
     def stroke() -> tuple[Mask, Mask]:
         points, radius = random.random((5, 2)) * 200 + 28, float(random.random() * 10 + 1)
-        return ours("brush", points, radius), opencvs("brush", points, radius)
+        return padim_mask("brush", points, radius), opencv_mask("brush", points, radius)
 
-    sorts: dict[str, Callable[[], tuple[Mask, Mask]]] = {
+    shape_kinds: dict[str, Callable[[], tuple[Mask, Mask]]] = {
         "convex polygon": convex,
         "lasso that crosses itself": lasso,
         "brush stroke": stroke,
     }
-    for name, draw in sorts.items():
+    for name, draw in shape_kinds.items():
         pairs = [draw() for _ in range(SHAPES)]
         pixels = [int((a != b).sum()) for a, b in pairs]
         shares = [n / max(int(a.sum()), 1) for n, (a, _) in zip(pixels, pairs, strict=True)]

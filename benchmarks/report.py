@@ -1,7 +1,7 @@
-"""What every benchmark shares: tables, ``--json``, and targets that ``--check`` holds it to.
+"""Reporting shared by all benchmarks: tables, ``--json``, and targets that ``--check`` enforces.
 
-A benchmark declares its targets before it measures, so that a mistyped ``--target`` fails at once, and one
-that was declared and never measured counts as missed: skipping a measurement is not a way to pass.
+A benchmark declares its targets before it measures, so that a mistyped ``--target`` fails at once, and a
+target that was declared but not measured counts as missed: skipping a measurement does not pass the check.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported, so that it sends nothing
 
 Relation = Literal["<=", "<", ">="]
 
 
 @dataclass(frozen=True)
 class Target:
-    """``value <relation> bound``, for the value recorded under the target's name."""
+    """A requirement ``value <relation> bound`` on the value recorded under the target's name."""
 
     relation: Relation
     bound: float
 
     def met(self, value: float | None) -> bool:
-        """False also for a value that was not measured or is not a number."""
+        """Whether the value meets the target; False if it was not measured or is NaN."""
         if value is None or math.isnan(value):
             return False
         if self.relation == "<":
@@ -42,7 +42,7 @@ class Target:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--json``, ``--check`` and ``--target``."""
+    """Add the arguments ``--json``, ``--check`` and ``--target`` to a parser."""
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     parser.add_argument(
@@ -50,12 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=BOUND",
-        help="another bound for a target; NAME may leave out the part before the first dot",
+        help="change the bound of a target; the part of NAME up to the first dot may be omitted",
     )
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Plain columns: the first to the left, the others to the right."""
+    """Format a table as plain text, with the first column left-aligned and the others right-aligned."""
     cells = [list(map(str, row)) for row in (headers, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -67,13 +67,14 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 @dataclass
 class Report:
-    """Collects one benchmark's values.
+    """The collected results of one benchmark.
 
     Attributes:
-        benchmark: its name.
-        values: measured, by name; with a target where one was declared.
-        targets: by name.
-        details: whatever else the JSON should carry.
+        benchmark: the benchmark's name.
+        values: measured values by name.
+        targets: targets by the name of their value.
+        details: further contents of the JSON.
+        notes: remarks printed so far.
     """
 
     benchmark: str
@@ -83,14 +84,14 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def target(self, name: str, relation: Relation, bound: float) -> None:
-        """Declare a target."""
+        """Declare a target for the value of this name."""
         self.targets[name] = Target(relation, bound)
 
     def override(self, overrides: Sequence[str]) -> None:
-        """Apply ``--target NAME=BOUND``.
+        """Apply the values of ``--target``, each of the form ``NAME=BOUND``.
 
         Raises:
-            ValueError: not of that form, or no target has that name; names the known ones.
+            ValueError: a value has another form, or no target has that name; the message lists the names.
         """
         for text in overrides:
             name, equals, bound = text.partition("=")
@@ -103,21 +104,21 @@ class Report:
                 self.targets[known] = replace(self.targets[known], bound=float(bound))
 
     def note(self, text: str) -> None:
-        """A remark printed at once and kept in the JSON."""
+        """Print a remark at once, and include it in the JSON."""
         self.notes.append(text)
         print(f"Note: {text}\n", flush=True)
 
     def show(self, title: str, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Print a table at once: a long benchmark should be seen to move."""
+        """Print a table at once, to show the progress of a long benchmark."""
         print(f"{title}\n\n{table(headers, rows)}\n", flush=True)
 
     @property
     def missed(self) -> list[str]:
-        """Names of the targets that are not met."""
+        """The names of the targets that are not met."""
         return [name for name, target in self.targets.items() if not target.met(self.values.get(name))]
 
     def finish(self, args: argparse.Namespace) -> int:
-        """Print targets and, where asked for, the JSON; the exit code is the answer to ``--check``."""
+        """Print the targets and, with ``--json``, the JSON; return the exit code, 1 if ``--check`` fails."""
         missed = self.missed
         rows = []
         for name, target in self.targets.items():
@@ -146,7 +147,7 @@ class Report:
 
 
 def environment() -> dict[str, Any]:
-    """What the figures depend on, besides the code."""
+    """Return properties of the machine and versions of packages that affect the figures."""
     import cv2
     import numpy as np
     import onnxruntime as ort
@@ -163,19 +164,19 @@ def environment() -> dict[str, Any]:
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
-    """``--data``, a folder of categories; the environment's ``PADIM_DATA`` stands in for it."""
+    """Add the argument ``--data``, a folder of categories, with ``PADIM_DATA`` as its default."""
     data = os.environ.get("PADIM_DATA")
     parser.add_argument(
         "--data",
         type=Path,
         default=data,
         required=data is None,
-        help="folder; default: the environment's PADIM_DATA",
+        help="folder; default: environment variable PADIM_DATA",
     )
 
 
 def run(parser: argparse.ArgumentParser, report: Report, args: argparse.Namespace) -> None:
-    """Apply ``--target``; a wrong one ends the program as any wrong argument does."""
+    """Apply the values of ``--target``; an invalid one ends the program with a usage error."""
     try:
         report.override(args.target)
     except ValueError as error:
@@ -183,7 +184,7 @@ def run(parser: argparse.ArgumentParser, report: Report, args: argparse.Namespac
 
 
 def utf8_output() -> None:
-    """Tables hold characters that a Windows console's default encoding lacks."""
+    """Set the output's encoding to UTF-8: that of a Windows console lacks characters used in tables."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")

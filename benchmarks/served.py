@@ -1,4 +1,4 @@
-"""A Streamlit app in a process of its own, and a Chromium to look at it: for benchmarks and browser tests."""
+"""A Streamlit app in a separate process, and a Chromium browser, for benchmarks and browser tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 APP = (sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"))
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Nothing here may reach for the network or compete for the processor on its own account.
+# Options that disable the browser's own network access and background work.
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -35,7 +35,7 @@ _ARGUMENTS = (
 
 
 def chromium() -> str | None:
-    """The browser to use: ``PADIM_CHROMIUM``, or one on the path; None where there is none."""
+    """Return the browser's executable: ``PADIM_CHROMIUM``, or one on the path; None if there is none."""
     given = os.environ.get("PADIM_CHROMIUM", "").strip()
     if given:
         return given
@@ -44,10 +44,10 @@ def chromium() -> str | None:
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """A headless Chromium.
+    """Launch a headless Chromium, which is closed when the block ends.
 
     Raises:
-        RuntimeError: there is none.
+        RuntimeError: no Chromium is installed.
     """
     from playwright.sync_api import sync_playwright
 
@@ -67,9 +67,9 @@ class Server:
     """A running server.
 
     Attributes:
-        url: without a slash at the end.
+        url: its address, without a trailing slash.
         seconds: from the start of the process to the first answer of its health check.
-        process: still running, unless something killed it.
+        process: the server's process.
     """
 
     url: str
@@ -78,12 +78,12 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs and answers."""
+        """Whether the process is running and its health check answers."""
         return self.process.poll() is None and _healthy(self.url)
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """Return a port that is currently free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -101,14 +101,14 @@ def serving(
     """Run a Streamlit command on a free port until the block ends.
 
     Args:
-        command: without port and host.
-        log: the server's output is added to this file.
-        environment: on top of this process's own.
+        command: the command, without port and address.
+        log: file to which the server's output is appended.
+        environment: environment variables in addition to those of this process.
         folder: the server's working directory.
-        patience: seconds to wait for its first answer.
+        patience: seconds to wait for the first answer.
 
     Raises:
-        RuntimeError: the server ended, or did not answer in time; quotes its log.
+        RuntimeError: the server ended, or did not answer in time; the message quotes its log.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -127,7 +127,7 @@ def serving(
             if process.poll() is not None or time.perf_counter() - begin > patience:
                 text = log.read_text(encoding="utf-8", errors="replace")[-4000:]
                 raise RuntimeError(f"the server did not start ({process.poll()}):\n{text}")
-            time.sleep(0.02)  # between two looks, not instead of one
+            time.sleep(0.02)  # interval between two checks
         yield Server(url, time.perf_counter() - begin, process)
     finally:
         process.terminate()

@@ -1,11 +1,11 @@
-"""Memory of the server and its worker processes: before, at its peak, and after all sessions have left.
+"""Measure the memory of the server and its workers: before, at its peak, and after all sessions have ended.
 
     python benchmarks/server_memory.py            ten sessions, each with 24 images of a megapixel to fit on
-                                                  and 24 to score; the figures
-    python benchmarks/server_memory.py --check    exit status 1 where more than 250 MB stay
+                                                  and 24 to score
+    python benchmarks/server_memory.py --check    exit status 1 if more than 250 MB are not released
 
-Every session uploads good parts, fits a model, scores images with it on the Inspect page, and is closed as a
-tab is, without a word. Two minutes later the server is measured again.
+Every session uploads good parts, fits a model, scores images with it on the Inspect page, and is closed
+without notice, as a browser tab is. Two minutes later the server is measured again.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from benchmarks.images import image
 from benchmarks.memory import MB
 from benchmarks.visitor import Visitor
 
-# What may stay above a server that one small session has used before. Measured: 60 MB after three sessions,
-# 190 MB after ten.
+# Largest tolerated increase over a server that has served one small session. Measured: 60 MB after three
+# sessions, 190 MB after ten.
 MOST_LEFT = 250 * MB
-# Seconds for which the server keeps a session that has left, where nothing else is set (ui.app.sessions).
+# Default number of seconds for which the server keeps a closed session (ui.app.sessions).
 GRACE = 90.0
 PATIENCE = 900.0
 
 
 @dataclass(frozen=True)
 class Figures:
-    """In bytes.
+    """Resident memory at several times, in bytes.
 
     Attributes:
-        fresh: nobody has visited the server yet.
-        before: one session has gone the same way with six small images, and left: all is imported.
-        peak: the most, sampled.
-        left: the sessions have just left.
+        fresh: before the first visit.
+        before: after one session with six small images, which has imported all modules.
+        peak: largest sample during the sessions.
+        left: when the sessions have just been closed.
         after: some minutes later.
     """
 
@@ -60,18 +60,18 @@ class Figures:
 
 
 def resident(process: psutil.Process) -> int:
-    """Resident memory of a process and all it has started."""
+    """Return the resident memory of a process and its descendants, in bytes."""
     total = 0
     for one in (process, *process.children(recursive=True)):
         try:
             total += one.memory_info().rss
-        except psutil.Error:  # it has ended meanwhile
+        except psutil.Error:  # the process has ended
             continue
     return total
 
 
-def photographs(n: int, side: int, seed: int) -> list[tuple[str, bytes]]:
-    """Images of ``side`` x ``side`` pixels of one kind of part, as JPEG."""
+def jpeg_files(n: int, side: int, seed: int) -> list[tuple[str, bytes]]:
+    """Return names and JPEG files of ``n`` images of ``side`` x ``side`` pixels of one kind of part."""
     found = []
     for i in range(n):
         file = BytesIO()
@@ -81,33 +81,37 @@ def photographs(n: int, side: int, seed: int) -> list[tuple[str, bytes]]:
 
 
 def wait_for(visitor: Visitor, button: str) -> None:
-    """Until the page has a button and no job is at work."""
+    """Wait until the page has a button, unless empty, and no job is running.
+
+    Raises:
+        TimeoutError: it takes longer than ``PATIENCE``.
+    """
     end = time.monotonic() + PATIENCE
     while visitor.busy or (button and visitor.button(button) is None):
         if time.monotonic() > end:
             raise TimeoutError(f"{visitor.page}: {visitor.text[-500:]}")
-        time.sleep(0.5)  # a person looks no more often
+        time.sleep(0.5)  # about as often as a user would look
         visitor.run()
 
 
 def session(url: str, number: int, n: int, side: int) -> Visitor:
-    """A session from the first image to scored ones; still open."""
+    """Fit a model and score images in a new session, and return the session, which is still open."""
     visitor = Visitor(url, "fit")
-    if visitor.elements.get("file_uploader") is None:  # a model is there already: its normals are shown
+    if visitor.elements.get("file_uploader") is None:  # there is a model already: its good parts are shown
         visitor.query = ""
         visitor.click("home-fit") if visitor.button("home-fit") else visitor.go("").click("home-fit")
-    visitor.upload(photographs(n, side, number))
+    visitor.upload(jpeg_files(n, side, number))
     wait_for(visitor, "fit-go")
     visitor.click("fit-go")
     wait_for(visitor, "")
-    visitor.go("inspect").upload(photographs(n, side, 1000 + number))
+    visitor.go("inspect").upload(jpeg_files(n, side, 1000 + number))
     wait_for(visitor, "")
     return visitor
 
 
 @contextmanager
 def sampled(process: psutil.Process) -> Iterator[list[int]]:
-    """The largest sample so far, as the one item of a list."""
+    """Sample resident memory while the block runs; yields a list whose only item is the largest sample."""
     peak, done = [resident(process)], threading.Event()
 
     def sample() -> None:
@@ -124,14 +128,14 @@ def sampled(process: psutil.Process) -> Iterator[list[int]]:
 
 
 def measure(sessions: int, n: int, side: int, settle: float, grace: float = GRACE) -> Figures:
-    """The figures of a server of its own.
+    """Measure the memory of a new server.
 
     Args:
-        sessions: how many visit it at once.
-        n: images each fits on, and scores.
-        side: of an image, in pixels.
-        settle: seconds from the end of the last session to the last look.
-        grace: seconds for which the server keeps a session that has left.
+        sessions: number of simultaneous sessions.
+        n: number of images on which each session fits, and of those that it scores.
+        side: side of the images, in pixels.
+        settle: seconds from the end of the last session to the last measurement.
+        grace: seconds for which the server keeps a closed session.
     """
     with tempfile.TemporaryDirectory(prefix="padim-memory-") as folder:
         place = Path(folder)
@@ -140,7 +144,9 @@ def measure(sessions: int, n: int, side: int, settle: float, grace: float = GRAC
             process = psutil.Process(server.process.pid)
             fresh = resident(process)
             session(server.url, 500, 6, 256).leave()
-            time.sleep(grace + 20)  # a session is kept for a while, and its memory given back a little later
+            time.sleep(
+                grace + 20
+            )  # the session is kept for a while, and its memory is released a little later
             before = resident(process)
             with sampled(process) as peak, ThreadPoolExecutor(sessions) as pool:
                 visitors = list(
@@ -166,11 +172,11 @@ def main() -> int:
     print(f"fresh                     {found.fresh / MB:7.0f} MB")
     print(f"before: used once         {found.before / MB:7.0f} MB")
     print(f"peak                      {found.peak / MB:7.0f} MB")
-    print(f"all sessions just left    {found.left / MB:7.0f} MB")
+    print(f"all sessions just closed  {found.left / MB:7.0f} MB")
     print(f"{args.settle:4.0f} s later              {found.after / MB:7.0f} MB")
-    stays = found.after - found.before
-    print(f"stays                     {stays / MB:7.0f} MB (limit {MOST_LEFT / MB:.0f})")
-    return int(args.check and stays > MOST_LEFT)
+    retained = found.after - found.before
+    print(f"not released              {retained / MB:7.0f} MB (limit {MOST_LEFT / MB:.0f})")
+    return int(args.check and retained > MOST_LEFT)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How fast and in how much memory: the scoring path against the bare backbone, fitting, peaks.
+"""Measure time and memory: scoring relative to the bare backbone, fitting, and peak memory.
 
     python benchmarks/speed.py [--check] [--json] [--quick]
 
-Ratios are taken between neighbours in time: backbone and scoring path run in turn on the same images, each
-pair gives a ratio, and the median of those is reported, so that whatever else the machine does hits both.
+Ratios are those of consecutive runs: backbone and scoring run alternately on the same images, each pair gives
+a ratio, and the median is reported, so that other load of the machine affects both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported, so that it sends nothing
 import onnxruntime as ort
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -42,7 +42,13 @@ GROWTH_TARGET_MB = 50.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured."""
+    """The extent of the measurements.
+
+    Attributes:
+        normals: number of images in the timed fit.
+        pairs: number of paired runs, by batch size.
+        probe_sizes: numbers of images in the two fits whose memory is measured.
+    """
 
     normals: int
     pairs: dict[int, int]
@@ -77,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     result.details["config"] = config.model_dump(mode="json")
     result.details["quick"] = args.quick
     if args.quick:
-        result.note("--quick: a handful of images, for tests. This is not the real check.")
+        result.note("--quick: only a few images, for tests. This is not the real check.")
 
     with tempfile.TemporaryDirectory() as folder:
         model = fit(config, effort, result, Path(folder))
@@ -89,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def fit(config: PadimConfig, effort: Effort, result: report.Report, folder: Path) -> Padim:
-    """Images per second, from JPEG bytes in memory to a calibrated model."""
+    """Measure images per second of a fit, from JPEG bytes in memory to a calibrated model."""
     files = list(images.Generated(effort.normals))
     model = Padim(config, work_dir=folder)
     model.network.extractor(
@@ -102,25 +108,25 @@ def fit(config: PadimConfig, effort: Effort, result: report.Report, folder: Path
     result.values["fit_images_per_second"] = effort.normals / seconds
     result.show(
         "Fitting: JPEG bytes to calibrated model",
-        ("images", "seconds", "images a second"),
+        ("images", "seconds", "images per second"),
         [(effort.normals, f"{seconds:.2f}", f"{effort.normals / seconds:.1f}")],
     )
     return model
 
 
 def score(model: Padim, effort: Effort, result: report.Report) -> None:
-    """The whole scoring path against the backbone alone."""
+    """Measure the time of the whole scoring path relative to that of the backbone alone."""
     threshold, min_area = model.threshold_level, model.config.min_area
     rows = []
     for batch, pairs in effort.pairs.items():
         backbone = bare_backbone(model, batch)
-        # Every second image has a defect: a mask, and a score that has to search among hot pixels.
+        # Every second image has a defect, whose mask and score take more time to compute.
         parts = [
             model.network.preprocess(images.image(i, defect=i % 2 == 1, seed=1))
             for i in range(max(batch, 16))
         ]
         rgb = np.stack(parts)
-        # Rejecting runs more code than accepting, so the images are dealt out in turn.
+        # A reject takes longer than an accept, so every batch has both.
         turns = [rgb[i : i + batch] for i in range(0, len(rgb), batch)]
         maps, scores = model.state.score_arrays(rgb, model.config.min_area)
         result.details["rejected_share"] = float(np.mean(np.array(scores) > threshold))
@@ -147,21 +153,21 @@ def score(model: Padim, effort: Effort, result: report.Report) -> None:
         result.details[f"stages_ms_batch_{batch}"] = stages(model, turns, pairs, maps)
     share = result.details["rejected_share"]
     result.show(
-        f"Scoring: RGB at input size to judged map, score and mask ({share:.0%} of the images rejected)",
+        f"Scoring: RGB at input size to level map, score and mask ({share:.0%} of the images rejected)",
         ("batch", "backbone ms", "scoring ms", "median ratio", "middle half", "pairs"),
         rows,
     )
     tables = {batch: result.details[f"stages_ms_batch_{batch}"] for batch in effort.pairs}
     names = next(iter(tables.values()))
     result.show(
-        "Where the time goes (each on its own, ms an image)",
+        "Times of the stages (measured separately, ms per image)",
         ("stage", *(f"batch {batch}" for batch in tables)),
         [(name, *(f"{stage[name]:.3f}" for stage in tables.values())) for name in names],
     )
 
 
 def bare_backbone(model: Padim, batch: int) -> Callable[[npt.NDArray[np.uint8]], object]:
-    """The exported network by itself, in a session like the engine's, on input that is ready for it."""
+    """Return a function that runs only the exported network, with prepared input and the engine's options."""
     layers = tuple(layer.name for layer in model.network.extractor.layers)
     session = ort.InferenceSession(
         backbones.onnx_bytes(model.config.backbone, layers),
@@ -176,7 +182,7 @@ def bare_backbone(model: Padim, batch: int) -> Callable[[npt.NDArray[np.uint8]],
     names = [output.name for output in session.get_outputs()]
 
     def once(_images: npt.NDArray[np.uint8]) -> object:
-        # OrtValues in and out: the backbone is not charged for a single copy.
+        # OrtValues in and out, so that the backbone's time includes no copies.
         return session.run_with_ort_values(names, feed)
 
     return once
@@ -188,7 +194,11 @@ def paired(
     turns: list[npt.NDArray[np.uint8]],
     pairs: int,
 ) -> tuple[list[float], list[float], list[float]]:
-    """Ratios other / one of neighbours in time, and the seconds of each; who goes first alternates."""
+    """Time two functions alternately on the same images, with a changing order.
+
+    Returns:
+        The ratios ``other / one`` of consecutive runs, the seconds of ``one``, and the seconds of ``other``.
+    """
     for _ in range(3):
         one(turns[0])
         other(turns[0])
@@ -206,7 +216,7 @@ def paired(
 
 
 def seconds_of(work: Callable[[npt.NDArray[np.uint8]], object], images: npt.NDArray[np.uint8]) -> float:
-    """Wall-clock time of one call."""
+    """Return the wall-clock time of one call, in seconds."""
     start = time.perf_counter()
     work(images)
     return time.perf_counter() - start
@@ -215,7 +225,7 @@ def seconds_of(work: Callable[[npt.NDArray[np.uint8]], object], images: npt.NDAr
 def stages(
     model: Padim, turns: list[npt.NDArray[np.uint8]], repeats: int, maps: npt.NDArray[np.uint16]
 ) -> dict[str, float]:
-    """Median milliseconds an image of every stage of the path."""
+    """Return the mean milliseconds per image of every stage of scoring, by name."""
     threshold, min_area = model.threshold_level, model.config.min_area
     batch, count = len(turns[0]), len(maps)
     own = {
@@ -237,13 +247,13 @@ def stages(
             start = time.perf_counter()
             work(i)
             times.append(time.perf_counter() - start)
-        # The mean, not the median: score and mask take longer on the images that have a defect.
+        # The mean and not the median, as score and mask take longer on images with a defect.
         result[name] = 1e3 * statistics.fmean(times) / (batch if name in own else 1)
     return result
 
 
 def read(model: Padim, effort: Effort, result: report.Report) -> None:
-    """Decoding and resizing, which the scoring path above leaves out."""
+    """Measure decoding and resizing, which are not part of the scoring path above."""
     rows = []
     for side in (512, 1000, 2000):
         files = [images.jpeg(images.image(i, side=side)) for i in range(4)]
@@ -263,7 +273,7 @@ def read(model: Padim, effort: Effort, result: report.Report) -> None:
 
 
 def fit_memory(args: argparse.Namespace, effort: Effort, result: report.Report) -> None:
-    """Peaks while fitting few and many images, each in a process of its own."""
+    """Measure the peak memory of fits on few and on many images, each in a separate process."""
     rows: list[tuple[object, ...]] = []
     peaks = []
     for count in effort.probe_sizes:
@@ -287,7 +297,7 @@ def fit_memory(args: argparse.Namespace, effort: Effort, result: report.Report) 
 
 
 def probe(config: PadimConfig, count: int) -> None:
-    """Fit ``count`` images that exist only while they are read; the parent process watches."""
+    """Fit ``count`` images, generated when they are read, while the parent process measures the memory."""
     with tempfile.TemporaryDirectory() as folder:
         model = Padim(config, work_dir=folder).fit(images.Generated(count))
         _ = model.threshold_level

@@ -1,4 +1,4 @@
-"""Configurations as the command line names them: a YAML file, and changes to it."""
+"""Configurations given on the command line of a benchmark: a YAML file, and changes to it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ BASELINE_NAME = "baseline"
 
 
 def changes(items: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` items by key; a value is read as YAML: ``layers=[blocks.4,blocks.10]``.
+    """Parse ``KEY=VALUE`` items into a dictionary; values are YAML, as in ``layers=[blocks.4,blocks.10]``.
 
     Raises:
-        PadimError: a value is not YAML.
-        ValueError: an item without ``=``, or a key named twice.
+        PadimError: a value is not valid YAML.
+        ValueError: an item has no ``=``, or a key occurs twice.
     """
     found: dict[str, Any] = {}
     for item in items:
@@ -31,13 +31,13 @@ def changes(items: Sequence[str]) -> dict[str, Any]:
 
 
 def changed(config: PadimConfig, change: Mapping[str, Any]) -> PadimConfig:
-    """The configuration with these keys changed.
+    """Return a configuration with these settings changed.
 
-    What was not chosen follows the change: another network brings its own layers, other layers their number
-    of features, another method its own settings.
+    Settings that were not chosen explicitly follow the change: another network has its own default layers,
+    other layers their default number of features, another method its default settings.
 
     Raises:
-        PadimError: not a valid configuration.
+        PadimError: the result is no valid configuration.
     """
     chosen = config.model_dump(exclude_unset=True)
     if "backbone" in change:
@@ -48,10 +48,15 @@ def changed(config: PadimConfig, change: Mapping[str, Any]) -> PadimConfig:
 
 
 def configuration(path: Path | None, method: str | None, items: Sequence[str]) -> PadimConfig:
-    """The configuration of the file, or the default one; by another method if one is named; with changes.
+    """Return the configuration of a file, or the default one, with another method and with changes.
+
+    Args:
+        path: a YAML file, or None for the default configuration.
+        method: another method, or None.
+        items: ``KEY=VALUE`` changes.
 
     Raises:
-        PadimError: not a valid configuration.
+        PadimError: the result is no valid configuration.
         ValueError: as :func:`changes`.
     """
     config = PadimConfig.load(path) if path else PadimConfig()
@@ -60,15 +65,15 @@ def configuration(path: Path | None, method: str | None, items: Sequence[str]) -
 
 
 def named(config: PadimConfig, arguments: Sequence[Sequence[str]]) -> dict[str, PadimConfig]:
-    """The baseline configuration and its variants, by name.
+    """Return the baseline configuration and its variants by name.
 
     Args:
         config: the baseline configuration.
-        arguments: of each ``--variant``: a name, then ``KEY=VALUE`` changes or a single YAML file.
+        arguments: the values of each ``--variant``: a name, then ``KEY=VALUE`` changes or one YAML file.
 
     Raises:
-        PadimError: not a valid configuration.
-        ValueError: nothing follows the name, a name is taken, or as :func:`changes`.
+        PadimError: a variant is no valid configuration.
+        ValueError: nothing follows the name, a name is used twice, or as :func:`changes`.
     """
     found = {BASELINE_NAME: config}
     for name, *items in arguments:

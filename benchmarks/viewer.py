@@ -1,11 +1,11 @@
-"""What the live viewer costs, in a real browser: redraws while the line is dragged, bytes, requests.
+"""Measure the live viewer in a browser: redraws while the threshold is dragged, transferred bytes, requests.
 
     python benchmarks/viewer.py [--check] [--json] [--only four_images,gallery,payload,adding,runs]
 
-The models are fitted by the engine beforehand; everything measured happens on the app's own pages. The
-length of a redraw is the viewer's own measure of a frame's work, ``padim-viewer-step``: script, not what the
-browser then does to bring the canvases to the screen. For that the interval between animation frames stands
-beside it.
+The models are fitted by the engine beforehand; all measurements are taken on the app's pages. The time of a
+redraw is the viewer's own measure of a frame's work, ``padim-viewer-step``, which covers the script but not
+the browser's compositing of the canvases. The interval between animation frames, which covers both, is
+reported in addition.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ TARGETS = {
     "adding.of_others": 0.0,
     "runs.count": 0.0,
 }
-# What is dragged, by the name it has in the report.
+# Controls that are dragged, by their names in the report.
 HANDLES = {
     "threshold": "threshold line",
     "area": "smallest region, slider",
     "opacity": "strength of the heat, slider",
 }
 _PATIENCE_MS = 180_000
-# Seconds without a request after which a page is taken to have all it wants.
+# Seconds without a request after which loading is considered complete.
 _QUIET = 1.5
 
 _MANY_ENTRIES = "performance.setResourceTimingBufferSize(20000)"
-# Notes the work of every frame, as the viewer measures it, and when frames come at all.
+# Records the viewer's measure of every frame's work, and the times of the animation frames.
 _WATCH = """
 () => {
     const watched = window.watched = {steps: [], frames: [], on: true};
@@ -80,7 +80,7 @@ _WATCH = """
     };
 }
 """
-# What there is of the viewer, and how much of it lies within the window.
+# Counts the viewer's tiles and panes, and how many of them are inside the window.
 _SIGHT = """
 viewer => {
     const inside = (element, box) => {
@@ -102,21 +102,21 @@ viewer => {
     };
 }
 """
-# How many images each viewer on the page has.
+# Returns the number of images in each viewer on the page.
 _IMAGES_LISTED = """
 viewers => viewers.map(viewer => {
     const tile = viewer.querySelector('.gallery .tile');
     return tile ? Number(tile.getAttribute('aria-setsize')) : 0;
 })
 """
-# Every file of the app's media store that the page has asked for since a moment: URL and sizes.
+# Returns URL and sizes of every file of the app's media store requested since a given time.
 _MEDIA = """
 since => performance.getEntriesByType('resource')
     .filter(entry => new URL(entry.name).pathname.startsWith('/media/'))
     .filter(entry => entry.startTime >= since && entry.responseEnd > 0)
     .map(entry => [entry.name, entry.transferSize, entry.encodedBodySize, entry.decodedBodySize])
 """
-# The small images of all tiles, also of those that exist only once the gallery is scrolled to them.
+# Returns the thumbnails' URLs, including those of tiles created only when the gallery is scrolled to them.
 _SMALL_IMAGES = """
 async viewer => {
     const gallery = viewer.querySelector('.gallery');
@@ -126,7 +126,7 @@ async viewer => {
         gallery.scrollTop = top;
         await frame();
         for (const image of gallery.querySelectorAll('.tile img')) {
-            // The viewer shows a copy of its own of what it has fetched from data-source.
+            // The viewer shows a local copy of the image that it has fetched from data-source.
             while (!image.naturalWidth) await frame();
             found.add(new URL(image.dataset.source, document.baseURI).href);
         }
@@ -140,17 +140,17 @@ async viewer => {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is fitted, shown and dragged.
+    """The extent of the measurements.
 
     Attributes:
         large: input size of the model whose images are shown four at a time.
-        small: input size of the gallery's and the list's model.
-        goods: good parts in the large model.
-        gallery_goods: good parts in the small one.
-        defects: test images added on Calibrate; with ``gallery_goods`` they are the gallery.
-        listed: images on Inspect before one more is added.
-        moves: of the mouse from one end of the axis to the other.
-        sweeps: how often it goes from end to end.
+        small: input size of the model for the gallery and the list.
+        goods: number of good parts in the large model.
+        gallery_goods: number of good parts in the small model.
+        defects: number of test images added on Calibrate; with ``gallery_goods`` they make up the gallery.
+        listed: number of images on Inspect before one more is added.
+        moves: number of mouse moves from one end of the axis to the other.
+        sweeps: number of sweeps from end to end.
     """
 
     large: int
@@ -164,7 +164,7 @@ class Effort:
 
     @property
     def tiles(self) -> int:
-        """Thumbnails in sight in the gallery."""
+        """The number of thumbnails in the gallery."""
         return self.gallery_goods + self.defects
 
 
@@ -178,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     report.add_arguments(parser)
     parser.add_argument("--quick", action="store_true", help="tiny models, for tests: not the real check")
     parser.add_argument(
-        "--only", default=",".join(PARTS), metavar="PARTS", help="some of the parts, by commas"
+        "--only", default=",".join(PARTS), metavar="PARTS", help="some of the parts, separated by commas"
     )
     args = parser.parse_args(arguments)
     chosen = args.only.split(",")
@@ -212,7 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class Bench:
-    """A browser, and the models that its visits look at, each fitted once, when it is first asked for."""
+    """A browser and the models for the measurements, each fitted once when it is first used."""
 
     def __init__(self, browser: Browser, folder: Path, effort: Effort) -> None:
         self.browser = browser
@@ -229,11 +229,11 @@ class Bench:
 
     @property
     def small(self) -> Entry:
-        """The model of the gallery and of the list."""
+        """The model for the gallery and the list."""
         return self._entry(self.effort.small, self.effort.gallery_goods)
 
     def _entry(self, input_size: int, goods: int) -> Entry:
-        """A model of the sample's first ``goods`` good parts, all else at the default settings."""
+        """Return a model of the sample's first ``goods`` good parts, fitted with default settings."""
         from padim import Padim, PadimConfig, Workspace
 
         key = (input_size, goods)
@@ -251,7 +251,14 @@ class Bench:
     def visit(
         self, entry: Entry, path: str, *, width: int = 1440, height: int = 1000, counted: bool = False
     ) -> Iterator[Visit]:
-        """A page of the app: new server, new browser session; ``counted`` counts the network's runs."""
+        """Open a page of the app on a new server, in a new browser session.
+
+        Args:
+            entry: the model to show.
+            path: the page.
+            width, height: size of the window, in pixels.
+            counted: count the runs of the network.
+        """
         environment = {"PADIM_HOME": str(self.home), "PADIM_TEST_RUNS": str(self.runs)}
         self.runs.write_bytes(b"")
         window: ViewportSize = {"width": width, "height": height}
@@ -273,7 +280,7 @@ class Bench:
 
 
 class Visit:
-    """One page of the app, and what it asked the media store for.
+    """An open page of the app, with a record of its requests to the media store.
 
     Attributes:
         page: Playwright's page.
@@ -299,33 +306,33 @@ class Visit:
 
     @property
     def viewer(self) -> Locator:
-        """The viewer, within its shadow root."""
+        """The viewer's element, inside its shadow root."""
         return self.page.locator(".viewer")
 
     def settle(self) -> None:
-        """Wait until the server's script has come to its end."""
+        """Wait until the server's script has ended."""
         self.page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for a condition that is looked up anew each time: the page may replace its elements.
+        """Wait for a condition, which is evaluated again each time, as the page may replace its elements.
 
         Raises:
-            RuntimeError: it did not come true in time.
+            RuntimeError: the condition was not met in time.
         """
         begin = time.perf_counter()
         while not condition():
             if 1000 * (time.perf_counter() - begin) > _PATIENCE_MS:
-                raise RuntimeError(f"waited in vain for {what}")
+                raise RuntimeError(f"timeout while waiting for {what}")
             self.page.wait_for_timeout(50)
 
     def quiet(self) -> None:
-        """Wait until nothing more is asked for."""
+        """Wait until there are no more requests."""
         while self._open > 0 or time.perf_counter() - self._last < _QUIET:
-            self.page.wait_for_timeout(100)  # lets events in, until there have been none for a while
+            self.page.wait_for_timeout(100)  # handles events, until there are none for a while
 
     def wait_for_images(self, count: int) -> None:
-        """Wait until the viewer has that many images and the maps of all of them."""
-        # While the page changes there can be two viewers, the former one about to go, or none.
+        """Wait until the viewer has that many images and all of their maps."""
+        # While the page changes, there can be two viewers, of which one is about to be removed, or none.
         self.until(
             lambda: self.viewer.evaluate_all(_IMAGES_LISTED) == [count], f"{count} images in the viewer"
         )
@@ -334,23 +341,23 @@ class Visit:
         self.settle()
 
     def add_defects(self, files: Sequence[Path], total: int) -> None:
-        """On Calibrate: bring defect images, and wait until all ``total`` images are there."""
+        """Add defect images on Calibrate, and wait until all ``total`` images are loaded."""
         self.until(lambda: self.viewer.count() == 1, "the viewer")
         self.page.get_by_role("button", name=re.compile("Add test images")).click()
         self.page.locator("input[type=file]").set_input_files(files)
         self.wait_for_images(total)
 
     def drag(self, name: str, moves: int, sweeps: int) -> Drag:
-        """Drag one of ``HANDLES`` with the mouse from end to end, and let go.
+        """Drag one of ``HANDLES`` with the mouse from end to end, and release it.
 
-        What lies between press and release is measured; the server's answer to the release is waited for.
+        The time between press and release is measured; then the server's response is awaited.
         """
         mouse = self.page.mouse
-        (start, *way), y = self._way(name, moves, sweeps)
+        (start, *positions), y = self._positions(name, moves, sweeps)
         mouse.move(start, y)
         mouse.down()
         self.page.evaluate(_WATCH)
-        for x in way:
+        for x in positions:
             mouse.move(x, y)
         steps, frames = self.page.evaluate("() => window.watched.end()")
         mouse.up()
@@ -358,40 +365,40 @@ class Visit:
         return Drag(steps, np.diff(frames).tolist())
 
     def back(self) -> None:
-        """Back to the threshold in use, so that every drag begins with the same masks."""
+        """Restore the threshold in use, so that every drag starts with the same masks."""
         button = self.viewer.locator(".back")
         if button.is_enabled():
             button.click()
             self.until(lambda: not button.is_enabled(), "the threshold in use")
             self.settle()
 
-    def _way(self, name: str, moves: int, sweeps: int) -> tuple[list[float], float]:
+    def _positions(self, name: str, moves: int, sweeps: int) -> tuple[list[float], float]:
         handle = {"threshold": ".hist", "area": ".area-slide", "opacity": ".opacity-slide"}[name]
         found = self.viewer.locator(handle)
         found.scroll_into_view_if_needed()
         box = found.bounding_box()
         if box is None:
             raise RuntimeError(f"the {HANDLES[name]} is not on the page")
-        margin = 9.0  # the axis begins, and the knob's middle goes, no further
+        margin = 9.0  # the axis starts, and the knob's center stops, at this distance from the edges
         ends = [box["x"] + margin, box["x"] + box["width"] - margin]
         shares = np.concatenate(
             [np.linspace(0, 1, moves + 1)[:: -1 if sweep % 2 else 1] for sweep in range(sweeps)]
         )
-        way = [float(ends[0] + share * (ends[1] - ends[0])) for share in shares]
-        if name == "threshold":  # taken hold of where it is
+        positions = [float(ends[0] + share * (ends[1] - ends[0])) for share in shares]
+        if name == "threshold":  # the drag starts at the knob's current position
             knob = self.viewer.locator(".hist .line circle").bounding_box()
             if knob is not None:
-                way.insert(0, knob["x"] + knob["width"] / 2)
-        return way, box["y"] + box["height"] / 2
+                positions.insert(0, knob["x"] + knob["width"] / 2)
+        return positions, box["y"] + box["height"] / 2
 
 
 @dataclass(frozen=True)
 class Drag:
-    """One drag.
+    """The measurements of one drag.
 
     Attributes:
-        steps: ms of script of every redraw.
-        intervals: ms between animation frames.
+        steps: script time of every redraw, in ms.
+        intervals: times between animation frames, in ms.
     """
 
     steps: list[float]
@@ -399,18 +406,18 @@ class Drag:
 
 
 def defects(count: int) -> list[Path]:
-    """The sample's first ``count`` defect images, of all kinds in turn."""
+    """Return the sample's first ``count`` defect images, of all kinds in turn."""
     found = sorted(
         (path for path in (SAMPLE / "test").glob("*/*.jpg") if path.parent.name != "good"),
         key=lambda path: (path.name, path.parent.name),
     )
     if count > len(found):
-        raise ValueError(f"the sample has {len(found)} defect images, {count} were asked for")
+        raise ValueError(f"the sample has {len(found)} defect images, {count} were requested")
     return found[:count]
 
 
-def different(folder: Path, count: int) -> list[Path]:
-    """``count`` different images: the sample's test images again and again, with other noise."""
+def distinct_images(folder: Path, count: int) -> list[Path]:
+    """Write ``count`` different images, repeating the sample's test images with different noise."""
     rng = np.random.default_rng(0)
     found = sorted((SAMPLE / "test").glob("*/*.jpg"), key=lambda path: (path.name, path.parent.name))
     folder.mkdir(parents=True)
@@ -429,10 +436,11 @@ def different(folder: Path, count: int) -> list[Path]:
 
 
 def four_images(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """Four images at a time at the large input size, the four nearest the threshold.
+    """Measure redraws with four images at a time, those nearest the threshold, at the large input size.
 
-    The window is so tall that the line and all sixteen panes are in it. The gallery below has the tiles that
-    the page gives it, and they are redrawn too, as for any user. Target for the line: a median of 8 ms.
+    The window is tall enough for the threshold's line and all sixteen panes. The gallery below has the tiles
+    for which the page has room, and they are redrawn too, as for any user. Target: a median of 8 ms while the
+    threshold is dragged.
     """
     entry = bench.large
     total = effort.goods + effort.defects
@@ -446,10 +454,10 @@ def four_images(bench: Bench, effort: Effort, result: report.Report) -> None:
 
 
 def gallery(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """Good parts and defects as thumbnails, all in sight, one image large.
+    """Measure redraws with good parts and defects as thumbnails, all visible, and one image large.
 
-    The app's pages are no wider than 1,500 px, where that many thumbnails are never in sight at once: here
-    that limit is lifted, in a window of 3,300 px. Target for the line: a median of 16 ms.
+    The app's pages are at most 1,500 px wide, where so many thumbnails are never visible at once: here that
+    limit is removed, in a window of 3,300 px. Target: a median of 16 ms while the threshold is dragged.
     """
     entry = bench.small
     with bench.visit(entry, "calibrate", width=3300, height=2300) as visit:
@@ -459,7 +467,7 @@ def gallery(bench: Bench, effort: Effort, result: report.Report) -> None:
         result.values["gallery.tiles"] = sight["tilesSeen"]
         if sight["tilesSeen"] < effort.tiles:
             result.note(
-                f"{sight['tilesSeen']} thumbnails are in sight, not {effort.tiles}: nothing was measured"
+                f"{sight['tilesSeen']} thumbnails are visible, not {effort.tiles}: nothing was measured"
             )
             return
         _record(
@@ -498,10 +506,10 @@ def _record(
 
 
 def payload(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """What one image at the large input size takes: its small image and its judged map.
+    """Measure the bytes of one image at the large input size: its small image and its level map.
 
-    The larger of what is told twice, the body's size by the browser's protocol or by the page's resource
-    timing, and what went over the wire with its headers. Target: 700 kB for the largest.
+    Of the body's sizes by the browser's protocol and by the page's resource timing, and of the transferred
+    size with headers, the largest counts. Target: 700 kB for the largest image.
     """
     entry = bench.large
     total = effort.goods + effort.defects
@@ -517,45 +525,45 @@ def payload(bench: Bench, effort: Effort, result: report.Report) -> None:
         for url, wire, _, unpacked in visit.page.evaluate(_MEDIA, 0):
             wires[url] = max(wire, wires.get(url, 0))
             bodies[url] = max(unpacked, bodies.get(url, 0))
-    # One more than images: the good parts' scores for every smallest region come packed as maps do.
+    # One more than images, as the good parts' scores for every smallest region are packed like maps.
     maps = [url for url in bodies if urlsplit(url).path.endswith(".gz")]
     others = [url for url in bodies if url not in {*maps, *small}]
     result.details["payload"] = {"bodies": bodies, "wires": wires}
     if len(maps) < total + 1 or not set(small) <= set(bodies):
         result.note(
-            f"{len(maps)} files of maps and scores and {len(small)} images came: nothing was measured"
+            f"{len(maps)} files of maps and scores and {len(small)} images were loaded: nothing was measured"
         )
         return
     rows = []
     for name, sizes in (("body", bodies), ("transfer", wires)):
-        image, judged = (max(sizes.get(url, 0) for url in urls) for urls in (small, maps))
-        result.values[f"payload.{name}_kb"] = (image + judged) / 1000
+        image, levels = (max(sizes.get(url, 0) for url in urls) for urls in (small, maps))
+        result.values[f"payload.{name}_kb"] = (image + levels) / 1000
         rest = sum(sizes.get(url, 0) for url in others)
-        rows.append((name, *(f"{n / 1000:.1f}" for n in (image, judged, image + judged, rest))))
+        rows.append((name, *(f"{n / 1000:.1f}" for n in (image, levels, image + levels, rest))))
     result.values["payload.image_kb"] = max(
         result.values[f"payload.{name}_kb"] or 0.0 for name in ("body", "transfer")
     )
     result.show(
         f"Bytes of one image at {effort.large} px, in kB, the largest of {total}",
-        ("", "small image", "judged map", "together", "all other files of the page"),
+        ("", "small image", "level map", "together", "all other files of the page"),
         rows,
     )
 
 
 def adding(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """One more image on Inspect, after ``effort.listed``: what is asked for then.
+    """Count the requests when one more image is added on Inspect, after ``effort.listed`` images.
 
-    Counted are requests that reached the server, by the page's resource timing; what the browser's own cache
-    answered is not one. Targets: at most three, the image's small copy, its map and its original; and none
-    for a file that was there before.
+    Requests that reached the server count, by the page's resource timing, but not those answered by the
+    browser's cache. Targets: at most three, for the image's small copy, its map and its original; and none
+    for files that were loaded before.
     """
     entry = bench.small
-    *files, last = different(bench.folder / "listed", effort.listed + 1)
+    *files, last = distinct_images(bench.folder / "listed", effort.listed + 1)
     with bench.visit(entry, "inspect") as visit:
         visit.page.locator("input[type=file]").set_input_files(files)
         _listed(visit, len(files))
         before = {request.url for request in visit.media}
-        asked = len(visit.media)
+        requested = len(visit.media)
         moment = visit.page.evaluate("performance.now()")
         visit.page.get_by_role("button", name=re.compile("Add images")).click()
         visit.page.locator("input[type=file]").set_input_files(last)
@@ -570,7 +578,7 @@ def adding(bench: Bench, effort: Effort, result: report.Report) -> None:
     result.details["adding"] = {
         "sent": sent,
         "again": [url for url, *_ in again],
-        "told_by_protocol": [request.url for request in visit.media[asked:]],
+        "told_by_protocol": [request.url for request in visit.media[requested:]],
     }
     result.show(
         f"One more image after {len(files)} on Inspect",
@@ -588,7 +596,7 @@ def adding(bench: Bench, effort: Effort, result: report.Report) -> None:
 
 
 def _listed(visit: Visit, count: int) -> None:
-    """Wait until that many images are listed, none is on its way, and the viewer has them all."""
+    """Wait until that many images are listed, scoring has ended, and the viewer has all of them."""
     visit.page.locator(".st-key-inspect-show").get_by_text(f"All {count}", exact=True).wait_for()
     visit.page.locator("[class*='st-key-job-inspect']").wait_for(state="detached")
     visit.settle()
@@ -599,10 +607,10 @@ def _listed(visit: Visit, count: int) -> None:
 
 
 def runs(bench: Bench, effort: Effort, result: report.Report) -> None:
-    """Dragging, letting go, typing, colours: none may run the network.
+    """Check that dragging, typing and changing colours do not run the network.
 
-    The server's runs are counted as the browser tests count them. Target: none, from the last test image's
-    score to the new threshold's being in use.
+    The network's runs on the server are counted as in the browser tests. Target: none between the score of
+    the last test image and the use of the new threshold.
     """
     entry = bench.small
     done = []
@@ -634,7 +642,7 @@ def runs(bench: Bench, effort: Effort, result: report.Report) -> None:
         done.append(f"colours: {', '.join(names)}")
         field(".next").click()
         done.append("next image")
-        # The server takes one message after another: once it has done this, it has done all before it.
+        # The server handles messages in order: once it has handled this one, it has handled all before.
         visit.page.locator(".st-key-calibrate-use button:enabled").click()
         visit.page.get_by_text("The new threshold is in use.").first.wait_for()
         visit.settle()
@@ -646,7 +654,7 @@ def runs(bench: Bench, effort: Effort, result: report.Report) -> None:
     result.show(
         "Runs of the network",
         ("while", "runs"),
-        [(f"scoring {effort.defects} test images", scored), (f"{len(done)} things done by hand", count)],
+        [(f"scoring {effort.defects} test images", scored), (f"{len(done)} actions of the user", count)],
     )
 
 

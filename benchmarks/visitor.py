@@ -1,6 +1,7 @@
-"""A browser session on a running server without a browser: its messages over the WebSocket.
+"""A client of a running Streamlit server that exchanges a browser's WebSocket messages without a browser.
 
-For what a browser is too heavy for: ten sessions at once, or a message no page would send.
+It serves for tests where a browser takes too many resources, such as ten sessions at once, or for messages
+that no page would send.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ class Visitor:
     """One session.
 
     Attributes:
-        session: its id on the server.
-        page: the page it is on; empty is the first.
-        elements: what the page shows, by type, in the order it came; of full runs only.
+        url: the server's address.
+        query: the page's query string.
+        session: the session's id on the server.
+        page: the name of the current page; empty for the first page.
+        elements: the page's elements by type, in order of arrival; of full runs only.
     """
 
     def __init__(self, url: str, page: str = "", query: str = "") -> None:
@@ -50,7 +53,7 @@ class Visitor:
                 max_size=None,
                 origin=Origin(url),
                 additional_headers={"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)},
-                # Not a word is said while a page runs for long.
+                # The server sends nothing while a page runs for a long time.
                 ping_interval=None,
                 ping_timeout=None,
             )
@@ -70,31 +73,35 @@ class Visitor:
         self._open.close()
 
     def go(self, page: str) -> Self:
-        """Another page of the app."""
+        """Switch to another page of the app."""
         self.page, self._hash = page, ""
         self._widgets.clear()
         return self.run()
 
     def send(self, **message: Any) -> None:
-        """Any message, by the name of its type."""
+        """Send any message, given as the field of ``BackMsg`` with its value."""
         self._socket.send(BackMsg(**message).SerializeToString())
 
     def run(self, *, trigger: str | None = None) -> Self:
-        """Run the page with the widgets as they are, a button pressed or not, until it is drawn."""
+        """Run the page with the current widget states, and wait until it is drawn.
+
+        Args:
+            trigger: the id of a button to press, or None.
+        """
         message = BackMsg()
         state = message.rerun_script
-        # A page is asked for by its name once, then by its hash.
+        # A page is requested by name the first time, then by hash.
         state.query_string, state.page_script_hash = self.query, self._hash
         state.page_name = "" if self._hash else self.page
         state.widget_states.widgets.extend(self._widgets.values())
         if trigger is not None:
             state.widget_states.widgets.append(WidgetState(id=trigger, trigger_value=True))
         self._socket.send(message.SerializeToString())
-        # A page may run itself once more: what counts is the end of the last run.
-        self._drawn()
+        # A page may rerun itself: the end of the last run counts.
+        self._wait_until_drawn()
         return self
 
-    def _drawn(self) -> None:
+    def _wait_until_drawn(self) -> None:
         again = True
         while again:
             message = self._receive()
@@ -122,7 +129,7 @@ class Visitor:
 
     @property
     def text(self) -> str:
-        """What is written on the page."""
+        """The text of the page."""
         found = []
         for kind in ("html", "markdown", "alert", "progress"):
             shown = self.elements.get(kind, [])
@@ -131,21 +138,21 @@ class Visitor:
 
     @property
     def busy(self) -> bool:
-        """Whether the page shows a job at work."""
+        """Whether the page shows a running job."""
         return any("-cancel-" in one.id for one in self.elements.get("button", []))
 
     def button(self, key: str) -> str | None:
-        """The id of the button of that key; None: it is not there, or cannot be pressed."""
+        """Return the id of the button with that key; None if it does not exist or is disabled."""
         for one in self.elements.get("button", []):
             if one.id.endswith(f"-{key}") and not one.disabled:
                 return str(one.id)
         return None
 
     def click(self, key: str) -> Self:
-        """Press it.
+        """Press the button with that key.
 
         Raises:
-            LookupError: it is not there.
+            LookupError: the button does not exist or is disabled.
         """
         found = self.button(key)
         if found is None:
@@ -154,7 +161,7 @@ class Visitor:
         return self.run(trigger=found)
 
     def upload(self, files: Sequence[tuple[str, bytes]]) -> Self:
-        """Drop files on the page's first uploader."""
+        """Upload files, given as names and contents, with the page's first uploader."""
         uploader = self.elements["file_uploader"][0]
         message = BackMsg()
         request = message.file_urls_request

@@ -1,9 +1,9 @@
-"""The widest model in bounded memory: Wide-ResNet-50, 550 channels, stride 4, 200 normals.
+"""Check the memory and accuracy of a very wide model: Wide-ResNet-50, 550 channels, stride 4, 200 good parts.
 
     python benchmarks/wide.py [--check] [--json] [--quick]
 
-With random weights, which cost the same memory: fitting and scoring run in processes of their own and are
-watched from outside. Distances are held against the textbook's formula in float64, on the very features.
+Weights are random, which needs the same memory. Fitting and scoring run in separate processes, whose memory
+is measured from outside. Distances are compared with the direct formula in float64, on the same features.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from padim.network.allocation import keep_freed_memory
 CONFIG = PadimConfig(backbone="wide_resnet50_2", weights="random", grid_stride=4, input_size=256)
 QUICK = PadimConfig(backbone="resnet18", weights="random", grid_stride=8, input_size=64)
 NORMALS = 200
-# Positions whose distances are worked out by the book.
-BY_THE_BOOK = 24
+# Number of positions whose distances are compared with the direct formula.
+CHECKED_POSITIONS = 24
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,8 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
     estimated = estimate(config, normals)
     result.details["estimate"] = asdict(estimated)
     result.show(
-        "What was said beforehand, and what it took, GB",
-        ("", "estimated", "took"),
+        "Estimated and measured sizes, GB",
+        ("", "estimated", "measured"),
         [
             ("model", f"{estimated.bundle / 1e9:.3f}", f"{result.values['bundle_gb']:.3f}"),
             (
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def fit(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
-    """Fit and save; sizes on disk."""
+    """Fit and save the model, and return sizes on disk."""
     model = Padim(config, work_dir=folder / "work").fit(images.Generated(normals))
     saved = model.save(folder / "model")
     names = ("mean-*", "basis-*", "scale-*", "step-*", "left-*", "right-*", "backbone-*", "channels-*")
@@ -101,7 +101,7 @@ def fit(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
 
 
 def score(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
-    """Load and score; the largest error of a distance against the direct formula."""
+    """Load the model and score images; return the largest relative error of a distance, and the time."""
     model = Padim.load(folder / "model", work_dir=folder / "work")
     files = [*images.Generated(2), ("defect.jpg", images.jpeg(images.image(7, defect=True)))]
     start = time.perf_counter()
@@ -110,7 +110,7 @@ def score(config: PadimConfig, normals: int, folder: Path) -> dict[str, float]:
     rgb = np.stack([model.network.preprocess(images.image(7, defect=True))])
     embedding = model.network.extractor(rgb)[0].reshape(model.network.extractor.channels, -1)
     grid = model.state.scorer(rgb)[0].reshape(-1)
-    places = np.linspace(0, len(grid) - 1, BY_THE_BOOK).astype(int)
+    places = np.linspace(0, len(grid) - 1, CHECKED_POSITIONS).astype(int)
     errors = []
     for place in places:
         x = model.working_set.feature_store.read(

@@ -1,8 +1,8 @@
-"""Judge images as padim does: python mask_onnx.py [--unsealed] MODEL.onnx FOLDER IMAGE ...
+"""Decide on images exactly as padim does: python mask_onnx.py [--unsealed] MODEL.onnx FOLDER IMAGE ...
 
-Their masks are written into the folder. Only regions of at least the model's smallest region count. A mask
-is a PNG of the image's own size, 255 where it is rejected. For 8-bit RGB and grey images; needs
-score_onnx.py beside it.
+The masks are written into the folder: PNG files of the image's size, 255 where it is rejected. Regions
+smaller than the model's smallest region do not count. For 8-bit RGB and grey images; needs score_onnx.py in
+the same folder.
 """
 
 import sys
@@ -14,7 +14,7 @@ from score_onnx import opened, prepared
 
 
 def large_regions(above, min_area):
-    """The pixels in 8-connected regions of at least min_area: each row's runs, joined with the row above."""
+    """Return a mask of the 8-connected regions of at least min_area, by joining runs of adjacent rows."""
     steps = np.diff(np.pad(above, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     (rows, starts), stops = np.nonzero(steps == 1), np.nonzero(steps == -1)[1]
     pitch, parents = above.shape[1] + 1, list(range(len(rows)))
@@ -37,7 +37,7 @@ def large_regions(above, min_area):
 
 
 def resized(mask, length, axis):
-    """Along one axis: enlarged, the nearest pixel; shrunk, set where any pixel under it is."""
+    """Resize a mask along one axis: enlarge by nearest neighbour; reduce by "any pixel is set"."""
     own = mask.shape[axis]
     if length >= own:
         return mask.take((2 * np.arange(length) + 1) * own // (2 * length), axis)

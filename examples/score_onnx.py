@@ -1,8 +1,8 @@
 """Score images with an exported model: python score_onnx.py [--unsealed] MODEL.onnx IMAGE ...
 
-The file's SHA-256 is checked first; --unsealed takes files from before they carried one. The score is the
-map's largest value and the verdict is at a smallest region of one pixel, so a speck that padim passes over
-may count; mask_onnx.py judges as padim does. For 8-bit RGB and grey images.
+The file's SHA-256 is checked first; --unsealed accepts files of early versions, which have none. The score is
+the map's largest level, so a single pixel above the threshold rejects an image; mask_onnx.py applies the
+model's smallest region, as padim does. For 8-bit RGB and grey images.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before ONNX Runtime is loaded: nothing leaves the machine
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # set before ONNX Runtime is imported, so that it sends nothing
 import onnxruntime as ort
 
 
 def prepared(path, meta):
-    """The graph's inputs, where the image lies in its square (top, left, height, width), and its size."""
+    """Return the graph's inputs, the image's area in the square (top, left, height, width), and its size."""
     image, size = ImageOps.exif_transpose(Image.open(path)), int(meta["input_size"])
     if image.mode not in ("RGB", "L") or image.has_transparency_data:
-        sys.exit(f"{path}: is neither 8-bit RGB nor grey")
-    # Stretched to a square, or made to fit into it and padded; halves round up.
+        sys.exit(f"{path}: is neither 8-bit RGB nor grey; convert it first")
+    # Stretched to a square, or resized to fit into it and padded; halves are rounded up.
     longest = image.size if meta["fit"] == "stretch" else [max(image.size)] * 2
     sides = zip(image.size, longest, strict=True)
     wide, high = (max(1, (2 * side * size + of) // (2 * of)) for side, of in sides)
@@ -36,7 +36,7 @@ def prepared(path, meta):
 
 
 def checked(path, unsealed):
-    """The file's bytes. The last 64 are the SHA-256 of the file with 64 zeros in their place."""
+    """Read a model file and check its SHA-256: the last 64 bytes, computed with "0" in their place."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -45,14 +45,14 @@ def checked(path, unsealed):
         if hashlib.sha256(content[:-64] + b"0" * 64).hexdigest().encode() != content[-64:]:
             sys.exit(f"{path}: was altered after it was exported; copy or export it again")
     elif not unsealed:
-        sys.exit(f"{path}: is cut short, damaged or has no SHA-256 yet (see --unsealed); export it again")
+        sys.exit(f"{path}: is truncated, damaged or has no SHA-256 (see --unsealed); export it again")
     return content
 
 
 def opened(path, unsealed=False):
-    """The session, made of the very bytes that were checked, and what the file says of itself."""
+    """Return a session, created from the checked bytes, the metadata, and the threshold and review levels."""
     content = checked(path, unsealed)
-    # Numbers in a second file are found from the path only.
+    # A second file with large arrays can be found from the path only.
     source = path if b"data_sha256" in content or (unsealed and b".data" in content) else content
     try:
         session = ort.InferenceSession(source, providers=["CPUExecutionProvider"])
@@ -64,7 +64,7 @@ def opened(path, unsealed=False):
             if hashlib.file_digest(file, "sha256").hexdigest() != meta["data_sha256"]:
                 sys.exit(f"{file.name}: was altered after it was exported; copy or export it again")
     if "threshold_level" not in meta:
-        sys.exit(f"{path}: has no threshold, so there are no verdicts")
+        sys.exit(f"{path}: has no threshold, so there are no verdicts; set one and export it again")
     return session, meta, *(int(meta[key]) for key in ("threshold_level", "review_from", "review_to"))
 
 

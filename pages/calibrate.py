@@ -1,4 +1,4 @@
-"""Calibrate: move the threshold on real images, and read what it promises."""
+"""The Calibrate page: move the threshold on real images and read the false-reject rate it promises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ui import calibrate, viewing
 from ui.app import shell, workspace
 from ui.app.text import count, share_of
 from ui.components import viewer
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import watch
 from ui.widgets import normals, panels
 
@@ -40,7 +40,7 @@ _POINTS = {
 # -- test images -----------------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry, model: Padim) -> None:
+def _choose_images(entry: Entry, model: Padim) -> None:
     origin: KnownLabel = st.segmented_control(
         "What do these images show?",
         list(_ORIGINS),
@@ -53,16 +53,16 @@ def _bring(entry: Entry, model: Padim) -> None:
         help="Where you do not know, label them one by one, next to each image.",
     )
     what = {"defect": "images of defects", "good": "good parts not in the fit", "unknown": "images"}
-    bring.images(
+    image_input.choose(
         calibrate.UPLOADER,
         what[origin],
-        lambda brought: calibrate.take(entry, model, brought, origin),
+        lambda image_set: calibrate.take(entry, model, image_set, origin),
         sample=calibrate.sample(origin),
     )
 
 
 def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
-    """The row above the viewer: put the threshold to use, bring images, clear them."""
+    """Draw the row above the viewer: apply the threshold, add test images, clear them."""
     unchanged = calibrate.same(model, draft, calibrate.saved(model))
     with st.container(horizontal=True, vertical_alignment="center", key="calibrate-bar"):
         if st.button(
@@ -74,13 +74,13 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
         ):
             try:
                 with st.spinner("Saving"):
-                    calibrate.put_to_use(entry, draft)
+                    calibrate.apply_draft(entry, draft)
             except (PadimError, OSError, ValueError) as error:
                 shell.failure("The threshold was not saved.", error)
             else:
-                st.session_state["calibrate-said"] = True
+                st.session_state["calibrate-saved"] = True
                 st.rerun()
-        # A key of its own for every batch: the next popover starts closed.
+        # The key changes with every batch, so that the next popover starts closed.
         batch = len(review.job_keys)
         with st.popover(
             "Add test images",
@@ -88,14 +88,14 @@ def _tests(entry: Entry, model: Padim, review: Review, draft: Draft) -> None:
             disabled=bool(review.running),
             key=f"calibrate-add-{batch}",
         ):
-            _bring(entry, model)
+            _choose_images(entry, model)
         if (len(review.pile) or review.pile.failed) and st.button(
             "Clear the test images", key="calibrate-forget", icon=":material/close:"
         ):
             review.clear()
             st.rerun()
         st.caption(
-            "This threshold is in use." if unchanged else "A draft: nothing is judged by it until you use it."
+            "This threshold is in use." if unchanged else "A draft: it decides nothing until you use it."
         )
 
 
@@ -123,7 +123,7 @@ def _view(
     def event_value(name: str) -> object:
         return viewing.event_value(_VIEWER, name)
 
-    def labelled() -> None:
+    def on_labels() -> None:
         try:
             calibrate.on_labels(entry, event_value("labels"))
         except (PadimError, OSError) as error:
@@ -133,9 +133,9 @@ def _view(
         key=_VIEWER,
         data=calibrate.message(entry, model, images, held, draft),
         on_decision_change=lambda: calibrate.on_decision(entry, model, event_value("decision")),
-        on_look_change=lambda: viewing.on_look(calibrate.trying(entry).look, event_value("look")),
+        on_look_change=lambda: viewing.on_look(calibrate.page_state(entry).look, event_value("look")),
         on_selected_change=lambda: calibrate.on_selected(entry, event_value("selected")),
-        on_labels_change=labelled,
+        on_labels_change=on_labels,
     )
     return images
 
@@ -213,7 +213,7 @@ def _point(model: Padim, entry: Entry, point: OperatingPoint, draft: Draft) -> N
             "Being tried" if current else "Try this threshold",
             key=f"try-{point.kind}",
             disabled=current,
-            on_click=calibrate.impose,
+            on_click=calibrate.set_draft,
             args=(entry, calibrate.draft_at(model, point.level, draft.min_area)),
         )
 
@@ -243,7 +243,7 @@ def _points(entry: Entry, model: Padim, draft: Draft, images: list[viewing.Viewe
 
 
 def _doubted(entry: Entry, model: Padim, index: int) -> None:
-    """An image of the fit that somebody has called a defect."""
+    """Show an image of the fit that a user has labeled as a defect, and offer to exclude it."""
     name = panels.plain(model.normals_[index].name)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"doubted-{index}"):
         st.markdown(f"**{name}** is here as a good part, and was labelled as a defect.")
@@ -257,12 +257,12 @@ def _doubted(entry: Entry, model: Padim, index: int) -> None:
                 st.rerun()
 
 
-# -- the whole ---------------------------------------------------------------------------------------------
+# -- the page ----------------------------------------------------------------------------------------------
 
 
 @st.fragment
 def _live(entry: Entry, model: Padim) -> None:
-    # This part runs by itself at most changes, with the model it was first given.
+    # Most changes run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
         st.rerun()
     review = calibrate.tests(entry)
@@ -272,12 +272,12 @@ def _live(entry: Entry, model: Padim) -> None:
         calibrate.threshold(model, draft)
     except (CalibrationError, ValueError) as error:
         shell.failure("There is no threshold yet.", error)
-        # What cannot be had must not lock the page: its controls come back with what is in use.
-        if calibrate.give_up(entry) and st.button("Back to the threshold in use", key="calibrate-back"):
+        # An impossible draft must not lock the page: dropping it brings the controls back.
+        if calibrate.discard_draft(entry) and st.button("Back to the threshold in use", key="calibrate-back"):
             st.rerun()
         return
     _tests(entry, model, review, draft)
-    # In a place of their own: what comes and goes above the viewer must not make the browser build it anew.
+    # In a container, because elements that come and go above the viewer would make the browser rebuild it.
     with st.container():
         _problems(review)
     images = _view(entry, model, held, draft)
@@ -307,7 +307,7 @@ def _page(entry: Entry) -> None:
         for job in review.running[-1:]:
             watch.watch(job)
     _live(entry, model)
-    if st.session_state.pop("calibrate-said", False):
+    if st.session_state.pop("calibrate-saved", False):
         st.toast("The new threshold is in use.", icon=":material/check:")
 
 

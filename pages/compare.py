@@ -1,4 +1,4 @@
-"""Compare: methods, networks, layers and sizes tried on the same images, side by side."""
+"""The Compare page: methods, networks, layers and sizes compared on the same images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from padim.network import backbone
 from ui import compare, measurement_page
 from ui.app import preload, shell
 from ui.app.text import count
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import watch
 from ui.widgets import charts, compare_charts, downloads, method_settings, panels, settings, tables
 
@@ -33,9 +33,9 @@ _LAYOUTS = (
 # -- images and choices --------------------------------------------------------------------------------
 
 
-def _bring() -> None:
+def _choose_images() -> None:
     try:
-        bring.images(
+        image_input.choose(
             compare.UPLOADER,
             "a zip of labelled images",
             compare.take,
@@ -62,7 +62,7 @@ def _earlier() -> None:
             width=420,
         )
         if st.button("Open", key="compare-open", disabled=chosen is None) and chosen is not None:
-            compare.look_at(studies[chosen])
+            compare.show_earlier(studies[chosen])
             st.rerun()
 
 
@@ -71,7 +71,7 @@ def _named(one: EarlierStudy) -> str:
 
 
 def _choices() -> tuple[Variant, ...]:
-    """Draw what can be compared; none while something is missing."""
+    """Draw the choices and return the configurations to compare; none while something is missing."""
     from padim.study.combinations import LAYER_CHOICES, Combinations
 
     here, others = compare.offered()
@@ -163,7 +163,7 @@ def _set_up(*, again: bool, open_: bool) -> None:
     if len(now.categories) > 6:
         facts.append(("And", f"{len(now.categories) - 6} more data sets"))
     st.html(panels.facts(facts))
-    # Once there is something to read, the choices stand aside.
+    # Once there are results, the choices are collapsed.
     with st.expander("What is compared", expanded=open_) if again else st.container():
         variants = _choices()
     if variants:
@@ -179,7 +179,7 @@ def _set_up(*, again: bool, open_: bool) -> None:
         st.rerun()
 
 
-# -- what came of it -------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------
 
 
 def _notes(study: Study) -> None:
@@ -206,7 +206,7 @@ def _notes(study: Study) -> None:
     known = max((one.result.known for one in study.runs if one.result is not None), default=0)
     if known:
         st.warning(
-            f"{count(known, 'image')} {'is' if known == 1 else 'are'} both fitted on and judged: the "
+            f"{count(known, 'image')} {'is' if known == 1 else 'are'} both fitted on and scored: the "
             "figures flatter every configuration.",
             icon=":material/warning:",
         )
@@ -248,7 +248,7 @@ def _ranking(ranked: tuple[Overall, ...], study: Study) -> None:
         format="%.0f ms", help="From the file to the verdict, one image at a time, on this server."
     )
     config["Fit"] = number(format="%.1f s", help="Reading the good parts, the network and learning.")
-    config["Model"] = number(format="%.1f MB", help="The network and what was learnt.")
+    config["Model"] = number(format="%.1f MB", help="The network and the fitted statistics.")
     st.dataframe(
         frame.style.apply(marked, subset=list(titles)),
         hide_index=True,
@@ -397,7 +397,7 @@ def _page() -> None:
                     st.rerun()
             st.caption("To go on with it, or add to it, bring the same images again.")
         else:
-            _bring()
+            _choose_images()
             _earlier()
             if job is None:
                 shell.empty(

@@ -1,4 +1,4 @@
-"""Evaluate: labelled images through the model, and how well it tells good parts from defects."""
+"""The Evaluate page: metrics of how well the model separates good parts from defects on labeled images."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _LAYOUTS = (
 )
 
 
-# -- bringing images -----------------------------------------------------------------------------------
+# -- choosing images -----------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry, model: Padim) -> None:
+def _choose_images(entry: Entry, model: Padim) -> None:
     kinds = {"files": "A zip", "folder": "A folder of this computer"}
     if folders.roots():
         kinds["server"] = "A folder on the server"
@@ -89,33 +89,33 @@ def _on_server(entry: Entry, model: Padim) -> bool:
     return False
 
 
-# -- what came of it -------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------
 
 
 def _about(found: Evaluated) -> None:
-    judged = found.scored.evaluation
-    kinds = judged.kinds
+    evaluation = found.scored.evaluation
+    kinds = evaluation.kinds
     good = sum(item.good for item in found.scored.images)
     defects = len(found.scored.images) - good
     st.html(
         panels.facts(
             [
                 ("Images", found.label),
-                ("Layout", judged.layout),
+                ("Layout", evaluation.layout),
                 ("Good parts", f"{good:,}"),
                 ("Defects", f"{defects:,} of {count(len(kinds) - (good > 0), 'kind')}" if defects else "0"),
-                ("With a mask", f"{judged.masks:,}"),
-                ("Time per image", f"{judged.seconds / len(found.scored.images) * 1000:.0f} ms"),
+                ("With a mask", f"{evaluation.masks:,}"),
+                ("Time per image", f"{evaluation.seconds / len(found.scored.images) * 1000:.0f} ms"),
             ]
         )
     )
-    if judged.known:
+    if evaluation.known:
         st.warning(
-            f"{count(judged.known, 'image')} of these {'is' if judged.known == 1 else 'are'} among those "
-            "the model was fitted on: the figures flatter it.",
+            f"{count(evaluation.known, 'image')} of these {'is' if evaluation.known == 1 else 'are'} among "
+            "those the model was fitted on: the figures flatter it.",
             icon=":material/warning:",
         )
-    shell.unusable(judged.failed)
+    shell.unusable(evaluation.failed)
 
 
 def _curves(found: Evaluated, model: Padim, level: int | None) -> None:
@@ -263,7 +263,9 @@ def _confusion(found: Evaluated, model: Padim, level: int | None) -> None:
         shell.empty("No images here", f"None of these images is “{evaluate.CELLS[chosen].lower()}”.")
         return
     st.html(
-        panels.gallery(evaluate.thumbs(pairs, model, level), more=len(pairs) - min(len(pairs), evaluate.MOST))
+        panels.gallery(
+            evaluate.thumbs(pairs, model, level), more=len(pairs) - min(len(pairs), evaluate.GALLERY_SIZE)
+        )
     )
     worst = {
         "false_reject": "The highest score comes first. What is marked is outlined.",
@@ -302,7 +304,7 @@ def _downloads(found: Evaluated, entry: Entry, model: Padim, level: int | None) 
 
 @st.fragment
 def _results(entry: Entry, model: Padim, found: Evaluated) -> None:
-    # This part runs by itself at most clicks, with the model it was first given.
+    # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
         st.rerun()
     level = None if model.current_threshold is None else model.current_threshold.level
@@ -350,7 +352,7 @@ def _page(entry: Entry) -> None:
             )
     with st.container():
         if found is None:
-            _bring(entry, model)
+            _choose_images(entry, model)
             if job is None:
                 shell.empty(
                     "No labelled images yet",

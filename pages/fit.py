@@ -16,8 +16,8 @@ def _choose_view() -> None:
     fit.memory().view = st.session_state[_VIEW]
 
 
-# Before anything reads the URL: to run the page again for the new model instead would let a request of the
-# browser that is under way, with the former model in its URL, take the place of that run.
+# Done before anything reads the URL: if the page ran again for the new model instead, a request of the
+# browser that is on its way with the former model in its URL could replace that run.
 if fit.finish():
     fit.memory().view = "normals"
 entry = shell.begin("Fit", "Teach a model what good parts look like, from images of good parts alone.")
@@ -30,8 +30,9 @@ if entry is None:
     new_model.draw()
 else:
     views = {"new": "New model", "normals": f"Normals of “{panels.plain(entry.name)}”"}
-    # The page knows which view it shows; the control only says so, and when it is clicked. A request that is
-    # under way when the control first appears knows nothing of it, and would take it to its first option.
+    # The page's state decides which view is shown; the control only displays it and reports clicks. A request
+    # that is on its way when the control first appears does not contain it, and would reset it to its first
+    # option.
     st.session_state[_VIEW] = fit.memory().view
     view = st.segmented_control(
         "View",

@@ -1,4 +1,4 @@
-"""Inspect: score test images, list them worst first, look at each, take the evidence along."""
+"""The Inspect page: score test images, list them worst first, view each, and export the evidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ui import exports, inspect, viewing
 from ui.app import preload, shell, workspace
 from ui.app.text import size
 from ui.components import viewer
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import watch
 from ui.widgets import downloads, layers, panels
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 _VIEWER = "inspect-viewer"
 
 
-# -- bringing images -----------------------------------------------------------------------------------
+# -- choosing images -----------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry, model: Padim) -> None:
-    bring.images(
+def _choose_images(entry: Entry, model: Padim) -> None:
+    image_input.choose(
         inspect.UPLOADER,
         "test images",
-        lambda brought: inspect.take(entry, model, brought),
+        lambda image_set: inspect.take(entry, model, image_set),
         sample=inspect.sample(),
     )
 
@@ -41,7 +41,7 @@ def _bring(entry: Entry, model: Padim) -> None:
 
 
 def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
-    """The controls above the list; returns the rows to show, in order."""
+    """Draw the controls above the list and return the rows to show, in order."""
     rejected = sum(row.verdict == "reject" for row in found)
     review = sum(row.verdict == "review" for row in found)
     labels: dict[Show, str] = {
@@ -54,10 +54,10 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
         del labels["review"]
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="center")
     with left:
-        judged = any(row.verdict for row in found)
+        decided = any(row.verdict for row in found)
         show: Show = st.segmented_control(
             "Show",
-            list(labels) if judged else ["all"],
+            list(labels) if decided else ["all"],
             format_func=lambda key: labels[key],
             default="all",
             required=True,
@@ -87,7 +87,7 @@ def _arrangement(model: Padim, found: list[Row]) -> list[Row]:
 
 
 def _scores(rows: list[Row], model: Padim) -> None:
-    """The list where there is no threshold, and so nothing to show of an image."""
+    """Draw the list of scores for a model without a threshold, which has no masks to show."""
     st.dataframe(
         {
             "Image": [row.item.thumb.url() for row in rows],
@@ -121,7 +121,7 @@ def _viewer(entry: Entry, model: Padim, rows: list[Row], shown: Row, *, listing:
 
 @st.fragment
 def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
-    """What each layer of the network has to do with what is seen; worked out once it is unfolded."""
+    """Draw the panel with the layers' shares of an anomaly; they are computed when it is opened."""
     panel = st.expander(
         "Which layer saw it", key="inspect-layers", icon=":material/layers:", on_change="rerun"
     )
@@ -141,7 +141,7 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
                 "Where",
                 range(len(places)),
                 format_func=lambda i: labels[i],
-                # Another image has other regions.
+                # The key depends on image and threshold, because the regions do.
                 key=f"inspect-where-{row.item.number}-{level}",
                 help="The place outlined on the left. The strongest region comes first.",
             )
@@ -165,11 +165,11 @@ def _which_layer(entry: Entry, model: Padim, row: Row, level: int) -> None:
             st.html(panels.gallery([panels.Thumb(image, row.item.name)]))
 
 
-# -- the whole -------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------------
 
 
 def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -> None:
-    """Files of the rows listed, made when asked for."""
+    """Draw the buttons that download files of the listed rows, created when they are clicked."""
     look = inspect.look()
     with st.container(horizontal=True):
         downloads.button(
@@ -198,10 +198,10 @@ def _downloads(entry: Entry, model: Padim, rows: list[Row], level: int | None) -
 
 
 def _results(entry: Entry, model: Padim) -> None:
-    """All below the place for new images."""
+    """Draw the part of the page below the control for new images."""
     review = inspect.review(entry)
     running, pile = review.running, review.pile
-    # In a place of their own: what comes and goes above the viewer must not make the browser build it anew.
+    # In a container, because elements that come and go above the viewer would make the browser rebuild it.
     with st.container():
         for job in review.jobs:
             if job.state == "failed":
@@ -226,8 +226,8 @@ def _results(entry: Entry, model: Padim) -> None:
         _scores(rows, model)
     else:
         shown = rows[inspect.position(entry, rows)]
-        # While the first images come in the worst changes all the time: drawing it can wait. Once it was
-        # drawn it stays.
+        # While the first images arrive, the worst one changes all the time, so the viewer is not drawn yet.
+        # Once drawn, it stays.
         review.drawn = review.drawn or not running or inspect.chosen(entry, rows)
         _viewer(entry, model, rows, shown, listing=not review.drawn)
         if review.drawn:
@@ -237,7 +237,7 @@ def _results(entry: Entry, model: Padim) -> None:
 
 @st.fragment
 def _still(entry: Entry, model: Padim) -> None:
-    # This part runs by itself at most clicks, with the model it was first given.
+    # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
         st.rerun()
     _results(entry, model)
@@ -245,8 +245,8 @@ def _still(entry: Entry, model: Padim) -> None:
 
 @st.fragment(run_every=2.5)
 def _growing(entry: Entry, model: Padim) -> None:
-    # Drawing the list takes time from the scoring: now and then will do. The bar above it looks more often,
-    # and runs the whole page at the end.
+    # Drawing the list slows the scoring down, so it is repeated rarely. The progress bar above it polls more
+    # often, and runs the whole page at the end.
     _results(entry, model)
 
 
@@ -270,7 +270,7 @@ def _page(entry: Entry) -> None:
         if busy or len(review.pile) or review.pile.failed:
             _bar(entry, model, review, busy)
         else:
-            _bring(entry, model)
+            _choose_images(entry, model)
     with st.container():
         if busy:
             watch.watch(running[-1])
@@ -279,16 +279,16 @@ def _page(entry: Entry) -> None:
 
 def _bar(entry: Entry, model: Padim, review: Review, busy: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        # A key of its own for every batch: the next popover starts closed.
+        # The key changes with every batch, so that the next popover starts closed.
         batch = len(review.job_keys)
         with st.popover("Add images", icon=":material/add:", disabled=busy, key=f"inspect-add-{batch}"):
-            _bring(entry, model)
+            _choose_images(entry, model)
         if st.button("Clear the list", key="inspect-clear", icon=":material/close:"):
             review.clear()
             st.rerun()
 
 
-in_use = shell.begin("Inspect", "Drop test images: each is scored once, and judged by the threshold in use.")
+in_use = shell.begin("Inspect", "Drop test images: each is scored once, and decided by the threshold in use.")
 if in_use is None:
     shell.needs_model()
 else:

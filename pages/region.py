@@ -1,4 +1,4 @@
-"""Region: draw where on the part defects count, and see what that does to false rejects."""
+"""The Region page: draw where on the part defects count, and see the effect on false rejects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _draw(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) -> N
     )
 
 
-# -- what it changes -------------------------------------------------------------------------------------
+# -- effects ---------------------------------------------------------------------------------------------
 
 
 def _table(model: Padim, now: RegionPreview, then: RegionPreview | None) -> str:
@@ -60,7 +60,7 @@ def _effect(entry: Entry, model: Padim, region: EditedRegion, unchanged: bool) -
         st.error(regions.EMPTY, icon=":material/block:")
         st.html(_table(model, regions.promise(entry, model, regions.in_use(model)), None))
         return
-    with st.spinner("Judging the good parts again", show_time=False):
+    with st.spinner("Scoring the good parts again", show_time=False):
         now = regions.promise(entry, model, regions.in_use(model))
         then = None if unchanged else regions.promise(entry, model, region)
     st.html(_table(model, now, then))
@@ -100,8 +100,8 @@ def _save(entry: Entry, model: Padim, region: EditedRegion) -> None:
     except (PadimError, OSError, ValueError) as error:
         shell.failure("The region was not saved.", error)
     else:
-        st.session_state["region-said"] = (
-            "This region is in use." if region.mask is not None else "Everything is judged."
+        st.session_state["region-notice"] = (
+            "This region is in use." if region.mask is not None else "Everything is scored."
         )
         st.rerun()
 
@@ -121,17 +121,17 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
                 "Discard the draft",
                 key="region-back",
                 icon=":material/undo:",
-                on_click=regions.put_back,
+                on_click=regions.discard_draft,
                 args=(drawn,),
             )
-        # A key of its own for every drawing: the next popover starts closed.
+        # The key changes with every drawing, so that the next popover starts closed.
         with st.popover(
-            "Judge everywhere",
+            "Score everywhere",
             icon=":material/select_all:",
             disabled=model.decision.roi is None,
             key=f"region-everywhere-{drawn.stamp}",
         ):
-            st.markdown("The region in use is removed, and the whole map is judged again.")
+            st.markdown("The region in use is removed, and the whole map is scored again.")
             if not model.decision.roi_shapes and model.decision.roi is not None:
                 st.markdown("It was not drawn on this page and cannot be brought back here.")
             if st.button("Remove the region", key="region-remove"):
@@ -141,18 +141,18 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
                 except (PadimError, OSError) as error:
                     shell.failure("The region was not removed.", error)
                 else:
-                    st.session_state["region-said"] = "Everything is judged. Undo brings the shapes back."
+                    st.session_state["region-notice"] = "Everything is scored. Undo brings the shapes back."
                     st.rerun()
     if unchanged:
         st.caption(
-            "No region is in use: everything is judged."
+            "No region is in use: everything is scored."
             if model.decision.roi is None
             else "This region is in use."
         )
         return
-    shapeless = "" if region.shapes else " It has no shapes: saved like this, everything is judged."
+    shapeless = "" if region.shapes else " It has no shapes: saved like this, everything is scored."
     st.caption(
-        f"A draft: nothing is judged by it until you save it.{shapeless} Then test images are judged anew "
+        f"A draft: it decides nothing until you save it.{shapeless} Then test images are decided again "
         "by themselves, on every page that shows some."
     )
     if model.decision.guard is not None:
@@ -161,12 +161,12 @@ def _actions(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion, u
         )
 
 
-# -- the whole -------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------------
 
 
 @st.fragment
 def _live(entry: Entry, model: Padim) -> None:
-    # This part runs by itself at most changes, with the model it was first given.
+    # Most changes run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
         st.rerun()
     drawn = regions.drawing(entry, model)
@@ -189,9 +189,9 @@ def _live(entry: Entry, model: Padim) -> None:
                 " Outside the region in use nothing is counted." if model.decision.roi is not None else ""
             )
             st.caption(
-                "**Cry-wolf map:** where good parts, each judged by a model without it, exceed the threshold "
-                "in use, and what share of them. A part counts once at each place, however small the spot."
-                + inside
+                "**False-alarm map:** where good parts, each scored by a model without it, exceed the "
+                "threshold in use, and what share of them. A part counts once at each place, however small "
+                "the spot." + inside
             )
 
 
@@ -200,9 +200,9 @@ def _page(entry: Entry) -> None:
     if model is None:
         return
     _live(entry, model)
-    event_value = st.session_state.pop("region-said", None)
-    if event_value:
-        st.toast(event_value, icon=":material/check:")
+    notice = st.session_state.pop("region-notice", None)
+    if notice:
+        st.toast(notice, icon=":material/check:")
 
 
 in_use = shell.begin(

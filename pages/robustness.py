@@ -1,4 +1,4 @@
-"""Robustness: labelled images under changes of light, camera and fixture, and what the model bears."""
+"""The Robustness page: which changes of light, camera and fixture the model tolerates on labeled images."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _NOTE = (
 # -- images and settings -------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry) -> None:
-    measurement_page.bring_to(
+def _choose_images(entry: Entry) -> None:
+    measurement_page.choose_images_for(
         robustness.runs(),
         entry,
         robustness.UPLOADER,
@@ -43,7 +43,7 @@ def _bring(entry: Entry) -> None:
 
 
 def _severities() -> dict[ChangeKind, tuple[float, ...]] | None:
-    """Draw the changes and how far each goes; None while something is wrong."""
+    """Draw the choice of changes and severities, and return it; None while it is not valid."""
     from padim.analysis.image_changes import SEVERITIES
 
     kinds = st.pills(
@@ -83,7 +83,7 @@ def _severities() -> dict[ChangeKind, tuple[float, ...]] | None:
 
 
 def _shows(images: LabeledImages) -> LabeledImages:
-    """Ask what is shown, where labels name no good part; a folder's name may be no label."""
+    """Ask what the images show if none is labeled as good, because a folder's name need not be a label."""
     if images.good:
         return images
     kinds = sorted(set((images.kinds or {}).values()))
@@ -118,10 +118,10 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
         "run longer.",
     )
     if severities is not None:
-        st.caption(f"{count(robustness.to_score(images, int(most), severities), 'image')} to judge.")
+        st.caption(f"{count(robustness.to_score(images, int(most), severities), 'image')} to score.")
     if measurement_page.started(
         "robustness",
-        "Judge under changes again" if again else "Judge under changes",
+        "Score under changes again" if again else "Score under changes",
         ready=severities is not None,
         clear=partial(robustness.runs().clear, entry),
     ):
@@ -130,7 +130,7 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
         st.rerun()
 
 
-# -- what came of it -------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------
 
 
 def _about(found: RobustnessRun) -> None:
@@ -140,7 +140,7 @@ def _about(found: RobustnessRun) -> None:
         panels.facts(
             [
                 ("Images", found.label),
-                ("Judged", robustness.counts_text(found)),
+                ("Scored", robustness.counts_text(found)),
                 ("Threshold", f"{found.threshold:.2f}"),
                 ("It promises", limit),
             ]
@@ -156,12 +156,12 @@ def _about(found: RobustnessRun) -> None:
 
 
 def _tolerance(found: RobustnessRun, margin: float) -> None:
-    st.subheader("What the model bears", anchor=False)
+    st.subheader("What the model tolerates", anchor=False)
     st.markdown(robustness.summary(found.result, margin))
     st.html(tables.table(*robustness.table(found.result, margin)))
     st.caption(
         robustness.tolerated_changes(found.result, margin),
-        help="A change is borne up to the largest severity tried at which, and at every milder one, this "
+        help="A change is tolerated up to the largest severity tried at which, and at every milder one, this "
         "holds. The counted shares are compared, not their intervals: on few images one more or less "
         "decides.",
     )
@@ -179,7 +179,7 @@ def _small_multiples(found: RobustnessRun, margin: float) -> None:
         legend.append(panels.Bar("Defects caught", "", 0, robustness_charts.CAUGHT))
     if result.limit is not None and result.good:
         legend.append(panels.Bar("Promised at most", "good parts rejected", 0, robustness_charts.LIMIT))
-    legend.append(panels.Bar("Borne", "shaded", 0, robustness_charts.TOLERATED))
+    legend.append(panels.Bar("Tolerated", "shaded", 0, robustness_charts.TOLERATED))
     st.html(panels.legend(legend))
     places = st.grid(min_column_width=265, gap="small", key="robustness-charts")
     for series in result.series:
@@ -244,7 +244,7 @@ def _downloads(found: RobustnessRun, entry: Entry, margin: float) -> None:
 
 @st.fragment
 def _results(entry: Entry, found: RobustnessRun) -> None:
-    # This part runs by itself at most clicks, with the model it was first given.
+    # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
         st.rerun()
     from padim.analysis.robustness import MARGIN
@@ -260,7 +260,7 @@ def _results(entry: Entry, found: RobustnessRun) -> None:
             width=260,
             key="robustness-margin",
             persist_state="session",
-            help="A change that loses as many of the defects caught before, or more, is not borne.",
+            help="A change that loses as many of the defects caught before, or more, is not tolerated.",
         )
         margin = lost / 100
     with top:
@@ -276,16 +276,16 @@ def _page() -> measurement_page.Page:
         name="robustness",
         runs=robustness.runs(),
         why_threshold="Whether a changed image is rejected is a matter of the threshold.",
-        not_done="These images were not judged.",
+        not_done="These images were not scored.",
         stopped="Stopped. Figures over some of the images would say nothing, so there are none.",
-        do_again="Judge the images again.",
-        again="judge again",
+        do_again="Score the images again.",
+        again="score again",
         nothing_yet=(
             "No images yet",
             "This page makes images brighter, darker, blurred, displaced and so on, more and more, and "
-            "says how much of it the model bears before it rejects good parts or misses defects.",
+            "says how much of it the model tolerates before it rejects good parts or misses defects.",
         ),
-        bring=_bring,
+        choose_images=_choose_images,
         set_up=_set_up,
         results=_results,
     )
@@ -293,7 +293,7 @@ def _page() -> measurement_page.Page:
 
 in_use = shell.begin(
     "Robustness",
-    "Images under changes of light, camera and fixture show how much of them the model bears.",
+    "Images under changes of light, camera and fixture show how much of them the model tolerates.",
 )
 if in_use is None:
     shell.needs_model()

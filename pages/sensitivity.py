@@ -1,4 +1,4 @@
-"""Sensitivity: defects painted on good parts, and what size and contrast it takes to be caught."""
+"""The Sensitivity page: the sizes and contrasts from which defects painted on good parts are caught."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from padim.data.labeled_images import LabeledImages
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.sensitivity import SensitivityRun, Unit, Wanted
+    from ui.sensitivity import SensitivityRun, SensitivitySettings, Unit
 
 
 # -- images and settings -------------------------------------------------------------------------------
 
 
-def _bring(entry: Entry) -> None:
-    measurement_page.bring_to(
+def _choose_images(entry: Entry) -> None:
+    measurement_page.choose_images_for(
         sensitivity.runs(),
         entry,
         sensitivity.UPLOADER,
@@ -33,13 +33,13 @@ def _bring(entry: Entry) -> None:
         "Ten are a beginning, two dozen are plenty. Of labelled images only the good ones are used.",
         sample="Good parts that the sample’s model has not seen.",
         sample_folder=lambda part: part / "test" / "good",
-        # Without a single good one the labels are no labels: a folder's name, more likely.
+        # Without a single good image, the labels are more likely names of folders.
         kept=lambda found: found if found.good else found.all_good(),
     )
 
 
-def _settings(model: Padim, good: int) -> Wanted | None:
-    """Draw the settings; None while something is missing."""
+def _settings(model: Padim, good: int) -> SensitivitySettings | None:
+    """Draw the settings and return them; None while something is missing."""
     side = model.config.input_size
     from padim.analysis.map_scale import fitted_scale
 
@@ -64,7 +64,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
         wrap=True,
         default=list(default_sizes(side)),
         format_func=unit.text,
-        # Another input size has other sizes.
+        # The key depends on the input size, because the sizes offered do.
         key=f"sensitivity-sizes-{side}",
         persist_state="session",
         help="In pixels of the images that the model was fitted on. Three sizes or more make a curve.",
@@ -100,13 +100,13 @@ def _settings(model: Padim, good: int) -> Wanted | None:
             value=2,
             key="sensitivity-places",
             persist_state="session",
-            help="Spread evenly over what is judged. Every size, kind and contrast is painted at each. "
+            help="Spread evenly over what is scored. Every size, kind and contrast is painted at each. "
             "More places make the map over the part finer.",
         )
     if not (kinds and sizes and contrasts):
         st.error("Choose at least one kind, one size and one contrast.", icon=":material/error:")
         return None
-    wanted = sensitivity.Wanted(
+    wanted = sensitivity.SensitivitySettings(
         tuple(kind for kind in sensitivity.KINDS if kind in kinds),
         tuple(sorted(sizes)),
         tuple(sorted(contrasts)),
@@ -115,7 +115,7 @@ def _settings(model: Padim, good: int) -> Wanted | None:
     )
     trials = min(wanted.images, good) * wanted.places * wanted.settings
     st.caption(
-        f"{count(trials, 'painted image')} to judge: {count(wanted.settings, 'setting')} at "
+        f"{count(trials, 'painted image')} to score: {count(wanted.settings, 'setting')} at "
         f"{count(min(wanted.images, good) * wanted.places, 'place')}."
         + (
             " No region of interest is drawn, so places lie on the background too; the Region page draws one."
@@ -135,7 +135,7 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
     wanted = _settings(model, good)
     if measurement_page.started(
         "sensitivity",
-        "Paint and judge again" if again else "Paint and judge",
+        "Paint and score again" if again else "Paint and score",
         ready=wanted is not None,
         clear=partial(sensitivity.runs().clear, entry),
     ):
@@ -144,7 +144,7 @@ def _set_up(entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -
         st.rerun()
 
 
-# -- what came of it -------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------
 
 
 def _about(found: SensitivityRun) -> None:
@@ -174,7 +174,7 @@ def _about(found: SensitivityRun) -> None:
         ]
         st.info(
             f"{count(result.in_fit + result.not_good, 'image')} passed over: {' or '.join(passed)}. What a "
-            "model has learnt by heart says nothing about new parts.",
+            "model has memorized says nothing about new parts.",
             icon=":material/info:",
         )
     if result.bare_rejected:
@@ -205,11 +205,11 @@ def _headline(found: SensitivityRun, unit: Unit) -> None:
 
 def _curves(found: SensitivityRun, kind: DefectKind | None, unit: Unit) -> None:
     factor, name = unit.axis
-    colours = zip(found.result.contrasts, sensitivity_charts.CONTRASTS, strict=False)
+    colors = zip(found.result.contrasts, sensitivity_charts.CONTRASTS, strict=False)
     st.html(
         panels.legend(
-            panels.Bar(f"Contrast {sensitivity.percent(contrast)}", "", 0, colour)
-            for contrast, colour in colours
+            panels.Bar(f"Contrast {sensitivity.percent(contrast)}", "", 0, color)
+            for contrast, color in colors
         )
     )
     st.plotly_chart(
@@ -266,7 +266,7 @@ def _examples(found: SensitivityRun, kind: DefectKind | None, unit: Unit) -> Non
     )
     shown = found.examples.get((kind, contrast), ())
     if not shown:
-        st.info("Nothing could be judged here: the bare images alarm already.", icon=":material/info:")
+        st.info("Nothing could be counted here: the bare images alarm already.", icon=":material/info:")
         return
     st.html(panels.gallery(sensitivity.thumbs(shown, unit)))
     st.caption(
@@ -295,13 +295,13 @@ def _downloads(found: SensitivityRun, entry: Entry) -> None:
 
 @st.fragment
 def _results(entry: Entry, found: SensitivityRun) -> None:
-    # This part runs by itself at most clicks, with the model it was first given.
+    # Most clicks run only this fragment, with the model that it was first called with.
     if workspace.changed(entry):
         st.rerun()
     result = found.result
-    # What stands below is filled in with the unit chosen here.
+    # Filled in below, once the unit is known.
     top = st.container()
-    millimetres = st.number_input(
+    millimeters = st.number_input(
         "One image pixel, in mm",
         min_value=0.0001,
         max_value=100.0,
@@ -314,7 +314,7 @@ def _results(entry: Entry, found: SensitivityRun) -> None:
         persist_state="session",
         help="If you know how much of the part a pixel shows, sizes are told in millimetres.",
     )
-    unit = sensitivity.Unit.of(result.scale, millimetres)
+    unit = sensitivity.Unit.of(result.scale, millimeters)
     with top:
         _about(found)
         _headline(found, unit)
@@ -350,17 +350,17 @@ def _page() -> measurement_page.Page:
         name="sensitivity",
         runs=sensitivity.runs(),
         why_threshold="Whether a painted defect is caught is a matter of the threshold.",
-        not_done="These images were not probed.",
+        not_done="These images were not painted on.",
         stopped="Stopped. Figures over some of the images would say less than they seem to, so there are "
         "none.",
-        do_again="Paint and judge again.",
-        again="paint and judge again",
+        do_again="Paint and score again.",
+        again="paint and score again",
         nothing_yet=(
             "No good parts to paint on yet",
             "Without a single real defect this page says how small and how faint one may be and still be "
             "caught, and where on the part the model is blind.",
         ),
-        bring=_bring,
+        choose_images=_choose_images,
         set_up=_set_up,
         results=_results,
     )

@@ -1,22 +1,23 @@
 #!/usr/bin/env python3
-"""Make the sample data set: photographs, of a sort, of a turned metal flange, good and faulty.
+"""Generate the sample data set: computed images of a turned metal flange, good and defective, with masks.
 
-Nothing here was photographed or downloaded. Every image is computed from first principles, so it can be
-shipped freely, made again on any machine, and comes with exact masks of what was altered.
+No image was photographed or downloaded. All are computed from a physical model, so that they can be
+distributed freely, reproduced on any machine, and come with exact masks of the defects.
 
-How one image comes about:
+Steps of one image:
 
-1.  A *relief* (height in pixels) is turned on a lathe in numpy: bore, hub, face, chamfers, turning marks.
+1.  The part's *relief* (height in pixels) is computed: bore, hub, face, chamfers, turning marks of a lathe.
 2.  Holes are drilled and a part number is dot-peened into it.
-3.  A defect alters that relief, or the tint, roughness or diffuse albedo. Nothing is ever painted over.
-4.  The metal is shaded by what it mirrors: a map of the surroundings (light panels, ceiling, the dark lens)
-    looked up by surface slope, spread along the radius because turned metal scatters across its grooves.
-5.  The belt below gets soft shadows of the same lights; hole walls are found by following camera rays down.
-6.  A lens and a sensor follow: defocus, glare, vignetting, lateral colour, Bayer mosaic, shot and read noise.
+3.  A defect alters the relief, tint, roughness or diffuse albedo; nothing is painted on the image.
+4.  The metal is shaded by what it reflects: a map of the surroundings (light panels, ceiling, the dark lens)
+    is sampled by surface slope, spread along the radius, as turned metal scatters light across its grooves.
+5.  The belt below gets soft shadows of the same lights; walls of holes are found by tracing camera rays.
+6.  Lens and sensor are simulated: defocus, glare, vignetting, lateral colour, Bayer mosaic, shot noise and
+    read noise.
 
 The mask is the set of pixels in which the altered surface differs from the same surface without the defect.
 
-Lengths are in pixels of the finished image, origin in its centre, x right, y down, z to the camera.
+Lengths are in pixels of the final image; the origin is its centre, x right, y down, z towards the camera.
 """
 
 from __future__ import annotations
@@ -41,22 +42,22 @@ Rng = np.random.Generator
 PART = "flange"
 SEED = 2024
 SIZE = 512  # image width and height
-SUPER = 2  # samples per pixel, each way
+SUPER = 2  # samples per pixel in each direction
 GRID = SIZE * SUPER
 JPEG_QUALITY = 90
 
 KINDS = ("scratch", "dent", "chip", "stain", "hole")
 N_TRAIN, N_GOOD, N_PER_KIND = 48, 20, 6
 
-# ------------------------------------------------------------------------------ the part's drawing
+# --------------------------------------------------------------------------- dimensions of the part
 R_BORE, R_HUB, R_FOOT, R_RIM = 45.0, 80.0, 94.5, 190.0
 THICK = 30.0  # from the flange face down to the belt
 N_BOLTS, R_PITCH, R_BOLT, BOLT_CHAMFER = 6, 132.0, 14.5, 2.6
-R_PIN, PIN_RADIUS, PIN_ANGLE = 112.0, 5.0, 0.0  # the small locating hole that breaks the symmetry
-CAMERA = 1000.0  # lens height above the face: sets how far one sees down a hole's wall
-MIRROR = 720.0  # the same for reflections; shorter since the lights are near as well
+R_PIN, PIN_RADIUS, PIN_ANGLE = 112.0, 5.0, 0.0  # the small locating hole, which makes the part asymmetric
+CAMERA = 1000.0  # height of the lens above the face: determines how much of a hole's wall is visible
+MIRROR = 720.0  # the same for reflections; smaller, as the lights are near, too
 
-# Corners of the turned profile, (radius, height). A real tool leaves a small radius at each: see `profile`.
+# Corners of the turned profile, (radius, height). A real tool rounds each of them: see `profile`.
 PROFILE = (
     (0.0, 4.0),
     (R_BORE, 4.0),
@@ -77,7 +78,7 @@ PROFILE = (
 )
 
 PART_NUMBER = "FL6-204"
-GLYPHS = {  # 5 x 7 dots, the way a dot-peen marker draws them
+GLYPHS = {  # 5 x 7 dots, as of a dot-peen marker
     "F": "11111 10000 10000 11110 10000 10000 10000",
     "L": "10000 10000 10000 10000 10000 10000 11111",
     "6": "00110 01000 10000 11110 10001 10001 01110",
@@ -88,29 +89,29 @@ GLYPHS = {  # 5 x 7 dots, the way a dot-peen marker draws them
 }
 
 
-# ----------------------------------------------------------------------------------- small helpers
+# ---------------------------------------------------------------------------------------- helpers
 def smoothstep(low: float, high: float, x: NDArray[np.floating]) -> Array:
-    """0 below `low`, 1 above `high`, and no kink in between."""
+    """Return a smooth step: 0 below `low`, 1 above `high`, with a continuous derivative."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t), dtype=np.float32)
 
 
 def blur(x: Array, sigma: float) -> Array:
-    """Gaussian blur, `sigma` in finished pixels."""
+    """Apply a Gaussian blur, with `sigma` in pixels of the final image."""
     return np.asarray(
         cv2.GaussianBlur(x, (0, 0), sigma * SUPER, borderType=cv2.BORDER_REFLECT), dtype=np.float32
     )
 
 
 def smooth(values: NDArray[np.floating], sigma: float) -> NDArray[np.float64]:
-    """Gaussian smoothing of a row of values, `sigma` in entries."""
+    """Smooth a one-dimensional array by a Gaussian, with `sigma` in array elements."""
     reach = int(4 * sigma)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return np.convolve(np.pad(values, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
 
 
 def noise(rng: Rng, scale: float, size: int = GRID) -> Array:
-    """Smooth noise of unit variance whose features are about `scale` finished pixels across."""
+    """Return smooth noise of unit variance with features of about `scale` pixels of the final image."""
     cells = max(4, int(np.ceil(size / (scale * SUPER))) + 3)
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
     fine = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -118,7 +119,7 @@ def noise(rng: Rng, scale: float, size: int = GRID) -> Array:
 
 
 def fibrous(rng: Rng, shape: tuple[int, int], along: float, across: float) -> Array:
-    """Noise of unit variance drawn out along the rows: features of `along` by `across` samples."""
+    """Return noise of unit variance, elongated along the rows: features of `along` x `across` samples."""
     rows, cols = shape
     coarse = rng.standard_normal((int(rows / across) + 3, int(cols / along) + 3)).astype(np.float32)
     fine = cv2.resize(coarse, (cols, rows), interpolation=cv2.INTER_CUBIC)
@@ -126,7 +127,7 @@ def fibrous(rng: Rng, shape: tuple[int, int], along: float, across: float) -> Ar
 
 
 def octaves(rng: Rng, scale: float, levels: int = 3) -> Array:
-    """Fractal noise: each level half as large and a little over half as strong as the one before."""
+    """Return fractal noise: each level has half the scale and 0.55 times the strength of the one before."""
     total = np.zeros((GRID, GRID), np.float32)
     for level in range(levels):
         total += 0.55**level * noise(rng, scale / 2**level)
@@ -136,10 +137,10 @@ def octaves(rng: Rng, scale: float, levels: int = 3) -> Array:
 # ------------------------------------------------------------------------------------------ lights
 @dataclass(frozen=True)
 class Light:
-    """A panel in the mirror map: where, how large, how turned, how bright, what colour.
+    """A light panel in the mirror map: position, half size, rotation in radians, brightness and colour.
 
-    The map's coordinate is the surface slope that mirrors that direction into the lens, tan(angle / 2), so a
-    reflection costs one texture read. `reach` is the same direction as a plain tangent, for shadows.
+    The map's coordinate is the surface slope that reflects a direction into the lens, tan(angle / 2), so that
+    a reflection is one texture lookup. `reach` is the same direction as a tangent, for shadows.
     """
 
     x: float
@@ -161,12 +162,12 @@ class Light:
 
     @property
     def strength(self) -> float:
-        """Radiance times solid angle over pi: what a white matt surface facing it would send back."""
+        """Radiance times solid angle over pi: the radiance of a white matt surface that faces the panel."""
         area = 4.0 * self.half[0] * self.half[1]
         return self.power * area * 4.0 / (1.0 + self.x**2 + self.y**2) ** 2 / np.pi
 
     def spots(self, n: int = 5) -> list[Light]:
-        """The panel as `n` x 2 small lights, for soft shadows."""
+        """Return the panel as `n` x 2 small lights, for soft shadows."""
         c, s = np.cos(self.turn), np.sin(self.turn)
         out = []
         for a in np.linspace(-0.8, 0.8, n):
@@ -187,7 +188,10 @@ MAP_SIZE, MAP_REACH = 384, 1.5  # the mirror map covers slopes of -1.5 .. 1.5
 
 @dataclass(frozen=True)
 class Scene:
-    """What changes from image to image at the station, all of it within what one calls normal."""
+    """The inspection station's variations from image to image, all within the normal range.
+
+    Lights, exposure, white balance, and the part's shift (pixels), angle (radians) and scale.
+    """
 
     lights: tuple[Light, ...]
     ambient: float
@@ -196,17 +200,17 @@ class Scene:
     shift: tuple[float, float]
     angle: float
     scale: float
-    sharp: Array = field(repr=False)  # mirror map as polished metal sees it
-    dull: Array = field(repr=False)  # and as a rough surface sees it
+    sharp: Array = field(repr=False)  # mirror map for polished metal
+    dull: Array = field(repr=False)  # mirror map for rough surfaces
 
 
 def mirror_maps(lights: tuple[Light, ...], ambient: float) -> tuple[Array, Array]:
-    """Paint the surroundings by slope, once nearly sharp and once blurred the way a rough surface would."""
+    """Compute the map of the surroundings by slope: nearly sharp, and blurred for rough surfaces."""
     axis = (np.arange(MAP_SIZE, dtype=np.float32) + 0.5) / MAP_SIZE * 2 * MAP_REACH - MAP_REACH
     x, y = np.meshgrid(axis, axis)
     m = np.hypot(x, y)
     sky = ambient * (0.75 + 0.55 * smoothstep(0.25, 0.95, m) - 0.22 * y + 0.05 * np.sin(7 * x + 3 * y))
-    sky *= 1.0 - 0.62 * smoothstep(0.17, 0.07, m)  # the lens and its mount mirror as a dark spot
+    sky *= 1.0 - 0.62 * smoothstep(0.17, 0.07, m)  # the lens and its mount are reflected as a dark spot
     sky *= 1.0 - 0.80 * smoothstep(0.95, 1.15, m)  # below the horizon there is only the dark belt
     world = sky[..., None] * np.array((0.97, 1.0, 1.03), np.float32)
     for light in lights:
@@ -222,7 +226,7 @@ def mirror_maps(lights: tuple[Light, ...], ambient: float) -> tuple[Array, Array
 
 
 def make_scene(rng: Rng) -> Scene:
-    """A station drifts: lamps age and get nudged, the part never lies quite the same way twice."""
+    """Draw a random scene: lamps vary in brightness and position, and the part in its pose."""
     lights = tuple(
         replace(
             light,
@@ -252,7 +256,7 @@ def make_scene(rng: Rng) -> Scene:
 # ------------------------------------------------------------------------------------- coordinates
 @dataclass(frozen=True)
 class Frame:
-    """Where every sample lies, in the image (u, v) and on the part (x, y), and which way is outwards."""
+    """Coordinates of every sample in the image (u, v) and on the part (x, y; r, phi), and its radial axis."""
 
     u: Array
     v: Array
@@ -262,12 +266,12 @@ class Frame:
     phi: Array
     out_u: Array
     out_v: Array
-    ray_x: Array  # (u, v) turned into the part's axes: the way a camera ray drifts with depth
+    ray_x: Array  # (u, v) rotated to the part's axes: the displacement of a camera ray with depth
     ray_y: Array
 
 
 def make_frame(scene: Scene) -> Frame:
-    """Lay the part's own coordinates under the image, so nothing ever has to be warped or resampled."""
+    """Compute the part's coordinates of every image sample, so that the image need not be resampled."""
     axis = (np.arange(GRID) + 0.5) / SUPER - SIZE / 2
     u, v = np.meshgrid(axis, axis)
     c, s = np.cos(scene.angle) / scene.scale, np.sin(scene.angle) / scene.scale
@@ -282,14 +286,14 @@ def make_frame(scene: Scene) -> Frame:
 # --------------------------------------------------------------------------------- making the part
 @dataclass(frozen=True)
 class Hole:
-    """A through hole. `lobes` bend its outline by (angle, width, pixels); negative ones are burrs."""
+    """A through hole; `lobes` change its outline by (angle, width, pixels), negative ones are burrs."""
 
     x: float
     y: float
     radius: float
     chamfer: float
     lobes: tuple[tuple[float, float, float], ...] = ()
-    plug: float | None = None  # depth of whatever blocks it, or None for a clear hole
+    plug: float | None = None  # depth of the plug that blocks it; None for an open hole
 
     def outline(self, angle: Array) -> Array:
         radius = np.full_like(angle, self.radius)
@@ -299,13 +303,13 @@ class Hole:
         return radius
 
     def inside(self, x: Array, y: Array) -> Array:
-        """How far inside the outline a point lies; negative when outside."""
+        """Return the distance of points inside the outline from it; negative for points outside."""
         dx, dy = x - np.float32(self.x), y - np.float32(self.y)
         return np.asarray(self.outline(np.arctan2(dy, dx)) - np.hypot(dx, dy), dtype=np.float32)
 
 
 def nominal_holes() -> list[Hole]:
-    """The bore, six bolt holes and the locating hole, as drawn."""
+    """Return the bore, the six bolt holes and the locating hole of a good part."""
     holes = [Hole(0.0, 0.0, R_BORE, 0.0)]
     for k in range(N_BOLTS):
         a = np.pi / N_BOLTS + k * 2 * np.pi / N_BOLTS
@@ -316,12 +320,12 @@ def nominal_holes() -> list[Hole]:
 
 @dataclass
 class Surface:
-    """The part as the light meets it. Defects change these fields and nothing else."""
+    """The optical and geometric properties of a part's surface; defects change only these."""
 
-    height: Array  # relief of the metal; holes are kept apart, so that slopes stay finite at their edges
-    tint: Array  # (.., 3) factor on what is mirrored
-    rough: Array  # 0 = turned finish, 1 = scatters alike in all directions
-    matt: Array  # (.., 3) diffuse albedo of what lies on the metal
+    height: Array  # relief of the metal; holes are separate, so that slopes are finite at their edges
+    tint: Array  # (.., 3) factor on reflections
+    rough: Array  # 0 = turned finish, 1 = scatters equally in all directions
+    matt: Array  # (.., 3) diffuse albedo of deposits on the metal
     holes: list[Hole]
 
     def copy(self) -> Surface:
@@ -331,7 +335,7 @@ class Surface:
 
 
 def profile(r: Array) -> Array:
-    """The turned profile with its corners eased by a tool-nose radius: sharp corners would catch no light."""
+    """Return the height of the turned profile, with corners rounded by the tool, so that they catch light."""
     table = np.arange(0.0, 262.0, 0.05)
     corners = np.array(PROFILE)
     heights = np.interp(table, corners[:, 0], corners[:, 1])
@@ -340,8 +344,8 @@ def profile(r: Array) -> Array:
 
 
 def turning_marks(rng: Rng, frame: Frame) -> Array:
-    """Fine relief left by the lathe: feed grooves, random tears along the cut, a little chatter."""
-    radial, around = 1040, 2048  # samples: 4 per pixel outwards, and around the turn
+    """Compute the fine relief left by the lathe: feed grooves, random tears along the cut, and chatter."""
+    radial, around = 1040, 2048  # samples: 4 per pixel along the radius, and around the circumference
     rr = np.arange(radial) / 4.0
     pitch = np.where(rr < R_FOOT, 2.1, 2.9) * rng.uniform(0.97, 1.03)
     wander = np.cumsum(rng.normal(0, 0.03, radial)) * 0.35
@@ -353,7 +357,7 @@ def turning_marks(rng: Rng, frame: Frame) -> Array:
     tears = np.zeros((radial, around), np.float32)
     for length, depth_of in ((40.0, 0.022), (210.0, 0.027)):
         drawn = fibrous(rng, (radial, around + 256), length, 1.5)
-        fade = np.linspace(0, 1, 256, dtype=np.float32)  # closes the turn without a seam
+        fade = np.linspace(0, 1, 256, dtype=np.float32)  # joins the ends of the circle without a seam
         drawn[:, :256] = drawn[:, :256] * np.sqrt(fade) + drawn[:, -256:] * np.sqrt(1 - fade)
         tears += np.float32(depth_of) * drawn[:, :around]
     turn = np.arange(around) * 2 * np.pi / around
@@ -369,7 +373,7 @@ def turning_marks(rng: Rng, frame: Frame) -> Array:
 
 
 def hairlines(rng: Rng, count: int) -> Array:
-    """Faint marks every part collects in its tray: the normal range, well below the `scratch` defect."""
+    """Draw faint handling marks of normal parts, which are much weaker than the `scratch` defect."""
     canvas = np.zeros((GRID, GRID), np.uint8)
     for _ in range(count):
         start = rng.uniform(0.1, 0.9, 2) * GRID
@@ -383,7 +387,7 @@ def hairlines(rng: Rng, count: int) -> Array:
 
 
 def stamp_number(rng: Rng, surface: Surface, frame: Frame) -> None:
-    """Dot-peen the part number along the rim: each dot a small crater with a thrown-up lip."""
+    """Dot-peen the part number along the rim: each dot is a small crater with a raised lip."""
     pitch, radius = 2.05, 160.5
     width = len(PART_NUMBER) * 6 * pitch
     middle = np.pi / 2 + rng.normal(0, 0.004)
@@ -402,8 +406,8 @@ def stamp_number(rng: Rng, surface: Surface, frame: Frame) -> None:
 
 
 def around_point(frame: Frame, x: float, y: float, reach: float) -> tuple[slice, slice]:
-    """The window of samples within `reach` of a point on the part (pose differs from identity by little)."""
-    # Invert the near-identity pose with one look at the frame's own corner values.
+    """Return the window of samples within `reach` of a point on the part."""
+    # The pose is close to identity and can be inverted from the frame's values at one corner.
     c, s = float(frame.x[0, 1] - frame.x[0, 0]), float(frame.x[1, 0] - frame.x[0, 0])
     dx, dy = x - float(frame.x[0, 0]), y - float(frame.y[0, 0])
     norm = c * c + s * s
@@ -417,7 +421,7 @@ def around_point(frame: Frame, x: float, y: float, reach: float) -> tuple[slice,
 
 
 def turn_part(rng: Rng, frame: Frame) -> Surface:
-    """One fresh blank off the lathe: same drawing, its own marks, stains and dust."""
+    """Create an undrilled part with its individual turning marks, hairlines, smudges and dust."""
     height = profile(frame.r) + turning_marks(rng, frame)
     height -= 0.05 * hairlines(rng, int(rng.integers(8, 20)))
     height += 0.10 * noise(rng, 120.0)  # no face is perfectly flat
@@ -432,7 +436,7 @@ def turn_part(rng: Rng, frame: Frame) -> Surface:
 
 
 def sprinkle_dust(rng: Rng, surface: Surface, frame: Frame) -> None:
-    """Specks a pixel or so across: matt, so they show pale on dark metal and dark on bright metal."""
+    """Add specks of about a pixel; as they are matt, they are pale on dark metal and dark on bright metal."""
     for _ in range(int(rng.integers(10, 28))):
         a, rho = rng.uniform(0, 2 * np.pi), rng.uniform(R_BORE, R_RIM)
         x, y, size = rho * np.cos(a), rho * np.sin(a), rng.uniform(0.35, 0.8)
@@ -444,7 +448,7 @@ def sprinkle_dust(rng: Rng, surface: Surface, frame: Frame) -> None:
 
 
 def drill(surface: Surface, frame: Frame, holes: list[Hole]) -> Surface:
-    """Sink the countersinks into the relief and note the holes themselves."""
+    """Return a copy of a surface with holes: their countersinks in the relief, and the list of holes."""
     part = surface.copy()
     part.holes = holes
     for hole in holes:
@@ -453,7 +457,7 @@ def drill(surface: Surface, frame: Frame, holes: list[Hole]) -> Surface:
         window = around_point(frame, hole.x, hole.y, hole.radius + hole.chamfer + 8)
         gap = -hole.inside(frame.x[window], frame.y[window])
         sink = 0.62 * (hole.chamfer - gap)
-        eased = 0.5 * (sink + np.sqrt(sink**2 + 0.2)) - 0.03  # a rounded knee, as the tool leaves it
+        eased = 0.5 * (sink + np.sqrt(sink**2 + 0.2)) - 0.03  # a rounded edge, as left by the tool
         part.height[window] -= np.clip(np.minimum(eased, hole.chamfer + 1.0), 0.0, None).astype(np.float32)
         if hole.plug is not None:
             inner = smoothstep(-0.4, 0.8, -gap)
@@ -466,7 +470,7 @@ Defect = Callable[[Rng, int, Surface, Frame], Surface]
 
 
 def clear_spot(rng: Rng, margin: float, low: float = R_FOOT + 4, high: float = 168.0) -> tuple[float, float]:
-    """A point on the flange face at least `margin` away from every hole and from the part number."""
+    """Return a random point on the flange's face, `margin` away from all holes and off the part number."""
     holes = nominal_holes()[1:]
     while True:
         a, rho = rng.uniform(0, 2 * np.pi), rng.uniform(low + margin * 0.6, high - margin * 0.3)
@@ -479,7 +483,7 @@ def clear_spot(rng: Rng, margin: float, low: float = R_FOOT + 4, high: float = 1
 def blob(
     rng: Rng, frame: Frame, at: tuple[float, float], size: float, ragged: float, squeeze: float = 1.0
 ) -> Array:
-    """Distance from a point in units of `size`, warped by noise so that no outline is a compass's."""
+    """Return the distance from a point in units of `size`, distorted by noise to give irregular outlines."""
     a = rng.uniform(0, np.pi)
     dx, dy = frame.x - np.float32(at[0]), frame.y - np.float32(at[1])
     p, q = np.cos(a) * dx + np.sin(a) * dy, (-np.sin(a) * dx + np.cos(a) * dy) * squeeze
@@ -488,7 +492,7 @@ def blob(
 
 
 def scratch(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
-    """A dragged point: a groove with a raised lip on either side, pressure coming and going along its way."""
+    """Add a scratch: a groove with a raised lip on both sides and varying pressure along its path."""
     length, width, depth, strokes = (
         (150.0, 1.5, 1.25, 2),
         (105.0, 1.35, 1.00, 1),
@@ -499,7 +503,7 @@ def scratch(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
     )[level]
     part = drill(blank, frame, nominal_holes())
     x, y = clear_spot(rng, 9.0)
-    # across the turning marks at some angle: a scratch along them would be lost among them
+    # across the turning marks, among which a parallel scratch would not be visible
     heading = np.arctan2(y, x) + rng.choice([-1, 1]) * rng.uniform(0.3, 1.0)
     for stroke in range(strokes):
         reach = length * (0.6 if stroke else 1.0)
@@ -510,7 +514,7 @@ def scratch(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
         path = np.cumsum(0.5 * np.stack([np.cos(headings), np.sin(headings)], 1), axis=0)
         path += np.array([x, y]) - path[n // 2] + stroke * np.array([-np.sin(heading), np.cos(heading)]) * 6.5
         press = 0.8 + 0.2 * np.sin(9 * t + rng.uniform(0, 6))
-        press *= np.clip(np.minimum(t, 1 - t) * 5, 0, 1) ** 0.7  # lifts off at both ends
+        press *= np.clip(np.minimum(t, 1 - t) * 5, 0, 1) ** 0.7  # pressure falls off at both ends
         cut = np.zeros_like(part.height)
         nearest = np.full_like(part.height, 1e6)
         for (px, py), force in zip(path, press, strict=True):
@@ -529,7 +533,7 @@ def scratch(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
 
 
 def dent(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
-    """Something fell on it: a smooth hollow with a low pushed-up rim; the turning marks run on through it."""
+    """Add a dent: a smooth hollow with a low raised rim, through which the turning marks continue."""
     size, depth = ((24.0, 7.0), (19.0, 5.0), (16.0, 3.6), (13.0, 2.4), (10.0, 1.5), (7.5, 0.9))[level]
     part = drill(blank, frame, nominal_holes())
     d = blob(rng, frame, clear_spot(rng, size * 0.75), size, 0.08, rng.uniform(1.0, 1.4))
@@ -542,7 +546,7 @@ def dent(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
 
 
 def chip(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
-    """A piece broken out of an edge, leaving a grainy fracture face; the largest goes right through."""
+    """Break a piece out of an edge, leaving a grainy fracture face; the largest goes through the part."""
     where, size, depth = (
         ("rim", 27.0, 46.0),
         ("bolt", 15.0, 16.0),
@@ -573,7 +577,7 @@ def chip(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
 
 
 def stain(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
-    """Rust (matt, grainy, orange-brown) or dried oil (a brown film, densest at its rim)."""
+    """Add a stain: rust (matt, grainy, orange-brown) or dried oil (a brown film, densest at its rim)."""
     sort, size, strength = (
         ("rust", 27.0, 0.95),
         ("oil", 33.0, 0.85),
@@ -589,7 +593,7 @@ def stain(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
         pitted = np.clip(0.92 + 0.22 * octaves(rng, 5.0), 0, 1.15)
         cover = np.clip(smoothstep(1.08, 0.40, d) * pitted * strength, 0, 1).astype(np.float32)
         hue = np.array((0.29, 0.120, 0.045), np.float32) * (1.0 + 0.16 * octaves(rng, 7.0))[..., None]
-        halo = (0.35 * strength * smoothstep(1.35, 0.8, d))[..., None]  # a breath of tarnish around it
+        halo = (0.35 * strength * smoothstep(1.35, 0.8, d))[..., None]  # slight tarnish around it
         part.tint *= np.exp(-halo * np.array((0.2, 0.42, 0.75), np.float32))
         part.tint *= 1.0 - 0.93 * cover[..., None]
         part.matt += cover[..., None] * hue
@@ -601,14 +605,14 @@ def stain(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
         0.62 + 0.55 * np.exp(-(((d - 0.93) / 0.07) ** 2)) + 0.12 * noise(rng, 9.0)
     )
     film = np.clip(film * strength, 0, 1.3).astype(np.float32)
-    absorb = np.array((0.55, 0.82, 1.35), np.float32)  # brown: blue goes first
+    absorb = np.array((0.55, 0.82, 1.35), np.float32)  # brown: blue is absorbed most
     part.tint *= np.exp(-absorb * film[..., None])
     part.rough = part.rough * (1.0 - 0.6 * np.minimum(film, 1.0))
     return part
 
 
 def hole(rng: Rng, level: int, blank: Surface, frame: Frame) -> Surface:
-    """A drilling fault: never drilled, blocked, out of place, undersized, or left with a burr at its edge."""
+    """Make one bolt hole faulty: missing, blocked, out of place, undersized, or with burrs at its edge."""
     holes = nominal_holes()
     k = int(rng.integers(1, N_BOLTS + 1))
     bolt = holes[k]
@@ -654,7 +658,7 @@ DEFECTS: dict[str, Defect] = {"scratch": scratch, "dent": dent, "chip": chip, "s
 
 # ----------------------------------------------------------------------------------------- shading
 def look_up(world: Array, p: Array, q: Array) -> Array:
-    """What a facet of slope (p, q) mirrors into the lens."""
+    """Return the radiance that facets of slope (p, q) reflect into the lens."""
     k = MAP_SIZE / (2 * MAP_REACH)
     at_x = (p + MAP_REACH) * np.float32(k) - np.float32(0.5)
     at_y = (q + MAP_REACH) * np.float32(k) - np.float32(0.5)
@@ -664,7 +668,7 @@ def look_up(world: Array, p: Array, q: Array) -> Array:
 
 
 def occlusion(height: Array) -> Array:
-    """How much of the sky a point still sees: what lies below its surroundings sees less."""
+    """Return the visible share of the sky, 0.25..1, which is smaller for points below their surroundings."""
     shade = np.ones_like(height)
     for sigma, weight in ((1.5, 0.10), (5.0, 0.055), (14.0, 0.03)):
         shade -= weight * np.clip(blur(height, sigma) - height, 0, 6)
@@ -672,14 +676,14 @@ def occlusion(height: Array) -> Array:
 
 
 def shade_metal(part: Surface, frame: Frame, scene: Scene) -> Array:
-    """Reflections of the station in the metal, smeared along the radius by the turning marks."""
+    """Compute the metal's reflections of the station, blurred along the radius by the turning marks."""
     dy, dx = np.gradient(part.height, 1.0 / SUPER)
     p = (-dx + frame.u / (2 * MIRROR)).astype(np.float32)
     q = (-dy + frame.v / (2 * MIRROR)).astype(np.float32)
     turned = np.where(frame.r < R_FOOT, 0.12, 0.19).astype(np.float32)
     turned *= 1.0 - 0.55 * smoothstep(
         0.25, 0.7, np.hypot(dx, dy).astype(np.float32)
-    )  # chamfers are cut finer
+    )  # chamfers have a finer finish
     total = np.zeros((GRID, GRID, 3), np.float32)
     offsets = np.linspace(-2.4, 2.4, 13)
     weights = np.exp(-0.5 * offsets**2)
@@ -689,7 +693,7 @@ def shade_metal(part: Surface, frame: Frame, scene: Scene) -> Array:
     rough = np.clip(part.rough, 0.0, 1.0)[..., None]
     total += rough * (look_up(scene.dull, p, q) - total)
 
-    # Schlick's Fresnel for aluminium, by the facet's tilt
+    # Schlick's approximation of the Fresnel factor for aluminium, by the facet's tilt
     tilt = 1.0 / np.sqrt(1.0 + p**2 + q**2)
     fresnel = np.array((0.79, 0.80, 0.815), np.float32) + 0.18 * ((1.0 - tilt) ** 5)[..., None]
     light = np.zeros_like(total)
@@ -704,7 +708,7 @@ def shade_metal(part: Surface, frame: Frame, scene: Scene) -> Array:
 
 
 def belt_albedo(rng: Rng) -> Array:
-    """A worn dark conveyor belt: fine weave, streaks along its travel, pale dust, a few fibres."""
+    """Compute the albedo of a worn dark conveyor belt: weave, streaks along its travel, dust and fibres."""
     axis = (np.arange(GRID, dtype=np.float32) + 0.5) / SUPER
     x, y = np.meshgrid(axis, axis)
     a = rng.normal(0.0, 0.01)
@@ -737,8 +741,8 @@ def belt_albedo(rng: Rng) -> Array:
 
 
 def shade_belt(rng: Rng, frame: Frame, scene: Scene) -> Array:
-    """The belt around the part: each panel's soft shadow, and the dark line where part and belt meet."""
-    # shadows are smooth: half the samples each way will do
+    """Compute the belt around the part, with soft shadows of each panel and a dark line at the contact."""
+    # shadows are smooth, so that half the resolution is enough
     u, v = (
         frame.u[::SUPER, ::SUPER] - np.float32(scene.shift[0]),
         frame.v[::SUPER, ::SUPER] - np.float32(scene.shift[1]),
@@ -748,8 +752,8 @@ def shade_belt(rng: Rng, frame: Frame, scene: Scene) -> Array:
         clear = np.zeros_like(u)
         spots = lamp.spots()
         for spot in spots:
-            # The way from the belt up to this spot stays below the rim along a segment; it is blocked where
-            # that segment comes nearer to the axis than the rim.
+            # The ray from the belt to this light is below the rim along a segment, and it is blocked if that
+            # segment is nearer to the axis than the rim.
             sx, sy = (np.float32(k * (THICK - 4)) for k in spot.reach)
             along = np.clip(-(u * sx + v * sy) / (sx * sx + sy * sy), 0.0, 1.0)
             miss = np.hypot(u + along * sx, v + along * sy) - np.float32(R_RIM * scene.scale)
@@ -766,9 +770,10 @@ def shade_belt(rng: Rng, frame: Frame, scene: Scene) -> Array:
 
 
 def see_down(part: Surface, frame: Frame, scene: Scene, below: Array, deep: Array) -> tuple[Array, Array]:
-    """Follow the camera's rays into each hole: first a crescent of its wall, then the belt at its bottom.
+    """Trace camera rays into each hole, onto its wall or the belt at its bottom.
 
-    Returns the image below the surface and, as coverage, where the metal's upper surface is gone.
+    Returns:
+        The radiance below the surface, and the coverage, 0..1, of the holes' openings.
     """
     below = below.copy()
     gone = np.zeros((GRID, GRID), np.float32)
@@ -782,7 +787,7 @@ def see_down(part: Surface, frame: Frame, scene: Scene, below: Array, deep: Arra
         ray_x, ray_y = frame.ray_x[window] / np.float32(CAMERA), frame.ray_y[window] / np.float32(CAMERA)
         depth = np.full(
             x.shape, THICK, np.float32
-        )  # where the ray meets the wall; THICK: it reaches the belt
+        )  # depth at which the ray meets the wall; THICK: it reaches the belt
         for z in np.linspace(THICK, 0.0, 41, dtype=np.float32):
             beyond = hole.inside(x + z * ray_x, y + z * ray_y) < 0
             depth = np.where(beyond, z, depth)
@@ -800,7 +805,7 @@ def see_down(part: Surface, frame: Frame, scene: Scene, below: Array, deep: Arra
             lit = smoothstep(2.0, -2.0, depth - 2 * hole.radius * facing / np.float32(tan))
             colour = np.array(lamp.colour, np.float32)
             wall += (0.75 * lamp.strength * facing * lit)[..., None] * colour
-            # the belt is lit where the lamp, seen from it, stands inside the hole's mouth
+            # the belt is lit where the lamp is visible through the hole's opening
             mouth = hole.radius - np.hypot(hx + tx * THICK, hy + ty * THICK)
             lit = smoothstep(-6.0, 6.0, mouth.astype(np.float32))
             floor += (lamp.strength * lamp.direction[2] * lit)[..., None] * colour
@@ -814,13 +819,16 @@ def see_down(part: Surface, frame: Frame, scene: Scene, below: Array, deep: Arra
 
 
 def through(part: Surface, frame: Frame) -> Array:
-    """Coverage of the part seen from above: 0 off its rim, or where it is broken right through."""
+    """Return the part's coverage seen from above: 0 outside its rim, and where it is broken through."""
     rim = smoothstep(0.3, -0.3, frame.r - R_RIM)
     return np.asarray(rim * smoothstep(-THICK - 0.8, -THICK + 0.8, part.height), dtype=np.float32)
 
 
 def shoot(rng: Rng, radiance: Array, scene: Scene, frame: Frame) -> Bytes:
-    """Lens and sensor: glare, lateral colour, vignetting, Bayer mosaic, noise, binning, tone curve."""
+    """Simulate the camera, its lens and its sensor, and return the image.
+
+    Glare, lateral colour, vignetting, Bayer mosaic, noise, binning and tone curve, in this order.
+    """
     light = cv2.GaussianBlur(radiance, (0, 0), 0.42 * SUPER)
     small = cv2.resize(light, (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
     halo = cv2.GaussianBlur(small, (0, 0), 2.2) * 0.65 + cv2.GaussianBlur(small, (0, 0), 16) * 0.35
@@ -829,7 +837,7 @@ def shoot(rng: Rng, radiance: Array, scene: Scene, frame: Frame) -> Bytes:
     cx, cy = np.meshgrid(axis, axis)
     middle = (GRID - 1) / 2
     planes = []
-    for channel, zoom in enumerate((1.0011, 1.0, 0.9991)):  # red and blue are focused to slightly other sizes
+    for channel, zoom in enumerate((1.0011, 1.0, 0.9991)):  # magnifications of red, green and blue
         k = np.float32(1 / zoom)
         at_x, at_y = (cx - middle) * k + middle, (cy - middle) * k + middle
         plane = np.ascontiguousarray(light[..., channel])
@@ -839,7 +847,7 @@ def shoot(rng: Rng, radiance: Array, scene: Scene, frame: Frame) -> Bytes:
     light = light * (1.0 - 0.13 * off**2)[..., None]
     light = light * np.float32(scene.exposure) * np.array(scene.white, np.float32)
 
-    # a sensor sees less red and blue; undone after the mosaic
+    # the sensor is less sensitive to red and blue; corrected after the mosaic
     gains = np.array((1.55, 1.0, 1.45), np.float32)
     colour = light / gains
     mosaic = colour[..., 1].copy()
@@ -851,18 +859,18 @@ def shoot(rng: Rng, radiance: Array, scene: Scene, frame: Frame) -> Bytes:
     raw = np.clip(np.round(mosaic * 4095 + 64), 0, 4095 + 64).astype(np.uint16)
     rgb = cv2.cvtColor(raw, cv2.COLOR_BayerRGGB2RGB)
     rgb = cv2.resize(rgb, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    rgb = np.clip((rgb - 64) / 4095 * gains, 0, 1)  # all channels end at the same white
-    rgb = (1.0 - np.exp(-1.6 * rgb)) / (1.0 - np.exp(-1.6))  # highlights roll off instead of breaking
+    rgb = np.clip((rgb - 64) / 4095 * gains, 0, 1)  # all channels clip at the same white
+    rgb = (1.0 - np.exp(-1.6 * rgb)) / (1.0 - np.exp(-1.6))  # highlights are compressed, not clipped
     rgb = np.where(rgb < 0.0031308, 12.92 * rgb, 1.055 * np.maximum(rgb, 1e-6) ** (1 / 2.4) - 0.055)
-    rgb += 0.35 * (rgb - cv2.GaussianBlur(rgb, (0, 0), 1.0))  # the camera's own mild sharpening
+    rgb += 0.35 * (rgb - cv2.GaussianBlur(rgb, (0, 0), 1.0))  # mild sharpening in the camera
     return np.asarray(np.clip(np.round(rgb * 255), 0, 255), dtype=np.uint8)
 
 
 def render(rng: Rng, part: Surface, frame: Frame, scene: Scene) -> Bytes:
-    """The finished image of a part lying on the belt."""
+    """Render the final image of a part on the belt."""
     belt = shade_belt(rng, frame, scene)
     deep = belt_albedo(rng)
-    defocus = 0.9  # the lens is focused on the flange face; the belt lies below it
+    defocus = 0.9  # the lens is focused on the flange's face, and the belt is below it
     below, gone = see_down(part, frame, scene, belt, deep)
     below = np.asarray(cv2.GaussianBlur(below, (0, 0), defocus * SUPER), dtype=np.float32)
     cover = (through(part, frame) * (1.0 - gone))[..., None]
@@ -870,7 +878,10 @@ def render(rng: Rng, part: Surface, frame: Frame, scene: Scene) -> Bytes:
 
 
 def altered(before: Surface, after: Surface, frame: Frame) -> Bytes:
-    """The mask: pixels a third of which or more differs in shape, colour or finish from the sound part."""
+    """Return the mask of the pixels of which a third or more differs from the good part.
+
+    Differences are those of shape, colour and finish.
+    """
 
     def depth(part: Surface) -> Array:
         deep = np.where(through(part, frame) > 0.5, part.height, -THICK)
@@ -883,7 +894,7 @@ def altered(before: Surface, after: Surface, frame: Frame) -> Bytes:
     change = np.abs(after.tint - before.tint).mean(axis=-1) > 0.07
     change |= np.abs(after.matt - before.matt).max(axis=-1) > 0.015
     change |= np.abs(after.rough - before.rough) > 0.12
-    change &= np.maximum(old, new) > -THICK  # a finish shows only where there is metal
+    change &= np.maximum(old, new) > -THICK  # finish and colour matter only where there is metal
     change |= np.abs(new - old) > 0.06
     change &= (frame.r < R_RIM + 0.5) & ~(frame.r < R_BORE - 1)
     share = cv2.resize(change.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
@@ -895,7 +906,7 @@ def altered(before: Surface, after: Surface, frame: Frame) -> Bytes:
 # ----------------------------------------------------------------------------------------- the set
 @dataclass(frozen=True)
 class Entry:
-    """One image of the set: where it goes and which part it shows."""
+    """One image of the data set, with its path and that of its mask."""
 
     split: str  # "train" or "test"
     kind: str  # "good" or one of KINDS
@@ -911,16 +922,17 @@ class Entry:
 
 
 def entries() -> Iterator[Entry]:
-    """Every image of the set, in order. Of each kind of defect, 000 is the largest, 005 the least."""
+    """Yield all images of the data set, in order; defects of each kind get smaller from 000 to 005."""
     yield from (Entry("train", "good", i) for i in range(N_TRAIN))
     yield from (Entry("test", "good", i) for i in range(N_GOOD))
     yield from (Entry("test", kind, i) for kind in KINDS for i in range(N_PER_KIND))
 
 
 def make(entry: Entry, seed: int = SEED, damage: bool = True) -> tuple[Bytes, Bytes | None]:
-    """Image (RGB) and mask of one entry. Each is seeded by itself, so any can be made alone.
+    """Generate the image (RGB) and the mask of one entry.
 
-    Without `damage`, a faulty entry gives its sound twin: the same part and image before it was damaged.
+    Each entry has its own seed and can be generated separately. Without `damage`, a defective entry gives the
+    same part and image without the defect.
     """
     group = ("train", "test").index(entry.split), ("good", *KINDS).index(entry.kind)
     rng = np.random.default_rng([seed, *group, entry.index])
@@ -930,7 +942,7 @@ def make(entry: Entry, seed: int = SEED, damage: bool = True) -> tuple[Bytes, By
     sound = drill(blank, frame, nominal_holes())
     if entry.kind == "good" or not damage:
         return render(rng, sound, frame, scene), None
-    # its own generator, lest the damage change the belt and the noise drawn after it
+    # a separate generator, so that the defect does not change the belt and the noise drawn after it
     faulty = DEFECTS[entry.kind](
         np.random.default_rng([seed, *group, entry.index, 1]), entry.index, blank, frame
     )
@@ -938,14 +950,14 @@ def make(entry: Entry, seed: int = SEED, damage: bool = True) -> tuple[Bytes, By
 
 
 def encode(image: Bytes) -> bytes:
-    """The image as the JPEG file that is committed."""
+    """Encode an image as a JPEG file, with the settings of the committed files."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", optimize=True)
     return buffer.getvalue()
 
 
 def write(entry: Entry, folder: Path, seed: int = SEED) -> None:
-    """Make one entry and store it the way MVTec AD lays out its folders."""
+    """Generate one entry and write it in the folder layout of MVTec AD."""
     image, mask = make(entry, seed)
     path = folder / entry.image
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -957,12 +969,12 @@ def write(entry: Entry, folder: Path, seed: int = SEED) -> None:
 
 
 def main() -> None:
-    """Write the whole set, replacing an earlier one."""
+    """Write the whole data set, replacing an existing one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).resolve().parent, help="folder to write into"
     )
-    parser.add_argument("--seed", type=int, default=SEED, help="another seed gives another batch of parts")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the parts and scenes")
     args = parser.parse_args()
     folder = args.out / PART
     for sub in ("train", "test", "ground_truth"):

@@ -1,7 +1,7 @@
-"""Puts the web application inside the package, for a wheel.
+"""Build hook that puts the web application inside the package when a wheel is built.
 
-So a wheel installs no top-level ``pages`` or ``ui``. A checkout that is installed in editable mode keeps the
-application where it is: a copy of it would only go stale.
+So a wheel installs no top-level packages ``pages`` and ``ui``. An editable install uses the application in
+the checkout, as a copy would become outdated.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ APPLICATION = ("app.py", "home.py", "pages", "ui", "sample_data", ".streamlit")
 
 
 class ApplicationHook(BuildHookInterface):
-    """Called by hatchling before it builds a wheel."""
+    """Hook that hatchling calls before it builds a wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add the application's files; ``version`` is ``standard`` or ``editable``."""
+        """Add the application's files to a ``standard`` wheel; an ``editable`` one (``version``) has none."""
         if version == "standard":
             build_data["force_include"].update({name: f"padim/application/{name}" for name in APPLICATION})

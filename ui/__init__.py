@@ -1,1 +1,1 @@
-"""What the pages share: shell, session state, jobs, media, drawing. The engine never imports it."""
+"""Code shared by the app's pages: shell, session state, jobs, media, charts. ``padim`` never imports it."""

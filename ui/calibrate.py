@@ -1,6 +1,6 @@
-"""What the Calibrate page works out: the threshold being tried, its promise, and thresholds worth trying.
+"""Logic of the Calibrate page: the threshold being tried, the rate it promises, and suggested thresholds.
 
-Nothing here runs the network: held-out grids and scored images are read, never made.
+Nothing here runs the network: held-out grids and scored images are only read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from padim.decision.basis import Basis
 from ui import viewing
 from ui.app import state, workspace
 from ui.app.text import count, in_hundred
-from ui.files import bring
+from ui.files import image_input
 from ui.reviews import Review, Reviews
 from ui.scoring import areas_for
 from ui.widgets import labels
@@ -33,12 +33,12 @@ UPLOADER = "known"
 
 @dataclass(frozen=True)
 class Draft:
-    """A way to set the threshold that is being tried.
+    """A setting of the threshold that is being tried.
 
     Attributes:
-        basis: percentile of parts, percentile of pixels, or by hand.
+        basis: percentile of parts ("image"), percentile of pixels ("pixel"), or set by hand ("manual").
         permille: the percentile in tenths of a percent.
-        value: the threshold by hand, in map units.
+        value: the threshold set by hand, in anomaly-map units.
         min_area: smallest region that counts, in map pixels.
     """
 
@@ -49,16 +49,16 @@ class Draft:
 
 
 def saved(model: Padim) -> Draft:
-    """The way the threshold in use is set."""
+    """Return the setting of the threshold in use."""
     choice = model.decision.choice
     return Draft(choice.basis, choice.permille, choice.value, model.config.min_area)
 
 
 def threshold(model: Padim, draft: Draft) -> Threshold:
-    """What the draft comes to.
+    """Return the threshold that a draft results in.
 
     Raises:
-        CalibrationError: a percentile, and there are no held-out scores.
+        CalibrationError: the draft is a percentile, but there are no held-out scores.
     """
     from padim.model import Choice
 
@@ -66,7 +66,7 @@ def threshold(model: Padim, draft: Draft) -> Threshold:
 
 
 def same(model: Padim, one: Draft, other: Draft) -> bool:
-    """Whether two drafts judge every image alike."""
+    """Whether two drafts lead to the same verdict for every image."""
     return one.min_area == other.min_area and _level(model, one) == _level(model, other)
 
 
@@ -79,30 +79,30 @@ def _level(model: Padim, draft: Draft) -> int | None:
         return None
 
 
-def put_to_use(entry: Entry, draft: Draft) -> None:
+def apply_draft(entry: Entry, draft: Draft) -> None:
     """Save the draft as the model's threshold."""
     with workspace.edit(entry) as model:
         if draft.basis == "manual":
             model.set_decision(value=draft.value, min_area=draft.min_area)
         else:
             model.set_decision(basis=draft.basis, percentile=draft.permille / 10, min_area=draft.min_area)
-    tried = trying(entry)
-    tried.draft = None
+    page = page_state(entry)
+    page.draft = None
     labels.forget_kept(entry)
 
 
-# -- what is being tried ---------------------------------------------------------------------------------
+# -- the draft -------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Trying:
-    """One model's threshold being tried in this session.
+class CalibrateState:
+    """The state of the Calibrate page for one model in this session.
 
     Attributes:
-        draft: None until it is first changed: what is in use.
+        draft: the threshold being tried; None until it is first changed, which means the one in use.
         selected: id of the image shown large.
-        heard: how far the server has heard what was done in the viewer.
-        look: how strong the heat is drawn and in what colours.
+        handled: serial numbers of the viewer's actions that the server has handled.
+        look: opacity and colormap of the heatmap.
     """
 
     draft: Draft | None = None
@@ -112,25 +112,25 @@ class Trying:
 
 
 @dataclass
-class _Tried:
-    """By model, what is being tried."""
+class _CalibrateStates:
+    """The states of the Calibrate page, by model id."""
 
-    of: dict[str, Trying] = field(default_factory=dict)
+    of: dict[str, CalibrateState] = field(default_factory=dict)
 
 
-def trying(entry: Entry) -> Trying:
-    """This session's threshold being tried for this model."""
-    return state.of(_Tried).of.setdefault(entry.id, Trying())
+def page_state(entry: Entry) -> CalibrateState:
+    """Return this session's state of the Calibrate page for this model."""
+    return state.of(_CalibrateStates).of.setdefault(entry.id, CalibrateState())
 
 
 def draft_of(entry: Entry, model: Padim) -> Draft:
-    """What was last tried, or what is in use; by hand, where a percentile has no scores to go by."""
-    draft = trying(entry).draft or saved(model)
-    if draft.min_area > areas_for(model):  # tried when the one in use was larger still
+    """Return the draft last tried, or the setting in use; set by hand if there are no held-out scores."""
+    draft = page_state(entry).draft or saved(model)
+    if draft.min_area > areas_for(model):  # tried when the size in use was larger
         draft = replace(draft, min_area=areas_for(model))
     highest = model.state.fitted.quantizer.highest_threshold
     if draft.value is not None and draft.value > highest:
-        # Beyond the scale it would reject nothing: something to go on from is tried instead.
+        # A threshold beyond the scale would reject nothing, so a usable one is tried instead.
         draft = replace(draft, basis="image" if draft.basis == "manual" else draft.basis, value=None)
     if model.state.fitted.calibration == "none" and draft.basis != "manual":
         value = draft.value if draft.value is not None else min(100.0, highest / 2)
@@ -138,47 +138,47 @@ def draft_of(entry: Entry, model: Padim) -> Draft:
     return draft
 
 
-def give_up(entry: Entry) -> bool:
-    """Drop the draft; returns whether there was one."""
-    tried = trying(entry)
-    dropped = tried.draft is not None
-    tried.draft = None
+def discard_draft(entry: Entry) -> bool:
+    """Drop the draft and return whether there was one."""
+    page = page_state(entry)
+    dropped = page.draft is not None
+    page.draft = None
     return dropped
 
 
-def impose(entry: Entry, draft: Draft) -> None:
-    """Set the draft from outside the viewer, which then follows it."""
-    trying(entry).draft = draft
+def set_draft(entry: Entry, draft: Draft) -> None:
+    """Set the draft by a control outside the viewer, which then adopts it."""
+    page_state(entry).draft = draft
 
 
 def on_decision(entry: Entry, model: Padim, value: object) -> None:
-    """Take over what the viewer says has been decided.
+    """Apply a decision message of the viewer to the draft.
 
-    What makes no sense is ignored, and so is a level of a scale that the model no longer has: it would be
-    another threshold. The viewer then takes over the server's.
+    An invalid message is ignored, and so is a level of a scale that the model no longer has, because it would
+    be another threshold. The viewer then adopts the server's draft.
     """
     try:
         event = _Message.model_validate(value)
     except ValidationError:
         return
-    handled = trying(entry).handled
+    handled = page_state(entry).handled
     handled.decision = max(handled.decision, event.count)
     draft = _draft_from(event, model)
     if draft is not None:
-        trying(entry).draft = draft
+        page_state(entry).draft = draft
 
 
 def on_selected(entry: Entry, value: object) -> None:
-    """Take over which image is shown large: its full resolution is fetched then."""
+    """Apply a selection message of the viewer, so that the image's full resolution is provided."""
     event = viewing.selection(value)
     if event is not None:
-        tried = trying(entry)
-        tried.selected = event.id
-        tried.handled.selected = max(tried.handled.selected, event.count)
+        page = page_state(entry)
+        page.selected = event.id
+        page.handled.selected = max(page.handled.selected, event.count)
 
 
 class _Message(BaseModel, strict=True):
-    """A decision as the viewer says it."""
+    """A message of the viewer that the decision has changed; ``scale`` is the quantizer's offset and step."""
 
     basis: Basis
     permille: int = Field(ge=1, le=999)
@@ -199,7 +199,7 @@ def _draft_from(event: _Message, model: Padim) -> Draft | None:
 
 
 def decision(model: Padim, draft: Draft) -> dict[str, Any]:
-    """A draft as the viewer takes it."""
+    """Return a draft in the viewer's format."""
     return {
         "basis": draft.basis,
         "permille": draft.permille,
@@ -209,32 +209,32 @@ def decision(model: Padim, draft: Draft) -> dict[str, Any]:
 
 
 def decision_in_use(model: Padim) -> dict[str, Any] | None:
-    """The decision in use as the viewer takes it; None where there is none."""
+    """Return the decision in use in the viewer's format, or None."""
     return None if model.current_threshold is None else decision(model, saved(model))
 
 
-# -- images whose content is known, or to be judged ----------------------------------------------------
+# -- test images, of known or unknown content ------------------------------------------------------------
 
 
 class Tests(Reviews):
-    """The images that this session tries thresholds on, by model."""
+    """The test images on which this session tries thresholds, by model."""
 
     kind = "known"
 
 
 def tests(entry: Entry) -> Review:
-    """This session's test images for this model."""
+    """Return this session's test images for this model."""
     return state.of(Tests).of(entry)
 
 
-def take(entry: Entry, model: Padim, brought: bring.Brought, origin: KnownLabel) -> None:
-    """Score images in the background."""
-    tests(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER, origin)
+def take(entry: Entry, model: Padim, image_set: image_input.ImageSet, origin: KnownLabel) -> None:
+    """Score the chosen images in the background and add them to the test images."""
+    tests(entry).take(f"Scoring {image_set.label}", image_set, model, UPLOADER, origin)
 
 
-def sample(origin: KnownLabel) -> bring.SampleParts | None:
-    """The sample's images of that kind, or None where the sample is not installed."""
-    part = bring.sample_part()
+def sample(origin: KnownLabel) -> image_input.SampleParts | None:
+    """Return the sample's good or defective test images, or None if the sample is not installed."""
+    part = image_input.sample_part()
     if part is None or origin == "unknown":
         return None
     wanted: Callable[[str], bool] = (
@@ -247,22 +247,24 @@ def sample(origin: KnownLabel) -> bring.SampleParts | None:
     ]
     what = "good parts" if origin == "good" else "defects"
     note = "Good parts that were not in the fit." if origin == "good" else "Five kinds of defects."
-    return bring.SampleParts(note, lambda: bring.from_files(files, f"Sample: {part.name}, {what}", "Sample"))
+    return image_input.SampleParts(
+        note, lambda: image_input.from_files(files, f"Sample: {part.name}, {what}", "Sample")
+    )
 
 
 def shown(
     entry: Entry, model: Padim, held: viewing.HeldOut | None, min_area: int
 ) -> list[viewing.ViewerImage]:
-    """All that the viewer shows: the good parts with their held-out maps, then the test images."""
+    """Return all images of the viewer: the good parts with their held-out maps, then the test images."""
     images = [] if held is None else viewing.normals_shown(model, held, min_area)
     return [*images, *viewing.tests_shown(model, tests(entry).pile.items, min_area)]
 
 
 class _Labelled(BaseModel, strict=True):
-    """A label as the viewer says it, by the image's content; ``count`` grows from one to the next.
+    """A message of the viewer that labels an image, by its hash; ``count`` increases with each message.
 
-    Undoing puts back what was there before, and only over ``instead_of``, the label that is undone: one that
-    another session has given since stays.
+    With ``undo``, ``label`` is the former label, and it only replaces ``instead_of``, the label being undone:
+    a label that another session has set meanwhile stays.
     """
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -273,13 +275,13 @@ class _Labelled(BaseModel, strict=True):
 
 
 def on_labels(entry: Entry, value: object) -> None:
-    """Take over the labels that the viewer has given and not heard of yet; what makes no sense is ignored.
+    """Save the labels in a message of the viewer that have not been handled yet; ignore an invalid message.
 
     Raises:
-        OSError: a label cannot be saved. Those after it are dropped too, and all count as heard: the viewer
-            then shows the labels that there are.
+        OSError: a label cannot be saved. The labels after it are dropped too, and all count as handled, so
+            that the viewer shows the labels that were saved.
     """
-    handled = trying(entry).handled
+    handled = page_state(entry).handled
     try:
         event = _LABELS.validate_python(value)
     except ValidationError:
@@ -298,17 +300,17 @@ def on_labels(entry: Entry, value: object) -> None:
 _LABELS = TypeAdapter(list[_Labelled])
 
 
-# -- thresholds worth trying -----------------------------------------------------------------------------
+# -- suggested thresholds --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Known:
-    """Scores of what is known to be good or defective, levels.
+    """Scores, as levels, of parts and images that are known to be good or defective.
 
     Attributes:
-        good: good parts by their held-out scores, and good test images.
-        defect: defect images.
-        doubted: indices of normals that somebody has called defective; they still count as good.
+        good: held-out scores of the good parts, and scores of good test images.
+        defect: scores of defect images.
+        doubted: indices of normals that a user has labeled as defective; they still count as good.
     """
 
     good: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -317,7 +319,14 @@ class Known:
 
 
 def known(entry: Entry, model: Padim, images: Sequence[viewing.ViewerImage], min_area: int) -> Known:
-    """What thresholds can be chosen by, scored for that smallest region as ``images`` are."""
+    """Return the known scores from which thresholds are suggested.
+
+    Args:
+        entry: the saved model, for the users' labels.
+        model: the opened model.
+        images: the viewer's images, scored with this ``min_area``.
+        min_area: the smallest region that counts, in map pixels.
+    """
     event = labels.labels(entry)
     good: list[int] = []
     defect: list[int] = []
@@ -338,7 +347,7 @@ def known(entry: Entry, model: Padim, images: Sequence[viewing.ViewerImage], min
 
 
 def points(found: Known, costs: Costs | None) -> tuple[OperatingPoint, ...]:
-    """The operating points; none where goods or defects are missing."""
+    """Return the suggested operating points; none without both good and defect scores."""
     from padim.decision.operating_points import operating_points
 
     if not len(found.good) or not len(found.defect):
@@ -347,7 +356,7 @@ def points(found: Known, costs: Costs | None) -> tuple[OperatingPoint, ...]:
 
 
 def draft_at(model: Padim, level: int, min_area: int) -> Draft:
-    """A draft by hand at that level."""
+    """Return a draft with the threshold set by hand to a level."""
     return Draft(
         "manual", model.decision.choice.permille, model.state.fitted.quantizer.to_value(level), min_area
     )
@@ -360,31 +369,31 @@ def message(
     held: viewing.HeldOut | None,
     draft: Draft,
 ) -> dict[str, Any]:
-    """What the viewer is given on this page."""
+    """Return the viewer's data on this page."""
     from padim.decision.guard_band import band_levels
 
-    tried = trying(entry)
+    page = page_state(entry)
     return viewing.message(
         model,
         images,
         mode="calibrate",
         decision=decision(model, draft),
-        selected=tried.selected,
-        look=tried.look,
+        selected=page.selected,
+        look=page.look,
         labels=labels.labels(entry),
         kept=labels.kept(entry),
-        handled=tried.handled,
+        handled=page.handled,
         saved=decision_in_use(model),
         band=band_levels(model.decision.guard, model.state.fitted.quantizer),
         held=held,
     )
 
 
-# -- words -----------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------------
 
 
 def outlook(rate: FalseRejectRate) -> str | None:
-    """What more normals would bring, for a threshold judged from few; None where there are enough."""
+    """Describe what more normals would improve if the threshold rests on few; None if there are enough."""
     from padim.analysis.more_parts import bound_with_more_parts
 
     more = bound_with_more_parts(rate)
@@ -399,7 +408,7 @@ def outlook(rate: FalseRejectRate) -> str | None:
 
 
 def unsupported(found: Threshold) -> str | None:
-    """The plain warning where a percentile asks for more than there are; None where it does not."""
+    """Return a warning if the percentile needs more parts or pixels than there are, else None."""
     if found.supported or found.permille is None:
         return None
     unit = "good parts" if found.basis == "image" else "pixels"

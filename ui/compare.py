@@ -1,7 +1,7 @@
-"""What the Compare page works out: which configurations, a study of them in the background, what came of it.
+"""Logic of the Compare page: the configurations, a background study of them, and its results as text.
 
-A study has a folder of its own in the workspace, named after the images brought: bringing the same ones
-again goes on with it, also in another session. What was computed once is never computed again.
+Each study has its own folder in the workspace, named after the chosen images: choosing the same images again
+continues it, also in another session. Nothing that was computed once is computed again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from padim.network import backbone
 from ui import fit as fitting
 from ui.app import state, workspace
 from ui.app.text import count
-from ui.files import bring, folders, uploads
+from ui.files import folders, image_input, uploads
 from ui.jobs import watch, work_queue
 from ui.widgets import networks
 from ui.widgets.tables import Cell
@@ -39,19 +39,19 @@ SIZES = (128, 192, 256, 320, 384, 448, 512)
 
 @dataclass
 class Comparing:
-    """The Compare page's memory for one session.
+    """The Compare page's state in one session.
 
     Attributes:
-        categories: the images brought; none until some are.
-        brought: the same as they came.
-        label: what they are, as the user knows it.
-        folder: of their study; of an earlier one that is being looked at.
-        key: of the job.
-        loaded: folder, time of change and content of the study last read.
+        categories: the chosen images as data sets; empty until images are chosen.
+        image_set: the chosen images as the user supplied them.
+        label: describes the images to the user.
+        folder: the folder of their study, or of an earlier study that is shown.
+        key: key of the background job.
+        loaded: folder, modification time (nanoseconds) and content of the study last read.
     """
 
     categories: tuple[Category, ...] = ()
-    brought: bring.Brought | None = None
+    image_set: image_input.ImageSet | None = None
     label: str = ""
     folder: Path | None = None
     key: str | None = None
@@ -59,13 +59,13 @@ class Comparing:
 
 
 def offered() -> tuple[list[str], int]:
-    """Networks whose weights are on this server, and how many others there are."""
+    """Return the networks whose weights are on this server, and the number of the other networks."""
     here = [name for name in backbone.REGISTRY if networks.status(name).kind == "here"]
     return here, len(backbone.REGISTRY) - len(here)
 
 
 def estimate(variants: Sequence[Variant], categories: Sequence[Category]) -> str:
-    """How much work that is, in words."""
+    """Describe the amount of work: the numbers of runs, of network passes and of methods that train."""
     from padim.study.combinations import network_passes, that_train
 
     passes, trained = network_passes(variants), that_train(variants)
@@ -78,88 +78,90 @@ def estimate(variants: Sequence[Variant], categories: Sequence[Category]) -> str
     )
 
 
-# -- the session's ---------------------------------------------------------------------------------------
+# -- state of the session --------------------------------------------------------------------------------
 
 
 def memory() -> Comparing:
-    """This session's state of the page."""
+    """Return this session's state of the page."""
     return state.of(Comparing)
 
 
-def take(brought: bring.Brought) -> None:
-    """Use these images.
+def take(image_set: image_input.ImageSet) -> None:
+    """Use these images for the comparison.
 
     Raises:
         PadimError: there are too few good parts among them, or none at all.
     """
     try:
-        found = _categories(brought)
+        found = _categories(image_set)
     finally:
-        # The data set holds the files as long as it is wanted; the upload store need not.
-        uploads.release(UPLOADER, brought.files)
+        # The data set references the files as long as they are needed, so the upload store need not.
+        uploads.release(UPLOADER, image_set.files)
     clear()
     now = memory()
-    now.categories, now.brought, now.label = found, brought, brought.label
-    now.folder = _folder(found, brought.label)
+    now.categories, now.image_set, now.label = found, image_set, image_set.label
+    now.folder = _folder(found, image_set.label)
 
 
-def _categories(brought: bring.Brought) -> tuple[Category, ...]:
+def _categories(image_set: image_input.ImageSet) -> tuple[Category, ...]:
     from padim.study.data import categories
     from padim.worker.images import categories_of_files
 
-    if brought.path is not None:
-        return categories(brought.path, beside=_beside(brought.path))
-    return categories_of_files(brought.files, brought.label)
+    if image_set.path is not None:
+        return categories(image_set.path, beside=_beside(image_set.path))
+    return categories_of_files(image_set.files, image_set.label)
 
 
 def _beside(path: Path) -> bool:
-    """Whether what lies beside a folder is open to the app: only where the folder above is."""
+    """Whether a folder's siblings are open to the app, which is so unless it is a root itself."""
     return path not in folders.roots()
 
 
 @contextmanager
-def _handed_over(brought: bring.Brought, job: Job[Any], good_of: str | None = None) -> Iterator[Labelled]:
-    """The images, or the good ones to fit on of one category, for the process that does the work."""
+def _handed_over(
+    image_set: image_input.ImageSet, job: Job[Any], good_of: str | None = None
+) -> Iterator[Labelled]:
+    """Provide the images to the worker process: all of them, or one category's good ones to fit on."""
     from padim.worker.images import Labelled
 
-    with work_queue.handed_over(brought, job) as at:
-        beside = brought.path is not None and _beside(brought.path)
-        yield Labelled(at=at, label=brought.label, beside=beside, good_of=good_of)
+    with work_queue.handed_over(image_set, job) as at:
+        beside = image_set.path is not None and _beside(image_set.path)
+        yield Labelled(at=at, label=image_set.label, beside=beside, good_of=good_of)
 
 
-def sample() -> bring.SampleParts | None:
-    """The sample's images, or None where the sample is not installed."""
-    part = bring.sample_part()
+def sample() -> image_input.SampleParts | None:
+    """Return the sample's images, or None if the sample is not installed."""
+    part = image_input.sample_part()
     if part is None:
         return None
-    return bring.SampleParts(
+    return image_input.SampleParts(
         "Good parts and five kinds of defects with masks, to try it out.",
-        lambda: bring.Brought(
-            bring.from_folder(part, part.name).source, f"Sample: {part.name}", part.name, path=part
+        lambda: image_input.ImageSet(
+            image_input.from_folder(part, part.name).source, f"Sample: {part.name}", part.name, path=part
         ),
     )
 
 
 def clear() -> None:
-    """Forget images and job; one that still runs is stopped."""
+    """Drop the images and the job; stop it if it is still running."""
     now = memory()
     if now.key is not None:
         watch.registry().discard(now.key)
-    now.categories, now.brought, now.label, now.folder, now.key = (), None, "", None, None
+    now.categories, now.image_set, now.label, now.folder, now.key = (), None, "", None, None
 
 
 def job() -> Job[Study] | None:
-    """This session's study, running or ended."""
+    """Return this session's study job, running or ended, or None."""
     key = memory().key
     return None if key is None else watch.find(key)
 
 
 def start(variants: Sequence[Variant]) -> None:
-    """Run the study of the images brought in the background, from where it stopped before."""
+    """Run the study of the chosen images in the background, continuing from where it stopped before."""
     now = memory()
-    folder, brought, former = now.folder, now.brought, job()
+    folder, image_set, former = now.folder, now.image_set, job()
     assert folder is not None
-    assert brought is not None
+    assert image_set is not None
     if former is not None and former.running:
         return
     if now.key is not None:
@@ -168,16 +170,18 @@ def start(variants: Sequence[Variant]) -> None:
     watch.start(
         now.key,
         f"Comparing on {now.label}",
-        lambda job: _run(folder, variants, brought, job),
+        lambda job: _run(folder, variants, image_set, job),
         goes_on=True,
     )
 
 
-def _run(folder: Path, variants: Sequence[Variant], brought: bring.Brought, job: Job[Study]) -> Study:
+def _run(
+    folder: Path, variants: Sequence[Variant], image_set: image_input.ImageSet, job: Job[Study]
+) -> Study:
     from padim.study.runner import load
     from padim.worker import messages
 
-    with _handed_over(brought, job) as images:
+    with _handed_over(image_set, job) as images:
         request = messages.StudyRequest(
             folder=folder.absolute(),
             variants=[(one.name, one.config.model_dump(mode="json")) for one in variants],
@@ -188,7 +192,7 @@ def _run(folder: Path, variants: Sequence[Variant], brought: bring.Brought, job:
 
 
 def found() -> Study | None:
-    """What there is of the study in hand, all of it or as far as it came; None: nothing yet."""
+    """Return the current study, complete or as far as it has come, or None if it has no results yet."""
     now, ended = memory(), job()
     if ended is not None and ended.state == "done":
         result: Study = ended.result
@@ -197,7 +201,7 @@ def found() -> Study | None:
 
 
 def _load(folder: Path) -> Study | None:
-    """A study in the workspace, read anew where it has changed."""
+    """Return a study in the workspace, read again if its file has changed; None if it has no results."""
     from padim.study.runner import load
 
     now = memory()
@@ -225,20 +229,20 @@ def _folder(categories: Sequence[Category], label: str) -> Path:
 
 
 def earlier() -> list[EarlierStudy]:
-    """Those in the workspace with any result, the newest first."""
+    """Return the studies in the workspace that have results, newest first."""
     from padim.study.folders import earlier_studies
 
     return earlier_studies(_root())
 
 
-def look_at(one: EarlierStudy) -> None:
+def show_earlier(one: EarlierStudy) -> None:
     """Show an earlier study."""
     clear()
     memory().folder = one.folder
 
 
 def delete(folder: Path) -> None:
-    """Remove a study for good."""
+    """Delete a study permanently."""
     from padim.study.folders import remove_study
 
     clear()
@@ -252,27 +256,27 @@ def fit(category: Category, variant: Variant) -> None:
     """Fit a model of one configuration on the good parts of a data set; the Fit page shows it.
 
     Raises:
-        PadimError: another fit is at work.
+        PadimError: another fit is running.
     """
     running = fitting.fit_job()
     if running is not None and running.running:
         raise PadimError("A fit is at work already; wait for it, or cancel it on the Fit page.")
-    brought = memory().brought
-    assert brought is not None
+    image_set = memory().image_set
+    assert image_set is not None
     name = f"{category.name} {variant.name}".replace(" · ", " ")[:60]
     fitting.begin(
         f"{name} {datetime.now():%d %b %H:%M}",
         variant.config,
         {},
-        lambda job: _handed_over(brought, job, category.name),
+        lambda job: _handed_over(image_set, job, category.name),
     )
 
 
-# -- words and rows --------------------------------------------------------------------------------------
+# -- texts and table rows --------------------------------------------------------------------------------
 
 
 def headline(ranked: Sequence[Overall], study: Study) -> str:
-    """Which one is best, and what that is worth; Markdown with names as they are spelt."""
+    """Return a Markdown sentence on which configurations rank first and how certain that is."""
     from padim.study.ranking import primary
     from ui.widgets.panels import plain
 
@@ -302,7 +306,7 @@ def headline(ranked: Sequence[Overall], study: Study) -> str:
 
 
 def against(standing: Standing | None) -> str:
-    """What a configuration's lag behind the best is worth, in words."""
+    """Describe whether a configuration is behind the best, with the p value of the test."""
     from padim.study.ranking import p_words
 
     if standing is None or standing.figure.value is None:
@@ -318,7 +322,7 @@ def against(standing: Standing | None) -> str:
 
 
 def rows(ranked: Sequence[Overall], study: Study) -> dict[str, list[Any]]:
-    """The columns of the sortable table, the best first."""
+    """Return the columns of the sortable table by their titles, the best configuration first."""
     from padim.study.ranking import present, primary
 
     by = primary(study)
@@ -357,7 +361,7 @@ def _percent(rate: Any) -> float | None:
 
 
 def by_category(shown: Table) -> tuple[list[str], list[list[Cell]]]:
-    """Head and rows of a table of one figure: a row a category, and their mean."""
+    """Return the head and the rows of a table of one metric: one row per category, then their mean."""
 
     def cell(standing: Standing) -> Cell:
         value = standing.figure.value

@@ -1,7 +1,7 @@
-"""What the Evaluate page works out: labelled images scored once, and what a threshold makes of them.
+"""Logic of the Evaluate page: labeled images scored once, and their metrics at a threshold.
 
-The network and the counting of pixels run once, in the background. A threshold, or another smallest region,
-costs no more than a recount of the scores.
+The network and the counting of pixels run once, in the background. Another threshold or smallest region only
+requires the scores to be counted again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ui.app import state, workspace
 from ui.app.text import count, multiple
-from ui.files import bring, folders, labelled, uploads
+from ui.files import folders, image_input, labelled, uploads
 from ui.files.media import ServedImage
 from ui.jobs import watch
 from ui.widgets.panels import Thumb
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 UPLOADER = "evaluate"
 # Longest side in pixels of the images in the galleries.
 THUMB_SIDE = 256
-# Images that a cell's gallery shows.
-MOST = 24
+# Number of images in the gallery of one cell of the confusion matrix.
+GALLERY_SIZE = 24
 _BATCH = 8
 
 CELLS: dict[Outcome, str] = {
@@ -45,12 +45,12 @@ CELLS: dict[Outcome, str] = {
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A data set, scored by one state of a model.
+    """A data set scored by one state of a model.
 
     Attributes:
-        label: what it is, as the user knows it.
-        identity: what the scores depend on (``workspace.scoring_identity``).
-        scored: its images.
+        label: describes the data set to the user.
+        identity: ``workspace.scoring_identity`` at the time of scoring.
+        scored: the scored images.
     """
 
     label: str
@@ -58,31 +58,31 @@ class Evaluated:
     scored: ScoredDataset
 
 
-# -- one session's ---------------------------------------------------------------------------------------
+# -- state of the session --------------------------------------------------------------------------------
 
 
 @dataclass
 class _Sessions:
-    """Keys of this session's evaluations, by model."""
+    """The keys of this session's evaluation jobs, by model id."""
 
     keys: dict[str, str] = field(default_factory=dict)
 
 
 def job(entry: Entry) -> Job[Evaluated] | None:
-    """This session's evaluation of this model, running or ended; None: there is none."""
+    """Return this session's evaluation of this model, running or ended, or None."""
     key = state.of(_Sessions).keys.get(entry.id)
     return None if key is None else watch.find(key)
 
 
 def clear(entry: Entry) -> None:
-    """Forget it; one that still runs is stopped."""
+    """Drop this session's evaluation of this model; stop it if it is still running."""
     key = state.of(_Sessions).keys.pop(entry.id, None)
     if key is not None:
         watch.registry().discard(key)
 
 
 def start(entry: Entry, model: Padim, dataset: Dataset, label: str) -> None:
-    """Score a data set in the background, in place of what was evaluated before."""
+    """Score a data set in the background, and drop the last evaluation of this model."""
     clear(entry)
     key = f"evaluate:{uuid.uuid4().hex}"
     state.of(_Sessions).keys[entry.id] = key
@@ -104,14 +104,14 @@ def _evaluated(model: Padim, dataset: Dataset, label: str, identity: str, job: J
     return Evaluated(label, identity, scored)
 
 
-# -- bringing images -----------------------------------------------------------------------------------
+# -- choosing images -----------------------------------------------------------------------------------
 
 
 def take_uploads(entry: Entry, model: Padim, files: list[Named]) -> None:
     """Evaluate an uploaded zip or folder.
 
     Raises:
-        PadimError: no labelled images among them.
+        PadimError: there are no labeled images among them.
     """
     from padim.data.datasets import open_uploads
 
@@ -119,27 +119,27 @@ def take_uploads(entry: Entry, model: Padim, files: list[Named]) -> None:
     try:
         start(entry, model, open_uploads(files), label)
     finally:
-        # The job holds the files as long as it reads them; the upload store need not.
+        # The job references the files as long as it reads them, so the upload store need not.
         uploads.release(UPLOADER, files)
 
 
 def take_folder(entry: Entry, model: Padim, named: str) -> None:
-    """Evaluate a folder or zip on the server, named below one of its open folders.
+    """Evaluate a folder or zip on the server, named relative to a folder that is open to the app.
 
     Raises:
-        PadimError: it is not open, not there, or has no labelled images.
+        PadimError: it is not open to the app, does not exist, or has no labeled images.
     """
     path = folders.resolve(named)
     start(entry, model, labelled.open_folder(path), path.name)
 
 
 def sample() -> Path | None:
-    """The sample's part, or None where the sample is not installed."""
-    return bring.sample_part()
+    """Return the sample's folder, or None if the sample is not installed."""
+    return image_input.sample_part()
 
 
 def take_sample(entry: Entry, model: Padim) -> None:
-    """Evaluate the sample's labelled images."""
+    """Evaluate the sample's labeled images."""
     from padim.data.datasets import open_dataset
 
     part = sample()
@@ -147,9 +147,9 @@ def take_sample(entry: Entry, model: Padim) -> None:
         start(entry, model, open_dataset(part), f"Sample: {part.name}")
 
 
-# -- words -----------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------------
 
-# Name, the report's attribute, and what it says.
+# (name of the metric, attribute of the report, explanation)
 RANKING = (
     (
         "Image AUROC",
@@ -200,7 +200,7 @@ RANKING = (
 
 
 def figure_text(figure: Figure) -> tuple[str, str]:
-    """A figure and its interval as text; without one, a dash and why."""
+    """Format a metric as (value, interval); without a value, as a dash and the reason."""
     if figure.value is None:
         why = figure.why
         return "–", f"{why[:1].upper()}{why[1:]}."
@@ -210,14 +210,14 @@ def figure_text(figure: Figure) -> tuple[str, str]:
 
 
 def rate_text(rate: Rate) -> tuple[str, str]:
-    """A counted share and its interval as text."""
+    """Format a counted share as (count, interval)."""
     if not rate.of:
         return "–", "There are none to count."
     return f"{rate.count} of {rate.of}", f"{rate.low * 100:.1f} to {rate.high * 100:.1f} %"
 
 
 def table(found: EvaluationReport, at_threshold: bool) -> list[tuple[str, str, str, str]]:
-    """Lines for the table of figures: name, value, interval or reason, what it says."""
+    """Return the rows of the table of metrics: name, value, interval or reason, explanation."""
     lines = [(name, *figure_text(getattr(found, attribute)), says) for name, attribute, says in RANKING]
     if at_threshold:
         lines += [
@@ -232,7 +232,7 @@ def table(found: EvaluationReport, at_threshold: bool) -> list[tuple[str, str, s
 
 
 def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> list[Thumb]:
-    """The first images of a cell, with what is marked in them outlined."""
+    """Return gallery tiles of the first images of a cell, with the outlines of their masks."""
     value = model.state.fitted.quantizer.to_value
     return [
         Thumb(
@@ -240,7 +240,7 @@ def thumbs(pairs: list[tuple[LabeledScore, int]], model: Padim, level: int) -> l
             image.name,
             f"{multiple(value(score), value(level))} threshold",
         )
-        for image, score in pairs[:MOST]
+        for image, score in pairs[:GALLERY_SIZE]
     ]
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from padim.errors import BackboneError, ImageError, PadimError
 from padim.storage.leftovers import held_folder
 from ui.app import state, workspace
-from ui.files import bring, uploads
-from ui.files.bring import Brought
+from ui.files import image_input, uploads
 from ui.files.grouping import Confirmed
+from ui.files.image_input import ImageSet
 from ui.files.survey import survey
 from ui.jobs import watch, work_queue
 from ui.jobs.jobs import Job
@@ -33,20 +33,20 @@ class FitState:
     """The state of the Fit page in one session.
 
     Attributes:
-        brought: the uploaded images; None until there are some.
-        sets: number of image sets chosen so far; it tells the widgets of one set from those of another.
-        suggested_name: offered for the model.
-        survey_key: key of the job that reads them.
+        image_set: the chosen images; None until there are some.
+        sets: number of image sets chosen so far; part of the widgets' keys, which differ for each set.
+        suggested_name: name suggested for the model.
+        survey_key: key of the job that reads the images.
         fit_key: key of the job that fits.
         sample_asked: another page requested that the sample be loaded.
         afresh: another page requested a new model.
         failed: files that the last fit could not use.
         confirmed: which of these images the user confirmed as shots of the same part.
         tried: the settings of the last fit that was started.
-        view: what the page shows where there is a model: a ``new`` one, or its ``normals``.
+        view: what the page shows if there is a model: "new" (the form for another one) or its "normals".
     """
 
-    brought: Brought | None = None
+    image_set: ImageSet | None = None
     sets: int = 0
     suggested_name: str = ""
     survey_key: str | None = None
@@ -74,15 +74,15 @@ def memory() -> FitState:
     return state.of(FitState)
 
 
-def sample() -> bring.SampleParts | None:
-    """Return the good parts of the sample, or None where the sample is not installed."""
-    part = bring.sample_part()
+def sample() -> image_input.SampleParts | None:
+    """Return the good parts of the sample, or None if the sample is not installed."""
+    part = image_input.sample_part()
     if part is None:
         return None
-    return bring.SampleParts(
+    return image_input.SampleParts(
         "No images at hand? Generated images of one part show the whole way.",
         lambda: replace(
-            bring.from_folder(part / "train" / "good", f"Sample: {part.name}, good parts"),
+            image_input.from_folder(part / "train" / "good", f"Sample: {part.name}, good parts"),
             name=f"Sample {part.name}",
         ),
     )
@@ -97,26 +97,26 @@ def start_afresh(*, with_sample: bool = False) -> None:
     """Discard the chosen images and release their memory, so that the Fit page starts a new model.
 
     Args:
-        with_sample: the page loads the sample then.
+        with_sample: whether the page then loads the sample.
     """
     now = memory()
     if now.survey_key:
         watch.registry().discard(now.survey_key)
-    if now.brought is not None:
-        uploads.release(UPLOADER, now.brought.files)
-    now.brought, now.suggested_name, now.survey_key = None, "", None
+    if now.image_set is not None:
+        uploads.release(UPLOADER, now.image_set.files)
+    now.image_set, now.suggested_name, now.survey_key = None, "", None
     now.sample_asked, now.afresh = with_sample, True
 
 
-def take(brought: Brought) -> None:
+def take(image_set: ImageSet) -> None:
     """Use these images for the new model, and start reading them in the background."""
     now = memory()
     if now.survey_key:
         watch.registry().discard(now.survey_key)
-    now.brought, now.sets, now.confirmed = brought, now.sets + 1, Confirmed()
-    now.suggested_name = f"{brought.name} {datetime.now():%d %b %H:%M}"
+    now.image_set, now.sets, now.confirmed = image_set, now.sets + 1, Confirmed()
+    now.suggested_name = f"{image_set.name} {datetime.now():%d %b %H:%M}"
     now.survey_key = f"survey:{state.session_id()}"
-    watch.start(now.survey_key, "Looking at the images", lambda job: survey(brought.source, job))
+    watch.start(now.survey_key, "Looking at the images", lambda job: survey(image_set.source, job))
 
 
 def take_sample() -> None:
@@ -159,7 +159,7 @@ def finish() -> bool:
     """Put the model of a fit that has succeeded into use, and release its uploads.
 
     Returns:
-        Whether there was one.
+        Whether there was such a fit.
     """
     now = memory()
     job = fit_job()
@@ -184,10 +184,10 @@ def start_fit(name: str, config: PadimConfig, parts: Mapping[str, str]) -> None:
     Raises:
         PadimError: no images chosen, or a name that cannot be used.
     """
-    brought = memory().brought
-    if brought is None:
+    image_set = memory().image_set
+    if image_set is None:
         raise PadimError("Choose images of good parts first.")
-    begin(name, config, parts, lambda job: work_queue.handed_over(brought, job), brought.label)
+    begin(name, config, parts, lambda job: work_queue.handed_over(image_set, job), image_set.label)
 
 
 def begin(
@@ -200,7 +200,7 @@ def begin(
     """Start this session's fit in the background, on images from any source.
 
     Args:
-        name: the model's.
+        name: the model's name.
         config: the settings.
         parts: each image's part, by image name.
         images: context manager that gives the worker process access to them during the fit.

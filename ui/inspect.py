@@ -1,4 +1,4 @@
-"""What the Inspect page remembers and works out: scored images as rows, and what the viewer is given."""
+"""Logic and state of the Inspect page: scored images as rows, and the data of the viewer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ui import viewing
 from ui.app import state
-from ui.files import bring
+from ui.files import image_input
 from ui.reviews import Review, Reviews
 from ui.scoring import ScoredUpload
 
@@ -28,29 +28,29 @@ Show = Literal["all", "reject", "review", "accept"]
 
 
 class InspectState(Reviews):
-    """The Inspect page's memory for one session: a list of images for every model in use."""
+    """The Inspect page's state in one session: a list of images for every model in use."""
 
     kind = "inspect"
 
 
 def review(entry: Entry) -> Review:
-    """This session's images for this model."""
+    """Return this session's images for this model."""
     return state.of(InspectState).of(entry)
 
 
-def take(entry: Entry, model: Padim, brought: bring.Brought) -> None:
-    """Score these images in the background, after those already there."""
-    review(entry).take(f"Scoring {brought.label}", brought, model, UPLOADER)
+def take(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
+    """Score these images in the background and add them to the list."""
+    review(entry).take(f"Scoring {image_set.label}", image_set, model, UPLOADER)
 
 
-def sample() -> bring.SampleParts | None:
-    """The sample's test images, or None where the sample is not installed."""
-    part = bring.sample_part()
+def sample() -> image_input.SampleParts | None:
+    """Return the sample's test images, or None if the sample is not installed."""
+    part = image_input.sample_part()
     if part is None:
         return None
-    return bring.SampleParts(
+    return image_input.SampleParts(
         "Good parts and five kinds of defects, to try it out.",
-        lambda: bring.from_folder(part / "test", f"Sample: {part.name}, test images"),
+        lambda: image_input.from_folder(part / "test", f"Sample: {part.name}, test images"),
     )
 
 
@@ -59,13 +59,13 @@ def sample() -> bring.SampleParts | None:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One line of the results.
+    """One row of the results.
 
     Attributes:
         item: the scored image.
-        score: its score, a level.
-        verdict: None where there is no threshold.
-        regions: regions of its mask.
+        score: its score, as a level.
+        verdict: its verdict; None without a threshold.
+        regions: number of regions in its mask.
     """
 
     item: ScoredUpload
@@ -75,7 +75,7 @@ class Row:
 
 
 def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
-    """Every scored image, judged at this threshold, in order of arrival."""
+    """Return a row for every scored image, decided at this threshold (a level), in order of arrival."""
     found = []
     area = model.config.min_area
     for item in review(entry).pile.items:
@@ -88,7 +88,7 @@ def rows(entry: Entry, model: Padim, level: int | None) -> list[Row]:
 
 
 def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Row]:
-    """The rows wanted, in the order wanted; equal scores in order of arrival."""
+    """Return the rows that match the filter and the search, sorted; equal scores in order of arrival."""
     from natsort import natsort_keygen, ns
 
     words = search.lower().split()
@@ -107,13 +107,13 @@ def arranged(found: list[Row], order: Order, show: Show, search: str) -> list[Ro
 
 
 def chosen(entry: Entry, arranged_rows: list[Row]) -> bool:
-    """Whether the user has chosen one of these images."""
+    """Whether the user has selected one of these images."""
     number = review(entry).selected
     return any(row.item.number == number for row in arranged_rows)
 
 
 def position(entry: Entry, arranged_rows: list[Row]) -> int:
-    """Where in the list the image shown is; the first, where it is not in the list."""
+    """Return the index of the selected image in the list, or 0 if it is not in the list."""
     number = review(entry).selected
     return next((i for i, row in enumerate(arranged_rows) if row.item.number == number), 0)
 
@@ -123,18 +123,18 @@ def position(entry: Entry, arranged_rows: list[Row]) -> int:
 
 @dataclass
 class _Looks:
-    """How this session's heat is drawn; nothing of it changes a verdict."""
+    """This session's display of the heatmap, which never changes a verdict."""
 
     look: dict[str, Any] = field(default_factory=lambda: {"opacity": 0.45, "colormap": "inferno"})
 
 
 def look() -> dict[str, Any]:
-    """Opacity and colours, which the exports take over."""
+    """Return the heatmap's opacity and colormap, which the exports use too."""
     return state.of(_Looks).look
 
 
 def on_selected(entry: Entry, value: object) -> None:
-    """Take over from the viewer which image is looked at."""
+    """Apply a selection message of the viewer."""
     event = viewing.selection(value)
     if event is None:
         return
@@ -145,26 +145,26 @@ def on_selected(entry: Entry, value: object) -> None:
         found.selected = item.number
 
 
-# Begins the keys of the page's containers that are about the one image shown.
+# Prefix of the keys of the page's containers that are about the selected image.
 FOLLOWER = "inspect-of"
 
 
 def follower(row: Row) -> str:
-    """Key of a container with what the page says about one image."""
+    """Return the key of a container with the page's content about one image."""
     return f"{FOLLOWER}-{viewing.test_id(row.item)}"
 
 
 def message(
     entry: Entry, model: Padim, found: list[Row], shown: Row, *, listing: bool = False
 ) -> dict[str, Any]:
-    """What the viewer is given on this page: these rows, judged by the threshold in use.
+    """Return the viewer's data on this page: these rows, decided by the threshold in use.
 
     Args:
-        entry: the model's entry.
-        model: judges.
-        found: in the order wanted.
-        shown: the one of them that the rest of the page is about.
-        listing: show the list alone until an image is chosen.
+        entry: the saved model.
+        model: the same model, opened.
+        found: the rows, in the order to show them.
+        shown: the row that the rest of the page is about.
+        listing: show only the list until an image is chosen.
     """
     from padim.decision.guard_band import band_levels
 

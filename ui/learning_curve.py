@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from ui import calibrate
 from ui.app import state, workspace
 from ui.jobs.runs import Runs
-from ui.scoring import Picked
+from ui.scoring import PileSelection
 from ui.widgets import labels
 from ui.widgets.tables import Cell
 
@@ -65,9 +65,9 @@ def defects(entry: Entry) -> list[ScoredUpload]:
 def start(entry: Entry, model: Padim, source: DefectSource, draws: int) -> None:
     """Start fitting on subsets of the good parts in the background; an earlier curve is dropped."""
     identity = workspace.scoring_identity(entry)
-    # The pile's files lie on disk as long as the images are held, whatever becomes of the list meanwhile.
+    # The images keep the pile's files on disk, even if the list is cleared meanwhile.
     pile = calibrate.tests(entry).pile
-    images = Picked(pile, defects(entry)) if source == "labelled" else None
+    images = PileSelection(pile, defects(entry)) if source == "labelled" else None
     painted = source == "painted"
     runs().start(
         entry,
@@ -78,7 +78,7 @@ def start(entry: Entry, model: Padim, source: DefectSource, draws: int) -> None:
 
 def _measure(
     model: Padim,
-    images: Picked | None,
+    images: PileSelection | None,
     painted: bool,
     draws: int,
     identity: str,

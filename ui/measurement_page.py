@@ -14,7 +14,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui.app import shell, workspace
-from ui.files import bring, labelled, uploads
+from ui.files import image_input, labelled, uploads
 from ui.jobs import watch
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class SetUp(Protocol):
-    """Draw the settings of a measurement; ``again`` where there is a result already."""
+    """Draws the settings of a measurement; ``again`` is true if there is a result already."""
 
     def __call__(self, entry: Entry, model: Padim, images: LabeledImages, *, again: bool) -> None: ...
 
@@ -38,7 +38,7 @@ class Page:
     """The parts in which pages that measure at the threshold in use differ.
 
     Attributes:
-        name: begins the keys of the widgets.
+        name: prefix of the widgets' keys.
         runs: this session's measurements.
         why_threshold: why the page needs a threshold, as a sentence.
         not_done: message when a run failed.
@@ -46,7 +46,7 @@ class Page:
         do_again: what to do once the model has changed, as a sentence.
         again: what to do once the threshold has changed, in a few words.
         nothing_yet: heading and text of the empty page.
-        bring: draws the ways to upload images.
+        choose_images: draws the ways to choose images.
         set_up: draws the settings.
         results: draws the results.
     """
@@ -59,7 +59,7 @@ class Page:
     do_again: str
     again: str
     nothing_yet: tuple[str, str]
-    bring: Callable[[Entry], None]
+    choose_images: Callable[[Entry], None]
     set_up: SetUp
     results: Callable[[Entry, Any], None]
 
@@ -104,10 +104,10 @@ class Page:
         return found
 
     def _images(self, entry: Entry, model: Padim, found: Any) -> None:
-        images = self.runs.brought(entry)
+        images = self.runs.images_of(entry)
         if images is None:
             if found is None:
-                self.bring(entry)
+                self.choose_images(entry)
                 shell.empty(*self.nothing_yet)
             else:
                 other_images(self.name, partial(self.runs.clear, entry))
@@ -131,7 +131,7 @@ def result(job: Job[Any] | None, not_done: str, stopped: str) -> Any:
     return job.result
 
 
-def bring_to(
+def choose_images_for(
     runs: Runs,
     entry: Entry,
     uploader: str,
@@ -157,25 +157,25 @@ def bring_to(
         also: file suffixes that a folder may hold besides images and zips.
     """
 
-    def take(brought: bring.Brought) -> None:
+    def take(image_set: image_input.ImageSet) -> None:
         try:
-            found = labelled.of(brought)
+            found = labelled.of(image_set)
         finally:
             # The images hold their files as long as they are needed; the upload store can drop them.
-            uploads.release(uploader, brought.files)
-        runs.bring(entry, kept(found))
+            uploads.release(uploader, image_set.files)
+        runs.set_images(entry, kept(found))
 
-    part = bring.sample_part()
+    part = image_input.sample_part()
     try:
-        bring.images(
+        image_input.choose(
             uploader,
             wanted,
             take,
             note=note,
             sample=None
             if part is None
-            else bring.SampleParts(
-                sample, lambda: bring.from_folder(sample_folder(part), f"Sample: {part.name}")
+            else image_input.SampleParts(
+                sample, lambda: image_input.from_folder(sample_folder(part), f"Sample: {part.name}")
             ),
             also=also,
         )

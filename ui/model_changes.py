@@ -17,7 +17,7 @@ from ui.jobs import watch, work_queue
 
 if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
-    from ui.files.bring import Brought
+    from ui.files.image_input import ImageSet
     from ui.jobs.jobs import Job
     from ui.widgets.normals import Reason
 
@@ -79,15 +79,15 @@ def acknowledge(entry: Entry) -> None:
         watch.registry().discard(found.key)
 
 
-def start_rebuilding(entry: Entry, brought: Brought) -> None:
+def start_rebuilding(entry: Entry, image_set: ImageSet) -> None:
     """Read the model's own images again, so that normals can be excluded and put back."""
     title = "Reading the model’s images again"
-    _start(entry, title, REBUILD, brought, lambda job: rebuild(entry, brought, job))
+    _start(entry, title, REBUILD, image_set, lambda job: rebuild(entry, image_set, job))
 
 
-def start_adding(entry: Entry, brought: Brought) -> None:
+def start_adding(entry: Entry, image_set: ImageSet) -> None:
     """Continue the fit with further good parts."""
-    _start(entry, "Adding good parts", ADD, brought, lambda job: add(entry, brought, job))
+    _start(entry, "Adding good parts", ADD, image_set, lambda job: add(entry, image_set, job))
 
 
 def start_refit(entry: Entry, active: Sequence[str]) -> None:
@@ -109,11 +109,11 @@ def _start(
     entry: Entry,
     title: str,
     uploader: str,
-    brought: Brought,
+    image_set: ImageSet,
     work: Callable[[Job[ChangeResult]], ChangeResult],
 ) -> None:
     _begin(entry, title, work)
-    uploads.release(uploader, brought.files)
+    uploads.release(uploader, image_set.files)
 
 
 def _begin(entry: Entry, title: str, work: Callable[[Job[ChangeResult]], ChangeResult]) -> None:
@@ -122,7 +122,7 @@ def _begin(entry: Entry, title: str, work: Callable[[Job[ChangeResult]], ChangeR
     watch.start(_key(entry), title, work, tag=entry.id, goes_on=True)
 
 
-def rebuild(entry: Entry, brought: Brought, job: Job[ChangeResult]) -> ChangeResult:
+def rebuild(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> ChangeResult:
     """Restore the features of the good parts from the files that the model was fitted on; runs as a job.
 
     Raises:
@@ -131,7 +131,7 @@ def rebuild(entry: Entry, brought: Brought, job: Job[ChangeResult]) -> ChangeRes
     """
     from padim.worker.messages import Rebuild
 
-    with work_queue.handed_over(brought, job) as images:
+    with work_queue.handed_over(image_set, job) as images:
         request = Rebuild(root=workspace.root(), model=entry.id, images=images)
         done = work_queue.run("change", request, job)
     summary = "The working features are back: parts can be excluded and put back again."
@@ -140,7 +140,7 @@ def rebuild(entry: Entry, brought: Brought, job: Job[ChangeResult]) -> ChangeRes
     return ChangeResult(summary, done.unusable)
 
 
-def add(entry: Entry, brought: Brought, job: Job[ChangeResult]) -> ChangeResult:
+def add(entry: Entry, image_set: ImageSet, job: Job[ChangeResult]) -> ChangeResult:
     """Continue the fit with more good parts; runs as a job.
 
     Images so alike that they must be shots of one part count as one part.
@@ -152,8 +152,8 @@ def add(entry: Entry, brought: Brought, job: Job[ChangeResult]) -> ChangeResult:
     from padim.worker.messages import Add
     from ui.files.survey import survey
 
-    looked = survey(brought.source, job)
-    with work_queue.handed_over(brought, job) as images:
+    looked = survey(image_set.source, job)
+    with work_queue.handed_over(image_set, job) as images:
         request = Add(
             root=workspace.root(), model=entry.id, images=images, shots=looked.shots("near_identical")
         )

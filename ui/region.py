@@ -1,6 +1,6 @@
-"""What the Region page works out: the shapes being drawn, their mask, and what saving it would change.
+"""Logic of the Region page: the shapes being drawn, their mask, and the effects of saving it.
 
-Nothing here runs the network: the good parts' held-out grids are judged anew under another mask.
+Nothing here runs the network: the good parts' held-out grids are scored again under another mask.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
 Mask = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.int64]
 
-# Over all shapes: more is no drawing by hand, and would keep the server busy at every stroke.
+# Corners of all shapes together. More are not drawn by hand, and would keep the server busy at every stroke.
 MOST_POINTS = 100_000
 
 EMPTY = (
-    "Nothing would be judged: these shapes leave no part of the map. Include an area, or take shapes away."
+    "Nothing would be scored: these shapes leave no part of the map. Include an area, or take shapes away."
 )
 
-# From the fewest parts to the most: yellow to red, which stand out on metal, on cloth and in the dark alike.
+# RGB of the fewest and of the most parts: yellow to red stand out on metal, on cloth and on dark images.
 _FEWEST, _MOST = (255, 214, 64), (214, 0, 60)
 _STOPS = 6
 
 
-# -- what is being drawn ---------------------------------------------------------------------------------
+# -- the drawing -----------------------------------------------------------------------------------------
 
 
 @dataclass
 class Drawing:
-    """One model's region being drawn in this session.
+    """The region being drawn for one model in this session.
 
     Attributes:
-        shapes: None until something is drawn: the region in use.
+        shapes: the drawn shapes; None until something is drawn, which means the region in use.
         size: side of the map they were drawn on, in pixels.
-        stamp: how often Python, not the editor, has set the shapes.
-        heard: number of the drawing last heard of from the editor.
+        stamp: how often Python, rather than the editor, has set the shapes.
+        handled: serial number of the editor's last drawing that the server has handled.
     """
 
     shapes: tuple[Shape, ...] | None = None
@@ -64,28 +64,28 @@ class Drawing:
 
 
 @dataclass
-class _Drawn:
-    """By model, what is being drawn."""
+class _Drawings:
+    """The drawings of this session, by model id."""
 
     of: dict[str, Drawing] = field(default_factory=dict)
 
 
 def drawing(entry: Entry, model: Padim) -> Drawing:
-    """This session's drawing for this model; one for a map of another size is dropped."""
-    found = state.of(_Drawn).of.setdefault(entry.id, Drawing())
+    """Return this session's drawing for this model; one for a map of another size is dropped."""
+    found = state.of(_Drawings).of.setdefault(entry.id, Drawing())
     if found.shapes is not None and found.size != model.config.input_size:
-        put_back(found)
+        discard_draft(found)
     return found
 
 
-def put_back(drawn: Drawing) -> None:
-    """Drop the draft: the region in use is shown again."""
+def discard_draft(drawn: Drawing) -> None:
+    """Drop the draft, so that the region in use is shown again."""
     drawn.shapes = None
     drawn.stamp += 1
 
 
 class _Message(BaseModel, strict=True):
-    """A drawing as the editor says it; the shapes are looked at one by one afterwards."""
+    """A message of the editor that the drawing has changed; the shapes are validated one by one later."""
 
     model: str
     size: int
@@ -94,9 +94,9 @@ class _Message(BaseModel, strict=True):
 
 
 def on_drawing(entry: Entry, model: Padim, value: object) -> None:
-    """Take over what was drawn.
+    """Apply a drawing message of the editor.
 
-    What makes no sense, or belongs to another model, is ignored; the editor then shows the server’s shapes.
+    An invalid message, or one for another model, is ignored; the editor then shows the server's shapes.
     """
     from padim.decision.roi import from_json
     from padim.errors import PadimError
@@ -117,16 +117,16 @@ def on_drawing(entry: Entry, model: Padim, value: object) -> None:
         drawn.shapes, drawn.size = shapes, event.size
 
 
-# -- what it comes to ------------------------------------------------------------------------------------
+# -- the resulting region --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class EditedRegion:
-    """Shapes and the mask they come to.
+    """A region of interest: its shapes and the resulting mask.
 
     Attributes:
-        shapes: as drawn; empty for everywhere, and for a region in use that was not drawn.
-        mask: bool ``(S, S)``, True where defects count; None: everywhere.
+        shapes: the drawn shapes; empty for the whole map, and for a region in use that was not drawn.
+        mask: bool ``(S, S)``, True where defects count; None means everywhere.
     """
 
     shapes: tuple[Shape, ...]
@@ -134,22 +134,22 @@ class EditedRegion:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all would be judged."""
+        """Whether the mask excludes the whole map."""
         return self.mask is not None and not self.mask.any()
 
     @property
     def share(self) -> float:
-        """The share of the map that is judged."""
+        """Return the share of the map inside the region, 0 to 1."""
         return 1.0 if self.mask is None else float(self.mask.mean())
 
 
 def in_use(model: Padim) -> EditedRegion:
-    """The region that the model judges."""
+    """Return the model's region in use."""
     return EditedRegion(model.decision.roi_shapes, model.decision.roi)
 
 
 def draft(drawn: Drawing, model: Padim) -> EditedRegion:
-    """The region that the shapes drawn come to; that in use where nothing was drawn."""
+    """Return the region of the drawn shapes, or the region in use if nothing was drawn."""
     if drawn.shapes is None:
         return in_use(model)
     return EditedRegion(drawn.shapes, _rasterized(drawn.shapes, model.config.input_size))
@@ -175,22 +175,22 @@ def same(model: Padim, region: EditedRegion) -> bool:
 
 
 def too_small(model: Padim, region: EditedRegion) -> bool:
-    """Whether no region of defects could ever be large enough to count inside."""
+    """Whether the region is too small for any defect region of the smallest size that counts."""
     from padim.analysis.region_preview import too_small
 
     return too_small(model, region.mask)
 
 
-# -- what saving would change ----------------------------------------------------------------------------
+# -- effects of saving -----------------------------------------------------------------------------------
 
 
 def promise(entry: Entry, model: Padim, region: EditedRegion) -> RegionPreview:
-    """Work out what saving a region would come to; the model stays as it is.
+    """Compute the threshold and the false-reject rate that saving a region would give; change nothing.
 
     Args:
-        entry: the model's entry.
-        model: as it is in use.
-        region: not empty.
+        entry: the saved model.
+        model: the same model, opened.
+        region: the region, which must not be empty.
     """
     from padim.analysis.region_preview import preview
 
@@ -211,7 +211,7 @@ def _held_out(
 
 
 def _identity(entry: Entry) -> str:
-    """Changes when the good parts' held-out maps would, or who they are."""
+    """Return a string that changes whenever the good parts or their held-out maps would."""
     normals = entry.manifest.get("files", {}).get("normals.json", {}).get("sha256")
     return f"{workspace.held_out_identity(entry)} {normals}"
 
@@ -221,15 +221,15 @@ def _digest(mask: Mask | None) -> str:
 
 
 def save(entry: Entry, region: EditedRegion, size: int) -> None:
-    """Judge by this region from now on.
+    """Save a region as the model's region of interest.
 
     Args:
-        entry: the model.
-        region: what to judge; without a mask everywhere.
-        size: side of the map it was drawn on.
+        entry: the saved model.
+        region: the region; without a mask, the whole map.
+        size: side of the map it was drawn on, in pixels.
 
     Raises:
-        PadimError: nothing would be judged, or the model now has a map of another size.
+        PadimError: the region is empty, or the model now has a map of another size.
         OSError: the model cannot be saved.
     """
     from padim.errors import PadimError
@@ -238,21 +238,22 @@ def save(entry: Entry, region: EditedRegion, size: int) -> None:
         raise PadimError(EMPTY)
     with workspace.edit(entry) as model:
         if model.config.input_size != size:
-            raise PadimError("the model was fitted anew for another input size; draw the region again")
+            raise PadimError("the model was fitted again with another input size; draw the region again")
         model.set_roi(region.mask, region.shapes)
-    # Verdicts change with the region: the list of changes starts whole.
+    # Verdicts change with the region, so no image stays off the list of changes.
     labels.forget_kept(entry)
-    state.of(_Drawn).of.setdefault(entry.id, Drawing()).shapes = None
+    state.of(_Drawings).of.setdefault(entry.id, Drawing()).shapes = None
 
 
 def score_everywhere(entry: Entry, model: Padim) -> None:
-    """Remove the region in use; the editor can still undo it.
+    """Remove the region in use, so that the whole map is scored; the editor can still undo it.
 
     Raises:
-        PadimError, OSError: it was not removed.
+        PadimError: the model now has a map of another size.
+        OSError: the model cannot be saved.
     """
     save(entry, EditedRegion((), None), model.config.input_size)
-    put_back(drawing(entry, model))
+    discard_draft(drawing(entry, model))
 
 
 # -- images --------------------------------------------------------------------------------------------
@@ -260,13 +261,13 @@ def score_everywhere(entry: Entry, model: Padim) -> None:
 
 @dataclass(frozen=True)
 class FalseAlarmMap:
-    """Where good parts alarm at the threshold in use.
+    """The false-alarm map: where good parts exceed the threshold in use.
 
     Attributes:
-        image: PNG with transparency, in map pixels; None where no good part alarms anywhere.
-        colors: the scale, from one part to the most, as CSS colours.
-        most: the largest number of parts that alarm at one place.
-        parts: good parts there are.
+        image: PNG with transparency, in map pixels; None if no good part exceeds the threshold anywhere.
+        colors: the color scale, from one part to the most, as CSS colors.
+        most: the largest number of parts that exceed it at one position.
+        parts: the number of good parts.
     """
 
     image: ServedImage | None
@@ -276,7 +277,7 @@ class FalseAlarmMap:
 
 
 def false_alarms(entry: Entry, model: Padim) -> FalseAlarmMap | None:
-    """The cry-wolf map; None without held-out scores or without a threshold."""
+    """Return the false-alarm map, or None without held-out scores or without a threshold."""
     threshold = model.current_threshold
     if model.state.fitted.calibration == "none" or threshold is None:
         return None
@@ -300,16 +301,16 @@ def _false_alarm_map(_model: Padim, identity: str, level: int) -> FalseAlarmMap:
 
 
 def _tint(share: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """RGBA, uint8 ``(..., 4)``, of shares of the most, 0 to 1."""
+    """Return RGBA colors, uint8 ``(..., 4)``, of shares of the maximum, 0 to 1."""
     ends = np.array([(*_FEWEST, 165), (*_MOST, 215)], np.float64)
     return np.rint(ends[0] + (ends[1] - ends[0]) * share[..., None]).astype(np.uint8)
 
 
 def mean_image(entry: Entry, model: Padim) -> ServedImage:
-    """The mean image of the good parts in the fit, PNG in map pixels.
+    """Return the mean image of the good parts in the fit, as PNG in map pixels.
 
     Raises:
-        PadimError: the kept images are damaged, or none is in the fit.
+        PadimError: the stored thumbnails are damaged, or none is in the fit.
     """
     files = entry.manifest.get("files", {})
     shown = [str(files.get(name, {}).get("sha256")) for name in ("thumbnails.bin", "normals.json")]
@@ -325,7 +326,7 @@ def _mean(_model: Padim, shown: str, size: int, fit: str) -> ServedImage:
 
 
 def excluded(region: EditedRegion) -> ServedImage | None:
-    """PNG in map pixels, opaque where nothing is judged and clear elsewhere; None where all is judged."""
+    """Return a PNG in map pixels, opaque outside the region and clear inside; None for the whole map."""
     if region.mask is None:
         return None
     rgba = np.zeros((*region.mask.shape, 4), np.uint8)
@@ -345,7 +346,7 @@ def _png(rgba: npt.NDArray[np.uint8]) -> ServedImage:
 
 
 def message(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) -> dict[str, Any]:
-    """All that the editor needs, as JSON.
+    """Return the complete data of the editor, ready to be encoded as JSON.
 
     Raises:
         PadimError: there is no mean image to draw on.
@@ -368,46 +369,46 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) ->
             "url": found.image.url("region-wolf"),
             "colors": list(found.colors),
             "least": "1 part" if found.most > 1 else "",
-            "most": often(found),
+            "most": most_often_text(found),
         },
-        "calm": calm(found, model),
+        "calm": no_map_text(found, model),
         "most_shapes": MAX_SHAPES,
         "most_points": MOST_POINTS,
         "most_corners": MAX_POINTS,
     }
 
 
-# -- words -----------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------------
 
 
 def percent(share: float) -> str:
-    """A share of the map; never rounded to all or nothing when it is not."""
+    """Format a share of the map as a percentage; only exactly 0 and 1 are shown as 0 % and 100 %."""
     if 0 < share < 1:
         shown = min(99.9, max(0.1, round(share * 100, 1)))
         return f"{shown:.1f} %"
     return f"{share * 100:.0f} %"
 
 
-def often(found: FalseAlarmMap) -> str:
-    """How often good parts alarm at the place where most do."""
+def most_often_text(found: FalseAlarmMap) -> str:
+    """Describe how often good parts exceed the threshold at the position where most do."""
     return (
         f"most often {found.most / found.parts * 100:.0f} % ({found.most:,} of {count(found.parts, 'part')})"
     )
 
 
-def calm(found: FalseAlarmMap | None, model: Padim) -> str | None:
-    """What stands in for the cry-wolf map where there is none to show."""
+def no_map_text(found: FalseAlarmMap | None, model: Padim) -> str | None:
+    """Return the text shown instead of the false-alarm map, or None if there is one."""
     if found is not None and found.image is not None:
         return None
     if found is not None:
         return "No good part alarms anywhere at the threshold in use."
     if model.state.fitted.calibration == "none":
-        return "No cry-wolf map: it takes at least three good parts."
-    return "No cry-wolf map: there is no threshold yet."
+        return "No false-alarm map: it takes at least three good parts."
+    return "No false-alarm map: there is no threshold yet."
 
 
 def rejects(rate: FalseRejectRate) -> tuple[str, str]:
-    """The count, and what to expect of it."""
+    """Return the number of rejected good parts as text, and a note with the rate to expect and its bound."""
     from ui.app.text import in_hundred
 
     return (
@@ -416,8 +417,8 @@ def rejects(rate: FalseRejectRate) -> tuple[str, str]:
     )
 
 
-def follows(model: Padim) -> str:
-    """What the threshold does when the region changes."""
+def threshold_note(model: Padim) -> str:
+    """Describe whether the threshold follows a change of the region."""
     choice = model.decision.choice
     if choice.basis == "manual":
         return "set by hand: it stays"
@@ -430,21 +431,22 @@ def follows(model: Padim) -> str:
 def compared(
     model: Padim, now: RegionPreview, then: RegionPreview | None
 ) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """The table of what is and what would be.
+    """Return the rows of a table that compares the region in use with the draft.
 
     Args:
-        model: as it is in use.
-        now: of the region in use.
-        then: of the draft; None where there is none.
+        model: the model in use.
+        now: the effects of the region in use.
+        then: the effects of the draft, or None.
 
     Returns:
-        (row's name, its note, cells of (value, note)), one cell for each of the promises given.
+        Rows of (name, note, cells), each cell being (value, note): one cell for the region in use and one for
+        the draft, if any.
     """
     both = [now] if then is None else [now, then]
     to_value = model.state.fitted.quantizer.to_value
     none = ("–", "")
     rows: list[tuple[str, str, list[tuple[str, str]]]] = [
-        ("Part of the map judged", "", [(percent(one.share), "") for one in both])
+        ("Part of the map scored", "", [(percent(one.share), "") for one in both])
     ]
     threshold = model.current_threshold
     if threshold is not None and now.at_use is not None:
@@ -459,7 +461,7 @@ def compared(
         rows.append(
             (
                 "Threshold" if then is None else "Threshold after saving",
-                follows(model),
+                threshold_note(model),
                 [_threshold(one, to_value(one.threshold.level)) if one.threshold else none for one in both],
             )
         )
@@ -475,7 +477,7 @@ def compared(
 
 
 def more_sensitive(now: RegionPreview, then: RegionPreview) -> bool:
-    """Whether a percentile turns what a region wins into a lower threshold."""
+    """Whether saving the draft would lower the threshold, which makes the model more sensitive."""
     one, other = now.threshold, then.threshold
     return one is not None and other is not None and other.level < one.level
 

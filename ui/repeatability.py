@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from padim.decision.guard_band import Guard
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.files import bring
+    from ui.files import image_input
     from ui.scoring import ScoredUpload
 
 REPEATS = "repeats"
@@ -39,13 +39,13 @@ def repeat_shots(entry: Entry) -> Review:
     return state.of(_RepeatShots).of(entry)
 
 
-def take_repeats(entry: Entry, model: Padim, brought: bring.Brought) -> None:
+def take_repeats(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
     """Score repeat shots in the background."""
-    repeat_shots(entry).take("Scoring the repeat shots", brought, model, REPEATS)
+    repeat_shots(entry).take("Scoring the repeat shots", image_set, model, REPEATS)
 
 
 def distinct(items: Iterable[ScoredUpload]) -> list[ScoredUpload]:
-    """Keep each file once: a copy scores the same, which would make the scatter look smaller."""
+    """Return each file once, because a copy has the same score and would make the scatter look smaller."""
     first: dict[str, ScoredUpload] = {}
     for item in items:
         first.setdefault(item.sha256, item)
@@ -83,7 +83,7 @@ def use_guard(entry: Entry, seen: Padim, guard: Guard | None) -> None:
         guard: None removes it.
 
     Raises:
-        PadimError: the model has changed since, so that the band is no longer its own.
+        PadimError: the model has changed since, so that the band no longer applies to it.
     """
     with workspace.edit(entry) as model:
         same = model.state.fitted.quantizer == seen.state.fitted.quantizer and model.config == seen.config

@@ -1,8 +1,8 @@
-"""Images that one session scores with one model, followed through the model's changes.
+"""Lists of images that one session scores with one model, scored again whenever the model's scores change.
 
-Scores belong to the state of the model that made them. When a normal is excluded, put back or added, or the
-calibration is done anew, the images are scored again, by themselves, from the copies on disk. A change of
-threshold or smallest region is no such change.
+Scores are valid for the state of the model that computed them. When a normal is excluded, included or added,
+or the model is calibrated again, the images are automatically scored again from the copies on disk. A change
+of the threshold or the smallest region does not require that.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from ui import viewing
 from ui.app import workspace
 from ui.files import uploads
 from ui.jobs import watch
-from ui.scoring import Kept, Pile
+from ui.scoring import Pile, PileSource
 
 if TYPE_CHECKING:
     from padim.model import Padim
     from padim.storage.model_folders import Entry
-    from ui.files.bring import Brought
+    from ui.files.image_input import ImageSet
     from ui.jobs.jobs import Job
     from ui.scoring import KnownLabel, ScoredUpload
 
-# Models of which a session keeps images: another one makes room by dropping the longest unused.
-_MOST = 4
+# Number of models for which a session keeps images; for another one, the least recently used is dropped.
+_MAX_MODELS = 4
 
 
 @dataclass
 class Review:
-    """One list of images.
+    """One list of scored images.
 
     Attributes:
-        kind: begins its jobs' keys, which styles and tests go by.
+        kind: prefix of its jobs' keys, which styles and tests rely on.
         pile: the images and their scores.
-        job_keys: the jobs that add to it, the latest last.
-        selected: number of the image chosen; None: none was.
-        heard: how far the server has heard what was done in the viewer.
-        drawn: the viewer has been on the page.
+        job_keys: keys of the jobs that add to it, the latest last.
+        selected: number of the selected image, or None.
+        handled: serial numbers of the viewer's actions that the server has handled.
+        drawn: whether the viewer has been shown on the page.
     """
 
     kind: str
@@ -52,26 +52,26 @@ class Review:
 
     @property
     def jobs(self) -> list[Job[None]]:
-        """Its jobs, running or ended."""
+        """Return the jobs of this list, running or ended."""
         found = (watch.find(key) for key in self.job_keys)
         return [job for job in found if job is not None]
 
     @property
     def running(self) -> list[Job[None]]:
-        """The jobs still at work."""
+        """Return the jobs still running."""
         return [job for job in self.jobs if job.running]
 
     def follow(self, entry: Entry, model: Padim) -> bool:
-        """Score the images again, in the background, if the model is no longer the one that scored them.
+        """Score the images again in the background if the model has changed since they were scored.
 
         Returns:
-            Whether what is in ``pile`` is by this model; False while a job still works for the former one.
+            Whether ``pile`` belongs to this state of the model; False while a job for the former one runs.
         """
         identity = workspace.scoring_identity(entry)
         if self.pile.identity == identity:
             return True
         if self.running:
-            # At its end all the images lie on disk, and are then scored again.
+            # When the job has ended, all images are on disk and can be scored again.
             return False
         former = self.pile
         self.clear()
@@ -79,27 +79,27 @@ class Review:
         for error in former.failed:
             self.pile.fail(error)
         if len(former):
-            pile, again = self.pile, Kept(former)
+            pile, again = self.pile, PileSource(former)
             title = "The model has changed: its images are scored again"
             self._start(title, lambda job: pile.add(again, model, job, again.origins))
         return True
 
     def take(
-        self, title: str, brought: Brought, model: Padim, uploader: str, origin: KnownLabel = "unknown"
+        self, title: str, image_set: ImageSet, model: Padim, uploader: str, origin: KnownLabel = "unknown"
     ) -> None:
-        """Score images in the background, after those already there.
+        """Score images in the background and add them to the list.
 
         Args:
-            title: above the progress bar.
-            brought: the images.
-            model: that :meth:`follow` was last called with.
-            uploader: where they were dropped.
-            origin: what the images show, as far as is known.
+            title: the text above the progress bar.
+            image_set: the images.
+            model: the model that :meth:`follow` was last called with.
+            uploader: name of the uploader to empty.
+            origin: what the images show, as far as known.
         """
         pile = self.pile
-        self._start(title, lambda job: pile.add(brought.source, model, job, origin))
-        # The job holds the files until it has copied them to disk; the upload store need not.
-        uploads.release(uploader, brought.files)
+        self._start(title, lambda job: pile.add(image_set.source, model, job, origin))
+        # The job references the files until it has copied them to disk, so the upload store need not.
+        uploads.release(uploader, image_set.files)
 
     def _start(self, title: str, work: Callable[[Job[None]], None]) -> None:
         key = f"{self.kind}:{self._name}:{len(self.job_keys)}"
@@ -107,17 +107,17 @@ class Review:
         watch.start(key, title, work)
 
     def clear(self) -> None:
-        """Drop all images; jobs that still work are stopped."""
+        """Drop all images and stop the jobs that are still running."""
         for key in self.job_keys:
             watch.registry().discard(key)
-        # A name of its own for every list: a job that has not yet stopped is not taken for one of the next.
+        # A new name, so that a job that has not stopped yet is not mistaken for one of the next list.
         self._name = uuid.uuid4().hex
         self.pile, self.job_keys, self.selected = Pile(self.pile.identity), [], None
         self.drawn = False
 
 
 class Reviews:
-    """A session's lists of one kind, by model."""
+    """A session's image lists of one kind, by model id."""
 
     kind = ""
 
@@ -125,10 +125,10 @@ class Reviews:
         self.by_model: dict[str, Review] = {}
 
     def of(self, entry: Entry) -> Review:
-        """The list of images scored with this model."""
+        """Return the list of images scored with this model, created at first use."""
         review = self.by_model.pop(entry.id, None) or Review(self.kind)
         self.by_model[entry.id] = review
-        while len(self.by_model) > _MOST:
+        while len(self.by_model) > _MAX_MODELS:
             self.by_model.pop(next(iter(self.by_model))).clear()
         return review
 

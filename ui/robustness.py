@@ -1,7 +1,7 @@
-"""What the Robustness page works out: labelled images under changes of light, camera and fixture.
+"""Logic of the Robustness page: labeled images under changes of light, camera and fixture.
 
-The network runs once for every altered image, in the background. Verdicts are kept as counts, at the
-threshold of that moment: another threshold asks for another run. What is called bearable does not.
+The network runs once for every altered image, in the background. Verdicts are kept as counts at the threshold
+of that moment, so another threshold requires another run; another definition of what is tolerated does not.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
 
 UPLOADER = "robustness"
-# Below so many images of a sort one of them is more than 5 in 100.
+# With fewer images of a sort than this, a single one of them is more than 5 in 100.
 _FEW = 20
 
 
 @dataclass(frozen=True)
 class Change:
-    """One kind of change in a quality engineer's words.
+    """The texts that describe one kind of change to a quality engineer.
 
     Attributes:
-        name: of it.
-        axis: the same with its unit.
-        unit: of the severities, for whoever types them.
-        about: what it stands for.
+        name: its name.
+        axis: its name with the unit, for the axis of a chart.
+        unit: the unit of its severities, for the field they are typed in.
+        about: the cause it stands for.
     """
 
     name: str
@@ -68,10 +68,10 @@ CHANGES: Mapping[ChangeKind, Change] = {
 
 
 def severities_of(kind: ChangeKind, text: str) -> tuple[float, ...]:
-    """Severities as someone typed them.
+    """Parse severities that a user has typed, separated by commas.
 
     Raises:
-        PadimError: no numbers with commas between, or numbers that do not grow or mean nothing.
+        PadimError: they are not numbers, do not increase, or are not valid for this kind of change.
     """
     from padim.analysis.image_changes import alter
 
@@ -97,13 +97,13 @@ def severities_of(kind: ChangeKind, text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class ShownChange:
-    """One image under one change.
+    """An example image under one change.
 
     Attributes:
-        said: the severity in words.
-        rejected: its score lies above the threshold.
-        ratio: its score as a multiple of the threshold.
-        image: what it looks like.
+        text: the severity in words.
+        rejected: whether its score is above the threshold.
+        ratio: its score as a multiple of the threshold, as text.
+        image: the altered image.
     """
 
     text: str
@@ -114,17 +114,17 @@ class ShownChange:
 
 @dataclass(frozen=True)
 class RobustnessRun:
-    """A finished measurement.
+    """A finished robustness measurement.
 
     Attributes:
-        label: the images, as the user knows them.
-        of: how many there were; fewer may have been judged.
-        identity: what the scores depend on (``workspace.scoring_identity``).
-        threshold: judged at, in map units.
-        shift: the counts.
+        label: describes the images to the user.
+        of: number of images there were; fewer may have been scored.
+        identity: ``workspace.scoring_identity`` at the time of the measurement.
+        threshold: the threshold of the verdicts, in anomaly-map units.
+        result: the counts.
         failed: files that could not be used.
         shown: the name of the image in the examples.
-        shown_kind: ``good``, or what is wrong with it.
+        shown_kind: "good", or the kind of its defect.
         examples: that image under every change, unchanged first.
     """
 
@@ -139,23 +139,23 @@ class RobustnessRun:
     examples: Mapping[ChangeKind, tuple[ShownChange, ...]]
 
     def outdated(self, entry: Entry, model: Padim) -> str:
-        """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
+        """Return what has changed since: "model", "threshold", or "" if nothing has."""
         return outdated(self.identity, self.result, entry, model)
 
 
 class _RobustnessRuns(Runs):
-    """This session's measurements."""
+    """This session's robustness measurements, by model."""
 
     sort = "robustness"
 
 
 def runs() -> Runs:
-    """This session's measurements."""
+    """Return this session's robustness measurements."""
     return state.of(_RobustnessRuns)
 
 
 def to_score(images: LabeledImages, most: int, severities: Mapping[ChangeKind, tuple[float, ...]]) -> int:
-    """How many images the network will see."""
+    """Return the number of images that the network will score."""
     chosen = min(images.good, most) + min(images.defects, most)
     return chosen * (1 + sum(map(len, severities.values())))
 
@@ -167,18 +167,19 @@ def start(
     severities: Mapping[ChangeKind, tuple[float, ...]],
     most: int,
 ) -> None:
-    """Alter and judge in the background, in place of what was measured before.
+    """Alter and score the images in the background, and drop the last measurement.
 
     Args:
-        entry, model: the model in use.
-        images: to be judged.
-        severities: of each kind of change.
-        most: good ones, and defects, at most.
+        entry: the saved model in use.
+        model: the same model, opened.
+        images: the images to alter.
+        severities: the severities of each kind of change.
+        most: largest number of good images, and of defect images, to use.
     """
     identity = workspace.scoring_identity(entry)
     runs().start(
         entry,
-        f"Judging {images.label} under changes",
+        f"Scoring {images.label} under changes",
         lambda job: _measure(model, images, severities, most, identity, job),
     )
 
@@ -210,13 +211,13 @@ def _measure(
     failed += chosen.skipped
     job.progress(0, None, "Drawing examples")
     seen = result.examples
-    assert seen is not None  # they were asked for
+    assert seen is not None  # because of examples=True
     return RobustnessRun(
         label=images.label,
         of=images.count,
         identity=identity,
         threshold=model.state.fitted.quantizer.to_value(result.threshold),
-        # Small images of its examples are kept instead of them.
+        # The result's examples are replaced by small images of them.
         result=replace(result, examples=None),
         failed=tuple(failed),
         shown=seen.name,
@@ -248,11 +249,11 @@ def _shown(model: Padim, result: Robustness, kind: ChangeKind, example: ChangedE
     )
 
 
-# -- words -----------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------------
 
 
 def tolerated_changes(result: Robustness, margin: float) -> str:
-    """What is called bearable, as a sentence."""
+    """Describe in a sentence which changes count as tolerated."""
     parts = []
     if result.good:
         parts.append(
@@ -263,13 +264,13 @@ def tolerated_changes(result: Robustness, margin: float) -> str:
         )
     if result.defects:
         parts.append(f"fewer than {margin * 100:g} in 100 defects are lost")
-    text = f"Borne means: {', and '.join(parts)}."
+    text = f"Tolerated means: {', and '.join(parts)}."
     fewest = min(number for number in (result.good, result.defects) if number)
     return text if fewest >= _FEW else f"{text} On so few images one more or less decides."
 
 
 def tolerated(tolerance: Tolerance, kind: ChangeKind) -> str:
-    """What is borne of a kind of change, in a few words."""
+    """Describe the largest tolerated severity of a kind of change."""
     from padim.analysis.image_changes import words
 
     if tolerance.severity is None:
@@ -280,7 +281,7 @@ def tolerated(tolerance: Tolerance, kind: ChangeKind) -> str:
 
 
 def table(result: Robustness, margin: float) -> tuple[list[str], list[list[Cell]]]:
-    """Head and rows of what the model bears: a row a kind of change."""
+    """Return the head and the rows of the table of tolerances, one row per kind of change."""
     rows = []
     for series in result.series:
         found = series.tolerance(result.limit, margin)
@@ -295,11 +296,11 @@ def table(result: Robustness, margin: float) -> tuple[list[str], list[list[Cell]
                 Cell(f"{why[:1].upper()}{why[1:]}."),
             ]
         )
-    return ["Change", "The model bears", "What gives way"], rows
+    return ["Change", "The model tolerates", "What gives way"], rows
 
 
 def summary(result: Robustness, margin: float) -> str:
-    """The table in a sentence or two."""
+    """Summarize the table of tolerances in a sentence or two."""
     names: dict[str, list[str]] = {"all": [], "some": [], "none": []}
     for series in result.series:
         found = series.tolerance(result.limit, margin)
@@ -309,9 +310,11 @@ def summary(result: Robustness, margin: float) -> str:
         names[sort].append(CHANGES[series.kind].name.lower().replace("jpeg", "JPEG"))
     text = []
     if names["none"]:
-        text.append(f"Keep constant: {_listed(names['none'])}; not even the mildest change tried is borne.")
+        text.append(
+            f"Keep constant: {_listed(names['none'])}; not even the mildest change tried is tolerated."
+        )
     if names["some"]:
-        text.append(f"Borne within limits: {_listed(names['some'])}.")
+        text.append(f"Tolerated within limits: {_listed(names['some'])}.")
     if names["all"]:
         text.append(f"No trouble up to the harshest tried: {_listed(names['all'])}.")
     return " ".join(text) or "Nothing can be said: already the unchanged images fail."
@@ -322,20 +325,20 @@ def _listed(names: list[str]) -> str:
 
 
 def ticks(series: Series) -> list[str]:
-    """A short word for each severity."""
+    """Return a short axis label for each severity."""
     if series.kind == "jpeg":
         return ["as is", *(f"{100 - severity:g}" for severity in series.severities[1:])]
     return ["as is", *(f"{severity:g}" for severity in series.severities[1:])]
 
 
 def tolerated_up_to(series: Series, limit: float | None, margin: float) -> int | None:
-    """Index of the largest severity that is borne; None where nothing can be said."""
+    """Return the index of the largest tolerated severity, or None if it cannot be determined."""
     found = series.tolerance(limit, margin)
     return None if found.severity is None else series.severities.index(found.severity)
 
 
 def thumbs(examples: tuple[ShownChange, ...]) -> list[Thumb]:
-    """The examples as tiles."""
+    """Return the examples as gallery tiles."""
     return [
         Thumb(
             example.image,
@@ -348,7 +351,7 @@ def thumbs(examples: tuple[ShownChange, ...]) -> list[Thumb]:
 
 
 def counts_text(found: RobustnessRun) -> str:
-    """ "20 good parts and 63 defects", and of how many."""
+    """Describe the numbers of scored images: "20 good parts, 63 defects, of 100 images"."""
     result = found.result
     number = result.good + result.defects
     of = f", of {count(found.of, 'image')}" if number + len(found.failed) < found.of else ""
@@ -359,14 +362,14 @@ def counts_text(found: RobustnessRun) -> str:
 
 
 def figures_csv(found: RobustnessRun, entry: Entry) -> bytes:
-    """Counts at every severity of every change, one a line; those of a kind of defect name it."""
+    """Return a CSV table of the counts, one row per change, severity and kind of defect."""
     from padim.output.robustness_files import robustness_csv
 
     return robustness_csv(found.result, threshold=found.threshold, model=entry.name, data=found.label)
 
 
 def document(found: RobustnessRun, entry: Entry, margin: float) -> bytes:
-    """Everything counted, and what is borne, as JSON."""
+    """Return all counts and the tolerances as a JSON document."""
     from padim.output.robustness_files import robustness_json
 
     return robustness_json(

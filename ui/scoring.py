@@ -1,7 +1,7 @@
-"""Test images, scored once in the background and judged as often as a threshold changes.
+"""Test images, scored once in the background and decided again whenever a threshold changes.
 
-An image's bytes go to a temporary file; its distance grid, a small image and, as long as there is room,
-the judged map for the browser stay in memory: the network sees it once.
+An image's bytes are written to a temporary file. Its distance grid, a small image and, up to a limit, the
+level map for the browser stay in memory, so that the network runs once per image.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from ui.jobs.jobs import Job
 
-# Longest side in pixels of the image that galleries show, and panels until the full one is there.
+# Longest side in pixels of the image that galleries show, and the viewer until it has the full one.
 THUMB_SIDE = 384
-# Bytes of packed judged maps that one list keeps for the browser: of some 4,000 images at 256 px.
+# Bytes of packed level maps that one list keeps for the browser: those of some 4,000 images at 256 px.
 MAPS_KEPT = 96 * 2**20
 # Score curves reach at least this far, in map pixels: the range of the control for the smallest region.
 AREAS = 256
-# Images a run of the network: few enough for the progress bar to move, and for decoding to keep ahead.
+# Images per run of the network: few enough for the progress bar to move, and for decoding to keep ahead.
 BATCH = 8
 
 
-# What someone who brings images knows of them.
+# What the user knows about the content of test images.
 KnownLabel = Literal["good", "defect", "unknown"]
 
 
 def areas_for(model: Padim) -> int:
-    """How many smallest regions the browser can judge by, from 1 pixel up: enough for the one in use."""
+    """Return the largest size, in map pixels, of the smallest region that the browser has scores for."""
     areas = AREAS
     while areas < model.config.min_area:
         areas *= 2
@@ -49,7 +49,12 @@ def areas_for(model: Padim) -> int:
 
 
 def map_numbers(q: npt.NDArray[np.uint16], areas: int) -> Numbers:
-    """What the browser judges by: the scores for smallest regions of 1 to ``areas`` pixels, then the map."""
+    """Pack the scores for smallest regions of 1 to ``areas`` pixels, and the level map, for the browser.
+
+    Args:
+        q: level map, uint16 ``(S, S)``.
+        areas: the largest smallest-region size, in map pixels.
+    """
     from padim.decision.regions import region_scores
 
     return Numbers.of(region_scores(q, areas)[None], q)
@@ -57,13 +62,13 @@ def map_numbers(q: npt.NDArray[np.uint16], areas: int) -> Numbers:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ScoredUpload(StoredScore):
-    """One scored image.
+    """One scored test image.
 
     Attributes:
-        number: its place in the order of arrival, unique in its pile.
-        file: its bytes on disk, as they came.
+        number: its position in the order of arrival, unique in its pile.
+        file: its unchanged bytes on disk.
         thumb: a small JPEG.
-        origin: what who brought it knew of it.
+        origin: what the user knew about its content.
     """
 
     number: int
@@ -73,16 +78,16 @@ class ScoredUpload(StoredScore):
     _numbers: dict[int, Numbers] = field(default_factory=dict, repr=False)
 
     def numbers(self, model: Padim) -> Numbers:
-        """The judged map for the browser, made anew unless :meth:`keep_numbers` has kept it."""
+        """Return the packed level map, computed again unless :meth:`keep_numbers` has kept it."""
         areas = areas_for(model)
         return self._numbers.get(areas) or map_numbers(self.levels(model), areas)
 
     def keep_numbers(self, model: Padim, q: npt.NDArray[np.uint16] | None = None) -> int:
-        """Keep the judged map for the browser, and its scores; returns how many bytes the map takes.
+        """Keep the packed level map and its scores in memory; return the map's size in bytes.
 
         Args:
-            model: judges.
-            q: the judged map, where it is at hand.
+            model: the model that scored the image.
+            q: the level map, uint16 ``(S, S)``, if it has been computed already.
         """
         from padim.decision.regions import region_scores
 
@@ -96,17 +101,17 @@ class ScoredUpload(StoredScore):
         return len(numbers.data)
 
     def kept_numbers(self, model: Padim) -> Numbers | None:
-        """The judged map for the browser where it is kept."""
+        """Return the packed level map if it is kept, else None."""
         if self._numbers and areas_for(model) not in self._numbers:
-            self.keep_numbers(model)  # the smallest region in use has outgrown the scores kept, or shrunk
+            self.keep_numbers(model)  # the range of smallest regions has changed since
         return self._numbers.get(areas_for(model))
 
 
 class Pile:
-    """Scored images of one model, growing while jobs add to it. Safe to read meanwhile.
+    """The scored images of one model, to which jobs add while pages read it (thread-safe).
 
     Attributes:
-        identity: what the scores depend on (``workspace.scoring_identity``).
+        identity: ``workspace.scoring_identity`` of the model that scored the images.
     """
 
     def __init__(self, identity: str) -> None:
@@ -121,18 +126,18 @@ class Pile:
 
     @cached_property
     def folder(self) -> Path:
-        """Where the images' bytes lie, gone with the pile."""
+        """Return the folder with the images' bytes, which is deleted with the pile."""
         return Path(self._folder.name)
 
     @property
     def items(self) -> list[ScoredUpload]:
-        """The images scored so far, in order of arrival."""
+        """Return the images scored so far, in order of arrival."""
         with self._lock:
             return list(self._items)
 
     @property
     def failed(self) -> list[ImageError]:
-        """The files that could not be used so far."""
+        """Return the errors of the files that could not be used so far."""
         with self._lock:
             return list(self._failed)
 
@@ -141,27 +146,27 @@ class Pile:
             return len(self._items)
 
     def fail(self, error: ImageError) -> None:
-        """Note a file that cannot be used."""
+        """Record a file that cannot be used."""
         with self._lock:
             self._failed.append(error)
 
     def add(
         self,
-        source: Source | Kept,
+        source: Source | PileSource,
         model: Padim,
         job: Job[None],
         origin: KnownLabel | Mapping[str, KnownLabel] = "unknown",
     ) -> None:
-        """Score every image of a source into the pile. Runs as a background job.
+        """Score every image of a source and add it to the pile; the work of a background job.
 
         Args:
             source: the images.
-            model: scores them.
-            job: told how far it is, asked whether to stop.
-            origin: what the images show, of all alike or by name.
+            model: the model that scores them.
+            job: receives the progress and is polled for cancellation.
+            origin: what the images show, for all of them or by name.
 
         Raises:
-            Cancelled: the user stopped it; what was scored stays.
+            Cancelled: the user stopped the job; the images scored so far stay.
         """
         arrivals: dict[str, tuple[int, Path]] = {}
 
@@ -208,7 +213,8 @@ class Pile:
             if self._maps_kept < MAPS_KEPT:
                 self._maps_kept += item.keep_numbers(model, one.levels)
             if threshold is not None:
-                # Counted here, so that the list is quick to draw; kept for this threshold.
+                # Count the regions here, where they are cached for this threshold, so that the list is
+                # drawn quickly.
                 item.regions(model, threshold.level, area)
             with self._lock:
                 self._items.append(item)
@@ -217,11 +223,12 @@ class Pile:
             self.fail(error)
 
 
-class Kept:
-    """The images of a pile once more, as a source: their bytes lie on disk while it is held.
+class PileSource:
+    """An image source that reads the images of a pile again; it keeps the pile's files on disk.
 
     Attributes:
-        skipped: always empty, as is ``ignored``: what cannot be used was said before.
+        skipped: always empty, because files that cannot be used were reported when they were first read.
+        ignored: always 0, for the same reason.
     """
 
     skipped: tuple[ImageError, ...] = ()
@@ -235,7 +242,7 @@ class Kept:
 
     @property
     def origins(self) -> dict[str, KnownLabel]:
-        """What was known of them, by name."""
+        """Return what the user knew about the images, by name."""
         return {item.name: item.origin for item in self._pile.items}
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
@@ -243,7 +250,7 @@ class Kept:
             yield item.name, item.file.read_bytes()
 
 
-class Picked(Kept):
+class PileSelection(PileSource):
     """Some images of a pile as a source, which keeps the files of the whole pile on disk."""
 
     def __init__(self, pile: Pile, items: Iterable[ScoredUpload]) -> None:

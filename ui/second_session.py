@@ -11,10 +11,10 @@ import streamlit as st
 from ui import model_changes
 from ui.app import state, workspace
 from ui.app.text import count, in_hundred
-from ui.files import bring
+from ui.files import image_input
 from ui.files.media import ServedImage
 from ui.reviews import Review, Reviews, unknown
-from ui.scoring import Picked, ScoredUpload
+from ui.scoring import PileSelection, ScoredUpload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,11 +41,11 @@ class _SecondSessions(Reviews):
 
 @dataclass
 class _Outcomes:
-    """What became of the second sessions, by model id.
+    """The outcomes of second sessions, by model id.
 
     Attributes:
-        added: the job that adds one to the fit.
-        cleared: images that were found to be the model's own, and so taken off the list.
+        added: the job that adds the images to the fit.
+        cleared: number of images removed from the list because they are the model's own.
     """
 
     added: dict[str, Job[ChangeResult]] = field(default_factory=dict)
@@ -57,33 +57,33 @@ def review_of(entry: Entry) -> Review:
     return state.of(_SecondSessions).of(entry)
 
 
-def take_second(entry: Entry, model: Padim, brought: bring.Brought) -> None:
+def take_second(entry: Entry, model: Padim, image_set: image_input.ImageSet) -> None:
     """Score images of good parts of another day in the background."""
     forget_outcome(entry)
-    review_of(entry).take(f"Scoring {brought.label}", brought, model, SECOND, "good")
+    review_of(entry).take(f"Scoring {image_set.label}", image_set, model, SECOND, "good")
 
 
-def sample_second() -> bring.SampleParts | None:
-    """The sample's unseen good parts, or None where the sample is not installed."""
-    part = bring.sample_part()
+def sample_second() -> image_input.SampleParts | None:
+    """Return the sample's good parts outside the fit, or None if the sample is not installed."""
+    part = image_input.sample_part()
     if part is None or not (part / "test" / "good").is_dir():
         return None
-    return bring.SampleParts(
+    return image_input.SampleParts(
         "The sample has good parts that its model has not seen.",
-        lambda: bring.from_folder(part / "test" / "good", f"Sample: {part.name}, more good parts"),
+        lambda: image_input.from_folder(part / "test" / "good", f"Sample: {part.name}, more good parts"),
     )
 
 
 def session(model: Padim, items: Sequence[ScoredUpload], level: int) -> Session:
     """Compare good parts with the expected false-reject rate at a threshold.
 
-    Images so alike that they must be shots of one part count as one: what is certain enough without asking,
-    as when they are added to the fit.
+    Images so similar that they must be shots of one part count as one part, as when they are added to the
+    fit.
 
     Args:
-        model: that scored them.
+        model: the model that scored them.
         items: at least one image, none of them the model's own.
-        level: the threshold.
+        level: the threshold, as a level.
     """
     from padim.analysis.second_session import second_session
     from padim.data.survey import alike
@@ -102,7 +102,7 @@ def _fingerprint(_thumb: ServedImage, sha256: str) -> npt.NDArray[np.float32]:
 
 
 def verdict(check: SessionCheck) -> str:
-    """Say in a sentence whether the false rejects of the session agree with the expected rate."""
+    """Describe in a sentence whether the false rejects of the session agree with the expected rate."""
     realised = f"{check.rejected:,} of {count(check.n, 'good part')} {'is' if check.rejected == 1 else 'are'}"
     promised = f"about {in_hundred(check.expected)}"
     if check.disagrees == "more":
@@ -131,10 +131,10 @@ def _chance(p: float) -> str:
 
 def add_to_fit(entry: Entry, found: Session) -> None:
     """Continue the fit with these good parts, in the background."""
-    images = Picked(review_of(entry).pile, (item for part in found.parts for item in part))
-    # The pile's files lie on disk as long as the source is held, whatever becomes of the list meanwhile.
+    images = PileSelection(review_of(entry).pile, (item for part in found.parts for item in part))
+    # The source keeps the pile's files on disk, even if the list is cleared meanwhile.
     source = cast("Source", images)
-    model_changes.start_adding(entry, bring.Brought(source, "a second session", "Second session"))
+    model_changes.start_adding(entry, image_input.ImageSet(source, "a second session", "Second session"))
     job = model_changes.job(entry)
     if job is not None:
         state.of(_Outcomes).added[entry.id] = job
@@ -153,25 +153,25 @@ def clear_joined(entry: Entry, model: Padim) -> None:
 
 
 def outcome_of(entry: Entry) -> tuple[Job[ChangeResult] | None, int]:
-    """Return what became of a model's second session since images were last uploaded.
+    """Return the outcome of a model's second session since images were last chosen.
 
     Returns:
-        The job that was to add it to the fit, if one was asked for; how many images were taken off the
-        list, because they are the model's own.
+        The job that adds the images to the fit, or None; and the number of images removed from the list
+        because they are the model's own.
     """
     outcomes = state.of(_Outcomes)
     return outcomes.added.get(entry.id), outcomes.cleared.get(entry.id, 0)
 
 
 def forget_outcome(entry: Entry) -> None:
-    """Forget what became of a model's second session, as another one begins."""
+    """Drop the outcome of a model's second session when another one begins."""
     outcomes = state.of(_Outcomes)
     outcomes.added.pop(entry.id, None)
     outcomes.cleared.pop(entry.id, None)
 
 
 def overlay_of(entry: Entry, item: ScoredUpload, model: Padim, level: int) -> ServedImage:
-    """A scored image's small copy with its heat at this threshold."""
+    """Return a scored image's small copy with its heatmap at this threshold."""
     identity = workspace.scoring_identity(entry)
     return ServedImage(_overlay_of(item, model, identity, item.sha256, level, model.config.min_area))
 

@@ -1,7 +1,7 @@
-"""What the Sensitivity page works out: painted defects, which of them are caught, and images of some.
+"""Logic of the Sensitivity page: painted defects, which of them are caught, and example images.
 
-The network runs once for every painted image, in the background. What was caught is kept as yes or no, at
-the threshold of that moment: another threshold asks for another run.
+The network runs once for every painted image, in the background. Whether a defect was caught is stored for
+the threshold of that moment, so another threshold requires another run.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from ui.jobs.jobs import Job
 
 UPLOADER = "sensitivity"
-# Side of the examples' images, and of what they show at least, as a share of the input's side.
+# Side of the example images in pixels, and the least share of the input's side that they show.
 _EXAMPLE_SIDE, _LEAST_SHOWN = 288, 0.25
-# Pixels are called square up to this difference of their sides.
+# Pixels whose sides differ by no more than this share count as square.
 _SQUARE = 0.02
 
 KINDS: Mapping[DefectKind, tuple[str, str]] = {
@@ -45,9 +45,9 @@ KINDS: Mapping[DefectKind, tuple[str, str]] = {
     "dent": ("Dent", "a dip lit from one side, bright here and dark there; its size is its diameter"),
     "missing": ("Missing patch", "a square that has lost its texture; its size is its side"),
 }
-"""Name, and what is painted."""
+"""Name of each kind of defect, and what is painted."""
 CONTRASTS = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
-"""What can be chosen, as shares of black to white."""
+"""The contrasts that can be chosen, as shares of the difference between black and white."""
 
 
 # -- units -----------------------------------------------------------------------------------------------
@@ -55,11 +55,12 @@ CONTRASTS = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 @dataclass(frozen=True)
 class Unit:
-    """What sizes are told in.
+    """The unit in which sizes are stated.
 
     Attributes:
-        across, down: of it, one pixel of the map is.
-        name: px, or mm.
+        across: width of one map pixel in this unit.
+        down: height of one map pixel in this unit.
+        name: "px" or "mm".
     """
 
     across: float
@@ -67,36 +68,36 @@ class Unit:
     name: str
 
     @classmethod
-    def of(cls, scale: tuple[float, float], millimetres: float | None = None) -> Unit:
-        """Pixels of the images, or millimetres where one such pixel's side is known in them.
+    def of(cls, scale: tuple[float, float], millimeters: float | None = None) -> Unit:
+        """Return the unit for an image scale: image pixels, or millimeters if their size is known.
 
         Args:
-            scale: image pixels a map pixel is, (x, y).
-            millimetres: that an image pixel is.
+            scale: image pixels per map pixel, (x, y).
+            millimeters: size of an image pixel in millimeters, or None.
         """
-        if millimetres is None:
+        if millimeters is None:
             return cls(*scale, "px")
-        return cls(scale[0] * millimetres, scale[1] * millimetres, "mm")
+        return cls(scale[0] * millimeters, scale[1] * millimeters, "mm")
 
     @property
     def square(self) -> bool:
-        """Whether one number says a size."""
+        """Whether one number is enough to state a size."""
         return abs(self.across - self.down) <= _SQUARE * max(self.across, self.down)
 
     def text(self, size: float) -> str:
-        """A size in map pixels: "14 px"; "14 × 9 px" where the model sees the images out of shape."""
+        """Format a size given in map pixels: "14 px", or "14 × 9 px" if the model distorts the images."""
         if self.square:
             return f"{_plain(size * self.across)} {self.name}"
         return f"{_plain(size * self.across)} × {_plain(size * self.down)} {self.name}"
 
     @property
     def axis(self) -> tuple[float, str]:
-        """What to multiply sizes by for an axis, and what to call that."""
+        """Return the factor from map pixels to the unit of a chart's axis, and the unit's name."""
         return (self.across, self.name) if self.square else (1.0, "px of the model’s input")
 
 
 def _plain(number: float) -> str:
-    """Two digits or so, all that a size is good for: 0.12, 1.2, 12, 123, 1,234."""
+    """Format a number with about two significant digits: 0.12, 1.2, 12, 123, 1,234."""
     if number >= 10 or number <= 0:
         return f"{number:,.0f}"
     digits = 1 if number >= 1 else 1 - math.floor(math.log10(number))
@@ -104,7 +105,7 @@ def _plain(number: float) -> str:
 
 
 def sizes_offered(side: int) -> list[float]:
-    """Sizes to choose from, in map pixels: each twice the one before, around those tried by default."""
+    """Return the sizes offered, in map pixels: each twice the one before, around the default sizes."""
     from padim.analysis.sensitivity import default_sizes
     from padim.analysis.synthetic_defects import SMALLEST_SIZE
 
@@ -117,13 +118,15 @@ def sizes_offered(side: int) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The settings of a probe.
+class SensitivitySettings:
+    """The settings of a sensitivity measurement.
 
     Attributes:
-        kinds, sizes, contrasts: what to paint; sizes in map pixels.
-        images: at most so many are painted on.
-        places: on each.
+        kinds: the kinds of defects to paint.
+        sizes: their sizes in map pixels.
+        contrasts: their contrasts, as shares of the difference between black and white.
+        images: largest number of images to paint on.
+        places: number of places on each image.
     """
 
     kinds: tuple[DefectKind, ...]
@@ -134,18 +137,18 @@ class Wanted:
 
     @property
     def settings(self) -> int:
-        """Kinds, sizes and contrasts combined."""
+        """Return the number of combinations of kinds, sizes and contrasts."""
         return len(self.kinds) * len(self.sizes) * len(self.contrasts)
 
 
 @dataclass(frozen=True)
 class ShownDefect:
-    """One painted image, around the defect.
+    """An example: the surroundings of one painted defect.
 
     Attributes:
-        size: in map pixels.
-        caught: a region of the mask lies on the painted area.
-        image: what was painted, with the mask's outline.
+        size: size of the defect in map pixels.
+        caught: whether a region of the mask overlaps the painted area.
+        image: the painted image with the mask's outline.
     """
 
     size: float
@@ -155,16 +158,16 @@ class ShownDefect:
 
 @dataclass(frozen=True)
 class SensitivityRun:
-    """A finished probe.
+    """A finished sensitivity measurement.
 
     Attributes:
-        label: the images, as the user knows them.
-        identity: what the scores depend on (``workspace.scoring_identity``).
-        threshold: judged at, in map units.
-        probe: the counts.
+        label: describes the images to the user.
+        identity: ``workspace.scoring_identity`` at the time of the measurement.
+        threshold: the threshold of the verdicts, in anomaly-map units.
+        result: the counts.
         failed: files that could not be used.
-        seen: the first image painted on, unpainted, as the model sees it; the map's backdrop.
-        examples: trials of each kind and contrast, at a place where a middling number of sizes is caught.
+        seen: the first image, unpainted and as the model sees it; the backdrop of the map.
+        examples: trials of each kind and contrast, at a place where a medium number of sizes is caught.
     """
 
     label: str
@@ -177,7 +180,7 @@ class SensitivityRun:
     _curves: dict[tuple[DefectKind | None, float], Curve] = field(default_factory=dict, repr=False)
 
     def curve(self, kind: DefectKind | None, contrast: float) -> Curve:
-        """Detection against size; of all kinds together for None."""
+        """Return the detection curve over size of one kind, or of all kinds together for None."""
         key = kind, contrast
         if key not in self._curves:
             self._curves[key] = (
@@ -188,23 +191,23 @@ class SensitivityRun:
         return self._curves[key]
 
     def outdated(self, entry: Entry, model: Padim) -> str:
-        """What has changed since: ``model``, ``threshold`` or nothing, an empty word."""
+        """Return what has changed since: "model", "threshold", or "" if nothing has."""
         return outdated(self.identity, self.result, entry, model)
 
 
 class _SensitivityRuns(Runs):
-    """This session's probes."""
+    """This session's sensitivity measurements, by model."""
 
     sort = "sensitivity"
 
 
 def runs() -> Runs:
-    """This session's probes."""
+    """Return this session's sensitivity measurements."""
     return state.of(_SensitivityRuns)
 
 
-def start(entry: Entry, model: Padim, images: LabeledImages, wanted: Wanted) -> None:
-    """Paint and judge in the background, in place of what was probed before."""
+def start(entry: Entry, model: Padim, images: LabeledImages, wanted: SensitivitySettings) -> None:
+    """Paint and score the images in the background, and drop the last measurement."""
     identity = workspace.scoring_identity(entry)
     runs().start(
         entry,
@@ -214,7 +217,7 @@ def start(entry: Entry, model: Padim, images: LabeledImages, wanted: Wanted) -> 
 
 
 def _measure(
-    model: Padim, images: LabeledImages, wanted: Wanted, identity: str, job: Job[SensitivityRun]
+    model: Padim, images: LabeledImages, wanted: SensitivitySettings, identity: str, job: Job[SensitivityRun]
 ) -> SensitivityRun:
     from padim.analysis.sensitivity import STAGE, cells_for, measure
     from padim.data.labeled_images import good_ones
@@ -244,7 +247,7 @@ def _measure(
         label=images.label,
         identity=identity,
         threshold=model.state.fitted.quantizer.to_value(result.threshold),
-        # Small images of its examples are kept instead of them.
+        # The result's examples are replaced by small images of them.
         result=replace(result, examples={}, first=None),
         failed=tuple(failed),
         seen=ServedImage(b"" if first is None else encode_jpeg(first.rgb, 88)),
@@ -253,7 +256,7 @@ def _measure(
 
 
 def _shown(trials: Sequence[PaintedExample]) -> tuple[ShownDefect, ...]:
-    """Trials at one place, around the defect; as much of the image for every size."""
+    """Return the trials at one place as images of the same surroundings of the defect, for every size."""
     first = trials[0]
     side, place, content = len(first.mask), first.place, first.unpainted.content
     shown = round(min(side, max(_LEAST_SHOWN * side, 1.5 * trials[-1].size)))
@@ -268,12 +271,12 @@ def _shown(trials: Sequence[PaintedExample]) -> tuple[ShownDefect, ...]:
 
 
 def _cut(rgb: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], shape: float) -> ServedImage:
-    """A cut-out, enlarged to its part's own shape, with the mask's outline."""
+    """Return a cut-out with the mask's outline, enlarged and in the original image's aspect ratio."""
     import cv2
 
     from padim.output.render import encode_jpeg, overlay
 
-    # Longer side fixed; the other by how far the model sees images out of shape.
+    # The longer side is fixed; the other follows from the distortion of the images for the model.
     size = (
         max(1, round(_EXAMPLE_SIDE * min(1.0, shape))),
         max(1, round(_EXAMPLE_SIDE * min(1.0, 1 / shape))),
@@ -284,16 +287,16 @@ def _cut(rgb: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], shape: float) 
     return ServedImage(encode_jpeg(overlay(large, levels, np.asarray(marked), 1, opacity=0), 88))
 
 
-# -- words -----------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------------
 
 
 def percent(share: float) -> str:
-    """ "10 %", "2.5 %", "0.4 %"."""
+    """Format a share as a percentage: "10 %", "2.5 %", "0.4 %"."""
     return f"{_plain(share * 100)} %"
 
 
 def reached(reach: Reach, result: Sensitivity, unit: Unit) -> str:
-    """A size, or on which side of those tried it lies."""
+    """Format the size that a curve reaches, or whether it is below or above all sizes tried."""
     if reach.value is not None:
         return unit.text(reach.value)
     if reach.below:
@@ -302,7 +305,7 @@ def reached(reach: Reach, result: Sensitivity, unit: Unit) -> str:
 
 
 def smallest(found: SensitivityRun, unit: Unit) -> tuple[list[str], list[list[Cell]]]:
-    """Head and rows of the table of smallest defects: a row a kind, a column a contrast."""
+    """Return the head and the rows of the table of smallest defects: kinds as rows, contrasts as columns."""
     result = found.result
     rows = []
     for kind in result.kinds:
@@ -319,8 +322,8 @@ _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "middle", "right")
 
 
 def where(row: int, column: int, cells: int) -> str:
-    """A cell in words: "top left", "the middle"."""
-    # By the third of the image that its middle lies in.
+    """Describe the position of a cell: "the top left", "the middle"."""
+    # By the third of the image that contains the middle of the cell.
     names = _ROWS[(2 * row + 1) * 3 // (2 * cells)], _COLUMNS[(2 * column + 1) * 3 // (2 * cells)]
     if names == ("middle", "middle"):
         return "the middle"
@@ -328,18 +331,18 @@ def where(row: int, column: int, cells: int) -> str:
 
 
 def weakest(result: Sensitivity, kind: DefectKind | None) -> str:
-    """What the map says, in words."""
+    """Summarize the map of places: the overall share caught, the weakest cell and the blind spots."""
     from padim.analysis.blind_spots import counts_by_place, overall_share, weakest_cell
 
     found = counts_by_place(result, kind)
     if not found:
-        return "Nothing could be judged here: the bare images alarm at every place."
+        return "Nothing could be counted here: the bare images alarm at every place."
     overall, cell = overall_share(found), weakest_cell(result, kind)
     text = f"Of all that was painted, {overall * 100:.0f} % were caught."
     if cell.share < overall - 0.1:
         text += (
             f" Least is caught at {where(cell.row, cell.column, result.cells)} of the image: "
-            f"{cell.share * 100:.0f} %, judged from {count(cell.places, 'place')}."
+            f"{cell.share * 100:.0f} %, counted at {count(cell.places, 'place')}."
         )
     blind = sum(spot.blind for spot in found)
     if blind:
@@ -354,7 +357,7 @@ def weakest(result: Sensitivity, kind: DefectKind | None) -> str:
 
 
 def thumbs(examples: Sequence[ShownDefect], unit: Unit) -> list[Thumb]:
-    """The examples as tiles."""
+    """Return the examples as gallery tiles."""
     return [
         Thumb(example.image, unit.text(example.size), "Caught" if example.caught else "Missed")
         for example in examples
@@ -365,14 +368,14 @@ def thumbs(examples: Sequence[ShownDefect], unit: Unit) -> list[Thumb]:
 
 
 def figures_csv(found: SensitivityRun, entry: Entry) -> bytes:
-    """Caught of tried for every kind, contrast and size, one a line."""
+    """Return a CSV table of the counts of tried and caught defects, one row per kind, contrast and size."""
     from padim.output.sensitivity_files import sensitivity_csv
 
     return sensitivity_csv(found.result, threshold=found.threshold, model=entry.name, data=found.label)
 
 
 def document(found: SensitivityRun, entry: Entry) -> bytes:
-    """Settings, counts, curves and places as JSON; sizes and places in map pixels."""
+    """Return settings, counts, curves and places as a JSON document; sizes and places in map pixels."""
     from padim.output.sensitivity_files import sensitivity_json
 
     return sensitivity_json(

@@ -1,4 +1,7 @@
-"""What the live viewer is given: URLs and numbers. It draws and judges; nothing here runs the network."""
+"""The data of the live viewer: URLs and numbers, from which the browser draws and decides.
+
+Nothing here runs the network.
+"""
 
 from __future__ import annotations
 
@@ -30,28 +33,28 @@ if TYPE_CHECKING:
 
 Group = Literal["normal", "kept", "good", "defect", "unknown"]
 
-# What a viewer counts its user's actions by.
+# A serial number of the user's actions; JavaScript represents integers exactly below 2**53.
 Count = Annotated[int, Field(ge=0, lt=2**53)]
-# Bytes of the good parts' packed judged maps kept for the browser, those nearest to being rejected first.
+# Bytes of the good parts' packed level maps kept for the browser; those with the highest scores come first.
 HELD_OUT_KEPT = 96 * 2**20
 
 
 @dataclass(frozen=True)
 class ViewerImage:
-    """One image of the viewer.
+    """One image shown in the viewer.
 
     Attributes:
-        id: unique on the page, and the same as long as it is the same image.
-        name: as the user knows it.
-        sha256: of its file.
-        group: what it is.
+        id: identifies the image on the page; stable as long as it is the same image.
+        name: the image's name as the user knows it.
+        sha256: hash of its file.
+        group: its role: a normal in the fit or kept out of it, or a test image by its content.
         size: (height, width) in pixels.
-        score: its score, a level, for the smallest region tried.
-        image: at most 512 px.
-        numbers: its judged map; None where there is no room for it.
-        box: where it lies in the map; None: it fills it.
-        held: which of the good parts' images with held-out scores it is; None for a tested one.
-        item: the tested image.
+        score: its score for the smallest region being tried, as a level.
+        image: a preview of at most 512 px.
+        numbers: its packed level map; None if it exceeds the memory limit.
+        box: the part of the map that the image covers; None if it covers the whole map.
+        held: row of the image in the held-out scores; None for a test image.
+        item: the scored test image; None for a good part of the fit.
     """
 
     id: str
@@ -67,17 +70,17 @@ class ViewerImage:
     item: ScoredUpload | None = None
 
 
-# -- the good parts, each judged by a model without it ----------------------------------------------------
+# -- the good parts, each scored by a model without it ----------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """The good parts' held-out scores and maps, for the browser.
+    """The good parts' held-out scores and maps, as the browser gets them.
 
     Attributes:
-        scores: for every smallest region that the browser can judge by.
-        maps: by image, its judged map; None where there is no room.
-        images: by image, a small JPEG.
+        scores: the scores for every smallest region that the browser offers.
+        maps: each image's packed level map; None if it exceeds the memory limit.
+        images: each image's small JPEG.
         numbers: the scores, packed.
     """
 
@@ -88,7 +91,7 @@ class HeldOut:
 
 
 def held_out(entry: Entry, model: Padim) -> HeldOut | None:
-    """The good parts for the browser; None where nothing is calibrated."""
+    """Return the good parts' held-out scores and maps, or None if the model is not calibrated."""
     if model.state.fitted.calibration == "none":
         return None
     held = _held_out(model, workspace.held_out_identity(entry), _standing(model), areas_for(model))
@@ -97,7 +100,7 @@ def held_out(entry: Entry, model: Padim) -> HeldOut | None:
 
 
 def _standing(model: Padim) -> str:
-    """Who is in the fit: a part kept out changes the promise and not the maps."""
+    """Return a cache key of the normals' groups and states, on which the scores depend but not the maps."""
     return " ".join(f"{normal.group}:{normal.status}" for normal in model.normals_)
 
 
@@ -129,7 +132,7 @@ def _held_out(_model: Padim, identity: str, standing: str, areas: int) -> HeldOu
 
 
 def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[ViewerImage]:
-    """The good parts' images, each with its held-out map."""
+    """Return the good parts' images, each with its held-out map."""
     found = []
     levels, indices = held.scores.levels, held.scores.indices
     column = min(min_area, levels.shape[1]) - 1
@@ -153,12 +156,12 @@ def normals_shown(model: Padim, held: HeldOut, min_area: int) -> list[ViewerImag
 
 
 def test_id(item: ScoredUpload) -> str:
-    """A tested image's id in the viewer."""
+    """Return a test image's id in the viewer."""
     return f"t{item.number}-{item.sha256[:12]}"
 
 
 def tests_shown(model: Padim, items: Sequence[ScoredUpload], min_area: int) -> list[ViewerImage]:
-    """Tested images."""
+    """Return the test images as the viewer shows them."""
     return [
         ViewerImage(
             test_id(item),
@@ -188,22 +191,22 @@ def _palettes() -> dict[str, str]:
 
 
 def _roi(model: Padim) -> str | None:
-    """URL of the region of interest as a table of ones and zeros; None where all is judged."""
+    """Return the URL of the region of interest, a table of ones and zeros; None if it is the whole map."""
     return None if model.decision.roi is None else Numbers.of(model.decision.roi.astype(np.uint16)).url()
 
 
 @dataclass
 class HandledCounts:
-    """How far the server has heard what a viewer's user did, by the counts that the viewer gives.
+    """The serial numbers of the latest user actions in the viewer that the server has handled.
 
-    The browser shows what its user did at once and tells the server later. An answer that was made before the
-    server had heard of the latest action must not undo it: the viewer takes over a value only when the count
-    here has reached its own.
+    The browser shows an action at once and sends it to the server later. A response computed before the
+    server had handled the latest action must not undo it: the viewer adopts a value only when the serial
+    number here has reached its own.
 
     Attributes:
-        decision: of the last decision taken over.
-        selected: of the last image chosen.
-        labels: of the last label given.
+        decision: number of the last decision that was applied.
+        selected: number of the last selection of an image.
+        labels: number of the last label.
     """
 
     decision: int = 0
@@ -230,26 +233,26 @@ def message(
     listing: bool = False,
     follower: str | None = None,
 ) -> dict[str, Any]:
-    """All that the viewer needs, as JSON.
+    """Return the complete data of the viewer, ready to be encoded as JSON.
 
     Args:
-        model: judges.
-        images: in the order wanted, where ``arranged``.
-        mode: whether the threshold is to be moved or only to be looked at.
-        decision: basis, permille, level and min_area.
+        model: the model that scored the images.
+        images: the images to show; their order counts if ``arranged``.
+        mode: whether the threshold can be moved ("calibrate") or is only shown ("inspect").
+        decision: the decision being tried, with the keys basis, permille, level and min_area.
         selected: id of the image shown large, or None.
-        look: opacity and colormap.
-        labels: what people said, by hash.
-        kept: hashes of images off the list of changes.
-        heard: how far the server has heard what was done in the viewer.
-        saved: the decision in use, as ``decision`` has it; None: there is none.
-        band: levels on either side of the threshold that call for a second look.
-        held: the good parts' scores.
-        arranged: the viewer offers no filter and no order of its own, but lists the results.
-        regions: regions of each image's mask, by id, for the list.
-        listing: show the list alone until an image is chosen.
-        follower: begins the keys of the containers on the page that are about one image; those about
-            another one than the viewer shows are hidden until the server has caught up.
+        look: opacity and colormap of the heatmap.
+        labels: the users' labels, by the hash of the image.
+        kept: hashes of images that were taken off the list of changes.
+        handled: serial numbers of the viewer's actions that the server has handled.
+        saved: the decision in use, with the keys of ``decision``, or None.
+        band: levels on either side of the threshold in which a verdict calls for a second look.
+        held: the good parts' held-out scores and maps, or None.
+        arranged: show a list of results in the given order, without the viewer's own filter and order.
+        regions: number of regions in each image's mask, by image id, for the list.
+        listing: show only the list until an image is chosen.
+        follower: prefix of the keys of the page's containers about one image; while the server catches up,
+            those about another image than the viewer shows are hidden.
     """
     areas = areas_for(model)
     at = next((one for one in images if one.id == selected), None)
@@ -324,7 +327,7 @@ def message(
 
 
 def _numbers_of(one: ViewerImage, model: Padim, held: HeldOut | None) -> Numbers | None:
-    """The judged map of the one image that is looked at, whatever room there is."""
+    """Return the packed level map of the selected image, even if the memory limit excluded it."""
     if one.item is not None:
         return one.item.numbers(model)
     if one.held is not None and held is not None:
@@ -334,7 +337,7 @@ def _numbers_of(one: ViewerImage, model: Padim, held: HeldOut | None) -> Numbers
 
 @st.cache_resource(max_entries=4, show_spinner=False, scope="session")
 def _full(_item: ScoredUpload, sha256: str) -> ServedImage | None:
-    """The image as it came where a browser can show it, or losslessly; None where it is gone."""
+    """Return the original image file if browsers can show it, else a PNG of it; None if it cannot be read."""
     from padim.data.decode import decode
     from padim.errors import ImageError
     from padim.output.render import encode_png
@@ -348,15 +351,15 @@ def _full(_item: ScoredUpload, sha256: str) -> ServedImage | None:
         except ValueError:
             data = encode_png(decode(data, _item.name))
     except (OSError, ImageError):
-        return None  # the small image is still there
+        return None  # the viewer then shows the preview
     return ServedImage(data)
 
 
-# -- what the viewer says -----------------------------------------------------------------------------------
+# -- messages from the viewer -------------------------------------------------------------------------------
 
 
 def event_value(key: str, name: str) -> object:
-    """What the viewer with this key has just said under that name; None where it said nothing."""
+    """Return the value of this name that the viewer with this key has just sent, or None."""
     value = st.session_state.get(key)
     try:
         return value[name] if value is not None else None
@@ -365,14 +368,14 @@ def event_value(key: str, name: str) -> object:
 
 
 class SelectedImage(BaseModel, strict=True):
-    """The image that the viewer says is shown; ``count`` grows from one to the next."""
+    """A message of the viewer that another image is selected; ``count`` increases with each message."""
 
     id: str
     count: Count
 
 
 def selection(value: object) -> SelectedImage | None:
-    """The image that the viewer says is shown; None for what makes no sense."""
+    """Validate a selection message of the viewer; return None if it is invalid."""
     try:
         return SelectedImage.model_validate(value)
     except ValidationError:
@@ -380,13 +383,13 @@ def selection(value: object) -> SelectedImage | None:
 
 
 def on_look(look: dict[str, Any], value: object) -> None:
-    """Take over how the heat is drawn; what makes no sense is ignored."""
+    """Apply the viewer's heatmap opacity and colormap to ``look``; ignore invalid values."""
     from padim.output.render import COLORMAPS
 
     if not isinstance(value, dict):
         return
     opacity = value.get("opacity")
-    # True is a number too, and no opacity.
+    # bool is a subclass of int, but True is not an opacity.
     if isinstance(opacity, int | float) and not isinstance(opacity, bool) and 0 <= opacity <= 1:
         look["opacity"] = float(opacity)
     if value.get("colormap") in COLORMAPS:

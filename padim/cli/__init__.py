@@ -1,4 +1,4 @@
-"""The command line. ``padim --help`` loads no network, no arrays and no images."""
+"""The command-line interface. ``padim --help`` imports neither NumPy, nor a runtime, nor an image library."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code; Ctrl-C exits with 130."""
     try:
         from padim.cli.app import app
         from padim.network.allocation import keep_freed_memory

@@ -1,4 +1,4 @@
-"""``adapt``: teach the network with good parts, and keep it only if that is a gain."""
+"""The ``adapt`` command: fine-tune the network on good parts, and keep it only if that improves detection."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def adapt(
         typer.Option(
             "--labelled",
             metavar="DIR",
-            help="Labelled good and defective parts that decide whether it is a gain; painted defects, on "
-            "good parts set aside, where there are none.",
+            help="Labelled good and defective parts on which both networks are compared. Without them, "
+            "defects are painted on good parts that were held out.",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", min=1, metavar="N", help="How long the network is taught at most; 10."),
+        typer.Option("--epochs", min=1, metavar="N", help="Maximum number of training epochs; default 10."),
     ] = None,
     config: options.Config = None,
     groups_by: Annotated[
         GroupsBy,
         typer.Option(
             metavar="HOW",
-            help="Which images show the same part; see the fit command.",
+            help="How images of the same part are grouped; see the fit command.",
         ),
     ] = GroupsBy.likeness,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
     preset: options.Preset = None,
     method: options.Method = None,
     backbone: options.Backbone = None,
@@ -68,7 +68,7 @@ def adapt(
         typer.Option(
             "--weights",
             metavar="PATH",
-            help="The network's weights: a file, or a folder that holds it.",
+            help="The network's weights: a file, or the folder that contains it.",
             rich_help_panel=options.NETWORK,
         ),
     ] = None,
@@ -76,13 +76,14 @@ def adapt(
     min_area: options.MinArea = None,
     smoothing: options.Smoothing = None,
 ) -> None:
-    """Teach the network what belongs on these parts, and fit with it if that is a gain.
+    """Fine-tune the network on good parts, and use it if it detects defects better.
 
-    A few good parts teach a copy of the network. Then two models are compared on images that neither has
-    seen: one with the copy, one with the published network and all the parts. The copy is kept only if it
-    does better beyond chance; the model of the network that is kept is saved, and both figures are told.
+    A copy of the network is fine-tuned on some of the good parts. Then two models are compared on images
+    that neither was fitted on: one with the copy, one with the published network and all the parts. The copy
+    is kept only if the gain is statistically significant. The model with the network that is kept is saved,
+    and the figures of both are reported.
 
-    It takes 16 good parts or more, and the package torch. Ctrl-C leaves nothing behind.
+    At least 16 good parts and the package torch are needed. Ctrl-C saves nothing and removes temporary files.
     """
     settings = config_of(
         config,
@@ -109,7 +110,7 @@ def adapt(
     sweep_beside(output)
     if (images / "train" / "good").is_dir():
         raise PadimError(
-            f"{images}: holds more than good parts; give its folder {images / 'train' / 'good'}, "
+            f"{images}: holds more than good parts; give the folder {images / 'train' / 'good'}, "
             f"and --labelled {images}"
         )
     source = open_source(images)
@@ -117,7 +118,7 @@ def adapt(
         raise PadimError(f"{images}: holds no images; give a folder or a zip with images of good parts")
     dataset = None if labelled is None else open_dataset(labelled)
     if settings.weights == "random":
-        terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
+        terminal.warn("the network has random weights: for trials only, its verdicts mean nothing")
     failed: list[ImageError] = []
     with weights_from(weights), Stop(terminal) as stop:
         try:
@@ -136,7 +137,7 @@ def adapt(
                 progress(0, None, "Saving")
                 model.save(output)
         except (Cancelled, KeyboardInterrupt) as error:
-            terminal.error("stopped; nothing was kept")
+            terminal.error("stopped; nothing was saved")
             raise typer.Exit(stop.exit_code) from error
     skipped = [*source.skipped, *failed]
     document = {
@@ -145,14 +146,14 @@ def adapt(
         "network": {key: model.network.provenance.get(key, "") for key in ("weights", "source", "sha256")},
         "skipped": to_json.skipped(skipped),
     }
-    shown = [
+    renderables = [
         facts(_rows(outcome), "Published network, adapted network"),
         "",
         outcome.words,
         "",
-        facts(summary.of_model(model, output), f"Fitted and saved: {summary.plain(output)}"),
+        facts(summary.model_rows(model, output), f"Fitted and saved: {summary.plain(output)}"),
     ]
-    terminal.result(document, "", *shown)
+    terminal.result(document, "", *renderables)
     if hint:
         terminal.note(hint)
     terminal.skipped(skipped)
@@ -163,18 +164,20 @@ def _rows(outcome: AdaptationResult) -> list[tuple[str, str]]:
 
     by_painted_defects = outcome.compared_by == "painted_defects"
     what = "painted defects caught" if by_painted_defects else "image AUROC"
-    rows = [("taught with", count(outcome.trained, "image"))]
-    rows.append(("examined with", f"{count(outcome.evaluated, 'image')} none of them had seen"))
+    rows = [("fine-tuned on", count(outcome.trained, "image"))]
+    rows.append(("compared on", f"{count(outcome.evaluated, 'image')} that neither was fitted on"))
     for name, result in (("published", outcome.published), ("adapted", outcome.adapted)):
         figure = f"{result.value:.1%}" if by_painted_defects else f"{result.value:.3f}"
         rows.append((name, f"{figure} {what}; {_rejects(result)}"))
     if outcome.passed_over:
-        rows.append(("passed over", f"{count(outcome.passed_over, 'image')}, among the labelled ones, too"))
+        rows.append(
+            ("skipped", f"{count(outcome.passed_over, 'image')} that are also among the labelled ones")
+        )
     return rows
 
 
 def _rejects(result: NetworkResult) -> str:
-    return f"{result.rejected} of {result.good} good ones rejected, {result.promised:.1%} promised"
+    return f"{result.rejected} of {result.good} good images rejected, {result.promised:.1%} promised"
 
 
 def _document(outcome: AdaptationResult) -> dict[str, Any]:

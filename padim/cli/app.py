@@ -1,4 +1,4 @@
-"""The commands together."""
+"""The ``padim`` application: all commands and the common options."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from padim.cli import (
 from padim.cli.command import Common, Json, Providers, Quiet, Threads, command, unwrapped
 
 _HELP = """
-Show it photographs of good parts, and it tells good from odd.
+Fit a model to images of good parts, and find the parts that differ from them.
 
-[bold]fit[/] learns what is normal from images of good parts and sets a threshold by their own held-out
-scores, [bold]adapt[/] does so with a network taught by them if that is a gain; [bold]calibrate[/] moves
-the threshold and says what that means; [bold]score[/] judges images;
-[bold]evaluate[/] counts how well it did on labelled ones, [bold]study[/] which configuration does best;
-[bold]probe[/] and [bold]shift[/] ask how small a
-defect, and how great a change of light or fixture, may be; [bold]learning-curve[/] how many good parts
-it takes; [bold]doctor[/] checks what is on disk, [bold]app[/] starts the web application.
-The common options may stand before a command
-or after it.
+[bold]fit[/] fits a model to images of good parts and sets a threshold from their held-out scores;
+[bold]adapt[/] fine-tunes the network on them first, if that improves detection;
+[bold]calibrate[/] moves the threshold and reports the false rejects to expect; [bold]score[/] scores
+images and decides; [bold]evaluate[/] measures a model on labelled images, [bold]study[/] compares
+configurations; [bold]sensitivity[/] finds the smallest defect that is caught,
+[bold]robustness[/] the largest change of light, camera or fixture that is tolerated;
+[bold]learning-curve[/] reports how many good parts are needed; [bold]doctor[/] checks the files on
+disk, [bold]app[/] starts the web application.
+The common options may be given before or after the command.
 """
 
 app = typer.Typer(
@@ -46,13 +46,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done · 1 rejected, with --fail-on-reject, or damaged, with doctor · "
-    "2 an error, told in one sentence · 130 stopped with Ctrl-C.",
+    epilog="Exit codes: 0 success · 1 rejected (with --fail-on-reject) or damaged (doctor) · "
+    "2 an error, explained in one sentence · 130 stopped with Ctrl-C.",
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"padim {__version__}")
         raise typer.Exit
 
@@ -74,7 +74,7 @@ def common(
     ctx.obj = Common(quiet, as_json, threads, providers)
 
 
-# Commands whose name is not that of their module.
+# Commands whose name differs from the name of their module.
 _NAMES = {web_app: "app"}
 
 for module in (

@@ -1,4 +1,4 @@
-"""``backbones``: which networks there are, where features can be read, and whether the weights are here."""
+"""The ``backbones`` command: list the networks, their layers, and whether their weights are available."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from padim.cli.terminal import Terminal, columns, facts
 def backbones(
     terminal: Terminal,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One of them, with all its layers.")
+        str | None, typer.Argument(metavar="[NAME]", help="Show one network with all its layers.")
     ] = None,
 ) -> None:
-    """List the networks, their layers, and whether their weights are at hand."""
+    """List the networks, their layers, and whether their weights are on this machine."""
     from padim.network import registry
 
     chosen = list(registry.REGISTRY.values()) if name is None else [registry.get(name)]
@@ -24,9 +24,7 @@ def backbones(
     if name is not None:
         terminal.result(documents[0], *_one(chosen[0], documents[0]))
         return
-    table = columns(
-        [("network", False), ("layers of its own choice", False), ("d", True), ("weights", False)]
-    )
+    table = columns([("network", False), ("default layers", False), ("d", True), ("weights", False)])
     for backbone, document in zip(chosen, documents, strict=True):
         table.add_row(
             f"[bold]{backbone.name}[/]",
@@ -34,7 +32,7 @@ def backbones(
             str(document["default_features"]),
             _state(document),
         )
-    terminal.result({"backbones": documents}, table, "[dim]d: channels kept. More of one: backbones NAME[/]")
+    terminal.result({"backbones": documents}, table, "[dim]d: channels kept. Details: backbones NAME[/]")
 
 
 def _document(backbone: Any) -> dict[str, Any]:
@@ -58,7 +56,7 @@ def _document(backbone: Any) -> dict[str, Any]:
 
 
 def _state(document: dict[str, Any]) -> str:
-    return "[green]here[/]" if document["weights_here"] else "[yellow]not here[/]"
+    return "[green]available[/]" if document["weights_here"] else "[yellow]not available[/]"
 
 
 def _one(backbone: Any, document: dict[str, Any]) -> list[Any]:
@@ -68,11 +66,11 @@ def _one(backbone: Any, document: dict[str, Any]) -> list[Any]:
             layer.name,
             str(layer.stride),
             str(layer.channels),
-            "[green]its own choice[/]" if layer.name in backbone.default_layers else "",
+            "[green]default[/]" if layer.name in backbone.default_layers else "",
         )
     rows = [
         ("network", f"{backbone.title} ({backbone.name})"),
-        ("channels kept", f"{document['default_features']} of its own choice of layers"),
+        ("channels kept", f"{document['default_features']} of the default layers"),
         ("weights", f"{_state(document)}: {summary.plain(document['weights'])}"),
         ("licence", f"{backbone.licence} (of the weights)"),
     ]

@@ -1,4 +1,4 @@
-"""``calibrate``: what each threshold promises, and which one the model is to use."""
+"""The ``calibrate`` command: show the false rejects expected at each threshold, and choose the threshold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from padim.errors import PadimError
 if TYPE_CHECKING:
     from padim.model import Padim
 
-_LEGEND = "[dim]to expect, at most: false rejects among good parts, the latter with 95 % confidence[/]"
+_LEGEND = "[dim]expected, at most: share of good parts rejected, the latter with 95 % confidence[/]"
 
 
 def calibrate(
@@ -29,7 +29,8 @@ def calibrate(
         typer.Option(
             "--target-false-rejects",
             metavar="PERCENT",
-            help="Lowest percentile at which to expect at most so many false rejects in 100 good parts.",
+            help="Choose the lowest percentile at which at most this many false rejects are expected in 100 "
+            "good parts.",
             rich_help_panel=options.DECISION,
         ),
     ] = None,
@@ -37,18 +38,18 @@ def calibrate(
         Literal["image", "pixel"] | None,
         typer.Option(
             "--basis",
-            help="What percentiles are taken over: scores, or pixels.",
+            help="Take percentiles over held-out scores (image) or over held-out pixels (pixel).",
             rich_help_panel=options.DECISION,
         ),
     ] = None,
     min_area: options.MinArea = None,
     smoothing: options.Smoothing = None,
-    write: Annotated[bool, typer.Option("--write", "-w", help="Save the choice into the model.")] = False,
+    write: Annotated[bool, typer.Option("--write", "-w", help="Save the choice in the model.")] = False,
 ) -> None:
-    """Show what each threshold promises, and choose one.
+    """Show the false rejects expected at each threshold, and choose a threshold.
 
-    All numbers come from the good parts' held-out scores: every part was judged by the model without it.
-    Nothing is saved without [b]--write[/].
+    All numbers come from the good parts' held-out scores: every part was scored by the model fitted without
+    it. Nothing is saved without [b]--write[/].
     """
     from padim.decision.calibration import FEWEST_PARTS
     from padim.model import Padim
@@ -56,11 +57,11 @@ def calibrate(
 
     if sum(given is not None for given in (percentile, threshold, target)) > 1:
         raise PadimError(
-            "--percentile, --threshold and --target-false-rejects exclude each other: give one of them"
+            "--percentile, --threshold and --target-false-rejects are mutually exclusive: give one of them"
         )
     if threshold is not None and basis is not None:
-        raise PadimError("--threshold is a value by hand and has no --basis: give one of them")
-    # The app may have the same model in a workspace, and somebody may be changing it there.
+        raise PadimError("--threshold sets a value and takes no --basis: give one of them")
+    # The model may be open in the web application's workspace, where another process may be changing it.
     with held(path) if write else nullcontext():
         model = Padim.load(path)
         decide(
@@ -72,10 +73,10 @@ def calibrate(
             smoothing_sigma=smoothing,
         )
         if target is not None:
-            decide(model, percentile=_reaching(model, target) / 10, basis=basis or _basis(model))
+            decide(model, percentile=_lowest_permille(model, target) / 10, basis=basis or _basis(model))
         if model.state.fitted.calibration == "none" and threshold is None:
             raise PadimError(
-                f"{path}: there are no held-out scores, which take at least {FEWEST_PARTS} good parts; "
+                f"{path}: has no held-out scores, which need at least {FEWEST_PARTS} good parts; "
                 "add images, or give --threshold"
             )
         rows = [] if model.state.fitted.calibration == "none" else _table(model)
@@ -86,7 +87,7 @@ def calibrate(
             ("", False),
             ("percentile", True),
             ("threshold", True),
-            ("to expect", True),
+            ("expected", True),
             ("at most", True),
             ("above it", True),
         ]
@@ -94,35 +95,35 @@ def calibrate(
     for row in rows:
         table.add_row(
             "[bold green]→[/]" if row["chosen"] else "",
-            "by hand" if row["percentile"] is None else f"{row['percentile']:g} %",
+            "manual" if row["percentile"] is None else f"{row['percentile']:g} %",
             f"{row['threshold']:.4g}" + ("" if row["supported"] else " *"),
             f"{row['expected'] * 100:.1f} %",
             f"{row['upper_95'] * 100:.1f} %",
             f"{row['above']} of {row['parts']}",
             style="" if row["supported"] or row["chosen"] else "dim",
         )
-    shown: list[Any] = [table, "", _LEGEND] if rows else []
+    renderables: list[Any] = [table, "", _LEGEND] if rows else []
     if not all(row["supported"] for row in rows):
-        shown.append(
-            "[dim]* so many parts cannot support that percentile: it is the highest score there is[/]\n"
+        renderables.append(
+            "[dim]* too few parts to support that percentile: the highest held-out score is used[/]\n"
         )
-    shown.append(
+    renderables.append(
         facts(
             [
-                ("threshold", summary.threshold_words(model)),
-                ("false rejects", summary.promise_words(model)),
+                ("threshold", summary.threshold_text(model)),
+                ("false rejects", summary.promise_text(model)),
                 ("smallest region", f"{model.config.min_area} map pixels"),
                 (
                     "",
                     f"[green]saved in {summary.plain(path)}[/]"
                     if write
-                    else "[dim]not saved: --write saves it[/]",
+                    else "[dim]not saved; give --write to save it[/]",
                 ),
             ]
         )
     )
     document = {**summary.document(model, path), "written": write, "percentiles": rows}
-    terminal.result(document, *shown)
+    terminal.result(document, *renderables)
 
 
 def _basis(model: Padim) -> Literal["image", "pixel"]:
@@ -130,7 +131,7 @@ def _basis(model: Padim) -> Literal["image", "pixel"]:
 
 
 def _table(model: Padim) -> list[dict[str, Any]]:
-    """The usual percentiles, and the choice in its place among them."""
+    """Return one row per usual percentile, and one for the current choice, in order of the threshold."""
     from padim.analysis.percentile_table import percentile_table
 
     return [
@@ -150,21 +151,23 @@ def _table(model: Padim) -> list[dict[str, Any]]:
     ]
 
 
-def _reaching(model: Padim, target: float) -> int:
-    """The lowest percentile, in tenths, whose expected false rejects are at most ``target`` in 100.
+def _lowest_permille(model: Padim, target: float) -> int:
+    """Return the lowest percentile, in tenths, whose expected false rejects are at most ``target`` in 100.
 
     Raises:
-        PadimError: too few parts to expect so few, or a target out of range.
+        PadimError: there are too few parts for such a target, or the target is out of range.
     """
     from padim.analysis.percentile_table import lowest_percentile
 
     if not 0 < target < 100:
-        raise PadimError(f"--target-false-rejects is a number of parts in 100, more than 0, not {target:g}")
+        raise PadimError(
+            f"--target-false-rejects must be above 0 and below 100 (parts in 100), not {target:g}"
+        )
     found = lowest_percentile(model, _basis(model), target / 100)
     if found is not None:
         return found
     parts = len(model.state.part_scores(model.config.min_area))
     raise PadimError(
-        f"{parts} good parts cannot promise {target:g} false rejects in 100: that takes at least "
+        f"{parts} good parts are too few to expect only {target:g} false rejects in 100: that needs at least "
         f"{int(-(-100 // target)) - 1} parts"
     )

@@ -1,4 +1,4 @@
-"""What all commands share: the common options, and errors told in one sentence with exit code 2."""
+"""The wrapper around every command: common options, and errors as one sentence with exit code 2."""
 
 from __future__ import annotations
 
@@ -20,23 +20,21 @@ COMMON = "Common options"
 
 Quiet = Annotated[
     bool,
-    typer.Option(
-        "--quiet", "-q", metavar="", help="Say nothing but warnings and errors.", rich_help_panel=COMMON
-    ),
+    typer.Option("--quiet", "-q", metavar="", help="Print only warnings and errors.", rich_help_panel=COMMON),
 ]
 Json = Annotated[
     bool,
     typer.Option(
         "--json",
         metavar="",
-        help="One JSON document on stdout, and nothing else there.",
+        help="Print one JSON document on stdout, and nothing else there.",
         rich_help_panel=COMMON,
     ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, metavar="N", help="CPU threads of the network; all cores.", rich_help_panel=COMMON
+        "--threads", min=1, metavar="N", help="CPU threads; default all cores.", rich_help_panel=COMMON
     ),
 ]
 Providers = Annotated[
@@ -44,7 +42,7 @@ Providers = Annotated[
     typer.Option(
         "--providers",
         metavar="LIST",
-        help="Where the network runs, in order of preference: cuda, openvino, directml, coreml, cpu.",
+        help="Runtimes for the network, in order of preference: cuda, openvino, directml, coreml, cpu.",
         rich_help_panel=COMMON,
     ),
 ]
@@ -52,7 +50,7 @@ Providers = Annotated[
 
 @dataclass
 class Common:
-    """The common options, given before the command or after it."""
+    """The values of the common options, which may be given before or after the command."""
 
     quiet: bool = False
     as_json: bool = False
@@ -60,7 +58,7 @@ class Common:
     providers: str | None = None
 
     def with_later(self, quiet: bool, as_json: bool, threads: int | None, providers: str | None) -> Common:
-        """What stands after the command counts more."""
+        """Return these options overridden by those given after the command."""
         return Common(
             self.quiet or quiet,
             self.as_json or as_json,
@@ -72,7 +70,15 @@ class Common:
 def command(
     app: typer.Typer, name: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a command of a function whose first parameter is the :class:`Terminal`."""
+    """Register a function whose first parameter is a :class:`Terminal` as a command of ``app``.
+
+    Args:
+        app: the application that gets the command.
+        name: the command's name; by default the function's.
+
+    Returns:
+        A decorator that returns the function unchanged.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(function, include_extras=True)
@@ -81,7 +87,7 @@ def command(
             for parameter in list(inspect.signature(function).parameters.values())[1:]
         ]
         for parameter in own:
-            _without_type(parameter.annotation)
+            _hide_switch_metavar(parameter.annotation)
         common = {"quiet": (Quiet, False), "as_json": (Json, False)}
         optional = {"threads": (Threads, None), "providers": (Providers, None)}
         extra = [
@@ -94,7 +100,7 @@ def command(
             before = ctx.find_root().obj or Common()
             options = before.with_later(*(given.pop(parameter.name) for parameter in extra))
             terminal = Terminal(quiet=options.quiet, as_json=options.as_json, arguments=_arguments(ctx))
-            with _environment(options), _reporting_errors(terminal), _one_sentence(terminal):
+            with _environment(options), _warnings_as_text(terminal), _errors_as_text(terminal):
                 function(terminal, **given)
 
         own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
@@ -109,7 +115,7 @@ def command(
 
 
 def _arguments(context: typer.Context) -> tuple[str, ...]:
-    """The command at work and what was given to it, paths in full, so that it can be run from any folder."""
+    """Return the running command and its arguments with absolute paths, so that it runs from any folder."""
     words = [context.info_name or ""]
     for parameter in context.command.params:
         name = parameter.name or ""
@@ -118,35 +124,35 @@ def _arguments(context: typer.Context) -> tuple[str, ...]:
         if value is None or value == () or source is None or source.name == "DEFAULT":
             continue
         if parameter.param_type_name == "argument":
-            words.append(_in_full(value))
+            words.append(_argument_text(value))
         elif isinstance(value, bool):
             words += (parameter.opts if value else parameter.secondary_opts)[:1]
         else:
             for one in value if isinstance(value, list | tuple) else [value]:
-                words += [parameter.opts[0], _in_full(one)]
+                words += [parameter.opts[0], _argument_text(one)]
     return tuple(words)
 
 
-def _in_full(value: Any) -> str:
+def _argument_text(value: Any) -> str:
     return str(value.absolute()) if isinstance(value, Path) else str(value)
 
 
-def _without_type(annotation: Any) -> None:
-    """A switch takes no value: nothing is to stand where the others have theirs."""
-    kind, *about = get_args(annotation)
-    for option in about:
+def _hide_switch_metavar(annotation: Any) -> None:
+    """Clear the metavar of a switch, which takes no value."""
+    kind, *parameters = get_args(annotation)
+    for option in parameters:
         if kind is bool and getattr(option, "metavar", "") is None:
             option.metavar = ""
 
 
 def unwrapped(text: str) -> str:
-    """Paragraphs on one line each, for the terminal to wrap."""
+    """Return the text with each paragraph on one line, for the terminal to wrap."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 @contextmanager
 def _environment(options: Common) -> Iterator[None]:
-    """The engine reads threads and providers where it finds them for the app, too."""
+    """Set the environment variables for threads and providers, from which the engine reads them."""
     wanted = {
         "PADIM_THREADS": None if options.threads is None else str(options.threads),
         "PADIM_PROVIDERS": options.providers,
@@ -164,8 +170,8 @@ def _environment(options: Common) -> Iterator[None]:
 
 
 @contextmanager
-def _reporting_errors(terminal: Terminal) -> Iterator[None]:
-    """Python's warnings as sentences, without the line of code they come from."""
+def _warnings_as_text(terminal: Terminal) -> Iterator[None]:
+    """Print Python warnings as sentences, without the line of code that issued them."""
 
     def show(
         message: Warning | str,
@@ -175,8 +181,7 @@ def _reporting_errors(terminal: Terminal) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        # What torch warns of while a network is exported, and what will be gone from a library one day, tells
-        # developers something, and nobody else.
+        # Warnings of torch's exporter and deprecation warnings are of use to developers only.
         if "torch" not in Path(filename).parts and not issubclass(category, DeprecationWarning):
             terminal.warn(str(message))
 
@@ -186,25 +191,25 @@ def _reporting_errors(terminal: Terminal) -> Iterator[None]:
 
 
 @contextmanager
-def _one_sentence(terminal: Terminal) -> Iterator[None]:
-    """What a user can put right is said in a sentence; whatever else goes wrong keeps its traceback."""
+def _errors_as_text(terminal: Terminal) -> Iterator[None]:
+    """Print errors that a user can correct as one sentence; all others keep their traceback."""
     try:
         yield
     except PadimError as error:
         terminal.error(str(error))
         raise typer.Exit(2) from error
     except BrokenPipeError:
-        raise  # nobody reads any more, as under ``| head``
+        raise  # the reader of the pipe has ended, as with ``| head``
     except OSError as error:
-        terminal.error(_sentence(error))
+        terminal.error(_os_error_text(error))
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         terminal.error("stopped")
         raise typer.Exit(130) from error
 
 
-def _sentence(error: OSError) -> str:
-    """What the system refused: to write, with the remedy, or something else in its own words."""
+def _os_error_text(error: OSError) -> str:
+    """Return a sentence on an error of the operating system, with the remedy if it concerns writing."""
     from padim.storage.atomic import explain_os_error, is_about_writing
 
     if is_about_writing(error):

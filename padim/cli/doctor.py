@@ -1,4 +1,4 @@
-"""``doctor``: whether what is on disk is whole, what was stopped, and what killed processes have left."""
+"""The ``doctor`` command: check files for damage, and list stopped fits and leftover temporary files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from padim.storage.leftovers import Leftover
 
 _SHOWN = 30
-# More of a kind than this are not shown one by one where they are whole.
+# Undamaged items are listed one by one up to this number of one kind, and counted above it.
 _EACH = 8
 
 
@@ -27,25 +27,25 @@ def doctor(
         list[Path] | None,
         typer.Argument(
             metavar="[PATH]...",
-            help="Workspaces, models, exported scorers, or folders of them. By default the app's workspace "
-            "(PADIM_HOME) and the cache of networks (PADIM_CACHE).",
+            help="Workspaces, models, exported scorers, or folders of them. Default: the app's workspace "
+            "(PADIM_HOME) and the network cache (PADIM_CACHE).",
         ),
     ] = None,
     sweep: Annotated[
         bool,
         typer.Option(
             "--sweep",
-            help="Remove temporary files of killed processes. Models, fits to go on with and files that are "
-            "not this program's are never touched.",
+            help="Remove temporary files of killed processes. Models, fits that can be resumed and files of "
+            "other programs are never touched.",
         ),
     ] = False,
 ) -> None:
-    """Check that models, working files, caches and exported scorers are whole.
+    """Check models, working files, caches and exported scorers for damage.
 
-    Every file is read and held against the hashes that were written with it. Fits and scorings that were
-    stopped are listed with the command that goes on with them. Nothing is changed without [b]--sweep[/].
+    Every file is read and checked against the hashes that were written with it. Fits and scorings that were
+    stopped are listed with the command that resumes them. Nothing is changed without [b]--sweep[/].
 
-    Exit codes: 0 all whole · 1 something is damaged · 2 an error.
+    Exit codes: 0 nothing damaged · 1 something is damaged · 2 an error.
     """
     from padim import doctor as engine
 
@@ -63,15 +63,15 @@ def doctor(
 
                 found += engine.workspace(ModelFolders(root), progress)
             elif is_named():
-                raise PadimError(f"{root}: PADIM_HOME names no folder")
+                raise PadimError(f"{root}: PADIM_HOME does not name a folder")
             found += engine.cache()
-    gone = engine.sweep(found.leftovers) if sweep else []
-    terminal.result(_document(found, gone, swept=sweep), *_shown(found, gone, swept=sweep))
+    removed = engine.sweep(found.leftovers) if sweep else []
+    terminal.result(_document(found, removed, swept=sweep), *_shown(found, removed, swept=sweep))
     if found.damaged:
         raise typer.Exit(1)
 
 
-def _document(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> dict[str, Any]:
+def _document(found: Diagnosis, removed: list[Leftover], *, swept: bool) -> dict[str, Any]:
     return {
         "damaged": len(found.damaged),
         "checked": [
@@ -96,40 +96,40 @@ def _document(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> dict[st
         ],
         "stopped_scorings": [{"folder": str(one.folder), "scored": one.done} for one in found.scorings],
         "leftovers": [{"path": str(one.path), "bytes": one.bytes} for one in found.leftovers],
-        "removed": [{"path": str(one.path), "bytes": one.bytes} for one in gone] if swept else None,
+        "removed": [{"path": str(one.path), "bytes": one.bytes} for one in removed] if swept else None,
     }
 
 
-def _shown(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> list[Any]:
+def _shown(found: Diagnosis, removed: list[Leftover], *, swept: bool) -> list[Any]:
     from padim.text import count
 
-    shown: list[Any] = []
+    renderables: list[Any] = []
     table = columns([("what", False), ("where", False), ("", False)])
-    # What is damaged stands first; many that are whole are one line.
+    # Damaged items come first; many undamaged ones of a kind share one line.
     for one in found.damaged:
         state = f"[bold red]{summary.plain(one.problem)}[/]; {summary.plain(one.remedy)}"
         table.add_row(one.kind, summary.plain(one.path), state)
-    whole = [one for one in found.checked if not one.problem]
-    numbers = Counter(one.kind for one in whole)
+    intact = [one for one in found.checked if not one.problem]
+    numbers = Counter(one.kind for one in intact)
     for kind, number in numbers.items():
         if number > _EACH:
-            table.add_row(kind, f"{number}", "[green]whole[/]")
-    for one in whole:
+            table.add_row(kind, f"{number}", "[green]intact[/]")
+    for one in intact:
         if numbers[one.kind] <= _EACH:
-            table.add_row(one.kind, summary.plain(one.path), "[green]whole[/]")
+            table.add_row(one.kind, summary.plain(one.path), "[green]intact[/]")
     if found.checked:
-        shown.append(titled("Checked", table))
+        renderables.append(titled("Checked", table))
     if found.stopped or found.scorings:
-        shown += ["", _stopped(found)]
+        renderables += ["", _stopped(found)]
     if found.leftovers:
-        shown += ["", _left(found, gone, swept=swept)]
+        renderables += ["", _left(found, removed, swept=swept)]
     damaged = len(found.damaged)
-    text = f"[bold red]{damaged} damaged[/]" if damaged else "[green]all whole[/]"
-    return [*shown, "", f"{count(len(found.checked), 'thing')} checked: {text}"]
+    text = f"[bold red]{damaged} damaged[/]" if damaged else "[green]all intact[/]"
+    return [*renderables, "", f"{count(len(found.checked), 'item')} checked: {text}"]
 
 
 def _stopped(found: Diagnosis) -> Any:
-    table = columns([("what", False), ("done", True), ("begun", False), ("to go on", False)])
+    table = columns([("what", False), ("done", True), ("started", False), ("to resume", False)])
     for fit in found.stopped:
         done = f"{fit.done}" if fit.total is None else f"{fit.done} of {fit.total}"
         if fit.resume_command:
@@ -137,19 +137,19 @@ def _stopped(found: Diagnosis) -> Any:
         elif fit.model_id is not None:
             remedy = "resume or discard it on the app's Home page"
         else:
-            remedy = "give the same fit command again with --resume, or with --force to discard it"
+            remedy = "run the same fit command with --resume, or with --force to discard it"
         table.add_row(summary.plain(fit.name), done, f"{fit.begun:%Y-%m-%d %H:%M}", summary.plain(remedy))
     for scoring in found.scorings:
-        remedy = "give the same score command again with --resume, or with --force to discard it"
+        remedy = "run the same score command with --resume, or with --force to discard it"
         table.add_row(summary.plain(scoring.folder), str(scoring.done), "", remedy)
-    return titled("Stopped; --force in place of --resume discards", table)
+    return titled("Stopped; --force instead of --resume discards it", table)
 
 
-def _left(found: Diagnosis, gone: list[Leftover], *, swept: bool) -> Any:
+def _left(found: Diagnosis, removed: list[Leftover], *, swept: bool) -> Any:
     from padim.text import count, megabytes
 
-    listed = gone if swept else found.leftovers
-    table = columns([("temporary", False), ("size", True)])
+    listed = removed if swept else found.leftovers
+    table = columns([("temporary file", False), ("size", True)])
     for one in listed[:_SHOWN]:
         table.add_row(summary.plain(one.path), megabytes(one.bytes))
     if len(listed) > _SHOWN:

@@ -1,4 +1,4 @@
-"""``evaluate``: labelled images to figures, each with what it was counted on."""
+"""The ``evaluate`` command: measure a model on labelled images, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="DIR|ZIP|CSV",
-            help="Labelled images: in MVTec AD's layout (test/good, test/<defect>, ground_truth) or "
-            "VisA's, one folder good and one for each defect, a zip of any of these, or a CSV with the "
-            "columns path, label and mask.",
+            help="Labelled images: in the layout of MVTec AD (test/good, test/<defect>, ground_truth) or "
+            "VisA, a folder 'good' beside one folder for each defect, a zip of any of these, or a CSV with "
+            "the columns path, label and mask.",
         ),
     ],
     percentile: options.Percentile = None,
     threshold: options.Threshold = None,
     min_area: options.MinArea = None,
 ) -> None:
-    """Count how well defects are told from good parts.
+    """Measure how well a model separates defects from good parts.
 
-    Ranking (AUROC, average precision) needs no threshold; false rejects and misses are counted at the model's
-    own, or at the one given here. Pixel figures need masks. What cannot be counted says why. The 95 %
-    intervals come from drawing the images anew with replacement.
+    Ranking metrics (AUROC, average precision) need no threshold; false rejects and missed defects are counted
+    at the model's threshold, or at the one given here. Pixel metrics need masks. A metric that cannot be
+    computed is reported with the reason. The 95 % intervals are bootstrap intervals over the images.
     """
     from padim.analysis.evaluation import evaluate_dataset
     from padim.data.datasets import open_dataset
@@ -65,7 +65,7 @@ def evaluate(
     terminal.result(document, *_shown(report, model, evaluation, path))
     if evaluation.known:
         terminal.warn(
-            f"{evaluation.known} of these images were fitted on, too: the figures flatter the model"
+            f"the model was fitted on {evaluation.known} of these images: the figures are too optimistic"
         )
     terminal.skipped(evaluation.failed)
 
@@ -136,7 +136,7 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
         return "" if level is None else f"  at {model.state.fitted.quantizer.to_value(level):.4g}"
 
     def rate_of(rate: Rate) -> str:
-        return share_of(rate.count, rate.of, rate.low, rate.high) if rate.of else "– [dim](none to count)[/]"
+        return share_of(rate.count, rate.of, rate.low, rate.high) if rate.of else "– [dim](no images)[/]"
 
     kinds = evaluation.kinds
     best = report.best_f1
@@ -150,21 +150,21 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
         ("pixel AUPRO (up to 30 %)", figure_text(report.aupro)),
         ("best pixel F1", figure_text(report.pixel_f1, at(report.pixel_f1_level))),
     ]
-    promised = summary.promise_words(model)
+    promised = summary.promise_text(model)
     decision = [
-        ("threshold", summary.threshold_words(model)),
+        ("threshold", summary.threshold_text(model)),
         ("promised", promised),
         ("good parts rejected", rate_of(report.false_rejects)),
         ("defects missed", rate_of(report.misses)),
     ]
     decision.append(
-        ("time", f"{evaluation.seconds / len(evaluation.images) * 1000:.1f} ms an image, decoding and all")
+        ("time", f"{evaluation.seconds / len(evaluation.images) * 1000:.1f} ms per image, decoding included")
     )
     if model.decision.guard is not None:
         decision.append(("to review", f"{report.review_good} good, {report.review_defects} with a defect"))
     defects = sum(kinds.values()) - kinds["good"]
     title = f"{path.name} on {count(kinds['good'], 'good image')} and {count(defects, 'defect')}"
-    shown: list[Any] = [
+    renderables: list[Any] = [
         "",
         facts(ranking, summary.plain(f"{title} ({evaluation.layout}), with 95 % intervals")),
         "",
@@ -181,5 +181,5 @@ def _shown(report: EvaluationReport, model: Padim, evaluation: Evaluation, path:
                 f"{kind.caught.low * 100:.0f} to {kind.caught.high * 100:.0f} %",
                 *("–" if f.value is None else f"{f.value:.4f}" for f in (kind.auroc, kind.aupro)),
             )
-        shown += ["", table]
-    return shown
+        renderables += ["", table]
+    return renderables

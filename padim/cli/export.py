@@ -1,4 +1,4 @@
-"""``export``: a model as one file for other programs."""
+"""The ``export`` command: write a model as one file for other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from padim.errors import PadimError
 
 
 class Format(StrEnum):
-    """What to write."""
+    """File formats of an exported model."""
 
     onnx = "onnx"
     npz = "npz"
@@ -29,47 +29,47 @@ def export(
         Format | None,
         typer.Option(
             "--format",
-            help="[b]onnx[/]: one graph from images to judged map and score; [b]npz[/]: mean, inverse "
-            "covariance, channels and normalisation, with the network beside it. By default what FILE's name "
-            "says.",
+            help="[b]onnx[/]: one graph from images to level map and score; [b]npz[/]: mean, inverse "
+            "covariance, channels and normalisation, with the network in a second file. Default: by the "
+            "extension of FILE.",
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace files that are there; write an .npz however large.")
+        bool, typer.Option("--force", help="Replace existing files; write an .npz of any size.")
     ] = False,
 ) -> None:
     """Write a model as one file for other programs.
 
-    An ONNX file needs only onnxruntime to be used: uint8 images in, judged map and score out; threshold,
-    scale and names are in its metadata.
+    An ONNX file needs nothing but onnxruntime: it takes uint8 images and returns level maps and scores; the
+    threshold, the scale and the names are in its metadata.
     """
     if format is None:
         try:
             format = Format(output.suffix.lower().removeprefix("."))
         except ValueError:
-            raise PadimError(f"{output}: its name ends in neither .onnx nor .npz; say --format") from None
+            raise PadimError(f"{output}: its name ends in neither .onnx nor .npz; give --format") from None
     if output.is_dir():
-        raise PadimError(f"{output}: is a folder; give a file")
+        raise PadimError(f"{output}: is a folder; give the name of a file")
     network = [output.with_name(f"{output.stem}_backbone.onnx")] if format is Format.npz else []
     for place in (output, *network):
         if place.exists() and not force:
-            raise PadimError(f"{place}: is there already; choose another name or replace it with --force")
+            raise PadimError(f"{place}: already exists; choose another name or replace it with --force")
     if not output.absolute().parent.is_dir():
-        raise PadimError(f"{output.parent}: there is no such folder")
+        raise PadimError(f"{output.parent}: this folder does not exist; create it first")
     from padim.model import Padim
     from padim.output import export as exporting
     from padim.text import megabytes
 
     model = Padim.load(path)
     if summary.is_random(model):
-        terminal.warn(f"{path}: the network has random weights; what is exported means nothing")
+        terminal.warn(f"{path}: the network has random weights; the exported model's verdicts mean nothing")
     with terminal.progress() as progress:
         progress(0, None, "Writing")
         if format is Format.onnx:
             written = exporting.export_onnx(model, output, name=path.resolve().name)
         else:
             written = exporting.export_npz(model, output, force=force)
-    # A graph over 2 GB has its numbers in a second file; the two belong together.
+    # A graph over 2 GB keeps its weights in a second file; the two belong together.
     beside = [*network, *sorted(output.parent.glob(f"{glob_escape(output.name)}.*.data"))]
     document: dict[str, Any] = {
         "model": str(path),
@@ -81,12 +81,12 @@ def export(
     if format is Format.onnx:
         from padim.output.scorer_seal import digest
 
-        # Read back from the disk: what is told is what is there.
+        # Read back from disk, so that the hash is that of the file as written.
         document["sha256"] = digest(written)
     rows = [
         ("file" if place == written else "and", f"{summary.plain(place)}, {megabytes(place.stat().st_size)}")
         for place in (written, *beside)
     ]
     if "sha256" in document:
-        rows.append(("SHA-256", f"{document['sha256']}, of the file with these digits as zeros"))
+        rows.append(("SHA-256", f"{document['sha256']}, of the file with these digits set to zero"))
     terminal.result(document, facts(rows, "Exported"))

@@ -1,4 +1,4 @@
-"""``fit``: from images of good parts to a saved model, with a stop on the way if need be."""
+"""The ``fit`` command: fit a model to images of good parts and save it; a stopped fit can be resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from padim.cli import options, summary
 from padim.cli.options import config_of, decide
-from padim.cli.resuming import at_work, has_model, is_complete, may_be_replaced, sweep_beside
+from padim.cli.resuming import has_model, is_complete, locked_partial, may_be_replaced, sweep_beside
 from padim.cli.stopping import Stop
 from padim.cli.terminal import Terminal, facts
 from padim.errors import Cancelled, ImageError, PadimError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class GroupsBy(StrEnum):
-    """How repeat shots of one part are told."""
+    """Rules that decide which images show the same part."""
 
     likeness = "likeness"
     prefix = "prefix"
@@ -49,14 +49,14 @@ def fit(
         GroupsBy,
         typer.Option(
             metavar="HOW",
-            help="Which images show the same part: by [b]likeness[/] those that look like repeat "
-            "shots, by [b]prefix[/] also those whose names begin alike (part017_1, part017_2), by "
-            "[b]folder[/] those in one sub-folder, by [b]none[/] only identical files.",
+            help="Which images show the same part: with [b]likeness[/] those that look like repeat "
+            "shots, with [b]prefix[/] also those whose names begin alike (part017_1, part017_2), with "
+            "[b]folder[/] those in one sub-folder, with [b]none[/] only identical files.",
         ),
     ] = GroupsBy.likeness,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a fit that was stopped.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a model that is there, or a fit that was stopped.")
+        bool, typer.Option("--force", help="Replace an existing model, or a fit that was stopped.")
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 2, and save nothing, if any file cannot be used.")
@@ -65,7 +65,7 @@ def fit(
         bool,
         typer.Option(
             "--keep-features",
-            help="Keep the images' features in MODEL/work, to take images out or put them back exactly.",
+            help="Keep the images' features in MODEL/work, so that images can be excluded or included later.",
         ),
     ] = False,
     preset: options.Preset = None,
@@ -88,7 +88,7 @@ def fit(
         typer.Option(
             "--weights",
             metavar="PATH",
-            help="The network's weights: a file, or a folder that holds it.",
+            help="The network's weights: a file, or the folder that contains it.",
             rich_help_panel=options.NETWORK,
         ),
     ] = None,
@@ -98,13 +98,13 @@ def fit(
     min_area: options.MinArea = None,
     smoothing: options.Smoothing = None,
 ) -> None:
-    """Learn from images of good parts, and save a model.
+    """Fit a model to images of good parts, and save it.
 
-    The threshold is the 95th percentile of the parts' held-out scores unless you say otherwise; what that
-    means in false rejects is said at the end. Files that cannot be used are named and skipped.
+    The threshold is the 95th percentile of the parts' held-out scores unless another is given; the false
+    rejects to expect are reported at the end. Files that cannot be used are named and skipped.
 
-    Whatever stops it, what is done is kept in [b]MODEL.partial[/]; [b]--resume[/] goes on from there, and the
-    model is the same to the bit.
+    If the fit is stopped for any reason, completed work is kept in [b]MODEL.partial[/]; [b]--resume[/]
+    continues from there and gives a bit-identical model.
     """
     settings = config_of(
         config,
@@ -140,17 +140,17 @@ def fit(
     replace = may_be_replaced(output, resume=resume, force=force)
     sweep_beside(output)
     if not replace:
-        _say_complete(terminal, settings, source, output, percentile=percentile, value=threshold)
+        _report_complete(terminal, settings, source, output, percentile=percentile, value=threshold)
         return
     check_can_fit(settings)
     with (
         weights_from(weights),
-        at_work(output, terminal, resume=resume, force=force) as partial,
+        locked_partial(output, terminal, resume=resume, force=force) as partial,
         Stop(terminal) as stop,
     ):
-        terminal.say(facts(summary.of_cost(settings, len(source)), "Before it starts"))
+        terminal.print(facts(summary.cost_rows(settings, len(source)), "Estimated cost"))
         if settings.weights == "random":
-            terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
+            terminal.warn("the network has random weights: for trials only, its verdicts mean nothing")
         _fit(
             terminal,
             stop,
@@ -166,7 +166,7 @@ def fit(
         )
 
 
-def _say_complete(
+def _report_complete(
     terminal: Terminal,
     config: PadimConfig,
     source: Source,
@@ -175,24 +175,24 @@ def _say_complete(
     percentile: float | None,
     value: float | None,
 ) -> None:
-    """The result of a fit that had come to its end before it was asked to go on.
+    """Report the result of a fit that was already complete when ``--resume`` was given.
 
     Raises:
-        PadimError: the model there is of other images or settings.
+        PadimError: the model at ``output`` was fitted on other images or with other settings.
     """
     from padim.model import Padim
 
-    asked = Padim(config)
-    decide(asked, percentile=percentile, value=value)
-    if not is_complete(output, config, asked.decision.choice, source):
+    requested = Padim(config)
+    decide(requested, percentile=percentile, value=value)
+    if not is_complete(output, config, requested.decision.choice, source):
         raise PadimError(
-            f"{output}: there is a model of other images or settings already, and no fit that was stopped; "
+            f"{output}: there is a model of other images or settings already, and no stopped fit to resume; "
             "choose another place or replace it with --force"
         )
     model = Padim.load(output)
-    terminal.note(f"the fit is complete, there is nothing to go on with: {output} is its model")
+    terminal.note(f"the fit is already complete, there is nothing to resume: {output} is its model")
     document = {**summary.document(model, output), "skipped": to_json.skipped(source.skipped)}
-    terminal.result(document, "", facts(summary.of_model(model, output), f"Fitted and saved: {output}"))
+    terminal.result(document, "", facts(summary.model_rows(model, output), f"Fitted and saved: {output}"))
 
 
 def _fit(
@@ -221,11 +221,11 @@ def _fit(
     if Request.read(partial) is None:
         replaces = bundle.Bundle(output).revision if has_model(output) else None
         request = Request.now(
-            len(source), command=terminal.going_on(), replaces=replaces, label=str(output.absolute())
+            len(source), command=terminal.resume_arguments(), replaces=replaces, label=str(output.absolute())
         )
         request.write(partial)
     try:
-        # The features stay where they are until the model is saved: a full disk costs nothing but space.
+        # The features stay in place until the model is saved, so that a full disk loses no work.
         model = Padim(config, work_dir=partial)
         decide(model, percentile=percentile, value=value)
         with terminal.progress() as progress:
@@ -233,9 +233,7 @@ def _fit(
             if config.weights == "pretrained":
                 for part in registry.get(config.backbone).parts:
                     weights_files.origin(part, _download(progress, stop))
-            _ = (
-                model.network.extractor
-            )  # whatever is wrong with the weights is said before the images are read
+            _ = model.network.extractor  # loads the weights: their errors are raised before images are read
             groups, hint = groups_of(source, groups_by, progress, stop)
             model.fit(
                 source,
@@ -250,7 +248,9 @@ def _fit(
                 if not resumed:
                     remove_tree(partial)
                 terminal.skipped(skipped)
-                raise PadimError(f"{len(skipped)} files could not be used and --strict is given: not saved")
+                raise PadimError(
+                    f"{len(skipped)} files could not be used, and --strict was given: the model is not saved"
+                )
             progress(0, None, "Saving")
             _check_value(model, value, terminal)
             model.save(output)
@@ -263,29 +263,29 @@ def _fit(
         if done:
             terminal.error(
                 f"stopped; {done} of {len(source)} images are done and kept in {partial}: "
-                "run the same command with --resume to go on"
+                "run the same command with --resume to continue"
             )
         else:
             if not resumed:
                 remove_tree(partial)
-            terminal.error("stopped before any image was done; nothing was kept")
+            terminal.error("stopped before the first image was done; nothing was kept")
         raise typer.Exit(stop.exit_code) from error
     except BaseException:
         done = images_done(partial) or 0
         if done and not resumed:
-            terminal.note(f"{done} of {len(source)} images are done and kept in {partial} for --resume")
+            terminal.note(f"{done} of {len(source)} images are done and kept in {partial}; use --resume")
         elif not resumed and not done:
             _remove_quietly(partial)
         raise
     document = {**summary.document(model, output), "skipped": to_json.skipped(skipped)}
-    terminal.result(document, "", facts(summary.of_model(model, output), f"Fitted and saved: {output}"))
+    terminal.result(document, "", facts(summary.model_rows(model, output), f"Fitted and saved: {output}"))
     if hint:
         terminal.note(hint)
     terminal.skipped(skipped)
 
 
 def _remove_quietly(partial: Path) -> None:
-    """Clean up where the error that led here is what is to be told."""
+    """Remove the folder of an unfinished fit; errors are ignored, so that they hide no earlier error."""
     from padim.storage.atomic import remove_tree
 
     with suppress(OSError):
@@ -293,7 +293,7 @@ def _remove_quietly(partial: Path) -> None:
 
 
 def _keep_features(partial: Path, work: Path) -> None:
-    """The features' folder goes to its place in one step: a kill leaves it in the one or in the other."""
+    """Move the features' folder into the model by one rename, so that a kill cannot leave half of it."""
     from padim.storage.atomic import remove_tree, sync_folder
     from padim.storage.resume import forget
 
@@ -304,28 +304,31 @@ def _keep_features(partial: Path, work: Path) -> None:
 
 
 def _download(progress: Any, cancel: Stop) -> Callable[[int, int], None]:
-    def report_progress(had: int, total: int) -> None:
+    def report_progress(received: int, total: int) -> None:
         if cancel():
             raise Cancelled("stopped while the network's weights were downloaded")
-        progress(had, total or None, "Downloading the network's weights")
+        progress(received, total or None, "Downloading the network's weights")
 
     return report_progress
 
 
 def _check_value(model: Padim, value: float | None, terminal: Terminal) -> None:
-    """A threshold by hand can be checked only now that the model has its scale; the fit is not to be lost."""
+    """Set a manual threshold, which can be checked only once the fitted model has its scale.
+
+    A value out of range gives a warning and the default percentile, rather than losing the fit.
+    """
     from padim.decision.calibration import Choice
 
     try:
         decide(model, value=value)
     except PadimError as error:
         model.decision = replace(model.decision, choice=Choice())
-        terminal.warn(f"{error}; the 95 % percentile is used instead, see the calibrate command")
+        terminal.warn(f"{error}; the 95 % percentile is used instead; change it with the calibrate command")
 
 
 @contextmanager
 def weights_from(path: Path | None) -> Iterator[None]:
-    """Take the network's weights from this file or folder."""
+    """Use the network's weights from this file or folder while the block runs; None changes nothing."""
     from padim.network import weights
 
     if path is not None:
@@ -339,30 +342,43 @@ def weights_from(path: Path | None) -> Iterator[None]:
 def groups_of(
     source: Source, by: GroupsBy, progress: Any, cancel: Stop
 ) -> tuple[dict[str, str] | Any, str | None]:
-    """Each image's part by its name, and a hint at repeat shots that the rule chosen does not join."""
+    """Return the grouping of images into parts, and a hint at repeat shots that the rule does not group.
+
+    Args:
+        source: the images.
+        by: the rule.
+        progress, cancel: callbacks of the survey.
+
+    Returns:
+        A mapping or function from an image's name to its part, or None where every image is its own part; and
+        a sentence for the user, or None.
+
+    Raises:
+        PadimError: grouping by name prefix, where no names have one.
+    """
     if by is GroupsBy.none:
         return None, None
     if by is GroupsBy.folder:
         return _folder_of, None
     from padim.data.survey import survey
 
-    looked = survey(source, progress=progress, cancel=cancel)
+    surveyed = survey(source, progress=progress, cancel=cancel)
     rules: set[Rule] = {"identical", "near_identical"}
     if by is GroupsBy.prefix:
         rules.add("name_prefix")
-        if not any(proposal.rule == "name_prefix" for proposal in looked.proposals):
+        if not any(proposal.rule == "name_prefix" for proposal in surveyed.proposals):
             raise PadimError(
-                "no file names read as a part and a shot (part017_1); leave --groups-by prefix out"
+                "no file name consists of a part and a shot (part017_1); leave out --groups-by prefix"
             )
-    left = [proposal for proposal in looked.proposals if proposal.rule not in rules]
+    ungrouped = [proposal for proposal in surveyed.proposals if proposal.rule not in rules]
     hint = None
-    if left:
-        option = {"name_prefix": "prefix", "sub_folder": "folder"}[left[0].rule]
-        hint = f"{left[0].reason} --groups-by {option} says so."
-    # Images that are parts of their own need no name for them.
-    return looked.shots(*rules), hint
+    if ungrouped:
+        option = {"name_prefix": "prefix", "sub_folder": "folder"}[ungrouped[0].rule]
+        hint = f"{ungrouped[0].reason} --groups-by {option} groups them."
+    # Images that are the only one of their part need no entry.
+    return surveyed.shots(*rules), hint
 
 
 def _folder_of(name: str) -> str | None:
-    """The sub-folder an image lies in is its part; images in none are parts of their own."""
+    """Return an image's sub-folder as its part; None for images in no sub-folder, each a part by itself."""
     return name.rpartition("/")[0] or None

@@ -1,4 +1,4 @@
-"""``info``: what a model is, or what a configuration will cost before anything is made."""
+"""The ``info`` command: describe a saved model, or estimate the cost of a configuration."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def info(
     terminal: Terminal,
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="[MODEL]", help="A saved model; without it, a configuration's cost."),
+        typer.Argument(metavar="[MODEL]", help="A saved model; without it, estimate a configuration's cost."),
     ] = None,
     config: options.Config = None,
     images: Annotated[
         int | None,
-        typer.Option("--images", min=1, metavar="N", help="Good parts' images to reckon with."),
+        typer.Option("--images", min=1, metavar="N", help="Number of good images for the estimate."),
     ] = None,
     preset: options.Preset = None,
     backbone: options.Backbone = None,
@@ -37,7 +37,7 @@ def info(
     n_features: options.Features = None,
     random_weights: options.Random = False,
 ) -> None:
-    """Say what a model is, or what a configuration will cost before it is made."""
+    """Describe a saved model, or estimate what a configuration will cost."""
     given = {
         "backbone": backbone,
         "layers": layers,
@@ -51,7 +51,7 @@ def info(
     if path is None:
         _config(terminal, config_of(config, preset, **given), images)
     elif any(value is not None for value in (config, preset, images, *given.values())):
-        raise PadimError("give a model, or the settings of one to be made, not both")
+        raise PadimError("give either a saved model or the settings of a new one, not both")
     else:
         _model(terminal, path)
 
@@ -67,12 +67,12 @@ def _config(terminal: Terminal, config: Any, images: int | None) -> None:
     }
     if images is not None:
         document["cost"]["features"] = document["cost"]["features_per_image"] * images
-    rows = summary.of_cost(config, images)
+    rows = summary.cost_rows(config, images)
     if preset is not None:
         rows.insert(0, ("preset", presets.described(preset, config.backbone)))
-    terminal.result(document, facts(rows, "What this will cost"))
+    terminal.result(document, facts(rows, "Estimated cost"))
     if config.weights == "random":
-        terminal.warn("the network has random weights: fine for a trial, useless for judging parts")
+        terminal.warn("the network has random weights: for trials only, its verdicts mean nothing")
 
 
 def _model(terminal: Terminal, path: Path) -> None:
@@ -97,13 +97,13 @@ def _model(terminal: Terminal, path: Path) -> None:
         if sizes[name]
     )
     rows = [
-        *summary.of_model(model, path),
+        *summary.model_rows(model, path),
         (
             "smallest region",
             f"{model.config.min_area} map pixels, after smoothing by {model.config.smoothing_sigma:g}",
         ),
         ("saved", summary.plain(str(manifest.get("created", "–")).replace("T", " "))),
-        ("size", f"{megabytes(sizes['bundle'])}" + (f"; kept beside it: {kept}" if kept else "")),
+        ("size", f"{megabytes(sizes['bundle'])}" + (f"; in addition: {kept}" if kept else "")),
         ("runs on", f"{running['provider']}, {threads}"),
         ("id", saved.revision[:16]),
     ]
@@ -126,7 +126,7 @@ def _model(terminal: Terminal, path: Path) -> None:
 
 
 def _running(model: Padim) -> dict[str, Any]:
-    """Where the network runs, and on how many threads."""
+    """Return the execution provider and the number of threads of the network; None is all cores."""
     from padim.network.runtime import provider_in_use, threads
 
     number = threads()

@@ -1,4 +1,4 @@
-"""``learning-curve``: how many good parts a model needs, from subsets of its own."""
+"""The ``learning-curve`` command: find how many good parts a model needs, by refits on subsets of them."""
 
 from __future__ import annotations
 
@@ -35,46 +35,50 @@ def learning_curve(
         typer.Option(
             "--labelled",
             metavar="DIR|ZIP|CSV",
-            help="Labelled images, as for evaluate; the defects among them are used.",
+            help="Labelled images, as for evaluate; only the defects among them are used.",
         ),
     ] = None,
     painted: Annotated[
         bool,
-        typer.Option("--painted", help="Paint defects on some of the good parts; an indication only."),
+        typer.Option("--painted", help="Use defects painted on some of the good parts; an indication only."),
     ] = False,
     images: Annotated[
         Path | None,
         typer.Option(
             "--images",
             metavar="DIR",
-            help="The images that the model was fitted on, where their features were not kept.",
+            help="The images that the model was fitted on; needed if their features were not kept.",
         ),
     ] = None,
     draws: Annotated[
         int,
-        typer.Option("--draws", min=1, metavar="N", help="Subsets of each size; 5.", rich_help_panel=SUBSETS),
+        typer.Option(
+            "--draws", min=1, metavar="N", help="Subsets of each size; default 5.", rich_help_panel=SUBSETS
+        ),
     ] = 5,
     sizes: Annotated[
         str | None,
         typer.Option(
             "--sizes",
             metavar="A,B,C",
-            help="Numbers of parts, growing, with commas; 10,20,30,50 and so on to all.",
+            help="Ascending numbers of parts, separated by commas; default 10,20,30,50 and so on up to all.",
             rich_help_panel=SUBSETS,
         ),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option("--seed", min=0, metavar="N", help="Seed of the subsets; 0.", rich_help_panel=SUBSETS),
+        typer.Option(
+            "--seed", min=0, metavar="N", help="Seed of the subsets; default 0.", rich_help_panel=SUBSETS
+        ),
     ] = 0,
     percentile: options.Percentile = None,
 ) -> None:
-    """Say how many good parts are enough, from subsets of the model's own.
+    """Find how many good parts are enough, by refitting the model on subsets of its parts.
 
-    The model is fitted anew on random subsets of its parts, from their features on disk, and each fit takes
-    its own honest threshold: what it promises, how many of the parts left out it rejects, and what share of
-    defects it catches. At the end one sentence says whether more parts would help, and from how many on one
-    odd part no longer decides the threshold.
+    The model is refitted on random subsets of its parts, from their features on disk, and each fit sets its
+    own threshold from its held-out scores. Reported are the false rejects it promises, the share of the parts
+    left out that it rejects, and the share of defects it catches. At the end one sentence says whether more
+    parts would help, and how many are needed before a single unusual part no longer decides the threshold.
     """
     from padim.analysis import learning_curve as engine
 
@@ -104,16 +108,18 @@ def learning_curve(
         }
     terminal.result(document, *_shown(found, path))
     if found.passed_over:
-        terminal.note(f"{found.passed_over} of the defects passed over: they are good parts of the model")
+        terminal.note(
+            f"{found.passed_over} of the defects skipped: the model was fitted on them as good parts"
+        )
     terminal.skipped(failed)
 
 
 @contextmanager
 def _opened(path: Path, images: Path | None, progress: Progress, stop: Stop) -> Iterator[Padim]:
-    """The model with its features: those kept beside it, or made anew from its images.
+    """Load the model with its features: those saved with it, or extracted again from ``images``.
 
     Raises:
-        PadimError: it has none; says what to do.
+        PadimError: no features were kept and no images are given; the message names the remedy.
     """
     from padim.data.opening import open_source
     from padim.model import Padim
@@ -132,14 +138,14 @@ def _opened(path: Path, images: Path | None, progress: Progress, stop: Stop) -> 
     model = Padim.load(path, work_dir=work if work.is_dir() else None)
     if not model.working_set.has_features and model.working_set.problem is None:
         raise PadimError(
-            f"{path}: the features of its good parts were not kept; name the images it was fitted on with "
-            "--images, or fit it anew with --keep-features"
+            f"{path}: the features of its good parts were not kept; give the images it was fitted on with "
+            "--images, or fit it again with --keep-features"
         )
     yield model
 
 
 def _defects(path: Path) -> Any:
-    """The defects of labelled images, as (name, content) pairs.
+    """Yield the defects of a labelled data set as (name, content) pairs.
 
     Raises:
         PadimError: there are no labels, or no defects.
@@ -159,7 +165,7 @@ def _numbers(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise PadimError(f"--sizes takes whole numbers with commas between, not '{text}'") from None
+        raise PadimError(f"--sizes takes whole numbers separated by commas, not '{text}'") from None
 
 
 def _shown(found: LearningCurve, path: Path) -> list[Any]:
@@ -193,11 +199,11 @@ def _shown(found: LearningCurve, path: Path) -> list[Any]:
         if found.defects is not None:
             cells.append(_percent(size.recall))
         table.add_row(*cells)
-    notes = "[dim]Means over the fits of a size, and in brackets the smallest and the largest.[/]"
+    notes = "[dim]Means over the fits of one size; minimum and maximum in brackets.[/]"
     text = [outlook(found), odd_parts(found.permille, found.parts), painted_note(found)]
     return [
         "",
-        facts(rows, summary.plain(f"{path.name}: how many good parts it takes")),
+        facts(rows, summary.plain(f"{path.name}: how many good parts it needs")),
         "",
         table,
         notes,

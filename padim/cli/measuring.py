@@ -1,4 +1,4 @@
-"""What the commands that measure a model on images share: evaluate, probe and shift."""
+"""Helpers shared by the commands that measure a model: evaluate, sensitivity, robustness, learning-curve."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def model_at(
     terminal: Terminal, path: Path, *, percentile: float | None, threshold: float | None, min_area: int | None
 ) -> Padim:
-    """The model, at another threshold if one is given; that its network is random is said.
+    """Load a model, set the threshold if one is given, and warn if its network has random weights.
 
     Raises:
-        PadimError: no such model, or it has no threshold: before any work is done.
+        PadimError: there is no such model, or it has no threshold; raised before any image is read.
     """
     from padim.model import Padim
 
@@ -40,11 +40,11 @@ def model_at(
 
 @contextmanager
 def measuring(terminal: Terminal) -> Iterator[tuple[Progress, Stop]]:
-    """Progress, and an ear for Ctrl-C; a measurement that was stopped gives nothing."""
+    """Provide a progress callback and a stop flag; exit without a result if the measurement is stopped."""
     with Stop(terminal) as stop:
         try:
             with terminal.progress() as progress:
                 yield progress, stop
         except (Cancelled, KeyboardInterrupt) as error:
-            terminal.error("stopped; figures over a part of it would say nothing, so there are none")
+            terminal.error("stopped; no figures are reported, as those of some of the images would mislead")
             raise typer.Exit(stop.exit_code) from error

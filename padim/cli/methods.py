@@ -1,4 +1,4 @@
-"""``methods``: how what is normal can be learnt, and what each way is for."""
+"""The ``methods`` command: list the anomaly-detection methods and what each is for."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from padim.cli.terminal import Terminal, columns
 _HELD_OUT = {
     "exact": "exact, no refit",
     "approximate": "approximate, no refit",
-    "folds": "by fitting in folds",
-    "members": "as its members'",
+    "folds": "by cross-fitting",
+    "members": "from its members",
 }
 
 
 def methods(terminal: Terminal) -> None:
-    """List the methods that a model can be fitted by, and how each holds good parts out.
+    """List the methods for fitting a model, and how each computes held-out scores.
 
-    The false-reject rate that a threshold promises comes from scores of good parts by a model that has not
-    learnt from them; how those come about differs.
+    The false-reject rate that a threshold promises is estimated from scores of good parts by models that were
+    not fitted on them; methods differ in how they compute these.
     """
     from padim.methods.catalogue import METHODS
 
@@ -31,7 +31,7 @@ def methods(terminal: Terminal) -> None:
             f"[bold]{method.name}[/]",
             _HELD_OUT[method.held_out],
             "yes" if method.trains else "",
-            "normalized" if method.feature_norm == "l2" else "as they are",
+            "normalized" if method.feature_norm == "l2" else "unchanged",
             method.summary,
         )
         documents.append(
@@ -48,5 +48,5 @@ def methods(terminal: Terminal) -> None:
     terminal.result(
         {"methods": documents},
         table,
-        "[dim]Several joined by + judge together: fit --method padim+patchcore[/]",
+        "[dim]Join several with + to combine them: fit --method padim+patchcore[/]",
     )

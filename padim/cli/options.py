@@ -1,4 +1,4 @@
-"""The options that describe a configuration, and the configuration they make together with a YAML file."""
+"""Command-line options of a configuration, and how they combine with a YAML file and a preset."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ METHOD, NETWORK, DECISION = "The method", "The network and its features", "The d
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="YAML", help="Settings from a file; options here count more."),
+    typer.Option("--config", "-c", metavar="YAML", help="Settings from a file; options override them."),
 ]
 Preset = Annotated[
     str | None,
     typer.Option(
         "--preset",
         metavar="NAME",
-        help="How finely it looks: fast, standard or fine; standard. Other options here, and settings of a "
-        "file, count more.",
+        help="Level of detail: fast, standard or fine; default standard. Other options, and settings of a "
+        "file, override it.",
     ),
 ]
 Method = Annotated[
@@ -30,7 +30,7 @@ Method = Annotated[
     typer.Option(
         "--method",
         metavar="NAME",
-        help="padim, patchcore, shared, svdd, flow, stfpm, or several joined by + to judge together; padim. "
+        help="padim (default), patchcore, shared, svdd, flow, stfpm, or several joined by + to combine them. "
         "See the methods command.",
         rich_help_panel=METHOD,
     ),
@@ -39,7 +39,7 @@ Tolerance = Annotated[
     bool | None,
     typer.Option(
         "--position-tolerance/--no-position-tolerance",
-        help="padim: allow parts to lie one grid position off.",
+        help="padim: tolerate a displacement of parts by one grid position.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -48,7 +48,7 @@ Coreset = Annotated[
     typer.Option(
         "--coreset",
         metavar="PERCENT",
-        help="patchcore: share of the patches that is remembered, never fewer than 2,048; 1.",
+        help="patchcore: percentage of the patches that is kept, never fewer than 2,048 patches; default 1.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -57,8 +57,8 @@ Neighborhood = Annotated[
     typer.Option(
         "--neighborhood",
         metavar="N",
-        help="patchcore: compare a place with all good parts' patches up to N grid positions away, 1 or 2, "
-        "instead of with a share of all (--coreset is not read then); 0 is off.",
+        help="patchcore: compare each position with all good parts' patches up to N grid positions away, "
+        "1 or 2, instead of with a coreset (--coreset is then ignored); default 0, off.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -67,7 +67,7 @@ Folds = Annotated[
     typer.Option(
         "--folds",
         metavar="N",
-        help="Methods that train: in how many turns parts are left out for their held-out scores.",
+        help="Methods that train: number of folds of the cross-fitting that gives held-out scores.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -76,7 +76,7 @@ Epochs = Annotated[
     typer.Option(
         "--epochs",
         metavar="N",
-        help="Methods that train: passes over the images at most; they stop early by themselves.",
+        help="Methods that train: maximum number of epochs; training stops early by itself.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -85,7 +85,7 @@ Backbone = Annotated[
     typer.Option(
         "--backbone",
         metavar="NAME",
-        help="Which network; see the backbones command.",
+        help="The network; see the backbones command.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -94,7 +94,7 @@ Layers = Annotated[
     typer.Option(
         "--layers",
         metavar="A,B,C",
-        help="Its layers, with commas between; the backbone's own choice.",
+        help="The network's layers, separated by commas; default by backbone.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -103,7 +103,7 @@ InputSize = Annotated[
     typer.Option(
         "--input-size",
         metavar="PIXELS",
-        help="Side to which images are resized, a multiple of 32; 256.",
+        help="Side length to which images are resized, a multiple of 32; default 256.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -112,7 +112,7 @@ GridStride = Annotated[
     typer.Option(
         "--grid-stride",
         metavar="PIXELS",
-        help="Pixels per grid position: 4, 8 or 16; 8.",
+        help="Pixels per grid position: 4, 8 or 16; default 8.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -121,21 +121,23 @@ Features = Annotated[
     typer.Option(
         "--n-features",
         metavar="D|all",
-        help="Channels kept; the backbone's own choice.",
+        help="Number of channels kept; default by backbone.",
         rich_help_panel=NETWORK,
     ),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", metavar="N", help="Seed of the channel draw; 0.", rich_help_panel=NETWORK),
+    typer.Option(
+        "--seed", metavar="N", help="Seed of the channel selection; default 0.", rich_help_panel=NETWORK
+    ),
 ]
 FeatureNorm = Annotated[
     str | None,
     typer.Option(
         "--feature-norm",
         metavar="HOW",
-        help="l2 scales the channels of a layer at every position to a mean square of 1, none takes them as "
-        "they are; the method's own choice.",
+        help="l2 scales the channels of each layer, at every position, to a mean square of 1; none leaves "
+        "them unchanged; default by method.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -144,7 +146,7 @@ Fit = Annotated[
     typer.Option(
         "--resize",
         metavar="HOW",
-        help="stretch images to a square, or pad them to one; stretch.",
+        help="stretch (default) or pad images to a square.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -152,14 +154,17 @@ Random = Annotated[
     bool,
     typer.Option(
         "--random-weights",
-        help="An untrained network, for trials only; the model is marked for it.",
+        help="Use an untrained network, for trials only; the model is marked accordingly.",
         rich_help_panel=NETWORK,
     ),
 ]
 Smoothing = Annotated[
     float | None,
     typer.Option(
-        "--smoothing", metavar="SIGMA", help="Smoothing of the map, in map pixels.", rich_help_panel=DECISION
+        "--smoothing",
+        metavar="SIGMA",
+        help="Standard deviation of the anomaly map's smoothing, in map pixels.",
+        rich_help_panel=DECISION,
     ),
 ]
 MinArea = Annotated[
@@ -176,36 +181,39 @@ Percentile = Annotated[
     typer.Option(
         "--percentile",
         metavar="P",
-        help="Threshold at this percentile of the good parts' held-out scores, 0.1 to 99.9.",
+        help="Set the threshold at this percentile of the good parts' held-out scores, 0.1 to 99.9.",
         rich_help_panel=DECISION,
     ),
 ]
 Threshold = Annotated[
     float | None,
     typer.Option(
-        "--threshold", metavar="VALUE", help="Threshold by hand, in map units.", rich_help_panel=DECISION
+        "--threshold", metavar="VALUE", help="Set the threshold, in map units.", rich_help_panel=DECISION
     ),
 ]
 
 
 def config_of(path: Path | None, preset: str | None = None, **given: Any) -> PadimConfig:
-    """The configuration of a YAML file, if there is one, and of the options that were given.
+    """Combine a preset, a YAML file and command-line options into a configuration.
 
-    Below both stand the settings of a preset: of the one given, or of the one that the file names.
+    Options override the file, and the file overrides the preset: the one given, or the one that the file
+    names. A method may be several names joined by ``+``, which makes an ensemble of them. An option for
+    another backbone discards the file's layers, inactive layers and number of features; one for other layers
+    discards its inactive layers and number of features.
 
-    A method may be several, joined by ``+``: an ensemble of them.
-
-    With another backbone, layers and number of features of the file no longer count; with other layers,
-    the number of features.
+    Args:
+        path: the YAML file, or None.
+        preset: the preset's name, or None.
+        **given: values of options by setting; None where an option was not given.
 
     Raises:
-        PadimError: a file that cannot be read, or values that make no configuration; in one sentence.
+        PadimError: the file cannot be read, or the values are no valid configuration; in one sentence.
     """
     from padim import presets
     from padim.config import PadimConfig
     from padim.errors import PadimError
 
-    # Only what the file says: other defaults come with another method or backbone.
+    # Only settings that the file contains: defaults depend on the method and the backbone.
     named, choices = (None, {}) if path is None else PadimConfig.load_choices(path)
     if preset is not None:
         named = presets.check(preset)
@@ -221,8 +229,8 @@ def config_of(path: Path | None, preset: str | None = None, **given: Any) -> Pad
             given["n_features"] = None if features.lower() == "all" else int(features)
         except ValueError:
             raise PadimError(f"--n-features takes a whole number or 'all', not '{features}'") from None
-    of_file = choices.get("backbone", PadimConfig.model_fields["backbone"].default)
-    if given.get("backbone", of_file) != of_file:
+    file_backbone = choices.get("backbone", PadimConfig.model_fields["backbone"].default)
+    if given.get("backbone", file_backbone) != file_backbone:
         choices = {
             name: choices[name] for name in choices.keys() - {"layers", "inactive_layers", "n_features"}
         }
@@ -232,10 +240,10 @@ def config_of(path: Path | None, preset: str | None = None, **given: Any) -> Pad
 
 
 def decide(model: Any, **given: Any) -> None:
-    """Set what the decision options say, and leave the rest.
+    """Set the decision settings that were given, and leave the others unchanged.
 
     Raises:
-        PadimError: a value out of range, or both a percentile and a threshold.
+        PadimError: a value is out of range, or both a percentile and a threshold are given.
     """
     from pydantic import ValidationError
 
@@ -244,7 +252,7 @@ def decide(model: Any, **given: Any) -> None:
 
     given = {name: value for name, value in given.items() if value is not None}
     if "percentile" in given and "value" in given:
-        raise PadimError("--percentile and --threshold exclude each other: give one of them")
+        raise PadimError("--percentile and --threshold are mutually exclusive: give one of them")
     if "percentile" in given and "basis" not in given and model.decision.choice.basis == "manual":
         given["basis"] = "image"
     try:

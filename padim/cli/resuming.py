@@ -1,4 +1,4 @@
-"""What lies where a fit is to be saved: a model, a fit that was stopped, or somebody else's files."""
+"""Check the place where a fit is to be saved: for a model, a stopped fit to resume, or files of others."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def partial_of(output: Path) -> Path:
-    """Where a fit for this place keeps what it has done until it is saved."""
+    """Return the folder in which an unfinished fit for ``output`` keeps its work."""
     return output.with_name(f"{output.name}.partial")
 
 
 def sweep_beside(output: Path) -> None:
-    """Remove what killed fits for this place have left that nobody can go on from."""
+    """Remove temporary files of killed fits for ``output``; fits that can be resumed are kept."""
     from padim.storage import leftovers
 
     for name in (output.name, partial_of(output).name):
@@ -34,20 +34,20 @@ def sweep_beside(output: Path) -> None:
 
 
 def check_output(path: Path, *, force: bool) -> None:
-    """Refuse a place where something is that is no model, or one that was not to be replaced.
+    """Raise an error unless a model may be saved at ``path``.
 
     Raises:
-        PadimError: says which.
+        PadimError: there is something else than a model, or a model and ``force`` is not given.
     """
     if has_model(path) and not force:
         raise PadimError(f"{path}: there is a model already; choose another place or replace it with --force")
 
 
 def has_model(path: Path) -> bool:
-    """Whether a model is there, also a damaged one; an empty place, or a save that was killed, is none.
+    """Whether there is a model at ``path``, even a damaged one; an interrupted save does not count.
 
     Raises:
-        PadimError: something else is there.
+        PadimError: there is something else than a model.
     """
     from padim.storage import bundle
 
@@ -57,19 +57,19 @@ def has_model(path: Path) -> bool:
         bundle.Bundle(path)
     except PadimError:
         if not (path.is_dir() and (path / bundle.MANIFEST).exists()):
-            raise PadimError(f"{path}: is there already and is no model; choose another place") from None
+            raise PadimError(f"{path}: already exists and is no model; choose another place") from None
     return True
 
 
 @contextmanager
-def at_work(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> Iterator[Path]:
-    """The folder of a fit for this place, made if need be and held while the block lasts.
+def locked_partial(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> Iterator[Path]:
+    """Create and lock the folder of an unfinished fit for ``output`` while the block runs; yields the folder.
 
-    A fit that has nothing to go on from is removed.
+    A fit that has no completed work to resume is removed.
 
     Raises:
-        PadimError: somebody else's files are there, another fit is at work, or there is one that was stopped
-            and neither ``resume`` nor ``force`` says what is to become of it.
+        PadimError: the folder contains files of others, another fit is running in it, or it contains a
+            stopped fit and neither ``resume`` nor ``force`` is given.
     """
     from padim.storage import leftovers
     from padim.storage.atomic import remove_tree
@@ -80,44 +80,46 @@ def at_work(output: Path, terminal: Terminal, *, resume: bool, force: bool) -> I
     found = look(partial)
     if found == "foreign":
         raise PadimError(
-            f"{partial}: is in the way and holds no fit that was stopped; move it away, or choose "
-            "another place for the model"
+            f"{partial}: is in the way and holds no stopped fit; move it away, or choose another place for "
+            "the model"
         )
     if found != "nothing":
-        with leftovers.held_folder(partial) as ours:
-            if not ours:
+        with leftovers.held_folder(partial) as acquired:
+            if not acquired:
                 raise _busy(partial)
             done = images_done(partial) or 0
             if found == "stopped" and done and not (resume or force):
                 raise PadimError(
                     f"{partial}: holds a fit that was stopped ({count(done, 'image')} done); "
-                    "go on with --resume, or start afresh with --force"
+                    "continue it with --resume, or start again with --force"
                 )
             if not resume or found == "begun":
                 remove_tree(partial)
                 found = "nothing"
             else:
                 leftovers.sweep(leftovers.below(partial))
-                terminal.say(f"Going on from {partial}: {count(done, 'image')} done.")
+                terminal.print(f"Resuming from {partial}: {count(done, 'image')} done.")
     if found == "nothing" and resume:
-        terminal.note(f"there is nothing to go on from in {partial}; starting from the first image")
-    partial.mkdir(parents=True, exist_ok=True)  # before any work: the place may not be writable
-    with leftovers.held_folder(partial) as ours:
-        if not ours:
+        terminal.note(f"there is nothing to resume in {partial}; starting from the first image")
+    partial.mkdir(parents=True, exist_ok=True)  # before any work, as the place may not be writable
+    with leftovers.held_folder(partial) as acquired:
+        if not acquired:
             raise _busy(partial)
         yield partial
 
 
 def _busy(partial: Path) -> PadimError:
-    return PadimError(f"{partial}: another fit is at work there; wait for it, or choose another place")
+    return PadimError(f"{partial}: another fit is running there; wait for it, or choose another place")
 
 
 def may_be_replaced(output: Path, *, resume: bool, force: bool) -> bool:
-    """Whether the model in this place may go, if there is one: a fit that goes on may replace what it was
-    allowed to before it was stopped, and what it has saved itself.
+    """Whether a model may be saved at ``output``; False if ``resume`` is given and there is nothing to do.
+
+    A resumed fit may replace the model that it was allowed to replace when it was started, and the model that
+    it saved itself.
 
     Raises:
-        PadimError: it may not, or something else is there.
+        PadimError: there is a model that may not be replaced, or something else than a model.
     """
     from padim.storage import bundle
     from padim.storage.resume import Request, keys_done, look
@@ -138,7 +140,7 @@ def may_be_replaced(output: Path, *, resume: bool, force: bool) -> bool:
 
 
 def is_complete(output: Path, config: PadimConfig, choice: Choice, source: Source) -> bool:
-    """Whether the model in this place is what a fit with these settings on these images gives."""
+    """Whether the model at ``output`` is the result of a fit with these settings on these images."""
     from padim.data.decode import decode
     from padim.data.loading import content_hash
     from padim.storage import bundle
@@ -156,6 +158,6 @@ def is_complete(output: Path, config: PadimConfig, choice: Choice, source: Sourc
         try:
             decode(data, name)
         except ImageError:
-            continue  # skipped by the fit, too
+            continue  # the fit skips it, too
         return False
     return at == len(fitted)

@@ -1,4 +1,4 @@
-"""``robustness``: what change of light, camera or fixture a model bears."""
+"""The ``robustness`` command: find what change of light, camera or fixture a model tolerates."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def robustness(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="Labelled images, as for evaluate; or images of good parts alone, a folder or a .zip. "
-            "Good ones the model was fitted on are passed over.",
+            help="Labelled images, as for evaluate; or images of good parts only, a folder or a .zip. "
+            "Good images that the model was fitted on are skipped.",
         ),
     ],
     kinds: Annotated[
@@ -37,7 +37,7 @@ def robustness(
         typer.Option(
             "--kinds",
             metavar="A,B,C",
-            help="Of brighter, darker, gamma, flatter, blur, noise, jpeg, shift, rotation; all.",
+            help="Some of brighter, darker, gamma, flatter, blur, noise, jpeg, shift, rotation; default all.",
             rich_help_panel=CHANGES,
         ),
     ] = None,
@@ -46,36 +46,41 @@ def robustness(
         typer.Option(
             "--margin",
             metavar="PERCENT",
-            help="A fall in the share of defects caught, in percentage points, that is too much; 5.",
+            help="Largest tolerated drop in the share of defects caught, in percentage points; default 5.",
             rich_help_panel=CHANGES,
         ),
     ] = 5.0,
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", min=0, metavar="N", help="Seed of noise and directions; 0.", rich_help_panel=CHANGES
+            "--seed",
+            min=0,
+            metavar="N",
+            help="Seed of noise and directions; default 0.",
+            rich_help_panel=CHANGES,
         ),
     ] = 0,
     percentile: options.Percentile = None,
     threshold: options.Threshold = None,
     min_area: options.MinArea = None,
 ) -> None:
-    """Find what change of light, camera or fixture the model bears.
+    """Find what change of light, camera or fixture the model tolerates.
 
-    The images are made brighter, darker, flatter, blurred, noisy, displaced and so on, more and more, and
-    judged at the model's threshold, or at the one given here. It bears a change while good parts are rejected
-    no more often than the threshold promises at most, and defects are caught nearly as often as before.
+    The images are made brighter, darker, flatter, blurred, noisy, displaced and so on, with increasing
+    severity, and decided at the model's threshold, or at the one given here. A change is tolerated as long as
+    good parts are rejected no more often than the threshold's upper bound, and defects are caught nearly as
+    often as before.
     """
     from padim.analysis import robustness as engine
     from padim.analysis.image_changes import KINDS, SEVERITIES
     from padim.data.labeled_images import open_labeled
 
     if not 0 < margin <= 100:
-        raise PadimError(f"--margin is above 0 and at most 100 percentage points, not {margin:g}")
+        raise PadimError(f"--margin must be above 0 and at most 100 percentage points, not {margin:g}")
     names = list(KINDS) if kinds is None else [name.strip() for name in kinds.split(",")]
     unknown = [name for name in names if name not in KINDS]
     if unknown:
-        raise PadimError(f"--kinds are {', '.join(KINDS)}; not '{', '.join(unknown)}'")
+        raise PadimError(f"unknown kinds '{', '.join(unknown)}'; --kinds takes some of {', '.join(KINDS)}")
     model = model_at(terminal, path, percentile=percentile, threshold=threshold, min_area=min_area)
     labeled = open_labeled(images)
     failed: list[ImageError] = []
@@ -101,7 +106,7 @@ def robustness(
     terminal.result(document, *_shown(found, model, path, margin / 100))
     if found.in_fit:
         terminal.note(
-            f"{found.in_fit} good images passed over: the model was fitted on them, and it rejects fewer "
+            f"{found.in_fit} good images skipped: the model was fitted on them, and it rejects fewer "
             "of those than of new ones"
         )
     terminal.skipped(failed)
@@ -113,12 +118,12 @@ def _shown(found: Robustness, model: Padim, path: Path, margin: float) -> list[A
 
     limit = "nothing promised" if found.limit is None else f"{found.limit * 100:.1f} % of good parts rejected"
     rows = [
-        ("threshold", summary.threshold_words(model)),
-        ("promised", summary.promise_words(model)),
+        ("threshold", summary.threshold_text(model)),
+        ("promised", summary.promise_text(model)),
         ("scored", f"{count(found.good, 'good image')} and {count(found.defects, 'defect')}"),
         ("tolerated", f"up to {limit}, and fewer than {margin * 100:g} in 100 defects lost"),
     ]
-    tolerance = columns([("change", False), ("tolerates", False), ("what gives way", False)])
+    tolerance = columns([("change", False), ("tolerated", False), ("what fails beyond it", False)])
     table = columns(
         [
             *(("change", False), ("severity", False)),
@@ -136,11 +141,11 @@ def _shown(found: Robustness, model: Padim, path: Path, margin: float) -> list[A
         for severity, rejects, caught in zip(
             series.severities, series.false_rejects, series.caught, strict=True
         ):
-            # What all kinds share is told once.
+            # Severity 0 is the same for all kinds of change and is listed once.
             if severity or series is found.series[0]:
                 name = series.kind if severity == series.severities[1] else ""
                 table.add_row(name, words(series.kind, severity), *_counted(rejects), *_counted(caught))
-    title = summary.plain(f"{path.name}: what change it bears")
+    title = summary.plain(f"{path.name}: tolerated changes")
     return ["", facts(rows, title), "", tolerance, "", table]
 
 
@@ -148,7 +153,7 @@ def _tolerance_text(tolerated: Tolerance, text: str) -> str:
     if tolerated.severity is None:
         return "–"
     if tolerated.severity == 0:
-        return "[yellow]not even the mildest tried[/]"
+        return "[yellow]not even the mildest change tested[/]"
     return f"[bold]{text}[/]" + (" or more" if tolerated.at_least else "")
 
 

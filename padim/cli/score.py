@@ -1,4 +1,4 @@
-"""``score``: images to verdicts, with the evidence: four-panel images, masks, results.csv and .json."""
+"""The ``score`` command: decide on images, and write results.csv, results.json, panels and masks."""
 
 from __future__ import annotations
 
@@ -30,26 +30,34 @@ _COLOURS = {"reject": "bold red", "review": "yellow", "accept": "green"}
 def score(
     terminal: Terminal,
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model: a folder or a .zip.")],
-    images: Annotated[Path, typer.Argument(metavar="DIR", help="Images to judge: a folder or a zip.")],
+    images: Annotated[Path, typer.Argument(metavar="DIR", help="Images to score: a folder or a zip.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results; made if need be.")
+        Path,
+        typer.Option("--output", "-o", metavar="OUT", help="Folder for the results; created if missing."),
     ],
     panels: Annotated[
-        bool, typer.Option("--panels/--no-panels", help="Original, heatmap, mask and overlay side by side.")
+        bool,
+        typer.Option(
+            "--panels/--no-panels",
+            help="Write a panel for each image: original, heatmap, mask and overlay side by side.",
+        ),
     ] = True,
     panel_side: Annotated[
         int, typer.Option("--panel-side", metavar="PIXELS", help="Longest side of one panel, 32 to 8192.")
     ] = 768,
     masks: Annotated[
         bool,
-        typer.Option("--masks/--no-masks", help="A mask at each image's own size: 255 where it is rejected."),
+        typer.Option(
+            "--masks/--no-masks",
+            help="Write a mask of each image's original size: 255 where it is rejected, 0 elsewhere.",
+        ),
     ] = True,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a scoring that was stopped, or that images have come to since: what the same "
-            "model has judged at the same threshold is not judged again.",
+            help="Resume a scoring that was stopped, or add images to a complete one: images that the same "
+            "model has scored at the same threshold are not scored again.",
         ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in OUT.")] = False,
@@ -57,92 +65,93 @@ def score(
         bool,
         typer.Option(
             "--fail-on-reject",
-            help="Exit with 1 unless every file is an image that is accepted: rejects, reviews and files "
-            "that cannot be read all stop the line.",
+            help="Exit with 1 unless every file is an accepted image: any reject, review or unreadable file "
+            "gives exit code 1.",
         ),
     ] = False,
     percentile: options.Percentile = None,
     threshold: options.Threshold = None,
     min_area: options.MinArea = None,
 ) -> None:
-    """Judge images, and write down why.
+    """Score images, decide on each, and write the results with panels and masks.
 
     Writes [b]results.csv[/], [b]results.json[/], [b]panels[/] and [b]masks[/] into OUT; sub-folders of DIR
     are kept. Threshold and smallest region are the model's unless given here; the model is not changed.
 
-    Files that cannot be read are rows with an error. Without --fail-on-reject they and rejects leave the exit
-    code at 0. Whatever stops it, the rows of what was judged are kept in [b]results.partial.jsonl[/], and
-    [b]--resume[/] goes on from there; after Ctrl-C they are in the results, too, marked as interrupted.
+    Files that cannot be read get a row with an error. Without --fail-on-reject, they and rejects leave the
+    exit code at 0. If the command is stopped for any reason, the rows of all scored images are kept in
+    [b]results.partial.jsonl[/], and [b]--resume[/] continues from there; after Ctrl-C they are also in the
+    results, which are marked as interrupted.
     """
     from padim.data.opening import open_source
     from padim.model import Padim
-    from padim.output.results import Results, of_model
+    from padim.output.results import Results, model_columns
     from padim.output.scoring_journal import rows_kept
     from padim.storage import bundle
     from padim.text import count
 
     if not 32 <= panel_side <= 8192:
-        raise PadimError(f"--panel-side is 32 to 8192 pixels, not {panel_side}")
+        raise PadimError(f"--panel-side must be from 32 to 8192 pixels, not {panel_side}")
     identity = bundle.Bundle(path).revision
     model = Padim.load(path)
     decide(model, percentile=percentile, value=threshold, min_area=min_area)
-    level = model.threshold_level  # before any work: there may be none
+    level = model.threshold_level  # raises before any work if the model has no threshold
     source = open_source(images)
     if not len(source):
-        raise PadimError(f"{images}: holds no images; give a folder or a zip with images to judge")
+        raise PadimError(f"{images}: holds no images; give a folder or a zip with images to score")
     shown_side = panel_side if panels else 0
     shared = {
-        **of_model(model, path.resolve().name, identity),
+        **model_columns(model, path.resolve().name, identity),
         "backbone": model.config.backbone,
         "random_weights": summary.is_random(model),
     }
-    about = {
+    header = {
         **shared,
         "threshold": float(f"{model.state.fitted.quantizer.to_value(level):.6g}"),
         "folder": str(images),
     }
-    begun_with = {
-        **{key: about[key] for key in ("model_id", "threshold", "min_area")},
+    run_settings = {
+        **{key: header[key] for key in ("model_id", "threshold", "min_area")},
         "panel_side": shown_side,
         "masks": masks,
     }
-    with ExitStack() as opened:
-        journal = opened.enter_context(
-            journal_in(output, images, begun_with, terminal, resume=resume, force=force)
+    with ExitStack() as exits:
+        journal = exits.enter_context(
+            journal_in(output, images, run_settings, terminal, resume=resume, force=force)
         )
         if summary.is_random(model):
             terminal.warn(f"{path}: the network has random weights; its verdicts mean nothing")
         size = model.network.extractor.batch_size(model.state.fitted.detector.scoring_bytes())
-        reading = _Reading(source, output, journal, size, panels=panels, masks=masks)
-        # A few rows for the screen: the others are in the files and no longer in memory.
-        broken: list[ImageError] = []
+        pending = _PendingFiles(source, output, journal, size, panels=panels, masks=masks)
+        # Only the rows for the terminal are kept in memory; all rows are in the files.
+        unreadable: list[ImageError] = []
         worst: list[dict[str, Any]] = []
-        stop = opened.enter_context(Stop(terminal))
-        results = opened.enter_context(Results(output, shared, about, journal))
+        stop = exits.enter_context(Stop(terminal))
+        results = exits.enter_context(Results(output, shared, header, journal))
         try:
             with terminal.progress() as progress:
-                for row in _rows(model, reading, results, output, shown_side, masks, size, stop):
+                for row in _rows(model, pending, results, output, shown_side, masks, size, stop):
                     progress(results.counts.total(), len(source), "Scoring images")
-                    if row.get("error") and len(broken) < _NAMED:
-                        broken.append(ImageError(row["name"], row["error"]))
+                    if row.get("error") and len(unreadable) < _NAMED:
+                        unreadable.append(ImageError(row["name"], row["error"]))
                     elif not row.get("error"):
                         worst = sorted([*worst, row], key=lambda one: -one["score"])[:_WORST]
                     if stop():  # a batch of large images takes a while to draw
                         raise Cancelled("stopped on request")
         except (Cancelled, KeyboardInterrupt):
-            results.interrupt(f"{results.counts.total()} of {len(source)} images were looked at")
+            results.interrupt(f"{results.counts.total()} of {len(source)} images were scored")
         except OSError:
             if kept := rows_kept(output):
-                terminal.note(f"{count(kept, 'image')} judged and kept in {output} for --resume")
+                terminal.note(f"{count(kept, 'image')} scored and kept in {output}; use --resume")
             raise
-    if reading.n_kept:
-        terminal.note(f"{count(reading.n_kept, 'image')} judged before: taken as they are")
+    if pending.n_reused:
+        terminal.note(f"{count(pending.n_reused, 'image')} scored before: results reused")
     _show_results(terminal, results, worst, output)
-    terminal.skipped(broken, results.counts["unreadable"])
+    terminal.skipped(unreadable, results.counts["unreadable"])
     if results.interrupted is not None:
         terminal.error(
-            f"stopped; {results.interrupted}, and {output / 'results.csv'} says so; "
-            "run the same command with --resume to go on"
+            f"stopped; {results.interrupted}, and {output / 'results.csv'} is marked as interrupted; "
+            "run the same command with --resume to continue"
         )
         raise typer.Exit(stop.exit_code)
     if results.counts.total() == results.counts["unreadable"]:
@@ -153,7 +162,7 @@ def score(
 
 def _rows(
     model: Padim,
-    reading: _Reading,
+    pending: _PendingFiles,
     results: Results,
     output: Path,
     panel_side: int,
@@ -161,20 +170,20 @@ def _rows(
     batch_size: int,
     cancel: Stop,
 ) -> Iterator[dict[str, Any]]:
-    """Every file's row, with its evidence written already and the row given to ``results``."""
+    """Yield the row of every file, after its panel and mask are written and ``results`` has the row."""
     from padim.output.results import decision_document
 
-    def others() -> Iterator[dict[str, Any]]:
-        for order, row in reading.bad():
+    def rows_without_scoring() -> Iterator[dict[str, Any]]:
+        for order, row in pending.unusable():
             results.add(row, order)
             yield row
-        for order, place in reading.kept():
-            yield results.keep(place, order)
+        for order, offset in pending.reused():
+            yield results.keep(offset, order)
 
-    scoring = model.predict(reading, batch_size=batch_size, cancel=cancel, on_error=reading.failed.append)
+    scoring = model.predict(pending, batch_size=batch_size, cancel=cancel, on_error=pending.failed.append)
     for scored in scoring:
-        yield from others()
-        file = reading.take(scored.name)
+        yield from rows_without_scoring()
+        file = pending.take(scored.name)
         decision = model.decide(scored)
         row = decision_document(
             scored.name,
@@ -188,17 +197,17 @@ def _rows(
         row |= _evidence(file.stem, file.content, scored, decision, output, panel_side, masks)
         results.add(row, file.order)
         yield row
-    yield from others()
+    yield from rows_without_scoring()
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file on its way through the network.
+    """A file that is being scored.
 
     Attributes:
-        content: its bytes, for the panel.
-        order: its place among all files.
-        stem: names its evidence.
+        content: its bytes, from which the panel is drawn.
+        order: its position among all files, from 1.
+        stem: the name of its panel and mask, without folder and extension.
     """
 
     content: bytes
@@ -206,8 +215,8 @@ class _File:
     stem: str
 
 
-class _Reading:
-    """The source's files that are not judged yet, each kept from its reading until its result has come."""
+class _PendingFiles:
+    """The source's files that are still to be scored; each stays in memory until its result is available."""
 
     def __init__(
         self, source: Source, output: Path, journal: Journal, batch: int, *, panels: bool, masks: bool
@@ -215,23 +224,23 @@ class _Reading:
         """
         Args:
             source: the images.
-            output: where the evidence of those judged before is.
-            journal: their rows.
-            batch: how many images the network takes at once. Rows are taken over by whole batches, so that
-                the others come in the batches in which they would have come: the same numbers to the bit.
-            panels, masks: what evidence there is to be.
+            output: the folder with the panels and masks of images that were scored before.
+            journal: the rows of these images.
+            batch: number of images in one batch of the network. Rows are reused in whole batches only, so
+                that the other images are batched as in an uninterrupted run and scores are bit-identical.
+            panels, masks: whether panels and masks are to be written.
         """
         from padim.output.results import FileNames
 
         self._source, self._output, self._journal = source, output, journal
         self._folders = {"panel": "panels/{}.jpg" if panels else "", "mask": "masks/{}.png" if masks else ""}
         self._names = FileNames()
-        self._to_keep = len(journal.rows) - len(journal.rows) % batch
-        self._under_way: dict[str, _File] = {}
+        self._reusable = len(journal.rows) - len(journal.rows) % batch
+        self._in_progress: dict[str, _File] = {}
         self._order = self._reported = 0
-        self._bad: list[tuple[int, dict[str, Any]]] = []
-        self._kept: list[tuple[int, int]] = []
-        self.n_kept = 0
+        self._unusable: list[tuple[int, dict[str, Any]]] = []
+        self._reused: list[tuple[int, int]] = []
+        self.n_reused = 0
         self.failed: list[ImageError] = []
 
     def __len__(self) -> int:
@@ -239,62 +248,62 @@ class _Reading:
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         for name, content in self._source:
-            self._note_skipped()
+            self._record_skipped()
             file = _File(content, self._next(), self._names.take(name))
-            place = self._scored_before(name, file)
-            if place is not None:
-                self._kept.append((file.order, place))
-                self.n_kept += 1
+            offset = self._scored_before(name, file)
+            if offset is not None:
+                self._reused.append((file.order, offset))
+                self.n_reused += 1
                 continue
-            self._under_way[name] = file
+            self._in_progress[name] = file
             yield name, content
-        self._note_skipped()
+        self._record_skipped()
 
     def _next(self) -> int:
         self._order += 1
         return self._order
 
-    def _note_skipped(self) -> None:
-        """Files that the source has passed over since it was asked last; they stand where they were found."""
+    def _record_skipped(self) -> None:
+        """Record the files that the source has skipped since the last call, in their position."""
         from padim.output.results import unusable
 
         for error in self._source.skipped[self._reported :]:
             self._reported += 1
-            self._bad.append((self._next(), unusable(error.name, error.reason)))
+            self._unusable.append((self._next(), unusable(error.name, error.reason)))
 
     def _scored_before(self, name: str, file: _File) -> int | None:
-        """Where the row of this very file stands in the journal, if its evidence is all there."""
+        """Return the journal offset of the row of this file, if content and evidence match; else None."""
         from padim.data.loading import content_hash
 
-        digest, place = self._journal.rows.get(name, ("", 0))
-        if self.n_kept >= self._to_keep or not digest or digest != content_hash(file.content):
+        digest, offset = self._journal.rows.get(name, ("", 0))
+        if self.n_reused >= self._reusable or not digest or digest != content_hash(file.content):
             return None
-        row = self._journal.row(place)
+        row = self._journal.row(offset)
         for kind, pattern in self._folders.items():
             path = pattern.format(file.stem)
             if row.get(kind, "") != path or (path and not (self._output / path).is_file()):
                 return None
-        return place
+        return offset
 
     def take(self, name: str) -> _File:
-        return self._under_way.pop(name)
+        return self._in_progress.pop(name)
 
-    def bad(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Places and rows of the files that cannot be used, found since the last call."""
+    def unusable(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield position and row of each unusable file found since the last call."""
         from padim.data.loading import content_hash
         from padim.output.results import unusable
 
-        while self._bad:
-            yield self._bad.pop(0)
+        while self._unusable:
+            yield self._unusable.pop(0)
         while self.failed:
             error = self.failed.pop(0)
-            file = self._under_way.pop(error.name)
+            file = self._in_progress.pop(error.name)
             yield file.order, unusable(error.name, error.reason, content_hash(file.content))
 
-    def kept(self) -> Iterator[tuple[int, int]]:
-        """Places among the files, and in the journal, of those judged before, found since the last call."""
-        while self._kept:
-            yield self._kept.pop(0)
+    def reused(self) -> Iterator[tuple[int, int]]:
+        """Yield position and journal offset of each file scored before, found since the last call."""
+        while self._reused:
+            yield self._reused.pop(0)
 
 
 def _evidence(

@@ -1,4 +1,4 @@
-"""What lies where results are to be written: earlier ones, a stopped scoring, somebody else's files."""
+"""Check the folder for results: for earlier results, a stopped scoring to resume, or files of others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from padim.output.scoring_journal import Journal
 
 _NAMES = ("results.csv", "results.json", "panels", "masks")
-# What a scoring that was killed has left before there were journals.
+# Temporary files of killed scorings by versions that kept no journal.
 _FORMER_TEMPORARY = re.compile(r"\.results\.json\.[0-9a-f]{8}\.tmp")
 
 
@@ -30,18 +30,21 @@ def journal_in(
     resume: bool,
     force: bool,
 ) -> Iterator[Journal]:
-    """The journal of the scoring in this place, which is held while the block lasts; clears what may go.
+    """Lock the folder for results and open its journal while the block runs; yields the journal.
+
+    Earlier results that may be replaced, and temporary files of killed scorings, are removed.
 
     Args:
-        output: the place.
-        images: must not hold it.
-        begun_with: what rows depend on.
-        terminal: told what is gone on with.
-        resume, force: what is to become of an earlier scoring.
+        output: the folder; created if it does not exist.
+        images: the images to score; ``output`` must not be inside.
+        begun_with: the settings on which rows depend, as plain JSON.
+        terminal: reports whether a scoring is resumed.
+        resume: continue an earlier scoring with the same settings.
+        force: replace an earlier scoring.
 
     Raises:
-        PadimError: results would be mixed with images, with somebody else's files or with other results, or
-            another scoring is at work there.
+        PadimError: results would be mixed with the images, with files of others or with other results, or
+            another scoring is running in the folder.
     """
     from padim.output.scoring_journal import NAME
     from padim.storage import leftovers
@@ -49,23 +52,23 @@ def journal_in(
     if output.exists() and not output.is_dir():
         raise PadimError(f"{output}: is a file; give a folder for the results")
     if output.resolve().is_relative_to(images.resolve()):
-        raise PadimError(f"{output}: lies in {images}, whose images are judged; choose a place outside it")
+        raise PadimError(f"{output}: is inside {images}, the images to score; choose a folder outside it")
     earlier = [name for name in _NAMES if (output / name).exists()]
     own = _own(output)
     foreign = [name for name in earlier if name not in own]
     if foreign:
         raise PadimError(
-            f"{output}: holds {' and '.join(foreign)} that no earlier run has written; choose another "
-            "folder, or move what is there away"
+            f"{output}: holds {' and '.join(foreign)} not written by an earlier run; choose another "
+            "folder, or move its contents away"
         )
     output.mkdir(parents=True, exist_ok=True)
-    with leftovers.held_folder(output) as ours:
-        if not ours:
+    with leftovers.held_folder(output) as acquired:
+        if not acquired:
             raise PadimError(
-                f"{output}: another scoring is at work there; wait for it, or choose another folder"
+                f"{output}: another scoring is running there; wait for it, or choose another folder"
             )
         journal = _journal(output, begun_with, earlier, terminal, resume=resume, force=force)
-        # Only now: temporaries of an earlier version are what tells its files from somebody else's.
+        # Not earlier: temporary files of former versions identify the results beside them as acquired.
         for name in (*_NAMES, NAME):
             leftovers.sweep(leftovers.beside(output, name))
         for name in ("panels", "masks"):
@@ -90,11 +93,11 @@ def _journal(
     stopped = scoring_journal.begun_with(output) is not None
     if resume:
         if stopped:
-            journal = Journal.go_on(output, begun_with)
+            journal = Journal.resume(output, begun_with)
         elif (rows := _finished(output, begun_with)) is not None:
             journal = Journal.begin(output, begun_with, rows)
         elif not earlier:
-            terminal.note(f"there is nothing to go on from in {output}; starting with the first image")
+            terminal.note(f"there is nothing to resume in {output}; starting with the first image")
             return Journal.begin(output, begun_with)
         elif not force:
             raise PadimError(
@@ -102,19 +105,19 @@ def _journal(
                 "replace them with --force"
             )
         if stopped or rows is not None:
-            terminal.say(f"Going on from {output}: {count(len(journal.rows), 'image')} judged.")
+            terminal.print(f"Resuming from {output}: {count(len(journal.rows), 'image')} scored.")
             return journal
     if not force:
         if done := scoring_journal.rows_kept(output):
             raise PadimError(
-                f"{output}: holds a scoring that was stopped ({count(done, 'image')} judged); go on with "
-                "--resume, or start afresh with --force"
+                f"{output}: holds a scoring that was stopped ({count(done, 'image')} scored); continue it "
+                "with --resume, or start again with --force"
             )
         if "results.json" in earlier:
             raise PadimError(
                 f"{output}: holds earlier results; choose another folder or replace them with --force"
             )
-    # First of all: from now on, whatever happens, it says that all of these are ours.
+    # The journal comes first: from now on it marks all of these files as results, even after a kill.
     journal = Journal.begin(output, begun_with)
     for name in earlier:
         place = output / name
@@ -126,7 +129,7 @@ def _journal(
 
 
 def _own(output: Path) -> set[str]:
-    """Which of the places in a folder of results some run has made."""
+    """Return which of the names in ``_NAMES`` were written to the folder by an earlier run."""
     from padim.output import scoring_journal
 
     if scoring_journal.begun_with(output) is not None:
@@ -142,7 +145,7 @@ def _own(output: Path) -> set[str]:
 
 
 def _document(output: Path) -> dict[str, Any] | None:
-    """The results.json of an earlier run; None where there is none, or where no run has made it."""
+    """Return the results.json of an earlier run; None if there is none or it has another format."""
     try:
         document = json.loads((output / "results.json").read_bytes())
         if not {"model_id", "threshold", "counts", "interrupted"} <= document.keys():
@@ -155,7 +158,7 @@ def _document(output: Path) -> dict[str, Any] | None:
 
 
 def _finished(output: Path, begun_with: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """The rows of a scoring that came to its end, if it was one by the same model and threshold."""
+    """Return the rows of a complete scoring with the same model, threshold and min_area; else None."""
     document = _document(output)
     if document is None or any(document.get(name) != begun_with[name] for name in ("model_id", "threshold")):
         return None

@@ -1,4 +1,4 @@
-"""``sensitivity``: what size and contrast a defect must have to be caught, without one real defect."""
+"""The ``sensitivity`` command: find the size and contrast of defects that are caught, by painted defects."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def sensitivity(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="Good parts the model was not fitted on: a folder or a .zip. Of labelled images, only the "
-            "good ones are used.",
+            help="Good parts that the model was not fitted on: a folder or a .zip. Of labelled images, only "
+            "the good ones are used.",
         ),
     ],
     kinds: Annotated[
@@ -39,7 +39,7 @@ def sensitivity(
         typer.Option(
             "--kinds",
             metavar="A,B,C",
-            help="Of scratch, spot, stain, dent, missing; all.",
+            help="Some of scratch, spot, stain, dent, missing; default all.",
             rich_help_panel=PAINTED,
         ),
     ] = None,
@@ -48,7 +48,8 @@ def sensitivity(
         typer.Option(
             "--sizes",
             metavar="PIXELS",
-            help="Sizes in map pixels, growing, with commas; five from a 64th of the map to a quarter.",
+            help="Ascending sizes in map pixels, separated by commas; default five from 1/64 to 1/4 of the "
+            "map.",
             rich_help_panel=PAINTED,
         ),
     ] = None,
@@ -57,14 +58,14 @@ def sensitivity(
         typer.Option(
             "--contrasts",
             metavar="PERCENT",
-            help="Contrasts in percent of black to white, growing, with commas; 5,10,20,40.",
+            help="Ascending contrasts in percent of the full range, separated by commas; default 5,10,20,40.",
             rich_help_panel=PAINTED,
         ),
     ] = None,
     places: Annotated[
         int,
         typer.Option(
-            "--places", min=1, metavar="N", help="Places on each image; 2.", rich_help_panel=PAINTED
+            "--places", min=1, metavar="N", help="Places on each image; default 2.", rich_help_panel=PAINTED
         ),
     ] = 2,
     most: Annotated[
@@ -73,26 +74,31 @@ def sensitivity(
             "--images",
             min=1,
             metavar="N",
-            help="Images to paint on, at most; 24.",
+            help="Maximum number of images to paint on; default 24.",
             rich_help_panel=PAINTED,
         ),
     ] = 24,
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", min=0, metavar="N", help="Seed of places and outlines; 0.", rich_help_panel=PAINTED
+            "--seed",
+            min=0,
+            metavar="N",
+            help="Seed of places and outlines; default 0.",
+            rich_help_panel=PAINTED,
         ),
     ] = 0,
     percentile: options.Percentile = None,
     threshold: options.Threshold = None,
     min_area: options.MinArea = None,
 ) -> None:
-    """Find the smallest defect that is caught, with no defective part at hand.
+    """Find the smallest defect that is caught, without any defective part.
 
-    Scratches, spots, stains, dents and missing patches are painted on good parts and judged at the model's
-    threshold, or at the one given here. Caught means that a region of the mask lies on the painted one.
+    Scratches, spots, stains, dents and missing patches are painted on images of good parts, which are decided
+    at the model's threshold, or at the one given here. A defect is caught if a region of the mask overlaps
+    it.
 
-    Real defects look different: what this calls visible must still be tried with real parts.
+    Real defects look different: confirm the results with real parts.
     """
     from padim.analysis import sensitivity as engine
     from padim.analysis.synthetic_defects import KINDS
@@ -126,20 +132,20 @@ def sensitivity(
         "skipped": to_json.skipped(failed),
     }
     terminal.result(document, *_shown(found, model, path))
-    _remark(terminal, found)
+    _print_notes(terminal, found)
     terminal.skipped(failed)
 
 
 def good_images(path: Path) -> ImageSelection:
-    """The good ones of labelled images; of any others, all.
+    """Return the good images of a labelled data set, or all images if there are no labels.
 
     Raises:
-        PadimError: no images there.
+        PadimError: there are no images.
     """
     from padim.data.labeled_images import good_ones, open_labeled
 
     found = open_labeled(path, "holds no images; give a folder or a zip with images of good parts")
-    # Without a single good one the labels are no labels: a folder's name, more likely.
+    # If no image is labelled good, the label is more likely just a folder's name.
     return good_ones(found if found.good else found.all_good())
 
 
@@ -151,7 +157,7 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
     except ValueError:
         values = [math.nan]
     if not all(math.isfinite(value) for value in values):
-        raise PadimError(f"{option} takes numbers with commas between, not '{text}'")
+        raise PadimError(f"{option} takes numbers separated by commas, not '{text}'")
     return values
 
 
@@ -178,8 +184,8 @@ def _shown(found: Sensitivity, model: Padim, path: Path) -> list[Any]:
     across, down = found.scale
     scale = f"{across:.3g}" if round(across, 6) == round(down, 6) else f"{across:.3g} × {down:.3g}"
     rows = [
-        ("threshold", summary.threshold_words(model)),
-        ("promised", summary.promise_words(model)),
+        ("threshold", summary.threshold_text(model)),
+        ("promised", summary.promise_text(model)),
         (
             "painted on",
             f"{count(len(found.places), 'place')} on {count(len(found.images), 'image')}, each setting "
@@ -192,7 +198,7 @@ def _shown(found: Sensitivity, model: Padim, path: Path) -> list[Any]:
             ("defect", False),
             ("contrast", True),
             *((f"size {size:g}", True) for size in found.sizes),
-            ("half caught at", True),
+            ("50 % caught at", True),
             ("90 % at", True),
         ]
     )
@@ -207,10 +213,10 @@ def _shown(found: Sensitivity, model: Padim, path: Path) -> list[Any]:
                 _reached(curve.at_90, found.sizes),
             )
     n = len(found.places)
-    notes = f"[dim]Shares of {count(n, 'place')}; their exact 95 % intervals are in the --json.[/]"
+    notes = f"[dim]Shares of {count(n, 'place')}; --json gives their exact 95 % intervals.[/]"
     return [
         "",
-        facts(rows, summary.plain(f"{path.name}: what it would catch")),
+        facts(rows, summary.plain(f"{path.name}: painted defects caught")),
         "",
         table,
         notes,
@@ -219,14 +225,14 @@ def _shown(found: Sensitivity, model: Padim, path: Path) -> list[Any]:
 
 
 def _reached(reach: Reach, sizes: tuple[float, ...]) -> str:
-    """A size, or on which side of those tried it lies."""
+    """Format a size; one outside the tested sizes is given as a bound."""
     if reach.value is not None:
         return f"{reach.value:.3g}"
     return f"≤ {sizes[0]:g}" if reach.below else f"> {sizes[-1]:g}"
 
 
 def _map(found: Sensitivity) -> list[Any]:
-    """The share caught by place, as on the image: the part's blind spots."""
+    """Return the share caught by place, laid out as on the image, to show the model's blind spots."""
     from rich.text import Text
 
     share, _ = found.by_place()
@@ -237,18 +243,18 @@ def _map(found: Sensitivity) -> list[Any]:
     return ["", "[bold]Caught by place, in percent over all settings[/]", Text("\n".join(lines))]
 
 
-def _remark(terminal: Terminal, found: Sensitivity) -> None:
+def _print_notes(terminal: Terminal, found: Sensitivity) -> None:
     from padim.text import count
 
     if found.in_fit:
         terminal.note(
-            f"{count(found.in_fit, 'image')} passed over: the model was fitted on them, and what it has "
-            "learnt by heart says nothing about new parts"
+            f"{count(found.in_fit, 'image')} skipped: the model was fitted on them, so that they do not "
+            "represent new parts"
         )
     if found.not_good:
-        terminal.note(f"{count(found.not_good, 'image')} passed over: taken out of the fit as not good")
+        terminal.note(f"{count(found.not_good, 'image')} skipped: excluded from the fit as not good")
     if found.bare_rejected:
         terminal.note(
             f"{found.bare_rejected} of {count(len(found.images), 'image')} "
-            "are rejected before anything is painted on them; where they alarm already, nothing is counted"
+            "are rejected before anything is painted on them; places that are rejected already do not count"
         )

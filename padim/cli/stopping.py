@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first is a request, heard between batches; the second stops at once."""
+"""Handling of Ctrl-C and SIGTERM: the first stops after the current batch, the second at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from padim.cli.terminal import Terminal
 
 
 class Stop:
-    """While it is entered, signals ask to stop; the engine asks it, as ``cancel``."""
+    """A stop request set by SIGINT or SIGTERM, passed to the engine as its ``cancel`` callback.
+
+    Signal handlers are installed while the context is entered, in the main thread only.
+
+    Attributes:
+        signal: the number of the first signal received; None before.
+    """
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -24,7 +30,7 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """As shells count: 130 after Ctrl-C, 143 after SIGTERM."""
+        """The exit code by shell convention: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + (self.signal or signal.SIGINT)
 
     def __enter__(self) -> Self:
@@ -42,5 +48,5 @@ class Stop:
             raise KeyboardInterrupt
         self.signal = number
         if not self._terminal.quiet:
-            # Not through the console, which may be half way through a line of its own.
-            os.write(2, b"\nstopping after this batch; once more stops at once\n")
+            # Written directly: the signal may interrupt the console while it prints a line.
+            os.write(2, b"\nstopping after this batch; press Ctrl-C again to stop at once\n")

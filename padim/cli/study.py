@@ -1,4 +1,4 @@
-"""``study``: several configurations on one data set or on a folder of them, side by side."""
+"""The ``study`` command: compare configurations on one data set or on a folder of data sets."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from padim.study.runner import Run, Study
 
 COMPARED = "What is compared"
-# Names of configurations side by side beyond this width become numbers, told below the tables.
+# Configuration names wider than this in total are replaced by numbers, with a legend below the tables.
 _WIDEST = 64
-# The published layout: these three, category by category.
+# Metrics tabulated by category, as in publications.
 _PUBLISHED = ("image_auroc", "pixel_auroc", "image_f1")
 
 
@@ -34,8 +34,8 @@ def study(
         Path,
         typer.Argument(
             metavar="DIR|ZIP|CSV",
-            help="Labelled images, as for evaluate, or a folder of categories in MVTec AD's layout. Good "
-            "parts to fit on are those of train/good; elsewhere some are drawn.",
+            help="Labelled images, as for evaluate, or a folder of categories in the layout of MVTec AD. "
+            "Models are fitted on train/good or, without it, on a random part of the good images.",
         ),
     ],
     output: Annotated[
@@ -44,8 +44,8 @@ def study(
             "--output",
             "-o",
             metavar="DIR",
-            help="The study's own folder: every result, study.csv and study.html. A study that was stopped "
-            "goes on there.",
+            help="Folder of the study: every result, study.csv and study.html. A study that was stopped is "
+            "resumed from it.",
         ),
     ],
     plan: Annotated[
@@ -53,20 +53,20 @@ def study(
         typer.Option(
             "--plan",
             metavar="YAML",
-            help="What to compare, from a file with base, methods, backbones, layers, input_sizes and "
-            "configurations; instead of the options below.",
+            help="Read what to compare from a file with base, methods, backbones, layers, input_sizes and "
+            "configurations, instead of from the options below.",
         ),
     ] = None,
     category: Annotated[
         list[str] | None,
-        typer.Option("--category", metavar="NAME", help="Only this category; may be repeated."),
+        typer.Option("--category", metavar="NAME", help="Use only this category; may be repeated."),
     ] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(
             "--method",
             metavar="NAME",
-            help="A method; may be repeated. All that is repeated is combined with everything else.",
+            help="A method; may be repeated. Every value is combined with every value of the other options.",
             rich_help_panel=COMPARED,
         ),
     ] = None,
@@ -81,7 +81,7 @@ def study(
         typer.Option(
             "--layers",
             metavar="A,B,C",
-            help="A set of layers; may be repeated. Goes with the networks that have them.",
+            help="A set of layers; may be repeated. Used with the networks that have these layers.",
             rich_help_panel=COMPARED,
         ),
     ] = None,
@@ -90,7 +90,7 @@ def study(
         typer.Option(
             "--input-size",
             metavar="PIXELS",
-            help="Side to which images are resized; may be repeated.",
+            help="Side length to which images are resized; may be repeated.",
             rich_help_panel=COMPARED,
         ),
     ] = None,
@@ -106,11 +106,11 @@ def study(
 ) -> None:
     """Compare methods, networks, layers and input sizes on the same images.
 
-    Every configuration is fitted and judged on every category; features that configurations share are
-    extracted once. The tables are those of publications: a row for each category and their mean. Each is
+    Every configuration is fitted and evaluated on every category; features that configurations share are
+    extracted once. The tables are as in publications: one row for each category, and the mean. Each value is
     tested against the best of its row.
 
-    Where a category has no defects, configurations are ranked by painted ones.
+    In a category without defects, configurations are ranked by painted defects.
     """
     from padim.study.data import categories
     from padim.study.report import write_files
@@ -130,20 +130,22 @@ def study(
     variants = _plan(plan, config, base, lists).variants()
     found = categories(data, category or (), seed or 0)
     if any(one.config.weights == "random" for one in variants):
-        terminal.warn("networks with random weights: their figures mean nothing")
+        terminal.warn("some networks have random weights: their figures mean nothing")
     with Stop(terminal) as stop:
         try:
             with terminal.progress() as progress:
                 done = run(
-                    output, variants, found, progress=progress, cancel=stop, on_run=_reporter(terminal)
+                    output, variants, found, progress=progress, cancel=stop, on_run=_run_callback(terminal)
                 )
         except (Cancelled, KeyboardInterrupt) as error:
-            terminal.error(f"stopped; what is done is kept in {output}, and the same command goes on from it")
+            terminal.error(
+                f"stopped; completed work is kept in {output}: run the same command again to continue"
+            )
             raise typer.Exit(stop.exit_code) from error
     files = write_files(done)
     terminal.result({**document(done), "files": [str(file) for file in files]}, *_shown(done))
-    _remark(terminal, done)
-    terminal.say(f"\n[dim]{summary.plain(', '.join(str(file) for file in files))}[/]")
+    _print_notes(terminal, done)
+    terminal.print(f"\n[dim]{summary.plain(', '.join(str(file) for file in files))}[/]")
     if not done.done:
         raise typer.Exit(2)
 
@@ -155,7 +157,10 @@ def _plan(path: Path | None, config: Path | None, base: dict[str, Any], lists: d
     named = {name: list(values) for name, values in lists.items() if values}
     if path is not None:
         if given or named or config is not None:
-            raise PadimError("--plan says what is compared: leave out the other options, or write them there")
+            raise PadimError(
+                "--plan and the options of a configuration are mutually exclusive: leave out the options, or "
+                "put them into the plan"
+            )
         return StudyPlan.load(path)
     if "layers" in named:
         named["layers"] = [
@@ -163,8 +168,8 @@ def _plan(path: Path | None, config: Path | None, base: dict[str, Any], lists: d
         ]
     if config is None and not given:
         return StudyPlan.of(named)
-    # Checked as one configuration first, for errors that name the option; one that does not fit the network
-    # of the file is told by the plan.
+    # Checked as one configuration first, so that errors name the option; the plan reports a number of
+    # features that does not suit the file's network.
     every = config_of(config, **{name: value for name, value in given.items() if name != "n_features"})
     settings = every.model_dump() if config is not None else {}
     if named.keys() & {"backbones", "layers"}:
@@ -183,7 +188,7 @@ def _features(text: str) -> int | None:
         raise PadimError(f"--n-features takes a whole number or 'all', not '{text}'") from None
 
 
-def _reporter(terminal: Terminal) -> Any:
+def _run_callback(terminal: Terminal) -> Any:
     def report(run: Run, done: int, of: int) -> None:
         if run.why:
             terminal.warn(f"{run.category}, {run.variant}: {run.why}")
@@ -195,7 +200,7 @@ def _reporter(terminal: Terminal) -> Any:
 
 
 def document(done: Study) -> dict[str, Any]:
-    """All of it as plain JSON."""
+    """Return the study as plain JSON: configurations, ranking, tables and runs."""
     from padim.study.ranking import overall, present, primary, table
 
     names = [about.name for about in present(done)]
@@ -216,7 +221,7 @@ def document(done: Study) -> dict[str, Any]:
 
 
 def _run(one: Run) -> dict[str, Any]:
-    """A run without the images' scores, which are in the study's folder."""
+    """Return a run as plain JSON, without the images' scores, which are in the study's folder."""
     report: dict[str, Any] = {
         "category": one.category,
         "configuration": one.variant,
@@ -240,9 +245,12 @@ def _run(one: Run) -> dict[str, Any]:
     return report
 
 
-def _table_document(shown: Table) -> dict[str, Any]:
-    rows = {category: [_standing(one) for one in standings] for category, standings in shown.rows}
-    return {"rows": rows, "mean": None if shown.mean is None else [_standing(one) for one in shown.mean]}
+def _table_document(metric_table: Table) -> dict[str, Any]:
+    rows = {category: [_standing(one) for one in standings] for category, standings in metric_table.rows}
+    return {
+        "rows": rows,
+        "mean": None if metric_table.mean is None else [_standing(one) for one in metric_table.mean],
+    }
 
 
 def _standing(one: Standing) -> dict[str, Any]:
@@ -265,44 +273,44 @@ def _standing(one: Standing) -> dict[str, Any]:
 def _shown(done: Study) -> list[Any]:
     from padim.study.ranking import NOTES, overall, present, primary, table
 
-    heads, legend = _heads([one.name for one in done.variants])
-    shown: list[Any] = []
+    heads, legend = _column_headings([one.name for one in done.variants])
+    renderables: list[Any] = []
     there = {about.name for about in present(done)}
     for name in (*_PUBLISHED, *(("painted_recall",) if "painted_recall" in there else ())):
         if name in there:
-            shown += ["", _table(table(done, name), heads)]
-    if shown and len(done.variants) > 1:
-        shown.append(f"[dim]{NOTES}[/]")
-    shown += ["", _ranking(overall(done), primary(done).title, heads, done)]
+            renderables += ["", _table(table(done, name), heads)]
+    if renderables and len(done.variants) > 1:
+        renderables.append(f"[dim]{NOTES}[/]")
+    renderables += ["", _ranking(overall(done), primary(done).title, heads, done)]
     if legend:
-        shown += ["", *legend]
-    return shown
+        renderables += ["", *legend]
+    return renderables
 
 
-def _heads(names: list[str]) -> tuple[dict[str, str], list[str]]:
-    """What stands above the columns, and what it means where that are numbers."""
+def _column_headings(names: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the column headings by configuration, and a legend if they are numbers."""
     if sum(map(len, names)) <= _WIDEST:
         return {name: summary.plain(name) for name in names}, []
     heads = {name: str(number) for number, name in enumerate(names, start=1)}
     return heads, [f"[dim]{heads[name]}[/] {summary.plain(name)}" for name in names]
 
 
-def _table(shown: Table, heads: dict[str, str]) -> Any:
-    names = [one.variant for one in shown.rows[0][1]]
+def _table(metric_table: Table, heads: dict[str, str]) -> Any:
+    names = [one.variant for one in metric_table.rows[0][1]]
     table = columns([("category", False), *((heads[name], True) for name in names)])
-    for category, standings in shown.rows:
+    for category, standings in metric_table.rows:
         table.add_row(summary.plain(category), *map(_cell, standings))
-    if shown.mean is not None:
+    if metric_table.mean is not None:
         table.add_section()
-        table.add_row("mean", *map(_cell, shown.mean))
-    return titled(shown.about.title, table)
+        table.add_row("mean", *map(_cell, metric_table.mean))
+    return titled(metric_table.about.title, table)
 
 
 def _cell(one: Standing) -> str:
     if one.figure.value is None:
         return "–"
     text = f"{one.figure.value:.3f}"
-    # The star has a place of its own, so that the digits stand below one another.
+    # A fixed column for the star keeps the digits aligned.
     return f"[bold]{text}[/] " if one.best else f"{text}{'*' if one.close else ' '}"
 
 
@@ -311,7 +319,7 @@ def _ranking(ranked: tuple[Overall, ...], title: str, heads: dict[str, str], don
 
     numbers = (title, "p", "rejected", "promised", "caught", "fit s", "ms", "MB")
     table = columns([("configuration", False), *((head, True) for head in numbers)])
-    # Names are read as one word or not at all.
+    # Names are not broken over lines.
     table.columns[0].no_wrap = True
     name = primary(done).name
     for one in ranked:
@@ -329,8 +337,8 @@ def _ranking(ranked: tuple[Overall, ...], title: str, heads: dict[str, str], don
         )
     over = f"over {len(done.categories)} categories" if len(done.categories) > 1 else done.categories[0][0]
     notes = (
-        "[dim]Good parts rejected, good parts to be rejected as the fit promised, and defects caught: in "
-        "percent, at the model's own threshold. ms: one image; MB: the model.[/]"
+        "[dim]rejected, promised: good parts rejected, and expected to be by the fit; caught: defects "
+        "caught; all in percent, at the model's own threshold. ms: per image; MB: size of the model.[/]"
     )
     return Group(titled(f"Best first, {summary.plain(over)}", table), notes)
 
@@ -339,23 +347,25 @@ def _share(rate: Rate | None) -> str:
     return "–" if rate is None else f"{rate.share * 100:.0f}"
 
 
-def _remark(terminal: Terminal, done: Study) -> None:
+def _print_notes(terminal: Terminal, done: Study) -> None:
     from padim.text import count
 
     if done.again:
-        terminal.note(f"{done.again} of {count(len(done.runs), 'run')} done before: taken as they are")
+        terminal.note(f"{done.again} of {count(len(done.runs), 'run')} done before: results reused")
     painted = done.painted
     if painted:
         terminal.note(
-            f"no defects in {', '.join(painted)}: ranked there by painted ones on good parts that were not "
-            "fitted on. Real defects look different: try the best with real parts"
+            f"no defects in {', '.join(painted)}: ranked by defects painted on held-out good parts instead. "
+            "Real defects look different: confirm the ranking with real parts"
         )
     for name, about in done.categories:
         if "drawn at random" in about:
             terminal.note(f"{name}: {about}")
     known = sum(one.result.known for one in done.runs if one.result is not None)
     if known:
-        terminal.warn("some images are both fitted on and judged: the figures flatter all configurations")
+        terminal.warn(
+            "some images are used both for fitting and for evaluation: all figures are too optimistic"
+        )
     broken = {failed: None for one in done.runs if one.result is not None for failed in one.result.failed}
     from padim.errors import ImageError
 

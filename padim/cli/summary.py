@@ -1,4 +1,4 @@
-"""A model and a configuration in the few facts that matter, for people and as JSON."""
+"""Short descriptions of models and configurations, as table rows for people and as JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 Facts = list[tuple[str, str]]
 
 
-def of_network(config: PadimConfig) -> Facts:
-    """Which network is read where."""
+def network_rows(config: PadimConfig) -> Facts:
+    """Return rows on the network, its layers, and the size and channels of its features."""
     from padim.analysis.cost import estimate
 
     cost = estimate(config)
     how, side = "stretched" if config.fit == "stretch" else "padded", config.input_size
     kept = "all" if cost.features == cost.channels else f"{cost.features}"
-    inactive = f" (muted: {', '.join(config.inactive_layers)})" if config.inactive_layers else ""
+    inactive = f" (inactive: {', '.join(config.inactive_layers)})" if config.inactive_layers else ""
     return [
         ("network", f"{config.backbone}: {', '.join(config.active_layers)}{inactive}"),
         (
@@ -34,59 +34,60 @@ def of_network(config: PadimConfig) -> Facts:
     ]
 
 
-def of_method(config: PadimConfig) -> Facts:
-    """How what is normal is learnt."""
+def method_rows(config: PadimConfig) -> Facts:
+    """Return a row on the method and its settings."""
     from padim.methods import catalogue
 
     titles = " + ".join(catalogue.get(name).title for name in config.methods_used)
     details = []
     if "padim" in config.methods_used and config.position_tolerance:
-        details.append("parts may lie one grid position off")
+        details.append("tolerates a displacement of one grid position")
     if "patchcore" in config.methods_used:
         details.append(
             f"all patches within {count(config.neighborhood, 'grid position')}"
             if config.neighborhood
-            else f"{config.coreset_percent:g} % of the patches remembered"
+            else f"{config.coreset_percent:g} % of the patches kept"
         )
     if config.trains:
         details.append(f"held-out scores from {config.folds} folds")
     return [("method", f"{titles}{': ' if details else ''}{', '.join(details)}")]
 
 
-def of_cost(config: PadimConfig, images: int | None = None) -> Facts:
-    """What a configuration will cost, before it is made.
+def cost_rows(config: PadimConfig, images: int | None = None) -> Facts:
+    """Return rows on the memory and disk space that a configuration will need.
 
     Args:
-        images: of good parts; None is many.
+        config: the configuration.
+        images: number of images of good parts; None assumes many.
     """
     from padim.analysis.cost import estimate
 
     cost = estimate(config, images)
-    disk = f"{megabytes(cost.features_per_image)} an image"
+    disk = f"{megabytes(cost.features_per_image)} per image"
     if images is not None:
         disk += f", {megabytes(cost.features_per_image * images)} for {count(images, 'image')},"
     more = f"; {megabytes(cost.kept_per_image)} more for every image" if cost.kept_per_image else ""
     return [
-        *of_method(config),
-        *of_network(config),
+        *method_rows(config),
+        *network_rows(config),
         (
             "memory",
             f"{megabytes(cost.fit_memory)} to fit, {megabytes(cost.score_memory)} to score, "
-            "beside the network",
+            "in addition to the network",
         ),
-        ("model", f"{megabytes(cost.bundle)}, beside the network and small images of the good parts{more}"),
-        ("disk", f"{disk} while it is fitted"),
+        ("model", f"{megabytes(cost.bundle)}, plus the network and thumbnails of the good parts{more}"),
+        ("disk", f"{disk} during the fit"),
         (
             "to continue",
-            f"those features kept, or a checkpoint of {megabytes(cost.checkpoint)}; both optional"
+            f"these features kept, or a checkpoint of {megabytes(cost.checkpoint)}; both optional"
             if cost.checkpoint
-            else "those features kept; optional",
+            else "these features kept; optional",
         ),
     ]
 
 
 def cost_document(config: PadimConfig, images: int | None = None) -> dict[str, Any]:
-    """The same, in bytes."""
+    """Return the estimated cost of a configuration in bytes, as plain JSON; see :func:`cost_rows`."""
     from dataclasses import asdict
 
     from padim.analysis.cost import estimate
@@ -94,65 +95,63 @@ def cost_document(config: PadimConfig, images: int | None = None) -> dict[str, A
     return asdict(estimate(config, images))
 
 
-def threshold_words(model: Padim) -> str:
-    """The threshold in use and where it comes from."""
+def threshold_text(model: Padim) -> str:
+    """Return the threshold in use and its origin, as text with rich markup."""
     threshold = model.current_threshold
     if threshold is None:
         if model.decision.choice.basis == "manual":
-            beyond = f"{model.decision.choice.value:.6g}, set by hand, is beyond the scale"
+            beyond = f"the manual value {model.decision.choice.value:.6g} is beyond the scale"
             return (
                 f"[red]none: {beyond}, which ends at {model.state.fitted.quantizer.highest_threshold:.4g}[/]"
             )
-        return "none yet: it takes at least 3 good parts, or a value by hand"
+        return "none yet: it needs at least 3 good parts, or a manual value"
     value = f"{model.state.fitted.quantizer.to_value(threshold.level):.4g}"
     if threshold.permille is None:
-        return f"{value}, set by hand"
+        return f"{value}, set manually"
     over = "held-out scores" if threshold.basis == "image" else "held-out pixels"
     text = f"{value}, the {threshold.permille / 10:g} % percentile of the good parts' {over}"
     if not threshold.supported:
         noun = "parts" if threshold.basis == "image" else "pixels"
-        text += (
-            f" [yellow](as far as {threshold.n:,} {noun} go; that percentile takes {threshold.needed:,})[/]"
-        )
+        text += f" [yellow](highest of {threshold.n:,} {noun}; that percentile needs {threshold.needed:,})[/]"
     return text
 
 
-def promise_words(model: Padim) -> str:
-    """What the threshold means for good parts, in the app's words."""
+def promise_text(model: Padim) -> str:
+    """Return the false rejects to expect at the threshold, worded as in the web application."""
     if model.current_threshold is None or model.state.fitted.calibration == "none":
-        return "none: fewer than 3 good parts say nothing about the next one"
+        return "none: fewer than 3 good parts do not allow an estimate"
     text = model.false_reject_rate_.sentence
     if model.state.fitted.calibration == "stale":
-        text += " [yellow](from before the last images were added)[/]"
+        text += " [yellow](computed before the last images were added)[/]"
     return text
 
 
-def of_model(model: Padim, path: Path) -> Facts:
-    """A fitted model: images, parts, threshold, promise."""
+def model_rows(model: Padim, path: Path) -> Facts:
+    """Return rows on a fitted model: method, network, parts, images, threshold and expected false rejects."""
     normals = model.normals_
     parts = len({normal.group for normal in normals if normal.status == "fit"})
     out = sum(normal.status != "fit" for normal in normals)
     made_of = f"{count(parts, 'part')}, {count(len(normals), 'image')}" + (
-        f" ({out} taken out)" if out else ""
+        f" ({out} excluded)" if out else ""
     )
-    rows = [*of_method(model.config), *of_network(model.config), ("good parts", made_of)]
+    rows = [*method_rows(model.config), *network_rows(model.config), ("good parts", made_of)]
     if is_random(model):
         rows.insert(2, ("weights", "[bold red]RANDOM: an untrained network, for trials only[/]"))
-    rows += [("threshold", threshold_words(model)), ("false rejects", promise_words(model))]
+    rows += [("threshold", threshold_text(model)), ("false rejects", promise_text(model))]
     if model.decision.guard is not None:
         rows.append(("review", f"within {model.decision.guard.half_width:.4g} of the threshold"))
     if model.decision.roi is not None:
-        rows.append(("region", f"{model.decision.roi.mean():.0%} of the image is judged"))
+        rows.append(("region", f"{model.decision.roi.mean():.0%} of the image is inspected"))
     return rows
 
 
 def is_random(model: Padim) -> bool:
-    """Whether the network was never trained."""
+    """Whether the model's network has random weights."""
     return model.network.random_weights
 
 
 def document(model: Padim, path: Path) -> dict[str, Any]:
-    """A model as JSON; what is unknown is null."""
+    """Return a description of a model as plain JSON; unknown values are null."""
     normals = model.normals_
     threshold = model.current_threshold
     rate = None if threshold is None or model.state.fitted.calibration == "none" else model.false_reject_rate_
@@ -181,5 +180,5 @@ def document(model: Padim, path: Path) -> dict[str, Any]:
 
 
 def plain(text: object) -> str:
-    """Text from outside, safe to print as it is."""
+    """Return a text with rich markup escaped, so that it is printed literally."""
     return escape(str(text))

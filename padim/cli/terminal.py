@@ -1,4 +1,4 @@
-"""What a command says and where: results to stdout; progress, remarks and errors to stderr."""
+"""Terminal output of the commands: results to stdout; progress, notes and errors to stderr."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from rich.text import Text
 if TYPE_CHECKING:
     from padim.errors import ImageError
 
-# Broken files named on the screen; all of them are in the JSON.
+# Maximum number of unusable files named on the terminal; the JSON has all of them.
 _NAMED = 20
-# Beyond this, lines are hard to follow, however wide the window.
+# Maximum width of a line in columns: longer lines are hard to read, however wide the window.
 _WIDEST = 110
 
 
 class Terminal:
-    """One command's mouth.
+    """Output of one command, as text or as JSON.
 
     Attributes:
-        quiet: only results that were asked for and errors.
-        json: one JSON document on stdout and nothing else there.
-        arguments: the command and what was given to it, paths in full.
+        quiet: print only warnings, errors and, with ``json``, the result.
+        json: print one JSON document on stdout and nothing else there.
+        arguments: the command and its arguments, with absolute paths.
     """
 
     def __init__(
@@ -53,42 +53,47 @@ class Terminal:
             self._err.width = min(self._err.width, _WIDEST)
 
     @property
-    def talks(self) -> bool:
-        """Whether people read along."""
+    def prints_text(self) -> bool:
+        """Whether text for people is printed on stdout."""
         return not self.quiet and not self.json
 
     def result(self, document: dict[str, Any], *shown: RenderableType) -> None:
-        """The command's result: as a JSON document, or as shown to people."""
+        """Print the command's result.
+
+        Args:
+            document: the result as plain JSON, printed with ``json``.
+            *shown: the result as text and tables, printed otherwise unless ``quiet``.
+        """
         if self.json:
             sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         elif not self.quiet:
             for item in shown:
                 self._out.print(item, soft_wrap=isinstance(item, str))
 
-    def say(self, text: RenderableType) -> None:
-        """Something for people, beside the result."""
-        if self.talks:
+    def print(self, text: RenderableType) -> None:
+        """Print text for people on stdout, in addition to the result."""
+        if self.prints_text:
             self._out.print(text, soft_wrap=isinstance(text, str))
 
     def note(self, text: str) -> None:
-        """A remark: to stderr, unless quiet."""
+        """Print a note on stderr, unless quiet."""
         if not self.quiet:
             self._err.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Something that must not be missed: to stderr, also when quiet."""
+        """Print a warning on stderr, even if quiet."""
         self._err.print(f"[bold yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
     def error(self, text: str) -> None:
-        """Why there is no result."""
+        """Print an error, the reason why there is no result, on stderr."""
         self._err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
 
     def skipped(self, failed: Sequence[ImageError], total: int | None = None) -> None:
-        """Name files that could not be used.
+        """List files that could not be used on stderr, unless quiet.
 
         Args:
-            failed: these, or the first of them.
-            total: how many there are, if more.
+            failed: the files' errors, all or the first of them.
+            total: the number of such files, if ``failed`` has only the first.
         """
         if self.quiet or not failed:
             return
@@ -101,14 +106,14 @@ class Terminal:
         if total > min(len(failed), _NAMED):
             self._err.print(f"  and {count(total - min(len(failed), _NAMED), 'other')}")
 
-    def going_on(self) -> tuple[str, ...]:
-        """The arguments that go on with this command once it has been stopped."""
+    def resume_arguments(self) -> tuple[str, ...]:
+        """Return the arguments that resume this command after it was stopped."""
         left = (argument for argument in self.arguments if argument not in ("--force", "--resume"))
         return (*left, "--resume")
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int | None, str], None]]:
-        """A progress bar, where somebody watches; gives what the engine calls with (done, total, stage)."""
+        """Show a progress bar if stderr is a terminal; yields the callback ``(done, total, stage)``."""
         if self.quiet or not self._err.is_terminal:
             yield lambda done, total, stage: None
             return
@@ -124,7 +129,7 @@ class Terminal:
         stages: dict[str, Any] = {}
 
         def report_progress(done: int, total: int | None, stage: str) -> None:
-            # What stands behind a colon says how a stage is getting on: the bar goes on.
+            # Text after a colon is a detail of the stage: the same bar continues.
             name = stage.partition(":")[0]
             if name not in stages:
                 for task in stages.values():
@@ -137,7 +142,7 @@ class Terminal:
 
 
 class _Count(MofNCompleteColumn):
-    """So many of so many; a share where steps of learning are counted; nothing where nobody knows."""
+    """Progress as "done/total"; as a percentage for training steps; empty if the total is unknown."""
 
     def render(self, task: Task) -> Text:
         if task.total is None:
@@ -148,7 +153,7 @@ class _Count(MofNCompleteColumn):
 
 
 def facts(rows: Sequence[tuple[str, str]], title: str | None = None) -> RenderableType:
-    """Names and what they are, line by line; title and values may hold rich markup."""
+    """Return a table of names and values, one per line; title and values may contain rich markup."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -158,10 +163,10 @@ def facts(rows: Sequence[tuple[str, str]], title: str | None = None) -> Renderab
 
 
 def columns(heads: Sequence[tuple[str, bool]]) -> Table:
-    """An empty table.
+    """Return an empty table with these columns.
 
     Args:
-        heads: a column's head, and whether its values are numbers, which stand to the right.
+        heads: the heading of each column, and whether its values are numbers, which are right-aligned.
     """
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     for head, number in heads:
@@ -170,5 +175,5 @@ def columns(heads: Sequence[tuple[str, bool]]) -> Table:
 
 
 def titled(title: str, table: Table) -> RenderableType:
-    """A table with a line above it, as long as that may be."""
+    """Return a table with a title above it; the title may be wider than the table."""
     return Group(Text.from_markup(title, style="bold", overflow="fold"), table)

@@ -1,4 +1,4 @@
-"""``app``: start the web application, from a checkout or from an installed package."""
+"""The ``app`` command: start the web application, from a checkout or from an installed package."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ def web_app(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Address to listen on; by default this machine alone. 0.0.0.0 opens it to other machines: "
-            "there are no accounts, so whoever reaches it can see, change and delete every model.",
+            help="Address to listen on; default this machine only. 0.0.0.0 makes it available to other "
+            "machines: there are no accounts, so anyone who can reach it can see, change and delete every "
+            "model.",
         ),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, metavar="PORT", help="Port to listen on; 8501.")
+        int | None, typer.Option(min=1, max=65535, metavar="PORT", help="Port to listen on; default 8501.")
     ] = None,
     headless: Annotated[
-        bool, typer.Option("--headless", help="Open no browser, as for a server without a screen.")
+        bool, typer.Option("--headless", help="Do not open a browser, for servers without a display.")
     ] = False,
     options: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[-- OPTION...]",
-            help="Further options of Streamlit, behind --: -- --server.baseUrlPath inspection",
+            help="Further Streamlit options after --, such as -- --server.baseUrlPath inspection",
         ),
     ] = None,
 ) -> None:
     """Start the web application; it runs until Ctrl-C.
 
-    Models are kept in PADIM_HOME; without it in the folder workspace of a checkout, or in the user's data
-    folder where the package is installed.
+    Models are kept in PADIM_HOME; if it is not set, in the folder workspace of a checkout, or in the user's
+    data folder for an installed package.
     """
     if not installed("streamlit"):
         raise MissingExtraError(

@@ -1,1 +1,1 @@
-"""What leaves the program: images, tables, JSON, exported scorers."""
+"""Output files: rendered images, CSV tables, JSON documents, and exported ONNX and npz models."""

@@ -1,4 +1,4 @@
-"""The evaluation of a labelled data set as CSV: every figure with its interval, and every image."""
+"""CSV files of an evaluation: one with every metric and its interval, one with every image."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ FIGURES = (
     "aupro",
     "pixel_f1",
 )
-"""The figures that need no threshold, as :class:`padim.analysis.metrics.EvaluationReport` names them."""
+"""Metrics that need no threshold: attributes of :class:`padim.analysis.metrics.EvaluationReport`."""
 
 
 def figures_csv(found: EvaluationReport, *, at_threshold: bool, model: str, data: str) -> bytes:
-    """Every figure with its interval, one a line; those of a kind of defect name it.
+    """Build a CSV of the metrics with their 95 % intervals, one per line, in total and by kind of defect.
 
     Args:
-        found: the figures.
-        at_threshold: whether they include counts at one.
-        model: its name.
-        data: what the images are, as the user knows them.
+        found: the evaluation.
+        at_threshold: whether to include the rates at the threshold.
+        model: the model's name.
+        data: the data set's name.
+
+    Returns:
+        The file's bytes, UTF-8 with a byte order mark.
     """
     lines: list[Iterable[object]] = []
     lines.append(("figure", "kind", "value", "low_95", "high_95", "count", "of", "why_not", "model", "data"))
@@ -64,12 +67,15 @@ def figures_csv(found: EvaluationReport, *, at_threshold: bool, model: str, data
 
 
 def images_csv(found: ScoredDataset, model: Padim, level: int | None) -> bytes:
-    """Every image with its label, score and verdict, one a line.
+    """Build a CSV of the images with label, score and verdict, one per line.
 
     Args:
-        found: the images.
-        model: scored them.
-        level: the threshold; None leaves the verdict columns empty.
+        found: the scored images.
+        model: the model that scored them.
+        level: the threshold as a level; None leaves the verdict columns empty.
+
+    Returns:
+        The file's bytes, UTF-8 with a byte order mark.
     """
     lines: list[Iterable[object]] = []
     lines.append(("name", "kind", "score", "threshold", "above_threshold", "verdict"))

@@ -1,8 +1,8 @@
-"""A model for other programs: one ONNX file from image to score, or its bare numbers as ``.npz``.
+"""Export of a model for other programs: one ONNX graph from image to score, or its arrays as ``.npz``.
 
-The exported scorer is :func:`padim.network.graph.scoring_graph` with all its inputs but the images baked
-in, so it computes what this program computes; ``examples/`` shows how little it takes to use it. What a
-verdict needs besides is in the file's metadata.
+The exported graph is :func:`padim.network.graph.scoring_graph` with all inputs but the images stored as
+constants, so that it computes exactly what this program computes; ``examples/`` shows how to use it. The
+threshold, the scale and other values needed for a verdict are in the file's metadata.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ __all__ = ["export_npz", "export_onnx", "inverse_covariance_bytes", "metadata"]
 FORMAT = "padim-scorer"
 VERSION = 1
 NPZ_FORMAT = "padim-params"
-# 2: features may be normalized, which readers of version 1 would not do.
+# Version 2: features may be normalized, which readers of version 1 do not support.
 NPZ_VERSION = 2
 
-# An ONNX file is one protobuf message, and that ends at 2 GiB: what is larger has its numbers beside it.
+# A protobuf message, and so an ONNX file, is limited to 2 GiB: larger models store arrays in a second file.
 MOST_INLINE_BYTES = 2_000_000_000
-# Arrays of at least that many bytes then move into the second file. Readers map it into memory, and on
-# Windows a map starts at a multiple of 64 KiB.
+# Arrays of at least this many bytes are stored in the second file. Readers map it into memory, and on Windows
+# a mapping must start at a multiple of 64 KiB.
 _LARGE_BYTES = 2**16
 _ALIGNMENT = 2**16
-# Above this, whole inverse covariances are hardly what somebody wants; the factor in the ONNX file is less.
+# Full inverse covariances larger than this need ``force``; the factors in the ONNX file are much smaller.
 MOST_NPZ_BYTES = 4_000_000_000
 _BLOCK_BYTES = 64 * 2**20
 
@@ -67,8 +67,8 @@ Array = npt.NDArray[Any]
 Exporter = TypeVar("Exporter", bound=Callable[..., Path])
 
 
-def _of_one_state(export: Exporter) -> Exporter:
-    """Threshold, Gaussians and channels of a file belong together: nothing changes the model meanwhile."""
+def _with_model_locked(export: Exporter) -> Exporter:
+    """Make an export hold the model's lock, so that threshold, Gaussians and channels are of one state."""
 
     @wraps(export)
     def held(model: Padim, *args: Any, **options: Any) -> Path:
@@ -78,54 +78,54 @@ def _of_one_state(export: Exporter) -> Exporter:
     return cast(Exporter, held)
 
 
-@_of_one_state
+@_with_model_locked
 def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, distances: bool = False) -> Path:
-    """Write a model as one graph: images in, judged maps and scores out.
+    """Write a model as one ONNX graph from images to level maps and scores.
 
     Input ``rgb``: uint8 ``(n, S, S, 3)``, S the input size. A model that pads images has a second input
-    ``inside``: float32 ``(n, S, S)``, 1 where the image lies in its square and 0 in the padding; the region
-    of interest is multiplied in. Outputs ``map``: uint16 ``(n, S, S)``, the judged map in levels, and
+    ``inside``: float32 ``(n, S, S)``, 1 inside the image's area of the square and 0 in the padding; the
+    region of interest is multiplied in. Outputs ``map``: uint16 ``(n, S, S)``, the level map, and
     ``score``: float32 ``(n,)``, its largest level: the score *at a smallest region of one pixel*. The
-    threshold, which is meant for scores at the model's smallest region, and all else are in the metadata, see
-    :func:`metadata`. Only operators of the ONNX standard are used.
+    threshold, which applies to scores at the model's smallest region, and all other values are in the
+    metadata, see :func:`metadata`. Only operators of the ONNX standard are used.
 
-    Over 2 GB the numbers are in a second file beside it, ``<name>.<digits>.data``, which must go with it
-    unrenamed. Files are replaced whole or not at all. The file carries a SHA-256 of itself, and of the second
+    Over 2 GB, large arrays are in a second file, ``<name>.<digits>.data``, which must stay beside the first
+    under its name. Files are replaced atomically. The file carries a SHA-256 of itself, and of the second
     file, see :mod:`padim.output.scorer_seal`.
 
     Args:
-        model: a fitted one. Without a threshold it warns, and the metadata have none: there are scores, but
-            no verdicts.
-        path: the file to write; one that is there is replaced.
-        name: the model's, for the metadata.
-        distances: also an output ``distance``, float32 ``(n, p)``, before enlarging and smoothing.
+        model: a fitted model. If it has no threshold, a warning is issued and the metadata have none: the
+            graph gives scores, but no verdicts.
+        path: the file to write; an existing one is replaced.
+        name: the model's name, for the metadata.
+        distances: adds an output ``distance``, float32 ``(n, p)``: distances before resampling and smoothing.
 
     Returns:
         ``path``.
 
     Raises:
-        NotFittedError: there is nothing to export.
-        PadimError: the file cannot be written, or what was written does not compute what the model does.
+        NotFittedError: the model is not fitted.
+        PadimError: the file cannot be written, or the written graph does not reproduce the model's results.
     """
     path = Path(path)
-    facts = metadata(model, name)
-    if "threshold_level" not in facts:
+    values = metadata(model, name)
+    if "threshold_level" not in values:
         warnings.warn(
             f"{path}: the model has no threshold, so the exported scorer gives scores and no verdicts; "
             "fit it on at least three good parts or set a threshold by hand",
             stacklevel=2,
         )
     proto, baked = _scorer(model, distances)
-    helper.set_model_props(proto, facts)
-    with _written(path) as folder:
+    helper.set_model_props(proto, values)
+    with _replacing(path) as folder:
         target = folder / path.name
         if sum(array.nbytes for array in baked.values()) + proto.ByteSize() <= MOST_INLINE_BYTES:
-            # One after another, each let go of: they may be half of what the machine has.
+            # Arrays are moved one at a time and released, as they may take half of the machine's memory.
             for key in list(baked):
                 array = baked.pop(key)
-                _described(proto, key, array).raw_data = b"".join(_little_endian(array))
+                _add_initializer(proto, key, array).raw_data = b"".join(_little_endian(array))
         else:
-            name, sha256 = _put_beside(proto, baked, target)
+            name, sha256 = _write_external_data(proto, baked, target)
             proto.metadata_props.add(key=DATA_FILE, value=name)
             proto.metadata_props.add(key=DATA_SHA256, value=sha256)
         content = proto.SerializeToString()
@@ -139,18 +139,22 @@ def export_onnx(model: Padim, path: str | Path, *, name: str | None = None, dist
 
 
 def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
-    """What the exported file says of itself; ONNX metadata are text.
+    """Return the metadata of an exported model, as text by key.
 
-    Levels are those of ``map`` and ``score``; ``quantizer_offset + quantizer_step * level`` is in the units
-    that padim shows. An image is rejected above ``threshold_level`` and to be reviewed from ``review_from``
-    to ``review_to`` (1 and 0, which no score lies between, without a guard band). These are meant for scores
-    at ``min_area``; ``false_rejects`` is what they promise there, and ``false_rejects_at_min_area_1`` what to
-    expect where the largest level alone is looked at. ``threshold_level_at_min_area_1`` is what the model's
-    choice of threshold would come to for that. All of these are absent where there is no threshold.
+    Levels are those of ``map`` and ``score``; ``quantizer_offset + quantizer_step * level`` is in map units,
+    which padim shows. An image is rejected above ``threshold_level`` and to be reviewed from ``review_from``
+    to ``review_to`` (1 and 0 without a guard band, an empty interval). These apply to scores at ``min_area``;
+    ``false_rejects`` is the false-reject rate expected there, and ``false_rejects_at_min_area_1`` the one
+    expected if the same threshold is applied to the largest level. ``threshold_level_at_min_area_1`` is the
+    threshold that the model's choice gives for the largest level. Without a threshold, these are all absent.
+
+    Args:
+        model: a fitted model.
+        name: the model's name, or None to leave it out.
     """
     config, fitted = model.config, model.state.fitted
     quantizer, threshold = fitted.quantizer, model.current_threshold
-    facts: dict[str, object] = {
+    values: dict[str, object] = {
         "format": FORMAT,
         "format_version": VERSION,
         "padim_version": __version__,
@@ -178,16 +182,16 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
         else f"{model.decision.roi.mean():.6f} of the square",
     }
     if name:
-        facts["name"] = name
+        values["name"] = name
     for key in ("source", "sha256"):
-        # Models saved before it was recorded do not know.
+        # Models saved by early versions have no record of it.
         if model.network.provenance.get(key):
-            facts[f"weights_{key}"] = model.network.provenance[key]
+            values[f"weights_{key}"] = model.network.provenance[key]
     if model.network.random_weights:
-        facts["warning"] = "the network has random weights: its verdicts mean nothing"
+        values["warning"] = "the network has random weights: its verdicts mean nothing"
     if threshold is not None:
         low, high = guard_levels(threshold.level, model.decision.guard, quantizer)
-        facts |= {
+        values |= {
             "threshold_level": threshold.level,
             "threshold_value": quantizer.to_value(threshold.level),
             "threshold_basis": threshold.basis,
@@ -195,23 +199,23 @@ def metadata(model: Padim, name: str | None = None) -> dict[str, str]:
             "review_to": high,
         }
         if threshold.permille is not None:
-            facts["threshold_percentile"] = threshold.permille / 10
-            facts["threshold_supported"] = "yes" if threshold.supported else "no"
-        facts["threshold_level_at_min_area_1"] = model.state.threshold(model.decision.choice, 1).level
+            values["threshold_percentile"] = threshold.permille / 10
+            values["threshold_supported"] = "yes" if threshold.supported else "no"
+        values["threshold_level_at_min_area_1"] = model.state.threshold(model.decision.choice, 1).level
         if fitted.calibration != "none":
             for key, area in (("false_rejects", config.min_area), ("false_rejects_at_min_area_1", 1)):
                 rate = model.state.false_rejects(threshold.level, area)
                 rate_document: dict[str, float] = {"above": rate.above, "parts": rate.n}
                 rate_document |= {"expected": round(rate.expected, 6), "upper_95": round(rate.upper, 6)}
-                facts[key] = json.dumps(rate_document)
-    return {key: str(value) for key, value in facts.items()}
+                values[key] = json.dumps(rate_document)
+    return {key: str(value) for key, value in values.items()}
 
 
 # --- the graph ----------------------------------------------------------------------------------------------
 
 
 def _scorer(model: Padim, distances: bool) -> tuple[onnx.ModelProto, dict[str, Array]]:
-    """The graph without the baked arrays, and these."""
+    """Return the scoring graph without its constant arrays, and these arrays by name."""
     state, extractor = model.state, model.network.extractor
     detector, size = state.fitted.detector, extractor.input_size
     proto = extractor.scoring_graph(detector, model.state.channels, guarded=True)
@@ -241,7 +245,7 @@ def _scorer(model: Padim, distances: bool) -> tuple[onnx.ModelProto, dict[str, A
         graph.output.remove(next(value for value in graph.output if value.name == "distance"))
     factor = detector.factor if isinstance(detector, PatchGaussians) else None
     if isinstance(factor, LowRank) and factor.narrow:
-        # Every number is a 16-bit one: half the file, and the very same numbers once it is open.
+        # All values are multiples of a step by 16-bit integers: half the size, without any rounding.
         baked.pop("basis")
         baked["basis_16"] = factor.integers()[:, None]
         assert factor.step is not None
@@ -258,16 +262,16 @@ def _index_of(graph: onnx.GraphProto, output: str) -> int:
     return next(i for i, node in enumerate(graph.node) if output in node.output)
 
 
-def _described(proto: onnx.ModelProto, key: str, array: Array) -> onnx.TensorProto:
-    """A new constant of the graph, as yet without its numbers."""
+def _add_initializer(proto: onnx.ModelProto, key: str, array: Array) -> onnx.TensorProto:
+    """Add a constant with the array's name, dtype and shape to the graph, without its data."""
     tensor = proto.graph.initializer.add()
     tensor.name, tensor.data_type = key, helper.np_dtype_to_tensor_dtype(array.dtype)
     tensor.dims.extend(array.shape)
     return tensor
 
 
-def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -> tuple[str, str]:
-    """Write the large arrays into a file beside ``target``, named by its content, and refer to them.
+def _write_external_data(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -> tuple[str, str]:
+    """Write the large arrays into a file beside ``target``, named by its hash, and refer to it in the graph.
 
     Returns:
         The file's name and its SHA-256.
@@ -277,7 +281,7 @@ def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -
     digest = hashlib.sha256()
     with part.open("wb") as file:
         for key, array in baked.items():
-            tensor = _described(proto, key, array)
+            tensor = _add_initializer(proto, key, array)
             if array.nbytes < _LARGE_BYTES:
                 tensor.raw_data = b"".join(_little_endian(array))
                 continue
@@ -288,7 +292,7 @@ def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -
             for block in _little_endian(array):
                 digest.update(block)
                 file.write(block)
-    # By its content: until the graph is replaced in one step, the former one still finds its own numbers.
+    # Named by content, so that the former graph keeps its own data file until it is replaced atomically.
     location = f"{target.name}.{digest.hexdigest()[:16]}.data"
     for tensor, offset in places:
         length = math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
@@ -300,7 +304,7 @@ def _put_beside(proto: onnx.ModelProto, baked: dict[str, Array], target: Path) -
 
 
 def _little_endian(array: Array) -> Iterator[bytes]:
-    """An array's numbers as a file has them, a piece at a time."""
+    """Yield an array's data as little-endian bytes, in blocks of rows."""
     rows = array if array.ndim else array[None]
     step = max(1, _BLOCK_BYTES // max(1, rows[0].nbytes))
     for start in range(0, len(rows), step):
@@ -309,13 +313,13 @@ def _little_endian(array: Array) -> Iterator[bytes]:
 
 
 def _check(path: Path, model: Padim) -> None:
-    """What was written is a valid file and computes what the model computes.
+    """Check that the written file is a valid graph and gives the model's level map for a test image.
 
     Raises:
-        PadimError: it does not.
+        PadimError: it is not valid, or the level maps differ.
     """
     size = model.network.extractor.input_size
-    # Noise: something to see at every place, at any size.
+    # Noise has structure at every position, at any input size.
     rgb = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
     feed: dict[str, Array] = {"rgb": rgb}
     try:
@@ -325,10 +329,10 @@ def _check(path: Path, model: Padim) -> None:
             feed["inside"] = np.ones((1, size, size), np.float32)
         levels = session.run(["map"], feed)[0].astype(np.int64)
     except Exception as error:
-        # onnx and onnxruntime raise a score of unrelated types for a graph they do not take.
+        # onnx and onnxruntime raise many unrelated types of errors for an invalid graph.
         raise PadimError(f"{path.name}: the exported graph cannot be run ({error})") from error
     _, expected = model.state.scorer(rgb)
-    # On another execution provider the model itself is some thousandths off.
+    # The model may run on another execution provider, whose results differ by some thousandths.
     off = np.abs(levels - expected.astype(np.int64)).max()
     if off > 2 + 0.01 * expected.max():
         raise PadimError(
@@ -336,28 +340,29 @@ def _check(path: Path, model: Padim) -> None:
         )
 
 
-# --- the bare numbers ---------------------------------------------------------------------------------------
+# --- arrays -------------------------------------------------------------------------------------------------
 
 
 def inverse_covariance_bytes(model: Padim) -> int:
-    """How large the ``.npz`` will be, to some thousandths: whole inverse covariances, and the means."""
+    """Return the size of the ``.npz`` in bytes, within some thousandths: inverse covariances and means."""
     p, d = model.state.gaussians.factor.shape
     return 4 * p * d * (d + 1)
 
 
-@_of_one_state
+@_with_model_locked
 def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
-    """Write the Gaussians as arrays, and the network beside them as ``<stem>_backbone.onnx``.
+    """Write the Gaussians of a PaDiM model as arrays, and its network as ``<stem>_backbone.onnx``.
 
-    For pipelines of their own: mean and inverse covariance at every grid position, and all that leads to
-    them. The network takes ``image``, float32 ``(n, 3, S, S)``, a pixel ``v`` entering as
-    ``v * pixel_scale + pixel_offset``, and gives one output a layer. Layers finer than ``grid_stride`` are
-    averaged over areas to the grid, coarser ones enlarged bilinearly (half-pixel centres, clamped edges).
-    Where ``feature_norm`` is ``l2``, each layer's vector x of all its c channels is then multiplied at every
-    position by ``sqrt(c) / max(|x|, 1e-6)``; ``none`` leaves it. The layers are joined in the order of
-    ``layer_names`` and reduced to ``channel_indices``. With ``delta`` the deviation
-    from ``mean`` the distance is ``sqrt(delta @ inv_covariance @ delta)``; positions run row by row. With
-    ``position_tolerance`` 1 it is the smallest of those to the Gaussians of the 3 x 3 positions around.
+    This is for users who build their own pipeline: mean and inverse covariance at every grid position, and
+    everything needed to compute distances to them. The network takes ``image``, float32 ``(n, 3, S, S)``, in
+    which a pixel ``v`` is ``v * pixel_scale + pixel_offset``, and has one output per layer. Layers finer than
+    ``grid_stride`` are area-averaged to the grid, coarser ones resampled bilinearly (half-pixel centers,
+    clamped edges). If ``feature_norm`` is ``l2``, each layer's vector x of all its c channels is then
+    multiplied at every position by ``sqrt(c) / max(|x|, 1e-6)``; ``none`` leaves it unchanged. The layers are
+    concatenated in the order of ``layer_names`` and reduced to ``channel_indices``. With ``delta`` the
+    deviation from ``mean``, the distance is ``sqrt(delta @ inv_covariance @ delta)``; positions are in row
+    order. With ``position_tolerance`` 1 it is the smallest of the distances to the Gaussians of the 3 x 3
+    positions around.
 
     Arrays: ``mean`` float32 ``(p, d)``; ``inv_covariance`` float32 ``(p, d, d)``; ``channel_indices`` int64
     ``(d,)``; ``layer_names``, ``layer_channels``, ``layer_strides``; ``input_size``, ``grid_stride``,
@@ -369,24 +374,24 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
     ``padim_version``, ``created``.
 
     Args:
-        model: a fitted one.
-        path: the file to write; its and the network's are replaced.
-        force: write it however large it is; see :func:`inverse_covariance_bytes`.
+        model: a fitted model.
+        path: the file to write; an existing one, and its network, are replaced.
+        force: write a file larger than 4 GB, see :func:`inverse_covariance_bytes`.
 
     Returns:
         ``path``.
 
     Raises:
-        NotFittedError: there is nothing to export.
-        PadimError: the method has no Gaussians, it would be larger than 4 GB and ``force`` is not set, or it
-            cannot be written.
+        NotFittedError: the model is not fitted.
+        PadimError: the method has no Gaussians, the file would be larger than 4 GB and ``force`` is not set,
+            or it cannot be written.
     """
     path = Path(path)
     expected = inverse_covariance_bytes(model)
     if expected > MOST_NPZ_BYTES and not force:
         raise PadimError(
-            f"{path}: whole inverse covariances of this model take {megabytes(expected)}, over the limit of "
-            f"{megabytes(MOST_NPZ_BYTES)}; export it as ONNX, or fit fewer features or a coarser grid"
+            f"{path}: the full inverse covariances of this model take {megabytes(expected)}, over the limit "
+            f"of {megabytes(MOST_NPZ_BYTES)}; export it as ONNX, or fit fewer features or a coarser grid"
         )
     gaussians, fitted, config = model.state.gaussians, model.state.fitted, model.config
     backbone, layers = backbones.get(config.backbone), model.network.extractor.layers
@@ -426,7 +431,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
         members["threshold_level"] = threshold.level
     if model.decision.roi is not None:
         members["roi"] = model.decision.roi
-    with _written(path) as folder:
+    with _replacing(path) as folder:
         (folder / network_name).write_bytes(network)
         with zipfile.ZipFile(folder / path.name, "w", zipfile.ZIP_STORED) as archive:
             for key, value in members.items():
@@ -439,7 +444,7 @@ def export_npz(model: Padim, path: str | Path, *, force: bool = False) -> Path:
 
 
 def _write_inverses(file: IO[bytes], factor: Factor) -> None:
-    """The inverse covariances as ``.npy``, a block of positions at a time."""
+    """Write the inverse covariances, float32 ``(p, d, d)``, in ``.npy`` format, by blocks of positions."""
     p, d = factor.shape
     header = {"descr": "<f4", "fortran_order": False, "shape": (p, d, d)}
     np.lib.format.write_array_header_2_0(file, header)
@@ -449,15 +454,15 @@ def _write_inverses(file: IO[bytes], factor: Factor) -> None:
         file.write(((inverse + inverse.transpose(0, 2, 1)) / 2).astype("<f4").tobytes())
 
 
-# --- whole or not at all ------------------------------------------------------------------------------------
+# --- atomic replacement -------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """A folder to write into; what is in it then takes its place beside ``path``, ``path`` itself last.
+def _replacing(path: Path) -> Iterator[Path]:
+    """Provide a temporary folder; on success its files are moved beside ``path``, the one of that name last.
 
     Raises:
-        PadimError: a file cannot be written; names it.
+        PadimError: a file cannot be written; the message names it.
     """
     try:
         if path.is_dir():
@@ -474,13 +479,13 @@ def _written(path: Path) -> Iterator[Path]:
             for name in (*beside, path.name):
                 (folder / name).replace(path.with_name(name))
         sync_folder(path.parent)
-        _forget_former_data(path, set(beside))
+        _remove_former_data(path, set(beside))
     except OSError as error:
         raise explain_os_error(error, path) from error
 
 
-def _forget_former_data(path: Path, current: set[str]) -> None:
-    """Remove the numbers of an export that was replaced."""
+def _remove_former_data(path: Path, current: set[str]) -> None:
+    """Remove the data files of exports that were replaced."""
     own = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.data")
     for file in path.parent.iterdir():
         if own.fullmatch(file.name) and file.name not in current:

@@ -1,4 +1,4 @@
-"""Plain file names for things that users named as they liked."""
+"""Portable file names made from arbitrary names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _LONGEST = 120
 
 
 def flat_name(name: str, suffix: str, used_names: set[str]) -> str:
-    """A plain, unused file name without folders.
+    """Return a portable, unused file name without folders.
 
     Args:
-        name: what was named, which may hold folders or worse.
-        suffix: of the file, with its dot.
-        taken: names in use, in lower case; the new one is added.
+        name: any name; may contain folders and characters that file systems reject.
+        suffix: the file's extension, with its dot.
+        used_names: names in use, in lower case; the new one is added.
     """
     folders = [part for part in re.split(r"[\\/:]+", name) if part.strip(". ")]
     stem = "__".join([*folders[:-1], PurePosixPath(folders[-1]).stem]) if folders else ""

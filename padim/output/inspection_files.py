@@ -1,4 +1,4 @@
-"""Inspected images as files: results as CSV, four-panel images as ZIP."""
+"""Files of inspected images: their results as CSV, their four-panel images as ZIP."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ if TYPE_CHECKING:
 
 __all__ = ["CSV_COLUMNS", "panels_zip", "results_csv"]
 
-# The shell's columns of these names say the same.
+# Columns of the same names mean the same in the CSV of the ``score`` command.
 CSV_COLUMNS = (*results.CSV_COLUMNS, "random_weights")
-# Larger images are reduced to this in the ZIP: of a 24-megapixel image four panels make a strip that no
-# viewer opens.
+# Longest side of a panel in the ZIP: four panels of a 24-megapixel image are too large for image viewers.
 STRIP_SIDE = 2048
 
 
 def results_csv(
     images: Iterable[StoredScore], model: Padim, *, name: str, identity: str, level: int | None
 ) -> bytes:
-    """The results, one line an image, as UTF-8 with a mark that spreadsheets need to read it so.
+    """Build a CSV of the results, one line per image, with the columns ``CSV_COLUMNS``.
 
     Args:
-        images: in the order wanted.
-        model: scored them.
-        name, identity: of the model, as the user knows it.
-        level: the threshold they are judged by; None leaves the verdict columns empty.
+        images: the scored images, in the order of the lines.
+        model: the model that scored them.
+        name: the model's name.
+        identity: the model's id.
+        level: the threshold as a level; None leaves the verdict columns empty.
+
+    Returns:
+        The file's bytes, UTF-8 with the byte order mark that spreadsheets need to recognize it.
     """
     area = model.config.min_area
-    shared = {**results.of_model(model, name, identity), "random_weights": model.network.random_weights}
+    shared = {**results.model_columns(model, name, identity), "random_weights": model.network.random_weights}
     lines = [results.csv_line(CSV_COLUMNS)]
     for image in images:
         score = image.score(model, area)
-        # Regions in pixels of the image, from the same decision that the page shows.
+        # Regions are in image pixels, from the same decision that the page shows.
         decision = None if level is None else image.decide(model, level, area)
         verdict = None if level is None else model.verdict(score, level)
         facts = results.decision_document(
@@ -58,20 +61,23 @@ def results_csv(
 def panels_zip(
     images: Iterable[tuple[StoredScore, bytes]], model: Padim, level: int, *, colormap: str, opacity: float
 ) -> bytes:
-    """The four-panel strip of every image as a JPEG, each verdict in a folder of its own, in one ZIP.
+    """Build a ZIP with the four-panel image of every image as a JPEG, in one folder per verdict.
 
     Args:
-        images: each with its file's bytes, one at a time.
-        model: scored them.
-        level: the threshold.
+        images: the scored images, each with its file's bytes; read one at a time.
+        model: the model that scored them.
+        level: the threshold as a level.
         colormap, opacity: as for :func:`padim.output.render.four_panel`.
+
+    Returns:
+        The file's bytes.
     """
     from padim.data.decode import decode
     from padim.output.render import encode_jpeg, four_panel
 
     out = io.BytesIO()
     used_names: set[str] = set()
-    # A strip goes from hand to hand without the page that says so.
+    # The image is passed on without the page and its warning, so it carries the warning itself.
     mark = "Random weights, for trials only: " if model.network.random_weights else ""
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for image, content in images:

@@ -1,4 +1,4 @@
-"""A learning curve as files: CSV with a line a fit, JSON with everything."""
+"""Files of a learning curve: CSV with one line per fit, JSON with all figures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ __all__ = ["learning_curve_csv", "learning_curve_json"]
 
 
 def learning_curve_csv(curve: LearningCurve, *, model: str) -> bytes:
-    """Every fit on a line.
+    """Build a CSV of the learning curve, one line per fit.
 
     Args:
-        curve: the figures.
-        model: its name.
+        curve: the learning curve.
+        model: the model's name.
+
+    Returns:
+        The file's bytes, UTF-8 with a byte order mark.
     """
     lines: list[Iterable[object]] = []
     lines.append(
@@ -46,23 +49,26 @@ def learning_curve_csv(curve: LearningCurve, *, model: str) -> bytes:
 
 
 def _share(caught: Sequence[float]) -> float | None:
-    known = [value for value in caught if value == value]  # NaN: nothing could be judged there
+    known = [value for value in caught if value == value]  # NaN: the defect could not be scored
     return sum(known) / len(known) if known else None
 
 
 def learning_curve_json(
     curve: LearningCurve, failed: Iterable[ImageError], *, model: dict[str, str]
 ) -> bytes:
-    """All of it as JSON.
+    """Build a JSON document of the learning curve, with all figures.
 
     Args:
-        curve: the figures.
-        failed: files of defects that could not be used.
-        model: what identifies it.
+        curve: the learning curve.
+        failed: errors of the defects' files that could not be used.
+        model: the model's name and id.
+
+    Returns:
+        The file's bytes, UTF-8.
     """
-    whole = {
+    document = {
         "model": model,
         **to_json.learning_curve(curve),
         "skipped": to_json.skipped(failed),
     }
-    return json.dumps(whole, indent=1, ensure_ascii=False).encode()
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()

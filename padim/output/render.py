@@ -1,8 +1,9 @@
-"""Images for people: heatmap, overlay, mask and the four-panel strip (docs/design.md, section 2).
+"""Rendering of results: heatmap, overlay, mask and the four-panel image (docs/design.md, section 2).
 
-The colour scale is fixed by the threshold alone: level 0 is its bottom, the threshold its exact middle, twice
-the threshold its top. So colours mean the same on every image, and a good part looks cold. Heat is enlarged
-smoothly, for the eye; the mask is the nearest-neighbour one that was judged.
+The colour scale depends on the threshold only: level 0 is its bottom, the threshold its exact middle, twice
+the threshold its top. So a colour means the same on every image, and good parts show the bottom of the scale.
+The heatmap is enlarged by smooth interpolation; the mask by nearest neighbour, so that it is the mask of the
+decision.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ ImageArray = NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 _OPENCV_MAPS = {
-    # Perceptually uniform (lightness rises evenly), dark and cold at the bottom.
+    # Perceptually uniform (lightness rises evenly), dark at the bottom.
     "inferno": cv2.COLORMAP_INFERNO,
     "magma": cv2.COLORMAP_MAGMA,
     "plasma": cv2.COLORMAP_PLASMA,
     "viridis": cv2.COLORMAP_VIRIDIS,
-    "cividis": cv2.COLORMAP_CIVIDIS,  # reads alike with red-green colour blindness
-    # Rainbows: familiar, but they show edges where the map has none.
+    "cividis": cv2.COLORMAP_CIVIDIS,  # looks the same with red-green colour blindness
+    # Rainbow colormaps: familiar, but they show edges where the map has none.
     "turbo": cv2.COLORMAP_TURBO,
     "jet": cv2.COLORMAP_JET,
 }
 COLORMAPS: tuple[str, ...] = tuple(_OPENCV_MAPS)
 DEFAULT_COLORMAP = "inferno"
 
-CONTOUR_COLOR: Color = (0, 229, 255)  # cyan: the default scale does not hold it
+CONTOUR_COLOR: Color = (0, 229, 255)  # cyan does not occur in the default colormap
 _HALO: Color = (16, 20, 24)
 
 
@@ -61,10 +62,13 @@ _HALO: Color = (16, 20, 24)
 
 @lru_cache(maxsize=32)
 def scale_table(threshold: int) -> NDArray[np.uint8]:
-    """Where each level lies on the scale of 256 steps: ``min(255, (255 * level + T) // (2 * T))``.
+    """Return the step, 0..255, of every level on the colour scale of a threshold T.
 
-    That is 127.5 steps to the threshold, rounded half up: level 0 is step 0, the threshold T is step 128, 2 T
-    and above is step 255. With a threshold of 0 every level but 0 is above twice the threshold: step 255.
+    The step is ``min(255, (255 * level + T) // (2 * T))``: 127.5 steps to the threshold, rounded half up.
+    Level 0 is step 0, T is step 128, 2 T and above is step 255. With T = 0 every level but 0 is step 255.
+
+    Args:
+        threshold: T, a level.
 
     Returns:
         uint8 ``(65536,)``, read-only, indexed by level.
@@ -73,7 +77,7 @@ def scale_table(threshold: int) -> NDArray[np.uint8]:
         ValueError: the threshold is not a level.
     """
     if not 0 <= threshold <= MAX_LEVEL:
-        raise ValueError(f"a threshold is a level from 0 to {MAX_LEVEL}, not {threshold}")
+        raise ValueError(f"threshold must be a level from 0 to {MAX_LEVEL}, not {threshold}")
     levels = np.arange(MAX_LEVEL + 1, dtype=np.int64)
     if threshold == 0:
         steps = np.where(levels > 0, 255, 0)
@@ -86,7 +90,7 @@ def scale_table(threshold: int) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=32)
 def color_table(colormap: str = DEFAULT_COLORMAP) -> ImageArray:
-    """The 256 colours of a scale, bottom first: uint8 ``(256, 3)`` RGB, read-only.
+    """Return the 256 colours of a colormap, bottom first: uint8 ``(256, 3)`` RGB, read-only.
 
     Raises:
         ValueError: the name is not in ``COLORMAPS``.
@@ -100,10 +104,20 @@ def color_table(colormap: str = DEFAULT_COLORMAP) -> ImageArray:
 
 
 def scale_bar(height: int, colormap: str = DEFAULT_COLORMAP, *, width: int | None = None) -> ImageArray:
-    """A colour bar for legends, hottest at the top, the threshold in the middle.
+    """Draw a vertical colour bar for legends, with the highest level at the top and the threshold halfway.
 
-    ``width`` defaults to a twelfth of the height. Turn it by ``np.rot90(bar, -1)`` for one that runs left to
-    right. Returns uint8 ``(height, width, 3)`` RGB.
+    For a horizontal one, from left to right, rotate it by ``np.rot90(bar, -1)``.
+
+    Args:
+        height: in pixels.
+        colormap: one of ``COLORMAPS``.
+        width: in pixels; default a twelfth of the height.
+
+    Returns:
+        uint8 ``(height, width, 3)`` RGB.
+
+    Raises:
+        ValueError: the height is below 1, or the colormap is unknown.
     """
     if height < 1:
         raise ValueError(f"height must be at least 1, not {height}")
@@ -112,18 +126,18 @@ def scale_bar(height: int, colormap: str = DEFAULT_COLORMAP, *, width: int | Non
 
 
 def _steps(q: NDArray[np.uint16], threshold: int, size: tuple[int, int], box: Box | None) -> ImageArray:
-    """The map on the scale at an image's size, uint8 ``(h, w)``: enlarged as levels, then put on the scale.
+    """Resample a level map to an image's size and convert it to scale steps, uint8 ``(h, w)``.
 
-    In this order the colour of an enlarged pixel is that of its level; colours mixed after clipping would not
-    be.
+    Levels are resampled before conversion, so that the colour of a pixel is that of its level; interpolating
+    between clipped steps would give other colours.
     """
     if q.ndim != 2 or q.dtype != np.uint16:
-        raise ValueError(f"a judged map is uint16 (S, S), not {q.dtype} {q.shape}")
+        raise ValueError(f"a level map must be uint16 (S, S), not {q.dtype} {q.shape}")
     if box is not None:
         q = q[box.top : box.top + box.height, box.left : box.left + box.width]
     height, width = size
     if (height, width) != q.shape:
-        # Linear sampling would step over hot pixels of an image smaller than the map: average there.
+        # For images smaller than the map: linear interpolation would skip pixels, so areas are averaged.
         smaller = height < q.shape[0] and width < q.shape[1]
         q = cv2.resize(q, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return np.asarray(cv2.LUT(q, scale_table(threshold)), dtype=np.uint8)
@@ -140,33 +154,33 @@ def heatmap(
     colormap: str = DEFAULT_COLORMAP,
     content_box: Box | None = None,
 ) -> ImageArray:
-    """The judged map in colours, at the image's size, on the scale that the threshold fixes.
+    """Draw a level map in colours at the image's size, on the colour scale of the threshold.
 
     Args:
-        q: uint16 ``(S, S)``, a judged map.
+        q: uint16 ``(S, S)``, a level map.
         threshold: a level; it gets the middle colour.
         original_size: ``(h, w)`` of the image.
         colormap: one of ``COLORMAPS``.
-        content_box: where the image lies in the map when it was padded; None: it fills the map.
+        content_box: the image's area in the map, for a padded image; None: all of the map.
 
     Returns:
         uint8 ``(h, w, 3)`` RGB.
 
     Raises:
-        ValueError: an unknown colormap, a threshold that is no level, or a map of another dtype or rank.
+        ValueError: the colormap is unknown, the threshold is no level, or the map has another dtype or rank.
     """
     table = color_table(colormap)
     return _look_up(_steps(q, threshold, original_size, content_box), table)
 
 
 def _look_up(steps: NDArray[np.uint8], table: ImageArray) -> ImageArray:
-    """Each step's row of a ``(256, 3)`` table; OpenCV does it several times faster than ``table[steps]``."""
+    """Return each step's row of a ``(256, 3)`` table, several times faster than ``table[steps]``."""
     colored = cv2.applyColorMap(steps, np.ascontiguousarray(table).reshape(256, 1, 3))
     return np.asarray(colored, dtype=np.uint8)
 
 
 def mask_image(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A mask as a grey image: uint8 ``(h, w)``, 255 where the mask is set, else 0."""
+    """Convert a mask to a grey image: uint8 ``(h, w)``, 255 where the mask is set, else 0."""
     return np.multiply(mask, np.uint8(255), dtype=np.uint8)
 
 
@@ -182,22 +196,21 @@ def overlay(
     colormap: str = DEFAULT_COLORMAP,
     content_box: Box | None = None,
 ) -> ImageArray:
-    """The image with heat laid over it and the mask outlined.
+    """Blend the heatmap over an image and outline the mask.
 
-    The heat's weight rises with the third power of the level, from none at level 0 to ``opacity`` at the
-    threshold and above: a good part's image stays as it was taken, and level 0 leaves a pixel's value
-    untouched.
+    The weight of the heatmap rises with the third power of the level, from 0 at level 0 to ``opacity`` at the
+    threshold and above, so that images of good parts are hardly changed, and pixels of level 0 not at all.
 
     Args:
         rgb: uint8 ``(h, w, 3)``, the original image; it is not changed.
-        q: uint16 ``(S, S)``, a judged map.
+        q: uint16 ``(S, S)``, a level map.
         mask: bool ``(h, w)``, from the ``Prediction``.
         threshold: a level.
-        opacity: weight of the heat from the threshold upwards, 0..1.
-        contour: outline the mask, with a line whose width goes with the image's size.
+        opacity: weight of the heatmap at and above the threshold, 0..1.
+        contour: outline the mask, with a line width proportional to the image's size.
         contour_color: RGB.
         colormap: one of ``COLORMAPS``.
-        content_box: where the image lies in the map when it was padded; None: it fills the map.
+        content_box: the image's area in the map, for a padded image; None: all of the map.
 
     Returns:
         uint8 ``(h, w, 3)`` RGB.
@@ -206,7 +219,7 @@ def overlay(
         ValueError: shapes do not match or an argument is out of range.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ValueError(f"an image is uint8 (h, w, 3), not {rgb.dtype} {rgb.shape}")
+        raise ValueError(f"an image must be uint8 (h, w, 3), not {rgb.dtype} {rgb.shape}")
     if mask.shape != rgb.shape[:2] or mask.dtype != np.bool_:
         raise ValueError(f"mask must be bool {rgb.shape[:2]}, not {mask.dtype} {mask.shape}")
     if not 0.0 <= opacity <= 1.0:
@@ -215,8 +228,8 @@ def overlay(
     if opacity == 0:
         out = rgb.copy()
     else:
-        # out = rgb * (1 - a) + color * a, with a a function of the step: both factors are tables of 256 rows,
-        # so that a 24-megapixel image needs no float copy of itself.
+        # out = rgb * (1 - a) + color * a, where a is a function of the step: (1 - a) and color * a are tables
+        # of 256 rows, which avoids a float copy of, say, a 24-megapixel image.
         alpha = opacity * np.minimum(1.0, np.arange(256) / 128.0)[:, None] ** 3
         heat = np.rint(table * alpha).astype(np.uint8)
         keep = np.rint(255.0 * (1.0 - alpha)).astype(np.uint8).repeat(3, axis=1)
@@ -229,16 +242,16 @@ def overlay(
 
 
 def _line_width(height: int, width: int) -> int:
-    """About a three-hundredth of the longer side: a contour looks alike at 300 and at 6000 pixels."""
+    """Return 1/300 of the longer side, at least 1, so that contours look alike at 300 and at 6000 pixels."""
     return max(1, round(max(height, width) / 300))
 
 
 def _draw_contour(image: ImageArray, mask: NDArray[np.bool_], color: Color) -> None:
-    """Outline regions and holes in place: a line on the mask's edge pixels, a dark halo just outside of them.
+    """Outline regions and holes in place: a line on the mask's edge pixels, with a dark halo outside.
 
-    The line closes along the image's edge too, and a mask of one pixel is all line: nothing that is set
-    goes unseen. By morphology, whose cost does not depend on how ragged the mask is, unlike that of tracing
-    and drawing polygons.
+    The line also runs along the image's edge, and a mask of one pixel becomes all line, so that every region
+    is visible. Morphology is used because its cost does not depend on the mask's shape, unlike that of
+    tracing and drawing polygons.
     """
     thin = _line_width(*mask.shape)
     thick = -(-thin // 2)
@@ -256,7 +269,7 @@ def _square(radius: int) -> NDArray[np.uint8]:
     return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
 
 
-# --- the four-panel strip -----------------------------------------------------------------------------------
+# --- the four-panel image -----------------------------------------------------------------------------------
 
 _GROUND: Color = (30, 34, 41)
 _TEXT: Color = (236, 239, 244)
@@ -264,13 +277,17 @@ _QUIET: Color = (160, 168, 180)
 _REJECT: Color = (198, 40, 57)
 _ACCEPT: Color = (31, 132, 90)
 _PANELS = ("Original", "Heatmap", "Mask", "Overlay")
-_MIN_SIDE = 192  # smaller images are enlarged by a whole factor: below this the labels cannot be read
+_MIN_SIDE = 192  # images of smaller sides are enlarged by an integer factor, so that labels are legible
 
 
 def score_text(score: int, threshold: int) -> str:
-    """The score as a multiple of the threshold, to two decimals, never rounded across the threshold.
+    """Format a score as a multiple of the threshold, with two decimals, never rounded across the threshold.
 
-    Rounded up when rejected and down when accepted, so that a rejected image never reads "1.00 x".
+    It is rounded up if rejected and down if accepted, so that a rejected image never reads "1.00 x".
+
+    Args:
+        score: a level.
+        threshold: a level.
     """
     if threshold == 0:
         return f"score {score}, threshold 0"
@@ -290,22 +307,21 @@ def four_panel(
     content_box: Box | None = None,
     panel_side: int | None = None,
 ) -> ImageArray:
-    """Original, heatmap, mask and overlay side by side, as one image to file or to print.
+    """Draw original, heatmap, mask and overlay side by side, as one image for files and printing.
 
     Args:
         rgb: uint8 ``(h, w, 3)``, the original image.
-        q: uint16 ``(S, S)``, the judged map that was decided on.
-        decision: the verdict; its mask has the image's size.
+        q: uint16 ``(S, S)``, the level map of the decision.
+        decision: the decision; its mask has the image's size.
         colormap: one of ``COLORMAPS``.
-        opacity: of the overlay's heat, 0..1.
-        labels: name the panels above them, and show the colour scale (with its middle, the threshold,
-            marked).
-        caption: the image's name, for a line below with the score as a multiple of the threshold and the
-            verdict; None: no such line.
-        content_box: where the image lies in the map when it was padded; None: it fills the map.
+        opacity: weight of the heatmap in the overlay, 0..1.
+        labels: write the panels' names above them, and draw the colour scale with the threshold marked.
+        caption: the image's name, written below the panels with the score as a multiple of the threshold and
+            the verdict; None: no caption.
+        content_box: the image's area in the map, for a padded image; None: all of the map.
         panel_side: longest side of one panel in pixels; larger images are reduced to it (the mask so that
-            no set pixel is lost). None: the image's own size. Images under 192 pixels are enlarged by a
-            whole factor.
+            no set pixel is lost). None: the image's own size. Images under 192 pixels are enlarged by an
+            integer factor.
 
     Returns:
         uint8 ``(h', w', 3)`` RGB.
@@ -362,7 +378,7 @@ def four_panel(
     return strip
 
 
-# Looked for where the operating system keeps its fonts, when the built-in one lacks a character of a name.
+# System fonts to try, in this order, if the built-in font lacks a character of a name.
 _SYSTEM_FONTS = (
     "DejaVuSans.ttf",
     "NotoSans-Regular.ttf",
@@ -373,13 +389,13 @@ _SYSTEM_FONTS = (
     "Arial Unicode.ttf",
     "PingFang.ttc",
 )
-_SPELT = str.maketrans({"×": "x", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"})
+_TRANSLITERATION = str.maketrans({"×": "x", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"})
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @lru_cache(maxsize=64)
 def _font(name: str | None, size: int) -> _Font | None:
-    """A system font by its file name, or Pillow's built-in one for None; None where there is no such font."""
+    """Load a system font by its file name, or Pillow's built-in font for None; None if not installed."""
     if name is None:
         return ImageFont.load_default(size)
     try:
@@ -388,27 +404,27 @@ def _font(name: str | None, size: int) -> _Font | None:
         return None
 
 
-def _can_write(font: _Font, text: str) -> bool:
-    """Whether the font has a glyph for every character; what it lacks it draws as its placeholder box."""
+def _has_glyphs(font: _Font, text: str) -> bool:
+    """Whether the font has a glyph for every character; missing ones render as the placeholder box."""
     box = bytes(font.getmask("\uffff"))
     return all(c.isspace() or bytes(font.getmask(c)) != box for c in set(text))
 
 
-def _written(text: str, size: int) -> tuple[str, _Font]:
-    """A text on one line and a font that can write it; failing that, in plain letters ("?" for the rest)."""
+def _text_and_font(text: str, size: int) -> tuple[str, _Font]:
+    """Return the text on one line and a font that has its characters; else its ASCII form, with "?"."""
     text = " ".join(text.split())
     for name in (None, *_SYSTEM_FONTS):
         font = _font(name, size)
-        if font is not None and _can_write(font, text):
+        if font is not None and _has_glyphs(font, text):
             return text, font
-    plain = unicodedata.normalize("NFKD", text.translate(_SPELT))
+    plain = unicodedata.normalize("NFKD", text.translate(_TRANSLITERATION))
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     font = ImageFont.load_default(size)
-    return "".join(c if c.isspace() or _can_write(font, c) else "?" for c in plain), font
+    return "".join(c if c.isspace() or _has_glyphs(font, c) else "?" for c in plain), font
 
 
 class _Line:
-    """One line of text on a band of the strip. Pillow draws it: OpenCV's fonts know ASCII only."""
+    """One line of text above or below the panels, drawn by Pillow, as OpenCV's fonts have ASCII only."""
 
     def __init__(self, band: ImageArray, font_size: int) -> None:
         self.image = Image.fromarray(band)
@@ -420,16 +436,16 @@ class _Line:
         return np.asarray(self.image)
 
     def length(self, text: str) -> int:
-        text, font = _written(text, self.size)
+        text, font = _text_and_font(text, self.size)
         return round(font.getlength(text))
 
     def text(self, left: int, text: str, color: Color, room: int) -> int:
-        """Write the text, shortened in its middle to the room there is; returns where it ends."""
-        text, font = _written(text, self.size)
+        """Write a text, shortened in its middle to ``room`` pixels; return the x coordinate of its end."""
+        text, font = _text_and_font(text, self.size)
         kept = len(text)
         short = text
         while kept > 0 and font.getlength(short) > room:
-            # Names differ at their ends as often as at their beginnings: both stay.
+            # Names differ at the end as often as at the beginning, so both are kept.
             kept -= 1
             short = text[: (kept + 1) // 2] + "…" + text[len(text) - kept // 2 :]
         if kept == 0:
@@ -438,7 +454,7 @@ class _Line:
         return left + round(font.getlength(short))
 
     def scale(self, left: int, right: int, colormap: str) -> None:
-        """The colour scale, flush right, its middle (the threshold) ticked; none where there is no room."""
+        """Draw the colour scale, right-aligned, with a tick at the threshold; nothing if there is no room."""
         width = min(right - left, 8 * self.size)
         if width < 4 * self.size:
             return
@@ -453,7 +469,7 @@ class _Line:
         )
 
     def caption(self, left: int, right: int, name: str, decision: Prediction) -> None:
-        """Name on the left; score and verdict on the right, which the name gives way to."""
+        """Write the name on the left, score and verdict on the right; the name is shortened if necessary."""
         verdict, color = ("REJECT", _REJECT) if decision.rejected else ("ACCEPT", _ACCEPT)
         pad = self.size // 2
         begin = right - self.length(verdict) - 2 * pad
@@ -462,7 +478,7 @@ class _Line:
             (begin, self.middle - half, right - 1, self.middle + half), radius=self.size // 4, fill=color
         )
         self.text(begin + pad, verdict, _TEXT, right - begin)
-        # The built-in font has no multiplication sign, and one line should not be set in two fonts for it.
+        # The built-in font has no multiplication sign, and it should not need a second font in one line.
         score = score_text(decision.score_level, decision.decision_level).replace("×", "x")
         begin -= self.length(score) + self.size
         self.text(begin, score, _QUIET, right - left)
@@ -473,14 +489,14 @@ class _Line:
 
 
 def encode_png(image: ImageArray) -> bytes:
-    """An image, uint8 ``(h, w)`` grey or ``(h, w, 3)`` RGB, as a PNG file: lossless."""
+    """Encode an image, uint8 ``(h, w)`` grey or ``(h, w, 3)`` RGB, as a PNG file (lossless)."""
     return _encode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 3])
 
 
 def encode_jpeg(image: ImageArray, quality: int = 92) -> bytes:
-    """An image, uint8 ``(h, w)`` grey or ``(h, w, 3)`` RGB, as a JPEG file.
+    """Encode an image, uint8 ``(h, w)`` grey or ``(h, w, 3)`` RGB, as a JPEG file.
 
-    Colour is kept at full resolution (4:4:4): halving it blurs contours and thin heat.
+    Colour is not subsampled (4:4:4): half its resolution would blur contours and thin structures.
     """
     sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
@@ -488,9 +504,9 @@ def encode_jpeg(image: ImageArray, quality: int = 92) -> bytes:
 
 def _encode(suffix: str, image: ImageArray, options: list[int]) -> bytes:
     if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
-        raise ValueError(f"an image is uint8 (h, w) or (h, w, 3), not {image.dtype} {image.shape}")
+        raise ValueError(f"an image must be uint8 (h, w) or (h, w, 3), not {image.dtype} {image.shape}")
     bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(suffix, bgr, options)
     if not done:
-        raise ValueError(f"an image of {image.shape} cannot be written as {suffix}")
+        raise ValueError(f"an image of shape {image.shape} cannot be encoded as {suffix}")
     return bytes(data)

@@ -1,6 +1,7 @@
-"""Verdicts as rows: one image's facts, the columns of the CSV, and results written while they come.
+"""Rows of results: their fields, the columns of the CSV, and the files that the ``score`` command writes.
 
-The app's CSV and the shell's have the same columns with the same meaning; the shell's has more.
+The CSV files of the web application and of the command line share columns of the same meaning; those of the
+command line have additional ones.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ CSV_COLUMNS = (
     "min_area",
     "scoring_identity",
 )
-# What only the shell's CSV has, behind the others.
+# Additional columns in the CSV of the command line, after the others.
 MORE_COLUMNS = ("error", "panel", "mask", "backbone", "random_weights", "regions_json")
 
 
@@ -59,15 +60,21 @@ def decision_document(
     decision: Prediction | None,
     verdict: str | None,
 ) -> dict[str, Any]:
-    """One image's row, in the units people see.
+    """Build the row of one image, with scores in map units and regions in image pixels.
 
     Args:
+        name: the image's name.
+        sha256: hash of the image's file.
         original_size: (height, width) in pixels.
         score: a level.
         quantizer: the scale of the levels.
-        decision: under the threshold; None where there is none: what depends on it is None.
-        verdict: accept, review or reject. With a guard band it can be review; ``above_threshold`` says
-            whether the mask has a pixel.
+        decision: the decision at the threshold; without a threshold None, and so are the values that depend
+            on it.
+        verdict: accept, reject or, with a guard band, review; None without a threshold. ``above_threshold``
+            states whether the mask has a pixel, which differs from the verdict in the guard band.
+
+    Returns:
+        The row as plain JSON.
     """
     height, width = original_size
     value = quantizer.to_value
@@ -106,12 +113,12 @@ def decision_document(
 
 
 def unusable(name: str, reason: str, sha256: str | None = None) -> dict[str, Any]:
-    """The row of a file that could not be judged."""
+    """Build the row of a file that could not be scored."""
     return {"name": name, "verdict": None, "error": reason, "sha256": sha256}
 
 
-def of_model(model: Padim, name: str, identity: str) -> dict[str, Any]:
-    """What all rows of one run share."""
+def model_columns(model: Padim, name: str, identity: str) -> dict[str, Any]:
+    """Build the columns that are the same for all rows of one run: model, id and settings."""
     return {
         "model": name,
         "model_id": identity,
@@ -121,7 +128,7 @@ def of_model(model: Padim, name: str, identity: str) -> dict[str, Any]:
 
 
 def csv_cells(row: Mapping[str, Any], columns: tuple[str, ...] = CSV_COLUMNS) -> list[str]:
-    """A row as cells of the CSV; what is not there or None is empty."""
+    """Convert a row to the cells of a CSV line; missing values and None become empty cells."""
     regions = row.get("regions")
     known: dict[str, Any] = dict(row)
     if regions is not None:
@@ -135,19 +142,19 @@ def csv_cells(row: Mapping[str, Any], columns: tuple[str, ...] = CSV_COLUMNS) ->
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """One line of CSV, every cell of text as :func:`spelt`: what all CSV files of the product are made of."""
+    """Format one line of CSV, with text escaped by :func:`spelt`; used for all CSV files of the program."""
     out = StringIO()
     csv.writer(out).writerow([spelt(cell) if isinstance(cell, str) else cell for cell in cells])
     return out.getvalue()
 
 
 def csv_file(lines: Iterable[Iterable[object]]) -> bytes:
-    """A CSV file, with the mark that spreadsheets need to read UTF-8."""
+    """Build a CSV file in UTF-8, with the byte order mark that spreadsheets need to recognize it."""
     return "".join(map(csv_line, lines)).encode("utf-8-sig", "replace")
 
 
 def _short(number: float) -> float:
-    """Six digits: more is noise, and both files then say the same."""
+    """Round to six significant digits, so that CSV and JSON have the same numbers."""
     return float(f"{number:.6g}")
 
 
@@ -161,49 +168,52 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-# What begins a formula, as NFKC has it: the full-width, small and raised forms too.
+# Characters that begin a formula, after NFKC normalization, which covers full-width and other variants.
 _FORMULA = frozenset("=+-@")
 
 
 def spelt(text: str) -> str:
-    """Text for a cell of a CSV: a spreadsheet does not run it, should it begin like a formula.
+    """Escape a text for a CSV cell by a leading apostrophe if a spreadsheet would take it for a formula.
 
-    What spreadsheets leave out before a formula does not count as its beginning: blanks of every kind, byte
-    order marks, control characters and whatever else has no width. A number is left as it is.
+    Characters that spreadsheets ignore before a formula are ignored here too: white space of every kind, byte
+    order marks, control characters and characters without width. Numbers are not escaped.
     """
-    begin = next((c for c in text if not _passed_over(c)), "")
+    begin = next((c for c in text if not _ignored_before_formula(c)), "")
     formula = unicodedata.normalize("NFKC", begin)[:1] in _FORMULA or text[:1] in {"\t", "\r", "\n"}
     return f"'{text}" if formula and not _NUMBER.fullmatch(text) else text
 
 
-# Written by the product itself; a spreadsheet reads it as the number it is.
+# Numbers as the program formats them, which are safe even with a sign.
 _NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 
-def _passed_over(character: str) -> bool:
+def _ignored_before_formula(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp", "Mn"}
 
 
 # --- files ------------------------------------------------------------------------------------------
 
 
-# Characters that some system does not take in a file name.
-_UNFIT = re.compile(r'[<>:"|?*\x00-\x1f]')
+# Characters that are not allowed in file names on some operating system.
+_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 class FileNames:
-    """Names of files made for images: sub-folders are kept, and no two are the same on any system."""
+    """Unique file names for the panels and masks of images, valid on every operating system.
+
+    Sub-folders are kept.
+    """
 
     def __init__(self) -> None:
         self._used_names: set[str] = set()
 
     def take(self, name: str) -> str:
-        """A path below the output folder, with forward slashes and without a suffix, unused so far."""
+        """Return an unused path below the output folder, with forward slashes and without a suffix."""
         path = PurePosixPath(name.replace("\\", "/"))
-        # A folder called "a.jpg" would be in the way of the file "a.jpg".
+        # A folder named "a.jpg" would conflict with a file "a.jpg".
         folders = [f"{part}_" if PurePosixPath(part).suffix else part for part in path.parts[:-1]]
-        parts = [_fit(part) for part in (*folders, path.stem) if part.strip("./ ")]
+        parts = [_portable(part) for part in (*folders, path.stem) if part.strip("./ ")]
         stem = "/".join(parts) or "image"
         chosen, again = stem, 2
         while chosen.lower() in self._used_names:
@@ -212,19 +222,24 @@ class FileNames:
         return chosen
 
 
-def _fit(part: str) -> str:
-    """One component of a path as every system takes it, of at most 120 bytes."""
-    plain = _UNFIT.sub("_", part).encode()[:120].decode("utf-8", "ignore").strip(" ").rstrip(". ")
+def _portable(part: str) -> str:
+    """Return a path component that is valid on every operating system, of at most 120 bytes."""
+    plain = _FORBIDDEN.sub("_", part).encode()[:120].decode("utf-8", "ignore").strip(" ").rstrip(". ")
     if plain.startswith("."):
         plain = f"_{plain[1:]}"
     return f"_{plain}" if not plain or _RESERVED.fullmatch(plain) else plain
 
 
 class Results:
-    """results.csv and results.json, in place and whole once closed; until then the rows are in a journal.
+    """Writer of results.csv and results.json on exit; until then the rows are in a journal.
 
-    Rows are not kept in memory. Leaving the ``with`` by an error writes the files too, marked as interrupted,
-    and leaves the journal, from which a later run goes on. What was judged is not lost, whatever stops it.
+    Rows are not kept in memory. If the ``with`` block is left by an error, the files are written, too, marked
+    as interrupted, and the journal is kept for a later run to resume. So no row is lost, even after a kill.
+
+    Attributes:
+        folder: the folder of the files.
+        counts: number of rows by verdict, and of unreadable files.
+        interrupted: why the results are incomplete; None if they are not.
     """
 
     def __init__(
@@ -236,10 +251,10 @@ class Results:
     ) -> None:
         """
         Args:
-            folder: where the files go.
+            folder: the folder of the files.
             shared: columns that are the same in every row.
-            about: what stands at the top of the JSON.
-            journal: of a scoring to go on with; default: a new one.
+            about: values at the top of the JSON.
+            journal: the journal of the scoring, which may be a resumed one; default: a new journal.
         """
         self.folder = folder
         self.counts: Counter[str] = Counter()
@@ -247,8 +262,8 @@ class Results:
         self._shared = dict(shared)
         self._about = dict(about)
         self._journal = journal
-        # The place of each row in the order of the images, and in the journal.
-        self._places: list[tuple[int, int]] = []
+        # Of each row: its position among the images, and its byte offset in the journal.
+        self._positions: list[tuple[int, int]] = []
 
     def __enter__(self) -> Self:
         if self._journal is None:
@@ -258,7 +273,7 @@ class Results:
 
     @property
     def journal(self) -> Journal:
-        """Where the rows are until the end."""
+        """The journal that has the rows until the files are written."""
         assert self._journal is not None
         return self._journal
 
@@ -266,27 +281,27 @@ class Results:
         """Write a row of :func:`decision_document` or :func:`unusable`.
 
         Args:
-            row: one image's.
-            order: its place among the images; default: the next one.
+            row: the row of one image.
+            order: its position among the images; default: the next one.
         """
         self._place(row, self.journal.add(row), order)
 
     def keep(self, place: int, order: int) -> dict[str, Any]:
-        """Take a row of an earlier run from its place in the journal; returns it."""
+        """Reuse a row of an earlier run, at byte offset ``place`` of the journal, and return it."""
         row = self.journal.row(place)
         self._place(row, place, order)
         return row
 
     def _place(self, row: Mapping[str, Any], place: int, order: int | None) -> None:
-        self._places.append((len(self._places) if order is None else order, place))
+        self._positions.append((len(self._positions) if order is None else order, place))
         self.counts["unreadable" if row.get("error") else str(row["verdict"])] += 1
 
     def interrupt(self, reason: str) -> None:
-        """Mark the results as not complete, and why."""
+        """Mark the results as incomplete, with the reason."""
         self.interrupted = reason
 
     def document(self) -> dict[str, Any]:
-        """What stands at the end of the JSON: counts, and whether something cut the run short."""
+        """Return the values at the end of the JSON: counts, and why the run was interrupted or None."""
         names = ("accept", "review", "reject", "unreadable")
         return {"counts": {name: self.counts[name] for name in names}, "interrupted": self.interrupted}
 
@@ -302,17 +317,17 @@ class Results:
             self.journal.remove()
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        for _, place in sorted(self._places):
+        for _, place in sorted(self._positions):
             yield self.journal.row(place)
 
     def _write_csv(self, file: BinaryIO) -> None:
-        # A name on disk need not be text: what is none must not end the run.
+        # File names may contain undecodable bytes, which must not end the run: hence "replace".
         columns = (*CSV_COLUMNS, *MORE_COLUMNS)
         file.write(codecs.BOM_UTF8 + csv_line(columns).encode("utf-8", "replace"))
         for row in self._rows():
             file.write(csv_line(csv_cells({**row, **self._shared}, columns)).encode("utf-8", "replace"))
         if self.interrupted is not None:
-            # The CSV has no other place to say so; the row has no name and no verdict.
+            # A CSV has no header for this, so the mark is a last row without name and verdict.
             last = {"name": "", "error": f"interrupted: {self.interrupted}"}
             file.write(csv_line(csv_cells(last, columns)).encode("utf-8", "replace"))
 

@@ -1,4 +1,4 @@
-"""A robustness measurement as files: CSV with a line a count, JSON with everything."""
+"""Files of a robustness measurement: CSV with one line per rate, JSON with all figures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ __all__ = ["robustness_csv", "robustness_json"]
 
 
 def robustness_csv(found: Robustness, *, threshold: float, model: str, data: str) -> bytes:
-    """Counts at every severity of every change, one a line; those of a kind of defect name it.
+    """Build a CSV of the rates at every severity of every change, in total and by kind of defect.
 
     Args:
         found: the measurement.
-        threshold: it was judged at, in map units.
-        model: its name.
-        data: what the images are, as the user knows them.
+        threshold: the threshold of the decisions, in map units.
+        model: the model's name.
+        data: the data set's name.
+
+    Returns:
+        The file's bytes, UTF-8 with a byte order mark.
     """
     lines: list[Iterable[object]] = []
     lines.append(
@@ -57,16 +60,19 @@ def robustness_json(
     model: dict[str, str],
     data: str,
 ) -> bytes:
-    """Everything counted, and what change is tolerated, as JSON.
+    """Build a JSON document of all rates, and of the tolerated severity of every change.
 
     Args:
         found: the measurement.
-        failed: files that could not be used.
-        margin: fall in the share of defects caught that is too much.
+        failed: errors of the files that could not be used.
+        margin: the drop in the share of defects caught, 0..1, from which a change is not tolerated.
         threshold, data: as for :func:`robustness_csv`.
-        model: what identifies it.
+        model: the model's name and id.
+
+    Returns:
+        The file's bytes, UTF-8.
     """
-    whole = {
+    document = {
         "model": model,
         "data": data,
         "threshold": threshold,
@@ -74,4 +80,4 @@ def robustness_json(
         **to_json.robustness(found, margin),
         "skipped": to_json.skipped(failed),
     }
-    return json.dumps(whole, indent=1, ensure_ascii=False).encode()
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()

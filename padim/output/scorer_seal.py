@@ -1,11 +1,11 @@
-"""The SHA-256 that an exported scorer carries over itself, so that a damaged copy is refused.
+"""The SHA-256 that an exported ONNX model carries of itself, so that a damaged copy is refused.
 
-The last metadata entry of the ONNX file, ``sha256``, is at the very end of it: its 64 hexadecimal digits are
-the file's last 64 bytes, and they are the SHA-256 of the file with these digits set to zero. Nothing has to
-be parsed to find them, and every bit of the file counts. Numbers in a second file (above 2 GB) have their own
-SHA-256 in the metadata entry ``data_sha256``, beside the second file's name in ``data_file``.
+The last metadata entry of the ONNX file, ``sha256``, is at the very end of the file: its 64 hexadecimal
+digits are the file's last 64 bytes, and they are the SHA-256 of the file with these digits set to "0". They
+are found without parsing the file, and cover every bit of it. A second file with large arrays (above 2 GB)
+has its own SHA-256 in the metadata entry ``data_sha256``, and its name in ``data_file``.
 
-Nothing here loads onnxruntime: no session is made of a file that has not been checked.
+This module does not import onnxruntime: a file is checked before a session is created from it.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ DATA_SHA256 = "data_sha256"
 
 _DIGITS = 64
 _ZEROS = b"0" * _DIGITS
-# Appended to a protobuf message, a field is one more element of its list: field 14 of ModelProto
-# (``metadata_props``), 74 bytes long, with the key ``sha256`` in 6 bytes and a value of 64.
+# Bytes appended to a protobuf message can add an element to a repeated field: here to field 14 of ModelProto
+# (``metadata_props``), 74 bytes long, with the key ``sha256`` of 6 bytes and a value of 64 bytes.
 _MARKER = b"rJ\n\x06sha256\x12@"
 _PIECE = 2**20
 
 
 def seal_entry(content: bytes) -> bytes:
-    """What has to be appended to a serialized ONNX model to seal it.
+    """Return the bytes to append to a serialized ONNX model to seal it.
 
     Args:
         content: the model, without a seal.
 
     Returns:
-        The last metadata entry, ``sha256``, serialized.
+        The serialized metadata entry ``sha256``.
     """
     digest = hashlib.sha256(content)
     digest.update(_MARKER + _ZEROS)
@@ -47,10 +47,10 @@ def seal_entry(content: bytes) -> bytes:
 
 
 def seal(content: bytes) -> bytes:
-    """A serialized ONNX model with its SHA-256 in the metadata.
+    """Return a serialized ONNX model with its SHA-256 in the metadata.
 
     Args:
-        content: the model; one that carries a seal gets it anew.
+        content: the model; an existing seal is replaced.
     """
     end = len(content) - _DIGITS
     if end > len(_MARKER) and content[end - len(_MARKER) : end] == _MARKER:
@@ -59,7 +59,7 @@ def seal(content: bytes) -> bytes:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 that a scorer carries, checked against the file.
+    """Return the SHA-256 that an exported model carries, after checking the file against it.
 
     Returns:
         64 hexadecimal digits.
@@ -75,7 +75,7 @@ def digest(path: Path) -> str:
             tail = file.read(_DIGITS + len(_MARKER))
             if tail[:-_DIGITS] != _MARKER:
                 raise PadimError(
-                    f"{path}: carries no SHA-256 at its end, so it is cut short, damaged or from an "
+                    f"{path}: carries no SHA-256 at its end, so it is truncated, damaged or from an "
                     "earlier version of padim; export it again"
                 )
             file.seek(0)
@@ -88,13 +88,13 @@ def digest(path: Path) -> str:
     found.update(_ZEROS)
     if found.hexdigest().encode() != tail[-_DIGITS:]:
         raise PadimError(
-            f"{path}: was altered after it was exported, its SHA-256 is another; copy or export it again"
+            f"{path}: was altered after it was exported (its SHA-256 differs); copy or export it again"
         )
     return found.hexdigest()
 
 
 def verify(path: Path) -> None:
-    """Check an exported scorer, and the second file with its numbers if it has one, against their SHA-256.
+    """Check an exported model, and its second file if there is one, against their SHA-256.
 
     Args:
         path: the ``.onnx`` file.
@@ -112,16 +112,16 @@ def verify(path: Path) -> None:
         found = sha256_of(beside)
     except OSError as error:
         raise PadimError(
-            f"{beside}: cannot be read ({error.strerror or error}); it belongs to {path.name}, copy it along"
+            f"{beside}: cannot be read ({error.strerror or error}); it belongs to {path.name}: copy both"
         ) from error
     if found != expected:
         raise PadimError(
-            f"{beside}: was altered after it was exported, its SHA-256 is another; copy or export it again"
+            f"{beside}: was altered after it was exported (its SHA-256 differs); copy or export it again"
         )
 
 
 def _data_of(path: Path) -> tuple[str, str] | None:
-    """Name and SHA-256 of the second file that a sealed scorer's metadata name; None where all is in one."""
+    """Return name and SHA-256 of the second file from the metadata of a sealed model; None without one."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content.rfind(DATA_SHA256.encode()) < 0:
             return None
@@ -133,5 +133,5 @@ def _data_of(path: Path) -> tuple[str, str] | None:
     if name is None or expected is None:
         return None
     if not name or Path(name).name != name or "\\" in name:
-        raise PadimError(f"{path}: names a file in another folder for its numbers ({name}); export it again")
+        raise PadimError(f"{path}: refers to a data file in another folder ({name}); export it again")
     return name, expected

@@ -1,8 +1,8 @@
-"""The rows of a scoring under way, on disk as they come: what is judged is kept whatever stops the program.
+"""A journal of the rows of a running scoring, so that no result is lost if the program is stopped.
 
-``results.partial.jsonl`` has one JSON document a line: first what the scoring was begun with, then a row an
-image. Lines are only ever added, each is handed to the system before the next image's, and the file is
-flushed to the disk at least once a second; a last line that was cut short is dropped. The file goes once
+``results.partial.jsonl`` has one JSON document per line: first the settings of the scoring, then one row per
+image. Lines are only appended, each is passed to the operating system before the next image's, and the file
+is synced to disk at least once a second; an incomplete last line is dropped. The file is removed once
 results.csv and results.json have been written from it.
 """
 
@@ -21,15 +21,20 @@ from padim.storage.atomic import naming, sync_folder, write_atomic
 
 NAME = "results.partial.jsonl"
 _FORMAT = "padim-scoring"
-# Seconds between two flushes to the disk.
+# Seconds between two syncs to disk.
 _FLUSHED_EVERY = 1.0
 
 
 class Journal:
-    """The open journal of one scoring."""
+    """The open journal of one scoring.
+
+    Attributes:
+        path: the journal's file.
+        rows: SHA-256 and byte offset of each image's row, by name.
+    """
 
     def __init__(self, folder: Path, rows: dict[str, tuple[str, int]], end: int) -> None:
-        """Open a journal that is there, to add to; :meth:`begin` and :meth:`go_on` say what is in it."""
+        """Open an existing journal for appending; use :meth:`begin` or :meth:`resume` instead."""
         self.path = folder / NAME
         self.rows = rows
         with naming(self.path):
@@ -42,40 +47,40 @@ class Journal:
     def begin(
         cls, folder: Path, begun_with: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] = ()
     ) -> Self:
-        """Start one, in place of any former one.
+        """Create a journal, in place of an existing one.
 
         Args:
-            folder: of the results.
-            begun_with: what the rows depend on, as plain JSON.
-            rows: of an earlier scoring with the same.
+            folder: the folder of the results.
+            begun_with: the settings on which rows depend, as plain JSON.
+            rows: rows of an earlier scoring with the same settings, to reuse.
         """
         head = {"format": _FORMAT, "begun_with": dict(begun_with)}
         write_atomic(folder / NAME, b"".join(map(_encoded, (head, *rows))))
         return cls(folder, *_read(folder)[1:])
 
     @classmethod
-    def go_on(cls, folder: Path, begun_with: Mapping[str, Any]) -> Self:
+    def resume(cls, folder: Path, begun_with: Mapping[str, Any]) -> Self:
         """Open the journal of a scoring that was stopped.
 
         Raises:
-            PadimError: there is none, or it was begun with something else; says with what.
+            PadimError: there is none, or the scoring had other settings; the message names them.
         """
         known, rows, end = _read(folder)
         if known is None:
-            raise PadimError(f"{folder}: holds no scoring that was stopped")
+            raise PadimError(f"{folder}: holds no scoring that was stopped; score without --resume")
         for name, now in begun_with.items():
             if known.get(name) != now:
                 raise PadimError(
-                    f"{folder}: the scoring there was begun with {name} {known.get(name)}, not {now}; "
-                    "use that, or start afresh with --force"
+                    f"{folder}: the scoring there was started with {name} {known.get(name)}, not {now}; "
+                    "use that value, or start again with --force"
                 )
         return cls(folder, rows, end)
 
     def add(self, row: Mapping[str, Any]) -> int:
-        """Keep a row; returns where it stands.
+        """Append a row, and return its byte offset.
 
         Raises:
-            OSError: the disk is full, say; names the file.
+            OSError: the row cannot be written, for example on a full disk; the error names the file.
         """
         with naming(self.path):
             place = self._file.tell()
@@ -87,7 +92,7 @@ class Journal:
         return place
 
     def row(self, place: int) -> dict[str, Any]:
-        """The row that stands there."""
+        """Return the row at a byte offset."""
         end = self._file.tell()
         self._file.seek(place)
         row = json.loads(self._file.readline())
@@ -95,7 +100,7 @@ class Journal:
         return dict(row)
 
     def remove(self) -> None:
-        """The results are complete: the journal goes."""
+        """Remove the journal's file, once the results are complete."""
         self.path.unlink(missing_ok=True)
         sync_folder(self.path.parent)
 
@@ -109,17 +114,20 @@ class Journal:
 
 
 def begun_with(folder: Path) -> dict[str, Any] | None:
-    """What a scoring in ``folder`` that was stopped was begun with; None where there is none."""
+    """Return the settings of a stopped scoring in ``folder``; None if there is none."""
     return _read(folder)[0]
 
 
 def rows_kept(folder: Path) -> int:
-    """How many images' rows a scoring that was stopped has kept."""
+    """Return the number of images whose rows a stopped scoring in ``folder`` has kept."""
     return len(_read(folder)[1])
 
 
 def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[str, int]], int]:
-    """What it was begun with, each image's hash and place by name, and where the whole lines end."""
+    """Return a journal's settings, each image's hash and offset by name, and the end of the complete lines.
+
+    The settings are None, and the others empty, if there is no valid journal.
+    """
     rows: dict[str, tuple[str, int]] = {}
     try:
         with (folder / NAME).open("rb") as file:
@@ -138,12 +146,12 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[str, int
 
 
 def _encoded(document: Mapping[str, Any]) -> bytes:
-    """One line. A name on disk need not be text: what cannot be encoded becomes JSON's own escape for it."""
+    """Encode a document as one line; undecodable bytes of file names become JSON escapes."""
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _line(line: bytes) -> dict[str, Any] | None:
-    """A whole line's document; None at the end, or where a line was cut short."""
+    """Decode the document of a line; None for an empty or incomplete line."""
     if not line.endswith(b"\n"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""A sensitivity measurement as files: CSV with a line a setting, JSON with everything."""
+"""Files of a sensitivity measurement: CSV with one line per setting, JSON with all figures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ __all__ = ["sensitivity_csv", "sensitivity_json"]
 
 
 def sensitivity_csv(found: Sensitivity, *, threshold: float, model: str, data: str) -> bytes:
-    """Defects caught of those tried for every kind, contrast and size, one setting a line.
+    """Build a CSV of the painted defects caught, one line per kind, contrast and size.
 
     Args:
         found: the measurement.
-        threshold: it was judged at, in map units.
-        model: its name.
-        data: what the images are, as the user knows them.
+        threshold: the threshold of the decisions, in map units.
+        model: the model's name.
+        data: the data set's name.
+
+    Returns:
+        The file's bytes, UTF-8 with a byte order mark.
     """
     lines: list[Iterable[object]] = []
     lines.append(
@@ -56,15 +59,18 @@ def sensitivity_json(
     model: dict[str, str],
     data: str,
 ) -> bytes:
-    """Settings, counts, curves and places as JSON; sizes and places in map pixels.
+    """Build a JSON document of settings, counts, curves and places; sizes and places in map pixels.
 
     Args:
         found: the measurement.
-        failed: files that could not be used.
+        failed: errors of the files that could not be used.
         threshold, data: as for :func:`sensitivity_csv`.
-        model: what identifies it.
+        model: the model's name and id.
+
+    Returns:
+        The file's bytes, UTF-8.
     """
-    whole = {
+    document = {
         "model": model,
         "data": data,
         "threshold": threshold,
@@ -73,4 +79,4 @@ def sensitivity_json(
         "places": [asdict(place) for place in counts_by_place(found)],
         "skipped": to_json.skipped(failed),
     }
-    return json.dumps(whole, indent=1, ensure_ascii=False).encode()
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()

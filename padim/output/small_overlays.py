@@ -1,4 +1,4 @@
-"""Small JPEGs of scored images, with their heat and the outline of what is marked."""
+"""Small JPEGs of scored images, with the heatmap and the outline of rejected or marked areas."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def overlay_jpeg(
     *,
     heat: bool = True,
 ) -> bytes:
-    """A small image with its heat and the outline of what is rejected.
+    """Return a JPEG of an image with the heatmap and the outline of the rejected regions.
 
     Args:
-        rgb: uint8 ``(h, w, 3)``; drawn on at this size.
+        rgb: uint8 ``(h, w, 3)``; the JPEG has this size.
         q: uint16 ``(S, S)``, the level map.
-        level: threshold T.
-        min_area: smallest region in map pixels.
-        box: where the image lies in the map; None: it fills it.
-        heat: False draws the outline alone.
+        level: the threshold as a level.
+        min_area: area of the smallest region that counts, in map pixels.
+        box: the image's area in the map; None: all of it.
+        heat: False draws the outline only.
     """
     size = (rgb.shape[0], rgb.shape[1])
     mask = decide(q, level, min_area, original_size=size, content_box=box).mask
@@ -50,7 +50,10 @@ def outlined_jpeg(
     level: int,
     box: Box | None,
 ) -> bytes:
-    """A small image with the outline of any area, bool ``(S, S)`` in map pixels; arguments as above."""
+    """Return a JPEG of an image with the outline of an area, bool ``(S, S)`` in map pixels.
+
+    The other arguments are those of :func:`overlay_jpeg`.
+    """
     large = mask_to_original(mask, (rgb.shape[0], rgb.shape[1]), box)
     return _drawn(rgb, q, large, level, box, heat=False)
 

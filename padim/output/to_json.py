@@ -1,4 +1,4 @@
-"""What the measurements count as plain JSON, alike in the shell and in the app."""
+"""Conversion of measurements to plain JSON, the same for the command line and the web application."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def rate(of: Rate) -> dict[str, Any]:
-    """A counted share; None of none."""
+    """Convert a counted share; its ``share`` is null if nothing was counted."""
     share = of.share if of.of else None
     return {"count": of.count, "of": of.of, "share": share, "low_95": of.low, "high_95": of.high}
 
 
 def curve(of: Curve) -> dict[str, Any]:
-    """Counts along sizes or contrasts, and what is read off the curve through them."""
+    """Convert a detection curve: counts by size or contrast, the logistic fit, and sizes read from it."""
     return {
         "caught": [rate(one) for one in of.rates],
         "logistic": None if of.slope is None else {"intercept": of.intercept, "slope_per_log": of.slope},
@@ -34,7 +34,7 @@ def curve(of: Curve) -> dict[str, Any]:
 
 
 def sensitivity(found: Sensitivity) -> dict[str, Any]:
-    """A probe's settings, counts and curves over size; sizes in map pixels."""
+    """Convert a sensitivity measurement: settings, counts and curves over size, in map pixels."""
     return {
         "painted_on": list(found.images),
         "fitted_on": found.in_fit,
@@ -55,11 +55,11 @@ def sensitivity(found: Sensitivity) -> dict[str, Any]:
 
 
 def robustness(found: Robustness, margin: float) -> dict[str, Any]:
-    """Everything counted under changes, and what is borne.
+    """Convert a robustness measurement: rates at every severity, and the tolerated severities.
 
     Args:
-        found: the counts.
-        margin: fall in the share of defects caught that is too much.
+        found: the measurement.
+        margin: the drop in the share of defects caught, 0..1, from which a change is not tolerated.
     """
     return {
         "good": found.good,
@@ -85,8 +85,8 @@ def robustness(found: Robustness, margin: float) -> dict[str, Any]:
 
 
 def learning_curve(found: LearningCurve) -> dict[str, Any]:
-    """Everything counted at each number of parts, what it says in words, and from how many parts on odd ones
-    do not decide the threshold."""
+    """Convert a learning curve: figures by number of parts, the advice, and the number of unusual parts that
+    the threshold tolerates."""
     from padim.analysis.learning_advice import advice
     from padim.decision.calibration import odd_parts_tolerated, parts_needed
 
@@ -134,7 +134,7 @@ def _spread(found: Spread | None) -> dict[str, float] | None:
 
 
 def _trial(trial: Trial) -> dict[str, Any]:
-    """One fit; the share of defects caught is None without any."""
+    """Convert one fit; the share of defects caught is null without defects."""
     caught = [None if math.isnan(value) else value for value in trial.caught.tolist()]
     return {
         "threshold": trial.threshold,
@@ -151,5 +151,5 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 
 def skipped(failed: Iterable[ImageError]) -> list[dict[str, str]]:
-    """Files that could not be used."""
+    """Convert errors of files that could not be used to names and reasons."""
     return [{"name": error.name, "error": error.reason} for error in failed]

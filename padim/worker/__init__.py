@@ -1,11 +1,12 @@
-"""Heavy work in a process of its own: its memory returns to the system, and a kill ends nothing else.
+"""Heavy work in a separate process, whose memory returns to the system and whose end affects nothing else.
 
-``python -m padim.worker`` reads one request, a line of JSON, from its standard input, and answers with lines
-of JSON on its standard output: how far it is, and at the end what came of it or the error. A further line
-``cancel`` asks it to stop; the end of its input means that whoever asked is gone, and ends it at once.
+``python -m padim.worker`` reads one request, a line of JSON, from its standard input, and writes lines of
+JSON to its standard output: progress reports, and at the end the outcome or the error. A further input line
+``cancel`` requests a stop; the end of the input means that the parent process has ended, and ends the worker
+at once.
 
-    messages   requests, outcomes and errors, to JSON and back
-    images   where the images of a request are, and opening them
-    verbs      what can be asked for
-    process    starting the process and talking to it
+    messages   requests, outcomes and errors, and their conversion to and from JSON
+    images     the images of a request, and how to open them
+    verbs      the work for each kind of request
+    process    the parent's side: starting the process and exchanging messages with it
 """

@@ -1,4 +1,4 @@
-"""The worker process itself: ``python -m padim.worker``."""
+"""The entry point of the worker process, ``python -m padim.worker``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from padim.worker.messages import error_to_json, request_from_json
 from padim.worker.process import ABANDONED, CANCEL
 
 _LOGGER = logging.getLogger("padim.worker")
-# Seconds between two reports of the same stage: a person cannot read faster.
-_PACE = 0.1
+# Minimum number of seconds between two progress reports of a stage; users could not read faster ones.
+_REPORT_INTERVAL = 0.1
 
 
-class _Answers:
-    """Lines of JSON to whoever asked."""
+class _Messages:
+    """The worker's messages to the parent process, as lines of JSON on standard output."""
 
     def __init__(self) -> None:
-        # Nothing but these lines goes there: whatever else prints, prints to the log.
+        # Standard output is reserved for messages: other output is redirected to standard error, the log.
         self._out: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
         self._last = ("", 0.0)
@@ -39,21 +39,21 @@ class _Answers:
         self, done: int, total: int | None = None, stage: str = "", *, in_bytes: bool = False
     ) -> None:
         now = time.monotonic()
-        if stage == self._last[0] and done != total and now - self._last[1] < _PACE:
+        if stage == self._last[0] and done != total and now - self._last[1] < _REPORT_INTERVAL:
             return
         self._last = stage, now
         self.send(progress=[done, total, stage, in_bytes])
 
 
 def _listen(rest: bytearray, cancel: threading.Event) -> None:
-    # Not through sys.stdin, whose lock a thread that waits there would still hold when the process ends.
+    # Reads the descriptor, as a thread waiting in sys.stdin would hold its lock when the process ends.
     while True:
         if CANCEL in rest:
             cancel.set()
             rest.clear()
         more = os.read(0, 4096)
         if not more:
-            # Whoever asked is gone, and what is saved is saved whole: there is nothing to tidy up.
+            # The parent process has ended. Saving is atomic, so that nothing needs to be cleaned up.
             os._exit(ABANDONED)
         rest += more
 
@@ -69,33 +69,37 @@ def _first_line() -> tuple[bytes, bytearray]:
     return line, bytearray(rest)
 
 
-def _first_to_be_killed() -> None:
-    """Where memory runs out, let the system choose this process rather than the server."""
+def _raise_oom_score() -> None:
+    """Make the kernel kill this process rather than the server when memory runs out (Linux only)."""
     with suppress(OSError), Path("/proc/self/oom_score_adj").open("w") as file:
         file.write("500")
 
 
 def main() -> int:
-    """Do what the first line of the input asks for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, whose end ends this process
+    """Carry out the request in the first line of the input, and return the exit status.
+
+    Returns:
+        0 after the outcome was sent, 1 after an error was sent.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, and with it this process
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    _first_to_be_killed()
+    _raise_oom_score()
     keep_freed_memory()
-    answers, cancel = _Answers(), threading.Event()
+    messages, cancel = _Messages(), threading.Event()
     line, rest = _first_line()
     threading.Thread(target=_listen, args=(rest, cancel), name="listen", daemon=True).start()
     try:
         from padim.worker.verbs import perform
 
-        outcome = perform(request_from_json(line), answers.progress, cancel.is_set)
+        outcome = perform(request_from_json(line), messages.progress, cancel.is_set)
     except Exception as error:
-        # Whatever went wrong must reach whoever asked, who cannot see this process's exceptions.
+        # Every error must be sent: the parent process cannot see the exceptions of this one.
         document = error_to_json(error)
         if document["kind"] == "fault":
             _LOGGER.exception("the work failed")
-        answers.send(error=document)
+        messages.send(error=document)
         return 1
-    answers.send(outcome=outcome.model_dump(mode="json"))
+    messages.send(outcome=outcome.model_dump(mode="json"))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Where the images of a request are: a folder or zip, files on disk, or part of a labelled data set."""
+"""The images of a request: a folder or zip, files on disk, or part of a labelled data set."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class AtPath(BaseModel):
-    """A folder or a zip file."""
+    """Images in a folder or a zip file."""
 
     kind: Literal["path"] = "path"
     path: Path
 
 
 class Files(BaseModel):
-    """Files on disk, under the names their sender gave them; zips among them are opened."""
+    """Uploaded files on disk with their original names; zips among them are opened."""
 
     kind: Literal["files"] = "files"
     files: list[tuple[str, Path]]
@@ -34,10 +34,10 @@ class Labelled(BaseModel):
     """Labelled images to compare configurations on.
 
     Attributes:
-        at: where they are.
-        label: what they are, as the user knows it; single files have no other name.
-        beside: whether masks that lie beside a folder may be read.
-        good_of: only the good images to fit on, of the category of this name; None: all categories.
+        at: the location of the images.
+        label: the name of the data set for the user; the only name if these are single files.
+        beside: whether masks beside the folder may be read.
+        good_of: use only the good images to fit on, of the category of this name; None: all categories.
     """
 
     kind: Literal["labelled"] = "labelled"
@@ -47,10 +47,10 @@ class Labelled(BaseModel):
     good_of: str | None = None
 
     def categories(self) -> tuple[Category, ...]:
-        """Its categories.
+        """Return the categories of the data set.
 
         Raises:
-            PadimError: they cannot be told apart into good parts and others, or there are too few.
+            PadimError: the images cannot be divided into good parts and others, or there are too few.
         """
         from padim.study.data import categories
 
@@ -63,10 +63,10 @@ Images = Annotated[AtPath | Files | Labelled, Field(discriminator="kind")]
 
 
 def open_images(given: AtPath | Files | Labelled) -> Source | Dataset:
-    """The images, read lazily.
+    """Open the images of a request; they are read lazily.
 
     Raises:
-        PadimError: they are not there (any more).
+        PadimError: the images do not exist (any more).
     """
     from padim.data.opening import expand_uploads, open_source
 
@@ -77,14 +77,18 @@ def open_images(given: AtPath | Files | Labelled) -> Source | Dataset:
     for category in given.categories():
         if category.name == given.good_of:
             return category.normals
-    raise PadimError(f"{given.label}: has no category '{given.good_of}' any more")
+    raise PadimError(f"{given.label}: no longer has a category '{given.good_of}'; choose the images again")
 
 
 def categories_of_files(files: Sequence[tuple[str, File]], label: str) -> tuple[Category, ...]:
-    """The one category that uploaded files are, labelled or good parts alone.
+    """Return the single category of uploaded files, which are labelled images or only good parts.
+
+    Args:
+        files: name and content of every file.
+        label: the name of the data set; its stem is the category's name.
 
     Raises:
-        PadimError: neither, or too few.
+        PadimError: the files are neither labelled nor good parts, or there are too few.
     """
     from padim.data.datasets import good_uploads, open_uploads
     from padim.study.data import category

@@ -1,4 +1,4 @@
-"""What the worker process is asked and what it answers, as JSON; errors keep their type and attributes."""
+"""Requests to the worker process and its outcomes and errors, with conversion to and from JSON."""
 
 from __future__ import annotations
 
@@ -15,27 +15,32 @@ from padim.worker.images import Images, Labelled
 
 
 class WorkerFault(Exception):
-    """The work ended by a fault of the program; its traceback is in the log."""
+    """The worker failed by an unexpected exception, whose traceback is in the log."""
 
 
 # -- requests --------------------------------------------------------------------------------------------
 
 
 class _OfModel(BaseModel):
-    """Attributes: ``root`` of the workspace, and the id of the ``model`` in it."""
+    """A request that concerns a model of a workspace.
+
+    Attributes:
+        root: the workspace's folder.
+        model: the model's id.
+    """
 
     root: Path
     model: str
 
 
 class Fit(_OfModel):
-    """A new model, in the folder prepared for it.
+    """Request to fit a new model, in the folder that was prepared for it.
 
     Attributes:
-        config: its settings.
-        groups: each image's part, by name.
-        images: the good parts.
-        label: what the images are, as the user knows them.
+        config: the model's settings.
+        groups: each image's part, by the image's name.
+        images: the images of good parts.
+        label: the name of the images for the user.
     """
 
     verb: Literal["fit"] = "fit"
@@ -46,17 +51,18 @@ class Fit(_OfModel):
 
 
 class Rebuild(_OfModel):
-    """The features of a model's own ``images`` once more."""
+    """Request to extract the features of a model's own ``images`` again."""
 
     verb: Literal["rebuild"] = "rebuild"
     images: Images
 
 
 class Add(_OfModel):
-    """A fit continued with further ``images``.
+    """Request to continue a fit with further ``images``.
 
     Attributes:
-        shots: names of images that are further shots of another one of them, and that one's name.
+        images: the further images of good parts.
+        shots: by name of an image that shows the same part as an earlier one, the name of that earlier one.
     """
 
     verb: Literal["add"] = "add"
@@ -65,14 +71,14 @@ class Add(_OfModel):
 
 
 class SetLayers(_OfModel):
-    """A fit anew from the ``active`` layers only, from the features on disk."""
+    """Request to refit a model on the ``active`` layers only, from the features on disk."""
 
     verb: Literal["set_layers"] = "set_layers"
     active: list[str]
 
 
 class Exclude(_OfModel):
-    """A fit without the part of one image."""
+    """Request to refit a model without the part shown by the image at ``index``."""
 
     verb: Literal["exclude"] = "exclude"
     index: int
@@ -80,19 +86,19 @@ class Exclude(_OfModel):
 
 
 class Include(_OfModel):
-    """A fit with a part that had been taken out."""
+    """Request to refit a model with a part that was excluded, shown by the image at ``index``."""
 
     verb: Literal["include"] = "include"
     index: int
 
 
 class StudyRequest(BaseModel):
-    """A comparison of configurations.
+    """Request to compare configurations in a study.
 
     Attributes:
-        folder: the study's own.
+        folder: the folder of the study.
         variants: name and settings of each configuration.
-        images: what they are compared on.
+        images: the images on which they are compared.
     """
 
     verb: Literal["study"] = "study"
@@ -106,12 +112,16 @@ _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discrimina
 
 
 def request_to_json(request: Request) -> str:
-    """One line of JSON."""
+    """Convert a request to one line of JSON."""
     return request.model_dump_json()
 
 
 def request_from_json(line: str | bytes) -> Request:
-    """The request. Raises ValueError where it is none."""
+    """Convert a line of JSON to a request.
+
+    Raises:
+        ValueError: the line is no valid request.
+    """
     return _REQUEST.validate_json(line)
 
 
@@ -119,14 +129,14 @@ def request_from_json(line: str | bytes) -> Request:
 
 
 class WorkerResult(BaseModel):
-    """What came of it; which attributes a verb fills is said with the verb.
+    """The outcome of a request; the functions in :mod:`padim.worker.verbs` list the attributes that they set.
 
     Attributes:
-        images: how many images.
-        parts: how many parts they show.
-        active, muted: layers in use, and not.
-        was_stale: the calibration was out of date before.
-        again: how many runs of a study were there from before.
+        images: number of images.
+        parts: number of parts that the images show.
+        active, inactive: layers in use, and not in use.
+        was_stale: whether the calibration was out of date before.
+        again: number of runs of a study that were complete before.
         failed: name and reason of every file that could not be used.
     """
 
@@ -140,7 +150,7 @@ class WorkerResult(BaseModel):
 
     @property
     def unusable(self) -> tuple[ImageError, ...]:
-        """The files that could not be used."""
+        """The files that could not be used, as errors."""
         return tuple(ImageError(name, reason) for name, reason in self.failed)
 
 
@@ -148,7 +158,11 @@ class WorkerResult(BaseModel):
 
 
 def error_to_json(error: BaseException) -> dict[str, Any]:
-    """The error with its type and attributes; those of the program itself by their type's name only."""
+    """Convert an error to JSON with its type and attributes.
+
+    A ``MemoryError`` or ``OSError`` becomes a ``PadimError`` with a remedy. An unexpected error becomes a
+    "fault" with the name of its type only.
+    """
     if isinstance(error, MemoryError):
         error = PadimError(
             "there is not enough memory for this; a smaller input size, a coarser grid or fewer images "
@@ -165,13 +179,13 @@ def error_to_json(error: BaseException) -> dict[str, Any]:
 
 
 def error_from_json(document: dict[str, Any]) -> Exception:
-    """The error once more, of its own type where ``padim.errors`` has it."""
+    """Restore an error from JSON: of its own type if :mod:`padim.errors` has it, else a ``WorkerFault``."""
     kind = getattr(errors, str(document.get("kind")), None)
     message = str(document.get("message", ""))
     if not (isinstance(kind, type) and issubclass(kind, PadimError)):
         return WorkerFault(message)
     error = kind.__new__(kind)
-    # What BaseException keeps as its text; the types' own constructors take other arguments.
+    # BaseException takes its text from args; the constructors of the types take other arguments.
     error.args = (message,)
     for key, value in dict(document.get("attributes", {})).items():
         setattr(error, key, Path(value["path"]) if isinstance(value, dict) else value)

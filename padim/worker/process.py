@@ -1,4 +1,4 @@
-"""Starting the worker process and talking to it."""
+"""Start the worker process, send it a request, and receive its progress and outcome."""
 
 from __future__ import annotations
 
@@ -17,69 +17,69 @@ from padim.worker.messages import Request, WorkerResult, error_from_json, reques
 from padim.worker.verbs import ReportProgress
 
 CANCEL = b"cancel\n"
-# The exit status of a worker whose input has ended.
+# Exit status of a worker whose input has ended, that is, whose parent process has ended.
 ABANDONED = 3
-# Seconds that a worker has to end once it was asked to; then it is killed, which loses nothing saved.
+# Seconds in which a worker must end after a stop request; then it is killed, which loses no saved data.
 PATIENCE = 20.0
 
-# Takes a function to be called when the user asks to stop; at once where that has happened already.
+# Registers a function to call when the user requests a stop; it is called at once if that has happened.
 OnCancel = Callable[[Callable[[], None]], None]
 
 
 def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> WorkerResult:
-    """Have a request done by a new process, and wait for its end.
+    """Carry out a request in a new process, and wait for its end.
 
     Args:
-        request: what to do.
-        progress: told how far it is.
-        on_cancel: takes the function that asks the process to stop.
+        request: the request.
+        progress: called with progress reports.
+        on_cancel: called once with the function that requests the process to stop.
 
     Returns:
-        What came of it. The process is gone by then, and all of its memory with it.
+        The outcome. By then the process has ended and its memory is released.
 
     Raises:
         PadimError: as :func:`padim.worker.verbs.perform`; or the process was killed.
-        Cancelled: it was asked to stop.
-        WorkerFault: a fault of the program.
+        Cancelled: the process stopped on request.
+        WorkerFault: the process failed by an unexpected exception.
     """
-    process = _started()
-    asked = threading.Event()
+    process = _start()
+    cancelled = threading.Event()
 
     def cancel() -> None:
-        asked.set()
-        with suppress(OSError, ValueError):  # it has ended meanwhile
+        cancelled.set()
+        with suppress(OSError, ValueError):  # the process has already ended
             _send(process, CANCEL)
-        late = threading.Timer(PATIENCE, process.kill)
-        late.daemon = True
-        late.start()
+        kill_timer = threading.Timer(PATIENCE, process.kill)
+        kill_timer.daemon = True
+        kill_timer.start()
 
     try:
-        with suppress(OSError):  # it has ended before it could read: its exit status says why
+        with suppress(OSError):  # the process has ended before reading: its exit status tells the reason
             _send(process, request_to_json(request).encode() + b"\n")
         on_cancel(cancel)
-        answer = _answer(process, progress)
+        answer = _receive(process, progress)
     except BaseException:
         process.kill()
         raise
     finally:
-        _ended(process)
+        _close(process)
     if isinstance(answer, WorkerResult):
         return answer
     if answer is not None:
         raise answer
-    if asked.is_set():
+    if cancelled.is_set():
         raise Cancelled("stopped on request; nothing was changed")
-    raise PadimError(_why(process.returncode))
+    raise PadimError(_exit_reason(process.returncode))
 
 
-def _started() -> subprocess.Popen[bytes]:
-    here = str(Path(__file__).resolve().parents[2])
-    search = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+def _start() -> subprocess.Popen[bytes]:
+    root = str(Path(__file__).resolve().parents[2])
+    search = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [sys.executable, "-m", "padim.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # Its own session: Ctrl-C in the server's terminal is the server's alone.
+        # A separate session, so that Ctrl-C in the server's terminal does not reach the worker.
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
     )
@@ -91,13 +91,13 @@ def _send(process: subprocess.Popen[bytes], line: bytes) -> None:
     process.stdin.flush()
 
 
-def _answer(process: subprocess.Popen[bytes], progress: ReportProgress) -> WorkerResult | Exception | None:
-    """What it says at its end; None where it ends without a word."""
+def _receive(process: subprocess.Popen[bytes], progress: ReportProgress) -> WorkerResult | Exception | None:
+    """Return the outcome or error that the process sends; None if it ends without sending one."""
     assert process.stdout is not None
     for line in process.stdout:
         try:
             message = json.loads(line)
-        except ValueError:  # cut short by the end of the process
+        except ValueError:  # the process ended in the middle of a line
             return None
         if "error" in message:
             return error_from_json(message["error"])
@@ -108,8 +108,8 @@ def _answer(process: subprocess.Popen[bytes], progress: ReportProgress) -> Worke
     return None
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Wait for its end; one that has told the outcome, or cannot tell it any more, has nothing left to do."""
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a process that has sent its outcome or was killed; kill it after 5 seconds."""
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
@@ -121,11 +121,11 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def _why(status: int) -> str:
+def _exit_reason(status: int) -> str:
     if status == -getattr(signal, "SIGKILL", 9):
         return (
             "the process that did the work was killed by the system, most likely because memory ran out; "
             "a smaller input size, a coarser grid or fewer images take less"
         )
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
-    return f"the process that did the work ended before its time ({how}); the server's log may say why"
+    return f"the process that did the work ended unexpectedly ({how}); see the server's log for the reason"

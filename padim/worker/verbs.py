@@ -1,7 +1,8 @@
-"""What the worker can be asked for: fits, changes of a model that fit anew, studies.
+"""The work for each kind of request: fits, changes of a model that refit it, and studies.
 
-A model is opened from the workspace, changed under its lock and saved there; whoever asked opens it again.
-Nothing is removed here when a fit fails: whoever prepared the folder does that, also after a kill.
+A model is opened from the workspace, changed under its lock and saved there; the parent process then opens it
+again. When a fit fails nothing is removed here: that is done by the parent process, which prepared the
+folder, so that it also works after a kill.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class ReportProgress(Protocol):
-    """Told how far the work is: ``done`` of ``total`` items, or bytes, of a stage."""
+    """A progress callback, called with ``done`` of ``total`` items, or bytes, of a stage."""
 
     def __call__(
         self, done: int, total: int | None = None, stage: str = "", *, in_bytes: bool = False
@@ -39,16 +40,19 @@ class ReportProgress(Protocol):
 
 
 def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
-    """Do what a request asks for.
+    """Carry out a request.
 
     Args:
         request: the request.
-        progress: told how far it is.
-        cancel: asked between steps; True stops.
+        progress: called with progress reports.
+        cancel: called between steps; the work stops when it returns True.
+
+    Returns:
+        The outcome.
 
     Raises:
-        PadimError: it cannot be done; a model that was to be changed is as it was.
-        Cancelled: ``cancel`` said so.
+        PadimError: the request cannot be carried out; a model to be changed is unchanged.
+        Cancelled: ``cancel`` returned True.
     """
     match request:
         case Fit():
@@ -66,17 +70,17 @@ def perform(request: Request, progress: ReportProgress, cancel: Cancel) -> Worke
 
 
 def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
-    """``images`` of the model, and what ``failed``.
+    """Fit a model and save it; the outcome has ``images``, the number of the model's images, and ``failed``.
 
-    What is done is kept in the model's working folder until it is saved: after a kill, the same request goes
-    on from there.
+    Completed work is kept in the model's working folder until the model is saved, so that the same request
+    resumes it after a kill.
     """
     from padim.config import PadimConfig
     from padim.storage import resume
 
     config = PadimConfig.of(request.config)
     fetch_weights(config, progress, cancel)
-    # The first fit with these layers makes the network's file, which takes a while and reports nothing.
+    # The first fit with these layers exports the network, which takes a while and reports no progress.
     progress(0, None, "Preparing the network")
     from padim.model import Padim
     from padim.workspace import Workspace
@@ -102,7 +106,7 @@ def _fit(request: Fit, progress: ReportProgress, cancel: Cancel) -> WorkerResult
 
 
 def _kept_request(request: Fit, total: int) -> resume.Request:
-    """What to keep of a request, to go on with it after a kill."""
+    """Build the record of a request that is stored, so that the fit can be resumed after a kill."""
     from padim.storage import resume
     from padim.worker.images import AtPath, Files
 
@@ -118,11 +122,11 @@ def _kept_request(request: Fit, total: int) -> resume.Request:
 
 
 def fetch_weights(config: PadimConfig, progress: ReportProgress, cancel: Cancel) -> None:
-    """Download the network's weights, should they not be here.
+    """Download the network's weights if they are not on this machine.
 
     Raises:
-        BackboneError: they cannot be had; says what to bring.
-        Cancelled: ``cancel`` said so; nothing of the file is kept.
+        BackboneError: the weights cannot be downloaded; the message names the files to provide.
+        Cancelled: ``cancel`` returned True; a partial download is discarded.
     """
     from padim.network import registry, weights
 
@@ -131,18 +135,18 @@ def fetch_weights(config: PadimConfig, progress: ReportProgress, cancel: Cancel)
     if config.weights == "random" or not missing:
         return
 
-    def received(had: int, total: int) -> None:
+    def on_bytes(received: int, total: int) -> None:
         if cancel():
             raise Cancelled("stopped while fetching the network")
-        progress(had, total or None, "Fetching the network", in_bytes=True)
+        progress(received, total or None, "Fetching the network", in_bytes=True)
 
     progress(0, None, "Fetching the network")
     for part in missing:
-        weights.origin(part, received)
+        weights.origin(part, on_bytes)
 
 
 def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
-    """Whether the calibration ``was_stale``, and what ``failed``."""
+    """Extract a model's features again; the outcome has ``was_stale`` and ``failed``."""
     from padim.workspace import Workspace
 
     failed: list[ImageError] = []
@@ -155,14 +159,14 @@ def _rebuild(request: Rebuild, progress: ReportProgress, cancel: Cancel) -> Work
 
 
 def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
-    """How many ``images`` were added, and how many new ``parts`` they show."""
+    """Add images to a model; the outcome has ``images`` and ``parts``, the numbers added, and ``failed``."""
     from padim.workspace import Workspace
 
     failed: list[ImageError] = []
     source = open_images(request.images)
     with Workspace(request.root).edit(request.model) as model:
         before, parts_before = len(model.normals_), _parts(model.normals_)
-        # A label of its part that no part of the model has.
+        # A part's label that no part of the model has yet.
         groups = {name: f"added after {before}: {first}" for name, first in request.shots.items()}
         model.partial_fit(source, groups=groups, progress=progress, cancel=cancel, on_error=failed.append)
         added = len(model.normals_) - before
@@ -174,7 +178,7 @@ def _add(request: Add, progress: ReportProgress, cancel: Cancel) -> WorkerResult
 
 
 def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
-    """The layers now ``active`` and ``inactive``."""
+    """Refit a model with other layers or parts; the outcome has its ``active`` and ``inactive`` layers."""
     from padim.workspace import Workspace
 
     with Workspace(request.root).edit(request.model) as model:
@@ -191,7 +195,7 @@ def _refit(request: SetLayers | Exclude | Include, progress: ReportProgress, can
 
 
 def _study(request: StudyRequest, progress: ReportProgress, cancel: Cancel) -> WorkerResult:
-    """How many runs were there ``again``; the study itself is in its folder."""
+    """Run a study in its folder; the outcome has ``again``, the number of runs that were complete before."""
     from padim.config import PadimConfig
     from padim.study.plan import Variant
     from padim.study.runner import run

@@ -1,4 +1,4 @@
-"""How parts lie, against motions that are known: synthetic ones, and those the sample data was made with."""
+"""Pose spread compared with known motions: synthetic ones, and those the sample data was made with."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def measured(flange: list[RGB]) -> Alignment:
 
 
 def moved(image: RGB, dx: float, dy: float, degrees: float) -> RGB:
-    """Turned about the middle, then shifted, by OpenCV's own definitions."""
+    """Rotate an image about its center, then shift it, by OpenCV's definitions."""
     side = len(image)
     matrix = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, degrees, 1)
     matrix[:, 2] += dx, dy
@@ -49,7 +49,7 @@ def moved(image: RGB, dx: float, dy: float, degrees: float) -> RGB:
 
 
 def noisy(image: RGB, rng: np.random.Generator) -> RGB:
-    """Another exposure, with sensor noise."""
+    """Add sensor noise, as another exposure would have it."""
     values = image * rng.uniform(0.85, 1.1) + rng.normal(0, 6, image.shape)
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
@@ -60,10 +60,10 @@ def motions(seed: int, count: int, shift: float, turn: float) -> Motions:
 
 
 def errors(got: Alignment, true: Motions) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Of shifts in pixels and of turns in degrees, whatever the common position is taken to be.
+    """Return the errors of shifts (pixels) and rotations (degrees), up to a common motion.
 
-    Two sets of motions are the same when one common motion, applied to the part first, leads from one to the
-    other: that one is fitted here.
+    Two sets of motions are equal if one common motion, applied to the part first, leads from one to the
+    other; that motion is fitted here.
     """
     turn = got.angles - true[:, 2]
     radians = np.radians(true[:, 2])
@@ -104,7 +104,7 @@ def test_known_motions_are_found(
 
 
 def test_signs_are_as_described(flange: list[RGB]) -> None:
-    """One image among many that lie still: down, right and counter-clockwise are positive."""
+    """Move one image among many that do not move: down, right and counter-clockwise are positive."""
     got = align(
         [*[flange[0]] * 6, moved(flange[0], 0, 5, 0), moved(flange[0], 3, 0, 0), moved(flange[0], 0, 0, 2)]
     )
@@ -126,7 +126,7 @@ def test_lengths_are_pixels_of_the_image_given(size: int, flange: list[RGB]) -> 
 @settings(deadline=None, max_examples=8)
 @given(st.integers(0, 10_000), st.floats(0, 5), st.floats(0, 2), st.integers(4, 9))
 def test_parts_that_differ_are_found_as_well(seed: int, shift: float, turn: float, count: int) -> None:
-    """Each its own grain and light, on one kind of part."""
+    """Parts of one kind, each with its own grain and light."""
     true, rng = motions(seed, count, shift, turn), np.random.default_rng(seed)
     images = []
     for index, motion in enumerate(true):
@@ -142,7 +142,7 @@ def test_parts_that_differ_are_found_as_well(seed: int, shift: float, turn: floa
 
 
 def test_the_sample_lies_as_it_was_made(measured: Alignment) -> None:
-    """Shift and turn that the generator drew for each image; map pixels are half of its own."""
+    """Compare with the shift and rotation that the generator drew; a map pixel is half of one of its own."""
     true = []
     for index in range(make_sample.N_TRAIN):
         scene = make_sample.make_scene(np.random.default_rng([make_sample.SEED, 0, 0, index]))
@@ -171,7 +171,7 @@ def test_the_order_of_the_images_plays_no_part(flange: list[RGB]) -> None:
 
 
 def random_texture(rng: np.random.Generator, side: int, grain: float) -> RGB:
-    """Another piece of the same material under the same uneven light."""
+    """Return another piece of the same material under the same uneven light."""
     values = rng.normal(size=(side, side))
     if grain:
         values = cv2.GaussianBlur(values, (0, 0), grain)
@@ -222,7 +222,7 @@ def test_an_image_of_something_else_counts_for_nothing(flange: list[RGB]) -> Non
 def test_a_motion_that_fits_badly_counts_for_nothing(
     flange: list[RGB], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ended early, the coarse search takes the wrong peak for some parts that lie very differently."""
+    """If the coarse search ends early, it finds the wrong peak for some parts in very different poses."""
     monkeypatch.setattr(alignment, "_COARSE_ROUNDS", 1)
     left_out = 0
     for seed in range(6):
@@ -236,7 +236,7 @@ def test_a_motion_that_fits_badly_counts_for_nothing(
     assert left_out > 0
 
 
-# --- the edge ---
+# --- input, progress, cancellation ---
 
 
 @pytest.mark.parametrize(

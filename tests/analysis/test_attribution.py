@@ -1,4 +1,4 @@
-"""Which layer saw it: against permutations, against refits, and what a fair split must satisfy."""
+"""Attribution to layers compared with all permutations and with refits, and the axioms of a fair split."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def covariances(rng: np.random.Generator, k: int, d: int, floor: float = 0.01) -
 
 
 def by_permutations(covariance: Doubles, delta: Doubles, layer_of: npt.NDArray[np.int64], n: int) -> Doubles:
-    """The definition: the mean, over all orders in which layers could come, of what each one adds."""
+    """Compute the definition: the mean, over all orders of the layers, of what each one adds."""
 
     def worth(layers: tuple[int, ...]) -> float:
         chosen = np.flatnonzero(np.isin(layer_of, layers))
@@ -71,7 +71,7 @@ def test_equals_the_mean_over_all_permutations(n_layers: int) -> None:
 
 
 def test_a_hand_worked_case() -> None:
-    """Variances 1, covariance c, seen at (1, 1): alone each is worth 1, together they are 2 / (1 + c)."""
+    """Variances 1, covariance c, observed at (1, 1): alone each is worth 1, together they are 2 / (1 + c)."""
     c = 0.6
     covariance = np.array([[[1.0, c], [c, 1.0]]])
     shares = layer_shares(covariance, np.ones((1, 2)), np.array([0, 1]), 2)
@@ -90,7 +90,7 @@ def test_no_share_is_negative_and_they_sum_to_the_distance(
     seed: int, n_layers: int, d: int, scale: float, floor: float
 ) -> None:
     rng = np.random.default_rng(seed)
-    # Of low rank before the floor, as with fewer images than channels.
+    # Of low rank before eps is added, as with fewer images than channels.
     root = rng.normal(size=(3, d, max(1, d // 2)))
     covariance = root @ root.transpose(0, 2, 1) + floor * np.eye(d)
     delta = scale * rng.normal(size=(3, d))
@@ -110,7 +110,7 @@ def test_layers_that_say_the_same_get_the_same(seed: int, each: int, others: int
     rng = np.random.default_rng(seed)
     d = 2 * each + others
     covariance, delta = covariances(rng, 1, d), rng.normal(size=(1, d))
-    # Make the problem the same when the first two layers change places.
+    # Make the problem symmetric in the first two layers.
     swap = np.r_[each : 2 * each, 0:each, 2 * each : d]
     covariance = (covariance + covariance[:, swap[:, None], swap]) / 2
     delta = (delta + delta[:, swap]) / 2
@@ -132,7 +132,7 @@ def test_a_layer_that_sees_nothing_of_its_own_gets_nothing(seed: int, d: int, si
 
 
 def test_the_plain_split_goes_negative_where_this_does_not() -> None:
-    """Two layers that always move together: the weaker one's part of the plain split is below zero."""
+    """For two layers that always vary together, the weaker one's share of the plain split is negative."""
     covariance = np.array([[[1.0, 0.9], [0.9, 1.0]]])
     delta = np.array([[2.0, 0.5]])
     plain = delta * np.linalg.solve(covariance, delta[..., None])[..., 0]
@@ -142,7 +142,7 @@ def test_the_plain_split_goes_negative_where_this_does_not() -> None:
     np.testing.assert_allclose(shares.sum(), plain.sum())
 
 
-def test_no_distance_is_shared_by_nobody() -> None:
+def test_a_zero_distance_has_zero_shares() -> None:
     shares = layer_shares(np.eye(4)[None], np.zeros((1, 4)), np.array([0, 0, 1, 2]), 3)
     np.testing.assert_array_equal(shares, np.zeros((1, 3)))
 
@@ -195,7 +195,7 @@ def test_the_strongest_place_is_where_the_score_comes_from() -> None:
 # --- a test image ---
 
 
-def test_an_images_shares_sum_to_the_distances_it_was_judged_by(small_model: Padim) -> None:
+def test_an_images_shares_sum_to_the_distances_it_was_scored_by(small_model: Padim) -> None:
     (scored,) = small_model.predict(defects(1))
     rgb = prepare(defects(1)[0], small_model.network.preprocess).rgb
     runs = small_model.network.extractor.runs
@@ -217,13 +217,13 @@ def test_an_images_shares_sum_to_the_distances_it_was_judged_by(small_model: Pad
     assert np.count_nonzero(there.maps(8).sum(axis=0)) == len(there.positions)
 
 
-def test_channels_are_told_by_their_layer(small_model: Padim) -> None:
+def test_channels_are_assigned_to_their_layer(small_model: Padim) -> None:
     layers, layer_of = kept_layers(small_model)
     stops = np.cumsum([layer.channels for layer in layers])
     np.testing.assert_array_equal(layer_of, np.searchsorted(stops, small_model.state.channels, side="right"))
 
 
-def test_too_many_layers_are_said_to_be_too_many(small_model: Padim, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_layers_are_refused(small_model: Padim, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attribution, "MOST_LAYERS", 2)
     with pytest.raises(PadimError, match="at most 2 layers can be told apart, and the model uses 3"):
         kept_layers(small_model)
@@ -238,7 +238,7 @@ def test_another_images_shape_is_refused(small_model: Padim) -> None:
 
 
 def shot_again(model_of: Callable[..., Padim], config: PadimConfig) -> Padim:
-    """Eleven parts, two of them photographed three times, one twice; one kept out."""
+    """Return a model of 11 parts: two with three shots, one with two, one kept out."""
     groups = {f"good_{i:03d}.png": part for i, part in enumerate("aaabbbccdefghijk")}
     return model_of(config).fit(normals(16), groups=groups).exclude(15, "kept_out")
 
@@ -250,22 +250,22 @@ def test_held_out_shares_are_those_of_a_model_without_the_part(small_config: Pad
     corner[40:, 40:] = True
     asked = [(0, everywhere), (4, corner), (6, everywhere), (9, corner)]
     runs = model.network.extractor.runs
-    for (index, region), told in zip(asked, explain_held_out(model, asked), strict=True):
+    for (index, region), report in zip(asked, explain_held_out(model, asked), strict=True):
         places = places_of(region, 8)
-        np.testing.assert_array_equal(told.positions, places)
+        np.testing.assert_array_equal(report.positions, places)
         held_out = model.state.fitted.held_out[index].ravel()[places].astype(float) ** 2
-        np.testing.assert_allclose(told.squared.sum(axis=1), held_out, rtol=1e-4)
-        assert (told.squared >= 0).all()
+        np.testing.assert_allclose(report.squared.sum(axis=1), held_out, rtol=1e-4)
+        assert (report.squared >= 0).all()
     assert model.network.extractor.runs == runs
-    # The same from a model that really never saw the part.
+    # The same from a model that was fitted without the part.
     name, data = normals(16)[4]
     others = [item for i, item in enumerate(normals(15)) if i not in (3, 4, 5)]
     groups = {item.name: item.group for item in model.normals_}
     fresh = Padim(small_config).fit(others, groups=groups)
     rgb = prepare((name, data), fresh.network.preprocess).rgb
     expected = explain(fresh, embed(fresh, rgb), corner)
-    (told,) = explain_held_out(model, [(4, corner)])
-    np.testing.assert_allclose(told.squared, expected.squared, rtol=2e-3, atol=1e-3)
+    (report,) = explain_held_out(model, [(4, corner)])
+    np.testing.assert_allclose(report.squared, expected.squared, rtol=2e-3, atol=1e-3)
 
 
 def test_memory_does_not_grow_with_the_regions(
@@ -293,9 +293,9 @@ def test_memory_does_not_grow_with_the_regions(
     monkeypatch.setattr(attribution, "PatchStatistics", Counted)
     monkeypatch.setattr(FeatureStore, "read", counted)
     monkeypatch.setattr(attribution, "_SCATTER_ROOM", 7 * 8 * 20 * 20)  # of seven positions
-    for told, before in zip(explain_held_out(model, asked), expected, strict=True):
-        np.testing.assert_array_equal(told.positions, before.positions)
-        np.testing.assert_allclose(told.squared, before.squared, rtol=1e-9)
+    for report, before in zip(explain_held_out(model, asked), expected, strict=True):
+        np.testing.assert_array_equal(report.positions, before.positions)
+        np.testing.assert_allclose(report.squared, before.squared, rtol=1e-9)
     assert max(looked_at) == 7
     assert max(map(len, read)) <= 7
     np.testing.assert_array_equal(np.sort(np.concatenate(read)), np.arange(64))  # each once
@@ -306,7 +306,7 @@ def test_memory_does_not_grow_with_the_regions(
 
 
 def test_what_is_set_meanwhile_changes_nothing(small_config: PadimConfig) -> None:
-    """The settings of a model are others before its new state is there: one state answers throughout."""
+    """The settings of a model change before its new state exists; the whole answer must use one state."""
     model = Padim(small_config).fit(normals(6))
     rgb = prepare(defects(1)[0], model.network.preprocess).rgb
     region = np.ones((64, 64), bool)
@@ -323,19 +323,21 @@ def test_what_is_set_meanwhile_changes_nothing(small_config: PadimConfig) -> Non
 
 def test_the_normals_layers_are_the_mean_of_their_held_out_shares(small_config: PadimConfig) -> None:
     model = shot_again(Padim, small_config)
-    told = normals_layers(model)
+    report = normals_layers(model)
     fitted = [i for i, normal in enumerate(model.normals_) if normal.status == "fit"]
     everywhere = np.ones((64, 64), bool)
     one_by_one = explain_held_out(model, [(i, everywhere) for i in fitted])
-    assert len(told.positions) == 64  # so small a grid is looked at everywhere
-    np.testing.assert_allclose(told.squared, np.mean([one.squared for one in one_by_one], axis=0), rtol=1e-9)
+    assert len(report.positions) == 64  # all positions of so small a grid are used
+    np.testing.assert_allclose(
+        report.squared, np.mean([one.squared for one in one_by_one], axis=0), rtol=1e-9
+    )
 
 
 def test_a_large_grid_is_looked_at_here_and_there() -> None:
     config = PadimConfig(input_size=160, grid_stride=4, n_features=10)
-    told = normals_layers(Padim(config).fit(normals(4)))
-    assert 100 <= len(told.positions) <= 256
-    rows, columns = np.divmod(told.positions, 40)
+    report = normals_layers(Padim(config).fit(normals(4)))
+    assert 100 <= len(report.positions) <= 256
+    rows, columns = np.divmod(report.positions, 40)
     np.testing.assert_array_equal(np.unique(rows), np.unique(columns))
 
 
@@ -353,7 +355,7 @@ def test_without_features_or_parts_it_says_so(small_config: PadimConfig) -> None
 
 
 def same(one: Padim, other: Padim) -> None:
-    """Bit for bit."""
+    """Compare two models bit for bit."""
     assert one.config == other.config
     assert one.state.fitted.quantizer == other.state.fitted.quantizer
     assert one.current_threshold == other.current_threshold
@@ -396,9 +398,9 @@ def test_middle_layers_off_and_a_number_of_features(small_config: PadimConfig) -
     assert not set(model.state.channels) & set(range(24, 64))
     same(model, Padim(model.config).fit(normals(6)))
     (scored,) = model.predict(defects(1))
-    told = explain(model, embed(model, prepare(defects(1)[0], model.network.preprocess).rgb))
-    assert told.layers == ("blocks.2", "blocks.10")
-    np.testing.assert_allclose(told.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
+    report = explain(model, embed(model, prepare(defects(1)[0], model.network.preprocess).rgb))
+    assert report.layers == ("blocks.2", "blocks.10")
+    np.testing.assert_allclose(report.maps(8).sum(axis=0), scored.grid**2, rtol=1e-3, atol=1e-3)
 
 
 def test_the_number_asked_for_outlives_saving(small_config: PadimConfig, tmp_path: object) -> None:

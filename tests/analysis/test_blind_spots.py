@@ -16,17 +16,17 @@ def test_the_weakest_cell_and_the_blind_places() -> None:
     caught = np.ones((9, 2, 2, 2), bool)
     caught[0] = False
     caught[4, 1, 0] = False
-    probe = made(caught)
-    cell = weakest_cell(probe)
+    measurement = made(caught)
+    cell = weakest_cell(measurement)
     assert (cell.row, cell.column, cell.places) == (0, 0, 3)
     assert cell.share == pytest.approx(2 / 3)
-    places = counts_by_place(probe)
+    places = counts_by_place(measurement)
     assert [place.blind for place in places] == [True] + [False] * 8
     assert [(place.count, place.of) for place in places] == [(0, 8)] + 3 * [(8, 8)] + [(6, 8)] + 4 * [(8, 8)]
     assert overall_share(places) == pytest.approx(62 / 72)
     # Of one kind alone.
-    assert [place.count for place in counts_by_place(probe, "scratch")] == [0] + [4] * 8
-    assert counts_by_place(probe, "spot")[4].count == 2
+    assert [place.count for place in counts_by_place(measurement, "scratch")] == [0] + [4] * 8
+    assert counts_by_place(measurement, "spot")[4].count == 2
 
 
 def test_places_without_a_trial_are_left_out() -> None:

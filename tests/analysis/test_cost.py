@@ -1,4 +1,4 @@
-"""What is said beforehand against what a model then takes."""
+"""Estimated cost compared with what a model then takes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_estimate_is_what_a_model_takes(
 
 
 def test_few_normals_make_wide_networks_affordable() -> None:
-    """The figures of the README: full inverse covariances would be 5 GB."""
+    """Check the figures of the README: full inverse covariances would take 5 GB."""
     config = PadimConfig(backbone="wide_resnet50_2", grid_stride=4, input_size=256)
     assert config.n_features == 550
     cost = estimate(config, 200)
@@ -57,7 +57,7 @@ def test_few_normals_make_wide_networks_affordable() -> None:
 
 
 @pytest.mark.parametrize("method", ["shared", "patchcore", "local", "ensemble", "svdd", "flow", "stfpm"])
-def test_what_is_said_of_the_other_methods_is_what_they_take(method: str, tmp_path: Path) -> None:
+def test_the_estimates_of_the_other_methods_are_what_they_take(method: str, tmp_path: Path) -> None:
     config = PadimConfig.of(
         {
             "input_size": 64,
@@ -72,7 +72,7 @@ def test_what_is_said_of_the_other_methods_is_what_they_take(method: str, tmp_pa
     )
     model = Padim(config, work_dir=tmp_path / "work").fit(normals(12))
     cost = estimate(config, 12)
-    # Of 12 x 64 patches none is left out: a memory is never smaller than FEWEST.
+    # All of the 12 x 64 patches are stored, because a memory is never smaller than FEWEST.
     remembered = dict.fromkeys(("patchcore", "ensemble", "local"), 12 * 64)
     assert cost.patches == remembered.get(method)
     assert cost.kept_per_image == (4 * 64 * 40 if method == "local" else 0)
@@ -81,7 +81,7 @@ def test_what_is_said_of_the_other_methods_is_what_they_take(method: str, tmp_pa
     stored = sum(path.stat().st_size for path in saved.iterdir() if not path.name.startswith(aside))
     assert stored == pytest.approx(cost.bundle, rel=0.02, abs=2000)
     held = sum(array.nbytes for array in model.state.fitted.detector.inputs().values())
-    # What one image takes for a moment is only told where it is much.
+    # The temporary memory of one image is reported only if it is large.
     beside = model.state.fitted.detector.scoring_bytes() if cost.patches else 0
     if method != "stfpm":  # whose numbers are in the graph
         assert cost.score_memory == pytest.approx(held + beside, rel=0.05, abs=20_000)
@@ -102,5 +102,5 @@ def test_from_enough_images_on_a_model_is_whole_and_below_it_is_not(features: in
     enough = images_for_full_size(features)
     assert enough >= 1
     assert not any(is_low_rank(n, features) for n in range(enough, features + 3))
-    # A single image spans nothing at all, and is no low rank to the engine's rule.
+    # A single image spans no direction, which does not count as low rank by the engine's rule.
     assert all(is_low_rank(n, features) for n in range(2, enough))

@@ -16,7 +16,7 @@ from tests.parts import normals, part, png
 
 @pytest.fixture(scope="module")
 def shot_twice(tmp_path_factory: pytest.TempPathFactory) -> Padim:
-    """Eight parts with two shots each; one kept out, one that is not good."""
+    """Return a model of eight parts with two shots each; one is kept out, one is not good."""
     config = PadimConfig(input_size=64, grid_stride=8, n_features=10, smoothing_sigma=1, min_area=4)
     shots = [(f"{i}_{shot}.png", png(part(i, shot=shot))) for i in range(8) for shot in (0, 1)]
     model = Padim(config, work_dir=tmp_path_factory.mktemp("work"))

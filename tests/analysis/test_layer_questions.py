@@ -1,4 +1,4 @@
-"""What can be asked about layers: places of an image, normals, and shares as whole percents."""
+"""Questions about layers: places in an image, normals, and shares as whole percents."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def test_features_are_counted_by_layer(small_model: Padim) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"), [({}, True), ({"position_tolerance": 1}, False), ({"method": "patchcore"}, False)]
+    ("settings", "report"), [({}, True), ({"position_tolerance": 1}, False), ({"method": "patchcore"}, False)]
 )
-def test_only_a_sum_of_layers_can_be_told(settings: dict[str, object], told: bool) -> None:
-    assert can_attribute(Padim(PadimConfig.model_validate(settings))) == told
+def test_only_a_sum_of_layers_can_be_attributed(settings: dict[str, object], report: bool) -> None:
+    assert can_attribute(Padim(PadimConfig.model_validate(settings))) == report
 
 
 def test_shares_are_those_of_the_explanation(saved_model: Path, small_model: Padim) -> None:

@@ -1,4 +1,4 @@
-"""The learning curve against brute force: models fitted from the images of each subset alone."""
+"""The learning curve compared with brute force: models fitted on the images of each subset alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PERMILLE = 900
 
 @pytest.fixture(scope="module")
 def shots(small_config: PadimConfig, tmp_path_factory: pytest.TempPathFactory) -> Padim:
-    """24 parts of which 4 were photographed twice; one is kept out of the fit, one is no good part."""
+    """Return a model of 24 parts, 4 of them with two shots; one is kept out of the fit, one is not good."""
     images = [*normals(24), *((f"again_{i}.png", png(part(i, shot=1))) for i in range(4))]
     groups = {f"again_{i}.png": f"{i}" for i in range(4)} | {f"good_{i:03d}.png": f"{i}" for i in range(4)}
     model = Padim(small_config, work_dir=tmp_path_factory.mktemp("shots")).fit(images, groups=groups)
@@ -41,7 +41,7 @@ def shots(small_config: PadimConfig, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def files_of(model: Padim, drawn: frozenset[str]) -> list[tuple[str, bytes]]:
-    """The images of some parts."""
+    """Return the images of some parts."""
     every = {**dict(normals(24)), **{f"again_{i}.png": png(part(i, shot=1)) for i in range(4)}}
     return [(n.name, every[n.name]) for n in model.normals_ if n.group in drawn]  # type: ignore[misc]
 
@@ -50,12 +50,12 @@ def files_of(model: Padim, drawn: frozenset[str]) -> list[tuple[str, bytes]]:
 
 
 @given(st.integers(1, 999), st.integers(0, 5), st.integers(0, 400))
-def test_odd_parts_decide_the_threshold_below_the_number_told(permille: int, odd: int, n: int) -> None:
+def test_odd_parts_decide_the_threshold_below_the_stated_number(permille: int, odd: int, n: int) -> None:
     tolerated = odd_parts_tolerated(permille, n)
     assert (n >= parts_needed(permille, odd)) == (tolerated >= odd)
     r = rank(permille, n)
     if odd <= n and 1 <= r <= n:
-        # What it means: the odd ones score beyond all others, and the r-th smallest is one of theirs or not.
+        # The odd parts score above all others, and the r-th smallest score either is one of theirs or is not.
         scores = sorted([*range(n - odd), *(10**6 + i for i in range(odd))])
         assert (scores[r - 1] < 10**6) == (tolerated >= odd)
 
@@ -68,7 +68,7 @@ def test_the_numbers_people_ask_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"),
+    ("parts", "phrase"),
     [
         (15, "takes at least 19 good parts. Of these 15 the highest"),
         (22, "one odd part among these 22 still decides the threshold; from 39 good parts on, 17 more"),
@@ -76,31 +76,31 @@ def test_the_numbers_people_ask_for() -> None:
         (209, "it takes 10 odd parts among these 209 to decide the threshold; from 39 good parts on"),
     ],
 )
-def test_what_is_said_of_odd_parts(parts: int, said: str) -> None:
-    assert said in odd_parts(950, parts)
+def test_texts_about_odd_parts(parts: int, phrase: str) -> None:
+    assert phrase in odd_parts(950, parts)
 
 
 # --- subsets --------------------------------------------------------------------------------------------
 
 
 def test_a_subset_is_the_model_that_its_images_alone_give(shots: Padim, small_config: PadimConfig) -> None:
-    """To the last bit: distances, scale, threshold and scores, of parts and of defects."""
+    """Bit for bit: distances, scale, threshold and scores, of parts and of defects."""
     groups = {normal.name: normal.group for normal in shots.normals_}
     drawn = frozenset(dict.fromkeys(n.group for n in shots.normals_ if n.status == "fit")) - {"part 3", "#20"}
     drawn = frozenset(sorted(drawn)[:12]) | {"part 0"}
-    judge = subset_state(shots, drawn)
+    subset = subset_state(shots, drawn)
     alone = Padim(small_config).fit(files_of(shots, drawn), groups=groups)
     inside = [i for i, normal in enumerate(shots.normals_) if normal.group in drawn]
-    np.testing.assert_array_equal(judge.fitted.held_out[inside], alone.state.fitted.held_out)
-    assert judge.fitted.quantizer == alone.state.fitted.quantizer
+    np.testing.assert_array_equal(subset.fitted.held_out[inside], alone.state.fitted.held_out)
+    assert subset.fitted.quantizer == alone.state.fitted.quantizer
     area = small_config.min_area
     np.testing.assert_array_equal(
-        judge.image_levels(area)[inside], alone.state.image_levels(alone.config.min_area)
+        subset.image_levels(area)[inside], alone.state.image_levels(alone.config.min_area)
     )
     outside = [i for i, normal in enumerate(shots.normals_) if normal.group not in drawn]
     others = files_of(shots, frozenset(shots.normals_[i].group for i in outside))
     scores = [scored.score_level for scored in alone.predict(others)]
-    assert judge.image_levels(area)[outside].tolist() == scores
+    assert subset.image_levels(area)[outside].tolist() == scores
 
 
 def test_the_curve_is_what_such_models_would_say(
@@ -145,14 +145,14 @@ def test_the_curve_is_what_such_models_would_say(
     assert full.caught_at_full.tolist() == full.caught.tolist()
 
 
-def test_painted_defects_are_those_of_the_probe(shots: Padim, tmp_path: Path) -> None:
+def test_painted_defects_are_those_of_the_sensitivity_measurement(shots: Padim, tmp_path: Path) -> None:
     painted = PaintedDefects.paint(shots, [4, 7], tmp_path / "spool", Watch(), seed=1)
     assert painted.painted == 2 * 5 * 3 * 2
     drawn = frozenset(n.group for n in shots.normals_ if n.status == "fit") - {"#4", "#7"}
-    judge = subset_state(shots, drawn)
-    level = int(np.median(judge.image_levels(8)))
-    (shares,) = painted.shares_caught(judge, [level], Watch())
-    # By hand: the same defects through the whole network.
+    subset = subset_state(shots, drawn)
+    level = int(np.median(subset.image_levels(8)))
+    (shares,) = painted.shares_caught(subset, [level], Watch())
+    # Independently: the same defects through the whole network.
     from padim.analysis.sensitivity import default_sizes as probe_sizes
     from padim.analysis.sensitivity import painted_images, place_at
     from padim.analysis.synthetic_defects import KINDS
@@ -162,10 +162,10 @@ def test_painted_defects_are_those_of_the_probe(shots: Padim, tmp_path: Path) ->
         rgb = shots.network.preprocess(decode(shots.working_set.thumbnail(index), "small copy"))
         place = place_at(np.ones((64, 64), np.bool_), 8, 1, at)
         found = painted_images(rgb, [place], KINDS, probe_sizes(64)[1:4], (0.1, 0.2), Box(0, 0, 64, 64))
-        _, (bare,) = judge.scorer(rgb[None])
+        _, (bare,) = subset.scorer(rgb[None])
         outcomes = []
         for image, area in found:
-            _, (q,) = judge.scorer(image[None])
+            _, (q,) = subset.scorer(image[None])
             if not (map_mask(bare, level, 8) & area).any():
                 outcomes.append(bool((map_mask(q, level, 8) & area).any()))
         assert shares[at] == pytest.approx(np.mean(outcomes))
@@ -214,7 +214,7 @@ def test_what_cannot_be_done_says_what_to_do(small_config: PadimConfig, small_mo
         learning_curve(small_model, [("broken.png", b"no image")])
 
 
-def test_features_that_were_deleted_are_told(small_config: PadimConfig) -> None:
+def test_deleted_features_are_reported(small_config: PadimConfig) -> None:
     model = Padim(small_config).fit(normals(20))
     model.working_set.delete()
     with pytest.raises(PadimError, match="features were deleted; give the same images again"):
@@ -266,7 +266,7 @@ def test_images_that_cannot_be_used_or_are_the_models_own_are_counted(
     assert [error.name for error in failed] == ["broken.png"]
 
 
-# --- sizes and words --------------------------------------------------------------------------------------
+# --- sizes and texts --------------------------------------------------------------------------------------
 
 
 @given(st.integers(20, 6000))
@@ -280,7 +280,7 @@ def test_default_sizes_grow_to_all_and_hold_about_half(parts: int) -> None:
 
 
 def of_recalls(*recalls: Sequence[Sequence[float]], kind: str = "labelled") -> LearningCurve:
-    """A curve of so many parts, from what each fit has caught of each defect."""
+    """Return a curve of 80 parts, from the share of each defect that each fit has caught."""
     sizes = []
     for index, trials in enumerate(recalls):
         made = tuple(
@@ -327,7 +327,7 @@ def test_the_gain_and_its_standard_error() -> None:
     assert of_recalls([[1, 0]], [[1, 1]]).gain is None  # one subset says nothing of others
 
 
-def test_what_is_said_of_the_curve() -> None:
+def test_texts_about_the_curve() -> None:
     flat = of_recalls([[1, 0, 1, 0]] * 2, [[1, 0, 1, 0]] * 2)
     assert flat.gain == Gain(20, 40, 0.0, 0.0)
     assert "the curve has flattened" in outlook(flat)
@@ -347,13 +347,13 @@ def test_what_is_said_of_the_curve() -> None:
     assert Spread.of([math.nan]) is None
 
 
-def test_without_defects_the_threshold_s_spread_is_told(small_model: Padim) -> None:
+def test_without_defects_the_spread_of_the_threshold_is_reported(small_model: Padim) -> None:
     curve = learning_curve(small_model, sizes=(10, 22), draws=2)
-    said = advice(curve)
-    assert "Without defects nobody can say" in said
-    assert "Between subsets of 10 parts the threshold differs by" in said
-    assert "one odd part among these 22 still decides" in said
-    assert json.loads(json.dumps(document(curve)))["advice"] == said
+    phrase = advice(curve)
+    assert "Without defects nobody can say" in phrase
+    assert "Between subsets of 10 parts the threshold differs by" in phrase
+    assert "one odd part among these 22 still decides" in phrase
+    assert json.loads(json.dumps(document(curve)))["advice"] == phrase
     assert document(curve)["odd_parts"] == {
         "tolerated": 0,
         "parts_for_a_threshold": 19,

@@ -1,4 +1,4 @@
-"""Figures against brute force over every pair and every pixel."""
+"""Metrics compared with brute force over every pair and every pixel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_no_threshold_has_a_better_f1_and_the_level_named_reaches_it(
     assert best is not None
     truth, scores = np.repeat([0, 1], [len(good), len(defect)]), np.concatenate([good, defect])
     every = {level: f1_score(truth, scores > level) for level in range(13)}
-    # A threshold cannot be below 0: that every level 0 is a defect is more than any verdict can say.
+    # A threshold cannot be below 0, so no verdict can call every pixel of level 0 a defect.
     if scores.min() > 0:
         assert best.f1 == pytest.approx(max(every.values()))
         assert every[best.level] == pytest.approx(best.f1)
@@ -44,22 +44,24 @@ def test_no_threshold_has_a_better_f1_and_the_level_named_reaches_it(
 @given(st.lists(st.tuples(st.integers(0, 65535), st.booleans(), st.booleans()), min_size=4, max_size=60))
 def test_pixels_by_level_are_as_good_as_all_of_them(pixels: list[tuple[int, bool, bool]]) -> None:
     counted = metrics.Pixels()
-    for level, faulty, judged in pixels:
-        counted.add(np.array([[level]], np.uint16), np.array([[faulty]]), np.array([[judged]]))
-    inside = [(level, faulty) for level, faulty, judged in pixels if judged]
-    told = counted.figures()
-    auroc, precision = told.auroc, told.average_precision
+    for level, faulty, scored in pixels:
+        counted.add(np.array([[level]], np.uint16), np.array([[faulty]]), np.array([[scored]]))
+    inside = [(level, faulty) for level, faulty, scored in pixels if scored]
+    figures_found = counted.figures()
+    auroc, precision = figures_found.auroc, figures_found.average_precision
     if len({faulty for _, faulty in inside}) < 2:
-        assert auroc.value is precision.value is told.aupro.value is told.f1.value is None
+        assert auroc.value is precision.value is figures_found.aupro.value is figures_found.f1.value is None
         assert auroc.why
         return
     scores, truth = zip(*inside, strict=True)
     assert auroc.value == pytest.approx(roc_auc_score(truth, scores))
     assert precision.value == pytest.approx(average_precision_score(truth, scores))
     every = [f1_score(truth, np.array(scores) >= level) for level in set(scores)]
-    assert told.f1.value == pytest.approx(max(every))
+    assert figures_found.f1.value == pytest.approx(max(every))
     if min(scores) > 0:
-        assert f1_score(truth, np.array(scores) > told.f1_level) == pytest.approx(told.f1.value)
+        assert f1_score(truth, np.array(scores) > figures_found.f1_level) == pytest.approx(
+            figures_found.f1.value
+        )
 
 
 def test_a_map_without_a_mask_is_sound_all_over() -> None:
@@ -106,7 +108,7 @@ def test_without_a_threshold_ranking_is_all_there_is() -> None:
 def some_maps(
     seed: int, *, top: int = 900, side: int = 24
 ) -> list[tuple[np.ndarray, np.ndarray | None, str]]:
-    """Maps with masks of several regions, some touching at a corner only; good ones have none."""
+    """Return maps with masks of several regions, some touching at a corner only; good ones have none."""
     rng = np.random.default_rng(seed)
     found: list[tuple[np.ndarray, np.ndarray | None, str]] = []
     for i in range(9):
@@ -125,7 +127,7 @@ def some_maps(
 
 
 def overlap_area(maps: list[tuple[np.ndarray, np.ndarray | None, str]], limit: float = 0.3) -> float:
-    """The definition, threshold by threshold and region by region, with straight lines between."""
+    """Compute the definition, threshold by threshold and region by region, with linear interpolation."""
     sound = np.concatenate([q[~mask] if mask is not None else q.ravel() for q, mask, _ in maps])
     regions = []
     for q, mask, _ in maps:
@@ -165,12 +167,12 @@ def test_a_small_region_counts_as_much_as_a_large_one() -> None:
     q[4:, 4:] = 9
     counted = metrics.Pixels()
     counted.add(q, mask)
-    # One region of two is found before any sound pixel; the other only with all of them, at 1: a straight
+    # One region of two is found before any sound pixel, the other only with all of them, at 1: a straight
     # line from one half at 0 to 1 at 1, of which the first three tenths count.
     assert counted.figures().aupro.value == pytest.approx(0.5 + 0.3 * 0.5 / 2)
 
 
-def test_what_is_not_judged_belongs_to_no_region() -> None:
+def test_ignored_pixels_belong_to_no_region() -> None:
     (q, mask, _), area = some_maps(1)[4], np.zeros((24, 24), bool)
     area[:, 6:] = True
     assert mask is not None
@@ -204,8 +206,8 @@ def test_intervals_are_those_of_drawing_the_images_themselves() -> None:
                 f1,
             )
         )
-    told = counted.figures()
-    figures = (told.auroc, told.average_precision, told.aupro, told.f1)
+    figures_found = counted.figures()
+    figures = (figures_found.auroc, figures_found.average_precision, figures_found.aupro, figures_found.f1)
     for figure, values in zip(figures, np.array(drawn).T, strict=True):
         assert figure.low is not None
         assert figure.high is not None

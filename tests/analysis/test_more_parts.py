@@ -1,4 +1,4 @@
-"""The bound in prospect: the same rate to expect, told from more parts."""
+"""The bound to expect from more parts, at the same expected rate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_more_parts_narrow_the_bound_at_the_same_rate(n: int, more: int) -> None
     assert found is not None
     assert found.parts == more
     assert rate.expected <= found.upper < rate.upper
-    # By definition of the bound: so few above are then seen in one of twenty sets.
+    # By the definition of the bound, so few parts above are then observed in one of twenty sets.
     above = max(k for k in range(more) if (k + 1) / (more + 1) <= rate.expected + 0.5 / (more + 1))
     assert binom.cdf(above, more, found.upper) == pytest.approx(0.05, rel=1e-6)
 

@@ -1,4 +1,4 @@
-"""Percentiles and what they promise: a row each, in order, and the lowest that keeps a promise."""
+"""The table of percentiles and the rates they promise, and the lowest percentile that keeps a promise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the good parts lie: figures of known shifts, and which images are measured."""
+"""Pose spread of the good parts: figures of known shifts, and the choice of the images measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A draft region against the real change: scores, pixels and thresholds, and the maps it is drawn on."""
+"""Preview of a region compared with the real change: scores, pixels, thresholds; the maps to draw on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DRAWN = (
 
 @pytest.fixture(scope="module")
 def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts with two shots, one kept out and one that is no good part; images wider than high, padded."""
+    """Return a model of parts with two shots, one kept out, one not good; its images are wide and padded."""
     config = PadimConfig(
         input_size=64, grid_stride=8, n_features=10, smoothing_sigma=1, min_area=4, fit="pad"
     )
@@ -57,7 +57,7 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model.exclude(2, "kept_out").exclude(6, "not_good").save(tmp_path_factory.mktemp("saved") / "m")
 
 
-def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path) -> None:
+def test_recomputed_levels_are_those_after_the_change(model: Padim, grouped: Path) -> None:
     for one in (model, Padim.load(grouped)):
         size = one.config.input_size
         before = one.state.part_scores(one.config.min_area).copy()
@@ -81,7 +81,7 @@ def test_rejudged_levels_are_those_after_the_change(model: Padim, grouped: Path)
             levels_under_region(one, np.ones((size, size + 1), bool))
 
 
-def test_cry_wolf_counts_parts(model: Padim, grouped: Path) -> None:
+def test_the_false_alarm_map_counts_parts(model: Padim, grouped: Path) -> None:
     for one in (model, Padim.load(grouped)):
         normals_ = one.normals_
         for level in (0, int(np.median(one.state.part_scores(one.config.min_area))), 65535):
@@ -144,7 +144,7 @@ def test_pixels_under_another_region_are_those_after_the_change(grouped: Path) -
     pixels = held_out_under(one, roi).pixels
     assert pixels is not None
     np.testing.assert_array_equal(pixels, Padim.load(grouped).set_roi(roi).state.pixel_histogram())
-    # Of the images of good parts, each with 32 rows of padding, which are no pixels of theirs.
+    # The images of good parts have 32 rows of padding each, which do not count as pixels.
     kept = sum(normal.status != "not_good" for normal in one.normals_)
     assert pixels.sum() == kept * roi[16:48].sum()
 

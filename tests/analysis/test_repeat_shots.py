@@ -1,4 +1,4 @@
-"""Repeat shots and the guard band that follows, against plain counting and the engine's verdicts."""
+"""Repeat shots and the resulting guard band, compared with plain counting and the engine's verdicts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOTS = {f"part{i:02d}_{k}.png": png(part(i, shot=k)) for i in range(4) for k in
 
 @pytest.fixture(scope="module")
 def repeated_model(small_config: PadimConfig, tmp_path_factory: pytest.TempPathFactory) -> Padim:
-    """12 good parts shot once, four shot three times, and a copy of one file. Not to be changed."""
+    """Return a shared model of 12 parts with one shot, four with three, and a copy of one file."""
     files = {
         **{f"good_{i:03d}.png": png(part(100 + i)) for i in range(12)},
         **SHOTS,
@@ -37,7 +37,7 @@ def test_normals_that_were_shot_repeatedly(repeated_model: Padim) -> None:
     }
     found = shots_in_fit(repeated_model)
     assert {frozenset(shots.values) for shots in found} == expected
-    assert all(len(shots.values) == 3 for shots in found)  # the copy is none
+    assert all(len(shots.values) == 3 for shots in found)  # the copy does not count
     band = band_of(found)
     assert band is not None
     assert band.repeatability == pooled([shots.values for shots in found])

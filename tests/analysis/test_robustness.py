@@ -1,4 +1,4 @@
-"""Altered images against plain computations; counts against judging by hand; what a model bears."""
+"""Altered images compared with plain computations, counts with individual verdicts; tolerated changes."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_altered_is_refused(kind: Any, severity: float) -> None:
         alter(RGB_PART, kind, severity)
 
 
-def test_severities_are_told_in_their_units() -> None:
+def test_severities_are_stated_in_their_units() -> None:
     assert words("jpeg", 60) == "quality 40"
     assert words("shift", 2) == "2 px"
     assert words("rotation", 0.5) == "0.5°"
@@ -151,7 +151,7 @@ def test_severities_are_told_in_their_units() -> None:
     assert words("blur", 0) == "as it is"
 
 
-# --- what it bears ---
+# --- tolerated changes ---
 
 
 def series(rejected: list[int], caught: list[int], good: int = 20, bad: int = 20) -> Series:
@@ -176,7 +176,7 @@ def series(rejected: list[int], caught: list[int], good: int = 20, bad: int = 20
         ([0, 0, 4, 0], [20, 20, 0, 20], 1, False, "good parts are rejected and 0 of 20"),
     ],
 )
-def test_it_bears_what_all_milder_changes_bear(
+def test_a_severity_is_tolerated_only_with_all_milder_ones(
     rejected: list[int], caught: list[int], severity: float | None, at_least: bool, why: str
 ) -> None:
     found = series(rejected, caught).tolerance(0.12, 0.05)
@@ -185,7 +185,7 @@ def test_it_bears_what_all_milder_changes_bear(
     assert bool(found.why) != found.at_least
 
 
-def test_a_tie_with_the_limit_is_borne_and_a_fall_of_the_margin_is_not() -> None:
+def test_a_tie_with_the_limit_is_tolerated_and_a_loss_of_the_margin_is_not() -> None:
     assert series([0, 2], [20, 20]).tolerance(0.1, 0.05).severity == 1
     assert series([0, 3], [20, 20]).tolerance(0.1, 0.05).severity == 0
     assert series([0, 0], [20, 19]).tolerance(0.1, 0.05).severity == 0
@@ -219,7 +219,7 @@ def shift(small_model: Padim) -> Robustness:
     return measure(small_model, [*normals(6, first=100), *defects(5)], kind_of, severities=SOME)
 
 
-def test_counts_are_those_of_judging_each_altered_image(small_model: Padim, shift: Robustness) -> None:
+def test_counts_are_those_of_scoring_each_altered_image(small_model: Padim, shift: Robustness) -> None:
     from padim.data.loading import content_hash
 
     level = small_model.threshold_level
@@ -285,7 +285,7 @@ def test_good_images_of_the_fit_are_passed_over(small_model: Padim) -> None:
         measure(small_model, [], severities=few)
 
 
-def test_padded_images_are_judged_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padded_images_are_scored_at_their_position(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = PadimConfig(
         input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8, fit="pad"
     )
@@ -293,11 +293,11 @@ def test_padded_images_are_judged_where_they_lie(tmp_path: Path, monkeypatch: py
     good = normals(4, first=100, size=(96, 48))
     expected = sum(scored.score_level > model.threshold_level for scored in model.predict(good))
     boxes: list[Any] = []
-    judge = Scorer.__call__
+    call = Scorer.__call__
 
     def spy(scorer: Scorer, rgb: RGB, content_boxes: Any = None) -> Any:
         boxes.extend(content_boxes)
-        return judge(scorer, rgb, content_boxes)
+        return call(scorer, rgb, content_boxes)
 
     monkeypatch.setattr(Scorer, "__call__", spy)
     found = measure(model, good, severities={"darker": (50,)})
@@ -306,14 +306,14 @@ def test_padded_images_are_judged_where_they_lie(tmp_path: Path, monkeypatch: py
 
 
 def test_progress_reaches_its_end_and_cancel_stops(small_model: Padim) -> None:
-    told: list[tuple[int, int | None, str]] = []
+    report: list[tuple[int, int | None, str]] = []
     images = [*normals(1), *normals(2, first=100), ("broken.png", b"no image")]
     bad: list[ImageError] = []
     few: dict[ChangeKind, tuple[float, ...]] = {"blur": (1.0, 2.0)}
-    measure(small_model, images, severities=few, progress=lambda *at: told.append(at), on_error=bad.append)
-    done = [at[0] for at in told]
+    measure(small_model, images, severities=few, progress=lambda *at: report.append(at), on_error=bad.append)
+    done = [at[0] for at in report]
     assert done == sorted(done)
-    assert told[-1][:2] == (12, 12)
+    assert report[-1][:2] == (12, 12)
     assert [error.name for error in bad] == ["broken.png"]
     with pytest.raises(ImageError, match=r"broken\.png"):
         measure(small_model, images, severities=few)

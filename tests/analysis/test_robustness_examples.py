@@ -1,4 +1,4 @@
-"""ChangedExamples of a robustness measurement: what the first good image looked like, and what it scored."""
+"""Examples of a robustness measurement: the altered first good image, and its scores."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_examples_score_as_they_were_counted(small_model: Padim) -> None:
             assert example.score == region_score(example.map, found.min_area)
             changed = alter(part(100), series.kind, example.severity, seed)
             assert example.whole == (series.kind == "darker")
-            # Images of 96 pixels are kept as they were altered.
+            # Images of 96 pixels are kept at full size.
             np.testing.assert_array_equal(example.rgb, changed)
             (scored,) = small_model.predict([("x", changed)])
             assert example.score == scored.score_level

@@ -1,4 +1,4 @@
-"""A data set scored once: by any smallest region and threshold it is what scoring it again would give."""
+"""A data set scored once gives the results of scoring it again with any smallest region and threshold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.parts import defects, normals
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six good parts and four chipped ones."""
+    """Write six good parts and four chipped ones."""
     root = tmp_path_factory.mktemp("set")
     for kind, files in (("good", normals(6, first=60)), ("chip", defects(4))):
         (root / kind).mkdir()

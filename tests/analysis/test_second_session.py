@@ -1,4 +1,4 @@
-"""Another session's good parts: counted as parts, compared with the promise, the worst first."""
+"""Good parts of another session: counted by part, compared with the promise, worst first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probe: what is painted, against plain computations; what is counted, against judging by hand."""
+"""Sensitivity: painted defects compared with plain computations, counts with individual verdicts."""
 
 from __future__ import annotations
 
@@ -159,12 +159,12 @@ def test_where_there_is_no_room_for_darker_it_is_brighter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "size", "contrast", "said"),
+    ("kind", "size", "contrast", "expected"),
     [("crack", 5, 0.1, "crack"), ("spot", 0.5, 0.1, "size"), ("spot", math.nan, 0.1, "size"),
      ("spot", 5, 1.1, "contrast"), ("spot", 5, -0.1, "contrast"), ("spot", 5, math.nan, "contrast")],
 )  # fmt: skip
-def test_what_cannot_be_painted_is_refused(kind: Any, size: float, contrast: float, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_what_cannot_be_painted_is_refused(kind: Any, size: float, contrast: float, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
         paint(GREY, kind, size, contrast, Look(), 24, 24)
 
 
@@ -209,7 +209,7 @@ def test_the_fit_is_the_most_likely_curve() -> None:
         z = parameters[0] + parameters[1] * np.log(values)
         return float(np.sum(np.array(tried) * np.logaddexp(0, z) - np.array(caught) * z))
 
-    # The penalty of so moderate a slope hardly counts.
+    # The penalty of such a moderate slope is negligible.
     best = brute(unlikely, (slice(-12, 0, 0.1), slice(0, 5, 0.05)), full_output=False)
     assert (curve.intercept, curve.slope) == pytest.approx(tuple(best), abs=0.02)
     assert curve.at_50.value == pytest.approx(math.exp(-best[0] / best[1]), rel=0.01)
@@ -243,98 +243,102 @@ def test_curves_of_nothing_are_refused_or_say_so() -> None:
             curve_of(*wrong)
 
 
-# --- the probe ---
+# --- the measurement ---
 
 FEW: dict[str, Any] = {"sizes": (4, 12, 30), "contrasts": (0.1, 0.5), "places": 3, "cells": 2}
 
 
 @pytest.fixture(scope="module")
-def probe(small_model: Padim) -> Sensitivity:
+def measurement(small_model: Padim) -> Sensitivity:
     return measure(small_model, normals(8, first=100), **FEW)
 
 
-def test_every_trial_is_what_judging_the_painted_image_gives(small_model: Padim, probe: Sensitivity) -> None:
+def test_every_trial_is_what_scoring_the_painted_image_gives(
+    small_model: Padim, measurement: Sensitivity
+) -> None:
     images = dict(normals(8, first=100))
     rng = np.random.default_rng(0)
     level, min_area = small_model.threshold_level, small_model.config.min_area
-    for place in rng.permutation(len(probe.places))[:6]:
-        name = probe.images[probe.image_of[place]]
+    for place in rng.permutation(len(measurement.places))[:6]:
+        name = measurement.images[measurement.image_of[place]]
         (bare,) = small_model.predict([(name, images[name])])
         rgb = Preprocess(size=64)(part(int(name[5:8])))
-        look = Look.drawn(_after_place(probe.seed, place))
-        x, y = probe.places[place]
+        look = Look.drawn(_after_place(measurement.seed, place))
+        x, y = measurement.places[place]
         for kind in KINDS:
             painted, area = paint(rgb, kind, 12, 0.5, look, x, y)
             q = small_model.state.score_arrays(painted[None], small_model.config.min_area)[0][0]
             mask = decide(q, level, min_area).mask
             void = bool((decide(bare.levels, level, min_area).mask & area).any())
             index = (place, KINDS.index(kind), 1, 1)
-            assert probe.void[index] == void
-            assert probe.rejected[index] == mask.any()
-            assert probe.caught[index] == (not void and (mask & area).any())
+            assert measurement.void[index] == void
+            assert measurement.rejected[index] == mask.any()
+            assert measurement.caught[index] == (not void and (mask & area).any())
 
 
 def _after_place(seed: int, index: int) -> np.random.Generator:
-    """The generator of a place after its two coordinates are drawn."""
+    """Return the random generator of a place after its two coordinates were drawn."""
     rng = np.random.default_rng([seed, 1, index])
     rng.random()
     rng.random()
     return rng
 
 
-def test_bigger_and_stronger_is_caught_more_often(probe: Sensitivity) -> None:
-    by_size = probe.caught.mean(axis=(0, 1, 3))
-    by_contrast = probe.caught.mean(axis=(0, 1, 2))
+def test_bigger_and_stronger_is_caught_more_often(measurement: Sensitivity) -> None:
+    by_size = measurement.caught.mean(axis=(0, 1, 3))
+    by_contrast = measurement.caught.mean(axis=(0, 1, 2))
     assert by_size[0] < by_size[1] < by_size[2]
     assert by_contrast[0] < by_contrast[1]
-    assert probe.rate("spot", 30, 0.5).share > 0.9
-    assert probe.rate("spot", 4, 0.1).share < 0.5
+    assert measurement.rate("spot", 30, 0.5).share > 0.9
+    assert measurement.rate("spot", 4, 0.1).share < 0.5
 
 
-def test_counts_are_those_of_the_trials(probe: Sensitivity) -> None:
-    assert probe.caught.shape == (24, 5, 3, 2)
-    assert not (probe.caught & probe.void).any()
-    assert not (probe.caught & ~probe.rejected).any()
+def test_counts_are_those_of_the_trials(measurement: Sensitivity) -> None:
+    assert measurement.caught.shape == (24, 5, 3, 2)
+    assert not (measurement.caught & measurement.void).any()
+    assert not (measurement.caught & ~measurement.rejected).any()
     for i, kind in enumerate(KINDS):
-        for j, size in enumerate(probe.sizes):
-            for k, contrast in enumerate(probe.contrasts):
-                rate = probe.rate(kind, size, contrast)
-                assert rate.count == sum(bool(caught) for caught in probe.caught[:, i, j, k])
-                assert rate.of == sum(not void for void in probe.void[:, i, j, k])
-                assert probe.over_size(kind, contrast).rates[j] == rate
-                assert probe.over_contrast(kind, size).rates[k] == rate
-    share, places = probe.by_place()
+        for j, size in enumerate(measurement.sizes):
+            for k, contrast in enumerate(measurement.contrasts):
+                rate = measurement.rate(kind, size, contrast)
+                assert rate.count == sum(bool(caught) for caught in measurement.caught[:, i, j, k])
+                assert rate.of == sum(not void for void in measurement.void[:, i, j, k])
+                assert measurement.over_size(kind, contrast).rates[j] == rate
+                assert measurement.over_contrast(kind, size).rates[k] == rate
+    share, places = measurement.by_place()
     assert places.sum() == 24
     assert places.min() >= 5, "a fair share of the places in each cell"
-    tried = ~probe.void
+    tried = ~measurement.void
     for row in range(2):
         for column in range(2):
             here = [
                 r
-                for r, (x, y) in enumerate(probe.places)
+                for r, (x, y) in enumerate(measurement.places)
                 if (y >= 32) == bool(row) and (x >= 32) == bool(column)
             ]
             assert places[row, column] == len(here)
-            assert share[row, column] == pytest.approx(probe.caught[here].sum() / tried[here].sum())
-    assert probe.share == pytest.approx(probe.caught.sum() / tried.sum())
-    only, _ = probe.by_place("dent")
+            assert share[row, column] == pytest.approx(measurement.caught[here].sum() / tried[here].sum())
+    assert measurement.share == pytest.approx(measurement.caught.sum() / tried.sum())
+    only, _ = measurement.by_place("dent")
     assert not np.array_equal(only, share)
 
 
-def test_the_same_seed_gives_the_same_probe_and_another_does_not(
-    small_model: Padim, probe: Sensitivity
+def test_the_same_seed_gives_the_same_counts_and_another_does_not(
+    small_model: Padim, measurement: Sensitivity
 ) -> None:
     again = measure(small_model, iter(normals(8, first=100)), **FEW)
-    assert np.array_equal(again.places, probe.places)
-    assert np.array_equal(again.caught, probe.caught)
-    assert np.array_equal(again.rejected, probe.rejected)
+    assert np.array_equal(again.places, measurement.places)
+    assert np.array_equal(again.caught, measurement.caught)
+    assert np.array_equal(again.rejected, measurement.rejected)
     fewer = measure(small_model, normals(2, first=100), **FEW)
-    assert np.array_equal(fewer.caught, probe.caught[:6]), "an image's trials do not depend on the others"
+    assert np.array_equal(fewer.caught, measurement.caught[:6]), (
+        "an image's trials do not depend on the others"
+    )
     other = measure(small_model, normals(2, first=100), **FEW, seed=1)
     assert not np.array_equal(other.places, fewer.places)
 
 
-def test_centres_lie_inside_the_region_of_interest(saved_model: Path, tmp_path: Path) -> None:
+def test_centers_are_inside_the_region_of_interest(saved_model: Path, tmp_path: Path) -> None:
     model = Padim.load(saved_model, work_dir=tmp_path)
     roi = np.zeros((64, 64), bool)
     roi[10:40, 5:25] = True
@@ -409,13 +413,13 @@ def test_no_more_images_are_read_than_needed(small_model: Padim) -> None:
 
 
 def test_progress_reaches_its_end_and_cancel_stops(small_model: Padim) -> None:
-    told: list[tuple[int, int | None, str]] = []
+    report: list[tuple[int, int | None, str]] = []
     settings: dict[str, Any] = {"sizes": (8,), "contrasts": (0.2,)}
     images = normals(3, first=100)
-    measure(small_model, images, **settings, progress=lambda *at: told.append(at))
-    done = [at[0] for at in told]
+    measure(small_model, images, **settings, progress=lambda *at: report.append(at))
+    done = [at[0] for at in report]
     assert done == sorted(done)
-    assert told[-1] == (30, 30, "Measuring sensitivity")
+    assert report[-1] == (30, 30, "Measuring sensitivity")
     with pytest.raises(Cancelled):
         measure(small_model, images, **settings, cancel=lambda: True)
 
@@ -432,7 +436,7 @@ def test_broken_images_are_handed_over_or_raise(small_model: Padim) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "expected"),
     [
         ({"kinds": ("crack",)}, "crack"),
         ({"kinds": ()}, "scratch"),
@@ -449,12 +453,14 @@ def test_broken_images_are_handed_over_or_raise(small_model: Padim) -> None:
         ({"seed": -1}, "seed"),
     ],
 )
-def test_settings_out_of_range_are_one_sentence(small_model: Padim, wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(PadimError, match=said):
+def test_settings_out_of_range_are_one_sentence(
+    small_model: Padim, wrong: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(PadimError, match=expected):
         measure(small_model, normals(1, first=100), **wrong)
 
 
-def test_a_model_without_a_threshold_is_told(small_config: PadimConfig, tmp_path: Path) -> None:
+def test_a_model_without_a_threshold_is_refused(small_config: PadimConfig, tmp_path: Path) -> None:
     model = Padim(small_config, work_dir=tmp_path).fit(normals(2))
     with pytest.raises(CalibrationError, match="threshold"):
         measure(model, normals(1, first=100))

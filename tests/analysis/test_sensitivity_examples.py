@@ -22,7 +22,7 @@ SIZES, CONTRASTS = (4.0, 12.0, 30.0), (0.1, 0.5)
 
 
 class Scored:
-    """What the network was given and what came of it: score and mask by image."""
+    """A record of the scored images, with the score and mask of each."""
 
     def __init__(self) -> None:
         self.maps: dict[bytes, npt.NDArray[np.uint16]] = {}
@@ -58,7 +58,7 @@ def test_examples_are_images_that_were_scored(measured: tuple[Sensitivity, Score
         assert [trial.size for trial in trials] == list(SIZES)
         assert {(trial.kind, trial.contrast) for trial in trials} == {(kind, contrast)}
         for trial in trials:
-            # The very pixels: an image drawn from another angle or place was never scored.
+            # Exactly these pixels: an image painted at another angle or place was never scored.
             q = scored.maps[trial.rgb.tobytes()]
             assert trial.score == region_score(q, found.min_area)
             np.testing.assert_array_equal(trial.mask, map_mask(q, found.threshold, found.min_area))
@@ -68,7 +68,7 @@ def test_examples_are_images_that_were_scored(measured: tuple[Sensitivity, Score
     assert outcomes == {True, False}
 
 
-def test_examples_are_counted_where_they_lie(measured: tuple[Sensitivity, Scored]) -> None:
+def test_examples_are_counted_at_their_position(measured: tuple[Sensitivity, Scored]) -> None:
     found, _ = measured
     for (kind, contrast), trials in found.examples.items():
         x, y, _ = trials[0].place

@@ -1,4 +1,4 @@
-"""The test of a second session: exact where it can be enumerated, quiet when there is nothing to tell."""
+"""The statistical test of a second session: exact by enumeration, and with few false alarms."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ LEVEL = 100
 
 
 def check(k: int, of: int, rejected: int, n: int) -> SessionCheck:
-    """k of the held-out parts above the threshold, and ``rejected`` of n in the session."""
+    """Test ``rejected`` of n session parts against k held-out parts above the threshold."""
     held_out = np.array([LEVEL] * (of - k) + [LEVEL + 1] * k)
     return check_session(held_out, np.array([LEVEL + 1] * rejected + [LEVEL] * (n - rejected)), LEVEL)
 
 
 def tail(ordered_above: int, of: int, n: int, counts: range) -> Fraction:
-    """By counting arrangements: all orders of of + n scores are equally likely.
+    """Count arrangements, as all orders of ``of + n`` scores are equally likely.
 
-    The probability that the number of session parts above the ``ordered_above``-th held-out score from the
-    top is one of ``counts``.
+    Returns:
+        The probability that the number of session parts above the ``ordered_above``-th held-out score from
+        the top is one of ``counts``.
     """
     j = ordered_above
     ways = (math.comb(j - 1 + x, x) * math.comb(of - j + n - x, n - x) for x in counts)
@@ -85,8 +86,8 @@ def test_many_held_out_parts_leave_the_binomial_test(rejected: int) -> None:
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("by_hand", [False, True])
-def test_false_alarms_stay_rare_where_the_binomial_test_cries_wolf(by_hand: bool, ties: bool) -> None:
-    """Sessions that are just like the held-out parts: each direction may be reported 5 % of the time."""
+def test_false_alarms_stay_rare_where_the_binomial_test_raises_many(by_hand: bool, ties: bool) -> None:
+    """For sessions just like the held-out parts, each direction may be reported 5 % of the time."""
     rng = np.random.default_rng(2)
     of, n, draws = 20, 200, 4000
     top = 40 if ties else 65536
@@ -106,7 +107,7 @@ def test_false_alarms_stay_rare_where_the_binomial_test_cries_wolf(by_hand: bool
 
 
 def test_p_more_is_exact_for_a_threshold_at_a_percentile() -> None:
-    """Not merely cautious: of all probabilities that the discrete count allows, none is overstated."""
+    """The p value is not merely conservative: it is exact for every value of the discrete count."""
     rng = np.random.default_rng(3)
     of, n, draws = 19, 60, 6000
     held_out = np.argsort(np.argsort(rng.random((draws, of + n)), axis=1), axis=1)

@@ -1,4 +1,4 @@
-"""Differences: DeLong against the definition and by hand, the bootstrap, Holm's correction."""
+"""Tests of differences: DeLong by its definition and by hand, the bootstrap, Holm's correction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 def by_definition(good: Numbers, defect: Numbers) -> tuple[Numbers, Numbers]:
-    """DeLong's equations as printed: every defect against every good image, one pair at a time."""
+    """Compute DeLong's equations as printed: every defect with every good image, one pair at a time."""
     k, n = good.shape
     m = defect.shape[1]
     wins = np.zeros((k, m, n))

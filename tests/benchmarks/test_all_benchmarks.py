@@ -164,9 +164,9 @@ def test_remembered_embeddings_give_the_very_scores_of_the_engine(
     files = [(read.images[row].name, (category / read.images[row].name).read_bytes()) for row in good]
     bad = [(read.images[row].name, (category / read.images[row].name).read_bytes()) for row in defects]
     plain = Padim(small_config, work_dir=tmp_path / "plain").fit(files[:20])
-    extractor = mvtec.Remembering(small_config)
+    extractor = mvtec.CachingExtractor(small_config)
     for turn in range(2):
-        model = mvtec.RememberingPadim(small_config, extractor, tmp_path / f"work{turn}")
+        model = mvtec.CachingPadim(small_config, extractor, tmp_path / f"work{turn}")
         model.fit(read.named_arrays(good[:20]))
         assert np.array_equal(
             model.state.part_scores(model.config.min_area), plain.state.part_scores(plain.config.min_area)
@@ -235,7 +235,7 @@ def test_interval_is_that_of_a_simulated_calibration() -> None:
     rng = np.random.default_rng(5)
     n, r, unseen = 50, 49, 40
     draw = draws.Draw(n, (n + 1 - r) / (n + 1), 1.0, unseen, 0, 0.0, {})
-    low, high = accuracy.accepted(draw)
+    low, high = accuracy.rejected_interval(draw)
     thresholds = np.sort(rng.random((20000, n)), axis=1)[:, r - 1]
     rejected = (rng.random((20000, unseen)) > thresholds[:, None]).sum(axis=1)
     assert np.mean((rejected >= low) & (rejected <= high)) >= 0.95

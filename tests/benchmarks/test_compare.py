@@ -253,7 +253,7 @@ def test_a_file_of_something_else_is_not_written_over(tmp_path: Path) -> None:
     path = tmp_path / "kept.json"
     for content in ("no json", "[1]", '{"a": 1}'):
         path.write_text(content)
-        with pytest.raises(ValueError, match="holds no figures"):
+        with pytest.raises(ValueError, match="contains no measurements"):
             KeptFigures(path)
         assert path.read_text() == content
 

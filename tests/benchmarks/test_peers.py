@@ -93,7 +93,7 @@ def test_worker_answers_line_by_line(tmp_path: Path) -> None:
     ("verb", "told"),
     [
         ("fail", "fail: ValueError: it was told to\n.*greeting"),
-        ("die", "ended while it was asked to die:\n.*the last words"),
+        ("die", "ended during the request die:\n.*the last words"),
         ("babble", "not JSON: 'Downloading"),
     ],
 )
@@ -183,7 +183,7 @@ def test_what_others_use_is_told_apart(tmp_path: Path, monkeypatch: pytest.Monke
         worker.ask("score")
         after = peers.usage({"ours": worker})
     assert after.clock > before.clock
-    assert after.anybody >= before.anybody
+    assert after.all_processes >= before.all_processes
     assert after.ours >= before.ours
 
 

@@ -93,7 +93,7 @@ def test_without_a_browser_it_says_so_at_once(tmp_path: Path) -> None:
 
 
 def test_images_are_different_ones(tmp_path: Path) -> None:
-    files = viewer.different(tmp_path / "some", 52)
+    files = viewer.distinct_images(tmp_path / "some", 52)
     assert len({file.name for file in files}) == len({file.read_bytes() for file in files}) == 52
     # The first two and the two after one round show the same parts, each time with other noise.
     assert [file.name[4:] for file in files[:2]] == [file.name[4:] for file in files[50:]]

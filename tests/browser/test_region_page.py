@@ -113,7 +113,7 @@ def test_drawing_undoing_and_saving(
     assert editor.shapes() == []
     editor.click((8, 8), (28, 8), (28, 28))
     page.mouse.dblclick(*editor.at(8, 28))
-    page.get_by_text("A draft: nothing is judged by it").wait_for()
+    page.get_by_text("A draft: it decides nothing").wait_for()
     assert editor.shapes() == ["1 Exclude, polygon"]
     square = rasterize((Shape("polygon", "exclude", ((8, 8), (28, 8), (28, 28), (8, 28))),), SIZE)
     assert square is not None
@@ -168,12 +168,12 @@ def test_drawing_undoing_and_saving(
     editor.choose("Select")
     editor.click((18, 24))
     page.keyboard.press("Delete")
-    page.get_by_text("A draft: nothing is judged by it").wait_for()
+    page.get_by_text("A draft: it decides nothing").wait_for()
     assert editor.shapes() == ["1 Include, brush"]
     editor.visitor.button("Discard the draft").click()
     page.locator(".region .list button").nth(1).wait_for()
     editor.visitor.settle()  # the former one, closed or open, goes at the end of the run
-    editor.visitor.button("Judge everywhere").click()
+    editor.visitor.button("Score everywhere").click()
     editor.visitor.keyed("region-remove").get_by_role("button").click()
     editor.see("100 % of the map is judged")
     assert editor.shapes() == []
@@ -224,7 +224,7 @@ def test_with_keys_alone_and_nothing_left(
     for _ in range(20):
         page.keyboard.press("+")
     editor.pull((0, 5), (64, 5), (64, 24), (0, 24), (0, 42), (64, 42), (64, 60), (0, 60))
-    page.get_by_text("Nothing would be judged").wait_for()
+    page.get_by_text("Nothing would be scored").wait_for()
     assert editor.visitor.keyed("region-save").get_by_role("button").is_disabled()
     editor.button("Clear all").click()
     editor.see("100 % of the map is judged")

@@ -32,17 +32,17 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     visitor.drop([_labelled()])
 
     # Five images, as they are and under each change.
-    visitor.main.get_by_text("195 images to judge").wait_for()
+    visitor.main.get_by_text("195 images to score").wait_for()
     for name in ("Gamma", "Noise"):
         visitor.keyed("robustness-kinds").get_by_role("button", name=name).click()
-    visitor.main.get_by_text("155 images to judge").wait_for()
+    visitor.main.get_by_text("155 images to score").wait_for()
     visitor.keyed("robustness-start").get_by_role("button").click()
 
     # A row a change with what is borne, and a chart a change with its counts.
     table = visitor.main.locator(".pv-compare")
     table.locator("tbody tr").nth(6).wait_for()
     assert table.locator("tbody tr").count() == 7
-    visitor.main.get_by_text("Borne means").wait_for()
+    visitor.main.get_by_text("Tolerated means").wait_for()
     for kind in ("brighter", "rotation"):
         chart = visitor.keyed(f"robustness-chart-{kind}")
         chart.scroll_into_view_if_needed()

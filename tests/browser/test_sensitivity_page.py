@@ -21,10 +21,10 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     visitor.drop([(name, bytes(data)) for name, data in normals(3, first=100)])
 
     # Fewer settings: a click takes one away.
-    visitor.main.get_by_text("600 painted images to judge").wait_for()
+    visitor.main.get_by_text("600 painted images to score").wait_for()
     for name in ("Stain", "Missing patch"):
         visitor.keyed("sensitivity-kinds").get_by_role("button", name=name).click()
-    visitor.main.get_by_text("360 painted images to judge: 60 settings at 6 places").wait_for()
+    visitor.main.get_by_text("360 painted images to score: 60 settings at 6 places").wait_for()
     visitor.keyed("sensitivity-start").get_by_role("button").click()
 
     # A row a kind, a column a contrast, each with a size.

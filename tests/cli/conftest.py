@@ -1,4 +1,4 @@
-"""Folders of images and a runner for the command line's tests."""
+"""Fixtures of the command-line tests: folders of images, and a runner of commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.parts import defects, normals, png
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left."""
+    """The exit status and the output of a command."""
 
     code: int
     out: str
@@ -30,7 +30,7 @@ class Done:
 
     @property
     def sentence(self) -> str:
-        """The one line of an error, with nothing on stdout."""
+        """Return the only line of an error message; nothing may be on stdout."""
         assert self.code == 2, (self.code, self.err)
         assert self.out == ""
         (line,) = self.err.splitlines()
@@ -46,7 +46,7 @@ SMALL = ("--input-size", "64", "--n-features", "20", "--smoothing", "2", "--min-
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command line in this process."""
+    """Run a command line in this process."""
     from padim.cli.app import app
 
     monkeypatch.setenv("COLUMNS", "100")
@@ -61,7 +61,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def write(folder: Path, files: list[tuple[str, Any]]) -> Path:
-    """Files of images in a folder, sub-folders made as need be."""
+    """Write files of images to a folder, creating sub-folders as needed."""
     for name, content in files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,13 +71,13 @@ def write(folder: Path, files: list[tuple[str, Any]]) -> Path:
 
 @pytest.fixture(scope="session")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The 22 good parts of ``small_model``."""
+    """Return a folder with the 22 good parts of ``small_model``."""
     return write(tmp_path_factory.mktemp("good"), normals(22))
 
 
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MVTec AD's layout: 6 good parts, 4 chips with masks, 2 scratches of which one has a mask."""
+    """Write MVTec AD's layout: 6 good parts, 4 chips with masks, 2 scratches, of which one has a mask."""
     folder = tmp_path_factory.mktemp("labelled")
     write(folder / "test" / "good", normals(6, first=100))
     bad = defects(6)
@@ -92,5 +92,5 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_model(small_model: Padim, tmp_path: Path) -> Path:
-    """``small_model`` saved anew, for tests that change it."""
+    """Save ``small_model`` again, for tests that change it."""
     return small_model.save(tmp_path / "own.padim")

@@ -1,4 +1,4 @@
-"""``adapt``: the better network's model is saved, and both figures are told."""
+"""``adapt``: the model of the better network is saved, and the figures of both are reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from padim.network import backbone
 from tests.cli.conftest import Run, write
 from tests.parts import normals
 
-# One layer, and one pass of teaching: enough to go all the way.
+# One layer and one training pass are enough to run the whole command.
 TINY = (
     *("--input-size", "64", "--layers", "blocks.2", "--n-features", "20", "--smoothing", "2"),
     *("--min-area", "8", "--groups-by", "none"),
@@ -30,8 +30,8 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def untaught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Teaching that changes nothing and takes no time."""
+def unadapted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the adaptation by one that changes nothing and takes no time."""
 
     def same(config: Any, _images: Any, turn: Any, _epochs: int) -> tuple[bytes, Losses]:
         return backbone.onnx_bytes(config.backbone, config.layers), Losses(turn.name, (1.0,), (1.0,), 0)
@@ -45,37 +45,40 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, difference: Difference) -> None:
 
 
 def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
-    """Taught, fitted, probed and saved, whichever network it comes to."""
+    """Adapt, fit, measure the sensitivity and save, whichever network is better."""
     done = run("adapt", good, "-o", tmp_path / "m", *TINY, "--epochs", "1", "--json")
     assert (done.code, done.err) == (0, "")
-    told = done.json["adapting"]
-    assert told["compared_by"] == "painted_defects"
-    assert (told["trained"], told["evaluated"], told["passed_over"]) == (4, 4, 0)
+    report = done.json["adapting"]
+    assert report["compared_by"] == "painted_defects"
+    assert (report["trained"], report["evaluated"], report["passed_over"]) == (4, 4, 0)
     for name in ("published", "adapted"):
-        assert 0 <= told[name]["value"] <= 1
-        assert 0 <= told[name]["rejected"] <= told[name]["good"] == 4
-    assert told["difference"]["value"] == pytest.approx(told["adapted"]["value"] - told["published"]["value"])
-    assert len(told["losses"]["train"]) == 1
+        assert 0 <= report[name]["value"] <= 1
+        assert 0 <= report[name]["rejected"] <= report[name]["good"] == 4
+    assert report["difference"]["value"] == pytest.approx(
+        report["adapted"]["value"] - report["published"]["value"]
+    )
+    assert len(report["losses"]["train"]) == 1
     model = Padim.load(tmp_path / "m")
     assert done.json["network"]["weights"] == model.network.provenance["weights"]
-    assert (model.network.provenance["weights"] == "adapted") is told["kept"]
-    assert len(model.normals_) == (18 if told["kept"] else 22)
+    assert (model.network.provenance["weights"] == "adapted") is report["kept"]
+    assert len(model.normals_) == (18 if report["kept"] else 22)
 
 
 @pytest.mark.usefixtures("untaught")
-def test_a_gain_is_kept_and_told(
+def test_a_gain_is_kept_and_reported(
     run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated(monkeypatch, GAIN)
     done = run("adapt", good, "-o", tmp_path / "m", *TINY)
     assert done.code == 0
-    said = " ".join(done.out.split())
+    expected = " ".join(done.out.split())
     assert (
-        "60.0% of the painted defects are caught with the adapted network, 40.0% with the published" in said
+        "60.0% of the painted defects are caught with the adapted network, 40.0% with the published"
+        in expected
     )
-    assert "+0.200, 95 % interval +0.100 to +0.300" in said
-    assert "the adapted network is kept" in said
-    assert "1 of 4 good ones rejected, 5.0% promised" in said
+    assert "+0.200, 95 % interval +0.100 to +0.300" in expected
+    assert "the adapted network is kept" in expected
+    assert "1 of 4 good images rejected, 5.0% promised" in expected
     assert "adapted with 4 images, seed 0, 1 epoch" in " ".join(run("info", tmp_path / "m").out.split())
     assert Padim.load(tmp_path / "m").network.provenance["weights"] == "adapted"
 
@@ -98,10 +101,10 @@ def test_labelled_parts_decide_where_there_are_some(
     run: Run, good: Path, labelled: Path, tmp_path: Path
 ) -> None:
     done = run("adapt", good, "-o", tmp_path / "m", "--labelled", labelled, *TINY, "--json")
-    told = done.json["adapting"]
-    assert told["compared_by"] == "labeled_defects"
-    assert told["evaluated"] == 12
-    assert told["kept"] is False
+    report = done.json["adapting"]
+    assert report["compared_by"] == "labeled_defects"
+    assert report["evaluated"] == 12
+    assert report["kept"] is False
     assert done.json["images"] == 22
 
 
@@ -121,11 +124,11 @@ def test_stopped_it_leaves_nothing(
     monkeypatch.setattr(Stop, "__call__", stop)
     done = run("adapt", good, "-o", tmp_path / "m", *TINY)
     assert done.code == 130
-    assert "stopped; nothing was kept" in done.err
+    assert "stopped; nothing was saved" in done.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_is_said_before_any_work(
+def test_invalid_arguments_are_reported_before_any_work(
     run: Run, good: Path, saved_model: Path, tmp_path: Path
 ) -> None:
     few = write(tmp_path / "few", normals(5))

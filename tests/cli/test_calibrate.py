@@ -1,4 +1,4 @@
-"""``calibrate``: the table is the engine's, and only ``--write`` changes the model."""
+"""``calibrate``: the table has the engine's figures, and only ``--write`` changes the model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_smoothing_basis_and_value_are_written(run: Run, own_model: Path) -> Non
     assert document["threshold"]["basis"] == "manual"
     assert document["threshold"]["value"] == pytest.approx(7.5, rel=1e-3)
     assert Padim.load(own_model).decision.choice.value == 7.5
-    # A percentile ends the value by hand.
+    # A percentile replaces the value set by hand.
     assert run("calibrate", own_model, "--percentile", 90, "-w").code == 0
     assert Padim.load(own_model).decision.choice.basis != "manual"
 
@@ -75,29 +75,29 @@ def test_a_target_is_reached_by_the_lowest_percentile(
     assert chosen["false_rejects"]["expected"] * 100 <= target
 
 
-def test_what_cannot_be_promised_is_said(run: Run, saved_model: Path) -> None:
-    said = run("calibrate", saved_model, "--target-false-rejects", 1, "-w").sentence
-    assert "22 good parts" in said
-    assert "at least 99 parts" in said
+def test_an_impossible_promise_is_reported(run: Run, saved_model: Path) -> None:
+    phrase = run("calibrate", saved_model, "--target-false-rejects", 1, "-w").sentence
+    assert "22 good parts" in phrase
+    assert "at least 99 parts" in phrase
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "phrase"),
     [
         (["--percentile", "100"], "percentile"),
-        (["--percentile", "90", "--threshold", "1"], "exclude"),
+        (["--percentile", "90", "--threshold", "1"], "mutually exclusive"),
         (["--threshold", "1", "--basis", "pixel"], "--basis"),
         (["--threshold", "1e12"], "at most"),
         (["--threshold", "-1"], "at least 0"),
         (["--smoothing", "1000"], "smoothing_sigma"),
-        (["--target-false-rejects", "0"], "more than 0"),
+        (["--target-false-rejects", "0"], "above 0"),
     ],
 )
-def test_what_cannot_be_chosen_is_one_sentence(
-    run: Run, own_model: Path, options: list[str], said: str
+def test_an_invalid_choice_is_reported_in_one_sentence(
+    run: Run, own_model: Path, options: list[str], phrase: str
 ) -> None:
     before = (own_model / "manifest.json").read_bytes()
-    assert said in run("calibrate", own_model, "-w", *options).sentence
+    assert phrase in run("calibrate", own_model, "-w", *options).sentence
     assert (own_model / "manifest.json").read_bytes() == before
 
 
@@ -109,12 +109,14 @@ def test_two_parts_have_no_table_but_may_have_a_value(run: Run, tmp_path: Path, 
     assert Padim.load(path).decision.choice.value == 2
 
 
-def test_a_threshold_beyond_the_scale_is_refused_or_said(run: Run, own_model: Path, tmp_path: Path) -> None:
+def test_a_threshold_beyond_the_scale_is_refused_or_reported(
+    run: Run, own_model: Path, tmp_path: Path
+) -> None:
     done = run("calibrate", own_model, "--threshold", 1e9, "-w")
     assert done.code != 0
     assert "the threshold can be at most" in done.err
     model = Padim.load(own_model)
-    # As a model could be saved before this was looked at.
+    # As models could be saved before this was checked.
     model.decision = replace(model.decision, choice=Choice("manual", 950, 1e9))
     model.save(own_model)
     done = run("calibrate", own_model)

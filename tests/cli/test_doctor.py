@@ -1,4 +1,4 @@
-"""``doctor``: damage is named, stopped work listed, leftovers go on request, and looking changes nothing."""
+"""``doctor``: damage is named, interrupted work listed, leftovers removed on request only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.parts import normals
 
 @pytest.fixture
 def home(tmp_path: Path, small_model: Padim, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with one model and its features, and a cache of its own."""
+    """Return a workspace with one model and its features, and an own cache."""
     monkeypatch.setenv("PADIM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "system"))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -33,13 +33,13 @@ def home(tmp_path: Path, small_model: Padim, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def left(path: Path, size: int = 10) -> Path:
-    """A temporary file of a process that is no more."""
+    """Create a temporary file of a process that has ended."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * size)
     return path
 
 
-def test_a_whole_workspace_is_whole_and_looking_changes_nothing(run: Run, home: Path) -> None:
+def test_an_intact_workspace_has_no_findings_and_stays_unchanged(run: Run, home: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
     done = run("doctor", "--json")
     assert done.code == 0, done.err
@@ -47,7 +47,7 @@ def test_a_whole_workspace_is_whole_and_looking_changes_nothing(run: Run, home: 
     assert [one["kind"] for one in done.json["checked"]] == ["model", "working files"]
     assert done.json["removed"] is None
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
-    assert "all whole" in run("doctor").out
+    assert "all intact" in run("doctor").out
 
 
 def test_every_damaged_file_is_named_with_a_remedy(run: Run, home: Path, tmp_path: Path) -> None:
@@ -64,14 +64,16 @@ def test_every_damaged_file_is_named_with_a_remedy(run: Run, home: Path, tmp_pat
         victim.write_bytes(content)
     done = run("doctor", "--json")
     assert done.code == 1
-    told = [one for one in done.json["checked"] if one["problem"]]
-    assert {one["kind"] for one in told} == {"model", "working files", "cached network"}
-    assert all(one["remedy"] for one in told)
-    assert any(victims[0].name in one["problem"] for one in told)
+    report = [one for one in done.json["checked"] if one["problem"]]
+    assert {one["kind"] for one in report} == {"model", "working files", "cached network"}
+    assert all(one["remedy"] for one in report)
+    assert any(victims[0].name in one["problem"] for one in report)
     assert run("doctor").out.count("damaged") >= 1
 
 
-def test_a_damaged_scorer_is_told_from_a_whole_one(run: Run, tmp_path: Path, saved_model: Path) -> None:
+def test_a_damaged_scorer_is_distinguished_from_an_intact_one(
+    run: Run, tmp_path: Path, saved_model: Path
+) -> None:
     scorer = tmp_path / "line.onnx"
     assert run("export", saved_model, "-o", scorer).code == 0
     assert run("doctor", scorer, "--json").json["checked"][0]["problem"] is None
@@ -121,18 +123,18 @@ def test_stopped_fits_are_listed_with_the_command_that_goes_on(
     partial = tmp_path / "models" / "m.partial"
     request = Request.now(22, command=("fit", str(good), "-o", str(partial.parent / "m"), *SMALL, "--resume"))
     request.write(partial)
-    (told,) = run("doctor", "--json").json["stopped_fits"]
-    assert (told["name"], told["done"], told["of"], told["resume"]) == ("Half", 0, 40, None)
+    (report,) = run("doctor", "--json").json["stopped_fits"]
+    assert (report["name"], report["done"], report["of"], report["resume"]) == ("Half", 0, 40, None)
     for place in (partial.parent, partial.parent / "m"):
-        (told,) = run("doctor", place, "--json").json["stopped_fits"]
-        words = told["resume"].split()
+        (report,) = run("doctor", place, "--json").json["stopped_fits"]
+        words = report["resume"].split()
         assert words[:4] == ["python", "-m", "padim", "fit"]
     assert run(*words[3:]).code == 0
     assert (
         Padim.load(partial.parent / "m").state.fitted.held_out.shape
         == small_model.state.fitted.held_out.shape
     )
-    # What a living process is at work on was not stopped.
+    # Work that a running process is doing was not interrupted.
     with leftovers.held_folder(entry.path):
         assert run("doctor", "--json").json["stopped_fits"] == []
 
@@ -149,7 +151,7 @@ def test_a_stopped_scoring_is_listed(run: Run, tmp_path: Path, saved_model: Path
     assert "5" in run("doctor", out).out
 
 
-def test_what_is_nothing_of_ours_is_one_sentence(run: Run, tmp_path: Path) -> None:
+def test_foreign_files_are_reported_in_one_sentence(run: Run, tmp_path: Path) -> None:
     assert "does not exist" in run("doctor", tmp_path / "none").sentence
     (tmp_path / "folder").mkdir()
     assert "holds no workspace" in run("doctor", tmp_path / "folder").sentence

@@ -1,4 +1,4 @@
-"""``evaluate``: the figures are those of scikit-learn on the engine's own scores and maps."""
+"""``evaluate``: the metrics are those of scikit-learn on the engine's own scores and maps."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ def test_a_zip_and_a_table_give_the_same_figures(
     table = tmp_path / "copy" / "labels.csv"
     table.write_text("\n".join(rows), encoding="utf-8")
     for place, layout in ((file, "MVTec AD"), (table, "CSV")):
-        told = run("evaluate", saved_model, place, "--json").json
-        assert told["layout"] == layout
+        reported = run("evaluate", saved_model, place, "--json").json
+        assert reported["layout"] == layout
         for name in ("image_auroc", "pixel_auroc", "aupro", "misses", "kinds"):
-            assert told[name] == expected[name]
+            assert reported[name] == expected[name]
 
 
 def test_people_get_a_table(run: Run, labelled: Path, saved_model: Path) -> None:
@@ -98,7 +98,7 @@ def test_people_get_a_table(run: Run, labelled: Path, saved_model: Path) -> None
         "pixel AUROC",
         "AUPRO",
         "zero miss",
-        "ms an image",
+        "ms per image",
         "defects missed",
         "chip",
         "scratch",
@@ -137,11 +137,11 @@ def test_one_class_alone_says_so(run: Run, tmp_path: Path, saved_model: Path) ->
     assert run("evaluate", saved_model, tmp_path / "bad").code == 0
 
 
-def test_images_of_the_fit_flatter_and_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
+def test_images_of_the_fit_are_reported(run: Run, tmp_path: Path, saved_model: Path) -> None:
     write(tmp_path / "set" / "good", normals(2, first=21))
     done = run("evaluate", saved_model, tmp_path / "set", "--json")
     assert done.json["fitted_on"] == 1
-    assert "flatter" in done.err
+    assert "too optimistic" in done.err
 
 
 def test_broken_images_and_masks_are_named_and_left_out(run: Run, tmp_path: Path, saved_model: Path) -> None:
@@ -162,7 +162,7 @@ def test_broken_images_and_masks_are_named_and_left_out(run: Run, tmp_path: Path
     assert done.json["pixel_auroc"]["value"] is None
 
 
-def test_what_is_no_labelled_folder_is_one_sentence(
+def test_an_unlabelled_folder_is_reported_in_one_sentence(
     run: Run, tmp_path: Path, saved_model: Path, good: Path
 ) -> None:
     (tmp_path / "empty" / "test").mkdir(parents=True)

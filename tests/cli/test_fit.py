@@ -1,4 +1,4 @@
-"""``fit``: what it says, what it leaves behind, and that stopping and going on changes no bit."""
+"""``fit``: its output, its files, and that a resumed fit equals an uninterrupted one bit for bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def same(one: Padim, other: Padim) -> None:
-    """Every fitted array and record, bit for bit."""
+    """Compare every fitted array and record, bit for bit."""
     assert one.normals_ == other.normals_
     assert np.array_equal(one.state.gaussians.mean, other.state.gaussians.mean)
     assert np.array_equal(one.state.fitted.held_out, other.state.fitted.held_out)
@@ -94,7 +94,7 @@ def test_other_layers_bring_their_own_number_of_features(run: Run, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("by", "parts"), [("likeness", 4), ("none", 12), ("folder", 2), ("prefix", 4)])
-def test_repeat_shots_are_told_as_asked(run: Run, tmp_path: Path, by: str, parts: int) -> None:
+def test_repeat_shots_are_grouped_as_requested(run: Run, tmp_path: Path, by: str, parts: int) -> None:
     files = [
         (f"{'ab'[i % 2]}/part{i:03d}_{shot}.png", png(part(i, shot=shot)))
         for i in range(4)
@@ -115,15 +115,15 @@ def test_features_are_kept_on_request(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "m.partial").exists()
 
 
-# --- stopping, and going on ---------------------------------------------------------------------------
+# --- interruption and resumption ----------------------------------------------------------------------
 
 
 class Stopped(Exception):
-    """Stands for the power cut."""
+    """A simulated power cut."""
 
 
 def power_cut(done: int, total: int | None, stage: str) -> None:
-    """A ``progress`` under which all images are read and learning is cut short."""
+    """Return a ``progress`` callback that lets all images be read and then interrupts the fit."""
     if stage.startswith("Learning"):
         raise Stopped
 
@@ -164,7 +164,7 @@ def test_a_stopped_fit_goes_on_without_the_network_and_to_the_bit(
     assert images_done(tmp_path / "p") is None
 
 
-def test_stopped_while_learning_the_network_is_not_run_again(
+def test_stopped_while_fitting_the_network_is_not_run_again(
     small_config: PadimConfig, small_model: Padim, good: Path, tmp_path: Path
 ) -> None:
     model = Padim(small_config, work_dir=tmp_path / "work")
@@ -200,7 +200,7 @@ def test_what_a_crash_cut_short_is_done_again(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (lambda files: files[1:], "other images"),
         (lambda files: files[:3], "are missing"),
@@ -209,13 +209,13 @@ def test_what_a_crash_cut_short_is_done_again(
     ],
 )
 def test_other_images_than_before_are_refused(
-    small_config: PadimConfig, good: Path, tmp_path: Path, change: Any, said: str
+    small_config: PadimConfig, good: Path, tmp_path: Path, change: Any, expected: str
 ) -> None:
     model = Padim(small_config, work_dir=tmp_path / "work")
     asked = iter(range(1000))
     with pytest.raises(Cancelled):
         model.fit(FolderSource(good), unfinished=tmp_path / "p", cancel=lambda: next(asked) > 18)
-    with pytest.raises(PadimError, match=said):
+    with pytest.raises(PadimError, match=expected):
         model.fit(change([*FolderSource(good)]), unfinished=tmp_path / "p")
     assert images_done(tmp_path / "p") == 16, "nothing is lost by asking"
 
@@ -226,15 +226,15 @@ def test_other_settings_than_before_are_named(small_config: PadimConfig, good: P
         Padim(small_config).fit(
             FolderSource(good), unfinished=tmp_path / "p", cancel=lambda: next(asked) > 18
         )
-    for changes, said in (
+    for changes, expected in (
         ({"grid_stride": 16}, "grid_stride 8, not 16"),
         ({"fit": "pad"}, "fit stretch, not pad"),
         ({"layers": ("blocks.2",), "n_features": 10}, "layers blocks.2, blocks.4, blocks.10, not blocks.2"),
     ):
         config = PadimConfig.of({**small_config.model_dump(), **changes})
-        with pytest.raises(PadimError, match=said):
+        with pytest.raises(PadimError, match=expected):
             Padim(config).fit(FolderSource(good), unfinished=tmp_path / "p")
-    # What embeddings do not depend on may change on the way.
+    # Settings that embeddings do not depend on may change in between.
     config = PadimConfig.of({**small_config.model_dump(), "seed": 3})
     model = Padim(config, work_dir=tmp_path / "work").fit(FolderSource(good), unfinished=tmp_path / "p")
     assert np.array_equal(
@@ -312,7 +312,7 @@ def test_a_damaged_line_costs_no_more_than_what_is_behind_it(
     assert images_done(partial) == 16
     command = ("fit", good, "-o", tmp_path / "m", *SMALL)
     assert "16 images done" in run(*command).sentence
-    # A run that fails leaves them where they are.
+    # A run that fails does not remove them.
     assert run(*command, "--resume", "--grid-stride", 16).code == 2
     assert images_done(partial) == 16
     # The one that the command will find open, whichever networks other tests have had open since.
@@ -333,7 +333,7 @@ def test_what_an_earlier_run_began_is_not_removed_by_one_that_fails(
     before = (partial / "spool" / "features.f32").read_bytes()
     assert run("fit", good, "-o", tmp_path / "m", *SMALL, "--resume", "--grid-stride", 16).code == 2
     assert (partial / "spool" / "features.f32").read_bytes() == before
-    # One that begins and fails leaves nothing of its own.
+    # A run that starts and fails leaves no files of its own.
     write(tmp_path / "text", [("a.png", b"no image")])
     assert run("fit", tmp_path / "text", "-o", tmp_path / "n", *SMALL).code == 2
     assert not (tmp_path / "n.partial").exists()
@@ -341,20 +341,20 @@ def test_what_an_earlier_run_began_is_not_removed_by_one_that_fails(
 
 @pytest.mark.parametrize("flags", [(), ("--resume",), ("--force",), ("--resume", "--force")])
 @pytest.mark.parametrize("header", [None, "no JSON"])
-def test_a_strangers_folder_is_neither_used_nor_removed(
+def test_a_foreign_folder_is_neither_used_nor_removed(
     run: Run, good: Path, tmp_path: Path, flags: tuple[str, ...], header: str | None
 ) -> None:
     place = write(tmp_path / "m.partial", [("sub/notes.txt", b"mine"), ("batches.jsonl", b"mine")])
     if header is not None:
         (place / "unfinished.json").write_text(header, encoding="utf-8")
     files = sorted(place.rglob("*"))
-    said = run("fit", good, "-o", tmp_path / "m", *SMALL, *flags).sentence
-    assert "m.partial: is in the way" in said
+    expected = run("fit", good, "-o", tmp_path / "m", *SMALL, *flags).sentence
+    assert "m.partial: is in the way" in expected
     assert sorted(place.rglob("*")) == files
     assert not (tmp_path / "m").exists()
 
 
-def test_an_empty_folder_is_in_nobodys_way(run: Run, tmp_path: Path) -> None:
+def test_an_empty_folder_is_no_obstacle(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "in", normals(3))
     (tmp_path / "m.partial").mkdir()
     assert run("fit", tmp_path / "in", "-o", tmp_path / "m", *SMALL).code == 0
@@ -364,7 +364,7 @@ def test_an_empty_folder_is_in_nobodys_way(run: Run, tmp_path: Path) -> None:
 def test_resume_without_anything_to_go_on_from_starts(run: Run, good: Path, tmp_path: Path) -> None:
     done = run("fit", good, "-o", tmp_path / "m", *SMALL, "--resume")
     assert done.code == 0
-    assert "nothing to go on from" in done.err
+    assert "nothing to resume" in done.err
 
 
 def test_a_fit_that_cannot_be_saved_is_not_lost(
@@ -389,13 +389,13 @@ def test_a_fit_that_cannot_be_saved_is_not_lost(
     assert not (tmp_path / "m.partial").exists()
 
 
-def test_a_whole_data_set_is_not_taken_for_good_parts(run: Run, tmp_path: Path) -> None:
+def test_a_data_set_with_defects_is_not_fitted_as_good_parts(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "set" / "train" / "good", normals(1))
-    said = run("fit", tmp_path / "set", "-o", tmp_path / "m").sentence
-    assert str(tmp_path / "set" / "train" / "good") in said
+    expected = run("fit", tmp_path / "set", "-o", tmp_path / "m").sentence
+    assert str(tmp_path / "set" / "train" / "good") in expected
 
 
-# --- what can go wrong --------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------
 
 
 def test_a_model_is_replaced_only_by_force(run: Run, good: Path, own_model: Path) -> None:
@@ -416,7 +416,7 @@ def test_what_is_no_model_is_never_replaced(run: Run, good: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (["--backbone", "resnet19"], "resnet18"),
         (["--layers", "blocks.3"], "blocks.2 (stride 4, 24 channels)"),
@@ -427,15 +427,15 @@ def test_what_is_no_model_is_never_replaced(run: Run, good: Path, tmp_path: Path
         (["--config", "none.yaml"], "none.yaml"),
         (["--weights", "none.pth"], "none.pth"),
         (["--percentile", "101"], "percentile"),
-        (["--percentile", "90", "--threshold", "5"], "exclude each other"),
+        (["--percentile", "90", "--threshold", "5"], "mutually exclusive"),
         (["--min-area", "0"], "min_area"),
     ],
 )
 def test_settings_that_make_no_model_are_one_sentence(
-    run: Run, good: Path, tmp_path: Path, options: list[str], said: str
+    run: Run, good: Path, tmp_path: Path, options: list[str], expected: str
 ) -> None:
     done = run("fit", good, "-o", tmp_path / "m", "--json", *options)
-    assert said in done.sentence
+    assert expected in done.sentence
     assert not [*tmp_path.iterdir()]
 
 
@@ -444,8 +444,8 @@ def test_no_images_are_one_sentence(run: Run, tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.png").write_bytes(b"no image")
     (tmp_path / "a.zip").write_bytes(b"no zip")
-    for place, said in (("none", "does not exist"), ("empty", "holds no images"), ("a.zip", "not a zip")):
-        assert said in run("fit", tmp_path / place, "-o", tmp_path / "m").sentence
+    for place, expected in (("none", "does not exist"), ("empty", "holds no images"), ("a.zip", "not a zip")):
+        assert expected in run("fit", tmp_path / place, "-o", tmp_path / "m").sentence
     assert "none of the images" in run("fit", tmp_path / "text", "-o", tmp_path / "m", *SMALL, "-q").sentence
     assert not [place for place in tmp_path.iterdir() if place.name.startswith("m")]
 
@@ -464,7 +464,7 @@ def test_a_threshold_beyond_the_scale_does_not_lose_the_fit(run: Run, tmp_path: 
     assert Padim.load(tmp_path / "m").decision.choice.basis == "image"
 
 
-def test_random_weights_are_told(run: Run, tmp_path: Path) -> None:
+def test_random_weights_are_reported(run: Run, tmp_path: Path) -> None:
     write(folder := tmp_path / "in", normals(3))
     done = run("fit", folder, "-o", tmp_path / "m", *SMALL, "--random-weights")
     assert done.code == 0, done.err

@@ -1,4 +1,4 @@
-"""The help loads nothing heavy, names every command, and wrong usage ends with 2."""
+"""The help imports no heavy modules and names every command; wrong usage exits with status 2."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COMMANDS = (
 
 
 def fresh(code: str) -> str:
-    """Standard output of a fresh interpreter."""
+    """Return the standard output of a new interpreter."""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

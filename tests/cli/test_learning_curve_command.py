@@ -1,4 +1,4 @@
-"""``learning-curve``: the engine's figures as a document, as a table and as a sentence."""
+"""``learning-curve``: the engine's figures as a JSON document, as a table and as advice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW = ("--sizes", "10,15,22", "--draws", 2, "--seed", 4)
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory, small_model: Padim) -> Path:
-    """``small_model`` as a bundle with its features beside it."""
+    """Save ``small_model`` as a bundle with its features beside it."""
     path = tmp_path_factory.mktemp("kept") / "model.padim"
     model = Padim(small_model.config, work_dir=path / "work").fit(normals(22))
     return model.save(path)
@@ -32,16 +32,16 @@ def test_the_document_holds_the_engines_figures(
         (f"chip/{name}" if i < 4 else f"scratch/{name}", data) for i, (name, data) in enumerate(defects(6))
     ]
     found = document(learning_curve(small_model, bad, sizes=(10, 15, 22), draws=2, seed=4))
-    told = done.json["learning_curve"]
-    assert len(told["defects"].pop("names")) == len(found["defects"].pop("names")) == 6
-    assert told == found
+    report = done.json["learning_curve"]
+    assert len(report["defects"].pop("names")) == len(found["defects"].pop("names")) == 6
+    assert report == found
     assert done.json["folder"] == str(labelled)
 
 
 def test_people_get_a_table_and_advice(run: Run, kept: Path) -> None:
     done = run("learning-curve", kept, *FEW, "--painted", "--percentile", 90)
     assert done.code == 0, done.err
-    # One line for each size, and what to make of it; painted defects are said to be an indication.
+    # One line for each size, and advice; painted defects are called an indication.
     for words in ("parts", "promised", "left out", "caught", "at 90 %", "correlation of .3", "odd part"):
         assert words in " ".join(done.out.split())
     assert run("learning-curve", kept, *FEW).out.count("caught") == 0

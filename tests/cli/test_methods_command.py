@@ -1,4 +1,4 @@
-"""``methods`` and ``fit --method``: what is listed can be fitted, and a model says by what it was."""
+"""``methods`` and ``fit --method``: every listed method can be fitted, and a model states its method."""
 
 from __future__ import annotations
 
@@ -23,35 +23,38 @@ def test_every_method_is_listed(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
-        (("--method", "patchcore", "--coreset", "5"), "PatchCore: 5 % of the patches remembered"),
+        (("--method", "patchcore", "--coreset", "5"), "PatchCore: 5 % of the patches kept"),
         (("--method", "patchcore", "--neighborhood", "1"), "PatchCore: all patches within 1 grid position"),
         (("--method", "shared"), "Shared Gaussian"),
-        (("--method", "padim", "--position-tolerance"), "PaDiM: parts may lie one grid position off"),
+        (
+            ("--method", "padim", "--position-tolerance"),
+            "PaDiM: tolerates a displacement of one grid position",
+        ),
         (("--method", "padim+shared"), "PaDiM + Shared Gaussian"),
     ],
 )
 def test_a_model_of_any_method_is_fitted_described_and_used(
-    run: Run, good: Path, labelled: Path, tmp_path: Path, options: tuple[str, ...], said: str
+    run: Run, good: Path, labelled: Path, tmp_path: Path, options: tuple[str, ...], expected: str
 ) -> None:
     done = run("fit", good, "-o", tmp_path / "m", *SMALL, *options)
     assert done.code == 0, done.err
-    assert said in " ".join(done.out.split())
+    assert expected in " ".join(done.out.split())
     model = Padim.load(tmp_path / "m")
     assert model.config.method == ("ensemble" if "+" in options[1] else options[1])
-    assert said in " ".join(run("info", tmp_path / "m").out.split())
+    assert expected in " ".join(run("info", tmp_path / "m").out.split())
     assert run("score", tmp_path / "m", labelled / "test", "-o", tmp_path / "out").code == 0
     assert run("export", tmp_path / "m", "-o", tmp_path / "scorer.onnx").code == 0
     assert (tmp_path / "scorer.onnx").is_file()
 
 
-def test_what_keeping_every_patch_takes_is_said_before(run: Run, tmp_path: Path) -> None:
+def test_the_memory_for_keeping_every_patch_is_stated_beforehand(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "nearest.yaml"
     path.write_text("method: patchcore\nneighborhood: 1\n")
-    told = run("info", "--config", path, "--images", 209)
+    report = run("info", "--config", path, "--images", 209)
     # 32 x 32 positions of 100 channels, four bytes each.
-    assert "410 kB more for every image" in " ".join(told.out.split())
+    assert "410 kB more for every image" in " ".join(report.out.split())
     cost = run("info", "--config", path, "--images", 209, "--json").json["cost"]
     assert cost["bundle"] == 209 * cost["kept_per_image"] == 209 * 4 * 1024 * 100
 

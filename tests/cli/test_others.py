@@ -37,7 +37,9 @@ def test_info_of_a_model(run: Run, saved_model: Path, small_model: Padim) -> Non
         assert words in done.out
 
 
-def test_random_weights_are_told_loudly(run: Run, saved_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_weights_are_reported_prominently(
+    run: Run, saved_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ModelNetwork, "random_weights", True)
     done = run("info", saved_model)
     assert "RANDOM" in done.out
@@ -84,7 +86,7 @@ def test_one_backbone_with_strides_and_channels(run: Run) -> None:
 
 
 def test_export_as_onnx(run: Run, saved_model: Path, small_model: Padim, tmp_path: Path) -> None:
-    """What is written judges as the model does."""
+    """The exported scorer gives the model's scores."""
     path = tmp_path / "scorer.onnx"
     document = run("export", saved_model, "-o", path, "--json").json
     assert document == {
@@ -95,8 +97,8 @@ def test_export_as_onnx(run: Run, saved_model: Path, small_model: Padim, tmp_pat
         "bytes": path.stat().st_size,
         "sha256": digest(path),
     }
-    said = run("export", saved_model, "-o", tmp_path / "again.onnx").out
-    assert digest(tmp_path / "again.onnx") in said.replace("\n", "").replace(" ", "")
+    phrase = run("export", saved_model, "-o", tmp_path / "again.onnx").out
+    assert digest(tmp_path / "again.onnx") in phrase.replace("\n", "").replace(" ", "")
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     facts = session.get_modelmeta().custom_metadata_map
     assert facts["name"] == saved_model.name
@@ -131,7 +133,7 @@ def test_export_as_arrays(run: Run, saved_model: Path, small_model: Padim, tmp_p
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
-    """Stands in for the exporter; keeps what it was asked for."""
+    """Replace the exporter by one that records its arguments."""
     import padim.output
 
     asked: list[tuple[str, Path]] = []
@@ -177,16 +179,16 @@ def test_what_cannot_be_exported_is_one_sentence(
 ) -> None:
     (tmp_path / "here.onnx").write_bytes(b"mine")
     (tmp_path / "b_backbone.onnx").write_bytes(b"mine")
-    for model, target, said in (
+    for model, target, phrase in (
         (saved_model, "a.txt", ".npz"),
         (saved_model, "here.onnx", "--force"),
         (saved_model, "b.npz", "b_backbone.onnx"),
-        (saved_model, "no/folder/a.onnx", "no such folder"),
+        (saved_model, "no/folder/a.onnx", "this folder does not exist"),
         (saved_model, "", "is a folder"),
         (tmp_path / "none", "a.onnx", "no saved model"),
     ):
         options = ["--format", "onnx"] if not target else []
-        assert said in run("export", model, "-o", tmp_path / target, *options).sentence
+        assert phrase in run("export", model, "-o", tmp_path / target, *options).sentence
     assert not written
     assert (tmp_path / "here.onnx").read_bytes() == b"mine"
 
@@ -200,10 +202,10 @@ def test_info_says_what_a_preset_costs_and_gained(run: Run) -> None:
     assert fine["config"]["layers"] == ["blocks.4", "blocks.10"]
     assert standard["preset"] == "standard"
     assert fine["cost"]["score_memory"] > standard["cost"]["score_memory"]
-    said = " ".join(run("info", "--preset", "fine").out.split())
-    assert "public sets" in said
-    assert "the time" in said
-    # What stands beside it counts more, and makes it nobody's preset.
+    phrase = " ".join(run("info", "--preset", "fine").out.split())
+    assert "public sets" in phrase
+    assert "the time" in phrase
+    # Settings beside it take precedence, and then the preset is no longer named.
     other = run("info", "--preset", "fine", "--input-size", 320, "--json").json
     assert other["preset"] is None
     assert other["config"]["layers"] == ["blocks.4", "blocks.10"]

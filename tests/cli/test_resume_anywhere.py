@@ -1,4 +1,4 @@
-"""fit and score go on from whatever a kill has left, and never take somebody else's files for it."""
+"""``fit`` and ``score`` resume from whatever a kill has left, and never mistake foreign files for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def stopped(tmp_path_factory: pytest.TempPathFactory, good: Path, small_model: Padim) -> Path:
-    """A folder with ``m.partial``: all images done, killed before the model was saved."""
+    """Return a folder with ``m.partial`` of a fit that was killed after all images, before saving."""
     folder = tmp_path_factory.mktemp("stopped")
     code = """
 import os, signal
@@ -47,7 +47,7 @@ main()
 
 @pytest.fixture
 def begun(stopped: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
+    """Return a copy of that folder."""
     shutil.copytree(stopped / "m.partial", tmp_path / "m.partial")
     return tmp_path / "m.partial"
 
@@ -89,14 +89,14 @@ def test_a_half_removed_folder_blocks_nothing(
     assert not begun.exists()
 
 
-def test_a_half_made_model_is_no_model_and_in_nobodys_way(
+def test_an_incomplete_model_is_no_model_and_no_obstacle(
     run: Run, good: Path, begun: Path, saved_model: Path, small_model: Padim
 ) -> None:
     shutil.copytree(saved_model, begun.parent / "m")
     (begun.parent / "m" / "manifest.json").unlink()
     assert run("fit", good, "-o", begun.parent / "m", *SMALL, "--resume").code == 0
     same(Padim.load(begun.parent / "m"), small_model)
-    # With a file of somebody else's in it, it is somebody else's.
+    # A folder with a foreign file in it is a foreign folder.
     (begun.parent / "m" / "manifest.json").unlink()
     (begun.parent / "m" / "notes.txt").write_bytes(b"mine")
     assert "is no model" in run("fit", good, "-o", begun.parent / "m", *SMALL, "--force").sentence
@@ -108,10 +108,10 @@ def test_a_complete_fit_says_so(run: Run, good: Path, tmp_path: Path) -> None:
     before = (tmp_path / "m" / "manifest.json").read_bytes()
     done = run(*command, "--resume", "--json")
     assert done.code == 0
-    assert "the fit is complete" in done.err
+    assert "the fit is already complete" in done.err
     assert done.json["parts"] == 22
     assert (tmp_path / "m" / "manifest.json").read_bytes() == before
-    # A model of other settings, or of other images, is not what was asked for.
+    # A model of other settings, or of other images, is not the requested one.
     assert "other images or settings" in run(*command, "--seed", 5, "--resume").sentence
     write(tmp_path / "more", normals(23))
     assert "--force" in run("fit", tmp_path / "more", "-o", tmp_path / "m", *SMALL, "--resume").sentence
@@ -133,8 +133,8 @@ def test_a_fit_at_work_is_left_alone(run: Run, good: Path, begun: Path) -> None:
     before = sorted(begun.rglob("*"))
     with leftovers.held_folder(begun):
         for flag in ("--resume", "--force"):
-            said = run("fit", good, "-o", begun.parent / "m", *SMALL, flag).sentence
-            assert "another fit is at work" in said
+            expected = run("fit", good, "-o", begun.parent / "m", *SMALL, flag).sentence
+            assert "another fit is running" in expected
     assert sorted(begun.rglob("*")) == before
 
 
@@ -142,8 +142,8 @@ def test_a_fit_at_work_is_left_alone(run: Run, good: Path, begun: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def judged(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> tuple[Path, Path]:
-    """Images, one of them none, and their undisturbed results."""
+def scored(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> tuple[Path, Path]:
+    """Return images, one of them unreadable, and the results of an uninterrupted run."""
     from typer.testing import CliRunner
 
     from padim.cli.app import app
@@ -159,9 +159,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def half(judged: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> None:
-    """What a scoring that was killed after so many rows leaves."""
-    shutil.copytree(judged[1], out)
+def half(scored: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> None:
+    """Create the files of a scoring run that was killed after a number of rows."""
+    shutil.copytree(scored[1], out)
     document = json.loads((out / "results.json").read_text(encoding="utf-8"))
     with Journal.begin(
         out,
@@ -181,21 +181,21 @@ def half(judged: tuple[Path, Path], saved_model: Path, out: Path, rows: int) -> 
     (out / "results.csv").unlink()
 
 
-def test_what_was_judged_is_not_judged_again(
-    run: Run, saved_model: Path, judged: tuple[Path, Path], tmp_path: Path
+def test_scored_images_are_not_scored_again(
+    run: Run, saved_model: Path, scored: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    images, wanted = judged
+    images, wanted = scored
     out = tmp_path / "out"
-    half(judged, saved_model, out, 18)
+    half(scored, saved_model, out, 18)
     command = ("score", saved_model, images, "-o", out, "--panel-side", 64)
-    assert "17 images judged" in run(*command).sentence
+    assert "17 images scored" in run(*command).sentence
     before = (out / "panels" / "bad_000.jpg").stat().st_mtime_ns
     done = run(*command, "--resume")
     assert done.code == 0
-    assert "16 images judged before" in done.err  # by whole batches
+    assert "16 images scored before" in done.err  # by whole batches
     assert files(out) == files(wanted)
     assert (out / "panels" / "bad_000.jpg").stat().st_mtime_ns == before
-    # Once more: nothing is left to judge.
+    # Once more: nothing is left to score.
     done = run(*command, "--resume", "--json")
     assert done.json["counts"]["unreadable"] == 1
     assert files(out) == files(wanted)
@@ -204,17 +204,16 @@ def test_what_was_judged_is_not_judged_again(
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_journal_cut_anywhere_loses_its_last_row_at_most(
-    judged: tuple[Path, Path], saved_model: Path, tmp_path_factory: pytest.TempPathFactory, data: Any
+    scored: tuple[Path, Path], saved_model: Path, tmp_path_factory: pytest.TempPathFactory, data: Any
 ) -> None:
     out = tmp_path_factory.mktemp("cut") / "out"
-    half(judged, saved_model, out, 18)
+    half(scored, saved_model, out, 18)
     content = (out / NAME).read_bytes()
     head = content.index(b"\n") + 1
     at = data.draw(st.integers(head, len(content)))
     (out / NAME).write_bytes(content[:at] + data.draw(st.sampled_from([b"", b"\0\0\0", b"{}", b'{"na'])))
-    whole = content[head:at].count(b"\n")
-    unusable = content[head:at].count(b'"error": "')
-    assert rows_kept(out) == whole - unusable
+    complete = content[head : content.rindex(b"\n", 0, at) + 1]
+    assert rows_kept(out) == complete.count(b"\n") - complete.count(b'"error": "')
 
 
 def test_a_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
@@ -224,16 +223,16 @@ def test_a_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
     assert rows_kept(tmp_path) == 1
 
 
-def test_other_images_settings_and_models_are_told_apart(
-    run: Run, saved_model: Path, judged: tuple[Path, Path], tmp_path: Path, own_model: Path
+def test_other_images_settings_and_models_are_distinguished(
+    run: Run, saved_model: Path, scored: tuple[Path, Path], tmp_path: Path, own_model: Path
 ) -> None:
     out, images = tmp_path / "out", tmp_path / "in"
-    shutil.copytree(judged[0], images)
-    half(judged, saved_model, out, 21)
+    shutil.copytree(scored[0], images)
+    half(scored, saved_model, out, 21)
     command = ("score", saved_model, images, "-o", out, "--panel-side", 64)
     assert "threshold" in run(*command, "--resume", "--threshold", 3).sentence
     assert "panel_side 64, not 768" in run("score", saved_model, images, "-o", out, "--resume").sentence
-    # One changed, one gone, one new: every file that is there has one row, by its own content.
+    # One file changed, one removed, one new: every existing file has one row, of its own content.
     (images / "good_070.png").write_bytes(png(part(900, defect=True)))
     (images / "good_071.png").unlink()
     (images / "good_0711.png").write_bytes(png(part(901)))
@@ -255,7 +254,7 @@ def test_other_images_settings_and_models_are_told_apart(
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 300 kB."""
+    """Mount a file system of 300 kB."""
     folder = tmp_path / "tiny"
     folder.mkdir()
     mounted = shutil.which("mount") and os.name != "nt" and os.getuid() == 0
@@ -284,7 +283,7 @@ def test_a_disk_that_is_really_full(run: Run, good: Path, saved_model: Path, tin
     kept = rows_kept(tiny_disk / "out")
     assert kept > 0
     shutil.rmtree(tiny_disk / "out" / "panels")
-    assert f"{kept} images judged" in run("score", saved_model, good, "-o", tiny_disk / "out").sentence
+    assert f"{kept} images scored" in run("score", saved_model, good, "-o", tiny_disk / "out").sentence
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
@@ -295,6 +294,6 @@ def test_whatever_refuses_to_write_is_one_sentence_with_a_file(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("padim.storage.atomic.os.fsync", refuse)
-    said = run("fit", good, "-o", tmp_path / "m", *SMALL, "--json").sentence
-    assert said.startswith(f"{tmp_path / 'm.partial'}")
-    assert ("read-only" if number == errno.EROFS else "no space left") in said
+    expected = run("fit", good, "-o", tmp_path / "m", *SMALL, "--json").sentence
+    assert expected.startswith(f"{tmp_path / 'm.partial'}")
+    assert ("read-only" if number == errno.EROFS else "no space left") in expected

@@ -1,4 +1,4 @@
-"""``score``: the files say what the engine decides, whatever the images' names, and also when stopped."""
+"""``score``: the files contain the engine's decisions, whatever the images' names, also when interrupted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good parts and defects in sub-folders, names that collide as files of another kind, one broken file."""
+    """Write good parts and defects in sub-folders, names that differ only by suffix, one broken file."""
     folder = tmp_path_factory.mktemp("mixed")
     write(folder / "line 1", normals(2, first=60))
     write(folder / "line 2", defects(2))
@@ -39,7 +39,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows(out: Path) -> tuple[list[dict[str, Any]], list[dict[str, str]], dict[str, Any]]:
-    """The JSON's images, the CSV's lines, the whole JSON."""
+    """Return the JSON's images, the CSV's rows, and the whole JSON document."""
     document = json.loads((out / "results.json").read_text(encoding="utf-8"))
     text = (out / "results.csv").read_bytes().decode("utf-8-sig")
     return document["images"], list(csv.DictReader(io.StringIO(text))), document
@@ -58,12 +58,12 @@ def test_results_are_the_engines_decisions(
         scored.name: (scored, small_model.decide(scored))
         for scored in small_model.predict(open_source(mixed), on_error=lambda error: None)
     }
-    judged = {row["name"]: row for row in images if "error" not in row}
-    assert judged.keys() == expected.keys()
+    usable = {row["name"]: row for row in images if "error" not in row}
+    assert usable.keys() == expected.keys()
     value = small_model.state.fitted.quantizer.to_value
     files = set()
     for name, (scored, decision) in expected.items():
-        row = judged[name]
+        row = usable[name]
         assert row["verdict"] == ("reject" if decision.rejected else "accept")
         assert row["above_threshold"] == decision.rejected
         assert row["sha256"] == scored.sha256
@@ -175,7 +175,7 @@ def test_earlier_results_are_replaced_only_by_force(run: Run, tmp_path: Path, sa
 def test_folders_that_no_run_has_written_are_never_removed(
     run: Run, tmp_path: Path, saved_model: Path, beside: str | None
 ) -> None:
-    """A user's ground truth may be called "masks", too."""
+    """A user's folder of ground truth may be called "masks" too."""
     write(tmp_path / "in", normals(1, first=70))
     out = tmp_path / "out"
     command = ("score", saved_model, tmp_path / "in", "-o", out, "--no-masks")
@@ -186,8 +186,8 @@ def test_folders_that_no_run_has_written_are_never_removed(
         (out / "results.json").write_text(str(beside), encoding="utf-8")
     before = {place: place.is_file() and place.read_bytes() for place in out.rglob("*")}
     for flags in ((), ("--force",)):
-        said = run(*command, *flags).sentence
-        assert "masks that no earlier run has written" in said
+        phrase = run(*command, *flags).sentence
+        assert "masks not written by an earlier run" in phrase
     assert {place: place.is_file() and place.read_bytes() for place in out.rglob("*")} == before
 
 
@@ -197,17 +197,17 @@ def test_what_cannot_be_scored_is_one_sentence(
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_bytes(b"")
-    for model, images, target, said in (
+    for model, images, target, phrase in (
         (tmp_path / "none", good, out, "no saved model"),
         (tmp_path / "empty", good, out, "manifest.json"),
         (tmp_path / "file", good, out, "manifest.json"),
         (saved_model, tmp_path / "empty", out, "holds no images"),
         (saved_model, tmp_path / "none", out, "does not exist"),
-        (saved_model, good, good / "out", "lies in"),
+        (saved_model, good, good / "out", "is inside"),
         (saved_model, good, tmp_path / "file", "is a file"),
         (saved_model, good, tmp_path / "file" / "out", "Not a directory"),
     ):
-        assert said in run("score", model, images, "-o", target, "--json").sentence
+        assert phrase in run("score", model, images, "-o", target, "--json").sentence
     assert not out.exists()
 
 
@@ -219,9 +219,7 @@ def test_nothing_but_broken_files_is_an_error_with_rows(run: Run, tmp_path: Path
     assert [row["name"] for row in rows(tmp_path / "out")[0]] == ["a.png"]
 
 
-def test_without_a_threshold_there_is_nothing_to_judge_by(
-    run: Run, tmp_path: Path, small_model: Padim
-) -> None:
+def test_without_a_threshold_nothing_can_be_decided(run: Run, tmp_path: Path, small_model: Padim) -> None:
     path = Padim(small_model.config).fit(normals(2)).save(tmp_path / "two")
     write(tmp_path / "in", normals(1, first=70))
     assert "no threshold yet" in run("score", path, tmp_path / "in", "-o", tmp_path / "out").sentence
@@ -229,20 +227,20 @@ def test_without_a_threshold_there_is_nothing_to_judge_by(
 
 
 def test_images_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
-    """Of 200 images, the contents of no more than the pipeline's own are in memory."""
-    from padim.cli.score import _Reading
+    """Of 200 images, only those in the pipeline are in memory."""
+    from padim.cli.score import _PendingFiles
     from padim.data.sources import UploadSource
     from padim.output.scoring_journal import Journal
 
     content = png(part(1))
     source = UploadSource([(f"{i:03d}.png", content) for i in range(200)])
-    reading = _Reading(source, tmp_path, Journal.begin(tmp_path, {}), 16, panels=False, masks=False)
+    pending = _PendingFiles(source, tmp_path, Journal.begin(tmp_path, {}), 16, panels=False, masks=False)
     most = 0
-    for scored in Padim.load(saved_model).predict(reading):
-        most = max(most, len(reading._under_way))
-        assert reading.take(scored.name).content == content
+    for scored in Padim.load(saved_model).predict(pending):
+        most = max(most, len(pending._in_progress))
+        assert pending.take(scored.name).content == content
     assert most <= 16 * 3 + 1
-    assert not reading._under_way
+    assert not pending._in_progress
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")

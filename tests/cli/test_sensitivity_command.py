@@ -1,4 +1,4 @@
-"""``probe``: the engine's figures as a document and as a table; what cannot be probed is one sentence."""
+"""``sensitivity``: the engine's figures as a JSON document and as a table; errors are one sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW = ("--sizes", "8,30", "--contrasts", "10,50", "--places", 1, "--seed", 3)
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good parts that ``small_model`` has not seen."""
+    """Return a folder of good parts that ``small_model`` has not seen."""
     return write(tmp_path_factory.mktemp("fresh"), normals(4, first=100))
 
 
@@ -48,7 +48,15 @@ def test_the_document_holds_the_engines_figures(
 def test_people_get_a_table_and_a_map(run: Run, fresh: Path, saved_model: Path) -> None:
     done = run("sensitivity", saved_model, fresh, *FEW, "--kinds", "spot,dent")
     assert done.code == 0, done.err
-    for words in ("spot", "dent", "contrast", "90 % at", "half", "by place", "4 places on 4 images"):
+    for words in (
+        "spot",
+        "dent",
+        "contrast",
+        "90 % at",
+        "50 % caught at",
+        "by place",
+        "4 places on 4 images",
+    ):
         assert words in done.out
     assert "stain" not in done.out
 
@@ -61,16 +69,16 @@ def test_only_the_good_ones_of_labelled_images_are_painted_on(
     assert all(name.startswith("good/") for name in document["painted_on"])
 
 
-def test_images_of_the_fit_are_told(run: Run, tmp_path: Path, saved_model: Path, good: Path) -> None:
+def test_images_of_the_fit_are_reported(run: Run, tmp_path: Path, saved_model: Path, good: Path) -> None:
     assert "fitted on 22 of them" in run("sensitivity", saved_model, good, *FEW).sentence
     write(tmp_path / "mixed", [*normals(2, first=21), ("broken.png", b"no image")])
     done = run("sensitivity", saved_model, tmp_path / "mixed", *FEW, "--json")
     assert done.json["fitted_on"] == 1
     assert [entry["name"] for entry in done.json["skipped"]] == ["broken.png"]
-    assert "1 image passed over" in done.err
+    assert "1 image skipped" in done.err
 
 
-def test_images_that_alarm_unpainted_are_told(run: Run, tmp_path: Path, saved_model: Path) -> None:
+def test_images_rejected_before_painting_are_reported(run: Run, tmp_path: Path, saved_model: Path) -> None:
     write(tmp_path / "bad", defects(2))
     done = run("sensitivity", saved_model, tmp_path / "bad", *FEW)
     assert "2 of 2 images are rejected before" in done.err

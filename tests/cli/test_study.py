@@ -19,7 +19,7 @@ PAIR = ("--method", "padim", "--method", "shared")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two categories in MVTec AD's layout."""
+    """Write two categories in MVTec AD's layout."""
     folder = tmp_path_factory.mktemp("root")
     mask = np.zeros((96, 96, 3), np.uint8)
     mask[24:72, 24:72] = 255
@@ -34,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def studied(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished study of two methods. Shared: tests may look at it and go on in it."""
+    """Return a finished study of two methods; it is shared, but tests may read and continue it."""
     from typer.testing import CliRunner
 
     from padim.cli.app import app
@@ -46,7 +46,7 @@ def studied(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def again(run: Run, root: Path, studied: Path, *more: str) -> Done:
-    """The same command once more: nothing is computed anew."""
+    """Run the same command once more, which computes nothing again."""
     return run("study", root, "-o", studied, *PAIR, *SMALL, *more)
 
 
@@ -54,7 +54,7 @@ def test_tables_have_a_row_a_category_and_their_mean(run: Run, root: Path, studi
     done = again(run, root, studied)
     assert done.code == 0, done.err
     assert "4 of 4 runs done before" in done.err
-    told = again(run, root, studied, "--json").json
+    report = again(run, root, studied, "--json").json
     for title, name in (
         ("Image AUROC", "image_auroc"),
         ("Pixel AUROC", "pixel_auroc"),
@@ -62,7 +62,7 @@ def test_tables_have_a_row_a_category_and_their_mean(run: Run, root: Path, studi
     ):
         block = done.out[done.out.index(f"\n{title}\n") :]
         assert re.search(r"category +padim +shared", block)
-        rows = {**told["tables"][name]["rows"], "mean": told["tables"][name]["mean"]}
+        rows = {**report["tables"][name]["rows"], "mean": report["tables"][name]["mean"]}
         for category, standings in rows.items():
             figures = [rf"{one['value']:.3f}[* ]?" for one in standings]
             assert re.search(rf"(?m)^{category} +{' +'.join(figures)} *$", block), (title, category)
@@ -72,20 +72,20 @@ def test_tables_have_a_row_a_category_and_their_mean(run: Run, root: Path, studi
 
 
 def test_json_is_the_study(run: Run, root: Path, studied: Path) -> None:
-    told = again(run, root, studied, "--json").json
+    report = again(run, root, studied, "--json").json
     found = load(studied)
-    assert (told["done"], told["of"], told["from_before"]) == (4, 4, 4)
-    assert told["ranked_by"] == "image_auroc"
-    assert [one["name"] for one in told["configurations"]] == ["padim", "shared"]
-    assert [one["name"] for one in told["categories"]] == ["plate", "ring"]
-    assert sorted(told["ranking"]) == ["padim", "shared"]
-    for one, same in zip(told["runs"], found.runs, strict=True):
+    assert (report["done"], report["of"], report["from_before"]) == (4, 4, 4)
+    assert report["ranked_by"] == "image_auroc"
+    assert [one["name"] for one in report["configurations"]] == ["padim", "shared"]
+    assert [one["name"] for one in report["categories"]] == ["plate", "ring"]
+    assert sorted(report["ranking"]) == ["padim", "shared"]
+    for one, same in zip(report["runs"], found.runs, strict=True):
         assert (one["category"], one["configuration"], one["error"]) == (same.category, same.variant, None)
         assert same.result is not None
         assert one["aupro"]["value"] == same.result.figures["aupro"].value
         assert one["caught"]["of"] == 3
         assert one["milliseconds"] > 0
-    means = told["tables"]["pixel_auroc"]["mean"]
+    means = report["tables"]["pixel_auroc"]["mean"]
     assert sum(one["best"] for one in means) >= 1
     worse = [one for one in means if not one["best"]]
     assert all(one["difference_to_best"] < 0 and 0 < one["p"] <= 1 for one in worse)
@@ -112,7 +112,7 @@ def test_a_plan_file_says_what_is_compared(run: Run, root: Path, tmp_path: Path)
     assert [one["name"] for one in done.json["categories"]] == ["ring"]
     assert done.json["tables"]["image_auroc"]["mean"] is None
     with_more = run("study", root, "-o", tmp_path / "out", "--plan", plan, "--method", "padim")
-    assert "leave out the other options" in with_more.sentence
+    assert "leave out the options" in with_more.sentence
 
 
 def test_options_are_combined(run: Run, root: Path, tmp_path: Path) -> None:
@@ -131,11 +131,11 @@ def test_options_are_combined(run: Run, root: Path, tmp_path: Path) -> None:
         assert config["min_area"] == 8
 
 
-def test_without_defects_the_painted_ones_are_told(run: Run, good: Path, tmp_path: Path) -> None:
+def test_without_defects_the_painted_ones_are_reported(run: Run, good: Path, tmp_path: Path) -> None:
     done = run("study", good, "-o", tmp_path / "out", *PAIR, *SMALL, "--seed", "3")
     assert done.code == 0, done.err
     assert "\nPainted defects found\n" in done.out
-    assert "ranked there by painted ones" in done.err
+    assert "ranked by defects painted" in done.err
     assert "drawn at random" in done.err
 
 
@@ -163,12 +163,12 @@ def test_stopped_it_says_how_to_go_on(
     monkeypatch.setattr(Stop, "__call__", stop)
     stopped = run("study", root, "-o", out, *PAIR, *SMALL)
     assert stopped.code == 130
-    assert "the same command goes on" in stopped.err
+    assert "run the same command again" in stopped.err
     half = load(out).done
     assert half == 1
     monkeypatch.undo()
-    told = run("study", root, "-o", out, *PAIR, *SMALL, "--json").json
-    assert (told["done"], told["from_before"]) == (4, half)
+    report = run("study", root, "-o", out, *PAIR, *SMALL, "--json").json
+    assert (report["done"], report["from_before"]) == (4, half)
 
 
 def test_a_study_where_nothing_works_is_an_error(

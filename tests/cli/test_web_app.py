@@ -1,4 +1,4 @@
-"""``app`` starts Streamlit on the application of this installation, with what was asked for."""
+"""``app`` starts Streamlit on the application of this installation, with the options given."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The command lines that Streamlit was given."""
+    """Return the command lines that Streamlit was called with."""
     found: list[list[str]] = []
     monkeypatch.setattr(
         streamlit.web.cli, "main", lambda args, prog_name, standalone_mode: found.append(list(args))

@@ -1,4 +1,4 @@
-"""Embeddings for methods to learn from, without a network."""
+"""Synthetic embeddings to fit methods on, without a network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Singles = npt.NDArray[np.float32]
 
 
 def embeddings(n: int, grid: int, d: int, seed: int = 0) -> Singles:
-    """float32 ``(n, p, d)``: a pattern over the grid, correlated channels, neighbours that are alike."""
+    """Return float32 ``(n, p, d)``: a pattern over the grid, with correlated channels and neighbors."""
     rng = np.random.default_rng(seed)
     pattern = np.random.default_rng(99).normal(size=(grid * grid, d))
     mixing = np.random.default_rng(98).normal(size=(d, d)) / np.sqrt(d)
@@ -39,7 +39,7 @@ def task(
     statuses: Mapping[int, Status] | None = None,
     **settings: Any,
 ) -> Task:
-    """A task of these embeddings ``(n, p, d)``; each a part of its own unless ``parts`` says otherwise."""
+    """Return a fit task of embeddings ``(n, p, d)``; each image is a part unless ``parts`` is given."""
     n, p, d = x.shape
     grid = int(np.sqrt(p) + 0.5)
     feature_store = FeatureStore(folder / "spool", "test", d, p).start()
@@ -57,7 +57,7 @@ def task(
         )
         for row, key in enumerate(keys)
     )
-    # The grid is all that the config has to agree with.
+    # Only the grid of the configuration must agree with the embeddings.
     config = PadimConfig.model_construct(
         **{**PadimConfig().model_dump(), "input_size": 8 * grid, "grid_stride": 8, **settings}
     )
@@ -65,7 +65,7 @@ def task(
 
 
 def by_graph(detector: Detector, x: Singles) -> Singles:
-    """Distances ``(n, p)`` by the runtime, of embeddings ``(n, p, d)``."""
+    """Return distances ``(n, p)`` of embeddings ``(n, p, d)``, computed by ONNX Runtime."""
     n, p, d = x.shape
     grid = int(np.sqrt(p) + 0.5)
     size = 8 * grid
@@ -80,6 +80,6 @@ def by_graph(detector: Detector, x: Singles) -> Singles:
 
 
 def by_numpy(detector: Detector, x: Singles) -> npt.NDArray[np.floating]:
-    """The same without the runtime."""
+    """Return the same distances, computed without ONNX Runtime."""
     assert isinstance(detector, EmbeddingDetector | Ensemble)
     return detector.distances(x)

@@ -1,4 +1,4 @@
-"""k-centre: the greedy choice, point for point."""
+"""Coreset selection: the greedy k-center choice, point by point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from padim.methods.coreset import k_center, projection
 
 
 def plain(points: np.ndarray, count: int, first: int) -> list[int]:
-    """The textbook loop, in float64."""
+    """Select points by the textbook loop, in float64."""
     x = points.astype(np.float64)
     nearest = np.linalg.norm(x - x[first], axis=1)
     working_files = [first]
@@ -70,7 +70,7 @@ def test_projection_keeps_distances_about_as_they_are() -> None:
 
 
 def plain_refill(points: np.ndarray, working_files: np.ndarray, groups: np.ndarray, group: int) -> list[int]:
-    """The textbook rule, in float64, over all points of the other groups."""
+    """Refill by the textbook rule, in float64, over all points of the other groups."""
     x = points.astype(np.float64)
     radius = min_distances(x, x[working_files]).max()
     left = [row for row in working_files if groups[row] != group]
@@ -104,7 +104,7 @@ def test_refills_are_those_of_the_textbook(monkeypatch: pytest.MonkeyPatch, seed
         assert rows.tolist() == plain_refill(points, working_files, groups, group)
 
 
-def test_refills_leave_nobody_farther_than_the_whole_selection_does() -> None:
+def test_refills_leave_no_point_farther_than_the_whole_selection_does() -> None:
     rng = np.random.default_rng(5)
     points = rng.normal(size=(400, 8)).astype(np.float32)
     groups = rng.integers(0, 7, 400)

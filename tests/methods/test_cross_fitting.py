@@ -1,4 +1,4 @@
-"""Folds: what is held out is scored by a model that has seen none of it, in whatever order it came."""
+"""Cross-fitting: held-out parts are scored by a model fitted without them, whatever the order of images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def task_of(folder: Path, count: int, groups: list[str] | None = None, **setting
 
 
 class Spy:
-    """Stands for a method: its detectors know the rows that they were made of, and which they scored."""
+    """A replacement of a method whose detectors record the rows they were fitted on and those they scored."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
@@ -45,7 +45,7 @@ class Spy:
         return np.full((len(rows), 16), 1.0 + detector.number)
 
 
-def learnt(task: Task) -> tuple[Spy, npt.NDArray[np.float32], tuple[Losses, ...]]:
+def fitted(task: Task) -> tuple[Spy, npt.NDArray[np.float32], tuple[Losses, ...]]:
     spy = Spy()
     result = cross_fitting.cross_fit(task, spy.fit, spy.measure)  # type: ignore[arg-type]
     assert result.detector is spy.turns[-1]  # type: ignore[comparison-overlap]
@@ -59,7 +59,7 @@ def part_of(task: Task, rows: object) -> set[str]:
 @pytest.mark.parametrize(("count", "models"), [(3, 3), (4, 4), (5, 5), (12, 5), (41, 5)])
 def test_no_part_is_scored_by_what_has_seen_it(tmp_path: Path, count: int, models: int) -> None:
     task = task_of(tmp_path, count)
-    spy, held_out, losses = learnt(task)
+    spy, held_out, losses = fitted(task)
     assert sorted(spy.scored) == list(range(count))
     for row, turn in spy.scored.items():
         assert turn is not spy.turns[-1]
@@ -81,7 +81,7 @@ def test_no_part_is_scored_by_what_has_seen_it(tmp_path: Path, count: int, model
 def test_images_of_a_part_stay_together(tmp_path: Path) -> None:
     groups = [f"part {index // 3}" for index in range(21)]
     task = task_of(tmp_path, 21, groups)
-    spy, _, _ = learnt(task)
+    spy, _, _ = fitted(task)
     for row, turn in spy.scored.items():
         seen = part_of(task, turn.rows) | part_of(task, turn.stop_rows)
         assert task.normals[row].group not in seen
@@ -90,7 +90,7 @@ def test_images_of_a_part_stay_together(tmp_path: Path) -> None:
 
 def test_what_is_out_of_the_fit_is_scored_by_the_model_of_all_parts(tmp_path: Path) -> None:
     statuses: dict[int, Status] = {2: "kept_out", 5: "not_good"}
-    spy, held_out, _ = learnt(arrays.task(tmp_path, arrays.embeddings(8, 4, 3), statuses=statuses, folds=5))
+    spy, held_out, _ = fitted(arrays.task(tmp_path, arrays.embeddings(8, 4, 3), statuses=statuses, folds=5))
     assert spy.scored[2] is spy.turns[-1]
     assert spy.scored[5] is spy.turns[-1]
     assert all(not {2, 5} & {*turn.rows, *turn.stop_rows} for turn in spy.turns)
@@ -98,8 +98,8 @@ def test_what_is_out_of_the_fit_is_scored_by_the_model_of_all_parts(tmp_path: Pa
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_too_few_parts_are_learnt_from_without_folds(tmp_path: Path, count: int) -> None:
-    spy, held_out, _ = learnt(task_of(tmp_path, count))
+def test_too_few_parts_are_fitted_without_cross_fitting(tmp_path: Path, count: int) -> None:
+    spy, held_out, _ = fitted(task_of(tmp_path, count))
     assert len(spy.turns) == 1
     assert not held_out.any()
     assert len(spy.turns[0].rows) == 1
@@ -111,21 +111,21 @@ def test_the_folds_do_not_depend_on_the_order_of_the_images(tmp_path: Path) -> N
     turned = replace(there, normals=there.normals[::-1])
 
     def split(task: Task) -> list[tuple[set[str], set[str]]]:
-        spy, _, _ = learnt(task)
+        spy, _, _ = fitted(task)
         return [(part_of(task, turn.rows), part_of(task, turn.stop_rows)) for turn in spy.turns]
 
     assert split(there) == split(turned)
 
 
 def test_another_seed_deals_otherwise(tmp_path: Path) -> None:
-    first, _, _ = learnt(task_of(tmp_path / "a", 17))
-    second, _, _ = learnt(task_of(tmp_path / "b", 17, seed=1))
+    first, _, _ = fitted(task_of(tmp_path / "a", 17))
+    second, _, _ = fitted(task_of(tmp_path / "b", 17, seed=1))
     assert [turn.rows for turn in first.turns] != [turn.rows for turn in second.turns]
 
 
 def test_other_settings_and_other_images_have_other_keys(tmp_path: Path) -> None:
     def key(name: str, count: int = 6, **settings: Any) -> str:
-        return learnt(task_of(tmp_path / name, count, **settings))[0].turns[0].key
+        return fitted(task_of(tmp_path / name, count, **settings))[0].turns[0].key
 
     assert key("a") == key("b") == key("c", smoothing_sigma=9.0)
     assert len({key("a"), key("d", count=7), key("e", svdd_nu=0.3), key("f", seed=4)}) == 4

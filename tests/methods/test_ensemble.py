@@ -1,4 +1,4 @@
-"""Ensemble: the scale of surprise, and members that judge as they do alone."""
+"""Ensemble: the scale of surprise, and members that score as they do alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_surprise_never_turns_an_order_round(values: list[float], asked: list[fl
     y = scale(x)
     assert (np.diff(y) >= -1e-9 * max(1.0, abs(y).max())).all()
     assert np.isfinite(y).all()
-    # As a sum of bends, which the graph computes.
+    # As the sum of piecewise linear terms that the graph computes.
     knots, turns = scale.knots.astype(np.float64), scale.turns().astype(np.float64)
     summed = (np.maximum(x[:, None] - knots, 0) * turns).sum(axis=1)
     np.testing.assert_allclose(summed, y, rtol=1e-3, atol=1e-3 * max(1.0, y.max()))
@@ -50,19 +50,19 @@ def test_it_is_the_mean_of_its_members_surprise(tmp_path: Path) -> None:
     x, new = embeddings(12, grid, 6), embeddings(3, grid, 6, seed=3)
     settings = {"method": "ensemble", "members": ("padim", "patchcore", "shared"), "n_features": 6}
     one = task(tmp_path, x, None, {11: "not_good"}, **settings)
-    learnt = fit_detector(one)
+    fitted = fit_detector(one)
     alone = [module.fit_detector(one) for module in (padim, patchcore, shared)]
     scales = [Surprise.of(member.held_out[:11]) for member in alone]
     for found, held in (
-        (learnt.held_out, [member.held_out for member in alone]),
-        (by_numpy(learnt.detector, new), [by_numpy(member.detector, new) for member in alone]),
+        (fitted.held_out, [member.held_out for member in alone]),
+        (by_numpy(fitted.detector, new), [by_numpy(member.detector, new) for member in alone]),
     ):
         expected = np.mean([scale(own) for scale, own in zip(scales, held, strict=True)], axis=0)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
-    graph = by_graph(learnt.detector, new)
-    np.testing.assert_allclose(graph, by_numpy(learnt.detector, new), rtol=1e-3, atol=1e-4)
+    graph = by_graph(fitted.detector, new)
+    np.testing.assert_allclose(graph, by_numpy(fitted.detector, new), rtol=1e-3, atol=1e-4)
     for row in range(3):
-        np.testing.assert_array_equal(by_graph(learnt.detector, new[row : row + 1])[0], graph[row])
+        np.testing.assert_array_equal(by_graph(fitted.detector, new[row : row + 1])[0], graph[row])
 
 
 def test_its_form_tells_members_apart(tmp_path: Path) -> None:

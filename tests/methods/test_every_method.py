@@ -1,4 +1,4 @@
-"""What holds for a model by whatever method: saved, exported, changed and undone, in batches or alone."""
+"""Common behavior of models of every method: saving, export, exclusion and its undo, batches."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def config(name: str) -> PadimConfig:
 
 @pytest.fixture(scope="module", params=sorted(SETTINGS))
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Padim:
-    """Shared: tests must not change it."""
+    """Return a shared model, which tests must not change."""
     folder = tmp_path_factory.mktemp(request.param)
     return Padim(config(request.param), work_dir=folder).fit(normals(14))
 
@@ -59,7 +59,7 @@ def test_defects_stand_out(model: Padim) -> None:
     assert model.state.fitted.calibration == "exact"
 
 
-def test_a_saved_model_judges_to_the_bit(model: Padim, tmp_path: Path) -> None:
+def test_a_saved_model_scores_bit_for_bit_alike(model: Padim, tmp_path: Path) -> None:
     path = model.save(tmp_path / "model")
     assert Bundle(path).manifest["method"] == model.config.method
     again = Padim.load(path, work_dir=tmp_path / "work")
@@ -113,7 +113,7 @@ def test_alone_or_in_a_batch(model: Padim) -> None:
 
 
 def arrays_in(thing: Any) -> Iterator[np.ndarray]:
-    """All arrays of a detector, its members' too."""
+    """Return all arrays of a detector, including those of its members."""
     if isinstance(thing, np.ndarray):
         yield thing
     elif isinstance(thing, tuple):
@@ -133,15 +133,15 @@ def test_any_other_number_in_any_array_is_another_scoring_identity(model: Padim,
     changed.__dict__.pop("file_hashes")
     arrays = list(arrays_in(changed))
     array = arrays[data.draw(st.integers(0, len(arrays) - 1))]
-    # The least bit of a number. Of a triangular matrix the zeros are kept, too.
+    # Change the lowest bit of a number. The zeros of a triangular matrix are stored too.
     number = array.reshape(-1).view(np.uint8)
     number[data.draw(st.integers(0, array.size - 1)) * array.itemsize] ^= 1
     assert changed.fingerprint() != model.state.fitted.detector.fingerprint()
     if array.dtype == np.int64 and isinstance(changed, Ensemble):
         return  # a member's channels follow from the model's and its settings, which the identity covers
     fitted = replace(model.state.fitted, detector=changed)
-    judge = ScoringState(fitted, model.config, None, model.network.extractor, model.state.channels)
-    assert judge.identity != model.state.identity
+    scorer = ScoringState(fitted, model.config, None, model.network.extractor, model.state.channels)
+    assert scorer.identity != model.state.identity
 
 
 def test_a_map_of_another_detector_is_refused(model: Padim, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_continued_fit_is_one_fit(name: str, tmp_path: Path) -> None:
     model = Padim(config(name), work_dir=tmp_path).fit(normals(6))
     model.partial_fit(normals(3, first=6))
     np.testing.assert_array_equal(maps(model), maps(whole))
-    # The features deleted, the checkpoint goes on as exactly.
+    # With the features deleted, continuing from the checkpoint is as exact.
     again = Padim(config(name), work_dir=tmp_path / "again").fit(normals(6))
     again.working_set.delete()
     assert again.working_set.continues_exactly
@@ -199,7 +199,7 @@ def test_cancelling_leaves_the_model_as_it_was(name: str, tmp_path: Path) -> Non
         stages.append(stage)
 
     def cancel() -> bool:
-        # When the images are read, and learning has begun.
+        # When the images have been read and fitting has begun.
         return bool(stages) and "Reading images" not in stages[-1]
 
     with pytest.raises(Cancelled):
@@ -219,7 +219,7 @@ def test_what_only_gaussians_have_is_refused_in_words(name: str, tmp_path: Path)
         explain(model, embed(model, np.zeros((64, 64, 3), np.uint8)))
 
 
-def test_one_of_many_settings_is_told_in_words() -> None:
+def test_one_of_many_settings_is_described_in_words() -> None:
     with pytest.raises(PadimError, match="at least two different methods"):
         PadimConfig.of({"method": "ensemble", "members": ["padim"]})
     with pytest.raises(PadimError, match="cannot be a member"):

@@ -1,4 +1,4 @@
-"""The factors that scoring reads, and learning from few normals, against the textbook's matrices."""
+"""Factors of covariance matrices, and fits on few normals, compared with the textbook's matrices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 def features(seed: int, n: int, p: int, d: int) -> Doubles:
-    """Correlated, as a network's are: a few strong directions, many weak ones, some dead channels."""
+    """Return features like a network's: a few strong directions, many weak ones, some dead channels."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(p, d, d)) * np.geomspace(3, 0.003, d)[None, :, None]
     x = np.einsum("npd,pde->npe", rng.normal(size=(n, p, d)), mixing) + 1
@@ -51,7 +51,7 @@ def low_rank(x: Doubles, regularization: Regularization) -> tuple[LowRank, Span]
 
 
 def direct(delta: Doubles, covariance: Doubles) -> Doubles:
-    """Squared distances by a general solver: ``(n, p)``."""
+    """Return squared distances ``(n, p)`` by a general solver."""
     solved = np.linalg.solve(covariance[None], delta[..., None])[..., 0]
     return np.asarray(np.einsum("npd,npd->np", delta, solved))
 
@@ -78,7 +78,7 @@ def test_both_forms_hold_the_same_gaussian(n: int, d: int, shrinkage: float) -> 
 
 
 def test_a_16_bit_basis_moves_distances_by_less_than_a_thousandth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Near and far images, strong and weak directions, those whose distance lies all in the span."""
+    """For near and far images, strong and weak directions, and images within the span of the normals."""
     monkeypatch.setattr(factors, "NARROW_ABOVE_BYTES", 0)
     regularization = Regularization(0.01)
     x = (features(3, 60, 12, 300) - 1) / 15 + 1
@@ -147,7 +147,7 @@ def test_both_ways_of_leaving_out_agree() -> None:
 
 
 def test_equal_images_and_one_direction_give_sound_numbers() -> None:
-    """Nothing varies, or all in one direction: no column of the basis is worth having."""
+    """If nothing varies, or only in one direction, the basis has no or one useful column."""
     regularization = Regularization(1e-6)
     same = np.ones((5, 2, 30))
     line = same + np.arange(5)[:, None, None] * np.eye(30)[0]

@@ -1,4 +1,4 @@
-"""The flow: its likelihood against a brute-force change of variables, its graph against numpy and torch."""
+"""The flow: its likelihood by a brute-force change of variables, its graph compared with NumPy and torch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def made(d: int, p: int = 16, couplings: int = 5, hidden: int = 6, spread: float
 
 
 def through(model: Likelihood, x: torch.Tensor, place: int) -> torch.Tensor:
-    """One patch ``(d,)`` at a place to z, written without halves: a mask says which features are given."""
+    """Map one patch ``(d,)`` at a place to z, with a mask of the given features instead of halves."""
     d = len(x)
     mean, unit = (torch.from_numpy(array[place]).double() for array in model.standard.arrays().values())
     z = ((x - mean) * unit) @ torch.from_numpy(model.whitening).double()
@@ -65,7 +65,7 @@ def test_the_likelihood_is_that_of_the_change_of_variables(d: int) -> None:
             lambda v, place=place: through(model, v, place), patch
         )
         normal = -0.5 * (z @ z).item() - d / 2 * np.log(2 * np.pi)
-        # In the units of the place: without the volume of its own.
+        # In the units of the place, that is, without the volume of its scaling.
         volume = torch.linalg.slogdet(jacobian)[1].item() - np.log(model.standard.unit[place]).sum()
         assert found[index, place] == pytest.approx(normal + volume, rel=1e-6)
 
@@ -73,7 +73,7 @@ def test_the_likelihood_is_that_of_the_change_of_variables(d: int) -> None:
 def test_the_likelihood_integrates_to_one() -> None:
     side = np.linspace(-12, 12, 801)
     points = np.stack(np.meshgrid(side, side), axis=-1).reshape(1, -1, 2).astype(np.float32)
-    # Every point as a place of one image, whose zero and unit are the common ones.
+    # Every point is a place of one image, with common zero and unit.
     plain = Standard(np.zeros(points[0].shape, np.float32), np.ones(points[0].shape, np.float32))
     model = replace(made(2, spread=0.25), standard=plain)
     total = np.exp(model.log_likelihood(points)).sum() * (side[1] - side[0]) ** 2
@@ -153,23 +153,23 @@ def given(folder: Path, count: int = 9, **settings: Any) -> Task:
 
 
 def test_training_finds_what_no_gaussian_has(tmp_path: Path) -> None:
-    """One feature is the other's square: what is usual in each of them can be strange in both."""
+    """One feature is the square of the other: values usual in each can be anomalous together."""
     rng = np.random.default_rng(0)
     first = rng.normal(size=(20, 64))
     x = np.stack([first, first**2 + 0.1 * rng.normal(size=(20, 64))], axis=2).astype(np.float32)
-    learnt = fit_detector(task(tmp_path, x, **{**SHORT, "max_epochs": 15, "folds": 2}))
-    curve = learnt.losses[0]
+    fitted = fit_detector(task(tmp_path, x, **{**SHORT, "max_epochs": 15, "folds": 2}))
+    curve = fitted.losses[0]
     assert curve.held_out[curve.best] < curve.held_out[0] - 0.2
-    strange = by_numpy(learnt.detector, np.full((1, 64, 2), [0, 1.5], np.float32))
-    assert np.median(strange) > np.percentile(learnt.held_out, 90)
+    strange = by_numpy(fitted.detector, np.full((1, 64, 2), [0, 1.5], np.float32))
+    assert np.median(strange) > np.percentile(fitted.held_out, 90)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_parts(tmp_path: Path, count: int) -> None:
-    learnt = fit_detector(given(tmp_path, count))
-    assert np.isfinite(learnt.held_out).all()
-    assert learnt.held_out.any() == (count == 3)
-    assert np.isfinite(by_numpy(learnt.detector, embeddings(2, 4, 6))).all()
+    fitted = fit_detector(given(tmp_path, count))
+    assert np.isfinite(fitted.held_out).all()
+    assert fitted.held_out.any() == (count == 3)
+    assert np.isfinite(by_numpy(fitted.detector, embeddings(2, 4, 6))).all()
 
 
 def test_one_feature_cannot_be_split(tmp_path: Path) -> None:

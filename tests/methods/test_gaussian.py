@@ -1,4 +1,4 @@
-"""Distances against scipy, and leave-one-out and leave-group-out against really refitting."""
+"""Distances compared with SciPy; leave-one-out and leave-group-out compared with real refits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fit(x: Doubles) -> PatchStatistics:
 
 
 def direct(x: Doubles, normals: Doubles, eps: float, shrinkage: float = 0.0) -> Doubles:
-    """Squared distances by the textbook: np.cov, eps, a general inverse, scipy's mahalanobis."""
+    """Return squared distances by the textbook: np.cov, eps, a general inverse, SciPy's mahalanobis."""
     result = np.empty(x.shape[:2])
     for position in range(x.shape[1]):
         sample = normals[:, position]
@@ -49,7 +49,7 @@ def test_distance_is_the_textbook_one(n: int, d: int, shrinkage: float) -> None:
 
 
 def test_a_hand_worked_case() -> None:
-    """Two images at 0 and 2 in one dimension: variance 2, so x = 5 lies (5-1)^2 / (2 + eps) away."""
+    """Two images at 0 and 2 in one dimension have variance 2, so x = 5 has distance (5-1)^2 / (2 + eps)."""
     statistics = fit(np.array([[[0.0]], [[2.0]]]))
     whitener = whitening(statistics, Regularization(0.5), 1)
     assert squared_distances(np.array([[[5.0]]]), statistics.mean, whitener)[0, 0] == pytest.approx(16 / 2.5)
@@ -124,7 +124,7 @@ def test_the_closed_form_of_the_design_document() -> None:
 
 
 def test_repeat_shots_left_out_singly_look_far_too_good() -> None:
-    """The reason for groups: a second shot of the same part vouches for the first."""
+    """The reason for groups: a second shot of the same part makes the first look normal."""
     parts = features(5, 12, 1, 8)
     shots = np.repeat(parts, 2, axis=0) + np.random.default_rng(6).normal(scale=1e-2, size=(24, 1, 8))
     groups = [[2 * part, 2 * part + 1] for part in range(12)]

@@ -1,4 +1,4 @@
-"""PatchCore with a neighborhood: distances, held-out distances and the graph against plain loops."""
+"""PatchCore with a neighborhood: distances, held-out distances and the graph compared with plain loops."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Singles = npt.NDArray[np.float32]
 
 
 def anywhere(n: int, grid: int, d: int, seed: int = 0) -> Singles:
-    """float32 ``(n, p, d)``: no position is like itself, so that the nearest is often a neighbor."""
+    """Return float32 ``(n, p, d)`` whose positions vary freely, so that the nearest is often a neighbor."""
     return np.random.default_rng(seed).normal(5, 1, size=(n, grid * grid, d)).astype(np.float32)
 
 
 def plain(x: Singles, normals: Singles | Sequence[Singles], grid: int, reach: int) -> npt.NDArray[np.float64]:
-    """Distances ``(p,)`` of one image to the nearest of the normals' vectors in the window."""
+    """Return distances ``(p,)`` of one image to the nearest of the normals' vectors in the window."""
     result = np.full(grid * grid, np.inf)
     for row in range(grid):
         for column in range(grid):
@@ -55,7 +55,7 @@ def test_distances_of_new_images(tmp_path: Path, grid: int, reach: int) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     for row in range(3):
         np.testing.assert_array_equal(by_graph(detector, new[row : row + 1])[0], found[row])
-    # A window of five sees more than one of three.
+    # A window of five contains more vectors than one of three.
     if grid == 5 and reach == 2:
         assert (expected < np.stack([plain(one, x, grid, 1) for one in new])).any()
 
@@ -67,20 +67,20 @@ def test_held_out_is_the_distance_to_the_other_parts(
     monkeypatch.setattr(local_nearest, "_WINDOW", window)
     grid, x = 4, anywhere(7, 4, 5)
     parts = ["a", "b", "a", "c", "d", "e", "out"]
-    learnt = patchcore.fit_detector(task(tmp_path, x, parts, {6: "kept_out"}, neighborhood=1))
+    fitted = patchcore.fit_detector(task(tmp_path, x, parts, {6: "kept_out"}, neighborhood=1))
     for row in range(7):
         rest = [x[other] for other in range(6) if parts[other] != parts[row]]
-        np.testing.assert_allclose(learnt.held_out[row], plain(x[row], rest, grid, 1), rtol=1e-5)
-    # Exact: a model without the part gives the same.
+        np.testing.assert_allclose(fitted.held_out[row], plain(x[row], rest, grid, 1), rtol=1e-5)
+    # Exact: a model fitted without the part gives the same.
     without = patchcore.fit_detector(task(tmp_path / "without", x[[1, 3, 4, 5]], neighborhood=1)).detector
-    np.testing.assert_allclose(by_numpy(without, x[[0, 2]]), learnt.held_out[[0, 2]], rtol=1e-5)
+    np.testing.assert_allclose(by_numpy(without, x[[0, 2]]), fitted.held_out[[0, 2]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_images(tmp_path: Path, n: int) -> None:
-    learnt = patchcore.fit_detector(task(tmp_path, anywhere(n, 3, 4), neighborhood=1))
-    assert np.isfinite(learnt.held_out).all()
-    assert (learnt.held_out > 0).any() == (n == 3)
+    fitted = patchcore.fit_detector(task(tmp_path, anywhere(n, 3, 4), neighborhood=1))
+    assert np.isfinite(fitted.held_out).all()
+    assert (fitted.held_out > 0).any() == (n == 3)
 
 
 def test_an_image_of_the_model_is_at_no_distance(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_an_image_of_the_model_is_at_no_distance(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 7), st.integers(1, 3))
-def test_what_neighbours_make_of_a_position(grid: int, reach: int) -> None:
+def test_neighbors_of_a_position(grid: int, reach: int) -> None:
     """``seen_from`` finds, in a flat array, every pair of a position and one that has it in its window."""
     around = neighbors(grid, reach)
     flat = around.reshape(-1)

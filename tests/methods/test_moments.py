@@ -1,4 +1,4 @@
-"""PatchStatistics against numpy's own moments, and its algebra."""
+"""PatchStatistics compared with NumPy's moments, and its algebra."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_more_positions_than_one_block() -> None:
 
 
 def test_nothing_cancels_when_the_mean_dwarfs_the_spread() -> None:
-    """At mean / std = 1e6, raw float64 moment sums lose what the update keeps."""
+    """At mean / std = 1e6, raw float64 sums of moments lose the digits that the update keeps."""
     x = draw(1, 60, scale=1.0, shift=1e6)
     expected = np.einsum("npd,npe->pde", x - x.mean(0), x - x.mean(0))
     statistics = of(x, 7)

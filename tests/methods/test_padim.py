@@ -1,4 +1,4 @@
-"""Position tolerance: the nearest of nine Gaussians, and its leave-one-out against refitting."""
+"""Position tolerance: the nearest of nine Gaussians, and its leave-one-out compared with refits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
 
 def around(grid: int, position: int) -> list[int]:
-    """The 3 x 3 positions, plainly."""
+    """Return the positions of the 3 x 3 neighborhood, by plain loops."""
     row, column = divmod(position, grid)
     return [
         r * grid + c
@@ -27,7 +27,7 @@ def around(grid: int, position: int) -> list[int]:
 
 
 @pytest.mark.parametrize("grid", [1, 2, 3, 7])
-def test_neighbours(grid: int) -> None:
+def test_neighbors(grid: int) -> None:
     found, seen = neighbors(grid), seen_from(grid)
     for position in range(grid * grid):
         assert set(found[position]) == set(around(grid, position))
@@ -41,7 +41,7 @@ def test_neighbours(grid: int) -> None:
 def refitted(
     x: npt.NDArray[np.float32], rows: list[int], row: int, eps: float, grid: int
 ) -> npt.NDArray[np.float64]:
-    """Distances of an image to the nearest of nine Gaussians of these rows, by plain inverses."""
+    """Return distances of an image to the nearest of nine Gaussians of these rows, by plain inverses."""
     rest = x[rows].astype(np.float64)
     d = x.shape[2]
     squared = np.empty((grid * grid, grid * grid))
@@ -53,21 +53,21 @@ def refitted(
 
 
 def check(one: Task, x: npt.NDArray[np.float32], grid: int) -> PatchGaussians:
-    learnt = padim.fit_detector(one)
+    fitted = padim.fit_detector(one)
     group = [normal.group for normal in one.normals]
     inside = one.fit_rows
     for row in range(len(one.normals)):
         rest = [other for other in inside if group[other] != group[row]]
         expected = refitted(x, rest, row, one.config.eps, grid)
-        np.testing.assert_allclose(learnt.held_out[row], expected, rtol=2e-5)
-    assert isinstance(learnt.detector, PatchGaussians)
-    return learnt.detector
+        np.testing.assert_allclose(fitted.held_out[row], expected, rtol=2e-5)
+    assert isinstance(fitted.detector, PatchGaussians)
+    return fitted.detector
 
 
 # 12 and 7 of 20 dimensions: from what the normals span; 40 of 5: from the scatter.
 @pytest.mark.parametrize(("n", "d"), [(12, 30), (7, 20), (40, 5)])
 @pytest.mark.parametrize("in_parts", [False, True])
-def test_held_out_distances_equal_a_refit_of_all_neighbours(
+def test_held_out_distances_equal_a_refit_of_all_neighbors(
     tmp_path: Path, n: int, d: int, in_parts: bool
 ) -> None:
     grid = 5
@@ -97,7 +97,7 @@ def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
-    """What it is for: parts that lie a position off."""
+    """The purpose of the tolerance: parts that are one grid position off."""
     grid, rng = 8, np.random.default_rng(3)
     scene = np.random.default_rng(97).normal(scale=4, size=(grid + 2, grid + 2, 6))
 
@@ -110,12 +110,12 @@ def test_a_shifted_part_is_no_defect_with_tolerance(tmp_path: Path) -> None:
     strict = padim.fit_detector(task(tmp_path / "a", x))
     tolerant = padim.fit_detector(task(tmp_path / "b", x, position_tolerance=1))
     assert by_numpy(strict.detector, shifted).max() > 3 * strict.held_out.max()
-    # The last column comes from outside the grid: nothing there can know it.
+    # The last column comes from outside the grid, where no Gaussian can represent it.
     inside = np.arange(grid * grid) % grid < grid - 1
     assert by_numpy(tolerant.detector, shifted)[0, inside].max() < 1.2 * tolerant.held_out.max()
 
 
 def test_fewer_than_three_parts_are_not_held_out(tmp_path: Path) -> None:
     x = embeddings(2, 3, 4)
-    learnt = padim.fit_detector(task(tmp_path, x, position_tolerance=1))
-    assert not learnt.held_out.any()
+    fitted = padim.fit_detector(task(tmp_path, x, position_tolerance=1))
+    assert not fitted.held_out.any()

@@ -1,4 +1,4 @@
-"""PatchCore: memory, distances and held-out distances against plain loops."""
+"""PatchCore: memory, distances and held-out distances compared with plain loops."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plain_pooled(x: npt.NDArray[np.float32], grid: int) -> npt.NDArray[np.float6
 def plain_distances(
     patches: npt.NDArray[np.float64], bank: npt.NDArray[np.float64], *, weighted: bool = False
 ) -> npt.NDArray[np.float64]:
-    """Equation 6 of the paper at every position; weighted, equation 7 on the whole map."""
+    """Compute equation 6 of the paper at every position; weighted, equation 7 on the whole map."""
     each = np.array([[np.linalg.norm(patch - own) for own in bank] for patch in patches])
     least = each.min(axis=1)
     if not weighted:
@@ -53,7 +53,7 @@ def test_locally_aware_features() -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small memories, for images of a few patches."""
+    """Allow small memories, for images of a few patches."""
     monkeypatch.setattr(patchcore, "FEWEST", 8)
 
 
@@ -61,8 +61,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_distances_to_the_memory(tmp_path: Path) -> None:
     grid = 4
     x, new = embeddings(6, grid, 5), embeddings(3, grid, 5, seed=4)
-    learnt = patchcore.fit_detector(task(tmp_path, x, coreset_percent=80))
-    detector = learnt.detector
+    fitted = patchcore.fit_detector(task(tmp_path, x, coreset_percent=80))
+    detector = fitted.detector
     assert isinstance(detector, PatchCore)
     bank = (detector.bank + detector.center).astype(np.float64)
     assert len(bank) == round(0.8 * 6 * 16)
@@ -78,7 +78,7 @@ def test_distances_to_the_memory(tmp_path: Path) -> None:
 
 
 def weighted(patches: npt.NDArray[np.float32], positions: int) -> PatchCore:
-    """As models were saved when maps were weighted, with the neighbors of every patch of the memory."""
+    """Return a model as earlier versions saved it: weighted, with the neighbors of every stored patch."""
     plain = PatchCore.of(patches, positions)
     each = np.linalg.norm(plain.bank[:, None] - plain.bank[None], axis=2)
     around = np.argsort(each, axis=1, kind="stable")[:, :NEIGHBORS]
@@ -140,25 +140,25 @@ def test_held_out_is_the_memory_without_the_part(tmp_path: Path) -> None:
     x = embeddings(8, grid, 4)
     parts = ["a", "a", "b", "c", "d", "e", "f", "out"]
     one = task(tmp_path, x, parts, {7: "kept_out"}, coreset_percent=100)
-    learnt = patchcore.fit_detector(one)
-    detector = learnt.detector
+    fitted = patchcore.fit_detector(one)
+    detector = fitted.detector
     assert isinstance(detector, PatchCore)
     patches = [plain_pooled(row, grid) for row in x]
     for row in range(8):
         # At 100 % the memory is all patches, and leaving out is exact.
         rest = np.concatenate([patches[other] for other in range(7) if parts[other] != parts[row]])
         np.testing.assert_allclose(
-            learnt.held_out[row], plain_distances(patches[row], rest), rtol=1e-3, err_msg=str(row)
+            fitted.held_out[row], plain_distances(patches[row], rest), rtol=1e-3, err_msg=str(row)
         )
 
 
 @pytest.mark.usefixtures("few")
 def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) -> None:
-    """Of a small memory: what a part's own patches had made superfluous takes their place."""
+    """In a small memory, patches that a part's own patches had made superfluous take their place."""
     grid, features = 4, 5
     x = embeddings(7, grid, features)
     parts = ["a", "a", "b", "c", "d", "e", "f"]
-    learnt = patchcore.fit_detector(task(tmp_path, x, parts, coreset_percent=12))
+    fitted = patchcore.fit_detector(task(tmp_path, x, parts, coreset_percent=12))
     patches = np.stack([pooled(one[None])[0] for one in x])
     points = patches.reshape(-1, features) - patches.mean(axis=(0, 1))
     chosen = k_center(points.astype(np.float32), round(0.12 * len(points)), 0)
@@ -169,11 +169,11 @@ def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) ->
         own = number[row * grid**2]
         left = [*chosen[number[chosen] != own], *missing[own]]
         expected = plain_distances(patches[row], patches.reshape(-1, features)[left].astype(np.float64))
-        np.testing.assert_allclose(learnt.held_out[row], expected, rtol=1e-3, err_msg=str(row))
+        np.testing.assert_allclose(fitted.held_out[row], expected, rtol=1e-3, err_msg=str(row))
 
 
-def test_a_part_is_never_its_own_judge(tmp_path: Path) -> None:
-    """An image twice, as one part: in the memory it would be at no distance from itself."""
+def test_a_part_is_never_scored_by_itself(tmp_path: Path) -> None:
+    """An image given twice as one part would have distance 0 from itself in the memory."""
     x = embeddings(6, 4, 5)
     x[1] = x[0]
     together = patchcore.fit_detector(
@@ -187,17 +187,17 @@ def test_a_part_is_never_its_own_judge(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_images(tmp_path: Path, n: int) -> None:
-    learnt = patchcore.fit_detector(task(tmp_path, embeddings(n, 3, 4), coreset_percent=0.01))
-    assert np.isfinite(learnt.held_out).all()
-    assert (learnt.held_out > 0).any() == (n == 3)
-    assert np.isfinite(by_numpy(learnt.detector, embeddings(1, 3, 4, seed=2))).all()
+    fitted = patchcore.fit_detector(task(tmp_path, embeddings(n, 3, 4), coreset_percent=0.01))
+    assert np.isfinite(fitted.held_out).all()
+    assert (fitted.held_out > 0).any() == (n == 3)
+    assert np.isfinite(by_numpy(fitted.detector, embeddings(1, 3, 4, seed=2))).all()
 
 
 def test_equal_images(tmp_path: Path) -> None:
     x = np.repeat(embeddings(1, 3, 4), 5, axis=0)
-    learnt = patchcore.fit_detector(task(tmp_path, x, coreset_percent=1))
-    assert np.isfinite(learnt.held_out).all()
-    assert learnt.held_out.max() < 1e-2
+    fitted = patchcore.fit_detector(task(tmp_path, x, coreset_percent=1))
+    assert np.isfinite(fitted.held_out).all()
+    assert fitted.held_out.max() < 1e-2
 
 
 def test_a_memory_of_one_patch_has_nothing_to_weight_by() -> None:

@@ -1,4 +1,4 @@
-"""One Gaussian for all positions: its held-out distances against a refit."""
+"""One Gaussian for all positions: its held-out distances compared with refits."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def test_held_out_distances_equal_a_refit(tmp_path: Path, shrinkage: float) -> N
     x = embeddings(n, grid, d)
     parts = ["a", "a", "b", "c", "d", "e", "f"]
     one = task(tmp_path, x, parts, {6: "not_good"}, shrinkage=shrinkage)
-    learnt = shared.fit_detector(one)
+    fitted = shared.fit_detector(one)
     for row in range(n):
         rest = [other for other in range(6) if parts[other] != parts[row]]
         patches = x[rest].reshape(-1, d).astype(np.float64)
         covariance = (1 - shrinkage) * np.cov(patches.T) + (0.01 + shrinkage) * np.eye(d)
         delta = x[row].astype(np.float64) - patches.mean(axis=0)
         expected = np.sqrt(np.einsum("pd,de,pe->p", delta, np.linalg.inv(covariance), delta))
-        np.testing.assert_allclose(learnt.held_out[row], expected, rtol=1e-6)
+        np.testing.assert_allclose(fitted.held_out[row], expected, rtol=1e-6)
 
 
 def test_the_formula_of_the_design(tmp_path: Path) -> None:
-    """S_-i = S - S_i - T P / (T - P) (xbar_i - m)(xbar_i - m)^T, written out."""
+    """Check S_-i = S - S_i - T P / (T - P) (xbar_i - m)(xbar_i - m)^T."""
     x = embeddings(5, 3, 4).astype(np.float64)
     n, p, d = x.shape
     total = n * p
@@ -72,6 +72,6 @@ def test_graph_and_numpy_agree_and_a_batch_changes_no_bit(tmp_path: Path) -> Non
 
 
 def test_one_image_makes_a_model(tmp_path: Path) -> None:
-    learnt = shared.fit_detector(task(tmp_path, embeddings(1, 3, 4)))
-    assert not learnt.held_out.any()
-    assert np.isfinite(by_numpy(learnt.detector, embeddings(1, 3, 4, seed=3))).all()
+    fitted = shared.fit_detector(task(tmp_path, embeddings(1, 3, 4)))
+    assert not fitted.held_out.any()
+    assert np.isfinite(by_numpy(fitted.detector, embeddings(1, 3, 4, seed=3))).all()

@@ -1,4 +1,4 @@
-"""The student against numpy; training that can be repeated, stopped and taken up."""
+"""STFPM: the student compared with NumPy; training that can be repeated, interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ COUNT = 6
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks as small as these take longest where threads wait for each other."""
+    """Use one thread, because networks as small as these mostly wait for other threads."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PADIM_THREADS", "1")
         yield
@@ -48,13 +48,13 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Padim:
-    """Shared: tests must not change it."""
+    """Return a shared model, which tests must not change."""
     return Padim(CONFIG, work_dir=tmp_path_factory.mktemp("work")).fit(normals(COUNT))
 
 
 @pytest.fixture
 def own(model: Padim, tmp_path: Path) -> Padim:
-    """A copy with the features at hand, to be changed."""
+    """Return a copy with its features, which a test may change."""
     import shutil
 
     shutil.copytree(model.working_set.folder, tmp_path / "work")
@@ -78,7 +78,7 @@ def by_the_graph(config: PadimConfig, detector: StudentTeacher, rgb: np.ndarray)
 
 
 def by_numpy(config: PadimConfig, student: bytes, rgb: np.ndarray) -> np.ndarray:
-    """The paper's equations, written down anew: float64, loops, no graph of ours."""
+    """Compute the paper's equations independently: float64, loops, without the project's graph."""
     backbone = backbones.get(config.backbone)
     image = (rgb.astype(np.float64) * backbone.scale + backbone.offset).transpose(0, 3, 1, 2)
     names = list(config.active_layers)
@@ -98,7 +98,7 @@ def by_numpy(config: PadimConfig, student: bytes, rgb: np.ndarray) -> np.ndarray
 
 
 def on_grid(fine: np.ndarray, grid: int) -> np.ndarray:
-    """Area means, or bilinear with half-pixel centres and clamped edges."""
+    """Resize by area means, or bilinearly with half-pixel centers and clamped edges."""
     side = len(fine)
     if side >= grid:
         return fine.reshape(grid, side // grid, grid, side // grid).mean(axis=(1, 3))
@@ -137,7 +137,7 @@ def test_a_fitted_model_scores_so_too(model: Padim) -> None:
 
 
 def test_it_learns(model: Padim) -> None:
-    """Far from trained, it answers better on good parts than it did at first, and than on bad ones."""
+    """After little training, the student's error on good parts is below its first one and that on defects."""
     for losses in model.state.fitted.losses:
         assert losses.train[-1] < 0.5 * losses.train[0]
     good = [float(s.grid.max()) for s in model.predict(normals(6, first=60))]
@@ -146,7 +146,7 @@ def test_it_learns(model: Padim) -> None:
 
 
 def test_held_out_scores_are_of_other_students(model: Padim) -> None:
-    """Nobody is scored by what has seen it: not the detector, and not one student for all folds."""
+    """No part is scored by a student trained on it: neither the detector nor one student for all folds."""
     names = [losses.name for losses in model.state.fitted.losses]
     assert names == ["all parts", "without fold 1", "without fold 2"]
     seen = np.stack([s.grid for s in model.predict(normals(COUNT))])
@@ -181,14 +181,14 @@ def test_the_seed_decides(model: Padim) -> None:
 
 
 def stopping(words: str, after: int = 1) -> tuple[Callable[..., None], Callable[[], bool]]:
-    """Stops once the progress has said these words so often."""
-    said: list[str] = []
+    """Stop once the progress has reported a stage a number of times."""
+    stages: list[str] = []
 
     def progress(_done: int, _total: int | None, stage: str) -> None:
         if words in stage:
-            said.append(stage)
+            stages.append(stage)
 
-    return progress, lambda: len(said) >= after
+    return progress, lambda: len(stages) >= after
 
 
 def test_a_stopped_training_goes_on_where_it_was(
@@ -201,10 +201,10 @@ def test_a_stopped_training_goes_on_where_it_was(
         stopped.fit(normals(COUNT), progress=progress, cancel=cancel, unfinished=tmp_path)
     with pytest.raises(NotFittedError):
         _ = stopped.state
-    said: list[str] = []
-    stopped.fit(normals(COUNT), progress=lambda _d, _t, stage: said.append(stage), unfinished=tmp_path)
-    assert not any("without fold 1" in stage for stage in said)
-    assert not any("without fold 2 of 2: epoch 1" in stage for stage in said)
+    phrase: list[str] = []
+    stopped.fit(normals(COUNT), progress=lambda _d, _t, stage: phrase.append(stage), unfinished=tmp_path)
+    assert not any("without fold 1" in stage for stage in phrase)
+    assert not any("without fold 2 of 2: epoch 1" in stage for stage in phrase)
     assert stopped.state.fitted.detector.form == model.state.fitted.detector.form
     assert stopped.state.fitted.losses == model.state.fitted.losses
     np.testing.assert_array_equal(stopped.state.fitted.held_out, model.state.fitted.held_out)
@@ -233,7 +233,7 @@ def test_what_is_saved_is_what_is_opened(model: Padim, tmp_path: Path) -> None:
 
 
 class Saved:
-    """A bundle of one file."""
+    """A bundle that contains one file."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -258,7 +258,7 @@ def test_a_student_of_another_model_is_refused(model: Padim) -> None:
 
 
 def test_a_student_that_answers_in_another_shape_is_refused(model: Padim, tmp_path: Path) -> None:
-    """Its names are right; that the graph cannot be made of it is said as of any damaged file."""
+    """Its names are right, but no graph can be built from it, which is reported like any damaged file."""
     layers = backbones.get(CONFIG.backbone).select(CONFIG.active_layers)
     wrong = untrained(CONFIG)
     student = export(build([replace(layers[0], channels=layers[0].channels + 1)]), layers)
@@ -322,7 +322,7 @@ def test_another_network_is_noticed(tmp_path: Path) -> None:
 
 
 def test_squares_are_of_the_images_they_are_answered_for(tmp_path: Path) -> None:
-    """Every square and its answers come from the same place of the same image."""
+    """Every crop and the teacher's features for it come from the same place in the same image."""
     task = task_of(tmp_path)
     assert task.images is not None
     (folder := tmp_path / "answers").mkdir()
@@ -349,8 +349,8 @@ def test_squares_are_of_the_images_they_are_answered_for(tmp_path: Path) -> None
     assert seen == {0, 2}
 
 
-def test_only_its_own_rows_are_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A turn reads the images it learns from and those that stop it, and no other."""
+def test_only_its_own_rows_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fold's training reads the images it trains on and those for early stopping, and no other."""
     task = task_of(tmp_path)
     assert task.images is not None
     (folder := tmp_path / "answers").mkdir()

@@ -1,4 +1,4 @@
-"""Deep SVDD: the sphere by graph, numpy and torch; losses and radius by hand."""
+"""Deep SVDD: distances by graph, NumPy and torch; losses and radius computed by hand."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_objectives_by_hand() -> None:
     assert radius_of(torch.arange(0.0, 101.0), 0.1).item() == pytest.approx(np.sqrt(90))
 
 
-def test_the_centre_keeps_away_from_zero() -> None:
+def test_the_center_keeps_away_from_zero() -> None:
     codes = torch.tensor([[0.3, 0.02, -0.06, -2.0, 0.0], [0.1, 0.02, -0.02, -1.0, 0.0]])
     np.testing.assert_allclose(center_of(codes), [0.2, 0.1, -0.1, -1.5, 0.1], rtol=1e-6)
 
@@ -83,20 +83,20 @@ def given(folder: Path, count: int = 9, **settings: Any) -> Task:
 
 @pytest.mark.parametrize("kind", ["one_class", "soft_boundary"])
 def test_what_is_strange_is_far(tmp_path: Path, kind: str) -> None:
-    learnt = fit_detector(given(tmp_path, 20, svdd_objective=kind, max_epochs=10))
+    trained = fit_detector(given(tmp_path, 20, svdd_objective=kind, max_epochs=10))
     x = embeddings(6, 4, 6, seed=8)
-    good = by_numpy(learnt.detector, x)
-    strange = by_numpy(learnt.detector, x + 6 * np.eye(6, dtype=np.float32)[2])
+    good = by_numpy(trained.detector, x)
+    strange = by_numpy(trained.detector, x + 6 * np.eye(6, dtype=np.float32)[2])
     assert np.median(strange) > 1.5 * np.median(good)
-    # A unit of its own: what is usual is about 1, by whatever fold it was told.
-    assert 0.4 < np.median(learnt.held_out) < 1.6
-    assert [curve.name for curve in learnt.losses[:3]] == [
+    # Distances are scaled so that usual values are about 1 in every fold.
+    assert 0.4 < np.median(trained.held_out) < 1.6
+    assert [curve.name for curve in trained.losses[:3]] == [
         "all parts (autoencoder)",
         "all parts",
         "without fold 1 (autoencoder)",
     ]
-    assert len(learnt.losses) == 8
-    assert all(curve.train[-1] < curve.train[0] for curve in learnt.losses[:2])
+    assert len(trained.losses) == 8
+    assert all(curve.train[-1] < curve.train[0] for curve in trained.losses[:2])
 
 
 def test_a_soft_boundary_leaves_its_share_outside(tmp_path: Path) -> None:
@@ -108,21 +108,21 @@ def test_a_soft_boundary_leaves_its_share_outside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_parts(tmp_path: Path, count: int) -> None:
-    learnt = fit_detector(given(tmp_path, count))
-    assert np.isfinite(learnt.held_out).all()
-    assert (learnt.held_out > 0).all() == (count == 3)
-    assert np.isfinite(by_numpy(learnt.detector, embeddings(2, 4, 6))).all()
+    trained = fit_detector(given(tmp_path, count))
+    assert np.isfinite(trained.held_out).all()
+    assert (trained.held_out > 0).all() == (count == 3)
+    assert np.isfinite(by_numpy(trained.detector, embeddings(2, 4, 6))).all()
 
 
 def test_equal_images_are_no_reason_to_fail(tmp_path: Path) -> None:
     x = np.repeat(embeddings(1, 4, 6), 5, axis=0)
-    learnt = fit_detector(task(tmp_path, x, **SHORT))
-    assert np.isfinite(learnt.held_out).all()
-    assert by_numpy(learnt.detector, x[:1] + 1).min() > learnt.held_out.max()
+    trained = fit_detector(task(tmp_path, x, **SHORT))
+    assert np.isfinite(trained.held_out).all()
+    assert by_numpy(trained.detector, x[:1] + 1).min() > trained.held_out.max()
 
 
 def test_places_have_their_own_zero_and_unit(tmp_path: Path) -> None:
-    x = embeddings(130, 4, 3)  # more than are read at once
+    x = embeddings(130, 4, 3)  # more than one read fetches
     standard = Standard.of(task(tmp_path, x), range(130))
     np.testing.assert_allclose(standard.mean, x.mean(axis=0), rtol=1e-4)
     own = x.var(axis=0, ddof=1)
@@ -177,7 +177,7 @@ def test_a_stopped_fit_of_a_model_goes_on_from_its_folder(tmp_path: Path) -> Non
     with pytest.raises(Cancelled):
         go(lambda: bool(stages) and stages[-1].startswith("Training without fold 2 of 3"))
     model = go(None)
-    # What had ended is not trained again: the first fold whole, and the second one's autoencoder.
+    # Completed trainings are not repeated: the first fold, and the second one's autoencoder.
     assert not any("fold 1" in stage or "Preparing the network without fold 2" in stage for stage in stages)
     assert "Training without fold 2 of 3: epoch 1 of 4" in stages
     np.testing.assert_array_equal(model.state.fitted.held_out, whole.state.fitted.held_out)

@@ -1,4 +1,4 @@
-"""What holds for every network trained on embeddings: its seed decides, and a stopped training goes on."""
+"""Common behavior of networks trained on embeddings: reproducible by seed, and resumable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.methods.arrays import embeddings, task
 
 @dataclass(frozen=True)
 class Method:
-    """A method, set so that it takes little time."""
+    """A method with settings that take little time."""
 
     module: Any
     settings: dict[str, Any]

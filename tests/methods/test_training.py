@@ -1,4 +1,4 @@
-"""The training loop: same seed, same bits; stopped anywhere and taken up again, the same bits."""
+"""The training loop: the same seed gives the same bits, also when interrupted anywhere and resumed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Y = torch.from_numpy((RNG.normal(size=(96, 1)) + X[:, :1].numpy() ** 2).astype(n
 
 
 class Network(nn.Module):
-    """With a normalising layer, whose running means have to be kept as well, and a buffer of its own."""
+    """A network with a normalization layer, whose running means must be saved too, and a buffer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Network(nn.Module):
 
 
 class Run:
-    """A training that can be stopped at a minibatch."""
+    """A training that can be interrupted at a minibatch."""
 
     def __init__(
         self, turn: Turn, *, stop_at: int | None = None, plan: TrainingPlan = PLAN, unseen: bool = True
@@ -124,7 +124,7 @@ def test_a_stopped_training_goes_on_and_ends_bit_for_bit_alike(turn: Turn, stop_
     rest = Run(turn)
     assert rest.bits() == whole.bits()
     assert rest.losses == whole.losses
-    # What was done is not done again: whole epochs of four steps.
+    # Completed epochs, of four steps each, are not repeated.
     assert rest.steps == whole.steps - (stop_at - 1) // 4 * 4
 
 
@@ -145,7 +145,7 @@ def test_a_training_that_had_ended_is_not_run_again(turn: Turn) -> None:
         {"name": "without fold 3"},
     ],
 )
-def test_another_training_begins_anew(turn: Turn, change: dict[str, object]) -> None:
+def test_another_training_starts_over(turn: Turn, change: dict[str, object]) -> None:
     Run(turn)
     other = replace(turn, **change)  # type: ignore[arg-type]
     assert Run(other).bits() == Run(replace(other, folder=None)).bits()
@@ -197,7 +197,7 @@ def test_progress_says_which_training_and_how_far(turn: Turn) -> None:
     assert Turn("all parts", [0]).words == "with all parts"
 
 
-def test_a_loss_that_is_no_number_is_told(turn: Turn) -> None:
+def test_a_loss_that_is_not_a_number_is_reported(turn: Turn) -> None:
     module = Network()
     with pytest.raises(PadimError, match="without fold 2 of 5 leads nowhere"):
         train(

@@ -134,7 +134,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def levels_of(model: Padim, path: Path) -> list[npt.NDArray[np.uint16]]:
-    """The judged maps of all images by the exported graph, in one batch."""
+    """The level maps of all images by the exported graph, in one batch."""
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     decoded = [decode(content, name) for name, content in IMAGES if isinstance(content, bytes)]
     feed: dict[str, npt.NDArray[np.generic]] = {

@@ -221,7 +221,7 @@ def test_overlay_refuses_what_does_not_match() -> None:
         overlay(rgb[:, :, 0], q, mask, 5)
     with pytest.raises(ValueError, match="threshold"):
         overlay(rgb, q, mask, -1)
-    with pytest.raises(ValueError, match="judged map"):
+    with pytest.raises(ValueError, match="level map"):
         heatmap(q.astype(np.float32), 5, (20, 30))
 
 
@@ -330,7 +330,7 @@ def test_the_score_never_rounds_across_the_threshold(score: int, threshold: int,
 
 def test_names_in_any_script_are_written_without_placeholder_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "_SYSTEM_FONTS", ())  # a machine that has only the built-in font
-    text, _ = render._written("  Prüfling \n Größe_Łódź_部品.png", 20)
+    text, _ = render._text_and_font("  Prüfling \n Größe_Łódź_部品.png", 20)
     assert text == "Prufling Grosse_Lodz_??.png"
 
 

@@ -1,4 +1,4 @@
-"""What the page tests share: a workspace of the test's own, and models in it."""
+"""Fixtures of the page tests: an own workspace, models in it, and heavy work in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A driver for one session on the app, without a browser."""
+"""A driver of one session of the app, without a browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ui.jobs import watch
 
 APP = Path(__file__).parents[2] / "home.py"
 
-# The name, and a fitted model where it is not to be the small one.
+# Called with the name and, optionally, a fitted model other than the small one.
 AddModel = Callable[..., Entry]
 
 
@@ -41,7 +41,7 @@ class Session:
         return self
 
     def settle(self) -> None:
-        """Wait for background jobs, and let the page take note of each that ends."""
+        """Wait for background jobs, and run the page again whenever one has ended."""
         # A job may end between the drawing and this look: a progress bar still shown counts as one running.
         while (jobs := watch.registry().running()) or self._shows_a_job():
             for job in jobs:
@@ -65,18 +65,18 @@ class Session:
         return self.run()
 
     def click(self, key: str) -> Session:
-        """Press the button of that key."""
+        """Click the button with this key."""
         self.app.button(key=key).click()
         return self.run()
 
     def set(self, kind: str, key: str, value: Any) -> Session:
-        """Give a widget another value."""
+        """Set the value of a widget."""
         getattr(self.app, kind)(key=key).set_value(value)
         return self.run()
 
     @property
     def text(self) -> str:
-        """All words on the page, as one string."""
+        """Return all text on the page as one string."""
         kinds = ("markdown", "caption", "html", "info", "success", "warning", "error", "subheader")
         found: list[str] = []
         for kind in kinds:
@@ -87,13 +87,13 @@ class Session:
 
     @property
     def viewer(self) -> dict[str, Any]:
-        """What the live viewer on the page was given; a browser test sees what it makes of it."""
+        """Return the data of the live viewer on the page; how it is drawn is tested in a browser."""
         (component,) = self.app.get("bidi_component")
         message: dict[str, Any] = json.loads(component.proto.json)
         return message
 
     def outcome(self, kind: type, model_id: str) -> Any:
-        """What this session's job with that model came to.
+        """Return the result of this session's job for a model.
 
         Args:
             kind: the state class that keeps the jobs' keys.
@@ -105,13 +105,13 @@ class Session:
         return job.result
 
     def decide(self, model_id: str, draft: Draft) -> Session:
-        """Try a threshold, as the viewer would have it."""
-        name = f"padim:{calibrate.__name__}._Tried"
+        """Try a threshold, as the viewer's message would."""
+        name = f"padim:{calibrate.__name__}._CalibrateStates"
         self.app.session_state[name].of[model_id].draft = draft
         return self.run()
 
     @property
     def model(self) -> str | None:
-        """The model that the URL names."""
+        """Return the model that the URL names."""
         value = self.app.query_params.get("model")
         return value[0] if isinstance(value, list) else value

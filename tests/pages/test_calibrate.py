@@ -1,4 +1,4 @@
-"""Calibrate: what the viewer is given and takes back, drafts, labels, and that no choice runs the network."""
+"""Calibrate page: messages to and from the viewer, drafts, labels; no choice runs the network."""
 
 from __future__ import annotations
 
@@ -34,36 +34,37 @@ def test_the_viewer_is_given_what_the_engine_says(add_model: AddModel, home: Pat
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     page = Session("calibrate", model=entry.id)
-    told = page.viewer
+    report = page.viewer
     threshold = model.current_threshold
     assert threshold is not None
-    assert told["decision"] == {
+    assert report["decision"] == {
         "basis": "image",
         "permille": 950,
         "level": threshold.level,
         "min_area": model.config.min_area,
     }
-    assert told["saved"]["level"] == threshold.level
-    assert told["quantizer"] == {
+    assert report["saved"]["level"] == threshold.level
+    assert report["quantizer"] == {
         "offset": model.state.fitted.quantizer.offset,
         "step": model.state.fitted.quantizer.step,
     }
     scores = model.state.part_scores(model.config.min_area)
-    assert told["held"]["parts"] == len(scores) == 22
-    for above, upper in enumerate(told["held"]["upper"]):
+    assert report["held"]["parts"] == len(scores) == 22
+    for above, upper in enumerate(report["held"]["upper"]):
         level = int(np.sort(scores)[::-1][above]) if above < len(scores) else -1
         if (scores > level).sum() == above:
             assert upper == model.state.false_rejects(level, model.config.min_area).upper
     assert (
-        told["pixel_levels"][949] == model.state.threshold(Choice("pixel", 950), model.config.min_area).level
+        report["pixel_levels"][949]
+        == model.state.threshold(Choice("pixel", 950), model.config.min_area).level
     )
-    assert [item["name"] for item in told["items"]] == [normal.name for normal in model.normals_]
-    assert [item["score"] for item in told["items"]] == model.state.image_levels(
+    assert [item["name"] for item in report["items"]] == [normal.name for normal in model.normals_]
+    assert [item["score"] for item in report["items"]] == model.state.image_levels(
         model.config.min_area
     ).tolist()
-    assert {item["group"] for item in told["items"]} == {"normal"}
+    assert {item["group"] for item in report["items"]} == {"normal"}
     assert page.app.button(key="calibrate-use").disabled  # nothing to save yet
-    assert "If 40 parts scored alike" in page.text  # few normals make a blunt threshold
+    assert "If 40 parts scored alike" in page.text  # few normals make a coarse threshold
 
 
 def test_no_choice_runs_the_network(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +91,7 @@ def test_no_choice_runs_the_network(add_model: AddModel, monkeypatch: pytest.Mon
     assert len(runs) == scored
 
 
-def test_a_draft_judges_nothing_until_it_is_used(add_model: AddModel, home: Path) -> None:
+def test_a_draft_decides_nothing_until_it_is_used(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     page.decide(entry.id, Draft("image", 850, None, 12))
@@ -117,7 +118,7 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "expected",
     [
         None,
         "950",
@@ -132,41 +133,45 @@ def test_by_hand_in_map_units(add_model: AddModel, home: Path) -> None:
         {"basis": "manual", "permille": 950, "level": 5, "min_area": 10**9},
     ],
 )
-def test_nonsense_from_the_browser_is_no_decision(
-    said: object, add_model: AddModel, home: Path, tried: calibrate.Trying
+def test_an_invalid_decision_from_the_browser_is_ignored(
+    expected: object, add_model: AddModel, home: Path, tried: calibrate.CalibrateState
 ) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
-    if isinstance(said, dict):
-        said = {
+    if isinstance(expected, dict):
+        expected = {
             "scale": [model.state.fitted.quantizer.offset, model.state.fitted.quantizer.step],
             "count": 3,
-            **said,
+            **expected,
         }
-    calibrate.on_decision(entry, model, said)
+    calibrate.on_decision(entry, model, expected)
     assert tried.draft is None
 
 
-def test_a_decision_from_the_browser(add_model: AddModel, home: Path, tried: calibrate.Trying) -> None:
+def test_a_decision_from_the_browser(
+    add_model: AddModel, home: Path, tried: calibrate.CalibrateState
+) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     scale = [model.state.fitted.quantizer.offset, model.state.fitted.quantizer.step]
-    said = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "scale": scale, "count": 3}
-    calibrate.on_decision(entry, model, said)
+    expected = {"basis": "manual", "permille": 900, "level": 1234, "min_area": 9, "scale": scale, "count": 3}
+    calibrate.on_decision(entry, model, expected)
     wanted = Draft("manual", 900, model.state.fitted.quantizer.to_value(1234), 9)
     assert (tried.draft, tried.handled.decision) == (wanted, 3)
     assert calibrate.threshold(model, wanted).level == 1234
     # A level of a scale that the model had before would be another threshold now.
-    calibrate.on_decision(entry, model, {**said, "level": 999, "scale": [scale[0], 2 * scale[1]], "count": 4})
+    calibrate.on_decision(
+        entry, model, {**expected, "level": 999, "scale": [scale[0], 2 * scale[1]], "count": 4}
+    )
     assert (tried.draft, tried.handled.decision) == (wanted, 4), "heard, so that the viewer takes the draft"
 
 
-def test_the_viewer_is_told_what_was_heard(add_model: AddModel, home: Path) -> None:
+def test_the_viewer_gets_the_counts_of_handled_actions(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     assert page.viewer["heard"] == {"decision": 0, "selected": 0, "labels": 0}
-    heard = page.app.session_state[f"padim:{calibrate.__name__}._Tried"].of[entry.id].handled
-    heard.decision, heard.selected, heard.labels = 5, 6, 7
+    received = page.app.session_state[f"padim:{calibrate.__name__}._CalibrateStates"].of[entry.id].handled
+    received.decision, received.selected, received.labels = 5, 6, 7
     page.run()
     assert page.viewer["heard"] == {"decision": 5, "selected": 6, "labels": 7}
 
@@ -178,8 +183,8 @@ def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -
     page.upload([*DEFECTS, ("broken.png", DEFECTS[0][1][:100])])
     model = Workspace(home).open(entry.id)
     scores = {scored.name: scored.score_level for scored in model.predict(DEFECTS)}
-    told = {item["name"]: item for item in page.viewer["items"] if item["group"] == "defect"}
-    assert {name: item["score"] for name, item in told.items()} == scores
+    report = {item["name"]: item for item in page.viewer["items"] if item["group"] == "defect"}
+    assert {name: item["score"] for name, item in report.items()} == scores
     assert "broken.png" in page.text
     points = operating_points(
         model.state.part_scores(model.config.min_area),
@@ -189,7 +194,7 @@ def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -
     for point in points:
         value = model.state.fitted.quantizer.to_value(point.level)
         assert f"{value:.2f}" in page.text
-        if page.viewer["decision"]["level"] != point.level:  # several may be one and the same
+        if page.viewer["decision"]["level"] != point.level:  # several points may be the same threshold
             page.click(f"try-{point.kind}")
         assert page.viewer["decision"]["level"] == point.level
     assert page.viewer["decision"]["basis"] == "manual"
@@ -212,7 +217,7 @@ def test_labels_make_known_images_and_come_back(add_model: AddModel, home: Path)
     (labelled,) = [item for item in page.viewer["items"] if item["label"] == "defect"]
     assert labelled["name"] == DEFECTS[0][0]
     assert "1 defect image" in page.text
-    # Another day, another session: the same image is known.
+    # In another session the same image is recognized.
     again = Session("calibrate", model=entry.id)
     again.app.segmented_control(key="known-kind").set_value("unknown")
     again.run().upload(DEFECTS)
@@ -233,20 +238,20 @@ def test_a_normal_called_a_defect_can_be_taken_out(add_model: AddModel, home: Pa
 ZERO, ONE, TWO = "0" * 64, "1" * 64, "2" * 64
 
 
-def labels_message(*said: tuple[str, str | None, int]) -> list[dict[str, object]]:
-    return [{"sha256": one, "label": label, "count": count} for one, label, count in said]
+def labels_message(*expected: tuple[str, str | None, int]) -> list[dict[str, object]]:
+    return [{"sha256": one, "label": label, "count": count} for one, label, count in expected]
 
 
 @pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> calibrate.Trying:
-    """What a session outside a browser tries."""
-    found = calibrate.Trying()
+def tried(monkeypatch: pytest.MonkeyPatch) -> calibrate.CalibrateState:
+    """Return the draft of a session without a browser."""
+    found = calibrate.CalibrateState()
     monkeypatch.setattr(calibrate, "trying", lambda _entry: found)
     return found
 
 
-def test_labels_from_the_browser_are_taken_over_once_and_in_order(
-    add_model: AddModel, monkeypatch: pytest.MonkeyPatch, tried: calibrate.Trying
+def test_labels_from_the_browser_are_applied_once_and_in_order(
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch, tried: calibrate.CalibrateState
 ) -> None:
     entry = add_model("Parts")
     off: set[str] = set()
@@ -264,18 +269,18 @@ def test_labels_from_the_browser_are_taken_over_once_and_in_order(
 
 
 def test_a_label_that_is_not_saved_is_not_shown_as_if_it_were(
-    add_model: AddModel, tried: calibrate.Trying
+    add_model: AddModel, tried: calibrate.CalibrateState
 ) -> None:
     entry = add_model("Parts")
     shutil.rmtree(entry.path)
     with pytest.raises(OSError, match="deleted"):
         calibrate.on_labels(entry, labels_message((ZERO, "defect", 5), (ONE, "good", 6)))
-    # All of them are heard, so that the viewer takes over the labels that there are.
+    # All of them count as handled, so that the viewer shows the labels that were saved.
     assert tried.handled.labels == 6
 
 
-def test_undoing_puts_back_the_former_label_and_spares_anothers(
-    add_model: AddModel, tried: calibrate.Trying
+def test_undo_restores_the_former_label_but_not_over_that_of_another_session(
+    add_model: AddModel, tried: calibrate.CalibrateState
 ) -> None:
     entry = add_model("Parts")
 
@@ -297,7 +302,7 @@ def test_undoing_puts_back_the_former_label_and_spares_anothers(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "expected",
     [
         None,
         {},
@@ -311,11 +316,11 @@ def test_undoing_puts_back_the_former_label_and_spares_anothers(
         [{"sha256": 0, "label": None}],
     ],
 )
-def test_labels_that_make_no_sense_are_ignored(
-    add_model: AddModel, said: object, tried: calibrate.Trying
+def test_invalid_labels_are_ignored(
+    add_model: AddModel, expected: object, tried: calibrate.CalibrateState
 ) -> None:
     entry = add_model("Parts")
-    calibrate.on_labels(entry, said)
+    calibrate.on_labels(entry, expected)
     assert labels.labels(entry) == {}
     assert tried.handled.labels == 0
 
@@ -332,11 +337,11 @@ def test_a_change_from_elsewhere_reaches_the_viewer(add_model: AddModel, home: P
     changed = Workspace(home).open(entry.id)
     changed.exclude(0, "not_good").save(entry.path)
     page.run()
-    told = page.viewer
-    assert told["decision"]["level"] == changed.state.fitted.quantizer.to_level(9.0)
+    report = page.viewer
+    assert report["decision"]["level"] == changed.state.fitted.quantizer.to_level(9.0)
 
 
-def test_what_cannot_be_had_does_not_lock_the_page(add_model: AddModel, home: Path) -> None:
+def test_an_impossible_draft_does_not_lock_the_page(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
     model = Workspace(home).open(entry.id)
@@ -356,10 +361,10 @@ def test_a_large_smallest_region_reaches_further(add_model: AddModel, home: Path
     assert page.viewer["areas"] == 512
     page.decide(entry.id, Draft("image", 950, None, 400))
     page.decide(entry.id, Draft("image", 950, None, 10)).click("calibrate-use")
-    told = page.viewer
-    assert (told["areas"], told["decision"]["min_area"]) == (256, 10)
+    report = page.viewer
+    assert (report["areas"], report["decision"]["min_area"]) == (256, 10)
     truth = Workspace(home).open(entry.id)
-    assert [item["score"] for item in told["items"] if item["group"] == "defect"] == [
+    assert [item["score"] for item in report["items"] if item["group"] == "defect"] == [
         scored.score_level for scored in truth.predict(DEFECTS)
     ]
 
@@ -396,9 +401,9 @@ def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:
     assert str(entry.path.parent) not in page.text
 
 
-def test_a_threshold_beyond_the_scale_is_none_and_the_page_helps_on(add_model: AddModel, home: Path) -> None:
+def test_a_threshold_beyond_the_scale_is_replaced_by_a_usable_draft(add_model: AddModel, home: Path) -> None:
     model = Workspace(home).open(add_model("Parts").id)
-    # As a model could be saved before this was looked at.
+    # As models could be saved before this was checked.
     model.decision = replace(model.decision, choice=Choice("manual", 950, 1e9))
     entry = add_model("Beyond", model)
     page = Session("calibrate", model=entry.id)

@@ -28,14 +28,14 @@ SHOTS = [(f"part{i:02d}_{k}.png", png(part(400 + i, shot=k))) for i in range(3) 
 
 
 def drop(page: Session, name: str, files: Sequence[File]) -> Session:
-    """Drop files into that place for images."""
+    """Upload files by the control with this name."""
     (uploader,) = [found for found in page.app.file_uploader if (found.key or "").startswith(f"{name}-")]
     uploader.set_value([(name, data, "application/octet-stream") for name, data in files])
     return page.run()
 
 
 def fitted(home: Path, small_model: Padim, files: Sequence[File], groups: dict[str, str]) -> Entry:
-    """A model of these images, saved with its features."""
+    """Fit a model on these images and save it with its features."""
     store = Workspace(home)
     entry = store.create("Fitted")
     Padim(small_model.config, work_dir=store.work_dir(entry.id)).fit(files, groups=groups).save(entry.path)
@@ -91,7 +91,7 @@ def test_the_alignment_is_what_the_engine_measures(add_model: AddModel, home: Pa
     assert "Measured on 22 images" in page.text
 
 
-def test_parts_that_lie_anyhow_are_said_to(home: Path, small_model: Padim) -> None:
+def test_parts_in_arbitrary_poses_are_reported(home: Path, small_model: Padim) -> None:
     rng = np.random.default_rng(3)
     files = []
     for i in range(12):
@@ -144,7 +144,7 @@ def test_a_failed_measurement_says_why_and_the_rest_works(
 
 
 def expected_guard(model: Padim, files: Sequence[File], of: list[slice]) -> Guard:
-    """The guard band of shots scored by the engine, some of which show one part."""
+    """Return the guard band of shots scored by the engine, some of which show one part."""
     values = [model.state.fitted.quantizer.to_value(scored.score_level) for scored in model.predict(files)]
     found = pooled(values[group] for group in of)
     assert found is not None
@@ -176,7 +176,7 @@ def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddMode
     assert "Ten shots of one part" in page.text
 
 
-def test_a_band_that_decides_little_is_said_to(add_model: AddModel, home: Path) -> None:
+def test_a_band_that_decides_little_is_reported(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     # "Shots" of one part that are unlike each other: some of good parts, some under another light.
     unlike = [(f"part01_{k}.png", data) for k, (_, data) in enumerate([*GOOD[:3], *BRIGHT[:3]])]
@@ -190,7 +190,7 @@ def test_a_band_that_decides_little_is_said_to(add_model: AddModel, home: Path) 
     assert "A band this wide decides little" not in steady.text
 
 
-def test_which_shots_show_one_part_is_the_users_word(add_model: AddModel, home: Path) -> None:
+def test_the_user_decides_which_shots_show_one_part(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
     page = drop(Session("checks", model=entry.id), "repeats", SHOTS)
@@ -263,7 +263,7 @@ def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel,
     model = Workspace(home).open(entry.id)
     page = drop(Session("checks", model=entry.id), "second", BRIGHT)
     rejected = [scored.name for scored in model.predict(BRIGHT) if model.decide(scored).rejected]
-    assert len(rejected) > 3  # or this tests nothing
+    assert len(rejected) > 3  # otherwise this would test nothing
     assert "More good parts are rejected than promised." in page.text
     assert all(f'title="{name}"' in page.text for name in rejected)
     page.click("checks-second-fit")
@@ -288,7 +288,9 @@ def test_the_models_own_images_test_nothing(add_model: AddModel) -> None:
     assert "Rejected in this session" in page.text
 
 
-def test_what_could_not_be_added_is_said(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_could_not_be_added_are_reported(
+    add_model: AddModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entry = add_model("Parts")
     page = drop(Session("checks", model=entry.id), "second", GOOD)
 
@@ -317,7 +319,7 @@ def test_rejected_within_the_guard_band_is_called_for_review(add_model: AddModel
     assert page.text.count('pv-verdict pv-reject"') == 3
 
 
-def test_the_session_is_judged_at_the_threshold_in_use(add_model: AddModel, home: Path) -> None:
+def test_the_session_is_decided_at_the_threshold_in_use(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = drop(Session("checks", model=entry.id), "second", BRIGHT)
     assert "More good parts" in page.text

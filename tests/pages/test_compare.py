@@ -1,4 +1,4 @@
-"""Compare: what is offered, the engine's own figures, stopping and going on, earlier ones, handing over."""
+"""Compare page: choices, the engine's own figures, stopping and resuming, earlier studies, fitting one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ui.jobs import watch
 
 
 def lay(root: Path, *, defective: bool = True) -> Path:
-    """MVTec AD's layout: 10 good parts to fit on, 4 and 3 chips to judge."""
+    """Write a data set in MVTec AD's layout: 10 good parts to fit on, 4 more and 3 chipped ones to score."""
     mask = part(1) * 0
     mask[24:72, 24:72] = 255
     files = [(f"train/good/{name}", data) for name, data in normals(10)]
@@ -46,8 +46,8 @@ def packed(root: Path) -> bytes:
 
 
 @pytest.fixture
-def brought(tmp_path: Path) -> Session:
-    """The page with images, the smallest settings chosen."""
+def prepared(tmp_path: Path) -> Session:
+    """Return the page with images and the smallest settings."""
     page = Session("compare").upload([("ring.zip", packed(lay(tmp_path / "ring")))])
     return small(page)
 
@@ -60,7 +60,7 @@ def small(page: Session) -> Session:
 
 
 def shown(page: Session) -> Study:
-    """What the session's job came to."""
+    """Return the result of the session's job."""
     key = page.app.session_state[f"padim:{compare.__name__}.Comparing"].key
     job = watch.registry().get(key)
     assert job is not None
@@ -75,23 +75,23 @@ def test_an_empty_page_needs_no_model_and_says_what_to_do() -> None:
     assert not page.app.error
 
 
-def test_images_brought_are_told_and_the_work_is_estimated(brought: Session) -> None:
-    assert "fitted on 10 good parts, evaluated on 4 good parts and 3 defects" in brought.text
-    assert "2 configurations on 1 data set: 2 runs. 1 pass of a network over 17 images." in brought.text
-    brought.set("pills", "compare-sizes", [128, 192])
-    assert "4 configurations on 1 data set: 4 runs. 2 passes" in brought.text
-    brought.set("pills", "compare-methods", ["padim", "flow"])
-    assert "2 of them train, which takes minutes" in brought.text
-    brought.set("pills", "compare-methods", [])
-    assert "Choose at least one of each" in brought.app.error[0].value
-    assert brought.app.button(key="compare-start").disabled
+def test_chosen_images_are_described_and_the_work_is_estimated(prepared: Session) -> None:
+    assert "fitted on 10 good parts, evaluated on 4 good parts and 3 defects" in prepared.text
+    assert "2 configurations on 1 data set: 2 runs. 1 pass of a network over 17 images." in prepared.text
+    prepared.set("pills", "compare-sizes", [128, 192])
+    assert "4 configurations on 1 data set: 4 runs. 2 passes" in prepared.text
+    prepared.set("pills", "compare-methods", ["padim", "flow"])
+    assert "2 of them train, which takes minutes" in prepared.text
+    prepared.set("pills", "compare-methods", [])
+    assert "Choose at least one of each" in prepared.app.error[0].value
+    assert prepared.app.button(key="compare-start").disabled
 
 
-def test_the_table_has_the_engines_figures_the_best_first(brought: Session) -> None:
-    brought.click("compare-start")
-    study = shown(brought)
+def test_the_table_has_the_engines_figures_the_best_first(prepared: Session) -> None:
+    prepared.click("compare-start")
+    study = shown(prepared)
     assert study.done == 2
-    frame = brought.app.dataframe[0].value
+    frame = prepared.app.dataframe[0].value
     ranked = overall(study)
     assert frame["Configuration"].tolist() == [one.variant for one in ranked]
     assert set(frame["Configuration"]) == {"PaDiM", "Shared Gaussian"}
@@ -103,10 +103,10 @@ def test_the_table_has_the_engines_figures_the_best_first(brought: Session) -> N
         wanted = {one.variant: one.figure.value for one in table(study, name).rows[0][1]}  # type: ignore[arg-type]
         assert frame[title].tolist() == pytest.approx([wanted[one.variant] for one in ranked])
     assert frame["Against the best"][0] == "best"
-    assert compare.headline(ranked, study) in brought.app.markdown[0].value
-    assert len(brought.app.get("plotly_chart")) == 1
-    brought.set("segmented_control", next(iter(_figure_keys(brought))), "aupro")
-    assert "The share of each defect found" in brought.text
+    assert compare.headline(ranked, study) in prepared.app.markdown[0].value
+    assert len(prepared.app.get("plotly_chart")) == 1
+    prepared.set("segmented_control", next(iter(_figure_keys(prepared))), "aupro")
+    assert "The share of each defect found" in prepared.text
 
 
 def _figure_keys(page: Session) -> list[str]:
@@ -114,11 +114,11 @@ def _figure_keys(page: Session) -> list[str]:
     return [key for key in found if key and key.startswith("compare-figure")]
 
 
-def test_the_same_images_again_go_on_with_their_study(brought: Session, tmp_path: Path, home: Path) -> None:
-    brought.click("compare-start")
-    first = shown(brought)
+def test_the_same_images_again_go_on_with_their_study(prepared: Session, tmp_path: Path, home: Path) -> None:
+    prepared.click("compare-start")
+    first = shown(prepared)
     again = small(Session("compare").upload([("ring.zip", packed(tmp_path / "ring"))]))
-    # At once, for the results lie in the workspace.
+    # At once, because the results are in the workspace.
     assert again.app.dataframe[0].value["Configuration"].tolist()
     again.set("pills", "compare-methods", ["padim", "shared", "patchcore"])
     again.click("compare-start")
@@ -143,28 +143,28 @@ def raised_by_shared(monkeypatch: pytest.MonkeyPatch, error: PadimError) -> None
 
 
 def test_stopped_half_way_it_shows_what_is_done_and_goes_on(
-    brought: Session, monkeypatch: pytest.MonkeyPatch
+    prepared: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raised_by_shared(monkeypatch, Cancelled("stopped"))
-    brought.click("compare-start")
-    assert "Stopped. 1 of 2 runs are done. Compare goes on from there." in brought.text
-    assert brought.app.dataframe[0].value["Image AUROC"].notna().sum() == 1
+    prepared.click("compare-start")
+    assert "Stopped. 1 of 2 runs are done. Compare goes on from there." in prepared.text
+    assert prepared.app.dataframe[0].value["Image AUROC"].notna().sum() == 1
     monkeypatch.undo()
-    brought.click("compare-start")
-    assert "Stopped" not in brought.text
-    assert shown(brought).again == 1
+    prepared.click("compare-start")
+    assert "Stopped" not in prepared.text
+    assert shown(prepared).again == 1
 
 
-def test_a_run_that_fails_is_named(brought: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_is_named(prepared: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     raised_by_shared(monkeypatch, PadimError("it does not like these parts"))
-    brought.click("compare-start")
-    assert "1 run could not be done" in " ".join(one.label for one in brought.app.expander)
-    assert "it does not like these parts" in brought.text
+    prepared.click("compare-start")
+    assert "1 run could not be done" in " ".join(one.label for one in prepared.app.expander)
+    assert "it does not like these parts" in prepared.text
 
 
-def test_an_earlier_one_can_be_looked_at_and_deleted(brought: Session, home: Path) -> None:
-    brought.click("compare-start")
-    folder = shown(brought).folder
+def test_an_earlier_one_can_be_looked_at_and_deleted(prepared: Session, home: Path) -> None:
+    prepared.click("compare-start")
+    folder = shown(prepared).folder
     other = Session("compare")
     assert "Nothing to compare on yet" in other.text
     other.set("selectbox", "compare-earlier", 0)
@@ -177,11 +177,11 @@ def test_an_earlier_one_can_be_looked_at_and_deleted(brought: Session, home: Pat
     assert "Nothing to compare on yet" in other.text
 
 
-def test_one_of_them_becomes_a_model(brought: Session, home: Path) -> None:
-    brought.click("compare-start")
-    best = overall(shown(brought))[0].variant
-    config = next(one.config for one in shown(brought).variants if one.name == best)
-    brought.click("compare-fit")
+def test_one_of_them_becomes_a_model(prepared: Session, home: Path) -> None:
+    prepared.click("compare-start")
+    best = overall(shown(prepared))[0].variant
+    config = next(one.config for one in shown(prepared).variants if one.name == best)
+    prepared.click("compare-fit")
     (entry,) = Workspace(home).models()
     assert not entry.broken
     model = Workspace(home).open(entry.id)
@@ -203,7 +203,7 @@ def test_without_defects_it_ranks_by_painted_ones(tmp_path: Path, monkeypatch: p
     assert frame["Painted defects found"].is_monotonic_decreasing
 
 
-def test_images_that_will_not_do_are_one_sentence(tmp_path: Path) -> None:
+def test_unusable_images_are_reported_in_one_sentence(tmp_path: Path) -> None:
     page = Session("compare").upload([("few.png", bytes(normals(1)[0][1]))])
     (error,) = page.app.error
     assert "takes at least 3" in error.value
@@ -231,19 +231,19 @@ def test_a_folder_of_categories_on_the_server_has_a_row_each(
     assert "Means over 2 data sets" in page.text
 
 
-def test_files_are_the_engines(brought: Session) -> None:
+def test_files_are_the_engines(prepared: Session) -> None:
     from padim.study.report import csv_bytes, html_bytes
 
-    brought.click("compare-start")
-    study = shown(brought)
+    prepared.click("compare-start")
+    study = shown(prepared)
     assert load(study.folder).runs == study.runs
     assert csv_bytes(load(study.folder)) == csv_bytes(study)
     assert b"Shared Gaussian" in html_bytes(study)
-    assert len(brought.app.get("download_button")) == 2
+    assert len(prepared.app.get("download_button")) == 2
 
 
 def test_the_page_and_the_shell_make_the_same_study(tmp_path: Path) -> None:
-    """Whatever was computed by one of them, the other takes as it is."""
+    """What one of them has computed, the other reuses."""
     from padim.study.runner import run
 
     wanted = Combinations(("padim",), ("efficientnet_lite0",), ("standard",), (128,), 16).variants()

@@ -1,4 +1,4 @@
-"""Fit: features damaged on disk are told, with what can be done, and that can be done."""
+"""Fit page: features damaged on disk are reported with a remedy, and the remedy works."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_damaged_record_is_named_when_the_fit_changes(add_model: AddModel, hom
     assert "The working features are back" in page.text
 
 
-def test_a_damaged_list_of_records_is_told_at_once(add_model: AddModel, home: Path) -> None:
+def test_a_damaged_list_of_records_is_reported_at_once(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     file = Workspace(home).work_dir(entry.id) / "spool" / "records.txt"
     file.write_bytes(b"\xe4" + file.read_bytes()[1:])

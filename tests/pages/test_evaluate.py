@@ -1,4 +1,4 @@
-"""Evaluate: figures as the engine's, cells of the confusion, what is missing, and files."""
+"""Evaluate page: the engine's metrics, the cells of the confusion matrix, missing metrics, and files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BAD = [(name, data) for name, data in defects(4) if isinstance(data, bytes)]
 
 
 def labelled(root: Path, *, masks: bool = True, good: bool = True) -> Path:
-    """Five good parts, three dents, one hole."""
+    """Write five good parts, three dents and one hole."""
     files = [*((f"good/{name}", data) for name, data in GOOD if good)]
     files += [(f"{'hole' if i == 3 else 'dent'}/{name}", data) for i, (name, data) in enumerate(BAD)]
     if masks:
@@ -67,8 +67,8 @@ def test_a_zip_gives_the_engines_figures(add_model: AddModel, home: Path, tmp_pa
     root = labelled(tmp_path / "set")
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
     model = Workspace(home).open(entry.id)
-    judged = evaluate_dataset(model, open_dataset(root))
-    report = judged.report(model, model.threshold_level)
+    evaluation = evaluate_dataset(model, open_dataset(root))
+    report = evaluation.report(model, model.threshold_level)
     for figure in (report.image_auroc, report.aupro, report.pixel_f1, report.zero_miss):
         value, between = evaluate.figure_text(figure)
         assert f"<b>{value}</b></td><td>{between}</td>" in page.text
@@ -85,9 +85,9 @@ def test_every_cell_shows_its_images_errors_worst_first(
     entry = add_model("Parts")
     root = labelled(tmp_path / "set")
     model = Workspace(home).open(entry.id)
-    judged = evaluate_dataset(model, open_dataset(root))
-    scores = {image.name: image.score for image in judged.images}
-    # A threshold amid the scores, with errors of both kinds where there are any to be had.
+    evaluation = evaluate_dataset(model, open_dataset(root))
+    scores = {image.name: image.score for image in evaluation.images}
+    # A threshold amid the scores, with errors of both kinds if possible.
     level = sorted(scores.values())[4]
     model.set_decision(value=model.state.fitted.quantizer.to_value(level)).save(entry.path)
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
@@ -110,7 +110,7 @@ def test_every_cell_shows_its_images_errors_worst_first(
         assert ("No images here" in text) == (not wanted)
 
 
-def test_what_is_missing_is_said(add_model: AddModel, tmp_path: Path) -> None:
+def test_missing_metrics_are_explained(add_model: AddModel, tmp_path: Path) -> None:
     entry = add_model("Parts")
     page = Session("evaluate", model=entry.id)
     page.upload([("bad.zip", packed(labelled(tmp_path / "bad", masks=False, good=False)))])
@@ -166,7 +166,7 @@ def test_a_model_that_has_changed_asks_for_the_images_again(
     entry = add_model("Parts")
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(labelled(tmp_path / "set")))])
     model = Workspace(home).open(entry.id)
-    # Another smallest region, and so another threshold, is no other model.
+    # Another smallest region, and so another threshold, does not count as another model.
     model.set_decision(min_area=20).save(entry.path)
     page.run()
     scores = [one.score for one in evaluate_dataset(model, open_dataset(tmp_path / "set")).images]
@@ -177,7 +177,7 @@ def test_a_model_that_has_changed_asks_for_the_images_again(
 
 
 def evaluated(page: Session, model_id: str) -> evaluate.Evaluated:
-    """What the session has evaluated with that model."""
+    """Return the session's evaluation of this model."""
     found: evaluate.Evaluated = page.outcome(evaluate._Sessions, model_id)
     return found
 
@@ -187,13 +187,15 @@ def test_files_say_what_the_page_says(add_model: AddModel, home: Path, tmp_path:
     page = Session("evaluate", model=entry.id).upload([("=set.zip", packed(labelled(tmp_path / "set")))])
     model, found = Workspace(home).open(entry.id), evaluated(page, entry.id)
     level = model.threshold_level
-    told = found.scored.report(model, level)
-    text = figures_csv(told, at_threshold=True, model=entry.name, data=found.label).decode("utf-8-sig")
+    metrics_report = found.scored.report(model, level)
+    text = figures_csv(metrics_report, at_threshold=True, model=entry.name, data=found.label).decode(
+        "utf-8-sig"
+    )
     rows = list(csv.DictReader(io.StringIO(text)))
     assert {row["data"] for row in rows} == {"'=set.zip"}
     (aupro,) = [row for row in rows if row["figure"] == "aupro" and not row["kind"]]
-    assert float(aupro["value"]) == pytest.approx(told.aupro.value, rel=1e-5)
-    assert float(aupro["low_95"]) == pytest.approx(told.aupro.low, rel=1e-5)
+    assert float(aupro["value"]) == pytest.approx(metrics_report.aupro.value, rel=1e-5)
+    assert float(aupro["low_95"]) == pytest.approx(metrics_report.aupro.low, rel=1e-5)
     (hole,) = [row for row in rows if row["figure"] == "aupro" and row["kind"] == "hole"]
     assert hole["value"] == ""
     assert "masks" in hole["why_not"]

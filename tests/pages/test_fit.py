@@ -1,4 +1,4 @@
-"""Fit: choosing images, what cannot be used, fitting, and reviewing the normals."""
+"""Fit page: choosing images, unusable files, fitting, and reviewing the normals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GOOD = [(name, data) for name, data in normals(6) if isinstance(data, bytes)]
 
 
 def small(page: Session) -> Session:
-    """Settings that fit in milliseconds."""
+    """Choose settings that fit in milliseconds."""
     page.set("selectbox", "fit-size", 128)
     page.set("selectbox", "fit-stride", 16)
     return page.set("slider", "fit-d-efficientnet_lite0-176", 10)
@@ -122,7 +122,7 @@ def test_copies_and_confirmed_repeat_shots_count_as_one_part(home: Path) -> None
 
 
 def shot_twice(parts: int) -> list[tuple[str, bytes]]:
-    """Images whose names say nothing: 0 and 1 show one part, 2 and 3 the next."""
+    """Return images whose names tell nothing: 0 and 1 show one part, 2 and 3 the next."""
     return [(f"{2 * i + k:03d}.png", png(part(i, shot=k))) for i in range(parts) for k in range(2)]
 
 
@@ -165,7 +165,7 @@ def test_many_groups_are_drawn_a_few_at_a_time_and_count_all_the_same() -> None:
     def drawn() -> int:
         return sum((box.key or "").startswith(f"{whole}-") for box in page.app.checkbox)
 
-    assert "Parts</dt><dd>20" in page.text  # those not drawn, too
+    assert "Parts</dt><dd>20" in page.text  # including those not drawn
     assert drawn() == 12
     page.click(f"{whole}-more")
     assert drawn() == 20
@@ -173,10 +173,10 @@ def test_many_groups_are_drawn_a_few_at_a_time_and_count_all_the_same() -> None:
     page.run()
     assert "Parts</dt><dd>21" in page.text
     page.go("calibrate").go("fit")
-    assert "Parts</dt><dd>21" in page.text  # an answer outlives a look at another page
+    assert "Parts</dt><dd>21" in page.text  # an answer survives a visit to another page
     page.click("fit-other")
     page.upload(shot_twice(6))
-    assert "Parts</dt><dd>6" in page.text  # and says nothing about other images
+    assert "Parts</dt><dd>6" in page.text  # and does not apply to other images
 
 
 def test_two_parts_make_a_model_without_a_promise(home: Path) -> None:
@@ -212,7 +212,7 @@ def test_every_network_can_be_chosen_and_says_what_it_lacks(
         assert file.name in page.text
         assert ("are on this server" in page.text) == there.at_hand
         assert page.app.button(key="fit-go").disabled == (not there.at_hand and file.url is None)
-    # The last one has no weights here: one sentence, nothing half done, and a place to bring them to.
+    # The last one has no weights here: one sentence, no partial model, and an uploader for them.
     assert "The fit begins by fetching them from download.pytorch.org (117 MB)" in page.text
     page.set("selectbox", "fit-size", 128).click("fit-go")
     assert "cannot be downloaded (no network): bring efficientnet_b5_lukemelas-1a07897c.pth" in page.text
@@ -299,13 +299,13 @@ def test_excluding_asks_why_and_undo_brings_the_same_arrays_back(add_model: AddM
     model = Workspace(home).open(entry.id)
     assert model.normals_[index].status == "kept_out"
     assert arrays() != before
-    assert "Without it it would read" in page.text  # the false rejects, both ways
+    assert "Without it it would read" in page.text  # the false-reject rate, with and without the part
     page.click(f"back-{index}")
     assert arrays() == before
     assert "it would read" not in page.text
     page.click(f"not_good-{index}")
     assert Workspace(home).open(entry.id).normals_[index].status == "not_good"
-    assert "it would read" not in page.text  # no good part: nothing is promised about it
+    assert "it would read" not in page.text  # not a good part, so no rate is promised
 
 
 def test_deleted_features_end_exclusion_but_not_the_model(add_model: AddModel, home: Path) -> None:
@@ -340,7 +340,7 @@ def test_deleted_features_come_back_with_the_same_images(add_model: AddModel, ho
     entry = add_model("Parts")
     before = Workspace(home).open(entry.id)
     page = normals_of(entry.id).click("fit-delete-features")
-    # Under other names: images are known by their content.
+    # Under other names, because images are recognized by their content.
     give(page, "rebuild", [(f"again {name}", data) for name, data in reversed(FITTED)])
     assert "The working features are back" in page.text
     model = Workspace(home).open(entry.id)
@@ -408,7 +408,7 @@ def test_nothing_to_add_changes_nothing(add_model: AddModel, home: Path) -> None
     assert Workspace(home).get(entry.id).revision == entry.revision
 
 
-def test_without_features_a_model_of_few_images_is_calibrated_anew_all_the_same(
+def test_without_features_a_model_of_few_images_is_still_calibrated_again(
     add_model: AddModel, home: Path
 ) -> None:
     entry = add_model("Parts", Padim(PadimConfig(input_size=64, n_features=40)).fit(FITTED))
@@ -420,7 +420,7 @@ def test_without_features_a_model_of_few_images_is_calibrated_anew_all_the_same(
     assert Workspace(home).open(entry.id).state.fitted.calibration == "exact"
 
 
-def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
+def test_a_calibration_out_of_date_is_shown_on_every_page_until_it_is_repaired(
     add_model: AddModel, home: Path
 ) -> None:
     # More images than features: then the checkpoint cannot calibrate.
@@ -431,11 +431,11 @@ def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
     assert "the calibration would be out of date" in page.text
     give(page, "add", MORE)
     assert Workspace(home).open(entry.id).state.fitted.calibration == "stale"
-    said = "The calibration is out of date:"
-    assert said in page.text
+    expected = "The calibration is out of date:"
+    assert expected in page.text
     for other in ("calibrate", "inspect"):
         page.go(other)
-        assert said in page.text
+        assert expected in page.text
         assert "On the Fit page, give all its images again" in page.text
         assert "Calibration out of date" in page.text  # the sidebar
     page.go("home")
@@ -444,10 +444,10 @@ def test_a_calibration_out_of_date_is_said_on_every_page_until_it_is_mended(
     page.app.button(key="stale-fit").click().run()  # leads to the remedy
     page.go("fit")
     assert page.app.segmented_control(key="fit-view").value == "normals"
-    assert said in page.text
+    assert expected in page.text
     give(page, "rebuild", [*FITTED, *MORE])
     assert "The calibration is up to date." in page.text
-    assert said not in page.text
+    assert expected not in page.text
     assert Workspace(home).open(entry.id).state.fitted.calibration == "exact"
     for other in ("calibrate", "inspect", "home"):
         assert "out of date" not in page.go(other).text
@@ -480,7 +480,7 @@ def test_patches_near_the_same_place_are_a_choice(home: Path) -> None:
     page = small(Session("fit").upload(GOOD))
     page.set("selectbox", "fit-method", "patchcore")
     page.set("selectbox", "fit-neighborhood", 1)
-    # All patches are remembered, and how many that is and what they take is said before.
+    # All patches are stored; their number and memory are stated beforehand.
     assert not [slider for slider in page.app.select_slider if slider.key == "fit-coreset"]
     assert f"Patches remembered</dt><dd>{6 * 64}</dd>" in page.text
     assert "every further image adds" in page.text

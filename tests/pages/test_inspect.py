@@ -1,4 +1,4 @@
-"""Inspect: verdicts as the engine's, the list, bad files, and what the list keeps."""
+"""Inspect page: the engine's verdicts, the list, bad files, and what the list keeps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FILES = [(name, data) for name, data in (*normals(3, first=100), *defects(3)) if
 
 
 def table(page: Session) -> list[dict[str, object]]:
-    """The list's lines, top first, as the viewer draws them from what it is given."""
-    told = page.viewer
-    level, band = told["decision"]["level"], told["band"]
-    quantizer = Quantizer(told["quantizer"]["offset"], told["quantizer"]["step"])
+    """Return the rows of the list, top first, as the viewer draws them from its data."""
+    report = page.viewer
+    level, band = report["decision"]["level"], report["band"]
+    quantizer = Quantizer(report["quantizer"]["offset"], report["quantizer"]["step"])
 
     def verdict(score: int) -> str:
         if band and abs(score - level) <= band:
@@ -33,7 +33,7 @@ def table(page: Session) -> list[dict[str, object]]:
             "Verdict": verdict(item["score"]),
             "Regions": item["regions"],
         }
-        for item in told["items"]
+        for item in report["items"]
     ]
 
 
@@ -65,11 +65,11 @@ def test_verdicts_are_the_engines_worst_first(add_model: AddModel, home: Path) -
         assert line["Regions"] == len(decision.regions)
         assert (float(str(line["Score"])) > 1) == decision.rejected
     assert {line["Verdict"] for line in lines} == {"Reject", "Accept"}
-    told = page.viewer
-    assert [item["name"] for item in told["items"]] == [line["Name"] for line in lines]
-    assert told["decision"]["level"] == model.threshold_level
-    assert [item["score"] for item in told["items"]] == [
-        expected[str(item["name"])][1] for item in told["items"]
+    report = page.viewer
+    assert [item["name"] for item in report["items"]] == [line["Name"] for line in lines]
+    assert report["decision"]["level"] == model.threshold_level
+    assert [item["score"] for item in report["items"]] == [
+        expected[str(item["name"])][1] for item in report["items"]
     ]
 
 
@@ -124,7 +124,7 @@ def test_filter_search_and_order(add_model: AddModel) -> None:
     assert "None of the images matches" in page.text
 
 
-def test_a_new_threshold_judges_anew_without_scoring_anew(add_model: AddModel, home: Path) -> None:
+def test_a_new_threshold_decides_again_without_scoring_again(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("inspect", model=entry.id).upload(FILES)
     scores = {line["Name"]: line["Score"] for line in table(page)}
@@ -144,7 +144,7 @@ def test_a_changed_model_scores_its_images_again(add_model: AddModel, home: Path
     entry = add_model("Parts")
     page = Session("inspect", model=entry.id).upload([*FILES, ("cut.png", FILES[0][1][:99])])
     before = {line["Name"]: line["Score"] for line in table(page)}
-    # Somebody else takes a normal out; no page of this session knows.
+    # Another session excludes a normal, which no page of this session knows of.
     changed = Workspace(home).open(entry.id)
     changed.exclude(0, "not_good").save(entry.path)
     page.run()
@@ -161,7 +161,7 @@ def test_a_changed_model_scores_its_images_again(add_model: AddModel, home: Path
             changed.state.fitted.quantizer.to_value(level),
         )
         assert line["Score"] == expected
-    assert "cut.png" in page.text  # what could not be used is still named
+    assert "cut.png" in page.text  # unusable files are still named
 
 
 def test_images_to_calibrate_by_follow_the_model_too(add_model: AddModel, home: Path) -> None:
@@ -172,8 +172,8 @@ def test_images_to_calibrate_by_follow_the_model_too(add_model: AddModel, home: 
     changed.exclude(1, "not_good").save(entry.path)
     page.run()
     expected = {scored.name: scored.score_level for scored in changed.predict(bad)}
-    told = {item["name"]: item["score"] for item in page.viewer["items"] if item["group"] == "defect"}
-    assert told == expected, "scored again, and still known as defects"
+    report = {item["name"]: item["score"] for item in page.viewer["items"] if item["group"] == "defect"}
+    assert report == expected, "scored again, and still known as defects"
 
 
 def test_every_model_keeps_its_own_list(add_model: AddModel) -> None:
@@ -192,7 +192,7 @@ def test_another_model_starts_another_list(add_model: AddModel, home: Path) -> N
     page = Session("inspect", model=one.id).upload(FILES)
     assert listed(page)
     page.set("selectbox", "model-in-use", other.id)
-    assert not listed(page)  # scores of another model are no scores of this one
+    assert not listed(page)  # scores of another model are not valid for this one
 
 
 def test_the_same_name_twice_is_two_images(add_model: AddModel) -> None:

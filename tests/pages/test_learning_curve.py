@@ -85,7 +85,7 @@ def test_defects_labelled_on_calibrate_are_counted(add_model: AddModel, small_mo
     assert found.curve.names == tuple(name for name, _ in BAD)
 
 
-def test_painted_defects_are_said_to_be_an_indication(add_model: AddModel) -> None:
+def test_painted_defects_are_called_an_indication(add_model: AddModel) -> None:
     page = drawn(Session("checks", model=add_model("Parts").id), "painted")
     assert "correlation of .3 to real defects" in page.text
     assert "Painted defects caught" in page.text

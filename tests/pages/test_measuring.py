@@ -1,4 +1,4 @@
-"""What holds for each page that measures a model on images: what it lacks, what is old, and stopping it."""
+"""Common behavior of pages that measure a model on images: missing input, outdated results, stopping."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NEW = [(name, data) for name, data in normals(3, first=100) if isinstance(data, 
 
 @dataclass(frozen=True)
 class Page:
-    """One of them.
+    """One of these pages.
 
     Attributes:
-        name: of the page.
+        name: name of the page.
         engine: the module that measures.
         few: choices that take little time, by key.
     """
@@ -31,7 +31,7 @@ class Page:
     few: dict[str, list[Any]]
 
     def opened(self, add_model: AddModel) -> tuple[Session, str]:
-        """With images brought and few settings chosen, ready to start."""
+        """Return the page with images and few settings chosen, ready to start."""
         entry = add_model("Parts")
         page = Session(self.name, model=entry.id).upload(NEW)
         for key, chosen in self.few.items():

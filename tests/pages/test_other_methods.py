@@ -1,4 +1,4 @@
-"""Every page with models of other methods: it works, and what only PaDiM can tell is said to be so."""
+"""Every page with models of other methods: it works, and states which features only PaDiM has."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGES = (
 
 @pytest.fixture(scope="module", params=sorted(METHODS))
 def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Padim:
-    """Shared: tests must not change it."""
+    """Return a shared model, which tests must not change."""
     config = PadimConfig.of({**SMALL, **METHODS[request.param], "method": request.param})
     return Padim(config, work_dir=tmp_path_factory.mktemp(request.param)).fit(normals(8))
 
@@ -47,7 +47,7 @@ def test_the_good_parts_are_reviewed_and_the_training_shown(add_model: AddModel,
     assert "Held-out scores" in page.text
     labels = [expander.label for expander in page.app.expander]
     assert ("How the training went" in labels) == bool(other.state.fitted.losses)
-    # Layers are told apart only where a distance is a sum over them.
+    # Layers can be attributed only if a distance is a sum over them.
     assert not [toggle for toggle in page.app.toggle if toggle.key == "fit-odd-by-layer"]
 
 
@@ -63,7 +63,7 @@ def test_taking_a_part_out_and_putting_it_back(add_model: AddModel, other: Padim
         assert "the threshold has followed" in page.text
 
 
-def test_defects_are_judged(add_model: AddModel, other: Padim) -> None:
+def test_defects_are_scored(add_model: AddModel, other: Padim) -> None:
     entry = add_model("Another way", other)
     page = Session("inspect", model=entry.id)
     page.upload([(name, data) for name, data in defects(3) if isinstance(data, bytes)])

@@ -1,4 +1,4 @@
-"""Other networks on the Fit page: weights that are brought, random ones, and models that cannot be used."""
+"""Other networks on the Fit page: uploaded weights, random weights, and models that cannot be used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGES = (
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No weights but the packages', and nobody to ask for more."""
+    """Remove all weights but those in packages, and block downloads."""
     monkeypatch.setenv("PADIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PADIM_WEIGHTS", raising=False)
     monkeypatch.setattr(urllib.request, "urlopen", Mock(side_effect=urllib.error.URLError("no network")))
@@ -48,7 +48,7 @@ def add_random(add_model: AddModel, tmp_path: Path) -> Any:
 
 
 def weights_of(name: str) -> bytes:
-    """A file of weights that fits a network, as torch writes it."""
+    """Return a weights file that fits a network, in torch's format."""
     import torch
 
     backbone = REGISTRY[name]
@@ -58,15 +58,15 @@ def weights_of(name: str) -> bytes:
     return out.getvalue()
 
 
-def bring(page: Session, name: str, file: str, content: bytes) -> Session:
-    """Drop a file of weights on the panel of that network."""
+def upload_weights(page: Session, name: str, file: str, content: bytes) -> Session:
+    """Upload a weights file by the panel of a network."""
     found = next(u for u in page.app.file_uploader if (u.key or "").startswith(f"weights-{name}-"))
     found.set_value((file, content, "application/octet-stream"))
     return page.run()
 
 
 def chosen(name: str) -> Session:
-    """The Fit page with images, that network, and settings that take no time."""
+    """Return the Fit page with images, a network, and settings that take little time."""
     page = Session("fit").upload(GOOD)
     page.set("selectbox", "fit-size", 128)
     return page.set("selectbox", "fit-backbone", name)
@@ -76,16 +76,16 @@ def test_weights_that_are_brought_are_checked_kept_and_fitted_with(home: Path) -
     page = chosen(NAME).click("fit-go")
     file = REGISTRY[NAME].files[0].name
     assert f"cannot be downloaded (no network): bring {file}" in page.text
-    bring(page, NAME, "large.pth", weights_of("mobilenet_v3_large"))
+    upload_weights(page, NAME, "large.pth", weights_of("mobilenet_v3_large"))
     assert f"This file was not kept. large.pth: these are not the weights of {NAME}" in page.text
-    bring(page, NAME, file, b"not weights")
+    upload_weights(page, NAME, file, b"not weights")
     assert f"This file was not kept. {file}: the file is damaged" in page.text
     assert "large.pth" not in page.text
     assert weights.find(NAME) is None
     content = weights_of(NAME)
-    bring(page, NAME, "office.pth", content)
+    upload_weights(page, NAME, "office.pth", content)
     assert f"Its weights are on this server ({NAME}.pth)" in page.text
-    assert "The model was not fitted" not in page.text  # what it failed for has been put right
+    assert "The model was not fitted" not in page.text  # the cause of the failure has been removed
     assert not page.app.button(key="fit-go").disabled
     page.click("fit-go")
     (entry,) = Workspace(home).models()
@@ -111,7 +111,7 @@ def test_weights_that_come_with_a_package_must_be_brought_first(monkeypatch: pyt
     assert not page.app.button(key="fit-go").disabled
     page.app.checkbox(key="fit-random").uncheck()
     page.run()
-    bring(page, "efficientnet_lite1", "mine.pth", weights_of("efficientnet_lite1"))
+    upload_weights(page, "efficientnet_lite1", "mine.pth", weights_of("efficientnet_lite1"))
     assert not page.app.button(key="fit-go").disabled
 
 
@@ -131,7 +131,7 @@ def test_random_weights_take_a_tick_and_mark_the_model_everywhere(home: Path) ->
         assert "Random weights, for trials only" in page.text  # the sidebar
 
 
-def test_a_list_of_models_tells_those_with_random_weights(add_model: AddModel, add_random: Any) -> None:
+def test_a_list_of_models_marks_those_with_random_weights(add_model: AddModel, add_random: Any) -> None:
     add_model("Trained")
     add_random()
     page = Session()
@@ -168,7 +168,7 @@ def test_settings_of_the_server_that_cannot_be_used_are_one_sentence(
     assert "The model cannot be opened. PADIM_THREADS must be a whole number of threads" in page.text
 
 
-def test_a_cache_cut_short_is_made_anew(home: Path) -> None:
+def test_a_truncated_cache_is_rebuilt(home: Path) -> None:
     page = chosen(NAME).set("checkbox", "fit-random", True).click("fit-go")
     networks = list((weights.cache_folder() / "backbones").glob("*.onnx"))
     assert networks
@@ -206,7 +206,7 @@ def test_a_model_of_an_unknown_network_is_one_sentence(
     path = entry.path / bundle.MANIFEST
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["config"].update(change)
-    # Whole in itself, as a program that knows more networks would have saved it.
+    # Otherwise valid, as a program that knows more networks would have saved it.
     manifest["seal"] = bundle._seal(manifest)
     path.write_text(json.dumps(manifest), encoding="utf-8")
     page = Session("fit", model=entry.id)

@@ -1,4 +1,4 @@
-"""The presets on the Fit page: one click sets the settings, and any other setting makes it one's own."""
+"""Presets on the Fit page: one click sets the settings, and any other setting makes them custom."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_preset_sets_the_settings_below_it() -> None:
     assert page.app.selectbox(key="fit-stride").value == 8
 
 
-def test_a_setting_of_ones_own_is_called_so_and_undone_by_a_preset() -> None:
+def test_a_custom_setting_is_labelled_and_undone_by_a_preset() -> None:
     page = Session("fit").upload(GOOD)
     page.set("selectbox", "fit-size", 320)
     assert preset(page) == "custom"

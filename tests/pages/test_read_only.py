@@ -1,4 +1,4 @@
-"""A workspace that refuses writing: every page opens, and what cannot be saved is said in a sentence."""
+"""A read-only workspace: every page opens, and a change that cannot be saved is reported in a sentence."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def test_a_threshold_is_tried_and_its_saving_is_refused_with_the_reason(
     page = Session("calibrate", model=entry.id).decide(entry.id, Draft("image", 900, None, 12))
     with refusing(home):
         page.click("calibrate-use")
-    said = [error.value for error in page.app.error]
-    assert said == [f"The threshold was not saved. {READ_ONLY}"]
+    expected = [error.value for error in page.app.error]
+    assert expected == [f"The threshold was not saved. {READ_ONLY}"]
     assert Workspace(home).open(entry.id).decision.choice.permille == 950
-    page.click("calibrate-use")  # and where it can be written again, it is
+    page.click("calibrate-use")  # and once it is writable again, the change is saved
     assert Workspace(home).open(entry.id).decision.choice.permille == 900
 
 

@@ -1,4 +1,4 @@
-"""Region: what a draft would change, saving it, and what stays possible with few parts."""
+"""Region page: the effects of a draft, saving it, and regions of models with few parts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ALL = Shape("brush", "exclude", ((32.0, 32.0),), 90.0)
 
 
 def draw(page: Session, entry: Entry, *shapes: Shape, size: int = 64) -> Session:
-    """As if the editor had said so."""
-    key = f"padim:{region.__name__}.{region._Drawn.__qualname__}"
+    """Draw shapes, as a message of the editor would."""
+    key = f"padim:{region.__name__}.{region._Drawings.__qualname__}"
     drawn = page.app.session_state[key].of[entry.id]
     drawn.shapes, drawn.size = shapes, size
     return page.run()
@@ -31,18 +31,18 @@ def test_without_a_model_it_says_where_to_get_one() -> None:
 
 def test_before_anything_is_drawn(add_model: AddModel) -> None:
     page = Session("region", model=add_model("Parts").id)
-    assert "No region is in use: everything is judged." in page.text
+    assert "No region is in use: everything is scored." in page.text
     assert "100 %" in page.text
     assert "This draft" not in page.text
     assert page.app.button(key="region-save").disabled
-    assert "Cry-wolf map" in page.text
+    assert "False-alarm map" in page.text
 
 
 def test_a_draft_is_compared_saved_and_removed(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = draw(Session("region", model=entry.id), entry, TOP)
     assert "A draft" in page.text
-    assert "judged anew by themselves" in page.text
+    assert "decided again by themselves" in page.text
     model = Workspace(home).open(entry.id)
     assert model.decision.roi is None
     level = model.threshold_level
@@ -65,22 +65,22 @@ def test_a_draft_is_compared_saved_and_removed(add_model: AddModel, home: Path) 
     assert page.app.button(key="region-save").disabled
     page.click("region-remove")
     assert Workspace(home).open(entry.id).decision.roi is None
-    assert "everything is judged" in page.text
+    assert "everything is scored" in page.text
 
 
-def test_nothing_to_judge_is_refused(add_model: AddModel) -> None:
+def test_an_empty_region_is_refused(add_model: AddModel) -> None:
     entry = add_model("Parts")
     page = draw(Session("region", model=entry.id), entry, ALL)
-    assert "Nothing would be judged" in page.text
+    assert "Nothing would be scored" in page.text
     assert page.app.button(key="region-save").disabled
     page.click("region-back")
-    assert "Nothing would be judged" not in page.text
+    assert "Nothing would be scored" not in page.text
 
 
 def test_a_drawing_for_another_input_size_breaks_nothing(add_model: AddModel) -> None:
     entry = add_model("Parts")
     page = draw(Session("region", model=entry.id), entry, TOP, size=256)
-    assert "No region is in use: everything is judged." in page.text
+    assert "No region is in use: everything is scored." in page.text
 
 
 def test_a_region_that_was_not_drawn_here(add_model: AddModel, home: Path) -> None:

@@ -1,4 +1,4 @@
-"""Robustness: what the engine counts, labels or none, what is out of date, and what is wrong."""
+"""Robustness page: the engine's counts, images with and without labels, outdated results, invalid input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOME: dict[ChangeKind, tuple[float, ...]] = {"darker": (5.0, 60.0), "blur": (0.5
 
 
 def packed(*, good: str = "good", bad: bool = True) -> bytes:
-    """Good parts and chips, in one zip."""
+    """Return a zip of good and chipped parts."""
     buffer = io.BytesIO()
     with ZipFile(buffer, "w") as archive:
         for name, data in NEW:
@@ -32,7 +32,7 @@ def packed(*, good: str = "good", bad: bool = True) -> bytes:
 
 
 def opened(add_model: AddModel, data: bytes | None = None) -> tuple[Session, str]:
-    """The page with images brought and few changes chosen, ready to start."""
+    """Return the page with images and few changes chosen, ready to start."""
     entry = add_model("Parts")
     page = Session("robustness", model=entry.id).upload([("set.zip", packed() if data is None else data)])
     page.set("button_group", "robustness-kinds", list(SOME))
@@ -42,13 +42,13 @@ def opened(add_model: AddModel, data: bytes | None = None) -> tuple[Session, str
 
 
 def shifted(page: Session, model_id: str) -> robustness.RobustnessRun:
-    """What the session has found with that model."""
+    """Return the session's measurement of a model."""
     found: robustness.RobustnessRun = page.outcome(robustness._RobustnessRuns, model_id)
     return found
 
 
 def engine(home: Path, model_id: str) -> Robustness:
-    """The same, without the page."""
+    """Return the same measurement, made without the page."""
     images = [*((f"good/{n}", d) for n, d in NEW), *((f"chip/{n}", d) for n, d in BAD)]
     model = Workspace(home).open(model_id)
     return measure(model, images, lambda name: name.partition("/")[0], severities=SOME)
@@ -62,7 +62,7 @@ def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
 
 def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
-    assert "35 images to judge" in page.text
+    assert "35 images to score" in page.text
     page.click("robustness-start")
     found = shifted(page, model_id)
     assert found.result == engine(home, model_id)
@@ -132,7 +132,7 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     assert not page.app.warning
 
 
-def test_severities_that_mean_nothing_cannot_be_started(add_model: AddModel) -> None:
+def test_invalid_severities_cannot_be_started(add_model: AddModel) -> None:
     page, _ = opened(add_model)
     page.set("text_input", "robustness-severities-blur", "2, 1")
     assert "must be above 0 and grow" in page.app.error[0].value
@@ -162,8 +162,8 @@ def test_a_folder_on_the_server_only_below_the_open_ones(
     monkeypatch.setenv("PADIM_FOLDERS", str(tmp_path / "open"))
     page = Session("robustness", model=add_model("Parts").id)
     page.set("segmented_control", "robustness-origin", "server")
-    for named, said in (("../closed", "outside the folders"), ("set", "one folder a kind")):
+    for named, expected in (("../closed", "outside the folders"), ("set", "one folder a kind")):
         page.app.text_input(key="robustness-server-path").set_value(named)
         next(button for button in page.app.button if button.label == "Use this folder").click()
         page.run()
-        assert said in page.text
+        assert expected in page.text

@@ -1,4 +1,4 @@
-"""Sensitivity: what the engine counts, which images it takes, what is out of date, and what is wrong."""
+"""Sensitivity page: the engine's counts, the images used, outdated results, and invalid input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES, CONTRASTS = [4.0, 16.0], [0.1, 0.4]
 
 
 def opened(add_model: AddModel, files: list[tuple[str, bytes]] | None = None) -> tuple[Session, str]:
-    """The page with images brought and few settings chosen, ready to start."""
+    """Return the page with images and few settings chosen, ready to start."""
     entry = add_model("Parts")
     page = Session("sensitivity", model=entry.id).upload(NEW if files is None else files)
     page.set("button_group", "sensitivity-sizes-64", SIZES)
@@ -26,8 +26,8 @@ def opened(add_model: AddModel, files: list[tuple[str, bytes]] | None = None) ->
     return page, entry.id
 
 
-def probed(page: Session, model_id: str) -> sensitivity.SensitivityRun:
-    """What the session has found with that model."""
+def measured(page: Session, model_id: str) -> sensitivity.SensitivityRun:
+    """Return the session's measurement of a model."""
     found: sensitivity.SensitivityRun = page.outcome(sensitivity._SensitivityRuns, model_id)
     return found
 
@@ -40,9 +40,9 @@ def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
 
 def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
-    assert "120 painted images to judge: 20 settings at 6 places" in page.text
+    assert "120 painted images to score: 20 settings at 6 places" in page.text
     page.click("sensitivity-start")
-    found = probed(page, model_id)
+    found = measured(page, model_id)
     same = measure(Workspace(home).open(model_id), NEW, sizes=SIZES, contrasts=CONTRASTS, cells=2)
     assert (found.result.caught == same.caught).all()
     assert (found.result.places == same.places).all()
@@ -55,17 +55,17 @@ def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) 
     assert sensitivity.weakest(found.result, None) in page.text
     assert len(page.app.get("plotly_chart")) == 2
     assert page.text.count("Caught</span>") + page.text.count("Missed</span>") == 2
-    # Another kind has other words below its map.
+    # Another kind has another text below its map.
     page.set("button_group", "sensitivity-kind-scratch-spot-stain-dent-missing", "dent")
     assert sensitivity.weakest(found.result, "dent") in page.text
     assert "Examples: dent" in page.text
 
 
-def test_sizes_are_told_in_millimetres_where_a_pixel_is_known(add_model: AddModel) -> None:
+def test_sizes_are_stated_in_millimeters_if_the_pixel_size_is_known(add_model: AddModel) -> None:
     page, model_id = opened(add_model)
     page.click("sensitivity-start")
     page.set("number_input", "sensitivity-mm", 0.02)
-    _, rows = sensitivity.smallest(probed(page, model_id), sensitivity.Unit.of((1.5, 1.5), 0.02))
+    _, rows = sensitivity.smallest(measured(page, model_id), sensitivity.Unit.of((1.5, 1.5), 0.02))
     assert rows[1][2].text.endswith("mm")
     assert rows[1][2].text.replace(">", "&gt;") in page.text
 
@@ -75,7 +75,7 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
 ) -> None:
     page, model_id = opened(add_model)
     page.click("sensitivity-start")
-    before = probed(page, model_id)
+    before = measured(page, model_id)
     entry = Workspace(home).get(model_id)
     model = Workspace(home).open(model_id)
     model.set_decision(value=model.state.fitted.quantizer.to_value(before.result.threshold // 2)).save(
@@ -85,7 +85,7 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     assert "has changed since" in page.app.warning[0].value
     assert f"{before.threshold:.2f}" in page.app.warning[0].value
     page.click("sensitivity-start")
-    after = probed(page, model_id)
+    after = measured(page, model_id)
     assert after.result.threshold == before.result.threshold // 2
     assert after.result.share > before.result.share
     assert "has changed since" not in page.text
@@ -101,7 +101,7 @@ def test_of_labelled_images_only_good_ones_are_painted_on(add_model: AddModel) -
     page, model_id = opened(add_model, [("set.zip", packed.getvalue())])
     assert "Defects, not used" in page.text
     page.click("sensitivity-start")
-    assert set(probed(page, model_id).result.images) == {f"good/{name}" for name, _ in NEW}
+    assert set(measured(page, model_id).result.images) == {f"good/{name}" for name, _ in NEW}
 
 
 def test_images_of_the_fit_are_refused_and_a_few_passed_over(add_model: AddModel) -> None:
@@ -118,7 +118,7 @@ def test_images_of_the_fit_are_refused_and_a_few_passed_over(add_model: AddModel
     assert "No good parts to paint on yet" in page.text
 
 
-def test_images_that_alarm_unpainted_are_told(add_model: AddModel) -> None:
+def test_images_rejected_before_painting_are_reported(add_model: AddModel) -> None:
     page, _ = opened(add_model, [(name, bytes(data)) for name, data in defects(2)])
     page.click("sensitivity-start")
     assert "2 of 2 images are rejected before anything is painted" in page.text
@@ -134,7 +134,7 @@ def test_nothing_chosen_cannot_be_started(add_model: AddModel) -> None:
 def test_files_say_what_the_page_says(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
     page.click("sensitivity-start")
-    found = probed(page, model_id)
+    found = measured(page, model_id)
     whole = json.loads(sensitivity.document(found, Workspace(home).get(model_id)))
     assert whole["threshold"] == found.threshold
     assert whole["painted_on"] == [name for name, _ in NEW]

@@ -1,4 +1,4 @@
-"""Which layer saw it on Inspect, and tuning the layers on Fit."""
+"""Attribution to layers on the Inspect page, and layer tuning on the Fit page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BARS = re.compile(r"<b>(blocks\.\d+)</b>.*?<em>(\d+) %</em>", re.S)
 
 
 def shares(page: Session) -> dict[str, int]:
-    """The bars on the page, in percent by layer."""
+    """Return the bars on the page, in percent by layer."""
     charts = [str(one.value) for one in page.app.html if BAR_CHART in str(one.value)]
     assert len(charts) == 1
     return {name: int(percent) for name, percent in BARS.findall(charts[0])}
@@ -36,7 +36,7 @@ def unfold(page: Session, key: str) -> Session:
 
 @pytest.fixture
 def network_runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one each time that features are asked of the network for an explanation."""
+    """Return a list that grows by one whenever an explanation runs the network."""
     runs: list[int] = []
     real = attribution.embed
 
@@ -48,7 +48,7 @@ def network_runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return runs
 
 
-def test_nothing_is_worked_out_until_it_is_asked_for(add_model: AddModel, network_runs: list[int]) -> None:
+def test_nothing_is_computed_until_requested(add_model: AddModel, network_runs: list[int]) -> None:
     page = Session("inspect", model=add_model("Parts").id).upload(FILES)
     assert [e.label for e in page.app.expander] == ["Which layer saw it"]
     assert BAR_CHART not in page.text
@@ -151,7 +151,7 @@ def test_test_images_are_scored_again_with_other_layers(add_model: AddModel, hom
     assert shares(page) == {"blocks.4": 100}
 
 
-def test_each_normal_says_which_layer_finds_it_odd(add_model: AddModel) -> None:
+def test_each_normal_shows_the_shares_of_its_layers(add_model: AddModel) -> None:
     page = on_fit(add_model("Parts").id)
     assert STACK not in page.text
     page.app.toggle(key="fit-odd-by-layer").set_value(True)

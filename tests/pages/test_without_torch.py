@@ -1,4 +1,4 @@
-"""The pages where PyTorch is not installed: what needs it is marked, and says in one sentence what to run."""
+"""The pages without PyTorch: choices that need it are marked, with one sentence on how to install it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def told(page: Session) -> str:
+def errors_shown(page: Session) -> str:
     return page.text
 
 
@@ -39,10 +39,10 @@ def test_the_fit_page_offers_what_works_and_marks_what_does_not(home: Path) -> N
     assert {"PaDiM", "PatchCore", "Deep SVDD (needs PyTorch)"} <= set(options["fit-method"])
     assert {"EfficientNet-Lite0", "ResNet-18 (needs PyTorch)"} <= set(options["fit-backbone"])
     page.set("selectbox", "fit-method", "svdd")
-    assert "This choice of method needs PyTorch" in told(page)
+    assert "This choice of method needs PyTorch" in errors_shown(page)
     assert not can_start(page)
     page.set("selectbox", "fit-method", "padim").set("selectbox", "fit-backbone", "resnet18")
-    assert "The network resnet18 needs PyTorch" in told(page)
+    assert "The network resnet18 needs PyTorch" in errors_shown(page)
     assert not can_start(page)
 
 

@@ -1,4 +1,4 @@
-"""Heavy work in its real process, from the page: a kill, a cancellation, two sessions at once."""
+"""Heavy work in its real worker process, started from the page: kill, cancellation, two sessions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ WAIT = 60
 
 
 def at(job: Job[Any], *stages: str) -> None:
-    """Wait until a job is at one of the stages."""
+    """Wait until a job has reached one of the stages."""
     while job.running and job.current.stage not in stages:
         job.wait(0.01)
     assert job.running, job.error
 
 
 def worker() -> psutil.Process:
-    """The one worker process, as soon as it is there."""
+    """Return the only worker process, as soon as it exists."""
     while True:
         found = [one for one in psutil.Process().children() if "padim.worker" in one.cmdline()]
         if found:
@@ -36,7 +36,7 @@ def worker() -> psutil.Process:
 
 
 def fitting(page: Session) -> Job[Any]:
-    """Start a fit without waiting for it."""
+    """Start a fit without waiting for its end."""
     page.app.button(key="fit-go").click().run()
     (job,) = [job for job in watch.registry().running() if job.tag == "fit" and job.key not in _SEEN]
     _SEEN.add(job.key)
@@ -79,7 +79,7 @@ def test_the_second_session_reads_its_place_and_can_cancel_there(home: Path) -> 
     ahead = fitting(first)
     at(ahead, "Preparing the network", "Reading images", "Starting")
     process = worker()
-    process.suspend()  # it takes as long as this test wants it to
+    process.suspend()  # it does not end before this test lets it
     behind = fitting(second)
     at(behind, "Waiting: 1 other fit goes first")
     second.app.run()

@@ -1,4 +1,4 @@
-"""CSV and ZIP: what the page says, in files that other programs open."""
+"""Downloads as CSV, ZIP and ONNX: they contain what the page shows, in files that other programs open."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILES = [(name, data) for name, data in (*normals(2, first=60), *defects(2)) if 
 
 @pytest.fixture
 def rows(small_model: Padim) -> list[Row]:
-    """Four images scored and judged; one has a name like a formula."""
+    """Return the rows of four scored images; one has a name like a spreadsheet formula."""
     pile = Pile("any")
     files = [("=1+1.png", FILES[0][1]), ("a/../b.png", FILES[1][1]), *FILES[2:]]
     pile.add(UploadSource(files), small_model, Job("k", "t", lambda _: None))
@@ -40,7 +40,7 @@ def rows(small_model: Padim) -> list[Row]:
         score = item.score(small_model, area)
         verdict = "reject" if score > level else "accept"
         pile_of_rows.append(Row(item, score, verdict, item.regions(small_model, level, area)))  # type: ignore[arg-type]
-    # Rows hold paths into the pile's folder, which must outlive them.
+    # Rows refer to files in the pile's folder, which must outlive them.
     pile_of_rows[0].item.__dict__["pile"] = pile
     return pile_of_rows
 
@@ -50,7 +50,7 @@ def entry(tmp_path: Path) -> Entry:
     return Workspace(tmp_path).create("Line 3")
 
 
-def test_the_csv_says_what_the_engine_decides(rows: list[Row], small_model: Padim, entry: Entry) -> None:
+def test_the_csv_has_the_engines_decisions(rows: list[Row], small_model: Padim, entry: Entry) -> None:
     text = exports.csv_bytes(rows, small_model, entry, small_model.threshold_level).decode("utf-8-sig")
     lines = list(csv.DictReader(io.StringIO(text)))
     assert tuple(lines[0]) == CSV_COLUMNS
@@ -112,7 +112,7 @@ def test_the_scorer_is_the_saved_model(small_model: Padim, entry: Entry, tmp_pat
     assert float(score[0]) == pytest.approx(int(maps.max()), rel=1e-3)
 
 
-def test_a_scorer_that_cannot_be_downloaded_says_why(
+def test_a_scorer_that_cannot_be_downloaded_gives_the_reason(
     small_model: Padim, entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_model.save(entry.path)
@@ -123,7 +123,7 @@ def test_a_scorer_that_cannot_be_downloaded_says_why(
     assert "python -m padim export" in str(exports.scorer_hindrance(entry))
 
 
-def test_what_leaves_says_so_where_the_weights_are_random(
+def test_downloads_state_random_weights(
     rows: list[Row], small_model: Padim, entry: Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from padim.output import render
@@ -138,14 +138,14 @@ def test_what_leaves_says_so_where_the_weights_are_random(
 
     monkeypatch.setattr(render, "four_panel", listening)
 
-    def said() -> set[str]:
+    def stated() -> set[str]:
         text = exports.csv_bytes(rows, small_model, entry, level).decode("utf-8-sig")
         drawn.clear()
         exports.zip_of_panels(rows, small_model, level, colormap="turbo", opacity=0.5)
         return {line["random_weights"] for line in csv.DictReader(io.StringIO(text))}
 
-    assert said() == {"no"}
+    assert stated() == {"no"}
     assert not any("andom" in caption for caption in drawn)
     monkeypatch.setattr(ModelNetwork, "random_weights", property(lambda _: True))
-    assert said() == {"yes"}
+    assert stated() == {"yes"}
     assert all(caption.startswith("Random weights, for trials only: ") for caption in drawn)

@@ -1,4 +1,4 @@
-"""The region being drawn: what is taken over from the browser, and that a draft promises what saving does."""
+"""The region being drawn: validation of the browser's messages, and drafts that promise what saving gives."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STROKE = Shape("brush", "include", ((10.0, 50.0), (50.0, 52.5)), 6.0)
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
-    """Neither caches nor drawings of other tests."""
+    """Clear the caches and drawings of other tests."""
     st.cache_resource.clear()
     st.session_state.clear()
     yield
@@ -50,30 +50,30 @@ def add(home: Path, model: Padim, name: str = "Parts") -> Entry:
 
 @pytest.fixture
 def entry(small_model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
-    """A saved model in a workspace of the test's own."""
+    """Return a saved model in the test's own workspace."""
     monkeypatch.setenv("PADIM_HOME", str(tmp_path))
     return add(tmp_path, small_model)
 
 
 def opened(entry: Entry) -> tuple[Entry, Padim]:
-    """The entry as it is now, and a model of the test's own."""
+    """Return the entry as it is now, and the test's own copy of the model."""
     return workspace.store().get(entry.id), Workspace(workspace.root()).open(entry.id)
 
 
-def said(entry: Entry, *shapes: Shape, **other: Any) -> dict[str, Any]:
-    """A drawing as the editor says it."""
+def drawing_message(entry: Entry, *shapes: Shape, **other: Any) -> dict[str, Any]:
+    """Return a drawing message of the editor."""
     found = {"model": entry.id, "size": 64, "serial": 1, "shapes": [shape.to_json() for shape in shapes]}
     return found | other
 
 
-# -- what is taken over ----------------------------------------------------------------------------------
+# -- messages of the editor ------------------------------------------------------------------------------
 
 
-def test_a_drawing_is_taken_over(entry: Entry) -> None:
+def test_a_drawing_is_applied(entry: Entry) -> None:
     entry, model = opened(entry)
     drawn = regions.drawing(entry, model)
     assert regions.same(model, regions.draft(drawn, model))
-    regions.on_drawing(entry, model, said(entry, CORNER, STROKE, serial=7))
+    regions.on_drawing(entry, model, drawing_message(entry, CORNER, STROKE, serial=7))
     assert (drawn.shapes, drawn.handled, drawn.stamp) == ((CORNER, STROKE), 7, 0)
     region = regions.draft(drawn, model)
     wanted = rasterize((CORNER, STROKE), 64)
@@ -83,9 +83,9 @@ def test_a_drawing_is_taken_over(entry: Entry) -> None:
     assert not regions.same(model, region)
 
 
-def test_what_makes_no_sense_is_ignored(entry: Entry) -> None:
+def test_invalid_drawings_are_ignored(entry: Entry) -> None:
     entry, model = opened(entry)
-    regions.on_drawing(entry, model, said(entry, CORNER))
+    regions.on_drawing(entry, model, drawing_message(entry, CORNER))
     bad_shape = CORNER.to_json()
     hostile: list[object] = [
         None,
@@ -93,24 +93,24 @@ def test_what_makes_no_sense_is_ignored(entry: Entry) -> None:
         [],
         "shapes",
         {},
-        said(entry, STROKE, model="another"),
-        said(entry, STROKE, size=128),
-        said(entry, STROKE, size="64"),
-        said(entry, STROKE, serial=-1),
-        said(entry, STROKE, serial=2**60),
-        said(entry, STROKE, serial=None),
-        said(entry, shapes=None),
-        said(entry, shapes={"0": STROKE.to_json()}),
-        said(entry, shapes=[None]),
-        said(entry, shapes=[{**bad_shape, "kind": "circle"}]),
-        said(entry, shapes=[{**bad_shape, "mode": "<b>"}]),
-        said(entry, shapes=[{**bad_shape, "points": [[0, 0], [1, 1]]}]),
-        said(entry, shapes=[{**bad_shape, "points": [[0, 0], [1, math.nan], [2, 2]]}]),
-        said(entry, shapes=[{**bad_shape, "points": [[0, 0], [1, 10**400], [2, 2]]}]),
-        said(entry, shapes=[{**bad_shape, "points": [[0, 0], [1, 1e300], [2, 2]]}]),
-        said(entry, shapes=[{**bad_shape, "points": [[0, 0]] * 10_001}]),
-        said(entry, shapes=[bad_shape] * 501),
-        said(entry, shapes=[{**bad_shape, "points": [[0, 0], [9, 9], [0, 9]] * 3000}] * 12),
+        drawing_message(entry, STROKE, model="another"),
+        drawing_message(entry, STROKE, size=128),
+        drawing_message(entry, STROKE, size="64"),
+        drawing_message(entry, STROKE, serial=-1),
+        drawing_message(entry, STROKE, serial=2**60),
+        drawing_message(entry, STROKE, serial=None),
+        drawing_message(entry, shapes=None),
+        drawing_message(entry, shapes={"0": STROKE.to_json()}),
+        drawing_message(entry, shapes=[None]),
+        drawing_message(entry, shapes=[{**bad_shape, "kind": "circle"}]),
+        drawing_message(entry, shapes=[{**bad_shape, "mode": "<b>"}]),
+        drawing_message(entry, shapes=[{**bad_shape, "points": [[0, 0], [1, 1]]}]),
+        drawing_message(entry, shapes=[{**bad_shape, "points": [[0, 0], [1, math.nan], [2, 2]]}]),
+        drawing_message(entry, shapes=[{**bad_shape, "points": [[0, 0], [1, 10**400], [2, 2]]}]),
+        drawing_message(entry, shapes=[{**bad_shape, "points": [[0, 0], [1, 1e300], [2, 2]]}]),
+        drawing_message(entry, shapes=[{**bad_shape, "points": [[0, 0]] * 10_001}]),
+        drawing_message(entry, shapes=[bad_shape] * 501),
+        drawing_message(entry, shapes=[{**bad_shape, "points": [[0, 0], [9, 9], [0, 9]] * 3000}] * 12),
     ]
     for value in hostile:
         regions.on_drawing(entry, model, value)
@@ -122,14 +122,14 @@ def test_a_drawing_for_another_input_size_is_dropped(entry: Entry) -> None:
     drawn = regions.drawing(entry, model)
     drawn.shapes, drawn.size = (CORNER,), 128
     assert regions.drawing(entry, model).shapes is None
-    assert drawn.stamp == 1  # the editor is told
+    assert drawn.stamp == 1  # the editor is to adopt the server's shapes
 
 
-# -- what it promises ------------------------------------------------------------------------------------
+# -- the promise of a draft ------------------------------------------------------------------------------
 
 
 def held_against_saving(entry: Entry, shapes: tuple[Shape, ...]) -> None:
-    """A draft's promise against that of a model whose region was really set."""
+    """Compare a draft's promise with that of a model whose region was really set."""
     entry, model = opened(entry)
     region = EditedRegion(shapes, rasterize(shapes, 64))
     promised = regions.promise(entry, model, region)
@@ -139,7 +139,7 @@ def held_against_saving(entry: Entry, shapes: tuple[Shape, ...]) -> None:
     assert promised.threshold == peer.current_threshold
     assert promised.at_own == peer.false_reject_rate_
     assert promised.share == (1.0 if region.mask is None else region.mask.sum() / 64**2)
-    assert model.decision.roi is None or not regions.same(model, region)  # the model itself stayed as it was
+    assert model.decision.roi is None or not regions.same(model, region)  # the model itself is unchanged
 
 
 coordinates = some.floats(-10, 80, allow_nan=False).map(lambda value: round(value * 8) / 8)
@@ -181,7 +181,7 @@ def test_however_the_threshold_is_set(entry: Entry, decision: dict[str, Any]) ->
     held_against_saving(entry, ())
 
 
-def test_padding_is_nobodys(
+def test_padding_belongs_to_no_part(
     small_config: PadimConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PADIM_HOME", str(tmp_path / "home"))
@@ -190,7 +190,7 @@ def test_padding_is_nobodys(
     model.set_decision(basis="pixel", percentile=90)
     entry = add(tmp_path / "home", model)
     held_against_saving(entry, (CORNER,))
-    # In the padding alone there is no pixel of any part: a percentile of pixels comes to nothing.
+    # The padding alone contains no pixel of any part, so a percentile of pixels is undefined.
     strip = Shape("polygon", "include", ((0.0, 0.0), (64.0, 0.0), (64.0, 4.0), (0.0, 4.0)))
     entry, model = opened(entry)
     promised = regions.promise(entry, model, EditedRegion((strip,), rasterize((strip,), 64)))
@@ -213,7 +213,7 @@ def test_fewer_than_three_parts_promise_nothing(
     assert (promised.at_use, promised.threshold, promised.at_own) == (None, None, None)
     assert regions.false_alarms(entry, model) is None
     assert regions.compared(model, promised, promised) == [
-        ("Part of the map judged", "", [(regions.percent(region.share), "")] * 2)
+        ("Part of the map scored", "", [(regions.percent(region.share), "")] * 2)
     ]
     data = regions.message(entry, model, Drawing(), region)
     assert data["wolf"] is None
@@ -227,31 +227,31 @@ def test_fewer_than_three_parts_promise_nothing(
 
 def test_saved_with_the_model_and_removed_again(entry: Entry) -> None:
     entry, model = opened(entry)
-    regions.on_drawing(entry, model, said(entry, CORNER, STROKE))
+    regions.on_drawing(entry, model, drawing_message(entry, CORNER, STROKE))
     drawn = regions.drawing(entry, model)
     regions.save(entry, regions.draft(drawn, model), 64)
     entry, model = opened(entry)
     assert drawn.shapes is None
-    assert drawn.stamp == 0  # the editor shows just that already, and can still undo
+    assert drawn.stamp == 0  # the editor already shows this, and can still undo it
     assert model.decision.roi_shapes == (CORNER, STROKE)
     assert regions.same(model, regions.draft(drawn, model))
-    # The same area drawn in another way is another drawing.
+    # The same area drawn in another way counts as another drawing.
     assert not regions.same(model, EditedRegion((CORNER,), model.decision.roi))
     regions.score_everywhere(entry, model)
     assert opened(entry)[1].decision.roi is None
     assert drawn.stamp == 1
 
 
-def test_nothing_to_judge_is_refused_in_words(entry: Entry) -> None:
+def test_an_empty_region_is_refused_with_a_message(entry: Entry) -> None:
     everything = Shape("brush", "exclude", ((32.0, 32.0),), 100.0)
     region = EditedRegion((everything,), rasterize((everything,), 64))
     assert region.empty
-    with pytest.raises(PadimError, match="Nothing would be judged"):
+    with pytest.raises(PadimError, match="Nothing would be scored"):
         regions.save(entry, region, 64)
     assert opened(entry)[0].revision == entry.revision
 
 
-def test_a_model_fitted_anew_for_another_size_refuses_the_drawing(entry: Entry) -> None:
+def test_a_model_fitted_again_for_another_size_refuses_the_drawing(entry: Entry) -> None:
     shapes = (CORNER,)
     with pytest.raises(PadimError, match="another input size"):
         regions.save(entry, EditedRegion(shapes, rasterize(shapes, 128)), 128)
@@ -292,7 +292,7 @@ def test_what_is_excluded_is_shown_pixel_by_pixel() -> None:
     assert regions.excluded(EditedRegion((), None)) is None
 
 
-def test_the_cry_wolf_map_counts_parts(entry: Entry) -> None:
+def test_the_false_alarm_map_counts_parts(entry: Entry) -> None:
     with workspace.edit(entry) as model:
         model.set_decision(percentile=60)
     entry, model = opened(entry)
@@ -308,7 +308,10 @@ def test_the_cry_wolf_map_counts_parts(entry: Entry) -> None:
         int(shown[alarms == n, 1].mean()) for n in range(1, int(alarms.max()) + 1) if (alarms == n).any()
     ]
     assert green == sorted(green, reverse=True)
-    assert regions.often(found) == f"most often {found.most / 22 * 100:.0f} % ({found.most} of 22 parts)"
+    assert (
+        regions.most_often_text(found)
+        == f"most often {found.most / 22 * 100:.0f} % ({found.most} of 22 parts)"
+    )
 
 
 def test_good_parts_that_do_not_alarm(entry: Entry) -> None:
@@ -318,21 +321,21 @@ def test_good_parts_that_do_not_alarm(entry: Entry) -> None:
     found = regions.false_alarms(entry, model)
     assert found is not None
     assert found.image is None
-    assert regions.calm(found, model) == "No good part alarms anywhere at the threshold in use."
+    assert regions.no_map_text(found, model) == "No good part alarms anywhere at the threshold in use."
 
 
-# -- words -----------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("share", "text"),
     [(1.0, "100 %"), (0.0, "0 %"), (0.99999, "99.9 %"), (1e-6, "0.1 %"), (0.8812, "88.1 %"), (0.5, "50.0 %")],
 )
-def test_all_and_nothing_are_said_of_nothing_else(share: float, text: str) -> None:
+def test_only_exact_shares_are_shown_as_0_and_100_percent(share: float, text: str) -> None:
     assert regions.percent(share) == text
 
 
-def test_a_percentile_wins_a_lower_threshold_and_one_by_hand_does_not(entry: Entry) -> None:
+def test_a_percentile_lowers_the_threshold_and_one_set_by_hand_stays(entry: Entry) -> None:
     decisions: list[tuple[dict[str, Any], bool]] = [({"percentile": 90.0}, True), ({"value": 3.0}, False)]
     for decision, lower in decisions:
         with workspace.edit(entry) as model:
@@ -354,7 +357,7 @@ def test_a_threshold_by_hand_is_compared_once(entry: Entry) -> None:
     names = [(name, note) for name, note, _ in regions.compared(model, now, then)]
     value = model.state.fitted.quantizer.to_value(model.threshold_level)
     assert names == [
-        ("Part of the map judged", ""),
+        ("Part of the map scored", ""),
         ("False rejects", f"at the threshold in use, {value:.2f}"),
         ("Threshold after saving", "set by hand: it stays"),
     ]

@@ -1,4 +1,4 @@
-"""Changes of light and fixture: words and files as the engine's counts have them; examples as judged."""
+"""Robustness controller: texts, files and examples agree with the engine's counts and verdicts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def result(*of: Series, limit: float | None = 0.12) -> Robustness:
 # -- the run ---------------------------------------------------------------------------------------------
 
 
-def test_examples_are_judged_as_the_counts_were(small_model: Padim, found: RobustnessRun) -> None:
+def test_examples_have_the_verdicts_of_the_counts(small_model: Padim, found: RobustnessRun) -> None:
     assert (found.shown, found.shown_kind) == ("good_100.png", "good")
     seed = [0, int(content_hash(dict(normals(1, first=100))["good_100.png"])[:16], 16)]
     level = small_model.threshold_level
@@ -91,7 +91,7 @@ def test_images_of_the_fit_are_not_shown(small_model: Padim) -> None:
     assert found.shown == "good_100.png"
 
 
-def test_no_more_than_asked_are_judged(small_model: Padim) -> None:
+def test_no_more_images_than_requested_are_scored(small_model: Padim) -> None:
     of = images()
     found = run(small_model, of, most=2)
     assert (found.result.good, found.result.defects) == (2, 2)
@@ -99,7 +99,7 @@ def test_no_more_than_asked_are_judged(small_model: Padim) -> None:
     assert robustness.counts_text(found) == "2 good parts, 2 defects, of 7 images"
 
 
-# -- words -----------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,7 +110,7 @@ def test_the_engines_severities_can_be_typed(kind: ChangeKind) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "text"),
+    ("kind", "text", "reason"),
     [
         ("blur", "1, much", "numbers with commas"),
         ("blur", "nan", "numbers with commas"),
@@ -121,12 +121,12 @@ def test_the_engines_severities_can_be_typed(kind: ChangeKind) -> None:
         ("rotation", "200", "from 0 to 180"),
     ],
 )
-def test_what_cannot_be_tried_is_one_sentence(kind: ChangeKind, text: str, reason: str) -> None:
+def test_invalid_severities_are_reported_in_one_sentence(kind: ChangeKind, text: str, reason: str) -> None:
     with pytest.raises(PadimError, match=reason):
         robustness.severities_of(kind, text)
 
 
-def test_what_the_model_bears_in_words() -> None:
+def test_tolerated_changes_in_words() -> None:
     of = result(
         series("darker", [1, 1, 9], [20, 20, 20]),
         series("blur", [1, 9, 9], [20, 20, 20]),
@@ -186,7 +186,7 @@ def test_files_hold_the_counts(found: RobustnessRun) -> None:
     )
 
 
-def test_charts_show_counts_the_promise_and_what_is_borne() -> None:
+def test_charts_show_counts_the_promise_and_the_tolerated_range() -> None:
     one = series("blur", [1, 2, 9], [20, 19, 3])
     figure = robustness_charts.against_severity(
         robustness_charts.ChangeLine("good", one.false_rejects),

@@ -1,4 +1,4 @@
-"""Scored images: the engine's own numbers, kept small, judged without the network."""
+"""Scored images: they keep the engine's numbers in little memory, and are decided without the network."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_maps_and_scores_are_the_engines(small_model: Padim) -> None:
             np.testing.assert_array_equal(item.decide(small_model, level, area).mask, decision.mask)
 
 
-def test_bytes_lie_on_disk_and_go_with_the_pile(small_model: Padim) -> None:
+def test_bytes_are_on_disk_and_deleted_with_the_pile(small_model: Padim) -> None:
     pile = scored(small_model, FILES)
     files = [item.file for item in pile.items]
     assert [file.read_bytes() for file in files] == [data for _, data in FILES]

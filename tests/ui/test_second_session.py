@@ -10,7 +10,7 @@ from tests.parts import part, png
 from ui import second_session
 from ui.jobs.jobs import Job
 from ui.reviews import unknown
-from ui.scoring import Picked, Pile, ScoredUpload
+from ui.scoring import Pile, PileSelection, ScoredUpload
 
 
 def test_a_session_is_compared_part_by_part(small_model: Padim) -> None:
@@ -59,7 +59,7 @@ def test_picked_images_are_a_source_of_just_those(small_model: Padim) -> None:
     files = {f"{i}.png": png(part(400 + i)) for i in range(3)}
     pile = Pile("some")
     items = _into(pile, files, small_model)
-    source = Picked(pile, items[1:])
+    source = PileSelection(pile, items[1:])
     assert len(source) == 2
     assert dict(source) == {name: files[name] for name in ("1.png", "2.png")}
     assert list(source) == list(source)
@@ -80,7 +80,7 @@ def test_the_verdict_in_words(rejected: int, n: int, says: str) -> None:
     assert "about 11 in 100" in second_session.verdict(check)
 
 
-def test_too_few_rejected_is_said_as_well() -> None:
+def test_too_few_rejected_is_reported_as_well() -> None:
     check = check_session(np.arange(100), np.zeros(40, np.int64), 49)
     assert "Fewer good parts are rejected than promised." in second_session.verdict(check)
     assert "fewer than 1 in 1,000" in second_session.verdict(check)

@@ -1,4 +1,4 @@
-"""Painted defects: units, words and figures as the engine's counts have them; examples are its trials."""
+"""Sensitivity controller: units, texts and charts agree with the engine's counts; examples are its trials."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tests.trials import made
 from ui import sensitivity
 from ui.files.media import ServedImage
 from ui.jobs.jobs import Job
-from ui.sensitivity import SensitivityRun, Unit, Wanted
+from ui.sensitivity import SensitivityRun, SensitivitySettings, Unit
 from ui.widgets import sensitivity_charts
 
-WANTED = Wanted(KINDS, (4.0, 12.0, 30.0), (0.1, 0.5), 4, 3)
+WANTED = SensitivitySettings(KINDS, (4.0, 12.0, 30.0), (0.1, 0.5), 4, 3)
 
 
 class _Images(list[tuple[str, Any]]):
     skipped: tuple[Any, ...] = ()
 
 
-def run(model: Padim, wanted: Wanted = WANTED) -> SensitivityRun:
-    """Probe four good parts that the model has not seen."""
+def run(model: Padim, wanted: SensitivitySettings = WANTED) -> SensitivityRun:
+    """Measure the sensitivity on four good parts that the model has not seen."""
     images = LabeledImages(_Images(normals(6, first=100)), 6, "new parts")
     job: Job[Any] = Job("key", "title", lambda job: None)
     return sensitivity._measure(model, images, wanted, "identity", job)
@@ -77,7 +77,7 @@ def test_examples_show_the_trials_of_the_measurement(small_model: Padim, found: 
 
 
 def _window(trial: PaintedExample) -> tuple[slice, slice]:
-    """The piece shown, 45 pixels of the 64 around the largest size: as near to the centre as it fits."""
+    """Return the window shown, 45 of the 64 pixels, as close to the center of the defect as it fits."""
     corners = (min(max(0, round(at - 22.5)), 19) for at in (trial.place.y, trial.place.x))
     top, left = corners
     return slice(top, top + 45), slice(left, left + 45)
@@ -100,7 +100,7 @@ def test_all_kinds_together_are_the_sum_of_the_kinds(found: SensitivityRun) -> N
             assert together.rates[j].of == sum(rate.of for rate in alone)
 
 
-def test_a_cancelled_probe_is_none(small_model: Padim) -> None:
+def test_a_cancelled_measurement_has_no_result(small_model: Padim) -> None:
     job: Job[Any] = Job("key", "title", lambda job: None)
     job.cancel()
     images = LabeledImages(_Images(normals(2, first=100)), 2, "new parts")
@@ -108,10 +108,10 @@ def test_a_cancelled_probe_is_none(small_model: Padim) -> None:
         sensitivity._measure(small_model, images, WANTED, "identity", job)
 
 
-# -- units and words -------------------------------------------------------------------------------------
+# -- units and texts -------------------------------------------------------------------------------------
 
 
-def test_sizes_are_told_in_pixels_or_millimetres() -> None:
+def test_sizes_are_stated_in_pixels_or_millimeters() -> None:
     assert Unit.of((2.0, 2.0)).text(8) == "16 px"
     assert Unit.of((2.0, 2.0), 0.05).text(8) == "0.8 mm"
     assert Unit.of((2.0, 1.0)).text(8) == "16 × 8 px"
@@ -122,13 +122,13 @@ def test_sizes_are_told_in_pixels_or_millimetres() -> None:
 
 
 @given(number=st.floats(0.001, 1e6))
-def test_a_size_is_spelt_to_a_few_hundredths(number: float) -> None:
+def test_a_size_is_rounded_to_a_few_hundredths(number: float) -> None:
     text = Unit(1.0, 1.0, "mm").text(number).removesuffix(" mm").replace(",", "")
     assert "e" not in text
     assert float(text) == pytest.approx(number, rel=0.051)
 
 
-def test_what_lies_beyond_the_sizes_tried_is_said(found: SensitivityRun) -> None:
+def test_sizes_beyond_those_tried_are_marked(found: SensitivityRun) -> None:
     result = made([[[[False], [True]]]] * 20 + [[[[True], [True]]]] * 20)
     unit = Unit.of(result.scale)
     curves = SensitivityRun("x", "", 1.0, result, (), ServedImage(b""), {})
@@ -152,9 +152,9 @@ def test_blind_places_and_the_weakest_cell_are_named() -> None:
     caught[0] = False
     result = made(caught)
     text = sensitivity.weakest(result, None)
-    assert "the top left of the image: 67 %, judged from 3 places" in text
+    assert "the top left of the image: 67 %, counted at 3 places" in text
     assert "at 1 of 9 places" in text
-    assert "could be judged" in sensitivity.weakest(made(caught & False, caught | True), "scratch")
+    assert "could be counted" in sensitivity.weakest(made(caught & False, caught | True), "scratch")
     assert sensitivity.where(1, 1, 3) == "the middle"
     assert sensitivity.where(3, 0, 4) == "the bottom left"
     assert sensitivity.where(1, 1, 2) == "the bottom right"

@@ -1,4 +1,4 @@
-"""What the viewer is given: the good parts as parts, maps as long as there is room, nonsense ignored."""
+"""The viewer's data: good parts counted by part, maps up to the memory limit, invalid messages ignored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ui.scoring import Pile, areas_for
 
 @pytest.fixture(scope="module")
 def entry(tmp_path_factory: pytest.TempPathFactory, small_config: PadimConfig) -> Entry:
-    """Twelve images of ten parts: one part shot three times, one kept out, one found not good."""
+    """Return a model of 12 images of ten parts: one part has three shots, one is kept out, one not good."""
     store = Workspace(tmp_path_factory.mktemp("home"))
     made = store.create("Groups")
     model = Padim(small_config, work_dir=store.work_dir(made.id))
@@ -40,7 +40,7 @@ def model(entry: Entry) -> Padim:
 def unpacked(
     numbers: Numbers, areas: int, size: int
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
-    """Scores and map, by NumPy's own sums."""
+    """Unpack scores and map, with NumPy's cumulative sums."""
     raw = np.frombuffer(gzip.decompress(numbers.data), np.uint8)
     tables = []
     for rows, columns in ((1, areas), (size, size)):
@@ -81,7 +81,7 @@ def test_the_good_parts_are_counted_as_parts(entry: Entry, model: Padim) -> None
         assert np.array_equal(curve[0], region_scores(q, areas))
 
 
-def test_who_is_in_the_fit_is_not_remembered_wrongly(entry: Entry, model: Padim) -> None:
+def test_another_set_of_parts_in_the_fit_is_not_served_from_the_cache(entry: Entry, model: Padim) -> None:
     before = viewing.held_out(entry, model)
     assert before is not None
     changed = Workspace(entry.path.parents[1]).open(entry.id)
@@ -99,7 +99,7 @@ def test_without_held_out_scores_there_is_nothing_to_give(tmp_path: Path, small_
     assert viewing.held_out(store.get(made.id), two) is None
 
 
-def test_where_room_is_short_the_hottest_keep_their_maps(
+def test_with_little_memory_the_highest_scores_keep_their_maps(
     entry: Entry, model: Padim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewing._held_out.clear()
@@ -111,13 +111,13 @@ def test_where_room_is_short_the_hottest_keep_their_maps(
     assert 0 < sum(kept) < len(kept)
     hottest = held.scores.curves[:, 0]
     assert min(hottest[kept]) >= max(hottest[np.logical_not(kept)])
-    # The one looked at has its map all the same.
+    # The selected one still has its map.
     images = viewing.normals_shown(model, held, 8)
     cold = next(one for one in images if one.numbers is None)
     assert viewing._numbers_of(cold, model, held) is not None
 
 
-def told(model: Padim, images: list[viewing.ViewerImage], **changes: Any) -> dict[str, Any]:
+def viewer_message(model: Padim, images: list[viewing.ViewerImage], **changes: Any) -> dict[str, Any]:
     decision = {"basis": "manual", "permille": 950, "level": 5, "min_area": 8}
     given: dict[str, Any] = {
         "mode": "inspect",
@@ -138,7 +138,7 @@ def test_the_message_is_urls_and_numbers(small_model: Padim) -> None:
     pile.add(UploadSource(files), small_model, Job("k", "t", lambda _: None), "defect")
     images = viewing.tests_shown(small_model, pile.items, 8)
     item = pile.items[0]
-    message = told(small_model, images, labels={item.sha256: "good"}, kept={pile.items[1].sha256})
+    message = viewer_message(small_model, images, labels={item.sha256: "good"}, kept={pile.items[1].sha256})
     first, second = message["items"]
     assert first["box"] == [0, 0, 64, 64]
     assert (first["width"], first["height"]) == (96, 96)
@@ -155,7 +155,7 @@ def test_the_message_is_urls_and_numbers(small_model: Padim) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "look"),
+    ("value", "look"),
     [
         ({"opacity": 0.8, "colormap": "viridis"}, (0.8, "viridis")),
         ({"opacity": 7, "colormap": "viridis"}, (0.4, "viridis")),
@@ -165,14 +165,14 @@ def test_the_message_is_urls_and_numbers(small_model: Padim) -> None:
         (None, (0.4, "inferno")),
     ],
 )
-def test_a_look_from_the_browser(said: object, look: tuple[float, str]) -> None:
+def test_a_look_from_the_browser(value: object, look: tuple[float, str]) -> None:
     mine = {"opacity": 0.4, "colormap": "inferno"}
-    viewing.on_look(mine, said)
+    viewing.on_look(mine, value)
     assert (mine["opacity"], mine["colormap"]) == look
 
 
 @pytest.mark.parametrize(
-    "said",
+    "value",
     [
         None,
         "t1",
@@ -183,8 +183,8 @@ def test_a_look_from_the_browser(said: object, look: tuple[float, str]) -> None:
         {"id": "t1", "count": "1"},
     ],
 )
-def test_a_selection_that_makes_no_sense_is_none(said: object) -> None:
-    assert viewing.selection(said) is None
+def test_an_invalid_selection_is_none(value: object) -> None:
+    assert viewing.selection(value) is None
 
 
 def test_a_selection_from_the_browser() -> None:

@@ -1,1 +1,1 @@
-"""The application around the pages: shell, session state, workspace, server."""
+"""The frame around the pages: shell, session state, workspace, server."""

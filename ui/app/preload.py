@@ -1,6 +1,7 @@
-"""Imports that the next click would wait for, made in a thread once the page is drawn.
+"""Background imports of the modules that the user's next click will need.
 
-The first paint pays for none of them; a first fit or the first list of results need not either.
+They start once the page is drawn, so that neither the first page nor the first fit or list of results has to
+wait for them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ _LOGGER = logging.getLogger(__name__)
 _STARTED: set[str] = set()
 _GUARD = threading.Lock()
 
-# Not pandas, which the first table needs: Plotly takes it from sys.modules, half imported as it may be, so it
-# must never be imported beside a page that draws a figure.
+# Not pandas, which the first table needs: Plotly uses it from sys.modules even if it is only half imported,
+# so it must never be imported in parallel with a page that draws a figure.
 FIT = ("padim.model", "padim.data.grouping", "padim.output.render", "plotly.graph_objects")
 LIST = ("padim.model", "natsort", "padim.output.render")
 
 
 def up(modules: tuple[str, ...]) -> None:
-    """Import these in the background, each once in the life of the server."""
+    """Import these modules in the background, each once in the life of the server."""
     with _GUARD:
         wanted = [name for name in modules if name not in _STARTED]
         _STARTED.update(wanted)
@@ -29,7 +30,7 @@ def up(modules: tuple[str, ...]) -> None:
 
 
 def table() -> None:
-    """Import what the first table needs, at the end of a page that is about to show one."""
+    """Import the modules that the first table needs, at the end of a page that is about to show one."""
     importlib.import_module("pandas")
     importlib.import_module("pyarrow")
 
@@ -39,5 +40,5 @@ def _load(modules: list[str]) -> None:
         try:
             importlib.import_module(name)
         except ImportError:
-            # Whoever needs it will say so where it matters.
+            # The code that needs the module reports the error where the user can see it.
             _LOGGER.warning("%s cannot be imported", name, exc_info=True)

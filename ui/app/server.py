@@ -1,13 +1,13 @@
-"""What stands between the network and Streamlit: which requests are answered, and with which headers.
+"""Security middleware in front of Streamlit: which requests are answered, and with which headers.
 
-A server that listens on this machine alone can still be reached by the pages of other sites in the browser
-of this machine. So it answers only to the names of this machine (a foreign name in front of its address is
-how such a page gets around the browser's rules), is shown in no frame, and lets its own pages fetch from
-nowhere else.
+A server that listens on this machine alone can still be reached by the pages of other sites in a browser on
+this machine. Therefore it answers only requests for the names of this machine (DNS rebinding, by which such a
+page gets around the same-origin policy, needs a foreign name for its address), refuses to be shown in a
+frame, and lets its own pages fetch from nowhere else.
 
-Streamlit looks for the machine's addresses, once by asking a service on the internet, to judge whether the
-page that opens a connection is its own. :func:`silence` puts the address at which the request arrived in its
-place: that answers the same question, and asks nobody.
+Streamlit looks up the machine's addresses, once by asking a service on the internet, to decide whether the
+page that opens a connection is its own. :func:`silence` replaces that lookup by the address at which the
+request arrived, which answers the same question without any network traffic.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-# Before anything loads ONNX Runtime: see the package's first lines.
+# Imported first, before any module loads ONNX Runtime: see the comment at the top of padim/__init__.py.
 import padim  # noqa: F401
 
 if TYPE_CHECKING:
     from starlette.middleware import Middleware
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Numbers about the server's memory and sessions, for nobody but its operator, who has other means.
+# Figures about the server's memory and sessions concern only its operator, who has other means to get them.
 _CLOSED = ("_stcore/metrics",)
 
-# Streamlit's own pages need inline styles and scripts, and its charts compile functions.
+# Streamlit's own pages need inline styles and scripts, and its charts compile functions at run time.
 _POLICY = "; ".join(
     (
         "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:",
@@ -51,7 +51,7 @@ _arrived_at: ContextVar[str | None] = ContextVar("arrived_at", default=None)
 
 
 def middleware() -> list[Middleware]:
-    """What the app's server runs before Streamlit's own handling of a request."""
+    """Return the ASGI middleware that the app's server runs before Streamlit handles a request."""
     from starlette.middleware import Middleware
 
     silence()
@@ -59,7 +59,7 @@ def middleware() -> list[Middleware]:
 
 
 def silence() -> None:
-    """Keep Streamlit from looking for the machine's addresses on the network."""
+    """Keep Streamlit from looking up the machine's addresses on the network."""
     from streamlit import net_util
 
     def external() -> None:
@@ -68,7 +68,8 @@ def silence() -> None:
     def internal() -> str | None:
         return _arrived_at.get()
 
-    # There is no setting for either. tests/test_nothing_leaves.py fails where a release asks in another way.
+    # Streamlit has no setting for either. tests/test_nothing_leaves.py fails if a release looks them up in
+    # another way.
     net_util.get_external_ip = external
     net_util.get_internal_ip = internal
 
@@ -79,13 +80,13 @@ def reachable_from_elsewhere() -> bool:
 
 
 class Gate:
-    """Refuses what does not concern a visitor of this server, and adds the headers that protect one."""
+    """ASGI middleware that refuses requests not meant for this server and adds protective headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, as ASGI says."""
+        """Handle one request according to the ASGI specification."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -93,7 +94,7 @@ class Gate:
         token = _arrived_at.set(arrived[0])
         try:
             host = _host(scope)
-            if not _named_rightly(host):
+            if not _is_own_name(host):
                 await _refuse(scope, receive, send, 403, _wrong_name(host))
             elif scope["type"] == "http" and _path(scope) in _CLOSED:
                 await _refuse(scope, receive, send, 404, "Not found.\n")
@@ -106,25 +107,25 @@ class Gate:
 
 
 def _with_headers(send: Send, host: str) -> Send:
-    # Not every browser takes 'self' for web sockets too.
+    # Not every browser lets 'self' include web sockets.
     sockets = f"ws://{host} wss://{host}" if _plain(host) else ""
     headers = {**_HEADERS, "Content-Security-Policy": _POLICY.format(sockets=sockets).strip()}
 
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             from starlette.datastructures import MutableHeaders
 
             MutableHeaders(raw=message.setdefault("headers", [])).update(headers)
         await send(message)
 
-    return sending
+    return send_with_headers
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
     from starlette.responses import PlainTextResponse
 
     if scope["type"] == "websocket":
-        # Before it is accepted this is a plain 403.
+        # Closing a web socket before it is accepted sends a plain 403.
         await send({"type": "websocket.close", "code": 1008})
         return
     await PlainTextResponse(text, status)(scope, receive, _with_headers(send, ""))
@@ -144,14 +145,14 @@ def _path(scope: Mapping[str, Any]) -> str:
 
 
 def _plain(host: str) -> bool:
-    """Whether a Host header may stand in another header as it is."""
+    """Whether a Host header can be copied into another header without escaping."""
     return bool(host) and all(c.isascii() and (c.isalnum() or c in ".-:[]") for c in host)
 
 
-def _named_rightly(host: str) -> bool:
-    """Whether a request's Host is a name of this server; told only where it listens on this machine alone.
+def _is_own_name(host: str) -> bool:
+    """Whether a request's Host is a name of this server; always true unless it listens on this machine alone.
 
-    Elsewhere the machine goes by names that it need not know itself.
+    A server that other machines reach may have names that it does not know itself.
     """
     from streamlit import config
 
@@ -164,7 +165,7 @@ def _named_rightly(host: str) -> bool:
         if is_host_allowed(host):
             return True
     name = _name(f"//{host}")
-    known = {_name(given if "//" in given else f"//{given}") for given in _given_names()}
+    known = {_name(url if "//" in url else f"//{url}") for url in _configured_names()}
     return name == "localhost" or name.endswith(".localhost") or _is_loopback(name) or name in known
 
 
@@ -177,8 +178,8 @@ def _wrong_name(host: str) -> str:
     )
 
 
-def _given_names() -> Iterable[str]:
-    """The names that the configuration gives the server."""
+def _configured_names() -> Iterable[str]:
+    """Yield the names that the configuration gives the server."""
     from streamlit import config
 
     if config.is_manually_set("browser.serverAddress"):
@@ -190,7 +191,7 @@ def _given_names() -> Iterable[str]:
 def _name(url: str) -> str:
     try:
         return (urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:  # a bracket that is not closed, and the like
+    except ValueError:  # malformed, such as an unclosed bracket
         return ""
 
 

@@ -1,9 +1,9 @@
-"""The browser sessions of this server: what ends with one of them, and giving its memory back.
+"""The end of browser sessions: detect disconnected ones, close them and release their memory.
 
-Streamlit keeps a session whose connection was lost for two minutes, for a network that comes back, but it
-drops an expired one only when another loses its connection: the last to leave would stay for ever, with its
-uploads. So a thread looks after those that have left, closes each a little before the two minutes are over,
-and then stops and forgets whatever was the session's alone.
+Streamlit keeps a session whose connection was lost for two minutes, in case the browser reconnects, but it
+drops an expired one only when another session loses its connection: the last to disconnect would stay for
+ever, with its uploads. Therefore a thread watches disconnected sessions, closes each shortly before the two
+minutes are over, and stops and drops everything that belonged to that session alone.
 """
 
 from __future__ import annotations
@@ -26,31 +26,32 @@ from streamlit.runtime.state import SessionState
 from padim.network.allocation import return_freed_memory
 
 _LOGGER = logging.getLogger(__name__)
-# Seconds for which a session is kept whose connection was lost. Streamlit itself keeps none for over 120.
+# Seconds for which a disconnected session is kept. Streamlit itself keeps none for more than 120.
 GRACE = 90.0
-# Seconds between two looks.
+# Seconds between two checks of the sessions.
 PACE = 5.0
 
 
 def grace() -> float:
-    """``PADIM_SESSION_GRACE`` seconds, or 90: how long a session is kept whose browser has gone."""
+    """Return for how many seconds a disconnected session is kept: ``PADIM_SESSION_GRACE``, or 90."""
     given = os.environ.get("PADIM_SESSION_GRACE", "").strip()
     try:
         return min(115.0, max(0.0, float(given))) if given else GRACE
     except ValueError:
-        _LOGGER.warning("PADIM_SESSION_GRACE=%r is no number of seconds; it is %g", given, GRACE)
+        _LOGGER.warning("PADIM_SESSION_GRACE=%r is not a number of seconds; using %g", given, GRACE)
         return GRACE
 
 
 @dataclass
 class Sessions:
-    """The sessions that have something to lose, and who is to be told when one of them has ended.
+    """The sessions that own jobs or data, and the callbacks to call when one of them has ended.
 
     Attributes:
-        active: whether a session's browser is connected.
-        close: has Streamlit forget a session that is not.
-        grace: seconds for which a session without a connection is kept.
-        clock: seconds.
+        active: returns whether the browser of a session (by its id) is connected.
+        close: makes Streamlit drop a disconnected session.
+        grace: seconds for which a disconnected session is kept.
+        clock: returns seconds; tests replace it.
+        at_end: callbacks, called with the id of a session that has ended.
     """
 
     active: Callable[[str], bool]
@@ -61,13 +62,13 @@ class Sessions:
     _seen: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def here(self, session: str) -> None:
-        """This session is at work."""
+    def touch(self, session: str) -> None:
+        """Record that this session is active now."""
         with self._lock:
             self._seen[session] = self.clock()
 
-    def look(self) -> list[str]:
-        """End the sessions that have been without a connection for too long; returns which these are."""
+    def end_expired(self) -> list[str]:
+        """End the sessions that have been disconnected for too long and return their ids."""
         now = self.clock()
         gone = []
         with self._lock:
@@ -93,28 +94,28 @@ def _active(session: str) -> bool:
 
 
 def _close(session: str) -> None:
-    """Have Streamlit drop what it keeps of a session: its state, uploads, media files and caches."""
+    """Make Streamlit drop a session's state, uploads, media files and caches."""
     if not runtime.exists():
         return
     server = runtime.get_instance()
 
     def close() -> None:
-        if server.is_active_session(session):  # it has come back meanwhile
+        if server.is_active_session(session):  # the browser has reconnected meanwhile
             return
         left = server._session_mgr.get_session_info(session)
         server.close_session(session)
         if left is not None:
-            # Streamlit's loop still holds the last session it has served, until it serves another: what that
-            # holds goes now. Its widgets' and fragments' functions hold all that they were drawn from.
+            # Streamlit's event loop references the last session that it served until it serves another, and
+            # the session's widgets and fragments reference the data they were drawn from: release both now.
             left.session._session_state = SessionState()
             left.session._fragment_storage.clear()
 
     try:
-        # Sessions are closed in the server's own thread. Streamlit has no public way there, nor to one that
-        # has lost its connection (1.67).
+        # Sessions must be closed in the server's own thread. Streamlit 1.67 has no public access to that
+        # thread, nor to a disconnected session.
         server._get_async_objs().eventloop.call_soon_threadsafe(close)
     except RuntimeError:  # the server is being stopped
-        _LOGGER.debug("session %s is not closed: the server ends", session)
+        _LOGGER.debug("session %s was not closed: the server is stopping", session)
 
 
 _SESSIONS = Sessions(_active, _close, grace())
@@ -124,66 +125,66 @@ _watching = False
 
 
 def at_end(callback: Callable[[str], None]) -> None:
-    """Have ``callback`` called with a session's id when it has ended."""
+    """Register a callback that is called with the id of each session that has ended."""
     _SESSIONS.at_end.append(callback)
 
 
-def busy_while(asked: Callable[[], bool]) -> None:
-    """While ``asked`` says yes, freed memory is kept for the work that is going on."""
-    _BUSY.append(asked)
+def busy_while(is_busy: Callable[[], bool]) -> None:
+    """Register a check that returns True while work is running that will reuse freed memory."""
+    _BUSY.append(is_busy)
 
 
 def current() -> str | None:
-    """The id of the session whose page is running; None outside a page. Its end is looked for from now on."""
+    """Return the id of the session whose page is running, or None outside a page; watch for its end."""
     context = get_script_run_ctx()
     if context is None:
         return None
-    _SESSIONS.here(context.session_id)
+    _SESSIONS.touch(context.session_id)
     _watch()
     return context.session_id
 
 
 def _watch() -> None:
     global _watching
-    # Tests drive pages without a server; their sessions end with them.
+    # Tests run pages without a server, and their sessions end with the test.
     if not runtime.exists() or not isinstance(runtime.get_instance(), Runtime):
         return
     with _GUARD:
         if _watching:
             return
         _watching = True
-    threading.Thread(target=_keep_looking, name="sessions", daemon=True).start()
+    threading.Thread(target=_keep_checking, name="sessions", daemon=True).start()
 
 
-def _keep_looking() -> None:
-    # Looks at which there is still something to give back. Several: Streamlit closes a session in a thread of
-    # its own, and work that was stopped takes a moment to end.
-    untidy = 0
+def _keep_checking() -> None:
+    # Checks at which memory is still to be released. Several, because Streamlit closes a session in another
+    # thread, and work that was stopped takes a moment to end.
+    releases_left = 0
     while True:
         time.sleep(min(PACE, max(0.2, _SESSIONS.grace / 4)))
         try:
-            if untidy and not any(asked() for asked in _BUSY):
-                untidy -= 1
-                tidy_up(alone=not len(_SESSIONS))
-            if _SESSIONS.look():
-                untidy = 3
+            if releases_left and not any(is_busy() for is_busy in _BUSY):
+                releases_left -= 1
+                release_memory(alone=not len(_SESSIONS))
+            if _SESSIONS.end_expired():
+                releases_left = 3
         except Exception:
-            # One session that cannot be ended must not keep the others for ever.
-            _LOGGER.exception("sessions that have left are not all tidied up")
+            # A session that cannot be ended must not keep the others from being ended.
+            _LOGGER.exception("some disconnected sessions could not be cleaned up")
 
 
-def tidy_up(*, alone: bool) -> None:
-    """Give memory back.
+def release_memory(*, alone: bool) -> None:
+    """Return freed memory to the operating system.
 
     Args:
-        alone: nobody is here: opened models and drawn images are let go, too.
+        alone: no session is left, so release opened models and drawn images too.
     """
     if alone:
         st.cache_resource.clear()
         st.cache_data.clear()
         if (
             "padim.network.extractor" in sys.modules
-        ):  # else none has been opened, and nothing is imported for it
+        ):  # otherwise no extractor exists, and importing the module would be a waste
             from padim.network.extractor import forget_extractors
 
             forget_extractors()

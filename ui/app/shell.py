@@ -1,4 +1,4 @@
-"""The frame every page shares: style, navigation, the model in use. Each page calls :func:`begin` first."""
+"""The frame of every page: style, navigation, the model in use. Each page calls :func:`begin` first."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ READ_ONLY = (
 _STYLE = Path(__file__).with_name("style.css")
 _CHOICE = "model-in-use"
 
-# A grid of patches, one of them out of the ordinary. A file of ours, for Streamlit would fetch an icon named
-# ":material/..." for the browser's tab from the network.
+# The product's mark: a grid of patches, one of them anomalous. A file of our own, because Streamlit would
+# fetch an icon named ":material/..." for the browser's tab from the network.
 _MARK = Path(__file__).with_name("mark.svg")
 
 PAGES = (
@@ -56,11 +56,11 @@ def begin(title: str, lead: str) -> Entry | None:
     """Set up a page: tab title, style, sidebar, heading.
 
     Args:
-        title: the page's heading, also in the browser's tab.
-        lead: one sentence below it: what this page is for.
+        title: the page's heading, also shown in the browser's tab.
+        lead: one sentence below the heading that states the purpose of the page.
 
     Returns:
-        The model in use, which the URL names; None where there is none.
+        The model in use, which the URL names, or None.
     """
     media.new_run()
     sessions.current()
@@ -72,13 +72,13 @@ def begin(title: str, lead: str) -> Entry | None:
         menu_items={"About": f"**{PRODUCT}** finds defects from images of good parts alone (PaDiM)."},
     )
     st.html(_STYLE)
-    # Sent before anything is read or imported for the rest: what is drawn is on its way to the browser.
+    # Sent first: the heading is on its way to the browser while the rest is imported and read.
     st.html(f'<h1 class="pv-title">{escape(title)}</h1><p class="pv-lead">{escape(lead)}</p>')
     entries = workspace.store().models()
     asked = st.query_params.get(workspace.PARAMETER)
     entry = workspace.in_use(entries)
     if asked is None:
-        # The newest model is what most visits are about; naming it in the URL makes the link complete.
+        # Most visits concern the newest model; naming it in the URL makes the link complete.
         entry = next((e for e in entries if not e.broken), None)
         if entry is not None:
             workspace.use(entry.id)
@@ -116,7 +116,7 @@ def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
         st.caption("No model yet. Fit one on images of good parts.")
     else:
         names = {e.id: e.name for e in usable}
-        # The URL says which model is in use; the box only shows it, so its value is set before it is drawn.
+        # The URL determines the model in use; the box only shows it, so its value is set before it is drawn.
         st.session_state[_CHOICE] = entry.id if entry is not None else None
         st.selectbox(
             "Model in use",
@@ -142,7 +142,7 @@ def _sidebar(entries: list[Entry], entry: Entry | None, title: str) -> None:
 
 
 def _work_elsewhere(entry: Entry | None) -> None:
-    """What goes on, on the Fit page, while another one is looked at."""
+    """Show the state of the Fit page's running or finished job on another page."""
     job = fit.fit_job()
     if job is not None and job.running:
         watch.glance(job)
@@ -164,11 +164,11 @@ def _choose() -> None:
 
 
 def out_of_date(entry: Entry, *, here: bool = False) -> None:
-    """Say so where the calibration is not that of the model, and what to do about it.
+    """Warn if the calibration does not belong to the model as it is now, and name the remedy.
 
     Args:
         entry: the model in use.
-        here: the remedy is on this very page.
+        here: whether the remedy is on this page.
     """
     if workspace.calibration(entry) != "stale":
         return
@@ -185,12 +185,12 @@ def out_of_date(entry: Entry, *, here: bool = False) -> None:
 
 
 def empty(heading: str, text: str) -> None:
-    """A place where nothing is yet, saying what to do next. Put the control that does it right below."""
+    """Show an empty state that says what to do next; put the control that does it right below."""
     st.html(f'<div class="pv-empty"><h3>{escape(heading)}</h3><p>{escape(text)}</p></div>')
 
 
 def opened(entry: Entry) -> Padim | None:
-    """A page's model, with what must be said of it; where it cannot be opened, None, and why is said."""
+    """Open a page's model and show its warnings; if it cannot be opened, show the reason and return None."""
     try:
         model = workspace.open_model(entry)
     except PadimError as error:
@@ -202,7 +202,7 @@ def opened(entry: Entry) -> Padim | None:
 
 
 def failure(what: str, error: BaseException | None) -> None:
-    """Say that something did not work and why, in the engine's own words where it has some."""
+    """Show that something failed and why; the message of a PadimError is shown as it is."""
     if isinstance(error, OSError) and refuses_writing(error):
         error = explain_os_error(error)
     if isinstance(error, StorageError) and error.read_only:
@@ -220,7 +220,7 @@ def failure(what: str, error: BaseException | None) -> None:
 
 
 def unusable(failed: Sequence[ImageError], *, open_up_to: int = 3) -> None:
-    """List files that cannot be used, where there are any; more than so many are folded away."""
+    """List the files that cannot be used, if any; more than ``open_up_to`` are collapsed."""
     if failed:
         with st.expander(
             f"{count(len(failed), 'file')} cannot be used; the others can",
@@ -231,16 +231,16 @@ def unusable(failed: Sequence[ImageError], *, open_up_to: int = 3) -> None:
 
 
 def _sentence(text: str) -> str:
-    # Where on the server a file lies is nobody's business here; which one it is, is.
+    # Users need the name of the file, not its location on the server.
     text = text.strip().replace(f"{workspace.store().folder}{os.sep}", "")
-    # A file's name keeps its spelling.
+    # Do not capitalize the name of a file.
     first = text.partition(" ")[0]
     plain_word = first.isalpha()
     return (text[:1].upper() if plain_word else text[:1]) + text[1:] + ("" if text[-1:] in ".!?" else ".")
 
 
 def needs_model() -> None:
-    """The empty state of a page that works on a model."""
+    """Show the empty state of a page that works on a model when none is in use."""
     empty(
         "No model in use",
         "Fit a model on images of good parts first, or choose a saved one in the sidebar.",

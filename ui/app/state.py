@@ -1,11 +1,11 @@
-"""What one browser session remembers from page to page.
+"""The state that one browser session keeps from page to page.
 
-Two kinds of value, each living in one place:
+There are two kinds of values, each stored in one place:
 
-* what a widget shows lives in that widget's own key, with ``persist_state="session"`` where it must survive a
-  change of page;
-* everything else (surveys, scored images, which job is running) lives in a plain dataclass, one instance
-  per session, fetched with :func:`of`.
+* the value of a widget is stored under that widget's own key, with ``persist_state="session"`` if it must
+  survive a change of page;
+* everything else (surveys, scored images, which job is running) is stored in a plain dataclass, one instance
+  per session, which :func:`of` returns.
 
 The model in use is neither: it is named in the URL (``ui.app.shell``), so that a link always opens it.
 """
@@ -21,7 +21,7 @@ S = TypeVar("S")
 
 
 def of(kind: type[S]) -> S:
-    """This session's instance of a state class, made with no arguments at first use."""
+    """Return this session's instance of a state class, created without arguments at first use."""
     key = f"padim:{kind.__module__}.{kind.__qualname__}"
     if key not in st.session_state:
         st.session_state[key] = kind()
@@ -29,7 +29,7 @@ def of(kind: type[S]) -> S:
 
 
 def session_id() -> str:
-    """A random name for this session, used to keep its jobs apart from others'."""
+    """Return a random identifier of this session, which keeps its jobs apart from those of others."""
     if "padim:session" not in st.session_state:
         st.session_state["padim:session"] = uuid.uuid4().hex
     return cast(str, st.session_state["padim:session"])

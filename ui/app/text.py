@@ -1,4 +1,4 @@
-"""Numbers in a quality engineer's words: the engine's, which the shell uses too."""
+"""Formatting of numbers for people: a re-export of :mod:`padim.text`, which the command line uses too."""
 
 from padim.text import count, in_hundred, megabytes, multiple, ratio, runs_on, share_of, size
 

@@ -1,4 +1,4 @@
-"""The models on this server, the one in use, and opened models kept in memory."""
+"""The models on this server: the list, the one in use, and a cache of opened models."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PARAMETER = "model"
 
 
 def root() -> Path:
-    """The folder that keeps the models."""
+    """Return the folder that contains the models."""
     return workspace_folder()
 
 
 def store() -> ModelFolders:
-    """The folders of the saved models; a list of them does not wait for the network runtime to load."""
+    """Return access to the saved models' folders, without importing the network runtime."""
     from padim.storage.model_folders import ModelFolders
 
     return ModelFolders(root())
@@ -36,13 +36,13 @@ def store() -> ModelFolders:
 
 
 def in_use(entries: Sequence[Entry]) -> Entry | None:
-    """The entry that the URL names, if it is there and whole; None otherwise."""
+    """Return the entry that the URL names, or None if it is missing or broken."""
     asked = st.query_params.get(PARAMETER)
     return next((entry for entry in entries if entry.id == asked and not entry.broken), None)
 
 
 def use(entry_id: str | None) -> None:
-    """Put a model into the URL, which is the one place that says which model is in use."""
+    """Write a model's id to the URL, the only place that records the model in use; None removes it."""
     if entry_id:
         st.query_params[PARAMETER] = entry_id
     else:
@@ -50,16 +50,16 @@ def use(entry_id: str | None) -> None:
 
 
 def link() -> dict[str, str]:
-    """The query that carries the model in use on to another page."""
+    """Return the URL query that opens another page with the model in use."""
     asked = st.query_params.get(PARAMETER)
     return {PARAMETER: asked} if asked else {}
 
 
-# -- what lists say about a model, from its manifest alone -----------------------------------------------
+# -- properties of a model, read from its manifest alone -------------------------------------------------
 
 
 def threshold_value(entry: Entry) -> float | None:
-    """The threshold in use, in map units; None where none is set."""
+    """Return the model's threshold in anomaly-map units, or None if it has none."""
     threshold, quantizer = entry.manifest.get("threshold"), entry.manifest.get("quantizer")
     if not threshold or not quantizer:
         return None
@@ -67,38 +67,42 @@ def threshold_value(entry: Entry) -> float | None:
 
 
 def calibration(entry: Entry) -> str:
-    """``exact``, ``stale`` or ``none``, as ``Fitted.calibration``; empty for a broken entry."""
+    """Return "exact", "stale" or "none", as ``Fitted.calibration``; "" for a broken entry."""
     return str(entry.manifest.get("calibration", ""))
 
 
 def random_weights(entry: Entry) -> bool:
-    """Whether the model's network has random weights: good for trials only."""
+    """Whether the model's network has random weights, which are for trials only."""
     return bool(entry.manifest.get("config", {}).get("weights") == "random")
 
 
 def scoring_identity(entry: Entry) -> str:
-    """Changes when scores would: with what was learnt, the scale or the region of interest.
+    """Return a string that changes whenever the model's scores would.
 
-    It does not change with threshold or smallest region: scored images outlive those, and only those. It is
-    the opened model's ``scoring_identity``, read from the manifest.
+    It changes with the fitted statistics, the scale of the levels and the region of interest, but not with
+    the threshold or the smallest region: scored images stay valid when only those change. It equals the
+    opened model's ``scoring_identity`` and is computed from the manifest.
     """
     from padim.scoring_identity import of_manifest
 
     try:
         return of_manifest(entry.manifest)
     except (KeyError, TypeError, ValueError):
-        # It cannot be opened, so nothing will ever be scored by it.
+        # The model cannot be opened, so it will never score an image.
         return f"unusable {entry.revision}"
 
 
 def held_out_identity(entry: Entry) -> str:
-    """Changes when the normals' held-out maps would: with all that scores depend on, and with the parts."""
+    """Return a string that changes whenever the normals' held-out maps would.
+
+    It changes with everything that scores depend on, and with the parts.
+    """
     held_out = entry.manifest.get("files", {}).get("held_out.npy", {}).get("sha256")
     return hashlib.sha256(f"{scoring_identity(entry)}/{held_out}".encode()).hexdigest()
 
 
 def changed(entry: Entry) -> bool:
-    """Whether the model was saved anew, or removed, since this entry was read."""
+    """Whether the model was saved again or removed since this entry was read."""
     from padim.errors import PadimError
 
     try:
@@ -111,16 +115,16 @@ def changed(entry: Entry) -> bool:
 
 
 class _Changed(Exception):
-    """The model was saved anew while it was being opened."""
+    """Raised when a model was saved again while it was being opened."""
 
 
 def open_model(entry: Entry) -> Padim:
-    """The model, opened once a revision and shared by all sessions: read it, never change it.
+    """Return the opened model, which is cached per revision and shared by all sessions: never change it.
 
-    Runs the page again where the model was saved anew since ``entry`` was read.
+    Runs the page again if the model was saved again since ``entry`` was read.
 
     Raises:
-        BundleError: damaged; names the file.
+        BundleError: the bundle is damaged; names the file.
     """
     try:
         return _open(str(root()), entry.id, entry.revision)
@@ -134,7 +138,7 @@ def _open(home: str, entry_id: str, revision: str) -> Padim:
 
     kept = Workspace(home)
     model = kept.open(entry_id)
-    # What is kept under a revision must be that revision: scores are told apart by it.
+    # The cached model must be that revision, because scores are identified by it.
     if kept.get(entry_id).revision != revision:
         raise _Changed
     return model
@@ -142,19 +146,19 @@ def _open(home: str, entry_id: str, revision: str) -> Padim:
 
 @contextmanager
 def edit(entry: Entry, patience: float = 20.0) -> Iterator[Padim]:
-    """A private copy of the model to change; saved when the block ends without an exception.
+    """Yield a private copy of the model to change; save it when the block ends without an exception.
 
-    The shared copy stays as it was, so that a change that fails halfway is seen by nobody. Changes of one
-    model wait for each other, whichever process makes them.
+    The shared copy stays as it was, so a change that fails halfway is never visible. Changes of one model
+    wait for each other, in whichever process they are made.
 
     Args:
-        entry: the model.
-        patience: seconds to wait for a change under way.
+        entry: the saved model.
+        patience: seconds to wait for a change in progress.
 
     Raises:
-        PadimError: another change takes longer than that, or the model was deleted.
-        BundleError: damaged; names the file.
-        StorageError: it cannot be saved: a read-only workspace or a full disk.
+        PadimError: another change takes longer than ``patience``, or the model was deleted.
+        BundleError: the bundle is damaged; names the file.
+        StorageError: the model cannot be saved: the workspace is read-only or the disk is full.
     """
     from padim.workspace import Workspace
 

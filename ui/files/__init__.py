@@ -1,1 +1,1 @@
-"""Files that users bring: uploads, folders, labelled sets, and media shown to them."""
+"""User files: uploads, folders on the server, labeled image sets, and the media served to the browser."""

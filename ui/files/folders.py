@@ -1,4 +1,4 @@
-"""Naming a folder on the server, only below the roots its operator has opened (``PADIM_FOLDERS``)."""
+"""Access to folders on the server, only below the roots that its operator has opened (``PADIM_FOLDERS``)."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ VARIABLE = "PADIM_FOLDERS"
 
 
 class FolderError(PadimError):
-    """The folder named cannot be used; the message says why in one sentence."""
+    """Raised when a named folder cannot be used; the message states the reason in one sentence."""
 
 
 def roots() -> list[Path]:
-    """The configured root folders, resolved; empty where the operator has opened none.
+    """Return the configured root folders, resolved; empty if the operator has opened none.
 
-    ``PADIM_FOLDERS`` holds one path or several, separated as in ``PATH``.
+    ``PADIM_FOLDERS`` contains one or more paths, separated as in ``PATH``.
     """
     given = os.environ.get(VARIABLE, "")
     return [Path(part).expanduser().resolve() for part in given.split(os.pathsep) if part.strip()]
 
 
 def resolve(named: str) -> Path:
-    """The folder or zip a user named, checked to lie below a root after links and ``..`` are followed.
+    """Return the folder or zip that a user named, if it is below a root with links and ``..`` resolved.
 
     Args:
         named: a path relative to a root, or an absolute one below a root.
 
     Raises:
-        FolderError: no root is configured, the path leads outside every root, or nothing is there.
+        FolderError: no root is configured, the path is outside every root, or it does not exist.
     """
     allowed = roots()
     if not allowed:
@@ -52,13 +52,13 @@ def resolve(named: str) -> Path:
         if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
             return path
     if not inside:
-        # The same words whether or not something exists there: what lies outside is nobody's business here.
+        # The same message whether or not the path exists, so that it reveals nothing about other folders.
         raise FolderError(f"“{named}” lies outside the folders that are open to the app.")
     raise FolderError(f"There is no folder or zip file “{named}” here.")
 
 
 def suggestions(limit: int = 50) -> list[str]:
-    """Folders directly below the roots, to offer while the user types, relative to their root."""
+    """Return up to ``limit`` folders and zips directly below the roots, relative to their root."""
     found: list[str] = []
     for root in roots():
         try:

@@ -1,6 +1,7 @@
-"""Asking which images show the same part: a rule's proposal as a whole, or group by group.
+"""The questions which images show the same part: one per rule's proposal, or one per group.
 
-What is confirmed lives in :class:`Confirmed`, not in the checkboxes: of sixty groups only some are drawn.
+The answers are stored in :class:`Confirmed`, not in the checkboxes, because only some of many groups are
+drawn.
 """
 
 from __future__ import annotations
@@ -18,43 +19,44 @@ if TYPE_CHECKING:
     from padim.data.survey import Group, Survey
 
 _SHOWN = 12
-# Images drawn of one group; a part has been seen photographed twenty times.
+# Images drawn of one group; in practice a part may have been photographed twenty times.
 _SHOTS = 6
 
 
 @dataclass
 class Confirmed:
-    """The groups of one set of images that the user takes for shots of one part.
+    """The groups of one image set that the user has confirmed to be repeat shots of one part.
 
     Attributes:
-        groups: positions of confirmed groups in their rule's proposal, by rule; no entry: not yet asked.
-        shown: how many groups of a rule are drawn.
+        groups: by rule, the positions of the confirmed groups in the rule's proposal; a rule without an entry
+            has not been asked yet.
+        shown: by rule, how many groups are drawn.
     """
 
     groups: dict[str, set[int]] = field(default_factory=dict)
     shown: dict[str, int] = field(default_factory=dict)
 
     def of(self, proposal: GroupProposal) -> set[int]:
-        """The confirmed groups of a proposal."""
-        # A repeat shot counted as a part of its own makes the false-reject rate look far too good; near
-        # copies are certain enough to be taken for shots of one part unless the user says otherwise.
-        taken = range(proposal.n_groups) if proposal.rule == "near_identical" else ()
-        return self.groups.setdefault(proposal.rule, set(taken))
+        """Return the positions of a proposal's confirmed groups, as a set that may be changed in place."""
+        # A repeat shot counted as a part of its own makes the false-reject rate look far too good. Near
+        # copies are certain enough to be grouped by default, until the user decides otherwise.
+        default = range(proposal.n_groups) if proposal.rule == "near_identical" else ()
+        return self.groups.setdefault(proposal.rule, set(default))
 
 
 def ask(survey: Survey, confirmed: Confirmed, key: str) -> list[Group]:
-    """Draw the questions; returns the groups that are confirmed.
+    """Draw the questions and return the confirmed groups.
 
     Args:
-        survey: the images.
-        confirmed: this set's answers so far; changed by the checkboxes.
-        key: another set of images has another key, so that its checkboxes start afresh.
+        survey: the survey of the images.
+        confirmed: the answers so far for these images; the checkboxes change it.
+        key: prefix of the widgets' keys, different for each image set, so that the checkboxes start fresh.
     """
     accepted: list[Group] = []
     known: set[Group] = set()
     for proposal in survey.proposals:
         if known.issuperset(proposal.groups):
-            continue  # another rule has found the same: one question is enough
+            continue  # another rule has proposed the same groups: one question is enough
         known.update(proposal.groups)
         if proposal.automatic:
             st.caption(
@@ -111,7 +113,7 @@ def _group(i: int, group: Group, survey: Survey, chosen: set[int], key: str) -> 
         )
     )
     st.session_state[key] = i in chosen
-    # Named after an image of it, for readers of the screen: sixty boxes "One part" would all sound alike.
+    # Named after an image of the group, for screen readers: sixty boxes "One part" would all sound alike.
     st.checkbox(
         panels.plain(f"One part: {survey.seen[group[0]].name}"),
         key=key,

@@ -1,4 +1,4 @@
-"""Images that were brought, with their labels where there are any."""
+"""Conversion of chosen images into a labeled image set, with the labels that the files' layout implies."""
 
 from __future__ import annotations
 
@@ -6,54 +6,54 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from padim.errors import PadimError
-from ui.files import bring, folders
+from ui.files import folders, image_input
 
 if TYPE_CHECKING:
     from padim.data.datasets import Dataset
     from padim.data.labeled_images import LabeledImages
 
 
-def of(brought: bring.Brought) -> LabeledImages:
-    """What was brought, with its labels where it has any.
+def of(image_set: image_input.ImageSet) -> LabeledImages:
+    """Return the chosen images with their labels, if they have any.
 
-    A folder without labels may look like one of a single kind of defect; ``all_good`` of what is returned is
-    for those who know better.
+    A folder without labels may look like one of a single kind of defect; a caller that knows that all images
+    are good calls ``all_good`` of the result.
 
     Raises:
-        PadimError: no images, or images that cannot be read.
+        PadimError: there are no images, or they cannot be read.
     """
     from padim.data.labeled_images import LabeledImages
 
     try:
-        found = _dataset(brought)
+        found = _dataset(image_set)
     except PadimError:
         found = None  # images without labels are fine
     if found is not None:
-        return LabeledImages.of_dataset(found, brought.label)
-    number = len(brought.source)
+        return LabeledImages.of_dataset(found, image_set.label)
+    number = len(image_set.source)
     if not number:
-        for _ in brought.source:
-            pass  # what was passed over, and why, is known after a look at all of it
-        why = next((f" ({error})" for error in brought.source.skipped), "")
-        raise PadimError(f"{brought.label}: holds no images{why}")
-    return LabeledImages(brought.source, number, brought.label)
+        for _ in image_set.source:
+            pass  # reading the whole source records which files were skipped, and why
+        why = next((f" ({error})" for error in image_set.source.skipped), "")
+        raise PadimError(f"{image_set.label}: holds no images{why}")
+    return LabeledImages(image_set.source, number, image_set.label)
 
 
-def _dataset(brought: bring.Brought) -> Dataset | None:
+def _dataset(image_set: image_input.ImageSet) -> Dataset | None:
     from padim.data.datasets import open_uploads
 
-    if brought.path is not None:
-        return open_folder(brought.path)
-    return open_uploads(brought.files) if brought.files else None
+    if image_set.path is not None:
+        return open_folder(image_set.path)
+    return open_uploads(image_set.files) if image_set.files else None
 
 
 def open_folder(path: Path) -> Dataset:
-    """The labelled images of a folder or zip on the server.
+    """Return the labeled images of a folder or zip on the server.
 
     Raises:
-        PadimError: it has none.
+        PadimError: it contains no labeled images.
     """
     from padim.data.datasets import open_dataset
 
-    # What lies beside a folder is open to the app only where the folder above is.
+    # A root's siblings (masks, for example) are not open to the app; those of folders below a root are.
     return open_dataset(path, beside=path not in folders.roots())

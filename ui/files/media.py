@@ -1,8 +1,8 @@
-"""Images and judged maps behind same-origin, content-hashed URLs.
+"""Images and level maps served to the browser under same-origin, content-hashed URLs.
 
-``st.image`` shrinks wide images and re-encodes greys, which hides defects. These classes hand the exact
-bytes to Streamlit's own media store, where they live as long as the page that shows them: the store forgets
-a session's files at the start of each full run and drops, at its end, those the run did not name again.
+``st.image`` shrinks wide images and re-encodes gray ones, which hides defects. These classes pass the exact
+bytes to Streamlit's own media store, which keeps them as long as the page that shows them: at the end of each
+full run, the store drops a session's files that the run has not registered again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 
 
 def mimetype_of(data: bytes) -> str:
-    """The mimetype of encoded PNG, JPEG or WebP bytes, told by their signature. Raises ValueError else."""
+    """Return the MIME type of encoded image bytes, recognized by their signature.
+
+    Raises:
+        ValueError: they are not PNG, JPEG or WebP.
+    """
     for signature, mimetype in _SIGNATURES:
         if data.startswith(signature):
             return mimetype
@@ -38,24 +42,24 @@ def mimetype_of(data: bytes) -> str:
 
 
 @dataclass
-class _Named:
-    """The URLs that this full run of the page has named, by content.
+class _RegisteredUrls:
+    """The URLs that this full run of the page has registered, by the SHA-256 of their content.
 
-    Streamlit hashes a file every time it is named; a part of the page that runs again by itself, as at every
-    release of the threshold, need not name its hundreds of maps once more.
+    Streamlit hashes a file every time it is registered. With this cache a fragment that runs on its own, as
+    it does whenever the threshold is released, need not register its hundreds of maps again.
     """
 
     urls: dict[str, str] = field(default_factory=dict)
 
 
 def new_run() -> None:
-    """A full run of a page begins: Streamlit has forgotten what the one before named."""
-    state.of(_Named).urls.clear()
+    """Clear the cache of URLs at the start of a full run, when Streamlit drops those of the run before."""
+    state.of(_RegisteredUrls).urls.clear()
 
 
 @dataclass(frozen=True)
 class Served:
-    """Bytes that the browser fetches."""
+    """Bytes that the browser fetches by a URL of their content."""
 
     data: bytes
 
@@ -68,36 +72,36 @@ class Served:
         return "application/octet-stream"
 
     def url(self, slot: str | None = None) -> str:
-        """A URL, relative to any of the app's pages, that serves exactly these bytes to this session.
+        """Return a URL, relative to any of the app's pages, that serves exactly these bytes to this session.
 
         Args:
-            slot: a place on the page that shows one image at a time; a new image in the slot releases
+            slot: names a place on the page that shows one image at a time; a new image in the slot releases
                 the one before it. Without a slot the image stays until the next full run.
 
         Returns:
-            ``media/<hash>.<suffix>`` without a leading slash, so that it holds below ``server.baseUrlPath``
-            and behind a proxy's prefix alike: all pages of the app lie in one folder. Empty where there
-            is no Streamlit server.
+            ``media/<hash>.<suffix>`` without a leading slash, so that it works below ``server.baseUrlPath``
+            and behind a proxy's prefix alike, as all pages of the app are in one folder. Empty without a
+            Streamlit server.
         """
         if not runtime.exists():
             return ""
-        named = state.of(_Named).urls
-        if slot is None and self.digest in named:
-            return named[self.digest]
-        # Streamlit samples files above 1 MiB when it makes their id, so two large images could share one.
-        # The file name takes part in the id: with the whole digest for a name the id names these bytes only.
+        registered = state.of(_RegisteredUrls).urls
+        if slot is None and self.digest in registered:
+            return registered[self.digest]
+        # For the id of a file above 1 MiB Streamlit hashes only samples of it, so two large images could
+        # share one. The id also depends on the file name, so the digest as the name makes it unique.
         url = runtime.get_instance().media_file_mgr.add(
             self.data, self.mimetype, f"padim:{slot or self.digest}", file_name=self.digest
         )
         url = url.lstrip("/")
         if slot is None:
-            named[self.digest] = url
+            registered[self.digest] = url
         return url
 
 
 @dataclass(frozen=True)
 class ServedImage(Served):
-    """An encoded PNG, JPEG or WebP image, ready to be shown as it is."""
+    """An encoded PNG, JPEG or WebP image that is served as it is."""
 
     @cached_property
     def mimetype(self) -> str:
@@ -106,21 +110,22 @@ class ServedImage(Served):
 
 @dataclass(frozen=True)
 class Numbers(Served):
-    """Tables of unsigned 16-bit numbers, packed.
+    """Tables of unsigned 16-bit numbers, losslessly compressed.
 
-    Of each number its difference to ``left + above - the one between`` (modulo 65536), which for a smooth map
-    is small; the sign in the lowest bit; all low bytes of a table, then all high ones; the tables one after
-    another, in gzip. A judged map comes to a fifth of its size, in less time than the server would take to
-    compress it at every request. ``library.js`` unpacks.
+    Each number is stored as its difference (modulo 65536) to the prediction ``left + above - upper left``,
+    which is small for a smooth map, with the sign moved to the lowest bit. Of each table, all low bytes are
+    followed by all high bytes; the tables follow one another, compressed by gzip. A level map shrinks to a
+    fifth of its size, in less time than the server would take to compress it at every request.
+    ``library.js`` unpacks it.
     """
 
     @property
     def mimetype(self) -> str:
-        return "application/gzip"  # which the server does not compress again
+        return "application/gzip"  # the server does not compress this type again
 
     @classmethod
     def of(cls, *tables: npt.NDArray[np.uint16]) -> Numbers:
-        """These tables, ``(rows, columns)`` each."""
+        """Pack tables of shape ``(rows, columns)`` and dtype uint16."""
         import numpy as np
 
         parts = []
@@ -129,5 +134,5 @@ class Numbers(Served):
             rest = np.diff(left, axis=0, prepend=np.zeros((1, table.shape[1]), np.uint16)).view(np.int16)
             signed = ((rest << 1) ^ (rest >> 15)).astype("<i2")
             parts.append(np.ascontiguousarray(signed.view(np.uint8).reshape(-1, 2).T).tobytes())
-        # No time stamp: the same numbers are the same bytes, under the same URL.
+        # Without a time stamp, equal numbers give equal bytes and therefore the same URL.
         return cls(gzip.compress(b"".join(parts), 1, mtime=0))

@@ -1,4 +1,4 @@
-"""The first look at images someone brought, as a background job, and what it found in words."""
+"""The survey of newly chosen images, run as a background job, and a description of its result."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ THUMB_SIDE = 192
 
 
 def survey(source: Source, job: Job[Any]) -> Survey:
-    """Look at every image of a source once. Runs as a background job."""
+    """Read every image of a source once and return what was found; the work of a background job."""
     from padim.data import survey as engine
 
     return engine.survey(source, thumbnail_side=THUMB_SIDE, progress=job.progress, cancel=job.cancelled)
 
 
 def size_note(found: Survey) -> str:
-    """The images' sizes in one line; says so when they are mixed."""
+    """Describe the images' sizes in one line, also when they are mixed."""
     sizes = found.sizes
     if not sizes:
         return "–"

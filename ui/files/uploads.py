@@ -1,7 +1,7 @@
-"""Files dragged into the browser: the uploader, and giving their memory back.
+"""Uploads: the upload control for images and other files, and the release of their memory.
 
-Streamlit keeps uploaded bytes until the session ends. A fit needs them once; :func:`release` drops them and
-shows an empty uploader in place of the old one.
+Streamlit keeps uploaded bytes until the session ends, but a fit needs them only once. :func:`release` drops
+them and replaces the uploader by an empty one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from streamlit.typing import UploadedFile
 
 from ui.app import state
 
-# Above this the browser's uploader grows slow, and near twice that it hangs: a zip is one file.
+# Above this number of files the browser's uploader grows slow, and near twice as many it hangs. A zip counts
+# as one file.
 MANY = 500
 _TYPES = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "zip"]
 
@@ -27,7 +28,7 @@ Named = tuple[str, UploadedFile]
 
 @dataclass
 class _Generations:
-    """How often each uploader was emptied: its key carries the count, so a new one starts empty."""
+    """How often each uploader was emptied: the count is part of its key, so that a new one starts empty."""
 
     of: dict[str, int] = field(default_factory=dict)
 
@@ -44,21 +45,21 @@ def uploader(
     help: str | None = None,
     also: Sequence[str] = (),
 ) -> list[Named]:
-    """An uploader for many images and zips, or for one folder of the user's computer.
+    """Draw an uploader for many images and zips, or for one folder of the user's computer.
 
     Args:
         name: this uploader's name, for :func:`release`.
-        label: what to drop here.
+        label: the uploader's label.
         kind: single files, or a whole folder.
         help: the tooltip.
-        also: endings of files wanted besides images and zips.
+        also: file name endings accepted besides images and zips.
 
     Returns:
-        ``(file name, file)`` in the order the browser sent them; for a folder the name carries the path.
+        ``(file name, file)`` in the order the browser sent them; for a folder the name includes the path.
     """
     files: Sequence[UploadedFile] = st.file_uploader(
         label,
-        # A folder's listing is left unfiltered but for the types, so that nothing is dropped without a word.
+        # A folder's files are filtered by type only, so that no file is silently dropped.
         type=[*_TYPES, *also],
         accept_multiple_files="directory" if kind == "folder" else True,
         key=f"{_key(name)}-{kind}",
@@ -68,26 +69,26 @@ def uploader(
 
 
 def one(name: str, label: str, types: Sequence[str], *, help: str | None = None) -> UploadedFile | None:
-    """An uploader for a single file that is no image.
+    """Draw an uploader for a single file that is not an image.
 
     Args:
         name: this uploader's name, for :func:`release`.
-        label: what to drop here.
-        types: endings of the files it takes, with or without a dot.
+        label: the uploader's label.
+        types: accepted file name endings, with or without a dot.
         help: the tooltip.
     """
     return st.file_uploader(label, type=list(types), key=_key(name), help=help)
 
 
 def release(name: str, files: Sequence[Named]) -> None:
-    """Forget uploaded files on the server and start the uploader afresh; what still reads them may go on."""
+    """Drop uploaded files on the server and empty the uploader; code that holds a file can still read it."""
     generations = state.of(_Generations).of
     generations[name] = generations.get(name, 0) + 1
     context = get_script_run_ctx()
     if context is None or not runtime.exists():
         return
-    # Without this the bytes stay until the browser tab is closed. Only Streamlit's own store can forget
-    # single files; one that a host plugs in manages itself.
+    # Otherwise the bytes stay until the browser tab is closed. Only Streamlit's own store can drop single
+    # files; a store plugged in by a hosting platform manages its own memory.
     manager = runtime.get_instance().uploaded_file_mgr
     if isinstance(manager, MemoryUploadedFileManager):
         for _, file in files:

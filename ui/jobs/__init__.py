@@ -1,1 +1,1 @@
-"""Long work: jobs, their queue, and watching them from a page."""
+"""Background jobs: the jobs themselves, their queue, and how a page follows them."""

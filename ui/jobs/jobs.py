@@ -1,10 +1,10 @@
-"""Long work in a background thread, with progress, time left, cancel, result and error.
+"""Long-running work in a background thread, with progress, time left, cancellation, result and error.
 
-Nothing here knows Streamlit: a page keeps a job's key, looks the job up in the server-wide registry at
-each rerun, and reads it. The work never touches the page, so it outlives page changes and reruns.
+This module does not import Streamlit: a page keeps a job's key, looks the job up in the server-wide registry
+at each rerun, and reads its state. The work never touches the page, so it outlives page changes and reruns.
 
-A job belongs to the sessions that can see it, and what it found to them: when the last of them has left, the
-registry forgets it. The work itself is forgotten as soon as it has ended, with all that it held.
+A job and its result belong to the sessions that can see it: when the last of them has ended, the registry
+drops both. The function that does the work is released as soon as it has ended, with all that it references.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job has come: ``done`` of ``total`` items (None where unknown) of the named stage.
+    """The progress of a job: ``done`` of ``total`` items (None if unknown) of the named stage.
 
-    The items are bytes of a file where ``in_bytes`` says so; else the page knows what they are.
+    The items are bytes of a file if ``in_bytes`` is true; otherwise the page knows their unit.
     """
 
     done: int = 0
@@ -38,7 +38,7 @@ class JobProgress:
 
     @property
     def fraction(self) -> float:
-        """Share done of the present stage, 0 to 1; 0 where the total is unknown."""
+        """Return the completed share of the present stage, 0 to 1; 0 if the total is unknown."""
         if not self.total:
             return 0.0
         return min(1.0, max(0.0, self.done / self.total))
@@ -46,16 +46,18 @@ class JobProgress:
 
 @dataclass
 class Job(Generic[T]):
-    """One piece of background work.
+    """One piece of background work, and its state.
 
     The work is called with the job itself and reports through :meth:`progress` and :meth:`cancelled`, whose
-    signatures are those of ``Padim.fit``'s ``progress`` and ``cancel``, so they can be handed straight on.
+    signatures are those of ``Padim.fit``'s ``progress`` and ``cancel``, so that they can be passed on as is.
 
     Attributes:
-        key: what the registry knows it by.
-        title: what the user reads above the progress bar.
-        tag: anything the starter wants to find again with the job (a model id, say).
-        goes_on: what it makes is saved where others find it, so it is finished also if its session leaves.
+        key: identifies the job in the registry.
+        title: the text above the progress bar.
+        work: the function that does the work; None once it has been started.
+        tag: any value that the caller wants to find again with the job (a model id, for example).
+        goes_on: finish the work even if its session ends, because its result is saved for all sessions.
+        clock: returns seconds; tests replace it.
     """
 
     key: str
@@ -84,21 +86,21 @@ class Job(Generic[T]):
     def progress(
         self, done: int, total: int | None = None, stage: str = "", *, in_bytes: bool = False
     ) -> None:
-        """Say how far the work is. A change of stage restarts the estimate of the time left."""
+        """Record how far the work has come. A change of stage restarts the estimate of the time left."""
         with self._lock:
             if stage != self._progress.stage or done < self._progress.done:
-                # The first report of a stage may already count some items: only what comes after it is timed.
+                # The first report of a stage may already count some items: time only those that follow.
                 self._stage_started_at, self._stage_base = self.clock(), done
             self._progress = JobProgress(done, total, stage, in_bytes)
 
     def cancelled(self) -> bool:
-        """Whether the user has asked to stop; the work should then raise ``padim.errors.Cancelled``."""
+        """Whether the user has asked to stop; if so, the work should raise ``padim.errors.Cancelled``."""
         return self._cancel.is_set()
 
     def on_cancel(self, call: Callable[[], None]) -> None:
-        """Have ``call`` called when the user asks to stop, at once where that has happened already.
+        """Register a function to call when the user asks to stop; call it at once if that has happened.
 
-        For work that waits for something and cannot look; it is called in the thread of whoever cancels.
+        For work that blocks and cannot poll :meth:`cancelled`. It is called in the thread that cancels.
         """
         with self._lock:
             if not self._cancel.is_set():
@@ -109,7 +111,7 @@ class Job(Generic[T]):
     # -- called by the page ---------------------------------------------------------------------------
 
     def cancel(self) -> None:
-        """Ask the work to stop. It stops at its next look; a job already finished stays as it is."""
+        """Ask the work to stop, which it does when it next checks. A finished job stays as it is."""
         with self._lock:
             self._cancel.set()
             calls, self._on_cancel = self._on_cancel, []
@@ -117,7 +119,7 @@ class Job(Generic[T]):
             call()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until the job has ended; False if ``timeout`` seconds passed first. For scripts and tests."""
+        """Block until the job has ended; return False after ``timeout`` seconds. For scripts and tests."""
         return self._finished.wait(timeout)
 
     @property
@@ -136,13 +138,17 @@ class Job(Generic[T]):
 
     @property
     def error(self) -> Exception | None:
-        """The exception that ended the job, None unless its state is "failed"."""
+        """Return the exception that ended the job, or None unless its state is "failed"."""
         with self._lock:
             return self._error
 
     @property
     def result(self) -> T:
-        """What the work returned. Raises RuntimeError unless the state is "done"."""
+        """Return the result of the work.
+
+        Raises:
+            RuntimeError: the state is not "done".
+        """
         with self._lock:
             if self._state != "done":
                 raise RuntimeError(f"job {self.key!r} is {self._state}: it has no result")
@@ -150,13 +156,13 @@ class Job(Generic[T]):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start, up to the end if there was one."""
+        """Return the seconds from the start until now, or until the end of a job that has ended."""
         with self._lock:
             return (self._ended_at if self._ended_at is not None else self.clock()) - self._started_at
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate for the present stage from its own pace; None where nothing can be said yet."""
+        """Return the estimated seconds left in the present stage, from its own pace; None if unknown yet."""
         with self._lock:
             progress, base = self._progress, self._stage_base
             if self._state != "running" or progress.total is None or progress.done <= base:
@@ -165,7 +171,7 @@ class Job(Generic[T]):
             return max(0.0, pace * (progress.total - progress.done))
 
     def run(self) -> None:
-        """Do the work in the calling thread and record how it ended. The registry calls this in its own."""
+        """Do the work in the calling thread, which the registry starts for it, and record how it ended."""
         state: JobState = "done"
         result: T | None = None
         error: Exception | None = None
@@ -177,14 +183,14 @@ class Job(Generic[T]):
         except Cancelled:
             state = "cancelled"
         except PadimError as problem:
-            # Said to the user in these very words: no fault of the program.
+            # The page shows this message to the user as it is: it is not a fault of the program.
             _LOGGER.info("job %s ended: %s", self.key, problem)
             state, error = "failed", _without_frames(problem)
         except Exception as problem:
-            # Whatever went wrong must reach the page: a job that dies silently looks like one that hangs.
+            # Any failure must reach the page: a job that dies silently looks like one that hangs.
             _LOGGER.exception("job %s failed", self.key)
             state, error = "failed", _without_frames(problem)
-        # Its images, its model: whatever the work held goes now, not when the job is forgotten.
+        # Release the images and models that the work references now, not when the job is dropped.
         del work
         with self._lock:
             self._state, self._result, self._error = state, result, error
@@ -194,7 +200,7 @@ class Job(Generic[T]):
 
 
 def _without_frames(error: BaseException) -> Any:
-    """The error without its traceback, whose frames hold everything that was being worked on."""
+    """Return the error without its traceback, whose frames reference every object of the failed work."""
     seen: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in seen:
@@ -204,10 +210,10 @@ def _without_frames(error: BaseException) -> Any:
 
 
 class JobRegistry:
-    """Every job of the server, by key, and which sessions see it.
+    """The registry of all jobs of the server, by key, with the sessions that see each.
 
-    Finished jobs stay until they are taken or the last of their sessions leaves; the oldest leave beyond
-    ``keep``.
+    A finished job stays until it is discarded or its last session ends. Beyond ``keep`` finished jobs, the
+    oldest are dropped.
     """
 
     def __init__(self, keep: int = 64) -> None:
@@ -226,17 +232,17 @@ class JobRegistry:
         owner: str | None = None,
         goes_on: bool = False,
     ) -> Job[T]:
-        """Run ``work`` in a new thread under ``key``.
+        """Run ``work`` in a new thread and return its job.
 
-        A job still running under the same key is returned instead: a double click starts nothing twice.
+        A job still running under the same key is returned instead, so a double click starts nothing twice.
 
         Args:
-            key: what it is found by.
-            title: what the user reads.
-            work: what is to be done.
-            tag: anything to find with the job.
-            owner: the session that sees it; None: it belongs to nobody and stays until it is taken.
-            goes_on: also when its sessions have left.
+            key: identifies the job.
+            title: the text above the progress bar.
+            work: the function to run; it is called with the job.
+            tag: any value to find again with the job.
+            owner: the session that sees the job; None keeps the job until it is discarded.
+            goes_on: finish the work even if all its sessions end.
         """
         with self._lock:
             existing = self._jobs.get(key)
@@ -259,11 +265,11 @@ class JobRegistry:
                 self._forget(job.key)
 
     def get(self, key: str, owner: str | None = None) -> Job[Any] | None:
-        """The job under ``key``, running or finished, or None.
+        """Return the running or finished job with this key, or None.
 
         Args:
-            key: the job's.
-            owner: a session that sees it from now on, besides those that do already.
+            key: identifies the job.
+            owner: a session that sees the job from now on, in addition to those that already do.
         """
         with self._lock:
             job = self._jobs.get(key)
@@ -272,19 +278,22 @@ class JobRegistry:
             return job
 
     def running(self) -> list[Job[Any]]:
-        """The jobs still at work, oldest first."""
+        """Return the jobs still running, oldest first."""
         with self._lock:
             return [job for job in self._jobs.values() if job.running]
 
     def discard(self, key: str) -> None:
-        """Forget a job; one still running is asked to stop."""
+        """Drop a job; ask it to stop if it is still running."""
         with self._lock:
             job = self._forget(key)
         if job is not None:
             job.cancel()
 
     def leave(self, owner: str) -> None:
-        """A session has ended: what only it could see is stopped and forgotten; what is saved goes on."""
+        """Handle the end of a session: stop and drop the jobs that only it could see.
+
+        Running jobs with ``goes_on`` are finished, because their results are saved for all sessions.
+        """
         stopped = []
         with self._lock:
             for key in [key for key, owners in self._owners.items() if owner in owners]:
@@ -298,7 +307,7 @@ class JobRegistry:
             job.cancel()
 
     def clear(self) -> None:
-        """Forget everything; what still runs is asked to stop."""
+        """Drop all jobs; ask those still running to stop."""
         with self._lock:
             jobs = list(self._jobs.values())
             self._jobs.clear()
@@ -321,7 +330,7 @@ class JobRegistry:
 
 
 def spoken_duration(seconds: float) -> str:
-    """A duration as one would say it: "a few seconds", "40 s", "3 min", "1 h 20 min"."""
+    """Return a rounded duration for people: "a few seconds", "40 s", "3 min", "1 h 20 min"."""
     if seconds < 5:
         return "a few seconds"
     if seconds < 90:

@@ -1,7 +1,7 @@
-"""One background measurement of a session and a model: the images for it, and the job.
+"""The background measurements of a session: one job per model, and the images that were chosen for it.
 
-The images stay with the session until others are brought, so that settings can be changed and the
-measurement run again; those for one model only, the latest.
+The images stay in the session until others are chosen, so that settings can be changed and the measurement
+repeated. They are kept for one model only, the latest.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Runs:
-    """A session's measurements of one sort; subclasses name the sort.
+    """A session's measurements of one sort, which subclasses name.
 
     Attributes:
-        sort: begins the jobs' keys, which tests and styles go by.
-        keys: of the jobs, by model.
-        model: whose images are kept.
-        images: those; None: there are none.
+        sort: prefix of the jobs' keys, which tests and styles rely on.
+        keys: keys of the jobs, by model id.
+        model: id of the model that ``images`` were chosen for; empty if none.
+        images: the chosen images, or None.
     """
 
     sort: ClassVar[str] = "run"
@@ -38,41 +38,41 @@ class Runs:
     images: LabeledImages | None = None
 
     def job(self, entry: Entry) -> Job[Any] | None:
-        """The measurement of this model, running or ended; None: there is none."""
+        """Return this model's measurement, running or ended, or None."""
         key = self.keys.get(entry.id)
         return None if key is None else watch.find(key)
 
-    def brought(self, entry: Entry) -> LabeledImages | None:
-        """The images brought for this model."""
+    def images_of(self, entry: Entry) -> LabeledImages | None:
+        """Return the images chosen for this model, or None."""
         return self.images if self.model == entry.id else None
 
-    def bring(self, entry: Entry, images: LabeledImages) -> None:
-        """Keep these images for this model, in place of any others, and forget what came of the last."""
+    def set_images(self, entry: Entry, images: LabeledImages) -> None:
+        """Keep these images for this model, in place of any others, and drop its last measurement."""
         self.forget(entry)
         self.model, self.images = entry.id, images
 
     def start(self, entry: Entry, title: str, work: Callable[[Job[Any]], Any]) -> None:
-        """Measure in the background, in place of what was measured before."""
+        """Start a measurement in the background and drop this model's last one."""
         self.forget(entry)
         key = f"{self.sort}:{uuid.uuid4().hex}"
         self.keys[entry.id] = key
         watch.start(key, title, work)
 
     def forget(self, entry: Entry) -> None:
-        """Drop the measurement; one that still runs is stopped."""
+        """Drop this model's measurement; stop it if it is still running."""
         key = self.keys.pop(entry.id, None)
         if key is not None:
             watch.registry().discard(key)
 
     def clear(self, entry: Entry) -> None:
-        """Drop the measurement and its images."""
+        """Drop this model's measurement and its images."""
         self.forget(entry)
         if self.model == entry.id:
             self.model, self.images = "", None
 
 
 class MeasuredResult(Protocol):
-    """Counts of verdicts, with the level and the smallest region that they were reached with."""
+    """A measurement that states the threshold (a level) and the smallest region (pixels) it was made with."""
 
     @property
     def threshold(self) -> int: ...
@@ -81,12 +81,13 @@ class MeasuredResult(Protocol):
 
 
 def outdated(identity: str, result: MeasuredResult, entry: Entry, model: Padim) -> str:
-    """What has changed since a measurement: ``model``, ``threshold`` or nothing, an empty word.
+    """Return what has changed since a measurement: "model", "threshold", or "" if nothing has.
 
     Args:
-        identity: what the scores depended on then (``workspace.scoring_identity``).
-        judged: what was counted.
-        entry, model: the model in use.
+        identity: ``workspace.scoring_identity`` at the time of the measurement.
+        result: the measurement.
+        entry: the saved model in use.
+        model: the same model, opened.
     """
     if identity != workspace.scoring_identity(entry):
         return "model"

@@ -1,4 +1,4 @@
-"""Showing a background job: progress, time left, cancel. The rest of the page stays usable meanwhile."""
+"""Display of a background job: progress, time left, cancel button. The rest of the page stays usable."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ from ui.widgets.panels import plain
 
 T = TypeVar("T")
 
-# The server's one job registry, shared by all sessions. No cache of Streamlit's: any browser can have those
-# cleared, by the message "clear_cache".
+# Not in one of Streamlit's caches: any browser can clear those with the message "clear_cache".
 _REGISTRY = JobRegistry()
 sessions.at_end(_REGISTRY.leave)
 sessions.busy_while(lambda: bool(_REGISTRY.running()))
 
 
 def registry() -> JobRegistry:
-    """The server's one job registry, shared by all sessions."""
+    """Return the server's only job registry, which all sessions share."""
     return _REGISTRY
 
 
 def start(
     key: str, title: str, work: Callable[[Job[T]], T], *, tag: Any = None, goes_on: bool = False
 ) -> Job[T]:
-    """Run ``work`` in the background for this session: when that ends, it is stopped and forgotten.
+    """Run ``work`` in the background for this session and return its job.
+
+    When the session ends, the job is stopped and dropped, except with ``goes_on``.
 
     Args:
-        key: what it is found by; a job still running under it is returned instead.
-        title: above the progress bar.
-        work: what is to be done.
-        tag: anything to find with the job.
-        goes_on: its result is saved where others find it, so it is finished also when the session ends.
+        key: identifies the job; a job still running under it is returned instead.
+        title: the text above the progress bar.
+        work: the function to run; it is called with the job.
+        tag: any value to find again with the job.
+        goes_on: finish the work even if the session ends, because its result is saved for all sessions.
     """
     return _REGISTRY.start(key, title, work, tag=tag, owner=sessions.current(), goes_on=goes_on)
 
 
 def find(key: str) -> Job[Any] | None:
-    """The job under ``key``, running or ended, which this session sees from now on; None: there is none."""
+    """Return the job with this key, running or ended, or None. This session sees it from now on."""
     return _REGISTRY.get(key, sessions.current())
 
 
 def watch(job: Job[Any], *, unit: str = "image", cancellable: bool = True) -> None:
     """Show a running job until it ends, then run the page once more, so that it can show the outcome.
 
-    Only this part of the page runs again while the job works. Call it for a running job only: the page
-    itself deals with a finished one, which it then does not show here, and so the polling stops.
+    While the job runs, only this fragment of the page is repeated. Call it for a running job only: the page
+    handles a finished job itself and no longer calls this function, which stops the polling.
     """
     missed_runs.watch_for(job)
     _poll(job, unit, cancellable)
@@ -65,7 +66,7 @@ def _poll(job: Job[Any], unit: str, cancellable: bool) -> None:
 
 
 def glance(job: Job[Any]) -> None:
-    """One line about a running job, for pages about something else; they run once more at its end."""
+    """Show one line about a running job of another page, and run this page once more when it has ended."""
     missed_runs.watch_for(job)
     _glance(job)
 
@@ -80,7 +81,7 @@ def _glance(job: Job[Any]) -> None:
 
 
 def bar(job: Job[Any], unit: str = "image", cancellable: bool = True) -> None:
-    """One drawing of a job's progress, without polling."""
+    """Draw a job's progress once, without polling."""
     now = job.current
     stopping = job.cancelled()
     line = [now.stage or "Starting"]
@@ -109,10 +110,10 @@ def bar(job: Job[Any], unit: str = "image", cancellable: bool = True) -> None:
 
 
 def how_far(now: JobProgress, unit: str) -> str:
-    """ "3 of 12 images", "12 of 45 MB", "40 %"; empty where nothing is counted."""
+    """Return the progress as text: "3 of 12 images", "12 of 45 MB", "40 %"; empty if nothing is counted."""
     if not now.in_bytes:
-        # Only what looks at images counts them; learning and training count steps that mean nothing to
-        # anybody.
+        # Only stages that read images count images. Fitting and training count steps, which mean nothing to
+        # a user, so they are shown as a percentage.
         if now.total and unit == "image" and "image" not in now.stage.lower():
             return f"{now.fraction:.0%}"
         return f"{now.done:,} of {count(now.total, unit)}" if now.total else ""

@@ -1,6 +1,7 @@
-"""Heavy work, one at a time, in a process of its own: the queue, and handing the images over.
+"""The queue of heavy work, done one at a time in a worker process, and the handover of its images.
 
-Everything that fits runs here: its memory returns to the system at its end, and a kill ends nothing else.
+All fitting runs here: when the process ends, its memory returns to the system, and if the process is killed,
+nothing else is.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from padim.worker.messages import Request, WorkerResult
     from padim.worker.process import OnCancel
     from padim.worker.verbs import ReportProgress
-    from ui.files.bring import Brought
+    from ui.files.image_input import ImageSet
     from ui.jobs.jobs import Job
 
 WorkKind = Literal["fit", "change", "comparison"]
@@ -35,18 +36,19 @@ _OTHERS: dict[WorkKind, str] = {"fit": "other fit", "change": "change of a model
 
 
 def perform(request: Request, progress: ReportProgress, on_cancel: OnCancel) -> WorkerResult:
-    """Do the work, in a process of its own.
+    """Do the work in a worker process and return its outcome.
 
-    The page tests put a function in the place of this one that does it in theirs (tests/pages/conftest.py).
+    The page tests replace this function by one that does the work in their own process
+    (tests/pages/conftest.py).
     """
-    # Late: what checks the messages takes a while to import, and the first page must not wait for it.
+    # Imported late: the validation of messages takes a while to import, and the first page must not wait.
     from padim.worker import process
 
     return process.perform(request, progress, on_cancel)
 
 
-class _Line:
-    """Who waits for the one worker process, in order of arrival."""
+class _WorkerQueue:
+    """A first-come-first-served lock for the only worker process."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -54,10 +56,10 @@ class _Line:
 
     @contextmanager
     def turn(self, kind: WorkKind, job: Job[Any]) -> Iterator[None]:
-        """Wait until nobody is before this one; the next may go when the block ends.
+        """Wait for this job's turn; the end of the block lets the next job go.
 
         Raises:
-            Cancelled: the user stopped it while it waited.
+            Cancelled: the user stopped the job while it waited.
         """
         place = (kind, object())
         with self._changed:
@@ -81,11 +83,11 @@ class _Line:
             self._changed.notify_all()
 
 
-_LINE = _Line()
+_QUEUE = _WorkerQueue()
 
 
 def waiting(before: list[WorkKind]) -> str:
-    """The place in the queue: "Waiting: 1 other fit goes first"."""
+    """Describe the place in the queue: "Waiting: 1 other fit goes first"."""
     kinds = Counter(before)
     what = _OTHERS[before[0]] if len(kinds) == 1 else "other job"
     many = "changes of models" if what == "change of a model" else None
@@ -93,38 +95,38 @@ def waiting(before: list[WorkKind]) -> str:
 
 
 def run(kind: WorkKind, request: Request, job: Job[Any]) -> WorkerResult:
-    """Have a request done when its turn comes.
+    """Wait for the job's turn, then do the request in the worker process and return its outcome.
 
     Args:
-        kind: what those who wait behind it read.
-        request: what to do.
-        job: told how far it is; its cancellation stops the work, also while it waits.
+        kind: the kind of work, shown to the jobs that wait behind it.
+        request: the work to do.
+        job: receives the progress; cancelling it stops the work, also while it waits.
 
     Raises:
-        PadimError: it cannot be done, or the process was killed; what was saved before is as it was.
-        Cancelled: the user stopped it.
+        PadimError: the work failed, or the process was killed; saved models are unchanged.
+        Cancelled: the user stopped the job.
     """
-    with _LINE.turn(kind, job):
+    with _QUEUE.turn(kind, job):
         job.progress(0, None, "Starting")
         return perform(request, job.progress, job.on_cancel)
 
 
 @contextmanager
-def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
-    """The images where another process can read them, until the block ends.
+def handed_over(image_set: ImageSet, job: Job[Any]) -> Iterator[AtPath | Files]:
+    """Provide the images to the worker process until the block ends.
 
     A folder or zip on the server is read where it is. Uploads, which Streamlit keeps in memory, are written
-    to ``<workspace>/jobs/<id>/``; the lock ``<workspace>/jobs/<id>.lock`` is held as long as they are needed,
-    so that what a killed server has left can be told apart and swept.
+    to ``<workspace>/jobs/<id>/``. The lock ``<workspace>/jobs/<id>.lock`` is held as long as they are needed,
+    so that files left by a killed server can be recognized and removed.
 
     Raises:
-        StorageError: they cannot be written: the disk is full, or the workspace is read-only.
-        Cancelled: the user stopped it.
+        StorageError: the images cannot be written: the disk is full, or the workspace is read-only.
+        Cancelled: the user stopped the job.
     """
     from padim.worker.images import AtPath, Files
 
-    if brought.path is not None:
-        yield AtPath(path=brought.path.resolve())
+    if image_set.path is not None:
+        yield AtPath(path=image_set.path.resolve())
         return
     root = workspace.root() / "jobs"
     name = secrets.token_hex(8)
@@ -134,7 +136,7 @@ def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
             root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             folder.mkdir()
-            files = list(_written(brought, folder, job))
+            files = list(_written(image_set, folder, job))
         except OSError as error:
             raise explain_os_error(error, workspace.root()) from error
         yield Files(files=files)
@@ -147,7 +149,10 @@ def handed_over(brought: Brought, job: Job[Any]) -> Iterator[AtPath | Files]:
 
 @contextmanager
 def kept(fit: StoppedFit) -> Iterator[AtPath | Files]:
-    """The images that a fit was begun with, where they still are; uploads go once it has succeeded."""
+    """Provide the images of an interrupted fit until the block ends.
+
+    Uploads kept for it are deleted once the block has succeeded.
+    """
     from padim.storage.stopped_fits import kept_uploads
     from padim.worker.images import AtPath, Files
 
@@ -164,10 +169,10 @@ def kept(fit: StoppedFit) -> Iterator[AtPath | Files]:
         folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
 
 
-def _written(brought: Brought, folder: Path, job: Job[Any]) -> Iterator[tuple[str, Path]]:
-    # Uploads go as they are, zips unopened; of anything else, what it yields.
-    files: Any = brought.files or brought.source
-    total = len(brought.files or brought.source)
+def _written(image_set: ImageSet, folder: Path, job: Job[Any]) -> Iterator[tuple[str, Path]]:
+    # Uploads are written as they are, zips unopened; of any other source, the images that it yields.
+    files: Any = image_set.files or image_set.source
+    total = len(image_set.files or image_set.source)
     for done, (name, file) in enumerate(files):
         if job.cancelled():
             raise Cancelled("stopped before it began; nothing was changed")

@@ -11,7 +11,7 @@ from padim.errors import PadimError
 from ui import calibrate, fit, model_changes
 from ui.app import shell, workspace
 from ui.app.text import count, megabytes, runs_on
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import watch
 from ui.views import good_parts_review, layer_tuning
 from ui.views.changes import apply_change
@@ -115,7 +115,7 @@ def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
             icon=":material/warning:",
         )
     with st.container(horizontal=True, vertical_alignment="center"):
-        # A count of the changes in the key: a popover starts closed after each.
+        # The number of changes is part of the key, so that the popover starts closed after each.
         done = model_changes.times()
         with st.popover("Add good parts", icon=":material/add:", disabled=busy, key=f"fit-add-{done}"):
             st.markdown("**Continue the fit with more good parts**")
@@ -129,7 +129,7 @@ def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
                     else "The working features were deleted. The model would learn from the new images, "
                     "but the calibration would be out of date until you give all its images again."
                 )
-            bring.images(
+            image_input.choose(
                 model_changes.ADD, "images of more good parts", partial(model_changes.start_adding, entry)
             )
             st.caption(
@@ -148,7 +148,7 @@ def _more_images(entry: Entry, model: Padim, busy: bool) -> None:
                     f"Excluding and putting back need all {count(len(model.normals_), 'image')} that the "
                     "model was fitted on, as the very same files; their names do not matter."
                 )
-                bring.images(
+                image_input.choose(
                     model_changes.REBUILD, "the same images", partial(model_changes.start_rebuilding, entry)
                 )
             st.caption("Until then nothing can be excluded or put back.")

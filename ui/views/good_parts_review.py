@@ -85,7 +85,7 @@ def _layers_of_each(entry: Entry, model: Padim, shown: Sequence[RankedNormal]) -
         key="fit-odd-by-layer",
         persist_state="session",
         help="How much each layer of the network adds to the distance at the place that an image’s score "
-        "comes from, judged by a model without that part.",
+        "comes from, scored by a model without that part.",
     ):
         return {}
     try:

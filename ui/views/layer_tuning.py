@@ -21,8 +21,8 @@ def draw(entry: Entry, model: Padim, busy: bool) -> None:
 
     Args:
         entry: the model in use.
-        model: the same, opened.
-        busy: a change of it is running, so that no other one can be started.
+        model: the same model, opened.
+        busy: whether a change of it is running, so that no other one can be started.
     """
     panel = st.expander("Tune layers", key="fit-layers", icon=":material/layers:", on_change="rerun")
     if not panel.open:
@@ -56,7 +56,7 @@ def _shares_of_good_parts(entry: Entry, model: Padim) -> None:
         return
     st.html(panels.bars(layers.bars_of(model, explanation.shares.tolist(), features=True)))
     st.caption(
-        "Every good part is judged by a model without it, as always. A layer with a large share here that "
+        "Every good part is scored by a model without it, as always. A layer with a large share here that "
         "never shows on your defects (on the Inspect page, “Which layer saw it”) mostly adds noise.",
         help="Mean over the images in the fit of each layer’s Shapley value of the squared held-out "
         "distance, at up to 256 places spread over the image.",
@@ -73,7 +73,7 @@ def _choose_layers(entry: Entry, model: Padim, busy: bool) -> None:
         wrap=True,
         default=list(used),
         format_func=lambda name: f"{name} · {layers.sees(by_name[name])}",
-        # Once the model has changed, the pills show what is in use.
+        # Once the model has changed, the pills show the layers in use.
         key=f"fit-use-{entry.revision}",
         disabled=busy,
         help="A layer that is turned off stays on disk and can be turned on again at any time.",

@@ -1,4 +1,4 @@
-"""The Checks page's part on how many good parts a model needs."""
+"""The section of the Checks page on how many good parts a model needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_DRAWS = 20
 
 
 def draw(entry: Entry, model: Padim) -> None:
-    """Draw it, in whatever state it is."""
+    """Draw the section: the settings, the running job or the learning curve."""
     from padim.analysis.learning_advice import odd_parts
     from padim.analysis.learning_curve import good_parts
 
@@ -63,7 +63,7 @@ def draw(entry: Entry, model: Padim) -> None:
 
 
 def _cannot(model: Padim) -> str:
-    """Why there can be no curve, as Markdown; empty where there can."""
+    """Return the reason why no curve can be computed, as Markdown; empty if it can."""
     from padim.analysis.learning_curve import check_model
 
     try:
@@ -98,7 +98,7 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
         default=next(iter(sources)),
         required=True,
         wrap=True,
-        # Labelled defects, once there are any, come first.
+        # The key changes once there are labeled defects, so that they become the default.
         key=f"learning-{entry.id}-source-{bool(labelled)}",
         persist_state="session",
         help="Real defects tell most: bring or label some on the Calibrate page. Painted ones are an "

@@ -12,7 +12,7 @@ from padim.methods.requirements import can_fit
 from ui import fit
 from ui.app import shell
 from ui.app.text import count
-from ui.files import bring, grouping, uploads
+from ui.files import grouping, image_input, uploads
 from ui.files.survey import size_note
 from ui.jobs import watch
 from ui.widgets import costs, networks, panels, settings
@@ -43,15 +43,15 @@ def draw() -> None:
     running = job is not None and job.running
 
     survey_job = fit.survey_job()
-    if survey_job is None or state.brought is None:
+    if survey_job is None or state.image_set is None:
         if job is not None and running:
             watch.watch(job)
             return
-        bring.images(fit.UPLOADER, "images of good parts", fit.take, note=_NOTE, sample=fit.sample())
+        image_input.choose(fit.UPLOADER, "images of good parts", fit.take, note=_NOTE, sample=fit.sample())
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         # As HTML, for the name of a file may spell Markdown.
-        st.html(f'<div class="pv-label">{escape(state.brought.label)}</div>')
+        st.html(f'<div class="pv-label">{escape(state.image_set.label)}</div>')
         if st.button("Choose other images", key="fit-other", icon=":material/undo:", disabled=running):
             fit.start_afresh()
             st.rerun()
@@ -78,7 +78,7 @@ def _images(survey: Survey) -> list[Group]:
     """Show the images that were found, and return the groups that the user confirmed as shots of one part."""
     shell.unusable(survey.failed, open_up_to=5)
     state = fit.memory()
-    # Other images, other groups: what was confirmed for one set says nothing about the next.
+    # The key differs for every image set, because groups confirmed for one do not apply to the next.
     accepted = grouping.ask(survey, state.confirmed, f"fit-group-{state.sets}")
     part_of = survey.parts(accepted)
     st.html(
@@ -113,7 +113,7 @@ def _settings(survey: Survey, accepted: list[Group], running: Job[fit.FitOutcome
         key=f"fit-name-{state.sets}",
         persist_state="session",
     )
-    # The settings are right for most: what they come to, and the button, stand above them.
+    # The default settings suit most users, so the resulting cost and the button are above them.
     start = st.container()
     st.subheader("Settings")
     config = settings.form(mixed_shapes=survey.mixed_shapes, images=len(survey.seen))
@@ -150,8 +150,8 @@ def _costs_and_start(
             icon=":material/info:",
         )
     if running is not None:
-        # In the place of the button, where the eye is. Also where it has ended meanwhile: the page then runs
-        # again, and says from the top what came of it.
+        # Shown in place of the button that the user has just clicked. If the job has ended meanwhile, the
+        # page runs again and reports its outcome at the top.
         watch.watch(running)
         return
     here = config is not None and networks.ready(config)

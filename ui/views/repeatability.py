@@ -10,7 +10,7 @@ from padim.errors import PadimError
 from ui import repeatability
 from ui.app import shell
 from ui.app.text import count, multiple
-from ui.files import bring
+from ui.files import image_input
 from ui.reviews import unknown
 from ui.views import review_lists
 from ui.widgets import panels
@@ -94,10 +94,10 @@ def _guard_in_use(entry: Entry, model: Padim) -> None:
 
 def _brought(entry: Entry, model: Padim, review: Review) -> None:
     def bring_shots() -> None:
-        bring.images(
+        image_input.choose(
             repeatability.REPEATS,
             "repeat shots",
-            lambda brought: repeatability.take_repeats(entry, model, brought),
+            lambda image_set: repeatability.take_repeats(entry, model, image_set),
             note="Ten shots of one part, taken out and put back in between, make a start; a few shots each "
             "of several parts that score near the threshold tell more. Give each part a folder, or name the "
             "images part017_1, part017_2 and so on. The parts must not be among those of the fit.",
@@ -137,7 +137,7 @@ def _brought(entry: Entry, model: Padim, review: Review) -> None:
 
 
 def _band(entry: Entry, model: Padim, shots: Sequence[Shots]) -> None:
-    """The guard band that these shots give, and the button that puts it to use."""
+    """Draw the guard band that these shots give, and the button that saves it."""
     from padim.analysis.repeat_shots import band_of
 
     band = band_of(shots)
@@ -200,7 +200,7 @@ def _band_facts(model: Padim, band: Band) -> None:
     from padim.analysis.repeat_shots import under_review
     from padim.decision.guard_band import guard_levels
 
-    # As it is judged, in whole levels; a band of less than one is none.
+    # Verdicts use whole levels, so a band of less than one level has no effect.
     low, high = (
         model.state.fitted.quantizer.to_value(t)
         for t in guard_levels(threshold.level, band.guard, model.state.fitted.quantizer)

@@ -40,13 +40,13 @@ def add_or_clear(name: str, review: Review, label: str, draw: Callable[[], None]
     """Draw the buttons above a list, which add images to it and clear it.
 
     Args:
-        name: the list, as the keys of its widgets have it.
+        name: name of the list in the keys of its widgets.
         review: the list.
-        label: of the button that adds images.
-        draw: draws the ways to bring images.
+        label: label of the button that adds images.
+        draw: draws the ways to choose images.
     """
     with st.container(horizontal=True, vertical_alignment="center"):
-        # A key of its own for every batch: the next popover starts closed.
+        # The key changes with every batch, so that the next popover starts closed.
         with st.popover(label, icon=":material/add:", key=f"checks-{name}-add-{len(review.job_keys)}"):
             draw()
         if st.button("Clear the list", key=f"checks-{name}-clear", icon=":material/close:"):
@@ -55,7 +55,7 @@ def add_or_clear(name: str, review: Review, label: str, draw: Callable[[], None]
 
 
 def own_images(n: int, of: int) -> None:
-    """Say that ``n`` of ``of`` images belong to the model already, and so cannot test it."""
+    """Show that ``n`` of ``of`` images belong to the model already and therefore cannot test it."""
     if n == 0:
         return
     text = (

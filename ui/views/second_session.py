@@ -9,7 +9,7 @@ import streamlit as st
 from ui import model_changes, second_session
 from ui.app import shell
 from ui.app.text import in_hundred, multiple, share_of
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import watch
 from ui.reviews import unknown
 from ui.views import review_lists
@@ -42,10 +42,10 @@ def draw(entry: Entry, model: Padim) -> None:
         return
 
     def bring_parts(*, with_sample: bool = False) -> None:
-        bring.images(
+        image_input.choose(
             second_session.SECOND,
             "good parts of another day",
-            lambda brought: second_session.take_second(entry, model, brought),
+            lambda image_set: second_session.take_second(entry, model, image_set),
             note="Twenty or more good parts that are not in the fit, each of them known to be good: what is "
             "rejected here counts as a false reject.",
             sample=second_session.sample_second() if with_sample else None,
@@ -70,7 +70,7 @@ def draw(entry: Entry, model: Padim) -> None:
 
 
 def _outcome(entry: Entry) -> None:
-    """Say what became of the last second session, if it was added to the fit or was the model's own."""
+    """Report on the last second session, if it was added to the fit or had only the model's own images."""
     added, cleared = second_session.outcome_of(entry)
     if added is None:
         review_lists.own_images(cleared, cleared)

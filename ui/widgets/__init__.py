@@ -1,1 +1,1 @@
-"""Parts of pages: panels, tables, charts, settings."""
+"""Building blocks of the pages: panels, tables, charts, settings."""

@@ -1,4 +1,7 @@
-"""Plotly figures. Plotly is imported when the first one is drawn: no first paint pays for it."""
+"""Plotly figures shared by the pages.
+
+Plotly is imported when the first figure is drawn, so that the first page does not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
     from padim.decision.operating_points import Rate
 
-# Legible on light and on dark, and apart for colour-blind eyes; the same hues as style.css.
+# Legible on light and dark backgrounds, and distinct for color-blind viewers; the same hues as style.css.
 GOOD = "#5b8fb0"
 KEPT_OUT = "#a58bb8"
 DEFECT = "#d9622b"
@@ -33,16 +36,16 @@ def score_histogram(
     unit: str = "anomaly score",
     height: int = 300,
 ) -> go.Figure:
-    """Histogram of held-out scores with the threshold as a line.
+    """Draw a histogram of held-out scores with the threshold as a line.
 
     Args:
         normals: scores of the good parts in the fit, each scored by a model without it.
         threshold: the threshold being tried.
-        in_use: the saved threshold, drawn when it differs.
+        in_use: the saved threshold, drawn if it differs.
         kept_out: scores of good parts that were kept out of the fit.
         defects: scores of defect images.
         unit: title of the x axis.
-        height: pixels.
+        height: height in pixels.
     """
     import plotly.graph_objects as go
 
@@ -50,15 +53,15 @@ def score_histogram(
     low, high = min(everything, default=0.0), max(everything, default=1.0)
     margin = 0.05 * (high - low) or 0.1 * high or 1.0
     low, high = max(0.0, low - margin), high + margin
-    # One set of bins for all kinds, or their bars could not be compared. One of their edges lies just above
-    # the threshold: a part that scores as much as that passes, and must not stand on the other side.
+    # All kinds share one set of bins, so that their bars can be compared. One bin edge is just above the
+    # threshold, because a part whose score equals the threshold is accepted and must be drawn on that side.
     width = (high - low) / 40
     if threshold is not None:
         low = threshold * (1 + 1e-9) - width * max(1, math.ceil((threshold - low) / width))
     bins = {"start": low, "end": high + width, "size": width}
     bars = Counter(int((v - low) / bins["size"]) for values in (normals, kept_out, defects) for v in values)
     figure = go.Figure()
-    for values, name, colour, pattern in (
+    for values, name, color, pattern in (
         (normals, "Good parts", GOOD, ""),
         (kept_out, "Good, kept out of the fit", KEPT_OUT, "/"),
         (defects, "Defect images", DEFECT, "x"),
@@ -69,7 +72,7 @@ def score_histogram(
                 name=name,
                 xbins=bins,
                 marker={
-                    "color": colour,
+                    "color": color,
                     "line": {"width": 0},
                     "pattern": {
                         "shape": pattern,
@@ -84,11 +87,11 @@ def score_histogram(
     lines = [(threshold, "threshold", DEFECT, "solid", 0)]
     if in_use is not None and in_use != threshold:
         lines = [(threshold, "tried", DEFECT, "solid", 0), (in_use, "in use", "#888888", "dot", 15)]
-    for value, label, colour, dash, rise in lines:
+    for value, label, color, dash, rise in lines:
         if value is None:
             continue
-        figure.add_vline(x=value, line={"color": colour, "width": 2, "dash": dash})
-        # Above the bars, each line's label on a level of its own, and turned inwards at the right edge.
+        figure.add_vline(x=value, line={"color": color, "width": 2, "dash": dash})
+        # Labels are above the bars, each line's at its own height, and extend inwards at the right edge.
         right = (value - low) > 0.6 * (high - low)
         figure.add_annotation(
             x=value,
@@ -99,7 +102,7 @@ def score_histogram(
             xanchor="right" if right else "left",
             text=f"{label} {value:.2f}",
             showarrow=False,
-            font={"color": colour, "size": 12},
+            font={"color": color, "size": 12},
         )
     figure.update_layout(
         barmode="stack",
@@ -133,14 +136,14 @@ def shift_scatter(
     labels: Sequence[str] = (),
     height: int = 360,
 ) -> go.Figure:
-    """Scatter of how images are shifted, as they are seen: right is right, down is down.
+    """Draw a scatter plot of the images' shifts, oriented like the images (right is right, down is down).
 
     Args:
         shifts: (down, right) of each image, in map pixels.
-        cell: side of a grid cell in map pixels. A cell is drawn as a square, and how far a whole cell's width
-            reaches as a circle: beyond it, what lay in one cell lies in another.
-        labels: an image's name and what else to say of it, as plain text, shown when it is pointed at.
-        height: pixels.
+        cell: side of a grid cell in map pixels. The cell is drawn as a square, and a circle has its width as
+            radius: an image shifted further has its content in another cell.
+        labels: plain text shown when the pointer is over an image: its name and details.
+        height: height in pixels.
     """
     import plotly.graph_objects as go
 
@@ -148,7 +151,7 @@ def shift_scatter(
     reach = 1.08 * max([1.1 * cell, *(abs(value) for shift in shifts for value in shift)])
     texts = [escape(label) for label in labels] or ["" for _ in shifts]
     figure = go.Figure()
-    for beyond, name, colour, symbol in (
+    for beyond, name, color, symbol in (
         (False, "Within a cell’s width", GOOD, "circle"),
         (True, "Further away", DEFECT, "x"),
     ):
@@ -160,7 +163,7 @@ def shift_scatter(
                 text=[texts[i] for i in chosen],
                 name=name,
                 mode="markers",
-                marker={"color": colour, "symbol": symbol, "size": 8, "opacity": 0.8},
+                marker={"color": color, "symbol": symbol, "size": 8, "opacity": 0.8},
                 hovertemplate="%{text}<br>%{x:.1f} right, %{y:.1f} down<extra></extra>",
             )
     half = cell / 2
@@ -182,24 +185,28 @@ def shift_scatter(
         showlegend=any(far),
         legend={"orientation": "h", "y": -0.18, "yanchor": "top", "x": 1, "xanchor": "right"},
         xaxis={**axis, "title": "shift to the right (px)", "range": [-reach, reach]},
-        # Downwards, as in an image, and to the same scale.
+        # The y axis points down, as in an image, and has the same scale as the x axis.
         yaxis={**axis, "title": "shift down (px)", "range": [reach, -reach], "scaleanchor": "x"},
         hoverlabel={"namelength": -1},
     )
     return figure
 
 
-# Kinds of defects, apart for colour-blind eyes and on light and dark; beyond them they repeat with a pattern.
+# Colors of kinds of defects, distinct for color-blind viewers and on light and dark backgrounds. Further
+# kinds repeat them with a pattern.
 KINDS = (DEFECT, "#c9a227", "#8a6fb0", "#2f9e8f", "#b5567e", "#7a8f3c", "#9c6b4a")
 _PATTERNS = ("", "/", "x", ".")
-# Thresholds that a histogram by kind reaches, where no more than this share of the scores lies beyond.
+# A histogram by kind ends at this multiple of the threshold, unless more than this share of the scores is
+# beyond it.
 _REACH = 4.0
 _MOST_BEYOND = 0.1
 
 
 def end_of_scale(scores: Mapping[str, Sequence[float]], threshold: float | None) -> float:
-    """Where a histogram by kind ends, infinity for nowhere: one gross defect must not push all the others
-    into a corner."""
+    """Return the score at which a histogram by kind ends, or infinity for no limit.
+
+    The limit keeps a single gross defect from compressing all other scores into a corner.
+    """
     end = _REACH * threshold if threshold else math.inf
     beyond = sum(value > end for values in scores.values() for value in values)
     return end if beyond <= _MOST_BEYOND * sum(map(len, scores.values())) else math.inf
@@ -208,14 +215,14 @@ def end_of_scale(scores: Mapping[str, Sequence[float]], threshold: float | None)
 def kind_histogram(
     scores: Mapping[str, Sequence[float]], *, threshold: float | None, height: int = 400
 ) -> go.Figure:
-    """Histogram of scores by kind, stacked, with the threshold as a line.
+    """Draw a stacked histogram of scores by kind of defect, with the threshold as a line.
 
-    What lies beyond :func:`end_of_scale` is drawn at its end.
+    Scores beyond :func:`end_of_scale` are drawn at its end.
 
     Args:
-        scores: of each kind; the kind ``good`` is drawn as such.
-        threshold: in the scores' unit; None: there is none.
-        height: pixels.
+        scores: the scores of each kind; the kind "good" is drawn as good parts.
+        threshold: the threshold in the unit of the scores, or None.
+        height: height in pixels.
     """
     end = end_of_scale(scores, threshold)
     scores = {kind: [min(value, end) for value in values] for kind, values in scores.items()}
@@ -257,16 +264,17 @@ def share_curve(
     chance: bool = False,
     height: int = 400,
 ) -> go.Figure:
-    """A curve of one share over another, a point for each threshold.
+    """Draw a curve of one share over another, with a point for each threshold.
 
     Args:
-        x, y: shares, 0 to 1.
-        thresholds: of the points, in map units.
-        titles: of the axes.
-        here: the point of the threshold in use; None: there is none.
-        steps: no straight lines between the points: what lies between is not to be had.
-        chance: draw what guessing would give.
-        height: pixels.
+        x: shares, 0 to 1.
+        y: shares, 0 to 1.
+        thresholds: the thresholds of the points, in anomaly-map units.
+        titles: titles of the x and the y axis.
+        here: the point of the threshold in use, or None.
+        steps: draw steps instead of straight lines, because values between the points cannot be attained.
+        chance: draw the diagonal of random guessing.
+        height: height in pixels.
     """
     import plotly.graph_objects as go
 
@@ -320,16 +328,16 @@ def interval_bars(
     notes: Sequence[str] = (),
     height: int | None = None,
 ) -> go.Figure:
-    """Horizontal bars of shares with their intervals.
+    """Draw horizontal bars of shares with their intervals.
 
     Args:
-        names: of the bars, the first on top.
-        values: shares, 0 to 1; None: no bar.
-        intervals: (low, high) of each.
-        title: of the axis.
-        texts: written on the bars; the values themselves where none are given.
-        notes: shown when a bar is pointed at.
-        height: pixels; None: by the number of bars.
+        names: names of the bars, the first on top.
+        values: shares, 0 to 1; None draws no bar.
+        intervals: (low, high) of each share.
+        title: title of the axis.
+        texts: texts on the bars; by default the values.
+        notes: texts shown when the pointer is over a bar.
+        height: height in pixels; None derives it from the number of bars.
     """
     import plotly.graph_objects as go
 
@@ -341,7 +349,7 @@ def interval_bars(
     labels = [escape(name if len(name) <= 28 else f"{name[:27]}…") for name in names]
     figure = go.Figure()
     figure.add_bar(
-        # By position: two long names may begin alike.
+        # Bars are placed by number, because two long names may be shortened to the same text.
         y=list(range(len(names))),
         x=known,
         orientation="h",
@@ -376,19 +384,19 @@ def interval_bars(
     return figure
 
 
-def whiskers(rates: Sequence[Rate], colour: str) -> dict[str, Any]:
-    """Error bars of counted shares: their 95 % intervals."""
+def whiskers(rates: Sequence[Rate], color: str) -> dict[str, Any]:
+    """Return Plotly error bars with the 95 % intervals of counted shares."""
     return {
         "type": "data",
         "symmetric": False,
         "array": [rate.high - rate.share for rate in rates],
         "arrayminus": [rate.share - rate.low for rate in rates],
-        "color": colour,
+        "color": color,
         "thickness": 1,
         "width": 3,
     }
 
 
 def counted(of: str, rate: Rate) -> str:
-    """What is shown on hovering over a counted share."""
+    """Return the text shown when the pointer is over a counted share."""
     return f"{of}: {rate.count} of {rate.of}<br>{rate.low * 100:.0f} to {rate.high * 100:.0f} %"

@@ -1,4 +1,4 @@
-"""Plotly figure of the Compare page: how good each configuration is against how long it takes."""
+"""Plotly figure of the Compare page: the quality of each configuration over its time per image."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point:
-    """One configuration.
+    """One configuration in the chart.
 
     Attributes:
-        number: its place in the table.
+        number: its position in the table.
         name: its name.
-        milliseconds: an image.
-        value, low, high: the figure and its interval; None where it has none.
-        standing: ``best``, ``close`` to it, or ``behind``.
+        milliseconds: time per image.
+        value: the metric.
+        low: lower end of its interval, or None.
+        high: upper end of its interval, or None.
+        standing: "best", "close" (not significantly different from the best) or "behind".
     """
 
     number: int
@@ -42,17 +44,17 @@ _STANDINGS = {
 
 
 def trade_off(points: Sequence[Point], *, title: str, height: int = 400) -> go.Figure:
-    """Scatter of a figure with its intervals over the time an image takes, points named by their numbers.
+    """Draw a metric with its intervals over the time per image; points are labeled with their numbers.
 
     Args:
         points: the configurations.
-        title: of the figure.
-        height: pixels.
+        title: name of the metric.
+        height: height in pixels.
     """
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for standing, (word, colour, symbol, size) in _STANDINGS.items():
+    for standing, (word, color, symbol, size) in _STANDINGS.items():
         chosen = [point for point in points if point.standing == standing]
         if not chosen:
             continue
@@ -67,13 +69,13 @@ def trade_off(points: Sequence[Point], *, title: str, height: int = 400) -> go.F
                 escape(point.name) + ("" if point.low is None else f"<br>{point.low:.3f} to {point.high:.3f}")
                 for point in chosen
             ],
-            marker={"color": colour, "symbol": symbol, "size": size},
+            marker={"color": color, "symbol": symbol, "size": size},
             error_y={
                 "type": "data",
                 "symmetric": False,
                 "array": [0 if point.high is None else point.high - point.value for point in chosen],
                 "arrayminus": [0 if point.low is None else point.value - point.low for point in chosen],
-                "color": colour,
+                "color": color,
                 "thickness": 1.5,
             },
             name=word,
@@ -82,7 +84,7 @@ def trade_off(points: Sequence[Point], *, title: str, height: int = 400) -> go.F
     most = max((point.milliseconds for point in points), default=1.0)
     ends = [end for point in points for end in (point.value, point.low, point.high) if end is not None]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
-    # Also where all are alike, which would be drawn from 0 to 2.
+    # The margin must not be 0 if all values are equal: Plotly would draw the axis from 0 to 2.
     margin = max(0.06 * (high - low), 0.005)
     figure.update_layout(
         height=height,

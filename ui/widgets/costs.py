@@ -1,4 +1,4 @@
-"""What a choice of settings will cost, in words, before it is made."""
+"""Texts that state the memory and disk space of settings before a model is fitted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def facts(config: PadimConfig, images: int) -> list[tuple[str, str]]:
-    """What these settings take with that many images of good parts, as label and value."""
+    """Return the memory and disk space of these settings for a number of good images, as (label, value)."""
     from padim.analysis.cost import estimate
 
     cost = estimate(config, images)
@@ -27,7 +27,7 @@ def facts(config: PadimConfig, images: int) -> list[tuple[str, str]]:
 
 
 def note(config: PadimConfig, images: int) -> str:
-    """What is to be known beside the numbers."""
+    """Return a note on how these costs depend on the number of images."""
     from padim.analysis.cost import estimate, images_for_full_size
 
     cost = estimate(config, images)
@@ -48,7 +48,7 @@ def note(config: PadimConfig, images: int) -> str:
 
 
 def checkpoint(config: PadimConfig, images: int) -> str:
-    """What is left on disk when the working features of that many images are deleted."""
+    """Format the disk space that remains after deleting the working features of a number of images."""
     from padim.analysis.cost import estimate
 
     return megabytes(estimate(config, images).checkpoint)

@@ -1,4 +1,4 @@
-"""Buttons that hand out a file, made when it is asked for."""
+"""Download buttons whose file is created when they are clicked."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def button(
     disabled: bool = False,
     help: str | None = None,
 ) -> None:
-    """Draw it; the page does not run again when it is pressed.
+    """Draw a download button; clicking it does not run the page again.
 
     Args:
-        words: on the button.
-        make: the file's content.
-        name: what the file is named after; may hold anything.
-        suffix: ends the file's name and tells its kind: csv, html, json, png or zip.
-        key: of the button.
-        disabled: there is nothing to hand out.
-        help: shown on hovering.
+        words: the text on the button.
+        make: returns the file's content.
+        name: the base of the file name; may contain any characters.
+        suffix: file name ending with the file type: .csv, .html, .json, .png or .zip.
+        key: key of the button.
+        disabled: whether there is nothing to download.
+        help: the tooltip.
     """
     st.download_button(
         words,

@@ -1,7 +1,7 @@
-"""What a person says an image shows, by the image's content, so that it is known when it comes again.
+"""The users' labels of images, stored by the hash of the image's file so that they apply to every copy.
 
-Labels are kept beside the model. To *keep* an image is no statement about it: that only takes it off the
-list of changed verdicts, and lives as long as the session.
+Labels are stored in the model's folder. To *keep* an image is not a label: it only takes the image off the
+list of changed verdicts, for the rest of the session.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ _WRITING = threading.Lock()
 
 @dataclass
 class _Kept:
-    """Images off the list of changes, by model: their hashes."""
+    """The hashes of images that were taken off the list of changes, by model id."""
 
     of: dict[str, set[str]] = field(default_factory=dict)
 
 
 def labels(entry: Entry) -> dict[str, Label]:
-    """The labels given with this model in use, by the SHA-256 of the image's file."""
+    """Return the labels stored with this model, by the SHA-256 of the image's file."""
     return _read(entry.path / _FILE)
 
 
 def kept(entry: Entry) -> set[str]:
-    """Images that this session has taken off the list of changes."""
+    """Return the hashes of images that this session has taken off the list of changes."""
     return state.of(_Kept).of.setdefault(entry.id, set())
 
 
 def keep(entry: Entry, sha256: str, *, off: bool = True) -> None:
-    """Take an image off the list of changes, or let it come back; its label stays."""
+    """Take an image off the list of changes, or put it back; its label stays."""
     (kept(entry).add if off else kept(entry).discard)(sha256)
 
 
 def put(
     entry: Entry, sha256: str, label: Label | None, *, instead_of: Label | Literal["any"] | None = "any"
 ) -> None:
-    """Label an image; None takes its label away.
+    """Set or remove the label of an image.
 
     Args:
-        entry: the model that the label is kept with.
-        sha256: of the image's file.
-        label: what it shows.
-        instead_of: do so only if it is labelled like this now, None: not labelled.
+        entry: the model with which the label is stored.
+        sha256: hash of the image's file.
+        label: the label; None removes it.
+        instead_of: change the label only if this is the present one (None: not labeled).
 
     Raises:
-        OSError: the label cannot be saved, or the model is gone.
+        OSError: the label cannot be saved, or the model was deleted.
     """
     if not entry.path.is_dir():
         raise FileNotFoundError(errno.ENOENT, "the model was deleted", str(entry.path))
@@ -73,17 +73,17 @@ def put(
         else:
             known[sha256] = label
         content = json.dumps(known, indent=0, sort_keys=True).encode()
-        # A model that was deleted meanwhile does not come back as a folder with labels.
+        # Do not create the folder of a model that was deleted meanwhile.
         write_atomic(entry.path / _FILE, content, make_folder=False)
 
 
 def forget_kept(entry: Entry) -> None:
-    """Another threshold is in use: its list of changes starts whole."""
+    """Put all images back on the list of changes, because another threshold is in use."""
     state.of(_Kept).of.pop(entry.id, None)
 
 
 def _read(path: Path) -> dict[str, Label]:
-    # A label is a convenience: a file that cannot be read must not keep anybody from calibrating.
+    # Labels are optional: a file that cannot be read must not prevent calibration.
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""Which layer saw it, for people: layers in plain words, shares as bars, and what they are worked out from.
+"""Attribution of anomalies to network layers: layers in plain words, shares as bars, cached results.
 
-All of it is asked for by a click and kept: an image goes through the network once more, once, whatever
-thresholds and regions it is then looked at with.
+The attribution is computed on request and cached: the network runs once more per image, whatever thresholds
+and regions are then asked about.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ if TYPE_CHECKING:
     from padim.storage.model_folders import Entry
     from ui.scoring import ScoredUpload
 
-# What a layer of that stride sees, as far as one word can say it.
+# What a layer of a given stride responds to, in a word or two.
 _SEES = {2: "finest detail", 4: "fine detail", 8: "pattern", 16: "shape", 32: "whole objects"}
-# From shallow to deep along one ramp: legible on light and on dark, its ends apart for all eyes.
+# Color ramp from shallow to deep layers, legible on light and dark backgrounds, with ends that color-blind
+# viewers can tell apart.
 _RAMP = ("#8fd0bd", "#5db8ae", "#3f9fae", "#4283ad", "#5469a6", "#6c5196", "#82407f")
 
 
 def sees(layer: Layer) -> str:
-    """A layer in plain words: "fine detail, 4 px"."""
+    """Describe a layer in plain words: "fine detail, 4 px"."""
     return f"{_SEES.get(layer.stride, 'detail')}, {layer.stride} px"
 
 
-def colours(count: int) -> list[str]:
-    """A colour for each of so many layers, from shallow to deep, as far apart as there are."""
+def colors(count: int) -> list[str]:
+    """Return a color for each of ``count`` layers, from shallow to deep, as far apart as possible."""
     if count == 1:
         return [_RAMP[3]]
     return [_RAMP[round(i * (len(_RAMP) - 1) / (count - 1))] for i in range(count)]
@@ -51,12 +52,12 @@ UNREPORTED = (
 
 
 def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) -> list[Bar]:
-    """The bars of the layers in use.
+    """Return bars of the layers' shares.
 
     Args:
-        model: whose layers they are.
-        shares: of one, a layer each, from shallow to deep.
-        features: say how many of the features kept come from each layer.
+        model: the model with these layers.
+        shares: the share of each layer, 0 to 1, from shallow to deep.
+        features: also state how many of the model's features come from each layer.
     """
     from padim.analysis.layer_questions import features_by_layer, whole_percents
 
@@ -67,10 +68,10 @@ def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) ->
             layer.name,
             f"{sees(layer)} · {n} of {of} features" if features else sees(layer),
             percent,
-            colour,
+            color,
         )
-        for (layer, n), percent, colour in zip(
-            kept, whole_percents(list(shares)), colours(len(kept)), strict=True
+        for (layer, n), percent, color in zip(
+            kept, whole_percents(list(shares)), colors(len(kept)), strict=True
         )
     ]
 
@@ -79,7 +80,7 @@ def bars_of(model: Padim, shares: Sequence[float], *, features: bool = False) ->
 
 
 def labels(places: Sequence[AskedPlace], item: ScoredUpload) -> list[str]:
-    """What the places of an image that can be asked about are called."""
+    """Return the names of the places in an image whose attribution can be asked for."""
     regions = sum(place.region is not None for place in places)
 
     def label(number: int, place: AskedPlace) -> str:
@@ -92,12 +93,12 @@ def labels(places: Sequence[AskedPlace], item: ScoredUpload) -> list[str]:
         at = where(region.centroid_x, region.centroid_y, item.original_size)
         return f"{which}: {at}, {region.area:,} px"
 
-    # Regions come first.
+    # The numbers count the regions, because these come first.
     return [label(number, place) for number, place in enumerate(places, 1)]
 
 
 def where(x: float, y: float, height_width: tuple[int, int]) -> str:
-    """In which ninth of an image a point lies: "upper left", "centre", "right"."""
+    """Describe the ninth of an image that contains a point: "upper left", "centre", "right"."""
     height, width = height_width
     row = ("upper", "", "lower")[min(2, int(3 * (y + 0.5) / height))]
     column = ("left", "", "right")[min(2, int(3 * (x + 0.5) / width))]
@@ -109,10 +110,10 @@ def where(x: float, y: float, height_width: tuple[int, int]) -> str:
 
 
 def explained(entry: Entry, model: Padim, item: ScoredUpload, place: AskedPlace) -> Explanation:
-    """What each layer has to do with the distance at a place of an image.
+    """Return the layers' shares of the distance at a place in an image.
 
     Raises:
-        OSError: the image's file is gone.
+        OSError: the image's file no longer exists.
     """
     import numpy as np
 
@@ -142,7 +143,7 @@ def _embedding(_model: Padim, _item: ScoredUpload, identity: str, sha256: str) -
 
 
 def outlined(item: ScoredUpload, model: Padim, level: int, place: AskedPlace) -> ServedImage:
-    """The small image with that place outlined."""
+    """Return the small image with a place outlined."""
     from padim.data.decode import decode
     from padim.output.small_overlays import outlined_jpeg
 
@@ -156,7 +157,7 @@ def outlined(item: ScoredUpload, model: Padim, level: int, place: AskedPlace) ->
 
 
 def of_normals(entry: Entry, model: Padim) -> Explanation:
-    """What each layer has to do with the held-out distances of all normals in the fit."""
+    """Return the layers' shares of the held-out distances of all normals in the fit."""
     return _of_normals(model, workspace.held_out_identity(entry))
 
 
@@ -168,7 +169,10 @@ def _of_normals(_model: Padim, identity: str) -> Explanation:
 
 
 def of_each(entry: Entry, model: Padim, indices: Iterable[int]) -> dict[int, Explanation]:
-    """What each layer has to do with the held-out score of each of these normals, where it comes from."""
+    """Return the layers' shares of the held-out score of each of these normals, by index.
+
+    The shares are taken at the place that determines the score.
+    """
     area = model.config.min_area
     return _of_each(model, workspace.held_out_identity(entry), tuple(indices), area)
 

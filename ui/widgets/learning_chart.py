@@ -1,4 +1,4 @@
-"""The learning curve as Plotly figures; Plotly is imported when one is drawn."""
+"""Plotly figures of the learning curve; Plotly is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from padim.analysis.learning_figures import LearningCurve, Spread
 
 _HEIGHT = 340
-# Neighbouring ticks closer than this factor would lie on one another on a narrow screen.
+# Adjacent ticks closer than this factor would overlap on a narrow screen.
 _APART = 1.3
-# Room to either side of the curve, as a factor.
+# Margin on either side of the curve, as a factor.
 _MARGIN = 1.12
 
 
 def caught(curve: LearningCurve, enough: int) -> go.Figure:
-    """Share of defects caught over the number of good parts, with the range over the subsets.
+    """Draw the share of defects caught over the number of good parts, with the range over the subsets.
 
     Args:
-        curve: with defects.
-        enough: number of parts from which on one odd part no longer decides the threshold.
+        curve: a learning curve with defects.
+        enough: number of parts from which a single outlier no longer determines the threshold.
     """
     import plotly.graph_objects as go
 
@@ -41,10 +41,10 @@ def caught(curve: LearningCurve, enough: int) -> go.Figure:
 
 
 def false_rejects(curve: LearningCurve, enough: int) -> go.Figure:
-    """False rejects promised, their upper bound, and what share of the parts left out was rejected.
+    """Draw the promised false-reject rate, its upper bound, and the rate on the parts that were left out.
 
     Args:
-        curve: any.
+        curve: a learning curve, with or without defects.
         enough: as for :func:`caught`.
     """
     import plotly.graph_objects as go
@@ -52,7 +52,7 @@ def false_rejects(curve: LearningCurve, enough: int) -> go.Figure:
     figure = go.Figure()
     parts = [size.parts for size in curve.sizes]
     left = [(size.parts, size.left_out) for size in curve.sizes if size.left_out is not None]
-    # The range first, the lines on it.
+    # Draw the range first, and the lines on top of it.
     known = [spread for _, spread in left if spread is not None]
     _add(figure, [number for number, _ in left], known, "left-out parts rejected", GOOD, rgb="91, 143, 176")
     for values, name, dash in (
@@ -74,9 +74,9 @@ def false_rejects(curve: LearningCurve, enough: int) -> go.Figure:
 
 
 def _add(
-    figure: go.Figure, parts: Sequence[int], spreads: Sequence[Spread], name: str, colour: str, *, rgb: str
+    figure: go.Figure, parts: Sequence[int], spreads: Sequence[Spread], name: str, color: str, *, rgb: str
 ) -> None:
-    """A line of means with a band from the smallest to the largest."""
+    """Add a line of means with a band from the smallest to the largest value."""
     figure.add_scatter(
         x=[*parts, *reversed(parts)],
         y=[*(spread.high for spread in spreads), *(spread.low for spread in reversed(spreads))],
@@ -93,7 +93,7 @@ def _add(
         customdata=[(spread.low, spread.high) for spread in spreads],
         mode="lines+markers",
         name=name,
-        line={"color": colour, "width": 2},
+        line={"color": color, "width": 2},
         marker={"size": 7},
         hovertemplate="%{x} parts: %{y:.1%}<br>%{customdata[0]:.1%} to %{customdata[1]:.1%}<extra>"
         + name
@@ -102,7 +102,7 @@ def _add(
 
 
 def _mark(figure: go.Figure, curve: LearningCurve, enough: int) -> None:
-    """Where one odd part ceases to decide the threshold, if that lies within the curve."""
+    """Mark the number of parts from which one outlier no longer determines the threshold, if in range."""
     if curve.sizes[0].parts < enough <= curve.parts:
         figure.add_shape(
             type="line",
@@ -112,7 +112,7 @@ def _mark(figure: go.Figure, curve: LearningCurve, enough: int) -> None:
             y1=1,
             yref="paper",
             line={"color": "#888888", "width": 1, "dash": "dash"},
-            # No annotation: on a logarithmic axis that takes another unit than a shape.
+            # A label, not an annotation: on a logarithmic axis, annotations use other units than shapes.
             label={"text": f"{enough}", "textposition": "end", "textangle": 0, "font": {"size": 11}},
         )
 

@@ -1,4 +1,4 @@
-"""What killed servers have left on this machine: swept when the app starts."""
+"""Removal of files that killed servers have left on this machine, when the app starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SWEPT: set[str] = set()
 
 
 def sweep_once() -> None:
-    """Remove temporary files and uploads that no living process and no stopped fit needs; once a server."""
+    """Remove temporary files and uploads that no process and no interrupted fit needs, once per server."""
     root = str(workspace.root())
     with _ONCE:
         if root in _SWEPT:
@@ -28,7 +28,7 @@ def _sweep() -> None:
     try:
         gone = doctor.sweep(doctor.leftovers_of_workspace(workspace.store()) + doctor.leftovers_of_cache())
     except OSError as error:
-        _LOGGER.warning("the workspace was not swept: %s", error)
+        _LOGGER.warning("leftover files in the workspace were not removed: %s", error)
         return
     if gone:
         size = sum(leftover.bytes for leftover in gone)

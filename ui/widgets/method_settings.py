@@ -1,4 +1,4 @@
-"""The choice of method and its settings, in a quality engineer's words."""
+"""The form for choosing a method and its settings, described for quality engineers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from padim.config import PadimConfig
 
 _CORESETS = (0.5, 1.0, 2.0, 5.0, 10.0)
-# By how many grid positions to each side the nearest patch is looked for; 0 is everywhere, in a coreset.
+# Grid positions to each side within which the nearest patch is searched; 0 searches a coreset of all of them.
 _NEIGHBORHOODS = {0: "Anywhere on the part", 1: "At most one place away", 2: "At most two places away"}
 _EXACT = "Each good part is scored by a model that has never seen it: so will the next good part score."
 
 
 def title(name: str) -> str:
-    """The method's name in menus; says so where it cannot be fitted for want of PyTorch."""
+    """Return the method's name in menus, with a note if fitting it requires PyTorch that is not installed."""
     shown = METHODS[name].title
     return shown if can_fit(name) else f"{shown} (needs PyTorch)"
 
 
 def choose() -> dict[str, Any]:
-    """Draw the method and what belongs to it; the keys of the config they stand for."""
+    """Draw the choice of method with its settings, and return the values as keys of the configuration."""
     name = st.selectbox(
         "Method",
         list(METHODS),
@@ -45,7 +45,7 @@ def choose() -> dict[str, Any]:
     if name == "ensemble":
         chosen["members"] = used = tuple(
             st.pills(
-                "Which methods judge together",
+                "Which methods score together",
                 [key for key in METHODS if key != "ensemble"],
                 selection_mode="multi",
                 wrap=True,
@@ -80,7 +80,7 @@ def choose() -> dict[str, Any]:
 
 
 def _memory() -> dict[str, Any]:
-    """Draw what PatchCore remembers, and where it looks for the nearest."""
+    """Draw PatchCore's settings: where the nearest patch is searched, and the share of patches stored."""
     chosen: dict[str, Any] = {}
     chosen["neighborhood"] = st.selectbox(
         "Where the nearest patch is looked for",
@@ -109,10 +109,10 @@ def _memory() -> dict[str, Any]:
 
 
 def advanced(chosen: dict[str, Any]) -> dict[str, Any]:
-    """Draw what only some methods have, for the method that was chosen.
+    """Draw the advanced settings of the chosen method, and return them as keys of the configuration.
 
     Args:
-        chosen: from :func:`choose`.
+        chosen: the values returned by :func:`choose`.
     """
     from padim.config import PadimConfig
 
@@ -144,7 +144,7 @@ def advanced(chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def titles(config: PadimConfig) -> str:
-    """The method in a few words."""
+    """Describe the method in a few words."""
     text = " + ".join(catalogue.get(name).title for name in config.methods_used)
     if config.method == "padim" and config.position_tolerance:
         text += ", position-tolerant"
@@ -154,7 +154,7 @@ def titles(config: PadimConfig) -> str:
 
 
 def honesty(config: PadimConfig) -> str:
-    """How the good parts' own scores came about, in a sentence or two."""
+    """Explain in a sentence or two how the good parts' held-out scores were computed."""
     ways = {catalogue.held_out(name, neighborhood=config.neighborhood) for name in config.methods_used}
     text = [_EXACT] if ways == {"exact"} else []
     if "approximate" in ways:

@@ -1,4 +1,4 @@
-"""The networks a model can be fitted with: how heavy each is, where its weights are, and bringing them."""
+"""The networks a model can be fitted with: cost, location of the weights, and upload of a weights file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from ui.widgets.panels import plain
 if TYPE_CHECKING:
     from padim.config import PadimConfig
 
-# What one image takes, counted in multiplications up to the deepest of the default layers at 256 px, and
-# the size of the published file in MB.
+# Work per image, measured in multiplications up to the deepest default layer at 256 px, and the size of the
+# published file in MB.
 _ABOUT = {
     "efficientnet_lite0": ("Light: a good first choice, made for computers without a graphics card.", 19),
     "efficientnet_lite1": ("Light: 1.4 times the work of EfficientNet-Lite0.", 22),
@@ -47,13 +47,13 @@ NetworkState = Literal["here", "random", "download", "bring", "blocked"]
 
 @dataclass(frozen=True)
 class NetworkStatus:
-    """Where a network's weights are.
+    """The availability of a network's weights.
 
     Attributes:
-        kind: on this server; not needed; to be fetched by the fit; to be brought by somebody; or something
-            is wrong with the server.
-        told: what is wrong there; else empty.
-        path: of the file, where it is here.
+        kind: "here": on this server; "random": not needed; "download": the fit downloads them; "bring": a
+            user must supply them; "blocked": the server's setup prevents their use.
+        description: what is wrong if ``kind`` is "blocked", else empty.
+        path: the weights file, if it is a file of this server.
     """
 
     kind: NetworkState
@@ -68,16 +68,16 @@ class NetworkStatus:
 
 @dataclass
 class _Refused:
-    """The file last brought for each network, where it could not be used: why."""
+    """The reason why the file last supplied for each network was refused, by network name."""
 
     why: dict[str, PadimError] = field(default_factory=dict)
 
 
 def status(name: str, kind: Literal["pretrained", "random"] = "pretrained") -> NetworkStatus:
-    """Where a network's weights are, without asking anybody else than this server.
+    """Return the availability of a network's weights, without network access.
 
     Raises:
-        BackboneError: unknown network.
+        BackboneError: the network is unknown.
     """
     backbone = backbones.get(name)
     there = weights.available(name)
@@ -96,36 +96,36 @@ def status(name: str, kind: Literal["pretrained", "random"] = "pretrained") -> N
 
 
 def ready(config: PadimConfig) -> bool:
-    """Whether a fit can begin, or can at least fetch what it lacks."""
+    """Whether a fit can start, or can at least download the weights it lacks."""
     return all(status(part, config.weights).ready for part in backbones.get(config.backbone).parts)
 
 
 def title(name: str) -> str:
-    """The network's name in menus; says so where it cannot be used for want of PyTorch."""
+    """Return the network's name in menus, with a note if it requires PyTorch that is not installed."""
     shown = backbones.get(name).title
     return shown if can_be_made(name) else f"{shown} (needs PyTorch)"
 
 
 def can_be_made(name: str) -> bool:
-    """Whether a network comes with the program, or PyTorch is here to convert it."""
+    """Whether a network is included in the program, or PyTorch is installed to convert it."""
     try:
         return weights.comes_with_program(name) or not weights.lacks_builder(backbones.get(name))
-    except BackboneError:  # a setting of the server's that the panel will tell of
+    except BackboneError:  # an invalid setting of the server, which the panel reports
         return True
 
 
 def about(name: str) -> str:
-    """One plain line: how heavy a network is."""
+    """Describe in one line how much computation a network takes."""
     return _ABOUT[name][0]
 
 
 def panel(name: str, layers: Sequence[str], now: NetworkStatus) -> None:
-    """Say where the weights are, and take a file of them where they are not, or cannot be used.
+    """Show where the weights are, and offer to upload a file if they are missing or cannot be used.
 
     Args:
         name: the network.
-        layers: those chosen: a file is held against the network as far as the deepest of them.
-        now: :func:`status`.
+        layers: the chosen layers; an uploaded file is checked against the network up to the deepest of them.
+        now: the availability of the weights, from :func:`status`.
     """
     wanting = fit.lacking() == name
     if now.kind == "random":
@@ -162,7 +162,7 @@ def panel(name: str, layers: Sequence[str], now: NetworkStatus) -> None:
 
 
 def _how(name: str, layers: Sequence[str], file: WeightsFile) -> None:
-    """What to do, and the uploader that does it."""
+    """Show the instructions for obtaining a weights file, and the uploader for it."""
     if file.url:
         first = f"On a computer with a network, download [{file.name}]({file.url})."
     else:
@@ -173,34 +173,34 @@ def _how(name: str, layers: Sequence[str], file: WeightsFile) -> None:
     st.markdown(f"1. {first}\n2. Drop it here, or have it put into `{weights.folder()}` on the server.")
     refused = state.of(_Refused).why
     uploader = f"weights-{name}"
-    brought = uploads.one(
+    image_set = uploads.one(
         uploader,
         "Bring the weights file",
         weights.SUFFIXES,
         help="It is checked before it is kept: whether it is whole, and whether it fits this network. A file "
         "of your own with weights for this network will do, too.",
     )
-    if brought is not None:
+    if image_set is not None:
         refused.pop(name, None)
         try:
             with st.spinner("Checking the file"):
-                keep(name, layers, brought.name, brought.getvalue())
+                keep(name, layers, image_set.name, image_set.getvalue())
         except PadimError as error:
             refused[name] = error
         else:
             fit.forget_failure()
-        # Either way it has been read: 100 MB need not wait in memory for the session to end.
-        uploads.release(uploader, [(brought.name, brought)])
+        # The file has been read in either case, so its 100 MB need not stay in memory.
+        uploads.release(uploader, [(image_set.name, image_set)])
         st.rerun()
     if name in refused:
         shell.failure("This file was not kept.", refused[name])
 
 
 def keep(name: str, layers: Sequence[str], file: str, content: bytes) -> Path:
-    """Check a file of weights by hash and architecture, and keep it for this and all later fits.
+    """Check a weights file by hash and architecture, and store it for this and all later fits.
 
     Raises:
-        BackboneError: it cannot be used, or another file would be used before it; it is not kept then.
+        BackboneError: it cannot be used, or another file would take precedence over it; it is not stored.
     """
     return weights.keep(name, file, content, partial(backbones.check_fit, name, tuple(layers)))
 

@@ -1,4 +1,4 @@
-"""The good parts of a fitted model on the pages: drawn, taken out and put back."""
+"""The good parts of a fitted model on the pages: their images, exclusion and inclusion."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ REASONS: dict[Reason, str] = {
 def overlay_of(
     entry: Entry, model: Padim, index: int, level: int | None = None, min_area: int | None = None
 ) -> ServedImage:
-    """A normal's small image with its held-out heat; without heat where there is no held-out map.
+    """Return a normal's small image with the heatmap of its held-out map, or without if there is no map.
 
     Args:
-        entry: the model's entry; its revision keys the cache.
-        model: the opened model.
-        index: into ``model.normals_``.
-        level: a threshold to try; default: the one in use.
-        min_area: a smallest region to try; default: the one in use.
+        entry: the saved model; its revision is part of the cache key.
+        model: the same model, opened.
+        index: index into ``model.normals_``.
+        level: a threshold to try, as a level; by default the one in use.
+        min_area: a smallest region to try, in map pixels; by default the one in use.
     """
     if level is None:
         threshold = model.current_threshold
@@ -52,18 +52,18 @@ def _overlay_of(_model: Padim, identity: str, index: int, level: int, min_area: 
 
 
 def exclude(entry: Entry, index: int, reason: Reason) -> None:
-    """Take a part out of the fit, exactly, and save."""
+    """Exclude a part from the fit (an exact downdate of the statistics) and save the model."""
     with workspace.edit(entry) as model:
         model.exclude(index, reason)
 
 
 def include(entry: Entry, index: int) -> None:
-    """Put a part back: the former model, bit for bit."""
+    """Include a part again, which restores the former model bit for bit, and save the model."""
     with workspace.edit(entry) as model:
         model.include(index)
 
 
 def delete_features(entry: Entry) -> None:
-    """Free the disk the normals' features take; a checkpoint stays."""
+    """Delete the normals' features from disk; a checkpoint stays."""
     with workspace.edit(entry) as model:
         model.working_set.delete()

@@ -1,6 +1,7 @@
-"""Images as HTML: galleries of thumbnails, verdicts and lists.
+"""HTML of galleries, verdicts, bars and lists.
 
-Everything a user named is escaped. Colours come from ``style.css``; a verdict is always also a word.
+All text supplied by users is escaped. Colors are defined in ``style.css``; a verdict is always shown as a
+word too.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from ui.files.media import ServedImage
 if TYPE_CHECKING:
     from padim.decision.guard_band import Verdict
 
-# Everything that Markdown or one of Streamlit's own marks (":red[...]", "$...$") could begin with.
+# All characters that can start Markdown or one of Streamlit's own directives (":red[...]", "$...$").
 _MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
 
 
 @dataclass(frozen=True)
 class Thumb:
-    """One thumbnail of a gallery. ``note`` is plain text below the name; ``full`` opens on a click."""
+    """One thumbnail of a gallery; ``note`` is plain text below the name, ``full`` opens on a click."""
 
     image: ServedImage
     name: str
@@ -32,29 +33,29 @@ class Thumb:
 
 
 def plain(text: str) -> str:
-    """Text as Markdown that shows it as it is spelt: a name brings along no images, links or colours."""
+    """Escape text for Markdown, so that it is shown literally and cannot add images, links or colors."""
     return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def literal(text: str) -> str:
-    """Text as a Markdown code span, for words out of a link: unlike :func:`plain`, an address is no link."""
+    """Return text as a Markdown code span; unlike with :func:`plain`, an address does not become a link."""
     text = " ".join(text.split())
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}"
 
 
 def badge(verdict: Verdict) -> str:
-    """The verdict as a word in its colour, and with its shape."""
+    """Return HTML of the verdict as a word, with its color and shape."""
     return f'<span class="pv-verdict pv-{verdict}">{verdict.capitalize()}</span>'
 
 
 def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> str:
-    """HTML of a grid of thumbnails with names, notes and, where given, verdicts.
+    """Return HTML of a grid of thumbnails with names, notes and verdicts.
 
     Args:
-        thumbs: what to show.
-        small: smaller tiles, for many images.
-        more: how many images there are beyond these; said in a last tile.
+        thumbs: the thumbnails.
+        small: use smaller tiles, for many images.
+        more: number of further images, stated in a last tile.
     """
     tiles = []
     for thumb in thumbs:
@@ -64,7 +65,7 @@ def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> s
         if thumb.full is not None:
             full = escape(thumb.full.url(), quote=True)
             image = f'<a href="{full}" target="_blank" rel="noopener" title="Open full size">{image}</a>'
-        # One line, badge or not: tiles of one row must be of one height.
+        # Badge and note share a line, so that all tiles in a row have the same height.
         line = badge(thumb.verdict) if thumb.verdict else ""
         if thumb.note:
             line += f'<span title="{escape(thumb.note, quote=True)}">{escape(thumb.note)}</span>'
@@ -81,36 +82,36 @@ def gallery(thumbs: Iterable[Thumb], *, small: bool = False, more: int = 0) -> s
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of a bar chart of shares.
+    """One bar of a bar chart of shares.
 
     Attributes:
-        label: what it is about.
-        note: more about it, in plain text.
-        percent: 0 to 100.
-        colour: its hex colour.
+        label: its name.
+        note: an explanation in plain text.
+        percent: its share, 0 to 100.
+        color: its color in hexadecimal notation.
     """
 
     label: str
     note: str
     percent: int
-    colour: str
+    color: str
 
 
 def bars(rows: Iterable[Bar]) -> str:
-    """HTML of a compact horizontal bar chart of shares, each with its number."""
+    """Return HTML of a compact horizontal bar chart of shares, each with its number."""
     lines = "".join(
         f"<li><div><b>{escape(row.label)}</b><span>{escape(row.note)}</span><em>{row.percent} %</em></div>"
-        f'<div aria-hidden="true"><i style="width:{row.percent}%;background:{row.colour}"></i></div></li>'
+        f'<div aria-hidden="true"><i style="width:{row.percent}%;background:{row.color}"></i></div></li>'
         for row in rows
     )
     return f'<ul class="pv-bars">{lines}</ul>'
 
 
 def stack(rows: Sequence[Bar]) -> str:
-    """HTML of one bar that shares are stacked in, and the largest of them in words."""
+    """Return HTML of one stacked bar of shares, and the largest of them in words."""
     most = max(rows, key=lambda row: row.percent)
     parts = "".join(
-        f'<i style="width:{row.percent}%;background:{row.colour}" '
+        f'<i style="width:{row.percent}%;background:{row.color}" '
         f'title="{escape(f"{row.label}: {row.percent} %", quote=True)}"></i>'
         for row in rows
         if row.percent
@@ -122,36 +123,36 @@ def stack(rows: Sequence[Bar]) -> str:
 
 
 def legend(rows: Iterable[Bar]) -> str:
-    """HTML of what the colours of :func:`stack` stand for."""
+    """Return HTML of a legend for the colors of :func:`stack`."""
     items = "".join(
-        f'<span><i style="background:{row.colour}"></i><b>{escape(row.label)}</b> {escape(row.note)}</span>'
+        f'<span><i style="background:{row.color}"></i><b>{escape(row.label)}</b> {escape(row.note)}</span>'
         for row in rows
     )
     return f'<div class="pv-legend">{items}</div>'
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """HTML of a short row of label and value pairs."""
+    """Return HTML of a row of label and value pairs."""
     items = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in pairs)
     return f'<dl class="pv-facts">{items}</dl>'
 
 
 def problems(rows: Iterable[tuple[str, str]]) -> str:
-    """HTML of a list of files that could not be used, each with its reason."""
+    """Return HTML of a list of files that could not be used, each with its reason."""
     items = "".join(f"<li><b>{escape(name)}</b> {escape(reason)}</li>" for name, reason in rows)
     return f'<ul class="pv-problems">{items}</ul>'
 
 
 def figures(head: Sequence[str], rows: Iterable[tuple[str, str, str, str]]) -> str:
-    """HTML of a table of figures.
+    """Return HTML of a table of metrics.
 
     Args:
         head: titles of the three columns.
-        rows: name, value, interval (or why there is no value) and what it says, in plain text.
+        rows: name, value, interval (or the reason for a missing value) and explanation, in plain text.
     """
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     lines = "".join(
-        # A reason takes several lines, an interval one.
+        # A reason takes several lines, whereas an interval takes one.
         f"<tr{' class=pv-none' if value == '–' else ''}>"
         f"<td>{escape(name)}<small>{escape(says)}</small></td><td><b>{escape(value)}</b></td>"
         f"<td>{escape(between)}</td></tr>"

@@ -1,4 +1,4 @@
-"""The control above the settings that chooses among presets, and what it says of the one chosen."""
+"""The control above the settings that chooses a preset, and the description of the chosen one."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
     from padim.config import PadimConfig
 
 _KEY = "fit-preset"
-# The widgets whose values a preset decides; the features' slider has a key for every range.
+# Keys of the widgets whose values a preset sets; the features' slider has a key for every range.
 SIZE, STRIDE = "fit-size", "fit-stride"
 
 
 def layers_key(backbone: str) -> str:
-    """Key of the layers' widget: every network has its own."""
+    """Return the key of the layers' widget, which is different for every network."""
     return f"fit-layers-{backbone}"
 
 
 def features_key(backbone: str, channels: int) -> str:
-    """Key of the slider of channels kept: another network or set of layers has another range."""
+    """Return the key of the slider of features kept, whose range depends on the network and its layers."""
     return f"fit-d-{backbone}-{channels}"
 
 
 def draw(chosen: Mapping[str, Any], config: PadimConfig | None, images: int) -> None:
-    """Draw the control, set to the preset that the settings make, or to none of them.
+    """Draw the control, set to the preset that matches the settings, or to "Custom".
 
     Call it once the settings are known, in a container above them.
 
     Args:
-        chosen: keys of a configuration, as the widgets stand.
-        config: what they make; None where that is no valid one.
-        images: of good parts.
+        chosen: the present values of the widgets, as keys of a configuration.
+        config: the resulting configuration, or None if it is not valid.
+        images: number of images of good parts.
     """
     backbone = str(chosen["backbone"])
     now = _matching(chosen)
     options: list[presets.PresetName | Literal["custom"]] = [preset.name for preset in PRESETS.values()]
     if now is None:
         options.append("custom")
-    # The settings are what counts: the control only says which preset they are, and when it is clicked.
+    # The settings decide: the control shows the matching preset, and changes them only when it is clicked.
     st.session_state[_KEY] = now or "custom"
     st.segmented_control(
         "How closely it looks",
@@ -64,12 +64,12 @@ def draw(chosen: Mapping[str, Any], config: PadimConfig | None, images: int) -> 
 
 def _matching(chosen: Mapping[str, Any]) -> presets.PresetName | None:
     if any(key not in chosen for key in presets.CONTROLLED):
-        return None  # no layer is chosen, and so no number of features
+        return None  # without a layer there is no number of features
     return presets.matching(chosen)
 
 
 def _apply(backbone: str) -> None:
-    """Set the widgets below to what the preset says; runs before the page does."""
+    """Set the widgets below to the preset's values; a callback that runs before the page."""
     name = st.session_state.get(_KEY)
     if name not in PRESETS:
         return
@@ -83,7 +83,7 @@ def _apply(backbone: str) -> None:
 def _description(
     now: presets.PresetName | None, backbone: str, config: PadimConfig | None, images: int
 ) -> str:
-    """One line: what it does, costs and has gained."""
+    """Describe in one line what the preset does, what it costs and what it has gained in measurements."""
     if now is None:
         return "Settings of your own, below. Choose a preset to go back to one."
     sentences = [PRESETS[now].summary if backbone == presets.TUNED_FOR else presets.ELSEWHERE[now]]
@@ -95,7 +95,7 @@ def _description(
 
 
 def _cost(now: presets.PresetName, backbone: str, config: PadimConfig | None, images: int) -> str:
-    """Memory for these images, and time, against the standard preset."""
+    """Compare memory for these images, and time, with the standard preset."""
     if config is None:
         return ""
     from padim.analysis.cost import estimate

@@ -1,4 +1,4 @@
-"""Plotly figure of the Robustness page: errors against the severity of one kind of change."""
+"""Plotly figure of the Robustness page: error rates over the severity of one kind of change."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChangeLine:
-    """One curve.
+    """One curve of the chart.
 
     Attributes:
-        name: of it.
-        rates: at each severity; all of none where there are no such images.
+        name: its name.
+        rates: the counted share at each severity; counts of 0 if there are no such images.
     """
 
     name: str
@@ -29,7 +29,7 @@ class ChangeLine:
 
 
 REJECTED, CAUGHT, LIMIT, TOLERATED = GOOD, DEFECT, LINE, DRAFT
-"""Colours: good parts rejected, defects caught, the promise, what is borne."""
+"""Colors of good parts rejected, defects caught, the promised rate, and the tolerated range."""
 
 
 def against_severity(
@@ -43,17 +43,17 @@ def against_severity(
     tolerated: int | None,
     height: int = 250,
 ) -> go.Figure:
-    """Shares at each severity, with their intervals.
+    """Draw the shares at each severity, with their intervals.
 
     Args:
-        rejected: good parts.
-        caught: defects.
-        ticks: a short word for each severity.
-        said: the severities with their units.
-        title: of the axis.
-        limit: share of good parts that may be rejected; None: nothing is promised.
-        borne: index of the largest severity that is borne; None where nothing can be said.
-        height: pixels.
+        rejected: the shares of good parts rejected.
+        caught: the shares of defects caught.
+        ticks: a short axis label for each severity.
+        text: the severities with their units.
+        title: title of the axis.
+        limit: share of good parts that may be rejected; None if the threshold promises nothing.
+        tolerated: index of the largest tolerated severity; None if it cannot be determined.
+        height: height in pixels.
     """
     import plotly.graph_objects as go
 
@@ -64,7 +64,7 @@ def against_severity(
         )
     if limit is not None:
         figure.add_hline(y=limit, line={"color": LIMIT, "width": 1.5, "dash": "dash"})
-    for line, colour, symbol, aside in (
+    for line, color, symbol, aside in (
         (rejected, REJECTED, "circle", -0.04),
         (caught, CAUGHT, "square", 0.04),
     ):
@@ -77,9 +77,9 @@ def against_severity(
             customdata=[charts.counted(text[i], rate) for i, rate in known],
             mode="lines+markers",
             name=line.name,
-            line={"color": colour, "width": 2},
+            line={"color": color, "width": 2},
             marker={"symbol": symbol, "size": 7},
-            error_y=charts.whiskers([rate for _, rate in known], colour),
+            error_y=charts.whiskers([rate for _, rate in known], color),
             hovertemplate="%{customdata}<extra>" + line.name + "</extra>",
         )
     figure.update_layout(

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from padim.analysis.blind_spots import PlaceCount
     from padim.analysis.detection_curve import Curve
 
-# From faint to strong, apart for colour-blind eyes and on light and dark; marks tell them apart as well.
+# Colors from faint to strong contrast, distinct for color-blind viewers and on light and dark backgrounds;
+# the markers differ as well.
 CONTRASTS = ("#8a6fb0", "#5b8fb0", "#2f9e8f", "#c9a227", "#d9622b", "#b5567e")
 _MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "x")
-# Missed, in part, caught: the verdicts' hues.
+# Colors of missed, partly caught and caught: the hues of the verdicts.
 _SCALE = ((0.0, "#b3400c"), (0.5, "#e6c35c"), (1.0, "#1f8a70"))
 _STEPS = 60
 
@@ -30,21 +31,21 @@ _STEPS = 60
 def detection(
     curves: Sequence[tuple[str, Curve]], *, factor: float, unit: str, height: int = 430
 ) -> go.Figure:
-    """Share caught over size: a curve for each contrast, with counts as points and their intervals.
+    """Draw the share caught over size: a curve for each contrast, with counts and intervals as points.
 
     Args:
         curves: name and curve of each contrast, sizes in map pixels.
-        factor: units a map pixel is.
-        unit: what to call those.
-        height: pixels.
+        factor: size of a map pixel in ``unit``.
+        unit: name of the unit.
+        height: height in pixels.
     """
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    # Points of one size side by side, or their intervals would lie on one another.
+    # Points of the same size are drawn side by side, so that their intervals do not overlap.
     apart = 1.03
     for i, (name, curve) in enumerate(curves):
-        colour, mark = CONTRASTS[i % len(CONTRASTS)], _MARKS[i % len(_MARKS)]
+        color, mark = CONTRASTS[i % len(CONTRASTS)], _MARKS[i % len(_MARKS)]
         aside = apart ** (i - (len(curves) - 1) / 2)
         known = [
             (value * factor, rate) for value, rate in zip(curve.values, curve.rates, strict=True) if rate.of
@@ -58,18 +59,18 @@ def detection(
                 x=(xs * factor).tolist(),
                 y=fitted.tolist(),
                 mode="lines",
-                line={"color": colour, "width": 2},
+                line={"color": color, "width": 2},
                 hoverinfo="skip",
             )
         figure.add_scatter(
             x=[value * aside for value, _ in known],
             y=[rate.share for _, rate in known],
             customdata=[charts.counted(f"{value:.3g} {unit}", rate) for value, rate in known],
-            # All or none caught: no curve, but a line still shows which points belong together.
+            # If all or none are caught, there is no fitted curve; a line shows which points belong together.
             mode="markers" if fitted is not None else "markers+lines",
-            marker={"color": colour, "symbol": mark, "size": 8},
-            line={"color": colour, "width": 2},
-            error_y=charts.whiskers([rate for _, rate in known], colour),
+            marker={"color": color, "symbol": mark, "size": 8},
+            line={"color": color, "width": 2},
+            error_y=charts.whiskers([rate for _, rate in known], color),
             name=name,
             hovertemplate="%{customdata}<extra>" + escape(name) + "</extra>",
         )
@@ -79,7 +80,7 @@ def detection(
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
-        # Plotly's own legend ends up on the curves when the window is made narrower.
+        # Plotly's own legend would cover the curves when the window is made narrower.
         showlegend=False,
         xaxis={
             "title": f"size of the defect ({unit})",
@@ -110,15 +111,15 @@ def place_map(
     backdrop: bytes,
     height: int = 430,
 ) -> go.Figure:
-    """Share caught by place, as a grid of colours and the places themselves, on an image of the part.
+    """Draw the share caught by place, as a grid of colors and the places themselves, on an image of the part.
 
     Args:
-        share: float64 ``(cells, cells)``, NaN where nothing was tried.
+        share: share caught per cell, float64 ``(cells, cells)``, NaN where nothing was tried.
         spots: the places.
-        side: of the map, in its pixels.
-        shape: width over height of a map pixel as it lies in the images.
+        side: side of the map in pixels.
+        shape: aspect ratio (width over height) of a map pixel in the original images.
         backdrop: JPEG of the part as the model sees it.
-        height: pixels.
+        height: height in pixels.
     """
     import plotly.graph_objects as go
 
@@ -194,7 +195,7 @@ def place_map(
             }
         ],
         xaxis={**axis, "range": [0, side]},
-        # Downwards, as in an image, and in the part's own shape.
+        # The y axis points down, as in an image, and is scaled to the part's original aspect ratio.
         yaxis={**axis, "range": [side, 0], "scaleanchor": "x", "scaleratio": 1 / shape},
     )
     return figure

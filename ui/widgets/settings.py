@@ -1,4 +1,4 @@
-"""The settings of a new model, in a quality engineer's words, as one form's worth of widgets."""
+"""The form with the settings of a new model, described for quality engineers."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from padim.network.registry import Backbone
 
 _SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
-# Side by side where there is room for a whole label, else one below the other.
+# Narrowest column in pixels: widgets are side by side if their labels fit, else one below the other.
 _NARROWEST = 150
 _NORMS = {"l2": "One length for each layer", "none": "As the network gives them"}
-# Not "fine" or "standard": those are presets.
+# The labels avoid "fine" and "standard", which are names of presets.
 STRIDES = {4: "4 px, closest", 8: "8 px", 16: "16 px, widest"}
 
 
 def form(*, mixed_shapes: bool, images: int) -> PadimConfig | None:
-    """Draw the widgets and return the config they stand for; None while they make no valid one.
+    """Draw the widgets and return the resulting configuration, or None while it is not valid.
 
     Args:
-        mixed_shapes: the images' aspect ratios differ, which makes padding the better default.
-        images: of good parts, to say what a preset costs.
+        mixed_shapes: whether the images' aspect ratios differ, which makes padding the better default.
+        images: number of images of good parts, from which the cost of a preset is estimated.
     """
     from pydantic import ValidationError
 
     from padim.config import PadimConfig, explain
 
-    # It says which preset the settings below it are, so it is drawn when they are known.
+    # Filled in last, because it shows which preset matches the settings below it.
     preset = st.container()
     chosen: dict[str, Any] = method_settings.choose()
     name = st.selectbox(
@@ -51,7 +51,7 @@ def form(*, mixed_shapes: bool, images: int) -> PadimConfig | None:
         name = _with_another(name)
     backbone = backbones.get(name)
     chosen["backbone"] = name
-    # What it says of the weights depends on an answer further down.
+    # Filled in later, because its text on the weights depends on a widget further down.
     about = st.container()
     with st.expander("Layers, input size and grid", key="fit-closely", icon=":material/tune:"):
         chosen.update(_closeness(backbone, name))
@@ -92,9 +92,9 @@ def form(*, mixed_shapes: bool, images: int) -> PadimConfig | None:
 
 
 def _closeness(backbone: Backbone, name: str) -> dict[str, Any]:
-    """The settings that presets decide, one by one.
+    """Draw the individual settings that presets set, and return their values.
 
-    Their defaults are put into the session and not given to the widgets, for a preset sets them there too.
+    Their defaults are stored in the session, not passed to the widgets, because presets set them there too.
     """
     standard = presets.settings("standard", name)
     chosen: dict[str, Any] = {}
@@ -155,14 +155,14 @@ def _closeness(backbone: Backbone, name: str) -> dict[str, Any]:
 
 
 def _with_another(name: str) -> str:
-    """The network's name, or its and another's, on which the same methods judge as well."""
+    """Draw the choice of a second network for an ensemble; return the name of the network or of the pair."""
     another = st.selectbox(
         "And on another network",
         [None, *(key for key in backbones.REGISTRY if key != name)],
         format_func=lambda key: "None" if key is None else networks.title(key),
         key=f"fit-another-{name}",
         persist_state="session",
-        help="Every method of the ensemble then judges on both networks. Time and memory double.",
+        help="Every method of the ensemble then scores on both networks. Time and memory double.",
     )
     return name if another is None else f"{name}{JOIN}{another}"
 
@@ -183,7 +183,7 @@ def _weights() -> Literal["pretrained", "random"]:
 
 
 def _normalization(method: str) -> dict[str, Any]:
-    """The feature normalization, by default the method's own; nothing for one that reads no features."""
+    """Draw the choice of feature normalization; return nothing for a method that does not use features."""
     if method == "stfpm":
         return {}
     default = catalogue.get(method).feature_norm
@@ -194,7 +194,7 @@ def _normalization(method: str) -> dict[str, Any]:
         format_func=lambda norm: (
             f"{_NORMS[norm]} (usual for this method)" if norm == default else _NORMS[norm]
         ),
-        # Another method has another default: its own key gives it its own.
+        # The key depends on the method, because the default does.
         key=f"fit-norm-{method}",
         persist_state="session",
         help="At every place the features of a layer are brought to one length, so that bright edges, glare "

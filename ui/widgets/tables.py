@@ -1,4 +1,4 @@
-"""Tables as HTML, each cell a figure with a word below it. Everything is escaped."""
+"""HTML tables whose cells contain a value and a note below it; all text is escaped."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from html import escape
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place.
+    """The content of one table cell.
 
     Attributes:
-        text: the figure.
-        note: a line below it, smaller.
-        strong: the figure is what the table is about.
+        text: the value.
+        note: a smaller line below it.
+        strong: whether to emphasize the value.
     """
 
     text: str
@@ -23,11 +23,11 @@ class Cell:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """HTML of a table that scrolls by itself where it is too wide.
+    """Return HTML of a table that scrolls horizontally if it is too wide.
 
     Args:
         head: titles of the columns.
-        rows: as many cells each.
+        rows: rows with one cell per column.
     """
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)

@@ -1,4 +1,4 @@
-"""A running server as a browser, another site's page and another machine meet it."""
+"""A running server's answers to a browser, to the page of another site and to another machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ui.app import server as gate
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[served.Server]:
-    """The app on the settings it comes with."""
+    """Start the app with its default settings."""
     folder = tmp_path_factory.mktemp("served")
     environment = {"PADIM_HOME": str(folder / "home")}
     with served.serving(served.APP, log=folder / "server.log", environment=environment) as running:
@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[served.Server]:
 def ask(
     server: served.Server, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
-    """One request, with these headers in place of those of the client."""
+    """Send one request with these headers in place of the client's."""
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
     try:
         connection.request(method, path, headers=headers)
@@ -99,7 +99,7 @@ def test_a_foreign_name_in_front_of_its_address_is_refused(server: served.Server
     assert status == 403
     assert b"localhost" in body
     assert headers["X-Frame-Options"] == "DENY"
-    # The page that was fetched under that name would open its connection under it too.
+    # A page fetched under that name would open its web socket under it too.
     with (
         pytest.raises(InvalidStatus) as refused,
         connect(
@@ -158,14 +158,14 @@ def test_a_server_that_others_can_reach_says_so(
     config.set_option("server.address", address)
     try:
         assert gate.reachable_from_elsewhere() is open_to_others
-        told = [caption.value for caption in Session().app.sidebar.caption]
+        report = [caption.value for caption in Session().app.sidebar.caption]
     finally:
         config.set_option("server.address", before)
-    assert any("other machines" in text and "no accounts" in text for text in told) is open_to_others
+    assert any("other machines" in text and "no accounts" in text for text in report) is open_to_others
 
 
 def test_tables_offer_no_csv_of_their_own() -> None:
-    """Streamlit's would hand a spreadsheet names that are formulas; ``padim.output.results`` defuses them."""
+    """Streamlit's export would pass on names that are formulas; ``padim.output.results`` defuses them."""
     settings = tomllib.loads((served.ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
     assert settings["client"]["disableDataExport"] is True
     assert config.get_option("client.disableDataExport") is True  # the release knows the option

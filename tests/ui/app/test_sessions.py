@@ -1,4 +1,4 @@
-"""Sessions that have left: when they end, and who is told."""
+"""Disconnected sessions: when they end, and which callbacks are called."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from ui.app.sessions import Sessions
 
 
 class World:
-    """A clock, and browsers that come and go."""
+    """A simulated clock, with browsers that connect and disconnect."""
 
     def __init__(self) -> None:
         self.now, self.connected = 0.0, {"a", "b"}
-        self.told: list[str] = []
+        self.ended: list[str] = []
         self.closed: list[str] = []
         self.sessions = Sessions(
             lambda session: session in self.connected, self.closed.append, 90.0, lambda: self.now
         )
-        self.sessions.at_end.append(self.told.append)
+        self.sessions.at_end.append(self.ended.append)
         for session in self.connected:
-            self.sessions.here(session)
+            self.sessions.touch(session)
 
     def at(self, now: float) -> list[str]:
         self.now = now
-        return self.sessions.look()
+        return self.sessions.end_expired()
 
 
 def test_a_session_ends_once_its_browser_has_been_away_for_long() -> None:
@@ -33,7 +33,7 @@ def test_a_session_ends_once_its_browser_has_been_away_for_long() -> None:
     world.connected.discard("a")
     assert world.at(1089) == []
     assert world.at(1090) == ["a"]
-    assert (world.told, world.closed, len(world.sessions)) == (["a"], ["a"], 1)
+    assert (world.ended, world.closed, len(world.sessions)) == (["a"], ["a"], 1)
     assert world.at(2000) == []
 
 

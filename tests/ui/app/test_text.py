@@ -1,4 +1,4 @@
-"""Numbers in words: never more precise, or kinder, than they are."""
+"""Formatting of numbers, which never makes them look more precise or more favorable than they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ui.app import text
 
 
 @pytest.mark.parametrize(
-    ("share", "up", "said"),
+    ("share", "up", "expected"),
     [
         (0.05, False, "5 in 100"),
         (0.07, True, "7 in 100"),  # 0.07 * 100 is a little more than 7 in floating point
@@ -19,12 +19,12 @@ from ui.app import text
         (1.0, True, "100 in 100"),
     ],
 )
-def test_shares_in_hundreds(share: float, up: bool, said: str) -> None:
-    assert text.in_hundred(share, up=up) == said
+def test_shares_in_hundreds(share: float, up: bool, expected: str) -> None:
+    assert text.in_hundred(share, up=up) == expected
 
 
 @pytest.mark.parametrize(
-    ("score", "said"),
+    ("score", "expected"),
     [
         (100.0, "1.00 ×"),
         (100.0001, "1.01 ×"),
@@ -33,8 +33,8 @@ def test_shares_in_hundreds(share: float, up: bool, said: str) -> None:
         (123_456.0, "1,234.56 ×"),
     ],
 )
-def test_multiples_never_cross_the_threshold_by_rounding(score: float, said: str) -> None:
-    assert text.multiple(score, 100.0) == said
+def test_multiples_never_cross_the_threshold_by_rounding(score: float, expected: str) -> None:
+    assert text.multiple(score, 100.0) == expected
 
 
 def test_no_multiple_of_nothing() -> None:
@@ -42,11 +42,11 @@ def test_no_multiple_of_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "said"),
+    ("size", "expected"),
     [(10, "1 kB"), (850_000, "850 kB"), (1.44e6, "1.4 MB"), (35e6, "35 MB"), (2.31e9, "2.3 GB")],
 )
-def test_sizes(size: float, said: str) -> None:
-    assert text.megabytes(size) == said
+def test_sizes(size: float, expected: str) -> None:
+    assert text.megabytes(size) == expected
 
 
 def test_counts_and_sizes() -> None:

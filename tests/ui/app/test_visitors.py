@@ -1,4 +1,4 @@
-"""The running server: what one visitor can do to another's work, and what a visitor leaves behind."""
+"""The running server: one visitor's effect on another's work, and what remains after a visitor."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server(home: Path) -> Iterator[served.Server]:
 
 
 def until(server: served.Server, happened: Callable[[], bool]) -> None:
-    """Ask the server how it is until something has happened: it answers meanwhile."""
+    """Request the server's health, which must be answered, until a condition holds."""
     for _ in range(200_000):
         if happened():
             return
@@ -42,7 +42,7 @@ def until(server: served.Server, happened: Callable[[], bool]) -> None:
     pytest.fail("it did not happen")
 
 
-def test_a_message_that_clears_the_caches_stops_nobodys_work(server: served.Server, home: Path) -> None:
+def test_a_message_that_clears_the_caches_stops_no_work(server: served.Server, home: Path) -> None:
     with Visitor(server.url, "fit") as me, Visitor(server.url) as stranger:
         me.upload(IMAGES)
         until(server, lambda: me.run().button("fit-go") is not None)
@@ -89,7 +89,7 @@ def test_ctrl_c_does_not_wait_for_a_fit(tmp_path: Path) -> None:
             me.click("fit-go")
             until(server, lambda: bool(psutil.Process(server.process.pid).children()))
             (worker,) = psutil.Process(server.process.pid).children()
-            worker.suspend()  # a fit that takes for ever
+            worker.suspend()  # a fit that never ends
             server.process.send_signal(signal.SIGINT)
             server.process.wait(30)
         worker.resume()

@@ -1,4 +1,4 @@
-"""What scores depend on, and edits that wait for each other."""
+"""Identity of scores, and edits of a model that wait for each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ui.app import workspace
 
 @pytest.fixture
 def entry(small_model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
-    """A saved model in a workspace of the test's own."""
+    """Return a saved model in the test's own workspace."""
     monkeypatch.setenv("PADIM_HOME", str(tmp_path))
     store = Workspace(tmp_path)
     made = store.create("Parts")
@@ -86,4 +86,4 @@ def test_an_edit_that_fails_changes_nothing(entry: Entry) -> None:
         failing()
     assert not workspace.changed(entry)
     with workspace.edit(entry, patience=0.01):
-        pass  # the lock was let go
+        pass  # the lock was released

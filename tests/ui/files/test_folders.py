@@ -1,4 +1,4 @@
-"""Folders on the server: only below the roots that were opened, links and dots followed."""
+"""Folders on the server: only below the configured roots, with links and ``..`` resolved."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_folders_and_zips_below_a_root(root: Path) -> None:
 @pytest.mark.parametrize(
     "named", ["../secret", "line 3/../../secret", "/etc", "..", "../open-too", "../missing"]
 )
-def test_what_lies_outside_is_refused_and_not_described(root: Path, named: str) -> None:
+def test_a_path_outside_is_refused_and_not_described(root: Path, named: str) -> None:
     with pytest.raises(FolderError, match="lies outside"):
         resolve(named)
 
@@ -53,7 +53,7 @@ def test_a_link_that_leads_out_is_refused(root: Path, tmp_path: Path) -> None:
         ("a\0b", "not a"),
     ],
 )
-def test_what_is_not_there_is_said(root: Path, named: str, why: str) -> None:
+def test_a_missing_folder_is_reported(root: Path, named: str, why: str) -> None:
     with pytest.raises(FolderError, match=why):
         resolve(named)
 

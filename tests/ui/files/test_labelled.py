@@ -1,4 +1,4 @@
-"""Images brought: which labels they have, and which of them are taken."""
+"""Chosen images: which labels they have, and which of them are used."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import pytest
 from padim.data.labeled_images import good_ones
 from padim.errors import PadimError
 from tests.parts import normals
-from ui.files import bring, labelled
+from ui.files import image_input, labelled
 
 FILES = [(name, bytes(data)) for name, data in normals(5)]
 
 
-def folder(root: Path, names: list[str]) -> bring.Brought:
-    """Good parts under these names."""
+def folder(root: Path, names: list[str]) -> image_input.ImageSet:
+    """Write images of good parts under these names."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(FILES[0][1])
-    return bring.from_folder(root, "set")
+    return image_input.from_folder(root, "set")
 
 
-def zipped(names: list[str]) -> bring.Brought:
+def zipped(names: list[str]) -> image_input.ImageSet:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in names:
             archive.writestr(name, FILES[0][1])
     packed.seek(0)
     upload: Any = packed  # read like an uploaded file
-    return bring.from_uploads([("set.zip", upload)])
+    return image_input.from_uploads([("set.zip", upload)])
 
 
 NAMES = ["good/a.png", "good/b.png", "chip/c.png", "dent/d.png", "ground_truth/chip/c.png"]
@@ -61,7 +61,7 @@ def test_without_labels_all_are_good(place: str, tmp_path: Path) -> None:
     assert len(good_ones(found)) == 2
 
 
-def test_a_single_folder_is_no_good_part_until_someone_says_so() -> None:
+def test_a_single_folder_is_not_good_until_the_user_says_so() -> None:
     found = labelled.of(zipped(["line3/a.png", "line3/b.png"]))
     assert (found.good, found.defects) == (0, 2)
     assert len(list(good_ones(found.all_good()))) == 2
@@ -72,7 +72,7 @@ def test_nothing_to_read_is_one_sentence(tmp_path: Path) -> None:
         labelled.of(folder(tmp_path, []))
     upload: Any = io.BytesIO(b"no zip")
     with pytest.raises(PadimError, match=r"holds no images \(bad.zip"):
-        labelled.of(bring.from_uploads([("bad.zip", upload)]))
+        labelled.of(image_input.from_uploads([("bad.zip", upload)]))
 
 
 def test_masks_beside_an_open_folder_stay_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Images behind URLs: exact bytes, one URL a content, slots that release, names that are text."""
+"""Media URLs: exact bytes, one URL per content, slots that release memory, and names that stay text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WEBP = b"RIFF\x00\x00\x00\x00WEBPVP8 "
 
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch) -> MemoryMediaFileStorage:
-    """Streamlit's own store and manager, without a server."""
+    """Return Streamlit's own media store and manager, without a server."""
     store = MemoryMediaFileStorage("/media")
     server = SimpleNamespace(media_file_mgr=MediaFileManager(store))
     monkeypatch.setattr(runtime, "exists", lambda: True)
@@ -47,7 +47,7 @@ def served(storage: MemoryMediaFileStorage, url: str) -> bytes:
 @pytest.mark.parametrize(
     ("data", "mimetype"), [(png(1), "image/png"), (JPEG, "image/jpeg"), (WEBP, "image/webp")]
 )
-def test_the_signature_tells_the_type(data: bytes, mimetype: str) -> None:
+def test_the_signature_determines_the_type(data: bytes, mimetype: str) -> None:
     assert mimetype_of(data) == mimetype
 
 
@@ -63,14 +63,14 @@ def test_the_url_is_relative_and_serves_the_exact_bytes(storage: MemoryMediaFile
     assert url.startswith("media/")
     assert url.endswith(".png")
     assert served(storage, url) == data
-    assert ServedImage(data).url() == url  # a rerun names the same file
+    assert ServedImage(data).url() == url  # a rerun registers the same file
     assert ServedImage(png(8)).url() != url
 
 
 def test_large_images_that_differ_in_one_byte_have_urls_of_their_own(
     storage: MemoryMediaFileStorage,
 ) -> None:
-    # Streamlit samples files above 1 MiB for its ids: this byte is not among the sampled ones.
+    # For its ids Streamlit samples files above 1 MiB, and this byte is not among the samples.
     one = bytearray(JPEG + bytes(4 * 2**20))
     other = bytearray(one)
     other[2**20] = 1
@@ -79,7 +79,7 @@ def test_large_images_that_differ_in_one_byte_have_urls_of_their_own(
     assert served(storage, urls[1]) == bytes(other)
 
 
-def test_within_a_run_a_file_is_hashed_once_and_named_anew_in_the_next(
+def test_within_a_run_a_file_is_hashed_once_and_registered_again_in_the_next(
     storage: MemoryMediaFileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = runtime.get_instance().media_file_mgr
@@ -87,8 +87,8 @@ def test_within_a_run_a_file_is_hashed_once_and_named_anew_in_the_next(
     url = image.url()
     with monkeypatch.context() as patch:
         patch.setattr(manager, "add", None)
-        assert ServedImage(png(9)).url() == url  # the part of the page that runs again by itself
-    # A full run: Streamlit forgets what was named, and so must we.
+        assert ServedImage(png(9)).url() == url  # a fragment of the page that runs on its own
+    # A full run: Streamlit drops the registered files, and so must the cache of URLs.
     manager.clear_session_refs()
     new_run()
     assert image.url() == url
@@ -119,8 +119,8 @@ def test_names_are_text_never_markup(storage: MemoryMediaFileStorage) -> None:
 
 
 @pytest.mark.parametrize("text", ["![seen](x) [a](y) **b**", ":red[x] $a$ `c`", "1. # a\n- b", "<img src=x>"])
-def test_names_are_shown_as_they_are_spelt(text: str) -> None:
-    # CommonMark: a backslash before a punctuation mark makes it a letter like any other.
+def test_names_are_shown_literally(text: str) -> None:
+    # CommonMark: a backslash before a punctuation mark makes it an ordinary character.
     escaped = panels.plain(text)
     marks = [i for i, letter in enumerate(escaped) if letter in string.punctuation and letter != "\\"]
     assert all(escaped[i - 1] == "\\" for i in marks)
@@ -135,7 +135,7 @@ def test_words_of_a_link_stay_inside_their_code_span(text: str) -> None:
     assert fence not in re.findall("`+", text)
 
 
-def test_a_verdict_is_a_word_not_only_a_colour(storage: MemoryMediaFileStorage) -> None:
+def test_a_verdict_is_a_word_not_only_a_color(storage: MemoryMediaFileStorage) -> None:
     html = panels.gallery(
         [panels.Thumb(ServedImage(png(1)), "a", "", "reject"), panels.Thumb(ServedImage(png(2)), "b")]
     )

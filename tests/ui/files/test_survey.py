@@ -1,4 +1,4 @@
-"""The first look at images: what cannot be used is named, and a look nobody waits for ends at once."""
+"""The survey of images: unusable files are named, and a cancelled survey ends at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads are let go: the server's copy is forgotten, and the uploader starts empty."""
+"""Release of uploads: the server's copy is dropped, and the uploader starts empty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ui.files import uploads
 
 @pytest.fixture
 def manager(monkeypatch: pytest.MonkeyPatch) -> MemoryUploadedFileManager:
-    """Streamlit's own store of uploads, without a server."""
+    """Return Streamlit's own upload store, without a server."""
     store = MemoryUploadedFileManager("/upload")
     monkeypatch.setattr(runtime, "exists", lambda: True)
     monkeypatch.setattr(runtime, "get_instance", lambda: SimpleNamespace(uploaded_file_mgr=store))
@@ -43,6 +43,6 @@ def test_released_files_leave_the_server_but_not_their_reader(manager: MemoryUpl
         "still wanted"
     ]
     assert manager.get_files("another session", ["a"])
-    assert mine[0][1].getvalue() == b"pixels"  # the fit under way reads on
+    assert mine[0][1].getvalue() == b"pixels"  # a running fit can still read it
     assert uploads._key("normals") != before  # a new widget, and so an empty one
     assert uploads._key("tests") == "tests-0"

@@ -1,4 +1,4 @@
-"""Background jobs: progress, time left, cancel, errors, and the registry. No Streamlit here."""
+"""Background jobs: progress, time left, cancellation, errors, and the registry, without Streamlit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WAIT = 30
 
 
 class Clock:
-    """Seconds under the test's control."""
+    """A clock in seconds that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -123,7 +123,7 @@ def test_time_left_goes_by_the_pace_of_the_stage() -> None:
     job.progress(2, 10, "Reading")
     assert job.seconds_left == pytest.approx(16.0)
     clock.now = 5.0
-    job.progress(0, 100, "Learning")  # a new stage: the old pace says nothing
+    job.progress(0, 100, "Learning")  # a new stage, for which the old pace does not count
     assert job.seconds_left is None
     clock.now = 6.0
     job.progress(50, 100, "Learning")
@@ -170,15 +170,15 @@ def test_fraction(progress: JobProgress, fraction: float) -> None:
     ("seconds", "spoken"),
     [(1, "a few seconds"), (42, "40 s"), (89, "90 s"), (180, "3 min"), (4800, "1 h 20 min")],
 )
-def test_durations_are_spoken(seconds: float, spoken: str) -> None:
+def test_durations_are_readable(seconds: float, spoken: str) -> None:
     assert spoken_duration(seconds) == spoken
 
 
-# -- what a job holds, and whose it is -------------------------------------------------------------------
+# -- memory and owners of a job --------------------------------------------------------------------------
 
 
 class Heavy:
-    """Something that must not be kept."""
+    """An object that must be released."""
 
 
 def test_the_work_and_all_it_held_goes_with_its_end() -> None:
@@ -216,7 +216,7 @@ def test_what_only_one_session_sees_goes_with_it() -> None:
     for key, owner in (("a", "me"), ("b", "you"), ("c", None)):
         ended(registry, key, owner=owner)
     both = ended(registry, "d", owner="me")
-    assert registry.get("d", "you") is both  # seen by another from now on
+    assert registry.get("d", "you") is both  # another session sees it from now on
     registry.leave("me")
     assert [key for key in "abcd" if registry.get(key)] == ["b", "c", "d"]
     registry.leave("you")
@@ -244,14 +244,14 @@ def test_work_for_one_session_stops_with_it_and_what_is_saved_goes_on() -> None:
     for thread in threading.enumerate():
         if thread.name == "job fit":
             thread.join(WAIT)
-    assert registry.get("fit") is None, "nobody is left to read it"
+    assert registry.get("fit") is None, "no session is left to read it"
 
 
-def test_whoever_waits_is_told_of_a_cancellation_once() -> None:
+def test_a_callback_for_cancellation_is_called_once() -> None:
     job: Job[None] = Job("a", "Work", lambda _: None)
-    told: list[str] = []
-    job.on_cancel(lambda: told.append("first"))
+    report: list[str] = []
+    job.on_cancel(lambda: report.append("first"))
     job.cancel()
     job.cancel()
-    job.on_cancel(lambda: told.append("too late"))
-    assert told == ["first", "too late"]
+    job.on_cancel(lambda: report.append("too late"))
+    assert report == ["first", "too late"]

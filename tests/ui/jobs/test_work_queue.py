@@ -1,4 +1,4 @@
-"""The queue before the one worker process, and handing images over to it. No Streamlit, no process here."""
+"""The queue of the worker process and the handover of images, without Streamlit and without a process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from padim.errors import StorageError
 from padim.worker.images import AtPath, Files, open_images
 from padim.worker.messages import Include, WorkerResult
 from tests.parts import normals
-from ui.files import bring
+from ui.files import image_input
 from ui.jobs import work_queue
 from ui.jobs.jobs import Job, JobRegistry
 
@@ -21,7 +21,7 @@ WAIT = 30
 
 
 class Gates:
-    """Stands in for the worker: every request waits for its gate."""
+    """A replacement of the worker in which every request waits for its gate."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
@@ -65,19 +65,19 @@ class Noted(Job[Any]):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.stages: list[str] = []
-        self.said = threading.Condition()
+        self.changed = threading.Condition()
 
     def progress(
         self, done: int, total: int | None = None, stage: str = "", *, in_bytes: bool = False
     ) -> None:
         super().progress(done, total, stage, in_bytes=in_bytes)
-        with self.said:
+        with self.changed:
             self.stages.append(stage)
-            self.said.notify_all()
+            self.changed.notify_all()
 
     def wait_for(self, stage: str) -> None:
-        with self.said:
-            assert self.said.wait_for(lambda: stage in self.stages, WAIT), self.stages
+        with self.changed:
+            assert self.changed.wait_for(lambda: stage in self.stages, WAIT), self.stages
 
 
 def queued(name: str, kind: work_queue.WorkKind = "fit") -> Noted:
@@ -136,7 +136,7 @@ def test_a_failure_lets_the_next_one_go(monkeypatch: pytest.MonkeyPatch) -> None
         assert job.state == "failed"
 
 
-# -- handing over ----------------------------------------------------------------------------------------
+# -- handover --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -149,15 +149,15 @@ def idle() -> Job[Any]:
     return Job("a", "Work", lambda _: None)
 
 
-def test_uploads_lie_on_disk_as_long_as_they_are_needed(home: Path) -> None:
+def test_uploads_are_on_disk_as_long_as_they_are_needed(home: Path) -> None:
     uploads = [*normals(3), ("same.png", b"1"), ("same.png", b"2")]
-    source = bring.from_uploads(uploads)  # type: ignore[arg-type]  # bytes do for uploads here
+    source = image_input.from_uploads(uploads)  # type: ignore[arg-type]  # bytes do for uploads here
     expected = list(source.source)
     with work_queue.handed_over(source, idle()) as given:
         assert isinstance(given, Files)
         assert list(open_images(given)) == expected
         (folder,) = [path for path in (home / "jobs").iterdir() if path.is_dir()]
-        # Whoever sweeps what a killed server has left can tell that this one is in use.
+        # A sweep of the files of killed servers recognizes by the lock that this folder is in use.
         with pytest.raises(Timeout):
             FileLock(folder.with_suffix(".lock")).acquire(timeout=0)
     assert list((home / "jobs").iterdir()) == []
@@ -165,19 +165,17 @@ def test_uploads_lie_on_disk_as_long_as_they_are_needed(home: Path) -> None:
 
 def test_a_folder_is_read_where_it_is(home: Path, tmp_path: Path) -> None:
     (tmp_path / "good").mkdir()
-    with work_queue.handed_over(bring.from_folder(tmp_path / "good", "good"), idle()) as given:
+    with work_queue.handed_over(image_input.from_folder(tmp_path / "good", "good"), idle()) as given:
         assert given == AtPath(path=tmp_path / "good")
     assert not home.exists()
 
 
-def test_a_disk_that_takes_no_more_is_said_and_nothing_is_left(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device", "somewhere")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    source = bring.from_uploads(normals(2))  # type: ignore[arg-type]
+    source = image_input.from_uploads(normals(2))  # type: ignore[arg-type]
     with pytest.raises(StorageError, match="no space left"), work_queue.handed_over(source, idle()):
         pass
     assert list((home / "jobs").iterdir()) == []

@@ -1,4 +1,4 @@
-"""The histogram shows what it is given: every score once, and the threshold where it is."""
+"""Charts: histograms contain every score once, with the threshold in its place; curves and bars."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_one_line_where_draft_and_threshold_in_use_agree() -> None:
 
 
 @pytest.mark.parametrize("threshold", [1.7, 2.0, 3.9, 0.4])
-def test_what_passes_stands_left_of_the_line_and_what_does_not_right(threshold: float) -> None:
+def test_accepted_parts_are_left_of_the_line_and_rejected_ones_right(threshold: float) -> None:
     scores = [0.5, 1.0, 1.7, 2.0, 2.01, 3.9]
     (trace,) = score_histogram(scores, threshold=threshold).data
     bins = trace.xbins
@@ -75,7 +75,7 @@ def test_a_score_far_beyond_the_threshold_stands_at_the_end_of_the_scale() -> No
     figure = kind_histogram({"good": [1.0] * 9, "dent": [3.0, 900.0]}, threshold=2.0)
     assert list(figure.data[1].x) == [3.0, 8.0]
     assert figure.layout.xaxis.range[1] < 9
-    # Where most lie there, they are what the histogram is about.
+    # If most scores are beyond, the histogram extends to them.
     figure = kind_histogram({"good": [1.0], "dent": [3.0, 900.0]}, threshold=2.0)
     assert list(figure.data[1].x) == [3.0, 900.0]
 

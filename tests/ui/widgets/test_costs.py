@@ -1,4 +1,4 @@
-"""What settings cost, in words: the engine's own numbers, and when few images make them small."""
+"""Texts on the cost of settings: the engine's own numbers, also for models of few images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_page_says_what_the_engine_estimates(images: int) -> None:
     assert costs.checkpoint(config, images) == megabytes(cost.checkpoint)
 
 
-def test_few_images_are_told_apart_from_enough() -> None:
+def test_few_images_are_distinguished_from_enough() -> None:
     config = PadimConfig(n_features=100)
     whole = megabytes(estimate(config).bundle)
     few = costs.note(config, 12)

@@ -1,4 +1,4 @@
-"""Labels: kept with the model by the image's content; what only tidies a list lives with the session."""
+"""Labels: stored with the model by the image's hash, while the list of changes belongs to the session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_labels_are_kept_changed_and_taken_away(entry: Entry) -> None:
     labels.put(entry, ONE, "good")
     labels.put(entry, OTHER, None)
     assert labels.labels(entry) == {ONE: "good"}
-    labels.put(entry, OTHER, None)  # nothing to take away
+    labels.put(entry, OTHER, None)  # there is no label to remove
 
 
 def test_kept_is_no_label(entry: Entry) -> None:
@@ -52,7 +52,7 @@ def test_a_deleted_model_does_not_come_back_as_a_folder(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'{"a": "evil", "b": 3}', b"\xff\xfe"])
-def test_a_damaged_file_keeps_nobody_from_calibrating(entry: Entry, content: bytes) -> None:
+def test_a_damaged_file_does_not_prevent_calibration(entry: Entry, content: bytes) -> None:
     (entry.path / "labels.json").write_bytes(content)
     assert labels.labels(entry) == {}
     labels.put(entry, ONE, "defect")

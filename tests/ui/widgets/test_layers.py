@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from padim.network.registry import REGISTRY
-from ui.widgets.layers import colours, sees, where
+from ui.widgets.layers import colors, sees, where
 from ui.widgets.panels import Bar, bars, legend, stack
 
 
@@ -14,11 +14,11 @@ def test_every_layer_there_is_has_plain_words() -> None:
         for layer in backbone.layers:
             assert sees(layer).endswith(f", {layer.stride} px")
             assert not sees(layer).startswith("detail,"), layer
-        assert len(set(colours(len(backbone.layers)))) == len(backbone.layers) or len(backbone.layers) > 7
+        assert len(set(colors(len(backbone.layers)))) == len(backbone.layers) or len(backbone.layers) > 7
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "said"),
+    ("x", "y", "expected"),
     [
         (0, 0, "upper left"),
         (299, 0, "upper right"),
@@ -28,8 +28,8 @@ def test_every_layer_there_is_has_plain_words() -> None:
         (299, 99, "lower right"),
     ],
 )
-def test_where_a_region_lies(x: float, y: float, said: str) -> None:
-    assert where(x, y, (100, 300)) == said
+def test_where_a_region_lies(x: float, y: float, expected: str) -> None:
+    assert where(x, y, (100, 300)) == expected
 
 
 def test_bars_say_what_they_draw_and_names_are_no_markup() -> None:

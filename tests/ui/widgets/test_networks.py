@@ -1,4 +1,4 @@
-"""Networks on the Fit page: where their weights are, files that are brought, and fetching with a fit."""
+"""Networks on the Fit page: location of the weights, uploaded files, and download as part of a fit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILE = REGISTRY[NAME].files[0].name
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No weights but the packages', and nobody to ask for more."""
+    """Remove all weights but those in packages, and block downloads."""
     monkeypatch.setenv("PADIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PADIM_WEIGHTS", raising=False)
     monkeypatch.setattr(urllib.request, "urlopen", Mock(side_effect=urllib.error.URLError("no network")))
@@ -44,7 +44,7 @@ def without_package(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
 
 @pytest.fixture(scope="module")
 def state_dict() -> bytes:
-    """A file of weights for the small network, as torch writes it."""
+    """Return a weights file of the small network in torch's format."""
     import torch
 
     backbone = REGISTRY[NAME]
@@ -71,7 +71,7 @@ def test_where_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (lite1.kind, lite1.ready) == ("bring", False)
 
 
-def test_what_is_wrong_with_the_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_of_the_server_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PADIM_WEIGHTS", "/no/such/place")
     now = networks.status(NAME)
     assert (now.kind, now.ready) == ("blocked", False)
@@ -90,7 +90,7 @@ def test_a_file_that_fits_is_kept_and_used(state_dict: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "said"),
+    ("name", "file", "expected"),
     [
         ("mobilenet_v3_large", "mine.pth", "mine.pth: these are not the weights of mobilenet_v3_large"),
         ("mobilenet_v3_large", f"{NAME}.pth", f"{NAME}.pth holds weights of {NAME}"),
@@ -98,11 +98,11 @@ def test_a_file_that_fits_is_kept_and_used(state_dict: bytes) -> None:
         (NAME, "weights.zip", "weights are files that end in"),
     ],
 )
-def test_a_file_that_does_not_fit_is_not_kept(name: str, file: str, said: str, state_dict: bytes) -> None:
-    with pytest.raises(BackboneError, match=said) as caught:
+def test_a_file_that_does_not_fit_is_not_kept(name: str, file: str, expected: str, state_dict: bytes) -> None:
+    with pytest.raises(BackboneError, match=expected) as caught:
         networks.keep(name, REGISTRY[name].default_layers, file, state_dict)
     assert "\n" not in str(caught.value)
-    # The folder it was looked into is nobody's business.
+    # The message must not reveal the temporary folder.
     assert str(caught.value).startswith(file)
     assert not weights.folder().exists() or list(weights.folder().iterdir()) == []
 
@@ -113,7 +113,7 @@ def test_half_a_file_is_not_kept(state_dict: bytes) -> None:
     assert weights.find(NAME) is None
 
 
-def test_a_file_that_another_stands_before_says_so(
+def test_a_file_that_another_takes_precedence_over_is_refused(
     state_dict: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "set by the machine"
@@ -133,11 +133,11 @@ def test_a_file_that_fits_takes_the_place_of_a_damaged_one(state_dict: bytes) ->
     weights.check(kept)
 
 
-# -- fetching, as the first step of a fit ------------------------------------------------------------------
+# -- download, as the first step of a fit ------------------------------------------------------------------
 
 
 class Answer(io.BytesIO):
-    """What a server sends."""
+    """The response of a server."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
@@ -146,47 +146,47 @@ class Answer(io.BytesIO):
 
 
 def fetching(config: PadimConfig) -> tuple[Job[Any], list[JobProgress]]:
-    """A job that fetches the weights, run here and now, and all it said."""
-    told: list[JobProgress] = []
+    """Run a job that downloads the weights, and return it with all its progress reports."""
+    report: list[JobProgress] = []
 
     class Listening(Job[Any]):
         def progress(self, *args: Any, **more: Any) -> None:
             super().progress(*args, **more)
-            told.append(self.current)
+            report.append(self.current)
 
     job: Job[Any] = Listening(
         "fit", "Fitting", lambda job: verbs.fetch_weights(config, job.progress, job.cancelled)
     )
-    return job, told
+    return job, report
 
 
-def test_weights_are_fetched_with_word_of_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_downloaded_with_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     content = bytes(5 * 2**20)
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Answer(content))
     monkeypatch.setattr(weights, "_check_hash", lambda *_: None)
-    job, told = fetching(PadimConfig(backbone=NAME))
+    job, report = fetching(PadimConfig(backbone=NAME))
     job.run()
     assert job.state == "done"
     assert weights.find(NAME) == weights.folder() / FILE
-    assert {now.stage for now in told} == {"Fetching the network"}
-    counted = [now for now in told if now.in_bytes]
+    assert {now.stage for now in report} == {"Fetching the network"}
+    counted = [now for now in report if now.in_bytes]
     assert [now.done for now in counted] == [(i + 1) * 2**20 for i in range(5)]
     assert {now.total for now in counted} == {len(content)}
     assert watch.how_far(counted[-1], "image") == "5 of 5 MB"
-    # Here already: nothing is asked for, nothing is said.
+    # Already on this server: nothing is downloaded and nothing reported.
     monkeypatch.setattr(urllib.request, "urlopen", Mock(side_effect=AssertionError("asked again")))
-    job, told = fetching(PadimConfig(backbone=NAME))
+    job, report = fetching(PadimConfig(backbone=NAME))
     job.run()
-    assert (job.state, told) == ("done", [])
+    assert (job.state, report) == ("done", [])
 
 
 def test_fetching_can_be_cancelled_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Answer(bytes(5 * 2**20)))
-    job, told = fetching(PadimConfig(backbone=NAME))
+    job, report = fetching(PadimConfig(backbone=NAME))
     job.cancel()
     job.run()
     assert job.state == "cancelled"
-    assert not any(now.in_bytes for now in told)
+    assert not any(now.in_bytes for now in report)
     assert list(weights.folder().iterdir()) == []
 
 
@@ -201,13 +201,13 @@ def test_without_a_network_one_sentence_says_what_to_bring() -> None:
 
 
 def test_random_weights_are_not_fetched() -> None:
-    job, told = fetching(PadimConfig(backbone=NAME, weights="random"))
+    job, report = fetching(PadimConfig(backbone=NAME, weights="random"))
     job.run()
-    assert (job.state, told) == ("done", [])
+    assert (job.state, report) == ("done", [])
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "expected"),
     [
         (JobProgress(12_000_000, 45_000_000, "", True), "12 of 45 MB"),
         (JobProgress(12_000_000, None, "", True), "12 MB"),
@@ -216,5 +216,5 @@ def test_random_weights_are_not_fetched() -> None:
         (JobProgress(3, None), ""),
     ],
 )
-def test_how_far_in_words(now: JobProgress, said: str) -> None:
-    assert watch.how_far(now, "image") == said
+def test_how_far_in_words(now: JobProgress, expected: str) -> None:
+    assert watch.how_far(now, "image") == expected

@@ -1,4 +1,4 @@
-"""Bringing images: files and zips, a folder of this computer, a folder on the server, or the sample."""
+"""The control to choose images: files and zips, a local folder, a folder on the server, or the sample."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Brought:
-    """Images someone brought.
+class ImageSet:
+    """A set of images that the user has chosen.
 
     Attributes:
         source: the images, read lazily and as often as needed.
-        label: what they are, as the user knows it.
-        name: a word for them, to name things after.
+        label: describes them to the user (a file's or folder's name, or a number of files).
+        name: a short name, from which the names of models are made.
         files: the uploads behind the source, to be released once they are no longer needed.
-        path: the folder or zip on the server behind it; None for anything else.
+        path: the folder or zip on the server behind the source; None for anything else.
     """
 
     source: Source
@@ -41,30 +41,30 @@ class Brought:
 
 @dataclass(frozen=True)
 class SampleParts:
-    """Images of the sample, offered by a button with a note beside it."""
+    """Images of the installed sample, offered by a button with a note beside it."""
 
     note: str
-    load: Callable[[], Brought]
+    load: Callable[[], ImageSet]
 
 
-def images(
+def choose(
     name: str,
     what: str,
-    take: Callable[[Brought], None],
+    take: Callable[[ImageSet], None],
     *,
     note: str = "",
     sample: SampleParts | None = None,
     also: Sequence[str] = (),
 ) -> None:
-    """Draw the ways to bring images; ``take`` gets what was brought, and the page then runs again.
+    """Draw the control to choose images; pass the choice to ``take`` and then run the page again.
 
     Args:
-        name: keeps several such places apart.
+        name: distinguishes several such controls.
         what: the images wanted, as in "images of good parts".
-        take: told what was brought.
-        note: a line below.
-        sample: offered where nothing is at hand.
-        also: endings of files wanted in a folder besides images and zips.
+        take: called with the chosen images.
+        note: a caption below the control.
+        sample: the sample, offered to users who have no images of their own.
+        also: file name endings accepted in a folder besides images and zips.
     """
     kinds = {"files": "Images or a zip", "folder": "A folder of this computer"}
     if folders.roots():
@@ -102,7 +102,7 @@ def images(
             st.caption(sample.note)
 
 
-def _on_server(name: str, take: Callable[[Brought], None]) -> None:
+def _on_server(name: str, take: Callable[[ImageSet], None]) -> None:
     with st.form(f"{name}-server", border=False):
         named = st.text_input(
             "Folder or zip on the server",
@@ -113,42 +113,42 @@ def _on_server(name: str, take: Callable[[Brought], None]) -> None:
         if st.form_submit_button("Use this folder"):
             try:
                 path = folders.resolve(named)
-                brought = from_folder(path, path.name)
+                image_set = from_folder(path, path.name)
             except PadimError as error:
                 st.error(plain(str(error)), icon=":material/error:")
             else:
-                take(brought)
+                take(image_set)
                 st.rerun()
 
 
-def from_uploads(files: list[Named]) -> Brought:
-    """Uploaded images and zips, mixed as they may be."""
+def from_uploads(files: list[Named]) -> ImageSet:
+    """Return an image set of uploaded images and zips, in any mixture."""
     from padim.data.opening import expand_uploads
 
     label = files[0][0] if len(files) == 1 else count(len(files), "uploaded file")
-    return Brought(expand_uploads(files), label, "Model", files)
+    return ImageSet(expand_uploads(files), label, "Model", files)
 
 
-def from_folder(path: Path, label: str) -> Brought:
-    """A folder or a zip on the server.
+def from_folder(path: Path, label: str) -> ImageSet:
+    """Return an image set of a folder or a zip on the server.
 
     Raises:
-        ImageError: it is neither.
+        ImageError: the path is neither.
     """
     from padim.data.opening import open_source
 
-    return Brought(open_source(path), label, path.stem, path=path)
+    return ImageSet(open_source(path), label, path.stem, path=path)
 
 
-def from_files(paths: list[tuple[str, Path]], label: str, name: str) -> Brought:
-    """A few files of this server, read now."""
+def from_files(paths: list[tuple[str, Path]], label: str, name: str) -> ImageSet:
+    """Return an image set of a few files on the server, which are read into memory now."""
     from padim.data.sources import UploadSource
 
-    return Brought(UploadSource([(shown, path.read_bytes()) for shown, path in paths]), label, name)
+    return ImageSet(UploadSource([(shown, path.read_bytes()) for shown, path in paths]), label, name)
 
 
 def sample_part() -> Path | None:
-    """The sample's part, a folder in MVTec AD layout, or None where the sample is not installed."""
+    """Return the sample's folder, in MVTec AD layout, or None if the sample is not installed."""
     sample = application_folder() / "sample_data"
     found = sorted(folder.parent.parent for folder in sample.glob("*/train/good"))
     return found[0] if found else None
