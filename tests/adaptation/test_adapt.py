@@ -409,7 +409,7 @@ def test_it_can_be_stopped_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "Looking at the files",
         "Adapting the network",
         "Adapted network: learning",
-        "Adapted network: probing",
+        "Adapted network: measuring sensitivity",
     ):
         stops = Stops(word)
         with pytest.raises(Cancelled):

@@ -139,7 +139,7 @@ def test_configurations_by_themselves_have_names_of_their_own() -> None:
         ("input_sizes: [100]", "configuration '100 px': input_size"),
         ("configurations: [{name: a}, {name: b, n_features: 3000}]", "entry 2 ('b'): n_features: 3000"),
         ("configurations: [{name: a, eps: 0.1}, {name: a, eps: 0.2}]", "another configuration called 'a'"),
-        ("configurations: [{name: 3}]", "entry 1: its name must be a word"),
+        ("configurations: [{name: 3}]", "entry 1: its name must be nonempty text"),
         ("methods: padim", "methods"),
         ("- padim", "must have the keys"),
         ("a: [", "not valid YAML"),
