@@ -127,7 +127,7 @@ class Files:
 
 
 @pytest.mark.parametrize(
-    ("bank", "centre"),
+    ("bank", "center"),
     [((9, 4, 0), (4,)), ((8, 4, 2), (4,)), ((9, 3, 2), (4,)), ((9, 4, 2), (3,))],
 )
 def test_arrays_of_another_model_are_refused(bank: tuple[int, ...], center: tuple[int, ...]) -> None:

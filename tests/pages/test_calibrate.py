@@ -246,7 +246,7 @@ def labels_message(*expected: tuple[str, str | None, int]) -> list[dict[str, obj
 def tried(monkeypatch: pytest.MonkeyPatch) -> calibrate.CalibrateState:
     """Return the draft of a session without a browser."""
     found = calibrate.CalibrateState()
-    monkeypatch.setattr(calibrate, "trying", lambda _entry: found)
+    monkeypatch.setattr(calibrate, "page_state", lambda _entry: found)
     return found
 
 
