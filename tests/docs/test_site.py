@@ -1,4 +1,4 @@
-"""The documentation as a site: built strictly, complete, loading nothing from elsewhere, also in a narrow window."""
+"""The site of the documentation: built strictly, complete, loading nothing from elsewhere, narrow or wide."""
 
 from __future__ import annotations
 
