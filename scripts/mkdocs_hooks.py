@@ -52,8 +52,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn the roles of docstrings (``:class:`` and the like) into the plain code that they stand before."""
-    return _ROLE.sub(r"\1", html) if page.file.src_uri == "reference/api.md" else html
+    """Keep short formulas on one line; turn the roles of docstrings (``:class:``) into plain code."""
+    if page.file.src_uri == "reference/api.md":
+        return _ROLE.sub(r"\1", html)
+    parts = _BLOCK.split(html)
+    return "".join(part if index % 2 else _together(part) for index, part in enumerate(parts))
+
+
+def _together(text: str) -> str:
+    text = _FORMULA.sub("\N{NO-BREAK SPACE}", text)
+    return _UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def pages() -> dict[str, str]:
@@ -68,6 +76,10 @@ def pages() -> dict[str, str]:
     }
 
 
+# Where a blank must not become the end of a line: around the sign of "n + 1", before that of "95 %".
+_FORMULA = re.compile(r"(?<=[\w)]) (?=[−+·] [\w(])|(?<=[\w)] [−+·]) (?=[\w(])")
+_UNIT = re.compile(r"(?<=\d) (?=[%×])")
+_BLOCK = re.compile(r"(<pre.*?</pre>)", re.S)
 _ROLE = re.compile(r":(?:class|func|meth|attr|data|mod|exc):(<code>)~?")
 _MARKUP = re.compile(r"\[(b|bold)\](.*?)\[/\w*\]")
 

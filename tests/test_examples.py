@@ -31,7 +31,7 @@ _IN_PYTHON = tuple(name for name in _DOCUMENTS if "```python" in (ROOT / name).r
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The sample, ``parts/good`` with 22 good parts, ``parts/today.zip`` with a bad and a good one, ``part.jpg``."""
+    """The sample, ``parts/good`` with 22 good parts, ``parts/today.zip`` with two more, ``part.jpg``."""
     good = tmp_path / "parts" / "good"
     good.mkdir(parents=True)
     for name, content in normals(22):
