@@ -143,3 +143,12 @@ def test_hooks_before_a_commit_run_the_linters_of_make() -> None:
     recipe = makefile.partition("\nlint:")[2].partition("\n\n")[0]
     commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()[1:]]
     assert [hook["entry"] for hook in hooks] == commands
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/guides/first-model.md", "docs/guides/server.md"]
+)
+def test_targets_of_make_that_documents_name_exist(name: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.M))
+    assert set(re.findall(r"(?:^|`)make ([\w-]+)", text(name), re.M)) <= targets
