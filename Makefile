@@ -2,6 +2,7 @@
 # make run-all  the same with PyTorch, for all networks and the methods that train
 # make test     install everything, Chromium and strace too if permitted, and run all tests
 # make lint     run ruff and mypy
+# make docs     build the documentation into site/; make docs-serve shows it while it is being written
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,7 @@ CHROMIUM := $(shell command -v chromium || command -v chromium-browser || comman
 # Listens on this machine only; for others: make run ADDRESS=0.0.0.0, but read .streamlit/config.toml first.
 APP := $(BIN)/padim app $(if $(ADDRESS),--address $(ADDRESS))
 
-.PHONY: run run-all test lint chromium strace
+.PHONY: run run-all test lint docs docs-serve chromium strace
 
 run: $(VENV)/.ready
 	$(APP)
@@ -29,6 +30,13 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Without the theme's own notice, which is about its successor.
+docs: $(VENV)/.ready-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean --quiet
+
+docs-serve: $(VENV)/.ready-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
