@@ -280,7 +280,7 @@ def message(
                 else [box.left, box.top, box.width, box.height],
                 "score": one.score,
                 "held": -1 if one.held is None else one.held,
-                "picture": one.picture.url() if one.picture.data else None,
+                "image": one.picture.url() if one.picture.data else None,
                 "map": numbers.url() if numbers is not None else None,
                 "full": full.url("viewer-full") if full is not None and one is at else None,
             }

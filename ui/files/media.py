@@ -111,7 +111,7 @@ class Numbers(Served):
     Of each number its difference to ``left + above - the one between`` (modulo 65536), which for a smooth map
     is small; the sign in the lowest bit; all low bytes of a table, then all high ones; the tables one after
     another, in gzip. A judged map comes to a fifth of its size, in less time than the server would take to
-    compress it at every request. ``library.js`` unpacks.
+    compress it at every request. ``tables.js`` unpacks.
     """
 
     @property
