@@ -1,14 +1,15 @@
-"""Mounts the browser components: their ES modules are served by Streamlit, straight from the folder ``modules``.
+"""Mounts the browser components, whose ES modules Streamlit serves straight from the folder ``modules``.
 
-Streamlit serves a component's asset folder under ``_stcore/bidi-components/<name>/``, below the app's own base
-path, so that modules import each other by relative paths and nothing comes from elsewhere. It knows such folders
-from the ``pyproject.toml`` of installed packages alone: not from a checkout, and not from an application that lies
-inside another package, as in our wheel. So the folder is registered here, in the same way in both, by the call that
-Streamlit itself makes for what it finds installed. That call is not public: where a release of Streamlit no longer
-has it, :func:`component` says so, and ``tests/browser/test_modules.py`` fails.
+Streamlit serves a component's asset folder under ``_stcore/bidi-components/<name>/``, below the app's own
+base path, so that modules import each other by relative paths and nothing comes from elsewhere. It knows such
+folders from the ``pyproject.toml`` of installed packages alone: not from a checkout, and not from an
+application that lies inside another package, as in our wheel. So the folder is registered here, in the same
+way in both, by the call that Streamlit itself makes for what it finds installed. That call is not public:
+where a release of Streamlit no longer has it, :func:`component` says so, and the tests fail
+(``tests/browser/test_modules.py``).
 
-A browser loads a module once for each URL. The component's name is part of the URL of every module, not only of the
-first one, and a digest of all files is part of the name: changed files have other URLs.
+A browser loads a module once for each URL. The component's name is part of the URL of every module, not only
+of the first one, and a digest of all files is part of the name: changed files have other URLs.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 _MODULES = "modules"
 _SUFFIXES = {".js", ".html", ".css"}
-# To register a folder takes the place of what was registered under the name, for a moment: only the first mount may.
+# To register a folder replaces, for a moment, what was registered under the name: only the first mount may.
 _registering = Lock()
 
 _State = tuple[tuple[str, int, int], ...]
@@ -71,8 +72,8 @@ def _register(key: str) -> None:
                 manager.register_from_manifest(manifest, FOLDER)
     except (ImportError, AttributeError, TypeError) as error:
         raise RuntimeError(
-            f"Streamlit {st.__version__} does not register a component's asset folder as the releases known to "
-            f"this application do (ui/components/assets.py): {error}"
+            f"Streamlit {st.__version__} does not register a component's asset folder as the releases known "
+            f"to this application do (ui/components/assets.py): {error}"
         ) from error
 
 

@@ -41,7 +41,8 @@ export function spanOf(scores, level, saved) {
 }
 
 /**
- * How many scores fall in which of the bins between two levels.
+ * How many scores fall in which of the bins between two levels. Integers until the last division, which rounds no
+ * score on the border of two bins into the wrong one.
  *
  * @param {number[]} scores
  * @param {number} low
@@ -50,7 +51,7 @@ export function spanOf(scores, level, saved) {
 export function binned(scores, low, top) {
   const bins = new Array(BINS).fill(0);
   for (const level of scores) {
-    bins[Math.max(0, Math.min(BINS - 1, Math.floor(((level - low) / (top - low)) * BINS)))]++;
+    bins[Math.max(0, Math.min(BINS - 1, Math.floor((BINS * (level - low)) / (top - low))))]++;
   }
   return bins;
 }

@@ -100,7 +100,9 @@ export class Gallery {
     seen.forEach((item, i) => {
       const { root } = this.tiles.get(item.id) ?? this._tile(item);
       const at = first + i;
-      root.style.transform = `translate(${(at % this.columns) * (wide + TILE.gap)}px, ${Math.floor(at / this.columns) * PITCH}px)`;
+      const left = (at % this.columns) * (wide + TILE.gap);
+      const top = Math.floor(at / this.columns) * PITCH;
+      root.style.transform = `translate(${left}px, ${top}px)`;
       root.style.width = `${wide}px`;
       root.setAttribute("aria-posinset", String(at + 1));
       root.setAttribute("aria-setsize", String(this.items.length));
