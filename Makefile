@@ -1,6 +1,6 @@
 # make run      installs into .venv, without PyTorch, and starts the app
 # make run-all  the same with PyTorch: every network, and the methods that train
-# make test     installs everything, fetches Chromium and strace where it may, runs every test
+# make test     installs everything, fetches Chromium, strace and Node.js where it may, runs every test
 # make lint     ruff and mypy
 
 PYTHON ?= python3
@@ -9,11 +9,12 @@ BIN := $(VENV)/bin
 # Modules are compiled when they are first imported, as most never are: less time, and 180 MB less.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile
 STRACE := $(shell command -v strace)
+NODE := $(shell command -v node || command -v nodejs)
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 # On this machine alone (.streamlit/config.toml); for others: make run ADDRESS=0.0.0.0, and read there what that means.
 APP := $(BIN)/padim app $(if $(ADDRESS),--address $(ADDRESS))
 
-.PHONY: run run-all test lint chromium strace
+.PHONY: run run-all test lint chromium strace nodejs
 
 run: $(VENV)/.ready
 	$(APP)
@@ -22,7 +23,7 @@ run-all: $(VENV)/.ready-all
 	$(APP)
 
 # One process a core, up to four; the tests of a file stay together, and share what they set up.
-test: $(VENV)/.ready-dev chromium strace
+test: $(VENV)/.ready-dev chromium strace nodejs
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.ready-dev
@@ -62,5 +63,14 @@ ifeq ($(STRACE),)
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends strace; \
 	else \
 	  echo "strace was not found: what leaves the machine is tested for Python's own sockets alone."; \
+	fi
+endif
+
+nodejs:
+ifeq ($(NODE),)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs; \
+	else \
+	  echo "Node.js was not found: the tests of the browser's modules will be skipped. Install it to run them."; \
 	fi
 endif
