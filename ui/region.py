@@ -362,10 +362,10 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: Region) -> dict[
         "mean": mean_picture(entry, model).url("region-mean"),
         "mask": None if mask is None else mask.url("region-mask"),
         "judged": f"{percent(region.share)} of the map is judged",
-        "wolf": None
+        "false_alarms": None
         if found is None or found.picture is None
         else {
-            "url": found.picture.url("region-wolf"),
+            "url": found.picture.url("region-false-alarms"),
             "colors": list(found.colors),
             "least": "1 part" if found.most > 1 else "",
             "most": often(found),

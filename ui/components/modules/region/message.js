@@ -32,7 +32,7 @@
  * @property {string} mean URL of the good parts' mean image
  * @property {string | null} mask URL of an image, opaque where nothing counts; null where everything does
  * @property {string} judged how much of the map counts, in words
- * @property {FalseAlarmMap | null} wolf
+ * @property {FalseAlarmMap | null} false_alarms
  * @property {string | null} calm what stands in for that map where there is none
  * @property {number} most_shapes
  * @property {number} most_points over all shapes

@@ -32,7 +32,7 @@ export class Panel {
     this._radiusLabel = part(".radius");
     this._radiusText = part(".radius output");
     this._hint = part(".hint");
-    this._judged = part(".judged");
+    this._share = part(".judged");
     this._calm = part(".calm");
     this._scale = part(".scale");
     this._scaleBar = part(".scale b");
@@ -49,7 +49,7 @@ export class Panel {
    *
    * @param {Message} message
    */
-  showImages({ mean, wolf: alarms, calm }) {
+  showImages({ mean, false_alarms: alarms, calm }) {
     show(this.mean, mean, true);
     this._alarmsUrl = alarms?.url ?? null;
     this._showAlarms();
@@ -87,13 +87,13 @@ export class Panel {
     this.redo.disabled = !sketch.future.length || unfinished !== null;
     this.delete.disabled = sketch.selected < 0;
     this.clear.disabled = !sketch.shapes.length;
-    this._judged.textContent = editor.settled ? editor.message.judged : "Working out what is judged …";
+    this._share.textContent = editor.settled ? editor.message.judged : "Working out what is judged …";
     this.hint(editor);
     this._drawList(editor);
   }
 
   /**
-   * Say how the tool is used, or something that must be said now.
+   * Show how the tool is used, or a message.
    *
    * @param {Editor} editor
    * @param {string | null} [text]

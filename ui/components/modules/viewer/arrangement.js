@@ -91,7 +91,7 @@ export class Arrangement {
   }
 
   /**
-   * Whether an image belongs on the list of changes: its verdict changes, and nobody has said anything about it.
+   * Whether an image belongs on the list of changes: its verdict changes, and it is neither labelled nor kept.
    *
    * @param {Item} item
    * @param {Decision} decision

@@ -66,7 +66,7 @@ export class DecisionPanel {
     this._spanIsOld = true;
     /** @type {number | null} the smallest region that the scores are for; null: they are out of date */
     this._scoredFor = null;
-    /** @type {string | null} what to say once, before the promise; null: nothing new */
+    /** @type {string | null} announced once, before the promise; null: nothing new */
     this._announcement = "";
   }
 
@@ -133,8 +133,8 @@ export class DecisionPanel {
   }
 
   /**
-   * Say something to those who hear the page, with what the threshold now promises: once a change is complete,
-   * not in every frame of it.
+   * Announce something to screen readers, with what the threshold now promises: once a change is complete, not in
+   * every frame of it.
    *
    * @param {string} [text]
    */

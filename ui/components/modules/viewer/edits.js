@@ -41,7 +41,7 @@ export class Edits {
   /**
    * Take over the decision that Python sent, and drop the steps that it leaves without meaning.
    *
-   * @param {Message} message already taken over by the store
+   * @param {Message} message which the store has already
    * @param {Message} former
    */
   takeOver(message, former) {
@@ -81,7 +81,7 @@ export class Edits {
     this.hooks.refresh();
   }
 
-  /** @param {string} [words] said before what the threshold promises */
+  /** @param {string} [words] announced before what the threshold promises */
   _report(words) {
     this.outbox.decide(this.draft.now, this.store.quantizer);
     this.hooks.announce(words);

@@ -4,7 +4,7 @@
 /**
  * @typedef {object} FieldActions
  * @property {(value: number, done: boolean) => void} take a number was typed; done once it is confirmed
- * @property {() => void} giveUp nothing that could be taken was typed
+ * @property {() => void} giveUp what was typed is no number in range
  * @property {() => boolean} isMoving whether something typed has not been confirmed
  * @property {() => void} draw
  */

@@ -1,5 +1,5 @@
 // @ts-check
-// What the page says about another image than the one shown is out of date: it waits out of sight.
+// Parts of the page that are about another image than the one shown are out of date: they are hidden.
 
 export class Follower {
   constructor() {

@@ -10,7 +10,7 @@ import { SmallMap } from "./small_map.js";
 
 /** @typedef {import("./levels.js").LevelMap} LevelMap */
 /** @typedef {import("./store.js").Item} Item */
-/** @typedef {{ verdict: string, note: string, label: string | null }} TileText what a tile says */
+/** @typedef {{ verdict: string, note: string, label: string | null }} TileText written on a tile */
 
 /**
  * @typedef {object} Tile
@@ -19,7 +19,7 @@ import { SmallMap } from "./small_map.js";
  * @property {HTMLElement} note
  * @property {Item} item
  * @property {boolean} seen whether it is in the window
- * @property {TileText | null} text what it says now
+ * @property {TileText | null} text written on it now
  */
 
 const TILE = { image: 132, caption: 42, gap: 10 };
@@ -182,7 +182,7 @@ export class Gallery {
 }
 
 /**
- * Write what a tile says, where it says something else now.
+ * Write on a tile, where its text has changed.
  *
  * @param {Tile} tile
  * @param {TileText} text

@@ -25,7 +25,7 @@ export class Headline {
     this.store = store;
     this.name = find(root, ".name", HTMLElement);
     this.badge = find(root, ".verdict", HTMLElement);
-    this.details = find(root, ".told", HTMLElement);
+    this.details = find(root, ".headline .details", HTMLElement);
     this.place = find(root, ".place", HTMLElement);
     this.labels = find(root, ".labels", HTMLElement);
     this.files = find(root, ".files", HTMLElement);

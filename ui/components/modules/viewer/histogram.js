@@ -204,7 +204,7 @@ export class Histogram {
     if (apart) {
       const at = this.axis.xOf(saved);
       this.saved.setAttribute("transform", `translate(${at} 0)`);
-      // Two labels on each other could not be read: the line says the value, its place says the rest.
+      // Two labels on each other could not be read: the line has the value, and its place tells it apart.
       this.savedText.style.display = Math.abs(at - x) < 56 ? "none" : "";
     }
   }

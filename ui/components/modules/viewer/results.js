@@ -6,7 +6,7 @@ import { mark } from "./gallery.js";
 import { library } from "./library.js";
 
 /** @typedef {import("./store.js").Item} Item */
-/** @typedef {{ verdict: string, words: string, times: string }} LineText what a line says */
+/** @typedef {{ verdict: string, words: string, times: string }} LineText written in a line */
 
 /**
  * @typedef {object} Line
@@ -125,7 +125,7 @@ export class ResultTable {
   }
 
   /**
-   * Write what the lines in sight say.
+   * Write the lines in sight.
    *
    * @param {(item: Item) => LineText} describe
    */

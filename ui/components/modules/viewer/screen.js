@@ -182,7 +182,7 @@ export class Screen {
   }
 
   /**
-   * What a tile and a line of the list say.
+   * The texts of an image's tile and of its line in the list.
    *
    * @param {Item} item
    */

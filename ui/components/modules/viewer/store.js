@@ -178,7 +178,7 @@ export class Store {
 }
 
 /**
- * Label an image; to keep it off the list of changes says nothing about it.
+ * Label an image, or set its mark "kept", which is no label.
  *
  * @param {Item} item
  * @param {LabelReport["label"]} label
