@@ -130,7 +130,7 @@ def training(folder: Path) -> Case:
     def run(place: Path, watch: Watch) -> bytes:
         module = nn.Linear(4, 4)
         turn = training.Turn("all parts", range(32), seed=1, watch=watch, folder=place, key="key")
-        training.initialise(module, turn.seed)
+        training.initialize(module, turn.seed)
         losses = training.train(
             module,
             turn,

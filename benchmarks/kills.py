@@ -256,9 +256,9 @@ def _exported(path: Path) -> Any:
 
 def _kept(model: Path) -> Any:
     """Return a model and the features stored with it."""
-    from padim.storage.feature_store import CONTENT, FOLDER
+    from padim.storage import feature_store
 
-    features = (model / "work" / FOLDER / CONTENT).read_bytes()
+    features = (model / "work" / feature_store.FOLDER / "features.f32").read_bytes()
     return _model(model), features
 
 
@@ -388,11 +388,11 @@ def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
 
 
 def _app_model(folder: Path) -> Any:
-    from padim.storage.feature_store import CONTENT, FOLDER
+    from padim.storage import feature_store
     from padim.workspace import Workspace
 
     (entry,) = Workspace(folder).models()
-    features = entry.path / "work" / FOLDER / CONTENT
+    features = entry.path / "work" / feature_store.FOLDER / "features.f32"
     return _model(entry.path), features.read_bytes(), entry.name
 
 

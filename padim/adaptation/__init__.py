@@ -1,1 +1,1 @@
-"""Adapt a pretrained network to the product before fitting."""
+"""Adaptation of a pretrained network to the product before fitting."""

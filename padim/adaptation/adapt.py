@@ -1,25 +1,25 @@
-"""An adapted backbone, and whether it is any better: the network is taught with good parts, then examined.
+"""Adaptation of a backbone to good parts, and a test whether the adapted network detects defects better.
 
-The parts are dealt into three, identical files and shots of one part together:
+The parts are divided into three sets; identical files and shots of one part stay together:
 
-- a few *teach* the network (:mod:`padim.adaptation.finetune`). They are never in the fit: to a network that
-  has learnt from them they are not what parts to come will be, and their held-out scores would promise too
-  much;
-- others *examine*: neither network nor fit has seen them when defects are painted on them
-  (:mod:`padim.analysis.sensitivity`). With labelled images at hand those examine instead, and no part is
-  set aside for it;
-- all others are fitted on.
+- the *training* parts fine-tune the network (:mod:`padim.adaptation.finetune`). They are never in the fit,
+because
+  the network treats them differently from future parts, so that their held-out scores would be too low;
+- the *evaluation* parts are unseen by network and fit when defects are painted on them
+  (:mod:`padim.analysis.sensitivity`). If labelled images are given, those are used for evaluation, and no
+  parts are set aside for it;
+- all other parts are fitted on.
 
-The rival is what one would have otherwise: the published network, fitted on all parts but the examining ones,
-those that teach included. So an adapted network has to win back, first of all, the parts that it took.
+The alternative is the published network, fitted on all parts except the evaluation parts, including the
+training parts. So an adapted network must first compensate for the parts missing in its fit.
 
-It is kept only if it does better beyond chance: on the same painted images, in draws of the images anew
-(the same draws for both); on labelled ones by image AUROC and DeLong's test; at the level of
-:data:`padim.analysis.significance.SIGNIFICANCE`. And it must keep its word: if it rejects more unseen good
-parts than the published network, and more than chance makes of the promised rate, it is not kept, whatever
-it catches.
+The adapted network is kept only if it is significantly better: with painted defects by bootstrap draws of the
+images (the same draws for both), with labelled images by DeLong's test of the image AUROC, at the level
+:data:`padim.analysis.significance.SIGNIFICANCE`. In addition its false-reject rate must hold: if it rejects
+more unseen good parts than the published network, and significantly more than the promised rate, it is not
+kept, regardless of the defects it catches.
 
-Whichever is kept is then fitted on the examining parts, too.
+The model that is kept is then fitted on the evaluation parts as well.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ from padim.text import count
 __all__ = ["FEWEST_PARTS", "AdaptationResult", "NetworkResult", "adapt"]
 
 FEWEST_PARTS = 16
-# Of the parts: share, fewest, most. A network learns what belongs on a part from few of them, and a probe of
-# more images takes longer than the fit.
+# The share, minimum and maximum of parts. A few parts are enough to adapt the network, and a sensitivity
+# measurement with more images takes longer than the fit.
 _TRAINING = (1 / 8, 4, 16)
 _EVALUATION = (1 / 5, 4, 24)
-# Images; of a part with several shots, not all may be needed.
+# The maximum number of images painted on; for parts with several shots, not all are needed.
 _MOST_PAINTED = 24
 _DRAWS = 2000
 _WINDOW = 8
@@ -71,12 +71,12 @@ _WINDOW = 8
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """What one network achieved.
+    """The evaluation of one network.
 
     Attributes:
-        value: share of painted defects caught, or image AUROC.
-        rejected, good: good parts it has not seen that it rejects, and out of how many.
-        promised: the rate of false rejects that its threshold promises.
+        value: the share of painted defects caught, or the image AUROC.
+        rejected, good: the number of unseen good parts rejected, and of all unseen good parts.
+        promised: the false-reject rate promised by its threshold.
     """
 
     value: float
@@ -86,23 +86,25 @@ class NetworkResult:
 
     @property
     def keeps_its_promise(self) -> bool:
-        """Whether chance makes so many false rejects of the promised rate."""
+        """Whether the number of false rejects is consistent with the promised rate."""
         return bool(binom.sf(self.rejected - 1, self.good, self.promised) >= SIGNIFICANCE)
 
 
 @dataclass(frozen=True)
 class AdaptationResult:
-    """Whether the adapted network was kept, and why.
+    """The outcome of an adaptation: whether the adapted network was kept, and why.
 
     Attributes:
-        kept: the model returned has the adapted network.
+        kept: whether the returned model has the adapted network.
         compared_by: ``painted_defects`` or ``labeled_defects``.
-        published, adapted: the figures of both.
-        difference: adapted minus published.
-        taught: images that the network learnt from; their parts are not in the adapted model's fit.
-        examined: images that the figures are from, painted on or labelled.
-        passed_over: good images that are among the labelled ones, too, and were used for nothing.
-        losses: of the teaching.
+        published, adapted: the results of both networks.
+        difference: the value of the adapted network minus that of the published one.
+        trained: the number of images in the training set; their parts are not in the
+            fit of the adapted model.
+        evaluated: the number of images in the evaluation, painted on or labelled.
+        passed_over: the number of good images not used because they, or their parts, are
+            also in the labelled set.
+        losses: the loss curves of the fine-tuning.
     """
 
     kept: bool
@@ -117,7 +119,7 @@ class AdaptationResult:
 
     @property
     def words(self) -> str:
-        """The outcome in a sentence or two."""
+        """Return the outcome as text, in one or two sentences."""
         if self.compared_by == "painted_defects":
             figure = "{:.1%} of the painted defects are caught with the {} network, {:.1%} with the {} one"
         else:
@@ -136,7 +138,7 @@ class AdaptationResult:
     @property
     def _why_not(self) -> str:
         if self.difference.p is None:
-            return f"Nobody can tell whether that is chance, {self.difference.why}"
+            return f"Whether that is chance cannot be determined, {self.difference.why}"
         if not (self.difference.value or 0) > 0:
             return "That is no gain"
         if not self.difference.real:
@@ -158,48 +160,51 @@ def adapt(
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
 ) -> tuple[Padim, AdaptationResult]:
-    """Teach a copy of the network with good parts, and give the better model of the two.
+    """Fine-tune a copy of the network on good parts, and return the better of two models.
 
     Args:
-        config: of both models; its seed is also that of the dealing, the teaching and the probe.
-        images: (name, file bytes or uint8 RGB array) pairs of good parts, read several times over: no
+        config: the settings of both models; its seed is also that of the division of parts, the training and
+            the sensitivity measurement.
+        images: (name, file bytes or uint8 RGB array) pairs of good parts; iterated several times, so not a
             generator.
-        labelled: images to examine with, good ones and defects; without them a probe does.
-        groups: name to part, as for :meth:`padim.Padim.fit`.
-        epochs: of teaching, at most.
+        labelled: good and defective images for evaluation; without them defects are painted.
+        groups: the part of each name, as for :meth:`padim.Padim.fit`.
+        epochs: the maximum number of training epochs.
         progress: called as (done, total or None, stage).
-        cancel: asked between batches; True stops.
-        on_error: takes images that cannot be used; without it the first one raises. Told of an image
-            once, however often it is read.
+        cancel: called between batches; returning True cancels.
+        on_error: called with images that cannot be used, once for each image; without
+            it the first one raises.
 
     Returns:
-        The model fitted on the network that was kept, and the figures of both.
+        The model with the network that was kept, and the outcome.
 
     Raises:
-        Cancelled: ``cancel`` asked to stop; nothing is left behind.
+        Cancelled: ``cancel`` returned True; no files are left behind.
         ImageError: an image cannot be used and ``on_error`` is not given.
-        BackboneError: the weights cannot be had.
-        PadimError: too few parts, or labelled images of one class only.
+        BackboneError: the weights are not available.
+        PadimError: there are too few parts, or labelled images of one class only.
         MissingExtraError: PyTorch is not installed.
     """
     require_torch("adapting the network")
     check_can_fit(config)
     if isinstance(images, Iterator):
-        raise ValueError("images are read several times over: give a list or a source, no generator")
-    watch = Watch(progress, cancel, None if on_error is None else _Once(on_error))
-    barred = frozenset[str]() if labelled is None else _hashes(labelled, watch)
-    roles = _deal(images, groups, barred, config.seed, examine=labelled is None, watch=watch)
+        raise ValueError("images are iterated several times: give a list or a source, not a generator")
+    watch = Watch(progress, cancel, None if on_error is None else _ReportOnce(on_error))
+    excluded = frozenset[str]() if labelled is None else _hashes(labelled, watch)
+    roles = _divide(images, groups, excluded, config.seed, paint=labelled is None, watch=watch)
     network, described, losses = _train(config, images, roles, epochs, watch)
 
     callbacks = [_callbacks(watch, name) for name in ("Published", "Adapted")]
-    published = Padim(config).fit(_Some(images, roles.training | roles.fitted), groups=groups, **callbacks[0])
+    published = Padim(config).fit(
+        _Selected(images, roles.training | roles.fitted), groups=groups, **callbacks[0]
+    )
     adapted = Padim(config)
     adapted.network = ModelNetwork(config, network, described)
-    adapted.fit(_Some(images, roles.fitted), groups=groups, **callbacks[1])
+    adapted.fit(_Selected(images, roles.fitted), groups=groups, **callbacks[1])
     results: tuple[NetworkResult, NetworkResult]
     if labelled is None:
         results, difference, evaluated = _by_painted_defects(
-            (published, adapted), _Some(images, roles.evaluation), callbacks
+            (published, adapted), _Selected(images, roles.evaluation), callbacks
         )
     else:
         results, difference, evaluated = _by_labeled_defects((published, adapted), labelled, callbacks)
@@ -209,7 +214,7 @@ def adapt(
     kept = gained and trusted
     model = adapted if kept else published
     if roles.evaluation:
-        model.partial_fit(_Some(images, roles.evaluation), groups=groups, **callbacks[kept])
+        model.partial_fit(_Selected(images, roles.evaluation), groups=groups, **callbacks[kept])
     outcome = AdaptationResult(
         kept,
         "painted_defects" if labelled is None else "labeled_defects",
@@ -223,15 +228,19 @@ def adapt(
     return model, outcome
 
 
-# --- who is used for what ---------------------------------------------------------------------------
+# --- division of the parts ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Roles:
-    """SHA-256 of the images, no two parts of which are in two of these.
+    """The division of the images into sets, given by their SHA-256; a part is in one set only.
 
     Attributes:
-        parts: of those that teach, by part, in the order dealt.
+        training: the images to train on.
+        evaluation: the images for evaluation with painted defects.
+        fitted: the images to fit on.
+        parts: the training images by part, in the order of the division.
+        passed_over: the number of images not used.
     """
 
     training: frozenset[str]
@@ -241,13 +250,13 @@ class _Roles:
     passed_over: int
 
 
-def _deal(
-    images: Iterable[Image], groups: Groups, barred: frozenset[str], seed: int, *, examine: bool, watch: Watch
+def _divide(
+    images: Iterable[Image], groups: Groups, excluded: frozenset[str], seed: int, *, paint: bool, watch: Watch
 ) -> _Roles:
-    """By what the images show and the seed, not by their order.
+    """Divide the parts by the content of their images and the seed, not by their order.
 
     Raises:
-        PadimError: too few parts.
+        PadimError: there are too few parts.
     """
     normals: list[Normal] = []
     total = len(images) if isinstance(images, Sized) else None
@@ -259,36 +268,36 @@ def _deal(
     keys_of: dict[str, set[str]] = {}
     for normal in join_duplicates(normals):
         keys_of.setdefault(normal.group, set()).add(normal.sha256)
-    # With one image of it among the labelled ones, the whole part is known there.
-    usable = [frozenset(keys) for keys in keys_of.values() if not keys & barred]
+    # If one image of a part is in the labelled set, none of its images is used.
+    usable = [frozenset(keys) for keys in keys_of.values() if not keys & excluded]
     if len(usable) < FEWEST_PARTS:
         raise PadimError(
             f"adapting the network takes at least {FEWEST_PARTS} good parts, and there are {len(usable)}; "
-            "fit with the published one, or bring more"
+            "fit with the published network, or add more parts"
         )
 
-    def place(keys: frozenset[str]) -> str:
+    def order_key(keys: frozenset[str]) -> str:
         return hashlib.sha256(json.dumps([seed, "adapt", sorted(keys)]).encode()).hexdigest()
 
-    order = sorted(usable, key=place)
-    training = order[: _some(_TRAINING, len(order))]
-    evaluation = order[len(training) :][: _some(_EVALUATION, len(order)) if examine else 0]
+    order = sorted(usable, key=order_key)
+    training = order[: _part_count(_TRAINING, len(order))]
+    evaluation = order[len(training) :][: _part_count(_EVALUATION, len(order)) if paint else 0]
     fitted = order[len(training) + len(evaluation) :]
-    used = _together(usable)
+    used = _union(usable)
     return _Roles(
-        _together(training),
-        _together(evaluation),
-        _together(fitted),
+        _union(training),
+        _union(evaluation),
+        _union(fitted),
         tuple(training),
         sum(normal.sha256 not in used for normal in normals),
     )
 
 
-def _together(parts: Iterable[frozenset[str]]) -> frozenset[str]:
+def _union(parts: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset(key for part in parts for key in part)
 
 
-def _some(bounds: tuple[float, int, int], parts: int) -> int:
+def _part_count(bounds: tuple[float, int, int], parts: int) -> int:
     share, fewest, most = bounds
     return int(np.clip(round(share * parts), fewest, most))
 
@@ -301,8 +310,8 @@ def _hashes(labelled: Dataset, watch: Watch) -> frozenset[str]:
     return frozenset(found)
 
 
-class _Some:
-    """Those of the images that are among the chosen."""
+class _Selected:
+    """The images with chosen hashes, without duplicates."""
 
     def __init__(self, images: Iterable[Image], chosen: frozenset[str]) -> None:
         self._images, self._chosen = images, chosen
@@ -314,14 +323,14 @@ class _Some:
         seen = set()
         for name, content in self._images:
             key = content_hash(content)
-            # A second copy tells nothing new, and would make more than were announced.
+            # A second copy adds no information, and would exceed the announced number of images.
             if key in self._chosen and key not in seen:
                 seen.add(key)
                 yield name, content
 
 
 def _callbacks(watch: Watch, name: str) -> dict[str, Any]:
-    """The caller's, told which of the networks it is about."""
+    """Return the caller's callbacks, with the name of the network in progress reports."""
 
     def progress(done: int, total: int | None, stage: str) -> None:
         if watch.progress is not None:
@@ -330,8 +339,8 @@ def _callbacks(watch: Watch, name: str) -> dict[str, Any]:
     return {"progress": progress, "cancel": watch.cancel, "on_error": watch.on_error}
 
 
-class _Once:
-    """Hands each bad image on once."""
+class _ReportOnce:
+    """An error callback that reports each image only once."""
 
     def __init__(self, to: OnError) -> None:
         self._to, self._reported = to, set[str]()
@@ -342,26 +351,26 @@ class _Once:
             self._to(error)
 
 
-# --- teaching ---------------------------------------------------------------------------------------
+# --- training ---------------------------------------------------------------------------------------
 
 
 def _train(
     config: PadimConfig, images: Iterable[Image], roles: _Roles, epochs: int, watch: Watch
 ) -> tuple[bytes, dict[str, str], Losses]:
-    """The adapted network, where it is from, and how the teaching went.
+    """Return the adapted network, its provenance, and the loss curves of the training.
 
-    Only images that teach are ever put where the teaching reads.
+    Only training images are written to the store that the training reads.
     """
     with ScratchFolder() as folder:
         image_store = ImageStore(Path(folder), config.input_size).start()
         preprocess = Padim(config).network.preprocess
-        chosen = _Some(images, roles.training)
-        for batch in batches(chosen, preprocess, _WINDOW, watch, "Reading the images that teach"):
+        chosen = _Selected(images, roles.training)
+        for batch in batches(chosen, preprocess, _WINDOW, watch, "Reading the training images"):
             image_store.append(np.stack([item.rgb for item in batch]), [item.sha256 for item in batch])
         row = {key: index for index, key in enumerate(image_store.keys())}
         parts = [rows for part in roles.parts if (rows := sorted(row[key] for key in part if key in row))]
         if len(parts) < 2:
-            raise PadimError("too few of the images that were to teach the network could be used")
+            raise PadimError("too few of the images chosen to train the network could be used")
         stop = stop_parts(len(parts))
         training_rows, stopping_rows = (
             list(chain.from_iterable(some)) for some in (parts[stop:], parts[:stop])
@@ -383,16 +392,16 @@ def _train(
         return network, described, losses
 
 
-# --- examining --------------------------------------------------------------------------------------
+# --- evaluation --------------------------------------------------------------------------------------
 
 
 def _by_painted_defects(
     models: tuple[Padim, Padim], images: Iterable[Image], callbacks: Sequence[dict[str, Any]]
 ) -> tuple[tuple[NetworkResult, NetworkResult], Difference, int]:
-    """Painted defects, on the same places for both."""
+    """Compare two models by defects painted at the same places for both."""
     found = [
-        sensitivity.measure(model, images, places=1, seed=model.config.seed, most_images=_MOST_PAINTED, **its)
-        for model, its in zip(models, callbacks, strict=True)
+        sensitivity.measure(model, images, places=1, seed=model.config.seed, most_images=_MOST_PAINTED, **own)
+        for model, own in zip(models, callbacks, strict=True)
     ]
     one, other = (
         NetworkResult(each.share, each.bare_rejected, len(each.images), model.false_reject_rate_.expected)
@@ -403,7 +412,7 @@ def _by_painted_defects(
 
 
 def _by_image(found: sensitivity.Sensitivity) -> npt.NDArray[np.int64]:
-    """Caught and tried on each image: int64 ``(2, images)``."""
+    """Return the number of defects caught and tried on each image, int64 ``(2, images)``."""
     result = np.zeros((2, len(found.images)), np.int64)
     for row, trials in zip(result, (found.caught, ~found.void), strict=True):
         np.add.at(row, found.image_of, trials.sum(axis=(1, 2, 3)))
@@ -411,7 +420,10 @@ def _by_image(found: sensitivity.Sensitivity) -> npt.NDArray[np.int64]:
 
 
 def _shares_apart(counts: Sequence[npt.NDArray[np.int64]], seed: int) -> Difference:
-    """The second share caught minus the first, by draws of images: places and settings on one are alike."""
+    """Return the second share caught minus the first, with draws of whole images.
+
+    Images are drawn because the places and settings of one image are correlated.
+    """
     images = counts[0].shape[1]
     draws = np.random.default_rng([seed, 11]).integers(0, images, (_DRAWS, images))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -425,10 +437,10 @@ def _shares_apart(counts: Sequence[npt.NDArray[np.int64]], seed: int) -> Differe
 def _by_labeled_defects(
     models: tuple[Padim, Padim], labelled: Dataset, callbacks: Sequence[dict[str, Any]]
 ) -> tuple[tuple[NetworkResult, NetworkResult], Difference, int]:
-    """Image AUROC of the same labelled images."""
+    """Compare two models by the image AUROC of the same labelled images."""
     scores = [
-        {scored.name: scored.score_level for scored in model.predict(labelled, **its)}
-        for model, its in zip(models, callbacks, strict=True)
+        {scored.name: scored.score_level for scored in model.predict(labelled, **own)}
+        for model, own in zip(models, callbacks, strict=True)
     ]
     names = [name for name in labelled.samples if name in scores[0]]
     good, bad = (
@@ -437,8 +449,8 @@ def _by_labeled_defects(
     )
     if min(len(good[0]), len(bad[0])) < 2:
         raise PadimError(
-            "to examine with labelled images takes two good ones and two defects at least; there are "
-            f"{len(good[0])} and {len(bad[0])}; without them a probe does"
+            "an evaluation with labelled images takes at least two good ones and two defects; there are "
+            f"{len(good[0])} and {len(bad[0])}; without labelled images, defects are painted"
         )
     compared = delong(good, bad)
     one, other = (
@@ -454,7 +466,7 @@ def _by_labeled_defects(
 
 
 def _second_minus_first(best: int, found: Sequence[Difference]) -> Difference:
-    """Of what is told relative to the best of two."""
+    """Return the second figure minus the first, from the differences to the better of the two."""
     if best == 0:
         return found[1]
     gap = found[0]

@@ -1,16 +1,16 @@
-"""A backbone's layers learn what belongs on the good parts: self-supervised, with no defect at hand.
+"""Self-supervised fine-tuning of a backbone's layers on good parts, without defects.
 
-Squares of good parts are shown with a piece of another one pasted in, turned and of another brightness
-(CutPaste, Li et al., 2021, arXiv 2104.04015); at every position of every layer a linear head has to say how
-much of it is pasted. So the layers come to tell apart what they took for the same. A second term holds their
-answers on untouched squares near the published network's, whose features are why this works at all: its
-squared change, as a share of its variance, channel by channel.
+In square crops of good parts, a piece of another crop is pasted, mirrored and with changed brightness
+(CutPaste, Li et al., 2021, arXiv 2104.04015). At every position of every layer, a linear head predicts the
+pasted share, so that the layers learn to distinguish patches that they did not distinguish before. A second
+loss term keeps the outputs on unmodified crops near those of the published network, whose features the method
+depends on: the squared change relative to the variance, channel by channel.
 
-What is pasted is cut out of good parts. It is none of the defects that :mod:`padim.analysis.sensitivity`
-paints: a network must not be examined with what it was taught with.
+The pasted pieces are cut out of good parts and differ from the defects that :mod:`padim.analysis.sensitivity`
+paints, because a network must not be evaluated with the defects it was trained on.
 
-Batch normalisation keeps its published statistics: those of a few squares would be noise, and what an
-exported network computes must not depend on which images came last. Importing this file loads no torch.
+Batch normalization keeps its published statistics: those of a few crops would be noise, and the output of an
+exported network must not depend on the last images. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -41,40 +41,40 @@ Singles = npt.NDArray[np.float32]
 EPOCHS = 10
 _PATIENCE = 4
 _RATE = 5e-4
-# Weight of staying near the published network.
+# The weight of the loss term that keeps the outputs near those of the published network.
 _ANCHOR = 0.3
 _BATCH = 8
 _SQUARES = 160
-# A head's step, in units of the backbone's.
+# The learning rate of a head relative to that of the backbone.
 _HEAD_SCALE = 10.0
 _FEWEST_PIXELS = 4
 
 
 def fine_tune(config: PadimConfig, images: ImageStore, turn: Turn, epochs: int) -> tuple[bytes, Losses]:
-    """Teach a copy of the config's backbone, and export it.
+    """Fine-tune a copy of a config's backbone, and export it.
 
     Args:
-        config: backbone, weights and layers are read; muted layers are taught, too.
-        images: at input size.
-        turn: which of them to learn from and to stop by, and the seed; no other image is read.
-        epochs: at most.
+        config: the config; its backbone, weights and layers are used, including inactive layers.
+        images: the images at input size.
+        turn: the rows to train on and to stop by, and the seed; no other image is read.
+        epochs: the maximum number of epochs.
 
     Returns:
-        The network as :func:`padim.network.backbone.onnx_bytes` gives it, and how it went.
+        The network in the form of :func:`padim.network.backbone.onnx_bytes`, and the loss curves.
 
     Raises:
-        BackboneError: the weights cannot be had.
-        Cancelled: the turn's ``watch`` asked to stop.
+        BackboneError: the weights are not available.
+        Cancelled: the turn's ``watch`` asked to cancel.
     """
     import torch
 
     backbone = backbones.get(config.backbone)
     layers = backbone.select(config.layers)
     network, published = (backbones.build(backbone, layers, config.weights) for _ in range(2))
-    module, answers, anchor = (
+    module, outputs, anchor = (
         _trainable_layers(network, layers),
-        _Answers(network, layers),
-        _Answers(published, layers),
+        _LayerOutputs(network, layers),
+        _LayerOutputs(published, layers),
     )
     scale, offset = (np.asarray(v, np.float32)[:, None, None] for v in (backbone.scale, backbone.offset))
 
@@ -83,19 +83,19 @@ def fine_tune(config: PadimConfig, images: ImageStore, turn: Turn, epochs: int) 
 
     def loss(batch: tuple[Planes, Planes, Singles]) -> Tensor:
         clean, pasted, shares = batch
-        told: Any = 0
-        for layer, answer, head in zip(layers, answers(image(pasted)), module.heads, strict=True):
+        pasting: Any = 0
+        for layer, output, head in zip(layers, outputs(image(pasted)), module.heads, strict=True):
             wanted = torch.nn.functional.avg_pool2d(torch.from_numpy(shares), layer.stride)
-            told = told + torch.nn.functional.binary_cross_entropy_with_logits(
-                _HEAD_SCALE * head(answer), wanted
+            pasting = pasting + torch.nn.functional.binary_cross_entropy_with_logits(
+                _HEAD_SCALE * head(output), wanted
             )
         with torch.no_grad():
             before = anchor(image(clean))
         changed: Any = 0
-        for answer, former in zip(answers(image(clean)), before, strict=True):
+        for output, former in zip(outputs(image(clean)), before, strict=True):
             spread = former.var(dim=(0, 2, 3), keepdim=True) + 1e-6
-            changed = changed + ((answer - former).square() / spread).mean()
-        total: Tensor = (told + _ANCHOR * changed) / len(layers)
+            changed = changed + ((output - former).square() / spread).mean()
+        total: Tensor = (pasting + _ANCHOR * changed) / len(layers)
         return total
 
     squares = _Squares(images, max(layer.stride for layer in layers))
@@ -105,18 +105,18 @@ def fine_tune(config: PadimConfig, images: ImageStore, turn: Turn, epochs: int) 
         TrainingPlan(epochs, _PATIENCE, _RATE),
         batches=lambda rng: squares.drawn(turn.rows, rng, _SQUARES),
         loss=loss,
-        # The same ones every time, or their luck would say when to stop.
+        # The same crops in every epoch, or their random selection would decide when to stop.
         held_out=lambda: squares.drawn(
             turn.stop_rows, np.random.default_rng(turn.seed), min(len(turn.stop_rows) * 8, _SQUARES)
         ),
         phase=Phase("Adapting the network"),
     )
-    answers.release()
+    outputs.release()
     return backbones.exported(network, layers), losses
 
 
 def _trainable_layers(network: Module, layers: Sequence[Layer]) -> Any:
-    """A module of the network and the heads."""
+    """Return a module of the network and the heads."""
     from torch import nn
 
     class TrainableLayers(nn.Module):
@@ -125,7 +125,7 @@ def _trainable_layers(network: Module, layers: Sequence[Layer]) -> Any:
             self.network = network
             self.heads = nn.ModuleList(nn.Conv2d(layer.channels, 1, 1) for layer in layers)
             for parameter in self.heads.parameters():
-                # What heads at random ask for would be learnt first, and spoil the features for it.
+                # The gradients of random heads would spoil the features in the first steps.
                 nn.init.zeros_(parameter)
 
         def train(self, mode: bool = True) -> TrainableLayers:
@@ -137,12 +137,12 @@ def _trainable_layers(network: Module, layers: Sequence[Layer]) -> Any:
         return TrainableLayers()
 
 
-class _Enough(Exception):
-    """The deepest layer has answered; what is behind it need not run."""
+class _DeepestLayerDone(Exception):
+    """Raised when the deepest layer is computed, to skip the rest of the network."""
 
 
-class _Answers:
-    """From images to the layers' outputs, from shallow to deep."""
+class _LayerOutputs:
+    """A function from images to the outputs of layers, from shallow to deep."""
 
     def __init__(self, network: Module, layers: Sequence[Layer]) -> None:
         self._network, self._names = network, [layer.name for layer in layers]
@@ -157,23 +157,23 @@ class _Answers:
         def keep(_module: object, _inputs: object, output: Tensor) -> None:
             self._outputs[name] = output
             if name == self._names[-1]:
-                raise _Enough
+                raise _DeepestLayerDone
 
         return keep
 
     def __call__(self, image: Tensor) -> list[Tensor]:
-        with suppress(_Enough):
+        with suppress(_DeepestLayerDone):
             self._network(image)
         return [self._outputs[name] for name in self._names]
 
     def release(self) -> None:
-        """Leave the network as it was found: from here on it runs to its end."""
+        """Remove the hooks; the network runs to its end again."""
         for hook in self._hooks:
             hook.remove()
 
 
 class _Squares:
-    """Random squares of images, and the same with something pasted in."""
+    """Random square crops of images, unmodified and with a pasted piece."""
 
     def __init__(self, images: ImageStore, coarsest: int) -> None:
         self._images = images
@@ -182,9 +182,9 @@ class _Squares:
     def drawn(
         self, rows: Sequence[int], rng: np.random.Generator, count: int
     ) -> Iterator[tuple[Planes, Planes, Singles]]:
-        """Batches of squares as they are, with something pasted in, and the share of it at every pixel.
+        """Yield batches: crops, the same crops with a pasted piece, and the pasted share at every pixel.
 
-        uint8 ``(n, 3, side, side)`` twice, and float32 ``(n, 1, side, side)``.
+        The shapes are uint8 ``(n, 3, side, side)`` twice, and float32 ``(n, 1, side, side)``.
         """
         order = [int(row) for _ in range(-(-count // max(1, len(rows)))) for row in rng.permutation(rows)]
         for start in range(0, count, _BATCH):
@@ -206,16 +206,17 @@ class _Squares:
 
 
 def paste(square: Planes, other: Planes, rng: np.random.Generator) -> tuple[Planes, Singles]:
-    """A copy of a square with a piece of another pasted in.
+    """Return a copy of a crop with a piece of another one pasted in.
 
-    The piece is a rectangle or, as often, a strip; it is mirrored at random, and brighter or darker by up to
-    a quarter.
+    The piece is a rectangle or, with equal probability, a strip; it is mirrored at random, and brighter or
+    darker by up to a quarter.
 
     Args:
-        square, other: uint8 ``(3, side, side)``.
+        square, other: the crops, uint8 ``(3, side, side)``.
+        rng: the source of randomness.
 
     Returns:
-        uint8 as given, and float32 ``(side, side)``: 1 where it was pasted.
+        The copy, uint8 ``(3, side, side)``, and the pasted pixels, float32 ``(side, side)``, 1 where pasted.
     """
     side = square.shape[1]
     if rng.random() < 0.5:

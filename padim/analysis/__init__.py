@@ -1,1 +1,1 @@
-"""Questions asked of a fitted model: how well it finds defects, how sure its threshold is, what it costs."""
+"""Analyses of a fitted model: detection quality, reliability of the threshold, alignment of parts, cost."""

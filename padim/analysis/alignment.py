@@ -1,14 +1,14 @@
-"""How far parts lie from their common position: shift and turn of each image against the others.
+"""Pose spread of parts: the shift and rotation of each image relative to the others.
 
-PaDiM compares each grid position with itself, so a part that lies elsewhere is compared with another place
-of the parts before it. Coarse: phase correlation at low resolution, over trial turns. Fine: shift and turn
-of the highest enhanced correlation coefficient, whatever the gain and offset (Evangelidis and Psarakis,
-2008, as OpenCV has it). An image is always held against the mean of the *others*: noise correlates with a
-mean that it is part of, best of all just where it lies. Both steps are repeated, for the mean of images
-brought into line is sharper.
+PaDiM compares each grid position with the same position of other images, so a displaced part is compared with
+a different place on the parts. The coarse step is phase correlation at low resolution, over trial rotations.
+The fine step finds the shift and rotation with the highest enhanced correlation coefficient, which is
+invariant to gain and offset (Evangelidis and Psarakis, 2008, as implemented in OpenCV). An image is always
+compared with the mean of the *others*: noise correlates with a mean that includes it, most of all at zero
+displacement. Both steps are repeated, because the mean of aligned images is sharper.
 
-Limits: turns up to about 14 degrees, shifts up to a third of the image, one scale. A pattern that repeats
-is measured to the nearest repeat; a background that stays while the parts move is measured with them.
+Limits: rotations up to about 14 degrees, shifts up to a third of the image, a single scale. A repeating
+pattern is measured to the nearest repeat; a fixed background is measured together with the moving parts.
 """
 
 from __future__ import annotations
@@ -28,37 +28,39 @@ from padim.decision.calibration import FEWEST_PARTS
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-FINE, COARSE = 128, 64  # sides at which the two steps look at an image, whatever its own
+FINE, COARSE = 128, 64  # sides of the resized images that the two steps work on
 TURNS = np.radians([0.0, -4.0, 4.0, -8.0, 8.0, -12.0, 12.0])
 _COARSE_ROUNDS, _FINE_ROUNDS = 3, 2
-# The fine step ends after so many iterations, or when the coefficient gains no more than this.
+# The fine step ends after 30 iterations, or when the coefficient gains less than 1e-5.
 _UNTIL = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-5)
-_TURN_PREFERENCE = 1.1  # what another turn must be better by: a round part turns as well as not
-# Height of the correlation peak over the spread around it. Noise and plain textures reach 3 to 5 whatever
-# their number, for a peak is the largest of some thousand values; parts with an outline 12 to 300.
+_TURN_PREFERENCE = 1.1  # factor by which a rotation must be better than none: a round part fits any rotation
+# The smallest height of a clear correlation peak relative to the spread around it. Noise and plain textures
+# reach 3 to 5 for any number of images, because a peak is the largest of some thousand values; parts with an
+# outline reach 12 to 300.
 _CLEAR_PEAK = 7.0
-_FAINTEST = 0.05  # grey levels of contrast
+_FAINTEST = 0.05  # gray levels of contrast
 _FARTHEST_SHIFT = 1 / 3
 _STAGE = "Measuring how the parts lie"
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How each image lies against the common position of all, and the figures to judge it by.
+    """The pose of each image relative to the common position of all images, with summary figures.
 
-    An image that shares no outline with the others has no shift and no turn: they are NaN.
+    An image that shares no outline with the others has no measurable shift or rotation: both are NaN.
 
     Attributes:
-        shifts: float32 ``(n, 2)``: how far the content lies down and to the right, dy and dx in map pixels.
-        angles: float32 ``(n,)``: how far it is turned about the image's middle, in degrees, positive
-            counter-clockwise as seen on the screen.
-        strength: float32 ``(n,)``: correlation with the mean of the others once in line, at most 1.
-        measurable: False with fewer than three images, or where most of them share no outline (textures);
-            all figures are NaN then.
-        shift95: 95th percentile of the length of the shifts, in map pixels.
-        angle95: 95th percentile of the turns, either way, in degrees.
-        edge95: 95th percentile of how far content half an image away from the middle is displaced by
-            shift and turn together at most, in map pixels.
+        shifts: float32 ``(n, 2)``, the displacement of the content down and to the right,
+            dy and dx in map pixels.
+        angles: float32 ``(n,)``, the rotation about the image center in degrees, positive
+            counterclockwise on the screen.
+        strength: float32 ``(n,)``, the correlation with the mean of the others after alignment, at most 1.
+        measurable: False with fewer than three images, or if most of them share no outline (textures); all
+            figures are NaN then.
+        shift95: the 95th percentile of the length of the shifts, in map pixels.
+        angle95: the 95th percentile of the absolute rotations, in degrees.
+        edge95: the 95th percentile of the largest displacement by shift and rotation together of content
+            half an image away from the center, in map pixels.
     """
 
     shifts: Floats = field(repr=False)
@@ -75,17 +77,17 @@ def align(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Alignment:
-    """Measure how the parts in images of one kind lie against each other.
+    """Measure the pose spread of the parts in images of one kind.
 
     Args:
-        images: uint8 ``(S, S)`` or ``(S, S, 3)``, all of one size, as the model sees them; read once, and
-            32 KB kept of each.
+        images: uint8 ``(S, S)`` or ``(S, S, 3)``, all of one size, preprocessed as for the model; read once,
+            and 32 KB kept of each.
         progress: called as (done, total or None, stage).
-        cancel: asked between images; True stops.
+        cancel: called between images; returning True cancels.
 
     Raises:
-        Cancelled: ``cancel`` said so.
-        ValueError: an image of another shape or type.
+        Cancelled: ``cancel`` returned True.
+        ValueError: an image has another shape or type.
     """
     watch = Watch(progress, cancel)
     small: list[npt.NDArray[np.uint8]] = []
@@ -94,35 +96,35 @@ def align(
     for number, image in enumerate(images, start=1):
         size = size or len(image)
         _check(image, size)
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
-        small.append(np.asarray(_resized(grey, FINE), np.uint8))
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+        small.append(np.asarray(_resized(gray, FINE), np.uint8))
         watch.step(number, total, "Reading images")
     n = len(small)
     if n < FEWEST_PARTS:
         return _unmeasurable(np.zeros(n, np.float32))
     motion = np.zeros((n, 3))
-    rough = [_structure(grey, COARSE) for grey in small]
+    rough = [_structure(gray, COARSE) for gray in small]
     for done in range(_COARSE_ROUNDS):
         motion, clear = _coarse(rough, motion, watch, done)
     motion[:, :2] *= FINE / COARSE
     for done in range(_COARSE_ROUNDS, _COARSE_ROUNDS + _FINE_ROUNDS):
         motion, strength = _fine(small, motion, watch, done)
-    # What was taken for the outline but is something else shows once it is laid over the others.
+    # A wrong match of outlines shows in a low correlation once the image is aligned with the others.
     clear &= strength >= np.median(strength) / 2
     if np.count_nonzero(clear) < max(FEWEST_PARTS, n / 2):
         return _unmeasurable(strength)
-    motion = _centred(motion, clear)
+    motion = _centered(motion, clear)
     motion[:, :2] *= size / FINE
     motion[~clear] = np.nan
-    shift, turn_of = np.hypot(motion[:, 0], motion[:, 1])[clear], np.abs(motion[:, 2])[clear]
+    shift, angle = np.hypot(motion[:, 0], motion[:, 1])[clear], np.abs(motion[:, 2])[clear]
     return Alignment(
         shifts=motion[:, 1::-1].astype(np.float32),
         angles=np.degrees(motion[:, 2]).astype(np.float32),
         strength=strength,
         measurable=True,
         shift95=float(np.percentile(shift, 95)),
-        angle95=float(np.degrees(np.percentile(turn_of, 95))),
-        edge95=float(np.percentile(shift + turn_of * size / 2, 95)),
+        angle95=float(np.degrees(np.percentile(angle, 95))),
+        edge95=float(np.percentile(shift + angle * size / 2, 95)),
     )
 
 
@@ -143,13 +145,13 @@ def _unmeasurable(strength: Floats) -> Alignment:
 
 
 def _rotation(angle: float) -> Doubles:
-    """``(2, 2)`` for (x, y) with y down; counter-clockwise as seen."""
+    """Return the rotation matrix ``(2, 2)`` for (x, y) with y down, counterclockwise on the screen."""
     cosine, sine = math.cos(angle), math.sin(angle)
     return np.array([[cosine, sine], [-sine, cosine]])
 
 
-def _put_back(image: Floats, motion: Doubles) -> Floats:
-    """The image as if its part lay in the common position."""
+def _moved_to_common(image: Floats, motion: Doubles) -> Floats:
+    """Return the image warped so that its part is in the common position."""
     side = len(image)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
@@ -161,43 +163,47 @@ def _put_back(image: Floats, motion: Doubles) -> Floats:
 
 
 def _warp(motion: Doubles, side: int) -> Doubles:
-    """``(2, 3)``: from a pixel of the common position to that of the image, turned about the middle."""
+    """Return the matrix ``(2, 3)`` from pixels in the common position to pixels of the image.
+
+    The rotation is about the image center.
+    """
     middle = np.full(2, (side - 1) / 2)
     turn = _rotation(motion[2])
     return np.column_stack([turn, middle + motion[:2] - turn @ middle])
 
 
-def _centred(motion: Doubles, clear: npt.NDArray[np.bool_]) -> Doubles:
-    """The same motions seen from the middle one: neither shift nor turn has a zero of its own."""
+def _centered(motion: Doubles, clear: npt.NDArray[np.bool_]) -> Doubles:
+    """Return the motions relative to the median one; shift and rotation have no absolute zero."""
     motion = motion.copy()
     motion[:, 2] -= np.median(motion[clear, 2])
     turns = np.stack([_rotation(angle) for angle in motion[:, 2]])
-    # A common shift s moves each part by its own turned s; medians, for one odd part must not move the rest.
+    # A common shift s moves each part by s rotated with the part. Medians, because one outlier
+    # must not move the rest.
     for _ in range(3):
         common = np.linalg.solve(turns[clear].mean(axis=0), np.median(motion[clear, :2], axis=0))
         motion[:, :2] -= turns @ common
     return motion
 
 
-# --- looking at images ----------------------------------------------------------------------------------
+# --- image structure ----------------------------------------------------------------------------------
 
 
-def _resized(grey: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    how = cv2.INTER_AREA if len(grey) >= side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(grey, (side, side), interpolation=how))
+def _resized(gray: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    how = cv2.INTER_AREA if len(gray) >= side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(gray, (side, side), interpolation=how))
 
 
-def _structure(grey: npt.NDArray[np.uint8], side: int) -> Floats:
-    """Outlines without light and shade: band-passed to details of a few pixels, at unit contrast."""
-    smaller = _resized(grey, side).astype(np.float32)
+def _structure(gray: npt.NDArray[np.uint8], side: int) -> Floats:
+    """Return the outlines without lighting: band-passed to details of a few pixels, with unit contrast."""
+    smaller = _resized(gray, side).astype(np.float32)
     band = cv2.GaussianBlur(smaller, (0, 0), side / 100) - cv2.GaussianBlur(smaller, (0, 0), side / 18)
     contrast = float(band.std())
-    # Of a blank image, rounding is all that is left: it must not be amplified to an outline.
+    # A blank image leaves nothing but rounding, which must not be amplified to an outline.
     return np.asarray(band / contrast if contrast > _FAINTEST else np.zeros_like(band), np.float32)
 
 
 def _window(side: int) -> Floats:
-    """``(side, side)``: 1 in the middle, falling to 0 over the outer 15 % on each side (Tukey)."""
+    """Return a Tukey window ``(side, side)``: 1 inside, falling to 0 over the outer 15 % on each side."""
     to_border = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
     rise = 0.5 - 0.5 * np.cos(np.pi * np.minimum(to_border / (0.15 * side), 1))
     return np.outer(rise, rise).astype(np.float32)
@@ -209,24 +215,24 @@ def _window(side: int) -> Floats:
 def _coarse(
     rough: list[Floats], motion: Doubles, watch: Watch, done: int
 ) -> tuple[Doubles, npt.NDArray[np.bool_]]:
-    """Motions to about a pixel, at COARSE, whatever they were; and whose peak is a clear one."""
+    """Return motions accurate to about a pixel at COARSE, and which images have a clear peak."""
     n, window = len(rough), _window(COARSE)
     lags = fft.fftfreq(COARSE, 1 / COARSE)
     allowed = np.maximum.outer(np.abs(lags), np.abs(lags)) <= COARSE * _FARTHEST_SHIFT
-    # Fine detail is each part's own; a Gaussian in frequency leaves a smooth, wide peak.
+    # Fine detail differs from part to part; a Gaussian low-pass leaves a smooth, wide peak.
     pass_band = np.exp(-np.add.outer(fft.fftfreq(COARSE) ** 2, fft.rfftfreq(COARSE) ** 2) / (2 * 0.12**2))
     preference = np.where(TURNS == 0, _TURN_PREFERENCE, 1.0)
     total = np.zeros((COARSE, COARSE), np.float32)
     for image, one in zip(rough, motion, strict=True):
-        total += _put_back(image, one)
+        total += _moved_to_common(image, one)
     result, clear = np.zeros((n, 3)), np.zeros(n, bool)
     for index, image in enumerate(rough):
         watch.step(done * n + index, (_COARSE_ROUNDS + _FINE_ROUNDS) * n, _STAGE)
-        others = (total - _put_back(image, motion[index])) / np.float32(n - 1)
-        trials = np.stack([_put_back(image, np.array([0, 0, turn])) for turn in TURNS])
+        others = (total - _moved_to_common(image, motion[index])) / np.float32(n - 1)
+        trials = np.stack([_moved_to_common(image, np.array([0, 0, turn])) for turn in TURNS])
         cross = fft.rfft2(trials * window) * np.conj(fft.rfft2(others * window))
         size = np.abs(cross)
-        # Where hardly anything is, phase is noise: a floor keeps it down.
+        # At frequencies with little energy the phase is noise, which a floor suppresses.
         cross *= pass_band / (size + 1e-3 * size.mean() + 1e-12)
         surfaces = np.where(allowed, fft.irfft2(cross, s=others.shape), -np.inf)
         best = int((surfaces.max(axis=(1, 2)) * preference).argmax())
@@ -235,7 +241,7 @@ def _coarse(
         around = surface[allowed]
         spread = 1.4826 * np.median(np.abs(around - np.median(around)))
         clear[index] = surface[row, column] - np.median(around) > _CLEAR_PEAK * max(float(spread), 1e-9)
-        # The shift was found in the image turned back: turn it forth.
+        # The shift was measured after undoing the rotation; rotate it into the image.
         result[index, :2] = _rotation(TURNS[best]) @ [lags[column], lags[row]]
         result[index, 2] = TURNS[best]
     return result, clear
@@ -247,40 +253,40 @@ def _coarse(
 def _fine(
     small: list[npt.NDArray[np.uint8]], motion: Doubles, watch: Watch, done: int
 ) -> tuple[Doubles, Floats]:
-    """Motions to a few hundredths of a pixel, at FINE, from ones to within some pixels; and the strengths."""
+    """Refine motions from a few pixels to a few hundredths of a pixel at FINE; also return the strengths."""
     n, window = len(small), _window(FINE)
     inner = (window > 0.5).astype(np.uint8)
     total = np.zeros((FINE, FINE), np.float32)
-    for grey, one in zip(small, motion, strict=True):
-        total += _put_back(_structure(grey, FINE), one)
+    for gray, one in zip(small, motion, strict=True):
+        total += _moved_to_common(_structure(gray, FINE), one)
     result, strength = motion.copy(), np.zeros(n, np.float32)
-    for index, grey in enumerate(small):
+    for index, gray in enumerate(small):
         watch.step(done * n + index, (_COARSE_ROUNDS + _FINE_ROUNDS) * n, _STAGE)
-        image = _structure(grey, FINE)
-        others = (total - _put_back(image, motion[index])) / np.float32(n - 1)
+        image = _structure(gray, FINE)
+        others = (total - _moved_to_common(image, motion[index])) / np.float32(n - 1)
         found = _by_correlation(image, others, motion[index], inner)
-        # Gone astray: parts without enough detail of their own to climb by.
+        # A larger change means that the search diverged, for parts without enough detail of their own.
         if np.hypot(*(found - motion[index])[:2]) < 4 * FINE / COARSE:
             result[index] = found
-        strength[index] = _correlation(_put_back(image, result[index]), others, window)
+        strength[index] = _correlation(_moved_to_common(image, result[index]), others, window)
     return result, strength
 
 
 def _by_correlation(image: Floats, others: Floats, motion: Doubles, inner: npt.NDArray[np.uint8]) -> Doubles:
-    """The motion that makes the image, put back, correlate best with the others.
+    """Return the motion for which the image, moved to the common position, correlates best with the others.
 
     Args:
         image, others: float32 ``(side, side)``.
-        motion: where to begin.
-        inner: uint8, where to look; the border holds what came in from outside.
+        motion: the initial motion.
+        inner: uint8, a mask of the pixels to compare; the border holds content from outside the image.
 
     Returns:
-        The motion found, or the one to begin with where there is nothing to climb by.
+        The motion found, or the initial one if the search does not converge.
     """
     begin = _warp(motion, len(image)).astype(np.float32)
     try:
         _, warp = cv2.findTransformECC(others, image, begin, cv2.MOTION_EUCLIDEAN, _UNTIL, inner, 1)
-    except cv2.error:  # it says so where the images have no detail in common
+    except cv2.error:  # raised where the images have no detail in common
         return motion.copy()
     angle = math.atan2(-warp[1, 0], warp[0, 0])
     middle = np.full(2, (len(image) - 1) / 2)
@@ -288,25 +294,25 @@ def _by_correlation(image: Floats, others: Floats, motion: Doubles, inner: npt.N
 
 
 def _correlation(one: Floats, other: Floats, window: Floats) -> float:
-    """Weighted correlation coefficient; 0 where there is nothing to correlate."""
+    """Return the weighted correlation coefficient; 0 for images without contrast."""
     a, b = one - np.average(one, weights=window), other - np.average(other, weights=window)
     norm = math.sqrt(float((window * a * a).sum()) * float((window * b * b).sum()))
     return float((window * a * b).sum()) / norm if norm > 1e-6 else 0.0
 
 
-# --- what to do about it ------------------------------------------------------------------------------------
+# --- advice ------------------------------------------------------------------------------------
 
 
 def advise(alignment: Alignment, grid_stride: int, size: int) -> tuple[bool, str]:
-    """Whether parts lie further apart than a grid cell is wide, and what to do, in plain words.
+    """Return whether the pose spread exceeds a grid cell, and advice as text.
 
     Args:
-        alignment: of the images a model is fitted on.
+        alignment: the alignment of the images a model is fitted on.
         grid_stride: map pixels per grid cell.
-        size: side S of the map, in pixels.
+        size: the side S of the map, in pixels.
 
     Returns:
-        (True if larger than a cell, one to three sentences).
+        True if the spread is larger than a cell, and one to three sentences.
     """
     if not alignment.measurable:
         if len(alignment.strength) < FEWEST_PARTS:
@@ -323,7 +329,7 @@ def advise(alignment: Alignment, grid_stride: int, size: int) -> tuple[bool, str
     if edge <= grid_stride:
         return False, f"{found}: no more than a grid cell of {grid_stride}. Nothing needs to be done."
     remedies = ["A fixture or stop that holds the part is the best remedy"]
-    # The strides that can be chosen are 4, 8 and 16.
+    # The available grid strides are 4, 8 and 16.
     if grid_stride < 16:
         enough = "" if edge <= 16 else ", though even that is less than what is needed"
         remedies.append(f"without one, fit with grid stride 16{enough}")

@@ -1,10 +1,10 @@
-"""Which layer saw it: how much of a squared distance each layer of the network accounts for.
+"""Attribution of a squared distance to the layers of the network: how much each layer contributes.
 
-The plain split of ``delta^T A^-1 delta`` into ``delta * (A^-1 delta)`` is no answer: layers are correlated,
-and one that merely cancels another's part comes out negative. Here each layer gets its Shapley value over
-the subsets of layers, of ``v(S) = delta_S^T A_SS^-1 delta_S``: the squared distance that a model of the
-layers S alone would measure. ``v`` only grows with S, so that no share is negative, and the shares sum to
-the squared distance.
+Splitting ``delta^T A^-1 delta`` into ``delta * (A^-1 delta)`` does not answer that: layers are correlated,
+and one that merely cancels a part of another gets a negative share. Here each layer gets its Shapley value
+over the subsets S of layers, for the value ``v(S) = delta_S^T A_SS^-1 delta_S``, which is the squared
+distance that a model of the layers in S alone would measure. ``v`` is monotone in S, so that no share is
+negative, and the shares sum to the squared distance.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ Floats = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-# The work doubles with every layer; nobody tells more than a handful apart.
+# The work doubles with every layer, and more layers than this are of no use to a reader.
 MOST_LAYERS = 10
-# Bytes of float64 covariances that :func:`explain` looks at together.
+# Bytes of float64 covariances that :func:`explain` processes at once.
 _BLOCK_BYTES = 2**26
-# Bytes of float64 scatter that normals may take: so many places are looked at together.
+# Bytes of float64 scatter held at once for normal images, which limits the places processed together.
 _SCATTER_ROOM = 2**27
 _MOST_PLACES = 256
 
@@ -52,19 +52,19 @@ _MOST_PLACES = 256
 
 
 def layer_shares(covariance: Doubles, delta: Doubles, layer_of: Indices, n_layers: int) -> Doubles:
-    """The squared Mahalanobis distance at each position, split among the layers.
+    """Split the squared Mahalanobis distance at each position among the layers.
 
     Args:
         covariance: float64 ``(k, d, d)``, positive definite.
         delta: float64 ``(k, d)``, deviations from the mean.
-        layer_of: int64 ``(d,)``, which layer a channel belongs to, 0 to ``n_layers - 1``.
+        layer_of: int64 ``(d,)``, the layer of each channel, 0 to ``n_layers - 1``.
         n_layers: L; a layer without channels gets 0.
 
     Returns:
-        float64 ``(k, L)``, none negative, each row summing to ``delta^T covariance^-1 delta``.
+        float64 ``(k, L)``, nonnegative, with rows that sum to ``delta^T covariance^-1 delta``.
 
     Raises:
-        ValueError: arrays that do not fit each other, or more than 10 layers with channels.
+        ValueError: the shapes do not match, or more than 10 layers have channels.
     """
     k, d = delta.shape
     if covariance.shape != (k, d, d):
@@ -75,14 +75,15 @@ def layer_shares(covariance: Doubles, delta: Doubles, layer_of: Indices, n_layer
 
 
 def _squared(covariance: Doubles, delta: Doubles, chosen: Indices) -> Doubles:
-    """``delta_S^T A_SS^-1 delta_S`` by Cholesky, ``(k,)``."""
+    """Return ``delta_S^T A_SS^-1 delta_S``, ``(k,)``, by Cholesky decomposition."""
     lower = np.linalg.cholesky(covariance[:, chosen[:, None], chosen])
     result = np.empty(len(delta))
     for position, (factor, one) in enumerate(zip(lower, delta[:, chosen], strict=True)):
-        # The transpose of a C-ordered lower factor is the F-ordered upper one LAPACK wants: no copy.
+        # The transpose of a C-ordered lower factor is the F-ordered upper factor that
+        # LAPACK expects: no copy.
         white, info = lapack.dtrtrs(factor.T, one, lower=0, trans=1)
         if info:
-            raise np.linalg.LinAlgError(f"singular covariance at position {position}")
+            raise np.linalg.LinAlgError(f"singular covariance at grid position {position}")
         result[position] = white @ white
     return result
 
@@ -90,12 +91,12 @@ def _squared(covariance: Doubles, delta: Doubles, chosen: Indices) -> Doubles:
 def _shapley(
     value: Callable[[Indices], Doubles], shape: tuple[int, ...], layer_of: Indices, n_layers: int
 ) -> Doubles:
-    """Shapley values of ``value``, a growing function of the channels in use.
+    """Return the Shapley values of the layers for a monotone function of the channels in use.
 
     Args:
-        value: from channel indices, those of some layers, to float64 of ``shape``.
-        shape: of what ``value`` gives.
-        layer_of: int64 ``(d,)``.
+        value: maps channel indices, all those of some layers, to a float64 array.
+        shape: the shape of that array.
+        layer_of: int64 ``(d,)``, the layer of each channel.
         n_layers: L.
 
     Returns:
@@ -107,7 +108,7 @@ def _shapley(
     count = len(present)
     if count > MOST_LAYERS:
         raise ValueError(f"at most {MOST_LAYERS} layers can be told apart, got {count}")
-    # Subsets as the bits of a number: the empty one is worth nothing.
+    # A subset is represented by the bits of an integer; the value of the empty one is 0.
     values = np.zeros((1 << count, *shape))
     for subset in range(1, 1 << count):
         members = [layer for bit, layer in enumerate(present) if subset >> bit & 1]
@@ -118,9 +119,9 @@ def _shapley(
             if not subset >> bit & 1:
                 size = subset.bit_count()
                 weight = math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
-                # Never less by more than rounding.
+                # The difference is negative by rounding only.
                 shares[..., layer] += weight * np.maximum(values[subset | 1 << bit] - values[subset], 0.0)
-    # What rounding was cut away above would be missing in the sum.
+    # Scaled, because the rounding clipped above would be missing in the sum.
     total = shares.sum(axis=-1, keepdims=True)
     return np.where(total > 0, shares * (values[-1][..., None] / np.where(total > 0, total, 1.0)), 0.0)
 
@@ -129,10 +130,10 @@ def _shapley(
 
 
 def own_gaussians(state: ScoringState) -> PatchGaussians:
-    """The Gaussian at each position, if its distance is what is judged there.
+    """Return the Gaussian at each position, if the map holds the distances to it.
 
     Raises:
-        PadimError: another method, or the distance to the nearest of several Gaussians.
+        PadimError: the state is of another method, or uses the distance to the nearest of several Gaussians.
     """
     detector = state.fitted.detector
     if not isinstance(detector, PatchGaussians) or detector.tolerance:
@@ -141,24 +142,24 @@ def own_gaussians(state: ScoringState) -> PatchGaussians:
 
 
 def kept_layers(model: Padim, state: ScoringState | None = None) -> tuple[tuple[Layer, ...], Indices]:
-    """The layers in use, from shallow to deep, and which of them each kept channel comes from.
+    """Return the layers in use, from shallow to deep, and the layer of each channel in use.
 
     Args:
-        model: a fitted one.
-        judge: the state that is asked about; None is the current one.
+        model: a fitted model.
+        state: the scoring state to analyze; None is the current one.
 
     Returns:
-        L layers, and int64 ``(d,)`` of 0 to L - 1.
+        L layers, and int64 ``(d,)`` with values 0 to L - 1.
 
     Raises:
-        PadimError: more than 10 layers, or distances that layers have no shares in.
+        PadimError: there are more than 10 layers, or the method's distances cannot be attributed to layers.
     """
     own_gaussians(model.state if state is None else state)
     everything = model.network.extractor.layers
     of_channel = np.repeat(np.arange(len(everything)), [layer.channels for layer in everything])
     kept = of_channel[(model.state if state is None else state).channels]
     active, kept_channels = set(model.config.active_layers), set(kept.tolist())
-    # The settings may be of a later state by now: none that this one hears may be missing.
+    # The settings may belong to a later state, so the layers that this state uses are always included.
     used = [i for i, layer in enumerate(everything) if layer.name in active or i in kept_channels]
     if len(used) > MOST_LAYERS:
         raise PadimError(
@@ -169,12 +170,12 @@ def kept_layers(model: Padim, state: ScoringState | None = None) -> tuple[tuple[
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """How much each layer has to do with the distances at some places.
+    """The contribution of each layer to the squared distances at some grid positions.
 
     Attributes:
-        layers: L names, from shallow to deep.
-        positions: int64 ``(k,)``, places on the grid, in reading order.
-        squared: float64 ``(k, L)``, each layer's part of the squared distance at each place.
+        layers: the names of L layers, from shallow to deep.
+        positions: int64 ``(k,)``, grid positions in row-major order.
+        squared: float64 ``(k, L)``, the contribution of each layer to the squared distance at each position.
     """
 
     layers: tuple[str, ...]
@@ -183,29 +184,29 @@ class Explanation:
 
     @property
     def total(self) -> Doubles:
-        """float64 ``(L,)``: the parts of the squared distance, summed over the places."""
+        """Return the contributions of the layers summed over the positions, float64 ``(L,)``."""
         return self.squared.sum(axis=0)
 
     @property
     def shares(self) -> Doubles:
-        """float64 ``(L,)``: the same as shares of one; all 0 where there is no distance at all."""
+        """Return the contributions as shares that sum to 1, float64 ``(L,)``; all 0 if there are none."""
         return in_shares(self.total)
 
     def maps(self, grid: int) -> Doubles:
-        """float64 ``(L, grid, grid)``: each layer's part of the squared distance, 0 elsewhere."""
+        """Return a map of each layer's contribution, float64 ``(L, grid, grid)``; 0 at other positions."""
         result = np.zeros((len(self.layers), grid * grid))
         result[:, self.positions] = self.squared.T
         return result.reshape(-1, grid, grid)
 
 
 def in_shares(total: Doubles) -> Doubles:
-    """Amounts as shares of their sum; all 0 where that is 0."""
-    whole = float(total.sum())
-    return total / whole if whole > 0 else np.zeros_like(total)
+    """Return amounts as shares of their sum; all 0 if the sum is 0."""
+    amount = float(total.sum())
+    return total / amount if amount > 0 else np.zeros_like(total)
 
 
 def places_of(region: Mask, grid: int) -> Indices:
-    """Grid positions that a region of the map touches.
+    """Return the grid positions that a region of the map touches.
 
     Args:
         region: bool ``(S, S)``, in map pixels, S a multiple of ``grid``.
@@ -215,7 +216,7 @@ def places_of(region: Mask, grid: int) -> Indices:
         int64 ``(k,)``, ascending.
 
     Raises:
-        ValueError: another shape or type.
+        ValueError: ``region`` has another shape or type.
     """
     size = len(region)
     if region.dtype != np.bool_ or region.shape != (size, size) or size % grid:
@@ -227,15 +228,15 @@ def places_of(region: Mask, grid: int) -> Indices:
 
 
 def region_masks(q: npt.NDArray[np.uint16], threshold: int, min_area: int) -> list[Mask]:
-    """The regions of a judged map, each as a mask of its own, strongest first as in ``maps.decide``.
+    """Return a mask for each region of a level map, in the order of :func:`padim.decision.prediction.decide`.
 
     Args:
-        q: uint16 ``(S, S)``.
-        threshold: a level.
-        min_area: in map pixels.
+        q: uint16 ``(S, S)``, the level map.
+        threshold: the threshold, a level.
+        min_area: the smallest region, in map pixels.
 
     Returns:
-        bool ``(S, S)`` each; none where nothing is rejected.
+        bool ``(S, S)`` masks; an empty list if nothing is rejected.
     """
     regions = decide(q, threshold, min_area).regions
     if not regions:
@@ -245,10 +246,12 @@ def region_masks(q: npt.NDArray[np.uint16], threshold: int, min_area: int) -> li
 
 
 def strongest_place(q: npt.NDArray[np.uint16], min_area: int) -> Mask:
-    """Where an image gets its score: what reaches that level in regions of at least ``min_area`` pixels.
+    """Return the mask of the regions that determine an image's score.
+
+    These are the pixels that reach the level of the score, in regions of at least ``min_area`` pixels.
 
     Returns:
-        bool ``(S, S)``; all of the map where the score is 0.
+        bool ``(S, S)``; the whole map if the score is 0.
     """
     score = region_score(q, min_area)
     return map_mask(q, score - 1, min_area) if score else np.ones(q.shape, bool)
@@ -258,10 +261,10 @@ def strongest_place(q: npt.NDArray[np.uint16], min_area: int) -> Mask:
 
 
 def embed(model: Padim, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """An image's features as the model compares them; runs the network once.
+    """Return the features of an image in the channels that the model uses; runs the network once.
 
     Args:
-        model: a fitted one.
+        model: a fitted model.
         rgb: uint8 ``(S, S, 3)``, at input size.
 
     Returns:
@@ -273,15 +276,15 @@ def embed(model: Padim, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | None = None) -> Explanation:
-    """Which layer saw it, in a region of a test image, on the grid before any smoothing.
+    """Attribute the distances in a region of a test image to the layers, on the grid before smoothing.
 
     Args:
-        model: a fitted one.
+        model: a fitted model.
         embedding: float32 ``(p, d)`` from :func:`embed`.
         region: bool ``(S, S)`` in map pixels; None is the whole image.
 
     Raises:
-        ValueError: arrays of another shape.
+        ValueError: an array has another shape.
     """
     state = model.state
     layers, layer_of = kept_layers(model, state)
@@ -300,22 +303,23 @@ def explain(model: Padim, embedding: npt.NDArray[np.float32], region: Mask | Non
     return Explanation(tuple(layer.name for layer in layers), positions, squared)
 
 
-# --- normals, each to the Gaussians of the others ---------------------------------------------------------
+# --- normal images, each against the Gaussians of the others
+# ---------------------------------------------------------
 
 
 def explain_held_out(model: Padim, regions: Sequence[tuple[int, Mask]]) -> list[Explanation]:
-    """Which layer finds a normal odd: its held-out distance, by a model without its part, in a region.
+    """Attribute the held-out distances of normal images, by models without their parts, to the layers.
 
-    The normals' features are read once for all that is asked, and only at the places asked for: a few at a
-    time, so that memory does not grow with the regions.
+    The features are read once for all regions, and only at the positions needed: a few at a time, so that
+    memory does not grow with the regions.
 
     Args:
-        model: a fitted one, with its working features.
-        regions: of each normal asked for its index in ``normals_``, which must be in the fit, and
-            bool ``(S, S)`` in map pixels.
+        model: a fitted model with its features on disk.
+        regions: the index of a normal image in ``normals_``, which must be in the fit, and the region to
+            explain, bool ``(S, S)`` in map pixels.
 
     Raises:
-        CalibrationError: too few parts for held-out distances.
+        CalibrationError: there are too few parts for held-out distances.
         PadimError: the features were deleted.
     """
     state = model.state
@@ -330,7 +334,7 @@ def explain_held_out(model: Padim, regions: Sequence[tuple[int, Mask]]) -> list[
         block = union[start : start + at_once]
         inside = [np.flatnonzero(np.isin(places, block)) for _, places in asked]
         here = [i for i, within in enumerate(inside) if len(within)]
-        normals.look_at(block, [asked[i][0] for i in here])
+        normals.load(block, [asked[i][0] for i in here])
         for i in here:
             index, places = asked[i]
             at = np.searchsorted(block, places[inside[i]])
@@ -340,15 +344,16 @@ def explain_held_out(model: Padim, regions: Sequence[tuple[int, Mask]]) -> list[
 
 
 def normals_layers(model: Padim) -> Explanation:
-    """What each layer has to do with how far good parts lie from the model of the others, on average.
+    """Attribute the mean held-out distance of the good parts to the layers.
 
-    All normals in the fit, at places spread evenly over the grid: enough of them for shares in percent.
+    All normal images in the fit are used, at positions spread evenly over the grid, which are enough for
+    shares in percent.
 
     Returns:
-        ``squared`` is the mean over the normals.
+        An explanation whose ``squared`` is the mean over the images.
 
     Raises:
-        CalibrationError: too few parts for held-out distances.
+        CalibrationError: there are too few parts for held-out distances.
         PadimError: the features were deleted.
     """
     state = model.state
@@ -360,22 +365,23 @@ def normals_layers(model: Padim) -> Explanation:
     places = (along[:, None] * grid + along).ravel()
     rows = [row for row, normal in enumerate(state.fitted.normals) if normal.status == "fit"]
     normals = _Normals(model, state)
-    normals.look_at(places, rows)
+    normals.load(places, rows)
     squared = normals.shares(rows, np.arange(len(places)), layer_of, len(layers)).mean(axis=0)
     return Explanation(tuple(layer.name for layer in layers), places, squared)
 
 
 class _Normals:
-    """The normals in the fit, at some places: their statistics, and the features of those asked for."""
+    """The statistics of the fit at some grid positions, and the features of selected images there."""
 
     def __init__(self, model: Padim, state: ScoringState) -> None:
-        """
+        """Open the features of a model.
+
         Args:
-            model: has the features.
-            judge: the state of it that is asked about.
+            model: provides the features.
+            state: the scoring state to analyze.
 
         Raises:
-            CalibrationError: too few parts for held-out distances.
+            CalibrationError: there are too few parts for held-out distances.
             PadimError: the features were deleted.
         """
         fitted = state.fitted
@@ -393,14 +399,14 @@ class _Normals:
                 self._members[normal.group].append(row)
         self._regularization = regularization(model.config)
 
-    def look_at(self, places: Indices, wanted: Iterable[int]) -> None:
-        """Read what :meth:`shares` needs, in place of what was read before.
+    def load(self, places: Indices, wanted: Iterable[int]) -> None:
+        """Read the features that :meth:`shares` needs, replacing those read before.
 
         Args:
-            places: int64 ``(k,)``, ascending; memory grows with them.
-            wanted: rows of the normals asked for.
+            places: int64 ``(k,)``, ascending grid positions; memory grows with them.
+            wanted: the rows of the images to explain.
         """
-        # Of each normal asked for all of its part: they are left out together.
+        # All images of the part of each wanted image, because they are left out together.
         self._parts = {row: self._members[self._normals[row].group] for row in wanted}
         keep = set(itertools.chain.from_iterable(self._parts.values()))
         self._statistics = PatchStatistics(len(places), len(self._channels))
@@ -411,7 +417,7 @@ class _Normals:
             self._features.update((row, one) for row, one in zip(rows, features, strict=True) if row in keep)
 
     def _read(self, rows: Sequence[int], places: Indices) -> npt.NDArray[np.float32]:
-        """Features at ascending places, ``(n, k, d)``: each run of neighbours is one piece of a record."""
+        """Return features ``(n, k, d)`` at ascending positions; runs of positions are read in one piece."""
         result = np.empty((len(rows), len(places), len(self._channels)), np.float32)
         starts = np.flatnonzero(np.diff(places, prepend=-2) > 1)
         for start, stop in itertools.pairwise([*starts.tolist(), len(places)]):
@@ -420,7 +426,13 @@ class _Normals:
         return result
 
     def shares(self, rows: Sequence[int], at: Indices, layer_of: Indices, n_layers: int) -> Doubles:
-        """Parts of the squared held-out distances of these normals, ``at`` counting among the places.
+        """Return the layers' contributions to the squared held-out distances of some images.
+
+        Args:
+            rows: the images.
+            at: indices into the positions that were loaded.
+            layer_of: int64 ``(d,)``, the layer of each channel.
+            n_layers: L.
 
         Returns:
             float64 ``(len(rows), len(at), L)``.

@@ -1,4 +1,4 @@
-"""Where on the part painted defects are missed: counts by place, blind spots, and the weakest cell."""
+"""Detection of painted defects by place on the part: counts, blind spots, and the weakest cell."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["PlaceCount", "WeakestCell", "counts_by_place", "overall_share", "wea
 
 @dataclass(frozen=True)
 class PlaceCount:
-    """What was caught at one place of a sensitivity measurement.
+    """The number of defects caught at one place of a sensitivity measurement.
 
     Attributes:
-        x, y: in map pixels.
+        x, y: the place, in map pixels.
         count: defects caught there.
         of: defects tried there; void trials do not count.
-        blind: even the largest and strongest defect of a kind was missed.
-        image: name of the image that the place lies on.
+        blind: whether even the largest and strongest defect of a kind was missed.
+        image: the name of the image painted on.
     """
 
     x: float
@@ -34,12 +34,12 @@ class PlaceCount:
 
 @dataclass(frozen=True)
 class WeakestCell:
-    """The cell of the map over the part in which the smallest share is caught.
+    """The cell of the map in which the smallest share of defects is caught.
 
     Attributes:
-        row, column: counted from the top left, from 0.
-        share: caught there.
-        places: how many places that was judged from.
+        row, column: the cell, counted from 0 at the top left.
+        share: the share of defects caught there.
+        places: the number of places the share is computed from.
     """
 
     row: int
@@ -49,11 +49,11 @@ class WeakestCell:
 
 
 def counts_by_place(result: Sensitivity, kind: DefectKind | None = None) -> list[PlaceCount]:
-    """Every place at which something could be judged.
+    """Return the counts at every place with at least one valid trial.
 
     Args:
-        probe: the measurement.
-        kind: count these defects alone; None counts all.
+        result: the sensitivity measurement.
+        kind: count defects of this kind only; None counts all.
     """
     chosen = slice(None) if kind is None else [result.kinds.index(kind)]
     caught, void = result.caught[:, chosen], result.void[:, chosen]
@@ -67,15 +67,15 @@ def counts_by_place(result: Sensitivity, kind: DefectKind | None = None) -> list
 
 
 def overall_share(places: list[PlaceCount]) -> float:
-    """Share caught of all that was tried at these places, at least one."""
+    """Return the share of defects caught over all places, of which there must be at least one."""
     return sum(place.count for place in places) / sum(place.of for place in places)
 
 
 def weakest_cell(result: Sensitivity, kind: DefectKind | None = None) -> WeakestCell:
-    """The cell in which the smallest share is caught; the first of several.
+    """Return the cell in which the smallest share of defects is caught; the first one of several.
 
     Raises:
-        ValueError: nothing could be judged anywhere.
+        ValueError: no place has a valid trial.
     """
     share, places = result.by_place(kind)
     row, column = map(int, np.unravel_index(np.nanargmin(share), share.shape))

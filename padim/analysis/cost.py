@@ -1,4 +1,4 @@
-"""What a choice of settings will cost, before it is made."""
+"""Estimates of memory and disk space for a configuration, before a model is fitted."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from padim.network import backbone
 from padim.network.threads import workers
 from padim.storage.feature_store import bytes_per_image
 
-# Images reckoned with where their number is not known.
+# The number of images assumed where it is not known.
 MANY = 200
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Sizes in bytes, the network's own aside.
+    """The estimated sizes in bytes, without the network itself.
 
     Attributes:
-        positions: p, grid positions.
-        channels: channels of the chosen layers together.
-        features: d, channels kept.
-        rank: of the covariances kept, where the normals are too few to fill d dimensions; else None.
-        patches: how many a memory of patches holds; None without one.
-        kept_per_image: bytes that every normal adds to a memory that keeps all of its patches, in RAM and in
-            the saved model; 0 for other methods.
+        positions: p, the number of grid positions.
+        channels: the number of channels of all chosen layers together.
+        features: d, the number of channels in use.
+        rank: the rank of the stored covariances, if there are too few normal images to span d
+            dimensions; else None.
+        patches: the number of patches in a memory bank; None for methods without one.
+        kept_per_image: bytes that every normal image adds to a memory bank of all patches, in RAM and in the
+            saved model; 0 for other methods.
         fit_memory: RAM for fitting; with PaDiM it grows with the number of images only while they are fewer
             than d / 2.
         score_memory: RAM for scoring.
-        bundle: size of the saved model, without the normals' thumbnails and held-out maps.
-        spool_per_image: disk a normal takes while the model is worked on.
-        checkpoint: disk of what lets a fit go on once the normals' features are deleted; optional, and 0
-            where there is no such thing.
+        bundle: the size of the saved model, without the thumbnails and held-out maps of the normal images.
+        features_per_image: disk space of a normal image in the working files of the model.
+        checkpoint: disk space of the state that allows a fit to continue after the features of the normal
+            images are deleted; it is optional, and 0 for methods without such a state.
     """
 
     positions: int
@@ -58,7 +59,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class _Share:
-    """What one method takes."""
+    """The sizes of one method, in bytes."""
 
     fit: int
     score: int
@@ -69,14 +70,14 @@ class _Share:
 
 
 def estimate(config: PadimConfig, normals: int | None = None) -> Cost:
-    """The cost of a config.
+    """Estimate the cost of a configuration.
 
     Args:
         config: validated settings.
-        normals: images it will be fitted on; None is many.
+        normals: the number of images to fit on; None assumes many.
 
     Raises:
-        BackboneError: unknown backbone or layer.
+        BackboneError: the backbone or a layer is unknown.
     """
     layers = backbone.get(config.backbone).select(config.layers)
     channels = sum(layer.channels for layer in layers)
@@ -111,15 +112,15 @@ def _patch_gaussians(config: PadimConfig, p: int, d: int, normals: int | None) -
         factor = basis + 4 * p * rank
         stored = factor - (basis // 2 - 4 * p * rank if basis > NARROW_ABOVE_BYTES else 0)
     mean = 4 * p * d
-    # Every thread learns at least one position at a time.
+    # Every thread processes at least one position at a time.
     blocks = min(max(BLOCK_BYTES, workers() * matrix_bytes(d, rank)), p * matrix_bytes(d, rank))
-    # Twice the factor: the former model stays in use until the new one is complete.
+    # Twice the factor, because the previous model stays in use until the new one is complete.
     return _Share(2 * (factor + mean) + 2 * blocks, factor + mean, stored + mean, rank=rank)
 
 
 def _shared(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
     own = 4 * d * (d + 1)
-    # Each thread holds some images' features twice, once in float64.
+    # Each thread holds the features of some images twice, once in float64.
     return _Share(workers() * _shared_window(p, d) + 2 * own, own, own)
 
 
@@ -135,8 +136,8 @@ def _patchcore(config: PadimConfig, p: int, d: int, normals: int | None) -> _Sha
     bank, half_squares = 4 * patches * d, 4 * patches
     score = bank + half_squares + 2 * 4 * patches * p
     points = everything * 4 * min(d, PROJECTED)
-    looking = min(4 * everything * patches, workers() * 4 * PRODUCT)
-    return _Share(points + looking + score, score, bank, patches=patches)
+    distances = min(4 * everything * patches, workers() * 4 * PRODUCT)
+    return _Share(points + distances + score, score, bank, patches=patches)
 
 
 def _local_nearest(config: PadimConfig, p: int, d: int, normals: int) -> _Share:
@@ -144,7 +145,7 @@ def _local_nearest(config: PadimConfig, p: int, d: int, normals: int) -> _Share:
     bank, half_squares = each * normals, 4 * p * normals
     own = bank + half_squares + 4 * d
     score = own + local_nearest.scoring_bytes(config.grid, d, normals, config.neighborhood)
-    # As with the Gaussians, the former model stays in use until the new one is complete.
+    # As with the Gaussians, the previous model stays in use until the new one is complete.
     return _Share(2 * own, score, bank, patches=p * normals, per_image=each)
 
 
@@ -159,7 +160,7 @@ def _flow(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
 
 
 def _fitted_on_patches(own: int, p: int, d: int, normals: int | None) -> _Share:
-    """With the patches that are learnt from, and as many that say when to stop, in memory."""
+    """Return the sizes of a method that holds its training patches and as many stopping patches in memory."""
     patches = min(MOST_BYTES, 4 * d * p * (MANY if normals is None else normals))
     return _Share(2 * patches + 4 * own, own, own)
 
@@ -167,9 +168,9 @@ def _fitted_on_patches(own: int, p: int, d: int, normals: int | None) -> _Share:
 def _stfpm(config: PadimConfig, p: int, d: int, normals: int | None) -> _Share:
     layers = backbone.get(config.backbone).select(config.active_layers)
     own = 4 * student.weights(layers)
-    # What the layers of the student leave behind for one batch, and its gradients and moments.
-    left = 4 * BATCH * sum(8 * layer.channels * (config.input_size // layer.stride) ** 2 for layer in layers)
-    return _Share(left + 4 * own, own, own)
+    # The activations of the student for one batch, and its gradients and moments.
+    held = 4 * BATCH * sum(8 * layer.channels * (config.input_size // layer.stride) ** 2 for layer in layers)
+    return _Share(held + 4 * own, own, own)
 
 
 _SHARES: dict[str, Callable[[PadimConfig, int, int, int | None], _Share]] = {
@@ -183,11 +184,11 @@ _SHARES: dict[str, Callable[[PadimConfig, int, int, int | None], _Share]] = {
 
 
 def images_for_full_size(features: int) -> int:
-    """From how many images on a Gaussian model has its full size, whatever their number.
+    """Return the number of images from which on the size of a Gaussian model no longer grows.
 
     Args:
-        features: d, channels kept.
+        features: d, the number of channels in use.
     """
-    # By the engine's own rule, which lies near half the features. A single image spans nothing, and so has no
-    # rank to be low.
+    # By the rule of the fit, which switches near half the number of features. A single image spans nothing,
+    # so the search begins at two.
     return next(n for n in range(max(2, features // 2), features + 3) if not is_low_rank(n, features))

@@ -1,9 +1,9 @@
-"""Defects as embeddings on disk, for judging many fits of one network on the same images.
+"""Sets of defects as embeddings on disk, to evaluate many fits of one network on the same images.
 
-The network runs once for every image; a fit that is to be judged reads the embeddings of the channels it
-keeps. :class:`LabelledDefects` are real ones, :class:`PaintedDefects` are painted on good parts
-(:mod:`padim.analysis.sensitivity`) and only an indication: by them, methods rank with a correlation of .3 to
-real defects.
+The network runs once for every image; each fit to evaluate reads the embeddings of the channels it uses.
+:class:`LabelledDefects` are real defects. :class:`PaintedDefects` are painted on good parts
+(:mod:`padim.analysis.sensitivity`) and are only an indication: the ranking of methods by them has a
+correlation of .3 with the ranking by real defects.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CARRIERS", "LabelledDefects", "PaintedDefects"]
 
-# Good parts that are painted on, at most.
+# The maximum number of good parts that are painted on.
 CARRIERS = 8
-# Of the sizes and contrasts of the sensitivity probe, those in the middle: the others are nearly always, or
+# The middle ones of the sizes and contrasts of a sensitivity measurement: the others are nearly always, or
 # nearly never, caught.
 _SIZES, _CONTRASTS = slice(1, 4), (0.1, 0.2)
-# Grid of places that the painted defects are spread over.
+# The side of the grid of places that the painted defects are spread over.
 _CELLS = 8
 
 Shares = npt.NDArray[np.float64]
@@ -47,12 +47,12 @@ Shares = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Embedded:
-    """Images of a model's network, as embeddings of the channels that the model keeps.
+    """Images as embeddings of the channels that a model uses.
 
     Attributes:
-        model: whose network, channels and region of interest they are for.
-        spool: their embeddings, one record an image.
-        original_sizes: (height, width) of each in pixels.
+        model: the model whose network, channels and region of interest are used.
+        feature_store: the embeddings, one record for each image.
+        original_sizes: (height, width) of each image in pixels.
     """
 
     model: Padim
@@ -60,7 +60,7 @@ class _Embedded:
     original_sizes: tuple[tuple[int, int], ...]
 
     def maps(self, state: ScoringState, watch: Watch) -> Iterable[npt.NDArray[np.uint16]]:
-        """The level map of every image by a fitted state."""
+        """Yield the level map of every image, computed by a scoring state."""
         extractor = self.model.network.extractor
         size = extractor.batch_size(state.fitted.detector.scoring_bytes())
         quiet = Watch(None, watch.cancel)
@@ -82,9 +82,10 @@ def _start_feature_store(model: Padim, folder: Path) -> FeatureStore:
 
 
 def _append(model: Padim, feature_store: FeatureStore, rgb: Sequence[RGB], keys: Sequence[str]) -> None:
-    """
+    """Run the network on images and append their embeddings to a feature store.
+
     Raises:
-        PadimError: the network gives no numbers.
+        PadimError: the network's output is not finite.
     """
     embeddings = model.network.extractor(np.stack(rgb))
     if not np.isfinite(embeddings).all():
@@ -97,8 +98,8 @@ class LabelledDefects(_Embedded):
     """Images of defective parts.
 
     Attributes:
-        names: as given.
-        passed_over: images that are good parts of the model by their content, and so no defects to it.
+        names: the names of the images.
+        passed_over: the number of images left out because the model has them, by content, as good parts.
     """
 
     names: tuple[str, ...]
@@ -106,16 +107,16 @@ class LabelledDefects(_Embedded):
 
     @classmethod
     def read(cls, model: Padim, images: Iterable[Image], folder: Path, watch: Watch) -> LabelledDefects:
-        """Run the network on images of defective parts, once.
+        """Run the network once on images of defective parts.
 
         Args:
-            model: its network is used.
+            model: provides the network.
             images: (name, file bytes or uint8 RGB array) pairs.
-            folder: for the embeddings.
-            watch: for progress, cancelling and images that cannot be used.
+            folder: where the embeddings are stored.
+            watch: reports progress and images that cannot be used, and asks whether to cancel.
 
         Raises:
-            PadimError: none of them can be used.
+            PadimError: none of the images can be used.
         """
         own = {
             normal.sha256 for normal in model.normals_ if normal.status != "not_good"
@@ -140,7 +141,16 @@ class LabelledDefects(_Embedded):
         return cls(model, feature_store, tuple(sizes), tuple(names), passed_over)
 
     def shares_caught(self, state: ScoringState, levels: Sequence[int], watch: Watch) -> Shares:
-        """1 where a defect is rejected, else 0: float64 ``(len(levels), images)``."""
+        """Return which defects are rejected at each threshold.
+
+        Args:
+            state: scores the images.
+            levels: the thresholds.
+            watch: asks whether to cancel.
+
+        Returns:
+            float64 ``(len(levels), images)``: 1 where the image is rejected, else 0.
+        """
         area = self.model.config.min_area
         scores = np.array([region_score(q, area) for q in self.maps(state, watch)], np.int64)
         return (scores[None] > np.array(levels)[:, None]).astype(np.float64)
@@ -148,13 +158,13 @@ class LabelledDefects(_Embedded):
 
 @dataclass(frozen=True)
 class PaintedDefects(_Embedded):
-    """Defects painted on good parts that no fit to be judged has seen.
+    """Defects painted on good parts that are excluded from all fits to evaluate.
 
-    Image 0 of each carrier is bare; the defects follow.
+    Image 0 of each carrier is unpainted; the defects follow.
 
     Attributes:
-        carriers: indices into ``model.normals_``.
-        areas: bool ``(carriers, defects, pixels / 8)`` packed: where each was painted.
+        carriers: the images painted on, as indices into ``model.normals_``.
+        areas: uint8 ``(carriers, defects, pixels / 8)``, packed bits: the painted area of each defect.
     """
 
     carriers: tuple[int, ...]
@@ -162,29 +172,29 @@ class PaintedDefects(_Embedded):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the carriers."""
+        """Return the names of the carriers."""
         return tuple(self.model.normals_[index].name for index in self.carriers)
 
     @property
     def painted(self) -> int:
-        """Defects in all."""
+        """Return the total number of painted defects."""
         return int(self.areas.shape[0] * self.areas.shape[1])
 
     @classmethod
     def paint(
         cls, model: Padim, carriers: Sequence[int], folder: Path, watch: Watch, seed: int
     ) -> PaintedDefects:
-        """Paint on the small copies of good parts that the model keeps, and run the network on them, once.
+        """Paint defects on the thumbnails of good parts in the model, and run the network once on each.
 
         Args:
-            model: its network is used.
-            carriers: indices into ``model.normals_``.
-            folder: for the embeddings.
-            watch: for progress and cancelling.
-            seed: of places and looks.
+            model: provides the network.
+            carriers: the images to paint on, as indices into ``model.normals_``.
+            folder: where the embeddings are stored.
+            watch: reports progress and asks whether to cancel.
+            seed: the seed of the places and shapes of the defects.
 
         Raises:
-            PadimError: no pixel of the carriers lies inside the region of interest.
+            PadimError: no pixel of the carriers is inside the region of interest.
         """
         side, stage = model.config.input_size, "Painting defects"
         feature_store = _start_feature_store(model, folder)
@@ -221,9 +231,17 @@ class PaintedDefects(_Embedded):
         return cls(model, feature_store, tuple(sizes), tuple(used), np.stack(areas))
 
     def shares_caught(self, state: ScoringState, levels: Sequence[int], watch: Watch) -> Shares:
-        """The share of each carrier's defects that a region lies on: float64 ``(len(levels), carriers)``.
+        """Return the share of each carrier's defects that overlap a detected region, at each threshold.
 
-        Where the bare image has a region there already, nothing is counted; NaN where that is so for all.
+        A defect is not counted where the unpainted image already has a region at that place.
+
+        Args:
+            state: scores the images.
+            levels: the thresholds.
+            watch: asks whether to cancel.
+
+        Returns:
+            float64 ``(len(levels), carriers)``; NaN for a carrier without defects that count.
         """
         count, each, _ = self.areas.shape
         side, min_area = self.model.config.input_size, self.model.config.min_area

@@ -1,4 +1,4 @@
-"""Detection against size or contrast: the logistic curve through counts of detected defects."""
+"""Logistic curves of the detection rate as a function of the size or contrast of defects."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["Curve", "Reach", "curve_of"]
 
 Doubles = npt.NDArray[np.float64]
 
-# Steepest slopes believed, per factor e: keeps the fit finite where all of one size and none of the next
-# are caught.
+# The scale of the penalty on the slope, per factor e: it keeps the fit finite where all defects of one size
+# and none of the next smaller one are caught.
 _STEEPEST = 20.0
 
 
 @dataclass(frozen=True)
 class Reach:
-    """The size or contrast that it takes, or why that cannot be said.
+    """The size or contrast needed for a detection rate, or the reason why it cannot be determined.
 
     Attributes:
-        value: None where there is none.
-        why: why not; empty where there is one.
-        below: there is none because the smallest tried is caught as often already.
+        value: the size or contrast; None if it cannot be determined.
+        why: the reason if there is no value; else empty.
+        below: whether there is no value because even the smallest one tried reaches the rate.
     """
 
     value: float | None
@@ -40,16 +40,17 @@ class Reach:
 
 @dataclass(frozen=True)
 class Curve:
-    """How often defects are caught as one thing about them grows.
+    """The detection rate of defects as a function of their size or contrast.
 
     Attributes:
-        values: sizes in map pixels or contrasts, growing.
-        rates: caught of tried at each, with exact intervals. They take the places as independent, as places
-            on different images are and places on one image nearly.
-        intercept, slope: of the logistic curve ``1 / (1 + exp(-(intercept + slope * ln(value))))``, slope at
-            least 0; None where all were caught or none.
-        at_50, at_90: where the curve passes 50 % and 90 %, or why it cannot be said.
-        smallest: the smallest value tried from which on at least 90 % were caught, by plain count.
+        values: sizes in map pixels, or contrasts, in increasing order.
+        rates: the share caught at each value, with exact intervals. These assume independent places, which
+            holds for places on different images and nearly for places on one image.
+        intercept, slope: the parameters of the logistic curve
+            ``1 / (1 + exp(-(intercept + slope * ln(value))))``, with a slope of at least 0; None if all
+            defects were caught or none.
+        at_50, at_90: where the curve passes 50 % and 90 %, or why that cannot be determined.
+        smallest: the smallest value tried from which on at least 90 % were caught, by count.
     """
 
     values: tuple[float, ...]
@@ -61,27 +62,28 @@ class Curve:
     smallest: Reach
 
     def share(self, values: npt.ArrayLike) -> Doubles | None:
-        """The fitted share caught at any values, to draw; None without a fit."""
+        """Return the fitted detection rate at any values, for plotting; None without a fit."""
         if self.intercept is None or self.slope is None:
             return None
         return np.asarray(expit(self.intercept + self.slope * np.log(np.asarray(values, np.float64))))
 
 
 def curve_of(values: Sequence[float], caught: Sequence[int], tried: Sequence[int]) -> Curve:
-    """The curve of counted detections.
+    """Fit the detection curve to counts of detections.
 
-    The logistic curve in the logarithm of the value is the customary model of hit-or-miss data
-    (MIL-HDBK-1823A). Where some places are blind it levels off below 1 and the model does not hold; a value
-    it gives is therefore kept between the two tried values where the counts, made monotone by isotonic
-    regression, pass that share, and none is given that the counts do not reach.
+    A logistic curve in the logarithm of the value is the usual model of hit-or-miss data (MIL-HDBK-1823A).
+    With blind spots the true rate levels off below 1 and the model does not hold. A value read from the curve
+    is therefore limited to the interval between the two tried values where the counts, made monotone by
+    isotonic regression, pass the rate, and there is no value for a rate that the counts do not reach.
 
     Args:
-        values: growing, greater than 0.
-        caught: how many at each.
-        tried: out of how many.
+        values: sizes or contrasts, increasing, greater than 0.
+        caught: the number of defects caught at each value.
+        tried: the number of defects tried at each value.
 
     Raises:
-        ValueError: lists of different lengths, empty, not growing, or counts that cannot be.
+        ValueError: the lists have different lengths, are empty or do not increase, or the
+            counts are impossible.
     """
     if not len(values) == len(caught) == len(tried) or not len(values):
         raise ValueError("a curve takes as many counts as values, and at least one")
@@ -109,34 +111,34 @@ def curve_of(values: Sequence[float], caught: Sequence[int], tried: Sequence[int
 
 
 def _logistic(x: Doubles, caught: Doubles, tried: Doubles) -> tuple[float, float] | None:
-    """Intercept and slope of largest penalised likelihood, slope at least 0; None without any contrast."""
+    """Return intercept and slope of maximum penalized likelihood; None if all were caught or none."""
     if not 0 < caught.sum() < tried.sum():
         return None
-    centre = float(np.average(x, weights=tried))
+    center = float(np.average(x, weights=tried))
 
     def loss(parameters: Doubles) -> tuple[float, Doubles]:
         intercept, slope = parameters
-        z = intercept + slope * (x - centre)
+        z = intercept + slope * (x - center)
         off = tried * expit(z) - caught
         value = np.sum(tried * np.logaddexp(0, z) - caught * z) + (slope / _STEEPEST) ** 2 / 2
-        gradient = np.array([off.sum(), off @ (x - centre) + slope / _STEEPEST**2])
+        gradient = np.array([off.sum(), off @ (x - center) + slope / _STEEPEST**2])
         return float(value), gradient
 
     start = np.array([float(logit(caught.sum() / tried.sum())), 1.0])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(None, None), (0, None)])
     intercept, slope = map(float, found.x)
-    return intercept - slope * centre, slope
+    return intercept - slope * center, slope
 
 
 def _passes(share: float, x: Doubles, shares: Doubles, fit: tuple[float, float] | None) -> Reach:
-    """Where the curve passes a share, between the values where the counts do."""
-    # Pooled shares are quotients: a ten-thousandth of a trial decides nothing.
+    """Return where the curve passes a share, limited to the interval in which the counts pass it."""
+    # Pooled shares are quotients, so the comparison allows for rounding.
     reached = shares >= share - 1e-9
     if reached[0]:
         return Reach(None, f"{share:.0%} are caught even at {x[0]:g}", below=True)
     if not reached[-1]:
         return Reach(None, f"fewer than {share:.0%} are caught even at {x[-1]:g}")
-    assert fit is not None  # the shares differ, so there is a curve
+    assert fit is not None  # the shares differ, so there is a fit
     index = int(np.argmax(reached))
     low, high = math.log(x[index - 1]), math.log(x[index])
     intercept, slope = fit

@@ -1,7 +1,7 @@
-"""Level maps from embeddings on disk: all of scoring but the network.
+"""Level maps computed from embeddings on disk: scoring without running the network.
 
-The nodes behind the embedding are those of ordinary scoring, so the maps are the same, as long as the
-embeddings come out of a network that was cut at the same layers.
+The part of the graph after the embedding is that of ordinary scoring, so the maps are identical, provided
+that the embeddings were computed by a network that ends at the same layers.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ def level_maps(
     watch: Watch,
     stage: str,
 ) -> Iterator[npt.NDArray[np.uint16]]:
-    """Score the records of a spool, in their order.
+    """Score the records of a feature store, in their order.
 
     Args:
-        judge: the fitted state that scores.
-        spool: embeddings, a record an image.
-        channels: int64 ``(d,)``, which channels of the spool the fitted state reads.
-        original_sizes: (height, width) in pixels of each image.
-        input_size: side of the map in pixels.
-        batch_size: images at a time.
-        watch: told of images scored, and asked whether to stop.
-        stage: what to call that.
+        state: the scoring state.
+        feature_store: the embeddings, one record for each image.
+        channels: int64 ``(d,)``, the channels of the feature store that the state uses.
+        original_sizes: (height, width) of each image in pixels.
+        input_size: the side of the map in pixels.
+        batch_size: the number of images at a time.
+        watch: reports the number of images scored, and asks whether to cancel.
+        stage: the name of the stage in progress reports.
 
     Yields:
         uint16 ``(input_size, input_size)`` for every image.
 
     Raises:
-        Cancelled: ``watch`` asked to stop.
-        DamagedError: a record is not what was written.
-        PadimError: distances are not numbers.
+        Cancelled: ``watch`` asked to cancel.
+        DamagedError: a record does not match its checksum.
+        PadimError: distances are not finite.
     """
     detector, d, n = state.fitted.detector, len(channels), len(original_sizes)
     grid = math.isqrt(feature_store.positions)
     session = open_session(behind_embedding_graph(detector.piece(d), np.arange(d), input_size))
-    # The OrtValues borrow the scorer's arrays, which live as long as the fitted state.
+    # The OrtValues share the memory of the scorer's arrays, which live as long as the scoring state.
     inputs = {
         name: ort.OrtValue.ortvalue_from_numpy(array, device_of(session), 0)
         for name, array in state.scorer.arrays.items()

@@ -1,6 +1,6 @@
-"""Labelled images through a model: each scored once, its pixels counted against its mask.
+"""Evaluation of a model on labelled images: each image is scored once, and its pixels compared with its mask.
 
-What is kept of an image is its score, its name and its label: memory does not grow with the maps.
+Only the score, name and label of an image are kept, so that memory does not grow with the maps.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluatedImage:
-    """One labelled image.
+    """The score of one labelled image.
 
     Attributes:
-        name: in its dataset.
-        kind: ``good``, or what is wrong with it.
-        score: a level, for the smallest region that the model had when it was scored.
-        masked: whether its defect came with a mask.
+        name: its name in the data set.
+        kind: ``good``, or the kind of defect.
+        score: a level, for the smallest region set in the model at the time of scoring.
+        masked: whether its defect has a usable mask.
     """
 
     name: str
@@ -43,15 +43,15 @@ class EvaluatedImage:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A data set, scored.
+    """The scores of a labelled data set.
 
     Attributes:
-        layout: of the data set.
-        images: in the data set's order.
-        pixels: of the good ones, and of the defects that come with a mask.
-        failed: files that could not be used: images, and masks of images that could.
-        known: how many of the images the model was fitted on.
-        seconds: that scoring took, reading and decoding included, counting pixels not.
+        layout: the layout of the data set.
+        images: the images in the order of the data set.
+        pixels: the pixel statistics of the good images and of the defects with a mask.
+        failed: files that could not be used: images, and masks of usable images.
+        known: the number of images that the model was fitted on.
+        seconds: the time for scoring, including reading and decoding but not the pixel statistics.
     """
 
     layout: str
@@ -63,23 +63,23 @@ class Evaluation:
 
     @property
     def kinds(self) -> Counter[str]:
-        """How many images of each kind."""
+        """Return the number of images of each kind."""
         return Counter(image.kind for image in self.images)
 
     @property
     def masks(self) -> int:
-        """How many defects came with a mask that could be used."""
+        """Return the number of defects with a usable mask."""
         return sum(image.masked for image in self.images)
 
     def report(
         self, model: Padim, level: int | None, scores: list[int] | None = None
     ) -> metrics.EvaluationReport:
-        """All figures at a threshold.
+        """Compute all figures of the evaluation at a threshold.
 
         Args:
-            model: knows the guard band.
-            level: the threshold; None: no counts at one.
-            scores: of the images, where the smallest region has changed since.
+            model: provides the guard band.
+            level: the threshold; None leaves out the counts at a threshold.
+            scores: the scores of the images, if the smallest region has changed since they were scored.
         """
         scores = [image.score for image in self.images] if scores is None else scores
         verdicts = ["" if level is None else model.verdict(score, level) for score in scores]
@@ -97,16 +97,16 @@ def evaluate_dataset(
     thumbnail_side: int | None = None,
     batch_size: int | None = None,
 ) -> Evaluation:
-    """Score every image of a data set and count its pixels.
+    """Score every image of a data set and compare its pixels with its mask.
 
     Args:
-        model: scores them.
+        model: scores the images.
         dataset: the labelled images.
-        progress, cancel, thumbnail_side, batch_size: as for :meth:`padim.Padim.score`.
-        on_scored: told of each image as it is scored, with its kind.
+        progress, cancel, thumbnail_side, batch_size: as for :meth:`padim.Padim.predict`.
+        on_scored: called with each scored image and its kind.
 
     Raises:
-        Cancelled: ``cancel`` said so.
+        Cancelled: ``cancel`` returned True.
         PadimError: none of the images can be used.
     """
     fitted_on = {
@@ -116,7 +116,7 @@ def evaluate_dataset(
     failed: list[ImageError] = []
     images: list[EvaluatedImage] = []
     known, seconds = 0, 0.0
-    scored_ones = model.predict(
+    predictions = model.predict(
         dataset,
         progress=progress,
         cancel=cancel,
@@ -126,7 +126,7 @@ def evaluate_dataset(
     )
     while True:
         begun = time.perf_counter()
-        scored = next(scored_ones, None)
+        scored = next(predictions, None)
         seconds += time.perf_counter() - begun
         if scored is None:
             break
@@ -139,7 +139,7 @@ def evaluate_dataset(
             except ImageError as error:
                 failed.append(error)
         images.append(EvaluatedImage(scored.name, sample.kind, scored.score_level, mask is not None))
-        # Somewhere in a defect without a mask is the defect, nobody knows where.
+        # For a defective image without a mask it is unknown which pixels are defective.
         if sample.good or mask is not None:
             small = None if mask is None else at_map_resolution(mask, model.network.preprocess)
             pixels.add(scored.levels, small, model.state.scored_area(scored.original_size), sample.kind)

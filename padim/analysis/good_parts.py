@@ -1,4 +1,4 @@
-"""The good parts of a fitted model: ranked by held-out score, by part, and what keeping some out promises."""
+"""The good parts of a fitted model: ranking, held-out scores, and the effect of parts kept out."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class RankedNormal:
     """One normal image with its held-out score.
 
     Attributes:
-        index: into ``model.normals_``.
+        index: its index in ``model.normals_``.
         name: its file name.
-        level: held-out score, a level; None where there is none.
-        value: the same in map units; 0 where there is none.
-        shots: images of the same part, itself included.
+        level: its held-out score as a level; None without calibration.
+        value: its held-out score in map units; 0 without calibration.
+        shots: the number of images of the same part, itself included.
     """
 
     index: int
@@ -35,10 +35,12 @@ class RankedNormal:
 
 
 def ranked(model: Padim, status: Status = "fit") -> list[RankedNormal]:
-    """The normals of a status, the highest held-out score first; in their order where nothing is calibrated.
+    """Return the normal images with a status, highest held-out score first.
+
+    Without calibration they are in their original order.
 
     Args:
-        model: fitted.
+        model: a fitted model.
         status: ``fit``, ``kept_out`` or ``not_good``.
     """
     normals = model.normals_
@@ -60,7 +62,7 @@ def ranked(model: Padim, status: Status = "fit") -> list[RankedNormal]:
 
 
 def not_good(model: Padim) -> list[RankedNormal]:
-    """One image of every part that was taken out of the fit: its images go and come back together."""
+    """Return one image of every part excluded from the fit; all images of a part have the same status."""
     seen: set[str] = set()
     found = []
     for item in (*ranked(model, "kept_out"), *ranked(model, "not_good")):
@@ -72,11 +74,11 @@ def not_good(model: Padim) -> list[RankedNormal]:
 
 
 def part_values(model: Padim, min_area: int | None = None) -> tuple[list[float], list[float]]:
-    """Held-out scores in map units, one a part: of the parts in the fit, and of good parts kept out of it.
+    """Return the held-out scores of the parts in the fit and of the good parts kept out, in map units.
 
     Args:
-        model: calibrated.
-        min_area: smallest region, in map pixels; default: the one in use.
+        model: a calibrated model.
+        min_area: the smallest region in map pixels; by default the one in use.
 
     Raises:
         CalibrationError: the model has no held-out scores.
@@ -95,12 +97,12 @@ def part_values(model: Padim, min_area: int | None = None) -> tuple[list[float],
 
 @dataclass(frozen=True)
 class BothPromises:
-    """False rejects to expect with and without the good parts that were kept out of the fit.
+    """The expected false-reject rate with and without the good parts that were kept out of the fit.
 
     Attributes:
-        all_good: of all good parts.
-        fit_only: of those in the fit alone.
-        kept_out_parts: how many parts make the difference.
+        all_good: the rate estimated from all good parts.
+        fit_only: the rate estimated from the parts in the fit only.
+        kept_out_parts: the number of good parts kept out of the fit.
     """
 
     all_good: FalseRejectRate
@@ -109,7 +111,7 @@ class BothPromises:
 
 
 def both_promises(model: Padim) -> BothPromises | None:
-    """The two promises; None where no good part was kept out, or there is no threshold or calibration."""
+    """Return both rates; None if no good part was kept out, or without a threshold or calibration."""
     kept_out = {n.group for n in model.normals_ if n.status == "kept_out"}
     if not kept_out or model.current_threshold is None or model.state.fitted.calibration == "none":
         return None

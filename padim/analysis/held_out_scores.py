@@ -1,4 +1,4 @@
-"""The good parts' held-out scores for every smallest region at once, and what thresholds promise by them."""
+"""Held-out scores of the good parts for every smallest region, and false-reject bounds of thresholds."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ OnMap = Callable[[int, npt.NDArray[np.uint16], npt.NDArray[np.uint16]], None]
 
 @dataclass(frozen=True, eq=False)
 class HeldOutScores:
-    """Held-out scores of a model's normal images, by smallest region.
+    """The held-out scores of a model's normal images, by smallest region.
 
     Attributes:
-        indices: the images that count, as indices into ``model.normals_``: all but those found not good.
-        levels: uint16 ``(normals, areas)``, scores of all images, good or not; column ``a - 1`` is for a
+        indices: the images that count, as indices into ``model.normals_``: all except those marked not good.
+        levels: uint16 ``(normals, areas)``, the scores of all images, good or not; column ``a - 1`` is for a
             smallest region of ``a`` pixels.
-        part: of each image that counts, its part; parts in the fit come first.
-        parts: how many parts there are.
-        in_fit: how many of them are in the fit.
-        upper: the 95 % bound of the false-reject rate with 0, 1, ... ``parts`` parts above a threshold.
-        pixel_levels: the threshold at each pixel percentile, 0.1 to 99.9 %; empty where no pixel is judged.
+        part: the part number of each image that counts; parts in the fit come first.
+        parts: the number of parts.
+        in_fit: the number of parts in the fit.
+        upper: the 95 % upper bound of the false-reject rate with 0, 1, ... ``parts`` parts above a threshold.
+        pixel_levels: the threshold at each pixel percentile, 0.1 to 99.9 %; empty if no pixel is scored.
     """
 
     indices: tuple[int, ...]
@@ -45,7 +45,7 @@ class HeldOutScores:
 
     @property
     def curves(self) -> npt.NDArray[np.uint16]:
-        """uint16 ``(images, areas)``: scores of the images that count."""
+        """Return the scores of the images that count, uint16 ``(images, areas)``."""
         return np.asarray(self.levels[list(self.indices)])
 
 
@@ -53,9 +53,9 @@ def held_out_scores(model: Padim, areas: int, on_map: OnMap | None = None) -> He
     """Score every held-out map for every smallest region; one map is in memory at a time.
 
     Args:
-        model: calibrated.
-        areas: smallest regions of 1 to so many map pixels.
-        on_map: called with each image's index, its level map and its scores, in order.
+        model: a calibrated model.
+        areas: the largest of the smallest regions, which range from 1 to this number of map pixels.
+        on_map: called in order with the index of each image, its level map and its scores.
 
     Raises:
         CalibrationError: the model has no held-out scores.

@@ -1,18 +1,18 @@
-"""Changes of light, camera and fixture, as a camera would see them: an image in its own pixels, altered.
+"""Simulated changes of lighting, camera and fixture, applied to an image at its original resolution.
 
-The changes, one at a time:
+The changes, applied one at a time:
 
-* ``brighter``, ``darker``: percent more or less light; values follow the power 1 / 2.2 of it, as in ordinary
+* ``brighter``, ``darker``: percent more or less light; values change with its power 1 / 2.2, as in ordinary
   images.
-* ``gamma``: the exponent of the values is larger by so many percent (another camera setting).
+* ``gamma``: the exponent of the values is larger by this many percent (another camera setting).
 * ``flatter``: percent of the contrast lost, towards the image's mean (haze, stray light).
 * ``blur``: out of focus, a Gaussian of that standard deviation in image pixels.
-* ``noise``: of the sensor, a standard deviation in grey levels of 255, each pixel and colour for itself.
-* ``jpeg``: points of quality lost: 60 is JPEG at quality 40.
-* ``shift``: the part is displaced by so many image pixels, each image in a direction of its own.
-* ``rotation``: the part is turned by so many degrees about the image's centre, one way or the other.
+* ``noise``: sensor noise with this standard deviation in gray levels of 255, independent in each pixel and
+channel. * ``jpeg``: points of quality lost; 60 is JPEG at quality 40.
+* ``shift``: the part is displaced by this many image pixels, each image in a direction of its own.
+* ``rotation``: the part is rotated by this many degrees about the image center, in either direction.
 
-What a shift or a turn brings in from beyond the edge nobody has photographed; it is mirrored from inside.
+Content that a shift or rotation brings in from outside the image is unknown; it is mirrored from the inside.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ SEVERITIES: Mapping[ChangeKind, tuple[float, ...]] = {
     "shift": (1, 2, 4, 8, 16),
     "rotation": (0.5, 1, 2, 5, 10),
 }
-"""What is tried of each kind unless told otherwise; see the module for the units."""
+"""The default severities of each kind; see the module for the units."""
 
-# The largest severity that means anything; shifts are held against the image's size as they are made.
+# The largest permitted severity; shifts are not limited by the size of the image.
 MOST: Mapping[ChangeKind, float] = {
     "brighter": 1000,
     "darker": 99,
@@ -65,7 +65,7 @@ _BAND = 64
 
 
 def words(kind: ChangeKind, severity: float) -> str:
-    """A severity with its unit: "10 % more light", "quality 40", "2 px"."""
+    """Return a severity with its unit as text: "10 % more light", "quality 40", "2 px"."""
     if severity == 0:
         return "as it is"
     if kind == "jpeg":
@@ -84,20 +84,20 @@ def words(kind: ChangeKind, severity: float) -> str:
 
 
 def alter(rgb: RGB, kind: ChangeKind, severity: float, seed: int | Sequence[int] = 0) -> RGB:
-    """An image as it would look after the change.
+    """Return an image with a simulated change.
 
     Args:
-        rgb: uint8 ``(h, w, 3)``; is not changed.
+        rgb: uint8 ``(h, w, 3)``; is not modified.
         kind: one of ``KINDS``.
-        severity: in the kind's unit, see the module; 0 gives the very same pixels.
-        seed: of the noise, and of which way an image is shifted or turned. These are the same at every
-            severity, so that a harsher change is more of the same.
+        severity: in the unit of the kind, see the module; 0 returns the image itself.
+        seed: the seed of the noise and of the direction of a shift or rotation. These are the same at every
+            severity, so that a stronger change differs in strength only.
 
     Returns:
         uint8 ``(h, w, 3)``.
 
     Raises:
-        ValueError: an unknown kind, or a severity out of range.
+        ValueError: the kind is unknown, or the severity is out of range.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -118,7 +118,7 @@ def alter(rgb: RGB, kind: ChangeKind, severity: float, seed: int | Sequence[int]
         return np.asarray(cv2.GaussianBlur(rgb, (0, 0), severity, borderType=cv2.BORDER_REFLECT_101))
     if kind == "noise":
         noisy = np.empty_like(rgb)
-        for top in range(0, len(rgb), _BAND):  # the same noise as drawn at once, in less memory
+        for top in range(0, len(rgb), _BAND):  # the same noise as if drawn at once, in less memory
             band = rgb[top : top + _BAND]
             noisy[top : top + _BAND] = _levels(band + severity * rng.standard_normal(band.shape, np.float32))
         return noisy
@@ -134,7 +134,7 @@ def alter(rgb: RGB, kind: ChangeKind, severity: float, seed: int | Sequence[int]
     else:
         turn = severity if rng.random() < 0.5 else -severity
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, 1.0)
-    # OpenCV mirrors a side of one pixel for ever; there the edge pixel is all there is to mirror.
+    # OpenCV does not terminate when it mirrors a side of one pixel, so the edge pixel is repeated there.
     border = cv2.BORDER_REFLECT_101 if min(height, width) > 1 else cv2.BORDER_REPLICATE
     warped = cv2.warpAffine(rgb, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=border)
     return np.asarray(warped)
@@ -144,7 +144,7 @@ _SCALE = np.arange(256, dtype=np.float64)
 
 
 def _looked_up(rgb: RGB, values: npt.NDArray[np.float64]) -> RGB:
-    """Every level replaced by what stands at its place among the 256 values."""
+    """Return the image with every level replaced by its entry in a table of 256 values."""
     return np.asarray(cv2.LUT(rgb, _levels(values)), np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""What can be asked about the layers of a model: which places of an image, which normals, in which shares."""
+"""Layer attribution for an image or for normal images: the places to explain, and the shares as percents."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class AskedPlace:
-    """Somewhere in an image that can be asked about.
+    """A place in an image whose distances can be attributed to layers.
 
     Attributes:
         mask: bool ``(S, S)`` in map pixels.
-        region: the region of the image's mask that it is; None for another place.
-        whole: it is all that is judged of the image.
+        region: the detected region at the place; None for a place that is not a region.
+        whole: whether the place is the whole scored area of the image.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -53,22 +53,25 @@ class AskedPlace:
 
 
 def can_attribute(model: Padim) -> bool:
-    """Whether the layers' shares in a distance can be told: it must be a sum of what the layers add."""
+    """Whether a model's distances can be attributed to layers: PaDiM without position tolerance only."""
     return model.config.method == "padim" and not model.config.position_tolerance
 
 
 def features_by_layer(model: Padim) -> list[tuple[Layer, int]]:
-    """The layers in use, from shallow to deep, and how many of the features kept come from each."""
+    """Return the layers in use, from shallow to deep, with the number of channels used of each."""
     layers, layer_of = kept_layers(model)
     return list(zip(layers, np.bincount(layer_of, minlength=len(layers)).tolist(), strict=True))
 
 
 def asked_places(image: StoredScore, model: Padim, level: int) -> list[AskedPlace]:
-    """The regions of an image's mask, strongest first, or the place its score comes from; then all of it.
+    """Return the places of an image that can be explained.
+
+    These are the detected regions, strongest first, or without any the place that determines the score; and
+    last the whole scored area.
 
     Args:
-        image: scored by the model.
-        model: fitted.
+        image: an image scored by the model.
+        model: a fitted model.
         level: the threshold.
     """
     area, q = model.config.min_area, image.levels(model)
@@ -78,25 +81,25 @@ def asked_places(image: StoredScore, model: Padim, level: int) -> list[AskedPlac
     ]
     if not found:
         found.append(AskedPlace(strongest_place(q, area)))
-    # Outside the region of interest, and in the padding, the map is 0 throughout.
+    # The map is 0 outside the region of interest and in the padding.
     return [*found, AskedPlace(q > 0, whole=True)]
 
 
 def embed_file(model: Padim, name: str, content: bytes) -> npt.NDArray[np.float32]:
-    """The embedding of an image file: one run of the network.
+    """Return the embedding of an image file; runs the network once.
 
     Raises:
-        ImageError: it cannot be used.
+        ImageError: the image cannot be used.
     """
     return embed(model, prepare((name, content), model.network.preprocess).rgb)
 
 
 def explain_each(model: Padim, indices: Iterable[int]) -> dict[int, Explanation]:
-    """What each layer has to do with the held-out score of each of these normals, where it comes from.
+    """Attribute the held-out scores of normal images to the layers, at the places that determine them.
 
     Args:
-        model: calibrated, its features on disk.
-        indices: into ``model.normals_``.
+        model: a calibrated model with its features on disk.
+        indices: the images, as indices into ``model.normals_``.
     """
     chosen, area = tuple(indices), model.config.min_area
     regions = [(index, strongest_place(model.state.held_out_map(index), area)) for index in chosen]
@@ -104,11 +107,11 @@ def explain_each(model: Padim, indices: Iterable[int]) -> dict[int, Explanation]
 
 
 def whole_percents(shares: Sequence[float]) -> list[int]:
-    """Shares as whole percents that sum to 100, the largest remainders rounded up; all 0 stay 0."""
-    whole = math.fsum(shares)
-    if whole <= 0:
+    """Return shares as whole percents that sum to 100, by largest remainders; all zeros stay zeros."""
+    total = math.fsum(shares)
+    if total <= 0:
         return [0] * len(shares)
-    exact = [100 * share / whole for share in shares]
+    exact = [100 * share / total for share in shares]
     found = [math.floor(percent) for percent in exact]
     by_remainder = sorted(range(len(shares)), key=lambda i: found[i] - exact[i])
     for i in by_remainder[: 100 - sum(found)]:

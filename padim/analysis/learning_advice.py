@@ -1,5 +1,7 @@
-"""What a learning curve says, in plain sentences: whether more good parts would help, and from how many on
-one odd part no longer decides the threshold."""
+"""Text conclusions from a learning curve: whether more good parts would help, and how many make it robust.
+
+Robust means that a single unusual part does not determine the threshold.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,14 @@ __all__ = ["advice", "odd_parts", "outlook", "painted_note"]
 
 
 def odd_parts(permille: int, parts: int) -> str:
-    """From how many good parts on one odd part no longer decides the threshold, and how it is with these.
+    """Describe how many good parts it takes until one unusual part no longer determines the threshold.
 
-    It depends on the percentile and the number alone (:func:`padim.decision.calibration.parts_needed`).
+    That depends on the percentile and the number of parts only
+    (:func:`padim.decision.calibration.parts_needed`).
 
     Args:
-        permille: percentile in tenths of a percent.
-        parts: good parts at hand.
+        permille: the percentile in tenths of a percent.
+        parts: the number of good parts available.
     """
     at, enough = f"At {permille / 10:g} %", parts_needed(permille, 1)
     tolerated = odd_parts_tolerated(permille, parts)
@@ -43,7 +46,7 @@ def odd_parts(permille: int, parts: int) -> str:
 
 
 def outlook(curve: LearningCurve) -> str:
-    """Whether more good parts would catch more defects, as far as the curve tells."""
+    """Describe whether more good parts would catch more defects, according to the curve."""
     if curve.defects is None:
         return _steadiness(curve)
     what = "labelled" if curve.defects == "labelled" else "painted"
@@ -93,7 +96,7 @@ def outlook(curve: LearningCurve) -> str:
 
 
 def painted_note(curve: LearningCurve) -> str:
-    """How far painted defects can be trusted; empty where there are none."""
+    """Return the caveat about painted defects; empty for a curve without them."""
     if curve.defects != "painted":
         return ""
     return (
@@ -104,7 +107,7 @@ def painted_note(curve: LearningCurve) -> str:
 
 
 def advice(curve: LearningCurve) -> str:
-    """All of it, as one paragraph."""
+    """Return all conclusions as one paragraph."""
     parts = (outlook(curve), odd_parts(curve.permille, curve.parts), painted_note(curve))
     return " ".join(part for part in parts if part)
 
@@ -122,7 +125,7 @@ def _bound(curve: LearningCurve) -> str:
 
 
 def _steadiness(curve: LearningCurve) -> str:
-    """Without defects: how much the threshold depends on which parts there happened to be."""
+    """Describe, for a curve without defects, how much the threshold depends on the selection of parts."""
     text = "Without defects nobody can say whether more good parts would catch more: give some labelled ones."
     several = [size for size in curve.sizes if len(size.trials) > 1]
     if several and several[-1].threshold.mean > 0:

@@ -1,14 +1,13 @@
-"""How many good parts a model needs: the same fit on random subsets of its own parts (a learning curve).
+"""Learning curves: how many good parts a model needs, measured by fits on random subsets of its parts.
 
-For each number of parts, subsets are drawn with a seed and fitted from the embeddings on disk, by the model's
-own method and settings: the network does not run. A part is drawn with all its images. Parts not drawn have
-the status ``kept_out`` in that fit, so that they are scored as unseen ones, and what share of them is
-rejected can be held against what was promised. Each fit takes its threshold from its own held-out scores, as
-a model of so many parts would (docs/design.md, section 4.5).
+For each number of parts, seeded random subsets are fitted from the embeddings on disk, with the model's own
+method and settings: the network does not run. A part is drawn with all its images. Parts that are not drawn
+have the status ``kept_out`` in that fit, so that they are scored as unseen parts, and the share of them that
+is rejected can be compared with the promised rate. Each fit derives its threshold from its own held-out
+scores, like a model of that many parts would (docs/design.md, section 4.5).
 
 Defects, labelled or painted, are scored by every fit from their embeddings
-(:mod:`padim.analysis.defect_sets`). What the figures say in words is in
-:mod:`padim.analysis.learning_advice`.
+(:mod:`padim.analysis.defect_sets`). The text conclusions are in :mod:`padim.analysis.learning_advice`.
 """
 
 from __future__ import annotations
@@ -50,21 +49,21 @@ __all__ = [
     "subset_state",
 ]
 
-# Good parts that a curve takes at least, and the smallest subset drawn by default.
+# The smallest number of good parts for a curve, and the smallest subset drawn by default.
 FEWEST, SMALLEST = 20, 10
-# Subsets of each size.
+# The number of subsets of each size.
 DRAWS = 5
 _LADDER = (10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000)
-# Subsets of nearly all parts leave too few out to tell anything.
+# Larger subsets leave out too few parts for a meaningful comparison.
 _LARGEST_SHARE = 0.8
 
 # --- subsets ------------------------------------------------------------------------------------------
 
 
 def default_sizes(parts: int) -> tuple[int, ...]:
-    """Numbers of parts to try with so many at hand: 10, 20, 30, 50 ... and all.
+    """Return the subset sizes to try for a number of available parts: 10, 20, 30, 50 ... and all.
 
-    About half of all is among them, so that the last doubling can be told.
+    About half of all parts is among the sizes, so that the gain of the last doubling can be computed.
     """
     sizes = {size for size in _LADDER if size <= _LARGEST_SHARE * parts}
     half = parts // 2
@@ -74,12 +73,12 @@ def default_sizes(parts: int) -> tuple[int, ...]:
 
 
 def fits_of(parts: int, draws: int) -> int:
-    """How many subsets are fitted on by default: ``draws`` of every number of parts but all of them."""
+    """Return the default number of fits: ``draws`` for every size except the size of all parts."""
     return (len(default_sizes(parts)) - 1) * draws
 
 
 def _parts_by_status(normals: Sequence[Normal]) -> tuple[list[str], list[str]]:
-    """The good parts in the fit, and those kept out of it, in order of their first images."""
+    """Return the good parts in the fit and those kept out of it, in the order of their first images."""
     status_of = {normal.group: normal.status for normal in normals}
     fit, kept_out = (
         [group for group, status in status_of.items() if status == wanted] for wanted in ("fit", "kept_out")
@@ -88,32 +87,32 @@ def _parts_by_status(normals: Sequence[Normal]) -> tuple[list[str], list[str]]:
 
 
 def _drawn(fit: Sequence[str], kept_out: Sequence[str], size: int, seed: int, draw: int) -> frozenset[str]:
-    """A random subset of the parts, with as large a share of kept-out ones as among all of them."""
+    """Return a random subset of the parts, with the same share of kept-out parts as among all parts."""
     rng = np.random.default_rng([seed, size, draw])
-    beside = _beside(len(fit), len(kept_out), size)
+    kept_out_count = _out_drawn(len(fit), len(kept_out), size)
     chosen = [
         parts[int(place)]
-        for parts, count in ((fit, size - beside), (kept_out, beside))
+        for parts, count in ((fit, size - kept_out_count), (kept_out, kept_out_count))
         for place in rng.permutation(len(parts))[:count]
     ]
     return frozenset(chosen)
 
 
-def _beside(fit: int, kept_out: int, size: int) -> int:
-    """How many of so many parts drawn are kept-out ones."""
+def _out_drawn(fit: int, kept_out: int, size: int) -> int:
+    """Return the number of kept-out parts in a subset of a given size."""
     return max(round(size * kept_out / (fit + kept_out)), size - fit)
 
 
 def subset_state(model: Padim, drawn: Iterable[str], watch: Watch | None = None) -> ScoringState:
-    """The state of a model that was fitted on some of its parts only, from the embeddings on disk.
+    """Fit a model on some of its parts only, from the embeddings on disk, and return the scoring state.
 
     Args:
-        model: with its features; is not changed.
-        drawn: groups of the parts to keep as they are; all other good ones are kept out of the fit.
-        watch: for cancelling.
+        model: a model with its features on disk; is not modified.
+        drawn: the groups of the parts that keep their status; all other good parts are kept out of the fit.
+        watch: asks whether to cancel.
 
     Raises:
-        PadimError: no part of the fit is among them, or the features cannot be used.
+        PadimError: no part of the fit is among ``drawn``, or the features cannot be used.
     """
     chosen = frozenset(drawn)
     normals = tuple(
@@ -142,7 +141,7 @@ def subset_state(model: Padim, drawn: Iterable[str], watch: Watch | None = None)
 
 
 def _levels_by_part(state: ScoringState, min_area: int) -> dict[str, int]:
-    """The held-out level of every good part, the largest of its images."""
+    """Return the held-out level of every good part, which is the largest of its images' levels."""
     best: dict[str, int] = {}
     for normal, level in zip(state.fitted.normals, state.image_levels(min_area), strict=True):
         if normal.status != "not_good":
@@ -166,29 +165,29 @@ def learning_curve(
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
 ) -> LearningCurve:
-    """Fit on random subsets of a model's parts, and judge each fit as a model of so many parts.
+    """Fit on random subsets of a model's parts, and evaluate each fit as a model of that many parts.
 
     The same arguments give the same result. The last size, all parts, is the model itself; with ``painted``,
-    some parts are painted on and never drawn, so that the model itself is not asked about them.
+    some parts are painted on and never drawn, so that the model itself is not evaluated on them.
 
     Args:
-        model: fitted, with its features on disk; is not changed.
+        model: a fitted model with its features on disk; is not modified.
         labelled: (name, file bytes or uint8 RGB array) pairs of defective parts.
-        painted: paint defects on some good parts instead. An indication only.
-        sizes: numbers of parts, growing; None is :func:`default_sizes`.
-        draws: subsets of each size.
-        percentile: for the thresholds; None is the model's own.
-        seed: of the subsets, and of the painted defects.
-        progress: called as (done, total, stage), in images read, then in fits.
-        cancel: asked between steps; True stops.
-        on_error: takes images that cannot be used; without it the first one raises.
+        painted: paint defects on some good parts instead; the result is an indication only.
+        sizes: numbers of parts, increasing; None is :func:`default_sizes`.
+        draws: the number of subsets of each size.
+        percentile: the percentile of the thresholds; None is that of the model.
+        seed: the seed of the subsets and of the painted defects.
+        progress: called as (done, total, stage), counting images read, then fits.
+        cancel: called between steps; returning True cancels.
+        on_error: called with images that cannot be used; without it the first one raises.
 
     Raises:
-        NotFittedError: no model.
-        PadimError: too few parts, no features on disk, a method that trains, or a setting out of range; says
-            what to do.
+        NotFittedError: the model is not fitted.
+        PadimError: there are too few parts or no features on disk, the method trains a network, or a setting
+            is out of range; the message states the remedy.
         DamagedError: the features cannot be used.
-        Cancelled: ``cancel`` asked to stop.
+        Cancelled: ``cancel`` returned True.
         ImageError: an image cannot be used and ``on_error`` is not given.
     """
     fit, kept_out = _parts_by_status(model.normals_)
@@ -208,7 +207,7 @@ def learning_curve(
         carrying_parts = {model.normals_[index].group for index in carriers}
         fit = [part for part in fit if part not in carrying_parts]
     sizes = _sizes(sizes, count, len(fit) + len(kept_out))
-    smallest = sizes[0] if sizes[0] == count else sizes[0] - _beside(len(fit), len(kept_out), sizes[0])
+    smallest = sizes[0] if sizes[0] == count else sizes[0] - _out_drawn(len(fit), len(kept_out), sizes[0])
     if smallest < FEWEST_PARTS:
         raise PadimError(
             f"subsets of {sizes[0]} parts would have {smallest} in the fit, as so many are kept out of it; "
@@ -237,7 +236,7 @@ def learning_curve(
 
 
 class _Scratch:
-    """A temporary folder."""
+    """A temporary folder that is removed on close."""
 
     def __init__(self) -> None:
         self._folder = ScratchFolder()
@@ -260,7 +259,7 @@ def _measured(
     watch: Watch,
 ) -> Iterator[Size]:
     everything = frozenset(normal.group for normal in model.normals_)
-    # The carriers of painted defects belong to the model itself, which so cannot be asked about them.
+    # The model itself was fitted on the carriers of painted defects, so it is not evaluated on them.
     of_all = None if isinstance(defects, PaintedDefects) else defects
     total = (len(sizes) - 1) * draws + (sizes[-1] == count)
     full = _threshold(model.state, everything, model.config.min_area, permille)
@@ -295,11 +294,16 @@ def _trial(
     defects: LabelledDefects | PaintedDefects | None,
     watch: Watch,
 ) -> Trial:
-    """Judge one fit.
+    """Evaluate one fit.
 
     Args:
-        drawn: groups of the parts that it has for its own.
-        full: threshold of all parts, in map units.
+        model: the model whose parts were drawn from.
+        state: the fitted state to evaluate.
+        drawn: the groups of the parts in the subset.
+        permille: the percentile of the threshold, in tenths of a percent.
+        full: the threshold of the model of all parts, in map units.
+        defects: the defects to score; None for none.
+        watch: asks whether to cancel.
     """
     by_part = _levels_by_part(state, model.config.min_area)
     own = np.array([level for part, level in by_part.items() if part in drawn], np.int64)
@@ -319,7 +323,7 @@ def _trial(
     )
 
 
-# --- what is asked of the model and the settings --------------------------------------------------------
+# --- requirements on the model and the settings --------------------------------------------------------
 
 
 def _permille(percentile: float) -> int:
@@ -330,15 +334,15 @@ def _permille(percentile: float) -> int:
 
 
 def good_parts(model: Padim) -> int:
-    """Good parts of a model, those kept out of the fit included: what the largest size is."""
+    """Return the number of good parts of a model, including those kept out: the largest size."""
     return sum(map(len, _parts_by_status(model.normals_)))
 
 
 def check_model(model: Padim) -> None:
-    """Look whether a learning curve can be made of a model, but for its features on disk.
+    """Check that a learning curve of a model is possible, except for its features on disk.
 
     Raises:
-        PadimError: it cannot; says what to do.
+        PadimError: it is not possible; the message states the remedy.
     """
     count = good_parts(model)
     if model.config.trains:
@@ -355,9 +359,10 @@ def check_model(model: Padim) -> None:
 
 
 def _sizes(sizes: Sequence[int] | None, count: int, available: int) -> tuple[int, ...]:
-    """
+    """Return the sizes to use, after checking them.
+
     Raises:
-        PadimError: sizes that do not grow, or are out of range.
+        PadimError: the sizes do not increase, or are out of range.
     """
     if sizes is None:
         return tuple(size for size in default_sizes(count) if size <= available or size == count)
@@ -376,7 +381,7 @@ def _sizes(sizes: Sequence[int] | None, count: int, available: int) -> tuple[int
 
 
 def _carriers(model: Padim, fit: Sequence[str], seed: int) -> list[int]:
-    """Good parts to paint on, one image of each, as indices into ``normals_``; at most a fifth of them."""
+    """Return one image each of at most a fifth of the parts to paint on, as indices into ``normals_``."""
     first: dict[str, int] = {}
     for index, normal in enumerate(model.normals_):
         first.setdefault(normal.group, index)

@@ -1,6 +1,6 @@
-"""The figures of a learning curve: what fits on subsets of a model's good parts come to.
+"""The results of a learning curve: figures of fits on subsets of a model's good parts.
 
-How they are measured is in :mod:`padim.analysis.learning_curve`.
+The measurement is in :mod:`padim.analysis.learning_curve`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy.typing as npt
 from padim.decision.calibration import FalseRejectRate
 from padim.decision.operating_points import Rate
 
-# A standard error of a gain above which no curve is said to have flattened, as a share: five points.
+# The largest standard error of a gain for which a curve can count as flattened, as a share: five points.
 ROUGH = 0.05
-# The smaller of two sizes that are compared has at most so many of the parts of the larger.
+# The smaller of two sizes to compare has at most this share of the parts of the larger.
 _HALF = 0.6
 
 __all__ = ["Defects", "Gain", "LearningCurve", "Size", "Spread", "Trial"]
@@ -29,11 +29,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over the subsets of one size.
+    """The mean and range of a figure over the subsets of one size.
 
     Attributes:
-        mean: over them.
-        low, high: the smallest and the largest.
+        mean: the mean over the subsets.
+        low, high: the smallest and the largest value.
     """
 
     mean: float
@@ -42,24 +42,24 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread | None:
-        """Of these, NaN left out; None of none."""
+        """Summarize values, ignoring NaN; None if there are no others."""
         known = [value for value in values if not math.isnan(value)]
         return cls(math.fsum(known) / len(known), min(known), max(known)) if known else None
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One fit on a subset.
+    """The results of one fit on a subset.
 
     Attributes:
-        threshold: its own, from its held-out scores, in map units.
-        supported: whether so many parts support the percentile.
-        promise: false rejects to expect at that threshold, with their upper bound.
-        left_out: of the good parts that were not drawn, how many are rejected at that threshold.
-        left_out_at_full: the same at the threshold of all parts.
+        threshold: its own threshold, from its held-out scores, in map units.
+        supported: whether the number of parts supports the percentile.
+        promise: the expected false-reject rate at that threshold, with its upper bound.
+        left_out: the rejected share of the good parts that were not drawn, at that threshold.
+        left_out_at_full: the same share at the threshold of the model of all parts.
         caught: float64 ``(defects,)``: 1 where a defect is rejected at that threshold, else 0; for painted
-            ones, the share caught on each part painted on, NaN where none can be judged.
-        caught_at_full: the same at the threshold of all parts.
+            defects, the share caught on each part painted on, NaN where no trial is valid.
+        caught_at_full: the same at the threshold of the model of all parts.
     """
 
     threshold: float
@@ -78,11 +78,11 @@ def _mean(values: Floats) -> float:
 
 @dataclass(frozen=True)
 class Size:
-    """All fits on so many parts.
+    """All fits on subsets of one size.
 
     Attributes:
-        parts: in each subset.
-        trials: the fits, in order of their draws.
+        parts: the number of parts in each subset.
+        trials: the fits, in the order of their draws.
     """
 
     parts: int
@@ -90,54 +90,54 @@ class Size:
 
     @property
     def threshold(self) -> Spread:
-        """The thresholds, in map units."""
+        """Return the spread of the thresholds, in map units."""
         found = Spread.of(trial.threshold for trial in self.trials)
-        assert found is not None  # there is a trial, and a threshold is a number
+        assert found is not None  # there is at least one trial, and a threshold is finite
         return found
 
     @property
     def promised(self) -> Spread:
-        """The false rejects to expect, as shares."""
+        """Return the spread of the expected false-reject rates."""
         found = Spread.of(trial.promise.expected for trial in self.trials)
         assert found is not None
         return found
 
     @property
     def promised_at_most(self) -> Spread:
-        """The upper 95 % bounds of the false rejects, as shares."""
+        """Return the spread of the upper 95 % bounds of the false-reject rates."""
         found = Spread.of(trial.promise.upper for trial in self.trials)
         assert found is not None
         return found
 
     @property
     def left_out(self) -> Spread | None:
-        """Shares rejected of the good parts left out; None where none was."""
+        """Return the spread of the rejected shares of good parts left out; None if none was left out."""
         return Spread.of(trial.left_out.share for trial in self.trials)
 
     @property
     def left_out_at_full(self) -> Spread | None:
-        """Shares rejected of the good parts left out, at the threshold of all parts."""
+        """Return the spread of the rejected shares of good parts left out, at the threshold of all parts."""
         return Spread.of(trial.left_out_at_full.share for trial in self.trials)
 
     @property
     def recall(self) -> Spread | None:
-        """Shares of defects caught at each fit's own threshold; None without defects."""
+        """Return the spread of the shares of defects caught at each fit's threshold; None without defects."""
         return Spread.of(_mean(trial.caught) for trial in self.trials)
 
     @property
     def recall_at_full(self) -> Spread | None:
-        """Shares of defects caught at the threshold of all parts."""
+        """Return the spread of the shares of defects caught at the threshold of all parts."""
         return Spread.of(_mean(trial.caught_at_full) for trial in self.trials)
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What about the last doubling of the parts has brought in recall.
+    """The gain in recall from about the last doubling of the number of parts.
 
     Attributes:
-        low, high: numbers of parts compared.
-        points: recall at ``high`` less recall at ``low``, as a share.
-        standard_error: of that.
+        low, high: the numbers of parts compared.
+        points: recall at ``high`` minus recall at ``low``, as a share.
+        standard_error: the standard error of ``points``.
     """
 
     low: int
@@ -147,8 +147,12 @@ class Gain:
 
     @property
     def trend(self) -> Literal["rising", "flattened", "perhaps", "too rough"]:
-        """What it says: ``rising`` by two standard errors or more; ``flattened``, no more than one, which is
-        small enough to see a rise; ``perhaps`` rising, in between; ``too rough`` to say."""
+        """Return the conclusion from the gain.
+
+        ``rising`` is a gain of at least two standard errors; ``flattened`` one of at most one standard error
+        that is small enough to detect a rise; ``perhaps`` a gain in between; ``too rough`` one with a
+        standard error that is too large for a conclusion.
+        """
         if self.points >= 2 * self.standard_error and self.points > 0:
             return "rising"
         if self.standard_error > ROUGH:
@@ -158,17 +162,18 @@ class Gain:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """What subsets of a model's good parts come to.
+    """The results of fits on subsets of a model's good parts.
 
     Attributes:
-        parts: good parts in all, by which the last size is fitted: the model itself.
-        permille: the percentile that thresholds are taken at, in tenths of a percent.
-        seed, draws: of the subsets.
-        sizes: growing.
-        defects: what kind of defects recall is counted on; None without any.
-        names: of the defects, or of the good parts painted on.
-        painted: defects painted in all.
-        passed_over: labelled defects that are good parts of the model by their content.
+        parts: the number of all good parts, which is the size of the model itself.
+        permille: the percentile of the thresholds, in tenths of a percent.
+        seed, draws: the seed of the subsets and their number for each size.
+        sizes: the results by size, increasing.
+        defects: the kind of defects that recall is computed from; None without defects.
+        names: the names of the defects, or of the good parts painted on.
+        painted: the number of painted defects.
+        passed_over: the number of labelled defects left out because the model has them, by
+            content, as good parts.
     """
 
     parts: int
@@ -183,14 +188,14 @@ class LearningCurve:
 
     @property
     def gain(self) -> Gain | None:
-        """Recall at the largest number of parts with several subsets, against about half as many.
+        """Return the gain in recall of the largest size with several subsets over about half that size.
 
-        The standard error has two parts: which defects there happen to be (both sizes are asked the same
-        ones, so their differences count), and which parts happened to be drawn. The model itself, of all
-        parts, is one fit only and so tells less than the mean over subsets of nearly as many; where nothing
-        else is there, it is compared, and taken to vary as the subsets of the smaller size do.
+        The standard error has two components: the sample of defects (both sizes are evaluated on the same
+        defects, so their differences are used), and the sample of parts drawn. The model itself, of all
+        parts, is a single fit and so less precise than the mean over subsets of nearly the same size; it is
+        used only if there is no other size, and is then assumed to vary like the subsets of the smaller size.
 
-        None where fewer than two sizes, or fewer than two subsets of the smaller one, say anything.
+        None if there are not two sizes with recall, with at least two subsets of the smaller one.
         """
         known = [size for size in self.sizes if size.recall is not None]
         several = [size for size in known if len(size.trials) > 1]
@@ -216,7 +221,7 @@ def _gain(low: Size, high: Size) -> Gain | None:
 
 
 def _means(size: Size) -> Floats:
-    """float64 ``(defects,)``: mean over the fits of what each has caught; NaN where none of them can say."""
+    """Return the mean of ``caught`` over the fits, float64 ``(defects,)``; NaN where no fit has a value."""
     caught = np.stack([trial.caught for trial in size.trials])
     known = ~np.isnan(caught)
     total, count = np.where(known, caught, 0.0).sum(axis=0), known.sum(axis=0)

@@ -1,4 +1,4 @@
-"""How many pixels of the original images one pixel of the map covers."""
+"""The scale between the original images and the map: image pixels per map pixel."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["fitted_scale"]
 
 
 def fitted_scale(model: Padim) -> tuple[float, float]:
-    """Image pixels a map pixel is, (x, y), in the images of the fit: the median over them.
+    """Return the image pixels per map pixel, (x, y): the median over the normal images of a model.
 
     Args:
-        model: fitted.
+        model: a fitted model.
     """
     side = model.config.input_size
     boxes = [(size, model.state.content_box(size)) for size in {n.original_size for n in model.normals_}]

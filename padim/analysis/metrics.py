@@ -1,9 +1,9 @@
-"""How well a model tells good from defective, from labelled images; what cannot be told says why.
+"""Metrics of detection on labelled images, with confidence intervals or the reason why there is no figure.
 
-Pixels are counted by level, 65,536 of them, so that exact areas under curves need no more memory for a
-thousand images than for one. For the intervals each image's pixels are counted by coarser steps, some
-1,700 of them, each less than half a percent of its level wide: images can then be drawn with replacement by
-adding rows of numbers.
+Pixels are counted in 65,536 levels, so that exact areas under curves need no more memory for a
+thousand images than for one. For the intervals, the pixels of each image are counted in about 1,700
+coarser steps, each less than half a percent of its level wide: images are then drawn with replacement
+by adding rows of counts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from padim.decision.operating_points import Rate
 Levels = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.float64]
 
-# Of the intervals: how often the images are drawn anew, and how many draws are worked on at a time.
+# The number of bootstrap draws for the intervals, and the number of draws processed at a time.
 RESAMPLES = 1000
 _AT_A_TIME = 100
-# Up to this share of sound pixels above the threshold the overlap is integrated, as MVTec defines AUPRO.
+# The overlap is integrated up to this share of good pixels above the threshold, as in
+# MVTec's definition of AUPRO.
 PRO_LIMIT = 0.3
 NO_MASKS = "no masks: nobody has drawn where the defects are"
 _NO_SOUND = "there is no sound pixel"
-# Levels that begin a step: every level up to 256, then each step 1/256 wider than the one before.
+# The first level of each step: every level up to 256, then each step is 1/256 wider than the one before.
 _STEPS = np.unique(
     np.concatenate([np.arange(257), (256 * (1 + 1 / 256) ** np.arange(1425)).astype(np.int64)])
 )
@@ -38,16 +39,16 @@ _STEPS = _STEPS[_STEPS <= MAX_LEVEL]
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its 95 % interval, or why there is none.
+    """A figure with its 95 % interval, or the reason why there is none.
 
-    The interval comes from drawing the images anew with replacement, good and defective ones apart
-    (bootstrap, percentiles). It cannot invent an error that no image shows: a perfect figure has an
-    interval of one point, however few the images.
+    The interval is a percentile bootstrap: images are drawn with replacement, good and defective ones
+    separately. It cannot show an error that no image has: a perfect figure has an interval of one point, even
+    for few images.
 
     Attributes:
-        value: None where there is none.
-        why: why not; empty where there is one.
-        low, high: ends of the interval; None where there is none, as with a single image of a class.
+        value: the figure; None if there is none.
+        why: the reason if there is no figure; else empty.
+        low, high: the ends of the interval; None if there is none, as with a single image of a class.
     """
 
     value: float | None
@@ -58,11 +59,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class BestF1:
-    """The threshold with the highest F1 on these very images; flattering, for it was chosen on them.
+    """The threshold with the highest F1 score, optimistic because it is chosen on the same images.
 
     Attributes:
-        f1: its F1.
-        level: the highest level at which it is reached: what lies strictly above is a defect.
+        f1: the F1 score at the threshold.
+        level: the highest threshold with this F1 score; scores strictly above it are defects.
     """
 
     f1: float
@@ -71,14 +72,14 @@ class BestF1:
 
 @dataclass(frozen=True)
 class KindFigures:
-    """One kind of defect.
+    """The figures of one kind of defect.
 
     Attributes:
         name: the kind.
-        auroc: against all good images.
-        caught: those above the threshold, out of all of the kind.
-        review: those whose score lies in the guard band.
-        pixel_auroc, aupro: of the images of this kind and all good ones, by the coarser steps.
+        auroc: the AUROC of the kind against all good images.
+        caught: images of the kind above the threshold.
+        review: the number of images of the kind with a score in the guard band.
+        pixel_auroc, aupro: pixel figures of the images of this kind and all good images, in coarse steps.
     """
 
     name: str
@@ -91,22 +92,23 @@ class KindFigures:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Everything counted.
+    """All figures of an evaluation.
 
     Attributes:
-        image_auroc, image_ap: of the scores.
-        best_f1: None without both classes.
-        image_f1: the same F1 with its interval, the best threshold chosen anew in every draw.
-        zero_miss: share of good images rejected by the highest threshold that misses no defect.
-        zero_miss_level: that threshold; None where there is none.
-        pixel_auroc, pixel_ap: of the judged maps, at map resolution.
-        aupro: per-region overlap up to ``PRO_LIMIT``, divided by it (:meth:`Pixels.aupro`).
-        pixel_f1: of the best threshold for pixels.
-        pixel_f1_level: that threshold; None where there is none.
+        image_auroc, image_ap: AUROC and average precision of the image scores.
+        best_f1: the best F1 of the image scores; None without both classes.
+        image_f1: the same F1 with its interval; the best threshold is chosen again in every draw.
+        zero_miss: the share of good images rejected at the highest threshold that misses no defect.
+        zero_miss_level: that threshold; None if there is none.
+        pixel_auroc, pixel_ap: AUROC and average precision of the level maps, at map resolution.
+        aupro: the area under the per-region overlap up to ``PRO_LIMIT``, divided by it
+            (:meth:`Curves.aupro`).
+        pixel_f1: the best F1 of the pixels.
+        pixel_f1_level: its threshold; None if there is none.
         false_rejects: good images above the threshold.
-        misses: defects that are not.
-        review_good, review_defects: images in the guard band.
-        kinds: by kind of defect.
+        misses: defects at or below the threshold.
+        review_good, review_defects: the number of images in the guard band.
+        kinds: the figures by kind of defect.
     """
 
     image_auroc: Figure
@@ -128,7 +130,7 @@ class EvaluationReport:
 
 
 class _Row(NamedTuple):
-    """One image's pixels by step: int32 ``(steps,)`` twice, float32, and how many regions its mask has."""
+    """The pixel counts of one image by step: int32 or float32 ``(steps,)``, and its number of regions."""
 
     kind: str
     defect: bool
@@ -139,12 +141,13 @@ class _Row(NamedTuple):
 
 
 class Pixels:
-    """Judged pixels by level, sound and faulty ones.
+    """Counts of scored pixels by level, for good and for defective pixels.
 
     Attributes:
-        sound, faulty: int64 ``(65536,)``.
-        overlap: float64 ``(65536,)``: every faulty region spreads 1 over the levels of its pixels.
-        regions: how many regions.
+        sound, faulty: int64 ``(65536,)``, the counts of good and of defective pixels.
+        overlap: float64 ``(65536,)``: every defective region contributes a total of 1, spread over the levels
+            of its pixels.
+        regions: the number of defective regions.
     """
 
     def __init__(self) -> None:
@@ -162,13 +165,13 @@ class Pixels:
         area: npt.NDArray[np.bool_] | None = None,
         kind: str = "",
     ) -> None:
-        """Count a judged map.
+        """Count the pixels of a level map.
 
         Args:
-            q: uint16 ``(S, S)``.
-            mask: bool ``(S, S)``, where it is faulty; None: a good part, faulty nowhere.
-            area: bool ``(S, S)``, the pixels that are judged at all; None is all.
-            kind: of its defect.
+            q: uint16 ``(S, S)``, the level map.
+            mask: bool ``(S, S)``, the defective pixels; None for a good part.
+            area: bool ``(S, S)``, the pixels that are scored; None for all.
+            kind: the kind of defect.
         """
         inside = np.ones(q.shape, np.bool_) if area is None else area
         bad = np.zeros(q.shape, np.bool_) if mask is None else mask & inside
@@ -198,10 +201,11 @@ class Pixels:
         self._pixel_figures.clear()
 
     def figures(self, kind: str | None = None) -> PixelFigures:
-        """AUROC, average precision, AUPRO and best F1 over all pixels, ties and all, with their intervals.
+        """Return AUROC, average precision, AUPRO and best F1 over all pixels, with ties and intervals.
 
         Args:
-            kind: only the images of that kind and the good ones, by step; None: all, by level.
+            kind: use only the images of that kind and the good ones, in coarse steps; None
+                uses all images, by level.
         """
         if kind not in self._pixel_figures:
             self._pixel_figures[kind] = self._figures(kind)
@@ -212,7 +216,7 @@ class Pixels:
         if kind is None:
             sound, faulty, overlap, regions = self.sound, self.faulty, self.overlap, self.regions
         else:
-            # An empty row first, for a kind without any image here.
+            # An empty row first, for a kind without images.
             blank = np.zeros((1, len(_STEPS)))
             sound, faulty, overlap = (
                 np.concatenate([blank, np.stack(found)]).sum(axis=0) if found else blank[0]
@@ -227,30 +231,32 @@ class Pixels:
             return PixelFigures.none(NO_MASKS)
         if not sound.any():
             return PixelFigures.none(_NO_SOUND)
-        there = np.flatnonzero((sound + faulty) > 0)
-        bare = Curves.of(sound[None, there].astype(np.float64), faulty[None, there].astype(np.float64))
+        nonempty = np.flatnonzero((sound + faulty) > 0)
+        bare = Curves.of(sound[None, nonempty].astype(np.float64), faulty[None, nonempty].astype(np.float64))
         f1, at = bare.best_f1()
-        # What lies strictly above a level is found: to find all from ``there[at]`` on, the level below.
-        lowest = int(there[at[0]]) if kind is None else int(_STEPS[there[at[0]]])
+        # Pixels strictly above a threshold are detected: to detect those at
+        # ``nonempty[at]``, use the level below.
+        lowest = int(nonempty[at[0]]) if kind is None else int(_STEPS[nonempty[at[0]]])
         figures = [
             Figure(float(bare.auroc()[0])),
             Figure(float(bare.average_precision()[0])),
-            Figure(float(bare.aupro(overlap[None, there] / regions)[0])),
+            Figure(float(bare.aupro(overlap[None, nonempty] / regions)[0])),
             Figure(float(f1[0])),
         ]
         auroc, precision, overlapping, best = _with_intervals(figures, self._drawn(rows))
         return PixelFigures(auroc, precision, overlapping, best, max(0, lowest - 1))
 
     def draws(self) -> Counts | None:
-        """The four figures of each draw of the images, ``(RESAMPLES, 4)``; None with too few of them.
+        """Return the four figures of each bootstrap draw, ``(RESAMPLES, 4)``; None with too few images.
 
-        The draws are the same for all maps of the same images: two models are compared draw by draw.
+        The draws are the same for all maps of the same images, so that two models can be
+        compared draw by draw.
         """
         return self._drawn(self._rows)
 
     @staticmethod
     def _drawn(rows: Sequence[_Row]) -> Counts | None:
-        """The four figures of each draw, ``(RESAMPLES, 4)``; None with too few images to draw from."""
+        """Return the four figures of each draw of some images, ``(RESAMPLES, 4)``; None with too few."""
         good = [row for row in rows if not row.defect]
         defect = [row for row in rows if row.defect]
         if len(defect) < 2 or len(good) == 1:
@@ -265,7 +271,7 @@ class Pixels:
 
         def figures(weights: Counts) -> Counts:
             curves = Curves.of(weights @ sound, weights @ faulty)
-            # A draw without any region has no overlap.
+            # The overlap of a draw without regions is undefined.
             count = weights @ regions
             count[count == 0] = np.nan
             return np.stack(
@@ -282,13 +288,13 @@ class Pixels:
 
 
 class PixelFigures(NamedTuple):
-    """Of the pixels.
+    """The figures of the pixels.
 
     Attributes:
-        auroc, average_precision: over all judged pixels.
+        auroc, average_precision: over all scored pixels.
         aupro: see :meth:`Curves.aupro`.
-        f1: the best F1 that any threshold reaches.
-        f1_level: that threshold; None where there is none.
+        f1: the best F1 of any threshold.
+        f1_level: its threshold; None if there is none.
     """
 
     auroc: Figure
@@ -299,17 +305,18 @@ class PixelFigures(NamedTuple):
 
     @classmethod
     def none(cls, why: str) -> PixelFigures:
-        """No figures, all for one reason."""
+        """Return figures without values, all for the same reason."""
         figure = Figure(None, why)
         return cls(figure, figure, figure, figure, None)
 
 
 @dataclass(frozen=True)
 class Curves:
-    """How many of each class lie at a level or above, for several data sets at once.
+    """Cumulative counts of each class at or above each level, for several data sets at once.
 
     Attributes:
-        false, true: float64 ``(b, k + 1)``: of ``b`` data sets, from the highest level down, 0 first.
+        false, true: float64 ``(b, k + 1)`` for ``b`` data sets, from the highest level down, beginning with
+            0.
     """
 
     false: Counts
@@ -317,46 +324,46 @@ class Curves:
 
     @classmethod
     def of(cls, negative: Counts, positive: Counts) -> Curves:
-        """Of counts by level, ``(b, k)``, levels ascending."""
+        """Build the curves from counts by ascending level, ``(b, k)``."""
         return cls(*(_from_above(counts) for counts in (negative, positive)))
 
     def auroc(self) -> Counts:
-        """``(b,)``; ties count half. NaN without both classes."""
+        """Return the AUROC, ``(b,)``; ties count half; NaN without both classes."""
         with np.errstate(invalid="ignore", divide="ignore"):
             area = np.sum(np.diff(self.false) * (self.true[:, 1:] + self.true[:, :-1]), axis=1) / 2
             return np.asarray(area / (self.false[:, -1] * self.true[:, -1]))
 
     def average_precision(self) -> Counts:
-        """``(b,)``: precision at every level, weighted by what is found there. NaN without positives."""
+        """Return the average precision, ``(b,)``; NaN without positives."""
         found = self.true[:, 1:] + self.false[:, 1:]
         precision = np.divide(self.true[:, 1:], found, out=np.zeros_like(found), where=found > 0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.sum(np.diff(self.true) * precision, axis=1) / self.true[:, -1])
 
     def best_f1(self) -> tuple[Counts, npt.NDArray[np.intp]]:
-        """The best F1, ``(b,)``, and the ascending position of the highest level that reaches it."""
+        """Return the best F1, ``(b,)``, and the index, in ascending order, of the highest level with it."""
         both = self.true[:, 1:] + self.false[:, 1:] + self.true[:, -1:]
         f1 = np.divide(2 * self.true[:, 1:], both, out=np.zeros_like(both), where=both > 0)
-        at = np.argmax(f1, axis=1)  # the first from above
+        at = np.argmax(f1, axis=1)  # the first one from the highest level down
         return f1[np.arange(len(f1)), at], f1.shape[1] - 1 - at
 
     def aupro(self, overlap: Counts, limit: float = PRO_LIMIT) -> Counts:
-        """Area under the per-region overlap over the share of sound pixels found, up to ``limit``.
+        """Return the area under the per-region overlap as a function of the false-positive rate.
 
-        Every region counts alike, however large: a share of a region found is worth as much in a small one.
+        Every region has the same weight, regardless of its size.
 
         Args:
-            overlap: ``(b, k)``: share of a region's pixels at each level, averaged over regions.
-            limit: the area is divided by it, so that 1 is perfect.
+            overlap: ``(b, k)``, the share of a region's pixels at each level, averaged over regions.
+            limit: the largest false-positive rate; the area is divided by it, so that 1 is perfect.
 
         Returns:
-            ``(b,)``; NaN without sound pixels.
+            ``(b,)``; NaN without good pixels.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             share = self.false / self.false[:, -1:]
         found = _from_above(overlap)
         width = np.diff(share)
-        # The step that crosses the limit counts as far as the limit, along the straight line to its end.
+        # The step that crosses the limit is integrated up to the limit, along the straight line to its end.
         inside = np.clip(limit - share[:, :-1], 0, width)
         part = np.divide(inside, width, out=np.zeros_like(width), where=width > 0)
         rise = np.diff(found)
@@ -369,11 +376,11 @@ def _from_above(counts: Counts) -> Counts:
 
 
 def _resampled(good: int, defect: int, figures: Callable[[Counts], Counts]) -> Counts:
-    """Figures of images drawn with replacement, as many as there are of each class.
+    """Return figures of bootstrap draws: images drawn with replacement, as many of each class as there are.
 
     Args:
-        good, defect: how many there are; the good ones come first.
-        figures: from how often each image was drawn, ``(b, n)``, to ``(b, f)``.
+        good, defect: the number of images of each class; the good ones come first.
+        figures: computes f figures ``(b, f)`` from the number of times each image was drawn, ``(b, n)``.
 
     Returns:
         float64 ``(RESAMPLES, f)``, the same in every run.
@@ -391,7 +398,7 @@ def _resampled(good: int, defect: int, figures: Callable[[Counts], Counts]) -> C
 
 
 def _ends(drawn: Counts) -> tuple[float | None, float | None]:
-    """The middle 95 % of the draws that have a figure at all."""
+    """Return the ends of the middle 95 % of the draws, ignoring NaN."""
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return None, None
@@ -400,12 +407,20 @@ def _ends(drawn: Counts) -> tuple[float | None, float | None]:
 
 
 def image_draws(good: Levels, defect: Levels) -> Counts | None:
-    """AUROC, average precision, best F1 and false rejects at zero miss of each draw, ``(RESAMPLES, 4)``; None
-    with too few images. The draws are the same for all scores of the same images."""
+    """Return AUROC, average precision, best F1 and false rejects at zero miss of each bootstrap draw.
+
+    The draws are the same for all scores of the same images.
+
+    Args:
+        good, defect: the scores of the images of each class.
+
+    Returns:
+        float64 ``(RESAMPLES, 4)``; None with too few images.
+    """
     if len(good) < 2 or len(defect) < 2:
         return None
     levels, step = np.unique(np.concatenate([good, defect]), return_inverse=True)
-    # Columns sorted by level, so that those of one level are next to each other.
+    # Columns sorted by level, so that those of one level are adjacent.
     order = np.argsort(step, kind="stable")
     begins = np.searchsorted(step[order], np.arange(len(levels)))
     is_good = order < len(good)
@@ -416,7 +431,7 @@ def image_draws(good: Levels, defect: Levels) -> Counts | None:
             np.add.reduceat(ordered * chosen, begins, axis=1) for chosen in (is_good, ~is_good)
         )
         curves = Curves.of(negative, positive)
-        # From the lowest level with a defect on, everything is rejected.
+        # All images at or above the lowest level with a defect are rejected.
         lowest = np.argmax(positive > 0, axis=1)
         rejected = np.where(np.arange(len(levels)) >= lowest[:, None], negative, 0).sum(axis=1) / len(good)
         return np.stack([curves.auroc(), curves.average_precision(), curves.best_f1()[0], rejected], axis=1)
@@ -425,7 +440,7 @@ def image_draws(good: Levels, defect: Levels) -> Counts | None:
 
 
 def auroc(good: Levels, defect: Levels) -> Figure:
-    """Probability that a defect scores above a good image, ties counting half."""
+    """Return the AUROC: the probability that a defect scores above a good image, with ties counting half."""
     missing = _missing(good, defect)
     if missing:
         return Figure(None, missing)
@@ -433,7 +448,7 @@ def auroc(good: Levels, defect: Levels) -> Figure:
 
 
 def average_precision(good: Levels, defect: Levels) -> Figure:
-    """Average precision of the scores, defects being what is looked for."""
+    """Return the average precision of the scores, with defects as the positive class."""
     missing = _missing(good, defect)
     if missing:
         return Figure(None, missing)
@@ -441,17 +456,17 @@ def average_precision(good: Levels, defect: Levels) -> Figure:
 
 
 def best_f1(good: Levels, defect: Levels) -> BestF1 | None:
-    """The best F1 that any threshold reaches on these images; None without both classes."""
+    """Return the best F1 of any threshold on these images; None without both classes."""
     if _missing(good, defect):
         return None
     curves, levels = _curves(good, defect)
     f1, at = curves.best_f1()
-    # What the curves count is found *at* a level and above; a threshold finds what lies above it.
+    # The curves count scores *at* a level or above; a threshold rejects scores above it.
     return BestF1(float(f1[0]), max(0, int(levels[at[0]]) - 1))
 
 
 def zero_miss(good: Levels, defect: Levels) -> tuple[Figure, int | None]:
-    """Share of good images rejected by the highest threshold that misses no defect; and that one."""
+    """Return the share of good images rejected at the highest threshold without a miss, and the threshold."""
     missing = _missing(good, defect)
     if missing:
         return Figure(None, missing), None
@@ -462,7 +477,7 @@ def zero_miss(good: Levels, defect: Levels) -> tuple[Figure, int | None]:
 
 
 def _with_intervals(figures: Sequence[Figure], drawn: Counts | None) -> list[Figure]:
-    """Figures with the ends of their draws, in the order of their columns."""
+    """Return figures with intervals from their draws, which are columns in the same order."""
     if drawn is None:
         return list(figures)
     return [
@@ -472,22 +487,24 @@ def _with_intervals(figures: Sequence[Figure], drawn: Counts | None) -> list[Fig
 
 
 def roc(good: Levels, defect: Levels) -> tuple[Counts, Counts, Levels]:
-    """Shares of good and of defective images strictly above a threshold, and those thresholds, descending.
+    """Return the shares of good and defective images strictly above each threshold, and the thresholds.
+
+    The thresholds are descending.
 
     Raises:
-        ValueError: not both classes.
+        ValueError: a class has no images.
     """
     levels = _thresholds(good, defect)
     return _above(good, levels) / len(good), _above(defect, levels) / len(defect), levels
 
 
 def precision_recall(good: Levels, defect: Levels) -> tuple[Counts, Counts, Levels]:
-    """Recall and precision of the defects found above a threshold, and those thresholds, descending.
+    """Return recall and precision for scores strictly above each threshold, and the thresholds.
 
-    Thresholds that find nothing have no precision and are left out.
+    The thresholds are descending. Thresholds that no score exceeds have no precision and are left out.
 
     Raises:
-        ValueError: not both classes.
+        ValueError: a class has no images.
     """
     levels = _thresholds(good, defect)
     true, false = _above(defect, levels), _above(good, levels)
@@ -499,7 +516,7 @@ def _thresholds(good: Levels, defect: Levels) -> Levels:
     if missing := _missing(good, defect):
         raise ValueError(missing)
     levels = np.unique(np.concatenate([good, defect]).astype(np.int64))
-    # Each score as threshold, and one below them all, which is none where a score is 0.
+    # Each score is a threshold, and the last one is below all scores (-1 if a score is 0).
     return np.append(levels[::-1], levels[0] - 1)
 
 
@@ -515,14 +532,15 @@ def evaluate(
     pixels: Pixels,
     good_kind: str = "good",
 ) -> EvaluationReport:
-    """All figures of a set of judged images.
+    """Compute all figures of a set of scored images.
 
     Args:
-        scores: levels, one an image.
-        kinds: ``good_kind``, or the kind of defect.
-        verdicts: accept, review or reject.
-        threshold: the level in use; None: nothing is counted at one.
-        pixels: their judged maps, counted.
+        scores: the scores of the images, as levels.
+        kinds: ``good_kind`` or the kind of defect of each image.
+        verdicts: accept, review or reject, for each image.
+        threshold: the level in use; None leaves out the counts at a threshold.
+        pixels: the pixel counts of the images.
+        good_kind: the kind of good images.
     """
     levels, labels = np.asarray(scores, np.int64), np.asarray(kinds, object)
     review = np.asarray([verdict == "review" for verdict in verdicts], np.bool_)
@@ -558,7 +576,7 @@ def evaluate(
     of_images = _with_intervals(
         [auroc(good, defect), average_precision(good, defect), f1, none_missed], image_draws(good, defect)
     )
-    whole = pixels.figures()
+    all_pixels = pixels.figures()
     return EvaluationReport(
         image_auroc=of_images[0],
         image_ap=of_images[1],
@@ -566,11 +584,11 @@ def evaluate(
         image_f1=of_images[2],
         zero_miss=of_images[3],
         zero_miss_level=none_missed_level,
-        pixel_auroc=whole.auroc,
-        pixel_ap=whole.average_precision,
-        aupro=whole.aupro,
-        pixel_f1=whole.f1,
-        pixel_f1_level=whole.f1_level,
+        pixel_auroc=all_pixels.auroc,
+        pixel_ap=all_pixels.average_precision,
+        aupro=all_pixels.aupro,
+        pixel_f1=all_pixels.f1,
+        pixel_f1_level=all_pixels.f1_level,
         false_rejects=rate(good, True),
         misses=rate(defect, False),
         review_good=int(review[is_good].sum()),
@@ -586,7 +604,7 @@ def _missing(good: Levels, defect: Levels) -> str:
 
 
 def _curves(good: Levels, defect: Levels) -> tuple[Curves, Levels]:
-    """The curves of one data set, and its levels, ascending."""
+    """Return the curves of one data set, and its levels in ascending order."""
     levels = np.unique(np.concatenate([good, defect]))
     negative, positive = (
         np.bincount(np.searchsorted(levels, scores), minlength=len(levels))[None].astype(np.float64)

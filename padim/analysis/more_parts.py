@@ -1,4 +1,4 @@
-"""How much surer a false-reject rate would be if it were judged from more good parts."""
+"""Outlook: how much more certain a false-reject rate would be with more good parts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from padim.decision.calibration import FalseRejectRate, upper_bound
 
 __all__ = ["ENOUGH", "MorePartsBound", "bound_with_more_parts"]
 
-# From so many parts on, more of them narrow the bound little.
+# From this number of parts on, more parts hardly narrow the bound.
 ENOUGH = 100
-# Numbers of parts to hold in prospect; one is worth it from this many times as many on.
+# The numbers of parts to suggest, and the smallest factor of increase for a suggestion.
 _ROUND_NUMBERS, _WORTH_IT = (40, 100, 200), 1.6
 
 
 @dataclass(frozen=True)
 class MorePartsBound:
-    """The bound that more parts would give.
+    """The bound of the false-reject rate with more parts.
 
     Attributes:
-        parts: how many parts.
-        upper: the 95 % upper bound of the false-reject rate if they scored alike.
+        parts: the number of parts.
+        upper: the 95 % upper bound of the false-reject rate, if the additional parts score
+            like the present ones.
     """
 
     parts: int
@@ -28,19 +29,19 @@ class MorePartsBound:
 
 
 def bound_with_more_parts(rate: FalseRejectRate) -> MorePartsBound | None:
-    """The upper bound if the same share of a larger, round number of parts were rejected.
+    """Return the upper bound for a larger, round number of parts with the same share rejected.
 
-    The rate to expect stays, only its certainty grows.
+    The expected rate stays the same; only its uncertainty shrinks.
 
     Args:
-        rate: of the parts there are.
+        rate: the rate with the present parts.
 
     Returns:
-        None where there are enough parts already.
+        None if there are enough parts already.
     """
     if rate.n >= ENOUGH:
         return None
     more = next(n for n in _ROUND_NUMBERS if n >= _WORTH_IT * rate.n)
-    # Out of the expected rate (k + 1) / (n + 1): as many above as come nearest to it.
+    # The number above the threshold for which (k + 1) / (n + 1) is nearest to the expected rate.
     above = min(more, max(0, round(rate.expected * (more + 1)) - 1))
     return MorePartsBound(more, upper_bound(above, more))

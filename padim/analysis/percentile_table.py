@@ -1,4 +1,4 @@
-"""What thresholds at the usual percentiles promise, and which percentile a wanted false-reject rate takes."""
+"""Thresholds at common percentiles with their false-reject rates, and the percentile for a desired rate."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 __all__ = ["USUAL", "PercentileRow", "lowest_percentile", "percentile_table"]
 
-# In tenths of a percent.
+# Common percentiles, in tenths of a percent.
 USUAL = (800, 900, 950, 975, 980, 990, 995, 999)
 
 
 @dataclass(frozen=True)
 class PercentileRow:
-    """A threshold and what it promises.
+    """A threshold and its expected false-reject rate.
 
     Attributes:
-        threshold: and where it comes from.
-        rate: of false rejects to expect.
-        chosen: it is the one in use.
+        threshold: the threshold and its origin.
+        rate: the expected false-reject rate.
+        chosen: whether it is the threshold in use.
     """
 
     threshold: Threshold
@@ -33,11 +33,11 @@ class PercentileRow:
 
 
 def percentile_table(model: Padim, basis: Literal["image", "pixel"]) -> list[PercentileRow]:
-    """The usual percentiles, and the choice in use in its place among them; the lowest threshold first.
+    """Return the thresholds at common percentiles and the one in use, the lowest threshold first.
 
     Args:
-        model: calibrated.
-        basis: what percentiles are taken over. A choice by hand has a row of its own.
+        model: a calibrated model.
+        basis: whether percentiles are taken over images or pixels. A manual threshold has a row of its own.
 
     Raises:
         CalibrationError: the model has no held-out scores.
@@ -59,15 +59,15 @@ def percentile_table(model: Padim, basis: Literal["image", "pixel"]) -> list[Per
 
 
 def lowest_percentile(model: Padim, basis: Literal["image", "pixel"], share: float) -> int | None:
-    """The lowest percentile, in tenths, at which at most that share of good parts is expected to be rejected.
+    """Return the lowest percentile at which the expected false-reject rate is at most a given share.
 
     Args:
-        model: calibrated.
-        basis: what percentiles are taken over.
-        share: between 0 and 1.
+        model: a calibrated model.
+        basis: whether percentiles are taken over images or pixels.
+        share: the largest acceptable rate, between 0 and 1.
 
     Returns:
-        None where so many parts cannot promise so little.
+        The percentile in tenths of a percent; None if the number of parts is too small for the rate.
 
     Raises:
         CalibrationError: the model has no held-out scores.

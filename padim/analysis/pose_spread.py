@@ -1,4 +1,4 @@
-"""How far apart the good parts of a fitted model lie in their images."""
+"""Pose spread of the good parts of a fitted model: how much their position and rotation vary."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_IMAGES", "PoseSpread", "good_images", "pose_spread"]
 
-# Images that are measured at most: more give the same percentiles, and take longer.
+# The maximum number of images measured: more give the same percentiles and take longer.
 MOST_IMAGES = 300
 
 
 @dataclass(frozen=True)
 class PoseSpread:
-    """How the good parts of a model lie.
+    """The pose spread of the good parts of a model.
 
     Attributes:
-        alignment: of the images measured.
-        measured: which those are, as indices into ``model.normals_``.
-        good: how many images of good parts there are.
+        alignment: the alignment of the images measured.
+        measured: the images measured, as indices into ``model.normals_``.
+        good: the number of images of good parts.
     """
 
     alignment: Alignment
@@ -38,28 +38,28 @@ class PoseSpread:
 
     @property
     def lengths(self) -> npt.NDArray[np.float32]:
-        """float32 ``(n,)``: length of each shift in map pixels; NaN where there is none."""
+        """Return the length of each shift in map pixels, float32 ``(n,)``; NaN where it is not measurable."""
         shifts = self.alignment.shifts
         return np.asarray(np.hypot(shifts[:, 0], shifts[:, 1]), np.float32)
 
     @property
     def typical(self) -> float:
-        """Median length of the shifts, in map pixels."""
+        """Return the median length of the shifts, in map pixels."""
         return float(np.nanmedian(self.lengths))
 
     @property
     def without_outline(self) -> int:
-        """Images that share no outline with the others, and so have no shift."""
+        """Return the number of images that share no outline with the others, and so have no shift."""
         return int(np.isnan(self.lengths).sum())
 
     def farthest(self, beyond: float, most: int = 5) -> list[tuple[int, float]]:
-        """Images shifted by more than this, the farthest first: indices into ``normals_``, and lengths."""
+        """Return (index into ``normals_``, shift) of images shifted by more than ``beyond``, sorted."""
         pairs = [(index, float(length)) for index, length in zip(self.measured, self.lengths, strict=True)]
         return sorted((pair for pair in pairs if pair[1] > beyond), key=lambda pair: -pair[1])[:most]
 
 
-class _AsSeen:
-    """The normals' small images as the model sees them, decoded one at a time."""
+class _PreprocessedThumbnails:
+    """The thumbnails of normal images, preprocessed as for the model and decoded one at a time."""
 
     def __init__(self, model: Padim, indices: Sequence[int]) -> None:
         self._model = model
@@ -75,7 +75,7 @@ class _AsSeen:
 
 
 def good_images(model: Padim) -> list[int]:
-    """Indices into ``model.normals_`` of all images that are not found not good."""
+    """Return the indices into ``model.normals_`` of all images that are not marked not good."""
     return [i for i, normal in enumerate(model.normals_) if normal.status != "not_good"]
 
 
@@ -86,20 +86,20 @@ def pose_spread(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PoseSpread:
-    """Measure how the good parts lie, from the kept thumbnails.
+    """Measure the pose spread of the good parts, from their thumbnails.
 
     Args:
-        model: fitted.
-        most: images to measure at most, evenly over all.
+        model: a fitted model.
+        most: the maximum number of images to measure, evenly over all.
         progress: called as (done, total or None, stage).
-        cancel: asked between images; True stops.
+        cancel: called between images; returning True cancels.
 
     Raises:
-        Cancelled: ``cancel`` said so.
-        BundleError: a kept thumbnail is damaged.
+        Cancelled: ``cancel`` returned True.
+        BundleError: a thumbnail is damaged.
     """
     indices = good_images(model)
     n = len(indices)
-    # Evenly over all: images often come in the order they were taken, and a station drifts.
+    # Evenly over all, because images are often in order of time, and a station drifts.
     chosen = [indices[i * n // most] for i in range(most)] if n > most else indices
-    return PoseSpread(align(_AsSeen(model, chosen), progress, cancel), tuple(chosen), n)
+    return PoseSpread(align(_PreprocessedThumbnails(model, chosen), progress, cancel), tuple(chosen), n)

@@ -1,7 +1,7 @@
-"""What another region of interest would change, before it is put to use, and where one is worth drawing.
+"""Preview of another region of interest: its effect on good parts, and where a region would help.
 
-The good parts' held-out grids are judged under the other region by the very code that judges them in use
-(:class:`padim.scoring.ScoringState`); the network does not run, and the model stays as it is.
+The held-out grids of the good parts are scored under the other region by the code used for scoring
+(:class:`padim.scoring.ScoringState`). The network does not run, and the model is not changed.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class RegionPreview:
-    """What a region of interest comes to for good parts.
+    """The effect of a region of interest on the false-reject rate.
 
     Attributes:
-        share: of the map that is judged.
-        at_use: false rejects at the threshold in use; None without held-out scores or without a threshold.
-        threshold: what the model's choice of threshold comes to under this region; None: to nothing.
-        at_own: false rejects at that threshold.
+        share: the share of the map that is scored.
+        at_use: the false-reject rate at the threshold in use; None without held-out scores or a threshold.
+        threshold: the threshold that the model's setting gives under this region; None if there is none.
+        at_own: the false-reject rate at that threshold.
     """
 
     share: float
@@ -66,7 +66,8 @@ class HeldOutUnder:
 
     Attributes:
         scores: int64 ``(parts,)``, levels.
-        pixels: int64 ``(65536,)``, judged pixels a level; None where the threshold is not taken over them.
+        pixels: int64 ``(65536,)``, the number of scored pixels at each level; None if the threshold does not
+            depend on pixels.
     """
 
     scores: npt.NDArray[np.int64]
@@ -74,11 +75,11 @@ class HeldOutUnder:
 
 
 def held_out_under(model: Padim, roi: Mask | None) -> HeldOutUnder:
-    """What the model's choice of threshold is taken over, under a region of interest.
+    """Return the held-out scores under a region of interest, from which the threshold is derived.
 
     Args:
-        model: fitted.
-        roi: bool ``(S, S)``, True where defects count; None: everywhere.
+        model: a fitted model.
+        roi: bool ``(S, S)``, True where defects count; None for everywhere.
 
     Raises:
         CalibrationError: fewer than three parts are in the fit.
@@ -90,12 +91,12 @@ def held_out_under(model: Padim, roi: Mask | None) -> HeldOutUnder:
 
 
 def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> RegionPreview:
-    """Work out what a region of interest would come to; the model stays as it is.
+    """Compute the effect of a region of interest without changing the model.
 
     Args:
-        model: fitted.
-        roi: bool ``(S, S)``, True where defects count, somewhere; None: everywhere.
-        held_out: the good parts' scores under it; None where nothing is calibrated.
+        model: a fitted model.
+        roi: bool ``(S, S)``, True where defects count, which must be somewhere; None for everywhere.
+        held_out: the held-out scores under the region; None without calibration.
     """
     share = 1.0 if roi is None else float(roi.mean())
     choice, now = model.decision.choice, model.current_threshold
@@ -105,7 +106,7 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
     if choice.basis == "image":
         own = image_threshold(held_out.scores, choice.permille)
     elif choice.basis == "pixel" and held_out.pixels is not None:
-        # No pixel of a good part may lie inside.
+        # It is possible that no pixel of a good part is inside the region.
         own = pixel_threshold(held_out.pixels, choice.permille) if held_out.pixels.any() else None
     return RegionPreview(
         share,
@@ -116,11 +117,11 @@ def preview(model: Padim, roi: Mask | None, held_out: HeldOutUnder | None) -> Re
 
 
 def state_under(model: Padim, roi: Mask | None) -> ScoringState:
-    """The model's scoring state under another region of interest; its own where that is the one in use.
+    """Return the model's scoring state under another region of interest, or its own for the region in use.
 
     Args:
-        model: fitted.
-        roi: bool ``(S, S)``, True where defects count; None: everywhere.
+        model: a fitted model.
+        roi: bool ``(S, S)``, True where defects count; None for everywhere.
 
     Raises:
         ValueError: the region does not fit the map.
@@ -134,14 +135,14 @@ def state_under(model: Padim, roi: Mask | None) -> ScoringState:
 
 
 def levels_under_region(model: Padim, roi: Mask | None, min_area: int | None = None) -> npt.NDArray[np.int64]:
-    """Held-out part scores under another region of interest; the model stays as it is.
+    """Return the held-out part scores under another region of interest, without changing the model.
 
-    The same as ``held_out_scores`` after ``set_roi``, without the change.
+    They equal ``held_out_scores`` after ``set_roi``.
 
     Args:
-        model: fitted.
-        roi: bool ``(S, S)``, True where defects count; None: everywhere.
-        min_area: map pixels; defaults to the model's.
+        model: a fitted model.
+        roi: bool ``(S, S)``, True where defects count; None for everywhere.
+        min_area: the smallest region in map pixels; by default the model's.
 
     Returns:
         int64 ``(parts,)`` levels.
@@ -155,19 +156,19 @@ def levels_under_region(model: Padim, roi: Mask | None, min_area: int | None = N
 
 
 def too_small(model: Padim, roi: Mask | None) -> bool:
-    """Whether no region of defects could ever be large enough to count inside this region of interest."""
+    """Whether a region of interest is too small for any defect region of the minimum area."""
     return roi is not None and region_score(roi.astype(np.uint16), model.config.min_area) == 0
 
 
 def false_alarm_map(model: Padim, level: int) -> npt.NDArray[np.float32]:
-    """At each pixel, the share of good parts that alarm there.
+    """Return the false-alarm map: at each pixel, the share of good parts above a threshold.
 
-    A part counts once, however many of its images do. The maps are the judged ones: 0 outside the region
-    of interest in use. ``min_area`` plays no part: single pixels are shown, too.
+    A part counts once, regardless of the number of its images. The level maps are 0 outside the region of
+    interest in use. ``min_area`` is not applied: single pixels are included.
 
     Args:
-        model: fitted.
-        level: threshold T; a pixel alarms when it is above it.
+        model: a fitted model.
+        level: the threshold; pixels strictly above it count.
 
     Returns:
         float32 ``(S, S)``, from 0 to 1.
@@ -189,25 +190,26 @@ def false_alarm_map(model: Padim, level: int) -> npt.NDArray[np.float32]:
 
 
 def _good(model: Padim) -> Iterator[tuple[int, str]]:
-    """(index, part) of every image of a good part that has a held-out map."""
+    """Yield (index, part) of every image of a good part that has a held-out map."""
     state = model.state
     if state.fitted.calibration == "none":
-        state.image_levels(model.config.min_area)  # says what is missing
+        state.image_levels(model.config.min_area)  # raises the error that states what is missing
     for index, normal in enumerate(state.fitted.normals[: len(state.fitted.held_out)]):
         if normal.status != "not_good":
             yield index, normal.group
 
 
 def mean_normal(model: Padim) -> npt.NDArray[np.uint8]:
-    """The mean image of the good parts in the fit, at the map's resolution, to draw on.
+    """Return the mean image of the good parts in the fit at map resolution, as a background for drawing.
 
-    It is made of the kept thumbnails (at most 512 px, JPEG): for the eye, not for measuring.
+    It is computed from the thumbnails (at most 512 px, JPEG), which are suitable for
+    display, not for measurement.
 
     Returns:
         uint8 ``(S, S, 3)``.
 
     Raises:
-        BundleError: the kept images are missing or truncated.
+        BundleError: the thumbnails are missing or truncated.
         PadimError: no image is in the fit.
     """
     preprocess = model.network.preprocess

@@ -1,4 +1,4 @@
-"""Repeat shots of parts: how much their scores scatter, and the guard band that follows."""
+"""Repeatability from repeated shots of parts: the scatter of their scores, and the resulting guard band."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Band", "Shots", "UnderReview", "band_of", "shots_in_fit", "under_rev
 
 @dataclass(frozen=True)
 class Shots:
-    """Shots of one part.
+    """The shots of one part.
 
     Attributes:
-        part: a name for it.
-        names: of the images.
-        values: their scores in map units.
+        part: a name for the part.
+        names: the names of the images.
+        values: the scores of the images in map units.
     """
 
     part: str
@@ -34,12 +34,12 @@ class Shots:
 
 @dataclass(frozen=True)
 class Band:
-    """A guard band that could be used.
+    """A proposed guard band.
 
     Attributes:
-        repeatability: what it comes from.
-        guard: the band.
-        mean: mean score of the shots, in map units.
+        repeatability: the repeatability it is derived from.
+        guard: the guard band.
+        mean: the mean score of the shots, in map units.
     """
 
     repeatability: Repeatability
@@ -49,12 +49,12 @@ class Band:
 
 @dataclass(frozen=True)
 class UnderReview:
-    """Good parts, by their held-out scores, within a guard band at the threshold in use.
+    """The number of good parts with held-out scores in a guard band around the threshold in use.
 
     Attributes:
-        count: of them in all.
-        above: of those, how many lie above the threshold.
-        of: good parts.
+        count: the parts in the guard band.
+        above: the parts in the guard band that are above the threshold.
+        of: all good parts.
     """
 
     count: int
@@ -63,12 +63,13 @@ class UnderReview:
 
 
 def shots_in_fit(model: Padim) -> list[Shots]:
-    """The good parts that were photographed more than once, with their held-out scores.
+    """Return the good parts with several shots, with their held-out scores.
 
-    Held-out by part: no shot vouches for another. Copies of a file are one shot.
+    Whole parts are held out, so that no shot of a part influences the score of another. Copies of a file
+    count as one shot.
 
     Args:
-        model: fitted; one that is not calibrated has none.
+        model: a fitted model; without calibration the result is empty.
     """
     if model.state.fitted.calibration == "none":
         return []
@@ -89,7 +90,7 @@ def shots_in_fit(model: Padim) -> list[Shots]:
 
 
 def band_of(shots: Iterable[Shots]) -> Band | None:
-    """The guard band that these shots give; None if no part was shot twice."""
+    """Return the guard band derived from shots; None if no part has two shots."""
     counted = [part.values for part in shots if len(part.values) > 1]
     found = pooled(counted)
     if found is None:
@@ -99,7 +100,7 @@ def band_of(shots: Iterable[Shots]) -> Band | None:
 
 
 def under_review(model: Padim, guard: Guard) -> UnderReview | None:
-    """How many good parts would be called for review; None without threshold or held-out scores."""
+    """Return how many good parts a guard band sends to review; None without threshold or held-out scores."""
     threshold = model.current_threshold
     if threshold is None or model.state.fitted.calibration == "none":
         return None

@@ -1,12 +1,12 @@
-"""What change of light, camera or fixture a model bears: the same judgement on altered images.
+"""Robustness of a model to changes of lighting, camera or fixture, measured on altered images.
 
-Each image is altered as a camera would see the change, in its own pixels and before it is prepared for the
-network, and judged at the model's threshold. Counted are good parts rejected and defective parts caught,
-against the severity of the change; severity 0 is the image as it is, to the bit.
+Each image is altered as if the camera had seen the change, at its original resolution and before
+preprocessing, and scored at the model's threshold. Good parts rejected and defective parts caught are counted
+as a function of the severity of the change; severity 0 is the unaltered image, bit for bit.
 
-What a model *bears* of a kind of change is the largest severity tried up to which, at it and at every milder
-one, the good parts rejected stay within what the threshold promises at most, and the defects caught fall by
-less than a stated margin from what they were.
+The *tolerance* of a model for a kind of change is the largest severity tried such that, at it and at all
+smaller ones, the share of good parts rejected does not exceed the upper bound that the threshold promises,
+and the share of defects caught falls by less than a given margin.
 
 The changes are those of :mod:`padim.analysis.image_changes`, one at a time.
 """
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 __all__ = ["MARGIN", "Robustness", "Series", "Tolerance", "measure"]
 
 MARGIN = 0.05
-STAGE = "Judging altered images"
+STAGE = "Scoring altered images"
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What a model bears of one kind of change.
+    """The tolerance of a model for one kind of change.
 
     Attributes:
-        severity: the largest severity tried that it bears, with all milder ones; 0 if not even the mildest;
-            None if nothing can be said.
-        at_least: nothing gave way up to the harshest severity tried: it may bear more.
-        why: what gives way at the next severity, or why nothing can be said.
+        severity: the largest severity tried that is tolerated, as are all smaller ones; 0 if not even the
+            smallest is; None if it cannot be determined.
+        at_least: whether all severities tried are tolerated, so that the tolerance may be larger.
+        why: what fails at the next severity, or why the tolerance cannot be determined.
     """
 
     severity: float | None
@@ -57,14 +57,14 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Series:
-    """Counts against the severity of one kind of change.
+    """The counts as a function of the severity of one kind of change.
 
     Attributes:
-        kind: of change.
-        severities: growing, from 0.
-        false_rejects: good images rejected, of all good ones, at each.
-        caught: defective images rejected, of all defective ones, at each.
-        by_defect: the same for each kind of defect.
+        kind: the kind of change.
+        severities: the severities, increasing from 0.
+        false_rejects: the share of good images rejected at each severity.
+        caught: the share of defective images rejected at each severity.
+        by_defect: the shares of each kind of defect.
     """
 
     kind: ChangeKind
@@ -74,17 +74,17 @@ class Series:
     by_defect: Mapping[str, tuple[Rate, ...]]
 
     def tolerance(self, limit: float | None, margin: float = MARGIN) -> Tolerance:
-        """The largest severity that neither rejects too many good parts nor loses too many defects.
+        """Return the largest severity that neither rejects too many good parts nor misses too many defects.
 
-        The counted shares are compared, not the ends of their intervals: on few images one more or less
-        decides.
+        The counted shares are compared, not the ends of their intervals, so that with few images a
+        single one can decide.
 
         Args:
-            limit: share of good images that may be rejected; None if nothing was promised.
-            margin: fall in the share of defects caught, from severity 0, that is too much already.
+            limit: the largest acceptable share of good images rejected; None without a promise.
+            margin: the decrease in the share of defects caught, from severity 0, that is not acceptable.
 
         Raises:
-            ValueError: a limit or margin that is not a share, or a margin of 0.
+            ValueError: ``limit`` or ``margin`` is not a share, or ``margin`` is 0.
         """
         if not (limit is None or 0 <= limit <= 1) or not 0 < margin <= 1:
             raise ValueError(f"limit must be a share and margin a share above 0, got {limit} and {margin}")
@@ -96,7 +96,7 @@ class Series:
         tolerated = None
         for severity, rejects, caught in zip(self.severities, self.false_rejects, self.caught, strict=True):
             why = []
-            # Shares are quotients of counts: rounding must not decide a tie.
+            # Shares are quotients of counts, and rounding must not decide a tie.
             if good and limit is not None and rejects.share > limit + 1e-12:
                 why.append(f"{rejects.count} of {rejects.of} good parts are rejected")
             if bad and self.caught[0].share - caught.share >= margin - 1e-12:
@@ -111,18 +111,18 @@ class Series:
 
 @dataclass(frozen=True)
 class Robustness:
-    """All kinds of change, each for itself.
+    """The results of a robustness measurement for all kinds of change.
 
     Attributes:
-        series: in the order asked for.
-        good, defects: images judged.
-        in_fit: good images passed over because the model was fitted on them.
-        limit: the 95 % upper bound of the false rejects that the threshold promises; None without a promise.
-            It is a share of parts, held here against the share of images.
-        threshold: level judged at.
-        min_area: smallest region judged with.
-        seed: of noise and directions.
-        examples: one image under every change; None unless asked for.
+        series: the counts of each kind of change, in the order requested.
+        good, defects: the number of good and of defective images scored.
+        in_fit: the number of good images skipped because the model was fitted on them.
+        limit: the promised 95 % upper bound of the false-reject rate at the threshold; None without a
+            promise. It is a share of parts, and is compared here with a share of images.
+        threshold: the threshold used, a level.
+        min_area: the smallest region used, in map pixels.
+        seed: the seed of noise and directions.
+        examples: one image under every change; None unless requested.
     """
 
     series: tuple[Series, ...]
@@ -148,28 +148,28 @@ def measure(
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
 ) -> Robustness:
-    """Judge every image under every change.
+    """Score every image under every change.
 
-    The same arguments give the same result. One decoded image and one batch are in memory at a time; the
-    work is ``1 + all severities`` images to score for every image given.
+    The same arguments give the same result. One decoded image and one batch are in memory at a time; for
+    every image, ``1 + all severities`` images are scored.
 
     Args:
-        model: fitted, with a threshold; is not changed.
-        images: (name, file bytes or uint8 RGB array) pairs. Good ones the model was fitted on are passed over
-            and counted: it rejects fewer of them than of new ones.
-        kind_of: from a name to ``good`` or the kind of defect; None if all are good.
-        severities: growing and above 0, of each kind to try; None is ``SEVERITIES``.
-        seed: of noise and directions; every image has its own, by its content.
-        examples: keep what the first good image, or else the first one, looks like under every change.
-        progress: called as (done, total or None, stage), in images scored.
-        cancel: asked between batches; True stops.
-        on_error: takes images that cannot be used; without it the first one raises.
+        model: a fitted model with a threshold; is not modified.
+        images: (name, file bytes or uint8 RGB array) pairs. Good images that the model was fitted on are
+            skipped and counted, because it rejects fewer of them than of new ones.
+        kind_of: returns ``good`` or the kind of defect for a name; None if all images are good.
+        severities: for each kind of change to try, severities above 0, increasing; None is ``SEVERITIES``.
+        seed: the seed of noise and directions; combined with the content of each image.
+        examples: keep the first good image, or else the first one, under every change.
+        progress: called as (done, total or None, stage), counting images scored.
+        cancel: called between batches; returning True cancels.
+        on_error: called with images that cannot be used; without it the first one raises.
 
     Raises:
-        NotFittedError, CalibrationError: no model, or no threshold.
-        Cancelled: ``cancel`` asked to stop.
+        NotFittedError, CalibrationError: the model is not fitted, or has no threshold.
+        Cancelled: ``cancel`` returned True.
         ImageError: an image cannot be used and ``on_error`` is not given.
-        PadimError: a severity out of range, or no image could be used.
+        PadimError: a severity is out of range, or no image could be used.
     """
     state, level, min_area = model.state, model.threshold_level, model.config.min_area
     chosen = {
@@ -178,7 +178,7 @@ def measure(
     _check(chosen)
     watch = Watch(progress, cancel, on_error)
     fitted_on = {normal.sha256 for normal in model.normals_ if normal.status == "fit"}
-    # The first setting is the image as it is, and severity 0 of every kind.
+    # The first setting is the unaltered image, which is severity 0 of every kind.
     settings: list[tuple[ChangeKind, float]] = [(next(iter(chosen)), 0.0)]
     settings += [(kind, severity) for kind, of in chosen.items() for severity in of]
     rejected: dict[str, npt.NDArray[np.int64]] = {}
@@ -202,7 +202,7 @@ def measure(
             done += len(settings)
             continue
         box = state.content_box((rgb.shape[0], rgb.shape[1]))
-        # Of its own content: the same image is altered alike wherever it stands in the list.
+        # Seeded by content, so that an image is altered in the same way at any place in the list.
         own = [seed, int(digest[:16], 16)]
         if keeper is not None:
             keeper.begin(name, kind, box)
@@ -221,7 +221,7 @@ def measure(
         done += len(settings)
     if not tried:
         raise PadimError(
-            f"none of the images can be judged: the model was fitted on {in_fit} of them, and it "
+            f"none of the images can be used: the model was fitted on {in_fit} of them, and it "
             "rejects fewer of those than of new ones; give good parts it has not seen, or labelled defects"
             if in_fit
             else "none of the images could be used"
@@ -247,7 +247,7 @@ def _inputs(
     seed: Sequence[int],
     keeper: ChangedExampleKeeper | None,
 ) -> Iterator[RGB]:
-    """The image under every change, one at a time, as the network takes it."""
+    """Yield the image under every change, preprocessed for the network."""
     for kind, severity in settings:
         changed = alter(rgb, kind, severity, seed)
         if keeper is not None:
@@ -281,7 +281,7 @@ def _boxes(box: Box | None, count: int) -> list[Box | None]:
 
 
 def _chunks(items: Iterator[RGB], size: int) -> Iterator[tuple[int, list[RGB]]]:
-    """``size`` items at a time, with the number of the first."""
+    """Yield batches of ``size`` items with the index of their first item."""
     start = 0
     batch: list[RGB] = []
     for item in items:

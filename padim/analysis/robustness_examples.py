@@ -1,7 +1,7 @@
-"""Examples of a robustness measurement: one image under every change, as it was scored.
+"""Examples of a robustness measurement: one image under every change, with its score and map.
 
-They are kept while the measurement is made, reduced so that their memory does not grow with the cameras'
-resolution; nothing is altered or scored a second time.
+They are kept during the measurement, reduced in size so that their memory does not grow with the resolution
+of the camera; nothing is altered or scored a second time.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from padim.data.preprocess import Box
 
 __all__ = ["PIXEL_FOR_PIXEL", "SIDE", "ChangedExample", "ChangedExampleKeeper", "ChangedExamples"]
 
-# Longest side in pixels of what is kept of an image.
+# The longest side of a kept image in pixels.
 SIDE = 256
-# Changes seen only pixel for pixel: of these a piece of the middle is kept, of others the whole image.
+# Changes that are visible at full resolution only: for these a central crop is kept, for
+# others the reduced image.
 PIXEL_FOR_PIXEL = frozenset({"blur", "noise", "jpeg"})
 
 
@@ -29,13 +30,13 @@ class ChangedExample:
     """One image under one change.
 
     Attributes:
-        severity: of the change; 0 is the image as it is.
-        score: level.
-        rgb: uint8 ``(h, w, 3)``, at most 256 pixels a side: the whole image reduced, or a piece of its middle
-            pixel for pixel.
-        whole: which of the two.
+        severity: the severity of the change; 0 is the unaltered image.
+        score: the score, a level.
+        rgb: uint8 ``(h, w, 3)``, at most 256 pixels on a side: the whole image reduced, or a central
+            crop at full resolution.
+        whole: whether ``rgb`` is the whole image.
         map: uint16 ``(S, S)``, the level map.
-        content_box: where the image lies in the map; None: it fills it.
+        content_box: the area of the map that the image covers; None if it covers all of it.
     """
 
     severity: float
@@ -51,9 +52,9 @@ class ChangedExamples:
     """One image under all changes.
 
     Attributes:
-        name: of the image.
-        label: ``good``, or what is wrong with it.
-        by_change: for each kind of change every severity, growing from 0.
+        name: the name of the image.
+        label: ``good`` or the kind of defect.
+        by_change: the examples by kind of change, with severities increasing from 0.
     """
 
     name: str
@@ -62,10 +63,11 @@ class ChangedExamples:
 
 
 class ChangedExampleKeeper:
-    """Keeps the first good image of a running measurement, or the first defective one while there is none."""
+    """Collects examples during a measurement: of the first good image, or else of the first defective one."""
 
     def __init__(self, good: str) -> None:
-        """
+        """Start without examples.
+
         Args:
             good: the label of good images.
         """
@@ -77,14 +79,14 @@ class ChangedExampleKeeper:
         self._keeping = False
 
     def begin(self, name: str, label: str, box: Box | None) -> None:
-        """The images from now on are alterations of this one, until the next is begun."""
+        """Begin an image; the altered images that follow belong to it."""
         self._keeping = not self._name or (label == self._good != self._label)
         if self._keeping:
             self._name, self._label, self._box = name, label, box
             self._reduced, self._scored = [], []
 
     def altered(self, kind: str, severity: float, rgb: RGB) -> None:
-        """The image under the next change; severity 0 of any kind stands for all kinds."""
+        """Add the image under the next change; severity 0 of any kind stands for all kinds."""
         if self._keeping:
             fine = kind in PIXEL_FOR_PIXEL
             first = _middle(rgb) if fine else _whole(rgb)
@@ -92,12 +94,12 @@ class ChangedExampleKeeper:
             self._reduced.append((kind, severity, first, other))
 
     def scored(self, score: int, q: npt.NDArray[np.uint16]) -> None:
-        """Score and level map of the next altered image, in the order they were altered in."""
+        """Add the score and level map of the next altered image, in the order of :meth:`altered`."""
         if self._keeping:
             self._scored.append((score, q.copy()))
 
     def examples(self, kinds: Sequence[str]) -> ChangedExamples | None:
-        """What was kept; None where no image was judged."""
+        """Return the examples; None if no image was scored."""
         if not self._name:
             return None
         pairs = list(zip(self._reduced, self._scored, strict=True))
@@ -105,9 +107,9 @@ class ChangedExampleKeeper:
         by_change = {}
         for kind in kinds:
             fine = kind in PIXEL_FOR_PIXEL
-            same_sort = fine == (first_kind in PIXEL_FOR_PIXEL)
-            rgb = plain[0] if same_sort else plain[1]
-            assert rgb is not None  # of the image as it is, both are kept
+            same_crop = fine == (first_kind in PIXEL_FOR_PIXEL)
+            rgb = plain[0] if same_crop else plain[1]
+            assert rgb is not None  # both versions of the unaltered image are kept
             found = [self._example(0.0, rgb, as_it_is, whole=not fine)]
             found += [
                 self._example(severity, rgb, scored, whole=not fine)
@@ -125,7 +127,7 @@ class ChangedExampleKeeper:
 
 
 def _whole(rgb: RGB) -> RGB:
-    """The whole image, reduced; averaged over areas, as thumbnails are."""
+    """Return the whole image, reduced by averaging over areas, as thumbnails are."""
     height, width = rgb.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -133,7 +135,7 @@ def _whole(rgb: RGB) -> RGB:
 
 
 def _middle(rgb: RGB) -> RGB:
-    """The middle of an image, pixel for pixel."""
+    """Return the central crop of an image at full resolution."""
     height, width = rgb.shape[:2]
     side = min(height, width, SIDE)
     top, left = (height - side) // 2, (width - side) // 2

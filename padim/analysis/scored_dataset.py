@@ -1,4 +1,4 @@
-"""A labelled data set scored once, and what any threshold and smallest region make of it."""
+"""A labelled data set scored once, with figures for any threshold and smallest region."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ OUTCOMES: tuple[Outcome, ...] = ("false_reject", "miss", "caught", "passed")
 
 @dataclass(frozen=True, eq=False)
 class LabeledScore(StoredScore):
-    """One scored image whose content is known.
+    """The score of one labelled image.
 
     Attributes:
-        kind: ``good``, or what is wrong with it.
+        kind: ``good`` or the kind of defect.
         good: whether the part is good.
-        thumbnail: a small JPEG; None if none was asked for.
+        thumbnail: a small JPEG; None unless requested.
     """
 
     kind: str
@@ -41,12 +41,12 @@ class LabeledScore(StoredScore):
 
 @dataclass(frozen=True, eq=False)
 class ScoredDataset:
-    """A data set, scored by one state of a model.
+    """A labelled data set scored by one state of a model.
 
     Attributes:
-        judged: scores, labels and pixels.
-        images: in the same order.
-        min_area: the smallest region they were scored for.
+        evaluation: the scores, labels and pixel counts.
+        images: the scored images in the same order.
+        min_area: the smallest region at the time of scoring.
     """
 
     evaluation: Evaluation
@@ -55,18 +55,18 @@ class ScoredDataset:
     _reports: dict[tuple[int, int | None, str], EvaluationReport] = field(default_factory=dict, repr=False)
 
     def scores(self, model: Padim) -> list[int]:
-        """Levels, in order of ``images``, for the smallest region in use."""
+        """Return the scores as levels, in the order of ``images``, for the smallest region in use."""
         return [image.score(model, model.config.min_area) for image in self.images]
 
     def report(self, model: Padim, level: int | None) -> EvaluationReport:
-        """All figures at a threshold; None: those that need none."""
+        """Return all figures at a threshold; None leaves out those that need a threshold."""
         key = model.config.min_area, level, repr(model.decision.guard)
         if key not in self._reports:
             self._reports[key] = self.evaluation.report(model, level, self.scores(model))
         return self._reports[key]
 
     def by_kind(self, model: Padim) -> dict[str, list[float]]:
-        """Scores in map units, good parts first, then kinds by name."""
+        """Return the scores in map units by kind, good parts first, then defects by name."""
         found: dict[str, list[float]] = {}
         pairs = zip(self.images, self.scores(model), strict=True)
         for image, score in sorted(pairs, key=lambda pair: (not pair[0].good, pair[0].kind)):
@@ -74,13 +74,13 @@ class ScoredDataset:
         return found
 
     def classes(self, model: Padim) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Levels of the good parts, and of the defects."""
+        """Return the scores, as levels, of the good parts and of the defects."""
         scores = np.array(self.scores(model), np.int64)
         good = np.array([image.good for image in self.images], np.bool_)
         return scores[good], scores[~good]
 
     def confusion(self, model: Padim, level: int) -> dict[Outcome, list[tuple[LabeledScore, int]]]:
-        """The images of every outcome with their scores: errors worst first, the others closest to one."""
+        """Return the images of every outcome with their scores: worst errors and closest decisions first."""
         cells: dict[Outcome, list[tuple[LabeledScore, int]]] = {outcome: [] for outcome in OUTCOMES}
         for image, score in zip(self.images, self.scores(model), strict=True):
             rejected = score > level
@@ -91,7 +91,7 @@ class ScoredDataset:
                 outcome = "caught" if rejected else "miss"
             cells[outcome].append((image, score))
         for outcome, pairs in cells.items():
-            # A good part is worse the higher it scores, a defect the lower.
+            # High scores come first for good parts, low scores for defects.
             pairs.sort(key=lambda pair: -pair[1] if outcome in ("false_reject", "passed") else pair[1])
         return cells
 
@@ -105,18 +105,18 @@ def score_dataset(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ScoredDataset:
-    """Score a labelled data set; its figures at the model's threshold are counted as well.
+    """Score a labelled data set and compute its figures at the model's threshold.
 
     Args:
-        model: fitted.
+        model: a fitted model.
         dataset: the labelled images.
-        thumbnail_side: longest side of the small JPEGs in pixels; None makes none.
-        batch_size: images a run of the network.
+        thumbnail_side: the longest side of thumbnails in pixels; None creates none.
+        batch_size: the number of images in a run of the network.
         progress: called as (done, total or None, stage).
-        cancel: asked between batches; True stops.
+        cancel: called between batches; returning True cancels.
 
     Raises:
-        Cancelled: ``cancel`` said so.
+        Cancelled: ``cancel`` returned True.
         PadimError: none of the images can be used.
     """
     images: list[LabeledScore] = []
@@ -153,6 +153,6 @@ def score_dataset(
     )
     report_progress(0, None, "Counting")
     found = ScoredDataset(evaluation, tuple(images), area)
-    # Here, where somebody waits for it anyway: the intervals take a while.
+    # Computed here, during the scoring job, because the intervals take a while.
     found.report(model, None if model.current_threshold is None else model.current_threshold.level)
     return found

@@ -1,4 +1,4 @@
-"""Good parts of another session, part by part, against what the held-out scores promise."""
+"""Comparison of good parts from another session with the false-reject rate that held-out scores promise."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Image = TypeVar("Image", bound=StoredScore)
 
 @dataclass(frozen=True)
 class SecondSession(Generic[Image]):
-    """Another session's good parts.
+    """The good parts of another session.
 
     Attributes:
         parts: the images of each part.
-        scores: int64 ``(parts,)`` levels, each part's highest.
-        check: the comparison; None where there are no held-out scores, and so no promise.
+        scores: int64 ``(parts,)``, the highest level of each part.
+        check: the comparison; None without held-out scores.
     """
 
     parts: tuple[tuple[Image, ...], ...]
@@ -36,11 +36,11 @@ class SecondSession(Generic[Image]):
 
     @property
     def images(self) -> int:
-        """How many there are in all parts."""
+        """Return the number of images of all parts."""
         return sum(map(len, self.parts))
 
     def rejected(self, model: Padim, level: int) -> list[tuple[int, Image]]:
-        """Each rejected part's image with the highest score, and the score; the worst part first."""
+        """Return the highest score of each rejected part and its image, the highest score first."""
         area = model.config.min_area
         worst = [
             max(((image.score(model, area), image) for image in part), key=lambda pair: pair[0])
@@ -50,10 +50,10 @@ class SecondSession(Generic[Image]):
 
 
 def not_in_model(model: Padim, images: Iterable[Image]) -> list[Image]:
-    """The images that are none of the model's own, by content, in their order.
+    """Return the images that the model does not contain, by content, in their order.
 
-    A model's own image scores lower than it would unseen, and a good part kept out of the fit has already
-    gone into the promise: neither tells anything about new parts.
+    An image in the fit scores lower than it would otherwise, and a good part kept out of the fit is already
+    included in the promised rate: neither is evidence about new parts.
     """
     own = {normal.sha256 for normal in model.normals_}
     return [image for image in images if image.sha256 not in own]
@@ -62,12 +62,12 @@ def not_in_model(model: Padim, images: Iterable[Image]) -> list[Image]:
 def second_session(
     model: Padim, images: Sequence[Image], part_of: Sequence[int], level: int
 ) -> SecondSession[Image]:
-    """Compare good parts with the promise at a threshold.
+    """Compare the rejected share of good parts with the promised rate at a threshold.
 
     Args:
-        model: scored them.
-        images: at least one, none of them the model's own.
-        part_of: the part that each image shows, as :func:`padim.data.survey.alike` gives it.
+        model: the model that scored the images.
+        images: at least one image, none of them contained in the model.
+        part_of: the number of the part in each image, as returned by :func:`padim.data.survey.alike`.
         level: the threshold.
     """
     grouped: dict[int, list[Image]] = {}

@@ -1,26 +1,26 @@
-"""Sensitivity without defects: what size and contrast a defect must have to be caught, and where on the part.
+"""Sensitivity of a model, measured with synthetic defects: detection by size, contrast and place.
 
-Synthetic defects are painted on images of good parts that the model has not learnt from, and judged as any
-image is. Each *place* (a point on one image, with an angle and an outline drawn for it) carries every
-kind, size and contrast in turn: settings are compared on the same places, and every place counts alike in
-the map over the part.
+Synthetic defects are painted on images of good parts that the model was not fitted on, and scored like any
+image. Each *place* (a point on one image, with an angle and an outline drawn for it) gets every kind, size
+and contrast in turn, so that settings are compared at the same places, and every place has the same weight in
+the map of the part.
 
-**Where it is painted.** On the model's input, whose pixels are those of the map, so a size means the same to
-the network whatever the camera's resolution; ``Sensitivity.scale`` says how many image pixels a map pixel is.
-The centre lies inside the region of interest. What of the defect lies beyond is painted too, as a real one
-does not stop there either, but never on the padding.
+**Where defects are painted.** On the model's input, whose pixels are those of the map, so that a size means
+the same to the network at any camera resolution; ``Sensitivity.scale`` is the number of image pixels per map
+pixel. The center is inside the region of interest. The part of a defect outside the region is painted too,
+because a real defect does not end there either, but never on the padding.
 
-**Caught** is a defect when a region of the image's mask, at the threshold and smallest region in use, has a
-pixel in the painted area. That the image is rejected is not enough: the region may be elsewhere. Where the
-mask of the bare image has a pixel in that area already, nobody can say what was caught: such a trial is
-*void* and counts neither way.
+A defect is **caught** if a region of the image's mask, at the threshold and smallest region in use, has a
+pixel in the painted area. A rejected image is not sufficient, because the region may be elsewhere. If the
+mask of the unpainted image already has a pixel in that area, the trial is *void* and not counted, because it
+cannot be decided what was detected.
 
-**Which images.** None that the model was fitted on. It has taken their every chance feature for normal, so
-their unpainted background scores lower than that of the next part off the line, and a threshold honest for
-new parts is too high for them. Parts that were kept out of the fit may be used; so may any new good parts.
+**Which images are used.** None that the model was fitted on. Their random features are normal to the model,
+so that their unpainted background scores lower than that of new parts, and a threshold that is right for new
+parts is too high for them. Parts kept out of the fit can be used, and so can any new good parts.
 
-It is a probe, not a proof: real defects look different. It compares settings and places, and finds blind
-spots; what it calls visible must still be tried with real parts.
+The measurement is an indication, not a proof: real defects look different. It compares settings and places,
+and finds blind spots; detection must still be verified with real defects.
 """
 
 from __future__ import annotations
@@ -53,42 +53,42 @@ Mask = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 
 CONTRASTS = (0.05, 0.1, 0.2, 0.4)
-STAGE = "Probing"
+STAGE = "Measuring sensitivity"
 
-# Sizes probed, as shares of the input's side.
+# The default sizes, as shares of the side of the input.
 _SIZES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
-# The map over the part has no more cells than leave this many places to each, and no more a side than that.
+# The minimum number of places in a cell of the map of the part, and the maximum number of cells on a side.
 _PLACES_A_CELL, _MOST_CELLS = 3, 10
-# The golden ratio's fraction: multiples of it spread evenly over [0, 1) however many there are.
+# The fraction of the golden ratio: any number of its multiples modulo 1 are spread evenly over [0, 1).
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
-    """Every trial of a probe, and what can be counted from them.
+    """All trials of a sensitivity measurement, and the figures computed from them.
 
-    R places carry K kinds, S sizes and C contrasts each.
+    R places have K kinds, S sizes and C contrasts each.
 
     Attributes:
-        kinds, sizes, contrasts: what was painted; sizes in map pixels.
-        images: names of those painted on.
-        image_of: int64 ``(R,)``, which of them a place is on.
+        kinds, sizes, contrasts: the defects painted; sizes in map pixels.
+        images: the names of the images painted on.
+        image_of: int64 ``(R,)``, the index of the image of each place.
         places: float64 ``(R, 2)``, (x, y) in map pixels.
-        caught: bool ``(R, K, S, C)``, a region lies on the painted area.
-        rejected: bool ``(R, K, S, C)``, the image has any region at all.
-        void: bool ``(R, K, S, C)``, the bare image has a region there already; never caught.
-        bare_rejected: images with a region before anything is painted.
-        in_fit: images passed over because the model was fitted on them.
-        not_good: images passed over because they were taken out as not good.
-        map_size: side of the map.
-        cells: the map over the part is ``cells`` by ``cells``.
-        scale: image pixels a map pixel is, (x, y), the median over the images.
-        threshold: level judged at.
-        min_area: smallest region judged with.
-        seed: of places and looks.
-        examples: by kind and contrast, trials of this very measurement: all sizes at a typical one of the
-            first places; empty unless asked for.
-        first: the first image painted on; None unless examples were asked for.
+        caught: bool ``(R, K, S, C)``, whether a region overlaps the painted area.
+        rejected: bool ``(R, K, S, C)``, whether the image has a region anywhere.
+        void: bool ``(R, K, S, C)``, whether the unpainted image already has a region there; never caught.
+        bare_rejected: the number of images with a region before painting.
+        in_fit: the number of images skipped because the model was fitted on them.
+        not_good: the number of images skipped because they are marked not good in the model.
+        map_size: the side of the map in pixels.
+        cells: the map of the part has ``cells`` by ``cells`` cells.
+        scale: image pixels per map pixel, (x, y), the median over the images.
+        threshold: the threshold used, a level.
+        min_area: the smallest region used, in map pixels.
+        seed: the seed of places and appearances.
+        examples: trials of this measurement by kind and contrast: all sizes at a typical one of the first
+            places; empty unless requested.
+        first: the first image painted on; None unless examples were requested.
     """
 
     kinds: tuple[DefectKind, ...]
@@ -113,47 +113,48 @@ class Sensitivity:
     first: Unpainted | None = None
 
     def rate(self, kind: DefectKind, size: float, contrast: float) -> Rate:
-        """Caught of tried in one setting."""
+        """Return the detection rate of one kind, size and contrast."""
         i, j, k = self.kinds.index(kind), self.sizes.index(size), self.contrasts.index(contrast)
         tried = ~self.void[:, i, j, k]
         return Rate.counted(int(self.caught[:, i, j, k].sum()), int(tried.sum()))
 
     def over_size(self, kind: DefectKind, contrast: float) -> Curve:
-        """Detection against size, at one contrast."""
+        """Return the detection curve over size, at one contrast."""
         i, k = self.kinds.index(kind), self.contrasts.index(contrast)
         caught, tried = self.caught[:, i, :, k].sum(axis=0), (~self.void[:, i, :, k]).sum(axis=0)
         return curve_of(self.sizes, caught.tolist(), tried.tolist())
 
     def over_size_of_all(self, contrast: float) -> Curve:
-        """Detection against size of all kinds together, at one contrast."""
+        """Return the detection curve over size of all kinds together, at one contrast."""
         k = self.contrasts.index(contrast)
         caught, tried = self.caught[..., k].sum(axis=(0, 1)), (~self.void[..., k]).sum(axis=(0, 1))
         return curve_of(self.sizes, caught.tolist(), tried.tolist())
 
     def over_contrast(self, kind: DefectKind, size: float) -> Curve:
-        """Detection against contrast, at one size."""
+        """Return the detection curve over contrast, at one size."""
         i, j = self.kinds.index(kind), self.sizes.index(size)
         caught, tried = self.caught[:, i, j].sum(axis=0), (~self.void[:, i, j]).sum(axis=0)
         return curve_of(self.contrasts, caught.tolist(), tried.tolist())
 
     @property
     def share(self) -> float:
-        """Caught of all trials, every setting alike: one number to rank configurations by.
+        """Return the share caught of all trials, with equal weight of all settings, to rank configurations.
 
-        Compare only probes of the same images, settings and seed. NaN when all are void.
+        Only measurements with the same images, settings and seed are comparable. NaN if all trials are void.
         """
         tried = int((~self.void).sum())
         return int(self.caught.sum()) / tried if tried else math.nan
 
     def by_place(self, kind: DefectKind | None = None) -> tuple[Doubles, npt.NDArray[np.int64]]:
-        """The map over the part: share caught by where the defect's centre lies, over all settings.
+        """Return the map of the part: the share caught in each cell, by the center of the defect.
 
         Args:
-            kind: of these defects alone; None of all.
+            kind: use defects of this kind only; None uses all.
 
         Returns:
-            float64 ``(cells, cells)``, NaN where nothing was tried, and int64 of the same shape: places
-            behind each. The trials of one place are not independent: judge a share by its places.
+            The shares, float64 ``(cells, cells)``, NaN for cells without trials, and the number of places
+            behind each, int64 of the same shape. The trials of one place are not independent, so the number
+            of places, not of trials, indicates the reliability of a share.
         """
         chosen = slice(None) if kind is None else [self.kinds.index(kind)]
         caught, tried, places = (np.zeros((self.cells, self.cells)) for _ in range(3))
@@ -167,17 +168,17 @@ class Sensitivity:
 
 
 def _cell(places: npt.NDArray[np.floating | np.integer], size: int, cells: int) -> npt.NDArray[np.int64]:
-    """Cell (column, row) of (x, y) places, ``(n, 2)``."""
+    """Return the cells (column, row) of places (x, y), ``(n, 2)``."""
     return np.minimum(np.floor(places * cells / size).astype(np.int64), cells - 1)
 
 
 def default_sizes(input_size: int) -> tuple[float, ...]:
-    """Five sizes from a 64th of the input's side to a quarter, each twice the one before."""
+    """Return five sizes from a 64th to a quarter of the input's side, each twice the previous one."""
     return tuple(max(SMALLEST_SIZE, input_size * share) for share in _SIZES)
 
 
 def cells_for(places: int) -> int:
-    """Rows and columns of the map over the part for so many places: each cell needs some."""
+    """Return the number of rows and columns of the map of the part for a number of places."""
     return max(2, min(_MOST_CELLS, math.isqrt(places // _PLACES_A_CELL)))
 
 
@@ -197,32 +198,32 @@ def measure(
     cancel: Cancel | None = None,
     on_error: OnError | None = None,
 ) -> Sensitivity:
-    """Paint defects on good parts the model has not learnt from, and count which are caught.
+    """Paint defects on good parts that the model was not fitted on, and count which are caught.
 
-    The same arguments give the same result. One image and one batch are in memory at a time; the work is
-    ``images * places * kinds * sizes * contrasts`` images to score.
+    The same arguments give the same result. One image and one batch are in memory at a time;
+    ``images * places * kinds * sizes * contrasts`` images are scored.
 
     Args:
-        model: fitted, with a threshold; is not changed.
-        images: (name, file bytes or uint8 RGB array) pairs of good parts. Those the model was fitted on, or
-            that were taken out as not good, are passed over and counted.
-        kinds: of ``KINDS``.
-        sizes: in map pixels, at least 1, growing; None is :func:`default_sizes`.
-        contrasts: above 0 and up to 1, growing.
-        places: on each image.
-        most_images: after so many that can be used, no more are read.
-        cells: rows and columns of the map over the part.
-        seed: of places, angles, outlines and polarity.
-        examples: keep some of the trials to look at (:mod:`padim.analysis.sensitivity_examples`).
-        progress: called as (done, total or None, stage), in images scored.
-        cancel: asked between batches; True stops.
-        on_error: takes images that cannot be used; without it the first one raises.
+        model: a fitted model with a threshold; is not modified.
+        images: (name, file bytes or uint8 RGB array) pairs of good parts. Images that the model was fitted
+            on, or that are marked not good in it, are skipped and counted.
+        kinds: kinds of defects, from ``KINDS``.
+        sizes: sizes in map pixels, at least 1, increasing; None is :func:`default_sizes`.
+        contrasts: contrasts above 0 and up to 1, increasing.
+        places: the number of places on each image.
+        most_images: the maximum number of usable images; no more are read.
+        cells: the number of rows and columns of the map of the part.
+        seed: the seed of places, angles, outlines and polarity.
+        examples: keep some of the trials for display (:mod:`padim.analysis.sensitivity_examples`).
+        progress: called as (done, total or None, stage), counting images scored.
+        cancel: called between batches; returning True cancels.
+        on_error: called with images that cannot be used; without it the first one raises.
 
     Raises:
-        NotFittedError, CalibrationError: no model, or no threshold.
-        Cancelled: ``cancel`` asked to stop.
+        NotFittedError, CalibrationError: the model is not fitted, or has no threshold.
+        Cancelled: ``cancel`` returned True.
         ImageError: an image cannot be used and ``on_error`` is not given.
-        PadimError: a setting out of range, or no image could be used; says why.
+        PadimError: a setting is out of range, or no image could be used; the message states why.
     """
     state, level, min_area = model.state, model.threshold_level, model.config.min_area
     side = model.config.input_size
@@ -241,13 +242,13 @@ def measure(
     outcomes: list[npt.NDArray[np.bool_]] = []
     bare_rejected = 0
     keeper = PaintedExampleKeeper(kinds, sizes, contrasts) if examples else None
-    # Progress is told here, in images scored.
+    # Progress is reported below, in images scored, and so not by the reader.
     reading = batches(images, model.network.preprocess, 1, Watch(None, cancel, on_error), STAGE)
     for image in read.usable(batch[0] for batch in reading):
         box = state.content_box(image.original_size)
         scored = np.broadcast_to(inside((side, side), model.decision.roi, box) > 0, (side, side))
         if not scored.any():
-            watch.bad(ImageError(image.name, "no pixel of it lies inside the region of interest"))
+            watch.bad(ImageError(image.name, "no pixel of it is inside the region of interest"))
             continue
         content = box or Box(0, 0, side, side)
         here = [place_at(scored, cells, seed, len(points) + i) for i in range(places)]
@@ -305,14 +306,14 @@ def measure(
 
 
 class _Read:
-    """Images as they come, those that may not be used passed over and counted."""
+    """A filter of images that counts those skipped."""
 
     def __init__(self, status_of: Mapping[str, str]) -> None:
         self._status_of = status_of
         self.in_fit = self.not_good = 0
 
     def usable(self, images: Iterable[Prepared]) -> Iterator[Prepared]:
-        """Those the model has not learnt from."""
+        """Yield the images that the model was not fitted on."""
         for image in images:
             status = self._status_of.get(image.sha256)
             self.in_fit += status == "fit"
@@ -321,12 +322,12 @@ class _Read:
                 yield image
 
     def why_none(self) -> str:
-        """What to say when no image is left."""
+        """Return the error message for when no image is left."""
         if self.in_fit:
             return (
-                f"none of the images can be probed: the model was fitted on {self.in_fit} of them, and "
-                "what it has learnt by heart says nothing about new parts; give good parts it has not seen, "
-                "or keep some out of the fit"
+                f"none of the images can be used: the model was fitted on {self.in_fit} of them, and parts "
+                "of the fit say nothing about new parts; give good parts it has not seen, or keep some out "
+                "of the fit"
             )
         return "none of the images could be used; give images of good parts the model was not fitted on"
 
@@ -350,10 +351,16 @@ def _check(
 
 
 def place_at(scored: Mask, cells: int, seed: int, index: int) -> Place:
-    """Place number ``index``: spread evenly over the judged pixels, with a look of its own.
+    """Return a place by its index; places are spread evenly over the scored pixels and differ in appearance.
 
-    The pixels are lined up cell by cell, there and back, and a golden-ratio sequence walks along them: each
-    cell gets its fair share of the places, however many there are.
+    The pixels are ordered cell by cell, in alternating direction from row to row, and a golden-ratio sequence
+    selects from them: for any number of places, each cell gets a proportional share.
+
+    Args:
+        scored: bool ``(S, S)``, the pixels to choose from.
+        cells: the number of rows and columns of the map of the part.
+        seed: the seed of the places and appearances.
+        index: the index of the place.
     """
     rows, columns = np.nonzero(scored)
     column, row = _cell(np.stack([columns, rows], axis=1), len(scored), cells).T
@@ -374,7 +381,7 @@ def painted_images(
     contrasts: Sequence[float],
     content: Box,
 ) -> Iterator[tuple[RGB, Mask]]:
-    """Painted images and their areas: by place, kind, size and contrast."""
+    """Yield painted images and painted areas, by place, kind, size and contrast."""
     for x, y, look in places:
         for kind in kinds:
             for size in sizes:

@@ -1,8 +1,8 @@
-"""Examples of a sensitivity measurement: trials that were scored, kept so that they can be looked at.
+"""Examples of a sensitivity measurement: scored trials that are kept for display.
 
 An example is a trial of the measurement itself. Its score and mask are those that were counted, and its image
-is painted again from the very place, angle and outline that were used, which gives the same pixels. Nothing
-is drawn at random a second time, and no image is read or scored again.
+is painted again with the place, angle and outline that were used, which gives the same pixels. There is no
+new random draw, and no image is read or scored again.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ __all__ = ["MOST_PLACES", "PaintedExample", "PaintedExampleKeeper", "Unpainted",
 
 Mask = npt.NDArray[np.bool_]
 
-# Trials at so many places are kept until it is known which of them are typical. It bounds the memory: that
-# many images at the network's input size, and a compressed mask a trial.
+# Trials at this many places are kept until it is known which of them are typical. This bounds the memory: one
+# image at the input size of the network for each place, and one compressed mask for each trial.
 MOST_PLACES = 48
 
 
 @dataclass(frozen=True, eq=False)
 class Unpainted:
-    """An image of a good part as the network sees it, before anything is painted on it.
+    """A preprocessed image of a good part before painting.
 
     Attributes:
-        name: as given.
+        name: the name of the image.
         rgb: uint8 ``(S, S, 3)``.
-        content: where the image lies in it; the rest is padding.
-        original_size: (height, width) in pixels.
+        content: the area covered by the image; the rest is padding.
+        original_size: (height, width) of the original in pixels.
     """
 
     name: str
@@ -48,15 +48,16 @@ class Unpainted:
 
 @dataclass(frozen=True, eq=False)
 class PaintedExample:
-    """One trial: a defect painted on an image, and what the model made of it.
+    """One trial: a defect painted on an image, and the result of the model.
 
     Attributes:
-        unpainted: what it was painted on.
-        place: where, with which angle and outline.
-        kind, size, contrast: of the defect; the size in map pixels.
-        score: level of the painted image.
-        mask: bool ``(S, S)``, of the painted image at the threshold of the measurement.
-        caught: a region of the mask lies on the painted area, and of the bare image none did.
+        unpainted: the image painted on.
+        place: the place, with angle and outline.
+        kind, size, contrast: the defect; the size in map pixels.
+        score: the score of the painted image, a level.
+        mask: bool ``(S, S)``, the mask of the painted image at the threshold of the measurement.
+        caught: whether a region of the mask overlaps the painted area, and no region of
+            the unpainted image does.
     """
 
     unpainted: Unpainted
@@ -70,12 +71,12 @@ class PaintedExample:
 
     @property
     def rgb(self) -> RGB:
-        """The painted image, uint8 ``(S, S, 3)``: the pixels that were scored."""
+        """Return the painted image, uint8 ``(S, S, 3)``: the pixels that were scored."""
         return self._painted()[0]
 
     @property
     def area(self) -> Mask:
-        """The painted area, bool ``(S, S)``."""
+        """Return the painted area, bool ``(S, S)``."""
         return self._painted()[1]
 
     def _painted(self) -> tuple[RGB, Mask]:
@@ -90,7 +91,7 @@ class _Trial(NamedTuple):
 
 
 class PaintedExampleKeeper:
-    """Trials of a running measurement, kept in the order they are made: by place, kind, size and contrast."""
+    """Collects trials during a measurement, in order of place, kind, size and contrast."""
 
     def __init__(
         self, kinds: Sequence[DefectKind], sizes: Sequence[float], contrasts: Sequence[float]
@@ -102,32 +103,32 @@ class PaintedExampleKeeper:
         self.first: Unpainted | None = None
 
     def begin(self, image: Unpainted, places: Sequence[Place]) -> None:
-        """The trials added from now on are on this image, at these places."""
+        """Begin an image; the trials that follow are on it, at these places."""
         self.first = self.first or image
         self._places += [(image, place) for place in places[: MOST_PLACES - len(self._places)]]
 
     @property
     def wants_more(self) -> bool:
-        """Whether the next trial is kept."""
+        """Whether the next trial is to be added."""
         return len(self._trials) < len(self._places) * self._settings
 
     def add(self, score: int, mask: Mask) -> None:
-        """Keep the next trial.
+        """Add the next trial.
 
         Args:
-            score: level of the painted image.
-            mask: bool ``(S, S)``.
+            score: the score of the painted image, a level.
+            mask: bool ``(S, S)``, its mask.
         """
         self._trials.append(_Trial(score, zlib.compress(np.packbits(mask).tobytes(), 1)))
 
     def typical(self, caught: Mask, void: Mask) -> dict[tuple[DefectKind, float], tuple[PaintedExample, ...]]:
-        """For each kind and contrast all sizes at one place, where about as much is caught as at most others.
+        """Return, for each kind and contrast, the trials of all sizes at a typical place.
 
         Args:
-            caught, void: bool ``(R, K, S, C)``, of all trials of the measurement.
+            caught, void: bool ``(R, K, S, C)``, for all trials of the measurement.
 
         Returns:
-            By kind and contrast; none where nothing can be judged.
+            The trials by kind and contrast, without those for which no place is valid.
         """
         found: dict[tuple[DefectKind, float], tuple[PaintedExample, ...]] = {}
         kept = len(self._places)
@@ -153,13 +154,13 @@ class PaintedExampleKeeper:
 
 
 def typical_place(caught: Mask, void: Mask) -> int | None:
-    """A place where as many sizes are caught as at half of all places.
+    """Return the place at which the number of sizes caught is the median over all places.
 
     Args:
-        caught, void: bool ``(R, S)``, of one kind and contrast by place and size.
+        caught, void: bool ``(R, S)``, by place and size, for one kind and contrast.
 
     Returns:
-        Its number; None where at every place some size is void.
+        The index of the place; None if every place has a void trial.
     """
     usable = np.flatnonzero(~void.any(axis=1))
     if not len(usable):

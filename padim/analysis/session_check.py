@@ -1,17 +1,18 @@
-"""A second session of good parts: does the model reject as many of them as its held-out scores promise?
+"""Session check: test whether a model rejects as many good parts of a second session as promised.
 
-Parts from another day, camera position or batch are the honest test of a calibration. The promise is itself
-only known from N held-out parts, k of them above the threshold. A plain binomial test against the promised
-share takes it for certain and raises false alarms; the test here averages over what N parts leave open.
+Parts from another day, camera position or batch are the fair test of a calibration. The promised
+rate is itself estimated from N held-out parts, k of them above the threshold. A binomial test
+against the promised rate would treat it as certain and raise false alarms; the test here takes the
+uncertainty of N parts into account.
 
-For scores of parts of one kind, the number above the threshold among n new ones compares as follows. Ordered
-from the top, the threshold lies between the k-th and the (k+1)-th of the N held-out scores. The share of all
-parts above the (k+1)-th score follows Beta(k + 1, N - k) whatever the scores' distribution, hence the number
-among n new parts a beta-binomial; the number above the threshold itself is not larger. Likewise from below
-with the k-th score and Beta(k, N - k + 1). So each p-value is at most as often below 0.05 as it says, for a
-threshold at a percentile as for one set by hand, and with equal scores too. For a threshold at a percentile,
-which is the (k+1)-th score, p_more is exact. As everywhere, leave-one-out scores stand in for scores of a
-fixed scorer (a close approximation).
+For exchangeable scores, the number above the threshold among n new parts is bounded as follows. In descending
+order, the threshold is between the k-th and the (k+1)-th of the N held-out scores. The share of all parts
+above the (k+1)-th score has the distribution Beta(k + 1, N - k) for any distribution of the scores, hence the
+number among n new parts is beta-binomial; the number above the threshold itself is not larger. The same holds
+from below with the k-th score and Beta(k, N - k + 1). So each p-value is below 0.05 with a probability of at
+most 0.05, for a threshold at a percentile, for a manual one, and with equal scores. For a threshold at a
+percentile, which is the (k+1)-th score, p_more is exact. As elsewhere, leave-one-out scores are used in place
+of the scores of a fixed scorer (a close approximation).
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ __all__ = ["SessionCheck", "check_session"]
 
 Levels = npt.NDArray[np.integer]
 
-# One-sided, for each of the two directions.
+# The one-sided significance level of each of the two directions.
 SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
 class SessionCheck:
-    """A session of good parts against the calibration.
+    """The result of comparing a session of good parts with the calibration.
 
     Attributes:
-        rejected: parts of the session above the threshold.
-        n: parts in the session.
+        rejected: the number of parts of the session above the threshold.
+        n: the number of parts in the session.
         share: ``rejected / n``.
-        low: lower end of its 95 % two-sided Clopper-Pearson interval.
-        high: upper end.
-        expected: share promised by the held-out scores, (k + 1) / (N + 1).
-        p_more: probability of at least as many rejected if the session is like the held-out parts.
-        p_fewer: probability of at most as many.
+        low: the lower end of its two-sided 95 % Clopper-Pearson interval.
+        high: the upper end.
+        expected: the rate promised by the held-out scores, (k + 1) / (N + 1).
+        p_more: the probability of at least as many rejected, if the session is like the held-out parts.
+        p_fewer: the probability of at most as many rejected.
     """
 
     rejected: int
@@ -60,23 +61,23 @@ class SessionCheck:
 
     @property
     def disagrees(self) -> Literal["more", "fewer", None]:
-        """Whether more or fewer are rejected than chance explains, at 5 % for each direction."""
+        """Return whether significantly more or fewer are rejected, at 5 % for each direction; else None."""
         if self.p_more <= SIGNIFICANCE:
             return "more"
         return "fewer" if self.p_fewer <= SIGNIFICANCE else None
 
 
 def check_session(held_out: Levels, session: Levels, level: int) -> SessionCheck:
-    """Compare the share of a session's good parts above a threshold with what the held-out scores promise.
+    """Compare the rejected share of a session's good parts with the rate promised by the held-out scores.
 
     Args:
-        held_out: integer levels ``(N,)``, held-out scores of the calibration's parts.
-        session: integer levels ``(n,)``, one score a *part* (the largest of its shots): shots of one part
-            counted singly would agree with one another and pass for evidence.
-        level: threshold T; rejected is what scores above it.
+        held_out: integer levels ``(N,)``, the held-out scores of the parts of the calibration.
+        session: integer levels ``(n,)``, one score for each *part* (the largest of its shots): separate shots
+            of one part agree with one another and would count as independent evidence.
+        level: the threshold; scores strictly above it are rejected.
 
     Raises:
-        ValueError: no held-out scores, or no parts in the session.
+        ValueError: there are no held-out scores, or no parts in the session.
     """
     if len(held_out) == 0:
         raise ValueError("there are no held-out scores to compare the session with")
@@ -85,7 +86,7 @@ def check_session(held_out: Levels, session: Levels, level: int) -> SessionCheck
     promise = false_reject_rate(held_out, level)
     k, parts = promise.above, promise.n
     n, rejected = len(session), int(np.count_nonzero(np.asarray(session) > level))
-    # With all held-out parts above, no number is too many; with none above, none is too few.
+    # With all held-out parts above, no number is too large; with none above, no number is too small.
     p_more = 1.0 if k == parts else _tail(np.arange(rejected, n + 1), n, k + 1, parts - k)
     p_fewer = 1.0 if k == 0 else _tail(np.arange(rejected + 1), n, k, parts - k + 1)
     low, high = clopper_pearson(rejected, n)
@@ -93,6 +94,6 @@ def check_session(held_out: Levels, session: Levels, level: int) -> SessionCheck
 
 
 def _tail(counts: npt.NDArray[np.int64], n: int, a: int, b: int) -> float:
-    """Probability that a beta-binomial(n, a, b) count is one of ``counts``; a and b at least 1."""
+    """Return the probability that a beta-binomial(n, a, b) count is in ``counts``; a and b are at least 1."""
     choices = -np.log(n + 1) - betaln(counts + 1, n - counts + 1)
     return min(1.0, float(np.exp(choices + betaln(counts + a, n - counts + b) - betaln(a, b)).sum()))

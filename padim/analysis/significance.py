@@ -1,13 +1,13 @@
-"""Whether one configuration is really better than another, on the images that both have judged.
+"""Significance of differences between configurations that were evaluated on the same images.
 
-Both see the same images, and an image that is hard for one is mostly hard for the other: differences are
-far surer than the two intervals side by side suggest. AUROCs are compared by DeLong's test (DeLong, DeLong
-and Clarke-Pearson, 1988) in the form of Sun and Xu (2014), which sorts instead of comparing every pair;
-other figures by drawing the images anew, the same draw for both (paired bootstrap).
+An image that is hard for one configuration is mostly hard for the others, so that differences are far more
+certain than a comparison of two separate intervals suggests. AUROCs are compared by DeLong's test (DeLong,
+DeLong and Clarke-Pearson, 1988) in the form of Sun and Xu (2014), which sorts instead of comparing every
+pair; other figures by a paired bootstrap, which draws the same images for both.
 
-What is tested against the best of many is tested as often as there are others; Holm's correction keeps the
-chance of a single false difference among them at what it says. That the best was picked on these very
-images is not corrected for: its lead is a little flattered, as that of every winner.
+Comparing the best of several configurations with the others is a multiple test; Holm's correction keeps the
+probability of any false difference at the stated level. There is no correction for the selection of the best
+one on the same images: its lead is slightly optimistic.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ __all__ = ["SIGNIFICANCE", "Difference", "Paired", "against", "delong", "holm", 
 
 Numbers = npt.NDArray[np.float64]
 
-# A difference that chance explains less often than this counts as one.
+# The significance level: a difference with a smaller p-value counts as real.
 SIGNIFICANCE = 0.05
-# Of a variance, relative to that of a coin: below it there is none but rounding.
+# A variance below this is nothing but rounding; that of a fair coin is 0.25.
 _NO_VARIANCE = 1e-14
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure minus the best one.
+    """The difference between a figure and the best one.
 
     Attributes:
-        value: the difference; None where it was not tested.
-        low, high: its 95 % interval, for this pair alone.
-        p: how often chance alone gives at least this difference, either way; corrected where several are
-            tested (:func:`holm`). None where it was not tested.
-        why: why not; empty where it was.
+        value: the figure minus the best figure; None if it was not tested.
+        low, high: the 95 % interval of the difference, for this pair alone.
+        p: the two-sided p-value, corrected for multiple tests (:func:`holm`); None if it was not tested.
+        why: the reason if it was not tested; else empty.
     """
 
     value: float | None
@@ -50,7 +49,7 @@ class Difference:
 
     @property
     def real(self) -> bool:
-        """Whether chance is an unlikely explanation."""
+        """Whether the difference is significant."""
         return self.p is not None and self.p < SIGNIFICANCE
 
 
@@ -59,8 +58,8 @@ class Paired:
     """The AUROCs of k scores of the same images.
 
     Attributes:
-        auroc: float64 ``(k,)``, ties counting half.
-        covariance: float64 ``(k, k)``, of their estimates.
+        auroc: float64 ``(k,)``; ties count half.
+        covariance: float64 ``(k, k)``, the covariance of the estimates.
     """
 
     auroc: Numbers
@@ -68,14 +67,14 @@ class Paired:
 
 
 def delong(good: npt.ArrayLike, defect: npt.ArrayLike) -> Paired:
-    """AUROCs and the covariance of their estimates.
+    """Return AUROCs and the covariance of their estimates, after DeLong.
 
     Args:
         good: ``(k, n)``, k scores of each of n good images.
-        defect: ``(k, m)``, of each of m defects.
+        defect: ``(k, m)``, k scores of each of m defects.
 
     Raises:
-        ValueError: fewer than two images of a class, or other shapes.
+        ValueError: a class has fewer than two images, or the shapes do not match.
     """
     below, above = np.asarray(good, np.float64), np.asarray(defect, np.float64)
     if below.ndim != 2 or above.ndim != 2 or len(below) != len(above):
@@ -84,7 +83,7 @@ def delong(good: npt.ArrayLike, defect: npt.ArrayLike) -> Paired:
     if n < 2 or m < 2:
         raise ValueError(f"it takes two images of each class, got {n} good and {m} with a defect")
     together = rankdata(np.concatenate([above, below], axis=1), axis=1)
-    # Of each defect the share of good images below it, and of each good image that of defects above.
+    # For each defect the share of good images below it; for each good image the share of defects above it.
     of_defects = (together[:, :m] - rankdata(above, axis=1)) / n
     of_good = 1 - (together[:, m:] - rankdata(below, axis=1)) / m
     covariance = np.cov(of_defects).reshape(len(above), -1) / m + np.cov(of_good).reshape(len(above), -1) / n
@@ -92,15 +91,15 @@ def delong(good: npt.ArrayLike, defect: npt.ArrayLike) -> Paired:
 
 
 def against(values: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[int, list[Difference]]:
-    """Every figure against the largest, by the normal approximation.
+    """Compare every figure with the largest one, by the normal approximation.
 
     Args:
-        values: ``(k,)``.
-        covariance: ``(k, k)``, of their estimates.
+        values: the figures, ``(k,)``.
+        covariance: the covariance of their estimates, ``(k, k)``.
 
     Returns:
-        Which is the largest (the first of several), and k differences with corrected p; that of the largest
-        to itself is 0 with p 1.
+        The index of the largest figure (the first of several), and k differences with corrected p-values; the
+        difference of the largest to itself is 0 with p = 1.
     """
     means, spread = np.asarray(values, np.float64), np.asarray(covariance, np.float64)
     best = int(np.argmax(means))
@@ -108,7 +107,7 @@ def against(values: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[int, list
     for other, value in enumerate(means - means[best]):
         variance = spread[other, other] + spread[best, best] - 2 * spread[other, best]
         error = math.sqrt(variance) if variance > _NO_VARIANCE else 0.0
-        # Without variance they are equal to rounding, or different on every image alike.
+        # Without variance the figures are equal up to rounding, or differ in the same way on every image.
         certain = 1.0 if abs(value) < 1e-12 else 0.0
         p = float(2 * norm.sf(abs(value) / error)) if error else certain
         reach = float(norm.ppf(0.975)) * error
@@ -117,14 +116,14 @@ def against(values: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[int, list
 
 
 def resampled(values: Sequence[float], draws: Sequence[Numbers]) -> tuple[int, list[Difference]]:
-    """Every figure against the largest, by draws of the images that all figures share.
+    """Compare every figure with the largest one, by bootstrap draws of the images common to all figures.
 
     Args:
-        values: of the k figures, on all images.
-        draws: ``(b,)`` each: the figure of the same b draws; NaN where a draw has none.
+        values: the k figures on all images.
+        draws: for each figure its values in the same b draws, ``(b,)``; NaN where a draw has none.
 
     Returns:
-        As :func:`against`. The least p that b draws can give is 2 / (b + 1).
+        As :func:`against`. The smallest p-value possible with b draws is 2 / (b + 1).
     """
     best = int(np.argmax(values))
     found = []
@@ -144,7 +143,7 @@ def resampled(values: Sequence[float], draws: Sequence[Numbers]) -> tuple[int, l
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979): each p as if it were the only one tested."""
+    """Return p-values with Holm's step-down correction (1979), each to be read like that of a single test."""
     corrected, floor = [0.0] * len(p), 0.0
     for rank, index in enumerate(sorted(range(len(p)), key=lambda index: p[index])):
         floor = max(floor, min(1.0, (len(p) - rank) * p[index]))

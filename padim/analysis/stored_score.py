@@ -1,4 +1,4 @@
-"""A scored image without its level map: small enough to keep thousands, enough to judge by any threshold."""
+"""A scored image without its level map: small enough to keep thousands, sufficient for any threshold."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ __all__ = ["StoredScore"]
 
 @dataclass(frozen=True, eq=False)
 class StoredScore:
-    """One scored image; its level map is made anew from the distance grid, and is the one that was scored.
+    """One scored image, whose level map is recomputed from the distance grid and identical to the original.
 
-    Every method takes the model that scored it: a model of another scoring identity would judge another map.
+    Every method takes the model that scored the image: a model with another scoring identity
+    would compute another map.
 
     Attributes:
-        name: its file name.
-        sha256: of the file's bytes.
+        name: the file name.
+        sha256: the SHA-256 of the file's bytes.
         original_size: (height, width) in pixels.
-        content_box: where the image lies in the map, None when it fills it.
-        grid: float32 ``(grid, grid)``, distances.
+        content_box: the area of the map that the image covers; None if it covers all of it.
+        grid: float32 ``(grid, grid)``, the distances.
     """
 
     name: str
@@ -39,12 +40,13 @@ class StoredScore:
     _regions: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, kw_only=True)
 
     def levels(self, model: Padim) -> npt.NDArray[np.uint16]:
-        """The level map, uint16 ``(S, S)``: the same array that the engine made when it scored."""
+        """Return the level map, uint16 ``(S, S)``, identical to that computed when the image was scored."""
         return model.state.map(self.grid, self.original_size)
 
     def score(self, model: Padim, min_area: int) -> int:
-        """The image score, a level, for that smallest region; worked out once for each."""
-        # Late, as below: a page that lists nothing yet must not wait for the network runtime to load.
+        """Return the image score, a level, for a smallest region; computed once for each."""
+        # Imported late, as below, so that a page without images does not wait for the
+        # network runtime to load.
         from padim.decision.regions import region_score
 
         if min_area not in self._scores:
@@ -52,14 +54,14 @@ class StoredScore:
         return self._scores[min_area]
 
     def regions(self, model: Padim, threshold: int, min_area: int) -> int:
-        """How many regions the mask has."""
+        """Return the number of regions in the mask."""
         from padim.decision.prediction import decide
 
         if self.score(model, min_area) <= threshold:
             return 0
         key = (threshold, min_area)
         if key not in self._regions:
-            # Counted on the map, which is quicker; the regions at the image's own size are the same ones.
+            # Counted on the map, which is faster; the regions at the original size are the same.
             decision = decide(self.levels(model), threshold, min_area, content_box=self.content_box)
             self._regions[key] = len(decision.regions)
         return self._regions[key]
@@ -67,13 +69,13 @@ class StoredScore:
     def decide(
         self, model: Padim, threshold: int, min_area: int, size: tuple[int, int] | None = None
     ) -> Prediction:
-        """Mask, regions and verdict.
+        """Return mask, regions and verdict at a threshold.
 
         Args:
-            model: scored the image.
-            threshold: level T.
-            min_area: smallest region in map pixels.
-            size: (height, width) to give the mask and regions at; default: the image's own.
+            model: the model that scored the image.
+            threshold: the threshold, a level.
+            min_area: the smallest region in map pixels.
+            size: (height, width) of the mask and regions; by default the original size of the image.
         """
         from padim.decision.prediction import decide
 

@@ -1,7 +1,7 @@
-"""Synthetic defects: scratches, spots, stains, dents and missing patches, painted on an image.
+"""Synthetic defects: scratches, spots, stains, dents and missing patches painted on an image.
 
-**Contrast** is a change of the pixels' own values as a share of black to white: 0.1 is 25.5 grey levels at
-full strength. It is the unit the network reads, and about even to the eye.
+**Contrast** is the change of pixel values as a share of the range from black to white: 0.1 is 25.5 gray
+levels at full strength. It is the unit of the network's input, and perceptually about uniform.
 """
 
 from __future__ import annotations
@@ -26,26 +26,29 @@ Floats = npt.NDArray[np.floating]
 KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
 SMALLEST_SIZE = 1.0
 
-# A scratch's width as a share of its length.
+# The width of a scratch as a share of its length.
 _SLENDER = 0.1
-# How far a stain's outline goes in from its circle, and its waves around.
+# How far the outline of a stain deviates inwards from its circle, and the wave numbers of the deviation.
 _RAGGED, _WAVES = 0.3, (2, 3, 5)
-# Brownish: what takes least from red takes most from blue.
+# The weights of red, green and blue: a dark stain is brownish, because it takes least from
+# red and most from blue.
 _TINT = {"stain": (0.4, 0.7, 1.0)}
 # 1 / max q (1 - q^2)^2, which is at q = 1 / sqrt(5).
 _DENT_PEAK = 1 / (5**-0.5 * 0.8**2)
-# A missing patch has lost all texture at this contrast.
+# The contrast at which a missing patch has lost all texture.
 _BARE = 0.5
 
 
 @dataclass(frozen=True)
 class Look:
-    """What two defects of one kind, size and contrast may differ in.
+    """The appearance of a defect, in which defects of one kind, size and contrast can differ.
 
     Attributes:
-        angle: which way a scratch runs, a patch is turned or a dent is lit from, in radians.
-        brighter: brighter than what it lies on, or darker; turned round where there is no room for that.
-        phases: of a stain's outline, in radians, one for each of its waves.
+        angle: the direction of a scratch, the rotation of a patch or the lighting direction
+            of a dent, in radians.
+        brighter: whether the defect is brighter than the background, not darker; inverted if the range of
+            values leaves no room for that.
+        phases: the phases of a stain's outline in radians, one for each of its waves.
     """
 
     angle: float = 0.0
@@ -54,13 +57,13 @@ class Look:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Look:
-        """At random."""
+        """Draw an appearance at random."""
         angle, *phases = rng.uniform(0, 2 * math.pi, 1 + len(_WAVES))
         return cls(float(angle), bool(rng.random() < 0.5), tuple(map(float, phases)))
 
 
 class Place(NamedTuple):
-    """Centre of a painted defect in map pixels, and what it looks like there."""
+    """The center of a painted defect in map pixels, and its appearance."""
 
     x: float
     y: float
@@ -68,33 +71,33 @@ class Place(NamedTuple):
 
 
 def footprint(kind: DefectKind, size: float, look: Look, x: float, y: float, box: Box) -> tuple[Box, Doubles]:
-    """How strongly each pixel is painted.
+    """Return the weight with which each pixel is painted.
 
-    A scratch is a bar of length ``size``, a tenth of that wide; a spot a disc of that diameter; a stain a
-    ragged blot within such a disc, fading to its edge; a dent a dip of that diameter lit from one side,
-    bright here and dark there; a missing patch a square of that side. Edges cover their pixels in part, and
-    every weight is a continuous function of size and place.
+    A scratch is a bar of length ``size`` and a tenth of that width; a spot is a disc of that diameter; a
+    stain is an irregular shape in such a disc that fades towards its edge; a dent is a depression of that
+    diameter lit from one side, bright on one side and dark on the other; a missing patch is a square of that
+    side. Edges are anti-aliased, and every weight is a continuous function of size and place.
 
     Args:
         kind: one of ``KINDS``.
-        size: in pixels, at least 1; need not be whole.
-        look: angle and outline.
-        x, y: its centre; pixel i covers [i, i + 1).
-        box: what may be painted on.
+        size: the size in pixels, at least 1, not necessarily an integer.
+        look: the appearance.
+        x, y: the center; pixel i covers [i, i + 1).
+        box: the area that may be painted.
 
     Returns:
-        The window of pixels, cut to ``box`` and perhaps empty, and float64 ``(height, width)`` of weights in
-        it, -1 to 1; negative only in a dent.
+        The window of pixels, cropped to ``box`` and possibly empty, and its weights, float64 ``(height,
+        width)``, from -1 to 1; negative in a dent only.
 
     Raises:
-        ValueError: an unknown kind, or a size below 1 or not finite.
+        ValueError: the kind is unknown, or the size is below 1 or not finite.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if not (math.isfinite(size) and size >= SMALLEST_SIZE):
         raise ValueError(f"size must be at least {SMALLEST_SIZE:g} pixel, got {size}")
     half = size / 2
-    # To the corner of a turned square, and half a pixel of edge beyond.
+    # The distance to the corner of a rotated square, and a margin for its anti-aliased edge.
     reach = half * math.sqrt(2) + 1
     left, top = max(box.left, math.floor(x - reach)), max(box.top, math.floor(y - reach))
     right = min(box.left + box.width, math.ceil(x + reach))
@@ -110,14 +113,14 @@ def footprint(kind: DefectKind, size: float, look: Look, x: float, y: float, box
         return window, _strip(along, half) * _strip(across, half)
     if kind == "spot":
         return window, np.minimum(np.clip(half + 0.5 - np.hypot(dx, dy), 0, 1), math.pi * half**2)
-    # Smooth shapes: the mean of four points in each pixel will do.
+    # These shapes are smooth, so the mean of four points in each pixel is sufficient.
     fade = _stain if kind == "stain" else _dent
     points = [fade(dx + i, dy + j, half, look) for i in (-0.25, 0.25) for j in (-0.25, 0.25)]
     return window, np.asarray(np.mean(points, axis=0))
 
 
 def _stain(dx: Floats, dy: Floats, half: float, look: Look) -> Doubles:
-    """1 inside, and down to 0 over the outer half of its ragged radius."""
+    """Return the weights of a stain: 1 inside, falling to 0 over the outer half of its radius."""
     around = np.arctan2(dy, dx) - look.angle
     waves = [np.sin(n * around + phase) for n, phase in zip(_WAVES, look.phases, strict=True)]
     edge = half * (1 - _RAGGED / 2 * (1 + np.mean(waves, axis=0)))
@@ -126,14 +129,14 @@ def _stain(dx: Floats, dy: Floats, half: float, look: Look) -> Doubles:
 
 
 def _dent(dx: Floats, dy: Floats, half: float, look: Look) -> Doubles:
-    """The slope of a dip towards the light: 1 at its brightest, -1 at its darkest, 0 from its rim on."""
+    """Return the weights of a dent: 1 at its brightest point, -1 at its darkest, 0 outside its rim."""
     along = math.cos(look.angle) * dx + math.sin(look.angle) * dy
     share = np.hypot(dx, dy) / half
     return np.asarray(_DENT_PEAK * along / half * np.clip(1 - share**2, 0, None) ** 2)
 
 
 def _strip(distance: Floats, half_width: float) -> Doubles:
-    """The share of a pixel that a strip covers, from the distance of its centre to the strip's axis."""
+    """Return the share of a pixel that a strip covers, from its distance to the axis of the strip."""
     return np.minimum(np.clip(half_width + 0.5 - np.abs(distance), 0, 1), 2 * half_width)
 
 
@@ -147,24 +150,24 @@ def paint(
     y: float,
     box: Box | None = None,
 ) -> tuple[RGB, Mask]:
-    """A copy of an image with a defect painted on it.
+    """Return a copy of an image with a defect painted on it.
 
-    Values change by ``255 * contrast * weight``, up or down as ``look`` says, or the other way where that
-    leaves the scale and the other has more room; a stain takes less from red than from blue. A missing patch
-    changes its mean so and loses its texture as well, all of it from contrast 0.5 on. What still leaves the
-    scale is clipped.
+    Values change by ``255 * contrast * weight``, up or down according to ``look``, or in the other direction
+    if the values would leave the range and there is more room on the other side; a stain changes red less
+    than blue. A missing patch changes its mean in this way and also loses its texture, completely from a
+    contrast of 0.5 on. Values that still leave the range are clipped.
 
     Args:
-        rgb: uint8 ``(h, w, 3)``; is not changed.
+        rgb: uint8 ``(h, w, 3)``; is not modified.
         kind, size, look, x, y: as for :func:`footprint`.
-        contrast: 0 to 1, a share of black to white; 0 changes nothing.
-        box: what may be painted on; None is the whole image.
+        contrast: from 0 to 1, a share of the range from black to white; 0 changes nothing.
+        box: the area that may be painted; None for the whole image.
 
     Returns:
-        uint8 ``(h, w, 3)``, and bool ``(h, w)``: the painted area. No pixel outside it differs.
+        The image, uint8 ``(h, w, 3)``, and the painted area, bool ``(h, w)``. No pixel outside it differs.
 
     Raises:
-        ValueError: a contrast out of range, or as :func:`footprint`.
+        ValueError: the contrast is out of range, or as for :func:`footprint`.
     """
     if not 0 <= contrast <= 1:
         raise ValueError(f"contrast must be from 0 to 1, got {contrast}")
@@ -180,19 +183,19 @@ def paint(
     if total == 0:
         return painted, area
     old = rgb[place].astype(np.float64)
-    colour = (np.abs(weight)[..., None] * old).sum(axis=(0, 1)) / total
-    # A dent goes both ways as it is; which side is bright is in its angle.
-    sign = 1 if kind == "dent" else _sign(float(colour.mean()) / 255, contrast, look.brighter)
+    color = (np.abs(weight)[..., None] * old).sum(axis=(0, 1)) / total
+    # A dent has both signs already; its angle determines the bright side.
+    sign = 1 if kind == "dent" else _sign(float(color.mean()) / 255, contrast, look.brighter)
     change = 255 * contrast * sign
     new = old + change * weight[..., None] * np.array(_TINT.get(kind, (1.0, 1.0, 1.0)))
     if kind == "missing":
-        new += min(1.0, contrast / _BARE) * weight[..., None] * (colour - old)
+        new += min(1.0, contrast / _BARE) * weight[..., None] * (color - old)
     painted[place] = np.clip(np.rint(new), 0, 255).astype(np.uint8)
     return painted, area
 
 
 def _sign(mean: float, contrast: float, brighter: bool) -> int:
-    """Up or down: as drawn, unless there is too little room that way and more the other."""
+    """Return the sign of the change: as drawn, unless there is more room in the other direction."""
     room, other = (1 - mean, mean) if brighter else (mean, 1 - mean)
     turned = room < contrast and other > room
     return 1 if brighter != turned else -1

@@ -1,1 +1,1 @@
-"""The methods: one interface, a file each, and the mathematics they share."""
+"""The anomaly detection methods: their interface, one module for each method, and shared mathematics."""

@@ -1,4 +1,4 @@
-"""Task: what a method learns from. Learnt: what comes of it."""
+"""The interface of the methods: a :class:`Task` to fit a method on, and the :class:`FitResult` of the fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from padim.storage.feature_store import FeatureStore
 from padim.storage.image_store import ImageStore
 from padim.storage.normals import Normal, Status
 
-# Fixed, so that statistics have the same batch boundaries however the images arrived.
+# Images in a batch. Fixed, so that the batch boundaries of statistics do not depend on how images arrive.
 WINDOW = 64
 
 Calibration = Literal["exact", "stale", "none"]
@@ -29,20 +29,21 @@ Calibration = Literal["exact", "stale", "none"]
 
 @dataclass(frozen=True)
 class Task:
-    """The normals' embeddings, on disk, and how they are to be used.
+    """The input of a fit: the embeddings of the normal images, on disk, and the settings of the method.
 
     Attributes:
-        spool: the embeddings, all channels, a record a normal.
-        normals: all of them, in or out of the fit, in the order of the spool.
-        channels: int64 ``(d,)``, the channels kept.
-        config: the method's settings.
-        watch: for progress and cancelling.
-        folder: keeps what long training has done, to go on after a stop; None keeps nothing.
-        drawn: int64 ``(d,)``, the same channels counted among those of all the config's layers, where the
-            spool has others; None where ``channels`` are just that.
-        images: the normals themselves, for the methods that learn from them.
-        network: the backbone that gave the embeddings, as ONNX, for the methods that run it themselves; None
-            is the registry's.
+        feature_store: the embeddings with all channels, one record for each normal image.
+        normals: all normal images, included in the fit or not, in the order of the feature store.
+        channels: int64 ``(d,)``, the channels of the feature store that are used.
+        config: the settings of the method.
+        watch: reports progress and asks whether to cancel.
+        folder: where long trainings save their progress, to resume after an interruption; None saves nothing.
+        images: the normal images themselves, for the methods that train on images.
+        network: the backbone that computed the embeddings, as ONNX, for the methods that run it themselves;
+            None stands for the network of the registry.
+        drawn: int64 ``(d,)``, the same channels as indices into the channels of all layers of the
+            config, where the feature store holds a different set of layers; None where ``channels`` are
+            already these indices.
     """
 
     feature_store: FeatureStore
@@ -57,17 +58,17 @@ class Task:
 
     @property
     def positions(self) -> int:
-        """Grid positions, p."""
+        """Return the number of grid positions, p."""
         return self.feature_store.positions
 
     @property
     def features(self) -> int:
-        """Channels kept, d."""
+        """Return the number of channels used, d."""
         return len(self.channels)
 
     @cached_property
     def parts(self) -> Mapping[str, list[int]]:
-        """Rows of the images in the fit, by part."""
+        """Return the rows of the images in the fit, grouped by part."""
         parts: dict[str, list[int]] = defaultdict(list)
         for row, normal in enumerate(self.normals):
             if normal.status == "fit":
@@ -76,33 +77,41 @@ class Task:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the parts are enough for held-out distances."""
+        """Whether there are enough parts to compute held-out distances."""
         return len(self.parts) >= FEWEST_PARTS
 
     @cached_property
     def fit_rows(self) -> list[int]:
-        """Rows of the images in the fit."""
+        """Return the rows of the images in the fit."""
         return [row for row, normal in enumerate(self.normals) if normal.status == "fit"]
 
     @cached_property
     def out_rows(self) -> list[int]:
-        """Rows of the images that are not in the fit: unseen as they stand."""
+        """Return the rows of the images that are not in the fit, which the model never sees."""
         return [row for row, normal in enumerate(self.normals) if normal.status != "fit"]
 
     def read(self, rows: Sequence[int], positions: slice = slice(None)) -> npt.NDArray[np.float32]:
-        """Embeddings of some normals at some positions: float32 ``(n, positions, d)``."""
+        """Return the embeddings of some normal images at some positions.
+
+        Args:
+            rows: the images, as indices into ``normals``; n of them.
+            positions: the grid positions.
+
+        Returns:
+            float32 ``(n, positions, d)``.
+        """
         return self.feature_store.read(rows, self.channels, positions)
 
 
 @dataclass(frozen=True)
 class Losses:
-    """How one training went.
+    """The loss curves of one training.
 
     Attributes:
-        name: what was trained, in the words of the interface ("all parts", "without fold 2").
-        train: mean loss of every epoch on what it learnt from.
-        held_out: the same on parts it did not learn from, which say when to stop.
-        best: the epoch that was kept, counted from 0.
+        name: what was trained, as the interface shows it ("all parts", "without fold 2").
+        train: the mean loss of each epoch on the training parts.
+        held_out: the mean loss of each epoch on the parts that decide when to stop, which are not trained on.
+        best: the epoch whose weights were kept, counted from 0.
     """
 
     name: str
@@ -112,26 +121,27 @@ class Losses:
 
     @classmethod
     def from_json(cls, data: Any) -> Losses:
-        """
+        """Restore the loss curves from a bundle's JSON.
+
         Raises:
-            BundleError: not what :func:`dataclasses.asdict` gives.
+            BundleError: the data is not what :func:`dataclasses.asdict` returns for an instance.
         """
         try:
             train, held_out = (tuple(map(float, data[key])) for key in ("train", "held_out"))
             return cls(str(data["name"]), train, held_out, int(data["best"]))
         except (KeyError, OverflowError, TypeError, ValueError) as error:
-            raise BundleError(f"the record of a training is not readable ({error})") from error
+            raise BundleError(f"the bundle's loss curves of a training cannot be read ({error})") from error
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a method makes of a task.
+    """The output of a fit: the detector and the held-out distances of the normal images.
 
     Attributes:
-        detector: of all normals in the fit.
-        held_out: float32 ``(n, p)``: each normal's distances by what has not learnt from its part; zeros for
-            those in the fit where the task is not ``calibrated``.
-        losses: of the trainings, if there were any.
+        detector: the detector fitted on all normal images in the fit.
+        held_out: float32 ``(n, p)``, the distances of each normal image by a model that was fitted without
+            its part; zeros for the images in the fit where the task is not ``calibrated``.
+        losses: the loss curves of the trainings; empty for methods that train no network.
     """
 
     detector: Detector
@@ -140,19 +150,20 @@ class FitResult:
 
 
 def windows(normals: Sequence[Normal], status: Status = "fit") -> Iterator[list[int]]:
-    """Indices of the normals with that status, a window's worth at a time."""
+    """Yield the indices of the normal images with a status, in batches of at most :data:`WINDOW`."""
     return in_windows([row for row, normal in enumerate(normals) if normal.status == status])
 
 
 def in_windows(rows: Sequence[int], size: int = WINDOW) -> Iterator[list[int]]:
-    """The rows, a window's worth at a time."""
+    """Yield the rows in batches of at most ``size``."""
     return (list(rows[start : start + size]) for start in range(0, len(rows), size))
 
 
 def check_fit(task: Task) -> None:
-    """
+    """Check that at least one normal image is in the fit.
+
     Raises:
-        PadimError: no normal is in the fit.
+        PadimError: no normal image is in the fit.
     """
     if not task.fit_rows:
-        raise PadimError("no image would be left in the fit; keep at least one")
+        raise PadimError("no image would be left in the fit; keep at least one normal image included")

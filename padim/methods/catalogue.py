@@ -13,19 +13,21 @@ FeatureNorm = Literal["none", "l2"]
 
 @dataclass(frozen=True)
 class Method:
-    """What a user has to know of a method before choosing it.
+    """The description of a method that a user needs before choosing it.
 
     Attributes:
-        name: as in ``PadimConfig.method``.
-        title: as in the interface.
-        summary: one sentence, in a quality engineer's words.
-        module: of its code, below ``padim.methods``.
-        held_out: how the good parts' own scores come about: ``exact`` leave-one-out, ``approximate``
-            leave-one-out (the part's share in what was learnt is not undone completely), ``folds``
-            (several models, each learnt without some of the parts), or as the ``members`` of an ensemble.
-        trains: whether a network is trained, which takes minutes and has losses to show.
-        settings: the keys of the config that only some methods read, and this one does.
-        feature_norm: its default for ``PadimConfig.feature_norm``, whichever finds more with this method.
+        name: the value of ``PadimConfig.method``.
+        title: the name shown in the interface.
+        summary: one sentence for a quality engineer.
+        module: the name of the module in ``padim.methods``.
+        held_out: how the held-out scores of the good parts are computed: by ``exact`` leave-one-out, by
+            ``approximate`` leave-one-out (the influence of the part on the fit is not removed completely), by
+            cross-fitting with ``folds`` (several models, each fitted without some of the parts), or in the
+            way of each of the ``members`` of an ensemble.
+        trains: whether a network is trained, which takes minutes and produces loss curves.
+        settings: the keys of the config that this method reads and some other methods do not.
+        feature_norm: the default of ``PadimConfig.feature_norm``: the value that detects more
+            defects with this method.
     """
 
     name: MethodName
@@ -78,7 +80,7 @@ METHODS: Mapping[str, Method] = {
             "folds",
             trains=True,
             settings=("svdd_objective", "svdd_nu", *_TRAINING),
-            # With it, recall at the honest threshold fell on two of three real sets.
+            # With "l2", recall at the held-out threshold fell on two of three real data sets.
             feature_norm="none",
         ),
         Method(
@@ -100,13 +102,13 @@ METHODS: Mapping[str, Method] = {
             "folds",
             trains=True,
             settings=_TRAINING,
-            # It compares whole layers itself, each at length 1, and reads no embedding.
+            # It compares whole layers itself, each normalized to length 1, and reads no embedding.
             feature_norm="none",
         ),
         Method(
             "ensemble",
             "Ensemble",
-            "Several methods judge together: their maps are put on one scale and averaged.",
+            "Several methods score together: their maps are put on one scale and averaged.",
             "ensemble",
             "members",
             settings=("members",),
@@ -117,17 +119,17 @@ assert set(METHODS) == set(get_args(MethodName))
 
 
 def get(name: str) -> Method:
-    """The description of a method; the config has checked the name."""
+    """Return the description of a method; the name must be known, which the config checks."""
     return METHODS[name]
 
 
 def held_out(name: str, *, neighborhood: int) -> HeldOutKind:
-    """How a method's held-out scores come about.
+    """Return how a method computes its held-out scores.
 
     Args:
-        name: of the method, or of one in an ensemble.
-        neighborhood: as in the settings; PatchCore with one compares every position with the other parts
-            themselves, so that leaving one out is exact.
+        name: the name of the method, or of a member of an ensemble.
+        neighborhood: ``PadimConfig.neighborhood``; with a neighborhood, PatchCore compares every position
+            with all patches of the other parts, so that leave-one-out is exact.
     """
     if name == "patchcore" and neighborhood:
         return "exact"

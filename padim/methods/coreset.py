@@ -1,9 +1,10 @@
-"""Greedy k-centre selection: few points that leave none of the many far away.
+"""Greedy k-center selection of a coreset: a few points such that every point is close to one of them.
 
-Each point taken is the one farthest from those taken so far, which is within twice the best radius there is
-(Gonzalez, 1985; the coreset of PatchCore, Roth et al., 2022, algorithm 1).
+Each point selected is the one farthest from those selected so far. The largest distance of any point to the
+selection is then at most twice the optimal one (Gonzalez, 1985; the coreset of PatchCore, Roth et al., 2022,
+algorithm 1).
 
-:func:`refills` says what the selection lacks where the points of one group are left out of it.
+:func:`refills` returns the points to add to the selection when the points of one group are removed from it.
 """
 
 from __future__ import annotations
@@ -18,58 +19,68 @@ from padim.network.threads import in_threads
 Ints = npt.NDArray[np.int64]
 Singles = npt.NDArray[np.float32]
 
-# Distances among the points hardly change when they are projected to so many dimensions at random
-# (Johnson and Lindenstrauss); k-centre only compares them.
+# A random projection to this many dimensions hardly changes the distances between points (Johnson and
+# Lindenstrauss), and k-center selection only compares distances.
 PROJECTED = 64
-# Points that the next ones are looked for among, and how many are taken before all points hear of it.
+# The number of farthest points among which the next ones are searched, and the number of points selected
+# before the distances of all points are updated.
 _CANDIDATES = 4096
 _TOGETHER = 64
 _BLOCK = 65536
-# Distances that a thread holds at once while it looks for the nearest taken points.
+# The number of distances that a thread holds at once while it searches for the nearest selected points.
 PRODUCT = 2**22
 
 
 def projection(features: int, seed: int) -> Singles | None:
-    """A random projection to :data:`PROJECTED` dimensions, float32 ``(d, 64)``; None where d is no more."""
+    """Return a random projection to :data:`PROJECTED` dimensions.
+
+    Returns:
+        float32 ``(d, 64)``; None where d is at most 64.
+    """
     if features <= PROJECTED:
         return None
     rng = np.random.default_rng(seed)
     return (rng.standard_normal((features, PROJECTED)) / np.sqrt(PROJECTED)).astype(np.float32)
 
 
-def k_centre(
+def k_center(
     points: Singles, count: int, seed: int, step: Callable[[int], None] = lambda _: None
 ) -> npt.NDArray[np.int64]:
-    """Rows of ``count`` points, in the order they were taken.
+    """Select ``count`` points greedily, each the farthest from those selected before it.
 
-    A point taken brings the others only nearer, so among the farthest few thousand the next one can be told
-    without looking at the rest, as long as it is farther than any of the rest was. All points are then
-    measured against several taken ones in one matrix product, and not against each in turn: the same points
-    in a tenth of the time.
+    Selecting a point can only decrease the distances of the others. The next point is therefore searched
+    among the few thousand farthest ones only, as long as it is farther than all the remaining points were.
+    The distances of all points are then updated for several selected points in one matrix product, instead of
+    for one at a time: the result is the same in a tenth of the time.
 
     Args:
         points: float32 ``(n, d)``.
-        count: how many, at most n.
-        seed: of the first one, which is drawn.
-        step: told how many are taken; may raise to stop.
+        count: the number of points to select, at most n.
+        seed: the seed of the first point, which is drawn at random.
+        step: called with the number of points selected so far; may raise to cancel.
 
     Returns:
-        int64 ``(count,)``; the first m of them are what m points would be.
+        int64 ``(count,)``, the rows of the selected points in the order of selection; the first m rows are
+        the selection of m points.
+
+    Raises:
+        ValueError: ``count`` is not between 1 and n.
     """
     n = len(points)
     if not 1 <= count <= n:
         raise ValueError(f"count must be 1 to {n}, got {count}")
     halves = 0.5 * np.einsum("nd,nd->n", points, points)
     chosen = [int(np.random.default_rng(seed).integers(n))]
-    # Half the squared distance to the nearest point taken, without the point's own half square.
+    # Half the squared distance to the nearest selected point, less half the squared
+    # length of the point itself.
     nearest = np.full(n, np.inf, np.float32)
-    _hear_of(points, halves, chosen, nearest)
+    _update_nearest(points, halves, chosen, nearest)
     while len(chosen) < count:
         step(len(chosen))
         far = nearest + halves
         size = min(_CANDIDATES, n)
         among = np.argpartition(far, n - size)[n - size :]
-        # None of the rest is farther than the nearest candidate.
+        # No point outside the candidates is farther than the nearest candidate.
         rest = -np.inf if size == n else float(far[among].min())
         near, own, half = nearest[among], points[among], halves[among]
         fresh: list[int] = []
@@ -80,40 +91,40 @@ def k_centre(
             fresh.append(int(among[best]))
             np.minimum(near, half[best] - own @ own[best], out=near)
             near[best] = -np.inf
-        _hear_of(points, halves, fresh, nearest)
+        _update_nearest(points, halves, fresh, nearest)
         chosen += fresh
     step(count)
     return np.array(chosen, np.int64)
 
 
-def _hear_of(points: Singles, halves: Singles, fresh: list[int], nearest: Singles) -> None:
-    """Measure all points against those just taken."""
+def _update_nearest(points: Singles, halves: Singles, fresh: list[int], nearest: Singles) -> None:
+    """Update ``nearest`` in place with the distances to the points just selected."""
     for start in range(0, len(points), _BLOCK):
         block = slice(start, start + _BLOCK)
         product = halves[fresh] - points[block] @ points[fresh].T
         np.minimum(nearest[block], product.min(axis=1), out=nearest[block])
-    # Nor must rounding bring back what is taken.
+    # Rounding must not let a selected point be selected again.
     nearest[fresh] = -np.inf
 
 
 def refills(
     points: Singles, chosen: Ints, groups: Ints, step: Callable[[int, int], None] = lambda *_: None
 ) -> list[Ints]:
-    """The points that a selection lacks once the points of one group are left out of it, for every group.
+    """Return, for every group, the points to add to a selection from which the group's points are removed.
 
-    A selection was made with the group's points in view: what is near to them was passed over, so that
-    leaving them out tears gaps that a selection without the group would not have. The gaps are filled by the
-    same greedy rule: the point farthest from what is left is taken, until no point of the other groups is
-    farther than the farthest one is from the whole selection.
+    The selection skipped points of other groups that are near to the group's selected points, so removing
+    these leaves gaps that a selection without the group would not have. The gaps are filled by the same
+    greedy rule: the point farthest from the remaining selection is added, until no point of the other groups
+    is farther from it than the farthest point is from the complete selection.
 
     Args:
         points: float32 ``(n, d)``.
-        taken: int64 ``(m,)``, rows of the selection, as :func:`k_centre` gives them.
+        chosen: int64 ``(m,)``, the rows of the selection, as returned by :func:`k_center`.
         groups: int64 ``(n,)``, the group of every point, counted from 0.
-        step: told how many groups are done, and of how many; may raise to stop.
+        step: called with the number of groups done and their total; may raise to cancel.
 
     Returns:
-        For every group, rows of points of the other groups, int64 ``(k,)``, in the order they were taken.
+        For every group, the rows of the points to add, int64 ``(k,)``, in the order of selection.
     """
     count = int(groups.max()) + 1
     bank, owner = points[chosen], groups[chosen]
@@ -121,7 +132,7 @@ def refills(
     nearest = np.empty(len(points), np.int64)
     distance = np.empty(len(points), np.float32)
 
-    def look(block: slice) -> None:
+    def find_nearest(block: slice) -> None:
         beside = points[block] @ bank.T
         np.subtract(halves[chosen], beside, out=beside)
         at = beside.argmin(axis=1)
@@ -131,30 +142,30 @@ def refills(
     size = max(1, PRODUCT // len(chosen))
     blocks = [slice(start, min(start + size, len(points))) for start in range(0, len(points), size)]
     step(0, count)
-    for _ in in_threads(look, blocks):
+    for _ in in_threads(find_nearest, blocks):
         step(0, count)
-    # Half the square of how far the farthest point is from the whole selection.
+    # Half the squared distance of the farthest point from the complete selection.
     radius = float(distance.max())
 
     def refill(group: int) -> Ints:
-        # All others are as near to the rest as to the whole.
-        bereft = np.flatnonzero((nearest == group) & (groups != group))
+        # Every other point is as near to the remaining selection as to the complete one.
+        orphaned = np.flatnonzero((nearest == group) & (groups != group))
         left, kept = bank[owner != group], halves[chosen[owner != group]]
-        x, half = points[bereft], halves[bereft]
-        far = np.full(len(bereft), np.inf, np.float32)
+        x, half = points[orphaned], halves[orphaned]
+        far = np.full(len(orphaned), np.inf, np.float32)
         if len(left):
-            for start in range(0, len(bereft), size):
+            for start in range(0, len(orphaned), size):
                 block = slice(start, start + size)
                 far[block] = (kept - x[block] @ left.T).min(axis=1) + half[block]
         fresh: list[int] = []
-        while len(fresh) < len(bereft):
+        while len(fresh) < len(orphaned):
             best = int(far.argmax())
             if far[best] <= radius:
                 break
             fresh.append(best)
             np.minimum(far, half + (half[best] - x @ x[best]), out=far)
             far[best] = -np.inf
-        return np.asarray(bereft[fresh], np.int64)
+        return np.asarray(orphaned[fresh], np.int64)
 
     result = []
     for found in in_threads(refill, range(count)):

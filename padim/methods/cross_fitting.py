@@ -1,15 +1,17 @@
-"""Held-out distances for methods without a closed form: several models, each learnt without some parts.
+"""Cross-fitting: held-out distances from several models, each fitted without some parts.
 
-The parts are dealt into folds. For every fold a model is learnt from the other folds' parts, and it scores
-the parts of its own, which it has not seen in any way: the parts that say when its training stops, and
-everything else that is measured while learning, come out of the parts that it learns from. At last one model
-is learnt from all parts, split alike; it is the detector. So every model is made the same way, and how a good
-part is scored by a model without it says what the detector makes of parts to come. The folds' models are of
-a little fewer parts each, so that the scores come out a little too high: good parts are rejected more seldom
-than promised, not more often.
+It serves the methods without a closed form for leave-one-out. The parts are divided into folds. For every
+fold a model is fitted on the parts of the other folds, and it scores the parts of its own fold, which it has
+not seen in any way: the parts that decide when its training stops, and everything else that is measured
+during training, are taken from the parts that it is fitted on. Finally one model is fitted on all parts,
+divided in the same way into training and stopping parts; it is the detector. As every model is made the same
+way, the scores of good parts by models fitted without them predict how the detector scores future parts. The
+models of the folds are fitted on slightly fewer parts than the detector, so that the scores are slightly too
+high: good parts are rejected less often than promised, not more often.
 
-Fewer parts than folds are left out one at a time. Of the two parts that are then left of three, one is learnt
-from and the other stops: little to learn from, but nothing is scored by what has seen it.
+With fewer parts than folds, the parts are left out one at a time. Of the two parts that then remain of three,
+one is trained on and the other decides when to stop: there is little to train on, but no part is scored by a
+model that has seen it.
 """
 
 from __future__ import annotations
@@ -27,31 +29,31 @@ from padim.methods.base import FitResult, Losses, Task, in_windows
 from padim.methods.training import Turn
 from padim.network.detector import Detector, EmbeddingDetector
 
-# What a method makes of one training's rows: a detector, and the curves.
+# Fits a detector on the rows of one training; returns it with its loss curves.
 Fit: TypeAlias = Callable[[Turn], tuple[Detector, tuple[Losses, ...]]]
-# Distances of some normals by a detector: (n, p).
+# Computes the distances (n, p) of some normal images by a detector.
 Measure: TypeAlias = Callable[[Detector, Sequence[int]], npt.NDArray[np.floating]]
 
-# Of the parts that a model is learnt from, those that say when to stop.
+# The share of the parts of a training that decide when it stops.
 STOP_SHARE = 0.15
-# Judging only: learning does not read them.
+# These settings affect scoring only: fitting does not read them.
 _NOT_FITTED_ON = ("smoothing_sigma", "min_area")
 
 
 def cross_fit(task: Task, fit: Fit, measure: Measure | None = None) -> FitResult:
-    """Learn from all parts, and score each by a model without it.
+    """Fit a detector on all parts, and score each part by a model fitted without it.
 
     Args:
-        task: the normals, and what to make of them.
-        fit: learns from ``turn.rows``, stops by ``turn.stop_rows``, and looks at no other row.
-        measure: the distances of some rows; without it, ``detector.distances`` of their embeddings.
+        task: the normal images and the settings.
+        fit: fits on ``turn.rows``, stops by ``turn.stop_rows``, and reads no other row.
+        measure: computes the distances of some rows; by default ``detector.distances`` of their embeddings.
 
     Returns:
-        The detector of all parts; held-out distances, zeros for those in the fit where parts are too few;
-        the curves of all trainings, that of all parts first.
+        The detector fitted on all parts; the held-out distances, zeros for the images in the fit where there
+        are too few parts; the loss curves of all trainings, that of all parts first.
 
     Raises:
-        Cancelled: ``task.watch`` asked to stop.
+        Cancelled: ``task.watch`` asked to cancel.
     """
     measure = measure or _of_embeddings(task)
     held_out = np.zeros((len(task.normals), task.positions), np.float32)
@@ -73,14 +75,14 @@ def cross_fit(task: Task, fit: Fit, measure: Measure | None = None) -> FitResult
 
 def _of_embeddings(task: Task) -> Measure:
     def measure(detector: Detector, rows: Sequence[int]) -> npt.NDArray[np.floating]:
-        assert isinstance(detector, EmbeddingDetector)  # others bring a measure of their own
+        assert isinstance(detector, EmbeddingDetector)  # methods with other detectors pass their own measure
         return detector.distances(task.read(rows))
 
     return measure
 
 
 def _turns(task: Task, folds: Sequence[Sequence[str]], kind: str) -> Iterable[tuple[Turn, list[int]]]:
-    """Every training, and the rows to be scored behind it; that of all parts is the last."""
+    """Yield every training with the rows that its model is to score; the training on all parts comes last."""
     key = _key(task, kind)
     for number, left_out in enumerate([*folds, ()]):
         name = f"without fold {number + 1}" if left_out else "all parts"
@@ -101,18 +103,18 @@ def _turns(task: Task, folds: Sequence[Sequence[str]], kind: str) -> Iterable[tu
 
 
 def deal(parts: Sequence[str], folds: int) -> list[list[str]]:
-    """Parts in folds whose sizes differ by one at most; fewer parts than folds make as many folds."""
+    """Divide parts into folds whose sizes differ by at most one; no more folds than there are parts."""
     count = min(folds, len(parts))
     return [list(parts[start::count]) for start in range(count)]
 
 
 def stop_parts(count: int) -> int:
-    """How many of the parts that a model is learnt from say when to stop: one at least, if one is left."""
+    """Return how many of a training's parts decide when it stops: at least one, of two parts or more."""
     return min(max(1, round(STOP_SHARE * count)), count - 1)
 
 
 def _in_order(task: Task, purpose: str) -> list[str]:
-    """The parts in a seeded order that follows from what their images show, not from how they came."""
+    """Return the parts in a seeded order that depends on the content of their images only."""
 
     def place(part: str) -> tuple[bytes, str]:
         keys = sorted(task.normals[row].sha256 for row in task.parts[part])
@@ -127,7 +129,7 @@ def _rows(parts: Mapping[str, Sequence[int]], chosen: Iterable[str]) -> list[int
 
 
 def _key(task: Task, kind: str) -> str:
-    """Of everything that a training of this task depends on, except which rows are its own."""
+    """Return a hash of all that the trainings of a task depend on, except the rows of each training."""
     settings = {
         name: value for name, value in task.config.under_former_names().items() if name not in _NOT_FITTED_ON
     }

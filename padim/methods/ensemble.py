@@ -1,15 +1,16 @@
-"""``ensemble``: several methods judge together, or one or several on each of several backbones.
+"""The ``ensemble`` method: the mean map of several methods, or of methods on several backbones.
 
-Distances of different methods do not compare: one's 3 is another's 30. So each member's is first put on the
-scale of its own held-out pixels: to a distance that a share s of them exceeds belongs ``log10(1 / s)``, its
-surprise. Of a hundred pixels of good parts one reaches 2, whatever the method. Beyond the largest held-out
-distances, where there is nothing to count, the scale goes on as a straight line: a defect ten times as far as
-any good pixel must not end up beside one just outside. The maps are averaged on that scale.
+Distances of different methods are not comparable: a 3 of one may correspond to a 30 of another. So each
+member's distances are first converted to a common scale by means of its own held-out pixels: a distance that
+a share s of them exceeds becomes ``log10(1 / s)``, its surprise. Of a hundred pixels of good parts one
+reaches 2, whatever the method. Beyond the largest held-out distances, where no pixels are left to count, the
+scale continues as a straight line, so that a defect ten times as far as any good pixel does not get nearly
+the same value as one just outside the range. The maps are averaged on that scale.
 
-Members see the same embeddings, or on several backbones each those of its own. Each learns by itself, and its
-held-out distances go through its scale like any others: an ensemble's held-out scores are as honest as its
-least exact member's. (A normal's own pixels have a share in the scale, one in n; it is the same scale for all
-images, and moves none past another.)
+All members use the same embeddings; on several backbones, each uses those of its own backbone. Each is fitted
+by itself, and its held-out distances are converted like any others: the held-out scores of an ensemble are as
+exact as those of its least exact member. (The pixels of a normal image contribute one part in n to the scale;
+the scale is the same for all images and never changes their order.)
 """
 
 from __future__ import annotations
@@ -33,19 +34,20 @@ from padim.network.nodes import FLOAT, Piece, constants, op, renamed, tensor
 
 Singles = npt.NDArray[np.float32]
 
-# Shares of the held-out pixels above each knot of a scale: dense where good and strange part.
+# The shares of held-out pixels above the knots of a scale: dense in the tail, where good
+# and defective separate.
 _SHARES = 10.0 ** -np.linspace(0, 4, 33)
-# Fewer pixels than this above a knot say little about it.
+# With fewer pixels than this above it, the position of a knot is too uncertain.
 _FEWEST_ABOVE = 10
 
 
 @dataclass(frozen=True)
 class Surprise:
-    """A distance's scale: straight lines between knots, and on as the last one.
+    """The conversion of a method's distances to surprise: piecewise linear, extended beyond the last knot.
 
     Attributes:
-        knots: float32 ``(k,)``, distances, growing strictly.
-        slopes: float32 ``(k,)``, of the line from each knot to the next; the last goes on for ever.
+        knots: float32 ``(k,)``, distances, strictly increasing.
+        slopes: float32 ``(k,)``, the slope from each knot to the next; the last one continues without end.
     """
 
     knots: Singles
@@ -53,7 +55,7 @@ class Surprise:
 
     @classmethod
     def of(cls, distances: npt.NDArray[np.floating]) -> Surprise:
-        """From held-out distances of any shape."""
+        """Derive the scale from held-out distances, an array of any shape."""
         values = np.sort(distances, axis=None).astype(np.float64)
         shares = _SHARES[_SHARES * len(values) >= _FEWEST_ABOVE]
         if len(shares) < 2:
@@ -61,40 +63,45 @@ class Surprise:
         knots = np.quantile(values, 1 - shares)
         knots[0] = min(knots[0], values[0])
         levels = -np.log10(shares)
-        # Where many distances are equal, so are knots: of those the last tells how rare what lies above is.
-        # So steep a line, too, would leave nothing of a sum of lines in float32.
+        # Many equal distances give equal knots; of these the last one is kept, which states how rare larger
+        # distances are. A nearly vertical line would, besides, lose all precision in float32.
         last = np.append(np.diff(knots) > 1e-3 * max(knots[-1], 1e-12), True)
         knots, levels = knots[last], levels[last]
         if len(knots) == 1:
-            # All the same: nothing is known of their spread but that it is small against their size.
+            # All distances are equal: of their spread it is only known that it is small
+            # compared with their size.
             return cls(knots.astype(np.float32), np.array([1 / max(abs(knots[0]), 1.0)], np.float32))
         slopes = np.diff(levels) / np.diff(knots)
-        # The strangest tenth of the pixels is the tail, which goes on as it did up to the last knot.
+        # The tail is the tenth of the pixels with the largest distances; its mean slope
+        # continues beyond the last knot.
         body = int(np.searchsorted(levels, 1.0))
         body = min(body, len(knots) - 2)
         beyond = (levels[-1] - levels[body]) / (knots[-1] - knots[body])
         return cls(knots.astype(np.float32), np.append(slopes, beyond).astype(np.float32))
 
     def __call__(self, distances: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """The surprise of distances of any shape; 0 below the first knot."""
+        """Return the surprise of distances, an array of any shape; 0 below the first knot."""
         d, knots = np.asarray(distances, np.float64), self.knots.astype(np.float64)
         levels = np.concatenate([[0.0], np.cumsum(np.diff(knots) * self.slopes[:-1])])
         at = np.maximum(np.searchsorted(knots, d, side="right") - 1, 0)
         return np.where(d < knots[0], 0.0, levels[at] + (d - knots[at]) * self.slopes[at])
 
     def turns(self) -> Singles:
-        """The same as a sum: ``sum_i turns_i max(0, d - knots_i)``, float32 ``(k,)``."""
+        """Return the change of slope at each knot, float32 ``(k,)``.
+
+        The scale is then the sum ``sum_i turns_i max(0, d - knots_i)``, which is how the graph computes it.
+        """
         return np.diff(self.slopes.astype(np.float64), prepend=0.0).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Ensemble(Detector):
-    """The mean of the members' surprise.
+    """A detector whose map is the mean surprise of its members.
 
     Attributes:
         members: the detectors.
-        scales: of each.
-        channels: of each, int64: which of the d channels it sees.
+        scales: the scale of each member.
+        channels: int64, for each member: which of the d channels it uses.
     """
 
     members: tuple[Detector, ...]
@@ -123,10 +130,10 @@ class Ensemble(Detector):
         surprises = []
         for index, (member, scale) in enumerate(zip(self.members, self.scales, strict=True)):
             prefix = f"member{index}_"
-            own = _seeing(member.piece(len(self.channels[index])), self.channels[index], features)
+            own = _with_channels(member.piece(len(self.channels[index])), self.channels[index], features)
             made = {name for node in own.nodes for name in node.output}
             used_names = {value.name for value in (*own.constants, *own.inputs)}
-            # What a piece neither makes nor brings, the network gives.
+            # Inputs that the piece itself neither computes nor declares come from the network.
             given = {name for node in own.nodes for name in node.input} - made - used_names
             own = renamed(own, prefix, given)
             k = len(scale.knots)
@@ -135,7 +142,7 @@ class Ensemble(Detector):
                 op("Unsqueeze", [f"{prefix}unchecked", "last"], [f"{prefix}column"]),
                 op("Sub", [f"{prefix}column", f"{prefix}knots"], [f"{prefix}beyond_each"]),
                 op("Max", [f"{prefix}beyond_each", "none"], [f"{prefix}beyond"]),
-                # No matrix product: its sums depend on how many images there are, by a bit.
+                # Not a matrix product: the last bit of its sums depends on the number of images in the batch.
                 op("Mul", [f"{prefix}beyond", f"{prefix}turns"], [f"{prefix}each"]),
                 op("ReduceSum", [f"{prefix}each", "last"], [f"{prefix}surprise"], keepdims=0),
             ]
@@ -172,8 +179,8 @@ class Ensemble(Detector):
         seen = saved.array("channels.npy", np.int64, 1)
         if len(seen) != features:
             raise ValueError(MISFIT)
-        seats = _seats(config, seen)
-        for index, (name, _, channels) in enumerate(seats):
+        plans = _plan_members(config, seen)
+        for index, (name, _, channels) in enumerate(plans):
             own = _Prefixed(saved, f"member{index}_")
             place = positions, len(channels)
             members.append(lookup.detector(name).load(own, of_member(config, name), place))
@@ -181,18 +188,18 @@ class Ensemble(Detector):
             if not 0 < len(knots) == len(slopes) or (np.diff(knots) <= 0).any():
                 raise ValueError(MISFIT)
             scales.append(Surprise(knots, slopes))
-        return cls(tuple(members), tuple(scales), tuple(channels for _, _, channels in seats))
+        return cls(tuple(members), tuple(scales), tuple(channels for _, _, channels in plans))
 
     def distances(self, x: Singles) -> npt.NDArray[np.float64]:
-        """As :meth:`padim.network.detector.EmbeddingDetector.distances`, of members that are such.
+        """Return distances as :meth:`padim.network.detector.EmbeddingDetector.distances` does.
 
         Raises:
-            ValueError: a member judges the images themselves.
+            ValueError: a member scores images and not embeddings.
         """
         each = []
         for member, channels in zip(self.members, self.channels, strict=True):
             if not isinstance(member, EmbeddingDetector):
-                raise ValueError(f"{member.method} judges images, not embeddings")
+                raise ValueError(f"the method {member.method} scores images, not embeddings")
             each.append(member.distances(np.ascontiguousarray(x[..., channels])))
         return self._mean(each)
 
@@ -211,7 +218,7 @@ class Ensemble(Detector):
 
 
 class _Prefixed:
-    """One member's files among those of all."""
+    """The files of one member in the bundle of an ensemble, selected by the prefix of their names."""
 
     def __init__(self, saved: Saved, prefix: str) -> None:
         self._saved, self._prefix = saved, prefix
@@ -223,60 +230,60 @@ class _Prefixed:
         return self._saved.array(self._prefix + name, dtypes, ndim)
 
     def arrays(self, kinds: Mapping[str, tuple[tuple[type, ...], int]]) -> dict[str, Array]:
-        there = self._saved.arrays({self._prefix + name: kind for name, kind in kinds.items()})
-        return {name.removeprefix(self._prefix): array for name, array in there.items()}
+        found = self._saved.arrays({self._prefix + name: kind for name, kind in kinds.items()})
+        return {name.removeprefix(self._prefix): array for name, array in found.items()}
 
 
 def of_member(config: PadimConfig, name: catalogue.MethodName) -> PadimConfig:
-    """The settings that a member learns by."""
+    """Return the settings that a member of the ensemble is fitted with."""
     return config.model_copy(update={"method": name})
 
 
 def fit_detector(task: Task) -> FitResult:
-    """Every member by itself, and then their scales.
+    """Fit every member by itself, and then derive its scale from its held-out distances.
 
     Raises:
-        PadimError: too few parts for held-out distances, without which there is no common scale.
+        PadimError: there are too few parts for held-out distances, without which there is no common scale.
     """
     if not task.calibrated:
         raise PadimError(
             "an ensemble takes at least 3 good parts in the fit: the scales of its members come from their "
             "held-out scores"
         )
-    seats = _seats(task.config, task.channels if task.drawn is None else task.drawn)
+    plans = _plan_members(task.config, task.channels if task.drawn is None else task.drawn)
     members, losses = [], []
-    for index, (name, title, channels) in enumerate(seats):
+    for index, (name, title, channels) in enumerate(plans):
         own = replace(
             task,
             channels=task.channels[channels],
             config=of_member(task.config, name),
-            watch=_share(task.watch, index, len(seats), title),
+            watch=_share(task.watch, index, len(plans), title),
             folder=None if task.folder is None else task.folder / f"member{index}",
         )
         result = lookup.fitter(name)(own)
         members.append(result)
         losses += [replace(one, name=f"{title}: {one.name}") for one in result.losses]
-    # What is out of the fit stays unseen: it has no share in the scales either.
+    # Images that are not in the fit do not influence the model: they do not contribute to the scales either.
     scales = tuple(Surprise.of(member.held_out[task.fit_rows]) for member in members)
     ensemble = Ensemble(
-        tuple(member.detector for member in members), scales, tuple(channels for _, _, channels in seats)
+        tuple(member.detector for member in members), scales, tuple(channels for _, _, channels in plans)
     )
     held_out = ensemble._mean([member.held_out for member in members])
     return FitResult(ensemble, held_out.astype(np.float32), tuple(losses))
 
 
-Seat = tuple[catalogue.MethodName, str, npt.NDArray[np.int64]]
+MemberPlan = tuple[catalogue.MethodName, str, npt.NDArray[np.int64]]
 
 
-def _seats(config: PadimConfig, drawn: npt.NDArray[np.int64]) -> list[Seat]:
-    """Method, title and channels of every member: each method on each of the backbones.
+def _plan_members(config: PadimConfig, drawn: npt.NDArray[np.int64]) -> list[MemberPlan]:
+    """List the method, title and channels of every member: each method on each of the backbones.
 
     Args:
-        config: names both.
-        drawn: int64 ``(d,)``, the channels kept, counted among those of all layers.
+        config: names the methods and the backbones.
+        drawn: int64 ``(d,)``, the channels in use, as indices into the channels of all layers.
 
     Raises:
-        PadimError: of a backbone no channel is left.
+        PadimError: no channel of one of the backbones is in use.
     """
     backbone = registry.get(config.backbone)
     if not backbone.joins:
@@ -286,29 +293,29 @@ def _seats(config: PadimConfig, drawn: npt.NDArray[np.int64]) -> list[Seat]:
     part_of = np.repeat(
         [layer.name.partition(registry.OF)[0] for layer in layers], [layer.channels for layer in layers]
     )[drawn]
-    seats = []
+    plans = []
     for part in backbone.joins:
         channels = np.flatnonzero(part_of == part)
         if not len(channels):
             raise PadimError(f"no channel of {part} is in use; choose layers of each backbone")
         title = registry.get(part).title
-        seats += [(name, f"{catalogue.get(name).title} on {title}", channels) for name in config.members]
-    return seats
+        plans += [(name, f"{catalogue.get(name).title} on {title}", channels) for name in config.members]
+    return plans
 
 
-def _seeing(piece: Piece, channels: npt.NDArray[np.int64], features: int) -> Piece:
-    """The same piece, seeing only some channels of the embedding."""
+def _with_channels(piece: Piece, channels: npt.NDArray[np.int64], features: int) -> Piece:
+    """Return the piece with its embedding reduced to some of the channels."""
     if len(channels) == features:
         return piece
     own = renamed(piece, "", ())
     for node in own.nodes:
         node.input[:] = ["own_embedding" if name == "embedding" else name for name in node.input]
-    used_names = op("Gather", ["embedding", "own_channels"], ["own_embedding"], axis=1)
-    return Piece([used_names, *own.nodes], [*own.constants, *constants(own_channels=channels)], own.inputs)
+    gather = op("Gather", ["embedding", "own_channels"], ["own_embedding"], axis=1)
+    return Piece([gather, *own.nodes], [*own.constants, *constants(own_channels=channels)], own.inputs)
 
 
 def _share(watch: Watch, index: int, count: int, title: str) -> Watch:
-    """A watch whose progress is a member's share of the whole."""
+    """Return a watch that reports the progress of one member as its share of the progress of all."""
     if watch.progress is None:
         return watch
     report_progress: Progress = watch.progress

@@ -1,9 +1,10 @@
-"""The fitted Gaussians in the form that scoring reads: one factor a position.
+"""The fitted Gaussians in the form used for scoring: one factor of the inverse covariance for each position.
 
-Two forms. *Triangular*: the inverse of the covariance's Cholesky factor, when there are normals enough to
-fill the space. *Low rank*: with few normals the covariance is of rank n - 1 plus a multiple of the identity;
-an orthonormal basis of what the normals vary in is then all there is to keep (Woodbury's identity in the form
-that does not cancel). For d = 550 and 200 normals that is half the memory, a quarter in 16 bits.
+There are two forms. *Triangular*: the inverse of the covariance's Cholesky factor, when there are enough
+normal images to span the space. *Low rank*: with few normal images the covariance is a matrix of rank n - 1
+plus a multiple of the identity, and it is enough to store an orthonormal basis of the subspace in which the
+normal images vary (Woodbury's identity in the form without cancellation). For d = 550 and 200 normal images
+that takes half the memory, and a quarter in 16 bits.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 
-# A basis larger than this is kept in 16 bits, if that moves no distance by a thousandth; see
+# A larger basis is stored in 16 bits, if that changes no distance by a thousandth; see
 # padim/methods/padim.py.
 NARROW_ABOVE_BYTES = 512 * 2**20
 
 _LARGEST_16 = np.iinfo(np.int16).max
 
-# What a bundle may hold of them: name, type of number and dimensions.
+# The arrays of a factor in a bundle: file name, permitted dtypes and number of dimensions.
 FILES: dict[str, tuple[tuple[type[np.number], ...], int]] = {
     "left.npy": ((np.float32,), 3),
     "right.npy": ((np.float32,), 3),
@@ -40,14 +41,19 @@ FILES: dict[str, tuple[tuple[type[np.number], ...], int]] = {
 
 
 def split(features: int) -> int:
-    """Columns in the left part of a triangular factor: about half, in whole vector registers."""
+    """Return the number of columns in the left part of a triangular factor.
+
+    About half, rounded to a multiple of 16 so that the parts fill whole vector registers.
+    """
     half = features // 2
     return half // 16 * 16 if half >= 16 else max(half, 1)
 
 
 @dataclass(frozen=True)
 class Triangular:
-    """``V = L^-T`` with ``A = L L^T``: ``|delta V|^2`` is the squared Mahalanobis distance.
+    """Triangular factors ``V = L^-T`` of covariances ``A = L L^T``.
+
+    ``|delta V|^2`` is the squared Mahalanobis distance.
 
     Attributes:
         left: float32 ``(p, k, k)``, the first k columns of V without the rows that are zero.
@@ -61,7 +67,7 @@ class Triangular:
 
     @classmethod
     def empty(cls, positions: int, features: int) -> Triangular:
-        """Room for the factors of that many positions."""
+        """Allocate uninitialized factors for a number of positions."""
         k = split(features)
         return cls(
             np.empty((positions, k, k), np.float32), np.empty((positions, features, features - k), np.float32)
@@ -69,7 +75,7 @@ class Triangular:
 
     @classmethod
     def of(cls, whitener: Floats) -> Triangular:
-        """From whole upper triangular matrices ``(p, d, d)``."""
+        """Build the factors from full upper triangular matrices ``(p, d, d)``."""
         result = cls.empty(*whitener.shape[:2])
         result.put(slice(None), whitener)
         return result
@@ -82,11 +88,11 @@ class Triangular:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """``(p, d)``."""
+        """Return ``(p, d)``: the number of positions and of channels."""
         return self.right.shape[0], self.right.shape[1]
 
     def whitener(self, positions: npt.NDArray[np.int64] | slice = slice(None)) -> Singles:
-        """Whole matrices, ``(k, d, d)``."""
+        """Return the full matrices V of k positions, float32 ``(k, d, d)``."""
         left, right = self.left[positions], self.right[positions]
         k = left.shape[1]
         result = np.zeros((len(left), right.shape[1], right.shape[1]), np.float32)
@@ -95,31 +101,31 @@ class Triangular:
         return result
 
     def covariance(self, positions: npt.NDArray[np.int64]) -> Doubles:
-        """The regularised covariance A at some positions: float64 ``(k, d, d)``, symmetric."""
+        """Return the regularized covariance A at k positions: float64 ``(k, d, d)``, symmetric."""
         lower = np.linalg.inv(self.whitener(positions).astype(np.float64)).transpose(0, 2, 1)
         return lower @ lower.transpose(0, 2, 1)
 
     def squared_distances(self, delta: Doubles, positions: slice = slice(None)) -> Doubles:
-        """Of deviations ``(n, p, d)`` from the mean: float64 ``(n, p)``."""
+        """Return the squared distances, float64 ``(n, p)``, of deviations from the mean, ``(n, p, d)``."""
         white = np.matmul(delta.transpose(1, 0, 2), self.whitener(positions).astype(np.float64))
         return np.einsum("pnd,pnd->np", white, white)
 
     def inputs(self) -> dict[str, npt.NDArray[Any]]:
-        """The graph's inputs; views, not copies."""
+        """Return the inputs of the graph by name; views, not copies."""
         inputs = {"left": self.left[:, None]}
         if self.right.shape[2]:
             inputs["right"] = self.right[:, None]
         return inputs
 
     def files(self) -> dict[str, npt.NDArray[Any]]:
-        """As stored in the bundle."""
+        """Return the arrays as stored in the bundle, by file name."""
         return {"left.npy": self.left, "right.npy": self.right}
 
     def piece(self) -> Piece:
-        """``delta``, float32 ``(p, n, m, d)``, to ``squared``, ``(p, n, m)``: ``|delta V|^2``.
+        """Return the nodes from ``delta``, float32 ``(p, n, m, d)``, to ``squared``, ``(p, n, m)``.
 
-        In two parts of columns: the left one without the rows that are zero, a quarter less to stream. Finer
-        cuts gain nothing.
+        They compute ``|delta V|^2``. The columns are in two parts: the left one omits the rows that are zero,
+        so that a quarter less is read from memory. Finer divisions gain nothing.
         """
         features, left = self.shape[1], self.left.shape[1]
         nodes = [
@@ -143,14 +149,16 @@ class Triangular:
 
 @dataclass(frozen=True)
 class LowRank:
-    """``d^2 = |delta - Q c|^2 / floor + |scale * c|^2``, ``c = Q^T delta``, Q orthonormal.
+    """Low-rank factors: an orthonormal basis Q and the variance along each of its columns.
+
+    The squared distance is ``d^2 = |delta - Q c|^2 / floor + |scale * c|^2`` with ``c = Q^T delta``.
 
     Attributes:
         basis: float32 ``(p, d, r)``, Q; columns beyond a position's rank are zero.
         scale: float32 ``(p, r)``, ``1 / sqrt(eigenvalue + floor)``.
-        floor: what the covariance is outside the span.
+        floor: the variance in all directions outside the span of the basis.
         step: float32 ``(p, r)``; every number of ``basis`` is a 16-bit integer times its column's step. None
-            where the basis is kept in 32 bits.
+            where the basis is stored in 32 bits.
     """
 
     basis: Singles
@@ -162,7 +170,7 @@ class LowRank:
 
     @classmethod
     def empty(cls, positions: int, features: int, rank: int, floor: float) -> LowRank:
-        """Room for the factors of that many positions."""
+        """Allocate uninitialized factors for a number of positions."""
         narrow = 4 * positions * features * rank > NARROW_ABOVE_BYTES
         basis = np.empty((positions, features, rank), np.float32)
         columns = (positions, rank)
@@ -177,18 +185,18 @@ class LowRank:
             self.basis[positions] = basis
             return
         largest = np.abs(basis).max(axis=1) / _LARGEST_16
-        # An empty column has no step of its own; any will do.
+        # A column of zeros determines no step; any step represents it.
         self.step[positions] = np.where(largest > 0, largest, 1)
         step = self.step[positions, None]
         self.basis[positions] = np.rint(basis / step).astype(np.float32) * step
 
     @property
     def narrow(self) -> bool:
-        """Whether 16 bits hold every number of the basis."""
+        """Whether the numbers of the basis fit in 16 bits."""
         return self.step is not None
 
     def integers(self) -> npt.NDArray[np.int16]:
-        """The basis in units of ``step``, ``(p, d, r)``; only of a narrow one."""
+        """Return the basis in units of ``step``, int16 ``(p, d, r)``; the factor must be ``narrow``."""
         assert self.step is not None
         result = np.empty(self.basis.shape, np.int16)
         for position, (basis, step) in enumerate(zip(self.basis, self.step, strict=True)):
@@ -197,17 +205,17 @@ class LowRank:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """``(p, d)``."""
+        """Return ``(p, d)``: the number of positions and of channels."""
         return self.basis.shape[0], self.basis.shape[1]
 
     def covariance(self, positions: npt.NDArray[np.int64]) -> Doubles:
-        """The regularised covariance A at some positions: float64 ``(k, d, d)``, symmetric."""
+        """Return the regularized covariance A at k positions: float64 ``(k, d, d)``, symmetric."""
         q = self.basis[positions].astype(np.float64)
         variance = 1.0 / np.square(self.scale[positions].astype(np.float64)) - self.floor
         return (q * variance[:, None]) @ q.transpose(0, 2, 1) + self.floor * np.eye(q.shape[1])
 
     def squared_distances(self, delta: Doubles, positions: slice = slice(None)) -> Doubles:
-        """Of deviations ``(n, p, d)`` from the mean: float64 ``(n, p)``."""
+        """Return the squared distances, float64 ``(n, p)``, of deviations from the mean, ``(n, p, d)``."""
         q, scale = self.basis[positions].astype(np.float64), self.scale[positions].astype(np.float64)
         rows = delta.transpose(1, 0, 2)
         inside = rows @ q
@@ -217,7 +225,7 @@ class LowRank:
         return np.asarray(squared + np.einsum("pnr,pnr->np", inside, inside))
 
     def inputs(self) -> dict[str, npt.NDArray[Any]]:
-        """The graph's inputs; views, not copies."""
+        """Return the inputs of the graph by name; views, not copies."""
         return {
             "basis": self.basis[:, None],
             "basis_scale": self.scale[:, None, None],
@@ -225,17 +233,17 @@ class LowRank:
         }
 
     def files(self) -> dict[str, npt.NDArray[Any]]:
-        """As stored in the bundle."""
+        """Return the arrays as stored in the bundle, by file name."""
         if self.step is None:
             return {"basis.npy": self.basis, "scale.npy": self.scale}
         return {"basis.npy": self.integers(), "scale.npy": self.scale, "step.npy": self.step}
 
     def piece(self) -> Piece:
-        """``delta``, float32 ``(p, n, m, d)``, to ``squared``, ``(p, n, m)``:
-        ``|delta - Q c|^2 / floor + |scale * c|^2`` with ``c = Q^T delta``.
+        """Return the nodes from ``delta``, float32 ``(p, n, m, d)``, to ``squared``, ``(p, n, m)``.
 
-        The part outside the span is formed as a vector before it is squared: as a difference of two squares
-        it would cancel, and a 16-bit Q would show.
+        They compute ``|delta - Q c|^2 / floor + |scale * c|^2`` with ``c = Q^T delta``. The part outside the
+        span is computed as a vector before it is squared: the difference of two squares would suffer from
+        cancellation, and the rounding of a 16-bit Q would become visible.
         """
         nodes = [
             op("MatMul", ["delta", "basis"], ["inside_span"]),
@@ -261,20 +269,25 @@ Factor = Triangular | LowRank
 
 
 def is_low_rank(count: int, features: int) -> bool:
-    """Whether n normals leave so much of d dimensions empty that a basis is smaller than a triangle."""
+    """Whether n normal images in d dimensions are so few that a basis is smaller than a triangular factor."""
     return 0 < 2 * (count - 1) < features
 
 
 def from_files(files: Mapping[str, npt.NDArray[Any]], floor: float, shape: tuple[int, int]) -> Factor:
-    """The factor out of a bundle's arrays.
+    """Build the factor from the arrays of a bundle.
+
+    Args:
+        files: the arrays by file name, see :data:`FILES`.
+        floor: the value added to the diagonal of the covariances.
+        shape: ``(p, d)``.
 
     Raises:
-        ValueError: they are not a factor of that shape ``(p, d)``.
+        ValueError: the arrays are not a factor of that shape.
     """
     p, d = shape
     wanted = ({"basis.npy", "scale.npy"}, {"left.npy", "right.npy"})
     if not any(names <= set(files) for names in wanted):
-        raise ValueError("the covariances are missing")
+        raise ValueError("the arrays of the covariances are missing")
     if "basis.npy" in files:
         basis, scale = files["basis.npy"], files["scale.npy"]
         rank = scale.shape[1]

@@ -1,21 +1,22 @@
-"""``flow``: a normalizing flow that gives every patch its exact likelihood (RealNVP, Dinh et al., 2017).
+"""The ``flow`` method: the likelihood of every patch under a normalizing flow (RealNVP, Dinh et al., 2017).
 
-A patch in the terms of its place (:mod:`padim.methods.patches`) is whitened by the covariance of all good
-patches, in closed form, and passes couplings: each scales and shifts one half of it by what a small network
-makes of the other half, the halves in turn. What comes out is as likely as a standard normal vector says,
-times the volume that was stretched on the way:
+A patch standardized for its position (:mod:`padim.methods.patches`) is whitened by the covariance of all good
+patches, in closed form, and passes through couplings: each scales and shifts one half of the vector by the
+output of a small network of the other half, with the halves in turn. The likelihood is that of the result z
+under a standard normal distribution, times the change of volume on the way:
 
     log p(x) = -|z|^2 / 2 - d log(2 pi) / 2 + sum of the couplings' log scales + log |det W|
 
-Before training the couplings change nothing, and the likelihood is that of a Gaussian; training makes of it
-what the patches are. The distance is ``sqrt(max(0, 2 (c - log p)))``, with c so that the median of its square
-is d on good patches that did not teach it, as a Gaussian's would be: of two patches at one place the less
-likely is never the nearer. It is the likelihood in the units of the place, without the volume of these units:
-else places where little varies would count as likelier throughout.
+Before training the couplings are the identity and the likelihood is that of a Gaussian; training fits it
+to the distribution of the patches. The distance is ``sqrt(max(0, 2 (c - log p)))``, with c chosen such
+that the median of its square is d on good patches that were not trained on, as it would be about for a
+Gaussian: of two patches at one position the less likely one never has the smaller distance. It is the
+likelihood in the units of the position, without the volume of these units, which would make all patches
+more likely where little varies.
 
-That the patches stand in the terms of their place is how the flow knows about places. Measured on MVTec's
-bottle (image / pixel AUROC): .999 / .978. With the place also told to the couplings, as CFLOW-AD does, the
-likelihood rises a little and the ranks do not (1.000 / .977): it is not told.
+The standardization is the only information on positions in the flow. Measured on MVTec's bottle (image /
+pixel AUROC): .999 / .978. When the position is also an input of the couplings, as in CFLOW-AD, the likelihood
+rises a little but the ranking is no better (1.000 / .977), so it is not an input.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from padim.errors import PadimError
 from padim.methods import cross_fitting, patches
 from padim.methods.base import FitResult, Losses, Task
 from padim.methods.patches import Standard
-from padim.methods.training import TrainingPlan, Turn, initialise, train
+from padim.methods.training import TrainingPlan, Turn, initialize, train
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 from padim.network.randomness import drawing_from
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 HIDDEN = 64
-# A coupling scales by at most e to this: keeps the first steps of training in bounds.
+# A coupling scales by at most e to this power, so that the first training steps stay bounded.
 MOST_LOG_SCALE = 1.9
-# Added to the whitening's covariance, in units of the standardised patches.
+# Added to the diagonal of the covariance before whitening, in units of the standardized patches.
 FLOOR = 0.01
 RATE = 1e-3
 DECAY = 1e-5
@@ -60,26 +61,26 @@ def _halves(features: int) -> tuple[int, int]:
 
 
 def numbers(features: int, number: int) -> int:
-    """How many numbers a coupling has."""
+    """Return the number of parameters of the coupling with a given index."""
     return sum(math.prod(shape) for shape in _shapes(features, HIDDEN, number))
 
 
 def _shapes(features: int, hidden: int, number: int) -> tuple[tuple[int, ...], ...]:
-    """Of a coupling's arrays: odd ones go from the second half to the first."""
+    """Return the shapes of a coupling's arrays; odd couplings read the second half and change the first."""
     given, changed = _halves(features)[:: -1 if number % 2 else 1]
     return (given, hidden), (hidden,), (hidden, 2 * changed), (2 * changed,)
 
 
 @dataclass(frozen=True)
 class Likelihood(EmbeddingDetector):
-    """Distances from the likelihood of a flow.
+    """A detector whose distances come from the likelihood under a normalizing flow.
 
     Attributes:
-        standard: of every place.
-        whitening: float32 ``(d, d)``; a patch is multiplied by it from the right.
-        couplings: of each, float32: weights ``(given, hidden)`` and bias ``(hidden,)`` into the hidden layer,
-            weights ``(hidden, 2 changed)`` and bias out of it, log scales first.
-        level: float32 ``()``: twice c, without the constants of log p that all patches share.
+        standard: the standardization of every position.
+        whitening: float32 ``(d, d)``; patches are multiplied by it from the right.
+        couplings: the arrays of each coupling, float32: weights ``(given, hidden)`` and bias ``(hidden,)``
+            into the hidden layer, weights ``(hidden, 2 changed)`` and bias out of it, log scales first.
+        level: float32 ``()``, twice c, without the constants of log p that all patches share.
     """
 
     standard: Standard
@@ -95,7 +96,7 @@ class Likelihood(EmbeddingDetector):
 
     @property
     def hidden(self) -> int:
-        """Width of the couplings' networks."""
+        """Return the hidden width of the networks in the couplings."""
         return int(self.couplings[0][0].shape[1])
 
     @property
@@ -211,14 +212,21 @@ class Likelihood(EmbeddingDetector):
         return np.asarray(np.sqrt(np.maximum(result + float(self.level), 0)))
 
     def log_likelihood(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Exact, natural logarithm, in the units of each place: ``(n, p)`` for embeddings ``(n, p, d)``."""
+        """Return the exact log likelihood of patches in the units of their positions.
+
+        Args:
+            x: embeddings, ``(n, p, d)``.
+
+        Returns:
+            float64 ``(n, p)``, natural logarithms.
+        """
         d = self.shape[1]
         _, volume = np.linalg.slogdet(self.whitening.astype(np.float64))
         constant = float(volume) - d * math.log(2 * math.pi) / 2
         return constant - np.stack([self._unlikely(image) for image in x]) / 2
 
     def _unlikely(self, patch: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """``-2 log p`` without the constants that all patches share: ``(p,)`` for ``(p, d)``."""
+        """Return ``-2 log p``, ``(p,)``, of patches ``(p, d)``, without the constants common to all."""
         z = (patch - self.standard.mean.astype(np.float64)) * self.standard.unit @ self.whitening
         half = [z[:, : z.shape[1] // 2], z[:, z.shape[1] // 2 :]]
         volume = np.zeros(len(z))
@@ -236,20 +244,29 @@ class Likelihood(EmbeddingDetector):
 
 
 def fit_detector(task: Task) -> FitResult:
-    """Train on the patches of the normals in the fit, by folds for the held-out distances.
+    """Train on the patches of the normal images in the fit, with cross-fitting for the held-out distances.
 
     Raises:
-        Cancelled: the task's ``watch`` asked to stop.
-        PadimError: fewer than two features are kept, or the embeddings are no numbers.
+        Cancelled: the task's ``watch`` asked to cancel.
+        PadimError: fewer than two features are kept, or the embeddings are not finite.
     """
     if task.features < 2:
-        raise PadimError("the flow splits every patch's features in two; keep at least 2 (n_features)")
+        raise PadimError("the flow needs two halves of every patch's features; keep at least 2 (n_features)")
     return cross_fitting.cross_fit(task, lambda turn: fit(task, turn))
 
 
 def network(features: int, couplings: int, seed: int) -> Module:
-    """Couplings that change nothing yet: from whitened patches ``(k, d)`` to z ``(k, d)`` and the log of the
-    volume's stretch, ``(k,)``."""
+    """Build untrained couplings, which are the identity.
+
+    Args:
+        features: d.
+        couplings: the number of couplings.
+        seed: the seed of the weights.
+
+    Returns:
+        A module from whitened patches ``(k, d)`` to z ``(k, d)`` and the log of the change of volume
+        ``(k,)``.
+    """
     import torch
     from torch import nn
 
@@ -276,7 +293,7 @@ def network(features: int, couplings: int, seed: int) -> Module:
 
     with drawing_from(seed):
         flow = Flow()
-    initialise(flow, seed)
+    initialize(flow, seed)
     with torch.no_grad():
         for layer in flow.layers:
             layer[2].weight.zero_()
@@ -284,9 +301,9 @@ def network(features: int, couplings: int, seed: int) -> Module:
 
 
 def whitening_of(x: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:
-    """What makes patches ``(k, d)`` uncorrelated and of unit spread, ``(d, d)``.
+    """Return the matrix, float32 ``(d, d)``, that makes patches ``(k, d)`` uncorrelated and of unit variance.
 
-    Its columns are drawn in another order: the halves that the couplings take are then of mixed kind.
+    Its columns are permuted at random, so that the halves used by the couplings mix channels of all kinds.
     """
     d = x.shape[1]
     square = np.zeros((d, d))
@@ -299,7 +316,7 @@ def whitening_of(x: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float3
 
 
 def fit(task: Task, turn: Turn) -> tuple[Likelihood, tuple[Losses, ...]]:
-    """One training."""
+    """Train one flow on the rows of a turn, and return the detector with its loss curves."""
     import torch
 
     config, d = task.config, task.features
@@ -325,7 +342,8 @@ def fit(task: Task, turn: Turn) -> tuple[Likelihood, tuple[Losses, ...]]:
         turn,
         TrainingPlan.of(config, RATE, DECAY, CLIP),
         batches=drawn,
-        # A feature, so that it does not depend on their number; without what all patches share.
+        # The loss per feature, so that it does not depend on their number; without the
+        # constants of all patches.
         loss=lambda x: unlikely(x).mean() / d,
         held_out=lambda: held_out,
         threads=1,

@@ -1,8 +1,8 @@
-"""The Gaussian at each position: Cholesky factors, Mahalanobis distance, exact leave-one-out.
+"""Mathematics of the Gaussian at each position: Cholesky factors, Mahalanobis distances, exact leave-one-out.
 
-With scatter S of n images, the covariance is ``A = w S / (n - 1) + e I`` (paper, equation 1). Plainly,
-w = 1 and e = eps; a fixed shrinkage s towards the identity makes w = 1 - s and e = eps + s. Both stay the
-same when an image is left out, which is what makes the leave-one-out formula exact.
+With scatter S of n images, the covariance is ``A = w S / (n - 1) + e I`` (paper, equation 1). Without
+shrinkage, w = 1 and e = eps; a fixed shrinkage s towards the identity gives w = 1 - s and e = eps + s. Both
+stay the same when an image is left out, which makes the leave-one-out formula exact.
 """
 
 from __future__ import annotations
@@ -24,32 +24,33 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Regularization:
-    """``A = weight * S / (n - 1) + floor * I``."""
+    """The regularization of a covariance: ``A = weight * S / (n - 1) + floor * I``."""
 
     eps: float = 0.01
     shrinkage: float = 0.0
 
     @property
     def weight(self) -> float:
-        """Weight of the sample covariance."""
+        """Return the weight of the sample covariance."""
         return 1.0 - self.shrinkage
 
     @property
     def floor(self) -> float:
-        """Added to the diagonal."""
+        """Return the value added to the diagonal of the covariance."""
         return self.eps + self.shrinkage
 
 
 def whitening(statistics: PatchStatistics, regularization: Regularization, degrees: float) -> Doubles:
-    """``V = L^-T`` of the Cholesky factor of ``weight * S / degrees + floor * I``, at every position.
+    """Compute the whitening matrix ``V = L^-T`` at every position.
 
-    For a row vector delta, ``|delta V|^2`` is the squared Mahalanobis distance. Inverting the triangular
-    factor is backward stable, unlike a general inverse, and turns scoring into one matrix product.
+    L is the Cholesky factor of ``weight * S / degrees + floor * I``. For a row vector delta, ``|delta V|^2``
+    is the squared Mahalanobis distance. Inverting the triangular factor is backward stable, unlike a general
+    inverse, and turns scoring into one matrix product.
 
     Args:
-        statistics: of shape ``(p, d)``.
-        regularization: keeps every factor positive definite, also for one image or constant ones.
-        degrees: n - 1 for scoring; with S of one image or none the first term is zero anyway.
+        statistics: the moments, of shape ``(p, d)``.
+        regularization: keeps every covariance positive definite, even for a single image or constant images.
+        degrees: the degrees of freedom, n - 1 for scoring; S of at most one image is zero anyway.
 
     Returns:
         float64 ``(p, d, d)``, upper triangular.
@@ -63,10 +64,11 @@ def whitening(statistics: PatchStatistics, regularization: Regularization, degre
         covariance[:, diagonal, diagonal] += regularization.floor
         factor = np.linalg.cholesky(covariance)
         for position, lower in enumerate(factor, start=block.start):
-            # The transpose of a C-ordered lower factor is the F-ordered upper one LAPACK wants: no copy.
+            # The transpose of a C-ordered lower factor is the F-ordered upper factor that
+            # LAPACK expects: no copy.
             inverse, info = lapack.dtrtri(lower.T, lower=0)
             if info:
-                raise np.linalg.LinAlgError(f"singular factor at position {position}")
+                raise np.linalg.LinAlgError(f"the covariance factor at grid position {position} is singular")
             result[position] = inverse
 
     each_block(positions, invert)
@@ -74,7 +76,7 @@ def whitening(statistics: PatchStatistics, regularization: Regularization, degre
 
 
 def squared_distances(x: Floats, mean: Doubles, whitener: Doubles) -> Doubles:
-    """Squared Mahalanobis distances, in float64.
+    """Compute squared Mahalanobis distances in float64.
 
     Args:
         x: ``(n, p, d)``.
@@ -89,7 +91,7 @@ def squared_distances(x: Floats, mean: Doubles, whitener: Doubles) -> Doubles:
 
 
 def _whitened(x: Floats, mean: Doubles, whitener: Doubles) -> Doubles:
-    """``(p, n, d)``: the rows of every position in units of its Gaussian."""
+    """Return the whitened deviations, float64 ``(p, n, d)``, of embeddings ``(n, p, d)``."""
     positions, features = mean.shape
     white = np.empty((positions, len(x), features))
 
@@ -102,7 +104,7 @@ def _whitened(x: Floats, mean: Doubles, whitener: Doubles) -> Doubles:
 
 
 class _Downdate:
-    """The numbers that taking a group of k out of n images depends on, and the formula in them.
+    """The formula for removing a group of k of n images from the Gaussians, and the constants in it.
 
     Attributes:
         count: n.
@@ -111,15 +113,16 @@ class _Downdate:
     """
 
     def __init__(self, count: int, group_size: int, regularization: Regularization) -> None:
-        """
+        """Prepare the removal of groups of one size.
+
         Raises:
-            CalibrationError: fewer than two images would be left.
+            CalibrationError: fewer than two images would remain.
         """
         remaining = count - group_size
         if remaining < 2:
             raise CalibrationError(
                 f"leaving out {group_size} of {count} images leaves {remaining}; "
-                "at least two must remain to know what varies"
+                "at least two must remain to estimate a covariance"
             )
         self.count = count
         self.group_size = group_size
@@ -127,28 +130,33 @@ class _Downdate:
         self.nu = (remaining - 1) / regularization.weight
 
     def _alone(self, q: Doubles, gap: Doubles) -> Doubles:
-        """Squared held-out distances of images that are groups of their own.
+        """Return the squared held-out distances of images that are each a group by themselves.
 
         Args:
             q: ``|delta|_B^2``, the diagonal of K.
-            gap: ``nu (1 - 1/n) - q``, as exact as the caller can have it.
+            gap: ``nu (1 - 1/n) - q``, in the most accurate form available to the caller.
         """
         n = self.count
         return n / (n - 1) * self.nu * q / gap
 
     def _together(self, inner: Doubles, gap: Doubles) -> Doubles:
-        """Of one group's members: K and ``nu (I - 11^T / n) - K``, both ``(p, k, k)``; gives ``(k, p)``."""
+        """Return the squared held-out distances ``(k, p)`` of the members of one group.
+
+        Args:
+            inner: K, ``(p, k, k)``.
+            gap: ``nu (I - 11^T / n) - K``, ``(p, k, k)``.
+        """
         m = np.linalg.solve(gap, inner).transpose(0, 2, 1)
         return np.asarray(self.nu * (np.einsum("pii->ip", m) + m.sum(axis=1).T / self._remaining))
 
 
 class LeaveOut(_Downdate):
-    """Distances of normals to the Gaussian of the others, with no refit (docs/design.md, section 4.3).
+    """Distances of normal images to the Gaussians of the others, without a refit.
 
-    A group of k images of one part leaves together. With ``nu = (n - k - 1) / weight``, B the
-    regularised covariance ``S / nu + floor I`` and K the k x k matrix of inner products of the group's
-    deviations in units of B, removing the group is a rank-k downdate of B, and Woodbury's identity gives
-    for member i
+    The formula is derived in docs/design.md, section 4.3. A group of k images of one part is left out
+    together. With ``nu = (n - k - 1) / weight``, B the regularized covariance ``S / nu + floor I`` and K the
+    k x k matrix of inner products of the group's deviations in units of B, removing the group is a rank-k
+    downdate of B, and Woodbury's identity gives for member i
 
         d_i^2 = nu (M_ii + sum_j M_ji / (n - k)),   M = K (nu (I - 11^T / n) - K)^-1,
 
@@ -158,20 +166,21 @@ class LeaveOut(_Downdate):
     """
 
     def __init__(self, statistics: PatchStatistics, regularization: Regularization, group_size: int) -> None:
-        """
+        """Prepare the removal of groups of one size.
+
         Raises:
-            CalibrationError: fewer than two images would be left.
+            CalibrationError: fewer than two images would remain.
         """
         super().__init__(statistics.count, group_size, regularization)
         self._mean = statistics.mean
         self._whitener = whitening(statistics, regularization, self._remaining - 1)
 
     def squared_distances(self, x: Floats) -> Doubles:
-        """Of one group's members, each to the Gaussian without the whole group.
+        """Return the squared distances of a group's members to the Gaussians without the whole group.
 
         Args:
-            x: ``(k, p, d)``, the k members, which must be inside the statistics. With k = 1 any number of
-                images may be passed at once: each is then its own group.
+            x: ``(k, p, d)``, the k members, which must be included in the statistics. With k = 1 any number
+                of images may be passed at once: each is then a group of its own.
 
         Returns:
             float64 ``(len(x), p)``.
@@ -186,11 +195,11 @@ class LeaveOut(_Downdate):
         return self._together(inner, self.nu * (np.eye(self.group_size) - 1 / self.count) - inner)
 
     def squared_distances_of(self, x: Floats, y: Floats) -> Doubles:
-        """Of any vectors that belong to the group's members, to the Gaussians without the whole group.
+        """Return squared distances of any vectors of the members to the Gaussians without the whole group.
 
         Args:
             x: the members, as for :meth:`squared_distances`; with k = 1 any number of them.
-            y: ``(len(x), m, p, d)``, m vectors of each member.
+            y: ``(len(x), m, p, d)``, m vectors for each member.
 
         Returns:
             float64 ``(len(x), m, p)``.
@@ -202,7 +211,12 @@ class LeaveOut(_Downdate):
         return self._others(members, vectors.reshape(positions, count, several, features))
 
     def _others(self, members: Doubles, vectors: Doubles) -> Doubles:
-        """From whitened deviations of members ``(p, k, d)`` and of their vectors ``(p, k, m, d)``."""
+        """Return squared distances ``(k, m, p)`` from whitened deviations.
+
+        Args:
+            members: deviations of the members, ``(p, k, d)``.
+            vectors: deviations of their vectors, ``(p, k, m, d)``; overwritten.
+        """
         if self.group_size == 1:
             q = np.einsum("pnd,pnd->pn", members, members)
             gap = self.nu * (1 - 1 / self.count) - q
@@ -217,7 +231,13 @@ class LeaveOut(_Downdate):
 
 
 def _with_cross_term(vectors: Doubles, members: Doubles, gap: Doubles) -> Doubles:
-    """``|u|^2 + (u W^T) gap^-1 (u W^T)^T``: u ``(p, k, m, d)``, W ``(p, k, d)``; gives ``(k, m, p)``."""
+    """Return ``|u|^2 + (u W^T) gap^-1 (u W^T)^T``, float64 ``(k, m, p)``.
+
+    Args:
+        vectors: u, ``(p, k, m, d)``.
+        members: W, ``(p, k, d)``.
+        gap: ``(p, k, k)``.
+    """
     positions, count, several, features = vectors.shape
     flat = vectors.reshape(positions, count * several, features)
     cross = flat @ members.transpose(0, 2, 1)
@@ -227,17 +247,20 @@ def _with_cross_term(vectors: Doubles, members: Doubles, gap: Doubles) -> Double
 
 
 class Span:
-    """What few normals span at each position: all that their Gaussians depend on when n - 1 < d.
+    """The subspace that the normal images span at each position, for few images (n - 1 < d).
+
+    The Gaussians depend on nothing else.
 
     With X the ``(n, d)`` deviations from the mean and ``X X^T = U diag(g) U^T``, the scatter's eigenvalues
-    are g and its eigenvectors the columns of ``X^T U / sqrt(g)``. That takes n x n matrices where
-    :func:`whitening` takes d x d ones.
+    are g and its eigenvectors the columns of ``X^T U / sqrt(g)``. This works on n x n matrices where
+    :func:`whitening` works on d x d matrices.
     """
 
     def __init__(self, x: Floats, regularization: Regularization) -> None:
-        """
+        """Decompose the deviations of the normal images at every position.
+
         Args:
-            x: ``(n, p, d)``, the normals in the fit.
+            x: ``(n, p, d)``, the normal images in the fit.
             regularization: as for :func:`whitening`.
         """
         self.count = len(x)
@@ -252,8 +275,8 @@ class Span:
         def decompose(block: slice) -> None:
             deviations = self._deviations[block]
             gram = deviations @ deviations.transpose(0, 2, 1)
-            # The deviations sum to zero: (1, ..., 1) is an eigenvector. Lifted above all others it comes
-            # last, and does not mix with further directions in which nothing varies.
+            # The deviations sum to zero, so (1, ..., 1) is an eigenvector. Its eigenvalue is raised above all
+            # others, so that it comes last and does not mix with other directions in which nothing varies.
             lift = 1 + 2 * np.einsum("pii->p", gram)
             values, vectors = np.linalg.eigh(gram + (lift / n)[:, None, None])
             self.values[block], self.vectors[block] = np.maximum(values[:, :-1], 0), vectors[:, :, :-1]
@@ -262,20 +285,21 @@ class Span:
 
     @property
     def deviations(self) -> Doubles:
-        """``(n, p, d)``: the normals without their mean."""
+        """Return the deviations of the normal images from their mean, float64 ``(n, p, d)``."""
         return self._deviations.transpose(1, 0, 2)
 
     def squared_distances(self) -> Doubles:
-        """Of the normals to the Gaussian that contains them: float64 ``(n, p)``."""
+        """Return the squared distances, float64 ``(n, p)``, of the images to Gaussians that include them."""
         degrees = max(self.count - 1, 1) / self._regularization.weight
         weights = self.values / (self.values / degrees + self._regularization.floor)
         return np.asarray(np.einsum("pnj,pj->np", np.square(self.vectors), weights))
 
     def basis(self) -> tuple[Doubles, Doubles]:
-        """Orthonormal basis ``(p, d, n - 1)`` and scale ``1 / sqrt(eigenvalue of A)``, ``(p, n - 1)``.
+        """Return an orthonormal basis, ``(p, d, n - 1)``, and ``1 / sqrt(eigenvalue of A)``, ``(p, n - 1)``.
 
-        A direction in which the normals hardly vary against the floor counts as outside the span: its column
-        is zero. Its error is below a ten-millionth, and its eigenvector would be rounding noise.
+        A direction in which the variance is negligible compared with the floor counts as outside
+        the span, and its column is zero. The error is below a ten-millionth, and the eigenvector
+        would be rounding noise.
         """
         rank = self.count - 1
         values, vectors = self.values, self.vectors
@@ -297,25 +321,29 @@ class Span:
 
 
 class LeaveOutOfSpan(_Downdate):
-    """:class:`LeaveOut` from what the normals span: the same distances, from n x n matrices."""
+    """The leave-out distances of :class:`LeaveOut`, computed from a :class:`Span` with n x n matrices."""
 
     def __init__(self, span: Span, regularization: Regularization, group_size: int) -> None:
-        """
+        """Prepare the removal of groups of one size.
+
         Raises:
-            CalibrationError: fewer than two images would be left.
+            CalibrationError: fewer than two images would remain.
         """
         super().__init__(span.count, group_size, regularization)
         self._span = span
         self._vectors = span.vectors
-        # With B = S / nu + floor I, X B^-1 X^T has the eigenvectors of X X^T, and so has what is left of
-        # nu (I - 11^T / n) without it: in this form the difference cancels nothing.
+        # With B = S / nu + floor I, X B^-1 X^T has the eigenvectors of X X^T, and so has its difference from
+        # nu (I - 11^T / n): in terms of the eigenvalues the difference is free of cancellation.
         self._floor = regularization.floor
         eigenvalues = span.values / self.nu + self._floor
         self._inner = span.values / eigenvalues
         self._gap = self.nu * self._floor / eigenvalues
 
     def squared_distances(self, members: Sequence[int]) -> Doubles:
-        """Of one group's members, given as rows of the span's ``x``; with k = 1 each row is its own group.
+        """Return the squared distances of a group's members to the Gaussians without the whole group.
+
+        Args:
+            members: rows of the span's ``x``; with k = 1 each row is a group of its own.
 
         Returns:
             float64 ``(len(members), p)``.
@@ -331,10 +359,10 @@ class LeaveOutOfSpan(_Downdate):
         return self._together((rows * self._inner[:, None]) @ columns, (rows * self._gap[:, None]) @ columns)
 
     def squared_distances_of(self, members: Sequence[int], y: Floats) -> Doubles:
-        """:meth:`LeaveOut.squared_distances_of`, members given as rows of the span's ``x``.
+        """Compute :meth:`LeaveOut.squared_distances_of` for members given as rows of the span's ``x``.
 
-        In the span's own coordinates, each in units of B; what of a vector lies outside the span, no normal
-        has a share in, in or out of the group.
+        The computation uses the coordinates of the span, each in units of B. The component of a vector
+        outside the span is independent of the normal images, and so of the group.
         """
         if self.group_size > 1 and len(members) != self.group_size:
             raise ValueError(f"a group has {self.group_size} members, got {len(members)}")

@@ -1,11 +1,12 @@
-"""``patchcore`` with a neighborhood: the nearest of *all* normal patches around the same grid position.
+"""The ``patchcore`` method with a neighborhood: the nearest of *all* normal patches around the same position.
 
-Patches of every normal image are kept at every position, with no coreset. The distance at position j is
+The patches of every normal image are stored at every position, without a coreset. The distance at position j
+is
 
     d(x_j) = min over images i and positions k within the window around j of |x_j - b_ik|,
 
 the window being (2 r + 1) x (2 r + 1) positions, cut off where the grid ends. Nothing is estimated from
-several parts together, so leaving a part out is leaving out its vectors: held-out distances are exact and
+several parts together, so leaving a part out means omitting its vectors: held-out distances are exact and
 need no refit. The model takes 4 n p d bytes for n images, p positions and d channels.
 """
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from padim.config import PadimConfig
 from padim.methods.base import FitResult, Task, in_windows
-from padim.methods.neighborhood import neighbours, seen_from
+from padim.methods.neighborhood import neighbors, seen_from
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 from padim.network.threads import in_threads
@@ -33,16 +34,16 @@ _WINDOW = 256
 
 @dataclass(frozen=True)
 class LocalNearest(EmbeddingDetector):
-    """Distances to the nearest normal vector around the same position.
+    """A detector of distances to the nearest normal vector around the same position.
 
     Attributes:
-        bank: float32 ``(p, d, n)``, the vectors of n normal images at every position, less ``centre``.
-        centre: float32 ``(d,)``, their mean; small numbers lose no digits when they are squared.
-        reach: r, grid positions to each side of the window; at least 1.
+        bank: float32 ``(p, d, n)``, the vectors of n normal images at every position, minus ``center``.
+        center: float32 ``(d,)``, their mean; squares of small numbers lose fewer digits.
+        reach: r, the grid positions on each side of the center of the window; at least 1.
     """
 
     bank: Singles
-    centre: Singles
+    center: Singles
     reach: int
 
     method: ClassVar[str] = "patchcore"
@@ -57,26 +58,27 @@ class LocalNearest(EmbeddingDetector):
 
     @property
     def grid(self) -> int:
-        """Side of the grid."""
+        """Return the side of the grid in positions."""
         return int(np.sqrt(len(self.bank)) + 0.5)
 
     @property
     def half_squares(self) -> Singles:
-        """float32 ``(p, n)``: half the squared length of every vector."""
+        """Return half the squared length of every vector, float32 ``(p, n)``."""
         return np.asarray(0.5 * np.einsum("pdn,pdn->pn", self.bank, self.bank), np.float32)
 
     def piece(self, features: int) -> Piece:
-        """``|x - b|^2 / 2 = |x|^2 / 2 + (|b|^2 / 2 - b x)``, a row of the grid at a time.
+        """Return the nodes that compute the distances, one row of the grid at a time.
 
-        The vectors of one position are multiplied with the embeddings of the whole window around it, so that
-        they are read from memory once, and every image is a product of its own: its distances are the same to
-        the last bit in any batch. A row of the grid bounds what the products take.
+        They use ``|x - b|^2 / 2 = |x|^2 / 2 + (|b|^2 / 2 - b x)``. The vectors of one position are multiplied
+        with the embeddings of the whole window around it, so that they are read from memory once. Every image
+        has a matrix product of its own, so that its distances are bitwise the same in any batch. Working by
+        rows of the grid bounds the memory of the products.
         """
-        around, positions = neighbours(self.grid, self.reach), len(self.bank)
+        around, positions = neighbors(self.grid, self.reach), len(self.bank)
         fixed = constants(
             as_columns=np.array([0, features, -1]),
             seen_from=seen_from(self.grid, self.reach),
-            # Of every image, a value a position and place in the window.
+            # For every image, one value for each position and each place in its window.
             flat=np.array([positions * around.shape[1], -1]),
             two=np.float32(2),
             nought=np.float32(0),
@@ -103,7 +105,7 @@ class LocalNearest(EmbeddingDetector):
             ]
         nodes += [
             op("Concat", [f"least_{row}" for row in rows], ["least_of_each"], axis=0),
-            # (p, n, window) to the window's places seen from the position that is scored.
+            # From (p, n, window) to the places in the window as seen from the position that is scored.
             op("Transpose", ["least_of_each"], ["seen"], perm=[0, 2, 1]),
             op("Reshape", ["seen", "flat"], ["seen_flat"]),
             op("Gather", ["seen_flat", "seen_from"], ["by_neighbours"], axis=0),
@@ -112,7 +114,7 @@ class LocalNearest(EmbeddingDetector):
             op("ReduceSumSquare", ["x"], ["squared"], axes=[1], keepdims=0),
             op("Mul", ["least_of_image", "two"], ["twice"]),
             op("Add", ["twice", "squared"], ["sum"]),
-            # Rounding may make a square of nothing negative.
+            # Rounding may make a square that should be zero negative.
             op("Max", ["sum", "nought"], ["not_negative"]),
             op("Sqrt", ["not_negative"], ["unchecked"]),
         ]
@@ -123,27 +125,27 @@ class LocalNearest(EmbeddingDetector):
 
     def inputs(self) -> dict[str, Array]:
         half = self.half_squares
-        inputs: dict[str, Array] = {"centre": self.centre[:, None]}
+        inputs: dict[str, Array] = {"centre": self.center[:, None]}
         for row in range(self.grid):
             inputs[f"bank_{row}"] = self.bank[self._row(row), None]
             inputs[f"half_{row}"] = half[self._row(row), None, None]
         return inputs
 
     def files(self) -> dict[str, Array]:
-        return {"bank.npy": self.bank, "centre.npy": self.centre}
+        return {"bank.npy": self.bank, "centre.npy": self.center}
 
     @classmethod
     def load(cls, saved: Saved, config: PadimConfig, shape: tuple[int, int]) -> LocalNearest:
-        bank, centre = saved.array("bank.npy", np.float32, 3), saved.array("centre.npy", np.float32, 1)
-        if bank.shape[:2] != shape or not bank.shape[2] or centre.shape != shape[1:]:
+        bank, center = saved.array("bank.npy", np.float32, 3), saved.array("centre.npy", np.float32, 1)
+        if bank.shape[:2] != shape or not bank.shape[2] or center.shape != shape[1:]:
             raise ValueError(MISFIT)
-        return cls(bank, centre, config.neighborhood)
+        return cls(bank, center, config.neighborhood)
 
     def distances(self, x: Singles) -> Singles:
-        half, around = self.half_squares, neighbours(self.grid, self.reach)
+        half, around = self.half_squares, neighbors(self.grid, self.reach)
         result = np.empty(x.shape[:2], np.float32)
         for position, window in enumerate(around):
-            result[:, position] = self._at(x[:, position] - self.centre, np.unique(window), half)
+            result[:, position] = self._at(x[:, position] - self.center, np.unique(window), half)
         return result
 
     def _at(
@@ -153,11 +155,13 @@ class LocalNearest(EmbeddingDetector):
         half: Singles,
         left_out: npt.NDArray[np.bool_] | None = None,
     ) -> Singles:
-        """Distances of vectors ``(m, d)``, less the centre, to the nearest in a window of positions.
+        """Return the distances of vectors to the nearest normal vectors in a window of positions.
 
         Args:
+            x: float32 ``(m, d)``, minus the center.
+            window: int64, the positions of the window.
             half: :attr:`half_squares`.
-            left_out: bool ``(m, n)``, which normal images do not count for which vector.
+            left_out: bool ``(m, n)``, the normal images that are ignored for each vector.
         """
         least = np.full((len(x), self.bank.shape[2]), np.inf, np.float32)
         for near in window:
@@ -173,22 +177,22 @@ class LocalNearest(EmbeddingDetector):
 
 
 def scoring_bytes(grid: int, features: int, count: int, reach: int) -> int:
-    """Memory that scoring one image takes for a moment.
+    """Return the peak of working memory, in bytes, for scoring one image.
 
     Args:
-        grid: side of the grid.
+        grid: the side of the grid.
         features: d.
-        count: normal images in the model, n.
-        reach: grid positions to each side of the window.
+        count: the number of normal images in the model, n.
+        reach: the grid positions on each side of the center of the window.
     """
     window = (2 * reach + 1) ** 2
-    # Of one row of the grid: the window's embeddings twice, the product and the distances made of it; of the
-    # whole grid: the embeddings twice, and a value for every place of the window, twice.
+    # For one row of the grid: the embeddings of the windows twice, the product and its distances. For the
+    # whole grid: the embeddings twice, and one value for every place in the window, twice.
     return 2 * 4 * grid * (window * (features + count) + grid * (features + window))
 
 
 def fit_detector(task: Task) -> FitResult:
-    """Keep the normals' vectors, and measure each of them against those of the other parts."""
+    """Store the vectors of the normal images, and compute the distances of each to the other parts."""
     rows, total = task.fit_rows, len(task.normals)
     bank = np.empty((task.positions, task.features, len(rows)), np.float32)
     done = 0
@@ -196,9 +200,9 @@ def fit_detector(task: Task) -> FitResult:
         bank[..., done : done + len(some)] = task.read(some).transpose(1, 2, 0)
         done += len(some)
         task.watch.step(done, total, "Reading patches")
-    centre = bank.mean(axis=(0, 2), dtype=np.float64).astype(np.float32)
-    bank -= centre[:, None]
-    detector = LocalNearest(bank, centre, task.config.neighborhood)
+    center = bank.mean(axis=(0, 2), dtype=np.float64).astype(np.float32)
+    bank -= center[:, None]
+    detector = LocalNearest(bank, center, task.config.neighborhood)
     held_out = np.zeros((total, task.positions), np.float32)
     for some in in_windows(task.out_rows):
         held_out[some] = detector.distances(task.read(some))
@@ -208,8 +212,8 @@ def fit_detector(task: Task) -> FitResult:
 
 
 def _leave_out(task: Task, detector: LocalNearest, rows: Sequence[int], held_out: Singles) -> None:
-    """Put in the distances of the normals in the fit to those of other parts."""
-    half, around = detector.half_squares, neighbours(detector.grid, detector.reach)
+    """Fill in the distances of the images in the fit to the images of other parts."""
+    half, around = detector.half_squares, neighbors(detector.grid, detector.reach)
     part_of = {row: number for number, members in enumerate(task.parts.values()) for row in members}
     part = np.array([part_of[row] for row in rows])
     fitted = np.asarray(rows)

@@ -1,4 +1,4 @@
-"""Find the code of a method by its name; a method's module is imported when it is first used."""
+"""Lookup of a method's code by its name; the module of a method is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def _module(name: str) -> Any:
 
 
 def fitter(name: str) -> Callable[[Task], FitResult]:
-    """What learns by that method."""
+    """Return the function that fits a detector with a method."""
     function: Callable[[Task], FitResult] = _module(name).fit_detector
     return function
 
 
 def detector(name: str) -> type[Detector]:
-    """The class of what is learnt."""
+    """Return the detector class of a method."""
     kind: type[Detector] = _module(name).DETECTOR
     return kind

@@ -1,7 +1,8 @@
-"""PatchStatistics: count, mean and scatter of the embeddings at every grid position, in float64.
+"""Streaming statistics: count, mean and scatter of the embeddings at every grid position, in float64.
 
 Batches are merged by the update of Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise
-algorithm for computing sample variances"), so nothing cancels and parts computed apart merge exactly.
+algorithm for computing sample variances"), so there is no cancellation, and statistics of
+separate portions can be merged.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ class PatchStatistics:
     """Streaming first and second moments of ``p`` positions with ``d`` features each.
 
     Attributes:
-        count: images seen, n.
+        count: the number of images, n.
         mean: float64 ``(p, d)``.
         scatter: float64 ``(p, d, d)``, the sum over images of (x - mean)(x - mean)^T.
 
-    Memory is ``8 p d (d + 1)`` bytes whatever the number of images.
+    Memory is ``8 p d (d + 1)`` bytes regardless of the number of images.
     """
 
     def __init__(self, positions: int, features: int) -> None:
@@ -40,7 +41,7 @@ class PatchStatistics:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """``(p, d)``."""
+        """Return ``(p, d)``: the number of positions and of features."""
         positions, features = self.mean.shape
         return positions, features
 
@@ -63,10 +64,10 @@ class PatchStatistics:
             return self
         total = self.count + added
 
-        def take_in(block: slice) -> None:
+        def add_block(block: slice) -> None:
             part = x[:, block].transpose(1, 0, 2)
-            # Always a copy: it is centred in place. The between-groups term is one more row of the product,
-            # which is a pass over the scatter less.
+            # Always a copy, because it is centered in place. The between-groups term is an additional row of
+            # the product, which saves one pass over the scatter.
             batch = np.empty((part.shape[0], added + 1, part.shape[2]))
             rows = batch[:, :-1]
             rows[:] = part
@@ -77,12 +78,12 @@ class PatchStatistics:
             self.scatter[block] += batch.transpose(0, 2, 1) @ batch
             self.mean[block] += delta * (added / total)
 
-        each_block(self.shape[0], take_in)
+        each_block(self.shape[0], add_block)
         self.count = total
         return self
 
     def merge(self, other: PatchStatistics) -> Self:
-        """Add another set of statistics of disjoint images; equal to having seen the union."""
+        """Add the statistics of other images; the result is that of all images together."""
         if other.shape != self.shape:
             raise ValueError(f"cannot merge statistics of (p, d) = {other.shape} into {self.shape}")
         if other.count:
@@ -97,14 +98,14 @@ class PatchStatistics:
         return self
 
     def add(self, x: Floats) -> Self:
-        """Add one image, ``(p, d)``: a rank-1 change."""
+        """Add one image, ``(p, d)``: a rank-1 update."""
         self._check(x, 2)
         return self.update(x[None])
 
     def remove(self, x: Floats) -> Self:
-        """Take one image out again, ``(p, d)``: the inverse of :meth:`add`, to rounding.
+        """Remove one image, ``(p, d)``: the inverse of :meth:`add`, up to rounding.
 
-        The caller answers for ``x`` having been added.
+        The caller must make sure that ``x`` was added before.
 
         Raises:
             ValueError: no image is left to remove.
@@ -138,20 +139,20 @@ class PatchStatistics:
 
     @classmethod
     def load(cls, path: Path) -> PatchStatistics:
-        """Read a checkpoint; continuing from it gives the same bits as never having stopped.
+        """Read a checkpoint; a fit resumed from it is bitwise equal to one without an interruption.
 
         Raises:
-            DamagedError: it is not what was written.
-            PadimError: the file is missing, truncated or not a checkpoint; names the file.
+            DamagedError: the file does not match its checksum.
+            PadimError: the file is missing, truncated or not a checkpoint; the message names the file.
         """
-        # Checkpoints of earlier versions end with no checksum; the archive has one of every array.
+        # Checkpoints of earlier versions have no checksum at the end; the archive has one for every array.
         if path.is_file() and is_whole(path) is False:
             raise DamagedError(path, "does not match its checksum", REMEDY)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 count, mean, scatter = int(arrays["count"]), arrays["mean"], arrays["scatter"]
         except Exception as error:
-            # numpy answers damaged archives with errors from zipfile, zlib, struct and its own.
+            # For damaged archives numpy raises errors of zipfile, zlib and struct as well as its own.
             raise PadimError(f"{path}: not a readable checkpoint ({error})") from error
         positions, features = mean.shape if mean.ndim == 2 else (0, 0)
         if (

@@ -1,4 +1,4 @@
-"""The positions around every position of a grid, for parts that sit a little differently each time."""
+"""The neighbors of every grid position, for parts that are placed slightly differently each time."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
-# A position and those around it, row by row; the position itself is the middle one.
+# The number of positions in a 3 x 3 neighborhood, row by row, and the index of the position itself.
 COUNT = 9
 OWN = 4
 
 
-def neighbours(grid: int, reach: int = 1) -> Ints:
-    """int64 ``(p, (2 reach + 1)^2)``: the positions around each; itself where the grid ends.
+def neighbors(grid: int, reach: int = 1) -> Ints:
+    """Return the neighbors of every position; outside the grid the position itself stands for a neighbor.
 
     Args:
-        grid: side of the grid; p is its square.
-        reach: positions to each side.
+        grid: the side of the grid; p is its square.
+        reach: the number of neighbors on each side.
+
+    Returns:
+        int64 ``(p, (2 reach + 1)^2)``.
     """
     side = 2 * reach + 1
     rows, columns = np.divmod(np.arange(grid * grid), grid)
@@ -28,10 +31,20 @@ def neighbours(grid: int, reach: int = 1) -> Ints:
 
 
 def seen_from(grid: int, reach: int = 1) -> Ints:
-    """int64, shaped as :func:`neighbours`: places in a flat array ``(p * count,)`` of what each position
-    makes of its neighbours, turned round: row j holds what the neighbours of j make of j."""
-    around = neighbours(grid, reach)
+    """Return where the values that the neighbors of a position computed for it are stored.
+
+    Every position computes one value for each of its ``count`` neighbors, and a flat array ``(p * count,)``
+    holds them position by position. Row j of the result are the indices of the values computed for j.
+
+    Args:
+        grid: the side of the grid; p is its square.
+        reach: the number of neighbors on each side.
+
+    Returns:
+        int64 ``(p, count)``, of the shape of :func:`neighbors`.
+    """
+    around = neighbors(grid, reach)
     count = around.shape[1]
-    # Seen from the neighbour, j lies on the opposite side.
+    # Seen from the neighbor, j is on the opposite side.
     opposite = np.where(around == np.arange(grid * grid)[:, None], count // 2, count - 1 - np.arange(count))
     return around * count + opposite

@@ -1,7 +1,8 @@
-"""``padim``: a Gaussian at every position (Defard et al., 2020, arXiv 2011.08785).
+"""The ``padim`` method: a Gaussian at every position (Defard et al., 2020, arXiv 2011.08785).
 
-Held-out distances are exact and take no refit (:mod:`padim.methods.gaussian`). With position tolerance, what
-is seen at a position may also fit the Gaussians around it: the distance is the smallest of nine.
+Held-out distances are exact and need no refit (:mod:`padim.methods.gaussian`). With position tolerance, the
+embedding of a position is also compared with the Gaussians of the eight positions around it, and its distance
+is the smallest of the nine.
 """
 
 from __future__ import annotations
@@ -28,33 +29,33 @@ from padim.methods.gaussian import (
     whitening,
 )
 from padim.methods.moments import PatchStatistics
-from padim.methods.neighborhood import COUNT, OWN, neighbours, seen_from
+from padim.methods.neighborhood import COUNT, OWN, neighbors, seen_from
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
 from padim.network.threads import POSITIONS_PER_BLOCK, in_threads, workers
 from padim.storage.feature_store import FeatureStore
 from padim.storage.normals import Normal
 
-# Float64 matrices held at once while learning: positions are learnt in blocks that fit.
+# Bytes of float64 matrices held at once during the fit: positions are fitted in blocks that respect it.
 BLOCK_BYTES = 96 * 2**20
-# Of a squared distance, so that a distance is off by less than a thousandth.
+# Relative tolerance of a squared distance, which changes the distance by less than a thousandth.
 NARROW_TOLERANCE = 1e-3
 
 
 def regularization(config: PadimConfig) -> Regularization:
-    """The config's eps and shrinkage."""
+    """Return the regularization that a config specifies by eps and shrinkage."""
     return Regularization(config.eps, config.shrinkage)
 
 
 @dataclass(frozen=True)
 class PatchGaussians(EmbeddingDetector):
-    """Mahalanobis distances.
+    """A detector of Mahalanobis distances to a Gaussian at every position.
 
     Attributes:
         mean: float32 ``(p, d)``.
-        factor: of every position's covariance.
-        floor: what was added to the covariances' diagonal.
-        tolerance: positions to each side among which the nearest Gaussian is taken, 0 or 1.
+        factor: the factors of the covariances of all positions.
+        floor: the value added to the diagonal of the covariances.
+        tolerance: the number of positions on each side among which the nearest Gaussian is used, 0 or 1.
     """
 
     mean: npt.NDArray[np.float32]
@@ -74,17 +75,18 @@ class PatchGaussians(EmbeddingDetector):
 
     @property
     def grid(self) -> int:
-        """Side of the grid."""
+        """Return the side of the grid in positions."""
         return int(np.sqrt(len(self.mean)) + 0.5)
 
     def piece(self, features: int) -> Piece:
-        """The root of the squared Mahalanobis distance.
+        """Return the nodes that compute Mahalanobis distances.
 
-        Every image is a product of its own with a single row, ``(p, n, 1, d) @ (p, 1, d, k)``: one row
-        streams the factor at the memory's speed, the next ones find a position's factor in the processor's
-        cache, and an image's distances are the same to the last bit whether it is scored alone or in a
-        batch. (As one product with n rows, a single image takes half as long again, and rows do not sum
-        alike.) With tolerance the rows are nine: the factor of a position is streamed once for all of them.
+        Every image has a matrix product of its own with a single row, ``(p, n, 1, d) @ (p, 1, d, k)``: the
+        first row reads the factor at memory speed, the following ones find the factor of a position in the
+        processor's cache, and the distances of an image are bitwise the same whether it is scored alone or in
+        a batch. (As one product with n rows, a single image takes half as long again, and the order of
+        summation depends on n.) With tolerance there are nine rows, and the factor of a position is read once
+        for all of them.
         """
         factor = self.factor.piece()
         fixed = constants(rows_of_positions=np.array([0, 1, features, -1]), second=np.array([2]))
@@ -120,7 +122,7 @@ class PatchGaussians(EmbeddingDetector):
     def inputs(self) -> dict[str, Array]:
         inputs: dict[str, Array] = {"mean": self.mean[:, None, None], **self.factor.inputs()}
         if self.tolerance:
-            inputs |= {"neighbours": neighbours(self.grid), "seen_from": seen_from(self.grid)}
+            inputs |= {"neighbours": neighbors(self.grid), "seen_from": seen_from(self.grid)}
         return inputs
 
     def files(self) -> dict[str, Array]:
@@ -138,20 +140,26 @@ class PatchGaussians(EmbeddingDetector):
         mean = self.mean.astype(np.float64)
         if not self.tolerance:
             return np.sqrt(self.factor.squared_distances(x - mean))
-        around = neighbours(self.grid)
+        around = neighbors(self.grid)
         seen = np.stack([self.factor.squared_distances(x[:, near] - mean) for near in around.T], axis=-1)
         flat = seen.reshape(len(x), -1)
         return np.asarray(np.sqrt(flat[:, seen_from(self.grid)].min(axis=-1)))
 
     def strange(self) -> float:
-        # At most that of an embedding of zeros, and no pass over the factors.
+        # An upper bound for the distance of an embedding of zeros, without a pass over the factors.
         return float(np.linalg.norm(self.mean, axis=1).max()) / np.sqrt(self.floor)
 
 
 def gather(
     feature_store: FeatureStore, normals: Sequence[Normal], channels: npt.NDArray[np.int64]
 ) -> PatchStatistics:
-    """Count, mean and scatter of the normals in the fit, at all positions."""
+    """Return the statistics of the normal images in the fit at all positions.
+
+    Args:
+        feature_store: the embeddings.
+        normals: the normal images, in the order of the feature store.
+        channels: int64 ``(d,)``, the channels to use.
+    """
     statistics = PatchStatistics(feature_store.positions, len(channels))
     for rows in windows(normals):
         statistics.update(feature_store.read(rows, channels))
@@ -159,17 +167,17 @@ def gather(
 
 
 def of_statistics(statistics: PatchStatistics, config: PadimConfig) -> PatchGaussians:
-    """The Gaussians from statistics of all positions at once."""
+    """Return the Gaussians computed from the statistics of all positions at once."""
     reg = regularization(config)
     factor = Triangular.of(whitening(statistics, reg, statistics.count - 1))
     return PatchGaussians(statistics.mean.astype(np.float32), factor, reg.floor, config.position_tolerance)
 
 
 def fit_detector(task: Task) -> FitResult:
-    """Everything that follows from the spool and from which normals are in the fit.
+    """Fit the Gaussians and compute the held-out distances, block by block of positions.
 
-    A block of positions is learnt from beginning to end by one thread, in matrices that stay in the
-    processor's cache; what is held besides the result does not grow with the positions.
+    A block of positions is processed completely by one thread, in matrices that stay in the processor's
+    cache; the memory used besides the result does not grow with the number of positions.
     """
     count, (p, d) = len(task.fit_rows), (task.positions, task.features)
     reg = regularization(task.config)
@@ -178,7 +186,7 @@ def fit_detector(task: Task) -> FitResult:
     factor: Factor = LowRank.empty(p, d, count - 1, reg.floor) if low_rank else Triangular.empty(p, d)
     gaussians = PatchGaussians(mean, factor, reg.floor, task.config.position_tolerance)
     held_out = np.full((len(task.normals), p), np.inf if gaussians.tolerance else 0, np.float32)
-    around = neighbours(gaussians.grid).T if gaussians.tolerance else None
+    around = neighbors(gaussians.grid).T if gaussians.tolerance else None
 
     def work(positions: slice) -> tuple[bool, list[_Seen]]:
         block: _Block = (
@@ -189,7 +197,7 @@ def fit_detector(task: Task) -> FitResult:
         mean[positions] = block.mean
         if around is not None:
             return block.rounding_shows, [*block.seen_around(around[:, positions])]
-        for rows in in_windows(task.out_rows):  # what is out of the fit is unseen as it stands
+        for rows in in_windows(task.out_rows):  # images that are not in the fit are unseen anyway
             held_out[rows, positions] = np.sqrt(block.unseen(block.read(rows)))
         if task.calibrated:
             for rows, squared in block.left_out():
@@ -203,40 +211,45 @@ def fit_detector(task: Task) -> FitResult:
     for done, (shows, seen) in enumerate(in_threads(work, blocks), start=1):
         rounding_shows |= shows
         for rows, at, squared in seen:
-            # Blocks see each other's positions: merged here, by one thread.
+            # The neighborhoods of blocks overlap, so their results are merged here, by one thread.
             place = np.asarray(rows)[:, None], at
             held_out[place] = np.minimum(held_out[place], np.sqrt(squared))
         task.watch.step(done * total // len(blocks), total, stage)
-    held_out[~np.isfinite(held_out)] = 0  # those in the fit, where parts are too few to leave one out
+    held_out[~np.isfinite(held_out)] = 0  # images in the fit, where there are too few parts to leave one out
     if rounding_shows and isinstance(factor, LowRank):
         gaussians = replace(gaussians, factor=replace(factor, step=None))
     return FitResult(gaussians, held_out)
 
 
 def matrix_bytes(features: int, rank: int | None) -> int:
-    """Bytes of the float64 matrices of one position; ``rank`` as in :class:`padim.analysis.cost.Cost`."""
-    # Scatter and two factors; or deviations, basis and what the eigenvectors take.
+    """Return the bytes of the float64 matrices of one position.
+
+    Args:
+        features: d.
+        rank: as in :class:`padim.analysis.cost.Cost`.
+    """
+    # The scatter and two factors; or the deviations, the basis and the matrices of the eigenvectors.
     numbers = 3 * features**2 if rank is None else 3 * (rank + 1) * features + 4 * (rank + 1) ** 2
     return 8 * numbers
 
 
 def _blocks(positions: int, features: int, rank: int | None) -> list[slice]:
-    """Blocks of positions whose matrices, in all threads together, fit into :data:`BLOCK_BYTES`."""
+    """Divide the positions into blocks whose matrices, in all threads, fit in :data:`BLOCK_BYTES`."""
     fitting = BLOCK_BYTES // (workers() * matrix_bytes(features, rank))
     size = int(np.clip(fitting, 1, POSITIONS_PER_BLOCK))
     return [slice(start, min(start + size, positions)) for start in range(0, positions, size)]
 
 
-# Rows, positions, and squared distances (rows, positions).
+# Rows, positions, and the squared distances (rows, positions).
 _Seen = tuple[list[int], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
 class _Block(ABC):
-    """A block of positions, learnt.
+    """The fit of a block of positions.
 
     Attributes:
         mean: float64 ``(positions, d)``.
-        rounding_shows: keeping the factor in 16 bits would move distances.
+        rounding_shows: whether storing the factor in 16 bits would change distances noticeably.
     """
 
     mean: npt.NDArray[np.float64]
@@ -247,16 +260,16 @@ class _Block(ABC):
         self._positions = positions
         self._regularization = regularization(task.config)
         size = 4 * len(task.normals) * (positions.stop - positions.start) * task.features
-        # Read once where they fit, else a window at a time.
+        # Read the embeddings once where they fit in memory, else batch by batch.
         all_rows = range(len(task.normals))
         self._kept = task.read(all_rows, positions) if size <= BLOCK_BYTES // 4 else None
 
     def read(self, rows: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Embeddings at the block's positions: float32 ``(n, positions, d)``."""
+        """Return the embeddings of some rows at the positions of the block: float32 ``(n, positions, d)``."""
         return self._task.read(rows, self._positions) if self._kept is None else self._kept[list(rows)]
 
     def _by_size(self) -> Iterator[tuple[int, Iterable[list[int]]]]:
-        """Parts with as many images, together; those of one image a window at a time."""
+        """Yield the rows of parts grouped by their number of images; parts of one image in larger batches."""
         parts = self._task.parts
         for size in sorted({len(rows) for rows in parts.values()}):
             alike = [rows for rows in parts.values() if len(rows) == size]
@@ -264,31 +277,31 @@ class _Block(ABC):
 
     @abstractmethod
     def unseen(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Squared distances ``(n, positions)`` of images that are not in the fit, ``(n, positions, d)``."""
+        """Return squared distances ``(n, positions)`` of images outside the fit, ``(n, positions, d)``."""
 
     @abstractmethod
     def left_out(self) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
-        """Rows of the fit and their squared distances to the Gaussians without their parts."""
+        """Yield rows of the fit with their squared distances to the Gaussians without their parts."""
 
     @abstractmethod
     def left_out_of(self, read: _Reader) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
-        """Rows of the fit and the squared distances of m vectors each to the Gaussians without their parts.
+        """Yield squared distances of m vectors for each row of the fit to the Gaussians without its part.
 
         Args:
-            read: gives the vectors of some rows, ``(n, m, positions, d)``.
+            read: returns the vectors of some rows, ``(n, m, positions, d)``.
 
         Yields:
-            rows and ``(n, m, positions)``.
+            rows and squared distances ``(n, m, positions)``.
         """
 
     def seen_around(self, around: npt.NDArray[np.int64]) -> Iterator[_Seen]:
-        """What the Gaussians of the block make of the positions around them.
+        """Yield squared distances of the neighboring positions' embeddings to the Gaussians of the block.
 
         Args:
-            around: int64 ``(9, positions)``, from :func:`padim.methods.neighborhood.neighbours`.
+            around: int64 ``(9, positions)``, from :func:`padim.methods.neighborhood.neighbors`.
         """
         read = _Reader(self._task, around)
-        # Where the grid ends, a position stands for its neighbour; it need not be seen twice.
+        # At the edge of the grid a position stands for its missing neighbors; it need not be compared twice.
         true = [(around[index] != around[OWN]) | (index == OWN) for index in range(COUNT)]
         for rows in in_windows(self._task.out_rows):
             vectors = read(rows)
@@ -301,11 +314,11 @@ class _Block(ABC):
 
 
 class _Reader:
-    """Embeddings at the neighbours of a block of positions: ``(n, 9, positions, d)``."""
+    """A reader of the embeddings at the neighbors of a block of positions: ``(n, 9, positions, d)``."""
 
     def __init__(self, task: Task, around: npt.NDArray[np.int64]) -> None:
         self._task = task
-        # The neighbours lie in three rows of the grid: three pieces of a record are read, and no more.
+        # The neighbors are in three rows of the grid, so only three pieces of a record are read.
         own = around[OWN]
         grid = int(np.sqrt(task.positions) + 0.5)
         self._pieces = [
@@ -313,9 +326,9 @@ class _Reader:
             for step in (-grid, 0, grid)
             if own[-1] + step + 2 > 0 and own[0] + step - 1 < task.positions
         ]
-        there = np.concatenate([np.arange(piece.start, piece.stop) for piece in self._pieces])
-        order = np.argsort(there, kind="stable")
-        self._places = order[np.searchsorted(there[order], around)]
+        stored = np.concatenate([np.arange(piece.start, piece.stop) for piece in self._pieces])
+        order = np.argsort(stored, kind="stable")
+        self._places = order[np.searchsorted(stored[order], around)]
 
     def __call__(self, rows: Sequence[int]) -> npt.NDArray[np.float32]:
         pieces = [self._task.read(rows, piece) for piece in self._pieces]
@@ -323,7 +336,7 @@ class _Reader:
 
 
 class _FromScatter(_Block):
-    """From the scatter, d x d a position; memory does not grow with the normals."""
+    """A block fitted from the scatter, d x d for each position; its memory does not grow with the images."""
 
     def __init__(self, task: Task, positions: slice, factor: Triangular) -> None:
         super().__init__(task, positions)
@@ -351,7 +364,7 @@ class _FromScatter(_Block):
 
 
 class _FromSpan(_Block):
-    """From the few normals themselves, n x n a position: where they leave most of d dimensions empty."""
+    """A block fitted from n x n matrices for each position, for few normal images in many dimensions."""
 
     def __init__(self, task: Task, positions: slice, factor: LowRank) -> None:
         super().__init__(task, positions)
@@ -365,7 +378,7 @@ class _FromSpan(_Block):
         if factor.narrow:
             rounded = factor.squared_distances(self._span.deviations, positions)
             exact = self._span.squared_distances()
-            # Where nothing varies, both are rounding noise.
+            # Where nothing varies, both distances are rounding noise.
             self.rounding_shows = bool((np.abs(rounded - exact) > NARROW_TOLERANCE * exact + 1e-6).any())
             if self.rounding_shows:
                 factor.basis[positions] = basis

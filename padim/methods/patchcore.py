@@ -1,15 +1,16 @@
-"""``patchcore``: the distance to the nearest patch of a memory (Roth et al., 2022, arXiv 2106.08265).
+"""The ``patchcore`` method: the distance to the nearest patch of a memory bank (Roth et al., 2022).
 
-The memory is a coreset of the normals' locally aware patch features, their averages over 3 x 3 positions. The
-paper multiplies the largest distance of an image by a weight (equation 7): less where the memory is sparse,
-too, around the patch it is nearest to. Only the image's score is weighted there; here score and mask are
-readings of one map, and a weight on the whole map gained nothing on four real sets. So there is none. Models
-saved before had it, and keep it.
+The memory bank is a coreset of the locally aware patch features of the normal images, which are averages
+over 3 x 3 positions (arXiv 2106.08265). The paper multiplies the largest distance of an image by a
+weight (equation 7), which is lower where the memory bank is sparse around the nearest patch. The weight
+applies to the score of the image only; here score and mask are both read from one map, and a weight on
+the whole map gained nothing on four real data sets. So there is no weight. Models saved by earlier
+versions have it, and keep it.
 
-A normal's held-out distances are those to the memory without the patches of its part, completed by what its
-patches had made superfluous (:func:`padim.methods.coreset.refills`). That is close to choosing a memory
-without the part, and costs little; it is no exact leave-one-out. ``benchmarks/accuracy.py --method
-patchcore`` holds the promise against the outcome.
+The held-out distances of a normal image are those to the memory bank without the patches of its part,
+completed by the patches that these had made superfluous (:func:`padim.methods.coreset.refills`). That is
+close to selecting a memory bank without the part, and costs little, but it is not an exact leave-one-out.
+``benchmarks/accuracy.py --method patchcore`` compares the promised with the observed false-reject rate.
 """
 
 from __future__ import annotations
@@ -25,35 +26,35 @@ from scipy.special import softmax
 from padim.config import PadimConfig
 from padim.methods import local_nearest
 from padim.methods.base import FitResult, Task, in_windows
-from padim.methods.coreset import k_centre, projection, refills
+from padim.methods.coreset import k_center, projection, refills
 from padim.methods.local_nearest import LocalNearest
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, INT64, Piece, constants, op, tensor
 
 Singles = npt.NDArray[np.float32]
 
-# Patches of the memory around the nearest one that the weight looks at, itself among them (the paper's b).
-NEIGHBOURS = 9
-# However small a share is asked for. With fewer, ranking and held-out scores of a few parts suffer; so many
-# cost in scoring what one percent of two hundred images costs.
+# The number of patches around the nearest one, itself included, that the weight depends on (the paper's b).
+NEIGHBORS = 9
+# The smallest memory bank, however small a share is configured. With fewer patches the ranking and the
+# held-out scores of few parts suffer; this many cost as much in scoring as one percent of two hundred images.
 FEWEST = 2048
 _WINDOW = 16
 
 
 @dataclass(frozen=True)
 class PatchCore(EmbeddingDetector):
-    """Distances to a memory.
+    """A detector of distances to the nearest patch of a memory bank.
 
     Attributes:
-        bank: float32 ``(m, d)``, the memory, less ``centre``.
-        centre: float32 ``(d,)``, taken off all patches: what is small loses nothing when it is squared.
-        around: int64 ``(m, b)``, the b patches of the memory nearest to each, itself first, of a model saved
-            when maps were weighted; else None.
+        bank: float32 ``(m, d)``, the memory bank, minus ``center``.
+        center: float32 ``(d,)``, subtracted from all patches: squares of small numbers lose fewer digits.
         positions: p.
+        around: int64 ``(m, b)``, the b patches of the bank nearest to each one, itself first, in a model
+            saved by an earlier version with weighted maps; else None.
     """
 
     bank: Singles
-    centre: Singles
+    center: Singles
     positions: int
     around: npt.NDArray[np.int64] | None = None
 
@@ -61,10 +62,10 @@ class PatchCore(EmbeddingDetector):
 
     @classmethod
     def of(cls, patches: Singles, positions: int) -> PatchCore:
-        """With a memory of these patches, ``(m, d)``."""
-        centre = patches.mean(axis=0)
-        bank = np.ascontiguousarray(patches - centre)
-        return cls(bank, centre, positions)
+        """Build a detector whose memory bank consists of the given patches, ``(m, d)``."""
+        center = patches.mean(axis=0)
+        bank = np.ascontiguousarray(patches - center)
+        return cls(bank, center, positions)
 
     @property
     def form(self) -> str:
@@ -72,7 +73,7 @@ class PatchCore(EmbeddingDetector):
 
     @property
     def _weighting(self) -> npt.NDArray[np.int64] | None:
-        """:attr:`around`, unless a memory of one patch leaves nothing to weight by."""
+        """Return :attr:`around`; None for a memory bank of a single patch, which determines no weight."""
         return None if self.around is None or self.around.shape[1] == 1 else self.around
 
     @property
@@ -81,12 +82,15 @@ class PatchCore(EmbeddingDetector):
 
     @property
     def half_squares(self) -> Singles:
-        """float32 ``(m,)``: half the squared length of every patch of the memory."""
+        """Return half the squared length of every patch in the memory bank, float32 ``(m,)``."""
         return _half_squares(self.bank)
 
     def piece(self, features: int) -> Piece:
-        """``|x - b|^2 / 2 = |x|^2 / 2 + (|b|^2 / 2 - b x)``: one product an image, so that its distances do
-        not depend on the batch."""
+        """Return the nodes that compute the distances to the memory bank.
+
+        They use ``|x - b|^2 / 2 = |x|^2 / 2 + (|b|^2 / 2 - b x)``, with one matrix product for each image, so
+        that its distances do not depend on the batch.
+        """
         nodes = [
             op(
                 "AveragePool",
@@ -113,7 +117,7 @@ class PatchCore(EmbeddingDetector):
         if self._weighting is None:
             return Piece([*nodes, op("Identity", ["plain"], ["unchecked"])], fixed, inputs)
         nodes += [
-            # The patch that is farthest from the memory, and what it is nearest to there.
+            # The patch farthest from the memory bank, and the patch of the bank nearest to it.
             op("ArgMax", ["plain"], ["farthest_at"], axis=1, keepdims=1),
             op("Transpose", ["x"], ["x_rows"], perm=[0, 2, 1]),
             op("GatherND", ["x_rows", "farthest_at"], ["star"], batch_dims=1),
@@ -142,7 +146,7 @@ class PatchCore(EmbeddingDetector):
         inputs: dict[str, Array] = {
             "bank": self.bank,
             "bank_half": half[:, None],
-            "centre": self.centre[:, None],
+            "centre": self.center[:, None],
         }
         if self._weighting is not None:
             inputs |= {
@@ -153,7 +157,7 @@ class PatchCore(EmbeddingDetector):
         return inputs
 
     def files(self) -> dict[str, Array]:
-        files: dict[str, Array] = {"bank.npy": self.bank, "centre.npy": self.centre}
+        files: dict[str, Array] = {"bank.npy": self.bank, "centre.npy": self.center}
         return files if self.around is None else {**files, "around.npy": self.around}
 
     @classmethod
@@ -163,17 +167,17 @@ class PatchCore(EmbeddingDetector):
         if config.neighborhood:
             return LocalNearest.load(saved, config, shape)
         bank = saved.array("bank.npy", np.float32, 2)
-        centre = saved.array("centre.npy", np.float32, 1)
+        center = saved.array("centre.npy", np.float32, 1)
         around = saved.arrays({"around.npy": ((np.int64,), 2)}).get("around.npy")
         positions, features = shape
         count = len(bank)
-        if count == 0 or bank.shape[1] != features or centre.shape != (features,):
+        if count == 0 or bank.shape[1] != features or center.shape != (features,):
             raise ValueError(MISFIT)
         if around is not None and (
-            around.shape != (count, min(NEIGHBOURS, count)) or around.min() < 0 or around.max() >= count
+            around.shape != (count, min(NEIGHBORS, count)) or around.min() < 0 or around.max() >= count
         ):
             raise ValueError(MISFIT)
-        return cls(bank, centre, positions, around)
+        return cls(bank, center, positions, around)
 
     def distances(self, x: Singles) -> Singles:
         half = self.half_squares
@@ -182,19 +186,19 @@ class PatchCore(EmbeddingDetector):
     def distances_without(
         self, patches: Singles, left_out: npt.NDArray[np.bool_], refill: Singles
     ) -> Singles:
-        """Distances of one image to the memory of another choice of patches.
+        """Return the distances of one image to a memory bank with some patches removed and others added.
 
         Args:
-            patches: float32 ``(p, d)``, locally aware.
-            left_out: bool ``(m,)``, what of the memory does not count.
-            refill: float32 ``(k, d)``, patches that count beside it.
+            patches: float32 ``(p, d)``, the locally aware patches of the image.
+            left_out: bool ``(m,)``, the patches of the bank to remove.
+            refill: float32 ``(k, d)``, the patches to add.
         """
-        bank = np.concatenate([self.bank[~left_out], refill - self.centre])
+        bank = np.concatenate([self.bank[~left_out], refill - self.center])
         return self._of_image(patches, bank, _half_squares(bank))
 
     def _of_image(self, patches: Singles, bank: Singles, half: Singles) -> Singles:
-        """Distances of one image's pooled patches ``(p, d)`` to a memory, less the centre."""
-        x = patches - self.centre
+        """Return the distances of an image's pooled patches ``(p, d)`` to a centered memory bank."""
+        x = patches - self.center
         squared = np.einsum("pd,pd->p", x, x)
         beside = half - x @ bank.T
         plain = np.sqrt(np.maximum(2 * beside.min(axis=1) + squared, 0))
@@ -206,12 +210,12 @@ class PatchCore(EmbeddingDetector):
         return np.asarray(plain * (1 - softmax(near.astype(np.float64))[0]), np.float32)
 
     def scoring_bytes(self) -> int:
-        # The product and what comes of it.
+        # The matrix product and the distances computed from it.
         return 2 * 4 * len(self.bank) * self.positions
 
 
 def _distance(beside: str, squared: str, name: str) -> list[onnx.NodeProto]:
-    """``sqrt(max(0, 2 beside + squared))``; rounding may make a square of nothing negative."""
+    """Return nodes for ``sqrt(max(0, 2 beside + squared))``; rounding may make a zero square negative."""
     return [
         op("Mul", [beside, "two"], [f"{name}_twice"]),
         op("Add", [f"{name}_twice", squared], [f"{name}_sum"]),
@@ -225,7 +229,7 @@ def _half_squares(bank: Singles) -> Singles:
 
 
 def pooled(x: Singles) -> Singles:
-    """Locally aware features ``(n, p, d)``: means over 3 x 3 positions, those beyond the grid not counted."""
+    """Return locally aware features ``(n, p, d)``: means over the 3 x 3 positions inside the grid."""
     count, positions, features = x.shape
     side = int(np.sqrt(positions) + 0.5)
     grid = x.reshape(count, side, side, features)
@@ -236,29 +240,29 @@ def pooled(x: Singles) -> Singles:
         ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
         total[tuple(ahead)] += grid[tuple(behind)]
         total[tuple(behind)] += grid[tuple(ahead)]
-        nearest_so_far = np.full(side, 3.0, np.float32)
-        nearest_so_far[0] -= 1
-        nearest_so_far[-1] -= 1
+        divisor = np.full(side, 3.0, np.float32)
+        divisor[0] -= 1
+        divisor[-1] -= 1
         shape = [1, 1, 1, 1]
         shape[axis] = side
-        grid = total / nearest_so_far.reshape(shape)
+        grid = total / divisor.reshape(shape)
     return grid.reshape(count, positions, features)
 
 
 def fit_detector(task: Task) -> FitResult:
-    """Choose the memory among all patches of the normals in the fit, and hold it against each of them."""
+    """Select the memory bank from all patches of the images in the fit, and compute held-out distances."""
     if task.config.neighborhood:
         return local_nearest.fit_detector(task)
     rows, total = task.fit_rows, len(task.normals)
     points = _narrow_patches(task)
     count = memory_size(len(points), task.config.coreset_percent)
-    chosen = k_centre(
+    chosen = k_center(
         points,
         count,
         task.config.seed,
         lambda picked: task.watch.step(picked * total // count, total, f"Choosing {count:,} patches"),
     )
-    # Of every image in the fit, the number of its part.
+    # The part number of every image in the fit.
     part_of = {row: part for part, members in enumerate(task.parts.values()) for row in members}
     part = np.array([part_of[row] for row in rows])
     refilled: list[npt.NDArray[np.int64]] = []
@@ -288,30 +292,35 @@ def fit_detector(task: Task) -> FitResult:
 
 
 class _Patches:
-    """Some of the fit's patches, each image read once."""
+    """A cache of selected patches of the images in the fit; reads each image once."""
 
     def __init__(self, task: Task, wanted: npt.NDArray[np.int64]) -> None:
         self._rows = np.unique(wanted)
         self._patches = np.empty((len(self._rows), task.features), np.float32)
         image, place = np.divmod(self._rows, task.positions)
         for number in np.unique(image):
-            mine = image == number
-            self._patches[mine] = pooled(task.read([task.fit_rows[number]]))[0, place[mine]]
+            own = image == number
+            self._patches[own] = pooled(task.read([task.fit_rows[number]]))[0, place[own]]
 
     def __call__(self, wanted: npt.NDArray[np.int64]) -> Singles:
-        """float32 ``(k, d)``, of patches counted as by :func:`_narrow_patches`."""
+        """Return patches by their indices in :func:`_narrow_patches`: float32 ``(k, d)``."""
         return self._patches[np.searchsorted(self._rows, wanted)]
 
 
 def memory_size(patches: int, percent: float) -> int:
-    """How many of so many patches are remembered."""
+    """Return the size of the memory bank.
+
+    Args:
+        patches: the number of patches to select from.
+        percent: the share of them to keep.
+    """
     return min(patches, max(FEWEST, round(patches * percent / 100)))
 
 
 def _narrow_patches(task: Task) -> Singles:
-    """The patches that the memory is chosen from, projected: float32 ``(n p, at most 64)``.
+    """Return the projected patches to select the memory bank from: float32 ``(n p, at most 64)``.
 
-    They are counted through the images in the fit, position by position.
+    Their order is image by image in the fit, and position by position in an image.
     """
     rows, positions, total = task.fit_rows, task.positions, len(task.normals)
     project = projection(task.features, task.config.seed)
@@ -325,7 +334,7 @@ def _narrow_patches(task: Task) -> Singles:
         )
         done += len(some)
         task.watch.step(done, total, "Reading patches")
-    # A memory is measured by what it leaves far away; a common shift only costs digits.
+    # The selection depends on distances only; a common offset would only cost digits.
     points -= points.mean(axis=0)
     return points
 

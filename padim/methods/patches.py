@@ -1,9 +1,9 @@
-"""What networks on embeddings are trained on: patches, each in the terms of its own place.
+"""The training data of networks on embeddings: patches, each standardized for its position.
 
-Every place's mean is taken off and its spread divided out, so that one small network does for all places: it
-sees how far a patch is from what is usual *there*. Half of the spread's square is the place's own, half that
-of all places: a channel that hardly ever varies at one place (many are dead there) would else drown the
-others.
+From a patch the mean of its position is subtracted, and the result is divided by the standard deviation
+there, so that one small network serves all positions: its input is the deviation from what is usual at the
+position. Half of the variance is that of the position, half is the mean over all positions: otherwise a
+channel that hardly varies at one position (many are inactive there) would dominate the others.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from padim.methods.base import Task, in_windows
 from padim.network.nodes import FLOAT, Piece, constants, op, tensor
 
 OWN_SHARE = 0.5
-# What training holds in memory, however many normals there are.
+# The memory for patches during training, regardless of the number of normal images.
 MOST_BYTES = 192 * 2**20
-# More in an epoch gains nothing: neighbouring patches are much alike.
+# Patches in an epoch. More gain nothing, because neighboring patches are very similar.
 PER_EPOCH = 16_384
 BATCH = 1024
 FEWEST_IN_BATCH = 32
 BATCHES_PER_EPOCH = 32
-# Of patches that only measure: held-out losses, centres, radii.
+# The number of patches used for measuring only: held-out losses, centers and radii.
 MEASURING = 16_384
 
 
 @dataclass(frozen=True)
 class Standard:
-    """A place's own zero and unit.
+    """The standardization of embeddings: a zero and a unit for every position and channel.
 
     Attributes:
         mean: float32 ``(p, d)``.
-        unit: float32 ``(p, d)``, above 0: what deviations are multiplied by.
+        unit: float32 ``(p, d)``, above 0, by which deviations are multiplied.
     """
 
     mean: npt.NDArray[np.float32]
@@ -43,7 +43,10 @@ class Standard:
 
     @classmethod
     def of(cls, task: Task, rows: Sequence[int]) -> Standard:
-        """From some of the normals. A single one has no spread at a place: all places are then one."""
+        """Compute the standardization from some of the normal images.
+
+        A single image has no variance at a position; all positions are then treated as one.
+        """
         p, d = task.positions, task.features
         mean, squares = np.zeros((p, d)), np.zeros((p, d))
         count = 0
@@ -60,17 +63,21 @@ class Standard:
         else:
             own = squares / (count - 1)
         square = OWN_SHARE * own + (1 - OWN_SHARE) * own.mean(axis=0)
-        # A channel that never varies tells nothing, but what differs from it is strange all the same.
+        # A channel that never varies has no unit of its own, but a deviation from it is
+        # an anomaly all the same.
         usual = square.mean() or 1.0
         square = np.where(square > 1e-6 * usual, square, usual)
         return cls(mean.astype(np.float32), (1 / np.sqrt(square)).astype(np.float32))
 
     def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Embeddings ``(..., p, d)``, standardised."""
+        """Return embeddings ``(..., p, d)`` standardized."""
         return (x - self.mean) * self.unit
 
     def piece(self, features: int) -> Piece:
-        """``embedding``, float32 ``(n, d, grid, grid)``, to ``patches``, float32 ``(n, p, d)``."""
+        """Return the nodes that standardize an embedding.
+
+        They go from ``embedding``, float32 ``(n, d, grid, grid)``, to ``patches``, float32 ``(n, p, d)``.
+        """
         nodes = [
             op("Reshape", ["embedding", "as_positions"], ["by_feature"]),
             op("Transpose", ["by_feature"], ["x"], perm=[0, 2, 1]),
@@ -81,21 +88,21 @@ class Standard:
         return Piece(nodes, constants(as_positions=np.array([0, features, -1])), inputs)
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        """As graph inputs, by name."""
+        """Return the arrays as inputs of the graph, by name."""
         return {"mean": self.mean, "unit": self.unit}
 
 
 def draw(
     task: Task, rows: Sequence[int], standard: Standard, seed: int, most: int | None = None
 ) -> npt.NDArray[np.float32]:
-    """Patches of some normals, standardised: all of them, or as many of each image as memory is meant for.
+    """Return standardized patches of some normal images: all, or an equal random share of each image.
 
     Args:
-        task: has the embeddings.
-        rows: which normals.
-        standard: of every place.
-        seed: of the draw.
-        most: patches, instead of as many as fit in :data:`MOST_BYTES`.
+        task: provides the embeddings.
+        rows: the rows of the images.
+        standard: the standardization.
+        seed: the seed of the random selection.
+        most: the maximum number of patches; by default as many as fit in :data:`MOST_BYTES`.
 
     Returns:
         float32 ``(k, d)``.
@@ -114,7 +121,7 @@ def draw(
 
 
 def batches(count: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
-    """Which of the patches to learn from in an epoch, a minibatch at a time."""
+    """Yield the indices of the patches of one training epoch, minibatch by minibatch."""
     size = int(np.clip(count // BATCHES_PER_EPOCH, FEWEST_IN_BATCH, BATCH))
     order = rng.permutation(count)[:PER_EPOCH]
     for start in range(0, len(order), size):

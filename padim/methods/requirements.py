@@ -1,4 +1,4 @@
-"""What a method needs beyond the package itself: those that train a network need PyTorch."""
+"""Optional dependencies of the methods: those that train a network need PyTorch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 
 def can_fit(name: str) -> bool:
-    """Whether a method can be fitted with what is installed; its saved models score without."""
+    """Whether the packages needed to fit a method are installed; its saved models score without them."""
     return not METHODS[name].trains or installed("torch")
 
 
 def check_can_fit(config: PadimConfig) -> None:
-    """Make sure that the method of a config, or every one of an ensemble, can be fitted.
+    """Check that the method of a config, or every member of an ensemble, can be fitted.
 
     Raises:
-        MissingExtraError: one trains a network, and PyTorch is not installed; says what to run.
+        MissingExtraError: a method trains a network and PyTorch is not installed; the
+            message says what to run.
     """
     for name in config.methods_used:
         if not can_fit(name):

@@ -1,12 +1,12 @@
-"""``shared``: one Gaussian for all positions.
+"""The ``shared`` method: one Gaussian for all positions.
 
-An image is P patches of one kind. The statistics of all T = N P patches are d x d whatever the grid, and so
-is the model. Held-out distances are exact: what a part's images put into the statistics is taken out again,
-all their patches at once, by the update of Chan, Golub and LeVeque turned round,
+An image is treated as P patches of one population. The statistics of all T = N P patches are d x d for any
+grid size, and so is the model. Held-out distances are exact: the contribution of a part's images to the
+statistics is removed, all their patches at once, by the inverse of the update of Chan, Golub and LeVeque,
 
     S_-i = S - S_i - T P / (T - P) (xbar_i - m)(xbar_i - m)^T,    m_-i = (T m - P xbar_i) / (T - P),
 
-with the covariance ``w S_-i / (T - P - 1) + floor I``: one factor of d x d a part.
+with the covariance ``w S_-i / (T - P - 1) + floor I``: one d x d factor for each part.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WINDOW = 8
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean and scatter of patches, float64 ``(d,)`` and ``(d, d)``."""
+    """The statistics of a set of patches: count, mean ``(d,)`` and scatter ``(d, d)``, float64."""
 
     count: int
     mean: Doubles
@@ -43,14 +43,14 @@ class Moments:
 
     @classmethod
     def of(cls, patches: npt.NDArray[np.floating]) -> Moments:
-        """Of patches ``(k, d)``."""
+        """Compute the statistics of patches ``(k, d)``."""
         x = patches.astype(np.float64)
         mean = x.mean(axis=0)
         x -= mean
         return cls(len(x), mean, x.T @ x)
 
     def merged(self, other: Moments) -> Moments:
-        """With disjoint patches."""
+        """Return the statistics of these patches together with other, disjoint ones."""
         total = self.count + other.count
         delta = other.mean - self.mean
         between = (self.count * other.count / total) * np.outer(delta, delta)
@@ -59,14 +59,14 @@ class Moments:
         )
 
     def without(self, other: Moments) -> Moments:
-        """Without patches that are among them."""
+        """Return the statistics after removal of patches that are included in them."""
         left = self.count - other.count
         delta = other.mean - self.mean
         between = (self.count * other.count / left) * np.outer(delta, delta)
         return Moments(left, self.mean - delta * (other.count / left), self.scatter - other.scatter - between)
 
     def whitener(self, regularization: Regularization) -> Doubles:
-        """``V = L^-T`` of the regularised covariance: ``|delta V|^2`` is the squared distance."""
+        """Return ``V = L^-T`` of the regularized covariance; ``|delta V|^2`` is the squared distance."""
         covariance = self.scatter * (regularization.weight / max(self.count - 1, 1))
         covariance[np.diag_indices(len(covariance))] += regularization.floor
         lower = np.linalg.cholesky(covariance)
@@ -75,7 +75,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class SharedGaussian(EmbeddingDetector):
-    """Mahalanobis distances to one Gaussian.
+    """A detector of Mahalanobis distances to one Gaussian for all positions.
 
     Attributes:
         mean: float32 ``(d,)``.
@@ -109,7 +109,8 @@ class SharedGaussian(EmbeddingDetector):
         return Piece(nodes, constants(as_columns=np.array([0, features, -1])), inputs)
 
     def inputs(self) -> dict[str, Array]:
-        # The graph has the positions last, as the network gives them: the factor stands on the left.
+        # In the graph the positions are the last axis, as in the network's output, so the
+        # factor is on the left.
         return {"mean": self.mean[:, None], "whitener": np.ascontiguousarray(self.whitener.T)}
 
     def files(self) -> dict[str, Array]:
@@ -133,7 +134,7 @@ def _distances(x: npt.NDArray[np.floating], mean: Doubles, whitener: Doubles) ->
 
 
 def fit_detector(task: Task) -> FitResult:
-    """Two passes over the features on disk: one for the statistics, one for the held-out distances."""
+    """Fit in two passes over the features on disk: one for the statistics, one for held-out distances."""
     reg, total = regularization(task.config), len(task.normals)
     everything: Moments | None = None
     parts = list(task.parts.values())
@@ -142,17 +143,17 @@ def fit_detector(task: Task) -> FitResult:
     for done, moments in enumerate(in_threads(lambda rows: _moments(task, rows), parts), start=1):
         everything = moments if everything is None else everything.merged(moments)
         task.watch.step(done * total // (2 * len(parts)), total, stage)
-    assert everything is not None  # the task was checked for normals in the fit
+    assert everything is not None  # the task was checked to have images in the fit
     whitener = everything.whitener(reg)
     detector = SharedGaussian(everything.mean.astype(np.float32), whitener.astype(np.float32), task.positions)
     held_out = np.zeros((total, task.positions), np.float32)
     for rows, x in _read(task, task.out_rows):
         held_out[rows] = _distances(x, everything.mean, whitener)
     if task.calibrated:
-        whole = everything
+        all_parts = everything
 
         def left_out(rows: list[int]) -> list[int]:
-            others = whole.without(_moments(task, rows))
+            others = all_parts.without(_moments(task, rows))
             without = others.whitener(reg)
             for some, x in _read(task, rows):
                 held_out[some] = _distances(x, others.mean, without)
@@ -169,7 +170,7 @@ def _read(task: Task, rows: list[int]) -> Iterator[tuple[list[int], npt.NDArray[
 
 
 def _moments(task: Task, rows: list[int]) -> Moments:
-    """Of all patches of some images."""
+    """Return the statistics of all patches of some images."""
     result: Moments | None = None
     for _, x in _read(task, rows):
         own = Moments.of(x.reshape(-1, task.features))

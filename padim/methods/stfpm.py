@@ -1,22 +1,23 @@
-"""``stfpm``: student-teacher feature pyramid matching (Wang et al., 2021, arXiv 2103.04257).
+"""The ``stfpm`` method: student-teacher feature pyramid matching (Wang et al., 2021, arXiv 2103.04257).
 
-The backbone is the teacher. A student, random at first, learns to give the teacher's answers at every layer
-in use, on good parts and nothing else; where the two disagree is something that good parts do not show.
+The backbone is the teacher. A student network, randomly initialized, is trained to reproduce the teacher's
+output at every layer in use, on good parts only; where the two disagree, the image shows something that good
+parts do not have.
 
-Both answers are brought to length 1 over the channels of each position. A layer's disagreement there is half
-the squared distance between them, 0 (the same direction) to 2 (the opposite one), and its mean over all
-positions is what the student learns to lower. The layers' disagreements are brought to the model's grid as
-embeddings are, by area or bilinearly, and multiplied (the paper's equation 3). The distance is the product's
-root of as many degrees as there are layers, their geometric mean: it ranks as the product does, and stays
-between 0 and 2 however many layers there are.
+Both outputs are normalized to length 1 over the channels of each position. The disagreement of a layer at a
+position is half the squared distance between them, from 0 (the same direction) to 2 (opposite directions),
+and its mean over all positions is the loss of the student. The disagreements of the layers are resampled to
+the grid of the model like embeddings, by area or bilinearly, and multiplied (equation 3 of the paper). The
+distance is the geometric mean of the layers, a root of the product: it ranks like the product, and is between
+0 and 2 for any number of layers.
 
-Unlike the paper's, the student is no copy of the teacher but a plain pyramid of its strides
-(:mod:`padim.methods.student`), much quicker to train; and it learns from a random square of a quarter of each
-image at a time: steps count more than pixels, of which good parts have many that are alike.
+Unlike in the paper, the student is not a copy of the teacher but a plain pyramid with its strides
+(:mod:`padim.methods.student`), which trains much faster; and it is trained on a random square of a quarter of
+each image at a time, because training steps matter more than pixels, many of which are similar in good parts.
 
-All channels of the layers in use take part; ``n_features`` draws among embeddings, which are not read here.
-What an embedding lacks, the teacher's answers at the layers' own strides and the image, the student needs:
-held-out distances come from running both networks, not from embeddings.
+All channels of the layers in use take part; ``n_features`` selects channels of embeddings, which are not read
+here. The student needs what an embedding lacks: the image, and the teacher's output at the strides of the
+layers. So held-out distances come from running both networks, not from embeddings.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from padim.errors import BundleError, PadimError
 from padim.methods import cross_fitting
 from padim.methods.base import FitResult, Losses, Task
 from padim.methods.student import build, export
-from padim.methods.training import TrainingPlan, Turn, initialise, train
+from padim.methods.training import TrainingPlan, Turn, initialize, train
 from padim.network import backbone as backbones
 from padim.network.check import check_network
 from padim.network.detector import MISFIT, Array, Detector, Saved
@@ -52,26 +53,27 @@ from padim.network.runtime import open_session, run_session
 from padim.storage.image_store import ImageStore
 
 STUDENT = "student.onnx"
-# Keeps answers that are zero everywhere at zero, and is lost beside all others.
+# Keeps outputs that are zero everywhere at zero, and is negligible for all others.
 _TINY = 1e-12
 _RATE = 2e-3
 BATCH = 8
-# Squares an epoch, however many images they come from: the students of the folds take as many steps as the
-# one of all parts, or they would be worse by that alone; and how long it takes is known beforehand.
+# The number of squares in an epoch, regardless of the number of images: the students of the folds
+# take as many steps as that of all parts, or they would be worse for that reason alone; and the
+# duration is known in advance.
 _SQUARES = 160
 _PREFIX = "student_"
 
 
 @dataclass(frozen=True)
 class StudentTeacher(Detector):
-    """Disagreement of student and teacher.
+    """A detector whose distances are the disagreement between student and teacher.
 
     Attributes:
-        student: as ONNX: ``image`` to one output a layer, named as the layer.
-        layers: the teacher's that are in use, from shallow to deep.
-        input_size: side of the images in pixels.
+        student: the student as ONNX, from ``image`` to one output for each layer, named like the layer.
+        layers: the layers of the teacher in use, from shallow to deep.
+        input_size: the side of the images in pixels.
         grid_stride: input pixels per grid position.
-        features: channels the model keeps; not read.
+        features: the number of embedding channels in the model; not used for scoring.
     """
 
     student: bytes
@@ -85,7 +87,7 @@ class StudentTeacher(Detector):
 
     @property
     def form(self) -> str:
-        # The student's weights are part of the graph: they are few, and sessions fold them.
+        # The weights of the student are part of the graph: they are few, and sessions fold them as constants.
         return f"stfpm-{self._digest}"
 
     @cached_property
@@ -97,7 +99,7 @@ class StudentTeacher(Detector):
         return (self.input_size // self.grid_stride) ** 2, self.features
 
     def piece(self, features: int) -> Piece:
-        """Reads ``image`` and the layers' own tensors, not ``embedding``."""
+        """Return the nodes that compute distances; they read ``image`` and the layers, not ``embedding``."""
         graph = onnx.load_model_from_string(self.student).graph
         body = renamed(Piece(list(graph.node), list(graph.initializer), []), _PREFIX, {"image"})
         fixed = constants(
@@ -129,7 +131,7 @@ class StudentTeacher(Detector):
     def _on_grid(
         self, layer: Layer, source: str, target: str
     ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """As :func:`padim.network.graph.embedding_piece` brings the layers' channels to the grid."""
+        """Return nodes that resample a layer to the grid, as ``padim.network.graph.embedding_piece`` does."""
         if layer.stride == self.grid_stride:
             return [op("Identity", [source], [target])], []
         if layer.stride < self.grid_stride:
@@ -165,11 +167,11 @@ class StudentTeacher(Detector):
         return cls(student, layers, config.input_size, config.grid_stride, shape[1])
 
     def strange(self) -> float:
-        return 2.0  # of answers in opposite directions, at every layer
+        return 2.0  # outputs in opposite directions at every layer
 
 
 def _unit(source: str, target: str) -> list[onnx.NodeProto]:
-    """To length 1 over the channels."""
+    """Return nodes that normalize a tensor to length 1 over its channels."""
     return [
         op("ReduceL2", [source], [f"{target}_length"], axes=[1], keepdims=1),
         op("Add", [f"{target}_length", "stfpm_tiny"], [f"{target}_divisor"]),
@@ -182,16 +184,16 @@ def _layers(config: PadimConfig) -> tuple[Layer, ...]:
 
 
 def fit_detector(task: Task) -> FitResult:
-    """A student of all parts, and for the held-out distances one a fold.
+    """Train a student on all parts, and one for each fold for the held-out distances.
 
     Raises:
-        PadimError: the images themselves are not at hand, or the network is not the one that was fitted on.
+        PadimError: the images are not available, or the network is not the one that computed the features.
     """
     if task.images is None:
-        raise PadimError("this method learns from the images themselves, and only their features are here")
+        raise PadimError("this method is fitted on the images themselves; only their features are stored")
     extractor = open_extractor(task.config, task.network)
     if extractor.identity != task.feature_store.identity:
-        raise PadimError("the network at hand is not the one that the features of the good parts are from")
+        raise PadimError("the current network is not the one that computed the features of the good parts")
     if task.folder is not None:
         task.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="teacher-", dir=task.folder) as folder:
@@ -200,7 +202,7 @@ def fit_detector(task: Task) -> FitResult:
 
 
 class TeacherFeatures:
-    """The images and what the teacher answers to them, on disk as long as it is learnt from."""
+    """The images and the teacher's outputs for them, which are on disk for the duration of the fit."""
 
     def __init__(self, task: Task, images: ImageStore, extractor: FeatureExtractor, folder: Path) -> None:
         self._task, self._images, self._extractor = task, images, extractor
@@ -209,27 +211,29 @@ class TeacherFeatures:
         backbone = backbones.get(task.config.backbone)
         self._scale = np.asarray(backbone.scale, np.float32)[:, None, None]
         self._offset = np.asarray(backbone.offset, np.float32)[:, None, None]
-        self._path = folder / "answers.f16"
+        self._path = folder / "teacher_outputs.f16"
         self._shapes = [(layer.channels, *[self._size // layer.stride] * 2) for layer in self._layers]
         self._numbers = [int(np.prod(shape)) for shape in self._shapes]
         self._place = {row: place for place, row in enumerate(task.fit_rows)}
-        self._ask()
-        # Squares begin where the coarsest layer has a position, and are at least two of its positions wide:
-        # of a single one, batch normalisation learns nothing.
+        self._write_outputs()
+        # Squares are aligned to the positions of the coarsest layer and at least two of them wide, because
+        # batch normalization cannot be trained on a single one.
         self._step = max(layer.stride for layer in self._layers)
         self._crop = max(2 * self._step, self._size // 2 // self._step * self._step)
 
     def _planes(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Some of the images, uint8 ``(n, 3, size, size)``."""
+        """Return some of the images as uint8 ``(n, 3, size, size)``."""
         return self._images.read(rows).transpose(0, 3, 1, 2)
 
     def _image(self, planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """As the networks take it: float32 ``(n, 3, h, w)``."""
+        """Return images as the input of the networks: float32 ``(n, 3, h, w)``, normalized."""
         return np.ascontiguousarray(planes, np.float32) * self._scale + self._offset
 
-    def _ask(self) -> None:
-        """Write down the teacher's answers, of length 1, in 16 bits: rounding adds a hundred-thousandth to a
-        loss of hundredths."""
+    def _write_outputs(self) -> None:
+        """Write the teacher's outputs, normalized to length 1, to disk in 16 bits.
+
+        The rounding adds a hundred-thousandth to a loss of hundredths.
+        """
         session = open_session(self._extractor.backbone_onnx)
         names = [layer.name for layer in self._layers]
         rows = self._task.fit_rows
@@ -237,14 +241,14 @@ class TeacherFeatures:
             for start in range(0, len(rows), BATCH):
                 self._task.watch.step(start, len(rows), "Asking the teacher")
                 image = self._image(self._planes(rows[start : start + BATCH]))
-                answers = run_session(session, names, {"image": image})
-                lengths = [np.linalg.norm(answer, axis=1, keepdims=True) for answer in answers]
-                units = [a / (length + _TINY) for a, length in zip(answers, lengths, strict=True)]
+                outputs = run_session(session, names, {"image": image})
+                lengths = [np.linalg.norm(output, axis=1, keepdims=True) for output in outputs]
+                units = [a / (length + _TINY) for a, length in zip(outputs, lengths, strict=True)]
                 for index in range(len(image)):
                     file.writelines(unit[index].astype(np.float16).tobytes() for unit in units)
 
-    def _answers(self, rows: Sequence[int]) -> list[npt.NDArray[np.float16]]:
-        """One array a layer, ``(n, channels, h, w)``."""
+    def _outputs(self, rows: Sequence[int]) -> list[npt.NDArray[np.float16]]:
+        """Return the teacher's outputs for some images: one array ``(n, channels, h, w)`` for each layer."""
         total, found = sum(self._numbers), []
         with self._path.open("rb", buffering=0) as file:
             for row in rows:
@@ -257,18 +261,18 @@ class TeacherFeatures:
         ]
 
     def fit(self, turn: Turn) -> tuple[StudentTeacher, tuple[Losses, ...]]:
-        """Train a student on the turn's rows."""
+        """Train a student on the rows of a turn, and return the detector with its loss curves."""
         from torch import Tensor, from_numpy
         from torch.nn.functional import normalize
 
         student = build(self._layers)
-        initialise(student, turn.seed)
+        initialize(student, turn.seed)
 
         def loss(batch: _Batch) -> Tensor:
-            image, answers = batch
+            image, outputs = batch
             total = from_numpy(np.zeros((), np.float32))
-            for own, answer in zip(student(from_numpy(image)), answers, strict=True):
-                apart = normalize(own, dim=1, eps=_TINY) - from_numpy(answer.astype(np.float32))
+            for own, output in zip(student(from_numpy(image)), outputs, strict=True):
+                apart = normalize(own, dim=1, eps=_TINY) - from_numpy(output.astype(np.float32))
                 total = total + 0.5 * apart.square().sum(dim=1).mean()
             return total
 
@@ -278,7 +282,7 @@ class TeacherFeatures:
             TrainingPlan.of(self._task.config, rate=_RATE),
             batches=lambda rng: self._squares(turn.rows, rng),
             loss=loss,
-            held_out=lambda: self._whole(turn.stop_rows),
+            held_out=lambda: self._full_images(turn.stop_rows),
         )
         config = self._task.config
         detector = StudentTeacher(
@@ -290,13 +294,13 @@ class TeacherFeatures:
         )
         return detector, (losses,)
 
-    def _whole(self, rows: Sequence[int]) -> Iterator[_Batch]:
+    def _full_images(self, rows: Sequence[int]) -> Iterator[_Batch]:
         for start in range(0, len(rows), BATCH):
             chosen = rows[start : start + BATCH]
-            yield self._image(self._planes(chosen)), self._answers(chosen)
+            yield self._image(self._planes(chosen)), self._outputs(chosen)
 
     def _squares(self, rows: Sequence[int], rng: np.random.Generator) -> Iterator[_Batch]:
-        """An epoch: random squares of the images, of none a second one before all have had theirs."""
+        """Yield one epoch of random squares; no image gives a second square before all have given one."""
         rounds = [rng.permutation(np.asarray(rows, np.int64)) for _ in range(-(-_SQUARES // len(rows)))]
         order = np.concatenate(rounds)[:_SQUARES].tolist()
         for start in range(0, _SQUARES, BATCH):
@@ -307,15 +311,15 @@ class TeacherFeatures:
             yield (
                 image,
                 [
-                    _cut(answer, places // layer.stride, self._crop // layer.stride)
-                    for layer, answer in zip(self._layers, self._answers(picked), strict=True)
+                    _cut(output, places // layer.stride, self._crop // layer.stride)
+                    for layer, output in zip(self._layers, self._outputs(picked), strict=True)
                 ],
             )
 
     def distances(self, detector: Detector, rows: Sequence[int]) -> npt.NDArray[np.float32]:
-        """What scoring gives for some normals: ``(n, p)``."""
+        """Return the distances of some normal images, computed as in scoring: float32 ``(n, p)``."""
         extractor, config = self._extractor, self._task.config
-        # Not from the extractor's own sessions: those of the folds would drive out the ones in use.
+        # Not one of the extractor's cached sessions: those of the folds would evict the ones in use.
         session = open_session(extractor.scoring_graph(detector, self._task.channels))
         tail = tail_inputs(config.grid, config.input_size, 0.0, Quantizer(0.0, 1.0))
         feed: dict[str, Any] = {**tail, "inside": np.ones((1, 1, 1), np.float32)}
@@ -327,12 +331,12 @@ class TeacherFeatures:
         return np.concatenate(found)
 
 
-# Images as the networks take them, and the teacher's answers at every layer.
+# Images as the input of the networks, and the teacher's outputs at every layer.
 _Batch = tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]
 
 
 def _cut(maps: npt.NDArray[Any], places: npt.NDArray[np.int64], side: int) -> npt.NDArray[Any]:
-    """A square out of each map ``(n, c, h, w)``, at ``places`` (row, column)."""
+    """Cut a square out of each map ``(n, c, h, w)``, with its corner at ``places`` (row, column)."""
     cut = [one[:, y : y + side, x : x + side] for one, (y, x) in zip(maps, places, strict=True)]
     return np.stack(cut)
 

@@ -1,6 +1,6 @@
-"""The student of ``stfpm``: a small convolutional pyramid that answers at the teacher's layers.
+"""The student network of ``stfpm``: a small convolutional pyramid with an output for each teacher layer.
 
-Importing this file loads no torch.
+Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-# Channels by stride. Within them the cost of a layer is about the same at every stride, and the whole about
-# that of the smallest backbone here.
+# The number of channels by stride: the cost of a layer is about the same at every stride, and the total cost
+# about that of the smallest supported backbone.
 _WIDTHS = {2: 16, 4: 32, 8: 64, 16: 128, 32: 192}
 
 
 def build(layers: Sequence[Layer]) -> Module:
-    """``image``, float32 ``(n, 3, h, w)``, to one map a layer, ``(n, channels, h / stride, w / stride)``.
+    """Build a student for a teacher's layers.
 
     Args:
-        layers: the teacher's, from shallow to deep.
+        layers: the layers of the teacher, from shallow to deep.
+
+    Returns:
+        A module from ``image``, float32 ``(n, 3, h, w)``, to one map ``(n, channels, h / stride, w /
+        stride)`` for each layer.
     """
     from torch import nn, relu
 
@@ -63,18 +67,18 @@ def build(layers: Sequence[Layer]) -> Module:
                 self.heads.append(nn.Conv2d(width, layer.channels, 1))
 
         def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-            answers, x = [], image
+            outputs, x = [], image
             for stage, head in zip(self.stages, self.heads, strict=True):
                 x = stage(x)
-                answers.append(head(x))
-            return tuple(answers)
+                outputs.append(head(x))
+            return tuple(outputs)
 
-    with drawing_from(0):  # whoever trains it draws its weights anew
+    with drawing_from(0):  # training draws the weights again
         return Student()
 
 
 def weights(layers: Sequence[Layer]) -> int:
-    """How many numbers a student of these layers has, those of its normalising layers aside."""
+    """Return the number of weights in a student of some layers, without those of batch normalization."""
     count, stride, width = 0, 1, 3
     for layer in layers:
         while stride < layer.stride:
@@ -86,5 +90,5 @@ def weights(layers: Sequence[Layer]) -> int:
 
 
 def export(student: Module, layers: Sequence[Layer]) -> bytes:
-    """As ONNX, in eval mode: input ``image``, one output a layer, named as the layer."""
+    """Export a student in eval mode as ONNX: input ``image``, one output for each layer, named like it."""
     return traced(student, [layer.name for layer in layers], side=64, axes=SPATIAL)

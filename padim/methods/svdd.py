@@ -1,23 +1,23 @@
-"""``svdd``: a network that pulls good patches to a point (Deep SVDD, Ruff et al., 2018).
+"""The ``svdd`` method: a network that maps good patches close to one point (Deep SVDD, Ruff et al., 2018).
 
-An encoder without biases (which could map everything to the centre by themselves) and with an activation that
-has no upper bound is trained as part of an autoencoder first. The centre is the mean of what it makes of the
-good patches, its coordinates moved away from zero, where weights of zero would lie. Then the encoder alone is
-trained:
+An encoder without biases (which alone could map everything to the center) and with an activation that has no
+upper bound is first trained as part of an autoencoder. The center is the mean of its output on the good
+patches, with coordinates moved away from zero, which weights of zero would map everything to. Then the
+encoder alone is trained to minimize:
 
-- ``one_class``: the mean squared distance to the centre;
+- ``one_class``: the mean squared distance to the center;
 - ``soft_boundary``: ``R^2 + mean(max(0, distance^2 - R^2)) / nu``, with the radius R after every epoch set to
   the ``1 - nu`` quantile of the good patches' distances.
 
-The network of one fit may shrink its distances more than that of another, so they are told in a unit of its
-own: the root mean square of those parts that did not teach it (``one_class``), or the radius
-(``soft_boundary``: 1 is on the sphere; ranks are those of the paper's ``distance^2 - R^2``).
+The network of one fit may shrink its distances more than that of another, so they are expressed in a unit of
+the fit: the root mean square of the distances of the parts that were not trained on (``one_class``), or the
+radius (``soft_boundary``: 1 is on the sphere; ranks are those of the paper's ``distance^2 - R^2``).
 
-What makes it rank well, measured on the 83 test images of MVTec's bottle (image / pixel AUROC): patches in
-the terms of their own place (:mod:`padim.methods.patches`) give .999 / .976; with one mean and one spread for
-all places, it takes ten epochs at five times the rate to come to .991 / .962. The loss falls for as long as
-one trains, on parts held out as well, because everything shrinks; meanwhile the map gets worse: .999 / .957
-after 40 epochs at a rate of 1e-3. Hence the low rate.
+The settings come from measurements on the 83 test images of MVTec's bottle (image / pixel AUROC): patches
+standardized for their position (:mod:`padim.methods.patches`) give .999 / .976; with one mean and one
+standard deviation for all positions, it takes ten epochs at five times the rate to reach .991 / .962. The
+loss falls for as long as the training continues, also on held-out parts, because everything shrinks;
+meanwhile the map gets worse: .999 / .957 after 40 epochs at a rate of 1e-3. Hence the low rate.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from padim.config import PadimConfig
 from padim.methods import cross_fitting, patches
 from padim.methods.base import FitResult, Losses, Task
 from padim.methods.patches import Standard
-from padim.methods.training import Phase, TrainingPlan, Turn, initialise, train
+from padim.methods.training import Phase, TrainingPlan, Turn, initialize, train
 from padim.network.detector import MISFIT, Array, EmbeddingDetector, Saved
 from padim.network.nodes import FLOAT, Piece, op, tensor
 from padim.network.randomness import drawing_from
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 HIDDEN = 64
 CODE = 32
 LEAK = 0.1
-# The paper's distance of the centre's coordinates from zero.
+# The smallest distance of the center's coordinates from zero, as in the paper.
 AWAY = 0.1
 RATE_PREPARING = 1e-3
 RATE = 2e-4
@@ -53,12 +53,12 @@ DECAY = 1e-6
 
 @dataclass(frozen=True)
 class Sphere(EmbeddingDetector):
-    """Distance to the centre, in the unit of the fit.
+    """A detector whose distances are those of the encoded patches to a center, in the unit of the fit.
 
     Attributes:
-        standard: of every place.
-        first: float32 ``(d, hidden)``.
-        second: float32 ``(hidden, code)``.
+        standard: the standardization of every position.
+        first: float32 ``(d, hidden)``, the weights of the first layer.
+        second: float32 ``(hidden, code)``, the weights of the second layer.
         center: float32 ``(code,)``.
         unit: float32 ``()``, above 0.
     """
@@ -156,7 +156,7 @@ class Sphere(EmbeddingDetector):
 
 
 def center_of(codes: Tensor) -> Tensor:
-    """The mean of codes ``(k, code)``, its coordinates at least :data:`AWAY` from zero."""
+    """Return the mean of codes ``(k, code)``, each coordinate moved to at least :data:`AWAY` from zero."""
     import torch
 
     mean = codes.mean(dim=0)
@@ -165,31 +165,31 @@ def center_of(codes: Tensor) -> Tensor:
 
 
 def radius_of(squared: Tensor, nu: float) -> Tensor:
-    """The radius that leaves a share ``nu`` of the squared distances ``(k,)`` outside."""
+    """Return the radius that a share ``nu`` of the squared distances ``(k,)`` exceed."""
     import torch
 
     return torch.quantile(squared, 1 - nu).sqrt()
 
 
 def objective(squared: Tensor, radius: Tensor | None, nu: float) -> Tensor:
-    """The loss of squared distances ``(k,)``: with a radius the soft boundary's, else the mean."""
+    """Return the loss of squared distances ``(k,)``: soft-boundary with a radius, else their mean."""
     if radius is None:
         return squared.mean()
     return radius**2 + (squared - radius**2).clamp(min=0).mean() / nu
 
 
 def fit_detector(task: Task) -> FitResult:
-    """Train on the patches of the normals in the fit, by folds for the held-out distances.
+    """Train on the patches of the normal images in the fit, with cross-fitting for the held-out distances.
 
     Raises:
-        Cancelled: the task's ``watch`` asked to stop.
-        PadimError: the embeddings are no numbers.
+        Cancelled: the task's ``watch`` asked to cancel.
+        PadimError: the embeddings are not finite.
     """
     return cross_fitting.cross_fit(task, lambda turn: fit(task, turn))
 
 
 def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:
-    """One training: the autoencoder, then the sphere."""
+    """Train the autoencoder, then the encoder, on a turn's rows; return the detector and loss curves."""
     import torch
     from torch import nn
 
@@ -208,7 +208,7 @@ def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:
             nn.LeakyReLU(LEAK), nn.Linear(CODE, HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, d)
         )
     autoencoder = nn.Sequential(encoder, decoder)
-    initialise(autoencoder, turn.seed)
+    initialize(autoencoder, turn.seed)
 
     def drawn(rng: np.random.Generator) -> Iterable[Tensor]:
         return (trained[torch.from_numpy(batch)] for batch in patches.batches(len(trained), rng))
@@ -257,7 +257,7 @@ def fit(task: Task, turn: Turn) -> tuple[Sphere, tuple[Losses, ...]]:
     first, second = (
         np.ascontiguousarray(layer.weight.detach().numpy().T) for layer in (encoder[0], encoder[2])
     )
-    # Where nothing varies there is nothing to tell by, and no unit either.
+    # If nothing varies, all distances are zero and there is no unit.
     unit = np.array(usual.item() or 1.0, np.float32)
     detector = Sphere(standard, first, second, center.numpy(), unit)
     return detector, (preparing, losses)

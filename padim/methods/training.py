@@ -1,25 +1,26 @@
-"""The training loop of the methods that train a network: seeded, stops early, goes on after a stop.
+"""The training loop of the methods that train a network: seeded, with early stopping, and resumable.
 
-    def fit(turn):                          # for padim.methods.cross_fitting.learn, which describes a turn
+    def fit(turn):                          # for padim.methods.cross_fitting.cross_fit, which creates the
+    turns
         module = Student()                  # any torch.nn.Module, on any device
-        initialise(module, turn.seed)       # the same weights for the same seed
+        initialize(module, turn.seed)       # the same weights for the same seed
         losses = train(
             module,
             turn,
-            Plan.of(config, rate=1e-3),
-            batches=lambda rng: ...,        # of one epoch, of turn.rows, drawn by this generator alone
-            loss=lambda batch: ...,         # a scalar tensor, the mean over what is in the batch
-            held_out=lambda: ...,           # batches of turn.stop_rows; without any, training loss stops
+            TrainingPlan.of(config, rate=1e-3),
+            batches=lambda rng: ...,        # one epoch of turn.rows, drawn with this generator only
+            loss=lambda batch: ...,         # a scalar tensor, the mean over the batch
+            held_out=lambda: ...,           # batches of turn.stop_rows; if empty, the training loss is used
         )
         return TheDetector(...), (losses,)  # module has the weights of its best epoch, and is in eval mode
 
-A batch may be anything: the loop hands what ``batches`` and ``held_out`` yield to ``loss`` and looks at
-nothing in it. All that changes while training must be in ``module.state_dict()`` (use ``register_buffer``);
-all that is random must come from the generator. Then a training that was stopped goes on from the last epoch
-on disk and ends bit for bit as one that was never stopped; one that had ended is not run again. Several
-trainings in one turn tell each other apart by :class:`Phase`.
+A batch may be any object: the loop passes the items that ``batches`` and ``held_out`` yield to ``loss`` and
+does not read them itself. All state that changes during training must be in ``module.state_dict()`` (use
+``register_buffer``); all randomness must come from the generator. Then a training that was interrupted
+resumes from the last epoch on disk and ends bitwise equal to one without an interruption; a finished training
+is not run again. Several trainings in one turn are distinguished by their :class:`Phase`.
 
-Importing this file loads no torch.
+Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ if TYPE_CHECKING:
 
 Batch = TypeVar("Batch")
 
-# What a stop can cost, beside the epoch under way.
+# The training time that an interruption can lose, besides the current epoch.
 SECONDS_BETWEEN_SAVES = 2.0
-# Of the progress that one training counts for.
+# Progress steps per training.
 _STEPS = 100
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -66,14 +67,14 @@ class Turn:
     """One training of a method, among the several that fitting takes.
 
     Attributes:
-        name: in the words of the interface: "all parts", "without fold 2".
-        rows: of the normals to learn from.
-        stop_rows: of other parts, which say when to stop; empty where there are too few.
-        seed: of all that is random.
-        number, of: which training it is, counted from 0, and of how many: for progress.
-        watch: for progress and cancelling.
-        folder: keeps the state; None keeps nothing.
-        key: of everything that the training depends on.
+        name: what is trained, as the interface shows it: "all parts", "without fold 2".
+        rows: the rows of the normal images to train on.
+        stop_rows: the rows of other parts, which decide when to stop; empty where there are too few.
+        seed: the seed of everything random.
+        number, of: the index of the training, counted from 0, and the number of trainings, for progress.
+        watch: reports progress and asks whether to cancel.
+        folder: where the state is saved; None saves nothing.
+        key: a hash of everything that the training depends on.
     """
 
     name: str
@@ -88,36 +89,36 @@ class Turn:
 
     @property
     def words(self) -> str:
-        """To be put behind "Training"."""
+        """Return the text that follows the word "Training" in progress messages."""
         return f"{self.name} of {self.of - 1}" if self.name.startswith("without") else f"with {self.name}"
 
     def report(self, share: float, stage: str) -> None:
-        """Tell which share of this training is done, and stop if asked to.
+        """Report which share of this training is done.
 
         Raises:
-            Cancelled: the caller wants to stop.
+            Cancelled: the caller asked to cancel.
         """
         self.watch.step(int(_STEPS * (self.number + share)), _STEPS * self.of, stage)
 
     def check(self) -> None:
-        """Stop if asked to; tells nothing.
+        """Check for cancellation without reporting progress.
 
         Raises:
-            Cancelled: the caller wants to stop.
+            Cancelled: the caller asked to cancel.
         """
         Watch(cancel=self.watch.cancel).step(0, None, "")
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a network is trained.
+    """The hyperparameters of a training.
 
     Attributes:
-        epochs: at most.
-        patience: epochs without improvement before it stops.
-        rate: of learning, Adam's step.
+        epochs: the maximum number of epochs.
+        patience: the number of epochs without improvement after which the training stops.
+        rate: the learning rate of Adam.
         decay: decoupled weight decay (AdamW); 0 is plain Adam.
-        clip: largest norm of the gradient; None leaves it as it is.
+        clip: the maximum norm of the gradient; None does not clip.
     """
 
     epochs: int
@@ -130,7 +131,7 @@ class TrainingPlan:
     def of(
         cls, config: PadimConfig, rate: float, decay: float = 0.0, clip: float | None = None
     ) -> TrainingPlan:
-        """With the config's epochs and patience."""
+        """Create a plan with the epochs and patience of a config."""
         return cls(config.max_epochs, config.patience, rate, decay, clip)
 
 
@@ -139,9 +140,9 @@ class Phase:
     """One of several trainings in a turn.
 
     Attributes:
-        verb: how the interface calls it.
-        suffix: to the name of the losses.
-        begin, end: share of the turn's progress.
+        verb: what the interface calls it in progress messages.
+        suffix: appended to the name of the loss curves.
+        begin, end: the part of the turn's progress that the phase covers, as shares.
     """
 
     verb: str = "Training"
@@ -150,10 +151,10 @@ class Phase:
     end: float = 1.0
 
 
-def initialise(module: Module, seed: int) -> None:
-    """Draw the weights of linear and convolution layers anew from a generator of their own (He et al., 2015).
+def initialize(module: Module, seed: int) -> None:
+    """Initialize the weights of linear and convolution layers from a separate generator (He et al., 2015).
 
-    Biases become zero and normalising layers neutral. torch's global generator is not touched.
+    Biases are set to zero and normalization layers reset. The global generator of torch is not used.
     """
     import torch
     from torch import nn
@@ -187,33 +188,34 @@ def train(
     """Train a network in place, and leave it with the weights of its best epoch.
 
     Args:
-        module: with all state in its ``state_dict()``.
-        turn: name, seed, progress and where the state is kept. Its rows are the caller's business.
-        plan: epochs, patience, rate.
-        batches: the minibatches of one epoch, drawn by the generator given and nothing else.
-        loss: of a minibatch, a scalar.
-        held_out: minibatches of other parts; if it is None or yields nothing, the training loss says when to
-            stop.
-        after_epoch: may change the module's buffers, before the held-out loss is taken.
+        module: the network, with all its state in ``state_dict()``.
+        turn: name, seed, progress and where the state is saved. Its rows are not read.
+        plan: the hyperparameters.
+        batches: returns the minibatches of one epoch; all randomness comes from the generator it is given.
+        loss: returns the loss of a minibatch, a scalar tensor.
+        held_out: returns minibatches of other parts; if it is None or yields nothing, the training loss
+            decides when to stop.
+        after_epoch: may change the module's buffers before the held-out loss is computed.
         phase: which of several trainings in this turn.
-        threads: of torch's; by default as many as the rest of the engine takes. Networks of a few thousand
-            weights are trained faster by one: the threads would wait for each other at every layer.
+        threads: the number of torch threads; by default as many as the rest of the package uses.
+            Networks of a few thousand weights train faster with one, because threads would wait for
+            each other at every layer.
 
     Returns:
-        The curves. Losses are means over the minibatches.
+        The loss curves. Losses are means over the minibatches.
 
     Raises:
-        Cancelled: ``turn.watch`` asked to stop; what was done is on disk.
-        PadimError: the loss is no number from the first epoch on.
+        Cancelled: ``turn.watch`` asked to cancel; the progress so far is on disk.
+        PadimError: the loss is not finite from the first epoch on.
     """
     import torch
 
     phase = phase or Phase()
     kind = torch.optim.AdamW if plan.decay else torch.optim.Adam
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimiser = kind(parameters, lr=plan.rate, weight_decay=plan.decay)
+    optimizer = kind(parameters, lr=plan.rate, weight_decay=plan.decay)
     saved = _State(turn, plan, phase)
-    run = saved.resume(module, optimiser) or _Run()
+    run = saved.resume(module, optimizer) or _Run()
     name = f"{turn.name}{phase.suffix}"
 
     def mean(batches: Iterable[Batch], step: bool) -> float:
@@ -222,15 +224,15 @@ def train(
             turn.check()
             value = loss(batch)
             if step:
-                optimiser.zero_grad(set_to_none=True)
+                optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 if plan.clip is not None:
                     torch.nn.utils.clip_grad_norm_(parameters, plan.clip)
-                optimiser.step()
+                optimizer.step()
             total, count = total + value.item(), count + 1
         return total / count if count else math.nan
 
-    with _alone(turn, phase), _threads(threads or workers()):
+    with _exclusive(turn, phase), _threads(threads or workers()):
         while not run.ended(plan):
             shown = f", loss {run.train[-1]:.3g}" if run.train else ""
             turn.report(
@@ -238,7 +240,7 @@ def train(
                 f"{phase.verb} {turn.words}: epoch {run.epoch + 1} of {plan.epochs}{shown}",
             )
             module.train()
-            # A generator of its own for every epoch: there is no state of one to keep.
+            # Every epoch has a generator of its own, so that no generator state has to be saved.
             trained = mean(batches(_generator(turn.seed, name, run.epoch)), step=True)
             module.eval()
             with torch.no_grad():
@@ -249,11 +251,11 @@ def train(
                 run.diverged = True
             else:
                 run.add(trained, trained if math.isnan(unseen) else unseen, module)
-            saved.put(module, optimiser, run, last=run.ended(plan))
+            saved.put(module, optimizer, run, last=run.ended(plan))
         if run.best_state is None:
             raise PadimError(
-                f"the training {turn.words} leads nowhere: its loss is not a number; the images' features "
-                "may be damaged"
+                f"the training {turn.words} failed because its loss is not a finite number; the images' "
+                "features may be damaged"
             )
         module.load_state_dict(run.best_state)
         module.eval()
@@ -261,7 +263,7 @@ def train(
 
 
 class _Run:
-    """How far a training is."""
+    """The progress of a training: its loss curves and best weights."""
 
     def __init__(self) -> None:
         self.train: list[float] = []
@@ -272,44 +274,44 @@ class _Run:
 
     @property
     def epoch(self) -> int:
-        """The next one, counted from 0."""
+        """Return the index of the next epoch, counted from 0."""
         return len(self.train)
 
     def add(self, trained: float, unseen: float, module: Module) -> None:
-        """An epoch's losses; the weights are kept if they are the best."""
+        """Record the losses of an epoch, and its weights if they are the best so far."""
         self.train.append(trained)
-        # JSON knows no infinity; what is no number can be the best of nothing.
+        # JSON has no infinity; an epoch whose loss is not finite is never the best.
         self.held_out.append(unseen if math.isfinite(unseen) else 1e30)
         if self.best_state is None or self.held_out[-1] < self.held_out[self.best]:
             self.best = len(self.held_out) - 1
             self.best_state = {key: value.clone() for key, value in module.state_dict().items()}
 
     def ended(self, plan: TrainingPlan) -> bool:
-        """Whether there is nothing more to be done."""
+        """Whether the training is finished."""
         waited = self.epoch - 1 - self.best
         return self.diverged or self.epoch >= plan.epochs or (self.epoch > 0 and waited >= plan.patience)
 
 
 class _State:
-    """A training on disk: weights, the optimiser's moments, curves and best weights in one .npz."""
+    """The state of a training on disk: weights, optimizer moments, loss curves and best weights."""
 
     def __init__(self, turn: Turn, plan: TrainingPlan, phase: Phase) -> None:
         import torch
 
-        # Another version of torch may round otherwise: a training goes on where it began or not at all.
+        # Another version of torch may round differently, so its state is not resumed.
         parts = [turn.key, turn.name, turn.seed, list(turn.rows), list(turn.stop_rows)]
         text = json.dumps([*parts, asdict(plan), phase.suffix, str(torch.__version__)])
         digest = hashlib.sha256(text.encode()).hexdigest()[:24]
         self._path = None if turn.folder is None else turn.folder / f"{digest}.npz"
         self._saved = time.monotonic()
 
-    def put(self, module: Module, optimiser: Optimizer, run: _Run, *, last: bool) -> None:
-        """Keep the state behind an epoch, not more often than every few seconds; the last one always."""
+    def put(self, module: Module, optimizer: Optimizer, run: _Run, *, last: bool) -> None:
+        """Save the state after an epoch, at most every few seconds; always after the last epoch."""
         if self._path is None or (not last and time.monotonic() < self._saved + SECONDS_BETWEEN_SAVES):
             return
         arrays = {f"now/{key}": value for key, value in _arrays(module.state_dict()).items()}
         arrays |= {f"best/{key}": value for key, value in _arrays(run.best_state or {}).items()}
-        for index, moments in optimiser.state_dict()["state"].items():
+        for index, moments in optimizer.state_dict()["state"].items():
             arrays |= {f"moment/{index}/{key}": moments[key].numpy(force=True) for key in _MOMENTS}
         arrays |= {
             "train": np.array(run.train, np.float64),
@@ -322,15 +324,15 @@ class _State:
         write_sealed(self._path, content.getvalue())
         self._saved = time.monotonic()
 
-    def resume(self, module: Module, optimiser: Optimizer) -> _Run | None:
-        """Put back what was kept; None, and nothing is changed, if there is nothing of use."""
+    def resume(self, module: Module, optimizer: Optimizer) -> _Run | None:
+        """Restore the saved state; return None and change nothing if there is no usable one."""
         import torch
 
         if self._path is None:
             return None
         try:
             if not is_whole(self._path):
-                return None  # damaged, or of an earlier version: trained afresh, the same comes of it
+                return None  # damaged, or of an earlier version: a new training gives the same result
             with np.load(self._path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             run = _Run()
@@ -347,8 +349,8 @@ class _State:
             for key, value in _below(arrays, "moment/").items():
                 index, _, moment = key.partition("/")
                 moments.setdefault(int(index), {})[moment] = torch.from_numpy(value)
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
             module.load_state_dict({key: torch.from_numpy(value) for key, value in now.items()})
             if best:
                 run.best_state = {
@@ -376,14 +378,15 @@ _one_at_a_time = threading.Lock()
 
 
 @contextmanager
-def _alone(turn: Turn, phase: Phase) -> Iterator[None]:
-    """One training at a time: how many threads torch takes is a setting of the whole process.
+def _exclusive(turn: Turn, phase: Phase) -> Iterator[None]:
+    """Hold the lock that allows one training at a time in the process.
 
-    Two at once would take each other's number, round otherwise than by themselves, and leave behind the wrong
-    one. They would not be faster either: each takes all cores.
+    The number of torch threads is a setting of the process. Two trainings at once would use each other's
+    number, round differently than alone, and leave the wrong number set. They would not be faster either,
+    because each uses all cores.
 
     Raises:
-        Cancelled: ``turn.watch`` asked to stop while another training went on.
+        Cancelled: ``turn.watch`` asked to cancel while another training was running.
     """
     if not _one_at_a_time.acquire(blocking=False):
         turn.report(phase.begin, "Waiting for another training to end")
@@ -397,7 +400,7 @@ def _alone(turn: Turn, phase: Phase) -> Iterator[None]:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """That many of torch's threads: sums are shared out alike, so the same seed gives the same bits."""
+    """Set the number of torch threads, which determines the order of summation and so the exact result."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,6 @@
-"""Studies: which of many configurations suits a part. :mod:`~padim.study.plan` says what is compared,
-:mod:`~padim.study.runner` does it, :mod:`~padim.study.ranking` compares the results by
-:mod:`~padim.analysis.significance`, and :mod:`~padim.study.report` writes them down.
+"""Studies: the comparison of many configurations on one or more data sets.
+
+:mod:`~padim.study.plan` lists the configurations, :mod:`~padim.study.runner` fits and evaluates them,
+:mod:`~padim.study.ranking` compares the results by :mod:`~padim.analysis.significance`, and
+:mod:`~padim.study.report` writes them to files.
 """

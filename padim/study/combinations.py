@@ -1,4 +1,4 @@
-"""Everything combined with everything: methods, networks, choices of their layers and input sizes."""
+"""Configurations from all combinations of methods, networks, layer choices and input sizes."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ LAYER_CHOICES: Mapping[LayerChoice, str] = {
     "early": "Without the deepest",
     "late": "Without the earliest",
 }
-"""Which of a network's standard layers are read, in words."""
+"""The choices of a network's standard layers, with their names in the interface."""
 
 
 @dataclass(frozen=True)
 class Combinations:
-    """What is to be combined: everything with everything.
+    """Lists of choices, of which all combinations are compared.
 
     Attributes:
-        methods, networks: names.
-        layers: which of each network's standard layers are read.
+        methods, networks: the names of methods and networks.
+        layers: choices of each network's standard layers.
         sizes: sides of the input in pixels.
         stride: pixels per grid position.
     """
@@ -42,10 +42,10 @@ class Combinations:
     stride: int = 8
 
     def variants(self) -> tuple[Variant, ...]:
-        """The configurations, named after what they differ in.
+        """Return all configurations, named after the choices in which they differ.
 
         Raises:
-            PadimError: choices that do not go together; says which.
+            PadimError: choices are incompatible; the message states which.
         """
         entries = []
         for method, network, layers, size in itertools.product(
@@ -75,17 +75,17 @@ class Combinations:
 
 
 def layers_of(network: str, choice: LayerChoice) -> tuple[str, ...]:
-    """Names of the layers that a choice is, of a network's standard ones."""
+    """Return the names of the layers that a choice selects from a network's standard layers."""
     standard = backbone.get(network).default_layers
     return {"standard": standard, "early": standard[:-1], "late": standard[1:]}[choice]
 
 
 def network_passes(variants: Sequence[Variant]) -> int:
-    """How often a network runs over every image: once for configurations that share its features."""
+    """Return how often networks run over every image: once for configurations that share features."""
     own = [one.config for one in variants if not one.config.needs_images]
     return len({shared_by(config) for config in own}) + len(variants) - len(own)
 
 
 def that_train(variants: Sequence[Variant]) -> int:
-    """How many of the configurations train a network of their own."""
+    """Return how many of the configurations train a network."""
     return sum(any(METHODS[name].trains for name in one.config.methods_used) for one in variants)

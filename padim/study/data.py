@@ -1,7 +1,8 @@
-"""What a study is made on: for each category, good parts to fit on and labelled images to judge.
+"""The data of a study: for each category, good parts to fit on and labelled images for evaluation.
 
-A category in MVTec AD's or VisA's layout says which good parts are to fit on. Of any other, a seeded draw of
-its good parts is fitted on and the rest judged, so that no image is judged by a model that knows it.
+Data sets in the layout of MVTec AD or VisA specify the good parts to fit on. For other data sets, a seeded
+random selection of the good parts is fitted on and the others are used for evaluation, so that no image is
+scored by a model that was fitted on it.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ from padim.text import count
 
 __all__ = ["Category", "categories", "category", "digest"]
 
-# The share of good parts to fit on where nobody has set any aside: with defects, which take good ones to be
-# held against, and without.
+# The share of good parts to fit on where the data set does not specify them: with defects, which need good
+# parts for comparison, and without.
 _TO_FIT = 0.5
 _TO_FIT_WITHOUT_DEFECTS = 0.8
 
 
 @dataclass(frozen=True)
 class Category:
-    """One kind of part.
+    """The data set of one kind of part, divided for fitting and evaluation.
 
     Attributes:
-        name: unique in its study.
-        normals: good parts to fit on.
-        tests: labelled images, none of the normals.
-        drawn: the normals were drawn from the good parts, because nobody had set any aside.
+        name: a name that is unique in the study.
+        normals: the good parts to fit on.
+        tests: labelled images for evaluation, disjoint from ``normals``.
+        drawn: whether ``normals`` were drawn at random from the good parts, because the data set
+            does not specify them.
     """
 
     name: str
@@ -45,28 +47,28 @@ class Category:
 
     @property
     def defects(self) -> int:
-        """How many of the images to judge show a defect."""
+        """Return the number of images for evaluation that show a defect."""
         return sum(not sample.good for sample in self.tests.samples.values())
 
     @property
     def about(self) -> str:
-        """What it consists of, in words."""
+        """Return a description of the category as text."""
         good = len(self.tests) - self.defects
-        judged = f"judged on {count(good, 'good part')} and {count(self.defects, 'defect')}"
+        tests = f"evaluated on {count(good, 'good part')} and {count(self.defects, 'defect')}"
         how = " drawn at random" if self.drawn else ""
-        return f"fitted on {count(len(self.normals), 'good part')}{how}, {judged}"
+        return f"fitted on {count(len(self.normals), 'good part')}{how}, {tests}"
 
 
 def category(name: str, dataset: Dataset, seed: int = 0) -> Category:
-    """Good parts to fit on, and the rest.
+    """Divide a data set into good parts to fit on and images for evaluation.
 
     Args:
-        name: what it is called.
-        dataset: with or without good parts set aside.
-        seed: of the draw where none are.
+        name: the name of the category.
+        dataset: a data set with or without specified good parts to fit on.
+        seed: the seed of the random selection if it specifies none.
 
     Raises:
-        PadimError: too few good parts to fit on and judge.
+        PadimError: there are too few good parts to fit on or images for evaluation.
     """
     if dataset.training:
         found = Category(name, dataset.only(dataset.training), dataset)
@@ -78,7 +80,7 @@ def category(name: str, dataset: Dataset, seed: int = 0) -> Category:
     if len(found.normals) < FEWEST_PARTS or not len(found.tests):
         raise PadimError(
             f"{name}: has {count(len(found.normals), 'good part')} to fit on and "
-            f"{count(len(found.tests), 'image')} to judge; a study takes at least {FEWEST_PARTS} and 1"
+            f"{count(len(found.tests), 'image')} to evaluate on; a study takes at least {FEWEST_PARTS} and 1"
         )
     return found
 
@@ -86,7 +88,7 @@ def category(name: str, dataset: Dataset, seed: int = 0) -> Category:
 def _drawn(
     good: Sequence[LabeledSample], share: float, seed: int
 ) -> tuple[list[LabeledSample], list[LabeledSample]]:
-    """So many of them, and the others, both in their order."""
+    """Return a random share of the good parts, and the others, both in their original order."""
     order = np.random.default_rng(seed).permutation(len(good))
     chosen = set(order[: round(share * len(good))].tolist())
     return (
@@ -98,17 +100,17 @@ def _drawn(
 def categories(
     path: str | Path, names: Sequence[str] = (), seed: int = 0, *, beside: bool = True
 ) -> tuple[Category, ...]:
-    """All categories at a place.
+    """Open all categories at a path.
 
     Args:
-        path: one data set (a folder, a zip or a CSV, labelled or good parts alone), or a folder of folders in
-            MVTec AD's layout.
-        names: only these; none is all.
+        path: one data set (a folder, zip file or CSV table, labelled or of good parts only), or a folder of
+            folders in the layout of MVTec AD.
+        names: the categories to open; an empty sequence opens all.
         seed: as for :func:`category`.
-        beside: whether masks that lie beside the folder may be read.
+        beside: whether masks next to the folder may be read.
 
     Raises:
-        PadimError: nothing there that can be studied, or not one of the names.
+        PadimError: there is no data set at the path, or a named category does not exist.
     """
     path = Path(path)
     single = path.is_file() or (path / "test").is_dir() or (path / "train").is_dir()
@@ -135,14 +137,14 @@ def categories(
 
 
 def digest(found: Category, watch: Watch, stage: str) -> str:
-    """Hex SHA-256 of every image's and mask's content, label and name: the same images, the same digest.
+    """Return a hex SHA-256 over the content, label and name of all images and masks of a category.
 
-    What cannot be read counts as empty: it will be told when it is wanted.
+    Files that cannot be read count as empty; they are reported when they are needed.
 
     Raises:
-        Cancelled: ``watch`` asked to stop.
+        Cancelled: ``watch`` asked to cancel.
     """
-    whole = hashlib.sha256()
+    digest_of_all = hashlib.sha256()
     total, done = len(found.normals) + len(found.tests), 0
     for role, dataset in (("fit", found.normals), ("judge", found.tests)):
         for name, data in dataset:
@@ -159,7 +161,7 @@ def digest(found: Category, watch: Watch, stage: str) -> str:
                 hashlib.sha256(mask).digest(),
             ):
                 content = part.encode() if isinstance(part, str) else part
-                whole.update(len(content).to_bytes(4, "little") + content)
+                digest_of_all.update(len(content).to_bytes(4, "little") + content)
             done += 1
             watch.step(done, total, stage)
-    return whole.hexdigest()
+    return digest_of_all.hexdigest()

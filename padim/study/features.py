@@ -1,7 +1,7 @@
-"""What one network gives for all images of a category, on disk: extracted once, shared by configurations.
+"""The features of all images of a category on disk: extracted once and shared by configurations.
 
-Configurations of the same network, weights, input size, shape and grid read the same features, each the
-channels of its own layers. Of the images to judge, what counting needs beside the features is kept too, so
+Configurations with the same network, weights, input size, aspect handling and grid read the same features,
+each the channels of its own layers. For the images for evaluation, their masks and labels are stored too, so
 that no image is decoded twice.
 """
 
@@ -41,15 +41,15 @@ _SHARED = ("backbone", "weights", "input_size", "fit", "grid_stride", "feature_n
 
 
 def shared_by(config: PadimConfig) -> tuple[object, ...]:
-    """What must be equal for two configurations to read the same features."""
+    """Return the settings that two configurations must have in common to share features."""
     return tuple(getattr(config, name) for name in _SHARED)
 
 
 def union(configs: Sequence[PadimConfig]) -> PadimConfig:
-    """The configuration with all of their layers, all channels.
+    """Return the configuration with the layers of all given configurations, and all channels.
 
     Raises:
-        ValueError: they share no features.
+        ValueError: the configurations cannot share features.
     """
     if len({shared_by(config) for config in configs}) != 1:
         raise ValueError("configurations of one network, input size and grid are needed")
@@ -62,14 +62,14 @@ def union(configs: Sequence[PadimConfig]) -> PadimConfig:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """An image whose features are there.
+    """An image with extracted features.
 
     Attributes:
-        name: in its data set.
-        kind: ``good``, or what is wrong with it.
-        sha256: of its file.
+        name: its name in the data set.
+        kind: ``good`` or the kind of defect.
+        sha256: the SHA-256 of its file.
         original_size: (height, width) in pixels.
-        mask: its place among the masks; None where it has none.
+        mask: the index of its mask; None without a mask.
     """
 
     name: str
@@ -81,12 +81,12 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class _Record:
-    """What is known of a category whose features are there.
+    """The record of a category with extracted features.
 
     Attributes:
-        normals, tests: in the order of their spools.
-        seconds: that reading the normals and running the network on them took.
-        failed: (name, why) of files that could not be used.
+        normals, tests: the images in the order of their feature stores.
+        seconds: the time for reading the normal images and running the network on them.
+        failed: (name, reason) of files that could not be used.
     """
 
     normals: tuple[ImageRecord, ...]
@@ -96,16 +96,17 @@ class _Record:
 
 
 class Features:
-    """The features of one category by one network, in a folder of their own."""
+    """The features of one category by one network, in a separate folder."""
 
     def __init__(self, folder: Path, config: PadimConfig) -> None:
-        """
+        """Open the features in a folder, extracted or not.
+
         Args:
-            folder: for these alone.
-            config: its layers are extracted (:func:`union`).
+            folder: a folder for these features only.
+            config: the configuration whose layers are extracted (:func:`union`).
 
         Raises:
-            BackboneError: no weights.
+            BackboneError: the weights are not available.
         """
         self.folder = folder
         self.config = config
@@ -121,18 +122,18 @@ class Features:
 
     @property
     def record(self) -> _Record:
-        """Which images they are; :meth:`take` first."""
+        """Return the record of the images; :meth:`extract` must have been called."""
         assert self._record is not None
         return self._record
 
-    def take(self, category: Category, watch: Watch) -> None:
-        """Run the network over the category, unless that is done already.
+    def extract(self, category: Category, watch: Watch) -> None:
+        """Run the network over the images of the category, unless the features are already on disk.
 
         Raises:
-            Cancelled: ``watch`` asked to stop.
-            PadimError: none of the normals, or none of the others, can be used.
+            Cancelled: ``watch`` asked to cancel.
+            PadimError: no image to fit on, or no image for evaluation, can be used.
         """
-        if self._read() and self._whole():
+        if self._read() and self._intact():
             return
         shutil.rmtree(self.folder, ignore_errors=True)
         failed: list[ImageError] = []
@@ -141,7 +142,7 @@ class Features:
         begun = time.perf_counter()
         normals = tuple(self._run(category.normals, self.normals, watch, "Reading good parts"))
         seconds = time.perf_counter() - begun
-        tests = tuple(self._run(category.tests, self.tests, watch, "Reading images to judge", masks))
+        tests = tuple(self._run(category.tests, self.tests, watch, "Reading images to evaluate", masks))
         failed += [*category.normals.skipped, *category.tests.skipped]
         for found, dataset in ((normals, category.normals), (tests, category.tests)):
             if not found:
@@ -152,7 +153,7 @@ class Features:
         np.save(content, np.packbits(stacked, axis=1), allow_pickle=False)
         write_atomic(self.folder / _MASKS, content.getvalue())
         skipped = tuple((error.name, error.reason) for error in failed)
-        # Last of all: with it, the rest is complete.
+        # Written last: its presence states that the rest is complete.
         record = _Record(normals, tests, seconds, skipped)
         description = {**asdict(record), "masks": xxhash.xxh3_128_hexdigest(content.getvalue())}
         write_atomic(self.folder / _RECORD, json.dumps(sealed(description)).encode())
@@ -166,7 +167,7 @@ class Features:
         stage: str,
         masks: list[npt.NDArray[np.bool_]] | None = None,
     ) -> Iterator[ImageRecord]:
-        """Features to the spool, and whose they are."""
+        """Extract the features of a data set into a feature store, and yield the records of its images."""
         feature_store.start()
         for batch in batches(dataset, self.preprocess, self.extractor.batch_size(), watch, stage):
             embeddings = self.extractor(np.stack([item.rgb for item in batch]))
@@ -187,38 +188,38 @@ class Features:
                         masks.append(at_map_resolution(mask, self.preprocess))
                 yield ImageRecord(item.name, sample.kind, item.sha256, item.original_size, place)
 
-    def _whole(self) -> bool:
-        """Whether all features are as they were written: what is damaged is extracted again."""
+    def _intact(self) -> bool:
+        """Whether all features match their checksums; damaged ones are extracted again."""
         return all(
-            feature_store.whole() == len(feature_store) for feature_store in (self.normals, self.tests)
+            feature_store.count_intact() == len(feature_store) for feature_store in (self.normals, self.tests)
         )
 
     def _read(self) -> bool:
-        """Whether all of it is there."""
+        """Read the record and the masks; return whether all of the data is present."""
         try:
             data = json.loads((self.folder / _RECORD).read_bytes())
             content = (self.folder / _MASKS).read_bytes()
-            # Damaged, or of an earlier version without checksums.
+            # Damaged, or written by an earlier version without checksums.
             if data != sealed(data) or data["masks"] != xxhash.xxh3_128_hexdigest(content):
                 return False
             masks = np.load(io.BytesIO(content), allow_pickle=False)
             record = _Record(
-                _seen(data["normals"]),
-                _seen(data["tests"]),
+                _image_records(data["normals"]),
+                _image_records(data["tests"]),
                 float(data["seconds"]),
                 tuple((str(name), str(why)) for name, why in data["failed"]),
             )
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return False
-        whole = len(self.normals) == len(record.normals) and len(self.tests) == len(record.tests)
+        complete = len(self.normals) == len(record.normals) and len(self.tests) == len(record.tests)
         drawn = sum(seen.mask is not None for seen in record.tests)
-        if not whole or masks.dtype != np.uint8 or masks.ndim != 2 or len(masks) != drawn:
+        if not complete or masks.dtype != np.uint8 or masks.ndim != 2 or len(masks) != drawn:
             return False
         self._record, self._masks = record, masks
         return True
 
     def mask(self, seen: ImageRecord) -> npt.NDArray[np.bool_] | None:
-        """Where its defect is, bool ``(S, S)`` at map resolution; None where nobody has drawn it."""
+        """Return the mask of an image, bool ``(S, S)`` at map resolution; None without a mask."""
         if seen.mask is None:
             return None
         side = self.config.input_size
@@ -226,11 +227,11 @@ class Features:
         return bits.astype(np.bool_).reshape(side, side)
 
     def channels(self, layers: Sequence[str], kept: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """A configuration's channels among those of all layers here.
+        """Return the channels of a configuration as indices into the channels of all extracted layers.
 
         Args:
-            layers: its layers.
-            kept: int64 ``(d,)``, counted among the channels of these layers.
+            layers: the layers of the configuration.
+            kept: int64 ``(d,)``, its channels as indices into the channels of ``layers``.
         """
         place, own = 0, []
         for layer in self.extractor.layers:
@@ -240,11 +241,11 @@ class Features:
         return np.concatenate(own)[kept].astype(np.int64)
 
     def delete(self) -> None:
-        """Free the disk."""
+        """Delete the features from disk."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _seen(entries: Any) -> tuple[ImageRecord, ...]:
+def _image_records(entries: Any) -> tuple[ImageRecord, ...]:
     found = []
     for entry in entries:
         height, width = map(int, entry["original_size"])

@@ -1,4 +1,4 @@
-"""What a judged category comes to: figures with the draws behind them, time, size, and painted defects."""
+"""The figures of an evaluated category with their draws: metrics, time, model size, and painted defects."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from padim.study.result import FIGURES, Result, ScoredImage
 
 __all__ = ["counted", "milliseconds", "painted_recall"]
 
-# Images that tell how long one takes.
+# The number of images timed.
 _TIMED = 8
-# Places that defects are painted on, on each image: every configuration pays for them.
+# Places painted on each image. Few, because every configuration scores them.
 _PLACES = 2
 
 Draws = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ Draws = npt.NDArray[np.float32]
 def counted(
     category: Category, config: PadimConfig, model: Padim, evaluation: Evaluation
 ) -> tuple[Result, Draws]:
-    """All figures of a judged category, and their draws."""
+    """Return all figures of an evaluated category, and their bootstrap draws."""
     level = None if model.current_threshold is None else model.current_threshold.level
     report = evaluation.report(model, level)
     promise = None
@@ -42,7 +42,7 @@ def counted(
         except CalibrationError:
             promise = None
     misses = report.misses
-    no_painted_defects = Figure(None, "there are real defects to judge by")
+    no_painted_defects = Figure(None, "there are real defects to evaluate on")
     result = Result(
         category=category.name,
         config=config,
@@ -81,15 +81,15 @@ def counted(
 
 
 def _bytes(model: Padim) -> int:
-    """Of the network and of what was learnt."""
-    method_seconds = model.state.fitted.detector.files().values()
+    """Return the size in bytes of the network and the fitted detector."""
+    contents = model.state.fitted.detector.files().values()
     return len(model.network.extractor.backbone_onnx) + sum(
-        len(content) if isinstance(content, bytes) else content.nbytes for content in method_seconds
+        len(content) if isinstance(content, bytes) else content.nbytes for content in contents
     )
 
 
 def milliseconds(model: Padim, category: Category, watch: Watch) -> float:
-    """Per image by itself, from its file to its score, with the model's own network; a few are timed."""
+    """Return the milliseconds from a single image file to its score, measured on a few images."""
     samples = list(category.tests.samples.values())
     chosen = [samples[i] for i in sorted({i * len(samples) // _TIMED for i in range(_TIMED)})]
     images = list(category.tests.only(chosen))
@@ -98,15 +98,15 @@ def milliseconds(model: Padim, category: Category, watch: Watch) -> float:
         begun = time.perf_counter()
         if any(True for _ in model.predict([image], cancel=watch.cancel, on_error=lambda error: None)):
             durations.append(time.perf_counter() - begun)
-    # The first one has opened sessions and filled caches. Of the others the quicker ones count: that the
-    # computer was busy with something else is not the configuration's fault.
+    # The first image opens sessions and fills caches and is not counted. Of the others the 25th percentile is
+    # used, which hardly depends on other load of the computer.
     return float(np.percentile(durations[1:], 25)) * 1000 if durations[1:] else 0.0
 
 
 def painted_recall(
     model: Padim, category: Category, images: int, watch: Watch
 ) -> tuple[Figure, npt.NDArray[np.float64], int]:
-    """The share of painted defects that are found, its draws, and how many images were painted on."""
+    """Return the share of painted defects found, its draws, and the number of images painted on."""
     good = [sample for sample in category.tests.samples.values() if sample.kind == GOOD]
     none = np.full(metrics.RESAMPLES, np.nan)
     try:
@@ -126,7 +126,7 @@ def painted_recall(
     tried = np.bincount(of, (~found.void).sum(axis=(1, 2, 3)), len(found.images))
     if not tried.sum():
         return Figure(None, "every painted place alarms before it is painted"), none, len(found.images)
-    # Images are drawn, not places: those of one image are alike.
+    # Images are drawn, not places, because the places of one image are correlated.
     n = len(found.images)
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=metrics.RESAMPLES)
     tries = weights @ tried

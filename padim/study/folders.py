@@ -1,4 +1,4 @@
-"""Studies below one folder: each in a folder of its own, named after the images it is made on."""
+"""The folders of studies: one for each set of images, below a common folder."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["EarlierStudy", "earlier_studies", "remove_study", "study_folder"]
 
 @dataclass(frozen=True)
 class EarlierStudy:
-    """A study with any result.
+    """An existing study with at least one result.
 
     Attributes:
-        folder: its own.
-        label: what it was made on.
-        changed: when, in local time.
+        folder: its folder.
+        label: a description of its images.
+        changed: the time of its last change, in local time.
     """
 
     folder: Path
@@ -33,12 +33,12 @@ class EarlierStudy:
 
 
 def study_folder(root: Path, categories: Sequence[Category], label: str) -> Path:
-    """The folder for a study of these images: the same ones have the same folder, and so go on with it.
+    """Return the folder for a study of some images; a study of the same images is resumed in it.
 
     Args:
-        root: of all studies.
+        root: the folder of all studies.
         categories: the images.
-        label: what they are, as the user knows it.
+        label: a description of the images for the user.
     """
     contents = [(one.name, *one.normals.samples, "", *one.tests.samples) for one in categories]
     digest = hashlib.sha256(repr(contents).encode()).hexdigest()[:12]
@@ -47,7 +47,7 @@ def study_folder(root: Path, categories: Sequence[Category], label: str) -> Path
 
 
 def earlier_studies(root: Path) -> list[EarlierStudy]:
-    """Those with any result, the newest first."""
+    """Return the studies with at least one result, the newest first."""
     found = []
     for file in root.glob("*/study.json"):
         try:
@@ -61,6 +61,6 @@ def earlier_studies(root: Path) -> list[EarlierStudy]:
 
 
 def remove_study(root: Path, folder: Path) -> None:
-    """Remove a study for good; a folder that does not lie directly below ``root`` stays."""
+    """Delete a study permanently; a folder that is not directly below ``root`` is not deleted."""
     if folder.parent == root:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A study as one HTML page: the figures as plain values, put into ``templates/report.html.j2``."""
+"""The HTML report of a study, rendered from ``templates/report.html.j2``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["html_bytes"]
 
 
 def html_bytes(study: Study) -> bytes:
-    """The whole study as one page: nothing is fetched, and without scripts only sorting is missing.
+    """Render a study as one self-contained HTML page; without scripts only sorting is missing.
 
-    Names of files, categories and configurations are somebody else's: every value is escaped.
+    Names of files, categories and configurations are untrusted, so every value is escaped.
     """
     environment = Environment(
         loader=PackageLoader("padim.study"),
@@ -34,7 +34,7 @@ def html_bytes(study: Study) -> bytes:
 
 
 def _head(study: Study) -> dict[str, Any]:
-    """What was compared on what."""
+    """Return the values of the page header."""
     runs = f"{study.done} of {count(len(study.runs), 'run')} done" if study.done < len(study.runs) else ""
     text = [
         count(len(study.variants), "configuration"),
@@ -51,7 +51,7 @@ def _head(study: Study) -> dict[str, Any]:
 
 
 def _figures(study: Study) -> dict[str, Any]:
-    """The ranking and a table for every figure; nothing of both before the first run is done."""
+    """Return the ranking and a table for every figure; both are empty before the first run is done."""
     if not study.done:
         return {"ranking": [], "ranking_heads": [], "over": "", "notes": "", "tables": []}
     by = primary(study)
@@ -98,7 +98,7 @@ def _ranked(one: Overall, by: FigureName, others: Sequence[FigureName]) -> dict[
 
 
 def _cell(shown: str, value: float | str | None, note: str = "") -> dict[str, str]:
-    """What is shown, what is sorted by, and a line below."""
+    """Return the text of a cell, its sort key, and a note below it."""
     number = "" if value is None else f"{value:.8g}" if isinstance(value, float) else str(value)
     return {"shown": shown, "value": number, "note": note}
 
@@ -110,7 +110,7 @@ def _rate(rate: Rate | None, note: str = "") -> dict[str, str]:
 
 
 def _standing(one: Standing | None) -> dict[str, Any]:
-    """A value with its interval, and what its lag behind the best is worth."""
+    """Return a value with its interval and the significance of its difference to the best one."""
     if one is None or one.figure.value is None:
         return {"text": "", "why": "" if one is None else one.figure.why}
     p = p_words(one)
@@ -139,7 +139,7 @@ def _table(shown: Table) -> dict[str, Any]:
 
 
 def _failed(study: Study) -> dict[str, Any]:
-    """Runs and files that came to nothing, and why."""
+    """Return the runs and files that failed, with reasons."""
     files = {at: None for one in study.runs if one.result is not None for at in one.result.failed}
     return {
         "wrong": [f"{one.category}, {one.variant}: {one.why}" for one in study.runs if one.why],
@@ -148,7 +148,7 @@ def _failed(study: Study) -> dict[str, Any]:
 
 
 def _settings(study: Study) -> dict[str, Any]:
-    """What the configurations share, and what each has of its own."""
+    """Return the settings common to all configurations, and those in which they differ."""
     dumps = {one.name: one.config.model_dump(mode="json") for one in study.variants}
     first = next(iter(dumps.values()))
     shared = {key: value for key, value in first.items() if all(d[key] == value for d in dumps.values())}
@@ -163,7 +163,7 @@ def _settings(study: Study) -> dict[str, Any]:
 
 
 def _plain(value: object) -> str:
-    """A setting as YAML would have it."""
+    """Return a setting as plain text."""
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return "all" if value is None else str(value)

@@ -1,7 +1,7 @@
-"""What a study compares: configurations, each with a name, from lists of choices or one by one.
+"""The plan of a study: named configurations, from combinations of lists or listed individually.
 
-Lists are combined, everything with everything; a set of layers goes with the networks that have such layers.
-All of it is checked here, before any work is done, and errors name the entry.
+All combinations of the lists are formed; a set of layers is combined with the networks that have these
+layers. All configurations are checked here, before any work is done, and errors name the entry.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from padim.yaml_text import from_file, parse_yaml
 
 __all__ = ["MOST", "StudyPlan", "Variant"]
 
-# Configurations in one study: beyond them nobody reads the table.
+# The maximum number of configurations in a study; a larger table would not be readable.
 MOST = 200
-# Combinations to look at, many of which may be the same configuration.
-_MOST_LOOKED_AT = 10 * MOST
+# The maximum number of combinations to check, many of which may be the same configuration.
+_MOST_COMBINATIONS = 10 * MOST
 Layers = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One configuration.
+    """One configuration of a study.
 
     Attributes:
-        name: unique in its study.
-        config: all of its settings.
+        name: a name that is unique in the study.
+        config: all settings.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Variant:
 
 
 class StudyPlan(BaseModel):
-    """A study's lists, as they are written down.
+    """The lists of a study as written in its plan.
 
-    With no list and no configuration, the base is the only one there is.
+    Without lists and configurations, the base is the only configuration.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,10 +63,10 @@ class StudyPlan(BaseModel):
 
     @classmethod
     def of(cls, choices: Mapping[str, Any]) -> StudyPlan:
-        """The plan of these lists, its configurations checked.
+        """Create a plan from lists and check its configurations.
 
         Raises:
-            PadimError: an unknown list, or an entry that makes no configuration; names it.
+            PadimError: a list is unknown, or an entry is not a valid configuration; the message names it.
         """
         unknown = [key for key in choices if key not in cls.model_fields]
         if unknown:
@@ -82,10 +82,10 @@ class StudyPlan(BaseModel):
 
     @classmethod
     def from_yaml(cls, text: str) -> StudyPlan:
-        """Parse YAML.
+        """Create a plan from YAML text.
 
         Raises:
-            PadimError: not YAML, no lists, or as :meth:`of`.
+            PadimError: the text is not YAML or has no lists, or as for :meth:`of`.
         """
         data = parse_yaml(text, "the plan")
         if data is None:
@@ -96,31 +96,32 @@ class StudyPlan(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path) -> StudyPlan:
-        """Read a YAML file; errors name the file."""
+        """Create a plan from a YAML file; errors name the file."""
         return from_file(path, cls.from_yaml)
 
     def variants(self) -> tuple[Variant, ...]:
-        """All configurations, in the order of the lists; those alike are one.
+        """Return all configurations in the order of the lists, without duplicates.
 
         Raises:
-            PadimError: an entry that makes no configuration, two of one name, or too many; names it.
+            PadimError: an entry is not a valid configuration, two have the same name, or there are too many;
+                the message names the entry.
         """
         combinations = math.prod(
             max(1, len(one)) for one in (self.methods, self.backbones, self.layers, self.input_sizes)
         )
-        asked = combinations + len(self.configurations)
-        if asked > _MOST_LOOKED_AT:
-            raise PadimError(f"plan: {asked:,} configurations; a study has at most {MOST}")
+        requested = combinations + len(self.configurations)
+        if requested > _MOST_COMBINATIONS:
+            raise PadimError(f"plan: {requested:,} configurations; a study has at most {MOST}")
         found: dict[PadimConfig, str] = {}
         combined = self._combined()
         keys = {key: None for choices in combined for key in choices}
         differing = [key for key in keys if any(one.get(key) != combined[0].get(key) for one in combined)]
         for choices in combined:
-            # What all have in common tells none of them apart.
+            # Choices that all combinations have in common do not belong in their names.
             values = {key: choices[key] for key in differing or keys if key in choices}
             words = _words(values or choices, self.base)
             found.setdefault(
-                _config(_over(self.base, choices), f"configuration '{clipped(words, 80)}'"), words
+                _config(_overridden(self.base, choices), f"configuration '{clipped(words, 80)}'"), words
             )
         named: dict[str, PadimConfig] = {name: config for config, name in found.items()}
         if len(named) < len(found):
@@ -130,9 +131,9 @@ class StudyPlan(BaseModel):
             name = choices.pop("name", None) or _words(choices, self.base)
             place = f"configurations, entry {index}"
             if not isinstance(name, str) or not name.strip():
-                raise PadimError(f"plan: {place}: its name must be a word, got {shown(name)}")
+                raise PadimError(f"plan: {place}: its name must be nonempty text, got {shown(name)}")
             name = name.strip()
-            config = _config(_over(self.base, choices), f"{place} ('{clipped(name, 80)}')")
+            config = _config(_overridden(self.base, choices), f"{place} ('{clipped(name, 80)}')")
             if named.get(name, config) != config:
                 raise PadimError(
                     f"plan: {place}: there is another configuration called '{clipped(name, 80)}'"
@@ -145,7 +146,7 @@ class StudyPlan(BaseModel):
         return tuple(Variant(name, config) for name, config in named.items())
 
     def _combined(self) -> list[dict[str, Any]]:
-        """Choices beside the base's, one for each combination of the lists."""
+        """Return the choices of every combination of the lists, to override the base."""
         lists = (self.methods, self.backbones, self.layers, self.input_sizes)
         if self.configurations and not any(lists):
             return []
@@ -155,10 +156,10 @@ class StudyPlan(BaseModel):
             own = self._layers_of(backbone or self._base_backbone)
             chosen = {} if backbone is None else {"backbone": backbone}
             nets += [{**chosen, "layers": layers} for layers in own] or [chosen]
-        strange = [one for one in self.layers if not any(net.get("layers") == one for net in nets)]
-        if strange:
+        unmatched = [one for one in self.layers if not any(net.get("layers") == one for net in nets)]
+        if unmatched:
             known = clipped(", ".join(self.backbones or (self._base_backbone,)), 200)
-            names = clipped(", ".join(strange[0]), 120)
+            names = clipped(", ".join(unmatched[0]), 120)
             raise PadimError(f"plan: layers: {names} are not the layers of any of {known}")
         methods = [{"method": method} for method in self.methods] or [{}]
         sizes = [{"input_size": size} for size in self.input_sizes] or [{}]
@@ -169,7 +170,7 @@ class StudyPlan(BaseModel):
         return str(self.base.get("backbone", PadimConfig.model_fields["backbone"].default))
 
     def _layers_of(self, backbone: str) -> list[Layers]:
-        """Those of the sets that this network has."""
+        """Return the sets of layers that a network has."""
         try:
             names = {layer.name for layer in registry.get(backbone).layers}
         except BackboneError as error:
@@ -177,8 +178,8 @@ class StudyPlan(BaseModel):
         return [layers for layers in self.layers if layers and names.issuperset(layers)]
 
 
-def _over(base: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, Any]:
-    """The base with other choices: the layers of another network no longer count."""
+def _overridden(base: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the base with choices that override it; layers of another network are dropped."""
     kept = dict(base)
     if choices.get("backbone", kept.get("backbone")) != kept.get("backbone"):
         kept = {name: kept[name] for name in kept.keys() - {"layers", "inactive_layers"}}
@@ -195,7 +196,7 @@ def _config(choices: Mapping[str, Any], place: str) -> PadimConfig:
 
 
 def _words(choices: Mapping[str, Any], base: Mapping[str, Any]) -> str:
-    """A name from what was chosen."""
+    """Return a name for a configuration from its choices."""
     words = []
     for key, value in choices.items():
         if key == "layers":

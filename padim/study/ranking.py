@@ -1,9 +1,9 @@
-"""A study's results side by side: which configuration is best, and which are no worse for all one can tell.
+"""Ranking of a study's configurations: the best one, and those not significantly worse.
 
-A table has a row for each category and one for their mean, and a column for each configuration. Every row
-has its best one, and the others are tested against it (:mod:`padim.analysis.significance`): image AUROC by
-DeLong's test, everything else by the draws that all results share. In the mean the categories are as they
-are, and the images of each are drawn by themselves.
+A table has a row for each category and one for their mean, and a column for each configuration. In every row
+the other configurations are tested against the best one (:mod:`padim.analysis.significance`): image AUROC by
+DeLong's test, all other figures by the bootstrap draws common to all results. For the mean the categories are
+fixed, and the images of each category are drawn independently.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from padim.study.runner import Run, Study
 
 __all__ = ["NOTES", "Overall", "Standing", "Table", "overall", "p_words", "present", "primary", "table"]
 
-# Said under every table.
+# The note under every table.
 NOTES = (
     "Best of a row: bold. * not told apart from the best: the difference may be chance (p ≥ 0.05, corrected "
     "by Holm's method for the number of configurations)."
@@ -31,13 +31,13 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Standing:
-    """One configuration in a row.
+    """One configuration in a row of a table.
 
     Attributes:
-        variant: its name.
+        variant: the name of the configuration.
         figure: its value with an interval, or why there is none.
-        best: nothing in the row is higher.
-        difference: to the best; None where there is no value, or nothing to compare with.
+        best: whether no value in the row is higher.
+        difference: the difference to the best one; None without a value or without other configurations.
     """
 
     variant: str
@@ -47,7 +47,7 @@ class Standing:
 
     @property
     def close(self) -> bool:
-        """Not the best, and not told apart from it."""
+        """Whether the configuration is not the best one and not significantly different from it."""
         tested = self.difference is not None and self.difference.p is not None
         return not self.best and tested and self.difference is not None and not self.difference.real
 
@@ -58,8 +58,8 @@ class Table:
 
     Attributes:
         about: the figure.
-        rows: a category and its standings, in the order of the configurations.
-        mean: over the categories; None where there is only one.
+        rows: each category with its standings, in the order of the configurations.
+        mean: the means over the categories; None if there is only one category.
     """
 
     about: About
@@ -72,14 +72,14 @@ class Overall:
     """One configuration over all categories.
 
     Attributes:
-        variant: its name.
-        standings: by figure, means over the categories.
-        promised: share of good parts to be rejected that the held-out scores promise, the mean; None where
-            there is none.
-        false_rejects, caught: counted over all categories; None without any result.
-        fit_seconds, milliseconds, model_bytes: means over the categories that are done; None without any.
-        done: categories with a result, of all.
-        why: the first thing that went wrong, and where; empty where nothing did.
+        variant: the name of the configuration.
+        standings: the means over the categories, by figure.
+        promised: the mean of the promised false-reject rates; None if there is none.
+        false_rejects, caught: the counts over all categories; None without results.
+        fit_seconds, milliseconds, model_bytes: the means over the categories with
+            results; None without results.
+        done: the number of categories with a result, and of all categories.
+        why: the first error with its category; empty without errors.
     """
 
     variant: str
@@ -95,7 +95,7 @@ class Overall:
 
 
 def p_words(standing: Standing) -> str:
-    """How often chance explains the lag behind the best: "0.012", "< 0.001"; a dash for the best itself."""
+    """Return the p-value of the difference to the best as text: "0.012", "< 0.001"; a dash for the best."""
     difference = standing.difference
     if standing.best or difference is None or difference.p is None:
         return "–"
@@ -103,7 +103,7 @@ def p_words(standing: Standing) -> str:
 
 
 def present(study: Study) -> tuple[About, ...]:
-    """The figures that any run has."""
+    """Return the figures for which at least one run has a value."""
     results = [one.result for one in study.runs if one.result is not None]
     return tuple(
         about for about in FIGURES if any(_value(result, about.name) is not None for result in results)
@@ -111,30 +111,30 @@ def present(study: Study) -> tuple[About, ...]:
 
 
 def primary(study: Study) -> About:
-    """What configurations are ranked by: image AUROC, or without any defect what is found of painted ones."""
-    there = {about.name for about in present(study)}
+    """Return the figure to rank by: image AUROC, or without real defects that of painted defects."""
+    names = {about.name for about in present(study)}
     return by_name(
-        "painted_recall" if "image_auroc" not in there and "painted_recall" in there else "image_auroc"
+        "painted_recall" if "image_auroc" not in names and "painted_recall" in names else "image_auroc"
     )
 
 
 def table(study: Study, name: FigureName) -> Table:
-    """One figure, category by category and in the mean."""
+    """Return the table of one figure, by category and in the mean."""
     about = by_name(name)
     rows = tuple((category, _row(study, name, [category])) for category, _ in study.categories)
-    # Categories where nobody has the figure have no say in its mean.
+    # Categories without any value of the figure are not included in its mean.
     shown = [row for row, standings in rows if any(one.figure.value is not None for one in standings)]
     mean = _row(study, name, shown) if len(study.categories) > 1 else None
     return Table(about, rows, mean)
 
 
 def overall(study: Study) -> tuple[Overall, ...]:
-    """The configurations over all categories, the best first."""
+    """Return the configurations over all categories, the best first."""
     names = [about.name for about in present(study)]
     means: dict[FigureName, tuple[Standing, ...]] = {}
     for name in names:
-        whole = table(study, name)
-        means[name] = whole.rows[0][1] if whole.mean is None else whole.mean
+        figures = table(study, name)
+        means[name] = figures.rows[0][1] if figures.mean is None else figures.mean
     found = []
     for place, variant in enumerate(study.variants):
         runs = [study.run(category, variant.name) for category, _ in study.categories]
@@ -181,7 +181,7 @@ def _value(result: Result | None, name: FigureName) -> float | None:
 
 
 def _row(study: Study, name: FigureName, categories: Sequence[str]) -> tuple[Standing, ...]:
-    """All configurations on some categories together."""
+    """Return the standings of all configurations on some categories together."""
     column = next(place for place, about in enumerate(FIGURES) if about.name == name)
     standings: list[Standing] = []
     complete: dict[int, list[Run]] = {}
@@ -217,7 +217,7 @@ def _why(lacking: Sequence[Run], name: FigureName, of: int) -> str:
 
 
 def _figure(runs: Sequence[Run], name: FigureName, column: int) -> Figure:
-    """The mean over categories; of one, its own."""
+    """Return the mean over categories with its interval, or the figure of a single category."""
     figures = [one.result.figures[name] for one in runs if one.result is not None]
     if len(figures) == 1:
         return figures[0]
@@ -228,12 +228,12 @@ def _figure(runs: Sequence[Run], name: FigureName, column: int) -> Figure:
 
 
 def _drawn(runs: Sequence[Run], column: int) -> npt.NDArray[np.float64]:
-    """Draws of the mean over categories: NaN where one of them has none."""
+    """Return the draws of the mean over categories; NaN where a category has no value."""
     columns = []
     for place, one in enumerate(runs):
         assert one.draws is not None
-        # The draws of all categories are numbered alike: shuffled, they have nothing to do with one another,
-        # and two configurations still share theirs.
+        # Draws of all categories come from the same seed. The permutation makes the categories independent,
+        # and is the same for all configurations, which therefore stay paired.
         order = np.random.default_rng(place).permutation(len(one.draws))
         columns.append(one.draws[order if len(runs) > 1 else slice(None), column].astype(np.float64))
     return np.asarray(np.mean(columns, axis=0))
@@ -242,7 +242,7 @@ def _drawn(runs: Sequence[Run], column: int) -> npt.NDArray[np.float64]:
 def _differences(
     rows: Sequence[Sequence[Run]], values: Sequence[float], name: FigureName, column: int
 ) -> list[Difference]:
-    """Of every configuration's runs to the best one's."""
+    """Return the difference of every configuration to the best one."""
     best = int(np.argmax(values))
     by_category = list(zip(*rows, strict=True))
     for runs in by_category:
@@ -251,7 +251,7 @@ def _differences(
             result.order != results[0].order or result.painted_on != results[0].painted_on
             for result in results
         ):
-            why = "they have not judged the same images"
+            why = "they were not evaluated on the same images"
             return [Difference(value - values[best], why=why) for value in values]
     if name != "image_auroc":
         return resampled(values, [_drawn(runs, column) for runs in rows])[1]

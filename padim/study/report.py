@@ -1,4 +1,4 @@
-"""A study as files: one CSV with every figure of every run, and one HTML page that needs nothing else."""
+"""The report files of a study: a CSV with every figure of every run, and a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["csv_bytes", "html_bytes", "write_files"]
 
 
 def write_files(study: Study) -> tuple[Path, Path]:
-    """``study.csv`` and ``study.html`` in the study's folder."""
+    """Write ``study.csv`` and ``study.html`` to the folder of the study, and return their paths."""
     files = study.folder / "study.csv", study.folder / "study.html"
     for path, content in zip(files, (csv_bytes(study), html_bytes(study)), strict=True):
         write_atomic(path, content)
@@ -27,9 +27,10 @@ def write_files(study: Study) -> tuple[Path, Path]:
 
 
 def csv_bytes(study: Study) -> bytes:
-    """One line a run, with a mark that spreadsheets need to read UTF-8.
+    """Return a CSV with one line for each run, with the byte order mark that spreadsheets need for UTF-8.
 
-    The p of each figure is that of the difference to the best of the category, corrected (Holm).
+    The p-value of each figure is that of the difference to the best of the category,
+    corrected by Holm's method.
     """
     names = [about.name for about in FIGURES]
     rows = {name: dict(table(study, name).rows) for name in names}

@@ -1,7 +1,7 @@
-"""One configuration on one category: every figure, and what comparing it with others takes.
+"""The result of one configuration on one category: all figures, and the data to compare them with others.
 
-Kept as JSON, with the figures' draws beside it as an array. Draws of the same images are the same for every
-configuration, so that two of them are compared draw by draw.
+It is stored as JSON, with the bootstrap draws of the figures in a separate array file. The draws of the same
+images are the same for every configuration, so that two configurations can be compared draw by draw.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class About(NamedTuple):
     """A figure that configurations are compared by; higher is better.
 
     Attributes:
-        name: as in a result.
-        title: as people read it.
-        says: what it says, in a sentence.
+        name: its key in a result.
+        title: its name in the interface.
+        says: its meaning in one sentence.
     """
 
     name: FigureName
@@ -58,17 +58,17 @@ FIGURES: tuple[About, ...] = (
 
 
 def by_name(name: str) -> About:
-    """The description of a figure."""
+    """Return the description of a figure."""
     return next(about for about in FIGURES if about.name == name)
 
 
 class ScoredImage(BaseModel):
-    """An image's score.
+    """The score of one image.
 
     Attributes:
-        name: in its data set.
-        kind: ``good``, or what is wrong with it.
-        score: a level.
+        name: the name of the image in its data set.
+        kind: ``good`` or the kind of defect.
+        score: the score, a level.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,25 +79,25 @@ class ScoredImage(BaseModel):
 
 
 class Result(BaseModel):
-    """What came of one configuration on one category.
+    """The result of one configuration on one category.
 
     Attributes:
-        category: its name.
+        category: the name of the category.
         config: all settings.
-        figures: by name; what cannot be said says why.
-        promised, promised_upper: share of good parts above the threshold to expect by the held-out scores of
-            the fit, and its 95 % upper bound; None without a threshold.
+        figures: the figures by name, with the reason where there is no value.
+        promised, promised_upper: the expected false-reject rate by the held-out scores of the fit, and its 95
+            % upper bound; None without a threshold.
         false_rejects: good images above the threshold.
-        caught: defects above it.
-        fit_seconds: reading the good parts, the network and learning.
-        learn_seconds: learning alone.
-        shared: the network's part is that of features shared with other configurations.
-        milliseconds: per image, with decoding.
-        model_bytes: the network and what was learnt.
-        known: images judged that were fitted on.
-        images: in the order of the data set.
-        failed: (name, why) of files that could not be used.
-        probed: images that defects were painted on; 0 where there are real ones.
+        caught: defects above the threshold.
+        fit_seconds: the time for reading the good parts, running the network and fitting.
+        method_seconds: the time for fitting alone.
+        shared: whether the time of the network is that of features shared with other configurations.
+        milliseconds: the scoring time for one image, including decoding.
+        model_bytes: the size of the network and the fitted detector.
+        known: the number of evaluated images that were also fitted on.
+        images: the scores in the order of the data set.
+        failed: (name, reason) of files that could not be used.
+        painted_on: the number of images with painted defects; 0 if there are real defects.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -120,35 +120,35 @@ class Result(BaseModel):
     painted_on: int = 0
 
     def scores(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Levels of the good images, and of the defects."""
+        """Return the scores, as levels, of the good images and of the defects."""
         good = [image.score for image in self.images if image.kind == "good"]
         defect = [image.score for image in self.images if image.kind != "good"]
         return np.array(good, np.int64), np.array(defect, np.int64)
 
     @property
     def order(self) -> tuple[tuple[str, str], ...]:
-        """Which images were judged: results of the same ones can be compared pair by pair."""
+        """Return the evaluated images; results with the same images can be compared pairwise."""
         return tuple((image.name, image.kind) for image in self.images)
 
 
 def write(folder: Path, key: str, result: Result, draws: npt.NDArray[np.float32]) -> None:
-    """Keep a result.
+    """Write a result and its draws to disk.
 
     Args:
-        folder: for results.
-        key: names it.
-        result: itself.
-        draws: float32 ``(b, figures)``, in the order of ``FIGURES``; NaN where there is none.
+        folder: the folder of the results.
+        key: the file name without extension.
+        result: the result.
+        draws: float32 ``(b, figures)``, in the order of ``FIGURES``; NaN where a figure has none.
     """
     buffer = io.BytesIO()
     np.save(buffer, draws, allow_pickle=False)
     write_atomic(folder / f"{key}.npy", buffer.getvalue())
-    # The second file makes it complete.
+    # Written last: its presence states that the result is complete.
     write_atomic(folder / f"{key}.json", result.model_dump_json(indent=1).encode())
 
 
 def read(folder: Path, key: str) -> tuple[Result, npt.NDArray[np.float32]] | None:
-    """A kept result and its draws; None where there is none, or none that can be read."""
+    """Read a result and its draws; None if there is none or it cannot be read."""
     try:
         text: Any = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
         result = Result.model_validate(text)

@@ -1,10 +1,10 @@
-"""A study: several configurations on several categories, each fitted and judged once, whatever stops it.
+"""Execution of a study: several configurations on several categories, resumable after any interruption.
 
-Every run (one configuration on one category) ends in a file of its own, named after all that it depends on:
-the configuration, the network's weights and the content of every image. A study begun again does only
-what has no such file. Configurations of the same network and input size share its features
-(:mod:`padim.study.features`), which are on disk while the category's runs need them; a study that was
-stopped keeps them until it has gone on.
+Every run (one configuration on one category) writes a result file named by a hash of all that it depends on:
+the configuration, the weights of the network and the content of every image. A study that is started again
+executes only the runs without such a file. Configurations with the same network and input size share features
+(:mod:`padim.study.features`), which are on disk as long as runs of the category need them; an interrupted
+study keeps them until it is resumed.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from padim.study.scoring import evaluate as evaluate_features
 
 __all__ = ["Run", "Study", "load", "run"]
 
-# Of what results are named after: another number makes all of them anew.
+# A part of the result names: a change of the number invalidates all earlier results.
 _FORMAT = 2
 _ABOUT = "study.json"
 _PREPARING = "Preparing the network"
-# Good parts that defects are painted on where there are no real ones.
+# The number of good parts that defects are painted on where there are no real defects.
 PAINTED_IMAGES = 8
 
 
@@ -53,11 +53,11 @@ class Run:
     """One configuration on one category.
 
     Attributes:
-        category: its name.
-        variant: the configuration's name.
-        result: None where it is not done.
-        draws: of its figures (:func:`padim.study.result.write`); None where it is not done.
-        why: why it could not be done; empty where it was, or was not tried.
+        category: the name of the category.
+        variant: the name of the configuration.
+        result: the result; None if the run is not done.
+        draws: the draws of its figures (:func:`padim.study.result.write`); None if the run is not done.
+        why: why the run failed; empty if it did not fail or was not tried.
     """
 
     category: str
@@ -72,11 +72,11 @@ class Study:
     """All runs of a study, done or not.
 
     Attributes:
-        folder: where its results are.
+        folder: the folder of the study.
         variants: the configurations.
-        categories: names, and what each consists of.
-        runs: by category and configuration, in that order.
-        again: how many of them were there from before.
+        categories: the names and descriptions of the categories.
+        runs: the runs, by category and then by configuration.
+        again: the number of runs whose results existed before.
     """
 
     folder: Path
@@ -86,17 +86,17 @@ class Study:
     again: int = 0
 
     def run(self, category: str, variant: str) -> Run:
-        """The run of a configuration on a category."""
+        """Return the run of a configuration on a category."""
         return next(one for one in self.runs if (one.category, one.variant) == (category, variant))
 
     @property
     def done(self) -> int:
-        """How many runs have a result."""
+        """Return the number of runs with a result."""
         return sum(one.result is not None for one in self.runs)
 
     @property
     def painted(self) -> tuple[str, ...]:
-        """Categories without a real defect, where defects were painted."""
+        """Return the categories without real defects, where defects were painted."""
         return tuple(dict.fromkeys(one.category for one in self.runs if one.result and one.result.painted_on))
 
 
@@ -110,22 +110,23 @@ def run(
     on_run: Callable[[Run, int, int], None] | None = None,
     painted_images_per_run: int = PAINTED_IMAGES,
 ) -> Study:
-    """Fit and judge every configuration on every category, but for what has been done before.
+    """Fit and evaluate every configuration on every category, except for runs with an earlier result.
 
-    A run that fails is told and the others go on; it is tried again the next time.
+    A run that fails is reported and the others continue; it is tried again the next time.
 
     Args:
-        folder: the study's own; made if it is not there.
+        folder: the folder of the study; created if it does not exist.
         variants: the configurations.
-        categories: what they are tried on.
-        progress: called as (done, total or None, stage); the stage says which run it is.
-        cancel: asked between batches; True stops.
-        on_run: told of every run as it ends, or is found, and how many of how many that makes.
-        probe_images: where there are no defects, on how many good parts they are painted.
+        categories: the data sets to compare on.
+        progress: called as (done, total or None, stage); the stage includes the number of the run.
+        cancel: called between batches; returning True cancels.
+        on_run: called as (run, ended, total) for every run that ends or has an earlier result.
+        painted_images_per_run: the number of good parts to paint defects on in a category without defects.
 
     Raises:
-        Cancelled: ``cancel`` said so; what is done is kept.
-        PadimError: nothing to compare, names twice, the folder is something else or in use.
+        Cancelled: ``cancel`` returned True; finished runs are kept.
+        PadimError: there is nothing to compare, a name is not unique, or the folder is not that of a study or
+            is in use.
     """
     folder = Path(folder)
     names = [category.name for category in categories]
@@ -136,19 +137,19 @@ def run(
     _own(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            # Of earlier runs that were killed; this folder is the study's own.
+            # Delete temporary files of interrupted processes; the folder belongs to the study alone.
             leftovers.sweep(leftovers.below(folder))
-            work = _Work(folder, tuple(variants), tuple(categories), painted_images_per_run, on_run)
+            work = _StudyExecution(folder, tuple(variants), tuple(categories), painted_images_per_run, on_run)
             return work.all(Watch(progress, cancel))
     except Timeout:
         raise PadimError(f"{folder}: another study is at work here; wait for it, or choose another") from None
 
 
 def load(folder: str | Path) -> Study:
-    """A study as far as it has come.
+    """Load a study with the results so far.
 
     Raises:
-        PadimError: there is none, or it cannot be read.
+        PadimError: the folder has no study, or it cannot be read.
     """
     folder = Path(folder)
     try:
@@ -171,30 +172,30 @@ def load(folder: str | Path) -> Study:
 
 
 def _found(folder: Path, category: str, variant: str, key: str, why: str) -> Run:
-    there = read(folder / "results", key) if key.isalnum() else None
-    if there is None:
+    stored = read(folder / "results", key) if key.isalnum() else None
+    if stored is None:
         return Run(category, variant, why=why)
-    result, draws = there
+    result, draws = stored
     return Run(category, variant, result.model_copy(update={"category": category}), draws)
 
 
 def _own(folder: Path) -> None:
-    """Make the folder, or see that it is a study's.
+    """Create the folder, or check that it belongs to a study.
 
     Raises:
-        PadimError: it holds something else.
+        PadimError: the folder holds something else.
     """
     if folder.is_file() or (
         folder.is_dir()
         and not (folder / _ABOUT).exists()
         and any(f.name != ".lock" and not leftovers.is_temporary_name(f.name) for f in folder.iterdir())
     ):
-        raise PadimError(f"{folder}: is there already and holds no study; give another folder")
+        raise PadimError(f"{folder}: exists already and holds no study; give another folder")
     folder.mkdir(parents=True, exist_ok=True)
 
 
-class _Work:
-    """A study being worked on."""
+class _StudyExecution:
+    """A study during its execution."""
 
     def __init__(
         self,
@@ -214,7 +215,7 @@ class _Work:
         self._total, self._ended = len(self._runs), 0
 
     def all(self, watch: Watch) -> Study:
-        """Every run there is to do."""
+        """Execute all runs without a result, and return the study."""
         again = 0
         self._save()
         try:
@@ -223,13 +224,13 @@ class _Work:
                 todo: list[Variant] = []
                 for variant in self._variants:
                     key = self._key(category, variant, content)
-                    there = _found(self._folder, category.name, variant.name, key, "")
+                    found = _found(self._folder, category.name, variant.name, key, "")
                     self._keys[category.name, variant.name] = key
-                    if there.result is None:
+                    if found.result is None:
                         todo.append(variant)
                     else:
                         again += 1
-                        self._end(there)
+                        self._end(found)
                 self._save()
                 self._category(category, content, todo, watch)
         finally:
@@ -258,7 +259,7 @@ class _Work:
         write_atomic(self._folder / _ABOUT, json.dumps(document, indent=1, ensure_ascii=False).encode())
 
     def _key(self, category: Category, variant: Variant, content: str) -> str:
-        """Of all that the result depends on; empty where the weights are not to be had."""
+        """Return a hash of all that a result depends on; empty if the weights are not available."""
         config = variant.config
         try:
             weights = backbone.provenance(config.backbone, config.weights)
@@ -309,7 +310,7 @@ class _Work:
                 features.delete()
 
     def _stage(self, watch: Watch, words: str) -> Watch:
-        """The same ear, told which run it is."""
+        """Return a watch that adds the number of the run to the stage of progress reports."""
         if watch.progress is None:
             return watch
         report_progress, place = watch.progress, f"Run {min(self._ended + 1, self._total)} of {self._total}"
@@ -319,23 +320,23 @@ class _Work:
         )
 
     def _features(self, category: Category, content: str, variants: list[Variant], watch: Watch) -> Features:
-        # Of the layers of those that are done, too: what a stopped study has left is then of the same kind.
+        # Including the layers of finished runs, so that features left by an interrupted study can be used.
         shared = shared_by(variants[0].config)
         config = union([one.config for one in self._variants if shared_by(one.config) == shared])
         document = f"{content}/{shared_by(config)}/{config.layers}"
         name = hashlib.sha256(document.encode()).hexdigest()[:32]
         watch = self._stage(watch, f"{category.name} · {config.backbone}")
-        # The first time with these layers it is exported, which takes a while and reports nothing.
+        # The first use of these layers exports the network, which takes a while without progress.
         watch.step(0, None, _PREPARING)
         features = Features(self._folder / "work" / name, config)
-        features.take(category, watch)
+        features.extract(category, watch)
         return features
 
     def _one(
         self, category: Category, content: str, variant: Variant, features: Features | None, watch: Watch
     ) -> Run:
         watch = self._stage(watch, f"{category.name} · {variant.name}")
-        # The weights may have been fetched meanwhile.
+        # The weights may have been downloaded in the meantime.
         key = self._keys[category.name, variant.name] or self._key(category, variant, content)
         self._keys[category.name, variant.name] = key
         place = self._folder / "work" / f"run-{key}"
@@ -358,7 +359,7 @@ class _Work:
         else:
             model = StudyModel(variant.config, work_dir=place)
             watch.step(0, None, _PREPARING)
-            _ = model.network.extractor  # opens the network first, whose time is that of the features
+            _ = model.network.extractor  # opens the network; its time is part of the features'
             begun = time.perf_counter()
             model.fit_features(features, watch, place / "training")
             before = features.record.seconds

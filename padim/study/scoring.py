@@ -1,7 +1,7 @@
-"""Fitting and judging from features at hand: all of a model but its network.
+"""Fitting and scoring from features on disk, without running the network.
 
-The same learning and the same nodes behind the embedding as in an ordinary fit and score, so the same scores
-but for the rounding of a network that was cut elsewhere.
+The fit and the part of the graph after the embedding are those of ordinary fitting and scoring, so that the
+scores are the same, except for rounding by a network that ends at other layers.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ __all__ = ["StudyModel", "evaluate"]
 
 
 class StudyModel(Padim):
-    """A model whose normals' features are shared with others."""
+    """A model that is fitted on features shared with other models."""
 
     def fit_features(self, features: Features, watch: Watch, folder: Path) -> None:
-        """Learn what is normal.
+        """Fit the model on extracted features.
 
         Args:
-            features: with all layers of the config.
-            watch: for progress and cancelling.
-            folder: keeps what a long training has done.
+            features: features with all layers of the config.
+            watch: reports progress and asks whether to cancel.
+            folder: where long trainings save their progress.
 
         Raises:
-            Cancelled: ``watch`` asked to stop.
-            PadimError: the method cannot learn from so few.
+            Cancelled: ``watch`` asked to cancel.
+            PadimError: there are too few images for the method.
         """
         seen = features.record.normals
         normals = [
@@ -56,7 +56,7 @@ class StudyModel(Padim):
 
 
 def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int, npt.NDArray[np.uint16]]]:
-    """The judged map of every image to judge, by its place among them."""
+    """Yield the index and level map of every image for evaluation."""
     seen = features.record.tests
     maps = level_maps(
         model.state,
@@ -66,22 +66,24 @@ def _maps(model: Padim, features: Features, watch: Watch) -> Iterator[tuple[int,
         model.config.input_size,
         features.extractor.batch_size(model.state.fitted.detector.scoring_bytes()),
         watch,
-        "Judging images",
+        "Scoring images",
     )
     yield from enumerate(maps)
 
 
 def evaluate(model: StudyModel, features: Features, layout: str, watch: Watch) -> Evaluation:
-    """As :func:`padim.analysis.evaluation.evaluate`, without the network; its seconds are those of the rest.
+    """Evaluate a model like ``padim.analysis.evaluation.evaluate_dataset``, without running the network.
+
+    The seconds of the evaluation do not include the network.
 
     Args:
-        model: learnt from the same features.
-        features: of the images.
-        layout: of their data set.
-        watch: for progress and cancelling.
+        model: a model fitted on the same features.
+        features: the features of the images.
+        layout: the layout of their data set.
+        watch: reports progress and asks whether to cancel.
 
     Raises:
-        Cancelled: ``watch`` asked to stop.
+        Cancelled: ``watch`` asked to cancel.
     """
     record = features.record
     fitted_on = {seen.sha256 for seen in record.normals}

@@ -106,14 +106,14 @@ def test_a_shift_displaces_the_image_that_far() -> None:
     blob = 200 * np.exp(-((x - 50) ** 2 + (y - 50) ** 2) / 50)
     rgb = np.repeat(np.rint(blob)[..., None], 3, axis=2).astype(np.uint8)
 
-    def centre(rgb: RGB) -> Any:
+    def center(rgb: RGB) -> Any:
         weight = rgb[..., 0].astype(float)
         return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
 
-    moves = [centre(alter(rgb, "shift", 8, seed)) - centre(rgb) for seed in range(8)]
+    moves = [center(alter(rgb, "shift", 8, seed)) - center(rgb) for seed in range(8)]
     assert [math.hypot(*move) for move in moves] == pytest.approx([8] * 8, abs=0.1)
     assert len({round(math.atan2(*move), 1) for move in moves}) > 4, "in directions of their own"
-    half = centre(alter(rgb, "shift", 4, 0)) - centre(rgb)
+    half = center(alter(rgb, "shift", 4, 0)) - center(rgb)
     assert half == pytest.approx(moves[0] / 2, abs=0.1)
 
 

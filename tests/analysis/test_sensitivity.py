@@ -419,7 +419,7 @@ def test_progress_reaches_its_end_and_cancel_stops(small_model: Padim) -> None:
     measure(small_model, images, **settings, progress=lambda *at: report.append(at))
     done = [at[0] for at in report]
     assert done == sorted(done)
-    assert report[-1] == (30, 30, "Probing")
+    assert report[-1] == (30, 30, "Measuring sensitivity")
     with pytest.raises(Cancelled):
         measure(small_model, images, **settings, cancel=lambda: True)
 

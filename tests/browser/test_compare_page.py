@@ -33,7 +33,7 @@ def test_the_whole_page(start: Start, visit: Visit, tmp_path: Path) -> None:
     visitor.see_heading("Compare")
     visitor.main.get_by_text("Nothing to compare on yet").wait_for()
     visitor.drop([_labelled()])
-    visitor.main.get_by_text("fitted on 8 good parts, judged on 4 good parts and 3 defects").wait_for()
+    visitor.main.get_by_text("fitted on 8 good parts, evaluated on 4 good parts and 3 defects").wait_for()
     visitor.settle()
 
     # Two methods at the smallest size.

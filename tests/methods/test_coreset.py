@@ -7,7 +7,7 @@ import pytest
 
 from padim.errors import Cancelled
 from padim.methods import coreset
-from padim.methods.coreset import k_centre, projection
+from padim.methods.coreset import k_center, projection
 
 
 def plain(points: np.ndarray, count: int, first: int) -> list[int]:
@@ -28,18 +28,18 @@ def test_the_points_are_those_of_the_textbook(
 ) -> None:
     monkeypatch.setattr(coreset, "_CANDIDATES", candidates)
     points = np.random.default_rng(seed).normal(size=(700, 5)).astype(np.float32)
-    working_files = k_centre(points, 150, seed)
+    working_files = k_center(points, 150, seed)
     assert working_files.tolist() == plain(points, 150, int(working_files[0]))
 
 
 def test_fewer_are_the_beginning_of_more() -> None:
     points = np.random.default_rng(2).normal(size=(300, 8)).astype(np.float32)
-    assert k_centre(points, 100, 7)[:30].tolist() == k_centre(points, 30, 7).tolist()
+    assert k_center(points, 100, 7)[:30].tolist() == k_center(points, 30, 7).tolist()
 
 
 def test_every_point_can_be_taken_once_equal_ones_too() -> None:
     points = np.repeat(np.arange(5, dtype=np.float32)[:, None], 4, axis=0)
-    working_files = k_centre(points, 20, 0)
+    working_files = k_center(points, 20, 0)
     assert sorted(working_files.tolist()) == list(range(20))
     assert {float(points[i, 0]) for i in working_files[:5]} == {0, 1, 2, 3, 4}
 
@@ -47,7 +47,7 @@ def test_every_point_can_be_taken_once_equal_ones_too() -> None:
 @pytest.mark.parametrize("count", [0, 6])
 def test_impossible_counts(count: int) -> None:
     with pytest.raises(ValueError, match="count must be 1 to 5"):
-        k_centre(np.zeros((5, 2), np.float32), count, 0)
+        k_center(np.zeros((5, 2), np.float32), count, 0)
 
 
 def test_it_can_be_stopped() -> None:
@@ -56,7 +56,7 @@ def test_it_can_be_stopped() -> None:
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        k_centre(np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32), 400, 0, stop)
+        k_center(np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32), 400, 0, stop)
 
 
 def test_projection_keeps_distances_about_as_they_are() -> None:
@@ -96,7 +96,7 @@ def test_refills_are_those_of_the_textbook(monkeypatch: pytest.MonkeyPatch, seed
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(120, 4)).astype(np.float32)
     groups = np.repeat(np.arange(6), 20)
-    working_files = k_centre(points, 25, seed)
+    working_files = k_center(points, 25, seed)
     found = coreset.refills(points, working_files, groups)
     assert len(found) == 6
     assert any(len(rows) for rows in found)
@@ -108,7 +108,7 @@ def test_refills_leave_no_point_farther_than_the_whole_selection_does() -> None:
     rng = np.random.default_rng(5)
     points = rng.normal(size=(400, 8)).astype(np.float32)
     groups = rng.integers(0, 7, 400)
-    working_files = k_centre(points, 40, 0)
+    working_files = k_center(points, 40, 0)
     radius = min_distances(points, points[working_files]).max()
     for group, rows in enumerate(coreset.refills(points, working_files, groups)):
         assert (groups[rows] != group).all()

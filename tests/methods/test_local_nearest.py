@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from padim.config import PadimConfig
 from padim.methods import ensemble, local_nearest, patchcore
 from padim.methods.local_nearest import LocalNearest
-from padim.methods.neighborhood import neighbours, seen_from
+from padim.methods.neighborhood import neighbors, seen_from
 from padim.network.detector import MISFIT
 from padim.network.nodes import FLOAT
 from tests.methods.arrays import by_graph, by_numpy, task
@@ -93,7 +93,7 @@ def test_an_image_of_the_model_is_at_no_distance(tmp_path: Path) -> None:
 @given(st.integers(1, 7), st.integers(1, 3))
 def test_neighbors_of_a_position(grid: int, reach: int) -> None:
     """``seen_from`` finds, in a flat array, every pair of a position and one that has it in its window."""
-    around = neighbours(grid, reach)
+    around = neighbors(grid, reach)
     flat = around.reshape(-1)
     assert (flat[seen_from(grid, reach)] == np.arange(grid**2)[:, None]).all()
     for position, seen in enumerate(seen_from(grid, reach)):
@@ -127,12 +127,12 @@ class Files:
 
 
 @pytest.mark.parametrize(
-    ("bank", "centre"),
+    ("bank", "center"),
     [((9, 4, 0), (4,)), ((8, 4, 2), (4,)), ((9, 3, 2), (4,)), ((9, 4, 2), (3,))],
 )
-def test_arrays_of_another_model_are_refused(bank: tuple[int, ...], centre: tuple[int, ...]) -> None:
+def test_arrays_of_another_model_are_refused(bank: tuple[int, ...], center: tuple[int, ...]) -> None:
     config = PadimConfig(method="patchcore", neighborhood=1)
-    files = Files(bank=np.zeros(bank, np.float32), centre=np.zeros(centre, np.float32))
+    files = Files(bank=np.zeros(bank, np.float32), center=np.zeros(center, np.float32))
     with pytest.raises(ValueError, match=MISFIT):
         patchcore.DETECTOR.load(files, config, (9, 4))  # type: ignore[arg-type]
 

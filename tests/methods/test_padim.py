@@ -10,7 +10,7 @@ import pytest
 
 from padim.methods import padim
 from padim.methods.base import Task
-from padim.methods.neighborhood import COUNT, OWN, neighbours, seen_from
+from padim.methods.neighborhood import COUNT, OWN, neighbors, seen_from
 from padim.methods.padim import PatchGaussians
 from padim.storage.normals import Status
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
@@ -28,7 +28,7 @@ def around(grid: int, position: int) -> list[int]:
 
 @pytest.mark.parametrize("grid", [1, 2, 3, 7])
 def test_neighbors(grid: int) -> None:
-    found, seen = neighbours(grid), seen_from(grid)
+    found, seen = neighbors(grid), seen_from(grid)
     for position in range(grid * grid):
         assert set(found[position]) == set(around(grid, position))
         assert found[position, OWN] == position

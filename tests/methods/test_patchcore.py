@@ -13,8 +13,8 @@ import pytest
 
 from padim.config import PadimConfig
 from padim.methods import patchcore
-from padim.methods.coreset import k_centre, refills
-from padim.methods.patchcore import NEIGHBOURS, PatchCore, pooled
+from padim.methods.coreset import k_center, refills
+from padim.methods.patchcore import NEIGHBORS, PatchCore, pooled
 from padim.network.detector import MISFIT
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
 
@@ -39,7 +39,7 @@ def plain_distances(
         return least
     star = int(least.argmax())
     nearest = bank[each[star].argmin()]
-    order = np.argsort([np.linalg.norm(own - nearest) for own in bank], kind="stable")[:NEIGHBOURS]
+    order = np.argsort([np.linalg.norm(own - nearest) for own in bank], kind="stable")[:NEIGHBORS]
     near = each[star][order]
     weight = 1 - np.exp(near[0]) / np.exp(near).sum()
     return least * weight
@@ -64,7 +64,7 @@ def test_distances_to_the_memory(tmp_path: Path) -> None:
     fitted = patchcore.fit_detector(task(tmp_path, x, coreset_percent=80))
     detector = fitted.detector
     assert isinstance(detector, PatchCore)
-    bank = (detector.bank + detector.centre).astype(np.float64)
+    bank = (detector.bank + detector.center).astype(np.float64)
     assert len(bank) == round(0.8 * 6 * 16)
     # The memory is made of the normals' own patches.
     patches = np.concatenate([plain_pooled(one, grid) for one in x])
@@ -81,7 +81,7 @@ def weighted(patches: npt.NDArray[np.float32], positions: int) -> PatchCore:
     """Return a model as earlier versions saved it: weighted, with the neighbors of every stored patch."""
     plain = PatchCore.of(patches, positions)
     each = np.linalg.norm(plain.bank[:, None] - plain.bank[None], axis=2)
-    around = np.argsort(each, axis=1, kind="stable")[:, :NEIGHBOURS]
+    around = np.argsort(each, axis=1, kind="stable")[:, :NEIGHBORS]
     return replace(plain, around=around.astype(np.int64))
 
 
@@ -161,7 +161,7 @@ def test_held_out_is_the_memory_without_the_part_and_refilled(tmp_path: Path) ->
     fitted = patchcore.fit_detector(task(tmp_path, x, parts, coreset_percent=12))
     patches = np.stack([pooled(one[None])[0] for one in x])
     points = patches.reshape(-1, features) - patches.mean(axis=(0, 1))
-    chosen = k_centre(points.astype(np.float32), round(0.12 * len(points)), 0)
+    chosen = k_center(points.astype(np.float32), round(0.12 * len(points)), 0)
     number = np.repeat([0, 0, 1, 2, 3, 4, 5], grid**2)
     missing = refills(points.astype(np.float32), chosen, number)
     assert any(len(rows) for rows in missing)

@@ -20,7 +20,7 @@ from padim.methods import lookup
 from padim.methods.base import Task
 from padim.methods.stfpm import STUDENT, StudentTeacher, TeacherFeatures, fit_detector
 from padim.methods.student import build, export
-from padim.methods.training import Turn, initialise
+from padim.methods.training import Turn, initialize
 from padim.network import backbone as backbones
 from padim.network.detector import EmbeddingDetector
 from padim.network.extractor import open_extractor
@@ -64,7 +64,7 @@ def own(model: Padim, tmp_path: Path) -> Padim:
 def untrained(config: PadimConfig, seed: int = 0) -> StudentTeacher:
     layers = backbones.get(config.backbone).select(config.active_layers)
     student = build(layers)
-    initialise(student, seed)
+    initialize(student, seed)
     content = export(student, layers)
     return StudentTeacher(content, layers, config.input_size, config.grid_stride, config.n_features or 1)
 
@@ -250,7 +250,7 @@ class Saved:
 
 def test_a_student_of_another_model_is_refused(model: Padim) -> None:
     p, d = CONFIG.grid**2, len(model.state.channels)
-    with pytest.raises(ValueError, match=r"student\.onnx is not a network .* it is no ONNX file"):
+    with pytest.raises(ValueError, match=r"student\.onnx is not a network .* it is not an ONNX file"):
         StudentTeacher.load(Saved(b"no network"), CONFIG, (p, d))
     other = untrained(PadimConfig(method="stfpm", input_size=64))
     with pytest.raises(ValueError, match=r"do not fit|does not give the layer"):
@@ -327,7 +327,7 @@ def test_squares_are_of_the_images_they_are_answered_for(tmp_path: Path) -> None
     assert task.images is not None
     (folder := tmp_path / "answers").mkdir()
     teacher_features = TeacherFeatures(task, task.images, open_extractor(CONFIG), folder)
-    whole = list(teacher_features._whole([0, 1, 2]))
+    whole = list(teacher_features._full_images([0, 1, 2]))
     ((image, (answer,)),) = whole
     np.testing.assert_allclose(np.linalg.norm(answer.astype(float), axis=1), 1, atol=2e-3)
     seen = set()

@@ -17,7 +17,7 @@ from padim.data.loading import Watch
 from padim.errors import Cancelled, PadimError
 from padim.methods import training
 from padim.methods.base import Losses
-from padim.methods.training import Phase, TrainingPlan, Turn, initialise, train
+from padim.methods.training import Phase, TrainingPlan, Turn, initialize, train
 
 PLAN = TrainingPlan(epochs=6, patience=4, rate=0.02)
 RNG = np.random.default_rng(3)
@@ -48,7 +48,7 @@ class Run:
             cancel=lambda: stop_at is not None and self.steps >= stop_at,
         )
         self.module = Network()
-        initialise(self.module, turn.seed)
+        initialize(self.module, turn.seed)
         self.losses: Losses = train(
             self.module,
             replace(turn, watch=watch),

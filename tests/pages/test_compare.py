@@ -76,7 +76,7 @@ def test_an_empty_page_needs_no_model_and_says_what_to_do() -> None:
 
 
 def test_chosen_images_are_described_and_the_work_is_estimated(prepared: Session) -> None:
-    assert "fitted on 10 good parts, judged on 4 good parts and 3 defects" in prepared.text
+    assert "fitted on 10 good parts, evaluated on 4 good parts and 3 defects" in prepared.text
     assert "2 configurations on 1 data set: 2 runs. 1 pass of a network over 17 images." in prepared.text
     prepared.set("pills", "compare-sizes", [128, 192])
     assert "4 configurations on 1 data set: 4 runs. 2 passes" in prepared.text

@@ -139,7 +139,7 @@ def test_configurations_by_themselves_have_names_of_their_own() -> None:
         ("input_sizes: [100]", "configuration '100 px': input_size"),
         ("configurations: [{name: a}, {name: b, n_features: 3000}]", "entry 2 ('b'): n_features: 3000"),
         ("configurations: [{name: a, eps: 0.1}, {name: a, eps: 0.2}]", "another configuration called 'a'"),
-        ("configurations: [{name: 3}]", "entry 1: its name must be a word"),
+        ("configurations: [{name: 3}]", "entry 1: its name must be nonempty text"),
         ("methods: padim", "methods"),
         ("- padim", "must have the keys"),
         ("a: [", "not valid YAML"),
@@ -639,7 +639,7 @@ def test_what_is_not_done_has_no_mean_and_other_images_are_not_compared() -> Non
     row = dict(table(Study(found.folder, found.variants, found.categories, tuple(runs)), "image_auroc").rows)
     difference = row["x"][1].difference
     assert difference is not None
-    assert difference.why == "they have not judged the same images"
+    assert difference.why == "they were not evaluated on the same images"
     assert not row["x"][1].close
 
 
@@ -747,7 +747,7 @@ def test_damaged_features_are_extracted_again(data: Path, tmp_path: Path, file: 
 
     def working_files() -> Features:
         features = Features(tmp_path / "features", union([config]))
-        features.take(only, Watch())
+        features.extract(only, Watch())
         return features
 
     def content(features: Features) -> list[Any]:
