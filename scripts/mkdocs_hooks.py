@@ -186,7 +186,7 @@ def config_keys() -> str:
         note = field.description or ""
         if readers[name]:
             note += f" Read by {', '.join(f'`{one}`' for one in readers[name])}."
-        rows.append((f"`{name}`", _values(field), f"`{_yaml(field.default)}`", note.replace("|", "\\|")))
+        rows.append((f"`{name}`", _values(field), _yaml(field.default), note.replace("|", "\\|")))
     return (
         "\n\n".join(
             [
@@ -240,11 +240,10 @@ def _kind(kind: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    if value is None:
-        return "null"
+    """A default as one writes it, in code; of a list each entry, so that a narrow column can break it."""
     if isinstance(value, tuple):
-        return f"[{', '.join(map(str, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(f"`{one}`" for one in value) or "none"
+    return f"`{'null' if value is None else f'{value:g}' if isinstance(value, float) else value}`"
 
 
 def networks() -> str:
