@@ -1,7 +1,8 @@
 # make run      install into .venv, without PyTorch, and start the app
 # make run-all  the same with PyTorch, for all networks and the methods that train
-# make test     install everything, Chromium and strace too if permitted, and run all tests
+# make test     install everything, Chromium, strace and Node.js too if permitted, and run all tests
 # make lint     run ruff and mypy
+# make docs     build the documentation into site/; make docs-serve shows it while it is being written
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,11 +10,12 @@ BIN := $(VENV)/bin
 # Modules are compiled when first imported: most never are, which saves time and 180 MB.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile
 STRACE := $(shell command -v strace)
+NODE := $(shell command -v node || command -v nodejs)
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 # Listens on this machine only; for others: make run ADDRESS=0.0.0.0, but read .streamlit/config.toml first.
 APP := $(BIN)/padim app $(if $(ADDRESS),--address $(ADDRESS))
 
-.PHONY: run run-all test lint chromium strace
+.PHONY: run run-all test lint docs docs-serve chromium strace nodejs
 
 run: $(VENV)/.ready
 	$(APP)
@@ -22,13 +24,20 @@ run-all: $(VENV)/.ready-all
 	$(APP)
 
 # One process per core, up to four; the tests of a file run in one process, as they share fixtures.
-test: $(VENV)/.ready-dev chromium strace
+test: $(VENV)/.ready-dev chromium strace nodejs
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Without the theme's own notice, which is about its successor.
+docs: $(VENV)/.ready-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean --quiet
+
+docs-serve: $(VENV)/.ready-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -62,5 +71,14 @@ ifeq ($(STRACE),)
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends strace; \
 	else \
 	  echo "strace was not found, so outgoing connections are tested for Python's own sockets only."; \
+	fi
+endif
+
+nodejs:
+ifeq ($(NODE),)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs; \
+	else \
+	  echo "Node.js was not found, so the tests of the JavaScript modules will be skipped. Install it to run them."; \
 	fi
 endif

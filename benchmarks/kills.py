@@ -256,7 +256,9 @@ def _exported(path: Path) -> Any:
 
 def _kept(model: Path) -> Any:
     """Return a model and the features stored with it."""
-    features = (model / "work" / "spool" / "features.f32").read_bytes()
+    from padim.storage import feature_store
+
+    features = (model / "work" / feature_store.FOLDER / "features.f32").read_bytes()
     return _model(model), features
 
 
@@ -386,10 +388,11 @@ def _app_resume(good: Path) -> Callable[[Path], Callable[[], None]]:
 
 
 def _app_model(folder: Path) -> Any:
+    from padim.storage import feature_store
     from padim.workspace import Workspace
 
     (entry,) = Workspace(folder).models()
-    features = entry.path / "work" / "spool" / "features.f32"
+    features = entry.path / "work" / feature_store.FOLDER / "features.f32"
     return _model(entry.path), features.read_bytes(), entry.name
 
 

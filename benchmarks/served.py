@@ -97,6 +97,7 @@ def serving(
     environment: Mapping[str, str] | None = None,
     folder: Path = ROOT,
     patience: float = 60.0,
+    base: str = "",
 ) -> Iterator[Server]:
     """Run a Streamlit command on a free port until the block ends.
 
@@ -106,12 +107,13 @@ def serving(
         environment: environment variables in addition to those of this process.
         folder: the server's working directory.
         patience: seconds to wait for the first answer.
+        base: prefix of the path of all its URLs, as the command sets it.
 
     Raises:
         RuntimeError: the server ended, or did not answer in time; the message quotes its log.
     """
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}{base}"
     options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
     begin = time.perf_counter()
     with log.open("ab") as output:

@@ -1,6 +1,6 @@
 """PaDiM anomaly detection for visual inspection.
 
-Fit on images of good parts, calibrate on their own held-out scores, decide test images:
+Fit a model on images of good parts, calibrate it on their held-out scores, and decide test images:
 
 >>> from padim import Padim
 >>> model = Padim(input_size=64, n_features=20).fit("parts/good")
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.workspace import Workspace
 
-# ONNX Runtime reports its use, with an identity of the machine, unless this is set before it is loaded.
-# Whatever the environment says: nothing leaves the machine. Processes that are started inherit it.
+# ONNX Runtime sends usage reports that identify the machine, unless this is set before it is loaded. It is
+# set whatever the environment says, because no data may leave the machine. Child processes inherit it.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOME = {

@@ -1,4 +1,4 @@
-"""``python -m padim``."""
+"""Run the command line with ``python -m padim``."""
 
 from padim.cli import main
 

@@ -1,3 +1,3 @@
-"""The version, in its one place: the build reads it here, and so does the program."""
+"""The version number, read by both the build and the program."""
 
 __version__ = "0.2.0"

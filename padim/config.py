@@ -1,4 +1,4 @@
-"""PadimConfig: every choice that shapes a model, validated at the edge and kept in the bundle."""
+"""The configuration of a model: all settings, validated on input and saved in the bundle."""
 
 from __future__ import annotations
 
@@ -27,37 +27,38 @@ from padim.yaml_text import from_file, parse_yaml
 
 GridStride = Literal[4, 8, 16]
 Weights = Literal["pretrained", "random"]
-# Every network here halves the image five times at most.
+# The coarsest stride of all networks in the registry, which halve the image five times.
 COARSEST_STRIDE = 32
-# What models did before there was a setting for it.
+# The values that settings effectively had in models saved before the settings were introduced.
 BEFORE_IT_WAS_A_SETTING: Mapping[str, Any] = {"feature_norm": "none", "neighborhood": 0}
-# Settings by the names they had in files written before version 0.2; both are read, the new ones are written.
+# Present names of settings by their names before version 0.2; both are read, only the present ones are
+# written.
 FORMER_NAMES: Mapping[str, str] = {"muted_layers": "inactive_layers"}
 
 
 class PadimConfig(BaseModel):
-    """Choices for fitting and judging; immutable, so that a model and its config cannot drift apart.
+    """Settings of a model for fitting and scoring; immutable, so that they always match the fitted model.
 
-    Lengths are pixels of the model's input (``input_size`` x ``input_size``), which is also the
-    resolution of the anomaly map. ``layers`` and ``n_features`` that are not given are the backbone's own.
+    Lengths are in pixels of the model's input (``input_size`` x ``input_size``), which is also the resolution
+    of the anomaly map. The defaults of ``layers`` and ``n_features`` are those of the backbone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    method: catalogue.MethodName = Field("padim", description="How what is normal is learnt.")
+    method: catalogue.MethodName = Field("padim", description="Method that models the normal parts.")
     backbone: str = Field("efficientnet_lite0", description="Name in the backbone registry.")
     weights: Weights = Field(
-        "pretrained", description="The published weights, or random ones, which are good for trials only."
+        "pretrained", description="The published weights, or random ones, which serve for trials only."
     )
     layers: tuple[str, ...] = Field(
         registry.EFFICIENTNET_LITE0.default_layers,
         min_length=1,
-        description="Layers whose maps are joined.",
+        description="Layers of the backbone whose features are joined.",
     )
     inactive_layers: tuple[str, ...] = Field(
         (),
-        description="Those of the layers that are computed but left out of the Gaussians; turning one on or "
-        "off uses the features on disk, not the network.",
+        description="Layers that are computed but left out of the Gaussians; turning one on or off uses the "
+        "features on disk, not the network.",
     )
     input_size: Annotated[int, Field(ge=64, le=2048)] = Field(
         256, description="Side in pixels to which every image is resized."
@@ -67,14 +68,14 @@ class PadimConfig(BaseModel):
     feature_norm: catalogue.FeatureNorm = Field(
         "l2",
         description="l2: at every grid position the channels of a layer are scaled to a mean square of 1; "
-        "none: as the network gives them. Not given: the method's own choice.",
+        "none: as the network returns them. The default depends on the method.",
     )
     n_features: Annotated[int, Field(ge=1, lt=2**31)] | None = Field(
         registry.EFFICIENTNET_LITE0.default_n_features,
-        description="Channels kept by the seeded draw, d; null keeps all of the layers'.",
+        description="Number of channels d that the seeded draw keeps; null keeps all channels of the layers.",
     )
     seed: Annotated[int, Field(ge=0, lt=2**64)] = Field(0, description="Seed of the channel draw.")
-    # Below a millionth, nothing of a held-out distance with n < d is left in floating point.
+    # Below a millionth, held-out distances with n < d lose all their digits in floating point.
     eps: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)] = Field(
         0.01, description="Added to the covariance's diagonal (paper, section III-B)."
     )
@@ -83,38 +84,38 @@ class PadimConfig(BaseModel):
     )
     position_tolerance: Literal[0, 1] = Field(
         0,
-        description="padim: grid positions to each side that a part may be off; the distance is the smallest "
-        "to the Gaussians there.",
+        description="padim: grid positions in each direction by which a part may be displaced; the distance "
+        "is the smallest to the Gaussians at these positions.",
     )
     coreset_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
         1.0,
-        description="patchcore: share of the normals' patches that is kept, in percent, but 2,048 at least.",
+        description="patchcore: share of the normals' patches that is kept, in percent, but at least 2,048.",
     )
     neighborhood: Annotated[int, Field(ge=0, le=2)] = Field(
         0,
         description="patchcore: compare a position with all normals' vectors up to so many grid positions "
-        "away; coreset_percent is not read then. 0 compares with the coreset.",
+        "away, without using coreset_percent. 0 compares with the coreset.",
     )
     folds: Annotated[int, Field(ge=2, le=20)] = Field(
-        5, description="Methods that train: in how many turns parts are left out for their held-out scores."
+        5, description="Methods that train: number of cross-fitting rounds for the held-out scores."
     )
     max_epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        30, description="Methods that train: passes over the normals at most."
+        30, description="Methods that train: largest number of passes over the normals."
     )
     patience: Annotated[int, Field(ge=1, lt=2**31)] = Field(
-        8, description="Methods that train: passes without improvement on held-out parts before it stops."
+        8, description="Methods that train: passes without improvement on held-out parts before it ends."
     )
     svdd_objective: Literal["one_class", "soft_boundary"] = Field(
         "one_class", description="svdd: pull all patches to the centre, or leave a share outside a sphere."
     )
     svdd_nu: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.1, description="svdd with a soft boundary: the share of patches that may lie outside."
+        0.1, description="svdd with a soft boundary: the share of patches that may be outside the sphere."
     )
     flow_couplings: Annotated[int, Field(ge=2, le=32)] = Field(
-        6, description="flow: coupling layers one after another."
+        6, description="flow: number of coupling layers."
     )
     members: tuple[catalogue.MethodName, ...] = Field(
-        ("padim", "patchcore"), description="ensemble: the methods that judge together."
+        ("padim", "patchcore"), description="ensemble: the methods whose maps are combined."
     )
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = Field(
         4.0, description="Gaussian smoothing of the anomaly map, in pixels; 0 is none."
@@ -141,7 +142,7 @@ class PadimConfig(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _dependent_defaults(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Defaults that depend on method and backbone; ``model_fields_set`` has only what was given."""
+        """Add defaults that depend on method and backbone; ``model_fields_set`` has only given settings."""
         if not isinstance(data, dict):
             return handler(data)
         data = _under_present_names(data)
@@ -192,10 +193,10 @@ class PadimConfig(BaseModel):
             backbone.select(self.layers)
         except BackboneError as error:
             raise ValueError(str(error)) from error
-        strange = [name for name in self.inactive_layers if name not in self.layers]
-        if strange:
+        unknown = [name for name in self.inactive_layers if name not in self.layers]
+        if unknown:
             raise ValueError(
-                f"inactive_layers: {', '.join(strange)} is none of the layers {', '.join(self.layers)}"
+                f"inactive_layers: {', '.join(unknown)} is none of the layers {', '.join(self.layers)}"
             )
         if not self.active_layers:
             raise ValueError("inactive_layers: at least one layer must be left")
@@ -232,17 +233,17 @@ class PadimConfig(BaseModel):
 
     @property
     def methods_used(self) -> tuple[catalogue.MethodName, ...]:
-        """The method, or those of the ensemble."""
+        """The method, or the methods of the ensemble."""
         return self.members if self.method == "ensemble" else (self.method,)
 
     @property
     def trains(self) -> bool:
-        """Whether a network is trained, which takes minutes."""
+        """Whether the method trains a network, which takes minutes."""
         return any(catalogue.get(name).trains for name in self.methods_used)
 
     @property
     def needs_images(self) -> bool:
-        """Whether a method learns from the images themselves, not from their embeddings alone."""
+        """Whether a method is fitted to the images themselves, not to their embeddings alone."""
         return "stfpm" in self.methods_used
 
     @property
@@ -252,33 +253,33 @@ class PadimConfig(BaseModel):
 
     @property
     def active_layers(self) -> tuple[str, ...]:
-        """The layers that are not muted, from shallow to deep."""
+        """Names of the layers that are not inactive, from shallow to deep."""
         names = [name for name in self.layers if name not in self.inactive_layers]
         return tuple(layer.name for layer in registry.get(self.backbone).select(names))
 
     @property
     def channels(self) -> int:
-        """Channels of the layers that are not muted: what d is drawn from."""
+        """Number of channels of the active layers, from which d are drawn."""
         return registry.get(self.backbone).channels(self.active_layers)
 
     def to_yaml(self) -> str:
-        """The config as YAML, every key present, in field order."""
+        """Return the configuration as YAML, with every key, in field order."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
     def under_former_names(self) -> dict[str, Any]:
-        """The settings as plain JSON, each under the first name it had.
+        """Return the settings as plain JSON, each under the first name that it had.
 
-        Digests are made of these, so that renaming a setting changes no identity of a saved model.
+        Digests are computed from these, so that renaming a setting does not change a saved model's identity.
         """
         former = {new: old for old, new in FORMER_NAMES.items()}
         return {former.get(name, name): value for name, value in self.model_dump(mode="json").items()}
 
     @classmethod
     def of(cls, choices: Mapping[str, Any]) -> PadimConfig:
-        """The config of these choices; missing keys take their defaults.
+        """Create a configuration from a mapping; missing keys take their defaults.
 
         Raises:
-            PadimError: an unknown key (with a suggestion) or a value out of range, all told at once.
+            PadimError: a key is unknown (with a suggestion) or a value is out of range; lists all problems.
         """
         try:
             return cls.model_validate(dict(choices))
@@ -287,11 +288,11 @@ class PadimConfig(BaseModel):
 
     @classmethod
     def of_saved(cls, choices: Mapping[str, Any]) -> PadimConfig:
-        """The config of a saved model.
+        """Create the configuration of a saved model.
 
-        Settings that did not exist when it was saved are as they were then (:data:`BEFORE_IT_WAS_A_SETTING`).
-        Models of former versions may ask for more features than their layers have channels, which then meant
-        all of them. The number is brought down, so that it says what was fitted.
+        Settings that did not exist when it was saved take the values of :data:`BEFORE_IT_WAS_A_SETTING`.
+        Models of former versions may have more features than their layers have channels, which then meant all
+        of them. The number is reduced to the channels that were fitted.
 
         Raises:
             ValidationError: as the constructor.
@@ -305,23 +306,24 @@ class PadimConfig(BaseModel):
 
     @classmethod
     def from_yaml(cls, text: str) -> PadimConfig:
-        """Parse YAML; missing keys take their defaults.
+        """Create a configuration from YAML; missing keys take their defaults.
 
-        The keys may stand below a single ``padim:``, as in files of other PaDiM programs, and those files'
-        ``distance_metric`` may be named if it is the one there is. ``preset: fine`` stands for the settings
-        of that preset (:mod:`padim.presets`); what else the file says counts more.
+        The keys may be nested in a single ``padim:``, as in files of other PaDiM programs, and those files'
+        ``distance_metric`` is accepted if it is ``mahalanobis``. ``preset: fine`` stands for the settings of
+        that preset (:mod:`padim.presets`); other keys in the file take precedence over it.
 
         Raises:
-            PadimError: not YAML, not a mapping, an unknown key (with a suggestion) or a value out of range.
+            PadimError: the text is not YAML or not a mapping, a key is unknown (with a suggestion), or a
+                value is out of range.
         """
         return cls.of(presets.expand(*cls.choices_from_yaml(text)))
 
     @classmethod
     def choices_from_yaml(cls, text: str) -> tuple[presets.PresetName | None, dict[str, Any]]:
-        """What a YAML text itself says: the preset that it names, if any, and the keys it sets, unchecked.
+        """Return the preset named in a YAML text, if any, and the keys that the text sets, unchecked.
 
         Raises:
-            PadimError: not YAML, not a mapping, an unknown preset or metric.
+            PadimError: the text is not YAML or not a mapping, or the preset or metric is unknown.
         """
         data = parse_yaml(text, "the configuration")
         if isinstance(data, dict) and list(data) == ["padim"]:
@@ -343,12 +345,12 @@ class PadimConfig(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path) -> PadimConfig:
-        """Read a YAML file; errors name the file."""
+        """Read a configuration from a YAML file; errors name the file."""
         return from_file(path, cls.from_yaml)
 
     @classmethod
     def load_choices(cls, path: str | Path) -> tuple[presets.PresetName | None, dict[str, Any]]:
-        """As :meth:`choices_from_yaml`, of a file that makes a configuration; errors name the file."""
+        """Read a valid YAML file as :meth:`choices_from_yaml` does; errors name the file."""
 
         def checked(text: str) -> tuple[presets.PresetName | None, dict[str, Any]]:
             cls.from_yaml(text)
@@ -358,7 +360,7 @@ class PadimConfig(BaseModel):
 
 
 def _under_present_names(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices under the present names of settings; one given under both is left to be refused."""
+    """Rename former names of settings; one given under both names is left for the validator to refuse."""
     return {
         name if (new := FORMER_NAMES.get(name)) is None or new in choices else new: value
         for name, value in choices.items()
@@ -366,16 +368,16 @@ def _under_present_names(choices: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _defaults_for(choices: Mapping[str, Any], usual_backbone: str) -> dict[str, Any]:
-    """Defaults that the method and the backbone of these choices bring with them.
+    """Return the defaults that depend on the method and backbone of these choices.
 
-    Whatever is wrong with the choices is told by the validators, not here.
+    Invalid choices are ignored here; the validators report them.
     """
     defaults: dict[str, Any] = {}
     method = choices.get("method", "padim")
     if isinstance(method, str) and method in catalogue.METHODS:
         defaults["feature_norm"] = catalogue.get(method).feature_norm
     if method == "stfpm":
-        # A whole network, and not a small one on its features, is trained in every turn.
+        # Every round trains a whole network, not a small one on the backbone's features.
         defaults |= {"folds": 3, "max_epochs": 20}
     name = choices.get("backbone", usual_backbone)
     if not isinstance(name, str):
@@ -391,12 +393,12 @@ def _defaults_for(choices: Mapping[str, Any], usual_backbone: str) -> dict[str, 
     return defaults
 
 
-# Of what a configuration's or a plan's check found, told at once.
+# Largest number of validation errors in one message.
 _MOST_FINDINGS = 5
 
 
 def explain(error: ValidationError) -> str:
-    """pydantic's findings as one line a person can act on."""
+    """Summarize pydantic's validation errors in one line, with the settings and values concerned."""
     found = error.errors()
     parts = []
     for item in found[:_MOST_FINDINGS]:

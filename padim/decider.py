@@ -1,4 +1,4 @@
-"""How a fitted model decides: its threshold, its guard band, its region of interest."""
+"""Decisions of a fitted model: its threshold, guard band and region of interest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from padim.scoring import ScoringState
 
 
 class Decider(Estimator):
-    """Decides what was scored. None of this runs the network, and none of it changes what was fitted.
+    """Base class with the decision settings of a model; they neither run the network nor change the fit.
 
     Attributes:
         decision: how the threshold is chosen, the guard band and the region of interest; immutable, replaced
@@ -33,15 +33,15 @@ class Decider(Estimator):
 
     decision: DecisionSettings
     _current: ScoringState | None
-    # Held by whatever changes the model; readers take ``_current`` once and need no lock.
+    # Held by every method that changes the model; readers read ``_current`` once and need no lock.
     _writing: threading.RLock
 
     @property
     def state(self) -> ScoringState:
-        """The current scoring state, which later fits and exclusions do not touch.
+        """The current scoring state, an object that later fits and exclusions do not change.
 
         Raises:
-            NotFittedError: nothing was fitted yet.
+            NotFittedError: the model is not fitted.
         """
         if self._current is None:
             raise NotFittedError(NOT_FITTED)
@@ -49,13 +49,17 @@ class Decider(Estimator):
 
     @abstractmethod
     def _install(self, fitted: FittedState) -> None:
-        """Go on with another fitted state, under the settings as they are."""
+        """Replace the fitted state, with the present settings."""
 
     def verdict(self, score: int, threshold: int | None = None) -> Verdict:
-        """Accept, review or reject a score, at the model's threshold or at another.
+        """Return whether to accept, review or reject a score, at the model's threshold or a given one.
 
-        Review is said in addition: the mask has a pixel exactly when the score is above the threshold, within
-        the guard band too.
+        The mask does not depend on the guard band: it has a pixel exactly when the score is above the
+        threshold.
+
+        Args:
+            score: integer level.
+            threshold: integer level; default: the model's threshold.
 
         Raises:
             CalibrationError: the model has no threshold and none is given.
@@ -67,9 +71,9 @@ class Decider(Estimator):
 
     @property
     def current_threshold(self) -> Threshold | None:
-        """The threshold in use and where it comes from.
+        """The threshold in use and its origin.
 
-        None for a percentile of fewer than three parts, and where it lies beyond the scale of the levels.
+        None for a percentile of fewer than three parts, and for a threshold beyond the scale of the levels.
         """
         if self.state.fitted.calibration == "none" and self.decision.choice.basis != "manual":
             return None
@@ -84,13 +88,13 @@ class Decider(Estimator):
 
         Raises:
             NotFittedError: the model is not fitted.
-            CalibrationError: there is none.
+            CalibrationError: there is no threshold.
         """
         return self.state.fitted.quantizer.to_value(self.threshold_level)
 
     @property
     def false_reject_rate_(self) -> FalseRejectRate:
-        """The share of good parts to expect above the threshold, and its bound (docs/design.md, section 4.5).
+        """Expected share of good parts above the threshold, with its bound (docs/design.md, section 4.5).
 
         Raises:
             NotFittedError: the model is not fitted.
@@ -100,10 +104,10 @@ class Decider(Estimator):
 
     @property
     def threshold_level(self) -> int:
-        """The level in use.
+        """The threshold in use as a level.
 
         Raises:
-            CalibrationError: there is none.
+            CalibrationError: there is no threshold.
         """
         if self.state.fitted.calibration == "none" and self.decision.choice.basis != "manual":
             raise CalibrationError(
@@ -120,21 +124,21 @@ class Decider(Estimator):
         min_area: int | None = None,
         smoothing_sigma: float | None = None,
     ) -> Self:
-        """Choose threshold, smallest region and smoothing; what is not given stays.
+        """Set the threshold, smallest region and smoothing; settings not given keep their values.
 
-        After a change of smoothing, images must be scored again. A threshold set by hand stays through it,
-        as through a new fit: where it would lie beyond the new scale of the levels, that becomes wider.
+        After a change of smoothing, images must be scored again. A threshold set by hand keeps its value, as
+        after a new fit: if it were beyond the new scale of the levels, the scale is widened.
 
         Args:
             basis: ``image``, ``pixel`` or ``manual``; a ``value`` alone implies ``manual``.
             percentile: 0.1 to 99.9, in steps of 0.1.
-            value: threshold by hand, in map units.
-            min_area: map pixels.
-            smoothing_sigma: map pixels.
+            value: threshold set by hand, in map units.
+            min_area: smallest region that counts, in map pixels.
+            smoothing_sigma: standard deviation of the smoothing, in map pixels.
 
         Raises:
-            ValueError: a value out of range, or a threshold by hand beyond the scale of the levels, where
-                nothing would be rejected; nothing is changed then.
+            ValueError: a value is out of range, or a threshold set by hand is beyond the scale of the levels,
+                where nothing would be rejected; the model is unchanged.
         """
         with self._writing:
             choice = changed(self.decision.choice, basis=basis, percentile=percentile, value=value)
@@ -143,7 +147,7 @@ class Decider(Estimator):
             config = PadimConfig.model_validate({**self.config.model_dump(), **changes})
             redecide = config.smoothing_sigma != self.config.smoothing_sigma
             if self._current is not None and (value is not None or basis == "manual"):
-                # A threshold by hand that stays is not refused: it is given room, or the model has none.
+                # Only a new threshold is checked. For a former one the scale is widened, as far as possible.
                 fitted = self._current.fitted
                 check_on_scale(choice, (rescaled(fitted, config) if redecide else fitted).quantizer)
             self.decision, self.config = replace(self.decision, choice=choice), config
@@ -152,24 +156,27 @@ class Decider(Estimator):
         return self
 
     def set_guard(self, guard: Guard | None) -> Self:
-        """Call for review near the threshold, or no longer; threshold, scores and masks stay.
+        """Set or remove the guard band for review; threshold, scores and masks do not change.
 
-        The band is in map units and stays through fits and changes of smoothing, as a threshold by hand does;
-        it was measured before, so measure again after those.
+        The band is in map units and keeps its width after fits and changes of smoothing, as a threshold set
+        by hand does. As it was measured before them, measure it again afterwards.
+
+        Args:
+            guard: the guard band; None for no band.
         """
         with self._writing:
             self.decision = replace(self.decision, guard=guard)
         return self
 
     def set_roi(self, roi: npt.NDArray[np.bool_] | None, shapes: Sequence[Shape] = ()) -> Self:
-        """Judge only inside a region of interest, in map pixels; the normals' scores follow at once.
+        """Score only inside a region of interest; the normals' scores change at once.
 
         Args:
-            roi: bool ``(input_size, input_size)``; None judges everywhere, and forgets the shapes.
-            shapes: what it was drawn with, kept for the next edit; what is judged is ``roi`` alone.
+            roi: bool ``(input_size, input_size)``; None: everywhere, without shapes.
+            shapes: the shapes that it was drawn with, saved for later editing; only ``roi`` has an effect.
 
         Raises:
-            ValueError: another shape or type, nothing would be judged, or too many shapes to keep.
+            ValueError: the array's shape or dtype is wrong, it is empty, or there are too many shapes.
         """
         with self._writing:
             self.decision = self.decision.with_roi(roi, shapes, self.config.input_size)
@@ -177,7 +184,7 @@ class Decider(Estimator):
         return self
 
     def _redecide(self) -> None:
-        """The same Gaussians, judged anew; the scale of the maps depends on the smoothing."""
+        """Install the same fitted state with the scale and maps that the present settings give."""
         if self._current is not None:
             by_hand = self.decision.threshold_by_hand
             self._install(rescaled(self._current.fitted, self.config, by_hand))

@@ -1,8 +1,8 @@
-"""Whether models, working files, caches and scorers on disk are whole, and what killed processes have left.
+"""Check models, working files, caches and exported scorers for damage, and find killed processes' leftovers.
 
-Nothing is changed by looking. :func:`sweep` removes leftovers: temporary files with this program's own names
-that no living process holds, and uploads that no stopped fit needs. It never removes a model, a user's file
-or a fit that can be gone on with.
+Checking changes nothing. :func:`sweep` removes leftovers: temporary files with this program's own names that
+no running process has locked, and uploads that no stopped fit needs. It never removes a model, a user's file
+or a fit that can be resumed.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _UPLOADS = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True)
 class Checked:
-    """One thing that was looked at.
+    """Result of checking one file or folder.
 
     Attributes:
-        path: where it is.
-        kind: what it is.
-        problem: what is wrong with it; empty where it is whole.
-        remedy: what can be done about it.
+        path: path of the file or folder.
+        kind: kind of file or folder.
+        problem: what is wrong with it; empty if it is intact.
+        remedy: what the user can do about it.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class StoppedScoring:
-    """A scoring that was stopped: its folder, and how many images it has judged."""
+    """A stopped scoring run: its folder, and how many images it has scored."""
 
     folder: Path
     done: int
@@ -69,13 +69,13 @@ class StoppedScoring:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
+    """Results of checking a workspace, model, folder or cache.
 
     Attributes:
-        checked: everything that was looked at.
-        stopped: fits that can be gone on with or discarded.
-        scorings: scorings that can be gone on with.
-        leftovers: what :func:`sweep` would remove.
+        checked: results for all files and folders that were checked.
+        stopped: fits that can be resumed or discarded.
+        scorings: scoring runs that can be resumed.
+        leftovers: files and folders that :func:`sweep` would remove.
     """
 
     checked: tuple[Checked, ...] = ()
@@ -85,7 +85,7 @@ class Diagnosis:
 
     @property
     def damaged(self) -> tuple[Checked, ...]:
-        """What is not whole."""
+        """Results with a problem."""
         return tuple(one for one in self.checked if one.problem)
 
     def __add__(self, other: Diagnosis) -> Diagnosis:
@@ -98,10 +98,10 @@ class Diagnosis:
 
 
 def examine(path: Path, progress: Progress | None = None) -> Diagnosis:
-    """Look at a workspace, a model, an exported scorer, a folder of results or a folder of models.
+    """Check a workspace, a model, an exported scorer, a folder of results or a folder of models.
 
     Raises:
-        PadimError: there is nothing, or nothing that this program has made.
+        PadimError: the path does not exist, or contains nothing that this program has written.
     """
     if not path.exists() and not path.with_name(f"{path.name}.partial").is_dir():
         raise PadimError(f"{path}: does not exist; give a workspace, a model or an exported scorer")
@@ -138,7 +138,7 @@ def _plain(partial: Path) -> Path:
 
 
 def workspace(found: ModelFolders, progress: Progress | None = None) -> Diagnosis:
-    """Look at all models of a workspace, the fits that were stopped in it, and what was left there."""
+    """Check all models of a workspace, and list its stopped fits and leftovers."""
     entries = found.models()
     checked: list[Checked] = []
     for done, entry in enumerate(entries):
@@ -153,9 +153,9 @@ def workspace(found: ModelFolders, progress: Progress | None = None) -> Diagnosi
 
 
 def leftovers_of_cache() -> list[Leftover]:
-    """Temporary files of killed processes where networks are kept."""
+    """List the temporary files of killed processes in the cache of networks."""
     cache = weights.cache_folder()
-    # Versions of this program that are older than the locks write there, too.
+    # Older versions of this program, which have no locks, may be writing there as well.
     return [
         leftover
         for folder in (cache / "backbones", weights.folder())
@@ -164,14 +164,14 @@ def leftovers_of_cache() -> list[Leftover]:
 
 
 def cache() -> Diagnosis:
-    """Look at the networks that were converted once and are kept for later."""
+    """Check the cached networks, and list the leftovers in the cache."""
     folder = weights.cache_folder() / "backbones"
     left = leftovers_of_cache()
     return Diagnosis(tuple(_cached(path) for path in sorted(folder.glob("*.onnx"))), leftovers=tuple(left))
 
 
 def leftovers_of_workspace(found: ModelFolders) -> list[Leftover]:
-    """Temporary files and uploads of killed processes in a workspace, and this user's temporary folders."""
+    """List leftover files and uploads in a workspace, and this user's leftover temporary folders."""
     left = leftovers.in_system_folder()
     for folder in (found.root, found.folder, found.root / "locks"):
         left += leftovers.beside(folder)
@@ -184,7 +184,7 @@ def leftovers_of_workspace(found: ModelFolders) -> list[Leftover]:
 
 
 def _unused_uploads(found: ModelFolders) -> Iterator[Leftover]:
-    """Uploads that were handed to a worker, if neither a living server nor a stopped fit needs them."""
+    """Yield the uploads for workers that neither a running server nor a stopped fit needs."""
     jobs = found.root / "jobs"
     if not jobs.is_dir():
         return
@@ -200,11 +200,11 @@ def _unused_uploads(found: ModelFolders) -> Iterator[Leftover]:
 
 
 def sweep(found: list[Leftover] | tuple[Leftover, ...]) -> list[Leftover]:
-    """Remove leftovers, and the folders of lock files that go with them; returns those that went."""
+    """Remove leftovers; return those that were removed."""
     return leftovers.sweep(list(found))
 
 
-# --- one thing at a time ----------------------------------------------------------------------------------
+# --- single files and folders -----------------------------------------------------------------------------
 
 
 def _one_model(path: Path) -> Diagnosis:
@@ -226,13 +226,13 @@ def _stopped_beside(path: Path) -> tuple[StoppedFit, ...]:
 
 
 def _model(path: Path) -> Checked:
-    """Seal and every file's hash."""
+    """Check a model's seal and the hash of every file."""
     try:
         saved = bundle.Bundle(path)
         for name in saved.manifest.get("files", {}):
             saved.bytes(name)
     except PadimError as error:
-        remedy = "bring the model back from a copy, or fit it anew"
+        remedy = "restore the model from a copy, or fit it again"
         return Checked(path, "model", _without(path, str(error)), remedy)
     return Checked(path, "model")
 
@@ -246,7 +246,7 @@ def _scorer(path: Path) -> Checked:
 
 
 def _cached(path: Path) -> Checked:
-    remedy = "delete it; it is made anew when it is needed"
+    remedy = "delete it; it is created again when it is needed"
     try:
         recorded = path.with_suffix(".sha256").read_bytes().strip()
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The errors that padim raises on purpose; each message names its subject and the remedy."""
+"""Exceptions that padim raises deliberately; each message names the file or value and the remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class PadimError(Exception):
-    """Base class: anything a user can put right, told in one sentence."""
+    """Base class of padim's errors: a problem that the user can correct, described in one sentence."""
 
 
 class ImageError(PadimError):
@@ -24,11 +24,11 @@ class ImageError(PadimError):
 
 
 class InputError(PadimError, ValueError, TypeError):
-    """What was given as images is nothing of the kind; the message says which kinds are right."""
+    """The input is not images of an accepted kind; the message lists the accepted kinds."""
 
 
 class BackboneError(PadimError):
-    """A backbone, a layer or its weights cannot be had."""
+    """A backbone, a layer or its weights are unknown or not available."""
 
 
 class BundleError(PadimError):
@@ -36,35 +36,35 @@ class BundleError(PadimError):
 
 
 class MissingExtraError(PadimError):
-    """An optional part of the installation is needed and not there; the message says what to run."""
+    """An optional part of the installation is missing; the message gives the command to install it."""
 
 
 class NotFittedError(PadimError, ValueError, AttributeError):
-    """The model has seen no normal image yet.
+    """The model has not been fitted.
 
-    An ``AttributeError`` too, so that ``hasattr(model, "threshold_")`` says whether it is fitted, and a
-    ``ValueError``, as in scikit-learn.
+    It is also an ``AttributeError``, so that ``hasattr(model, "threshold_")`` tells whether the model is
+    fitted, and a ``ValueError``, as in scikit-learn.
     """
 
 
 class CalibrationError(PadimError):
-    """Held-out scores cannot be computed from the normals at hand."""
+    """There is no threshold, or the normals do not suffice for held-out scores."""
 
 
 class BeyondScaleError(CalibrationError):
-    """A threshold lies beyond the scale of a model's levels, so that nothing would ever be rejected."""
+    """A threshold is beyond the scale of a model's levels, so that nothing would ever be rejected."""
 
 
 class Cancelled(PadimError):
-    """The caller's ``cancel`` asked to stop; nothing was changed."""
+    """The caller's ``cancel`` callback returned True; nothing was changed."""
 
 
 class StorageError(PadimError):
-    """The system refused to write a file: a full disk, a read-only folder or a failing device.
+    """A file cannot be written: the disk is full, the folder is read-only or the device fails.
 
     Attributes:
-        path: the file or folder; None where the system names none.
-        read_only: whether nothing can be written there, as in a read-only workspace.
+        path: the file or folder; None if the system's error names none.
+        read_only: whether the folder is read-only, as in a read-only workspace.
     """
 
     def __init__(self, message: str, path: Path | None = None, *, read_only: bool = False) -> None:
@@ -74,13 +74,13 @@ class StorageError(PadimError):
 
 
 class DamagedError(PadimError):
-    """A working file does not hold what was written to it.
+    """The content of a working file does not match its checksum.
 
     Attributes:
         path: the file.
-        what: one sentence that names the damaged record.
-        remedy: one sentence, what can still be done.
-        row: position of the damaged record in its file; None where the whole file is meant.
+        what: the damage in one sentence, which names the record.
+        remedy: what can still be done, in one sentence.
+        row: index of the damaged record in its file; None if the whole file is damaged.
     """
 
     def __init__(self, path: Path, what: str, remedy: str, row: int | None = None) -> None:
@@ -91,5 +91,5 @@ class DamagedError(PadimError):
         self.row = row
 
     def of(self, name: str) -> DamagedError:
-        """The same, with the image's name."""
+        """Return a copy of the error with the image's name added."""
         return DamagedError(self.path, f"{self.what} ({name})", self.remedy, self.row)

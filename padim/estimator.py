@@ -1,4 +1,4 @@
-"""The habits of scikit-learn's estimators: settings read, set and copied by name."""
+"""The interface of scikit-learn's estimators: get, set and copy settings by name."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from padim.config import PadimConfig, explain
 
 
 class Estimator(ABC):
-    """Something with settings, which can be read and copied at any time, and changed before it is fitted.
+    """Base class with settings that can be read and copied at any time, and changed before fitting.
 
     Attributes:
-        config: every setting.
+        config: all settings.
     """
 
     config: PadimConfig
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """All settings by name; ``deep`` is scikit-learn's, and changes nothing here."""
+        """Return all settings by name; ``deep`` exists for scikit-learn and has no effect."""
         return {name: getattr(self.config, name) for name in type(self.config).model_fields}
 
     def set_params(self, **settings: Any) -> Self:
-        """Change settings before a fit.
+        """Change settings before fitting; return self.
 
         Raises:
-            ValueError: a setting that does not exist, or is out of range.
-            PadimError: it is fitted; what it was fitted with stays with it.
+            ValueError: a setting does not exist or is out of range.
+            PadimError: the model is fitted, so that its settings can no longer be changed.
         """
         self._take_settings(with_settings(self.config, settings))
         return self
 
     @abstractmethod
     def _take_settings(self, config: PadimConfig) -> None:
-        """Go on with other settings, unless it is fitted."""
+        """Replace the settings; raise PadimError if the model is fitted."""
 
     def __sklearn_clone__(self) -> Self:
         return type(self)(self.config)  # type: ignore[call-arg]
 
     def _settings_given(self) -> list[str]:
-        """Those that are not left to their defaults, as they would be given: ``input_size=256``."""
+        """Return the settings given explicitly, as in a call: ``input_size=256``."""
         return [f"{name}={getattr(self.config, name)!r}" for name in sorted(self.config.model_fields_set)]
 
 
 def with_settings(config: PadimConfig | None, settings: Mapping[str, Any]) -> PadimConfig:
-    """A config with single settings changed; what nobody gave keeps following the others' defaults.
+    """Return a configuration with some settings changed; settings never given keep dependent defaults.
 
     Raises:
-        ValueError: a setting that does not exist, or is out of range.
+        ValueError: a setting does not exist or is out of range.
     """
     if config is not None and not settings:
         return config

@@ -1,8 +1,8 @@
-"""The optional parts of the installation: whether they are here, and what to say where one is missing.
+"""Optional parts of the installation: check whether they are installed, and messages for missing ones.
 
-The package installs without PyTorch, which is by far the largest part and serves three purposes only: to
-convert another pretrained network than the default one, to train (the methods that do, and ``adapt``), and to
-read files of weights. The web application is an extra of its own.
+The package installs without PyTorch, which is by far the largest part and serves three purposes only:
+converting a pretrained network other than the default one, training (some methods, and ``adapt``), and
+reading files of weights. The web application is an extra of its own.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ Extra = Literal["app", "torch"]
 
 
 def installed(package: str) -> bool:
-    """Whether a package can be imported, without importing it."""
+    """Return whether a package can be imported, without importing it."""
     try:
         return importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):
-        # ValueError: a module of that name without a specification is loaded, as in some notebooks.
+        # ValueError: a loaded module of that name has no specification, as in some notebooks.
         return False
 
 
 def install_command(extra: Extra) -> str:
-    """The command that brings an extra, for a wheel and for a checkout alike."""
+    """Return the command that installs an extra, for a wheel and for a checkout alike."""
     return f'pip install "{DISTRIBUTION}[{extra}]"'
 
 
 def missing_torch(subject: str) -> str:
-    """One sentence that says what needs PyTorch, and what to run."""
+    """Return the message that ``subject`` needs PyTorch, with the command to install it."""
     return f"{subject} needs PyTorch, which is not installed; run: {install_command('torch')}"
 
 
 def require_torch(subject: str) -> None:
-    """Make sure that PyTorch can be imported.
+    """Raise an error if PyTorch is not installed.
 
     Args:
-        subject: what needs it; begins the message.
+        subject: what needs PyTorch; it begins the message.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: PyTorch is not installed.
     """
     if not installed("torch"):
         raise MissingExtraError(missing_torch(subject))

@@ -1,4 +1,4 @@
-"""Continuing a fit with more normals: with their features at hand, or from the checkpoint alone."""
+"""Continue a fit with more normals, from the former normals' features or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _Embedded: TypeAlias = tuple[list[Normal], npt.NDArray[np.float32]]
 
 
 def extend(run: FitRun, images: Iterable[Named], groups: Groups, watch: Watch) -> FittedState | None:
-    """Continue the fit with more normals; arguments and errors as :meth:`padim.Padim.partial_fit`.
+    """Continue a fit with more normals; arguments and errors as :meth:`padim.Padim.partial_fit`.
 
     Returns:
-        None where no new image could be used, and there were no features: nothing has changed then.
+        The fitted state; None if there were no features and no new image could be used, so that nothing has
+        changed.
     """
     if not run.has_features:
         return _continue_from_checkpoint(run, images, groups, watch)
@@ -58,11 +59,11 @@ def _continue_from_checkpoint(
             "the normals' features were deleted, and this method cannot go on without them; "
             "give the same images again with working_set.rebuild()",
         )
-    # Before anything is touched: there may be nothing to go on from.
+    # Read before anything is changed, because there may be no checkpoint.
     statistics = run.statistics() if kept is None else None
     with extending(run.folder, run.thumbnails, former.normals) as thumbnails:
         embedded = _embedded(run, images, groups, len(former.normals), thumbnails, watch)
-        # The former checkpoint stays until the next fit: the saved bundle may still be the former model.
+        # The former checkpoint stays until the next fit: the saved bundle may still contain the former model.
         if statistics is None:
             return _continue_features(run, former, embedded, watch)
         return _continue_statistics(run, former, embedded, statistics)
@@ -76,7 +77,7 @@ def _embedded(
     thumbnails: Thumbnails,
     watch: Watch,
 ) -> Iterator[_Embedded]:
-    """New normals with their embeddings of the kept channels, batch by batch."""
+    """Yield new normals with their embeddings of the kept channels, batch by batch."""
     for batch in run.fresh(images, watch):
         embeddings = run.embed(batch)
         chosen = embeddings.reshape(len(batch), embeddings.shape[1], -1)[:, run.channels]
@@ -87,7 +88,7 @@ def _embedded(
 def _continue_features(
     run: FitRun, former: FittedState, embedded: Iterable[_Embedded], watch: Watch
 ) -> FittedState | None:
-    """With the kept channels of all normals at hand, the fit and its calibration are exact."""
+    """Continue from the stored features of the kept channels; the fit and its calibration are exact."""
     files = run.files
     kept = files.kept_features(former.normals)
     assert kept is not None
@@ -121,7 +122,7 @@ def _continue_features(
 def _continue_statistics(
     run: FitRun, former: FittedState, embedded: Iterable[_Embedded], statistics: PatchStatistics
 ) -> FittedState | None:
-    """Exact Gaussians; the held-out distances of the former state are marked stale."""
+    """Continue from statistics: the Gaussians are exact, the former held-out distances become stale."""
     added: list[Normal] = []
     for normals, features in embedded:
         statistics.update(features)

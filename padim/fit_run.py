@@ -1,6 +1,6 @@
-"""From images to a fitted state: a fit, a new fit on the features at hand, and reading the images again.
+"""Run fits: fit on new images, fit again from stored features, and read the former images again.
 
-Nothing here changes a model: what comes of a run is returned, and installed by the model as a whole.
+A run does not change the model: it returns a fitted state, which the model installs as a whole.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ from padim.storage.working_set import Layout, WorkingFiles, WorkingFolder, namin
 __all__ = ["NOT_FITTED", "THUMBNAIL_SIDE", "FitRun", "records_of"]
 
 NOT_FITTED = "the model has not been fitted; call fit() with images of good parts"
-# Longest side in pixels of what the bundle keeps of each normal.
+# Longest side in pixels of the normals' thumbnails in a bundle.
 THUMBNAIL_SIDE = 512
 
 
 @dataclass(frozen=True)
 class FitRun:
-    """What a fit starts from: a model as it is.
+    """Start of a fit: the present state of a model.
 
     Attributes:
         config: the settings to fit with.
-        network: what the features are from.
+        network: the network that computes the features.
         folder: the model's working folder.
-        threshold_by_hand: in map units; the scale of the maps has room for it. None where it is no value.
-        former: what was fitted before, if anything was.
-        thumbnails: of its normals.
+        threshold_by_hand: in map units; the scale of the maps is widened to include it. None if the threshold
+            is not set by hand.
+        former: the former fitted state; None if there is none.
+        thumbnails: thumbnails of the former normals.
     """
 
     config: PadimConfig
@@ -58,10 +59,10 @@ class FitRun:
 
     @property
     def normals(self) -> tuple[Normal, ...]:
-        """Those of the former fit.
+        """The normals of the former fit.
 
         Raises:
-            NotFittedError: there was none.
+            NotFittedError: there is no former fit.
         """
         if self.former is None:
             raise NotFittedError(NOT_FITTED)
@@ -69,17 +70,17 @@ class FitRun:
 
     @property
     def preprocess(self) -> Preprocess:
-        """From a decoded image to the network's input."""
+        """The preprocessing from a decoded image to the network's input."""
         return Preprocess(size=self.config.input_size, fit=self.config.fit)
 
     @cached_property
     def channels(self) -> npt.NDArray[np.int64]:
-        """int64 ``(d,)``: the channels kept, counted among those of all layers."""
+        """The channels used: int64 ``(d,)``, indices into the channels of all layers."""
         return self.network.channels(self.config)
 
     @cached_property
     def files(self) -> WorkingFolder:
-        """The working folder, as this model reads it."""
+        """The working folder with the layout of this model."""
         config, extractor = self.config, self.network.extractor
         selection = f"{config.n_features}/{config.seed}"
         if config.inactive_layers:
@@ -92,16 +93,17 @@ class FitRun:
 
     @property
     def has_features(self) -> bool:
-        """Whether what the method learns from is at hand, of just these normals."""
+        """Whether the data that the method is fitted to exists for exactly these normals."""
         if self.former is None:
             return False
         return self.files.working_files().holds([normal.sha256 for normal in self.normals])
 
     def require_features(self) -> None:
-        """
+        """Raise an error if the features cannot be used.
+
         Raises:
-            DamagedError: what the method learns from is damaged, or of an earlier version of this program.
-            PadimError: it was deleted.
+            DamagedError: the data is damaged or of an earlier version of this program.
+            PadimError: the data was deleted.
         """
         if not self.has_features:
             raise self.files.unusable(
@@ -110,14 +112,14 @@ class FitRun:
             )
 
     def statistics_suffice(self, normals: int, channels: int) -> bool:
-        """Whether statistics are the smaller checkpoint, and enough of one."""
+        """Return whether statistics suffice as a checkpoint for the method and are smaller than features."""
         return self.config.method == "padim" and normals > channels
 
     def statistics(self) -> PatchStatistics:
-        """Count, mean and scatter of the normals in the fit: from the features, or from the checkpoint.
+        """Return count, mean and scatter of the normals in the fit, from the features or the checkpoint.
 
         Raises:
-            PadimError: neither is at hand.
+            PadimError: neither features nor checkpoint exist.
         """
         files, channels = self.files, self.channels
         features = files.kept_features(self.normals)
@@ -142,12 +144,12 @@ class FitRun:
     def fit_features(
         self, working_files: WorkingFiles, normals: Sequence[Normal], watch: Watch
     ) -> FittedState:
-        """Learn from what is on disk; what training has done is kept there until it is through.
+        """Fit to the stored data; an interrupted training's progress is stored there until it is complete.
 
         Raises:
-            Cancelled: ``watch`` asked to stop.
-            DamagedError: a record is not what was written; names the image.
-            PadimError: the method cannot learn from so few.
+            Cancelled: the ``cancel`` callback of ``watch`` returned True.
+            DamagedError: a record does not match its checksum; the error names the image.
+            PadimError: there are too few normals for the method.
         """
         progress = working_files.folder / "training"
         task = Task(
@@ -171,15 +173,16 @@ class FitRun:
         return self.fit_features(self.files.working_files(), normals, watch)
 
     def with_room(self, fitted: FittedState) -> FittedState:
-        """The same, on a scale that a threshold set by hand lies on."""
+        """Return the fitted state with its scale widened to include a threshold set by hand."""
         return replace(fitted, quantizer=with_room_for(fitted.quantizer, self.threshold_by_hand))
 
     def fit(
         self, images: Iterable[Named], groups: Groups, watch: Watch, unfinished: str | Path | None
     ) -> FittedState:
-        """Fit on these images alone; arguments and errors as :meth:`padim.Padim.fit`.
+        """Fit on these images only; arguments and errors as :meth:`padim.Padim.fit`.
 
-        The new files are made beside the former model's, which go only once all has succeeded.
+        The new files are written beside the former model's, which are deleted only after the fit has
+        succeeded.
         """
         new = Path(unfinished) if unfinished else self.folder / "new"
         if not unfinished:
@@ -238,7 +241,7 @@ class FitRun:
         thumbnail_side: int | None = None,
         batch_size: int | None = None,
     ) -> Iterator[list[Prepared]]:
-        """Decoded images at input size, as many at a time as memory allows, or ``batch_size``."""
+        """Yield batches of decoded images at input size: ``batch_size``, or as many as memory allows."""
         beside = 0 if self.former is None else self.former.detector.scoring_bytes()
         size = batch_size or self.network.extractor.batch_size(beside)
         return batches(images, self.preprocess, size, watch, stage, thumbnail_side=thumbnail_side)
@@ -252,7 +255,11 @@ class FitRun:
         watch: Watch,
         record: Unfinished | None = None,
     ) -> list[Normal]:
-        """Run the network over new normals: embeddings to the feature store, word of them to the record."""
+        """Run the network on new normals; write embeddings to the feature store and entries to the record.
+
+        Returns:
+            The normals, in order, those already in the record included.
+        """
         normals: list[Normal] = []
         if record is not None and (done := record.resume(working_files)):
             names, images, watch = record.pass_over(done, images, self.preprocess, watch)
@@ -268,8 +275,10 @@ class FitRun:
         return normals
 
     def fresh(self, images: Iterable[Named], watch: Watch) -> Iterator[list[Prepared]]:
-        """Batches of images to learn from. Those that the network itself was trained with are refused: held
-        out or not, they are not new to it."""
+        """Yield batches of images to fit on, without those that the network itself was trained with.
+
+        Such images are refused because, even held out, they are not new to the network.
+        """
         trained = self.network.adapted_with
         for batch in self.batches(images, watch, "Reading images", thumbnail_side=THUMBNAIL_SIDE):
             for item in batch:
@@ -279,10 +288,10 @@ class FitRun:
                 yield fresh
 
     def embed(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        """Embeddings of a batch, ``(n, channels, grid, grid)``, all finite.
+        """Compute the embeddings of a batch: float32 ``(n, channels, grid, grid)``, all finite.
 
         Raises:
-            PadimError: the network gives no numbers for an image.
+            PadimError: the network returns values that are not finite for an image.
         """
         embeddings = self.network.extractor(np.stack([item.rgb for item in batch]))
         for item, embedding in zip(batch, embeddings, strict=True):
@@ -292,10 +301,11 @@ class FitRun:
 
 
 def _embedding_settings(config: PadimConfig) -> dict[str, object]:
-    """The settings that embeddings depend on, as plain JSON."""
+    """Return the settings that embeddings depend on, as plain JSON."""
     settings = config.model_dump(mode="json")
     names = ("backbone", "weights", "layers", "input_size", "fit", "grid_stride", "feature_norm")
-    # Where it is as it was before it was a setting, fits stopped then can go on.
+    # Settings with their value from before they were introduced are left out, so that fits stopped then can
+    # be resumed.
     before = BEFORE_IT_WAS_A_SETTING.items()
     return {name: settings[name] for name in names if (name, settings[name]) not in before}
 
@@ -303,13 +313,13 @@ def _embedding_settings(config: PadimConfig) -> dict[str, object]:
 def records_of(
     batch: Sequence[Prepared], thumbnails: Thumbnails, groups: Groups, first_index: int
 ) -> list[Normal]:
-    """New normals of a batch; their thumbnails are written.
+    """Create the records of a batch's normals and write their thumbnails.
 
     Args:
         batch: images with their thumbnails.
-        thumbnails: where those go.
-        groups: which images show the same part.
-        first_index: of the first of them among all normals.
+        thumbnails: file that the thumbnails are appended to.
+        groups: the images' parts, as given by the caller.
+        first_index: index of the batch's first image among all normals.
     """
     places = thumbnails.append([item.thumbnail or b"" for item in batch])
     return [

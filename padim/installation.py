@@ -1,8 +1,8 @@
-"""Where the web application, the sample and the workspace lie: in a checkout, or in an installed wheel.
+"""Find the web application, the sample data and the workspace, in a checkout or an installed wheel.
 
-In a checkout ``app.py``, ``pages``, ``ui`` and ``sample_data`` lie beside the package. A wheel has them in
-``padim/application``, so that nothing but ``padim`` is installed at the top level; that folder belongs to the
-installation, and what the user makes goes to the user's own data folder.
+In a checkout ``app.py``, ``pages``, ``ui`` and ``sample_data`` are beside the package. A wheel has them in
+``padim/application``, so that only ``padim`` is installed at the top level. That folder belongs to the
+installation; the user's models are stored in the user's data folder.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _INSTALLED = _PACKAGE / "application"
 
 
 def is_installed() -> bool:
-    """Whether this package comes from a wheel; False in a checkout, installed in editable mode or not."""
+    """Return whether this package was installed from a wheel; False in a checkout, also in editable mode."""
     return (_INSTALLED / "app.py").is_file()
 
 
 def application_folder() -> Path:
-    """The folder with ``app.py``, ``pages``, ``ui`` and ``sample_data``."""
+    """Return the folder with ``app.py``, ``pages``, ``ui`` and ``sample_data``."""
     return _INSTALLED if is_installed() else _PACKAGE.parent
 
 
@@ -31,12 +31,12 @@ def _named() -> str:
 
 
 def is_named() -> bool:
-    """Whether the user has named the workspace, with ``PADIM_HOME``."""
+    """Return whether the user has set the workspace's folder with ``PADIM_HOME``."""
     return bool(_named())
 
 
 def workspace_folder() -> Path:
-    """Where models are kept: ``PADIM_HOME``; else ``workspace`` in a checkout, or the user's data folder."""
+    """Return the folder of models: ``PADIM_HOME``, ``workspace`` in a checkout, or the user's data folder."""
     if is_named():
         return Path(_named()).expanduser().resolve()
     if is_installed():

@@ -1,8 +1,8 @@
-"""Padim: fit on good parts, score test images, decide.
+"""The class Padim: fit a model on good parts, score test images and decide them.
 
-This file holds the verbs. What a fit does is in ``fit_run.py`` and ``fitting.py``, what scores are made of in
-``scoring.py``, how images are decided in ``decider.py``, what is kept of the good parts in
-``working_state.py``, saving and opening in ``persistence.py``.
+This module has the public methods. Fitting is implemented in ``fit_run.py`` and ``fitting.py``, scoring in
+``scoring.py``, the decision settings in ``decider.py``, the working set in ``working_state.py``, saving and
+opening in ``persistence.py``.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ _Normals: TypeAlias = tuple[Normal, ...]
 
 
 class Padim(Decider):
-    """Patch Distribution Modeling (Defard et al., 2020, arXiv 2011.08785), and the other methods behind the
-    same verbs: ``config.method`` says which.
+    """Anomaly detection model: Patch Distribution Modeling (PaDiM) and other methods with the same interface.
 
-    Scoring and reading may go on in other threads while a fit or an exclusion is at work in one: they see
-    the former model until the new one is complete.
+    PaDiM is by Defard et al., 2020, arXiv 2011.08785; ``config.method`` selects the method.
+
+    Other threads may score and read while one thread fits or excludes: they use the former model until the
+    new one is complete.
 
     Attributes:
-        config: every choice, including ``min_area``; immutable, replaced by :meth:`set_decision`.
+        config: all settings, including ``min_area``; immutable, replaced by :meth:`set_decision`.
         decision: how the threshold is chosen, the guard band and the region of interest; immutable, replaced
             by :meth:`set_decision`, :meth:`set_guard` and :meth:`set_roi`.
     """
@@ -56,27 +57,29 @@ class Padim(Decider):
     def __init__(
         self, config: PadimConfig | None = None, *, work_dir: str | Path | None = None, **settings: Any
     ) -> None:
-        """Choose the settings; nothing is read, written or loaded before the first fit.
+        """Create a model with settings; nothing is read, written or loaded before the first fit.
 
         Args:
             config: all settings; default: ``PadimConfig()``.
-            work_dir: a folder for the images' embeddings while the model is worked on; without it a temporary
-                one, gone with the model.
-            **settings: single ones, named as in :class:`padim.PadimConfig`; they count more than ``config``.
+            work_dir: folder for the images' embeddings while the model is being changed; default: a temporary
+                folder, which is removed with the model.
+            **settings: single settings, named as in :class:`padim.PadimConfig`; they take precedence over
+                ``config``.
 
         Raises:
-            ValueError: a setting that does not exist, or is out of range.
+            ValueError: a setting does not exist or is out of range.
         """
         self.config = with_settings(config, settings)
         self.decision = DecisionSettings()
-        # What :meth:`set_layers` returns to where few layers have had fewer channels than that.
+        # Number of channels last requested; :meth:`set_layers` uses it again when layers with fewer channels
+        # are replaced by layers with more.
         self._features_asked = self.config.n_features
         self._work = WorkFolder(work_dir)
         self._network = ModelNetwork(self.config)
         self._current: ScoringState | None = None
-        # An opened model's are read out of its bundle; the working files are made by a change.
+        # An opened model's thumbnails are read from its bundle; a change creates the working files.
         self._kept_thumbnails: Readable | None = None
-        # Held by whatever changes the model; readers take ``_current`` once and need no lock.
+        # Held by every method that changes the model; readers read ``_current`` once and need no lock.
         self._writing = threading.RLock()
 
     def __repr__(self) -> str:
@@ -104,11 +107,11 @@ class Padim(Decider):
 
     @property
     def network(self) -> ModelNetwork:
-        """What the features are from; another can be set before anything is fitted.
+        """The network that computes the features; it can be set before the first fit.
 
         Raises:
-            PadimError: one is set, and there is a model already.
-            BundleError: one is set, and it is no usable network.
+            PadimError: on setting, the model is fitted already.
+            BundleError: on setting, the network is not usable.
         """
         return self._network
 
@@ -121,16 +124,16 @@ class Padim(Decider):
 
     @property
     def normals_(self) -> tuple[Normal, ...]:
-        """The normal images, in the order they came."""
+        """The normal images, in their order."""
         return self.state.fitted.normals
 
     @property
     def working_set(self) -> WorkingSet:
-        """The normals' features on disk and the checkpoints, and what can be done with them."""
+        """The normals' features on disk and the checkpoints, with the operations on them."""
         return WorkingSet(self._work.path, self._run, self._writing, self._install)
 
     def _run(self, config: PadimConfig | None = None) -> FitRun:
-        """The model as it is, or with another config, to fit from."""
+        """Return the start of a fit: the present model, optionally with another configuration."""
         former = None if self._current is None else self._current.fitted
         by_hand = self.decision.threshold_by_hand
         return FitRun(
@@ -144,7 +147,7 @@ class Padim(Decider):
         )
 
     def _install_extended(self, fitted: FittedState) -> None:
-        """The same, once normals were added to the working files."""
+        """Install a fitted state after normals were added to the working files."""
         self._kept_thumbnails = Thumbnails(self._work.path / "thumbnails.bin")
         self._install(fitted)
 
@@ -160,24 +163,25 @@ class Padim(Decider):
         on_error: OnError | None = None,
         unfinished: str | Path | None = None,
     ) -> Self:
-        """Fit on images of good parts, and calibrate on their held-out scores.
+        """Fit the model on images of good parts and calibrate it on their held-out scores; return self.
 
         Args:
-            images: anything :func:`padim.data.inputs.as_images` takes: a folder, a zip, files, arrays ...;
-                read once, never held in memory.
-            groups: name to part, for parts photographed more than once; identical files are always
-                one part.
+            images: any input of :func:`padim.data.inputs.as_images`: a folder, a zip, files, arrays ...; read
+                once, and never all in memory.
+            groups: part by image name, for parts photographed more than once; identical files are always one
+                part.
             progress: called as (done, total or None, stage).
-            cancel: asked between batches; True stops.
-            on_error: takes images that cannot be used; without it the first one raises.
-            unfinished: a folder, on the disk of ``work_dir``, that keeps what is done if the fit is
-                stopped. What an earlier fit of the same images left there is not done again, and the
-                result is, bit for bit, that of one fit. Empty once the fit has succeeded; but if it is
-                ``work_dir`` itself, one can go on from there even when saving fails.
+            cancel: polled between batches; True stops the fit.
+            on_error: called with the error of each image that cannot be used; without it the first one is
+                raised.
+            unfinished: folder, on the disk of ``work_dir``, that stores the finished work if the fit is
+                stopped. A later fit of the same images with this folder resumes from there, with the same
+                result, bit for bit, as one fit. It is empty once the fit has succeeded; if it is ``work_dir``
+                itself, the fit can be resumed even after saving has failed.
 
         Raises:
-            Cancelled: the model is as it was before.
-            InputError: ``images`` is nothing of the kind.
+            Cancelled: ``cancel`` returned True; the model is unchanged.
+            InputError: ``images`` is not of an accepted kind.
             ImageError: an image cannot be used and ``on_error`` is not given.
             PadimError: no image could be used, or ``unfinished`` was begun with other images or settings.
         """
@@ -196,9 +200,9 @@ class Padim(Decider):
         cancel: Cancel | None = None,
         on_error: OnError | None = None,
     ) -> Self:
-        """Continue the fit with more normals; arguments and errors as :meth:`fit`.
+        """Continue the fit with more normals; arguments, result and errors as :meth:`fit`.
 
-        With the embeddings at hand the result is, bit for bit, that of one fit on all of them. Without them
+        If the former embeddings exist, the result is, bit for bit, that of one fit on all images. Otherwise
         the statistics are continued from the checkpoint and the calibration is marked ``stale``.
         """
         if self._current is None:
@@ -209,7 +213,7 @@ class Padim(Decider):
                 self._install_extended(fitted)
         return self
 
-    # --- who is in the fit -------------------------------------------------------------------------
+    # --- excluding and including parts -------------------------------------------------------------
 
     def exclude(
         self,
@@ -219,30 +223,31 @@ class Padim(Decider):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Self:
-        """Take a part out of the fit, exactly: as if it had never been in.
+        """Exclude a part from the fit, exactly as if it had never been in it; return self.
 
-        All images of the part leave together, else the remaining ones would vouch for it.
+        All images of the part are excluded together; a remaining one would lower the others' distances.
 
         Args:
-            index: of any of its images in ``normals_``.
-            reason: ``not_good`` (not a normal part at all: it leaves the calibration too) or ``kept_out``
-                (good, but odd: it stays in the calibration as an unseen image).
+            index: index of any of its images in ``normals_``.
+            reason: ``not_good`` (not a good part: it is excluded from the calibration too) or ``kept_out``
+                (good, but unusual: it stays in the calibration as an unseen image).
+            progress, cancel: as for :meth:`fit`.
 
         Raises:
-            PadimError: no embeddings at hand, or nothing would be left.
+            PadimError: there are no embeddings, or no part would be left.
         """
         if reason not in ("not_good", "kept_out"):
             raise ValueError(f"reason must be 'not_good' or 'kept_out', got '{reason}'")
         return self._refit(lambda normals: with_status(normals, index, reason), Watch(progress, cancel))
 
     def include(self, index: int, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Self:
-        """Put a part back: after :meth:`exclude`, the former model bit for bit."""
+        """Include a part in the fit again; after :meth:`exclude` this restores the former model exactly."""
         return self._refit(lambda normals: with_status(normals, index, "fit"), Watch(progress, cancel))
 
     def regroup(
         self, groups: Groups, *, progress: Progress | None = None, cancel: Cancel | None = None
     ) -> Self:
-        """State anew which images show the same part; only the held-out scores change."""
+        """Change which images show the same part; only the held-out scores change; return self."""
         return self._refit(lambda normals: regrouped(normals, groups), Watch(progress, cancel))
 
     def _refit(self, change: Callable[[_Normals], _Normals], watch: Watch) -> Self:
@@ -258,17 +263,20 @@ class Padim(Decider):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Self:
-        """Learn anew from some of the layers that were fitted on, or from all; the network does not run.
+        """Fit again with some or all of the layers, without running the network; return self.
 
-        The others stay on disk, muted: setting the former layers again gives the former model bit for bit.
+        The other layers stay on disk, inactive: setting the former layers again restores the former model bit
+        for bit.
 
         Args:
-            active: names of layers, of those in ``config.layers``.
-            n_features: channels kept of theirs; None is as many as were last asked for, or all there are.
+            active: names of layers, from ``config.layers``.
+            n_features: number of their channels to use; None for the number last requested, or all if there
+                are fewer.
+            progress, cancel: as for :meth:`fit`.
 
         Raises:
-            PadimError: no layer, one that was not fitted on, or the normals' features were deleted.
-            Cancelled: the model is as it was.
+            PadimError: no layer is given, one was not fitted on, or the normals' features were deleted.
+            Cancelled: ``cancel`` returned True; the model is unchanged.
         """
         with self._writing:
             asked = self._features_asked if n_features is None else n_features
@@ -291,20 +299,22 @@ class Padim(Decider):
         cancel: Cancel | None = None,
         on_error: OnError | None = None,
     ) -> Iterator[Prediction]:
-        """Score and decide images one batch after another; memory does not grow with their number.
+        """Score and decide images batch by batch; memory use does not grow with their number.
 
-        All of them are scored by the model as it is when the first one is asked for. Without a threshold
-        (fewer than three parts, nothing set by hand) they have scores and maps, and cannot be decided.
+        All of them are scored by the model as it is when the first result is requested. Without a threshold
+        (fewer than three parts, none set by hand) the results have scores and maps, but no decision.
 
         Args:
-            images: anything :func:`padim.data.inputs.as_images` takes: a folder, a zip, files, arrays ...
-            batch_size: images in one run of the network; default: what suits the input size.
-            thumbnail_side: give each result a JPEG of at most that side, made while the image is decoded
-                anyway.
+            images: any input of :func:`padim.data.inputs.as_images`: a folder, a zip, files, arrays ...
+            batch_size: images per run of the network; default: according to the input size.
+            thumbnail_side: longest side in pixels of a JPEG thumbnail of each result; None for no thumbnails.
             progress, cancel, on_error: as for :meth:`fit`.
 
+        Yields:
+            A prediction for each usable image, in order.
+
         Raises:
-            InputError: ``images`` is nothing of the kind.
+            InputError: ``images`` is not of an accepted kind.
             ImageError: an image cannot be used and ``on_error`` is not given.
         """
         state, min_area, guard = self.state, self.config.min_area, self.decision.guard
@@ -319,12 +329,12 @@ class Padim(Decider):
     def decide(
         self, prediction: Prediction, threshold: int | None = None, min_area: int | None = None
     ) -> Prediction:
-        """Decide an image again, at the model's settings as they are now or at others, without scoring it.
+        """Decide a scored image again with the present or given settings, without running the network.
 
         Args:
-            prediction: from :meth:`predict` of this model.
-            threshold: a level; default: the model's.
-            min_area: in map pixels; default: the model's.
+            prediction: a result of :meth:`predict` of this model.
+            threshold: threshold as a level; default: the model's.
+            min_area: smallest region in map pixels; default: the model's.
 
         Raises:
             CalibrationError: the model has no threshold and none is given.
@@ -343,7 +353,7 @@ class Padim(Decider):
     # --- saving ------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> Path:
-        """Save the bundle: all that scoring and calibration need, whole or not at all.
+        """Save everything that scoring and calibration need as a bundle, atomically; return the path.
 
         Args:
             path: a folder, or a file ending in ``.zip``.
@@ -362,23 +372,23 @@ class Padim(Decider):
         return path
 
     def export(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the model as one file for other programs: by its name an ONNX scorer or a bare ``.npz``.
+        """Write the model as one file for other programs: an ONNX scorer or the arrays as ``.npz``.
 
         Args:
-            path: ends in ``.onnx`` or ``.npz``.
-            force: replace a file that is there.
+            path: path that ends in ``.onnx`` or ``.npz``.
+            force: whether to replace an existing file.
 
         Returns:
             The file written.
 
         Raises:
-            ValueError: another ending.
-            PadimError: the file is there already, or cannot be written.
+            ValueError: the path ends in neither.
+            PadimError: the file exists already or cannot be written.
         """
         target = Path(path)
         if target.suffix.lower() not in (".onnx", ".npz"):
             raise ValueError(f"{target}: its name ends in neither .onnx nor .npz")
-        # By name: what leaves the program stands above the model, which does without it.
+        # Imported by name, because the module for output is in a higher layer than the model.
         export = import_module("padim.output.export")
         if target.suffix.lower() == ".npz":
             return Path(export.export_npz(self, target, force=force))
@@ -393,11 +403,11 @@ class Padim(Decider):
         """Open a saved bundle; torch is not needed.
 
         Args:
-            path: folder or ``.zip``.
-            work_dir: where the embeddings and the checkpoint of this model are, if kept.
+            path: a folder or ``.zip`` file.
+            work_dir: folder with the embeddings and the checkpoint of this model, if they are stored.
 
         Raises:
-            BundleError: missing, truncated, altered or of another version; names the file.
+            BundleError: a file is missing, truncated, altered or of another version; the error names it.
         """
         parts = persistence.load(path)
         model = cls(parts.config, work_dir=work_dir)

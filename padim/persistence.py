@@ -1,4 +1,4 @@
-"""Saving and opening of models: between the parts of a model and the plain data of its bundle."""
+"""Save and open models: convert between the parts of a model and the plain data of its bundle."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from padim.storage.thumbnails import Readable, SavedThumbnails
 
 __all__ = ["ModelParts", "load", "save"]
 
-# Files that are not the detector's, of those that scores depend on.
+# Files that scores depend on but that do not belong to the detector.
 _NOT_THE_DETECTORS = {"backbone.onnx", "channels.npy", "roi.npy"}
 
 
 @dataclass(frozen=True)
 class ModelParts:
-    """All that a saved model is made of.
+    """The parts of a saved model.
 
     Attributes:
         config: the settings.
-        features_asked: channels last asked for; None is all there are.
-        network: what the features are from.
+        features_asked: number of channels last requested; None for all.
+        network: the network that computes the features.
         decision: threshold, guard band and region of interest.
-        fitted: what was fitted.
-        thumbnails: of the normals.
+        fitted: the fitted state.
+        thumbnails: thumbnails of the normals.
     """
 
     config: PadimConfig
@@ -54,16 +54,16 @@ class ModelParts:
 
 
 def save(path: Path, parts: ModelParts, channels: npt.NDArray[np.int64], threshold: Threshold | None) -> None:
-    """Save a model's bundle, whole or not at all.
+    """Save a model as a bundle, atomically.
 
     Args:
         path: a folder, or a file ending in ``.zip``.
-        parts: the model.
-        channels: int64 ``(d,)``, those kept.
-        threshold: the one in use; it can be read without opening the model.
+        parts: the parts of the model.
+        channels: int64 ``(d,)``, the channels used.
+        threshold: the threshold in use, stored so that it can be read without opening the model.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the bundle cannot be written.
     """
     fitted, decision = parts.fitted, parts.decision
     saved = serialization.SavedModel(
@@ -91,13 +91,13 @@ def load(path: str | Path) -> ModelParts:
     """Open a saved bundle; torch is not needed.
 
     Raises:
-        BundleError: missing, truncated, altered or of another version; names the file.
+        BundleError: a file is missing, truncated, altered or of another version; the error names it.
     """
     saved = bundle.Bundle(path)
     try:
         return _parts(saved)
     except BundleError:
-        # Another session may just have saved, and removed the files of the manifest we read.
+        # Another session may have saved meanwhile and removed the files listed in the manifest read here.
         now = bundle.Bundle(path)
         if now.revision == saved.revision:
             raise
@@ -137,12 +137,12 @@ def _parts(saved: bundle.Bundle) -> ModelParts:
     )
 
 
-def _calibration(word: str) -> Calibration:
+def _calibration(name: str) -> Calibration:
     found: Calibration
     for found in get_args(Calibration):
-        if found == word:
+        if found == name:
             return found
-    raise ValueError(f"calibration '{word}'")
+    raise ValueError(f"calibration '{name}'")
 
 
 def _shapes(path: Path, content: object) -> tuple[Shape, ...]:

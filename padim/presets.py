@@ -1,11 +1,11 @@
-"""Presets: sets of settings that have been measured together, with what they cost and what they gained.
+"""Presets: named sets of settings with their measured costs and gains.
 
-A preset fixes only how finely a model looks: layers, channels, input size and grid. Method, decision and all
-else stay what they are. Anything that is set beside it counts more.
+A preset determines only the layers, channels, input size and grid. Method, decision and all other settings
+keep their values, and settings given explicitly take precedence over the preset.
 
-This file is data and a few functions over it; it imports neither numpy nor the rest of the engine. Memory is
-computed for the user's own number of images by :mod:`padim.analysis.cost`. Times and gains were measured, all
-for the method ``padim`` on ``efficientnet_lite0``; :data:`MEASURED` is the only place that holds them.
+This module contains data and a few functions; it imports neither numpy nor the rest of the engine. Memory is
+computed for the user's number of images by :mod:`padim.analysis.cost`. Times and gains were measured for the
+method ``padim`` on ``efficientnet_lite0``; :data:`MEASURED` is the only place that contains them.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ __all__ = [
 PresetName = Literal["fast", "standard", "fine"]
 
 CONTROLLED = ("layers", "n_features", "input_size", "grid_stride")
-"""The settings that presets decide."""
-# Layers and channels were chosen for this network; on the others a preset changes the grid alone.
+"""The settings that presets determine."""
+# The network for which layers and channels were chosen; on others a preset changes only the grid.
 TUNED_FOR = registry.EFFICIENTNET_LITE0.name
 _SIZE, _STRIDE = 256, 8
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a preset did, against the standard one.
+    """Measured cost and gain of a preset, relative to the standard preset.
 
     Attributes:
-        scoring_time: of one image, as a multiple of the standard preset's.
-        auroc: points of image AUROC gained with 20 and with 50 good parts, mean over the sets.
-        recall: points of recall at the honest threshold gained with 20 and with 50 good parts.
-        error: standard error of those two over the sets, in points.
+        scoring_time: time to score one image, as a multiple of the standard preset's.
+        auroc: gain in image AUROC with 20 and with 50 good parts, in points, mean over the sets.
+        recall: gain in recall at the honest threshold with 20 and with 50 good parts, in points.
+        error: standard errors of the two recall gains over the sets, in points.
     """
 
     scoring_time: float
@@ -66,14 +66,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Preset:
-    """A set of settings under a name.
+    """A named set of settings.
 
     Attributes:
-        name: as in ``--preset`` and in a configuration file.
-        title: as in the interface.
-        summary: one sentence on what it does.
-        own: its settings on :data:`TUNED_FOR`, where they differ from the standard ones.
-        elsewhere: the same on any other network.
+        name: name in ``--preset`` and in a configuration file.
+        title: name in the interface.
+        summary: its effect in one sentence.
+        own: its settings for :data:`TUNED_FOR` that differ from the standard ones.
+        elsewhere: its settings for all other networks that differ from the standard ones.
     """
 
     name: PresetName
@@ -113,24 +113,24 @@ ELSEWHERE: Mapping[str, str] = {
     "standard": "The default settings of this network.",
     "fine": "A fine grid: defects are placed more exactly, at four times the memory.",
 }
-"""What a preset does on the other networks, where it changes the grid alone."""
+"""Summaries of the presets for the other networks, where they change only the grid."""
 
 MEASURED: Mapping[str, Measured] = {
     "fast": Measured(0.92, (1.0, 0.1), (1.7, -1.3), (0.7, 1.0)),
     "fine": Measured(1.16, (1.1, 0.7), (3.9, 0.6), (2.8, 1.1)),
 }
-"""By preset, against the standard one; how each figure is reproduced is in ``benchmarks/README.md``."""
+"""Measurements by preset, relative to the standard one; to reproduce them, see ``benchmarks/README.md``."""
 SETS = 4
-"""Public sets of images that the gains are means over."""
+"""Number of public sets of images over which the gains are averaged."""
 
 
 def times(ratio: float) -> str:
-    """A ratio of times in words: "1.4 times the time", "about the time"."""
+    """Format a ratio of times: "1.4 times the time", "about the time"."""
     return "about the time" if 0.95 <= ratio <= 1.05 else f"{ratio:.1f} times the time"
 
 
 def gained(name: PresetName, backbone: str = TUNED_FOR) -> str:
-    """What a preset gained over the standard one, as a sentence; what was not measured is said to be so."""
+    """Return a sentence on a preset's measured gain over the standard one; empty for the standard one."""
     if name == "standard":
         return ""
     if backbone != TUNED_FOR:
@@ -148,7 +148,7 @@ def gained(name: PresetName, backbone: str = TUNED_FOR) -> str:
 
 
 def described(name: PresetName, backbone: str = TUNED_FOR) -> str:
-    """What a preset does, takes and gained, in a few sentences."""
+    """Return a description of a preset's effect, cost and measured gain, in a few sentences."""
     tuned = backbone == TUNED_FOR
     sentences = [PRESETS[name].summary if tuned else ELSEWHERE[name], gained(name, backbone)]
     found = MEASURED.get(name)
@@ -158,16 +158,16 @@ def described(name: PresetName, backbone: str = TUNED_FOR) -> str:
 
 
 def _points(value: float) -> str:
-    """ "+3.1", "-0.4" with a true minus, "0.0"."""
+    """Format a gain in points with its sign and a typographic minus: "+3.1", "−0.4", "0.0"."""
     text = f"{value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
 def check(name: object) -> PresetName:
-    """The name of a preset, if it is one.
+    """Return the name if it is that of a preset.
 
     Raises:
-        PadimError: it is none; names those there are.
+        PadimError: there is no such preset; the message lists the presets.
     """
     for known in get_args(PresetName):
         if name == known:
@@ -178,10 +178,10 @@ def check(name: object) -> PresetName:
 
 
 def settings(name: PresetName, backbone: str = TUNED_FOR) -> dict[str, Any]:
-    """All that a preset decides, for a network: a value for each of :data:`CONTROLLED`.
+    """Return the values that a preset gives the settings in :data:`CONTROLLED`, for a network.
 
     Raises:
-        BackboneError: unknown backbone.
+        BackboneError: the backbone is unknown.
     """
     network, preset = registry.get(backbone), PRESETS[name]
     standard: dict[str, Any] = {
@@ -194,13 +194,13 @@ def settings(name: PresetName, backbone: str = TUNED_FOR) -> dict[str, Any]:
 
 
 def expand(name: PresetName | None, choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Choices with a preset's settings below them: what is chosen counts more.
+    """Return settings with a preset's settings added; the given settings take precedence.
 
-    A number of channels belongs to its layers: with other layers than the preset's, theirs is the default.
+    The preset's number of channels applies only to its own layers: with other layers, their default is used.
 
     Args:
-        name: None leaves the choices as they are.
-        choices: keys of a configuration.
+        name: the preset; None returns the settings unchanged.
+        choices: keys of a configuration with their values.
     """
     if name is None:
         return dict(choices)
@@ -208,7 +208,7 @@ def expand(name: PresetName | None, choices: Mapping[str, Any]) -> dict[str, Any
     try:
         tuned = registry.get(choices.get("backbone", TUNED_FOR)).name == TUNED_FOR
     except (PadimError, AttributeError, TypeError):
-        return dict(choices)  # the configuration's own check says what is wrong with the backbone
+        return dict(choices)  # validating the configuration will report what is wrong with the backbone
     below = dict(preset.own if tuned else preset.elsewhere)
     if "layers" in choices:
         below = {key: value for key, value in below.items() if key not in ("layers", "n_features")}
@@ -216,13 +216,13 @@ def expand(name: PresetName | None, choices: Mapping[str, Any]) -> dict[str, Any
 
 
 def matching(chosen: Mapping[str, Any]) -> PresetName | None:
-    """The preset that has just these settings; None where they are of nobody's choosing but the user's.
+    """Return the preset with exactly these settings, or None.
 
     Args:
         chosen: keys of a configuration, with ``backbone`` and all of :data:`CONTROLLED`.
 
     Raises:
-        BackboneError: unknown backbone.
+        BackboneError: the backbone is unknown.
     """
     for name in get_args(PresetName):
         wanted = settings(name, chosen["backbone"])

@@ -1,7 +1,7 @@
-"""Judge: one unchanging state of a model, from distance grids to maps, scores, thresholds and rates.
+"""The scoring state: one immutable state of a model that computes maps, scores, thresholds and rates.
 
-A fit or an exclusion makes a new Judge; whoever holds the old one, such as a run over a thousand images,
-goes on with the same detector, scale and region of interest until it is through.
+A fit or an exclusion creates a new state. Code that uses the old one, such as a run over a thousand images,
+continues with the same detector, scale and region of interest until it ends.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from padim.storage.bundle import sha256_stored
 
 
 class ScoringState:
-    """Fitted arrays, smoothing and region of interest, with what follows from them kept once computed."""
+    """Immutable scoring state: fitted arrays, smoothing and region of interest, with cached results."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class ScoringState:
 
     @cached_property
     def scorer(self) -> Scorer:
-        """The scoring graph with this state's numbers; made when first asked for."""
+        """The scoring graph with this state's parameters, created at the first access."""
         return Scorer(
             self._extractor,
             self.fitted.detector,
@@ -77,7 +77,7 @@ class ScoringState:
 
     @cached_property
     def identity(self) -> str:
-        """See :mod:`padim.scoring_identity`. Worked out when first asked for: it can take a while."""
+        """Identity of this state (see :mod:`padim.scoring_identity`), computed at the first access."""
         files = {
             **self.fitted.detector.file_hashes,
             "channels.npy": sha256_stored(self.channels),
@@ -92,7 +92,7 @@ class ScoringState:
         """The Gaussians of every position.
 
         Raises:
-            PadimError: the method has none.
+            PadimError: the method has no Gaussians.
         """
         detector = self.fitted.detector
         if not isinstance(detector, PatchGaussians):
@@ -101,11 +101,11 @@ class ScoringState:
         return detector
 
     def content_box(self, original_size: tuple[int, int]) -> Box | None:
-        """Where an image of that size lies in the map; None when it fills it."""
+        """Return the part of the map that an image of this size fills; None if it fills the map."""
         return self._preprocess.content_box(original_size) if self._preprocess.fit == "pad" else None
 
     def map(self, grid: npt.NDArray[np.float32], original_size: tuple[int, int]) -> npt.NDArray[np.uint16]:
-        """The judged map of a distance grid: uint16 ``(size, size)``."""
+        """Compute the level map of a distance grid: uint16 ``(size, size)``."""
         return level_map(
             grid,
             size=self._size,
@@ -123,8 +123,8 @@ class ScoringState:
         Args:
             batch: images at input size.
             min_area: smallest region that counts, in map pixels.
-            threshold: a level to decide by; None: there is none.
-            guard: the guard band around it.
+            threshold: threshold as a level; None if there is no threshold.
+            guard: the guard band around the threshold; None for no band.
         """
         boxes = [self.content_box(item.original_size) for item in batch]
         grids, maps = self.scorer(np.stack([item.rgb for item in batch]), boxes)
@@ -150,7 +150,7 @@ class ScoringState:
     def score_arrays(
         self, rgb: npt.NDArray[np.uint8], min_area: int
     ) -> tuple[npt.NDArray[np.uint16], list[int]]:
-        """The scoring path without files: images at input size to level maps and scores.
+        """Compute level maps and scores of images at input size, without files.
 
         Args:
             rgb: uint8 ``(n, input_size, input_size, 3)``.
@@ -165,13 +165,13 @@ class ScoringState:
     # --- the normals' held-out scores ----------------------------------------------------------------
 
     def held_out_map(self, index: int) -> npt.NDArray[np.uint16]:
-        """Judged map of a normal that the model judging it did not contain: uint16 ``(size, size)``.
+        """Return the held-out level map of a normal, from the fit without its part: uint16 ``(size, size)``.
 
         Args:
-            index: of the normal in ``fitted.normals``.
+            index: index of the normal in ``fitted.normals``.
 
         Raises:
-            CalibrationError: that normal has no held-out distances.
+            CalibrationError: the normal has no held-out distances.
         """
         fitted = self.fitted
         if fitted.calibration == "none" or index >= len(fitted.held_out):
@@ -179,14 +179,14 @@ class ScoringState:
         return self.map(fitted.held_out[index], fitted.normals[index].original_size)
 
     def know_levels(self, levels: npt.NDArray[np.uint16]) -> None:
-        """Take over the held-out scores of all normals from who has worked them out.
+        """Store the held-out scores of all normals, computed elsewhere, to avoid computing them again.
 
         Args:
             levels: uint16 ``(n, areas)``, column ``a - 1`` for a smallest region of ``a`` pixels
                 (``padim.decision.regions.region_scores`` of every held-out map).
 
         Raises:
-            ValueError: another number of normals.
+            ValueError: the number of normals differs.
         """
         if len(levels) != len(self.fitted.held_out):
             raise ValueError(f"scores of {len(levels)} normals, expected {len(self.fitted.held_out)}")
@@ -194,7 +194,7 @@ class ScoringState:
             self._known = levels
 
     def image_levels(self, min_area: int) -> npt.NDArray[np.int64]:
-        """Held-out score of every normal image, in or out of the fit: int64 ``(n,)`` levels.
+        """Return the held-out score of every normal image, in or out of the fit: int64 ``(n,)`` levels.
 
         Args:
             min_area: the smallest region that counts, in map pixels.
@@ -216,11 +216,11 @@ class ScoringState:
             return self._levels[min_area]
 
     def part_scores(self, min_area: int, *, include_kept_out: bool = True) -> npt.NDArray[np.int64]:
-        """Held-out score of every good *part*, the maximum over its images: int64 ``(parts,)`` levels.
+        """Return the held-out score of every good *part*, its images' maximum: int64 ``(parts,)`` levels.
 
         Args:
             min_area: the smallest region that counts, in map pixels.
-            include_kept_out: also of good parts taken out of the fit.
+            include_kept_out: whether to include good parts that were excluded from the fit.
 
         Raises:
             CalibrationError: fewer than three parts are in the fit.
@@ -232,7 +232,7 @@ class ScoringState:
         return np.fromiter(best.values(), np.int64, len(best))
 
     def pixel_histogram(self) -> npt.NDArray[np.int64]:
-        """Judged pixels per level over the held-out maps of all good parts: int64 ``(65536,)``."""
+        """Return the scored pixels per level over the held-out maps of all good parts: int64 ``(65536,)``."""
         with self._computing:
             if self._histogram is None:
                 histogram = np.zeros(MAX_LEVEL + 1, np.int64)
@@ -244,26 +244,26 @@ class ScoringState:
             return self._histogram
 
     def scored_area(self, original_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """bool ``(size, size)``: pixels outside the region of interest or in the padding are nobody's."""
+        """Return the pixels inside the region of interest and outside the padding: bool ``(size, size)``."""
         size = (self._size, self._size)
         return np.broadcast_to(inside(size, self.roi, self.content_box(original_size)) > 0, size)
 
     # --- thresholds ----------------------------------------------------------------------------------
 
     def threshold(self, choice: Choice, min_area: int) -> Threshold:
-        """What a choice of percentile or value comes to.
+        """Compute the threshold of a choice of percentile or value.
 
         Args:
             choice: how the threshold is chosen.
             min_area: the smallest region that counts, in map pixels.
 
         Raises:
-            CalibrationError: a percentile, and there are no held-out scores.
-            BeyondScaleError: it lies beyond the scale of the levels, where nothing would be rejected.
+            CalibrationError: the choice is a percentile, and there are no held-out scores.
+            BeyondScaleError: the threshold is beyond the scale of the levels: nothing would be rejected.
         """
         found = self._threshold(choice, min_area)
         if found.level > HIGHEST_THRESHOLD:
-            # Nothing lies above the last level: every image would pass.
+            # There is no level above the last one: every image would be accepted.
             ends = f"this model's scale, which ends at {self.fitted.quantizer.highest_threshold:.4g}"
             if found.basis == "manual":
                 raise BeyondScaleError(
@@ -277,24 +277,24 @@ class ScoringState:
 
     def _threshold(self, choice: Choice, min_area: int) -> Threshold:
         if choice.basis == "manual":
-            assert choice.value is not None  # Choice sees to it
+            assert choice.value is not None  # guaranteed by Choice
             return Threshold(self.fitted.quantizer.to_level(choice.value), "manual")
         if choice.basis == "image":
             return image_threshold(self.part_scores(min_area), choice.permille)
         if self.fitted.calibration == "none":
-            self.image_levels(min_area)  # says what is missing
+            self.image_levels(min_area)  # raises the error that says what is missing
         histogram = self.pixel_histogram()
         if not histogram.any():
-            raise CalibrationError("no pixel of the good parts lies inside the region of interest; redraw it")
+            raise CalibrationError("no pixel of the good parts is inside the region of interest; redraw it")
         return pixel_threshold(histogram, choice.permille)
 
     def false_rejects(self, level: int, min_area: int, *, include_kept_out: bool = True) -> FalseRejectRate:
-        """Share of good parts to expect above a level, with its bound.
+        """Estimate the share of good parts above a level, with its upper bound.
 
         Args:
-            level: the threshold.
+            level: the threshold as a level.
             min_area: the smallest region that counts, in map pixels.
-            include_kept_out: count good parts that were taken out of the fit, too.
+            include_kept_out: whether to include good parts that were excluded from the fit.
 
         Raises:
             CalibrationError: fewer than three parts are in the fit.

@@ -1,11 +1,11 @@
-"""Numbers and values in a quality engineer's words, the same in the app and in the shell."""
+"""Format numbers and values as text for users, identically in the app and in the shell."""
 
 from __future__ import annotations
 
 import math
 import reprlib
 
-# Beyond it a number is told by its length: no setting and no count is that large.
+# Larger integers are described by their length; no setting and no count is that large.
 LARGEST_NUMBER = 2**64
 
 _short = reprlib.Repr()
@@ -15,20 +15,20 @@ _short.maxlevel = 3
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
-    """ "1 image", "12 images", "1,200 images"."""
+    """Format a count with its noun: "1 image", "12 images", "1,200 images"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def in_hundred(share: float, *, up: bool = False) -> str:
-    """A share as a count: "5 in 100", or "4 in 1,000" below one in a hundred.
+    """Format a share as a count: "5 in 100", or "4 in 1,000" below one in a hundred.
 
     Args:
         share: 0 to 1.
-        up: round up, for a bound that must not promise too much.
+        up: whether to round up, for an upper bound.
     """
-    # Half up, as the browser rounds: the same sentence stands there.
+    # Rounded half up, as in the browser, which shows the same sentence.
     rounded = math.ceil if up else _half_up
-    # Ten digits first: 0.07 * 100 is 7.000000000000001, which must not become 8.
+    # Rounded to ten digits first: 0.07 * 100 is 7.000000000000001, which must not become 8.
     if share * 100 >= 0.995 or share <= 0:
         return f"{rounded(round(share * 100, 10))} in 100"
     return f"{max(1, rounded(round(share * 1000, 10)))} in 1,000"
@@ -39,12 +39,12 @@ def _half_up(number: float) -> int:
 
 
 def share_of(n: int, of: int, low: float, high: float) -> str:
-    """ "2 of 48 (0.5 to 14.3 %)": a count with the interval of its share."""
+    """Format a count with the interval of its share: "2 of 48 (0.5 to 14.3 %)"."""
     return f"{n:,} of {of:,} ({low * 100:.1f} to {high * 100:.1f} %)"
 
 
 def megabytes(n_bytes: float) -> str:
-    """ "850 kB", "12 MB", "1.4 GB"."""
+    """Format a number of bytes: "850 kB", "12 MB", "1.4 GB"."""
     for unit, size in (("GB", 1e9), ("MB", 1e6)):
         if n_bytes >= size:
             value = n_bytes / size
@@ -53,9 +53,9 @@ def megabytes(n_bytes: float) -> str:
 
 
 def ratio(score: float, threshold: float) -> float | None:
-    """A score over the threshold to two decimals, never rounded across it; None for a threshold of 0.
+    """Return score / threshold to two decimals, never rounded across 1; None for a threshold of 0.
 
-    So a score just above the threshold does not read 1.00 beside a reject.
+    So a score just above the threshold is not shown as 1.00 beside a reject.
     """
     if threshold <= 0:
         return None
@@ -64,17 +64,17 @@ def ratio(score: float, threshold: float) -> float | None:
 
 
 def multiple(score: float, threshold: float) -> str:
-    """A score as a multiple of the threshold: "1.24 ×"; "–" for a threshold of 0."""
+    """Format a score as a multiple of the threshold: "1.24 ×"; "–" for a threshold of 0."""
     found = ratio(score, threshold)
     return "–" if found is None else f"{found:,.2f} ×"
 
 
 def runs_on(provider: str, threads: int) -> str:
-    """ "CPU, 2 threads", "CPU, all cores", "CUDA".
+    """Format the device that runs the network: "CPU, 2 threads", "CPU, all cores", "CUDA".
 
     Args:
-        provider: a short name, as :func:`padim.network.runtime.provider_in_use` gives it.
-        threads: of the CPU; 0 is all cores.
+        provider: short name from :func:`padim.network.runtime.provider_in_use`.
+        threads: number of CPU threads; 0 for all cores.
     """
     if provider != "cpu":
         known = {"cuda": "CUDA", "openvino": "OpenVINO", "directml": "DirectML", "coreml": "CoreML"}
@@ -83,22 +83,22 @@ def runs_on(provider: str, threads: int) -> str:
 
 
 def size(height_width: tuple[int, int]) -> str:
-    """An image's size as people write it: width × height."""
+    """Format an image's size as width × height."""
     height, width = height_width
     return f"{width} × {height}"
 
 
 def shown(value: object) -> str:
-    """A value as Python spells it, shortened, however large it is."""
+    """Return a value's repr, shortened, however large the value is."""
     if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
         return f"a whole number of {value.bit_length():,} bits"
     try:
         return clipped(_short.repr(value), 200)
-    except (ValueError, RecursionError):  # a number of more digits than Python writes, within a list
+    except (ValueError, RecursionError):  # a nested number with more digits than Python converts to text
         return f"a {type(value).__name__}"
 
 
 def clipped(text: str, most: int) -> str:
-    """Text in one line, its end left out where it is long; what cannot be printed is spelt as an escape."""
+    """Return text as one line of at most ``most`` characters, with unprintable characters escaped."""
     short = text if len(text) <= most else f"{text[: most - 1]}…"
     return "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in short)

@@ -1,4 +1,4 @@
-"""The working set of a model: its normals' features on disk, and the checkpoints that outlive them."""
+"""The public interface to a model's working set: its normals' features on disk and its checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["WorkingSet"]
 
 
 class WorkingSet:
-    """What is on disk of a model's normals while it is worked on, always of the model as it is now."""
+    """Data of a model's normals on disk while it is being changed, always for the current model."""
 
     def __init__(
         self,
@@ -27,12 +27,13 @@ class WorkingSet:
         writing: AbstractContextManager[object],
         install: Callable[[FittedState], None],
     ) -> None:
-        """
+        """Connect the working set to its model.
+
         Args:
-            folder: where the files are.
-            now: gives the model as it is.
-            writing: held by whatever changes the model, and may be held again within.
-            install: makes what was fitted the model's state.
+            folder: folder of the files.
+            now: returns the current model as the start of a fit.
+            writing: reentrant lock that every change of the model holds.
+            install: called with a fitted state to make it the model's state.
         """
         self.folder = folder
         self._now = now
@@ -41,7 +42,7 @@ class WorkingSet:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """As long as this lasts, fits, exclusions and settings in other threads wait."""
+        """Hold the model's lock, so that fits, exclusions and settings in other threads wait."""
         with self._writing:
             yield
 
@@ -49,43 +50,48 @@ class WorkingSet:
 
     @property
     def feature_store(self) -> FeatureStore:
-        """The normals' embeddings, all channels, a record a normal; :meth:`require` says whether they can be
-        used."""
+        """The normals' embeddings, all channels, one record per normal.
+
+        Use :meth:`require` to check whether they can be used.
+        """
         return self._now().files.working_files().feature_store
 
     @property
     def has_features(self) -> bool:
-        """Whether what the method learns from is at hand, of just the model's normals."""
+        """Whether the data that the method is fitted to exists for exactly the model's normals."""
         return self._now().has_features
 
     @property
     def problem(self) -> DamagedError | None:
-        """Why the features on disk cannot be used, as far as can be told without reading them.
+        """Error that says why the features on disk cannot be used, as far as is known without reading them.
 
-        None where they can, or where there are none.
+        None if they can be used, or if there are none.
         """
         now = self._now()
         return None if now.former is None or now.has_features else now.files.working_files().problem()
 
     def require(self) -> None:
-        """Make sure that the features can be used.
+        """Raise an error if the features cannot be used.
 
         Raises:
-            DamagedError: what the method learns from is damaged, or of an earlier version of this program.
-            PadimError: it was deleted.
+            DamagedError: the data is damaged or of an earlier version of this program.
+            PadimError: the data was deleted.
         """
         self._now().require_features()
 
     @property
     def nbytes(self) -> int:
-        """Size of the features on disk, and of the images where the method needs them."""
+        """Bytes of the features on disk, and of the images if the method needs them."""
         return feature_bytes(self.folder)
 
     def thumbnail(self, index: int) -> bytes:
-        """JPEG of a normal, at most 512 px; also of an opened model, out of its bundle.
+        """Return the thumbnail of a normal: a JPEG of at most 512 px, of an opened model from its bundle.
+
+        Args:
+            index: index of the normal in ``normals_``.
 
         Raises:
-            BundleError, DamagedError: it is not what was written.
+            BundleError, DamagedError: the thumbnail is missing or damaged.
         """
         now = self._now()
         return now.thumbnails.read(now.normals[index].thumbnail)
@@ -98,24 +104,24 @@ class WorkingSet:
         cancel: Cancel | None = None,
         on_error: OnError | None = None,
     ) -> None:
-        """Read the same images again, after :meth:`delete`; they are known by their content.
+        """Read the same images again, after :meth:`delete`; they are recognized by their content.
 
-        The calibration is exact again afterwards, also if it was stale. Arguments as :meth:`padim.Padim.fit`.
+        The calibration is exact afterwards, even if it was stale. Arguments as :meth:`padim.Padim.fit`.
 
         Raises:
-            Cancelled: the model is as it was before.
-            PadimError: images are missing; names the first of them.
+            Cancelled: ``cancel`` returned True; the model is unchanged.
+            PadimError: images are missing; the message names the first of them.
         """
         with self._writing:
             self._install(self._now().rebuild(images, Watch(progress, cancel, on_error)))
 
     def delete(self) -> None:
-        """Free the disk; a checkpoint is kept, so that the fit can still be continued."""
+        """Delete the features to free disk space; a checkpoint is kept so that the fit can be continued."""
         with self._writing:
             now = self._now()
-            # Without the images it learns from, a method cannot go on, and needs nothing to go on with.
+            # A method that is fitted to images cannot continue without them, so it needs no checkpoint.
             if now.has_features and not now.config.needs_images:
-                with suppress(DamagedError):  # nothing can be kept of what is damaged
+                with suppress(DamagedError):  # no checkpoint can be made of damaged features
                     self.save_checkpoint()
             forget_features(self.folder)
 
@@ -123,30 +129,32 @@ class WorkingSet:
 
     @property
     def continues_exactly(self) -> bool:
-        """Whether a continued fit is calibrated anew: the normals' features, or those of the channels kept,
-        are here."""
+        """Whether a continued fit has an exact calibration.
+
+        This needs the normals' features, or at least those of the channels used.
+        """
         now = self._now()
         return now.has_features or now.files.kept_features(now.normals) is not None
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Size of the checkpoints on disk."""
+        """Bytes of the checkpoints on disk."""
         return checkpoint_bytes(self.folder)
 
     def statistics(self) -> PatchStatistics:
-        """Count, mean and scatter of the normals in the fit: from the features, or from the checkpoint.
+        """Return count, mean and scatter of the normals in the fit, from the features or the checkpoint.
 
         Raises:
-            PadimError: neither is at hand.
+            PadimError: neither features nor checkpoint exist.
         """
         return self._now().statistics()
 
     def save_checkpoint(self) -> Path:
-        """Write beside the features what it takes to continue the fit without them, whichever is smaller.
+        """Write a checkpoint, with which the fit can be continued without the features; return its path.
 
-        While the normals are no more than the channels kept: the features of those channels, in a folder; the
-        calibration stays exact when the fit goes on. Beyond that: the float64 statistics, in a file. Methods
-        that statistics are not enough for keep the features, however many.
+        The smaller form is chosen. If the normals are no more than the channels used, it is the features of
+        those channels, in a folder; the calibration of a continued fit stays exact. Otherwise it is the
+        float64 statistics, in a file. Methods for which statistics do not suffice always use the features.
         """
         now = self._now()
         normals, files = now.normals, now.files

@@ -1,4 +1,4 @@
-"""The workspace: models kept between sessions, opened, changed and saved under a lock."""
+"""The workspace: models stored between sessions, opened, changed and saved under a lock."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["Workspace"]
 
 
 class Workspace(ModelFolders):
-    """The models below one folder: lists, names and locks, and the models themselves."""
+    """Workspace of models below one folder: lists, names and locks, and opening and saving the models."""
 
     def open(self, model_id: str) -> Padim:
-        """Load a model, with its embeddings if they are kept.
+        """Open a model, with its embeddings if they are stored.
 
         Raises:
-            BundleError: damaged; names the file.
+            BundleError: the model is damaged; the error names the file.
         """
         return Padim.load(self.get(model_id).path, work_dir=self.work_dir(model_id))
 
     def save(self, model_id: str, model: Padim) -> None:
-        """Save a model into its folder; one that was deleted meanwhile does not come back.
+        """Save a model into its folder, unless it was deleted meanwhile.
 
         Raises:
             PadimError: the model was deleted.
-            StorageError: it cannot be saved.
+            StorageError: the model cannot be saved.
         """
         with self.locked(model_id):
             path = self.get(model_id).path
@@ -36,12 +36,12 @@ class Workspace(ModelFolders):
 
     @contextmanager
     def edit(self, model_id: str, patience: float = PATIENCE) -> Iterator[Padim]:
-        """A private copy of the model to change; saved when the block ends without an exception.
+        """Yield a copy of the model to change, and save it if the block ends without an exception.
 
         Raises:
-            PadimError: no such model, or another change of it takes longer than ``patience`` seconds.
-            BundleError: damaged; names the file.
-            StorageError: it cannot be saved.
+            PadimError: there is no such model, or another change takes longer than ``patience`` seconds.
+            BundleError: the model is damaged; the error names the file.
+            StorageError: the model cannot be saved.
         """
         with self.locked(model_id, patience):
             model = self.open(model_id)

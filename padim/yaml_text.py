@@ -1,7 +1,7 @@
-"""Settings files: YAML of any content becomes plain values or one short sentence.
+"""Parse settings files: any YAML text becomes plain values, or an error of one short sentence.
 
-PyYAML makes numbers of thousands of digits, characters that no text can hold, and a few references to lists
-of references, which fill the memory once something writes them out. No settings file needs any of it.
+PyYAML accepts numbers of thousands of digits, invalid characters, and nested references to lists of
+references, which fill the memory when they are expanded. No settings file needs any of these.
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ from padim.text import LARGEST_NUMBER, clipped, megabytes, shown
 
 T = TypeVar("T")
 
-# A hundred times a configuration with every setting; PyYAML takes seconds for it at worst.
+# Largest number of characters: a hundred times a complete configuration; PyYAML needs seconds at worst.
 LONGEST_TEXT = 2**17
-# Values of a file with its references written out.
+# Largest number of values of a file with its references expanded.
 _MOST_VALUES = 2**16
 _DEEPEST = 60
 
 
 def parse_yaml(text: str, what: str) -> Any:
-    """What a YAML text holds.
+    """Parse a YAML text to plain values.
+
+    Args:
+        text: the YAML text.
+        what: name of the text for errors.
 
     Raises:
-        PadimError: not YAML, or beyond what a settings file needs; names ``what`` it is.
+        PadimError: the text is not YAML, or too large, too deep or too long for a settings file.
     """
     if len(text) > LONGEST_TEXT:
         raise PadimError(
@@ -45,22 +49,22 @@ def parse_yaml(text: str, what: str) -> Any:
     except RecursionError as error:
         raise PadimError(f"{what} is nested too deeply") from error
     except Exception as error:
-        # What a value is said to be (!!float x) or looks like (2001-99-99) is read by Python's own functions,
-        # with errors of half a dozen types.
+        # Values with a tag (!!float x) or a pattern (2001-99-99) are converted by Python's own functions,
+        # which raise errors of half a dozen types.
         raise PadimError(f"{what} is not valid YAML: {clipped(str(error), 200)}") from error
     _Values(what).check(data)
     return data
 
 
 def from_file(path: str | Path, parse: Callable[[str], T]) -> T:
-    """What a text file says; errors name the file.
+    """Read a text file and parse it with ``parse``; errors name the file.
 
     Raises:
-        PadimError: it cannot be read, or as ``parse``.
+        PadimError: the file cannot be read, or ``parse`` raises it.
     """
     try:
         size = Path(path).stat().st_size
-        if size > 4 * LONGEST_TEXT:  # a character takes four bytes at most
+        if size > 4 * LONGEST_TEXT:  # a character takes at most four bytes
             raise PadimError(f"{megabytes(size)} are too much for a file of settings")
         return parse(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -72,18 +76,18 @@ def from_file(path: str | Path, parse: Callable[[str], T]) -> T:
 
 
 class _Values:
-    """Looks at every value of a parsed file once."""
+    """Checker that visits every value of a parsed file once."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._known: dict[int, int] = {}
 
     def check(self, data: Any) -> None:
-        """Refuse what no setting can be, or what fills the memory when it is written out."""
+        """Raise PadimError for values that no setting can have, or that fill the memory when expanded."""
         self._count(data, 0)
 
     def _count(self, value: Any, depth: int) -> int:
-        """How many values there are, references written out."""
+        """Return the number of values, with references expanded."""
         if isinstance(value, str):
             self._check_text(value)
             return 1
@@ -98,7 +102,7 @@ class _Values:
             if not found:
                 raise PadimError(f"{self._what} has a list or mapping that holds itself")
             return found
-        self._known[id(value)] = 0  # until it is counted
+        self._known[id(value)] = 0  # marks a value that is being counted
         parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
         total = 1
         for part in parts:

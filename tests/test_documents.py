@@ -1,4 +1,4 @@
-"""README and docs/security.md name files and settings that exist, and every setting is in the README."""
+"""Documents name files, settings, sections and other documents that exist."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "docs/design.md", "docs/security.md", "benchmarks/README.md")
-_FILE = re.compile(r"`(?:\.\./)?((?:tests|benchmarks|examples|docs|ui|padim)/[\w/]+\.\w+)`")
+DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "sample_data/README.md"),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
+)
+_FILE = re.compile(
+    r"`(?:\.\./)?((?:tests|benchmarks|examples|docs|ui|pages|padim|scripts)/[\w./-]+\.\w+)(?:::\w+)?[ `]"
+)
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+# Made when the site is built (scripts/mkdocs_hooks.py).
+_MADE = {"cli.md", "api.md", "networks.md", "config-keys.md"}
 _SETTING = re.compile(r"\bPADIM_[A-Z_]+\b")
 # For developers alone: where the tests look for real images and for networks exported before.
-_OF_TESTS = {"PADIM_DATA", "PADIM_TEST_CACHE"}
+_OF_TESTS = {"PADIM_DATA", "PADIM_TEST_CACHE", "PADIM_CHROMIUM"}
 
 
 def _source() -> str:
@@ -26,11 +34,19 @@ def test_the_files_that_are_named_exist(document: str) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_every_setting_is_in_the_readme_and_every_one_there_is_read() -> None:
-    told = set(_SETTING.findall((ROOT / "README.md").read_text(encoding="utf-8"))) - _OF_TESTS
-    read = set(_SETTING.findall(_source())) - _OF_TESTS
-    assert read - told == set()
-    assert told - read == set()
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_documents_that_are_linked_exist(document: str) -> None:
+    place = (ROOT / document).parent
+    linked = _LINK.findall((ROOT / document).read_text(encoding="utf-8"))
+    missing = [name for name in linked if not (place / name).exists()]
+    assert [name for name in missing if Path(name).name not in _MADE] == []
+
+
+def test_settings_that_documents_name_are_read() -> None:
+    named = {
+        name for file in DOCUMENTS for name in _SETTING.findall((ROOT / file).read_text(encoding="utf-8"))
+    }
+    assert named - _OF_TESTS <= set(_SETTING.findall(_source()))
 
 
 _CITED = re.compile(r"[\w/]+\.md\b")

@@ -7,25 +7,31 @@ import pkgutil
 import re
 import shlex
 import zipfile
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 import padim
+from padim import Padim
 from padim.cli.app import app
 from tests.parts import defects, normals
 
 ROOT = Path(__file__).parents[1]
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
-_DOCUMENTS = ("README.md", "docs/design.md", "docs/security.md", "benchmarks/README.md")
+_DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "benchmarks/README.md"),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
+)
+_IN_PYTHON = tuple(name for name in _DOCUMENTS if "```python" in (ROOT / name).read_text(encoding="utf-8"))
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """``parts/good`` with 22 good parts, ``parts/today.zip`` with a defect and a good one, ``part.jpg``."""
+    """The sample, ``parts/good`` with 22 good parts, ``parts/today.zip`` with two more, ``part.jpg``."""
     good = tmp_path / "parts" / "good"
     good.mkdir(parents=True)
     for name, content in normals(22):
@@ -34,16 +40,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         today.writestr("1.png", bytes(defects(1)[0][1]))
         today.writestr("2.png", bytes(normals(1, first=3)[0][1]))
     (tmp_path / "part.jpg").write_bytes(bytes(normals(1)[0][1]))
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data", target_is_directory=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def blocks(language: str) -> Iterator[tuple[str, str]]:
-    """Fenced blocks of a language in the documents, with the document's name."""
-    for name in _DOCUMENTS:
-        for found, text in _FENCED.findall((ROOT / name).read_text(encoding="utf-8")):
-            if found == language:
-                yield name, text
+def blocks(document: str, *languages: str) -> list[str]:
+    """Fenced blocks of these languages in a document."""
+    found = _FENCED.findall((ROOT / document).read_text(encoding="utf-8"))
+    return [text for language, text in found if language in languages]
 
 
 def test_docstrings(folder: Path) -> None:
@@ -56,29 +61,74 @@ def test_docstrings(folder: Path) -> None:
     assert run >= 4
 
 
-def test_python_blocks_of_the_documents(folder: Path) -> None:
-    texts = [text for _, text in blocks("python")]
-    assert len(texts) >= 2
+def test_documents_have_examples_in_python() -> None:
+    wanted = {
+        "README.md",
+        "docs/guides/python.md",
+        "docs/guides/line-pc.md",
+        "docs/concepts/leave-one-out.md",
+    }
+    assert set(_IN_PYTHON) >= wanted
+
+
+@pytest.mark.parametrize("document", _IN_PYTHON)
+def test_python_blocks_of_a_document(
+    document: str, folder: Path, small_model: Padim, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run one after another; what a line prints is what its comment says, where that is a result."""
+    # What the shell has made before.
+    small_model.export(folder / "flange.onnx")
     names: dict[str, object] = {}
-    # What the block on the line PC leaves to the reader to import.
-    exec("import numpy as np, onnxruntime\nfrom PIL import Image, ImageOps", names)
-    for text in texts:
-        exec(compile(text, "README.md", "exec"), names)
-    assert (folder / "flange.padim").exists()
+    for text in blocks(document, "python"):
+        exec(compile(text, document, "exec"), names)
+        expected = re.findall(r"^print\(.*\)\s+# (\d+ of \d+)$", text, re.M)
+        printed = capsys.readouterr().out.splitlines()
+        assert [line for line in printed if re.fullmatch(r"\d+ of \d+", line)] == expected
 
 
 def commands() -> list[str]:
     """The lines of the documents that call the command."""
-    lines = [line for _, text in blocks("") for line in text.splitlines()]
-    return [line.split(" #")[0].strip() for line in lines if line.startswith(("python -m padim ", "padim "))]
+    texts = [text for document in _DOCUMENTS for text in blocks(document, "", "bash")]
+    lines = [line.split(" #")[0].strip() for text in texts for line in text.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line.startswith(("python -m padim ", "padim "))))
 
 
 @pytest.mark.parametrize("line", commands())
 def test_commands_of_the_documents_are_ones_that_the_program_knows(line: str) -> None:
     """Each is parsed to the last option; what they do is tested with the commands themselves."""
-    words = shlex.split(line)
+    words = shlex.split(line.partition(" > ")[0])
     words = words[3:] if words[0] == "python" else words[1:]
     group = typer.main.get_command(app)
+    while words[0].startswith("-"):  # common options, which may stand before the command
+        assert words.pop(0) in _options(group)
     command = group.commands[words[0]]  # type: ignore[attr-defined]
-    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    assert {word.split("=")[0] for word in words[1:] if word.startswith("-") and len(word) > 1} <= known
+    own = words[1 : words.index("--")] if "--" in words else words[1:]  # behind -- they are Streamlit's
+    given = {word.split("=")[0] for word in own if word.startswith("-") and len(word) > 1}
+    assert given <= _options(command)
+
+
+def _options(command: Any) -> set[str]:
+    return {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+
+
+def test_the_first_model_is_made_as_the_guide_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands on the sample, run in order, and the figures that the guide names."""
+    document = "docs/guides/first-model.md"
+    (text,) = (text for text in blocks(document, "bash") if "python -m padim fit sample_data" in text)
+    monkeypatch.setenv("COLUMNS", "200")
+    said = ""
+    for line in text.splitlines():
+        done = CliRunner().invoke(app, shlex.split(line)[3:])
+        assert done.exit_code == 0, (line, done.output)
+        said += done.output
+    for name in ("flange.padim/manifest.json", "results/results.csv", "flange.onnx"):
+        assert (folder / name).is_file()
+    plain = " ".join(said.split())
+    (shown,) = (text for text in blocks(document, "text"))
+    for line in shown.splitlines():
+        assert " ".join(line.split()) in plain
+    guide = " ".join((ROOT / document).read_text(encoding="utf-8").split())
+    assert "1 of 20 unseen good parts rejected" in guide
+    assert "good parts rejected 1 of 20" in plain
+    assert "12 of the 30 defects missed" in guide
+    assert "defects missed 12 of 30" in plain

@@ -358,15 +358,15 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) ->
     return {
         "model": entry.id,
         "size": model.config.input_size,
-        "heard": drawn.handled,
+        "handled": drawn.handled,
         "shapes": to_json(region.shapes),
         "mean": mean_image(entry, model).url("region-mean"),
         "mask": None if mask is None else mask.url("region-mask"),
-        "judged": f"{percent(region.share)} of the map is judged",
-        "wolf": None
+        "share": f"{percent(region.share)} of the map is judged",
+        "false_alarms": None
         if found is None or found.image is None
         else {
-            "url": found.image.url("region-wolf"),
+            "url": found.image.url("region-false-alarms"),
             "colors": list(found.colors),
             "least": "1 part" if found.most > 1 else "",
             "most": most_often_text(found),

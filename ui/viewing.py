@@ -306,7 +306,7 @@ def message(
         "decision": decision,
         "selected": selected,
         "saved": saved,
-        "heard": asdict(handled),
+        "handled": asdict(handled),
         "listing": listing,
         "follower": follower,
         "look": look,

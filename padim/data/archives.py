@@ -40,8 +40,8 @@ class ZipLimits:
 class ZipSource(Source):
     """Source of the images in a zip archive, unpacked to memory one member at a time, never to disk.
 
-    Names are those in the archive. Members that are encrypted, damaged, links, archives, too large, bombs, or
-    whose names point outside the archive are skipped with the reason.
+    Names are those in the archive. Members that are encrypted, damaged, links, archives, too large or zip
+    bombs, or whose names point outside the archive, are skipped with the reason.
 
     Raises:
         ImageError: the archive as a whole is unreadable or has too many members; the error names it.
@@ -68,7 +68,7 @@ class ZipSource(Source):
         try:
             with self._stream() as stream:
                 self._archive_bytes = stream.seek(0, os.SEEK_END)
-                # zipfile builds an object for each entry of the directory, however many there are.
+                # Checked first, because zipfile builds an object for each entry, however many there are.
                 if _directory_bytes(stream) > 256 * limits.members:
                     raise Refusal(f"has too many members (the limit is {limits.members}); split it")
                 with zipfile.ZipFile(stream) as archive:
@@ -174,7 +174,7 @@ class ZipSource(Source):
                 finally:
                     budget -= len(data)
                 image = bytes(data)
-                data.clear()  # not twice in memory while the caller works on it
+                data.clear()  # the image is not twice in memory while the caller uses it
                 yield name, image
 
     def _unpack(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, budget: int, data: bytearray) -> None:
@@ -218,7 +218,7 @@ class ZipReader:
         self._archive: zipfile.ZipFile | None = None
         weakref.finalize(self, self._opened.close)
 
-    def again(self) -> None:
+    def restart(self) -> None:
         """Reset the count of unpacked bytes, before another iteration over the archive."""
         self._left = self._source.budget
 

@@ -69,7 +69,7 @@ class ImageTree(Protocol):
     def read(self, name: str) -> bytes:
         """Return the bytes of the file ``name``; raise ImageError if it cannot be read."""
 
-    def again(self) -> None:
+    def restart(self) -> None:
         """Prepare for another iteration over the files; called before each one."""
 
 
@@ -92,7 +92,8 @@ class Dataset:
         absent: Sequence[ImageError] = (),
         training: Sequence[LabeledSample] = (),
     ) -> None:
-        """
+        """Create a data set.
+
         Args:
             layout: name of the folder layout.
             place: the files.
@@ -113,7 +114,7 @@ class Dataset:
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         """Yield (name, file bytes) of each sample, undecoded, as ``Padim.score`` takes them."""
         self.skipped = list(self._absent)
-        self._place.again()
+        self._place.restart()
         for sample in self.samples.values():
             try:
                 data = self._place.read(sample.file)
@@ -179,8 +180,8 @@ def at_map_resolution(mask: npt.NDArray[np.bool_], preprocess: Preprocess) -> np
     """
     box = preprocess.content_box(mask.shape)
     rows, columns = (
-        (2 * np.arange(inside) + 1) * whole // (2 * inside)
-        for inside, whole in ((box.height, mask.shape[0]), (box.width, mask.shape[1]))
+        (2 * np.arange(inside) + 1) * original // (2 * inside)
+        for inside, original in ((box.height, mask.shape[0]), (box.width, mask.shape[1]))
     )
     result = np.zeros((preprocess.size,) * 2, np.bool_)
     result[box.top : box.top + box.height, box.left : box.left + box.width] = mask[np.ix_(rows, columns)]
@@ -217,7 +218,7 @@ class _Folder:
     def read(self, name: str) -> bytes:
         return read_plain(self._paths[name], name)
 
-    def again(self) -> None:
+    def restart(self) -> None:
         pass
 
 
@@ -236,7 +237,7 @@ class _Uploads:
             return data
         raise ImageError(name, source.skipped[0].reason)
 
-    def again(self) -> None:
+    def restart(self) -> None:
         pass
 
 

@@ -77,15 +77,15 @@ class _Tiff(TiffImageFile):
     """TIFF reader that applies only this module's pixel limit, not Pillow's."""
 
     def load_prepare(self) -> None:
-        # The base class applies Pillow's process-wide limit just before it creates this very image: a warning
-        # from 89 megapixels on. Our own limit has been applied by now.
+        # The base class applies Pillow's process-wide limit just before it creates this image: a warning from
+        # 89 megapixels on. Our own limit has been applied already.
         if self._im is None:
             self.im = Image.new(self.mode, self._tile_size).im
         super().load_prepare()
 
 
 # One reader per format, chosen by the file's first bytes and called directly: `Image.open` would try forty
-# formats nobody asked for, and apply limits that belong to the whole process.
+# other formats and apply limits that belong to the whole process.
 _READERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
     "PNG": PngImageFile,
     "JPEG": JpegImageFile,
@@ -109,26 +109,26 @@ def decode(
 ) -> Rgb:
     """Decode an image file to RGB.
 
-    The format is told from the content, never from the name. What becomes of the kinds of pixels:
+    The format is determined from the content, never from the name. Pixels are converted as follows:
 
-    * EXIF (or XMP, or TIFF) orientation is applied; colour profiles are not: the numbers are taken as sRGB.
+    * EXIF (or XMP, or TIFF) orientation is applied; colour profiles are not: the values are treated as sRGB.
     * Integers deeper than 8 bits are scaled from the full range of their type by keeping the top 8 bits, so
-      that 65535 is 255 and 257 k is k. Never from the image's own range: brightness must mean the same in
-      each image. 12-bit data stored in 16 bits therefore uses levels 0 to 15 only; scale it to 16 bits
-      where it is exported. Signed integers are scaled from their positive half, negative values are black.
-    * Floats must lie in 0 to 1, where 1 is 255; others are refused, for their scale is unknown.
+      that 65535 is 255 and 257 k is k, never from the image's own range: brightness must mean the same in
+      each image. 12-bit data stored in 16 bits therefore uses levels 0 to 15 only; scale it to 16 bits when
+      exporting it. Signed integers are scaled from their positive half; negative values become black.
+    * Floats must be in 0 to 1, where 1 becomes 255; others are refused, because their scale is unknown.
     * Palette, grey, CMYK, YCbCr and LAB become RGB. CMYK JPEGs are read in Adobe's inverted polarity, as
       browsers do.
-    * Transparency is laid over white; an image without one visible pixel is refused.
-    * Animations and TIFFs of several pages are refused: judging the first page alone would pass the others
+    * Transparent pixels are put on white; an image without one visible pixel is refused.
+    * Animations and TIFFs with several pages are refused: scoring only the first page would accept the others
       unseen. Pages that are declared previews or masks of the first do not count, nor do the extra views in a
       phone's JPEG.
 
-    Its cost is limited (``padim.data.decode_limits``): the size by the header before anything is decoded, the
-    memory of all decoding in this process together by a budget, for which this waits, and, where the time
-    does not follow from the size, the time: such files are decoded in a helper process that can be stopped.
-    Refused for their cost are run-length BMPs, JPEGs of more than ``MAX_SCANS`` scans, and files that declare
-    more pixels than their bytes can hold.
+    The cost is limited (``padim.data.decode_limits``): the size, by the header, before anything is decoded;
+    the memory of all decoding in this process, by a budget, for which this function waits; and the time, for
+    files whose size does not bound it, by decoding them in a helper process that can be stopped. Run-length
+    BMPs, JPEGs of more than ``MAX_SCANS`` scans, and files that declare more pixels than their bytes can hold
+    are refused for their cost.
 
     Args:
         data: the file's bytes.
@@ -173,7 +173,7 @@ def decoded(
             header = image_headers.read(data, kind, max_scans=MAX_SCANS)
             _admit(header, len(data), most)
             rgb = _decode_within(limits, data, kind, header, most, cancel, held)
-        except PadimError:  # no fault of the file: stopped on request, or a setting
+        except PadimError:  # not caused by the file: a cancellation or an invalid setting
             raise
         except Refusal as refusal:
             raise ImageError(name, str(refusal)) from None
@@ -181,8 +181,8 @@ def decoded(
             # As broad as possible on purpose. On malformed data the readers raise OSError, SyntaxError,
             # ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error, zlib.error,
             # DecompressionBombError and more, and the next Pillow may add to the list; for the user all of
-            # them are the one fact that this file is unusable. Nothing is hidden: the file is named and the
-            # cause is chained. KeyboardInterrupt and SystemExit are no Exceptions and pass.
+            # them mean that this file is unusable. Nothing is hidden: the error names the file and chains the
+            # cause. KeyboardInterrupt and SystemExit are not Exceptions and are not caught.
             raise ImageError(name, _reason(error, kind)) from error
         yield rgb
 
@@ -324,13 +324,13 @@ def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
     if header.size is not None and sorted(image.size) != sorted(header.size):
         raise ValueError(f"declares the sizes {header.size} and {image.size}")
     if isinstance(image, PngImageFile):
-        # Pillow decodes IDAT chunks without looking at their checksums: flipped bits would become pixels.
+        # Pillow decodes IDAT chunks without checking their checksums: flipped bits would become pixels.
         PngImageFile(BytesIO(data)).verify()
         _scale_colour_key(image)
     if isinstance(image, TiffImageFile):
         _check_tiff(image)
     elif getattr(image, "n_frames", 1) > 1:
-        raise Refusal("is an animation; save the frame to be judged as an image of its own")
+        raise Refusal("is an animation; save the frame to be inspected as an image of its own")
     image.load()
     if isinstance(image, WebPImageFile):
         # Frees two canvases and a copy of the pixels, twelve bytes per pixel, no longer needed.
@@ -354,7 +354,7 @@ def _check_tiff(image: TiffImageFile) -> None:
     bits = tags.get(_TIFF_BITS_PER_SAMPLE, (1,))
     if image.mode == "L" and 2 in tags.get(_TIFF_SAMPLE_FORMAT, ()):
         raise Refusal("holds signed 8-bit pixels; save it as ordinary 8-bit or as 16-bit")
-    # Two cases that Pillow 13 decodes without complaint and wrongly.
+    # Two cases that Pillow 13 decodes wrongly, without an error.
     packed = image.info["compression"] != "raw"
     if tags.get(_TIFF_PLANAR) == 2 and max(bits) > 8 and len(bits) > 1 and not packed:
         raise Refusal(
@@ -368,16 +368,16 @@ def _check_tiff(image: TiffImageFile) -> None:
         raise Refusal(f"starts with a mere preview (a camera's raw file?); export it as {FORMATS}")
     if not getattr(image, "is_animated", False):
         return
-    # Page by page, and not `n_frames`, which walks a chain of any length.
+    # Page by page instead of `n_frames`, which follows a chain of any length.
     for page in range(1, 64):
         try:
             image.seek(page)
         except EOFError:
             break
         if not int(image.tag_v2.get(_TIFF_SUBFILE, 0)) & (1 | 4):  # reduced copy, mask
-            raise Refusal("has several pages; save the page to be judged as an image of its own")
+            raise Refusal("has several pages; save the page to be inspected as an image of its own")
     else:
-        raise Refusal("has more than 64 pages; save the page to be judged as an image of its own")
+        raise Refusal("has more than 64 pages; save the page to be inspected as an image of its own")
     image.seek(0)
 
 
@@ -387,7 +387,7 @@ def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
         return _deep_grey_to_rgb(image)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or image.has_transparency_data:
         return np.array(_on_background(image))
-    # Converting what is RGB already would copy it.
+    # An RGB image is not converted, because that would copy it.
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 

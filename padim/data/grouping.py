@@ -35,8 +35,8 @@ MIN_TABLE_FILL = 1 / 3  # part x shot table of a naming scheme: the share of its
 
 _UNITS = ("image", "part", "folder")  # nouns with which a proposal's reason counts its groups
 _BLUR = 2.0  # pixels of the fingerprint image
-_CONTRAST_FLOOR = 0.02  # of the mean brightness; what is fainter is noise and compression: not amplified
-_MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1: rounding, not an image
+_CONTRAST_FLOOR = 0.02  # of the mean brightness; fainter contrast is noise and compression: not amplified
+_MIN_RESIDUAL = 1e-3  # of a fingerprint's norm 1; a smaller residual is rounding error
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def fingerprint(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _shrink(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Average a uint8 (h, w) image over areas to float32 (SIDE, SIDE).
 
-    Rows first, in bands: faster than cv2.resize's INTER_AREA at a ratio that is no whole number,
-    and unrounded, so that a texture of less than one grey level survives.
+    Rows first, in bands: faster than cv2.resize's INTER_AREA at a ratio that is not an integer, and
+    unrounded, so that a texture of less than one grey level survives.
     """
     if len(grey) < SIDE:
         grey = cv2.resize(grey, (grey.shape[1], SIDE))
@@ -278,14 +278,14 @@ _DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d){2}$")
 
 
 def _read(stem: str) -> tuple[str, str]:
-    """A name without suffix as (part, shot), or two ""; the part keeps the folders."""
+    """Split a name without suffix into (part with its folders, shot); return two "" if it has no shot."""
     folder, slash, last = stem.rpartition("/")
     match = next((match for reading in _READINGS if (match := reading.fullmatch(last))), None)
     return (folder + slash + match["part"], match["shot"]) if match else ("", "")
 
 
 def _by_prefix(paths: Sequence[str]) -> list[list[int]]:
-    """Groups of names "<part><shot>", if together they make a table of parts by shots and no counter."""
+    """Return groups of names "<part><shot>" if together they form a table of parts by shots, no counter."""
     stems = [path[: -len(suffix)] if (suffix := PurePosixPath(path).suffix) else path for path in paths]
     read = [_read(stem) for stem in stems]
     parts = {part for part, _ in read}

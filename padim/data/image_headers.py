@@ -96,7 +96,7 @@ def _png(data: bytes) -> Header:
             # ImageMagick's form of EXIF data, which Pillow parses as EXIF.
             bounded = bounded and not data.startswith(b"Raw profile", start)
         elif name == b"eXIf":
-            bounded = bounded and _sound_exif(data[start : start + min(length, _MAX_METADATA)])
+            bounded = bounded and _valid_exif(data[start : start + min(length, _MAX_METADATA)])
         transparent = transparent or name == b"tRNS"
         if name != b"IDAT":
             metadata += length
@@ -132,7 +132,7 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
     components, frame = 3, 0
     segments = metadata = scans = 0
     exif = b""
-    sound = True
+    valid = True
     at = 2
     while (found := _MARKER.search(data, at)) is not None:
         marker = found[1][0]
@@ -146,7 +146,7 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
         if marker == _SCAN:
             scans += 1
             if scans > max_scans or (frame in (0xC0, 0xC1) and data[at + 2] == components):
-                break  # in the usual file the first pass is the only one, and what follows is pixels
+                break  # in most files the first pass is the only one, and only pixels follow
         elif marker in _START_OF_FRAME:
             frame = marker
             height, width, components = struct.unpack_from(">HHB", data, at + 3)
@@ -155,7 +155,7 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
             metadata += length
             if marker == _APP1 and data.startswith(_EXIF, at + 2):
                 # Pillow joins several EXIF blocks by copying all of them at each one: quadratic time.
-                sound = sound and not exif
+                valid = valid and not exif
                 exif = data[at + 2 : at + length]
         if segments > _MAX_SEGMENTS:
             break
@@ -172,8 +172,8 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
             frame in (0xC0, 0xC1, 0xC2)
             and segments <= _MAX_SEGMENTS
             and metadata <= _MAX_METADATA
-            and sound
-            and (not exif or _sound_exif(exif))
+            and valid
+            and (not exif or _valid_exif(exif))
             and pixels * max(1, scans) <= _MAX_JPEG_WORK
         ),
     )
@@ -189,7 +189,7 @@ def _bmp(data: bytes) -> Header:
         compression = 0
     else:
         width, height, _, depth, compression = struct.unpack_from("<IIHHI", data, 18)
-        # Rows from the top downwards are announced by a negative height.
+        # A negative height means that rows are stored from the top down.
         height = min(height, 2**32 - height) if data[25] == 0xFF else height
     row = (width * depth + 7) // 8
     packed = compression in (1, 2) and header != 12
@@ -275,7 +275,7 @@ def _tiff(data: bytes) -> Header:
     if _WIDTH not in numbers or _HEIGHT not in numbers:
         return _UNKNOWN["TIFF"]
     (further,) = struct.unpack_from(order + "I", data, at + 2 + 12 * entries)
-    # Strips of a packed file are unpacked whole, and a file may be one strip.
+    # Strips of a compressed file are unpacked as a whole, and a file may consist of one strip.
     packed = numbers.get(_COMPRESSION, 1) != 1
     strip = (numbers.get(_SAMPLES, 1) * numbers.get(_BITS, 1) + 7) // 8 if packed else 0
     return Header(
@@ -291,7 +291,7 @@ def _tiff(data: bytes) -> Header:
     )
 
 
-def _sound_exif(block: bytes) -> bool:
+def _valid_exif(block: bytes) -> bool:
     """Return whether the values of the first EXIF directory fit into the block, each and all together.
 
     For other blocks Pillow logs a warning for every value, in any number of lines.

@@ -86,7 +86,8 @@ class ImageSelection:
     """Selection of some images: an iterable of (name, bytes) pairs that can be iterated repeatedly."""
 
     def __init__(self, images: Any, count: int, wanted: Callable[[int, str], bool]) -> None:
-        """
+        """Select images by position or name.
+
         Args:
             images: all images.
             count: number of selected images.

@@ -72,7 +72,7 @@ class Prepared:
         sha256: hex SHA-256 of the file's bytes; of shape and pixels, if given as an array.
         rgb: model input, uint8 ``(size, size, 3)``.
         original_size: (height, width) in pixels.
-        thumbnail: a small JPEG, if asked for.
+        thumbnail: a small JPEG, if requested.
     """
 
     name: str
@@ -141,10 +141,10 @@ def batches(
     """
     total = len(images) if isinstance(images, Sized) else None
     # Set when the consumer stops early, for example on an error of its own; ends long decodings as well.
-    left = threading.Event()
+    abandoned = threading.Event()
 
     def stopped() -> bool:
-        return left.is_set() or (watch.cancel is not None and watch.cancel())
+        return abandoned.is_set() or (watch.cancel is not None and watch.cancel())
 
     def attempt(image: Named) -> Prepared | ImageError:
         try:
@@ -154,7 +154,7 @@ def batches(
 
     batch: list[Prepared] = []
     # Closed explicitly: an exception's traceback would keep this frame alive, and the decoding with it.
-    with closing(_ahead(images, attempt, 2 * size, left)) as ahead:
+    with closing(_ahead(images, attempt, 2 * size, abandoned)) as ahead:
         for done, outcome in enumerate(ahead, start=1):
             if isinstance(outcome, ImageError):
                 watch.bad(outcome)
@@ -172,9 +172,9 @@ def _ahead(
     items: Iterable[Named],
     work: Callable[[Named], Prepared | ImageError],
     most: int,
-    left: threading.Event,
+    abandoned: threading.Event,
 ) -> Generator[Prepared | ImageError]:
-    """Yield results in order, computed at most ``most`` items ahead; set ``left`` when the consumer stops."""
+    """Yield results in order, computed at most ``most`` items ahead; set ``abandoned`` at the end."""
     with ThreadPoolExecutor(DECODERS) as pool:
         queue: deque[Future[Prepared | ImageError]] = deque()
         try:
@@ -185,6 +185,6 @@ def _ahead(
             while queue:
                 yield queue.popleft().result()
         finally:
-            left.set()
+            abandoned.set()
             for future in queue:
                 future.cancel()

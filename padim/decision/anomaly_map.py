@@ -217,5 +217,5 @@ def _checked_box(box: Box | None, shape: tuple[int, ...]) -> Box:
         box.top >= 0 and box.left >= 0 and box.top + box.height <= height and box.left + box.width <= width
     )
     if not inside or box.height < 1 or box.width < 1:
-        raise ValueError(f"content_box {tuple(box)} does not lie in a map of {height} x {width}")
+        raise ValueError(f"content_box {tuple(box)} is not inside a map of {height} x {width}")
     return box

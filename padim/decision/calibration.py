@@ -94,7 +94,7 @@ class FalseRejectRate:
 
     @property
     def sentence(self) -> str:
-        """ "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; judged from 40 parts." """
+        """Sentence such as "About 5 in 100 good parts; at most 12 in 100 with 95 % confidence; ..."."""
         return (
             f"About {in_hundred(self.expected)} good parts; at most {in_hundred(self.upper, up=True)} "
             f"with 95 % confidence; judged from {count(self.n, 'part')}."

@@ -238,7 +238,7 @@ def _large_regions(above: Mask, min_area: int) -> tuple[NDArray[np.int32], NDArr
 class _Cells(NamedTuple):
     """Cells of whole original pixels for a run of map pixels along one axis."""
 
-    starts: NDArray[np.intp]  # the map pixel, counted from the run's begin, where each cell starts
+    starts: NDArray[np.intp]  # the map pixel, counted from the start of the run, where each cell starts
     first: NDArray[np.int64]  # each cell's first original pixel
     stop: NDArray[np.int64]  # one past its last
 

@@ -21,10 +21,10 @@ Doubles = npt.NDArray[np.float64]
 
 MAX_SHAPES = 500
 MAX_POINTS = 10_000
-# Map pixels. Far outside every map (2048 at most), and small enough for products to stay exact enough.
+# In map pixels: far outside every map (2048 at most), and small enough for accurate products.
 MAX_COORDINATE = 1e6
 _FEWEST_POINTS = {"polygon": 3, "brush": 1}
-# Edges handled at once: bounds the temporaries to some ten megabytes on the largest map.
+# Edges processed at once: limits the temporaries to about ten megabytes on the largest map.
 _EDGES_PER_BLOCK = 256
 
 
@@ -257,7 +257,7 @@ def _extent(
     ):
         flat = slope == 0
         divisor = np.where(flat, 1.0, slope)
-        with np.errstate(over="ignore"):  # a slope of 1e-300 leads far outside, where it is clipped
+        with np.errstate(over="ignore"):  # a slope of 1e-300 gives a value far outside, which is clipped
             one = np.clip((least - offset) / divisor, -far, far)
             other = np.clip((most - offset) / divisor, -far, far)
         missed = flat & ((offset < least) | (offset > most))

@@ -24,7 +24,7 @@ NO_NUMBERS = "the network gives values for it that are not numbers; the weights 
 
 
 class Scorer:
-    """Compute distances and level maps of images at input size with one model's parameters."""
+    """Callable that computes distances and level maps of images with one model's parameters."""
 
     def __init__(
         self,
@@ -36,7 +36,8 @@ class Scorer:
         quantizer: Quantizer,
         roi: npt.NDArray[np.bool_] | None,
     ) -> None:
-        """
+        """Bind one model's parameters to the scoring graph.
+
         Args:
             extractor: the feature extractor, which has the runtime sessions.
             detector: the fitted detector.

@@ -2,8 +2,7 @@
 
 Only :func:`build` and :func:`export` need torch. Their result is cached on disk, keyed by everything that
 determines it, so torch runs only once per machine. With the published weights of EfficientNet-Lite0 neither
-is
-needed: the exported network is part of this package.
+is needed: the exported network is part of this package.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from padim.text import megabytes
 __all__ = ["OPERATORS", "check_network"]
 
 OPSET = 17
-# One protobuf message ends at 2 GiB.
+# Largest size of the file; a protobuf message can have at most 2 GiB.
 MOST_BYTES = 2_000_000_000
 # Bytes of names, nodes and shapes, that is, all but the constants' numbers: each may take a hundred bytes
 # when parsed. The largest network of the registry has 0.2 MB of them.
@@ -96,7 +96,7 @@ def check_network(content: bytes, name: str, layers: Sequence[Layer], input_size
         try:
             model = onnx.load_model_from_string(content)
         except Exception as error:  # protobuf's DecodeError has no public name to import
-            raise _Refused("it is no ONNX file, or a damaged one") from error
+            raise _Refused("it is not an ONNX file or is damaged") from error
         _check_model(model)
         shapes = _shapes(model.graph, input_size)
         for layer in layers:
@@ -158,7 +158,7 @@ def _fields(content: bytes, at: int, stop: int) -> Iterator[tuple[int, int, int]
         elif kind == 5:
             end = at + 4
         else:
-            raise _Refused("it is no ONNX file, or a damaged one")
+            raise _Refused("it is not an ONNX file or is damaged")
         if end > stop:
             raise _Refused("it is cut short or damaged")
         yield key >> 3, at, end
@@ -175,7 +175,7 @@ def _varint(content: bytes, at: int, stop: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
             return value, at
-    raise _Refused("it is no ONNX file, or a damaged one")
+    raise _Refused("it is not an ONNX file or is damaged")
 
 
 # --- operators, attributes and constants --------------------------------------------------------------------
@@ -187,7 +187,7 @@ def _check_model(model: onnx.ModelProto) -> None:
         raise _Refused("it has functions or other parts that no backbone has")
     opsets = [(entry.domain, entry.version) for entry in model.opset_import]
     if [domain for domain, _ in opsets if domain not in ("", "ai.onnx")]:
-        raise _Refused("it takes operators of other makers")
+        raise _Refused("it uses operators of a custom domain")
     if [version for _, version in opsets] != [OPSET]:
         raise _Refused(f"it is not of operator set {OPSET}")
     if len(graph.node) > MOST_NODES:
@@ -210,7 +210,7 @@ def _check_attribute(operator: str, attribute: onnx.AttributeProto) -> None:
         raise _Refused(f"{operator} has the attribute {_short(name)}, which no backbone's has")
     if name == "value":
         if attribute.type != AttributeProto.TENSOR:
-            raise _Refused(f"the value of a {operator} is no array")
+            raise _Refused(f"the value of a {operator} is not an array")
         _check_tensor(attribute.t)
     elif attribute.type not in _PLAIN_ATTRIBUTES:
         raise _Refused(f"{operator} has the attribute {name} as another graph")
@@ -224,7 +224,7 @@ def _check_tensor(tensor: onnx.TensorProto) -> None:
     if tensor.data_type not in _NUMBER_TYPES or tensor.HasField("segment"):
         raise _Refused(f"{name} is of a type that no backbone's constants have")
     if len(tensor.dims) > 4 or any(side < 0 for side in tensor.dims):
-        raise _Refused(f"{name} has no shape that a backbone's constants have")
+        raise _Refused(f"{name} has a shape that no backbone's constants have")
     count = math.prod(tensor.dims)
     itemsize = np.dtype(_NUMBER_TYPES[tensor.data_type]).itemsize
     typed = tensor.float_data if tensor.data_type == TensorProto.FLOAT else tensor.int64_data
@@ -233,7 +233,7 @@ def _check_tensor(tensor: onnx.TensorProto) -> None:
     if tensor.HasField("raw_data"):
         unused += len(tensor.float_data) + len(tensor.int64_data)
     if there != itemsize * count or unused:
-        raise _Refused(f"{name} has not as many numbers as its shape says")
+        raise _Refused(f"{name} does not have as many numbers as its shape requires")
 
 
 def _short(name: str) -> str:
@@ -268,7 +268,7 @@ def _shapes(graph: onnx.GraphProto, input_size: int) -> dict[str, Shape]:
     values = {"image": _Value((1, 3, input_size, input_size), image=True)}
     for tensor in graph.initializer:
         if tensor.name in values:
-            raise _Refused(f"{_short(tensor.name)} is there twice")
+            raise _Refused(f"{_short(tensor.name)} is defined twice")
         values[tensor.name] = _constant(tensor)
     pixels = max(input_size**2, _FEWEST_PIXELS)
     last_use = {name: at for at, node in enumerate(graph.node) for name in node.input}
@@ -276,11 +276,11 @@ def _shapes(graph: onnx.GraphProto, input_size: int) -> dict[str, Shape]:
     products, held, freed = 0, 0, defaultdict[int, int](int)
     for at, node in enumerate(graph.node):
         if len(node.output) != 1 or not node.output[0] or node.output[0] in values:
-            raise _Refused(f"a {node.op_type} has no result of its own")
+            raise _Refused(f"a {node.op_type} has no output of its own")
         inputs = []
         for name in node.input:
             if name not in values:
-                raise _Refused(f"a {node.op_type} takes {_short(name)}, which nothing gives before")
+                raise _Refused(f"a {node.op_type} takes {_short(name)}, which no earlier node computes")
             inputs.append(values[name])
         settings = {
             attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute
@@ -290,12 +290,12 @@ def _shapes(graph: onnx.GraphProto, input_size: int) -> dict[str, Shape]:
         except _Refused as refused:
             raise _Refused(f"a {node.op_type} {refused}") from refused
         except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise _Refused(f"a {node.op_type} does not fit what it is inputs") from error
+            raise _Refused(f"a {node.op_type} does not fit its inputs") from error
         size = math.prod(value.shape)
         products += size + work
         held += size
         if held > MOST_HELD_A_PIXEL * pixels:
-            raise _Refused(f"a {node.op_type} would bring what is held for one image to {held:,} numbers")
+            raise _Refused(f"a {node.op_type} would need {held:,} numbers in memory for one image")
         if products > MOST_PRODUCTS_A_PIXEL * pixels:
             raise _Refused("one image would take more work than any backbone's")
         values[node.output[0]] = value
@@ -312,13 +312,13 @@ def _constant(tensor: onnx.TensorProto) -> _Value:
 
 def _numbers(value: _Value) -> npt.NDArray[Any]:
     if value.numbers is None:
-        raise _Refused("takes a size that is not written down")
+        raise _Refused("takes a size that is not a constant")
     return value.numbers
 
 
 def _known(numbers: npt.NDArray[Any]) -> tuple[_Value, int]:
     if numbers.size > _MOST_NUMBERS or numbers.ndim > 4:
-        raise _Refused("works out more numbers than a padding has")
+        raise _Refused("computes more numbers than a padding has")
     return _Value(numbers.shape, numbers), 0
 
 
@@ -327,7 +327,7 @@ _Rule = Callable[[list[_Value], dict[str, Any]], tuple[_Value, int]]
 
 def _image(value: _Value) -> Shape:
     if not value.image or len(value.shape) != 4:
-        raise _Refused("takes something that is no image")
+        raise _Refused("has an input that is not an image")
     return value.shape
 
 
@@ -349,7 +349,7 @@ def _clipped(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, in
     value, *bounds = inputs
     _image(value)
     if any(bound.shape != () or bound.image for bound in bounds) or len(bounds) > 2:
-        raise _Refused("has bounds that are no numbers")
+        raise _Refused("has bounds that are not numbers")
     return value, 0
 
 
@@ -357,7 +357,7 @@ def _broadcast(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, 
     one, other = inputs
     shape = np.broadcast_shapes(one.shape, other.shape)
     if not (one.image or other.image) or len(shape) != 4:
-        raise _Refused("takes something that is no image")
+        raise _Refused("has an input that is not an image")
     return _Value(shape, image=True), 0
 
 
@@ -384,16 +384,21 @@ def _windows(shape: Shape, kernel: Sequence[int], settings: dict[str, Any], up: 
 def _convolved(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
     image, weights, *bias = inputs
     _, channels, *_ = _image(image)
-    kept, taken, *kernel = weights.shape
+    out_channels, per_group, *kernel = weights.shape
     group = int(settings.get("group", 1))
-    if not 1 <= group <= channels or taken * group != channels or kept % group or len(kernel) != 2:
-        raise _Refused("does not fit the channels it is inputs")
-    if weights.image or 0 in kernel or any(one.image or one.shape != (kept,) for one in bias):
+    if (
+        not 1 <= group <= channels
+        or per_group * group != channels
+        or out_channels % group
+        or len(kernel) != 2
+    ):
+        raise _Refused("does not fit the channels of its input")
+    if weights.image or 0 in kernel or any(one.image or one.shape != (out_channels,) for one in bias):
         raise _Refused("has no weights")
     if len(bias) > 1 or _integers({"kernel_shape": kernel, **settings}, "kernel_shape", 2, 1) != list(kernel):
         raise _Refused("does not fit its weights")
-    shape = (1, kept, *_windows(image.shape, kernel, settings, up=False))
-    return _Value(shape, image=True), math.prod(shape) * taken * math.prod(kernel)
+    shape = (1, out_channels, *_windows(image.shape, kernel, settings, up=False))
+    return _Value(shape, image=True), math.prod(shape) * per_group * math.prod(kernel)
 
 
 def _pooled(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
@@ -417,9 +422,9 @@ def _padded(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int
     if len(amounts) != 8 or not all(0 <= amount <= _LARGEST_SETTING for amount in amounts):
         raise _Refused("has pads out of range")
     if settings.get("mode", b"constant") != b"constant" or len(filling) > 1:
-        raise _Refused("pads in another way than a backbone's")
+        raise _Refused("pads in another mode than a backbone's")
     if filling and (filling[0].image or filling[0].shape != ()):
-        raise _Refused("pads with something that is no number")
+        raise _Refused("pads with a value that is not a number")
     sides = zip(shape, amounts[:4], amounts[4:], strict=True)
     return _Value(tuple(side + before + behind for side, before, behind in sides), image=True), 0
 
@@ -429,14 +434,14 @@ def _filled(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int
     value = settings.get("value")
     one = np.zeros(1, np.float32) if value is None else numpy_helper.to_array(value)
     if any(side < 0 for side in shape) or math.prod(shape) > _MOST_NUMBERS or one.size != 1:
-        raise _Refused("works out more numbers than a padding has")
+        raise _Refused("computes more numbers than a padding has")
     return _known(np.full(shape, one.ravel()[0]))
 
 
 def _joined(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
     parts = [_numbers(value) for value in inputs]
     if sum(part.size for part in parts) > _MOST_NUMBERS:
-        raise _Refused("works out more numbers than a padding has")
+        raise _Refused("computes more numbers than a padding has")
     return _known(np.concatenate(parts, axis=int(settings["axis"])))
 
 
@@ -469,7 +474,7 @@ def _as_type(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, in
 
 def _constant_node(inputs: list[_Value], settings: dict[str, Any]) -> tuple[_Value, int]:
     if inputs:
-        raise _Refused("takes something")
+        raise _Refused("has an input")
     return _constant(settings["value"]), 0
 
 

@@ -30,9 +30,9 @@ def joined(backbone: Backbone, parts: Mapping[str, bytes]) -> bytes:
         prefix = f"{name}{OF}"
         own = renamed(Piece(list(model.graph.node), list(model.graph.initializer), []), prefix, ())
         # A pixel v enters as v * scale + offset of the first part; this converts it to this part's values.
-        mine = get(name)
-        scale = np.array(mine.scale) / np.array(backbone.scale)
-        offset = np.array(mine.offset) - np.array(backbone.offset) * scale
+        part_backbone = get(name)
+        scale = np.array(part_backbone.scale) / np.array(backbone.scale)
+        offset = np.array(part_backbone.offset) - np.array(backbone.offset) * scale
         fixed += constants(
             **{
                 f"part{index}_scale": scale.astype(np.float32).reshape(1, 3, 1, 1),

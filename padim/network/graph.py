@@ -41,7 +41,7 @@ def embedding_piece(
     kept: npt.NDArray[np.int64] | None = None,
     feature_norm: FeatureNorm = "none",
 ) -> Piece:
-    """Build the nodes from images to embeddings: normalisation, backbone, and layers joined on one grid.
+    """Build the nodes from images to embeddings: normalisation, backbone and layers joined on one grid.
 
     See docs/design.md, section 4.1. The input is ``rgb``, uint8 ``(n, input_size, input_size, 3)``. The
     result is ``embedding``, float32 ``(n, c, grid, grid)``, the layers' channels from shallow to deep; a
@@ -262,8 +262,8 @@ def scoring_graph(embedding: Piece, detector: Piece, size: int, *, guarded: bool
 
     Returns:
         A graph with the outputs ``distance`` float32 ``(n, p)``, ``map`` uint16 ``(n, size, size)`` and
-        ``score`` float32
-        ``(n,)``: the map's largest level, the anomaly score at a smallest region of one pixel.
+        ``score`` float32 ``(n,)``: the map's largest level, the anomaly score at a smallest region of one
+        pixel.
     """
     pieces = [embedding, detector, _checked_piece(guarded=guarded), _tail_piece()]
     return _model("padim_scoring", pieces, _outputs(size))

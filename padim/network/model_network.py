@@ -28,7 +28,8 @@ class ModelNetwork:
         onnx: bytes | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> None:
-        """
+        """Describe the network of a model; nothing is opened yet.
+
         Args:
             config: gives the backbone, its weights and layers, and the input size.
             onnx: the network's content, as :func:`padim.network.backbone.onnx_bytes` returns it for this
@@ -64,8 +65,8 @@ class ModelNetwork:
         """
         layers = self.extractor.layers
         active = np.repeat([la.name in config.active_layers for la in layers], [la.channels for la in layers])
-        there = np.flatnonzero(active)
-        return there[draw_channels(len(there), config.n_features, config.seed)]
+        candidates = np.flatnonzero(active)
+        return candidates[draw_channels(len(candidates), config.n_features, config.seed)]
 
     def with_active_layers(
         self, config: PadimConfig, active: Sequence[str], n_features: int | None
@@ -80,18 +81,18 @@ class ModelNetwork:
         Raises:
             PadimError: no layer is given, one was not fitted on, or ``n_features`` < 1.
         """
-        strange = [name for name in active if name not in config.layers]
-        if strange or not active:
+        unknown = [name for name in active if name not in config.layers]
+        if unknown or not active:
             raise PadimError(
-                f"layers: {', '.join(strange) or 'none'} given; choose of {', '.join(config.layers)}, "
+                f"layers: {', '.join(unknown) or 'none'} given; choose of {', '.join(config.layers)}, "
                 "which the model was fitted on"
             )
         if n_features is not None and n_features < 1:
             raise PadimError(f"n_features must be at least 1, got {n_features}")
-        there = sum(layer.channels for layer in self.extractor.layers if layer.name in active)
+        available = sum(layer.channels for layer in self.extractor.layers if layer.name in active)
         changes = {
             "inactive_layers": tuple(name for name in config.layers if name not in active),
-            "n_features": None if n_features is None else min(n_features, there),
+            "n_features": None if n_features is None else min(n_features, available),
         }
         return PadimConfig.model_validate({**config.model_dump(), **changes})
 

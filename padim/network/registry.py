@@ -165,7 +165,7 @@ def _torchvision(
     default_n_features: int | None,
     files: Sequence[str],
 ) -> Backbone:
-    # ImageNet's means and deviations, of values in 0..1.
+    # ImageNet's channel means and standard deviations, for values in 0..1.
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     red, green, blue = ((1 / (255 * d), -m / d) for m, d in zip(mean, deviation, strict=True))
     return Backbone(

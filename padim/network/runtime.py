@@ -174,7 +174,7 @@ def _on_device(content: bytes, provider: str) -> tuple[ort.InferenceSession | No
             content, session_options(), providers=[(provider, options), PROVIDERS["cpu"]]
         )
     except Exception as error:
-        # Every provider has errors of its own for a driver that is missing or a network it cannot take.
+        # Every provider has errors of its own for a missing driver or a network that it does not support.
         return None, error
     if session.get_providers()[0] != provider:
         return None, "it could not start; see the message of ONNX Runtime above"

@@ -181,8 +181,8 @@ def available(name: str) -> Availability:
         return Availability(True, str(path), path)
     file = backbone.files[0]
     if file.url is None:
-        return Availability(False, _bring(backbone))
-    return Availability(False, f"downloaded at first use; without a network, {_bring(backbone)}")
+        return Availability(False, _how_to_get(backbone))
+    return Availability(False, f"downloaded at first use; without a network, {_how_to_get(backbone)}")
 
 
 def provenance(name: str, weights: str) -> dict[str, str]:
@@ -270,7 +270,7 @@ def keep(name: str, file: str, content: bytes, fits: Callable[[Path], None] | No
             raise BackboneError(f"{base} is not kept, for {before} is used before it; have that file removed")
     try:
         if fits is not None:
-            _try(base, content, fits)
+            _check_copy(base, content, fits)
         write_atomic(target, content)
         while (shadow := _inside(folder(), backbone)) is not None and shadow != target:
             shadow.unlink()
@@ -279,7 +279,7 @@ def keep(name: str, file: str, content: bytes, fits: Callable[[Path], None] | No
     return target
 
 
-def _try(base: str, content: bytes, fits: Callable[[Path], None]) -> None:
+def _check_copy(base: str, content: bytes, fits: Callable[[Path], None]) -> None:
     """Call ``fits`` on a temporary copy of the file; its error names the file without the folder."""
     with ScratchFolder() as place:
         copy = Path(place) / base
@@ -318,12 +318,12 @@ def _at(place: Path, backbone: Backbone) -> Path | None:
     return place if own and place.is_file() else None
 
 
-def _existing(path: Path, whose: str) -> Path:
+def _existing(path: Path, prefix: str) -> Path:
     path = path.expanduser()
     if path.is_dir():
         return path
     if not path.is_file():
-        raise BackboneError(f"{whose}{path}: there is no such file or folder of weights")
+        raise BackboneError(f"{prefix}{path}: there is no such file or folder of weights")
     _suffix(path.name)
     return path
 
@@ -369,7 +369,7 @@ def _in_package(backbone: Backbone) -> Path | None:
     return None
 
 
-def _bring(backbone: Backbone) -> str:
+def _how_to_get(backbone: Backbone) -> str:
     """Return instructions for getting missing weights, as a clause that follows a comma or a colon."""
     file = backbone.files[0]
     place = f"put it into {folder()}, or name it with --weights or {VARIABLE}"
@@ -399,7 +399,7 @@ def _check_hash(file: str, found: str, where: str) -> None:
 def _download(backbone: Backbone, progress: DownloadProgress | None) -> Path:
     file = backbone.files[0]
     if file.url is None:
-        raise BackboneError(f"the weights of {backbone.name} are not installed; {_bring(backbone)}")
+        raise BackboneError(f"the weights of {backbone.name} are not installed; {_how_to_get(backbone)}")
     url, target = file.url, folder() / file.name
 
     def fetch(to: BinaryIO) -> None:
@@ -421,6 +421,6 @@ def _download(backbone: Backbone, progress: DownloadProgress | None) -> Path:
         reason = getattr(error, "reason", None) or error
         raise BackboneError(
             f"the weights of {backbone.name} are not on this computer and cannot be downloaded ({reason}): "
-            f"{_bring(backbone)}"
+            f"{_how_to_get(backbone)}"
         ) from error
     return target

@@ -134,9 +134,9 @@ def remove_tree(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    gone = _temporary_name(folder)
-    folder.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    renamed = _temporary_name(folder)
+    folder.rename(renamed)
+    shutil.rmtree(renamed, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

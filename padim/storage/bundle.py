@@ -183,7 +183,8 @@ class Bundle:
     """
 
     def __init__(self, path: str | Path) -> None:
-        """
+        """Open a bundle and check its manifest.
+
         Raises:
             BundleError: the path does not exist, is not a bundle or of a newer version, or the manifest was
                 altered.

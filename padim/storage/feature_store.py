@@ -58,7 +58,7 @@ class FeatureStore(Records):
 
         Args:
             embeddings: float32 ``(n, channels, grid, grid)`` or ``(n, channels, p)``.
-            keys: n words without spaces.
+            keys: n keys without spaces.
         """
         if embeddings.dtype != np.float32 or embeddings[0].size * 4 != self._record:
             raise ValueError(f"embeddings must be float32 (n, {self.channels}, {self.positions} positions)")

@@ -40,7 +40,7 @@ AN_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Leftover:
-    """A temporary file or folder that no living process holds.
+    """A temporary file or folder that no running process has locked.
 
     Attributes:
         path: where it is.
@@ -112,7 +112,8 @@ class ScratchFolder(tempfile.TemporaryDirectory[str]):
     """Temporary folder that is removed with the object; a later process removes that of a killed process."""
 
     def __init__(self, *, beside: Path | None = None) -> None:
-        """
+        """Create the folder and lock it.
+
         Args:
             beside: create it in the folder of this file, named after it; default: the system's folder for
                 temporary files.
@@ -167,9 +168,9 @@ def beside(folder: Path, name: str | None = None, *, older_than: float = 0.0) ->
 def below(folder: Path) -> list[Leftover]:
     """List the unlocked temporaries in a folder of this program and all its sub-folders."""
     found = beside(folder)
-    gone = {leftover.path for leftover in found}
+    known = {leftover.path for leftover in found}
     for path in _entries(folder):
-        if path not in gone and path.is_dir() and not path.is_symlink() and not _BESIDE.fullmatch(path.name):
+        if path not in known and path.is_dir() and not path.is_symlink() and not _BESIDE.fullmatch(path.name):
             found += below(path)
     return found
 
@@ -189,7 +190,7 @@ def in_system_folder() -> list[Leftover]:
 
 def sweep(found: list[Leftover]) -> list[Leftover]:
     """Remove leftovers; return those that were removed."""
-    gone = []
+    removed = []
     for leftover in found:
         with suppress(OSError):
             # Locked while it is removed: a process that has just created it waits for the lock, sees that the
@@ -202,10 +203,10 @@ def sweep(found: list[Leftover]) -> list[Leftover]:
                     shutil.rmtree(leftover.path)
                 else:
                     leftover.path.unlink()
-                gone.append(leftover)
+                removed.append(leftover)
             finally:
                 os.close(handle)
-    return gone
+    return removed
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -253,7 +253,7 @@ def _checked_for_lists(manifest: Mapping[str, Any], where: str) -> datetime:
         raise wrong(f"has no date with a time zone ({shown(created)})")
     try:
         return date.astimezone(UTC)
-    except OverflowError as error:  # in the year 1 or 9999, and another year in UTC
+    except OverflowError as error:  # the year 1 or 9999, with an adjacent year in UTC
         raise wrong(f"has a date beyond all others ({shown(created)})") from error
 
 

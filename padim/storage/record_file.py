@@ -48,9 +48,9 @@ class RecordLine:
 
     def text(self, row: int) -> str:
         """Return the line as written; its checksum includes the row, so that swapped lines are detected."""
-        return f"{self.key} {self.checksums} {self._own(row)}\n"
+        return f"{self.key} {self.checksums} {self._line_checksum(row)}\n"
 
-    def _own(self, row: int) -> str:
+    def _line_checksum(self, row: int) -> str:
         return xxhash.xxh3_64_hexdigest(f"{row} {self.key} {self.checksums}".encode())
 
     @classmethod
@@ -61,7 +61,7 @@ class RecordLine:
         except ValueError:  # UnicodeDecodeError is one
             return None
         line = cls(key, checksums)
-        return line if own == line._own(row) else None
+        return line if own == line._line_checksum(row) else None
 
 
 class Records:
@@ -199,7 +199,7 @@ class Records:
         added: list[RecordLine] = []
         nbytes = self._read_lines[2]
         # If there is a damaged line, the lines after it are unknown: all are read again then.
-        whole = (self.folder / KEYS).stat().st_size == nbytes
+        up_to_date = (self.folder / KEYS).stat().st_size == nbytes
         with naming(self._path), self._path.open("ab") as file:
             for record, key in zip(records, keys, strict=True):
                 table = self._checksums(record)
@@ -214,7 +214,7 @@ class Records:
             text.writelines(lines)
             text.flush()
             os.fsync(text.fileno())
-        if whole:
+        if up_to_date:
             # Updated in memory, so that the lines are not read again after every batch.
             self._read_lines = _signature(keys_path), held + added, nbytes + sum(map(len, lines))
 
@@ -288,7 +288,7 @@ class Records:
     def _damaged(self, row: int, what: str) -> DamagedError:
         return DamagedError(self._path, f"the record of normal {row + 1} {what}", REMEDY, row)
 
-    def whole(self) -> int:
+    def count_intact(self) -> int:
         """Return how many records, from the first on, match their checksums; reads all of them."""
         for row in range(len(self)):
             try:

@@ -114,7 +114,7 @@ class Unfinished:
         Args:
             working_files: the files, in the same folder.
         """
-        keys = working_files.keys()[: working_files.whole()]
+        keys = working_files.keys()[: working_files.count_intact()]
         done: list[Done] = []
         kept: list[list[Done]] = []
         for batch in self.batches():
@@ -163,14 +163,14 @@ class Unfinished:
             if not isinstance(content, ImageError) and content_hash(content) == done[len(names)].sha256:
                 names.append(name)
             else:
-                self._must_be_broken(image, preprocess, watch)
+                self._check_unusable(image, preprocess, watch)
             watch.step(seen, total, "Finding where it stopped")
         if watch.progress is not None:
             report_progress, before = watch.progress, seen
             watch = replace(watch, progress=lambda at, _, stage: report_progress(before + at, total, stage))
         return names, iterator if total is None else Rest(iterator, total - seen), watch
 
-    def _must_be_broken(self, image: Named, preprocess: Preprocess, watch: Watch) -> None:
+    def _check_unusable(self, image: Named, preprocess: Preprocess, watch: Watch) -> None:
         """Check that an image between those done cannot be used, since only such images were skipped."""
         try:
             prepare(image, preprocess, cancel=watch.cancel)
@@ -309,9 +309,9 @@ def damages(folder: Path) -> Iterator[DamagedError]:
         what = "was written by an earlier version of this program, without checksums"
         yield DamagedError(folder / _HEADER, what, remedy)
     elif (folder / _BATCHES).exists():
-        lines, whole = (folder / _BATCHES).read_bytes().splitlines(), len(_recorded(folder))
-        if len(lines) > whole:
-            what = f"line {whole + 1} is damaged"
+        lines, intact = (folder / _BATCHES).read_bytes().splitlines(), len(_recorded(folder))
+        if len(lines) > intact:
+            what = f"line {intact + 1} is damaged"
             yield DamagedError(folder / _BATCHES, what, "go on with the fit: what it tells of is done again")
 
 

@@ -44,9 +44,9 @@ class _Line:
     checksum: str
 
     def text(self) -> str:
-        return f"{self.offset} {self.length} {self.checksum} {self._own()}\n"
+        return f"{self.offset} {self.length} {self.checksum} {self._line_checksum()}\n"
 
-    def _own(self) -> str:
+    def _line_checksum(self) -> str:
         return xxhash.xxh3_64_hexdigest(f"{self.offset} {self.length} {self.checksum}".encode())
 
     @classmethod
@@ -121,7 +121,7 @@ class Thumbnails:
         end, added = known.end, []
         # If there is a damaged line, the lines after it are unknown: all are read again then.
         size = self._lines_path.stat().st_size if self._lines_path.exists() else 0
-        whole = size == known.nbytes
+        up_to_date = size == known.nbytes
         with naming(self.path), self.path.open("r+b" if self.path.exists() else "w+b") as file:
             file.truncate(end)
             file.seek(end)
@@ -137,7 +137,7 @@ class Thumbnails:
             text.flush()
             os.fsync(text.fileno())
         places = [(line.offset, line.length) for line in added]
-        if whole:
+        if up_to_date:
             # Updated in memory, so that the lines are not read again after every batch.
             there = known.lines | dict(zip(places, added, strict=True))
             self._known = _Known(self._signature(), there, end, known.nbytes + sum(map(len, lines)))
@@ -248,7 +248,8 @@ class SavedThumbnails:
     """
 
     def __init__(self, saved: Bundle) -> None:
-        """
+        """Open the thumbnails' file in a bundle.
+
         Raises:
             BundleError: the file is missing, truncated or altered; the error names it.
         """

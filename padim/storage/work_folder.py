@@ -12,7 +12,8 @@ class WorkFolder:
     """Working folder that is created at first use, so that constructing a model creates no files."""
 
     def __init__(self, path: str | Path | None) -> None:
-        """
+        """Set the folder, which is not created yet.
+
         Args:
             path: the folder; None for a temporary one, which is removed with this object.
         """

@@ -76,9 +76,11 @@ class WorkingFiles:
         keys = self.feature_store.keys()[: len(self.feature_store)]
         return keys if self.images is None else keys[: len(self.images)]
 
-    def whole(self) -> int:
+    def count_intact(self) -> int:
         """Return how many images, from the first on, have intact records; reads all records."""
-        counts = [records.whole() for records in (self.feature_store, self.images) if records is not None]
+        counts = [
+            records.count_intact() for records in (self.feature_store, self.images) if records is not None
+        ]
         return min(counts)
 
     def problem(self) -> DamagedError | None:

@@ -191,7 +191,7 @@ class Features:
     def _intact(self) -> bool:
         """Whether all features match their checksums; damaged ones are extracted again."""
         return all(
-            feature_store.whole() == len(feature_store) for feature_store in (self.normals, self.tests)
+            feature_store.count_intact() == len(feature_store) for feature_store in (self.normals, self.tests)
         )
 
     def _read(self) -> bool:

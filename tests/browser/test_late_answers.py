@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from benchmarks import served
@@ -272,7 +271,7 @@ def test_two_sessions_label_one_image(
     live.show(name)
     visitor.page.keyboard.press("d")
     visitor.main.get_by_text("1 defect image").wait_for()
-    labels.put(entry, sha256, "good")  # as another session does; this one has not heard of it
+    labels.put(entry, sha256, "good")  # as another session does; this one has not handled of it
     visitor.page.keyboard.press("Control+z")
     visitor.main.get_by_text("They need defects").wait_for()
     assert labels.labels(entry) == {sha256: "good"}, "another's label is not mine to undo"
@@ -334,46 +333,3 @@ def test_what_is_typed_and_given_up_decides_nothing(
         assert live.part(selector).input_value() != ""
     visitor.settle()
     assert visitor.keyed("calibrate-use").get_by_role("button").is_disabled()
-
-
-def test_a_mask_to_take_along_is_the_engines(visit: Visit, server: served.Server) -> None:
-    """Random maps, with and without margins, for images smaller and larger than the map."""
-    from padim.data.preprocess import Box
-    from padim.decision.prediction import decide
-    from ui.components import viewer
-
-    random = np.random.default_rng(7)
-    page = visit(server).page
-    page.goto(server.url)
-    scripts = "\n".join(viewer.read(name) for name in ("judge.js", "words.js", "mask.js"))
-    cases: list[tuple[npt.NDArray[np.uint16], Box | None, tuple[int, int], int]] = []
-    for size in ((7, 9), (16, 16), (40, 100), (131, 33), (20, 200), (200, 11)):
-        for box in (None, Box(2, 5, 20, 9)):
-            q = (random.random((24, 24)) ** 3 * 60000).astype(np.uint16)
-            cases.append((q, box, size, int(random.integers(1, 6))))
-    for q, box, (height, width), min_area in cases:
-        decision = decide(q, 20000, min_area, original_size=(height, width), content_box=box)
-        inner = np.zeros_like(q)
-        at = box or Box(0, 0, 24, 24)
-        place = (slice(at.top, at.top + at.height), slice(at.left, at.left + at.width))
-        inner[place] = q[place]
-        packed = page.evaluate(
-            f"""async ([levels, box, width, height, area]) => {{
-                {scripts}
-                const map = new JudgedMap(new Uint16Array(8), Uint16Array.from(levels), 24);
-                const rows = maskRows(map, {{ box, width, height }}, 20000, area);
-                const file = await (await greyPng(width, height, rows)).arrayBuffer();
-                return [...new Uint8Array(file)];
-            }}""",
-            [
-                inner.ravel().tolist(),
-                {"left": at.left, "top": at.top, "width": at.width, "height": at.height},
-                width,
-                height,
-                min_area,
-            ],
-        )
-        found = decode(bytes(packed), "mask.png")
-        assert found.shape[:2] == (height, width)
-        assert np.array_equal(found[..., 0] == 255, decision.mask), (height, width, box)
-        assert set(np.unique(found)) <= {0, 255}

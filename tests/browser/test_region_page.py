@@ -43,7 +43,7 @@ class Editor:
 
     def see(self, judged: str) -> None:
         """Wait until Python has said what is judged, and its mask is the one drawn."""
-        self.page.locator(".judged").get_by_text(judged).wait_for()
+        self.page.locator(".share").get_by_text(judged).wait_for()
         self.visitor.settle()
         self.page.locator('.outside[data-by="mask"]').wait_for(state="attached")
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from benchmarks import served
 from padim import Padim, PadimConfig, Prediction, Workspace
-from padim.decision.anomaly_map import Quantizer
-from padim.decision.calibration import false_reject_rate, parts_needed, rank
 from padim.decision.guard_band import Guard
 from padim.decision.regions import map_mask, region_score
 from padim.storage.model_folders import Entry
@@ -22,10 +19,6 @@ from tests.browser.live import Live
 from tests.browser.looking import Upload, Visitor
 from tests.parts import defects, normals, part, png
 from ui.app.text import multiple
-from ui.components import viewer
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 EVIL = "<img src=x onerror=alert(1)>.png"
 WIDE, TALL = (60, 150), (150, 60)
@@ -558,36 +551,3 @@ def test_a_guard_band_calls_for_review(
         }"""
     )
     assert dashes > 50
-
-
-def test_the_browser_rounds_and_reads_as_the_engine_does(browser: Browser) -> None:
-    """Words, bounds, ranks and percentiles of every count up to 400 parts, by the viewer's own scripts."""
-    page = browser.new_page()
-    scripts = "\n".join(viewer.read(name) for name in ("judge.js", "words.js"))
-    counts = [(n, k) for n in (3, 7, 19, 20, 39, 48, 60, 99, 100, 222, 400) for k in range(n + 1)]
-    rates = [false_reject_rate(np.arange(n), n - 1 - k) for n, k in counts]
-    found = page.evaluate(
-        f"""given => {{
-            {scripts}
-            return given.map(([n, above, expected, upper]) => {{
-                const held = new HeldOut(new Uint16Array(n), n, []);
-                const words = promised({{ n, above, expected, upper }});
-                return [words, rank(950, n), rank(333, n), partsNeeded(950), held.permille(above)];
-            }});
-        }}""",
-        [[rate.n, rate.above, rate.expected, rate.upper] for rate in rates],
-    )
-    for rate, (words, *numbers) in zip(rates, found, strict=True):
-        assert words == rate.sentence.replace("good parts;", "good parts rejected;")
-        n, r = rate.n, rate.n - rate.above
-        permille = min(999, max(1, 1000 * r // (n + 1)))
-        assert numbers == [rank(950, n), rank(333, n), parts_needed(950), permille]
-    quantizer = Quantizer(0.25, 0.125)
-    values = [x / 16 for x in range(-20, 400)] + [1e9]
-    levels = page.evaluate(
-        f"values => {{ {scripts} const q = new Quantizer({{ offset: 0.25, step: 0.125 }});"
-        " return values.map(value => q.toLevel(value)); }",
-        values,
-    )
-    assert levels == [quantizer.to_level(value) for value in values]
-    page.close()

@@ -250,7 +250,7 @@ class Saved:
 
 def test_a_student_of_another_model_is_refused(model: Padim) -> None:
     p, d = CONFIG.grid**2, len(model.state.channels)
-    with pytest.raises(ValueError, match=r"student\.onnx is not a network .* it is no ONNX file"):
+    with pytest.raises(ValueError, match=r"student\.onnx is not a network .* it is not an ONNX file"):
         StudentTeacher.load(Saved(b"no network"), CONFIG, (p, d))
     other = untrained(PadimConfig(method="stfpm", input_size=64))
     with pytest.raises(ValueError, match=r"do not fit|does not give the layer"):

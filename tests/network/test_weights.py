@@ -355,7 +355,7 @@ def test_an_upload_is_kept_and_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "description"),
     [
         (PUBLISHED, "expected 047dcff4"),
         ("resnet18.pth", "resnet18.pth holds weights of resnet18, not of mobilenet_v3_small"),

@@ -163,17 +163,17 @@ def test_a_decision_from_the_browser(
     calibrate.on_decision(
         entry, model, {**expected, "level": 999, "scale": [scale[0], 2 * scale[1]], "count": 4}
     )
-    assert (tried.draft, tried.handled.decision) == (wanted, 4), "heard, so that the viewer takes the draft"
+    assert (tried.draft, tried.handled.decision) == (wanted, 4), "handled, so that the viewer takes the draft"
 
 
 def test_the_viewer_gets_the_counts_of_handled_actions(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id)
-    assert page.viewer["heard"] == {"decision": 0, "selected": 0, "labels": 0}
+    assert page.viewer["handled"] == {"decision": 0, "selected": 0, "labels": 0}
     received = page.app.session_state[f"padim:{calibrate.__name__}._CalibrateStates"].of[entry.id].handled
     received.decision, received.selected, received.labels = 5, 6, 7
     page.run()
-    assert page.viewer["heard"] == {"decision": 5, "selected": 6, "labels": 7}
+    assert page.viewer["handled"] == {"decision": 5, "selected": 6, "labels": 7}
 
 
 def test_defects_give_thresholds_worth_trying(add_model: AddModel, home: Path) -> None:
@@ -246,7 +246,7 @@ def labels_message(*expected: tuple[str, str | None, int]) -> list[dict[str, obj
 def tried(monkeypatch: pytest.MonkeyPatch) -> calibrate.CalibrateState:
     """Return the draft of a session without a browser."""
     found = calibrate.CalibrateState()
-    monkeypatch.setattr(calibrate, "trying", lambda _entry: found)
+    monkeypatch.setattr(calibrate, "page_state", lambda _entry: found)
     return found
 
 

@@ -216,7 +216,7 @@ def test_fewer_than_three_parts_promise_nothing(
         ("Part of the map scored", "", [(regions.percent(region.share), "")] * 2)
     ]
     data = regions.message(entry, model, Drawing(), region)
-    assert data["wolf"] is None
+    assert data["false_alarms"] is None
     assert "at least three" in data["calm"]
     regions.save(entry, region, 64)
     assert opened(entry)[1].decision.roi_shapes == (CORNER,)

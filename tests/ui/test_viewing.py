@@ -145,7 +145,7 @@ def test_the_message_is_urls_and_numbers(small_model: Padim) -> None:
     assert (first["group"], first["label"], second["label"]) == ("defect", "good", None)
     assert (first["kept"], second["kept"]) == (False, True)
     assert [one["sha256"] for one in message["items"]] == [one.sha256 for one in pile.items]
-    assert message["heard"] == {"decision": 0, "selected": 0, "labels": 0}
+    assert message["handled"] == {"decision": 0, "selected": 0, "labels": 0}
     assert first["score"] == item.score(small_model, 8)
     assert message["held"]["parts"] == 0
     numbers = item.kept_numbers(small_model)

@@ -116,7 +116,7 @@ class Numbers(Served):
     which is small for a smooth map, with the sign moved to the lowest bit. Of each table, all low bytes are
     followed by all high bytes; the tables follow one another, compressed by gzip. A level map shrinks to a
     fifth of its size, in less time than the server would take to compress it at every request.
-    ``library.js`` unpacks it.
+    ``tables.js`` unpacks it.
     """
 
     @property

@@ -150,7 +150,7 @@ tables = hnp.arrays(
 @given(found=st.lists(tables, min_size=1, max_size=3))
 @settings(deadline=None)
 def test_numbers_can_be_unpacked(found: list[npt.NDArray[np.uint16]]) -> None:
-    """As ``library.js`` does it, written out one number at a time."""
+    """As ``tables.js`` does it, written out one number at a time."""
     data, at = gzip.decompress(Numbers.of(*found).data), 0
     for table in found:
         rows, columns = table.shape

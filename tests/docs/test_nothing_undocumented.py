@@ -1,0 +1,154 @@
+"""A command, page, setting, method, network, column or key that no document explains is a failed test."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+import yaml
+
+from padim import Padim
+from padim.cli.app import app
+from padim.decision.guard_band import Guard, Repeatability
+from padim.methods.catalogue import METHODS
+from padim.network import registry
+from padim.output.export import export_npz, metadata
+from padim.output.results import CSV_COLUMNS, MORE_COLUMNS
+from padim.storage.bundle import Bundle
+from ui.app.shell import PAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+_CODE = re.compile(r"`([^`\n]+)`")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def code(document: str) -> set[str]:
+    """What a document sets in code, word by word."""
+    return {word for found in _CODE.findall(document) for word in re.split(r"[\s,;:=]+", found)}
+
+
+def test_every_command_is_in_the_guide_to_the_shell() -> None:
+    named = set(re.findall(r"^python -m padim ([\w-]+)", text("docs/guides/shell.md"), re.M))
+    assert named >= set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_every_page_is_described_and_no_other() -> None:
+    rows = re.findall(r"^\| \*\*(.+?)\*\* \|", text("docs/reference/pages.md"), re.M)
+    assert rows == [label for _, label, _ in PAGES]
+
+
+def test_every_setting_of_the_environment_is_described() -> None:
+    files = (file for folder in ("padim", "ui") for file in (ROOT / folder).rglob("*.py"))
+    read = {name for file in files for name in re.findall(r"\bPADIM_[A-Z_]+\b", file.read_text("utf-8"))}
+    described = set(re.findall(r"^\| `(PADIM_[A-Z_]+)` \|", text("docs/reference/settings.md"), re.M))
+    assert described == read - {"PADIM_DATA", "PADIM_TEST_CACHE"}
+
+
+def test_the_servers_settings_are_those_that_are_described() -> None:
+    import tomllib
+
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    section = text("docs/reference/settings.md").partition("## The server")[2]
+    for key, value in re.findall(r"^\| `(\w+\.\w+)` \| `?([^|`]+?)`? \|", section, re.M):
+        group, name = key.split(".")
+        if " " in value:  # "not set" and the like
+            assert name not in settings[group]
+        else:
+            assert json.dumps(settings[group][name]).strip('"') == value
+
+
+def test_every_method_is_in_the_guide() -> None:
+    guide = code(text("docs/guides/which-method.md"))
+    for name in METHODS:
+        assert name in guide or name == "ensemble"  # written as members joined by +
+    assert "padim+patchcore" in guide
+
+
+def test_what_is_known_of_every_network_is_said() -> None:
+    measured = code(text("docs/reference/measurements.md").partition("## Networks")[2].partition("\n## ")[0])
+    assert measured >= set(registry.REGISTRY)
+
+
+def test_every_column_of_the_results_is_described() -> None:
+    described = code(text("docs/reference/file-formats.md").partition("## Results")[2].partition("\n## ")[0])
+    assert described >= {*CSV_COLUMNS, *MORE_COLUMNS}
+
+
+def section_of_formats(title: str) -> set[str]:
+    return code(text("docs/reference/file-formats.md").partition(f"## {title}\n")[2].partition("\n## ")[0])
+
+
+def test_every_key_of_an_exported_scorer_is_described(saved_model: Path) -> None:
+    model = Padim.load(saved_model)
+    model.set_guard(Guard.of(Repeatability(0.05, 9, 10, 1)))
+    keys = set(metadata(model, "a name")) | {"warning", "data_file", "data_sha256", "sha256"}
+    assert section_of_formats("ONNX scorer") >= keys
+
+
+def test_every_bare_array_is_described(saved_model: Path, tmp_path: Path) -> None:
+    model = Padim.load(saved_model)
+    roi = np.ones((64, 64), bool)
+    roi[:8] = False
+    model.set_roi(roi)
+    with np.load(export_npz(model, tmp_path / "a.npz")) as arrays:
+        assert section_of_formats("Bare arrays (npz)") >= set(arrays)
+
+
+def test_every_part_of_a_saved_model_is_described(saved_model: Path, tmp_path: Path) -> None:
+    model = Padim.load(saved_model)
+    model.set_roi(np.arange(64 * 64).reshape(64, 64) > 64)
+    manifest = Bundle(model.save(tmp_path / "model")).manifest
+    described = section_of_formats("Saved model")
+    # What the method fitted has names of its own.
+    fitted = model.state.fitted.detector.files()
+    own = {"created", "method", "seal", "files", "threshold", "n_features_asked"}
+    assert described >= set(manifest) - own
+    assert described >= {name.partition(".")[0] for name in manifest["files"] if name not in fitted}
+    assert (
+        str(manifest["version"])
+        in text("docs/reference/file-formats.md").partition("`padim-bundle`, `version` ")[2][:3]
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["docs/guides/shell.md", "docs/guides/which-method.md", "docs/reference/settings.md"]
+)
+def test_examples_of_settings_files_are_read(name: str) -> None:
+    """Every block of YAML is a configuration or a study's plan."""
+    from padim.config import PadimConfig
+    from padim.study.plan import StudyPlan
+
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text(name), re.M | re.S)
+    assert blocks
+    for block in blocks:
+        keys = yaml.safe_load(block)
+        if set(keys) <= set(StudyPlan.model_fields):
+            StudyPlan.of(keys)
+        else:
+            PadimConfig.from_yaml(block)
+
+
+def test_hooks_before_a_commit_run_the_linters_of_make() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0][
+        "hooks"
+    ]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = makefile.partition("\nlint:")[2].partition("\n\n")[0]
+    commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()[1:]]
+    assert [hook["entry"] for hook in hooks] == commands
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/guides/first-model.md", "docs/guides/server.md"]
+)
+def test_targets_of_make_that_documents_name_exist(name: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.M))
+    assert set(re.findall(r"(?:^|`)make ([\w-]+)", text(name), re.M)) <= targets

@@ -1,0 +1,192 @@
+"""What the engine computes, as JSON: the browser's modules must come to the same numbers."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from padim import text
+from padim.data.preprocess import Box
+from padim.decision.anomaly_map import MAX_LEVEL, Quantizer
+from padim.decision.calibration import false_reject_rate, image_threshold, parts_needed, rank
+from padim.decision.guard_band import Guard, band_levels, verdict_of
+from padim.decision.prediction import decide
+from padim.decision.regions import map_mask, mask_and_regions, region_scores
+from padim.output.render import COLORMAPS, CONTOUR_COLOR, color_table, scale_table
+from ui.files.media import Numbers
+
+_SIDE = 24
+_AREAS = 12
+
+
+def values() -> dict[str, Any]:
+    """Everything that is compared."""
+    random = np.random.default_rng(14)
+    return {
+        "quantizers": [
+            _quantizer(offset, step) for offset, step in ((0.0, 1.0), (0.25, 0.125), (-3.7, 0.0007))
+        ],
+        "rates": [_rate(n, k) for n in (3, 7, 19, 20, 39, 48, 60, 99, 100, 222, 400) for k in range(n + 1)],
+        "thresholds": [_threshold(random, n) for n in (3, 5, 20, 48, 222)],
+        "parts_needed": {permille: parts_needed(permille) for permille in range(500, 1000)},
+        "verdicts": _verdicts(),
+        "words": _words(),
+        "maps": [_map(random, power) for power in (1, 3, 8) for _ in range(4)],
+        "mask_files": _mask_files(random),
+        "tables": [
+            _tables(random, shapes) for shapes in ([(1, 12), (9, 9)], [(3, 5)], [(1, 1), (1, 1), (2, 7)])
+        ],
+        "scales": [_scale(name, level) for name in COLORMAPS[:2] for level in (0, 1, 2, 127, 4321, 65535)],
+        "contour": list(CONTOUR_COLOR),
+        "histogram": [_bins(random, low, top) for low, top in ((0, 60), (0, 61), (100, 4321), (7, 65535))],
+    }
+
+
+def _quantizer(offset: float, step: float) -> dict[str, Any]:
+    quantizer = Quantizer(offset, step)
+    # Halves of a step too, which are rounded to the even level; and values beyond either end.
+    tried = [offset + step * level / 4 for level in range(-9, 400)] + [offset - 1e9, offset + 1e9]
+    levels = [0, 1, 77, 4096, 32768, MAX_LEVEL]
+    return {
+        "offset": offset,
+        "step": step,
+        "to_level": [[value, quantizer.to_level(value)] for value in tried],
+        "to_value": [[level, quantizer.to_value(level)] for level in levels],
+    }
+
+
+def _rate(n: int, above: int) -> dict[str, Any]:
+    rate = false_reject_rate(np.arange(n, dtype=np.uint16), n - 1 - above)
+    return {
+        "n": n,
+        "above": rate.above,
+        "expected": rate.expected,
+        "upper": rate.upper,
+        "sentence": rate.sentence,
+        "ranks": {permille: rank(permille, n) for permille in (1, 333, 500, 950, 999)},
+        "permille": min(999, max(1, 1000 * (n - above) // (n + 1))),
+    }
+
+
+def _threshold(random: np.random.Generator, n: int) -> dict[str, Any]:
+    scores = random.integers(0, 900, n).astype(np.uint16)  # some of them alike
+    permilles = [1, 100, 333, 500, 800, 900, 950, 990, 999]
+    levels = [0, 5, int(np.median(scores)), int(scores.max()), 1000]
+    return {
+        "scores": scores.tolist(),
+        "levels": {permille: image_threshold(scores, permille).level for permille in permilles},
+        "above": {level: false_reject_rate(scores, level).above for level in levels},
+    }
+
+
+def _verdicts() -> list[dict[str, Any]]:
+    quantizer = Quantizer(0.0, 1.0)
+    found = []
+    for guard in (None, Guard(3.5, 1.0, 4, 5, 1), Guard(40.0, 1.0, 4, 5, 1)):
+        band = band_levels(guard, quantizer)
+        for threshold in (0, 1, 30, 1000, MAX_LEVEL - 1):
+            near = (threshold + by * (band + d) for by in (-1, 1) for d in (-1, 0, 1))
+            for score in {0, threshold, *(score for score in near if 0 <= score <= MAX_LEVEL)}:
+                verdict = verdict_of(score, threshold, guard, quantizer)
+                found.append({"score": score, "threshold": threshold, "band": band, "verdict": verdict})
+    return found
+
+
+def _words() -> dict[str, Any]:
+    shares = [0.0, 1e-6, 0.0004, 0.0005, 0.00949, 0.00995, 0.01, 0.0149, 0.015, 0.0451, 0.5, 0.9951, 1.0]
+    pairs = [(score, 2.0) for score in (0.0, 1.0, 1.9999, 2.0, 2.0001, 7.123)] + [(3.0, 0.0), (3.0, -1.0)]
+    counts = [0, 1, 2, 999, 1000, 1234567]
+    return {
+        "in_hundred": [
+            [share, up, text.in_hundred(share, up=up)] for share in shares for up in (False, True)
+        ],
+        "multiple": [[score, threshold, text.multiple(score, threshold)] for score, threshold in pairs],
+        "count": [[n, text.count(n, "part")] for n in counts],
+    }
+
+
+def _map(random: np.random.Generator, power: int) -> dict[str, Any]:
+    levels = (random.random((_SIDE, _SIDE)) ** power * MAX_LEVEL).astype(np.uint16)
+    masks = []
+    for threshold in (0, 900, 20000, 50000, MAX_LEVEL):
+        for min_area in (1, 2, 5, _AREAS):
+            mask = map_mask(levels, threshold, min_area)
+            _, regions = mask_and_regions(levels, threshold, min_area)
+            masks.append(
+                {
+                    "threshold": threshold,
+                    "min_area": min_area,
+                    "mask": _bytes(mask.astype(np.uint8)),
+                    "regions": len(regions),
+                }
+            )
+    return {
+        "side": _SIDE,
+        "levels": levels.ravel().tolist(),
+        "scores": region_scores(levels, _AREAS).tolist(),
+        "masks": masks,
+    }
+
+
+def _mask_files(random: np.random.Generator) -> list[dict[str, Any]]:
+    """Masks at the size of the original: images smaller and larger than the map, with and without margins."""
+    found = []
+    for height, width in ((7, 9), (16, 16), (40, 100), (131, 33), (20, 200), (200, 11)):
+        for box in (None, Box(2, 5, 20, 9)):
+            at = box or Box(0, 0, _SIDE, _SIDE)
+            levels = np.zeros((_SIDE, _SIDE), np.uint16)
+            inside = (slice(at.top, at.top + at.height), slice(at.left, at.left + at.width))
+            levels[inside] = (random.random((at.height, at.width)) ** 3 * 60000).astype(np.uint16)
+            min_area = int(random.integers(1, 6))
+            decided = decide(levels, 20000, min_area, original_size=(height, width), content_box=box)
+            found.append(
+                {
+                    "side": _SIDE,
+                    "levels": levels.ravel().tolist(),
+                    "box": {"left": at.left, "top": at.top, "width": at.width, "height": at.height},
+                    "width": width,
+                    "height": height,
+                    "threshold": 20000,
+                    "min_area": min_area,
+                    "mask": _bytes(decided.mask.astype(np.uint8) * 255),
+                }
+            )
+    return found
+
+
+def _tables(random: np.random.Generator, shapes: list[tuple[int, int]]) -> dict[str, Any]:
+    tables = [random.integers(0, MAX_LEVEL + 1, shape).astype(np.uint16) for shape in shapes]
+    return {
+        "packed": base64.b64encode(Numbers.of(*tables).data).decode(),
+        "shapes": shapes,
+        "tables": [table.ravel().tolist() for table in tables],
+    }
+
+
+def _scale(name: str, level: int) -> dict[str, Any]:
+    colors = color_table(name)
+    drawn = colors[scale_table(level)]
+    levels = sorted(
+        {0, 1, level // 2, level, min(MAX_LEVEL, level + 1), min(MAX_LEVEL, 2 * level), MAX_LEVEL}
+    )
+    return {
+        "name": name,
+        "threshold": level,
+        "palette": _bytes(colors),
+        "colors": [[at, drawn[at].tolist()] for at in levels],
+    }
+
+
+def _bins(random: np.random.Generator, low: int, top: int) -> dict[str, Any]:
+    scores = [*random.integers(0, MAX_LEVEL + 1, 300).tolist(), *range(low, min(top, low + 300) + 1)]
+    bins = [0] * 60
+    for score in scores:
+        bins[max(0, min(59, 60 * (score - low) // (top - low)))] += 1
+    return {"low": low, "top": top, "scores": scores, "bins": bins}
+
+
+def _bytes(array: npt.NDArray[np.uint8]) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()

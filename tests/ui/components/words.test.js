@@ -1,0 +1,61 @@
+// Numbers in words, and the histogram's arithmetic.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Axis, binned, spanOf } from "../../../ui/components/modules/viewer/bins.js";
+import { CONTOUR_STYLE, MARK } from "../../../ui/components/modules/viewer/scale.js";
+import { counted, inHundred, multipleOf, promised } from "../../../ui/components/modules/viewer/words.js";
+import { engine } from "./engine.js";
+
+test("the promise is the engine's sentence", () => {
+  for (const { sentence, ...rate } of engine.rates) {
+    assert.equal(promised(rate), sentence.replace("good parts;", "good parts rejected;"));
+  }
+});
+
+test("shares, multiples and counts are written as the engine writes them", () => {
+  for (const [share, up, text] of engine.words.in_hundred) assert.equal(inHundred(share, up), text, `${share} ${up}`);
+  for (const [score, threshold, text] of engine.words.multiple) assert.equal(multipleOf(score, threshold), text);
+  for (const [n, text] of engine.words.count) assert.equal(counted(n, "part"), text);
+});
+
+test("a multiple is never rounded across the threshold", () => {
+  for (let i = 1; i < 400; i++) {
+    const threshold = 1 + i / 7;
+    assert.equal(multipleOf(threshold * (1 + 1e-9), threshold), "1.01 ×");
+    assert.equal(multipleOf(threshold * (1 - 1e-9), threshold), "0.99 ×");
+    assert.equal(multipleOf(threshold, threshold), "1.00 ×");
+  }
+});
+
+test("the outline's color is the engine's", () => {
+  const [r, g, b] = engine.contour;
+  assert.equal(CONTOUR_STYLE, `rgb(${r},${g},${b})`);
+  assert.equal(MARK, ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
+});
+
+test("scores are counted in the bins of exact arithmetic", () => {
+  for (const { low, top, scores, bins } of engine.histogram) assert.deepEqual(binned(scores, low, top), bins);
+});
+
+test("the histogram spans the good parts and both thresholds", () => {
+  const none = { normal: [], kept: [], good: [], defect: [], unknown: [] };
+  const [low, top] = spanOf({ ...none, normal: [300, 500], defect: [400, 60000] }, 450, 700);
+  assert.ok(low < 300 && top > 700);
+  assert.equal(top, Math.ceil(1.08 * 2.5 * 700), "defects far above do not press the good parts together");
+  const [least, most] = spanOf({ ...none, unknown: [40] }, 450, null);
+  assert.ok(least < 40 && most > 450);
+  assert.deepEqual(spanOf(none, 65535, null)[1], 65535, "levels end there");
+});
+
+test("a place on the axis and the level there belong together", () => {
+  const axis = new Axis(100, 4321, 8, 900);
+  for (let level = 100; level <= 4321; level += 13) {
+    assert.ok(Math.abs(axis.levelAt(axis.xOf(level)) - level) <= 1);
+  }
+  assert.equal(axis.levelAt(-50), 100);
+  assert.equal(axis.levelAt(5000), 4321);
+  assert.equal(new Axis(0, 65535, 0, 10).levelAt(10), 65534, "nothing could exceed the highest level");
+  assert.equal(new Axis(5, 5, 0, 10).span, 1, "never empty");
+});

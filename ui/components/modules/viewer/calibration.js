@@ -1,0 +1,138 @@
+// @ts-check
+// Thresholds and what they promise: the same arithmetic as padim/decision/calibration.py.
+
+/**
+ * What a threshold promises.
+ *
+ * @typedef {object} Rate
+ * @property {number} above how many of the good parts score above the threshold
+ * @property {number} n how many good parts there are
+ * @property {number} expected the expected false-reject rate
+ * @property {number} upper its upper 95 % bound
+ */
+
+/**
+ * Which of n sorted scores a percentile is, counted from 1 (padim.decision.calibration.rank).
+ *
+ * @param {number} permille the percentile in tenths of a percent
+ * @param {number} n
+ */
+export function rank(permille, n) {
+  return Math.floor((permille * (n + 1) + 999) / 1000);
+}
+
+/**
+ * The smallest number of parts that supports a percentile.
+ *
+ * @param {number} permille
+ */
+export function partsNeeded(permille) {
+  return Math.ceil(permille / (1000 - permille));
+}
+
+/**
+ * How many of ascending scores lie strictly above a level.
+ *
+ * @param {Uint16Array} sorted
+ * @param {number} level
+ */
+export function countAbove(sorted, level) {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] > level) high = middle;
+    else low = middle + 1;
+  }
+  return sorted.length - low;
+}
+
+/** The good parts' held-out scores, for every smallest region. */
+export class HeldOut {
+  /**
+   * @param {Uint16Array} curves n x areas scores: of every part, for smallest regions of 1, 2, ... pixels
+   * @param {number} n parts
+   * @param {number[]} upper the 95 % bound of the false-reject rate with 0, 1, ... parts above
+   */
+  constructor(curves, n, upper) {
+    this.curves = curves;
+    this.n = n;
+    this.areas = n ? curves.length / n : 0;
+    this.upper = upper;
+    this._area = 0;
+    this._sorted = new Uint16Array(0);
+  }
+
+  /** No good parts: nothing can be promised. */
+  static none() {
+    return new HeldOut(new Uint16Array(0), 0, []);
+  }
+
+  /**
+   * The scores of parts that may show in several images each: a part's score is its images' highest.
+   *
+   * @param {Uint16Array} images by image, its scores for smallest regions of 1, 2, ... pixels
+   * @param {{ part: number[], parts: number, upper: number[] }} held
+   * @param {number} areas scores an image
+   */
+  static ofImages(images, { part: parts, parts: n, upper }, areas) {
+    const curves = new Uint16Array(n * areas);
+    parts.forEach((part, i) => {
+      for (let a = 0; a < areas; a++) {
+        curves[part * areas + a] = Math.max(curves[part * areas + a], images[i * areas + a]);
+      }
+    });
+    return new HeldOut(curves, n, upper);
+  }
+
+  /** @param {number} minArea */
+  sorted(minArea) {
+    if (minArea !== this._area) {
+      this._sorted = Uint16Array.from({ length: this.n }, (_, part) => this.score(part, minArea)).sort();
+      this._area = minArea;
+    }
+    return this._sorted;
+  }
+
+  /**
+   * The score of one part.
+   *
+   * @param {number} part
+   * @param {number} minArea
+   */
+  score(part, minArea) {
+    return this.curves[part * this.areas + Math.min(minArea, this.areas) - 1];
+  }
+
+  /**
+   * Threshold at a percentile (padim.decision.calibration.image_threshold).
+   *
+   * @param {number} permille
+   * @param {number} minArea
+   */
+  threshold(permille, minArea) {
+    const sorted = this.sorted(minArea);
+    return sorted[Math.min(rank(permille, this.n), this.n) - 1];
+  }
+
+  /**
+   * What a threshold promises (padim.decision.calibration.false_reject_rate).
+   *
+   * @param {number} level
+   * @param {number} minArea
+   * @returns {Rate}
+   */
+  falseRejects(level, minArea) {
+    const above = countAbove(this.sorted(minArea), level);
+    return { above, n: this.n, expected: (above + 1) / (this.n + 1), upper: this.upper[above] };
+  }
+
+  /**
+   * The highest percentile, in tenths, that a threshold with so many parts above stands for.
+   *
+   * @param {number} above
+   */
+  permille(above) {
+    return Math.min(999, Math.max(1, Math.floor((1000 * (this.n - above)) / (this.n + 1))));
+  }
+}

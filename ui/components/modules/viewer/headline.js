@@ -1,0 +1,78 @@
+// @ts-check
+// The line above the large image: its name, its verdict, its label.
+
+import { dataOf, find } from "../dom.js";
+import { shownRatio } from "./sight.js";
+import { VERDICT_WORDS } from "./verdicts.js";
+import { counted, multipleOf, whole } from "./words.js";
+
+/** @typedef {import("./store.js").Item} Item */
+
+/**
+ * @typedef {object} HeadlineActions
+ * @property {(label: "good" | "defect" | "kept") => void} label
+ * @property {() => void} downloadMask
+ * @property {(by: number) => void} go
+ */
+
+export class Headline {
+  /**
+   * @param {ShadowRoot} root
+   * @param {import("./store.js").Store} store
+   * @param {HeadlineActions} actions
+   */
+  constructor(root, store, actions) {
+    this.store = store;
+    this.name = find(root, ".name", HTMLElement);
+    this.badge = find(root, ".verdict", HTMLElement);
+    this.details = find(root, ".headline .details", HTMLElement);
+    this.place = find(root, ".place", HTMLElement);
+    this.labels = find(root, ".labels", HTMLElement);
+    this.files = find(root, ".files", HTMLElement);
+    this.takeMask = find(root, ".take-mask", HTMLButtonElement);
+    this.previous = find(root, ".previous", HTMLButtonElement);
+    this.next = find(root, ".next", HTMLButtonElement);
+    this.labels.addEventListener("click", (event) => {
+      const { label } = dataOf(event);
+      if (label === "good" || label === "defect" || label === "kept") actions.label(label);
+    });
+    this.takeMask.addEventListener("click", () => actions.downloadMask());
+    this.previous.addEventListener("click", () => actions.go(-1));
+    this.next.addEventListener("click", () => actions.go(1));
+  }
+
+  /**
+   * One frame.
+   *
+   * @param {Item} item
+   * @param {import("./draft.js").Decision} decision
+   * @param {Item[]} list in which it may be
+   * @param {import("./image_row.js").ImageRow} row that shows it, or will
+   */
+  draw(item, decision, list, row) {
+    const { quantizer } = this.store;
+    const { level, minArea } = decision;
+    const verdict = this.store.verdictOf(item, decision);
+    const score = this.store.scoreOf(item, minArea);
+    const drawn = row.map !== null && row.item === item;
+    this.name.textContent = item.name;
+    this.badge.textContent = VERDICT_WORDS[verdict];
+    this.badge.dataset.verdict = verdict;
+    const details = [`${multipleOf(quantizer.toValue(score), quantizer.toValue(level))} threshold`];
+    if (verdict === "review") details.push(`${score > level ? "above" : "below"} it, within repeatability`);
+    if (drawn && row.regions) details.push(counted(row.regions, "region"));
+    this.details.textContent = details.join(" · ");
+    const at = list.indexOf(item);
+    const stretched = shownRatio(item) === item.width / item.height ? "" : ", shown stretched";
+    const of = at >= 0 ? ` · ${whole.format(at + 1)} of ${whole.format(list.length)}` : "";
+    this.place.textContent = `${item.width} × ${item.height} px${stretched}${of}`;
+    for (const button of this.labels.querySelectorAll("button")) {
+      const { label } = button.dataset;
+      button.setAttribute("aria-pressed", String(label === "kept" ? item.kept : item.label === label));
+      button.hidden = item.held >= 0 && label === "good";
+    }
+    this.takeMask.disabled = !drawn;
+    this.previous.disabled = at <= 0;
+    this.next.disabled = at < 0 || at === list.length - 1;
+  }
+}
