@@ -1,4 +1,4 @@
-"""Embeddings for methods to learn from, without a network."""
+"""Embeddings and images for methods to be fitted on, without a model around them."""
 
 from __future__ import annotations
 
