@@ -68,6 +68,17 @@ class Live:
         _, level, area = drawn.rsplit(":", 2)
         return int(level), int(area)
 
+    def see_decided(self, level: int, min_area: int | None = None) -> None:
+        """Wait until the large picture is drawn for that level, and that smallest region if it is given."""
+        self.visitor.until(
+            lambda: self.decided[0] == level and min_area in (None, self.decided[1]),
+            f"the picture is drawn for level {level} and {min_area or 'any'} pixels",
+        )
+
+    def see_names(self, names: list[str]) -> None:
+        """Wait until these tiles are in sight, in this order."""
+        self.visitor.until(lambda: self.names() == names, f"the tiles are {names}")
+
     def line_to(self, share: float, *, release: bool = True, steps: int = 12) -> None:
         """Drag the threshold line with the mouse to a share of the histogram's width."""
         self.part(".hist-host").scroll_into_view_if_needed()
