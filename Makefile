@@ -1,6 +1,8 @@
 # make run      installs into .venv, without PyTorch, and starts the app
 # make run-all  the same with PyTorch: every network, and the methods that train
 # make test     installs everything, fetches Chromium and strace where it may, runs every test
+# make test-fast  nine tests in ten, without browsers and what is slow: a few minutes
+# make coverage   the same, and which lines of the engine they run
 # make lint     ruff and mypy
 
 PYTHON ?= python3
@@ -13,7 +15,7 @@ CHROMIUM := $(shell command -v chromium || command -v chromium-browser || comman
 # On this machine alone (.streamlit/config.toml); for others: make run ADDRESS=0.0.0.0, and read there what that means.
 APP := $(BIN)/padim app $(if $(ADDRESS),--address $(ADDRESS))
 
-.PHONY: run run-all test lint chromium strace
+.PHONY: run run-all test test-fast coverage lint chromium strace
 
 run: $(VENV)/.ready
 	$(APP)
@@ -21,9 +23,19 @@ run: $(VENV)/.ready
 run-all: $(VENV)/.ready-all
 	$(APP)
 
-# One process a core, up to four; the tests of a file stay together, and share what they set up.
+# One process a core, up to four; the tests of a file stay together, and share what they set up. Long files come
+# first (tests/conftest.py), whatever their number of tests.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+FAST := -m "not slow and not browser and not package"
+
 test: $(VENV)/.ready-dev chromium strace
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(PYTEST)
+
+test-fast: $(VENV)/.ready-dev
+	$(PYTEST) $(FAST)
+
+coverage: $(VENV)/.ready-dev
+	$(PYTEST) $(FAST) --cov --cov-report=term:skip-covered --cov-report=html:test-artifacts/coverage
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

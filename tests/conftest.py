@@ -1,8 +1,10 @@
-"""What the tests share: a cache for the exported network, and a small fitted model."""
+"""What the tests share: a cache for the exported network, a small fitted model, and which tests are slow."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,29 @@ import pytest
 
 from padim import Padim, PadimConfig
 from tests.parts import normals
+from tests.slow import SLOW
+
+HERE = Path(__file__).parent
+
+# Tests start some hundred processes. Where compiled modules are not kept, each of them compiles what it
+# imports, which takes longer than what it is started for.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, and begin with it: two long files at the end would keep one process waiting."""
+    weights: Counter[Path] = Counter()
+    for item in items:
+        file = item.path.relative_to(HERE).as_posix()
+        if getattr(item, "originalname", item.name) in SLOW.get(file, ()):
+            item.add_marker(pytest.mark.slow)
+        lasting = [name for name in ("slow", "browser", "package") if item.get_closest_marker(name)]
+        weights[item.path] += 10 if lasting else 1
+    # A file's tests stay together and in their order.
+    first = {path: place for place, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: (-weights[item.path], first[item.path]))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +42,10 @@ def padim_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache and a workspace of the tests' own: the network is exported once, the user's are left alone."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("padim-cache")
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            # One for all processes of a run: what one of them has exported, the others need not.
+            folder = tmp_path_factory.getbasetemp().parent / "padim-cache"
+            folder.mkdir(exist_ok=True)
         # A developer may keep the exported networks between sessions; they are keyed by their content.
         patch.setenv("PADIM_CACHE", os.environ.get("PADIM_TEST_CACHE") or str(folder))
         # What a test does not put elsewhere must not land in the developer's own workspace.
