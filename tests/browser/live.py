@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,11 @@ class Live:
         self.visitor.settle()
         self.visitor.main.locator('.viewer[data-left="0"]').wait_for()
         return self
+
+    def see_full(self, count: int) -> None:
+        """Wait until that many pictures are there as they came, and nothing more is to be fetched."""
+        self.part(".original img.full:visible").nth(count - 1).wait_for()
+        self.ready()
 
     def part(self, selector: str) -> Locator:
         """Something in the viewer."""
@@ -140,6 +146,10 @@ class Live:
                 tile => [tile.querySelector('b').textContent, tile.dataset.verdict]))"""
         )
         return found
+
+    def shows_verdicts(self, expected: Mapping[str, str]) -> bool:
+        """Whether the tiles in sight say just that."""
+        return self.verdicts() == expected
 
     def names(self) -> list[str]:
         """The tiles in sight, in reading order."""

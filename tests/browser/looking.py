@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 Upload = tuple[str, bytes]
 _HERE = {"127.0.0.1", "localhost"}
-# Milliseconds: for what the server computes, on a machine that has other things to do.
-PATIENCE = 40_000
+# Milliseconds: for what the server computes, on a machine that has other things to do. Only a test that fails
+# waits so long.
+PATIENCE = 120_000
 # Whether the page's script has ended, looked at two frames after whatever came before: a click's own handlers
 # and a component's messages have asked for a run by then.
 _AT_REST = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() =>

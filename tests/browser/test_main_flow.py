@@ -67,7 +67,7 @@ def test_the_whole_way(
 
     # Another server on the same workspace: the model is there, with the threshold set above.
     server.process.terminate()
-    server.process.wait(20)
+    server.process.wait(120)
     later = visit(start())
     later.open()
     later.see_heading("Visual inspection from good parts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -454,6 +455,7 @@ def test_names_are_text_and_one_more_picture_fetches_one(
     maps = {url for url in visitor.requested if url.endswith(".gz")}
     assert len(maps) >= 22 + 8
     live.part('[data-rows="2"]').click()
+    live.see_full(2)
     visitor.page.get_by_role("button", name="Add test pictures").click()
     seen = len(visitor.requested)
     visitor.drop([TESTS[9]])
@@ -505,7 +507,7 @@ def test_inspect_judges_by_the_threshold_in_use(
     assert visitor.download_mask(tmp_path).name == "wide_bad_2_mask.png"
     # More pictures: the viewer stays as it was set, and fetches what is new.
     live.part('[data-rows="2"]').click()
-    live.ready()
+    live.see_full(2)
     seen = len(visitor.requested)
     visitor.button("Add pictures").click()
     visitor.drop([("one_more.png", png(part(900)))])
@@ -542,9 +544,9 @@ def test_a_guard_band_calls_for_review(
         live.line_to(share)
         level, _ = live.decided
         expected = {name: model.verdict(item.score_level, level) for name, item in scored.items()}
-        visitor.until(lambda wanted=expected: live.verdicts() == wanted, f"the tiles say {expected}")
+        visitor.until(partial(live.shows_verdicts, expected), f"the tiles say {expected}")
         row = live.part('.counts tr[data-kind="unknown"]')
-        said = list(expected.values())
+        said: list[str] = list(expected.values())
         for kind, verdict in (("below", "accept"), ("above", "reject"), ("review", "review")):
             expect(row.locator(f".{kind}")).to_have_text(str(said.count(verdict)))
         seen.update(said)

@@ -16,7 +16,7 @@ from ui.jobs import watch
 from ui.jobs.jobs import Job
 
 pytestmark = pytest.mark.worker_process
-WAIT = 60
+WAIT = 120
 
 
 def at(job: Job[Any], *stages: str) -> None:

@@ -167,11 +167,11 @@ def test_too_few_rejected_is_said_as_well() -> None:
 
 def test_the_measurement_is_shared_until_it_is_forgotten(small_model: Padim) -> None:
     job = checks.lie(small_model)
-    assert job.wait(60)
+    assert job.wait(240)
     assert job.result.good == len(small_model.normals_)
     assert checks.lie(small_model) is job
     checks.measure_again(job)
     again = checks.lie(small_model)
     assert again is not job
-    assert again.wait(60)
+    assert again.wait(240)
     checks.measure_again(again)

@@ -20,7 +20,7 @@ from padim.worker.pictures import AtPath, Files
 from tests import parts
 
 CONFIG = PadimConfig(input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
-WAIT = 60
+WAIT = 120
 
 
 @pytest.fixture

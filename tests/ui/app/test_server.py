@@ -33,7 +33,7 @@ def ask(
     server: served.Server, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     """One request, with these headers in place of those of the client."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
