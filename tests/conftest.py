@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from padim import Padim, PadimConfig
 from tests.parts import normals
@@ -21,16 +22,20 @@ HERE = Path(__file__).parent
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# How long an example takes says how busy the machine is, not whether it is right.
+settings.register_profile("no timing", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no timing")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, and begin with it: two long files at the end would keep one process waiting."""
     weights: Counter[Path] = Counter()
     for item in items:
-        file = item.path.relative_to(HERE).as_posix()
+        file = item.path.relative_to(HERE).as_posix() if item.path.is_relative_to(HERE) else ""
         if getattr(item, "originalname", item.name) in SLOW.get(file, ()):
             item.add_marker(pytest.mark.slow)
-        lasting = [name for name in ("slow", "browser", "package") if item.get_closest_marker(name)]
+        lasting = file.startswith("browser/") or any(map(item.get_closest_marker, ("slow", "package")))
         weights[item.path] += 10 if lasting else 1
     # A file's tests stay together and in their order.
     first = {path: place for place, path in enumerate(dict.fromkeys(item.path for item in items))}

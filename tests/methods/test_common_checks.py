@@ -62,7 +62,7 @@ SLOW = ("stfpm", "soft", "trained ensemble")
 @pytest.fixture(
     scope="module",
     params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES],
-    ids=CASES,
+    ids=list(CASES),
 )
 def case(request: pytest.FixtureRequest) -> str:
     """Module-scoped, so that all checks of one method follow each other and share its model."""
