@@ -58,6 +58,14 @@ def padim_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path(os.environ["PADIM_CACHE"])
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For modules that train networks so small that threads would mostly wait for each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PADIM_THREADS", "1")
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_config() -> PadimConfig:
     """The real backbone at a size that takes milliseconds: an 8 x 8 grid of 20 features."""

@@ -6,7 +6,7 @@ import gc
 import hashlib
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,10 @@ from tests.reading import rows_read
 CONFIG = PadimConfig(
     input_size=64, n_features=20, smoothing_sigma=2, min_area=8, layers=("blocks.2",), grid_stride=8
 )
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COUNT = 18
 GAIN = Difference(0.2, 0.1, 0.3, 0.001)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks as small as these take longest where threads wait for each other."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PADIM_THREADS", "1")
-        yield
 
 
 def sha(content: Any) -> str:

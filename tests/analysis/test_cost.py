@@ -56,6 +56,7 @@ def test_few_normals_make_wide_networks_affordable() -> None:
     assert PatchStatistics(1, 550).scatter.nbytes * 4096 > 9e9
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("method", ["shared", "patchcore", "local", "ensemble", "svdd", "flow", "stfpm"])
 def test_what_is_said_of_the_other_methods_is_what_they_take(method: str, tmp_path: Path) -> None:
     config = PadimConfig.of(

@@ -43,16 +43,10 @@ from padim.storage.normals import Normal
 from tests.methods.cases import CASES, COUNT, config, copied, fitted
 from tests.parts import defects, normals, part
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED = [name for name in CASES if any(METHODS[used].trains for used in config(name).methods_used)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks as small as these take longest where threads wait for each other."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PADIM_THREADS", "1")
-        yield
 
 
 # A student network, and a second way to the same code, cost most of the time: `make test-fast` does without.

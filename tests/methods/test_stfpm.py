@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,13 @@ from padim.storage.normals import Normal
 from tests.parts import defects, normals, part
 from tests.reading import rows_read
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # Two trainings for the held-out scores and one for all parts, of a few steps each.
 CONFIG = PadimConfig(
     method="stfpm", input_size=64, folds=2, max_epochs=2, smoothing_sigma=2, min_area=8, layers=("blocks.2",)
 )
 COUNT = 6
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks as small as these take longest where threads wait for each other."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PADIM_THREADS", "1")
-        yield
 
 
 @pytest.fixture(scope="module")

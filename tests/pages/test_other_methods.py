@@ -11,6 +11,8 @@ from padim import Padim, PadimConfig, Workspace
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {"input_size": 64, "grid_stride": 8, "n_features": 16, "smoothing_sigma": 2, "min_area": 4}
 METHODS: dict[str, dict[str, Any]] = {
     "patchcore": {},
