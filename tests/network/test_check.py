@@ -434,7 +434,7 @@ def test_mutated_networks_run_or_are_refused_in_a_sentence(saved_model: Path, tm
         input="\n".join(map(str, names)),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     told = [json.loads(line) for line in done.stdout.splitlines()]
