@@ -168,8 +168,7 @@ def test_settings_of_the_server_that_cannot_be_used_are_one_sentence(
     assert "The model cannot be opened. PADIM_THREADS must be a whole number of threads" in page.text
 
 
-def test_a_cache_cut_short_is_made_anew(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PADIM_CACHE", str(tmp_path / "cache"))  # others work with the one of all tests
+def test_a_cache_cut_short_is_made_anew(home: Path) -> None:
     page = chosen(NAME).set("checkbox", "fit-random", True).click("fit-go")
     networks = list((weights.cache_folder() / "backbones").glob("*.onnx"))
     assert networks
