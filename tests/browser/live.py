@@ -56,9 +56,9 @@ class Live:
         self.visitor.main.locator('.viewer[data-left="0"]').wait_for()
         return self
 
-    def see_full(self, count: int) -> None:
-        """Wait until that many pictures are there as they came, and nothing more is to be fetched."""
-        self.part(".original img.full:visible").nth(count - 1).wait_for()
+    def see_full(self) -> None:
+        """Wait until the image shown is there as it came: it is asked for a moment after it was chosen."""
+        self.part(".original img.full:visible").first.wait_for()
         self.ready()
 
     def part(self, selector: str) -> Locator:

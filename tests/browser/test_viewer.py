@@ -455,7 +455,7 @@ def test_names_are_text_and_one_more_picture_fetches_one(
     maps = {url for url in visitor.requested if url.endswith(".gz")}
     assert len(maps) >= 22 + 8
     live.part('[data-rows="2"]').click()
-    live.see_full(2)
+    live.see_full()
     visitor.page.get_by_role("button", name="Add test pictures").click()
     seen = len(visitor.requested)
     visitor.drop([TESTS[9]])
@@ -507,7 +507,7 @@ def test_inspect_judges_by_the_threshold_in_use(
     assert visitor.download_mask(tmp_path).name == "wide_bad_2_mask.png"
     # More pictures: the viewer stays as it was set, and fetches what is new.
     live.part('[data-rows="2"]').click()
-    live.see_full(2)
+    live.see_full()
     seen = len(visitor.requested)
     visitor.button("Add pictures").click()
     visitor.drop([("one_more.png", png(part(900)))])
