@@ -142,6 +142,7 @@ def test_hostile_files_on_the_inspect_page(
 
 def test_hostile_files_on_the_fit_page(server: served.Server, visit: Visit, home: Path) -> None:
     before = written(home)
+    others = {entry.id for entry in Workspace(home).models()}
     visitor = visit(server)
     visitor.open("/")
     visitor.see_heading("Visual inspection from good parts")
@@ -160,6 +161,7 @@ def test_hostile_files_on_the_fit_page(server: served.Server, visit: Visit, home
     go.click()
     visitor.main.get_by_text("The least normal-looking").wait_for()
     visitor.settle()
+    visitor.until(lambda: visitor.model_id not in {"", *others}, "the address names the new model")
     see_nothing_was_run(visitor)
     model = Workspace(home).open(visitor.model_id)
     assert len(model.normals_) == len(GOOD) + len(NAMED) + 1

@@ -106,6 +106,7 @@ def fit_the_sample(visitor: Visitor) -> None:
     visitor.page.locator("[class*='st-key-job-fit']").wait_for()
     visitor.main.get_by_text("The least normal-looking").wait_for()
     visitor.settle()
+    visitor.until(lambda: bool(visitor.model_id), "the address names the model")
 
 
 def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
