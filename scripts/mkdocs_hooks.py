@@ -186,7 +186,7 @@ def config_keys() -> str:
         note = field.description or ""
         if readers[name]:
             note += f" Read by {', '.join(f'`{one}`' for one in readers[name])}."
-        rows.append((f"`{name}`", _values(field), f"`{_yaml(field.default)}`", note.replace("|", "\\|")))
+        rows.append((f"`{name}`", _values(field), _yaml(field.default), note.replace("|", "\\|")))
     return (
         "\n\n".join(
             [
@@ -221,30 +221,33 @@ def _values(field: Any) -> str:
                 limits |= {key: getattr(fact, key) for key in ("ge", "gt", "le", "lt") if hasattr(fact, key)}
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     # A limit that is only there so that the number fits its type says nothing to a reader.
-    said = [f"{signs[key]} {value:g}" for key, value in limits.items() if abs(value) < 2**31]
-    return ", ".join([_kind(kind), *said])
+    limits = {key: f"{value:,.10g}" for key, value in limits.items() if abs(value) < 2**31}
+    if {"ge", "le"} <= limits.keys():
+        return f"{_kind(kind)}, {limits['ge']} to {limits['le']}"
+    return ", ".join(
+        [_kind(kind), *(f"{signs[key]}\N{NO-BREAK SPACE}{value}" for key, value in limits.items())]
+    )
 
 
 def _kind(kind: Any) -> str:
-    names = {str: "text", int: "whole number", float: "number", bool: "true, false", NoneType: "null"}
+    names = {str: "name", int: "whole number", float: "number", bool: "true, false", NoneType: "null"}
     if kind in names:
         return names[kind]
     origin, inside = get_origin(kind), get_args(kind)
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in inside)
     if origin is tuple:
-        return f"list of {_kind(inside[0])}"
+        return "list of names"
     if origin in (Union, UnionType):
         return " or ".join(_kind(one) for one in inside)
     return _kind(inside[0]) if inside else str(kind)  # Annotated
 
 
 def _yaml(value: Any) -> str:
-    if value is None:
-        return "null"
+    """A default as one writes it, in code; of a list each entry, so that a narrow column can break it."""
     if isinstance(value, tuple):
-        return f"[{', '.join(map(str, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(f"`{one}`" for one in value) or "none"
+    return f"`{'null' if value is None else f'{value:g}' if isinstance(value, float) else value}`"
 
 
 def networks() -> str:

@@ -52,9 +52,7 @@ def learning_curve(
     ] = None,
     draws: Annotated[
         int,
-        typer.Option(
-            "--draws", min=1, metavar="N", help="Subsets of each size; default 5.", rich_help_panel=SUBSETS
-        ),
+        typer.Option("--draws", min=1, metavar="N", help="Subsets of each size.", rich_help_panel=SUBSETS),
     ] = 5,
     sizes: Annotated[
         str | None,
@@ -67,9 +65,7 @@ def learning_curve(
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(
-            "--seed", min=0, metavar="N", help="Seed of the subsets; default 0.", rich_help_panel=SUBSETS
-        ),
+        typer.Option("--seed", min=0, metavar="N", help="Seed of the subsets.", rich_help_panel=SUBSETS),
     ] = 0,
     percentile: options.Percentile = None,
 ) -> None:

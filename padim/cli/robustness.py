@@ -46,7 +46,7 @@ def robustness(
         typer.Option(
             "--margin",
             metavar="PERCENT",
-            help="Largest tolerated drop in the share of defects caught, in percentage points; default 5.",
+            help="Largest tolerated drop in the share of defects caught, in percentage points.",
             rich_help_panel=CHANGES,
         ),
     ] = 5.0,
@@ -56,7 +56,7 @@ def robustness(
             "--seed",
             min=0,
             metavar="N",
-            help="Seed of noise and directions; default 0.",
+            help="Seed of noise and directions.",
             rich_help_panel=CHANGES,
         ),
     ] = 0,

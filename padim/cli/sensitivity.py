@@ -64,9 +64,7 @@ def sensitivity(
     ] = None,
     places: Annotated[
         int,
-        typer.Option(
-            "--places", min=1, metavar="N", help="Places on each image; default 2.", rich_help_panel=PAINTED
-        ),
+        typer.Option("--places", min=1, metavar="N", help="Places on each image.", rich_help_panel=PAINTED),
     ] = 2,
     most: Annotated[
         int,
@@ -74,7 +72,7 @@ def sensitivity(
             "--images",
             min=1,
             metavar="N",
-            help="Maximum number of images to paint on; default 24.",
+            help="Maximum number of images to paint on.",
             rich_help_panel=PAINTED,
         ),
     ] = 24,
@@ -84,7 +82,7 @@ def sensitivity(
             "--seed",
             min=0,
             metavar="N",
-            help="Seed of places and outlines; default 0.",
+            help="Seed of places and outlines.",
             rich_help_panel=PAINTED,
         ),
     ] = 0,

@@ -49,7 +49,7 @@ def test_people_get_tables(run: Run, labelled: Path, saved_model: Path) -> None:
         "quality 50",
         "as it is",
         "tolerated",
-        "what gives way",
+        "what fails beyond it",
         "6 of 6",
     ):
         assert words in done.out

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
 from padim import Padim
 from padim.cli.app import app
@@ -19,6 +20,7 @@ from padim.network import registry
 from padim.output.export import export_npz, metadata
 from padim.output.results import CSV_COLUMNS, MORE_COLUMNS
 from padim.storage.bundle import Bundle
+from tests.parts import defects
 from ui.app.shell import PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +81,18 @@ def test_what_is_known_of_every_network_is_said() -> None:
 def test_every_column_of_the_results_is_described() -> None:
     described = code(text("docs/reference/file-formats.md").partition("## Results")[2].partition("\n## ")[0])
     assert described >= {*CSV_COLUMNS, *MORE_COLUMNS}
+
+
+def test_every_key_of_the_results_is_described(saved_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for name, content in defects(1):
+        (tmp_path / "parts" / name).write_bytes(bytes(content))
+    score = ["score", str(saved_model), str(tmp_path / "parts"), "-o", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, score).exit_code == 0
+    document = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    (row,) = document["images"]
+    assert row["regions"], "the defect was not found"
+    assert section_of_formats("Results") >= {*document, *row, *row["regions"][0]}
 
 
 def section_of_formats(title: str) -> set[str]:
