@@ -63,6 +63,20 @@ def good_parts(visitor: Visitor) -> None:
     visitor.main.get_by_text("Held-out scores").first.scroll_into_view_if_needed()
 
 
+def region(visitor: Visitor) -> None:
+    """The editor with a strip of the background left out, and what that would change."""
+    visitor.go("Region")
+    shapes = visitor.main.locator(".stage svg[viewBox]")
+    shapes.wait_for()
+    box = shapes.bounding_box()
+    assert box is not None
+    for x, y in ((0.0, 0.9), (1.0, 0.9), (1.0, 1.0), (0.0, 1.0)):
+        inset = min(box["width"] * x, box["width"] - 1), min(box["height"] * y, box["height"] - 1)
+        visitor.page.mouse.click(box["x"] + inset[0], box["y"] + inset[1])
+    visitor.page.keyboard.press("Enter")
+    visitor.main.get_by_text("This draft", exact=True).first.wait_for()
+
+
 def evaluate(visitor: Visitor) -> None:
     """The figures on the sample's labeled images."""
     visitor.go("Evaluate")
@@ -75,6 +89,7 @@ SHOTS: dict[str, Callable[[Visitor], None]] = {
     "inspect": inspect,
     "calibrate": calibrate,
     "good-parts": good_parts,
+    "region": region,
     "evaluate": evaluate,
 }
 

@@ -132,7 +132,7 @@ class Files:
 )
 def test_arrays_of_another_model_are_refused(bank: tuple[int, ...], center: tuple[int, ...]) -> None:
     config = PadimConfig(method="patchcore", neighborhood=1)
-    files = Files(bank=np.zeros(bank, np.float32), center=np.zeros(center, np.float32))
+    files = Files(bank=np.zeros(bank, np.float32), centre=np.zeros(center, np.float32))
     with pytest.raises(ValueError, match=MISFIT):
         patchcore.DETECTOR.load(files, config, (9, 4))  # type: ignore[arg-type]
 
