@@ -196,7 +196,7 @@ def other_opset(model: onnx.ModelProto) -> None:
 
 
 def other_input(model: onnx.ModelProto) -> None:
-    model.graph.input[0].name = "image"
+    model.graph.input[0].name = "photo"
 
 
 def other_output(model: onnx.ModelProto) -> None:

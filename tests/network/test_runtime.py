@@ -42,7 +42,7 @@ def test_the_order_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"), [("gpu", "unknown provider 'gpu'; known: cuda"), ("cuda", "'cuda' is not in the inst")]
+    ("asked", "said"), [("gpu", "unknown provider 'gpu'; known providers: cuda"), ("cuda", "'cuda' is not in the inst")]
 )
 def test_a_provider_that_is_not_there_is_said(asked: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, "cpu")
@@ -70,7 +70,7 @@ def test_a_gpu_that_does_not_start_is_passed_over_with_a_warning(
 ) -> None:
     installed(monkeypatch, "cuda", "cpu")
     monkeypatch.setattr(runtime.ort, "InferenceSession", Failing(error))
-    with pytest.warns(UserWarning, match="'cuda' cannot be used .* at last the CPU"):
+    with pytest.warns(UserWarning, match="'cuda' cannot be used .* finally the CPU"):
         session = open_session(TAIL)
     assert provider_in_use(session) == "cpu"
 
