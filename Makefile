@@ -1,6 +1,8 @@
 # make run      install into .venv, without PyTorch, and start the app
 # make run-all  the same with PyTorch, for all networks and the methods that train
 # make test     install everything, Chromium, strace and Node.js too if permitted, and run all tests
+# make test-fast  nine tests in ten, without browsers and what is slow, in a few minutes
+# make coverage   the same, with the lines of the engine that they run
 # make lint     run ruff and mypy
 # make docs     build the documentation into site/; make docs-serve shows it while it is being written
 
@@ -15,7 +17,7 @@ CHROMIUM := $(shell command -v chromium || command -v chromium-browser || comman
 # Listens on this machine only; for others: make run ADDRESS=0.0.0.0, but read .streamlit/config.toml first.
 APP := $(BIN)/padim app $(if $(ADDRESS),--address $(ADDRESS))
 
-.PHONY: run run-all test lint docs docs-serve chromium strace nodejs
+.PHONY: run run-all test test-fast coverage lint docs docs-serve chromium strace nodejs
 
 run: $(VENV)/.ready
 	$(APP)
@@ -23,9 +25,19 @@ run: $(VENV)/.ready
 run-all: $(VENV)/.ready-all
 	$(APP)
 
-# One process per core, up to four; the tests of a file run in one process, as they share fixtures.
+# One process per core, up to four; the tests of a file run in one process, as they share fixtures. Files that take
+# long come first (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+FAST := -m "not slow and not browser and not package"
+
 test: $(VENV)/.ready-dev chromium strace nodejs
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(PYTEST)
+
+test-fast: $(VENV)/.ready-dev
+	$(PYTEST) $(FAST)
+
+coverage: $(VENV)/.ready-dev
+	$(PYTEST) $(FAST) --cov --cov-report=term:skip-covered --cov-report=html:test-artifacts/coverage
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -51,6 +51,7 @@ def blocks(document: str, *languages: str) -> list[str]:
     return [text for language, text in found if language in languages]
 
 
+@pytest.mark.slow
 def test_docstrings(folder: Path) -> None:
     run = 0
     for found in [*pkgutil.walk_packages(padim.__path__, "padim."), None]:
@@ -71,6 +72,7 @@ def test_documents_have_examples_in_python() -> None:
     assert set(_IN_PYTHON) >= wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", _IN_PYTHON)
 def test_python_blocks_of_a_document(
     document: str, folder: Path, small_model: Padim, capsys: pytest.CaptureFixture[str]
@@ -111,6 +113,7 @@ def _options(command: Any) -> set[str]:
     return {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
 
 
+@pytest.mark.slow
 def test_the_first_model_is_made_as_the_guide_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands on the sample, run in order, and the figures that the guide names."""
     document = "docs/guides/first-model.md"

@@ -40,6 +40,7 @@ assert "onnxruntime" not in sys.modules
     run(code)
 
 
+@pytest.mark.slow
 def test_every_engine_module_loads_without_torch_and_streamlit() -> None:
     code = """
 import importlib, pkgutil, sys, padim
@@ -61,6 +62,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         padim.Padimm  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_saved_model_scores_without_torch_and_without_a_cache(saved_model: Path, tmp_path: Path) -> None:
     name, content = defects(1)[0]
     assert isinstance(content, bytes)

@@ -295,6 +295,7 @@ def test_regroup_is_as_if_grouped_from_the_start(small_config: PadimConfig) -> N
     assert_same_model(model.regroup(None), undone)
 
 
+@pytest.mark.slow
 def test_parts_shot_twice(small_config: PadimConfig) -> None:
     """Promise 3. Leaving out images promises far too little; leaving out parts does not."""
     config = small_config.model_copy(update={"n_features": 100, "grid_stride": 16})

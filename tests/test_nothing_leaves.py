@@ -71,7 +71,7 @@ def traced_server(folder: Path, **environment: str) -> Iterator[Traced]:
             start_new_session=True,
         )
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while not _answers(f"http://127.0.0.1:{port}/_stcore/health"):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < until, "the server does not answer"
@@ -79,7 +79,7 @@ def traced_server(folder: Path, **environment: str) -> Iterator[Traced]:
     finally:
         # The tracer and the server together: a tracer that ends alone leaves its server running.
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(20)
+        process.wait(120)
 
 
 def _answers(url: str) -> bool:
@@ -93,7 +93,7 @@ def _answers(url: str) -> bool:
 
 def _visit(host: str) -> None:
     """A visit of a page, as a browser makes it: the document, then the session that runs its script."""
-    with urllib.request.urlopen(f"http://{host}/fit", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://{host}/fit", timeout=120) as answer:
         assert answer.status == 200
     with connect(
         f"ws://{host}/_stcore/stream",
@@ -124,6 +124,7 @@ def _foreign_page_connects(host: str) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_server_and_the_shell_send_nothing_and_look_nothing_up(parts: Path, tmp_path: Path) -> None:
     with traced_server(tmp_path) as server:
         _visit(server.host)

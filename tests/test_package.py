@@ -275,7 +275,7 @@ def served(installed: Environment) -> Iterator[str]:
             command, cwd=installed.folder, env=installed.variables, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while fetched(f"http://127.0.0.1:{port}/_stcore/health")[0] != 200:
             assert process.poll() is None, log.read_text(encoding="utf-8", errors="replace")
             assert time.monotonic() < deadline, log.read_text(encoding="utf-8", errors="replace")
@@ -283,13 +283,13 @@ def served(installed: Environment) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def fetched(url: str, **headers: str) -> tuple[int, str]:
     """Status and text of an answer; 0 where nothing answers."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -319,7 +319,7 @@ folder = application_folder()
 sys.path.insert(0, str(folder))  # as Streamlit does
 shutil.copytree("flange.padim", Workspace(workspace_folder()).create("flange").path, dirs_exist_ok=True)
 (entry,) = Workspace(workspace_folder()).models()
-app = AppTest.from_file(str(folder / "home.py"), default_timeout=60)
+app = AppTest.from_file(str(folder / "home.py"), default_timeout=240)
 app.query_params["model"] = entry.id
 app.run()
 assert not app.exception, app.exception

@@ -136,12 +136,12 @@ def test_overlapping_trainings_leave_torch_s_threads_as_they_were() -> None:
 
     def in_first() -> None:
         first_runs.set()
-        assert second_is_there.wait(30)
+        assert second_is_there.wait(120)
         seen.append(torch.get_num_threads())
 
     def in_second() -> None:
         second_is_there.set()
-        assert first_is_done.wait(30)
+        assert first_is_done.wait(120)
         seen.append(torch.get_num_threads())
 
     def first() -> None:
@@ -149,7 +149,7 @@ def test_overlapping_trainings_leave_torch_s_threads_as_they_were() -> None:
         first_is_done.set()
 
     def second() -> None:
-        assert first_runs.wait(30)
+        assert first_runs.wait(120)
         training_of(Watch(progress=lambda *_: second_is_there.set()), in_second, before + 2)
 
     with ThreadPoolExecutor(2) as pool:
@@ -168,7 +168,7 @@ def test_a_training_that_waits_for_another_can_be_stopped() -> None:
 
     def hold() -> None:
         runs.set()
-        assert waits.wait(30)
+        assert waits.wait(120)
 
     def told(_done: int, _total: int | None, stage: str) -> None:
         stages.append(stage)
@@ -176,7 +176,7 @@ def test_a_training_that_waits_for_another_can_be_stopped() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         holding = pool.submit(training_of, Watch(), hold, 1)
-        assert runs.wait(30)
+        assert runs.wait(120)
         asked = iter([False])
         with pytest.raises(Cancelled):
             training_of(Watch(progress=told, cancel=lambda: next(asked, True)), lambda: None, 1)

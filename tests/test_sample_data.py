@@ -89,6 +89,7 @@ def test_every_sound_part_is_another_part() -> None:
         assert nearest > 3.0, f"{good[i].image} nearly repeats an earlier image"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", [ENTRIES[0], FAULTY[0], FAULTY[-1]], ids=name)
 def test_script_makes_the_committed_image(entry: Any) -> None:
     pixels, mask = script.make(entry)
@@ -101,6 +102,7 @@ def test_script_makes_the_committed_image(entry: Any) -> None:
         assert np.mean(mask != image(PART / entry.mask)) < 1e-3
 
 
+@pytest.mark.slow
 def test_same_seed_same_image_other_seed_other_part() -> None:
     entry = FAULTY[-1]
     first, first_mask = script.make(entry)
@@ -111,6 +113,7 @@ def test_same_seed_same_image_other_seed_other_part() -> None:
     assert np.abs(first.astype(float) - other.astype(float)).mean() > 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", script.KINDS)
 def test_mask_covers_what_the_defect_changed(kind: str) -> None:
     """Against its sound twin, even the faintest of a kind shows inside its mask and nowhere else."""

@@ -46,7 +46,7 @@ def strace() -> str | None:
         [found, "-f", "-qq", "--seccomp-bpf", "-e", "trace=network", "true"],
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     return found if tried.returncode == 0 else None
 
@@ -143,7 +143,7 @@ def run(trace: Trace, *arguments: str, cwd: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

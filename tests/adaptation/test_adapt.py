@@ -6,7 +6,7 @@ import gc
 import hashlib
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,10 @@ from tests.reading import rows_read
 CONFIG = PadimConfig(
     input_size=64, n_features=20, smoothing_sigma=2, min_area=8, layers=("blocks.2",), grid_stride=8
 )
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COUNT = 18
 GAIN = Difference(0.2, 0.1, 0.3, 0.001)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks as small as these take longest where threads wait for each other."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PADIM_THREADS", "1")
-        yield
 
 
 def sha(content: Any) -> str:
@@ -87,6 +81,7 @@ def answers(content: bytes) -> np.ndarray:
     return np.asarray(ort.InferenceSession(content).run(None, {"image": image})[0])
 
 
+@pytest.mark.slow
 def test_teaching_changes_the_layers_a_little_and_can_be_repeated(store: ImageStore) -> None:
     turn = Turn("3 images", [0, 1, 3], [4])
     one, losses = fine_tune(CONFIG, store, turn, 2)
@@ -103,6 +98,7 @@ def test_teaching_changes_the_layers_a_little_and_can_be_repeated(store: ImageSt
     assert not np.array_equal(after, differently)
 
 
+@pytest.mark.slow
 def test_an_adapted_network_is_exported_like_any_other(store: ImageStore) -> None:
     content, _ = fine_tune(CONFIG, store, Turn("3 images", [0, 1, 3], [4]), 1)
     ours, theirs = (
@@ -113,6 +109,7 @@ def test_an_adapted_network_is_exported_like_any_other(store: ImageStore) -> Non
     assert [node.op_type for node in ours.node] == [node.op_type for node in theirs.node]
 
 
+@pytest.mark.slow
 def test_only_the_rows_of_the_turn_are_read(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     read = rows_read(monkeypatch)
     fine_tune(CONFIG, store, Turn("2 images", [0, 3], [4]), 1)
@@ -310,6 +307,7 @@ def adapted() -> tuple[Padim, AdaptationResult]:
         return adapt(CONFIG, normals(COUNT), epochs=1)
 
 
+@pytest.mark.slow
 def test_its_origin_is_told(adapted: tuple[Padim, AdaptationResult]) -> None:
     model, outcome = adapted
     published = backbone.provenance(CONFIG.backbone, CONFIG.weights)
@@ -403,6 +401,7 @@ class Stops:
         return self.said.startswith(self.word)
 
 
+@pytest.mark.slow
 def test_it_can_be_stopped_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for word in (
@@ -436,6 +435,7 @@ def test_a_broken_image_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(model.normals_) == COUNT
 
 
+@pytest.mark.slow
 def test_importing_it_loads_no_torch() -> None:
     import subprocess
     import sys
@@ -446,6 +446,7 @@ def test_importing_it_loads_no_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_a_random_network_can_be_taught_for_a_trial(store: ImageStore) -> None:
     config = CONFIG.model_copy(update={"weights": "random"})
     content, losses = fine_tune(config, store, Turn("3 images", [0, 1, 3], [4]), 1)

@@ -141,6 +141,7 @@ def test_parts_that_differ_are_found_as_well(seed: int, shift: float, turn: floa
     assert turn_error.max() < 1.5  # little but the shared grain tells a ring's turn
 
 
+@pytest.mark.slow
 def test_the_sample_lies_as_it_was_made(measured: Alignment) -> None:
     """Compare with the shift and rotation that the generator drew; a map pixel is half of one of its own."""
     true = []
@@ -219,6 +220,7 @@ def test_an_image_of_something_else_counts_for_nothing(flange: list[RGB]) -> Non
     assert got.edge95 == pytest.approx(alone.edge95, abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_motion_that_fits_badly_counts_for_nothing(
     flange: list[RGB], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,8 @@ def test_few_normals_make_wide_networks_affordable() -> None:
     assert PatchStatistics(1, 550).scatter.nbytes * 4096 > 9e9
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("method", ["shared", "patchcore", "local", "ensemble", "svdd", "flow", "stfpm"])
 def test_the_estimates_of_the_other_methods_are_what_they_take(method: str, tmp_path: Path) -> None:
     config = PadimConfig.of(

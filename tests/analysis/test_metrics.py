@@ -24,6 +24,7 @@ def test_auroc_is_the_share_of_pairs_in_order(good: np.ndarray, defect: np.ndarr
     assert metrics.auroc(good, defect).value == pytest.approx(np.mean(pairs))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(levels, levels)
 def test_no_threshold_has_a_better_f1_and_the_level_named_reaches_it(
@@ -185,6 +186,7 @@ def test_ignored_pixels_belong_to_no_region() -> None:
 # -- intervals -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_drawing_the_images_themselves() -> None:
     maps = some_maps(7, top=60)
     counted = metrics.Pixels()
@@ -219,6 +221,7 @@ def test_intervals_are_those_of_drawing_the_images_themselves() -> None:
         )
 
 
+@pytest.mark.slow
 def test_image_intervals_are_those_of_drawing_the_scores() -> None:
     rng = np.random.default_rng(2)
     good, defect = rng.integers(0, 30, 25), rng.integers(10, 40, 18)
@@ -301,6 +304,7 @@ def test_curves_for_drawing_enclose_the_same_areas(good: np.ndarray, defect: np.
     assert np.all(np.diff(at) < 0)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(levels, levels)
 def test_figures_of_images_are_those_of_scikit_learn(good: np.ndarray, defect: np.ndarray) -> None:

@@ -33,6 +33,7 @@ def found(small_model: Padim, root: Path) -> ScoredDataset:
     return score_dataset(small_model, open_dataset(root), thumbnail_side=40)
 
 
+@pytest.mark.slow
 def test_other_settings_need_no_other_scoring(
     saved_model: Path, root: Path, found: ScoredDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

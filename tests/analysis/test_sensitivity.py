@@ -253,6 +253,7 @@ def measurement(small_model: Padim) -> Sensitivity:
     return measure(small_model, normals(8, first=100), **FEW)
 
 
+@pytest.mark.slow
 def test_every_trial_is_what_scoring_the_painted_image_gives(
     small_model: Padim, measurement: Sensitivity
 ) -> None:
@@ -293,6 +294,7 @@ def test_bigger_and_stronger_is_caught_more_often(measurement: Sensitivity) -> N
     assert measurement.rate("spot", 4, 0.1).share < 0.5
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_the_trials(measurement: Sensitivity) -> None:
     assert measurement.caught.shape == (24, 5, 3, 2)
     assert not (measurement.caught & measurement.void).any()
@@ -323,6 +325,7 @@ def test_counts_are_those_of_the_trials(measurement: Sensitivity) -> None:
     assert not np.array_equal(only, share)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_counts_and_another_does_not(
     small_model: Padim, measurement: Sensitivity
 ) -> None:

@@ -84,6 +84,7 @@ LOOSE += ["--target", "all.rejected_outside_interval=8"]
 # --- accuracy -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_accuracy_passes_on_sound_data(
     category: Path, small: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,6 +253,7 @@ def test_data_must_be_in_the_layout(tmp_path: Path, category: Path) -> None:
         mvtec.find(category.parent, ["bolt"])
 
 
+@pytest.mark.slow
 def test_script_runs_from_anywhere(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "accuracy.py"), "--data", str(tmp_path)]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -262,6 +264,7 @@ def test_script_runs_from_anywhere(tmp_path: Path) -> None:
 # --- speed --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_speed_passes_with_room_and_fails_without(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--quick", "--json", "--check", "--config", str(small)]
     room = [f"--target={name}=1e6" for name in ("ratio_batch_1", "ratio_batch_16", "fit_memory_growth_mb")]

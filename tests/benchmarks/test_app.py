@@ -105,6 +105,7 @@ def test_images_are_different_ones_of_one_megapixel(tmp_path: Path) -> None:
         app.one_megapixel(tmp_path / "all", 51)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_real_start_takes_time(capsys: pytest.CaptureFixture[str]) -> None:
     require_chromium()

@@ -166,6 +166,7 @@ def run(command: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int
     return code, json.loads(output.splitlines()[-1]), output
 
 
+@pytest.mark.slow
 def test_the_same_configuration_makes_no_difference_and_a_missed_gain_is_told(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_gallery_with_too_few_thumbnails_in_sight_is_not_measured(
     assert ("nothing was measured" in capsys.readouterr().out) != enough
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_real_drag_takes_time(capsys: pytest.CaptureFixture[str]) -> None:
     require_chromium()

@@ -19,7 +19,7 @@ import pytest
 from benchmarks import served
 from padim import Padim, Workspace
 from padim.storage.model_folders import Entry
-from tests.browser.looking import Visitor, require_chromium
+from tests.browser.looking import PATIENCE, Visitor, require_chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -77,6 +77,7 @@ def start(home: Path) -> Iterator[Start]:
                     command,
                     log=home.parent / "server.log",
                     environment={"PADIM_HOME": str(home), "TMPDIR": str(temporary), **environment},
+                    patience=PATIENCE / 1000,
                 )
             )
 

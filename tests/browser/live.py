@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,11 @@ class Live:
         self.visitor.main.locator('.viewer[data-left="0"]').wait_for()
         return self
 
+    def see_full(self) -> None:
+        """Wait until the image shown is there as it came: it is asked for a moment after it was chosen."""
+        self.part(".original img.full:visible").first.wait_for()
+        self.ready()
+
     def part(self, selector: str) -> Locator:
         """Something in the viewer."""
         return self.root.locator(selector)
@@ -67,6 +73,17 @@ class Live:
         drawn = self.part(".row").first.get_attribute("data-drawn") or "::"
         _, level, area = drawn.rsplit(":", 2)
         return int(level), int(area)
+
+    def see_decided(self, level: int, min_area: int | None = None) -> None:
+        """Wait until the large picture is drawn for that level, and that smallest region if it is given."""
+        self.visitor.until(
+            lambda: self.decided[0] == level and min_area in (None, self.decided[1]),
+            f"the picture is drawn for level {level} and {min_area or 'any'} pixels",
+        )
+
+    def see_names(self, names: list[str]) -> None:
+        """Wait until these tiles are in sight, in this order."""
+        self.visitor.until(lambda: self.names() == names, f"the tiles are {names}")
 
     def line_to(self, share: float, *, release: bool = True, steps: int = 12) -> None:
         """Drag the threshold line with the mouse to a share of the histogram's width."""
@@ -129,6 +146,10 @@ class Live:
                 tile => [tile.querySelector('b').textContent, tile.dataset.verdict]))"""
         )
         return found
+
+    def shows_verdicts(self, expected: Mapping[str, str]) -> bool:
+        """Whether the tiles in sight say just that."""
+        return self.verdicts() == expected
 
     def names(self) -> list[str]:
         """The tiles in sight, in reading order."""

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 Upload = tuple[str, bytes]
 _HERE = {"127.0.0.1", "localhost"}
-# Milliseconds: for what the server computes, on a machine that has other things to do.
-PATIENCE = 40_000
+# Milliseconds: for what the server computes, on a machine that has other things to do. Only a test that fails
+# waits so long.
+PATIENCE = 120_000
+# Whether the page's script has ended, looked at two frames after whatever came before: a click's own handlers
+# and a component's messages have asked for a run by then.
+_AT_REST = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() =>
+    done(document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'))))"""
 
 
 def require_chromium() -> None:
@@ -94,8 +99,16 @@ class Visitor:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the server has nothing more to say."""
-        self.page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()
+        """Wait until the page's script has ended and nothing has asked for another run."""
+        self.page.wait_for_function(_AT_REST)
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until something holds that no element of the page shows, such as what is saved on disk."""
+        for _ in range(PATIENCE // 20):
+            if condition():
+                return
+            self.page.wait_for_timeout(20)  # between two looks, not instead of one
+        raise AssertionError(f"in {PATIENCE / 1000:.0f} s it did not come about that {what}")
 
     @property
     def main(self) -> Locator:
@@ -133,6 +146,22 @@ class Visitor:
             entry.locator("b").inner_text(): entry.inner_text().removeprefix(entry.locator("b").inner_text())
             for entry in entries.all()
         }
+
+    # -- the Calibrate page ---------------------------------------------------------------------------
+
+    def put_to_use(self) -> None:
+        """Press "Use this threshold" and wait until it is saved.
+
+        The button is disabled once the threshold is in use. The words beside it may still be those of the run
+        before, so they say nothing by themselves.
+        """
+        from playwright.sync_api import expect
+
+        button = self.keyed("calibrate-use").get_by_role("button")
+        button.click()
+        expect(button).to_be_disabled()
+        self.main.get_by_text("This threshold is in use.").wait_for()
+        self.settle()
 
     # -- the Inspect page -----------------------------------------------------------------------------
 

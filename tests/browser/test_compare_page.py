@@ -51,7 +51,7 @@ def test_the_whole_page(start: Start, visit: Visit, tmp_path: Path) -> None:
 
     # The table, the chart, and a figure chosen for it.
     # Exporting a network and two fits: longer than other things take.
-    visitor.main.get_by_text("Side by side").wait_for(timeout=4 * PATIENCE)
+    visitor.main.get_by_text("Side by side").wait_for(timeout=2 * PATIENCE)
     visitor.main.get_by_test_id("stDataFrame").wait_for()
     visitor.main.locator(".js-plotly-plot .scatterlayer .trace").first.wait_for()
     visitor.main.get_by_role("radio", name="Pixel AUPRO").click()

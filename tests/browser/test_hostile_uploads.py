@@ -67,6 +67,7 @@ def see_all_blamed(visitor: Visitor) -> None:
     """Every bad file is named, with a reason; no good one is."""
     expander = visitor.main.get_by_text("cannot be used; the others can")
     expander.wait_for()
+    visitor.settle()  # it may open by itself
     if not visitor.main.locator(".pv-problems").is_visible():
         expander.click()
     blamed = visitor.problems()
@@ -141,6 +142,7 @@ def test_hostile_files_on_the_inspect_page(
 
 def test_hostile_files_on_the_fit_page(server: served.Server, visit: Visit, home: Path) -> None:
     before = written(home)
+    others = {entry.id for entry in Workspace(home).models()}
     visitor = visit(server)
     visitor.open("/")
     visitor.see_heading("Visual inspection from good parts")
@@ -159,6 +161,7 @@ def test_hostile_files_on_the_fit_page(server: served.Server, visit: Visit, home
     go.click()
     visitor.main.get_by_text("The least normal-looking").wait_for()
     visitor.settle()
+    visitor.until(lambda: visitor.model_id not in {"", *others}, "the address names the new model")
     see_nothing_was_run(visitor)
     model = Workspace(home).open(visitor.model_id)
     assert len(model.normals_) == len(GOOD) + len(NAMED) + 1
@@ -177,6 +180,8 @@ def test_hostile_files_on_the_fit_page(server: served.Server, visit: Visit, home
 @pytest.mark.parametrize("name", [SCRIPT, MARKDOWN], ids=["html", "markdown"])
 def test_a_single_files_name_stands_for_the_lot(server: served.Server, visit: Visit, name: str) -> None:
     """Above the thumbnails, above the progress bar: as it is spelt, not as markup."""
+    from playwright.sync_api import expect
+
     visitor = visit(server)
     visitor.open("/fit")
     visitor.see_heading("Fit")
@@ -187,7 +192,7 @@ def test_a_single_files_name_stands_for_the_lot(server: served.Server, visit: Vi
     visitor.settle()
     see_nothing_was_run(visitor)
     # Once as the heading of the lot, once below its thumbnail.
-    assert visitor.main.get_by_text(name, exact=True).count() == 2
+    expect(visitor.main.get_by_text(name, exact=True)).to_have_count(2)
 
 
 def test_nothing_but_broken_files(server: served.Server, visit: Visit) -> None:
@@ -211,6 +216,6 @@ def test_nothing_but_broken_files(server: served.Server, visit: Visit) -> None:
     visitor.drop(bad)
     visitor.main.get_by_text("No image can be used").wait_for()
     assert set(visitor.problems()) == {name for name, _ in bad}
-    assert visitor.button("Fit the model").count() == 0
+    visitor.button("Fit the model").wait_for(state="detached")
     visitor.button("Choose other images").click()
     visitor.page.get_by_test_id("stFileUploaderDropzone").wait_for()

@@ -244,12 +244,11 @@ def test_one_row_of_steps_for_threshold_region_and_labels(
     assert live.part(".headline .name").inner_text() == second
     wire.release()
     visitor.settle()
-    assert state() == states[3]
+    visitor.until(lambda: state() == states[3], "the steps are where they were left")
     # On disk as on the screen, by the image's content.
+    visitor.until(lambda: labels.labels(entry) == {hashes[first]: "defect"}, "the one label is saved")
     visitor.main.get_by_text("1 defect image").wait_for()
-    assert labels.labels(entry) == {hashes[first]: "defect"}
-    visitor.keyed("calibrate-use").get_by_role("button").click()
-    visitor.main.get_by_text("This threshold is in use.").wait_for()
+    visitor.put_to_use()
     saved = store.open(entry.id)
     assert (saved.threshold_level, saved.config.min_area) == states[3][0]
     # In a field that is typed in, it is the field's own.
@@ -307,8 +306,7 @@ def test_a_late_answer_does_not_move_the_threshold_back(
     visitor.settle()
     live.frame()
     assert live.decided == mine
-    visitor.keyed("calibrate-use").get_by_role("button").click()
-    visitor.main.get_by_text("This threshold is in use.").wait_for()
+    visitor.put_to_use()
     saved = store.open(entry.id)
     assert (saved.threshold_level, saved.config.min_area) == mine == live.decided, "saved is what was shown"
 
@@ -316,6 +314,8 @@ def test_a_late_answer_does_not_move_the_threshold_back(
 def test_what_is_typed_and_given_up_decides_nothing(
     server: served.Server, visit: Visit, small_entry: Entry
 ) -> None:
+    from playwright.sync_api import expect
+
     visitor = visit(server)
     visitor.open(f"/calibrate?model={small_entry.id}")
     visitor.see_heading("Calibrate")
@@ -324,12 +324,10 @@ def test_what_is_typed_and_given_up_decides_nothing(
     for selector in (".threshold", ".area-type", ".percentile"):
         live.part(selector).press("Control+a")
         live.part(selector).press_sequentially("7")
-        live.frame()
-        assert live.decided != before, "what is typed is seen at once"
+        visitor.until(lambda: live.decided != before, "what is typed is seen at once")
         live.part(selector).press("Backspace")
         live.part(selector).press("Tab")
-        live.frame()
-        assert live.decided == before
+        live.see_decided(*before)
         assert live.part(selector).input_value() != ""
     visitor.settle()
-    assert visitor.keyed("calibrate-use").get_by_role("button").is_disabled()
+    expect(visitor.keyed("calibrate-use").get_by_role("button")).to_be_disabled()

@@ -68,7 +68,7 @@ def test_it_opens_below_the_viewer_and_follows_it(
     assert heads
     assert all(name < note < number for name, note, number in heads), "name, note and number, on one line"
     first = live.part(".headline .name").inner_text()
-    assert panel.locator("figcaption").inner_text() == first
+    panel.locator("figcaption").get_by_text(first, exact=True).wait_for()
     # Another image in the viewer is another one below it, which stays open.
     other = next(name for name, _ in FILES if name.startswith("good"))
     live.show(other)
@@ -86,6 +86,8 @@ def test_it_opens_below_the_viewer_and_follows_it(
 def test_layers_are_turned_off_and_on(
     server: served.Server, visit: Visit, small_entry: Entry, home: Path
 ) -> None:
+    from playwright.sync_api import expect
+
     before = Workspace(home).open(small_entry.id)
     visitor = visit(server)
     visitor.open(f"/fit?model={small_entry.id}")
@@ -94,7 +96,7 @@ def test_layers_are_turned_off_and_on(
     visitor.settle()
     unfold(visitor, "fit-layers")
     refit = visitor.keyed("fit-relayer").get_by_role("button")
-    assert refit.is_disabled()
+    expect(refit).to_be_disabled()
     pill = visitor.keyed("fit-layers").get_by_role("button", name=re.compile(r"blocks\.4\b"))
     pill.click()
     visitor.settle()
@@ -102,7 +104,8 @@ def test_layers_are_turned_off_and_on(
     visitor.main.get_by_text("The model now uses blocks.2 and blocks.10; blocks.4 is off.").wait_for()
     visitor.settle()
     assert Workspace(home).open(small_entry.id).config.inactive_layers == ("blocks.4",)
-    assert visitor.main.locator(".pv-bars li").count() == 2, "the panel stays open, on the model as it is now"
+    bars = visitor.main.locator(".pv-bars li")
+    expect(bars, "the panel stays open, on the model as it is now").to_have_count(2)
     pill.click()
     visitor.settle()
     refit.click()

@@ -35,7 +35,8 @@ def test_a_page_opens_by_its_address(
     visitor.open(f"{path}?model={small_entry.id}" if named else path)
     visitor.see_heading(heading)
     visitor.main.get_by_text(words).first.wait_for()
-    assert visitor.model_id == small_entry.id, "the address names the model, so that it can be passed on"
+    # So that it can be passed on.
+    visitor.until(lambda: visitor.model_id == small_entry.id, "the address names the model")
     visitor.page.get_by_test_id("stSidebar").get_by_text("22 parts").wait_for()
 
 
@@ -58,7 +59,7 @@ def test_an_address_with_a_model_that_is_not_there(
     # The sidebar offers the way on.
     choose(visitor, "Small plate")
     visitor.page.get_by_test_id("stSidebar").get_by_text("22 parts").wait_for()
-    assert visitor.model_id == small_entry.id
+    visitor.until(lambda: visitor.model_id == small_entry.id, "the address names the model")
 
 
 def test_a_link_cannot_make_the_page_load_something(server: served.Server, visit: Visit) -> None:
@@ -96,6 +97,8 @@ def test_a_models_name_cannot_make_other_sessions_load_something(
 
 
 def test_each_session_has_its_own_state_and_keeps_it(server: served.Server, visit: Visit) -> None:
+    from playwright.sync_api import expect
+
     files = [(name, bytes(data)) for name, data in defects(2)]
     mine, other = visit(server), visit(server)
     mine.open("/inspect")
@@ -104,12 +107,13 @@ def test_each_session_has_its_own_state_and_keeps_it(server: served.Server, visi
     mine.see_list_of(2)
     other.open("/inspect")
     other.see_heading("Inspect")
-    assert other.main.get_by_text("No images yet").is_visible()
+    other.main.get_by_text("No images yet").wait_for()
     order = mine.page.get_by_role("combobox", name="Order")
-    assert order.input_value() == "Worst first"
+    expect(order).to_have_value("Worst first")
+    # Read before the order is changed: afterwards the table may still be the former one, or not.
+    first, second = reversed([row["Name"] for row in mine.table()])
     order.click()
     mine.page.get_by_role("option", name="Best first").click()
-    first, second = reversed([row["Name"] for row in mine.table()])
     mine.see_shown(first)
     mine.page.keyboard.press("Escape")
     mine.button("Next").click()
@@ -118,7 +122,7 @@ def test_each_session_has_its_own_state_and_keeps_it(server: served.Server, visi
     mine.go("Inspect")
     mine.see_list_of(2)
     mine.see_shown(second)
-    assert order.input_value() == "Best first"
+    expect(order).to_have_value("Best first")
 
 
 def choose(visitor: Visitor, name: str) -> None:

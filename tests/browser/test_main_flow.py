@@ -67,7 +67,7 @@ def test_the_whole_way(
 
     # Another server on the same workspace: the model is there, with the threshold set above.
     server.process.terminate()
-    server.process.wait(20)
+    server.process.wait(120)
     later = visit(start())
     later.open()
     later.see_heading("Visual inspection from good parts")
@@ -79,13 +79,15 @@ def test_the_whole_way(
     ).wait_for()
     later.open(f"/inspect?model={model_id}")
     later.see_heading("Inspect")
-    assert later.main.get_by_test_id("stFileUploaderDropzone").is_visible()
+    later.main.get_by_test_id("stFileUploaderDropzone").wait_for()
 
 
 # -- Home and Fit ----------------------------------------------------------------------------------------
 
 
 def fit_the_sample(visitor: Visitor) -> None:
+    from playwright.sync_api import expect
+
     visitor.open()
     visitor.see_heading("Visual inspection from good parts")
     visitor.main.get_by_text("No models yet").wait_for()
@@ -94,7 +96,7 @@ def fit_the_sample(visitor: Visitor) -> None:
     go = visitor.button("Fit the model")
     go.wait_for()
     thumbs = visitor.main.locator(".pv-gallery img")
-    assert thumbs.count() == 48
+    expect(thumbs).to_have_count(48)
     thumbs.nth(47).scroll_into_view_if_needed()
     visitor.page.wait_for_function(
         "() => [...document.querySelectorAll('.pv-gallery img')].filter(i => i.naturalWidth > 0).length > 10"
@@ -104,9 +106,12 @@ def fit_the_sample(visitor: Visitor) -> None:
     visitor.page.locator("[class*='st-key-job-fit']").wait_for()
     visitor.main.get_by_text("The least normal-looking").wait_for()
     visitor.settle()
+    visitor.until(lambda: bool(visitor.model_id), "the address names the model")
 
 
 def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
+    from playwright.sync_api import expect
+
     model = Workspace(home).open(visitor.model_id)
     bars = visitor.main.locator(".js-plotly-plot .bars path")
     bars.first.wait_for()
@@ -129,7 +134,7 @@ def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
     out.get_by_text(name, exact=True).wait_for()
     out.get_by_text("Not a good part").wait_for()
     visitor.settle()
-    assert name not in ranked.all_inner_texts()
+    expect(ranked.get_by_text(name, exact=True)).to_have_count(0)
     without = Workspace(home).open(visitor.model_id)
     assert without.normals_[worst].status == "not_good"
     assert not np.array_equal(without.state.gaussians.mean, model.state.gaussians.mean)
@@ -152,14 +157,16 @@ def take_a_normal_out_and_put_it_back(visitor: Visitor, home: Path) -> None:
 
 
 def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
+    from playwright.sync_api import expect
+
     model = Workspace(home).open(visitor.model_id)
     before = model.threshold_level
     visitor.go("Calibrate")
     live = Live(visitor).ready()
-    assert live.part(".percentile").input_value() == "95.0"
+    expect(live.part(".percentile")).to_have_value("95.0")
     live.part(".promise").get_by_text(promise(model, before)).wait_for()
     use = visitor.keyed("calibrate-use").get_by_role("button")
-    assert use.is_disabled(), "nothing has changed yet"
+    expect(use, "nothing has changed yet").to_be_disabled()
 
     # The sample's defects are offered; a share of them is caught at the threshold in use.
     visitor.button("Add test images").click()
@@ -184,8 +191,8 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
     larger = model.set_decision(min_area=40)
     assert larger.threshold_level != draft
     value = larger.state.fitted.quantizer.to_value(larger.threshold_level)
-    assert live.part(".threshold").input_value() == f"{value:.2f}"
-    assert live.decided == (larger.threshold_level, 40)
+    expect(live.part(".threshold")).to_have_value(f"{value:.2f}")
+    live.see_decided(larger.threshold_level, 40)
     assert runs.stat().st_size == ran, "a control ran the network"
 
     # A draft is nobody's threshold until it is put to use.
@@ -194,12 +201,11 @@ def calibrate(visitor: Visitor, home: Path, runs: Path) -> None:
     visitor.go("Inspect")
     visitor.go("Calibrate")
     live.ready()
-    assert live.part(".percentile").input_value() == "99.0"
-    assert live.part(".area-type").input_value() == "40"
+    expect(live.part(".percentile")).to_have_value("99.0")
+    expect(live.part(".area-type")).to_have_value("40")
     live.part('.counts tr[data-kind="defect"]').wait_for()
 
-    use.click()
-    visitor.main.get_by_text("This threshold is in use.").wait_for()
+    visitor.put_to_use()
     visitor.page.get_by_test_id("stSidebar").get_by_text(f"threshold {value:.2f}").wait_for()
     used = Workspace(home).open(visitor.model_id)
     assert (used.threshold_level, used.config.min_area) == (larger.threshold_level, 40)
@@ -287,7 +293,7 @@ def see_panels(visitor: Visitor, model: Padim, item: Prediction, data: bytes, fo
     source, *size = visitor.full_image()
     assert size == [width, height]
     assert visitor.page.request.get(source).body() == data, "the original is shown as it came"
-    assert visitor.main.locator(".pane:visible").count() == 4
+    visitor.main.locator(".pane:visible").nth(3).wait_for()
     mask = read(visitor.download_mask(folder).read_bytes())
     decision = model.decide(item)
     assert mask.shape == item.original_size
@@ -337,11 +343,13 @@ def check_zip(file: Path, scored: dict[str, Prediction], rejected: list[str]) ->
 
 def come_back_later(visitor: Visitor) -> None:
     """After other pages the list, its filter and the image shown are as they were left."""
+    from playwright.sync_api import expect
+
     shown = visitor.shown_name()
     visitor.go("Fit")
     visitor.go("Inspect")
     visitor.see_shown(shown)
-    assert visitor.keyed("inspect-show").get_by_role("radio", name="Reject").is_checked()
+    expect(visitor.keyed("inspect-show").get_by_role("radio", name="Reject")).to_be_checked()
     assert visitor.full_image()[1:] == (512, 512)
 
 

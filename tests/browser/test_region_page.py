@@ -92,7 +92,11 @@ class Editor:
         return Workspace(self.home).open(self.entry.id)
 
     def save(self) -> Padim:
-        self.visitor.keyed("region-save").get_by_role("button").click()
+        from playwright.sync_api import expect
+
+        button = self.visitor.keyed("region-save").get_by_role("button")
+        button.click()
+        expect(button).to_be_disabled()  # once it is saved; the words may still be those of the run before
         self.page.get_by_text("This region is in use.", exact=True).first.wait_for()
         self.visitor.settle()
         return self.model()
@@ -177,7 +181,7 @@ def test_drawing_undoing_and_saving(
     editor.visitor.keyed("region-remove").get_by_role("button").click()
     editor.see("100 % of the map is scored")
     assert editor.shapes() == []
-    assert editor.model().decision.roi is None
+    editor.visitor.until(lambda: editor.model().decision.roi is None, "no region is saved")
     # Not lost for good.
     editor.button("Undo").click()
     page.locator(".region .list button").nth(1).wait_for()
@@ -188,6 +192,8 @@ def test_drawing_undoing_and_saving(
 def test_with_keys_alone_and_nothing_left(
     server: served.Server, visit: Visit, small_entry: Entry, home: Path
 ) -> None:
+    from playwright.sync_api import expect
+
     editor = Editor(visit(server), small_entry, home)
     page = editor.page
     editor.stage.focus()
@@ -225,7 +231,7 @@ def test_with_keys_alone_and_nothing_left(
         page.keyboard.press("+")
     editor.pull((0, 5), (64, 5), (64, 24), (0, 24), (0, 42), (64, 42), (64, 60), (0, 60))
     page.get_by_text("Nothing would be scored").wait_for()
-    assert editor.visitor.keyed("region-save").get_by_role("button").is_disabled()
+    expect(editor.visitor.keyed("region-save").get_by_role("button")).to_be_disabled()
     editor.button("Clear all").click()
     editor.see("100 % of the map is scored")
     assert editor.model().decision.roi is None

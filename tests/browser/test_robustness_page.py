@@ -25,6 +25,8 @@ def _labelled() -> Upload:
 
 
 def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
     visitor = visit(start())
     visitor.open(f"/robustness?model={small_entry.id}")
     visitor.see_heading("Robustness")
@@ -41,13 +43,13 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     # A row a change with what is borne, and a chart a change with its counts.
     table = visitor.main.locator(".pv-compare")
     table.locator("tbody tr").nth(6).wait_for()
-    assert table.locator("tbody tr").count() == 7
+    expect(table.locator("tbody tr")).to_have_count(7)
     visitor.main.get_by_text("Tolerated means").wait_for()
     for kind in ("brighter", "rotation"):
         chart = visitor.keyed(f"robustness-chart-{kind}")
         chart.scroll_into_view_if_needed()
         chart.locator(".scatterlayer .trace").nth(1).wait_for()
-        assert chart.locator(".scatterlayer .trace").count() == 2
+        expect(chart.locator(".scatterlayer .trace")).to_have_count(2)
 
     # Examples: as it is and every severity, each with a verdict.
     visitor.keyed("robustness-change-brighter-darker-flatter-blur-jpeg-shift-rotation").get_by_role(
@@ -55,8 +57,8 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     ).click()
     visitor.main.get_by_text("Quality 30").wait_for()
     visitor.settle()
-    assert visitor.main.locator(".pv-gallery .pv-tile").count() == 5
-    assert visitor.main.locator(".pv-gallery .pv-verdict").count() == 5
+    expect(visitor.main.locator(".pv-gallery .pv-tile")).to_have_count(5)
+    expect(visitor.main.locator(".pv-gallery .pv-verdict")).to_have_count(5)
     width = visitor.main.locator(".pv-gallery img").first.evaluate(
         "async image => { await image.decode(); return image.naturalWidth; }"
     )

@@ -14,6 +14,8 @@ from tests.parts import normals
 
 
 def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
     visitor = visit(start())
     visitor.open(f"/sensitivity?model={small_entry.id}")
     visitor.see_heading("Sensitivity")
@@ -30,7 +32,7 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     # A row a kind, a column a contrast, each with a size.
     table = visitor.main.locator(".pv-compare")
     table.locator("tbody tr").nth(2).wait_for()
-    assert table.locator("tbody tr").count() == 3
+    expect(table.locator("tbody tr")).to_have_count(3)
     for cell in table.locator("tbody b").all():
         assert re.fullmatch(r"[≤>]? ?[\d.]+ px", cell.inner_text()), cell.inner_text()
 
@@ -38,10 +40,9 @@ def test_the_whole_page(start: Start, visit: Visit, small_entry: Entry, tmp_path
     # A curve may be flat, and so of no height to be visible by.
     curves = visitor.main.locator(".js-plotly-plot .scatterlayer .trace .lines path")
     curves.nth(3).wait_for(state="attached")
-    assert visitor.main.locator(".js-plotly-plot .imagelayer image").count() == 1
+    expect(visitor.main.locator(".js-plotly-plot .imagelayer image")).to_have_count(1)
     places = visitor.main.locator(".js-plotly-plot:has(.imagelayer image) .scatterlayer .point")
-    places.first.wait_for()
-    assert places.count() == 6
+    expect(places).to_have_count(6)
 
     # Examples: every size of the kind chosen, as the browser has really loaded them.
     visitor.keyed("sensitivity-kind-scratch-spot-dent").get_by_role("radio", name="Dent").click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -162,8 +163,7 @@ def test_python_hears_once_and_on_release(
     assert during != before, "the images did not follow the hand"
     assert sent == [], "a drag talked to the server"
     live.release()
-    visitor.keyed("calibrate-use").get_by_role("button").click()
-    visitor.main.get_by_text("This threshold is in use.").wait_for()
+    visitor.put_to_use()
     model = opened(home, small_entry)
     assert model.threshold_level == during[0]
     assert model.decision.choice.basis == "manual"
@@ -186,6 +186,7 @@ def test_one_release_is_one_message(server: served.Server, visit: Visit, small_e
     ):
         sent.clear()
         control()
+        visitor.until(lambda: bool(sent), "the page has sent a message")
         live.frame()
         visitor.settle()
         assert len(sent) == 1
@@ -194,6 +195,8 @@ def test_one_release_is_one_message(server: served.Server, visit: Visit, small_e
 def test_three_readings_of_one_value(
     server: served.Server, visit: Visit, small_entry: Entry, home: Path
 ) -> None:
+    from playwright.sync_api import expect
+
     visitor = visit(server)
     live = calibrating(visitor, small_entry, [])
     model = opened(home, small_entry)
@@ -201,11 +204,11 @@ def test_three_readings_of_one_value(
 
     def reads(percentile: str, level: int) -> None:
         rate = model.state.false_rejects(level, model.config.min_area)
-        assert live.part(".percentile").input_value() == percentile
-        assert live.part(".threshold").input_value() == f"{value(level):.2f}"
-        assert live.part(".share").input_value() == f"{100 * rate.expected:.1f}"
-        words = rate.sentence
-        assert live.part(".promise").inner_text() == words.replace("good parts;", "good parts rejected;")
+        expect(live.part(".percentile")).to_have_value(percentile)
+        expect(live.part(".threshold")).to_have_value(f"{value(level):.2f}")
+        expect(live.part(".share")).to_have_value(f"{100 * rate.expected:.1f}")
+        words = rate.sentence.replace("good parts;", "good parts rejected;")
+        expect(live.part(".promise")).to_have_text(words)
 
     live.part('[data-basis="image"]').click()
     for percent in (95.0, 80.0, 62.5, 91.3):
@@ -220,17 +223,16 @@ def test_three_readings_of_one_value(
         live.type(".area-type", str(area))
         model.set_decision(min_area=area)
         reads("80.0", model.threshold_level)
-        assert live.decided == (model.threshold_level, area)
+        live.see_decided(model.threshold_level, area)
     live.part('[data-basis="pixel"]').click()
     model.set_decision(basis="pixel")
-    live.frame()
-    assert live.decided[0] == model.threshold_level
+    live.see_decided(model.threshold_level)
     # By hand any value; the percentile then reads what it stands for.
     by_hand = value(int(np.median(model.state.part_scores(model.config.min_area))))
     live.type(".threshold", f"{by_hand:.4f}")
     model.set_decision(value=float(f"{by_hand:.4f}"))
     level = model.threshold_level
-    assert live.decided[0] == level
+    live.see_decided(level)
     above = model.state.false_rejects(level, model.config.min_area).above
     reads(f"{1000 * (22 - above) // 23 / 10:.1f}", level)
     # More than the parts can support is said plainly.
@@ -238,17 +240,17 @@ def test_three_readings_of_one_value(
     live.part(".warning").get_by_text("99 % asks for at least 99 good parts; there are 22.").wait_for()
     # Back, step by step, and at once.
     live.part(".undo").click()
-    live.frame()
-    assert live.decided[0] == level
+    live.see_decided(level)
     live.part(".back").click()
-    live.frame()
     saved = opened(home, small_entry)
-    assert live.decided == (saved.threshold_level, saved.config.min_area)
+    live.see_decided(saved.threshold_level, saved.config.min_area)
 
 
 def test_counts_on_either_side_follow_the_line(
     server: served.Server, visit: Visit, small_entry: Entry, home: Path
 ) -> None:
+    from playwright.sync_api import expect
+
     visitor = visit(server)
     bad = [file for file in defects(5) if isinstance(file[1], bytes)]
     live = calibrating(visitor, small_entry, [(name, bytes(data)) for name, data in bad], "Defects")
@@ -260,11 +262,11 @@ def test_counts_on_either_side_follow_the_line(
         level, _ = live.decided
         for kind, levels in (("normal", good), ("defect", np.array(list(scores.values())))):
             row = live.part(f'.counts tr[data-kind="{kind}"]')
-            assert row.locator(".above").inner_text() == str((levels > level).sum())
-            assert row.locator(".below").inner_text() == str((levels <= level).sum())
+            expect(row.locator(".above")).to_have_text(str((levels > level).sum()))
+            expect(row.locator(".below")).to_have_text(str((levels <= level).sum()))
         live.release()
-    assert live.part(".hist .bar.normal").count() > 3
-    assert live.part(".hist .bar.defect").count() > 0
+    live.part(".hist .bar.normal").nth(3).wait_for(state="attached")
+    live.part(".hist .bar.defect").first.wait_for(state="attached")
 
 
 def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: Entry, home: Path) -> None:
@@ -285,7 +287,7 @@ def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: E
         key=lambda name: abs(scores[name] - saved),
     )
     assert len(flips) >= 4
-    assert live.names() == flips
+    live.see_names(flips)
     live.show(flips[0])
     # Without the mouse, and without waiting: kept, not a defect, a defect. Each leaves the list, and the next
     # one is shown, at its full resolution.
@@ -294,21 +296,23 @@ def test_the_list_of_changes(server: served.Server, visit: Visit, small_entry: E
     del flips[:3]
     live.part(".headline .name").get_by_text(flips[0], exact=True).wait_for()
     visitor.settle()
-    assert live.names() == flips
+    live.see_names(flips)
     live.part(".original img.full:visible").wait_for()
     visitor.main.get_by_text("1 defect image").wait_for()
     live.part('[data-filter="all"]').click()
-    assert len(live.names()) >= 1
+    live.part(".tile").nth(len(flips)).wait_for()
     # A label is kept with the model: the same image, brought another day, is known.
     visitor.keyed("calibrate-forget").get_by_role("button").click()
     live = calibrating(visitor, small_entry, files)
     live.part('.counts tr[data-kind="defect"] .above, .counts tr[data-kind="defect"] .below').first.wait_for()
-    assert live.part('.counts tr[data-kind="good"]').count() == 1
+    live.part('.counts tr[data-kind="good"]').wait_for()
 
 
 def test_an_operating_point_is_one_click(
     server: served.Server, visit: Visit, padded: Entry, home: Path
 ) -> None:
+    from playwright.sync_api import expect
+
     visitor = visit(server)
     bad = [file for file in TESTS if "bad" in file[0]]
     live = calibrating(visitor, padded, bad, "Defects")
@@ -318,15 +322,15 @@ def test_an_operating_point_is_one_click(
     assert told is not None
     point.get_by_role("button", name="Try this threshold").click()
     point.get_by_role("button", name="Being tried").wait_for()
-    live.frame()
-    assert live.part(".threshold").input_value() == told[1]
-    assert live.decided != before
+    expect(live.part(".threshold")).to_have_value(told[1])
+    visitor.until(lambda: live.decided != before, "another threshold is drawn")
     live.part(".undo").click()
-    live.frame()
-    assert live.decided == before
+    live.see_decided(*before)
 
 
 def test_by_keyboard_alone(server: served.Server, visit: Visit, small_entry: Entry, home: Path) -> None:
+    from playwright.sync_api import expect
+
     visitor = visit(server)
     live = calibrating(visitor, small_entry, [])
     keyboard = visitor.page.keyboard
@@ -340,7 +344,7 @@ def test_by_keyboard_alone(server: served.Server, visit: Visit, small_entry: Ent
         pytest.fail("the line cannot be reached by the Tab key")
     level, _ = live.decided
     keyboard.press("ArrowLeft")
-    live.frame()
+    visitor.until(lambda: live.decided[0] < level, "the line has moved")
     step = level - live.decided[0]
     assert step > 0
     # Quicker than the frames: none gets lost.
@@ -350,14 +354,14 @@ def test_by_keyboard_alone(server: served.Server, visit: Visit, small_entry: Ent
     keyboard.press("Shift+ArrowLeft")
     live.frame()
     visitor.settle()
+    visitor.until(lambda: live.decided[0] <= level - 18 * step, "the line has followed all keys")
     large = level - 9 * step - live.decided[0]
     assert 9 * step <= large <= 11 * step
     value = opened(home, small_entry).state.fitted.quantizer.to_value(live.decided[0])
-    assert line.get_attribute("aria-valuenow") == f"{value:.2f}"
+    expect(line).to_have_attribute("aria-valuenow", f"{value:.2f}")
     before = live.decided[0]
     keyboard.press("Control+z")
-    live.frame()
-    assert live.decided[0] > before, "nothing was undone"
+    visitor.until(lambda: live.decided[0] > before, "the last step is undone")
     live.part(".next").focus()
     name = live.part(".headline .name").inner_text()
     keyboard.press("ArrowRight")
@@ -365,22 +369,21 @@ def test_by_keyboard_alone(server: served.Server, visit: Visit, small_entry: Ent
     shown = {"1": "original", "2": "heatmap", "3": "mask", "4": "overlay"}
     for key, kind in shown.items():
         keyboard.press(key)
-        live.frame()
-        assert live.part(".pane:visible").count() == 1
-        assert live.part(f".pane.{kind}").is_visible()
+        expect(live.part(".pane:visible")).to_have_count(1)
+        expect(live.part(f".pane.{kind}")).to_be_visible()
     keyboard.press("0")
-    assert live.part(".pane:visible").count() == 4
+    expect(live.part(".pane:visible")).to_have_count(4)
     for key, layer in (("o", "contour"), ("h", "heatmap"), ("m", "mask")):
         box = live.part(f'[data-layer="{layer}"]')
         on = box.is_checked()
         keyboard.press(key)
-        assert box.is_checked() != on
+        expect(box).to_be_checked(checked=not on)
     keyboard.press("+")
     live.part(".whole").get_by_text("1.5 ×").wait_for()
     stage = live.part(".stage").first
     unmoved = stage.evaluate("stage => getComputedStyle(stage).transform")
     keyboard.press("Shift+ArrowRight")
-    assert stage.evaluate("stage => getComputedStyle(stage).transform") != unmoved
+    expect(stage).not_to_have_css("transform", unmoved)
     keyboard.press("Escape")
     live.part(".whole").get_by_text("1 ×", exact=True).wait_for()
 
@@ -436,6 +439,8 @@ def test_zoom_and_pointer_are_the_same_in_every_pane(
 def test_names_are_text_and_one_more_image_fetches_one(
     server: served.Server, visit: Visit, small_entry: Entry
 ) -> None:
+    from playwright.sync_api import expect
+
     visitor = visit(server)
     live = calibrating(visitor, small_entry, [(EVIL, TESTS[0][1]), *TESTS[1:8]], "Defects")
     live.show(EVIL)
@@ -443,6 +448,7 @@ def test_names_are_text_and_one_more_image_fetches_one(
     maps = {url for url in visitor.requested if url.endswith(".gz")}
     assert len(maps) >= 22 + 8
     live.part('[data-rows="2"]').click()
+    live.see_full()
     visitor.page.get_by_role("button", name="Add test images").click()
     seen = len(visitor.requested)
     visitor.drop([TESTS[9]])
@@ -453,13 +459,15 @@ def test_names_are_text_and_one_more_image_fetches_one(
     fetched = [url for url in visitor.requested[seen:] if "/media/" in url]
     assert len([url for url in fetched if url.endswith(".gz")]) == 1, "one map"
     assert len(set(fetched)) <= 3, "its map, its small image, and itself as it came"
-    assert live.part(".row:visible").count() == 2, "the viewer was built anew"
+    expect(live.part(".row:visible"), "the viewer was built anew").to_have_count(2)
     assert visitor.dialogs == []
 
 
 def test_inspect_judges_by_the_threshold_in_use(
     server: served.Server, visit: Visit, padded: Entry, home: Path, tmp_path: Path
 ) -> None:
+    from playwright.sync_api import expect
+
     visitor = visit(server)
     visitor.open(f"/inspect?model={padded.id}")
     visitor.see_heading("Inspect")
@@ -477,7 +485,7 @@ def test_inspect_judges_by_the_threshold_in_use(
         assert np.array_equal(drawn.mask, expected_mask(scored[name], level, area))
         decision = model.decide(scored[name])
         assert live.verdicts()[name] == ("reject" if decision.rejected else "accept")
-        assert live.part(".headline .verdict").inner_text() == ("Reject" if decision.rejected else "Accept")
+        expect(live.part(".headline .verdict")).to_have_text("Reject" if decision.rejected else "Accept")
         visitor.settle()
     # Chosen, searched away and come back to: the mask to take along is that of the image shown.
     live.show("square_good_1.png")
@@ -492,7 +500,7 @@ def test_inspect_judges_by_the_threshold_in_use(
     assert visitor.download_mask(tmp_path).name == "wide_bad_2_mask.png"
     # More images: the viewer stays as it was set, and fetches what is new.
     live.part('[data-rows="2"]').click()
-    live.ready()
+    live.see_full()
     seen = len(visitor.requested)
     visitor.button("Add images").click()
     visitor.drop([("one_more.png", png(part(900)))])
@@ -502,12 +510,14 @@ def test_inspect_judges_by_the_threshold_in_use(
     fetched = [url for url in visitor.requested[seen:] if "/media/" in url]
     assert len([url for url in fetched if url.endswith(".gz")]) == 1, "one map"
     assert len(fetched) <= 3, "its map, its small image, and the large one as it came"
-    assert live.part(".row:visible").count() == 2, "the viewer was built anew"
+    expect(live.part(".row:visible"), "the viewer was built anew").to_have_count(2)
 
 
 def test_a_guard_band_calls_for_review(
     server: served.Server, visit: Visit, small_model: Padim, home: Path
 ) -> None:
+    from playwright.sync_api import expect
+
     store = Workspace(home)
     entry = store.create("Guarded")
     small_model.save(entry.path)
@@ -527,11 +537,11 @@ def test_a_guard_band_calls_for_review(
         live.line_to(share)
         level, _ = live.decided
         expected = {name: model.verdict(item.score_level, level) for name, item in scored.items()}
-        assert live.verdicts() == expected
+        visitor.until(partial(live.shows_verdicts, expected), f"the tiles say {expected}")
         row = live.part('.counts tr[data-kind="unknown"]')
-        counted = [row.locator(f".{kind}").inner_text() for kind in ("below", "above", "review")]
-        said = list(expected.values())
-        assert counted == [str(said.count(verdict)) for verdict in ("accept", "reject", "review")]
+        said: list[str] = list(expected.values())
+        for kind, verdict in (("below", "accept"), ("above", "reject"), ("review", "review")):
+            expect(row.locator(f".{kind}")).to_have_text(str(said.count(verdict)))
         seen.update(said)
     assert seen >= {"accept", "review"}
     # Outside the region of interest nothing is drawn as rejected, and its border is shown: where not all of

@@ -44,6 +44,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, difference: Difference) -> None:
     monkeypatch.setattr(adapt, "_by_painted_defects", lambda *_: (found, difference, 4))
 
 
+@pytest.mark.slow
 def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
     """Adapt, fit, measure the sensitivity and save, whichever network is better."""
     done = run("adapt", good, "-o", tmp_path / "m", *TINY, "--epochs", "1", "--json")

@@ -53,6 +53,7 @@ def test_figures_are_those_of_all_scores_and_pixels(
     assert report["fitted_on"] == 0
 
 
+@pytest.mark.slow
 def test_the_new_figures_come_with_their_intervals(run: Run, labelled: Path, saved_model: Path) -> None:
     report = run("evaluate", saved_model, labelled, "--json").json
     for name in (
@@ -72,6 +73,7 @@ def test_the_new_figures_come_with_their_intervals(run: Run, labelled: Path, sav
     assert run("evaluate", saved_model, labelled, "--json").json["aupro"] == report["aupro"], "seeded"
 
 
+@pytest.mark.slow
 def test_a_zip_and_a_table_give_the_same_figures(
     run: Run, labelled: Path, saved_model: Path, tmp_path: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_a_zip_and_a_table_give_the_same_figures(
             assert reported[name] == expected[name]
 
 
+@pytest.mark.slow
 def test_people_get_a_table(run: Run, labelled: Path, saved_model: Path) -> None:
     done = run("evaluate", saved_model, labelled)
     assert done.code == 0

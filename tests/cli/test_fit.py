@@ -242,6 +242,7 @@ def test_other_settings_than_before_are_named(small_config: PadimConfig, good: P
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_what_resume_goes_on_from(
@@ -464,6 +465,7 @@ def test_a_threshold_beyond_the_scale_does_not_lose_the_fit(run: Run, tmp_path: 
     assert Padim.load(tmp_path / "m").decision.choice.basis == "image"
 
 
+@pytest.mark.slow
 def test_random_weights_are_reported(run: Run, tmp_path: Path) -> None:
     write(folder := tmp_path / "in", normals(3))
     done = run("fit", folder, "-o", tmp_path / "m", *SMALL, "--random-weights")

@@ -66,6 +66,7 @@ def test_a_method_there_is_not(run: Run, good: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_kept_features_go_with_the_model(run: Run, good: Path, tmp_path: Path) -> None:
     assert (
         run("fit", good, "-o", tmp_path / "m", *SMALL, "--method", "patchcore", "--keep-features").code == 0

@@ -52,6 +52,7 @@ def begun(stopped: Path, tmp_path: Path) -> Path:
     return tmp_path / "m.partial"
 
 
+@pytest.mark.slow
 def test_the_command_that_goes_on_is_kept_and_works(
     run: Run, good: Path, stopped: Path, begun: Path, small_model: Padim
 ) -> None:

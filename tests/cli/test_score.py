@@ -243,6 +243,7 @@ def test_images_under_way_are_few(saved_model: Path, tmp_path: Path) -> None:
     assert not pending._in_progress
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 def test_stopped_half_way_the_files_are_whole_and_say_so(saved_model: Path, tmp_path: Path) -> None:
     write(tmp_path / "in", [(f"{i:03d}.png", png(part(i))) for i in range(60)])

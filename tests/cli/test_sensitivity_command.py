@@ -21,6 +21,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("fresh"), normals(4, first=100))
 
 
+@pytest.mark.slow
 def test_the_document_holds_the_engines_figures(
     run: Run, fresh: Path, saved_model: Path, small_model: Padim
 ) -> None:
@@ -69,6 +70,7 @@ def test_only_the_good_ones_of_labelled_images_are_painted_on(
     assert all(name.startswith("good/") for name in document["painted_on"])
 
 
+@pytest.mark.slow
 def test_images_of_the_fit_are_reported(run: Run, tmp_path: Path, saved_model: Path, good: Path) -> None:
     assert "fitted on 22 of them" in run("sensitivity", saved_model, good, *FEW).sentence
     write(tmp_path / "mixed", [*normals(2, first=21), ("broken.png", b"no image")])

@@ -50,6 +50,7 @@ def again(run: Run, root: Path, studied: Path, *more: str) -> Done:
     return run("study", root, "-o", studied, *PAIR, *SMALL, *more)
 
 
+@pytest.mark.slow
 def test_tables_have_a_row_a_category_and_their_mean(run: Run, root: Path, studied: Path) -> None:
     done = again(run, root, studied)
     assert done.code == 0, done.err
@@ -131,6 +132,7 @@ def test_options_are_combined(run: Run, root: Path, tmp_path: Path) -> None:
         assert config["min_area"] == 8
 
 
+@pytest.mark.slow
 def test_without_defects_the_painted_ones_are_reported(run: Run, good: Path, tmp_path: Path) -> None:
     done = run("study", good, "-o", tmp_path / "out", *PAIR, *SMALL, "--seed", "3")
     assert done.code == 0, done.err

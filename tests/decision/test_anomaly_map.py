@@ -225,6 +225,7 @@ def test_a_box_or_roi_that_does_not_fit_is_refused(box: Box) -> None:
 # --- the score ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(q=maps, min_area=st.one_of(st.integers(1, 20), st.integers(1, 250)))
 @example(q=np.full((4, 4), MAX_LEVEL, np.uint16), min_area=16)
@@ -377,6 +378,7 @@ def scenes(draw: st.DrawFn) -> tuple[Levels, NDArray[np.bool_] | None, Box | Non
 thresholds = st.one_of(st.integers(0, 5), st.integers(0, 65534), st.just(MAX_LEVEL))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(scene=scenes(), threshold=thresholds, min_area=st.integers(1, 12))
 @example(scene=(np.full((3, 3), 9, np.uint16), np.zeros((3, 3), bool), None, (1, 1)), threshold=0, min_area=1)
@@ -410,6 +412,7 @@ def test_rejected_exactly_when_the_mask_is_not_empty(
         assert decision.regions[0].level == decision.score_level
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(scene=scenes(), threshold=st.integers(0, 4), min_area=st.integers(1, 5))
 def test_regions_describe_the_mask(

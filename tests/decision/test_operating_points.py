@@ -95,6 +95,7 @@ def test_every_point_is_the_best_of_all_thresholds(good: list[int], defect: list
     assert counted(good, defect, found["lowest_cost"].level) == min(tied)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(good=SCORES, defect=SCORES, costs=COSTS)
 def test_a_tied_range_holds_all_levels_that_do_the_same(

@@ -87,6 +87,7 @@ def test_a_polygon_is_what_brute_force_says(points: list[tuple[float, float]]) -
     np.testing.assert_array_equal(drawn(polygon(*points)), by_winding(tuple(points), SIZE))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(st.lists(POINT, min_size=1, max_size=5), st.integers(1, 24).map(lambda n: n / 4))
 def test_a_brush_stroke_is_what_brute_force_says(points: list[tuple[float, float]], radius: float) -> None:
@@ -95,6 +96,7 @@ def test_a_brush_stroke_is_what_brute_force_says(points: list[tuple[float, float
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(st.floats(-5, 20), st.floats(-5, 20)), min_size=3, max_size=6), st.floats(0.01, 9))
 def test_any_numbers_are_right_but_for_pixels_on_the_border(

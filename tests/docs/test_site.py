@@ -23,6 +23,8 @@ from padim.config import PadimConfig
 from padim.network import registry
 from tests.browser.looking import require_chromium
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

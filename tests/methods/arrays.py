@@ -1,4 +1,4 @@
-"""Synthetic embeddings to fit methods on, without a network."""
+"""Synthetic embeddings and images to fit methods on, without a model."""
 
 from __future__ import annotations
 

@@ -152,6 +152,7 @@ def given(folder: Path, count: int = 9, **settings: Any) -> Task:
     return task(folder, embeddings(count, 4, 6), **{**SHORT, **settings})
 
 
+@pytest.mark.slow
 def test_training_finds_what_no_gaussian_has(tmp_path: Path) -> None:
     """One feature is the square of the other: values usual in each can be anomalous together."""
     rng = np.random.default_rng(0)

@@ -1,9 +1,9 @@
-"""STFPM: the student compared with NumPy; training that can be repeated, interrupted and resumed."""
+"""STFPM: the student compared with NumPy, and a training that is interrupted and resumed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from padim.methods.training import Turn, initialize
 from padim.network import backbone as backbones
 from padim.network.detector import EmbeddingDetector
 from padim.network.extractor import open_extractor
-from padim.output.export import export_onnx
 from padim.storage.feature_store import FeatureStore
 from padim.storage.image_store import ImageStore
 from padim.storage.normals import Normal
 from tests.parts import defects, normals, part
 from tests.reading import rows_read
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # Two trainings for the held-out scores and one for all parts, of a few steps each.
 CONFIG = PadimConfig(
@@ -38,27 +39,10 @@ CONFIG = PadimConfig(
 COUNT = 6
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Use one thread, because networks as small as these mostly wait for other threads."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PADIM_THREADS", "1")
-        yield
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Padim:
     """Return a shared model, which tests must not change."""
     return Padim(CONFIG, work_dir=tmp_path_factory.mktemp("work")).fit(normals(COUNT))
-
-
-@pytest.fixture
-def own(model: Padim, tmp_path: Path) -> Padim:
-    """Return a copy with its features, which a test may change."""
-    import shutil
-
-    shutil.copytree(model.working_set.folder, tmp_path / "work")
-    return Padim.load(model.save(tmp_path / "model"), work_dir=tmp_path / "work")
 
 
 def untrained(config: PadimConfig, seed: int = 0) -> StudentTeacher:
@@ -127,6 +111,7 @@ def test_the_graph_computes_what_the_paper_says(stride: int, inactive: tuple[str
     np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_fitted_model_scores_so_too(model: Padim) -> None:
     images = [part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)]
     grids = np.stack([s.grid for s in model.predict([(str(i), rgb) for i, rgb in enumerate(images)])])
@@ -145,41 +130,6 @@ def test_it_learns(model: Padim) -> None:
     assert np.median(bad) > np.median(good)
 
 
-def test_held_out_scores_are_of_other_students(model: Padim) -> None:
-    """No part is scored by a student trained on it: neither the detector nor one student for all folds."""
-    names = [losses.name for losses in model.state.fitted.losses]
-    assert names == ["all parts", "without fold 1", "without fold 2"]
-    seen = np.stack([s.grid for s in model.predict(normals(COUNT))])
-    assert (np.abs(model.state.fitted.held_out - seen).max(axis=(1, 2)) > 1e-3).all()
-
-
-def test_a_part_kept_out_is_scored_by_the_detector(own: Padim) -> None:
-    own.exclude(1, "kept_out")
-    (name, content) = normals(COUNT)[1]
-    (scored,) = own.predict([(name, content)])
-    np.testing.assert_allclose(own.state.fitted.held_out[1], scored.grid, rtol=1e-5)
-
-
-def test_excluding_and_including_gives_the_former_model(model: Padim, own: Padim) -> None:
-    own.exclude(0, "not_good")
-    assert own.state.fitted.detector.form != model.state.fitted.detector.form
-    fresh = Padim(CONFIG).fit(normals(COUNT)[1:])
-    assert fresh.state.fitted.detector.fingerprint() == own.state.fitted.detector.fingerprint()
-    own.include(0)
-    assert own.state.fitted.detector.fingerprint() == model.state.fitted.detector.fingerprint()
-    np.testing.assert_array_equal(own.state.fitted.held_out, model.state.fitted.held_out)
-
-
-def test_the_seed_decides(model: Padim) -> None:
-    again = Padim(CONFIG).fit(normals(COUNT))
-    assert again.state.fitted.detector.form == model.state.fitted.detector.form
-    assert again.state.fitted.losses == model.state.fitted.losses
-    np.testing.assert_array_equal(again.state.fitted.held_out, model.state.fitted.held_out)
-    short = CONFIG.model_copy(update={"max_epochs": 1})
-    one, other = (Padim(short.model_copy(update={"seed": seed})).fit(normals(2)) for seed in (0, 1))
-    assert one.state.fitted.detector.form != other.state.fitted.detector.form
-
-
 def stopping(words: str, after: int = 1) -> tuple[Callable[..., None], Callable[[], bool]]:
     """Stop once the progress has reported a stage a number of times."""
     stages: list[str] = []
@@ -191,6 +141,7 @@ def stopping(words: str, after: int = 1) -> tuple[Callable[..., None], Callable[
     return progress, lambda: len(stages) >= after
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_where_it_was(
     model: Padim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,28 +159,6 @@ def test_a_stopped_training_goes_on_where_it_was(
     assert stopped.state.fitted.detector.form == model.state.fitted.detector.form
     assert stopped.state.fitted.losses == model.state.fitted.losses
     np.testing.assert_array_equal(stopped.state.fitted.held_out, model.state.fitted.held_out)
-
-
-def test_a_cancelled_change_leaves_the_model_as_it_was(own: Padim) -> None:
-    before = own.state.fitted.detector, own.normals_, own.state.fitted.held_out
-    progress, cancel = stopping("with all parts")
-    with pytest.raises(Cancelled):
-        own.exclude(0, "not_good", progress=progress, cancel=cancel)
-    with pytest.raises(Cancelled):
-        own.partial_fit(normals(1, first=40), progress=progress, cancel=cancel)
-    assert (own.state.fitted.detector, own.normals_) == before[:2]
-    assert own.state.fitted.held_out is before[2]
-    assert own.working_set.has_features
-
-
-def test_what_is_saved_is_what_is_opened(model: Padim, tmp_path: Path) -> None:
-    opened = Padim.load(model.save(tmp_path / "model.zip"))
-    assert opened.state.fitted.detector == model.state.fitted.detector
-    assert opened.state.fitted.losses == model.state.fitted.losses
-    images = [*normals(2, first=60), *defects(2)]
-    for ours, theirs in zip(model.predict(images), opened.predict(images), strict=True):
-        assert ours.score_level == theirs.score_level
-        np.testing.assert_array_equal(ours.levels, theirs.levels)
 
 
 class Saved:
@@ -267,14 +196,6 @@ def test_a_student_that_answers_in_another_shape_is_refused(model: Padim, tmp_pa
         extractor.scoring_session(replace(wrong, student=student), np.arange(extractor.channels))
 
 
-def test_the_exported_scorer_agrees(model: Padim, tmp_path: Path) -> None:
-    session = ort.InferenceSession(export_onnx(model, tmp_path / "scorer.onnx"))
-    rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
-    maps, _ = session.run(["map", "score"], {"rgb": rgb})
-    ours, _ = model.state.score_arrays(rgb, model.config.min_area)
-    assert np.abs(maps.astype(int) - ours.astype(int)).max() <= 1
-
-
 def test_distances_do_not_follow_from_embeddings(model: Padim) -> None:
     detector = model.state.fitted.detector
     assert detector.needs_image
@@ -285,11 +206,9 @@ def test_distances_do_not_follow_from_embeddings(model: Padim) -> None:
     assert untrained(CONFIG, 1).fingerprint() != untrained(CONFIG, 2).fingerprint()
 
 
-def test_too_few_parts_have_a_model_and_no_held_out_scores() -> None:
+def test_one_part_is_one_training() -> None:
     single = Padim(CONFIG.model_copy(update={"max_epochs": 1})).fit(normals(1))
-    assert single.state.fitted.calibration == "none"
-    assert len(single.state.fitted.losses) == 1
-    assert [s.score_level > 0 for s in single.predict(defects(1))] == [True]
+    assert [losses.name for losses in single.state.fitted.losses] == ["all parts"]
 
 
 def task_of(tmp_path: Path, **changes: Any) -> Task:
@@ -365,21 +284,3 @@ def test_its_own_defaults_are_for_a_network_trained_whole() -> None:
     assert (config.folds, config.max_epochs) == (3, 20)
     assert PadimConfig(method="stfpm", folds=7).folds == 7
     assert PadimConfig().folds == 5
-
-
-def test_it_can_be_one_of_an_ensemble(tmp_path: Path) -> None:
-    changes = {"method": "ensemble", "members": ("padim", "stfpm"), "max_epochs": 1, "n_features": 5}
-    together = Padim(CONFIG.model_copy(update=changes)).fit(normals(4))
-    assert together.state.fitted.detector.needs_image
-    opened = Padim.load(together.save(tmp_path / "model.zip"))
-    images = [*normals(1, first=60), *defects(1)]
-    for ours, theirs in zip(together.predict(images), opened.predict(images), strict=True):
-        assert np.isfinite(ours.grid).all()
-        np.testing.assert_array_equal(ours.levels, theirs.levels)
-    session = ort.InferenceSession(export_onnx(opened, tmp_path / "scorer.onnx"))
-    rgb = np.stack([part(70, size=(64, 64)), part(71, size=(64, 64), defect=True)])
-    maps, expected = (
-        session.run(["map"], {"rgb": rgb})[0],
-        opened.state.score_arrays(rgb, opened.config.min_area)[0],
-    )
-    assert np.abs(maps.astype(int) - expected.astype(int)).max() <= 2

@@ -10,15 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from padim import Padim, PadimConfig
-from padim.data.loading import Cancel
-from padim.errors import Cancelled
 from padim.methods import patches, svdd, training
 from padim.methods.base import Task
 from padim.methods.patches import Standard
 from padim.methods.svdd import Sphere, center_of, fit_detector, objective, radius_of
 from tests.methods.arrays import by_graph, by_numpy, embeddings, task
-from tests.parts import normals
 
 SHORT: dict[str, Any] = {"method": "svdd", "max_epochs": 4, "folds": 3}
 
@@ -156,31 +152,3 @@ def test_patches_are_drawn_within_bounds(tmp_path: Path, monkeypatch: pytest.Mon
 def test_an_epoch_takes_no_patch_twice(count: int) -> None:
     working_files = np.concatenate(list(patches.batches(count, np.random.default_rng(0))))
     assert len(working_files) == len(set(working_files.tolist())) == min(count, patches.PER_EPOCH)
-
-
-def test_a_stopped_fit_of_a_model_goes_on_from_its_folder(tmp_path: Path) -> None:
-    config = PadimConfig.of(
-        {**SHORT, "input_size": 64, "n_features": 16, "smoothing_sigma": 2, "min_area": 4}
-    )
-    whole = Padim(config).fit(normals(6))
-    stages: list[str] = []
-
-    def go(cancel: Cancel | None) -> Padim:
-        stages.clear()
-        return Padim(config, work_dir=tmp_path / "work").fit(
-            normals(6),
-            progress=lambda done, total, stage: stages.append(stage),
-            cancel=cancel,
-            unfinished=tmp_path / "unfinished",
-        )
-
-    with pytest.raises(Cancelled):
-        go(lambda: bool(stages) and stages[-1].startswith("Training without fold 2 of 3"))
-    model = go(None)
-    # Completed trainings are not repeated: the first fold, and the second one's autoencoder.
-    assert not any("fold 1" in stage or "Preparing the network without fold 2" in stage for stage in stages)
-    assert "Training without fold 2 of 3: epoch 1 of 4" in stages
-    np.testing.assert_array_equal(model.state.fitted.held_out, whole.state.fitted.held_out)
-    assert model.state.fitted.detector.fingerprint() == whole.state.fitted.detector.fingerprint()
-    assert model.state.fitted.losses == whole.state.fitted.losses
-    assert not list((tmp_path / "unfinished").glob("training*"))

@@ -229,6 +229,7 @@ def test_threads_are_put_back() -> None:
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_importing_the_methods_loads_no_torch() -> None:
     code = (
         "import sys; from padim.methods import flow, cross_fitting as folds, patches, svdd, training; "

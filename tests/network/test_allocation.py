@@ -85,6 +85,7 @@ except AssertionError as error:
 """
 
 
+@pytest.mark.slow
 def test_the_library_leaves_the_process_alone_and_the_command_line_does_not() -> None:
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", LIBRARY, str(root)]

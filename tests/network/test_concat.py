@@ -50,6 +50,7 @@ def test_strange_names_are_refused(name: str) -> None:
         registry.get(name)
 
 
+@pytest.mark.slow
 def test_every_part_sees_the_image_as_it_would_alone() -> None:
     config = small(backbone=BOTH)
     rgb = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
@@ -63,6 +64,7 @@ def test_every_part_sees_the_image_as_it_would_alone() -> None:
     assert first == together.shape[1]
 
 
+@pytest.mark.slow
 def test_the_joined_file_names_its_outputs_after_part_and_layer() -> None:
     layers = ["efficientnet_lite0/blocks.4", "mobilenet_v3_small/features.3"]
     session = open_session(onnx_bytes(BOTH, layers, "random"))
@@ -70,6 +72,7 @@ def test_the_joined_file_names_its_outputs_after_part_and_layer() -> None:
     assert [entry.name for entry in session.get_inputs()] == ["image"]
 
 
+@pytest.mark.slow
 def test_an_ensemble_on_two_backbones_is_the_mean_of_its_members(tmp_path: Path) -> None:
     config = small(backbone=BOTH, method="ensemble", members=["padim"], n_features=None)
     model = Padim(config, work_dir=tmp_path / "work").fit(normals(12))

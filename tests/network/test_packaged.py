@@ -30,6 +30,7 @@ def test_the_default_layers_are_the_bytes_that_working_files_know() -> None:
     assert hashlib.sha256(content).hexdigest() == DEFAULT_SHA256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layers",
     [

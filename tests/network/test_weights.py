@@ -424,6 +424,7 @@ def test_the_machine_may_name_the_cache_folder_itself(monkeypatch: pytest.Monkey
 # --- into the network ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".npz"])
 def test_a_file_gives_what_torchvisions_own_loading_gives(
     suffix: str, small_state: dict[str, Any], tmp_path: Path
@@ -471,6 +472,7 @@ def test_a_training_scripts_file(small_state: dict[str, Any], tmp_path: Path) ->
     assert state_dict.read(save(tmp_path / "a.pth", nested)).keys() == small_state.keys()
 
 
+@pytest.mark.slow
 def test_what_lies_behind_the_deepest_layer_may_be_missing(
     resnet_state: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -486,6 +488,7 @@ def test_what_lies_behind_the_deepest_layer_may_be_missing(
         backbones.build(*chosen("resnet18", "layer1", "layer4"))
 
 
+@pytest.mark.slow
 def test_every_array_in_use_is_needed(small_state: dict[str, Any], tmp_path: Path) -> None:
     backbone, layers = chosen(NAME)
     inside = [
@@ -526,6 +529,7 @@ def fold(state: dict[str, Any], norms: dict[str, str]) -> dict[str, Any]:
     return folded
 
 
+@pytest.mark.slow
 def test_batch_norms_folded_into_the_convolutions(resnet_state: dict[str, Any], tmp_path: Path) -> None:
     convolutions = [
         key.removesuffix(".weight")
@@ -545,6 +549,7 @@ def test_batch_norms_folded_into_the_convolutions(resnet_state: dict[str, Any], 
     np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_lite0", "efficientnet_b0"])
 def test_the_norm_behind_each_convolution_is_found_in_every_family(name: str) -> None:
     import torch
@@ -564,6 +569,7 @@ def test_the_norm_behind_each_convolution_is_found_in_every_family(name: str) ->
         assert modules[convolution].out_channels == modules[norm].num_features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "other"),
     [

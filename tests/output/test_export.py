@@ -53,7 +53,7 @@ runpy.run_path(script, run_name="__main__")
 def on_a_line_pc(script: str, *arguments: object) -> list[list[str]]:
     """The lines that a script prints, cut at tabs."""
     command = [sys.executable, "-I", "-c", _LINE_PC, str(EXAMPLES / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return [line.split("\t") for line in done.stdout.splitlines()]
 

@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     for job in watch.registry().running():
         job.cancel()
-        job.wait(60)
+        job.wait(240)
 
 
 def perform_here(

@@ -25,7 +25,7 @@ class Session:
     """One browser session on the app, without a browser."""
 
     def __init__(self, page: str | None = None, **query: str) -> None:
-        self.app = AppTest.from_file(str(APP), default_timeout=60)
+        self.app = AppTest.from_file(str(APP), default_timeout=240)
         for key, value in query.items():
             self.app.query_params[key] = value
         if page is not None:
@@ -45,7 +45,7 @@ class Session:
         # A job may end between the drawing and this look: a progress bar still shown counts as one running.
         while (jobs := watch.registry().running()) or self._shows_a_job():
             for job in jobs:
-                assert job.wait(60), f"{job.key} hangs"
+                assert job.wait(240), f"{job.key} hangs"
             self.app.run()
         assert not self.app.exception, self.app.exception[0].value
 

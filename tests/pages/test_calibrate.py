@@ -401,6 +401,7 @@ def test_a_damaged_bundle_is_named(add_model: AddModel) -> None:
     assert str(entry.path.parent) not in page.text
 
 
+@pytest.mark.slow
 def test_a_threshold_beyond_the_scale_is_replaced_by_a_usable_draft(add_model: AddModel, home: Path) -> None:
     model = Workspace(home).open(add_model("Parts").id)
     # As models could be saved before this was checked.

@@ -151,6 +151,7 @@ def expected_guard(model: Padim, files: Sequence[File], of: list[slice]) -> Guar
     return Guard.of(found)
 
 
+@pytest.mark.slow
 def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
@@ -176,6 +177,7 @@ def test_repeat_shots_make_a_guard_band_and_it_can_be_removed(add_model: AddMode
     assert "Ten shots of one part" in page.text
 
 
+@pytest.mark.slow
 def test_a_band_that_decides_little_is_reported(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     # "Shots" of one part that are unlike each other: some of good parts, some under another light.
@@ -190,6 +192,7 @@ def test_a_band_that_decides_little_is_reported(add_model: AddModel, home: Path)
     assert "A band this wide decides little" not in steady.text
 
 
+@pytest.mark.slow
 def test_the_user_decides_which_shots_show_one_part(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)
@@ -217,6 +220,7 @@ def test_one_shot_is_no_repeat(add_model: AddModel) -> None:
     assert not [button for button in page.app.button if button.key == "checks-guard-use"]
 
 
+@pytest.mark.slow
 def test_good_parts_photographed_repeatedly_need_no_upload(home: Path, small_model: Padim) -> None:
     groups = {name: name.split("_")[0] for name, _ in SHOTS}
     entry = fitted(home, small_model, [*GOOD, *SHOTS], groups)
@@ -231,6 +235,7 @@ def test_good_parts_photographed_repeatedly_need_no_upload(home: Path, small_mod
     assert "Ten shots of one part" in page.text
 
 
+@pytest.mark.slow
 def test_repeat_shots_follow_the_models_changes(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = drop(Session("checks", model=entry.id), "repeats", SHOTS)
@@ -258,6 +263,7 @@ def test_a_session_that_keeps_the_promise(add_model: AddModel, home: Path) -> No
     assert "Twenty or more good parts" in page.text
 
 
+@pytest.mark.slow
 def test_another_light_breaks_it_and_the_parts_join_the_fit(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     model = Workspace(home).open(entry.id)

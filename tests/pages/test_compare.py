@@ -87,6 +87,7 @@ def test_chosen_images_are_described_and_the_work_is_estimated(prepared: Session
     assert prepared.app.button(key="compare-start").disabled
 
 
+@pytest.mark.slow
 def test_the_table_has_the_engines_figures_the_best_first(prepared: Session) -> None:
     prepared.click("compare-start")
     study = shown(prepared)
@@ -114,6 +115,7 @@ def _figure_keys(page: Session) -> list[str]:
     return [key for key in found if key and key.startswith("compare-figure")]
 
 
+@pytest.mark.slow
 def test_the_same_images_again_go_on_with_their_study(prepared: Session, tmp_path: Path, home: Path) -> None:
     prepared.click("compare-start")
     first = shown(prepared)
@@ -142,6 +144,7 @@ def raised_by_shared(monkeypatch: pytest.MonkeyPatch, error: PadimError) -> None
     monkeypatch.setattr(engine.StudyModel, "fit_features", failing_fit)
 
 
+@pytest.mark.slow
 def test_stopped_half_way_it_shows_what_is_done_and_goes_on(
     prepared: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +158,7 @@ def test_stopped_half_way_it_shows_what_is_done_and_goes_on(
     assert shown(prepared).again == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named(prepared: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     raised_by_shared(monkeypatch, PadimError("it does not like these parts"))
     prepared.click("compare-start")
@@ -162,6 +166,7 @@ def test_a_run_that_fails_is_named(prepared: Session, monkeypatch: pytest.Monkey
     assert "it does not like these parts" in prepared.text
 
 
+@pytest.mark.slow
 def test_an_earlier_one_can_be_looked_at_and_deleted(prepared: Session, home: Path) -> None:
     prepared.click("compare-start")
     folder = shown(prepared).folder
@@ -177,6 +182,7 @@ def test_an_earlier_one_can_be_looked_at_and_deleted(prepared: Session, home: Pa
     assert "Nothing to compare on yet" in other.text
 
 
+@pytest.mark.slow
 def test_one_of_them_becomes_a_model(prepared: Session, home: Path) -> None:
     prepared.click("compare-start")
     best = overall(shown(prepared))[0].variant
@@ -189,6 +195,7 @@ def test_one_of_them_becomes_a_model(prepared: Session, home: Path) -> None:
     assert len(model.normals_) == 10
 
 
+@pytest.mark.slow
 def test_without_defects_it_ranks_by_painted_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from padim.study import runner as engine
 
@@ -210,6 +217,7 @@ def test_unusable_images_are_reported_in_one_sentence(tmp_path: Path) -> None:
     assert len(page.app.file_uploader) == 1
 
 
+@pytest.mark.slow
 def test_a_folder_of_categories_on_the_server_has_a_row_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +239,7 @@ def test_a_folder_of_categories_on_the_server_has_a_row_each(
     assert "Means over 2 data sets" in page.text
 
 
+@pytest.mark.slow
 def test_files_are_the_engines(prepared: Session) -> None:
     from padim.study.report import csv_bytes, html_bytes
 

@@ -79,6 +79,7 @@ def test_a_zip_gives_the_engines_figures(add_model: AddModel, home: Path, tmp_pa
     assert "3" in page.text
 
 
+@pytest.mark.slow
 def test_every_cell_shows_its_images_errors_worst_first(
     add_model: AddModel, home: Path, tmp_path: Path
 ) -> None:

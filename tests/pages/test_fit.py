@@ -76,6 +76,7 @@ def test_nothing_readable_says_so_and_offers_another_choice() -> None:
     assert len(page.app.file_uploader) == 1
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused_by_name() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -104,6 +105,7 @@ def test_a_huge_image_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Images</dt><dd>1" in page.text
 
 
+@pytest.mark.slow
 def test_copies_and_confirmed_repeat_shots_count_as_one_part(home: Path) -> None:
     shots = [(f"part{i:02d}_{s}.png", png(part(i, shot=k))) for i in range(5) for k, s in enumerate("ab")]
     page = Session("fit").upload([*shots, ("copy.png", shots[0][1])])
@@ -356,6 +358,7 @@ def test_deleted_features_come_back_with_the_same_images(add_model: AddModel, ho
     )
 
 
+@pytest.mark.slow
 def test_a_missing_image_is_named_and_nothing_changes(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = normals_of(entry.id).click("fit-delete-features")
@@ -420,6 +423,7 @@ def test_without_features_a_model_of_few_images_is_still_calibrated_again(
     assert Workspace(home).open(entry.id).state.fitted.calibration == "exact"
 
 
+@pytest.mark.slow
 def test_a_calibration_out_of_date_is_shown_on_every_page_until_it_is_repaired(
     add_model: AddModel, home: Path
 ) -> None:
@@ -461,6 +465,7 @@ def test_settings_survive_a_look_at_another_page() -> None:
     assert "Images</dt><dd>6" in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["patchcore", "shared", "ensemble"])
 def test_another_method_is_chosen_fitted_and_named(home: Path, method: str) -> None:
     page = small(Session("fit").upload(GOOD))
@@ -506,6 +511,7 @@ def test_position_tolerance_is_a_tick(home: Path) -> None:
     assert "PaDiM, position-tolerant" in page.text
 
 
+@pytest.mark.slow
 def test_an_ensemble_on_two_networks(home: Path) -> None:
     page = small(Session("fit").upload(GOOD))
     page.set("selectbox", "fit-method", "ensemble")

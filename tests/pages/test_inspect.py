@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from padim import Workspace
 from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
@@ -140,6 +142,7 @@ def test_a_new_threshold_decides_again_without_scoring_again(add_model: AddModel
     assert {line["Name"]: line["Score"] for line in lines} != scores
 
 
+@pytest.mark.slow
 def test_a_changed_model_scores_its_images_again(add_model: AddModel, home: Path) -> None:
     entry = add_model("Parts")
     page = Session("inspect", model=entry.id).upload([*FILES, ("cut.png", FILES[0][1][:99])])

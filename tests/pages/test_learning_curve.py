@@ -45,6 +45,7 @@ def test_it_says_at_once_what_the_ranks_say(add_model: AddModel) -> None:
     assert control.value == "painted"
 
 
+@pytest.mark.slow
 def test_the_curve_is_the_engines(add_model: AddModel, small_model: Padim) -> None:
     entry = add_model("Parts")
     page = drawn(Session("checks", model=entry.id))
@@ -69,6 +70,7 @@ def test_the_curve_is_the_engines(add_model: AddModel, small_model: Padim) -> No
     assert "the model itself" not in page.text
 
 
+@pytest.mark.slow
 def test_defects_labelled_on_calibrate_are_counted(add_model: AddModel, small_model: Padim) -> None:
     entry = add_model("Parts")
     page = Session("calibrate", model=entry.id).upload(BAD)
@@ -85,6 +87,7 @@ def test_defects_labelled_on_calibrate_are_counted(add_model: AddModel, small_mo
     assert found.curve.names == tuple(name for name, _ in BAD)
 
 
+@pytest.mark.slow
 def test_painted_defects_are_called_an_indication(add_model: AddModel) -> None:
     page = drawn(Session("checks", model=add_model("Parts").id), "painted")
     assert "correlation of .3 to real defects" in page.text

@@ -62,6 +62,7 @@ def test_without_a_threshold_nothing_is_rejected(
     assert not page.app.file_uploader
 
 
+@pytest.mark.slow
 def test_a_changed_model_shows_nothing_of_the_former(kind: Page, add_model: AddModel, home: Path) -> None:
     page, model_id = kind.opened(add_model)
     page.click(f"{kind.name}-start")

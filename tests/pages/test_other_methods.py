@@ -11,6 +11,8 @@ from padim import Padim, PadimConfig, Workspace
 from tests.pages.session import AddModel, Session
 from tests.parts import defects, normals
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {"input_size": 64, "grid_stride": 8, "n_features": 16, "smoothing_sigma": 2, "min_area": 4}
 METHODS: dict[str, dict[str, Any]] = {
     "patchcore": {},
@@ -32,6 +34,7 @@ def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Padim(config, work_dir=tmp_path_factory.mktemp(request.param)).fit(normals(8))
 
 
+@pytest.mark.slow
 def test_every_page_opens(add_model: AddModel, other: Padim) -> None:
     entry = add_model("Another way", other)
     page = Session(model=entry.id)
@@ -51,6 +54,7 @@ def test_the_good_parts_are_reviewed_and_the_training_shown(add_model: AddModel,
     assert not [toggle for toggle in page.app.toggle if toggle.key == "fit-odd-by-layer"]
 
 
+@pytest.mark.slow
 def test_taking_a_part_out_and_putting_it_back(add_model: AddModel, other: Padim, home: Path) -> None:
     entry = add_model("Another way", other)
     page = Session("fit", model=entry.id)

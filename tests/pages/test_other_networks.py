@@ -72,6 +72,7 @@ def chosen(name: str) -> Session:
     return page.set("selectbox", "fit-backbone", name)
 
 
+@pytest.mark.slow
 def test_weights_that_are_brought_are_checked_kept_and_fitted_with(home: Path) -> None:
     page = chosen(NAME).click("fit-go")
     file = REGISTRY[NAME].files[0].name
@@ -94,6 +95,7 @@ def test_weights_that_are_brought_are_checked_kept_and_fitted_with(home: Path) -
     assert "random weights" not in page.text
 
 
+@pytest.mark.slow
 def test_weights_that_come_with_a_package_must_be_brought_first(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
@@ -115,6 +117,7 @@ def test_weights_that_come_with_a_package_must_be_brought_first(monkeypatch: pyt
     assert not page.app.button(key="fit-go").disabled
 
 
+@pytest.mark.slow
 def test_random_weights_take_a_tick_and_mark_the_model_everywhere(home: Path) -> None:
     page = chosen(NAME)
     page.app.checkbox(key="fit-random").check()
@@ -131,6 +134,7 @@ def test_random_weights_take_a_tick_and_mark_the_model_everywhere(home: Path) ->
         assert "Random weights, for trials only" in page.text  # the sidebar
 
 
+@pytest.mark.slow
 def test_a_list_of_models_marks_those_with_random_weights(add_model: AddModel, add_random: Any) -> None:
     add_model("Trained")
     add_random()
@@ -141,6 +145,7 @@ def test_a_list_of_models_marks_those_with_random_weights(add_model: AddModel, a
         assert ("random weights, for trials only" in row) == ("For trials" in row)
 
 
+@pytest.mark.slow
 def test_other_models_are_not_marked(add_model: AddModel, add_random: Any) -> None:
     add_random()
     page = Session(model=add_model("Trained").id)
@@ -150,6 +155,7 @@ def test_other_models_are_not_marked(add_model: AddModel, add_random: Any) -> No
         assert "Random weights, for trials only" not in page.text
 
 
+@pytest.mark.slow
 def test_where_a_model_runs_is_shown(add_model: AddModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PADIM_PROVIDERS", "cpu")
     monkeypatch.setenv("PADIM_THREADS", "2")
@@ -168,6 +174,7 @@ def test_settings_of_the_server_that_cannot_be_used_are_one_sentence(
     assert "The model cannot be opened. PADIM_THREADS must be a whole number of threads" in page.text
 
 
+@pytest.mark.slow
 def test_a_truncated_cache_is_rebuilt(home: Path) -> None:
     page = chosen(NAME).set("checkbox", "fit-random", True).click("fit-go")
     networks = list((weights.cache_folder() / "backbones").glob("*.onnx"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from padim import Workspace
 from padim.presets import settings
 from tests.pages.session import Session
@@ -14,6 +16,7 @@ def preset(page: Session) -> str:
     return str(page.app.segmented_control(key="fit-preset").value)
 
 
+@pytest.mark.slow
 def test_a_preset_sets_the_settings_below_it() -> None:
     page = Session("fit").upload(GOOD)
     assert preset(page) == "standard"
@@ -67,6 +70,7 @@ def test_another_network_has_presets_of_its_grid_alone() -> None:
     assert "not measured with this network" in page.text
 
 
+@pytest.mark.slow
 def test_a_model_is_fitted_by_the_preset(home) -> None:  # type: ignore[no-untyped-def]
     page = Session("fit").upload(GOOD)
     page.set("segmented_control", "fit-preset", "fast").click("fit-go")

@@ -115,6 +115,7 @@ def test_a_folder_of_no_known_name_is_asked_about(add_model: AddModel) -> None:
     assert found.shown_kind == "line3"
 
 
+@pytest.mark.slow
 def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     add_model: AddModel, home: Path
 ) -> None:

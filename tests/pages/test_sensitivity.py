@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from zipfile import ZipFile
 
+import pytest
+
 from padim import Workspace
 from padim.analysis.sensitivity import measure
 from tests.pages.session import AddModel, Session
@@ -38,6 +40,7 @@ def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
     assert len(page.app.file_uploader) == 1
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_the_engine_counts(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
     assert "120 painted images to score: 20 settings at 6 places" in page.text
@@ -70,6 +73,7 @@ def test_sizes_are_stated_in_millimeters_if_the_pixel_size_is_known(add_model: A
     assert rows[1][2].text.replace(">", "&gt;") in page.text
 
 
+@pytest.mark.slow
 def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     add_model: AddModel, home: Path
 ) -> None:
@@ -91,6 +95,7 @@ def test_a_changed_threshold_makes_it_out_of_date_and_running_again_mends_it(
     assert "has changed since" not in page.text
 
 
+@pytest.mark.slow
 def test_of_labelled_images_only_good_ones_are_painted_on(add_model: AddModel) -> None:
     packed = io.BytesIO()
     with ZipFile(packed, "w") as archive:
@@ -131,6 +136,7 @@ def test_nothing_chosen_cannot_be_started(add_model: AddModel) -> None:
     assert page.app.button(key="sensitivity-start").disabled
 
 
+@pytest.mark.slow
 def test_files_say_what_the_page_says(add_model: AddModel, home: Path) -> None:
     page, model_id = opened(add_model)
     page.click("sensitivity-start")

@@ -96,6 +96,7 @@ def on_fit(model_id: str) -> Session:
     return page.run()
 
 
+@pytest.mark.slow
 def test_layers_are_turned_off_and_on_again(
     add_model: AddModel, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from ui.jobs import watch
 from ui.jobs.jobs import Job
 
 pytestmark = pytest.mark.worker_process
-WAIT = 60
+WAIT = 120
 
 
 def at(job: Job[Any], *stages: str) -> None:
@@ -26,13 +26,21 @@ def at(job: Job[Any], *stages: str) -> None:
     assert job.running, job.error
 
 
-def worker() -> psutil.Process:
+def worker(job: Job[Any]) -> psutil.Process:
     """Return the only worker process, as soon as it exists."""
-    while True:
-        found = [one for one in psutil.Process().children() if "padim.worker" in one.cmdline()]
+    while job.running:
+        found = [one for one in psutil.Process().children() if is_worker(one)]
         if found:
             assert len(found) == 1, "one at a time"
             return found[0]
+    raise AssertionError(f"the job has ended, and no worker was seen: {job.error}")
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "padim.worker" in process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return False
 
 
 def fitting(page: Session) -> Job[Any]:
@@ -50,7 +58,7 @@ def test_a_killed_fit_is_one_sentence_and_leaves_nothing(home: Path) -> None:
     page = small(Session("fit").upload(GOOD))
     job = fitting(page)
     at(job, "Preparing the network", "Reading images")
-    worker().kill()
+    worker(job).kill()
     page.settle()
     assert "The model was not fitted. The process that did the work was killed by the system" in page.text
     assert list((home / "models").iterdir()) == []
@@ -67,7 +75,7 @@ def test_a_killed_change_leaves_the_model_as_it_was(add_model: AddModel) -> None
     job = watch.registry().start(
         "amend:test", "Fitting", lambda job: model_changes.refit(entry, ["blocks.2", "blocks.4"], job)
     )
-    worker().kill()
+    worker(job).kill()
     assert job.wait(WAIT)
     assert "killed by the system" in str(job.error)
     assert workspace.store().get(entry.id).revision == entry.revision
@@ -78,7 +86,7 @@ def test_the_second_session_reads_its_place_and_can_cancel_there(home: Path) -> 
     first, second = small(Session("fit").upload(GOOD)), small(Session("fit").upload(GOOD))
     ahead = fitting(first)
     at(ahead, "Preparing the network", "Reading images", "Starting")
-    process = worker()
+    process = worker(ahead)
     process.suspend()  # it does not end before this test lets it
     behind = fitting(second)
     at(behind, "Waiting: 1 other fit goes first")

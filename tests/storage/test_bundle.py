@@ -168,6 +168,7 @@ def test_truncated_zip(tiny_model: Padim, tmp_path: Path) -> None:
             Padim.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_altered_zip_is_refused_or_the_same(
     saved: Path, tiny_model: Padim, tmp_path: Path, method: int
@@ -557,6 +558,7 @@ def unsafe(tree: ast.AST) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_no_source_unpickles_or_evaluates() -> None:
     files = sources()
     assert len(files) > 15
@@ -600,6 +602,7 @@ def test_a_save_by_another_session_while_loading_is_no_damage(
     assert Padim.load(path).decision.roi is not None
 
 
+@pytest.mark.slow
 def test_a_bomb_in_place_of_an_array_is_refused_unread(saved_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

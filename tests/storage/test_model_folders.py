@@ -190,6 +190,7 @@ def process(script: str, workspace: Workspace, *args: str) -> subprocess.Popen[s
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[2])
 
 
+@pytest.mark.slow
 def test_three_processes_change_delete_and_open(workspace: Workspace, tiny_model: Padim) -> None:
     entry = workspace.create("Shared")
     workspace.save(entry.id, tiny_model)
@@ -207,6 +208,7 @@ def test_three_processes_change_delete_and_open(workspace: Workspace, tiny_model
     assert workspace.models() == []
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_free(workspace: Workspace, tiny_model: Padim) -> None:
     entry = workspace.create("Killed")
     workspace.save(entry.id, tiny_model)

@@ -74,6 +74,7 @@ def killed(store: Workspace, small_model: Padim, images: AtPath | Files) -> stop
     return fit
 
 
+@pytest.mark.slow
 def test_a_killed_fit_goes_on_with_its_uploads_to_the_bit(
     store: Workspace, images: Files, small_model: Padim
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_killed_fit_goes_on_with_its_uploads_to_the_bit(
     assert store.open(entry.id).working_set.has_features
 
 
+@pytest.mark.slow
 def test_discarding_takes_the_uploads_along(store: Workspace, images: Files, small_model: Padim) -> None:
     fit = killed(store, small_model, images)
     stopped_fits.discard(fit, store)
@@ -105,6 +107,7 @@ def test_discarding_takes_the_uploads_along(store: Workspace, images: Files, sma
     assert stopped_fits.in_workspace(store) == []
 
 
+@pytest.mark.slow
 def test_without_its_images_it_is_listed_and_cannot_go_on(
     store: Workspace, images: Files, small_model: Padim
 ) -> None:
@@ -115,6 +118,7 @@ def test_without_its_images_it_is_listed_and_cannot_go_on(
     assert not again.can_go_on
 
 
+@pytest.mark.slow
 def test_a_fit_of_a_living_process_is_neither_listed_nor_discarded(
     store: Workspace, images: Files, small_model: Padim
 ) -> None:

@@ -30,6 +30,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[bit_flips.Case]:
     return bit_flips.cases(tmp_path_factory.mktemp("cases"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_damage_gives_the_same_model_or_a_named_error(
     cases: list[bit_flips.Case], tmp_path: Path, seed: int

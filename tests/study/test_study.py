@@ -241,6 +241,7 @@ def test_too_few_good_parts_are_told(tmp_path: Path) -> None:
 # --- runs -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fit", "methods"), [("stretch", ["padim", "shared", "patchcore"]), ("pad", ["padim"])]
 )
@@ -313,6 +314,7 @@ def _without_images(real: Any) -> Any:
     return working_files
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_was_stopped(
     data: Path, variants: tuple[Variant, ...], study: Study, tmp_path: Path
 ) -> None:
@@ -349,6 +351,7 @@ def test_a_study_goes_on_where_it_was_stopped(
     assert (third.done, third.again) == (1, 1)
 
 
+@pytest.mark.slow
 def test_other_images_or_settings_are_other_runs(
     data: Path, variants: tuple[Variant, ...], tmp_path: Path
 ) -> None:
@@ -441,6 +444,7 @@ def test_images_of_the_fit_among_the_others_are_counted(
     assert one.result.known == 1
 
 
+@pytest.mark.slow
 def test_without_defects_painted_ones_rank(tmp_path: Path) -> None:
     own = lay(tmp_path / "ring", defective=False)
     plan = StudyPlan.of({"base": BASE, "layers": [["blocks.2", "blocks.4"], ["blocks.10"]]})

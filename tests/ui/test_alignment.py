@@ -8,11 +8,11 @@ from ui import alignment
 
 def test_the_measurement_is_shared_until_it_is_forgotten(small_model: Padim) -> None:
     job = alignment.pose_spread_job(small_model)
-    assert job.wait(60)
+    assert job.wait(240)
     assert job.result.good == len(small_model.normals_)
     assert alignment.pose_spread_job(small_model) is job
     alignment.measure_again(job)
     again = alignment.pose_spread_job(small_model)
     assert again is not job
-    assert again.wait(60)
+    assert again.wait(240)
     alignment.measure_again(again)

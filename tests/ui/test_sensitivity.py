@@ -51,6 +51,7 @@ def found(small_model: Padim) -> SensitivityRun:
 # -- the run ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_examples_show_the_trials_of_the_measurement(small_model: Padim, found: SensitivityRun) -> None:
     peer = measure(
         small_model,

@@ -20,7 +20,7 @@ from padim.worker.images import AtPath, Files
 from tests import parts
 
 CONFIG = PadimConfig(input_size=64, grid_stride=8, n_features=20, smoothing_sigma=2, min_area=8)
-WAIT = 60
+WAIT = 120
 
 
 @pytest.fixture
@@ -71,6 +71,7 @@ def never(_: Callable[[], None]) -> None:
     """Nobody cancels."""
 
 
+@pytest.mark.slow
 def test_a_fit_is_saved_and_its_process_gone(tmp_path: Path, images: Files) -> None:
     stages, home = Stages(), tmp_path / "home"
     request = fit_in(home, images)
@@ -85,6 +86,7 @@ def test_a_fit_is_saved_and_its_process_gone(tmp_path: Path, images: Files) -> N
     assert workers() == []
 
 
+@pytest.mark.slow
 def test_an_error_arrives_with_its_type(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="does not exist") as caught:
         process.perform(fit_in(tmp_path / "home", AtPath(path=tmp_path / "none")), Stages(), never)
@@ -102,6 +104,7 @@ def test_a_killed_process_is_one_sentence(tmp_path: Path, images: Files) -> None
     assert Workspace(tmp_path / "home").models() == []
 
 
+@pytest.mark.slow
 def test_it_stops_when_asked(tmp_path: Path, images: Files) -> None:
     asked: list[Callable[[], None]] = []
     request = fit_in(tmp_path / "home", images)
@@ -150,6 +153,7 @@ def test_it_ends_with_whoever_asked(tmp_path: Path, images: Files) -> None:
     assert Workspace(tmp_path / "home").models() == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path, images: Files) -> None:
     def interrupt() -> None:
         (worker,) = workers()

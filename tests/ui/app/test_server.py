@@ -33,7 +33,7 @@ def ask(
     server: served.Server, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     """Send one request with these headers in place of the client's."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
@@ -129,6 +129,7 @@ def test_a_page_of_another_site_cannot_open_a_session(server: served.Server) -> 
         pass
 
 
+@pytest.mark.slow
 def test_a_name_that_the_configuration_gives_is_answered(tmp_path: Path) -> None:
     environment = {
         "PADIM_HOME": str(tmp_path / "home"),
@@ -164,6 +165,7 @@ def test_a_server_that_others_can_reach_says_so(
     assert any("other machines" in text and "no accounts" in text for text in report) is open_to_others
 
 
+@pytest.mark.slow
 def test_tables_offer_no_csv_of_their_own() -> None:
     """Streamlit's export would pass on names that are formulas; ``padim.output.results`` defuses them."""
     settings = tomllib.loads((served.ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))

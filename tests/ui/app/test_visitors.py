@@ -37,7 +37,7 @@ def until(server: served.Server, happened: Callable[[], bool]) -> None:
     for _ in range(200_000):
         if happened():
             return
-        with urllib.request.urlopen(f"{server.url}/_stcore/health", timeout=30) as answer:
+        with urllib.request.urlopen(f"{server.url}/_stcore/health", timeout=120) as answer:
             assert answer.status == 200
     pytest.fail("it did not happen")
 
@@ -91,7 +91,7 @@ def test_ctrl_c_does_not_wait_for_a_fit(tmp_path: Path) -> None:
             (worker,) = psutil.Process(server.process.pid).children()
             worker.suspend()  # a fit that never ends
             server.process.send_signal(signal.SIGINT)
-            server.process.wait(30)
+            server.process.wait(120)
         worker.resume()
-        worker.wait(30)
+        worker.wait(120)
     assert Workspace(tmp_path / "home").models() == []

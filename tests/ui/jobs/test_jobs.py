@@ -12,7 +12,7 @@ import pytest
 from padim.errors import Cancelled, PadimError
 from ui.jobs.jobs import Job, JobProgress, JobRegistry, spoken_duration
 
-WAIT = 30
+WAIT = 120
 
 
 class Clock:

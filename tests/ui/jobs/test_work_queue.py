@@ -17,7 +17,7 @@ from ui.files import image_input
 from ui.jobs import work_queue
 from ui.jobs.jobs import Job, JobRegistry
 
-WAIT = 30
+WAIT = 120
 
 
 class Gates:

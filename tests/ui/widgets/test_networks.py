@@ -82,6 +82,7 @@ def test_problems_of_the_server_are_reported(monkeypatch: pytest.MonkeyPatch) ->
     assert 'pip install "padim-inspection[torch]"' in networks.status(NAME, "random").description
 
 
+@pytest.mark.slow
 def test_a_file_that_fits_is_kept_and_used(state_dict: bytes) -> None:
     kept = networks.keep(NAME, REGISTRY[NAME].default_layers, "from the office.pth", state_dict)
     assert kept == weights.folder() / f"{NAME}.pth"
