@@ -362,7 +362,7 @@ def message(entry: Entry, model: Padim, drawn: Drawing, region: EditedRegion) ->
         "shapes": to_json(region.shapes),
         "mean": mean_image(entry, model).url("region-mean"),
         "mask": None if mask is None else mask.url("region-mask"),
-        "share": f"{percent(region.share)} of the map is judged",
+        "share": f"{percent(region.share)} of the map is scored",
         "false_alarms": None
         if found is None or found.image is None
         else {

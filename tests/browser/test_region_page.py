@@ -39,11 +39,11 @@ class Editor:
         visitor.see_heading("Region")
         self.stage = self.page.locator(".stage")
         self.stage.locator("svg[viewBox]").wait_for()
-        self.see("of the map is judged")
+        self.see("of the map is scored")
 
-    def see(self, judged: str) -> None:
-        """Wait until Python has said what is judged, and its mask is the one drawn."""
-        self.page.locator(".share").get_by_text(judged).wait_for()
+    def see(self, text: str) -> None:
+        """Wait until Python has computed the scored share, and its mask is the one drawn."""
+        self.page.locator(".share").get_by_text(text).wait_for()
         self.visitor.settle()
         self.page.locator('.outside[data-by="mask"]').wait_for(state="attached")
 
@@ -75,7 +75,7 @@ class Editor:
         return self.page.locator(".region .list button").all_inner_texts()
 
     def dark(self) -> npt.NDArray[np.bool_]:
-        """What is drawn as not judged: bool ``(SIZE, SIZE)``, looked at in the middle of each map pixel."""
+        """Return what is drawn as not scored, bool ``(SIZE, SIZE)``, read at the middle of each map pixel."""
         flat: Any = self.page.locator(".outside").evaluate(
             """(canvas, size) => {
                 const { width } = canvas;
@@ -108,7 +108,7 @@ def test_drawing_undoing_and_saving(
     visitor = visit(server)
     editor = Editor(visitor, small_entry, home)
     page = visitor.page
-    editor.see("100 % of the map is judged")
+    editor.see("100 % of the map is scored")
     assert not editor.dark().any()
 
     # A polygon, given up once and then closed by a double click.
@@ -121,7 +121,7 @@ def test_drawing_undoing_and_saving(
     assert editor.shapes() == ["1 Exclude, polygon"]
     square = rasterize((Shape("polygon", "exclude", ((8, 8), (28, 8), (28, 28), (8, 28))),), SIZE)
     assert square is not None
-    editor.see("90.2 % of the map is judged")
+    editor.see("90.2 % of the map is scored")
     # What the screen rounds to the nearest eighth may cost a border pixel, no more.
     assert np.count_nonzero(editor.dark() != ~square) <= 4
 
@@ -144,7 +144,7 @@ def test_drawing_undoing_and_saving(
     page.locator(".region .list button").nth(1).wait_for()
     editor.button("Undo").click()
     editor.button("Undo").click()
-    editor.see("90.2 % of the map is judged")
+    editor.see("90.2 % of the map is scored")
     editor.button("Redo").click()
     editor.button("Redo").click()
     page.locator(".region .list button").nth(1).wait_for()
@@ -160,11 +160,11 @@ def test_drawing_undoing_and_saving(
     np.testing.assert_array_equal(roi, rasterize(model.decision.roi_shapes, SIZE))
     assert not roi[20, 30]  # where only the moved corner reaches
     assert roi[12, 18]  # where the brush has been
-    # What is seen is what is judged, pixel by pixel.
-    editor.see("of the map is judged")
+    # What is drawn is what is scored, pixel by pixel.
+    editor.see("of the map is scored")
     np.testing.assert_array_equal(editor.dark(), ~roi)
 
-    # It is there again on the next visit; a shape is taken away, and everything judged again.
+    # It is there again on the next visit; a shape is taken away, and everything is scored again.
     editor = Editor(visit(server), small_entry, home)
     page = editor.page
     assert editor.shapes() == ["1 Exclude, polygon", "2 Include, brush"]
@@ -179,13 +179,13 @@ def test_drawing_undoing_and_saving(
     editor.visitor.settle()  # the former one, closed or open, goes at the end of the run
     editor.visitor.button("Score everywhere").click()
     editor.visitor.keyed("region-remove").get_by_role("button").click()
-    editor.see("100 % of the map is judged")
+    editor.see("100 % of the map is scored")
     assert editor.shapes() == []
     editor.visitor.until(lambda: editor.model().decision.roi is None, "no region is saved")
     # Not lost for good.
     editor.button("Undo").click()
     page.locator(".region .list button").nth(1).wait_for()
-    editor.see("of the map is judged")
+    editor.see("of the map is scored")
     np.testing.assert_array_equal(editor.dark(), ~roi)
 
 
@@ -206,25 +206,25 @@ def test_with_keys_alone_and_nothing_left(
     page.keyboard.press("Enter")
     wanted = np.zeros((SIZE, SIZE), bool)
     wanted[32:42, 32:42] = True
-    editor.see("2.4 % of the map is judged")
+    editor.see("2.4 % of the map is scored")
     np.testing.assert_array_equal(editor.dark(), ~wanted)
 
-    # Corners beside the image are taken to its edge: its upper half, judged too.
+    # Corners beside the image are taken to its edge: its upper half, which is scored too.
     editor.choose("Polygon")
     editor.click((-0.5, -0.5), (64.5, -0.5), (64.5, 32), (-0.5, 32))
     page.keyboard.press("Enter")
     wanted[:32] = True
     page.locator(".region .list button").nth(1).wait_for()
-    editor.see("52.4 % of the map is judged")
+    editor.see("52.4 % of the map is scored")
     np.testing.assert_array_equal(editor.dark(), ~wanted)
     page.keyboard.press("Delete")
-    editor.see("2.4 % of the map is judged")
+    editor.see("2.4 % of the map is scored")
 
     # The same square taken out again leaves nothing, which is refused.
     editor.choose("Select")
     editor.click((37, 37))
     editor.choose("Exclude")
-    editor.see("97.6 % of the map is judged")
+    editor.see("97.6 % of the map is scored")
     editor.choose("Brush")
     editor.stage.focus()
     for _ in range(20):
@@ -233,7 +233,7 @@ def test_with_keys_alone_and_nothing_left(
     page.get_by_text("Nothing would be scored").wait_for()
     expect(editor.visitor.keyed("region-save").get_by_role("button")).to_be_disabled()
     editor.button("Clear all").click()
-    editor.see("100 % of the map is judged")
+    editor.see("100 % of the map is scored")
     assert editor.model().decision.roi is None
 
 
@@ -258,7 +258,7 @@ def test_a_late_answer_does_not_take_a_drawing_away(
     mine = editor.shapes()
     assert len(mine) == len(before) + 2
     wire.release()
-    editor.see("of the map is judged")
+    editor.see("of the map is scored")
     assert editor.shapes() == mine, "what was drawn last is what is there"
     model = editor.save()
     assert len(model.decision.roi_shapes) == len(mine), "saved is what was shown"
@@ -267,5 +267,5 @@ def test_a_late_answer_does_not_take_a_drawing_away(
     # One step at a time, also after the answers.
     for left in (1, 0):
         editor.button("Undo").click()
-        editor.see("of the map is judged")
+        editor.see("of the map is scored")
         assert len(editor.shapes()) == len(before) + left

@@ -87,7 +87,7 @@ export class Panel {
     this.redo.disabled = !sketch.future.length || unfinished !== null;
     this.delete.disabled = sketch.selected < 0;
     this.clear.disabled = !sketch.shapes.length;
-    this._share.textContent = editor.settled ? editor.message.share : "Working out what is judged …";
+    this._share.textContent = editor.settled ? editor.message.share : "Working out what is scored …";
     this.hint(editor);
     this._drawList(editor);
   }
@@ -100,7 +100,7 @@ export class Panel {
    */
   hint({ mode, sketch, tool }, text = null) {
     const alone = mode === "include" && !sketch.shapes.length && tool !== "select";
-    this._hint.textContent = text ?? HINTS[tool] + (alone ? " Drawn first: it alone is judged." : "");
+    this._hint.textContent = text ?? HINTS[tool] + (alone ? " Drawn first: it alone is scored." : "");
     this._hint.toggleAttribute("data-urgent", text !== null);
   }
 
