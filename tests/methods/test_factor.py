@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from padim import Padim, PadimConfig
@@ -115,6 +115,7 @@ def test_where_16_bits_would_show_32_are_kept(monkeypatch: pytest.MonkeyPatch, t
 
 
 @settings(max_examples=60, deadline=None)
+@example(seed=5958238, sizes=[3, 2, 4], d=2, eps=1e-4, shrinkage=0.0)
 @given(
     seed=st.integers(0, 2**31),
     sizes=st.lists(st.integers(1, 4), min_size=3, max_size=7),
@@ -135,7 +136,8 @@ def test_leaving_out_of_the_span_equals_refitting(
         others = np.delete(x, rows, axis=0)
         expected = direct(x[rows] - others.mean(axis=0), covariances(others, regularization))
         result = LeaveOutOfSpan(span, regularization, len(rows)).squared_distances(rows)
-        np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-9)
+        # Rounding is amplified by the inverse of the smallest eigenvalue, which is about eps.
+        np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-9 + 1e-12 / eps)
 
 
 def test_both_ways_of_leaving_out_agree() -> None:

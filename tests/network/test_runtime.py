@@ -42,7 +42,8 @@ def test_the_order_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"), [("gpu", "unknown provider 'gpu'; known providers: cuda"), ("cuda", "'cuda' is not in the inst")]
+    ("asked", "said"),
+    [("gpu", "unknown provider 'gpu'; known providers: cuda"), ("cuda", "'cuda' is not in the inst")],
 )
 def test_a_provider_that_is_not_there_is_said(asked: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, "cpu")
