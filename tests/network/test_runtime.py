@@ -42,13 +42,13 @@ def test_the_order_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [("gpu", "unknown provider 'gpu'; known providers: cuda"), ("cuda", "'cuda' is not in the inst")],
 )
-def test_a_provider_that_is_not_there_is_said(asked: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_provider_is_refused(asked: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, "cpu")
     monkeypatch.setenv("PADIM_PROVIDERS", asked)
-    with pytest.raises(PadimError, match=said):
+    with pytest.raises(PadimError, match=message):
         open_session(TAIL)
 
 
