@@ -297,14 +297,14 @@ def rejected_interval(draw: Draw) -> tuple[int, int]:
 
 def summarise(name: str, draws: Sequence[Draw], result: report.Report) -> tuple[object, ...]:
     """Record the values of one size of fit, and return its row of the table."""
-    realised = np.array([draw.realised for draw in draws])
+    realized = np.array([draw.realized for draw in draws])
     recall = np.array([draw.recall for draw in draws])
     promised = float(np.mean([draw.promised for draw in draws]))
-    above = float(np.mean([draw.realised > draw.upper for draw in draws])) if len(draws) > 1 else None
+    above = float(np.mean([draw.realized > draw.upper for draw in draws])) if len(draws) > 1 else None
     result.values[f"{name}.promised"] = promised
-    result.values[f"{name}.realised"] = float(realised.mean())
-    result.values[f"{name}.off_points"] = 100 * abs(float(realised.mean()) - promised)
-    result.values[f"{name}.above_promise_points"] = 100 * max(float(realised.mean()) - promised, 0.0)
+    result.values[f"{name}.realised"] = float(realized.mean())
+    result.values[f"{name}.off_points"] = 100 * abs(float(realized.mean()) - promised)
+    result.values[f"{name}.above_promise_points"] = 100 * max(float(realized.mean()) - promised, 0.0)
     # A single draw is checked by the beta-binomial interval: the bound is on the rate, not on a share of 20.
     result.values[f"{name}.share_above_bound"] = above
     result.values[f"{name}.recall"] = float(recall.mean())
@@ -317,19 +317,19 @@ def summarise(name: str, draws: Sequence[Draw], result: report.Report) -> tuple[
         result.values[f"{name}.rejected_outside_interval"] = float(outside)
     result.details.setdefault("draws", {})[name] = [
         {
-            "realised": draw.realised,
+            "realised": draw.realized,
             "upper": draw.upper,
             "recall": draw.recall,
             "by_kind": draw.recall_by_kind,
         }
         for draw in draws
     ]
-    ranges = ["{:.1%} to {:.1%}".format(*np.percentile(values, [5, 95])) for values in (realised, recall)]
+    ranges = ["{:.1%} to {:.1%}".format(*np.percentile(values, [5, 95])) for values in (realized, recall)]
     return (
         draws[0].fitted,
         len(draws),
         f"{promised:.1%}",
-        f"{realised.mean():.1%}",
+        f"{realized.mean():.1%}",
         ranges[0],
         "" if above is None else f"{above:.0%}",
         f"{recall.mean():.1%}",

@@ -83,7 +83,7 @@ class Figures:
     image_auroc: float
     recall_at_5: float
     recall: float
-    realised: float
+    realized: float
     promised: float
     pixel_auroc: float | None
 
@@ -292,7 +292,7 @@ def figures(experiment: Experiment, inside: Sequence[Rows], unseen: Sequence[Row
         image_auroc=float(roc_auc_score(faulty, [scores[row] for row in rows])),
         recall_at_5=recall_at(parts, [scores[row] for row in experiment.defects], FALSE_REJECT_SHARE),
         recall=draw.recall,
-        realised=draw.realised,
+        realized=draw.realized,
         promised=draw.promised,
         pixel_auroc=pixels.auroc() if masked else None,
     )

@@ -75,7 +75,7 @@ class Draw:
     recall_by_kind: dict[str, float]
 
     @property
-    def realised(self) -> float:
+    def realized(self) -> float:
         """The share of unseen good parts that were rejected."""
         return self.rejected / self.unseen
 

@@ -48,7 +48,7 @@ def image(index: int, *, side: int | None = None, defect: bool = False, seed: in
     rng = np.random.default_rng([seed, index, defect])
     side = side or int(rng.choice([256, 320, 384, 448, 512]))
     light = rng.normal(1.0, 0.06, (5, 5)).astype(np.float32)
-    grey = _plate(side) * cv2.resize(light, (side, side), interpolation=cv2.INTER_CUBIC)
+    gray = _plate(side) * cv2.resize(light, (side, side), interpolation=cv2.INTER_CUBIC)
     if defect:
         scale = side / 256
         angle, length = rng.uniform(0, np.pi), rng.uniform(15, 60) * scale
@@ -57,13 +57,13 @@ def image(index: int, *, side: int | None = None, defect: bool = False, seed: in
         mark = np.zeros((side, side), np.float32)
         cv2.line(mark, _point(start), _point(end), 1.0, max(1, round(2 * scale)), cv2.LINE_AA)
         cv2.circle(mark, _point(rng.uniform(0.15, 0.85, 2) * side), round(rng.uniform(3, 9) * scale), 0.6, -1)
-        grey = grey * (1 - rng.uniform(0.25, 0.6) * cv2.GaussianBlur(mark, (0, 0), 0.7 * scale))
+        gray = gray * (1 - rng.uniform(0.25, 0.6) * cv2.GaussianBlur(mark, (0, 0), 0.7 * scale))
     top, left = rng.integers(0, _noise().shape[0] - side, 2) if side < 1536 else (0, 0)
     noise = _noise()[top : top + side, left : left + side]
-    if noise.shape[:2] != grey.shape:
+    if noise.shape[:2] != gray.shape:
         noise = cv2.resize(noise, (side, side))
-    colour = np.array([1.02, 1.0, 0.95], np.float32)
-    return np.clip(255 * (grey[..., None] * colour + 0.015 * noise), 0, 255).astype(np.uint8)
+    color = np.array([1.02, 1.0, 0.95], np.float32)
+    return np.clip(255 * (gray[..., None] * color + 0.015 * noise), 0, 255).astype(np.uint8)
 
 
 def _point(xy: npt.NDArray[np.float64]) -> tuple[int, int]:

@@ -201,12 +201,12 @@ class Materials:
     def __init__(self, folder: Path) -> None:
         from tests.parts import defects, normals
 
-        self.good, self.test, self.labelled = folder / "good", folder / "test", folder / "labelled"
+        self.good, self.test, self.labeled = folder / "good", folder / "test", folder / "labelled"
         _write(self.good, normals(20))
         _write(self.test, [*normals(10, first=70), *defects(10), ("text.png", b"no image")])
-        _write(self.labelled, [(f"train/good/{name}", data) for name, data in normals(8)])
-        _write(self.labelled, [(f"test/good/{name}", data) for name, data in normals(4, first=50)])
-        _write(self.labelled, [(f"test/chip/{name}", data) for name, data in defects(4)])
+        _write(self.labeled, [(f"train/good/{name}", data) for name, data in normals(8)])
+        _write(self.labeled, [(f"test/good/{name}", data) for name, data in normals(4, first=50)])
+        _write(self.labeled, [(f"test/chip/{name}", data) for name, data in defects(4)])
         self.model = folder / "model"
         ended = run_child(folder, command("fit", self.good, "-o", self.model, *SMALL))
         if ended.code:
@@ -297,7 +297,7 @@ def scenarios(materials: Materials) -> list[Scenario]:
         return command("export", model, "-o", folder / "scorer.onnx", "--force")
 
     def study(folder: Path) -> Callable[[], None]:
-        return command("study", materials.labelled, "-o", folder / "study", *SMALL, "--method", "padim")
+        return command("study", materials.labeled, "-o", folder / "study", *SMALL, "--method", "padim")
 
     return [
         Scenario("fit-resume", _nothing, fit(), fit("--resume"), lambda f: _model(f / "m")),

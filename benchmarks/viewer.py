@@ -636,8 +636,8 @@ def runs(bench: Bench, effort: Effort, result: report.Report) -> None:
             visit.settle()
             done.append(f"type: {selector.removeprefix('.')}")
         names: list[str] = field(".colormap option").all_inner_texts()
-        for colours in names:
-            field(".colormap").select_option(colours)
+        for colors in names:
+            field(".colormap").select_option(colors)
             visit.settle()
         done.append(f"colours: {', '.join(names)}")
         field(".next").click()

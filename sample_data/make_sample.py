@@ -148,7 +148,7 @@ class Light:
     half: tuple[float, float]
     turn: float
     power: float
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
 
     @property
     def reach(self) -> tuple[float, float]:
@@ -218,7 +218,7 @@ def mirror_maps(lights: tuple[Light, ...], ambient: float) -> tuple[Array, Array
         u = np.abs(c * (x - light.x) + s * (y - light.y)) - light.half[0]
         v = np.abs(-s * (x - light.x) + c * (y - light.y)) - light.half[1]
         inside = smoothstep(0.02, -0.02, np.maximum(u, v))
-        world += light.power * inside[..., None] * np.array(light.colour, np.float32)
+        world += light.power * inside[..., None] * np.array(light.color, np.float32)
     step = 2 * MAP_REACH / MAP_SIZE
     sharp = cv2.GaussianBlur(world, (0, 0), 0.040 / step)
     dull = cv2.GaussianBlur(world, (0, 0), 0.200 / step)
@@ -700,7 +700,7 @@ def shade_metal(part: Surface, frame: Frame, scene: Scene) -> Array:
     for lamp in scene.lights:
         lx, ly, lz = lamp.direction
         cosine = np.clip((p * lx + q * ly + lz) * tilt, 0, None)
-        light += (lamp.strength * cosine)[..., None] * np.array(lamp.colour, np.float32)
+        light += (lamp.strength * cosine)[..., None] * np.array(lamp.color, np.float32)
     light += 0.8 * scene.ambient
     return np.asarray(
         (total * fresnel * part.tint + light * part.matt) * occlusion(part.height)[..., None], np.float32
@@ -758,7 +758,7 @@ def shade_belt(rng: Rng, frame: Frame, scene: Scene) -> Array:
             along = np.clip(-(u * sx + v * sy) / (sx * sx + sy * sy), 0.0, 1.0)
             miss = np.hypot(u + along * sx, v + along * sy) - np.float32(R_RIM * scene.scale)
             clear += smoothstep(-1.5, 3.5, miss) / len(spots)
-        light += (lamp.strength * lamp.direction[2] * clear)[..., None] * np.array(lamp.colour, np.float32)
+        light += (lamp.strength * lamp.direction[2] * clear)[..., None] * np.array(lamp.color, np.float32)
     light = cv2.resize(light, (GRID, GRID), interpolation=cv2.INTER_LINEAR)
     gap = np.clip(frame.r - R_RIM, 0, None)
     open_sky = 1.0 - 0.60 * np.exp(-gap / 16.0) - 0.30 * np.exp(-gap / 3.0)
@@ -803,12 +803,12 @@ def see_down(part: Surface, frame: Frame, scene: Scene, below: Array, deep: Arra
             tan = float(np.hypot(tx, ty))
             facing = np.clip((nx * tx + ny * ty) / tan, 0, 1)
             lit = smoothstep(2.0, -2.0, depth - 2 * hole.radius * facing / np.float32(tan))
-            colour = np.array(lamp.colour, np.float32)
-            wall += (0.75 * lamp.strength * facing * lit)[..., None] * colour
+            color = np.array(lamp.color, np.float32)
+            wall += (0.75 * lamp.strength * facing * lit)[..., None] * color
             # the belt is lit where the lamp is visible through the hole's opening
             mouth = hole.radius - np.hypot(hx + tx * THICK, hy + ty * THICK)
             lit = smoothstep(-6.0, 6.0, mouth.astype(np.float32))
-            floor += (lamp.strength * lamp.direction[2] * lit)[..., None] * colour
+            floor += (lamp.strength * lamp.direction[2] * lit)[..., None] * color
         corner = 1.0 - 0.45 * np.exp(-np.clip(hole.radius - rho, 0, None) / 4.0)
         bottom = deep[window] * floor * corner[..., None]
         on_wall = smoothstep(THICK, THICK - 1.5, depth)[..., None]
@@ -849,10 +849,10 @@ def shoot(rng: Rng, radiance: Array, scene: Scene, frame: Frame) -> Bytes:
 
     # the sensor is less sensitive to red and blue; corrected after the mosaic
     gains = np.array((1.55, 1.0, 1.45), np.float32)
-    colour = light / gains
-    mosaic = colour[..., 1].copy()
-    mosaic[0::2, 0::2] = colour[0::2, 0::2, 0]
-    mosaic[1::2, 1::2] = colour[1::2, 1::2, 2]
+    color = light / gains
+    mosaic = color[..., 1].copy()
+    mosaic[0::2, 0::2] = color[0::2, 0::2, 0]
+    mosaic[1::2, 1::2] = color[1::2, 1::2, 2]
     wells = 2600.0  # electrons at full scale
     sigma = np.sqrt(np.clip(mosaic, 0, None) / wells + (4.0 / wells) ** 2)
     mosaic = mosaic + sigma * rng.standard_normal(mosaic.shape, dtype=np.float32)

@@ -312,7 +312,7 @@ def test_parts_shot_twice(small_config: PadimConfig) -> None:
 
     images, unseen = shots(0, 25), shots(1000, 60)
 
-    def realised(model: Padim) -> float:
+    def realized(model: Padim) -> float:
         worst: dict[str, int] = {}
         for scored in model.predict(unseen):
             worst[part_of(scored.name)] = max(worst.get(part_of(scored.name), 0), scored.score_level)
@@ -323,12 +323,12 @@ def test_parts_shot_twice(small_config: PadimConfig) -> None:
     assert len(model.state.part_scores(model.config.min_area)) == 25
     promised = model.false_reject_rate_
     assert promised.expected < 0.08
-    assert realised(model) <= promised.upper
+    assert realized(model) <= promised.upper
     ignoring = fit(config, images)
     assert len(ignoring.state.part_scores(ignoring.config.min_area)) == 50
     promised = ignoring.false_reject_rate_
     assert promised.upper < 0.15
-    assert realised(ignoring) > 3 * promised.upper
+    assert realized(ignoring) > 3 * promised.upper
 
 
 # --- who is in the fit ---

@@ -260,7 +260,7 @@ def shown(
     return [*images, *viewing.tests_shown(model, tests(entry).pile.items, min_area)]
 
 
-class _Labelled(BaseModel, strict=True):
+class _Labeled(BaseModel, strict=True):
     """A message of the viewer that labels an image, by its hash; ``count`` increases with each message.
 
     With ``undo``, ``label`` is the former label, and it only replaces ``instead_of``, the label being undone:
@@ -297,7 +297,7 @@ def on_labels(entry: Entry, value: object) -> None:
             labels.put(entry, one.sha256, one.label)
 
 
-_LABELS = TypeAdapter(list[_Labelled])
+_LABELS = TypeAdapter(list[_Labeled])
 
 
 # -- suggested thresholds --------------------------------------------------------------------------------

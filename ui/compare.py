@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from padim.study.plan import Variant
     from padim.study.ranking import Overall, Standing, Table
     from padim.study.runner import Study
-    from padim.worker.images import Labelled
+    from padim.worker.images import Labeled
     from ui.jobs.jobs import Job
 
 UPLOADER = "compare"
@@ -120,13 +120,13 @@ def _beside(path: Path) -> bool:
 @contextmanager
 def _handed_over(
     image_set: image_input.ImageSet, job: Job[Any], good_of: str | None = None
-) -> Iterator[Labelled]:
+) -> Iterator[Labeled]:
     """Provide the images to the worker process: all of them, or one category's good ones to fit on."""
-    from padim.worker.images import Labelled
+    from padim.worker.images import Labeled
 
     with work_queue.handed_over(image_set, job) as at:
         beside = image_set.path is not None and _beside(image_set.path)
-        yield Labelled(at=at, label=image_set.label, beside=beside, good_of=good_of)
+        yield Labeled(at=at, label=image_set.label, beside=beside, good_of=good_of)
 
 
 def sample() -> image_input.SampleParts | None:

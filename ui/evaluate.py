@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ui.app import state, workspace
 from ui.app.text import count, multiple
-from ui.files import folders, image_input, labelled, uploads
+from ui.files import folders, image_input, labeled, uploads
 from ui.files.media import ServedImage
 from ui.jobs import watch
 from ui.widgets.panels import Thumb
@@ -130,7 +130,7 @@ def take_folder(entry: Entry, model: Padim, named: str) -> None:
         PadimError: it is not open to the app, does not exist, or has no labeled images.
     """
     path = folders.resolve(named)
-    start(entry, model, labelled.open_folder(path), path.name)
+    start(entry, model, labeled.open_folder(path), path.name)
 
 
 def sample() -> Path | None:

@@ -14,7 +14,7 @@ import streamlit as st
 
 from padim.errors import PadimError
 from ui.app import shell, workspace
-from ui.files import image_input, labelled, uploads
+from ui.files import image_input, labeled, uploads
 from ui.jobs import watch
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def choose_images_for(
 
     def take(image_set: image_input.ImageSet) -> None:
         try:
-            found = labelled.of(image_set)
+            found = labeled.of(image_set)
         finally:
             # The images hold their files as long as they are needed; the upload store can drop them.
             uploads.release(uploader, image_set.files)

@@ -103,24 +103,24 @@ def _fingerprint(_thumb: ServedImage, sha256: str) -> npt.NDArray[np.float32]:
 
 def verdict(check: SessionCheck) -> str:
     """Describe in a sentence whether the false rejects of the session agree with the expected rate."""
-    realised = f"{check.rejected:,} of {count(check.n, 'good part')} {'is' if check.rejected == 1 else 'are'}"
+    realized = f"{check.rejected:,} of {count(check.n, 'good part')} {'is' if check.rejected == 1 else 'are'}"
     promised = f"about {in_hundred(check.expected)}"
     if check.disagrees == "more":
         return (
-            f"**More good parts are rejected than promised.** {realised} rejected where {promised} were "
+            f"**More good parts are rejected than promised.** {realized} rejected where {promised} were "
             f"promised; chance alone brings that about in {_chance(check.p_more)} such sessions. Something "
             "differs from what the model was fitted on: light, camera, position or the parts themselves. "
             "Until that is put right, or these parts are in the fit, the promise does not hold."
         )
     if check.disagrees == "fewer":
         return (
-            f"**Fewer good parts are rejected than promised.** {realised} rejected where {promised} were "
+            f"**Fewer good parts are rejected than promised.** {realized} rejected where {promised} were "
             f"promised; chance alone brings that about in {_chance(check.p_fewer)} such sessions. These "
             "parts are more alike than those the model was fitted on: the promise is too high for them, and "
             "a lower threshold might do."
         )
     return (
-        f"{realised} rejected where {promised} were promised: no further apart than chance explains. As far "
+        f"{realized} rejected where {promised} were promised: no further apart than chance explains. As far "
         f"as {count(check.n, 'part')} can tell, the promise holds for this session."
     )
 

@@ -153,7 +153,7 @@ def adapt(
     config: PadimConfig,
     images: Iterable[Image],
     *,
-    labelled: Dataset | None = None,
+    labeled: Dataset | None = None,
     groups: Groups = None,
     epochs: int = EPOCHS,
     progress: Progress | None = None,
@@ -190,8 +190,8 @@ def adapt(
     if isinstance(images, Iterator):
         raise ValueError("images are iterated several times: give a list or a source, not a generator")
     watch = Watch(progress, cancel, None if on_error is None else _ReportOnce(on_error))
-    excluded = frozenset[str]() if labelled is None else _hashes(labelled, watch)
-    roles = _divide(images, groups, excluded, config.seed, paint=labelled is None, watch=watch)
+    excluded = frozenset[str]() if labeled is None else _hashes(labeled, watch)
+    roles = _divide(images, groups, excluded, config.seed, paint=labeled is None, watch=watch)
     network, described, losses = _train(config, images, roles, epochs, watch)
 
     callbacks = [_callbacks(watch, name) for name in ("Published", "Adapted")]
@@ -202,12 +202,12 @@ def adapt(
     adapted.network = ModelNetwork(config, network, described)
     adapted.fit(_Selected(images, roles.fitted), groups=groups, **callbacks[1])
     results: tuple[NetworkResult, NetworkResult]
-    if labelled is None:
+    if labeled is None:
         results, difference, evaluated = _by_painted_defects(
             (published, adapted), _Selected(images, roles.evaluation), callbacks
         )
     else:
-        results, difference, evaluated = _by_labeled_defects((published, adapted), labelled, callbacks)
+        results, difference, evaluated = _by_labeled_defects((published, adapted), labeled, callbacks)
 
     gained = difference.real and (difference.value or 0) > 0
     trusted = results[1].keeps_its_promise or results[1].rejected <= results[0].rejected
@@ -217,7 +217,7 @@ def adapt(
         model.partial_fit(_Selected(images, roles.evaluation), groups=groups, **callbacks[kept])
     outcome = AdaptationResult(
         kept,
-        "painted_defects" if labelled is None else "labeled_defects",
+        "painted_defects" if labeled is None else "labeled_defects",
         *results,
         difference,
         len(described["adapted_with"].split()),
@@ -302,10 +302,10 @@ def _part_count(bounds: tuple[float, int, int], parts: int) -> int:
     return int(np.clip(round(share * parts), fewest, most))
 
 
-def _hashes(labelled: Dataset, watch: Watch) -> frozenset[str]:
+def _hashes(labeled: Dataset, watch: Watch) -> frozenset[str]:
     found = set()
-    for index, (_, content) in enumerate(labelled):
-        watch.step(index, len(labelled), "Looking at the labelled files")
+    for index, (_, content) in enumerate(labeled):
+        watch.step(index, len(labeled), "Looking at the labelled files")
         found.add(content_hash(content))
     return frozenset(found)
 
@@ -435,16 +435,16 @@ def _shares_apart(counts: Sequence[npt.NDArray[np.int64]], seed: int) -> Differe
 
 
 def _by_labeled_defects(
-    models: tuple[Padim, Padim], labelled: Dataset, callbacks: Sequence[dict[str, Any]]
+    models: tuple[Padim, Padim], labeled: Dataset, callbacks: Sequence[dict[str, Any]]
 ) -> tuple[tuple[NetworkResult, NetworkResult], Difference, int]:
     """Compare two models by the image AUROC of the same labelled images."""
     scores = [
-        {scored.name: scored.score_level for scored in model.predict(labelled, **own)}
+        {scored.name: scored.score_level for scored in model.predict(labeled, **own)}
         for model, own in zip(models, callbacks, strict=True)
     ]
-    names = [name for name in labelled.samples if name in scores[0]]
+    names = [name for name in labeled.samples if name in scores[0]]
     good, bad = (
-        [[each[name] for name in names if labelled.samples[name].good is kind] for each in scores]
+        [[each[name] for name in names if labeled.samples[name].good is kind] for each in scores]
         for kind in (True, False)
     )
     if min(len(good[0]), len(bad[0])) < 2:

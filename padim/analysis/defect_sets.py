@@ -1,7 +1,7 @@
 """Sets of defects as embeddings on disk, to evaluate many fits of one network on the same images.
 
 The network runs once for every image; each fit to evaluate reads the embeddings of the channels it uses.
-:class:`LabelledDefects` are real defects. :class:`PaintedDefects` are painted on good parts
+:class:`LabeledDefects` are real defects. :class:`PaintedDefects` are painted on good parts
 (:mod:`padim.analysis.sensitivity`) and are only an indication: the ranking of methods by them has a
 correlation of .3 with the ranking by real defects.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from padim.model import Padim
     from padim.scoring import ScoringState
 
-__all__ = ["CARRIERS", "LabelledDefects", "PaintedDefects"]
+__all__ = ["CARRIERS", "LabeledDefects", "PaintedDefects"]
 
 # The maximum number of good parts that are painted on.
 CARRIERS = 8
@@ -94,7 +94,7 @@ def _append(model: Padim, feature_store: FeatureStore, rgb: Sequence[RGB], keys:
 
 
 @dataclass(frozen=True)
-class LabelledDefects(_Embedded):
+class LabeledDefects(_Embedded):
     """Images of defective parts.
 
     Attributes:
@@ -106,7 +106,7 @@ class LabelledDefects(_Embedded):
     passed_over: int
 
     @classmethod
-    def read(cls, model: Padim, images: Iterable[Image], folder: Path, watch: Watch) -> LabelledDefects:
+    def read(cls, model: Padim, images: Iterable[Image], folder: Path, watch: Watch) -> LabeledDefects:
         """Run the network once on images of defective parts.
 
         Args:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from padim.analysis.defect_sets import CARRIERS, LabelledDefects, PaintedDefects
+from padim.analysis.defect_sets import CARRIERS, LabeledDefects, PaintedDefects
 from padim.analysis.learning_figures import Defects, LearningCurve, Size, Trial
 from padim.data.loading import Cancel, Image, OnError, Progress, Watch
 from padim.decision.calibration import FEWEST_PARTS, false_reject_rate, image_threshold, to_permille
@@ -154,7 +154,7 @@ def _levels_by_part(state: ScoringState, min_area: int) -> dict[str, int]:
 
 def learning_curve(
     model: Padim,
-    labelled: Iterable[Image] | None = None,
+    labeled: Iterable[Image] | None = None,
     *,
     painted: bool = False,
     sizes: Sequence[int] | None = None,
@@ -195,7 +195,7 @@ def learning_curve(
     permille = model.decision.choice.permille if percentile is None else _permille(percentile)
     check_model(model)
     model.working_set.require()
-    if labelled is not None and painted:
+    if labeled is not None and painted:
         raise PadimError("give labelled defects, or paint some, not both")
     if draws < 1:
         raise PadimError(f"draws must be at least 1, got {draws}")
@@ -215,9 +215,9 @@ def learning_curve(
         )
     watch = Watch(progress, cancel, on_error)
     with closing(_Scratch()) as scratch:
-        defects: LabelledDefects | PaintedDefects | None = None
-        if labelled is not None:
-            defects = LabelledDefects.read(model, labelled, scratch.path, watch)
+        defects: LabeledDefects | PaintedDefects | None = None
+        if labeled is not None:
+            defects = LabeledDefects.read(model, labeled, scratch.path, watch)
         elif painted:
             defects = PaintedDefects.paint(model, carriers, scratch.path, watch, seed)
         found = tuple(_measured(model, fit, kept_out, sizes, count, draws, permille, seed, defects, watch))
@@ -231,7 +231,7 @@ def learning_curve(
         defects=kind,
         names=() if defects is None else defects.names,
         painted=defects.painted if isinstance(defects, PaintedDefects) else 0,
-        passed_over=defects.passed_over if isinstance(defects, LabelledDefects) else 0,
+        passed_over=defects.passed_over if isinstance(defects, LabeledDefects) else 0,
     )
 
 
@@ -255,7 +255,7 @@ def _measured(
     draws: int,
     permille: int,
     seed: int,
-    defects: LabelledDefects | PaintedDefects | None,
+    defects: LabeledDefects | PaintedDefects | None,
     watch: Watch,
 ) -> Iterator[Size]:
     everything = frozenset(normal.group for normal in model.normals_)
@@ -291,7 +291,7 @@ def _trial(
     drawn: frozenset[str],
     permille: int,
     full: float,
-    defects: LabelledDefects | PaintedDefects | None,
+    defects: LabeledDefects | PaintedDefects | None,
     watch: Watch,
 ) -> Trial:
     """Evaluate one fit.

@@ -31,7 +31,7 @@ def adapt(
             "--output", "-o", metavar="MODEL", help="Where to save it: a folder, or a file ending in .zip."
         ),
     ],
-    labelled: Annotated[
+    labeled: Annotated[
         Path | None,
         typer.Option(
             "--labelled",
@@ -116,7 +116,7 @@ def adapt(
     source = open_source(images)
     if not len(source):
         raise PadimError(f"{images}: holds no images; give a folder or a zip with images of good parts")
-    dataset = None if labelled is None else open_dataset(labelled)
+    dataset = None if labeled is None else open_dataset(labeled)
     if settings.weights == "random":
         terminal.warn("the network has random weights: for trials only, its verdicts mean nothing")
     failed: list[ImageError] = []
@@ -127,7 +127,7 @@ def adapt(
                 model, outcome = adapting.adapt(
                     settings,
                     source,
-                    labelled=dataset,
+                    labeled=dataset,
                     groups=groups,
                     epochs=EPOCHS if epochs is None else epochs,
                     progress=progress,

@@ -30,7 +30,7 @@ def learning_curve(
         Path,
         typer.Argument(metavar="MODEL", help="A saved model whose good parts' features were kept."),
     ],
-    labelled: Annotated[
+    labeled: Annotated[
         Path | None,
         typer.Option(
             "--labelled",
@@ -79,7 +79,7 @@ def learning_curve(
     from padim.analysis import learning_curve as engine
 
     numbers = _numbers(sizes)
-    defects = None if labelled is None else _defects(labelled)
+    defects = None if labeled is None else _defects(labeled)
     failed: list[ImageError] = []
     with measuring(terminal) as (progress, stop), _opened(path, images, progress, stop) as model:
         if summary.is_random(model):
@@ -98,7 +98,7 @@ def learning_curve(
         )
         document = {
             **summary.document(model, path),
-            "folder": None if labelled is None else str(labelled),
+            "folder": None if labeled is None else str(labeled),
             "learning_curve": to_json.learning_curve(found),
             "skipped": to_json.skipped(failed),
         }
@@ -175,7 +175,7 @@ def _shown(found: LearningCurve, path: Path) -> list[Any]:
         ("threshold", f"at {found.permille / 10:g} % of each fit's own held-out scores"),
     ]
     if found.defects == "labelled":
-        rows.append(("defects", f"{count(len(found.names), 'labelled image')}"))
+        rows.append(("defects", f"{count(len(found.names), 'labeled image')}"))
     elif found.defects == "painted":
         rows.append(("defects", f"{found.painted:,} painted on {count(len(found.names), 'good part')}"))
     heads = [("parts", True), ("fits", True), ("threshold", True), ("promised", True), ("at most", True)]

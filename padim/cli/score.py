@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from padim.output.scoring_journal import Journal
 
 _WORST, _NAMED = 10, 20
-_COLOURS = {"reject": "bold red", "review": "yellow", "accept": "green"}
+_COLORS = {"reject": "bold red", "review": "yellow", "accept": "green"}
 
 
 def score(
@@ -340,7 +340,7 @@ def _show_results(terminal: Terminal, results: Results, worst: list[dict[str, An
     for row in worst:
         table.add_row(
             summary.plain(row["name"]),
-            f"[{_COLOURS[row['verdict']]}]{row['verdict']}[/]",
+            f"[{_COLORS[row['verdict']]}]{row['verdict']}[/]",
             f"{row['score']:.4g}",
             multiple(row["score"], row["threshold"]).removesuffix(" ×"),
             str(len(row["regions"])),

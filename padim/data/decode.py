@@ -326,7 +326,7 @@ def _decode(data: bytes, kind: str, header: Header, max_pixels: int) -> Rgb:
     if isinstance(image, PngImageFile):
         # Pillow decodes IDAT chunks without checking their checksums: flipped bits would become pixels.
         PngImageFile(BytesIO(data)).verify()
-        _scale_colour_key(image)
+        _scale_color_key(image)
     if isinstance(image, TiffImageFile):
         _check_tiff(image)
     elif getattr(image, "n_frames", 1) > 1:
@@ -384,7 +384,7 @@ def _check_tiff(image: TiffImageFile) -> None:
 def _to_rgb(image: ImageFile.ImageFile) -> Rgb:
     """Convert a loaded image to uint8 (h, w, 3), not yet turned upright."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _deep_grey_to_rgb(image)
+        return _deep_gray_to_rgb(image)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or image.has_transparency_data:
         return np.array(_on_background(image))
     # An RGB image is not converted, because that would copy it.
@@ -407,7 +407,7 @@ def _check_visible(nothing: bool) -> None:
         raise Refusal("is transparent everywhere, there is nothing to see; save it without transparency")
 
 
-def _scale_colour_key(image: PngImageFile) -> None:
+def _scale_color_key(image: PngImageFile) -> None:
     """Scale a PNG's transparent colour from the file's bit depth to the 8 bits of Pillow's pixels."""
     key = image.info.get("transparency")
     raw_mode = image.tile[0].args
@@ -417,19 +417,19 @@ def _scale_colour_key(image: PngImageFile) -> None:
         image.info["transparency"] = key * (85 if raw_mode == "L;2" else 17)
 
 
-def _deep_grey_to_rgb(image: ImageFile.ImageFile) -> Rgb:
+def _deep_gray_to_rgb(image: ImageFile.ImageFile) -> Rgb:
     """Convert grey pixels of 12, 16 or 32 bits, or floats from 0 to 1, to uint8 (h, w, 3)."""
     tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     values = np.asarray(image)
     if image.mode == "F":
-        grey = _float_levels(values)
+        gray = _float_levels(values)
     else:
         bits = tags.get(_TIFF_BITS_PER_SAMPLE, (16,))[0]
         signed = 2 in tags.get(_TIFF_SAMPLE_FORMAT, ())
-        grey = _integer_levels(values, bits, signed)
+        gray = _integer_levels(values, bits, signed)
     if tags.get(_TIFF_PHOTOMETRIC) == 0:  # "white is zero", which Pillow applies up to 8 bits only
-        grey = 255 - grey
-    rgb = np.repeat(grey[..., np.newaxis], 3, axis=2)
+        gray = 255 - gray
+    rgb = np.repeat(gray[..., np.newaxis], 3, axis=2)
     key = image.info.get("transparency")
     if isinstance(key, int):
         hidden = values == key
@@ -443,14 +443,14 @@ def _integer_levels(values: npt.NDArray[Any], bits: int, signed: bool) -> npt.ND
         values, bits = np.maximum(values, 0), bits - 1
     elif bits == 32:
         values = values.view(np.uint32)  # Pillow returns unsigned 32-bit values as signed
-    grey = (values >> (bits - 8)).astype(np.uint8)
+    gray = (values >> (bits - 8)).astype(np.uint8)
     # No camera has 32 bits: such files hold smaller numbers, and would become black without a message.
-    if bits > 16 and not grey.any() and values.any():
+    if bits > 16 and not gray.any() and values.any():
         raise Refusal(
             f"holds 32-bit integers up to {int(values.max())} only, all of them black on the full scale; "
             "save it as 8- or 16-bit"
         )
-    return grey
+    return gray
 
 
 def _float_levels(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -90,16 +90,16 @@ def fingerprint(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return flat.astype(np.float32, copy=False)
 
 
-def _shrink(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _shrink(gray: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Average a uint8 (h, w) image over areas to float32 (SIDE, SIDE).
 
     Rows first, in bands: faster than cv2.resize's INTER_AREA at a ratio that is not an integer, and
     unrounded, so that a texture of less than one grey level survives.
     """
-    if len(grey) < SIDE:
-        grey = cv2.resize(grey, (grey.shape[1], SIDE))
-    edges = np.linspace(0, len(grey), SIDE + 1).round().astype(int)
-    bands = [cv2.reduce(grey[a:b], 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F) for a, b in pairwise(edges)]
+    if len(gray) < SIDE:
+        gray = cv2.resize(gray, (gray.shape[1], SIDE))
+    edges = np.linspace(0, len(gray), SIDE + 1).round().astype(int)
+    bands = [cv2.reduce(gray[a:b], 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F) for a, b in pairwise(edges)]
     strip = np.concatenate(bands)
     small: NDArray[np.float32] = cv2.resize(strip, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return small
@@ -213,7 +213,7 @@ def near_identical(prints: NDArray[np.float32]) -> list[tuple[int, ...]]:
     n = len(prints)
     if n < 3:
         return []
-    near, distance = _neighbours(_residuals(prints), min(MAX_SHOTS, n - 1))
+    near, distance = _neighbors(_residuals(prints), min(MAX_SHOTS, n - 1))
     distance = np.maximum(distance, NOISE_FLOOR)
     farthest = np.sqrt(2 - 2 * MIN_AGREEMENT)
     is_gap = (distance[:, 1:] >= MIN_GAP * distance[:, :-1]) & (distance[:, :-1] <= farthest)
@@ -247,7 +247,7 @@ def _residuals(prints: NDArray[np.float32]) -> NDArray[np.float32]:
     return scaled
 
 
-def _neighbours(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _neighbors(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Return indices and distances, (n, k) each, of every row's k nearest others; in blocks of a few MB."""
     n = len(rows)
     near = np.empty((n, k), np.intp)

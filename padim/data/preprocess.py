@@ -13,7 +13,7 @@ from PIL import Image
 from padim.data.decode import Rgb
 
 # The border of fit="pad": mid-grey is (almost) the zero of the networks' normalised input.
-PAD_COLOUR = (127, 127, 127)
+PAD_COLOR = (127, 127, 127)
 
 
 # --- preprocessing ------------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ class Preprocess:
         if self.fit == "stretch":
             return content
         canvas = np.empty((self.size, self.size, 3), np.uint8)
-        canvas[:] = PAD_COLOUR
+        canvas[:] = PAD_COLOR
         canvas[box.top : box.top + box.height, box.left : box.left + box.width] = content
         return canvas
 

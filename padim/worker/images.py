@@ -30,7 +30,7 @@ class Files(BaseModel):
     files: list[tuple[str, Path]]
 
 
-class Labelled(BaseModel):
+class Labeled(BaseModel):
     """Labelled images to compare configurations on.
 
     Attributes:
@@ -59,10 +59,10 @@ class Labelled(BaseModel):
         return categories_of_files(self.at.files, self.label)
 
 
-Images = Annotated[AtPath | Files | Labelled, Field(discriminator="kind")]
+Images = Annotated[AtPath | Files | Labeled, Field(discriminator="kind")]
 
 
-def open_images(given: AtPath | Files | Labelled) -> Source | Dataset:
+def open_images(given: AtPath | Files | Labeled) -> Source | Dataset:
     """Open the images of a request; they are read lazily.
 
     Raises:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from padim import errors
 from padim.errors import ImageError, PadimError
 from padim.storage.atomic import explain_os_error
-from padim.worker.images import Images, Labelled
+from padim.worker.images import Images, Labeled
 
 
 class WorkerFault(Exception):
@@ -104,7 +104,7 @@ class StudyRequest(BaseModel):
     verb: Literal["study"] = "study"
     folder: Path
     variants: list[tuple[str, dict[str, Any]]]
-    images: Labelled
+    images: Labeled
 
 
 Request = Fit | Rebuild | Add | SetLayers | Exclude | Include | StudyRequest

@@ -201,9 +201,9 @@ def test_labelled_images_never_teach(tmp_path: Path, monkeypatch: pytest.MonkeyP
     used = Used(monkeypatch)
     bad = defects(3)
     images = [*normals(COUNT), *bad[:1], ("again.png", png(part(2, shot=1)))]
-    labelled = dataset(tmp_path, [*normals(2, first=2), *normals(4, first=70)], bad)
+    labeled = dataset(tmp_path, [*normals(2, first=2), *normals(4, first=70)], bad)
     groups = {"good_002.png": "two", "again.png": "two"}
-    _, outcome = adapt(CONFIG, images, labelled=labelled, groups=groups)
+    _, outcome = adapt(CONFIG, images, labeled=labeled, groups=groups)
     known = {sha(content) for _, content in [*images[2:4], *bad, images[-1]]}
     assert outcome.compared_by == "labeled_defects"
     assert outcome.passed_over == 4
@@ -278,11 +278,11 @@ def test_labelled_defects_are_compared_by_delong(tmp_path: Path, monkeypatch: py
     from sklearn.metrics import roc_auc_score
 
     used = Used(monkeypatch)
-    labelled = dataset(tmp_path, normals(6, first=70), defects(6))
-    model, outcome = adapt(CONFIG, normals(COUNT), labelled=labelled)
+    labeled = dataset(tmp_path, normals(6, first=70), defects(6))
+    model, outcome = adapt(CONFIG, normals(COUNT), labeled=labeled)
     assert len(used.fitted) == 2
     assert not outcome.kept
-    scored = evaluate_dataset(model, labelled).images
+    scored = evaluate_dataset(model, labeled).images
     expected = roc_auc_score([not one.good for one in scored], [one.score for one in scored])
     assert outcome.published.value == pytest.approx(expected)
     assert outcome.published.good == 6
@@ -291,9 +291,9 @@ def test_labelled_defects_are_compared_by_delong(tmp_path: Path, monkeypatch: py
 
 def test_labelled_images_of_one_class_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Used(monkeypatch)
-    labelled = dataset(tmp_path, normals(6, first=70), defects(1))
+    labeled = dataset(tmp_path, normals(6, first=70), defects(1))
     with pytest.raises(PadimError, match="at least two good ones and two defects; there are 6 and 1"):
-        adapt(CONFIG, normals(COUNT), labelled=labelled)
+        adapt(CONFIG, normals(COUNT), labeled=labeled)
 
 
 # --- a model on an adapted network ------------------------------------------------------------------
@@ -367,8 +367,8 @@ def test_what_taught_it_is_not_new_to_it(adapted: tuple[Padim, AdaptationResult]
     ]
     with pytest.raises(PadimError, match="fitted on 4 of them"):
         sensitivity.measure(model, trained)
-    labelled = dataset(tmp_path, trained, defects(2))
-    assert evaluate_dataset(model, labelled).known == 4
+    labeled = dataset(tmp_path, trained, defects(2))
+    assert evaluate_dataset(model, labeled).known == 4
     again = Padim(CONFIG, work_dir=tmp_path / "work")
     again.network = ModelNetwork(CONFIG, model.network.extractor.backbone_onnx, model.network.provenance)
     refused: list[ImageError] = []

@@ -83,9 +83,9 @@ def errors(got: Alignment, true: Motions) -> tuple[npt.NDArray[np.float64], npt.
 )
 @pytest.mark.parametrize("grey", [False, True])
 def test_known_motions_are_found(
-    flange: list[RGB], shift: float, turn: float, pixels: float, degrees: float, grey: bool
+    flange: list[RGB], shift: float, turn: float, pixels: float, degrees: float, gray: bool
 ) -> None:
-    image = cv2.cvtColor(flange[3], cv2.COLOR_RGB2GRAY) if grey else flange[3]
+    image = cv2.cvtColor(flange[3], cv2.COLOR_RGB2GRAY) if gray else flange[3]
     true, rng = motions(1, 16, shift, turn), np.random.default_rng(2)
     got = align([noisy(moved(image, *motion), rng) for motion in true])
     assert got.measurable

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padim import Cancelled, ImageError, Padim, PadimConfig, PadimError
-from padim.analysis.defect_sets import LabelledDefects, PaintedDefects
+from padim.analysis.defect_sets import LabeledDefects, PaintedDefects
 from padim.analysis.learning_advice import advice, odd_parts, outlook
 from padim.analysis.learning_curve import default_sizes, learning_curve, subset_state
 from padim.analysis.learning_figures import Gain, LearningCurve, Size, Spread, Trial
@@ -260,7 +260,7 @@ def test_images_that_cannot_be_used_or_are_the_models_own_are_counted(
 ) -> None:
     failed: list[ImageError] = []
     images = [("broken.png", b"no image"), *normals(1), *defects(2)]
-    found = LabelledDefects.read(small_model, images, tmp_path / "spool", Watch(None, None, failed.append))
+    found = LabeledDefects.read(small_model, images, tmp_path / "spool", Watch(None, None, failed.append))
     assert found.names == ("bad_000.png", "bad_001.png")
     assert found.passed_over == 1
     assert [error.name for error in failed] == ["broken.png"]

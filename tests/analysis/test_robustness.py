@@ -84,15 +84,15 @@ def test_blur_is_a_gaussian_of_that_width() -> None:
 
 
 def test_noise_has_that_standard_deviation_and_is_the_same_noise_at_every_severity() -> None:
-    grey = np.full((100, 100, 3), 128, np.uint8)
-    little, much = (alter(grey, "noise", sd, 3).astype(float) - 128 for sd in (5, 10))
+    gray = np.full((100, 100, 3), 128, np.uint8)
+    little, much = (alter(gray, "noise", sd, 3).astype(float) - 128 for sd in (5, 10))
     assert little.std() == pytest.approx(5, rel=0.03)
     assert much.std() == pytest.approx(10, rel=0.03)
     assert abs(little.mean()) < 0.2
     assert np.corrcoef(little.ravel(), much.ravel())[0, 1] > 0.99
-    assert not np.array_equal(alter(grey, "noise", 5, 4), alter(grey, "noise", 5, 3))
-    at_once = 128 + 10 * np.random.default_rng(3).standard_normal(grey.shape, np.float32)
-    assert np.array_equal(alter(grey, "noise", 10, 3), np.clip(np.rint(at_once), 0, 255))
+    assert not np.array_equal(alter(gray, "noise", 5, 4), alter(gray, "noise", 5, 3))
+    at_once = 128 + 10 * np.random.default_rng(3).standard_normal(gray.shape, np.float32)
+    assert np.array_equal(alter(gray, "noise", 10, 3), np.clip(np.rint(at_once), 0, 255))
 
 
 def test_jpeg_is_that_of_the_quality() -> None:

@@ -76,7 +76,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write MVTec AD's layout: 6 good parts, 4 chips with masks, 2 scratches, of which one has a mask."""
     folder = tmp_path_factory.mktemp("labelled")
     write(folder / "test" / "good", normals(6, first=100))

@@ -99,9 +99,9 @@ def test_without_a_gain_the_published_network_is_kept(
 
 @pytest.mark.usefixtures("untaught")
 def test_labelled_parts_decide_where_there_are_some(
-    run: Run, good: Path, labelled: Path, tmp_path: Path
+    run: Run, good: Path, labeled: Path, tmp_path: Path
 ) -> None:
-    done = run("adapt", good, "-o", tmp_path / "m", "--labelled", labelled, *TINY, "--json")
+    done = run("adapt", good, "-o", tmp_path / "m", "--labelled", labeled, *TINY, "--json")
     report = done.json["adapting"]
     assert report["compared_by"] == "labeled_defects"
     assert report["evaluated"] == 12

@@ -16,12 +16,12 @@ from tests.parts import defects, normals, part, png
 
 
 def test_figures_are_those_of_all_scores_and_pixels(
-    run: Run, labelled: Path, saved_model: Path, small_model: Padim
+    run: Run, labeled: Path, saved_model: Path, small_model: Padim
 ) -> None:
-    done = run("evaluate", saved_model, labelled, "--json")
+    done = run("evaluate", saved_model, labeled, "--json")
     assert done.code == 0, done.err
     report = done.json
-    dataset = open_dataset(labelled)
+    dataset = open_dataset(labeled)
     truth, scores, pixels, inside = [], [], [], []
     for scored in small_model.predict(dataset):
         sample = dataset.samples[scored.name]
@@ -54,8 +54,8 @@ def test_figures_are_those_of_all_scores_and_pixels(
 
 
 @pytest.mark.slow
-def test_the_new_figures_come_with_their_intervals(run: Run, labelled: Path, saved_model: Path) -> None:
-    report = run("evaluate", saved_model, labelled, "--json").json
+def test_the_new_figures_come_with_their_intervals(run: Run, labeled: Path, saved_model: Path) -> None:
+    report = run("evaluate", saved_model, labeled, "--json").json
     for name in (
         "image_auroc",
         "image_ap",
@@ -70,19 +70,19 @@ def test_the_new_figures_come_with_their_intervals(run: Run, labelled: Path, sav
         assert 0 <= figure["low_95"] <= figure["value"] <= figure["high_95"] <= 1, name
     assert report["milliseconds_per_image"] > 0
     assert all(kind["aupro"]["value"] is not None for kind in report["kinds"])
-    assert run("evaluate", saved_model, labelled, "--json").json["aupro"] == report["aupro"], "seeded"
+    assert run("evaluate", saved_model, labeled, "--json").json["aupro"] == report["aupro"], "seeded"
 
 
 @pytest.mark.slow
 def test_a_zip_and_a_table_give_the_same_figures(
-    run: Run, labelled: Path, saved_model: Path, tmp_path: Path
+    run: Run, labeled: Path, saved_model: Path, tmp_path: Path
 ) -> None:
-    expected = run("evaluate", saved_model, labelled, "--json").json
-    file = shutil.make_archive(str(tmp_path / "set"), "zip", labelled)
+    expected = run("evaluate", saved_model, labeled, "--json").json
+    file = shutil.make_archive(str(tmp_path / "set"), "zip", labeled)
     rows = ["path,label,mask"]
-    for sample in open_dataset(labelled).samples.values():
+    for sample in open_dataset(labeled).samples.values():
         rows.append(f"{sample.file},{sample.kind},{sample.mask or ''}")
-    shutil.copytree(labelled, tmp_path / "copy")
+    shutil.copytree(labeled, tmp_path / "copy")
     table = tmp_path / "copy" / "labels.csv"
     table.write_text("\n".join(rows), encoding="utf-8")
     for place, layout in ((file, "MVTec AD"), (table, "CSV")):
@@ -93,8 +93,8 @@ def test_a_zip_and_a_table_give_the_same_figures(
 
 
 @pytest.mark.slow
-def test_people_get_a_table(run: Run, labelled: Path, saved_model: Path) -> None:
-    done = run("evaluate", saved_model, labelled)
+def test_people_get_a_table(run: Run, labeled: Path, saved_model: Path) -> None:
+    done = run("evaluate", saved_model, labeled)
     assert done.code == 0
     for words in (
         "image AUROC",

@@ -24,9 +24,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory, small_model: Padim) -> Path:
 
 
 def test_the_document_holds_the_engines_figures(
-    run: Run, kept: Path, labelled: Path, small_model: Padim
+    run: Run, kept: Path, labeled: Path, small_model: Padim
 ) -> None:
-    done = run("learning-curve", kept, "--labelled", labelled, *FEW, "--json")
+    done = run("learning-curve", kept, "--labelled", labeled, *FEW, "--json")
     assert done.code == 0, done.err
     bad = [
         (f"chip/{name}" if i < 4 else f"scratch/{name}", data) for i, (name, data) in enumerate(defects(6))
@@ -35,7 +35,7 @@ def test_the_document_holds_the_engines_figures(
     report = done.json["learning_curve"]
     assert len(report["defects"].pop("names")) == len(found["defects"].pop("names")) == 6
     assert report == found
-    assert done.json["folder"] == str(labelled)
+    assert done.json["folder"] == str(labeled)
 
 
 def test_people_get_a_table_and_advice(run: Run, kept: Path) -> None:
@@ -59,11 +59,11 @@ def test_features_that_were_not_kept_come_from_the_images(
 
 
 def test_what_cannot_be_done_is_one_sentence(
-    run: Run, kept: Path, good: Path, labelled: Path, tmp_path: Path
+    run: Run, kept: Path, good: Path, labeled: Path, tmp_path: Path
 ) -> None:
     assert "--sizes" in run("learning-curve", kept, "--sizes", "10,many").sentence
     assert "3 to 22" in run("learning-curve", kept, "--sizes", "10,23").sentence
-    assert "not both" in run("learning-curve", kept, "--labelled", labelled, "--painted").sentence
+    assert "not both" in run("learning-curve", kept, "--labelled", labeled, "--painted").sentence
     assert run("learning-curve", tmp_path / "none").sentence
     only_good = write(tmp_path / "good" / "good", normals(2, first=50)).parent
     assert run("learning-curve", kept, "--labelled", only_good).sentence

@@ -36,7 +36,7 @@ def test_every_method_is_listed(run: Run) -> None:
     ],
 )
 def test_a_model_of_any_method_is_fitted_described_and_used(
-    run: Run, good: Path, labelled: Path, tmp_path: Path, options: tuple[str, ...], expected: str
+    run: Run, good: Path, labeled: Path, tmp_path: Path, options: tuple[str, ...], expected: str
 ) -> None:
     done = run("fit", good, "-o", tmp_path / "m", *SMALL, *options)
     assert done.code == 0, done.err
@@ -44,7 +44,7 @@ def test_a_model_of_any_method_is_fitted_described_and_used(
     model = Padim.load(tmp_path / "m")
     assert model.config.method == ("ensemble" if "+" in options[1] else options[1])
     assert expected in " ".join(run("info", tmp_path / "m").out.split())
-    assert run("score", tmp_path / "m", labelled / "test", "-o", tmp_path / "out").code == 0
+    assert run("score", tmp_path / "m", labeled / "test", "-o", tmp_path / "out").code == 0
     assert run("export", tmp_path / "m", "-o", tmp_path / "scorer.onnx").code == 0
     assert (tmp_path / "scorer.onnx").is_file()
 

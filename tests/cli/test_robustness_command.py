@@ -16,11 +16,11 @@ TWO = ("--kinds", "darker,jpeg")
 
 
 def test_the_document_holds_the_engines_counts(
-    run: Run, labelled: Path, saved_model: Path, small_model: Padim
+    run: Run, labeled: Path, saved_model: Path, small_model: Padim
 ) -> None:
-    done = run("robustness", saved_model, labelled, *TWO, "--margin", 30, "--seed", 2, "--json")
+    done = run("robustness", saved_model, labeled, *TWO, "--margin", 30, "--seed", 2, "--json")
     assert done.code == 0, done.err
-    dataset = open_dataset(labelled)
+    dataset = open_dataset(labeled)
     wanted: dict[ChangeKind, Any] = {kind: SEVERITIES[kind] for kind in ("darker", "jpeg")}
     found = measure(small_model, dataset, lambda name: dataset.samples[name].kind, severities=wanted, seed=2)
     document = done.json
@@ -40,8 +40,8 @@ def test_the_document_holds_the_engines_counts(
         }
 
 
-def test_people_get_tables(run: Run, labelled: Path, saved_model: Path) -> None:
-    done = run("robustness", saved_model, labelled, *TWO)
+def test_people_get_tables(run: Run, labeled: Path, saved_model: Path) -> None:
+    done = run("robustness", saved_model, labeled, *TWO)
     assert done.code == 0, done.err
     for words in (
         "darker",
@@ -69,9 +69,9 @@ def test_good_parts_alone_will_do_and_those_of_the_fit_are_passed_over(
     assert "fitted on 22 of them" in run("robustness", saved_model, good, "--kinds", "jpeg").sentence
 
 
-def test_wrong_settings_are_one_sentence(run: Run, tmp_path: Path, saved_model: Path, labelled: Path) -> None:
+def test_wrong_settings_are_one_sentence(run: Run, tmp_path: Path, saved_model: Path, labeled: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "fog" in run("robustness", saved_model, labelled, "--kinds", "fog").sentence
-    assert "--margin" in run("robustness", saved_model, labelled, "--margin", 0).sentence
+    assert "fog" in run("robustness", saved_model, labeled, "--kinds", "fog").sentence
+    assert "--margin" in run("robustness", saved_model, labeled, "--margin", 0).sentence
     assert "images" in run("robustness", saved_model, tmp_path / "empty").sentence
     assert run("robustness", saved_model, tmp_path / "none").sentence

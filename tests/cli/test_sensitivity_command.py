@@ -63,9 +63,9 @@ def test_people_get_a_table_and_a_map(run: Run, fresh: Path, saved_model: Path) 
 
 
 def test_only_the_good_ones_of_labelled_images_are_painted_on(
-    run: Run, labelled: Path, saved_model: Path
+    run: Run, labeled: Path, saved_model: Path
 ) -> None:
-    document = run("sensitivity", saved_model, labelled, *FEW, "--kinds", "spot", "--json").json
+    document = run("sensitivity", saved_model, labeled, *FEW, "--kinds", "spot", "--json").json
     assert len(document["painted_on"]) == 6
     assert all(name.startswith("good/") for name in document["painted_on"])
 

@@ -25,7 +25,7 @@ from padim.data import decode as images
 from padim.data.archives import ZipLimits, ZipSource
 from padim.data.decode import ALPHA_BACKGROUND, decode, sha256
 from padim.data.opening import expand_uploads, open_source
-from padim.data.preprocess import PAD_COLOUR, Box, Preprocess, thumbnail
+from padim.data.preprocess import PAD_COLOR, Box, Preprocess, thumbnail
 from padim.data.sources import FolderSource, UploadSource
 from padim.errors import ImageError
 from tests import hostile
@@ -38,7 +38,7 @@ PNG = hostile.encode(PHOTO)
 DEEP = RNG.integers(0, 65536, (5, 7, 3)).astype(np.uint16)
 
 
-def grey(levels: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+def gray(levels: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     return np.repeat(np.asarray(levels)[..., np.newaxis], 3, axis=2).astype(np.uint8)
 
 
@@ -90,10 +90,10 @@ def test_one_pixel_is_an_image(format: str) -> None:
 
 def test_eight_bit_grey_and_bilevel() -> None:
     levels = np.array([[0, 1, 128, 255]], np.uint8)
-    np.testing.assert_array_equal(decode(hostile.encode(levels), "a"), grey(levels))
+    np.testing.assert_array_equal(decode(hostile.encode(levels), "a"), gray(levels))
     bilevel = Image.fromarray(levels).point(lambda v: 255 * (v > 100)).convert("1")
     for format in ("PNG", "BMP", "TIFF"):
-        np.testing.assert_array_equal(decode(pillow(bilevel, format), "a"), grey([[0, 0, 255, 255]]))
+        np.testing.assert_array_equal(decode(pillow(bilevel, format), "a"), gray([[0, 0, 255, 255]]))
 
 
 SIXTEEN = np.array([[0, 255, 256, 257, 4095, 32768, 65279, 65280, 65535]], np.uint16)
@@ -131,13 +131,13 @@ SCALED = [[0, 0, 1, 1, 15, 128, 254, 255, 255]]  # 12-bit data in 16 bits (4095)
     ],
 )
 def test_sixteen_bits_are_scaled_from_their_full_range(data: bytes) -> None:
-    np.testing.assert_array_equal(decode(data, "a"), grey(SCALED))
+    np.testing.assert_array_equal(decode(data, "a"), gray(SCALED))
 
 
 def test_eight_bits_stretched_to_sixteen_come_back_exactly() -> None:
     levels = np.arange(256, dtype=np.uint16).reshape(16, 16)
     for data in (hostile.png(levels * 257), hostile.tiff([levels * 257])):
-        np.testing.assert_array_equal(decode(data, "a"), grey(levels))
+        np.testing.assert_array_equal(decode(data, "a"), gray(levels))
 
 
 @pytest.mark.parametrize("big_endian", [False, True])
@@ -160,19 +160,19 @@ def test_true_twelve_bit_tiff_is_scaled_from_twelve_bits() -> None:
     pairs = zip(values[::2], values[1::2], strict=True)
     strip = b"".join(bytes((a >> 4, (a & 15) << 4 | b >> 8, b & 255)) for a, b in pairs)
     np.testing.assert_array_equal(
-        decode(hostile.tiff([strip], [{258: 12, 339: 1}], size=(1, 4)), "a"), grey([[0, 255, 128, 1]])
+        decode(hostile.tiff([strip], [{258: 12, 339: 1}], size=(1, 4)), "a"), gray([[0, 255, 128, 1]])
     )
 
 
 def test_deep_integers() -> None:
     unsigned = np.array([[0, 1 << 24, 1 << 31, 2**32 - 1]], np.uint32)
-    np.testing.assert_array_equal(decode(hostile.tiff([unsigned]), "a"), grey([[0, 1, 128, 255]]))
+    np.testing.assert_array_equal(decode(hostile.tiff([unsigned]), "a"), gray([[0, 1, 128, 255]]))
     signed = np.array([[-5, 0, 1 << 23, 2**31 - 1]], np.int32)
-    np.testing.assert_array_equal(decode(hostile.tiff([signed]), "a"), grey([[0, 0, 1, 255]]))
+    np.testing.assert_array_equal(decode(hostile.tiff([signed]), "a"), gray([[0, 0, 1, 255]]))
     short = np.array([[-32768, -1, 128, 32767]], np.int16)
     for big_endian in (False, True):
         data = hostile.tiff([short], big_endian=big_endian)
-        np.testing.assert_array_equal(decode(data, "a"), grey([[0, 0, 1, 255]]))
+        np.testing.assert_array_equal(decode(data, "a"), gray([[0, 0, 1, 255]]))
 
 
 def test_small_numbers_in_32_bits_are_refused_rather_than_black() -> None:
@@ -184,7 +184,7 @@ def test_floats_from_0_to_1() -> None:
     values = np.array([[0, 0.5, 1]], np.float32)
     for big_endian in (False, True):
         data = hostile.tiff([values], big_endian=big_endian)
-        np.testing.assert_array_equal(decode(data, "a"), grey([[0, 128, 255]]))
+        np.testing.assert_array_equal(decode(data, "a"), gray([[0, 128, 255]]))
 
 
 @pytest.mark.parametrize("bad", [1.5, 255.0, -0.5, np.nan, np.inf])
@@ -275,10 +275,10 @@ def test_transparent_colour_key_at_every_depth() -> None:
             hostile.png_chunk(b"IEND"),
         )
     )
-    np.testing.assert_array_equal(decode(two_bits, "a"), grey([[0, 85, 255, 255]]))
+    np.testing.assert_array_equal(decode(two_bits, "a"), gray([[0, 85, 255, 255]]))
     deep = np.array([[770, 771]], np.uint16)  # the same high byte: only the very value is transparent
     file = hostile.png(deep, hostile.png_chunk(b"tRNS", struct.pack(">H", 770)))
-    np.testing.assert_array_equal(decode(file, "a"), grey([[255, 3]]))
+    np.testing.assert_array_equal(decode(file, "a"), gray([[255, 3]]))
 
 
 # --- decoding: orientation ---
@@ -314,7 +314,7 @@ def test_every_orientation_is_turned_upright(orientation: int) -> None:
     deep = hostile.tiff([stored.astype(np.uint16) * 257], [{274: orientation}], compression=8)
     np.testing.assert_array_equal(decode(deep, "a"), UPRIGHT)
     one_sample = hostile.tiff([stored[..., 0].astype(np.uint16) * 257], [{274: orientation}])
-    np.testing.assert_array_equal(decode(one_sample, "a"), grey(UPRIGHT[..., 0]))
+    np.testing.assert_array_equal(decode(one_sample, "a"), gray(UPRIGHT[..., 0]))
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\xff\xff", b"Exif\0\0"])
@@ -533,7 +533,7 @@ def test_output_is_the_square_and_the_box_lies_in_it(height: int, width: int, si
     inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
     assert inside.sum() == box.height * box.width  # the box does not stick out
     assert (output[inside] == 200).all()
-    assert (output[~inside] == PAD_COLOUR).all()
+    assert (output[~inside] == PAD_COLOR).all()
 
 
 def test_stretch_is_pillows_antialiased_bilinear() -> None:
@@ -541,7 +541,7 @@ def test_stretch_is_pillows_antialiased_bilinear() -> None:
     expected = np.asarray(Image.fromarray(rgb).resize((16, 16), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(Preprocess(16)(rgb), expected)
     checkerboard = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    assert np.ptp(Preprocess(32)(grey(checkerboard))) <= 2  # without antialiasing: 0 and 255
+    assert np.ptp(Preprocess(32)(gray(checkerboard))) <= 2  # without antialiasing: 0 and 255
 
 
 def test_pad_keeps_the_aspect_ratio_centred() -> None:

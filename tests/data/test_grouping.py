@@ -21,8 +21,8 @@ def make_part(seed: int, contrast: float = 8.0) -> ImageArray:
     rng = np.random.default_rng(seed)
     texture = cv2.GaussianBlur(rng.normal(size=(SIZE, SIZE)), (0, 0), 4.0)
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
-    grey = 60 + 80 * (np.hypot(x, y) < 70) + 30 * (np.hypot(x, y) < 30) + contrast * texture / texture.std()
-    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    gray = 60 + 80 * (np.hypot(x, y) < 70) + 30 * (np.hypot(x, y) < 30) + contrast * texture / texture.std()
+    return np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def reshoot(image: ImageArray, rng: np.random.Generator) -> ImageArray:
@@ -80,8 +80,8 @@ def test_fingerprint_sees_a_texture_fainter_than_one_grey_level() -> None:
     half[:, (np.arange(800) // 100) % 2 == 1] = 0.5
     prints = []
     for _ in range(2):
-        grey = np.clip(100 + half + rng.normal(0, 1.5, half.shape), 0, 255).round().astype(np.uint8)
-        prints.append(fingerprint(np.repeat(grey[:, :, None], 3, axis=2)))
+        gray = np.clip(100 + half + rng.normal(0, 1.5, half.shape), 0, 255).round().astype(np.uint8)
+        prints.append(fingerprint(np.repeat(gray[:, :, None], 3, axis=2)))
     assert float(prints[0] @ prints[1]) > 0.9
 
 

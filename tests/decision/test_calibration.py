@@ -66,16 +66,16 @@ def test_the_promise_holds_for_iid_scores() -> None:
     """Fixed scorer, i.i.d. scores: the mean share above T is (n+1-r)/(n+1); the bound holds in 95 %."""
     rng = np.random.default_rng(0)
     n, draws = 39, 4000
-    realised, covered = [], 0
+    realized, covered = [], 0
     for _ in range(draws):
         scores = np.floor(rng.random(n) * 65536).astype(int)
         threshold = image_threshold(scores, 950)
         rate = false_reject_rate(scores, threshold.level)
         true = 1 - (threshold.level + 1) / 65536
-        realised.append(true)
+        realized.append(true)
         covered += true <= rate.upper
     expected = (n + 1 - rank(950, n)) / (n + 1)
-    assert abs(np.mean(realised) - expected) < 3 * np.std(realised) / math.sqrt(draws)
+    assert abs(np.mean(realized) - expected) < 3 * np.std(realized) / math.sqrt(draws)
     assert abs(covered / draws - 0.95) < 4 * math.sqrt(0.95 * 0.05 / draws)
 
 

@@ -89,7 +89,7 @@ def sideways(rgb: npt.NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def grey(rgb: npt.NDArray[np.uint8]) -> bytes:
+def gray(rgb: npt.NDArray[np.uint8]) -> bytes:
     buffer = BytesIO()
     Image.fromarray(rgb).convert("L").save(buffer, "PNG")
     return buffer.getvalue()
@@ -103,7 +103,7 @@ IMAGES: list[tuple[str, bytes | npt.NDArray[np.uint8]]] = [
     ("small.png", png(part(601, size=(40, 33)))),
     ("small_bad.png", png(part(602, size=(50, 31), defect=True))),
     ("phone.jpg", sideways(part(603, size=(150, 100), defect=True))),
-    ("grey.png", grey(part(604, defect=True))),
+    ("grey.png", gray(part(604, defect=True))),
 ]
 
 MODELS: dict[str, Callable[[], Padim]] = {

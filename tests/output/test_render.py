@@ -165,11 +165,11 @@ def test_heat_weighs_nothing_at_level_zero_and_opacity_from_the_threshold_up() -
 
 
 def test_a_good_part_stays_visible_and_grey_stays_grey() -> None:
-    grey = np.repeat(image(40, 40)[:, :, :1], 3, axis=2)
+    gray = np.repeat(image(40, 40)[:, :, :1], 3, axis=2)
     cold = np.zeros((32, 32), np.uint16)
-    np.testing.assert_array_equal(overlay(grey, cold, np.zeros((40, 40), bool), 500), grey)
+    np.testing.assert_array_equal(overlay(gray, cold, np.zeros((40, 40), bool), 500), gray)
     calm = np.full((32, 32), 150, np.uint16)
-    change = overlay(grey, calm, np.zeros((40, 40), bool), 500).astype(int) - grey
+    change = overlay(gray, calm, np.zeros((40, 40), bool), 500).astype(int) - gray
     assert np.abs(change).max() <= 4
 
 

@@ -214,8 +214,8 @@ def test_labels_make_known_images_and_come_back(add_model: AddModel, home: Path)
     sha256 = hashlib.sha256(DEFECTS[0][1]).hexdigest()
     labels.put(entry, sha256, "defect")
     page.run()
-    (labelled,) = [item for item in page.viewer["items"] if item["label"] == "defect"]
-    assert labelled["name"] == DEFECTS[0][0]
+    (labeled,) = [item for item in page.viewer["items"] if item["label"] == "defect"]
+    assert labeled["name"] == DEFECTS[0][0]
     assert "1 defect image" in page.text
     # In another session the same image is recognized.
     again = Session("calibrate", model=entry.id)

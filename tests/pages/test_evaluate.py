@@ -23,7 +23,7 @@ GOOD = [(name, data) for name, data in normals(5, first=100) if isinstance(data,
 BAD = [(name, data) for name, data in defects(4) if isinstance(data, bytes)]
 
 
-def labelled(root: Path, *, masks: bool = True, good: bool = True) -> Path:
+def labeled(root: Path, *, masks: bool = True, good: bool = True) -> Path:
     """Write five good parts, three dents and one hole."""
     files = [*((f"good/{name}", data) for name, data in GOOD if good)]
     files += [(f"{'hole' if i == 3 else 'dent'}/{name}", data) for i, (name, data) in enumerate(BAD)]
@@ -64,7 +64,7 @@ def test_an_empty_page_says_what_to_do(add_model: AddModel) -> None:
 
 def test_a_zip_gives_the_engines_figures(add_model: AddModel, home: Path, tmp_path: Path) -> None:
     entry = add_model("Parts")
-    root = labelled(tmp_path / "set")
+    root = labeled(tmp_path / "set")
     page = Session("evaluate", model=entry.id).upload([("set.zip", packed(root))])
     model = Workspace(home).open(entry.id)
     evaluation = evaluate_dataset(model, open_dataset(root))
@@ -84,7 +84,7 @@ def test_every_cell_shows_its_images_errors_worst_first(
     add_model: AddModel, home: Path, tmp_path: Path
 ) -> None:
     entry = add_model("Parts")
-    root = labelled(tmp_path / "set")
+    root = labeled(tmp_path / "set")
     model = Workspace(home).open(entry.id)
     evaluation = evaluate_dataset(model, open_dataset(root))
     scores = {image.name: image.score for image in evaluation.images}
@@ -114,7 +114,7 @@ def test_every_cell_shows_its_images_errors_worst_first(
 def test_missing_metrics_are_explained(add_model: AddModel, tmp_path: Path) -> None:
     entry = add_model("Parts")
     page = Session("evaluate", model=entry.id)
-    page.upload([("bad.zip", packed(labelled(tmp_path / "bad", masks=False, good=False)))])
+    page.upload([("bad.zip", packed(labeled(tmp_path / "bad", masks=False, good=False)))])
     assert "There are no good images to compare with" in page.text
     assert "No masks: nobody has drawn where the defects are" in page.text
     assert "There is no curve" in page.text
@@ -134,8 +134,8 @@ def test_a_zip_without_labels_is_one_sentence(add_model: AddModel) -> None:
 def test_a_folder_on_the_server_only_below_the_open_ones(
     add_model: AddModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labelled(tmp_path / "open" / "set")
-    labelled(tmp_path / "closed")
+    labeled(tmp_path / "open" / "set")
+    labeled(tmp_path / "closed")
     monkeypatch.setenv("PADIM_FOLDERS", str(tmp_path / "open"))
     page = Session("evaluate", model=add_model("Parts").id)
     page.set("segmented_control", "evaluate-origin", "server")
@@ -151,7 +151,7 @@ def test_a_folder_on_the_server_only_below_the_open_ones(
 def test_masks_beside_an_open_folder_are_not_read(
     add_model: AddModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = labelled(tmp_path / "set")
+    root = labeled(tmp_path / "set")
     (root / "ground_truth").rename(tmp_path / "ground_truth")
     monkeypatch.setenv("PADIM_FOLDERS", str(root))
     page = Session("evaluate", model=add_model("Parts").id)
@@ -165,7 +165,7 @@ def test_a_model_that_has_changed_asks_for_the_images_again(
     add_model: AddModel, home: Path, tmp_path: Path
 ) -> None:
     entry = add_model("Parts")
-    page = Session("evaluate", model=entry.id).upload([("set.zip", packed(labelled(tmp_path / "set")))])
+    page = Session("evaluate", model=entry.id).upload([("set.zip", packed(labeled(tmp_path / "set")))])
     model = Workspace(home).open(entry.id)
     # Another smallest region, and so another threshold, does not count as another model.
     model.set_decision(min_area=20).save(entry.path)
@@ -185,7 +185,7 @@ def evaluated(page: Session, model_id: str) -> evaluate.Evaluated:
 
 def test_files_say_what_the_page_says(add_model: AddModel, home: Path, tmp_path: Path) -> None:
     entry = add_model("Parts")
-    page = Session("evaluate", model=entry.id).upload([("=set.zip", packed(labelled(tmp_path / "set")))])
+    page = Session("evaluate", model=entry.id).upload([("=set.zip", packed(labeled(tmp_path / "set")))])
     model, found = Workspace(home).open(entry.id), evaluated(page, entry.id)
     level = model.threshold_level
     metrics_report = found.scored.report(model, level)
@@ -212,7 +212,7 @@ def test_a_cancelled_evaluation_has_no_figures(
     add_model: AddModel, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = add_model("Parts")
-    root = labelled(tmp_path / "set")
+    root = labeled(tmp_path / "set")
     model = Workspace(home).open(entry.id)
     with pytest.raises(Cancelled):
         evaluate_dataset(model, open_dataset(root), cancel=lambda: True)
@@ -242,7 +242,7 @@ def test_without_a_threshold_there_is_ranking_and_no_confusion(
     model = Padim(small_config, work_dir=tmp_path / "work").fit(normals(2))
     assert model.current_threshold is None
     page = Session("evaluate", model=add_model("Few", model).id)
-    page.upload([("set.zip", packed(labelled(tmp_path / "set")))])
+    page.upload([("set.zip", packed(labeled(tmp_path / "set")))])
     assert "no threshold yet" in page.text
     assert "Defects missed" not in page.text
     assert "Image AUROC" in page.text

@@ -14,7 +14,7 @@ from padim import errors
 from padim.config import PadimConfig
 from padim.errors import BackboneError, DamagedError, ImageError, PadimError, StorageError
 from padim.worker import messages
-from padim.worker.images import AtPath, Files, Labelled
+from padim.worker.images import AtPath, Files, Labeled
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
@@ -71,18 +71,18 @@ def test_a_fault_of_the_program_tells_no_more_than_its_type() -> None:
 )
 def test_a_request_arrives_as_it_was(names: dict[str, str], files: list[str], index: int) -> None:
     images = Files(files=[(name, Path("jobs") / str(i)) for i, name in enumerate(files)])
-    labelled = Labelled(at=AtPath(path=Path("p")), label="x", good_of="plate")
+    labeled = Labeled(at=AtPath(path=Path("p")), label="x", good_of="plate")
     config = PadimConfig(input_size=64).model_dump(mode="json")
     about = {"root": Path("home"), "model": "m"}
     requests: list[messages.Request] = [
         messages.Fit(**about, config=config, groups=names, images=images),
-        messages.Fit(**about, config=config, groups=names, images=labelled),
+        messages.Fit(**about, config=config, groups=names, images=labeled),
         messages.Rebuild(**about, images=AtPath(path=Path("p"))),
         messages.Add(**about, images=images, shots=names),
         messages.SetLayers(**about, active=files),
         messages.Exclude(**about, index=index, reason="kept_out"),
         messages.Include(**about, index=index),
-        messages.StudyRequest(folder=Path("s"), variants=[("a", config)], images=labelled),
+        messages.StudyRequest(folder=Path("s"), variants=[("a", config)], images=labeled),
     ]
     for request in requests:
         line = messages.request_to_json(request)

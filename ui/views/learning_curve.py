@@ -86,10 +86,10 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
         return
     from padim.analysis.learning_curve import fits_of
 
-    labelled = len(learning_curve.defects(entry))
+    labeled = len(learning_curve.defects(entry))
     sources: dict[DefectSource, str] = {}
-    if labelled:
-        sources["labelled"] = f"{count(labelled, 'defect')} labelled on Calibrate"
+    if labeled:
+        sources["labelled"] = f"{count(labeled, 'defect')} labelled on Calibrate"
     sources |= {"painted": "Painted defects", "none": "No defects"}
     source: DefectSource = st.segmented_control(
         "Count what is caught on",
@@ -99,7 +99,7 @@ def _set_up(entry: Entry, model: Padim, parts: int, *, again: bool) -> None:
         required=True,
         wrap=True,
         # The key changes once there are labeled defects, so that they become the default.
-        key=f"learning-{entry.id}-source-{bool(labelled)}",
+        key=f"learning-{entry.id}-source-{bool(labeled)}",
         persist_state="session",
         help="Real defects tell most: bring or label some on the Calibrate page. Painted ones are an "
         "indication only. Without any, the curve shows thresholds and false rejects.",

@@ -65,7 +65,7 @@ def draw(entry: Entry, model: Padim) -> None:
         st.caption("By held-out scores: no shot of a part was in the model that scored it.")
         _band(entry, model, of_normals)
     else:
-        _brought(entry, model, review)
+        _repeat_shots(entry, model, review)
 
 
 def _key(entry: Entry, name: str) -> str:
@@ -92,7 +92,7 @@ def _guard_in_use(entry: Entry, model: Padim) -> None:
             _save_guard(entry, model, None)
 
 
-def _brought(entry: Entry, model: Padim, review: Review) -> None:
+def _repeat_shots(entry: Entry, model: Padim, review: Review) -> None:
     def bring_shots() -> None:
         image_input.choose(
             repeatability.REPEATS,

@@ -12,7 +12,7 @@ import pytest
 from padim.data.labeled_images import good_ones
 from padim.errors import PadimError
 from tests.parts import normals
-from ui.files import image_input, labelled
+from ui.files import image_input, labeled
 
 FILES = [(name, bytes(data)) for name, data in normals(5)]
 
@@ -41,7 +41,7 @@ NAMES = ["good/a.png", "good/b.png", "chip/c.png", "dent/d.png", "ground_truth/c
 
 @pytest.mark.parametrize("place", ["folder", "zip"])
 def test_labels_are_found_where_there_are_any(place: str, tmp_path: Path) -> None:
-    found = labelled.of(folder(tmp_path, NAMES) if place == "folder" else zipped(NAMES))
+    found = labeled.of(folder(tmp_path, NAMES) if place == "folder" else zipped(NAMES))
     assert (found.good, found.defects, found.count) == (2, 2, 4)
     assert found.kind_of("chip/c.png") == "chip"
     assert found.layout == "one folder a kind"
@@ -54,7 +54,7 @@ def test_labels_are_found_where_there_are_any(place: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("place", ["folder", "zip"])
 def test_without_labels_all_are_good(place: str, tmp_path: Path) -> None:
     names = ["a.png", "b.png"]
-    found = labelled.of(folder(tmp_path, names) if place == "folder" else zipped(names))
+    found = labeled.of(folder(tmp_path, names) if place == "folder" else zipped(names))
     assert found.kinds is None
     assert (found.good, found.defects) == (2, 0)
     assert [name for name, _ in good_ones(found)] == names
@@ -62,21 +62,21 @@ def test_without_labels_all_are_good(place: str, tmp_path: Path) -> None:
 
 
 def test_a_single_folder_is_not_good_until_the_user_says_so() -> None:
-    found = labelled.of(zipped(["line3/a.png", "line3/b.png"]))
+    found = labeled.of(zipped(["line3/a.png", "line3/b.png"]))
     assert (found.good, found.defects) == (0, 2)
     assert len(list(good_ones(found.all_good()))) == 2
 
 
 def test_nothing_to_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PadimError, match="holds no images"):
-        labelled.of(folder(tmp_path, []))
+        labeled.of(folder(tmp_path, []))
     upload: Any = io.BytesIO(b"no zip")
     with pytest.raises(PadimError, match=r"holds no images \(bad.zip"):
-        labelled.of(image_input.from_uploads([("bad.zip", upload)]))
+        labeled.of(image_input.from_uploads([("bad.zip", upload)]))
 
 
 def test_masks_beside_an_open_folder_stay_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(tmp_path, ["set/good/a.png", "set/chip/c.png", "ground_truth/chip/c.png"])
-    assert labelled.open_folder(tmp_path / "set").masks == 1
+    assert labeled.open_folder(tmp_path / "set").masks == 1
     monkeypatch.setenv("PADIM_FOLDERS", str(tmp_path / "set"))
-    assert labelled.open_folder((tmp_path / "set").resolve()).masks == 0
+    assert labeled.open_folder((tmp_path / "set").resolve()).masks == 0
