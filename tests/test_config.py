@@ -109,6 +109,24 @@ def test_unknown_key_is_refused_with_a_suggestion(key: str, meant: str) -> None:
         PadimConfig.from_yaml(f"{key}: 1")
 
 
+def test_a_setting_is_read_under_its_former_name() -> None:
+    config = PadimConfig.from_yaml("muted_layers: [blocks.2]")
+    assert config == PadimConfig(inactive_layers=("blocks.2",))
+    assert config.n_features == PadimConfig(inactive_layers=("blocks.2",)).n_features
+    assert PadimConfig.of_saved({"muted_layers": ["blocks.2"]}).inactive_layers == ("blocks.2",)
+    assert "inactive_layers" in config.to_yaml()
+    assert "muted_layers" not in config.to_yaml()
+    with pytest.raises(PadimError, match="unknown key 'muted_layers'"):
+        PadimConfig.from_yaml("muted_layers: [blocks.2]\ninactive_layers: [blocks.4]")
+
+
+def test_digests_have_settings_under_their_first_names() -> None:
+    settings = PadimConfig().model_dump(mode="json")
+    former = PadimConfig().under_former_names()
+    assert list(former.values()) == list(settings.values())
+    assert {**settings, **former}.keys() - settings.keys() == {"muted_layers"}
+
+
 def test_unknown_key_unlike_any_is_answered_with_all() -> None:
     with pytest.raises(PadimError, match=r"valid keys: method, backbone, .*min_area"):
         PadimConfig.from_yaml("qwzx: 1")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from padim import Padim, PadimConfig
-from padim.config import BEFORE_IT_WAS_A_SETTING
+from padim.config import BEFORE_IT_WAS_A_SETTING, FORMER_NAMES
 from padim.decision.anomaly_map import Quantizer
 from padim.decision.guard_band import Guard
 from padim.errors import PadimError
@@ -168,6 +168,8 @@ def test_models_saved_before_a_setting_existed_keep_their_identity(saved_model: 
     manifest = deepcopy(dict(Bundle(saved_model).manifest))
     for setting in BEFORE_IT_WAS_A_SETTING:
         del manifest["config"][setting]
+    for former, present in FORMER_NAMES.items():
+        manifest["config"][former] = manifest["config"].pop(present)
     scale = manifest["quantizer"]
     state = {
         "settings": {name: value for name, value in manifest["config"].items() if name != "min_area"},

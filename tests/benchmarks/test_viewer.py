@@ -103,7 +103,7 @@ def test_images_are_different_ones(tmp_path: Path) -> None:
 def test_defects_are_of_all_kinds_in_turn() -> None:
     kinds = [path.parent.name for path in viewer.defects(10)]
     assert kinds[:5] == kinds[5:] == ["chip", "dent", "hole", "scratch", "stain"]
-    with pytest.raises(ValueError, match="has 30 defect images, 31 were asked for"):
+    with pytest.raises(ValueError, match="has 30 defect images, 31 were requested"):
         viewer.defects(31)
 
 

@@ -65,7 +65,7 @@ def test_all_the_way(run: Run, good: Path, tmp_path: Path) -> None:
     assert len(model.normals_) == (18 if report["kept"] else 22)
 
 
-@pytest.mark.usefixtures("untaught")
+@pytest.mark.usefixtures("unadapted")
 def test_a_gain_is_kept_and_reported(
     run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +84,7 @@ def test_a_gain_is_kept_and_reported(
     assert Padim.load(tmp_path / "m").network.provenance["weights"] == "adapted"
 
 
-@pytest.mark.usefixtures("untaught")
+@pytest.mark.usefixtures("unadapted")
 def test_without_a_gain_the_published_network_is_kept(
     run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +97,7 @@ def test_without_a_gain_the_published_network_is_kept(
     assert done.json["images"] == len(Padim.load(tmp_path / "m.zip").normals_) == 22
 
 
-@pytest.mark.usefixtures("untaught")
+@pytest.mark.usefixtures("unadapted")
 def test_labelled_parts_decide_where_there_are_some(
     run: Run, good: Path, labeled: Path, tmp_path: Path
 ) -> None:
@@ -109,7 +109,7 @@ def test_labelled_parts_decide_where_there_are_some(
     assert done.json["images"] == 22
 
 
-@pytest.mark.usefixtures("untaught")
+@pytest.mark.usefixtures("unadapted")
 def test_stopped_it_leaves_nothing(
     run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
