@@ -193,7 +193,7 @@ def measure(folder: Path, options: Options, result: report.Report, baseline: Bas
         result.note(
             f"{name}: {sum(alike)} good images look like repeat shots of {len(alike)} parts. Splits are "
             "drawn by image: a held-out image and an unseen one have siblings in the fit equally often, so "
-            "that promised and realised rates are comparable. --parts likeness does everything by part."
+            "that promised and realized rates are comparable. --parts likeness does everything by part."
         )
     elif alike:
         result.note(f"{name}: by likeness, {sum(alike)} images are repeat shots of {len(alike)} parts.")
@@ -216,8 +216,8 @@ def measure(folder: Path, options: Options, result: report.Report, baseline: Bas
         known = baseline.of(name, size)
         rows[-1] += ("none" if known is None else f"{known['mean']:.1%}",)
     result.show(
-        f"{name}: false rejects promised and realised (percentile {options.permille / 10:g}), defects caught",
-        ("normals", "draws", "promised", "realised", "5-95 %", "above bound", "recall", "5-95 %", "baseline"),
+        f"{name}: false rejects promised and realized (percentile {options.permille / 10:g}), defects caught",
+        ("normals", "draws", "promised", "realized", "5-95 %", "above bound", "recall", "5-95 %", "baseline"),
         rows,
     )
     low, high = rejected_interval(everything)
@@ -302,7 +302,7 @@ def summarise(name: str, draws: Sequence[Draw], result: report.Report) -> tuple[
     promised = float(np.mean([draw.promised for draw in draws]))
     above = float(np.mean([draw.realized > draw.upper for draw in draws])) if len(draws) > 1 else None
     result.values[f"{name}.promised"] = promised
-    result.values[f"{name}.realised"] = float(realized.mean())
+    result.values[f"{name}.realized"] = float(realized.mean())
     result.values[f"{name}.off_points"] = 100 * abs(float(realized.mean()) - promised)
     result.values[f"{name}.above_promise_points"] = 100 * max(float(realized.mean()) - promised, 0.0)
     # A single draw is checked by the beta-binomial interval: the bound is on the rate, not on a share of 20.
@@ -317,7 +317,7 @@ def summarise(name: str, draws: Sequence[Draw], result: report.Report) -> tuple[
         result.values[f"{name}.rejected_outside_interval"] = float(outside)
     result.details.setdefault("draws", {})[name] = [
         {
-            "realised": draw.realized,
+            "realized": draw.realized,
             "upper": draw.upper,
             "recall": draw.recall,
             "by_kind": draw.recall_by_kind,

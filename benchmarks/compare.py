@@ -6,10 +6,10 @@ fit. The following are reported by data set, and as a mean over data sets with t
 baseline configuration and its standard error over data sets:
 
 - the image AUROC;
-- recall at 5 % realised: the share of the defects above the threshold that at most 5 % of the draw's unseen
+- recall at 5 % realized: the share of the defects above the threshold that at most 5 % of the draw's unseen
   good parts exceed. It separates better ranking from a better threshold, and no user can set it;
 - recall at the model's own threshold, from the held-out scores of its good parts;
-- the false rejects promised by that threshold and realised on the unseen good parts;
+- the false rejects promised by that threshold and realized on the unseen good parts;
 - the pixel AUROC, for data sets with masks.
 """
 
@@ -38,7 +38,7 @@ TITLES = {
     "image_auroc": "image AUROC",
     "recall_at_5": "recall at 5 %",
     "recall": "recall at threshold",
-    "realised": "realised",
+    "realized": "realized",
     "promised": "promised",
     "pixel_auroc": "pixel AUROC",
 }
@@ -73,9 +73,9 @@ class Figures:
 
     Attributes:
         image_auroc: AUROC of the images' scores.
-        recall_at_5: share of defects caught at 5 % realised false rejects.
+        recall_at_5: share of defects caught at 5 % realized false rejects.
         recall: share of defects caught at the model's threshold.
-        realised: share of unseen good parts rejected at the model's threshold.
+        realized: share of unseen good parts rejected at the model's threshold.
         promised: false-reject rate that the model promises.
         pixel_auroc: AUROC of the pixels; None without masks.
     """

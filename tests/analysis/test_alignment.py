@@ -81,7 +81,7 @@ def errors(got: Alignment, true: Motions) -> tuple[npt.NDArray[np.float64], npt.
     ("shift", "turn", "pixels", "degrees"),
     [(0.0, 0.0, 0.1, 0.05), (3, 1, 0.15, 0.08), (10, 3, 0.15, 0.08), (0.3, 10, 0.4, 0.2), (25, 8, 0.6, 0.3)],
 )
-@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("gray", [False, True])
 def test_known_motions_are_found(
     flange: list[RGB], shift: float, turn: float, pixels: float, degrees: float, gray: bool
 ) -> None:

@@ -100,7 +100,7 @@ def test_accuracy_passes_on_sound_data(
     assert 0.5 < values["plate.pixel_auroc"] < 1
     made = document["details"]["draws"]
     assert [draw["by_kind"]["hole"] for draw in (*made["plate.n20"], *made["plate.all"])] == [1] * 4
-    assert len({draw["recall"] + 10 * draw["realised"] for draw in made["plate.n20"]}) > 1, "same draw thrice"
+    assert len({draw["recall"] + 10 * draw["realized"] for draw in made["plate.n20"]}) > 1, "same draw thrice"
 
 
 @pytest.mark.parametrize(("threshold", "rate", "recall"), [("inf", 0, 0), ("0", 1, 1)])
@@ -121,7 +121,7 @@ def test_accuracy_check_fails_at_a_senseless_threshold(
     assert "MISSED plate.n20.off_points" in output
     assert ("plate.n20.recall" in document["missed"]) == (threshold == "inf")
     assert ("plate.all.rejected_outside_interval" in document["missed"]) == (threshold == "0")
-    assert document["values"]["plate.n20.realised"] == rate
+    assert document["values"]["plate.n20.realized"] == rate
     assert document["values"]["plate.all.recall"] == recall
 
 

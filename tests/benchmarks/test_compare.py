@@ -204,7 +204,7 @@ def test_the_fit_on_all_is_that_of_the_report(command: list[str], capsys: pytest
     (figures,) = compared["details"]["draws"]["plate"]["baseline"]["all"]
     for metric in ("image_auroc", "pixel_auroc"):
         assert figures[metric] == reported["values"][f"plate.{metric}"]
-    for metric in ("recall", "realised", "promised"):
+    for metric in ("recall", "realized", "promised"):
         assert figures[metric] == reported["values"][f"plate.all.{metric}"]
     drawn = compared["details"]["draws"]["plate"]["baseline"]["n5"]
     assert [draw["recall"] for draw in drawn] == [
